@@ -1,0 +1,106 @@
+// The contract of the bus: a fenced writer for each source, consumers, dead letters, and small state.
+
+import type { StreamMessage } from "../event/message.ts";
+import type { Position } from "../event/position.ts";
+import type { SourceId } from "../event/source-id.ts";
+
+/** A place that the writer holds durably and that may be saved, then acknowledged. */
+export interface Mark {
+  readonly position: Position;
+  /** Sequence and id of the newest message of the stream at that place. */
+  readonly streamSeq: number;
+  readonly id: string;
+  /** False when only the save holds this place: then the save itself must be durable before the acknowledgement. */
+  readonly inStream: boolean;
+}
+
+/** The right to write one source's stream. Only one is alive on the bus; all others are fenced. */
+export interface Writer extends AsyncDisposable {
+  /** Where the source goes on from: undefined at its very first start. */
+  readonly resume: Position | undefined;
+  /** The lease number written into the stream. */
+  readonly lease: number;
+  /**
+   * Queues messages and commits in order; resolves when there is room for more (bounded by bytes).
+   * @throws whatever `failed` rejects with
+   */
+  write(items: readonly (StreamMessage | { readonly type: "commit"; readonly position: Position })[]): Promise<void>;
+  /** Resolves at the next durable place, always the newest one. */
+  nextMark(signal: AbortSignal): Promise<Mark>;
+  /** Stores the checkpoint. @throws FencedError when the lease is another's. */
+  save(mark: Mark): Promise<void>;
+  /** Resolves when what was saved last can no longer be lost by the bus. */
+  saveDurable(signal: AbortSignal): Promise<void>;
+  /** Rejects once this writer can do no more: FencedError, or TransientError when the source must be read again. Never resolves. */
+  readonly failed: Promise<never>;
+  /** Since when no batch was stored though some were waiting, in ms; 0 when nothing waits. */
+  stalledMs(): number;
+  /** What waits for the bus' fsync before it may be saved. */
+  heldForFsync(): { readonly marks: number; readonly oldestMs: number };
+}
+
+/** All that the worker needs of the bus for one source. */
+export interface SourceStream {
+  /** Bytes of headers and body that one message may have. */
+  readonly maxMessageBytes: number;
+  /** Waits for the lease, then for the bus; finds out where the stream ends. @throws ConfigError, FencedError */
+  openWriter(signal: AbortSignal): Promise<Writer>;
+  /** What the source must not forget. Both are fenced by the lease's revision order. */
+  loadMemory(): Promise<Readonly<Record<string, unknown>> | undefined>;
+  saveMemory(value: Readonly<Record<string, unknown>>): Promise<void>;
+}
+
+/** One handing-over of a message to an automation. */
+export interface Delivery {
+  readonly subject: string;
+  /** A header's value, percent-decoding left to the reader. */
+  header(name: string): string | undefined;
+  readonly data: Uint8Array;
+  readonly sequence: number;
+  /** How often the server handed it out, from 1; counts prefetches that were never started. */
+  readonly serverCount: number;
+  /** Resolves when the server has confirmed the ack. */
+  ack(): Promise<void>;
+  /** Comes again after the delay. */
+  retry(delayMs: number): void;
+  /** Still being worked on: the server must not hand it out again. */
+  working(): void;
+  /** Never again. Only after its dead letter is stored. */
+  terminate(reason: string): void;
+}
+
+export interface ConsumeOptions {
+  readonly source: SourceId;
+  /** The durable's name: the automation's id. */
+  readonly durable: string;
+  readonly filters: readonly string[];
+  readonly start: "now" | "earliest";
+  /** Deliveries that may be out at once. */
+  readonly maxPending: number;
+  readonly ackWaitMs: number;
+}
+
+/** A running subscription: iterate it; `stop` ends the iteration after what was handed out already. */
+export interface Subscription extends AsyncIterable<Delivery> {
+  stop(): Promise<void>;
+  /** Messages not yet handed out, and handed out but not acked. */
+  depth(): Promise<{ readonly pending: number; readonly unacked: number }>;
+}
+
+/** Small state by key, written by revision. Keys: `[A-Za-z0-9_-]` tokens joined by dots. */
+export interface StateStore {
+  get(key: string): Promise<{ readonly value: unknown; readonly revision: number } | undefined>;
+  /** @param revision of the value it replaces, 0 for a new key. Resolves to the new revision, or undefined when it did not match. */
+  put(key: string, value: unknown, revision: number): Promise<number | undefined>;
+  delete(key: string): Promise<void>;
+}
+
+export interface Bus extends AsyncDisposable {
+  stream(source: SourceId): SourceStream;
+  consume(options: ConsumeOptions): Promise<Subscription>;
+  /** Stores a dead letter; resolves at the bus' acknowledgement. Headers are lines ended by CRLF. */
+  deadLetter(subject: string, head: string, data: Uint8Array): Promise<void>;
+  readonly state: StateStore;
+  /** For `/healthz` and readiness. */
+  connected(): boolean;
+}

@@ -1,0 +1,43 @@
+// All error classes. There are six, by what the supervisor does next; each carries a code, a way out, and never row data.
+
+export interface ErrorDetails {
+  /** What to do about it, in one sentence. */
+  readonly hint?: string;
+  readonly cause?: unknown;
+}
+
+export abstract class MillraceError extends Error {
+  /** Stable, upper-case, documented in docs/errors.md. */
+  readonly code: string;
+  readonly hint: string | undefined;
+
+  constructor(code: string, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.hint = details.hint;
+  }
+}
+
+/** The configuration or the set-up is wrong: the process says so and exits with 2, nothing changed. */
+export class ConfigError extends MillraceError {}
+
+/** Something is away for now: back off and connect again, for ever. */
+export class TransientError extends MillraceError {}
+
+/** The source no longer holds what comes next: the gap policy decides; exit code 4 when it says stop. */
+export class HistoryLostError extends MillraceError {}
+
+/** Somebody else holds the right to write: step down without writing. */
+export class FencedError extends MillraceError {}
+
+/** One row can never be decoded or encoded: dead-letter it, mark its place, go on. */
+export class PoisonError extends MillraceError {}
+
+/** A broken invariant of our own: crash rather than guess. */
+export class BugError extends MillraceError {}
+
+/** `unknown` from a catch clause as an Error, its own message kept. */
+export function toError(value: unknown): Error {
+  return value instanceof Error ? value : new Error(String(value));
+}

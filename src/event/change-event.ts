@@ -1,0 +1,40 @@
+// A change as a subscriber sees it: the body of the message together with what its headers say.
+
+import type { Op } from "./subject.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** The JSON body of a `cdc.…` message. */
+export interface ChangeBody<Row = Json> {
+  readonly op: Op;
+  /** The identity columns; null for `truncated` and for collections without a key. */
+  readonly key: Json | null;
+  /** The row before, or the part of it that the log carries; null when it carries none. */
+  readonly before: Partial<Row> | null;
+  readonly after: Row | null;
+  /** Columns whose value differs; only present when the log tells. */
+  readonly changed?: readonly string[];
+  /** Columns that the log left out (unchanged TOAST); they are absent from `after`. */
+  readonly unchanged?: readonly string[];
+  /** On the `deleted` half of a changed key: the new key. */
+  readonly movedTo?: Json;
+  /** On the `created` half of a changed key: the old key. */
+  readonly movedFrom?: Json;
+}
+
+/** A change with its envelope. */
+export interface ChangeEvent<Row = Json> extends ChangeBody<Row> {
+  /** `ce-id`: the same change always has the same id, and ids sort like the log. */
+  readonly id: string;
+  /** `ce-type`: `<source>.<namespace>.<collection>.<op>`. */
+  readonly type: string;
+  readonly source: string;
+  readonly namespace: string;
+  readonly collection: string;
+  /** Commit time, RFC 3339 in UTC, microseconds. */
+  readonly time: string;
+  readonly position: string;
+  readonly transaction: { readonly id: string; readonly last: boolean };
+  /** Its sequence in the stream. */
+  readonly sequence: number;
+}

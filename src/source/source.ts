@@ -1,0 +1,77 @@
+// The contract of a source: what the worker needs to know of any database, and nothing more.
+
+import type { PoisonError } from "../errors.ts";
+import type { StreamMessage, Transaction } from "../event/message.ts";
+import type { Position } from "../event/position.ts";
+import type { SourceId } from "../event/source-id.ts";
+import type { Logger } from "../telemetry/logger.ts";
+
+/**
+ * A place that may become a checkpoint though no message of the stream stands there: a transaction without events,
+ * or an idle heartbeat. Its position ends in `+`. (A message whose position ends in `+` is such a place by itself.)
+ */
+export interface Commit {
+  readonly type: "commit";
+  readonly position: Position;
+}
+
+/** A row that can never be decoded. The worker dead-letters it and puts a marker in its place. */
+export interface Poison {
+  readonly type: "poison";
+  readonly position: Position;
+  readonly transaction: Transaction;
+  readonly namespace: string;
+  readonly collection: string;
+  /** The first 64 KiB of it, as they came. */
+  readonly raw: Uint8Array;
+  /** Of the whole row. */
+  readonly sizeBytes: number;
+  readonly sha256: string;
+  readonly error: PoisonError;
+}
+
+export type SourceMessage = StreamMessage | Commit | Poison;
+
+/** Where a source keeps what it must not forget (its slot's name and identity); fenced by the lease. */
+export interface SourceMemory {
+  load(): Promise<Readonly<Record<string, unknown>> | undefined>;
+  /** Resolves when it is stored; rejects with FencedError when the lease is another's. */
+  save(value: Readonly<Record<string, unknown>>): Promise<void>;
+}
+
+export interface SourceContext {
+  readonly memory: SourceMemory;
+  readonly log: Logger;
+  /** `run --adopt`: take over a slot that has no intent on record, and record the gap. */
+  readonly adopt: boolean;
+}
+
+export interface SourceLag {
+  /** Bytes of log between what was acknowledged and the log's end. */
+  readonly unconfirmedBytes: number;
+}
+
+export interface Source extends AsyncDisposable {
+  readonly id: SourceId;
+  /**
+   * The log from behind `from` on, in commit order, as bounded chunks; undefined means the very first start.
+   * Pull-driven: whoever pulls slowly slows the reader. Ends by throwing or by the signal, never by itself;
+   * does not reconnect.
+   * @throws TransientError, HistoryLostError, ConfigError, FencedError
+   */
+  read(options: {
+    readonly from: Position | undefined;
+    readonly signal: AbortSignal;
+  }): AsyncIterable<readonly SourceMessage[]>;
+  /** Lets the database drop its log up to and including here. Idempotent; called only after the save. */
+  acknowledge(position: Position): Promise<void>;
+  lag(signal: AbortSignal): Promise<SourceLag>;
+}
+
+export interface Connector<Config> {
+  readonly kind: string;
+  /** @throws ConfigError with the path of the bad value */
+  parse(input: unknown, path: string): Config;
+  /** Connects, checks what must be there, and changes nothing before that holds. */
+  open(id: SourceId, config: Config, context: SourceContext): Promise<Source>;
+}

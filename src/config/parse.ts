@@ -1,0 +1,86 @@
+// Checks a value against a zod schema; what is wrong becomes one ConfigError with path, reason and fix.
+
+import { z } from "zod";
+import { ConfigError } from "../errors.ts";
+import { nearest } from "./nearest.ts";
+
+type Issue = z.core.$ZodIssue;
+/** The parts of a JSON Schema that a hint needs. */
+interface SchemaNode {
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, SchemaNode>>;
+  readonly additionalProperties?: SchemaNode | boolean;
+  readonly items?: SchemaNode;
+}
+
+/**
+ * The value as the schema makes it.
+ * @param path where the value stands in the configuration: `sources.shop`; empty for the whole of it
+ * @throws ConfigError CONFIG_UNKNOWN_KEY, CONFIG_INVALID: with the path of the bad value, never the value itself
+ */
+export function parseConfig<Schema extends z.ZodType>(schema: Schema, input: unknown, path: string): z.output<Schema> {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  const { issues } = result.error;
+  // An unknown key is most often the misspelt one that is also reported as missing: name it first.
+  const unknown = issues.find((issue) => issue.code === "unrecognized_keys");
+  throw unknown === undefined
+    ? invalidValue(schema, issues[0] as Issue, input, path)
+    : unknownKey(schema, unknown, path);
+}
+
+function unknownKey(schema: z.ZodType, issue: z.core.$ZodIssueUnrecognizedKeys, path: string): ConfigError {
+  const key = issue.keys[0] ?? "";
+  const known = Object.keys(nodeAt(schema, issue.path)?.properties ?? {});
+  const meant = nearest(key, known);
+  return new ConfigError("CONFIG_UNKNOWN_KEY", `${join(path, [...issue.path, key])}: there is no such option`, {
+    hint:
+      meant === undefined
+        ? `Remove it; the options here are ${known.join(", ")}.`
+        : `Did you mean ${JSON.stringify(meant)}?`,
+  });
+}
+
+function invalidValue(schema: z.ZodType, issue: Issue, input: unknown, path: string): ConfigError {
+  const place = join(path, issue.path);
+  const description = nodeAt(schema, issue.path)?.description;
+  return new ConfigError("CONFIG_INVALID", `${place}: ${reason(issue, input)}`, {
+    hint: `Set it as docs/config.md says${description === undefined ? "." : `: ${description}`}`,
+  });
+}
+
+function reason(issue: Issue, input: unknown): string {
+  if (issue.code === "invalid_type" && valueAt(input, issue.path) === undefined) return "is missing";
+  if (issue.code === "invalid_key") return issue.issues[0]?.message ?? issue.message;
+  if (issue.code === "invalid_union" && issue.errors.length > 0) {
+    return issue.errors.map((branch) => plain(branch[0]?.message ?? issue.message)).join(", or ");
+  }
+  return plain(issue.message);
+}
+
+function plain(message: string): string {
+  return message.replace(/^Invalid (?:input|option): /, "");
+}
+
+function join(path: string, keys: readonly PropertyKey[]): string {
+  const parts = [...(path === "" ? [] : [path]), ...keys.map(String)];
+  return parts.length === 0 ? "the configuration" : parts.join(".");
+}
+
+function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) =>
+      typeof value === "object" && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined,
+    input,
+  );
+}
+
+function nodeAt(schema: z.ZodType, path: readonly PropertyKey[]): SchemaNode | undefined {
+  let node: SchemaNode | undefined = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as SchemaNode;
+  for (const key of path) {
+    const more: SchemaNode | boolean | undefined =
+      node?.properties?.[String(key)] ?? node?.items ?? node?.additionalProperties;
+    node = typeof more === "object" ? more : undefined;
+  }
+  return node;
+}

@@ -1,0 +1,99 @@
+// From what a user wrote to what the worker runs on: environment, defaults, each connector's own section.
+
+import { ConfigError } from "../errors.ts";
+import type { SourceId } from "../event/source-id.ts";
+import { rememberUrlSecrets } from "../telemetry/redact.ts";
+import { Secret } from "../telemetry/secret.ts";
+import { resolveEnv } from "./env.ts";
+import { type HttpConfig, resolveHttp } from "./http.ts";
+import { nearest } from "./nearest.ts";
+import { parseConfig } from "./parse.ts";
+import { configSchema, type ParsedConfig, type SourceOptions } from "./schema.ts";
+
+/** What a connector does with its own section. @throws ConfigError with the path of the bad value */
+interface SectionParser<Section> {
+  parse(input: unknown, path: string): Section;
+}
+
+export interface ResolvedSource<Section> {
+  readonly kind: string;
+  /** As its connector parsed it; it may hold a password. */
+  readonly config: Secret<Section>;
+}
+
+export interface BusConfig {
+  readonly servers: Secret<readonly string[]>;
+  readonly replicas: 1 | 3 | 5;
+  /** "always", or the server's sync interval in ms. */
+  readonly fsync: "always" | number;
+}
+
+export interface ResolvedConfig<Section> {
+  readonly bus: BusConfig;
+  readonly sources: ReadonlyMap<SourceId, ResolvedSource<Section>>;
+  readonly automations: readonly unknown[];
+  readonly http: HttpConfig;
+}
+
+/**
+ * Checks a configuration and fills in what it leaves out.
+ * @param connectors by kind
+ * @throws ConfigError CONFIG_INVALID, CONFIG_UNKNOWN_KEY, ENV_MISSING, HTTP_TOKEN_MISSING, and a connector's own
+ */
+export function resolveConfig<Section>(
+  input: unknown,
+  connectors: ReadonlyMap<string, SectionParser<Section>>,
+  environment: NodeJS.ProcessEnv = process.env,
+): ResolvedConfig<Section> {
+  const config = parseConfig(configSchema, withEnvironment(input, environment), "");
+  const sources = Object.entries(config.sources).map(
+    ([id, options]) => [id as SourceId, resolveSource(id, options, connectors)] as const,
+  );
+  return {
+    bus: busConfig(config),
+    sources: new Map(sources),
+    automations: config.automations,
+    http: resolveHttp(config.http, environment),
+  };
+}
+
+/** The `bus` section alone, for commands that read no source. */
+export function resolveBusConfig(input: unknown, environment: NodeJS.ProcessEnv = process.env): BusConfig {
+  const bus = typeof input === "object" && input !== null && "bus" in input ? { bus: input.bus } : {};
+  return busConfig(parseConfig(configSchema, withEnvironment({ ...bus, sources: {} }, environment), ""));
+}
+
+/** Automations are code, not data: nothing in them is a reference to the environment. */
+function withEnvironment(input: unknown, environment: NodeJS.ProcessEnv): unknown {
+  if (typeof input !== "object" || input === null || !("automations" in input)) {
+    return remembered(resolveEnv(input, "", environment));
+  }
+  const { automations, ...rest } = input;
+  return { ...(remembered(resolveEnv(rest, "", environment)) as object), automations };
+}
+
+function remembered(value: unknown): unknown {
+  if (typeof value === "string") rememberUrlSecrets(value);
+  else if (typeof value === "object" && value !== null) for (const part of Object.values(value)) remembered(part);
+  return value;
+}
+
+function busConfig({ bus }: ParsedConfig): BusConfig {
+  return { servers: new Secret(bus.servers), replicas: bus.replicas, fsync: bus.fsync };
+}
+
+function resolveSource<Section>(
+  id: string,
+  { kind, ...section }: SourceOptions,
+  connectors: ReadonlyMap<string, SectionParser<Section>>,
+): ResolvedSource<Section> {
+  const connector = connectors.get(kind);
+  if (connector === undefined) {
+    const kinds = [...connectors.keys()];
+    const meant = nearest(kind, kinds);
+    throw new ConfigError("CONFIG_INVALID", `sources.${id}.kind: there is no connector ${JSON.stringify(kind)}`, {
+      hint: meant === undefined ? `The connectors are ${kinds.join(", ")}.` : `Did you mean ${JSON.stringify(meant)}?`,
+    });
+  }
+  return { kind, config: new Secret(connector.parse(section, `sources.${id}`)) };
+}

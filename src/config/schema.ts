@@ -1,0 +1,100 @@
+// The configuration's shape: what may be written, what it means, what it defaults to. docs/config.md is made from it.
+
+import { z } from "zod";
+import { type Duration, parseDuration } from "../event/duration.ts";
+import { isSourceId } from "../event/source-id.ts";
+import type { EnvRef } from "./env.ts";
+
+type Text = string | EnvRef;
+
+/** A source: its kind, and the options of that kind's connector. */
+export interface SourceOptions {
+  readonly kind: string;
+  readonly [option: string]: unknown;
+}
+
+/** What a configuration file holds. */
+export interface Config {
+  readonly bus?: {
+    readonly servers?: Text | readonly Text[];
+    readonly replicas?: 1 | 3 | 5;
+    readonly fsync?: "always" | Duration | EnvRef;
+  };
+  readonly sources: Readonly<Record<string, SourceOptions>>;
+  /** In a file also a glob of modules that export them. */
+  readonly automations?: string | readonly unknown[];
+  readonly http?: { readonly host?: Text; readonly port?: number };
+}
+
+/** The same after the defaults; sources are still unparsed. */
+export interface ParsedConfig {
+  readonly bus: {
+    readonly servers: readonly string[];
+    readonly replicas: 1 | 3 | 5;
+    /** "always", or the server's sync interval in ms. */
+    readonly fsync: "always" | number;
+  };
+  readonly sources: Readonly<Record<string, SourceOptions>>;
+  readonly automations: readonly unknown[];
+  readonly http: { readonly host: string; readonly port: number };
+}
+
+const serverUrl = z.string().min(1, { error: "expected the url of a server" });
+
+const busSchema = z.strictObject({
+  servers: z
+    .union([serverUrl, z.array(serverUrl).min(1, { error: "expected at least one server" })])
+    .default("nats://127.0.0.1:4222")
+    .transform((servers) => (typeof servers === "string" ? [servers] : servers))
+    .describe("The url of a NATS server, or a list of the urls of one cluster."),
+  replicas: z
+    .literal([1, 3, 5], { error: "expected 1, 3 or 5" })
+    .default(1)
+    .describe("How many servers keep a copy of each stream: 1, 3 or 5; 3 in production."),
+  fsync: z
+    .string()
+    .default("2m")
+    .transform((text, context): "always" | number => {
+      const ms = text === "always" ? undefined : parseDuration(text);
+      if (ms !== undefined && ms > 0) return ms;
+      if (text !== "always") context.addIssue({ code: "custom", message: 'expected "always" or a duration like "2m"' });
+      return "always";
+    })
+    .describe(
+      'How the NATS server is set to sync, a statement about its `sync_interval`: "always", or a duration like "2m" (the server\'s own default). A source may drop its log only past twice that duration.',
+    ),
+});
+
+const httpSchema = z.strictObject({
+  host: z
+    .string()
+    .default("127.0.0.1")
+    .describe(
+      "The address to listen on. One that others can reach needs a token in the environment variable MILLRACE_HTTP_TOKEN.",
+    ),
+  port: z
+    .int()
+    .min(0)
+    .max(65_535)
+    .default(9464)
+    .describe("The port to listen on, 0 for any free one. The environment variable MILLRACE_HTTP=host:port wins."),
+});
+
+export const configSchema: z.ZodType<ParsedConfig> = z.strictObject({
+  bus: busSchema.prefault({}).describe("The NATS servers with JetStream that keep the streams."),
+  sources: z
+    .record(
+      z.string().refine(isSourceId, {
+        error: "a source's name is a lower-case letter and up to 30 lower-case letters, digits or _",
+      }),
+      z.looseObject({ kind: z.string().describe("Which database it is; the other options are the connector's.") }),
+    )
+    .describe("The databases to read, by name: a lower-case letter, then up to 30 lower-case letters, digits or _."),
+  automations: z
+    .array(z.unknown(), { error: "expected a list of automations; a glob of modules is for configuration files" })
+    .default([])
+    .describe(
+      'In a file: a glob of the modules that export automations, relative to the file, such as "./automations/**/*.ts" (tests beside them are left out). Or a list of automations.',
+    ),
+  http: httpSchema.prefault({}).describe("The worker's own HTTP port: /healthz, /readyz, /metrics, /api/status."),
+});

@@ -1,0 +1,114 @@
+// Which file is read, in which languages, and what is said when it cannot be.
+
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { defineConfig } from "../../../src/config/define.ts";
+import { env } from "../../../src/config/env.ts";
+import { type LoadOptions, loadConfigFile } from "../../../src/config/load.ts";
+import { ConfigError } from "../../../src/errors.ts";
+
+const millrace = {
+  defineConfig,
+  env,
+  automation: (id: string): object => ({ [Symbol.for("millrace.automation")]: true, id }),
+};
+
+async function directory(files: Readonly<Record<string, string>>): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), "millrace-config-"));
+  onTestFinished(() => rm(dir, { recursive: true }));
+  for (const [name, text] of Object.entries(files)) {
+    await mkdir(dirname(join(dir, name)), { recursive: true });
+    await writeFile(join(dir, name), text);
+  }
+  return dir;
+}
+
+async function load(files: Readonly<Record<string, string>>, more: Partial<LoadOptions> = {}): Promise<unknown> {
+  return loadConfigFile({ directory: await directory(files), modules: { millrace }, automations: true, ...more });
+}
+
+async function failure(files: Readonly<Record<string, string>>, more: Partial<LoadOptions> = {}): Promise<string> {
+  const error: unknown = await load(files, more).catch((thrown: unknown) => thrown);
+  return error instanceof ConfigError ? `${error.code}: ${error.message} | ${error.hint}` : `no ConfigError: ${error}`;
+}
+
+test.each([
+  [
+    "millrace.config.ts",
+    'import { defineConfig, env } from "millrace";\nconst u: string = "U";\nexport default defineConfig({ sources: { a: { kind: "x", url: env(u) } } });',
+  ],
+  [
+    "millrace.config.mjs",
+    'import { env } from "millrace";\nexport default { sources: { a: { kind: "x", url: env("U") } } };',
+  ],
+  ["millrace.config.json", '{\n\t"sources": { "a": { "kind": "x", "url": { "env": "U" } } }\n}'],
+  ["millrace.config.yaml", "sources:\n  a: { kind: x, url: { env: U } }\n"],
+])("%s is found and read", async (name, text) => {
+  expect(await load({ [name]: text })).toEqual({ sources: { a: { kind: "x", url: { env: "U" } } } });
+});
+
+test("TypeScript comes before JSON when both are there", async () => {
+  const files = { "millrace.config.json": "{}", "millrace.config.ts": "export default { sources: {} };" };
+
+  expect(await load(files)).toEqual({ sources: {} });
+});
+
+test("--config names another file, relative to the working directory", async () => {
+  expect(await load({ "conf/prod.yml": "sources: {}" }, { file: "conf/prod.yml" })).toEqual({ sources: {} });
+});
+
+test("no file is said with the place that was looked in", async () => {
+  expect(await failure({})).toMatch(
+    /^CONFIG_NOT_FOUND: there is no millrace\.config\.\* in .+ \| Write .+millrace\.config\.ts/,
+  );
+  expect(await failure({}, { file: "nope.ts" })).toMatch(/^CONFIG_NOT_FOUND: there is no file .+nope\.ts/);
+});
+
+test("a file that does not load says where, and quotes nothing of it", async () => {
+  const yaml = await failure({ "millrace.config.yaml": 'sources:\n  a: { url: "hunter22\n' });
+  expect(yaml).toMatch(/^CONFIG_LOAD_FAILED: .+millrace\.config\.yaml:\d+:\d+: /);
+  expect(yaml).not.toContain("hunter22");
+  expect(await failure({ "millrace.config.json": '{ "sources": ' })).toMatch(/^CONFIG_LOAD_FAILED: .+json:1:\d+: /);
+  expect(await failure({ "millrace.config.ts": 'throw new Error("broken");' })).toMatch(
+    /^CONFIG_LOAD_FAILED: .+: broken \|/,
+  );
+  expect(await failure({ "millrace.config.ts": "export default {" })).toMatch(/^CONFIG_LOAD_FAILED: /);
+  expect(await failure({ "millrace.config.ts": "export const a = 1;" })).toMatch(
+    /has no default export \| Write `export default/,
+  );
+});
+
+const withGlob = { "millrace.config.yaml": 'sources: {}\nautomations: "./automations/**/*.ts"' };
+
+test("a glob collects the exported automations, and nothing else, in the order of the files", async () => {
+  const config = await load({
+    ...withGlob,
+    "automations/b.ts":
+      'import { automation } from "millrace";\nexport const b = automation("b");\nexport const help = () => 1;',
+    "automations/deep/a.ts":
+      'import { automation } from "millrace";\nexport { b } from "../b.ts";\nexport const a = automation("a");',
+    "automations/a.test.ts": 'throw new Error("a test beside it is not loaded");',
+  });
+
+  expect(config).toMatchObject({ automations: [{ id: "b" }, { id: "a" }] });
+});
+
+test("two automations of one id are refused, with both files", async () => {
+  const text = 'import { automation } from "millrace";\nexport const a = automation("mail");';
+
+  expect(await failure({ ...withGlob, "automations/a.ts": text, "automations/b.ts": text })).toBe(
+    'AUTOMATION_DUPLICATE: two automations are named "mail": automations/a.ts and automations/b.ts | Give one of them another id; the id is its durable\'s name.',
+  );
+});
+
+test("a glob that finds no automation is an error, not an idle worker", async () => {
+  expect(await failure(withGlob)).toMatch(/^AUTOMATIONS_NOT_FOUND: automations: no module of \.\/automations/);
+});
+
+test("without automations their modules are not loaded", async () => {
+  const files = { ...withGlob, "automations/a.ts": 'throw new Error("loaded");' };
+
+  expect(await load(files, { automations: false })).toEqual({ sources: {} });
+});

@@ -1,0 +1,63 @@
+// A row that can never travel: its dead letter first, then a marker in its place, so that the order shows where it was.
+
+import { createHash } from "node:crypto";
+import { PoisonError } from "../errors.ts";
+import { markerHead, type StreamMessage } from "../event/message.ts";
+import { bare, isComplete } from "../event/position.ts";
+import type { SourceId } from "../event/source-id.ts";
+import { metaSubject, unescapeToken } from "../event/subject.ts";
+import type { Poison } from "../source/source.ts";
+
+/** How much of a poisonous row is kept. */
+export const MAX_RAW_BYTES: number = 64 * 1024;
+
+export interface PoisonPlaces {
+  readonly source: SourceId;
+  /** Stores the dead letter durably. */
+  readonly deadLetter: (subject: string, head: string, data: Uint8Array) => Promise<void>;
+}
+
+/** Stores the dead letter of a row; resolves to the marker that stands in its place. */
+export async function bury({ source, deadLetter }: PoisonPlaces, poison: Omit<Poison, "type">): Promise<StreamMessage> {
+  const { position, sizeBytes, sha256, error, namespace, collection } = poison;
+  const id = `${source}.poison.${bare(position)}`;
+  const what = { code: error.code, message: error.message, namespace, collection, sizeBytes, sha256 };
+  const head = markerHead(source, "poison", id);
+  await deadLetter(
+    `dead._source.${source}`,
+    `${head}Nats-Msg-Id: ${id}\r\nMillrace-Position: ${position}\r\nMillrace-Error: ${error.code}\r\nMillrace-Size: ${sizeBytes}\r\nMillrace-Sha256: ${sha256}\r\n`.replace(
+      "content-type: application/json",
+      "content-type: application/octet-stream",
+    ),
+    poison.raw.subarray(0, MAX_RAW_BYTES),
+  );
+  const last = isComplete(position) ? "Cdc-Tx-Last: 1\r\n" : "";
+  return {
+    type: "message",
+    subject: metaSubject(source, "poison"),
+    head: `${head}Cdc-Tx: ${poison.transaction.id}\r\n${last}`,
+    data: Buffer.from(JSON.stringify(what)),
+    position,
+  };
+}
+
+/** A finished event that is larger than the bus takes, as poison. */
+export function tooLarge(message: StreamMessage, maxBytes: number): Omit<Poison, "type"> {
+  const [, , namespace = "", collection = ""] = message.subject.split(".").map(unescapeToken);
+  return {
+    position: message.position,
+    transaction: { id: /^Cdc-Tx: (.*)\r$/m.exec(message.head)?.[1] ?? "", time: "" },
+    namespace,
+    collection,
+    raw: message.data,
+    sizeBytes: message.data.length,
+    sha256: createHash("sha256").update(message.data).digest("hex"),
+    error: new PoisonError(
+      "EVENT_TOO_LARGE",
+      `an event of ${message.data.length} bytes is larger than the bus takes (${maxBytes})`,
+      {
+        hint: "raise max_payload of nats-server, or leave the wide column out",
+      },
+    ),
+  };
+}

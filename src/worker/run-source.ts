@@ -1,0 +1,108 @@
+// Supervises one source: lease, reader, pump, checkpoints; decides by the class of an error what happens next.
+
+import type { SourceStream } from "../bus/bus.ts";
+import { ConfigError, FencedError, TransientError, toError } from "../errors.ts";
+import type { SourceId } from "../event/source-id.ts";
+import type { Source, SourceContext } from "../source/source.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { Backoff, pause } from "./backoff.ts";
+import { type CheckpointCounts, keepCheckpoints } from "./checkpoint.ts";
+import type { PoisonPlaces } from "./poison.ts";
+import type { Probe } from "./probe.ts";
+import { type PumpCounts, pump } from "./pump.ts";
+
+export type SourceState = "waiting-for-lease" | "starting" | "running" | "retrying" | "stopped";
+
+export interface RunSourceOptions {
+  readonly id: SourceId;
+  readonly stream: SourceStream;
+  /** A connector with its configuration. */
+  readonly open: (context: SourceContext) => Promise<Source>;
+  readonly deadLetter: PoisonPlaces["deadLetter"];
+  readonly adopt: boolean;
+  readonly counts: PumpCounts & CheckpointCounts;
+  readonly onState: (state: SourceState, reason?: Error) => void;
+  readonly probe: Probe;
+  readonly log: Logger;
+  readonly saveEveryMs: number;
+  /** Ends it: what is read already is published, then all is given back. */
+  readonly signal: AbortSignal;
+}
+
+/** An attempt that ran this long starts the backoff anew. */
+const STEADY_MS = 10_000;
+const FLUSH_MS = 5000;
+
+/**
+ * Runs until the signal. Transient errors, and a lost lease, are tried again for ever; so is a wrong set-up once it has
+ * worked in this process.
+ * @throws ConfigError at the first start, HistoryLostError, BugError and whatever else nobody can go on from
+ */
+export async function runSource(options: RunSourceOptions): Promise<void> {
+  const { id, onState, log, signal } = options;
+  const backoff = new Backoff();
+  let worked = false;
+  while (!signal.aborted) {
+    let runningSinceMs: number | undefined;
+    try {
+      await attempt(options, () => {
+        worked = true;
+        runningSinceMs = performance.now();
+      });
+    } catch (thrown) {
+      if (signal.aborted) break;
+      const error = toError(thrown);
+      const again =
+        error instanceof TransientError || error instanceof FencedError || (error instanceof ConfigError && worked);
+      onState(again ? "retrying" : "stopped", error);
+      if (!again) throw error;
+      if (runningSinceMs !== undefined && performance.now() - runningSinceMs > STEADY_MS) backoff.reset();
+      const delayMs = backoff.next();
+      if (error instanceof FencedError) log.warn("lease_lost", { source: id, code: error.code }, error.message);
+      else log.warn("source_retrying", { source: id, code: error.code, hint: error.hint, delayMs }, error.message);
+      await pause(delayMs, signal);
+    }
+  }
+  onState("stopped");
+}
+
+async function attempt(options: RunSourceOptions, onRunning: () => void): Promise<void> {
+  const { id, stream, counts, onState, probe, log, signal } = options;
+  onState("waiting-for-lease");
+  const writer = await stream.openWriter(signal);
+  const ended = new AbortController();
+  const stop = AbortSignal.any([signal, ended.signal]);
+  let reader: Source | undefined;
+  let tasks: Promise<unknown>[] = [];
+  try {
+    onState("starting");
+    const memory = {
+      load: () => stream.loadMemory(),
+      save: (value: Readonly<Record<string, unknown>>) => stream.saveMemory(value),
+    };
+    reader = await options.open({ memory, log, adopt: options.adopt });
+    log.info("source_started", { source: id, lease: writer.lease, from: writer.resume });
+    onState("running");
+    onRunning();
+    tasks = [
+      pump({
+        ...options,
+        source: id,
+        reader,
+        writer,
+        from: writer.resume,
+        maxMessageBytes: stream.maxMessageBytes,
+        signal: stop,
+      }),
+      keepCheckpoints({ reader, writer, counts, probe, everyMs: options.saveEveryMs, signal: stop }),
+    ];
+    await Promise.race([...tasks, writer.failed]);
+  } finally {
+    ended.abort();
+    if (signal.aborted) await writer.flush(FLUSH_MS);
+    await reader?.[Symbol.asyncDispose]();
+    await writer[Symbol.asyncDispose](); // last: whoever takes the lease finds the source free
+    await Promise.allSettled(tasks);
+    log.info("source_stopped", { source: id });
+  }
+}

@@ -1,0 +1,10 @@
+// JetStream's error codes, as far as somebody here decides by them.
+
+/** JetStream's `err_code`s that that are decided by. */
+export const apiCodes = {
+  consumerNotFound: 10014,
+  noMessageFound: 10037,
+  streamNotFound: 10059,
+  wrongLastSequence: 10071,
+  wrongLastSequenceUnknown: 10164,
+} as const;

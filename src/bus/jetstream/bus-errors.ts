@@ -1,0 +1,52 @@
+// What the NATS client throws, as the errors that the supervisor knows what to do with.
+
+import { JetStreamApiError } from "@nats-io/jetstream";
+import { ConfigError, MillraceError, TransientError, toError } from "../../errors.ts";
+
+/** JetStream's `err_code`s that are about the set-up, not about now. */
+const settings: Readonly<Record<number, { readonly code: string; readonly hint: string }>> = {
+  10039: { code: "JETSTREAM_OFF", hint: "enable JetStream for this account, or connect with one that has it" },
+  10002: {
+    code: "BUS_LIMIT_REACHED",
+    hint: "raise the account's JetStream limits (storage, streams), or remove what is not needed",
+  },
+  10028: { code: "BUS_LIMIT_REACHED", hint: "raise the account's JetStream storage, or lower what streams reserve" },
+  10047: {
+    code: "BUS_LIMIT_REACHED",
+    hint: "raise the server's JetStream storage (max_file_store), or free disk space",
+  },
+  10065: {
+    code: "BUS_SUBJECTS_TAKEN",
+    hint: "another stream captures these subjects: remove them from it, or give the source another id",
+  },
+  10074: { code: "BUS_TOO_FEW_SERVERS", hint: "lower bus.replicas, or add servers to the cluster" },
+};
+
+/** Whether the server answered with one of these codes. */
+export function isApiError(thrown: unknown, ...codes: readonly number[]): boolean {
+  return thrown instanceof JetStreamApiError && codes.includes(thrown.code);
+}
+
+/**
+ * A ConfigError where only a person can help, a TransientError otherwise; our own errors pass unchanged.
+ * @param doing what was being done, for the message: "make the stream CDC_SHOP"
+ */
+export function busError(thrown: unknown, doing: string): MillraceError {
+  if (thrown instanceof MillraceError) return thrown;
+  const cause = toError(thrown);
+  if (cause instanceof JetStreamApiError) {
+    const setting = settings[cause.code];
+    if (setting)
+      return new ConfigError(setting.code, `could not ${doing}: ${cause.message}`, { hint: setting.hint, cause });
+  }
+  if (cause.name === "PermissionViolationError") {
+    return new ConfigError("BUS_PERMISSION", `could not ${doing}: ${cause.message}`, {
+      hint: "give the worker's user the permission named above",
+      cause,
+    });
+  }
+  return new TransientError("BUS_UNREACHABLE", `could not ${doing}: ${cause.message}`, {
+    hint: "see that nats-server runs, has a JetStream leader and can be reached",
+    cause,
+  });
+}

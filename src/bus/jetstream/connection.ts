@@ -1,0 +1,134 @@
+// One connection to NATS, with the settings that the publish protocol needs, and one place that hears of its ups and downs.
+
+import { connect as dial, type NatsConnection, type Status } from "@nats-io/transport-node";
+import { ConfigError, toError } from "../../errors.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import { busError } from "./bus-errors.ts";
+
+export interface ConnectOptions {
+  readonly servers: readonly string[];
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  /** Pause between two tries to connect, in ms. */
+  readonly retryMs?: number;
+  /** A server that does not answer for twice this long counts as gone. */
+  readonly pingIntervalMs?: number;
+}
+
+/** The first server version with atomic batches. */
+const MIN_VERSION = [2, 12] as const;
+
+export class Connection implements AsyncDisposable {
+  readonly nc: NatsConnection;
+  readonly #log: Logger;
+  readonly #listeners = new Set<() => void>();
+  #connected = true;
+
+  private constructor(nc: NatsConnection, log: Logger) {
+    this.nc = nc;
+    this.#log = log;
+    void this.#watch();
+  }
+
+  /**
+   * Connects; a server that is only away is waited for (said once), until the signal aborts.
+   * @throws ConfigError for wrong credentials, a server too old, or one without JetStream
+   */
+  static async open({
+    servers,
+    log,
+    signal,
+    retryMs = 500,
+    pingIntervalMs = 10_000,
+  }: ConnectOptions): Promise<Connection> {
+    for (let said = false; ; ) {
+      signal.throwIfAborted();
+      try {
+        const nc = await dial({
+          servers: [...servers],
+          name: "millrace",
+          timeout: 3000,
+          maxReconnectAttempts: -1,
+          reconnectTimeWait: 250,
+          reconnectJitter: 100,
+          pingInterval: pingIntervalMs,
+          maxPingOut: 2,
+          noAsyncTraces: true,
+        });
+        await refuseUnfit(nc);
+        return new Connection(nc, log);
+      } catch (thrown) {
+        const error = authError(thrown) ?? busError(thrown, "connect to NATS");
+        if (error instanceof ConfigError) throw error;
+        if (!said)
+          log.warn(
+            "bus_disconnected",
+            { code: error.code, hint: error.hint },
+            `${error.message}; trying again until it is there`,
+          );
+        said = true;
+        await new Promise((resolve) => setTimeout(resolve, retryMs));
+      }
+    }
+  }
+
+  get connected(): boolean {
+    return this.#connected && !this.nc.isClosed();
+  }
+
+  /** Called at each disconnect and at each other event after which answers may be missing. Returns the way to stop. */
+  onDisruption(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.nc.close();
+  }
+
+  async #watch(): Promise<void> {
+    for await (const status of this.nc.status()) this.#heard(status);
+    this.#connected = false;
+  }
+
+  #heard(status: Status): void {
+    if (status.type === "disconnect") this.#log.warn("bus_disconnected", { server: status.server });
+    if (status.type === "reconnect") this.#log.info("bus_connected", { server: status.server });
+    if (status.type === "reconnect") this.#connected = true;
+    if (status.type === "disconnect" || status.type === "close") this.#connected = false;
+    if (
+      status.type !== "disconnect" &&
+      status.type !== "reconnect" &&
+      status.type !== "staleConnection" &&
+      status.type !== "close"
+    )
+      return;
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+function authError(thrown: unknown): ConfigError | undefined {
+  const cause = toError(thrown);
+  if (!/authoriz|authentic|user.*expired/i.test(`${cause.name} ${cause.message}`)) return undefined;
+  return new ConfigError("BUS_AUTH", `NATS refused the connection: ${cause.message}`, {
+    hint: "see user, password or token in bus.servers",
+    cause,
+  });
+}
+
+async function refuseUnfit(nc: NatsConnection): Promise<void> {
+  const info = nc.info;
+  const [major = 0, minor = 0] = (info?.version ?? "").split(".").map(Number);
+  if (major < MIN_VERSION[0] || (major === MIN_VERSION[0] && minor < MIN_VERSION[1])) {
+    await nc.close();
+    throw new ConfigError("BUS_TOO_OLD", `nats-server ${info?.version} has no atomic batches`, {
+      hint: `run nats-server ${MIN_VERSION.join(".")} or newer (2.15 recommended)`,
+    });
+  }
+  if (info?.jetstream !== true) {
+    await nc.close();
+    throw new ConfigError("JETSTREAM_OFF", "this nats-server runs without JetStream", {
+      hint: "start it with -js, or with a jetstream { store_dir: … } block in its configuration",
+    });
+  }
+}

@@ -1,0 +1,56 @@
+// Messages to the bytes that go onto the socket: the source's header lines, and those that say where a message stands.
+
+import type { StreamMessage } from "../../event/message.ts";
+import type { Position } from "../../event/position.ts";
+import type { Encoded } from "./port.ts";
+
+/** Bytes that the bus may add to a message's own header lines. */
+export const MAX_ADDED_HEADER_BYTES = 640;
+
+/** A marker has no position when nothing can be said: a writer's first one, and the filling of lost numbers. */
+export type Outgoing = Omit<StreamMessage, "position"> & { readonly position: Position | undefined };
+
+/** What fences a batch: the tail it was computed from, and the newest writer marker. */
+export interface Fence {
+  readonly lastSeq: number;
+  /** Sequence of the writer marker; 0 when the stream must not have one yet. */
+  readonly token: number;
+  readonly tokenSubject: string;
+}
+
+/** Batches of this process, so that no two ever share an id: the server may still hold an older one half received. */
+let batches = 0;
+
+/**
+ * A batch ready to send. The first message carries the fence and `Cdc-Prev`; two and more are one atomic batch.
+ * @param instance names the process in the batch's id
+ * @param prev the newest `Cdc-Pos` in the stream before this batch
+ */
+export function encodeBatch(
+  messages: readonly Outgoing[],
+  instance: string,
+  fence: Fence,
+  prev: Position | undefined,
+): Encoded[] {
+  const alone = messages.length === 1;
+  const batchId = `${instance}.${++batches}`;
+  return messages.map((message, index) => {
+    let lines = `NATS/1.0\r\n${message.head}`;
+    if (message.position !== undefined) lines += `Cdc-Pos: ${message.position}\r\n`;
+    if (index === 0) {
+      if (prev !== undefined) lines += `Cdc-Prev: ${prev}\r\n`;
+      lines += `Nats-Expected-Last-Sequence: ${fence.lastSeq}\r\nNats-Expected-Last-Subject-Sequence: ${fence.token}\r\nNats-Expected-Last-Subject-Sequence-Subject: ${fence.tokenSubject}\r\n`;
+    }
+    if (!alone) {
+      lines += `Nats-Batch-Id: ${batchId}\r\nNats-Batch-Sequence: ${index + 1}\r\n`;
+      if (index === messages.length - 1) lines += "Nats-Batch-Commit: 1\r\n";
+    }
+    return { subject: message.subject, headers: Buffer.from(`${lines}\r\n`, "latin1"), data: message.data };
+  });
+}
+
+/** The `ce-id` among a message's header lines; empty when there is none. */
+export function idOf(head: string): string {
+  const at = head.indexOf("ce-id: ");
+  return at < 0 ? "" : head.slice(at + 7, head.indexOf("\r\n", at));
+}

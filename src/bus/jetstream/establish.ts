@@ -1,0 +1,234 @@
+// Starting to write, and starting again after anything went wrong: renew the lease, look for lost messages, publish a
+// writer marker, and only then read where the stream ends. The order is the argument: before the marker is stored a batch
+// of an older connection may still arrive; behind it, none can (its token is stale), so what is read then is final.
+
+import { FencedError, HistoryLostError, TransientError } from "../../errors.ts";
+import { markerHead } from "../../event/message.ts";
+import { laterPosition, type Position } from "../../event/position.ts";
+import type { SourceId } from "../../event/source-id.ts";
+import { metaSubject } from "../../event/subject.ts";
+import type { Checkpoint } from "./checkpoint-store.ts";
+import { encodeBatch, idOf, type Outgoing } from "./encode.ts";
+import type { Lease } from "./lease.ts";
+import { type Clock, PublishRefused, type StreamPort, type StreamState } from "./port.ts";
+import { findTail, readSurely, type Tail, verifiedTail } from "./stream-tail.ts";
+import { MAX_BATCH_MESSAGES } from "./writer-queue.ts";
+
+/** More lost numbers than this are not filled: a person decides. */
+const MAX_FILL = 1_000_000;
+/** How often a marker may be refused because the stream moved under it. */
+const MAX_TRIES = 50;
+
+export interface EstablishOptions {
+  readonly port: StreamPort;
+  readonly clock: Clock;
+  readonly source: SourceId;
+  readonly lease: Lease;
+  readonly instance: string;
+  readonly checkpoint: Checkpoint | undefined;
+  /** The highest sequence that this process knows to have been stored, and the stream's time of birth then. */
+  readonly highest: number;
+  readonly created: string | undefined;
+  /** Why: written into the marker. */
+  readonly reason: string;
+  /** A message in the stream that is not ours. */
+  readonly onForeign: (seq: number, subject: string) => void;
+}
+
+export interface Established {
+  /** Sequence of the writer marker. */
+  readonly token: number;
+  /** The stream's last message: its sequence and id. */
+  readonly lastSeq: number;
+  readonly lastId: string;
+  /** The newest `Cdc-Pos` in the stream. */
+  readonly tail: Position | undefined;
+  /** Where the source goes on. */
+  readonly resume: Position | undefined;
+  readonly created: string;
+  /** Numbers whose messages the bus had acknowledged and lost. */
+  readonly lost: { readonly from: number; readonly to: number } | undefined;
+}
+
+/** @throws FencedError, HistoryLostError; TransientError while the bus is away: then simply again */
+export async function establish(options: EstablishOptions): Promise<Established> {
+  const { port, source, lease, checkpoint } = options;
+  await lease.renew();
+  for (let tries = 0; tries < MAX_TRIES; tries++) {
+    const found = await lookForLoss(options);
+    const previous = await newestMarker(port, source);
+    if (previous.lease > lease.number) {
+      throw new FencedError("WRITER_FENCED", `lease ${previous.lease} writes this stream; ours is ${lease.number}`, {
+        hint: "nothing to do: that worker has taken over",
+      });
+    }
+    const marker = await fillAndMark(options, found, previous.seq);
+    if (marker === undefined) continue; // the stream moved under us: a batch of an older connection, or another writer
+    const stored = await readSurely(port, options.clock, marker.seq);
+    if (stored.header("ce-id") !== marker.id) continue;
+    const state = { ...found.state, lastSeq: marker.seq };
+    const end = await findTail(port, options.clock, source, marker.seq - 1, state.firstSeq, options.onForeign);
+    const intact = found.checkpointIntact ? checkpoint : undefined;
+    const tail = await verifiedTail(port, options.clock, source, end, state.firstSeq, intact?.streamSeq ?? 0);
+    const lost = joinRanges(found.lost, tail.broken);
+    const resume =
+      lost === undefined || intact ? laterPosition(intact?.position, tail.trusted?.position) : tail.trusted?.position;
+    const base = { token: marker.seq, resume, created: state.created, lost };
+    if (lost === undefined) return { ...base, lastSeq: marker.seq, lastId: marker.id, tail: end?.position };
+    return { ...base, tail: end?.position, ...(await writeHistory(options, lost, marker.seq, end, resume)) };
+  }
+  throw new TransientError("BUS_UNSTEADY", `the stream of ${source} kept moving while a writer marker was published`, {
+    hint: "is another program publishing to this stream?",
+  });
+}
+
+interface Found {
+  readonly state: StreamState;
+  /** The highest sequence that anyone was given. */
+  readonly known: number;
+  readonly checkpointIntact: boolean;
+  readonly lost: { readonly from: number; readonly to: number } | undefined;
+}
+
+/** Whether the stream is shorter than a number anyone was given, or is not the stream that the checkpoint speaks of. */
+async function lookForLoss(options: EstablishOptions): Promise<Found> {
+  const { port, checkpoint, highest } = options;
+  const before = await port.info();
+  const known = Math.max(highest, checkpoint?.streamSeq ?? 0, before ? await port.highestDelivered() : 0);
+  const state = before ?? (await port.create(known + 1));
+  const expected = options.created ?? checkpoint?.streamCreated;
+  const recreated = expected !== undefined && expected !== state.created;
+  const missing = Math.max(0, known - state.lastSeq);
+  let checkpointIntact =
+    checkpoint !== undefined && checkpoint.streamCreated === state.created && checkpoint.streamSeq <= state.lastSeq;
+  if (checkpoint && checkpointIntact && checkpoint.streamSeq >= state.firstSeq && checkpoint.streamSeq > 0) {
+    const stored = await readSurely(port, options.clock, checkpoint.streamSeq);
+    checkpointIntact = stored.header("ce-id") === checkpoint.id;
+  }
+  const foreignCheckpoint = checkpoint !== undefined && !checkpointIntact;
+  if (!recreated && missing === 0 && !foreignCheckpoint) return { state, known, checkpointIntact, lost: undefined };
+  const from = missing > 0 && !recreated ? state.lastSeq + 1 : Math.min(checkpoint?.streamSeq ?? 1, state.lastSeq + 1);
+  return { state, known, checkpointIntact, lost: { from, to: Math.max(known, from) } };
+}
+
+async function newestMarker(
+  port: StreamPort,
+  source: SourceId,
+): Promise<{ readonly seq: number; readonly lease: number }> {
+  const marker = await port.readLast(metaSubject(source, "writer"));
+  if (marker === undefined) return { seq: 0, lease: 0 };
+  const body = JSON.parse(Buffer.from(marker.data).toString("utf8")) as { readonly lease?: number };
+  return { seq: marker.seq, lease: body.lease ?? 0 };
+}
+
+/** The newest lease number written into a stream; 0 for a stream without a marker, or none at all. */
+export async function newestLease(port: StreamPort, source: SourceId): Promise<number> {
+  return (await port.info()) === undefined ? 0 : (await newestMarker(port, source)).lease;
+}
+
+/**
+ * Fills the lost numbers, so that no number is ever used twice, and publishes the marker behind them: in one atomic
+ * batch where it fits. Undefined when the stream moved meanwhile.
+ */
+async function fillAndMark(
+  options: EstablishOptions,
+  found: Found,
+  previousToken: number,
+): Promise<{ readonly seq: number; readonly id: string } | undefined> {
+  const { port, source, lease } = options;
+  const tokenSubject = metaSubject(source, "writer");
+  let lastSeq = found.state.lastSeq;
+  const missing = found.known - lastSeq;
+  if (missing > MAX_FILL) {
+    throw new HistoryLostError("BUS_LOST_TOO_MUCH", `the bus lost ${missing} acknowledged messages of ${source}`, {
+      hint: `more than ${MAX_FILL} are not filled by themselves: restore the stream from a backup, or delete it to start with a gap`,
+    });
+  }
+  const range = { from: lastSeq + 1, to: found.known };
+  const marker = writerMarker(
+    options,
+    undefined,
+    `${source}.writer.${lease.number}.${Math.max(found.known, lastSeq) + 1}`,
+  );
+  try {
+    for (;;) {
+      const count = Math.min(Math.max(found.known - lastSeq, 0), MAX_BATCH_MESSAGES - 1);
+      const fill = Array.from({ length: count }, (_, n) => lostMarker(source, lease.number, lastSeq + 1 + n, range));
+      const last = lastSeq + count >= found.known;
+      const fence = { lastSeq, token: previousToken, tokenSubject };
+      const ack = await port.send(encodeBatch(last ? [...fill, marker] : fill, options.instance, fence, undefined));
+      if (last) return { seq: ack.seq, id: idOf(marker.head) };
+      lastSeq = ack.seq;
+    }
+  } catch (error) {
+    if (error instanceof PublishRefused) return undefined;
+    throw error;
+  }
+}
+
+/** A writer marker: the fencing token, and the heartbeat of an idle source. */
+export function writerMarker(
+  { source, lease, instance, reason }: Pick<EstablishOptions, "source" | "lease" | "instance" | "reason">,
+  position: Position | undefined,
+  id: string,
+): Outgoing {
+  return {
+    type: "message",
+    subject: metaSubject(source, "writer"),
+    head: markerHead(source, "writer", id),
+    data: Buffer.from(JSON.stringify({ lease: lease.number, instance, reason })),
+    position,
+  };
+}
+
+function lostMarker(
+  source: SourceId,
+  lease: number,
+  seq: number,
+  range: { readonly from: number; readonly to: number },
+): Outgoing {
+  return {
+    type: "message",
+    subject: metaSubject(source, "lost"),
+    head: markerHead(source, "lost", `${source}.lost.${lease}.${seq}`),
+    data: Buffer.from(JSON.stringify(range)),
+    position: undefined,
+  };
+}
+
+/** Tells the subscribers which numbers were lost and where the source goes on from. */
+async function writeHistory(
+  { port, source, lease, instance }: EstablishOptions,
+  lost: { readonly from: number; readonly to: number },
+  token: number,
+  end: Tail | undefined,
+  resume: Position | undefined,
+): Promise<{ readonly lastSeq: number; readonly lastId: string }> {
+  const id = `${source}.history.${lease.number}.${token}`;
+  const message: Outgoing = {
+    type: "message",
+    subject: metaSubject(source, "history"),
+    head: markerHead(source, "history", id),
+    data: Buffer.from(JSON.stringify({ reason: "the bus lost acknowledged messages", lost, resume: resume ?? null })),
+    position: end?.position,
+  };
+  const fence = { lastSeq: token, token, tokenSubject: metaSubject(source, "writer") };
+  try {
+    const ack = await port.send(encodeBatch([message], instance, fence, end?.position));
+    return { lastSeq: ack.seq, lastId: id };
+  } catch (error) {
+    if (!(error instanceof PublishRefused)) throw error;
+    throw new TransientError("BUS_UNSTEADY", "the stream moved right behind our marker", {
+      cause: error,
+      hint: "it is tried again",
+    });
+  }
+}
+
+function joinRanges(
+  a: { readonly from: number; readonly to: number } | undefined,
+  b: { readonly from: number; readonly to: number } | undefined,
+): { readonly from: number; readonly to: number } | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return { from: Math.min(a.from, b.from), to: Math.max(a.to, b.to) };
+}

@@ -1,0 +1,206 @@
+// The bus on JetStream: opens the connection, and hands out each source's stream.
+
+import { randomBytes } from "node:crypto";
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import type { SourceId } from "../../event/source-id.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import type { Bus, ConsumeOptions, SourceStream, StateStore, Subscription, Writer } from "../bus.ts";
+import { busError } from "./bus-errors.ts";
+import { type Checkpoint, CheckpointStore } from "./checkpoint-store.ts";
+import { Connection } from "./connection.ts";
+import { openSubscription } from "./consumer.ts";
+import { openDeadLetters, type StoreDeadLetter } from "./dead-letters.ts";
+import { MAX_ADDED_HEADER_BYTES } from "./encode.ts";
+import { establish, newestLease } from "./establish.ts";
+import type { Fsync } from "./horizon.ts";
+import { JetStreamPort } from "./jetstream-port.ts";
+import { Lease, type LeasePort, type LeaseRecord } from "./lease.ts";
+import type { Clock } from "./port.ts";
+import { openStateStore } from "./state-store.ts";
+import { JetStreamWriter, type WriterOptions } from "./writer.ts";
+
+export interface BusOptions {
+  readonly servers: readonly string[];
+  readonly replicas: number;
+  readonly fsync: Fsync;
+  readonly log: Logger;
+  /** Ends the waiting for a server that is away. */
+  readonly signal: AbortSignal;
+  readonly onStored?: (source: SourceId, messages: Parameters<WriterOptions["onStored"]>[0]) => void;
+  readonly onRecovered?: (source: SourceId) => void;
+  readonly timing?: Partial<BusTiming>;
+}
+
+/** Times that tests shorten; see `defaultTiming`. */
+export interface BusTiming {
+  readonly leaseTtlMs: number;
+  readonly ackTimeoutMs: number;
+  readonly pingIntervalMs: number;
+  readonly markerEveryMs: number;
+  readonly maxAwayMs: number;
+  readonly idleCheckMs: number;
+}
+
+export const defaultTiming: BusTiming = {
+  leaseTtlMs: 3000,
+  ackTimeoutMs: 5000,
+  pingIntervalMs: 10_000,
+  markerEveryMs: 5 * 60_000,
+  maxAwayMs: 5 * 60_000,
+  idleCheckMs: 30_000,
+};
+
+const LEASE_BUCKET = "millrace_leases";
+const STATE_BUCKET = "millrace_state";
+/** Leases of workers that are long gone disappear. */
+const LEASE_BUCKET_TTL_MS = 60 * 60_000;
+
+const realClock: Clock = {
+  now: () => performance.now(),
+  sleep: (ms, signal) =>
+    new Promise((resolve) => {
+      if (signal?.aborted) return resolve();
+      const done = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      signal?.addEventListener("abort", done, { once: true });
+    }),
+};
+
+/** @throws ConfigError when the server cannot serve; waits for one that is only away */
+export async function openJetStreamBus(options: BusOptions): Promise<Bus> {
+  const timing = { ...defaultTiming, ...options.timing };
+  const connection = await Connection.open({ ...options, pingIntervalMs: timing.pingIntervalMs });
+  try {
+    const { replicas } = options;
+    const jsm = await jetstreamManager(connection.nc, { checkAPI: false });
+    const state = await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas });
+    const leases = await openStateStore(connection.nc, { bucket: LEASE_BUCKET, replicas, ttlMs: LEASE_BUCKET_TTL_MS });
+    const deadLetter = await openDeadLetters(connection.nc, { replicas });
+    return new JetStreamBus({ options, timing, connection, jsm, state, leases, deadLetter });
+  } catch (thrown) {
+    await connection[Symbol.asyncDispose]();
+    throw busError(thrown, "prepare the buckets millrace_state and millrace_leases");
+  }
+}
+
+interface BusParts {
+  readonly options: BusOptions;
+  readonly timing: BusTiming;
+  readonly connection: Connection;
+  readonly jsm: JetStreamManager;
+  readonly state: StateStore;
+  readonly leases: StateStore;
+  readonly deadLetter: StoreDeadLetter;
+}
+
+class JetStreamBus implements Bus {
+  readonly state: StateStore;
+  readonly deadLetter: StoreDeadLetter;
+  readonly #options: BusOptions;
+  readonly #timing: BusTiming;
+  readonly #connection: Connection;
+  readonly #jsm: JetStreamManager;
+  readonly #leases: StateStore;
+  readonly #instance = randomBytes(6).toString("hex");
+
+  constructor({ options, timing, connection, jsm, state, leases, deadLetter }: BusParts) {
+    this.state = state;
+    this.deadLetter = deadLetter;
+    this.#options = options;
+    this.#timing = timing;
+    this.#connection = connection;
+    this.#jsm = jsm;
+    this.#leases = leases;
+  }
+
+  connected(): boolean {
+    return this.#connection.connected;
+  }
+
+  stream(source: SourceId): SourceStream {
+    const memoryKey = `memory.${source}`;
+    return {
+      maxMessageBytes: (this.#connection.nc.info?.max_payload ?? 1024 * 1024) - MAX_ADDED_HEADER_BYTES,
+      openWriter: (signal) => this.#openWriter(source, signal),
+      loadMemory: async () => (await this.state.get(memoryKey))?.value as Readonly<Record<string, unknown>> | undefined,
+      saveMemory: async (value) => {
+        for (;;) {
+          const entry = await this.state.get(memoryKey);
+          if ((await this.state.put(memoryKey, value, entry?.revision ?? 0)) !== undefined) return;
+        }
+      },
+    };
+  }
+
+  consume(options: ConsumeOptions): Promise<Subscription> {
+    return openSubscription(this.#connection.nc, options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#connection[Symbol.asyncDispose]();
+  }
+
+  async #openWriter(source: SourceId, signal: AbortSignal): Promise<Writer> {
+    const { log, fsync, replicas } = this.#options;
+    const port = new JetStreamPort({
+      connection: this.#connection,
+      jsm: this.#jsm,
+      source,
+      replicas,
+      ackTimeoutMs: this.#timing.ackTimeoutMs,
+    });
+    try {
+      const lease = await Lease.acquire(
+        {
+          port: this.#leasePort(source),
+          clock: realClock,
+          instance: this.#instance,
+          ttlMs: this.#timing.leaseTtlMs,
+          newestInStream: () => newestLease(port, source),
+          onWaiting: (holder) =>
+            log.info("source_waiting_for_lease", { source, holder: holder.instance, lease: holder.number }),
+        },
+        signal,
+      );
+      log.info("lease_acquired", { source, lease: lease.number });
+      const checkpoints = new CheckpointStore(this.state, source);
+      const checkpoint: Checkpoint | undefined = await checkpoints.load();
+      const options: WriterOptions = {
+        ...this.#timing,
+        port,
+        clock: realClock,
+        source,
+        lease,
+        instance: this.#instance,
+        checkpoints,
+        fsync,
+        log,
+        onForeign: (seq, subject) =>
+          log.error("bus_foreign_write", { source, seq, subject, code: "BUS_FOREIGN_WRITE" }),
+        onStored: (messages) => this.#options.onStored?.(source, messages),
+        onRecovered: () => this.#options.onRecovered?.(source),
+      };
+      const established = await establish({ ...options, checkpoint, highest: 0, created: undefined, reason: "start" });
+      if (established.lost) log.error("bus_messages_lost", { source, ...established.lost });
+      return new JetStreamWriter(options, established, () => port[Symbol.asyncDispose]());
+    } catch (thrown) {
+      await port[Symbol.asyncDispose]();
+      throw busError(thrown, `open the stream of ${source}`);
+    }
+  }
+
+  #leasePort(source: SourceId): LeasePort {
+    const leases = this.#leases;
+    return {
+      read: async () => {
+        const entry = await leases.get(source);
+        return entry && { record: entry.value as LeaseRecord, revision: entry.revision };
+      },
+      write: (record, revision) => leases.put(source, record, revision),
+    };
+  }
+}

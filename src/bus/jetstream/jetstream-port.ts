@@ -1,0 +1,190 @@
+// The real StreamPort: JetStream's API for reads, and our own publishing on `nc.publish` with prebuilt header bytes.
+
+import type { JetStreamManager } from "@nats-io/jetstream";
+import { createInbox, type Msg, type MsgHdrs, type Subscription } from "@nats-io/transport-node";
+import { TransientError, toError } from "../../errors.ts";
+import { type SourceId, streamName } from "../../event/source-id.ts";
+import { apiCodes } from "./api-codes.ts";
+import { busError, isApiError } from "./bus-errors.ts";
+import type { Connection } from "./connection.ts";
+import {
+  type Encoded,
+  type PublishAck,
+  PublishRefused,
+  type StoredMessage,
+  type StreamPort,
+  type StreamState,
+} from "./port.ts";
+import { createStream, findStream, refuseUnfitStream } from "./streams.ts";
+
+export interface JetStreamPortOptions {
+  readonly connection: Connection;
+  readonly jsm: JetStreamManager;
+  readonly source: SourceId;
+  readonly replicas: number;
+  /** How long an acknowledgement may take. */
+  readonly ackTimeoutMs: number;
+}
+
+interface Pending {
+  readonly reply: string;
+  readonly resolve: (ack: PublishAck) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+export class JetStreamPort implements StreamPort, AsyncDisposable {
+  readonly #options: JetStreamPortOptions;
+  readonly #stream: string;
+  readonly #inbox = createInbox();
+  readonly #acks: Subscription;
+  readonly #elections: Subscription;
+  readonly #listeners = new Set<() => void>();
+  readonly #stopListening: () => void;
+  #sends = 0;
+  #pending: Pending | undefined;
+
+  constructor(options: JetStreamPortOptions) {
+    const { connection, source } = options;
+    this.#options = options;
+    this.#stream = streamName(source);
+    this.#acks = connection.nc.subscribe(`${this.#inbox}.*`, { callback: (_, message) => this.#answered(message) });
+    const advisory = `$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.${this.#stream}`;
+    this.#elections = connection.nc.subscribe(advisory, {
+      callback: () => this.#disrupted("another server leads the stream"),
+    });
+    this.#stopListening = connection.onDisruption(() => this.#disrupted("the connection to NATS was interrupted"));
+  }
+
+  async info(): Promise<StreamState | undefined> {
+    const info = await findStream(this.#options.jsm, this.#options.source);
+    if (info === undefined) return undefined;
+    refuseUnfitStream(info);
+    return { created: info.created, firstSeq: info.state.first_seq, lastSeq: info.state.last_seq };
+  }
+
+  async create(firstSeq: number): Promise<StreamState> {
+    const { jsm, source, replicas } = this.#options;
+    const { created, state } = await createStream(jsm, source, { replicas, firstSeq });
+    return { created, firstSeq: state.first_seq, lastSeq: state.last_seq };
+  }
+
+  read(seq: number): Promise<StoredMessage | undefined> {
+    return this.#get({ seq });
+  }
+
+  readLast(subject: string): Promise<StoredMessage | undefined> {
+    return this.#get({ last_by_subj: subject });
+  }
+
+  async highestDelivered(): Promise<number> {
+    let highest = 0;
+    try {
+      for await (const { delivered } of this.#options.jsm.consumers.list(this.#stream))
+        highest = Math.max(highest, delivered.stream_seq);
+    } catch (thrown) {
+      throw busError(thrown, `list the consumers of ${this.#stream}`);
+    }
+    return highest;
+  }
+
+  send(batch: readonly Encoded[]): Promise<PublishAck> {
+    const { connection, ackTimeoutMs } = this.#options;
+    if (!connection.connected) return Promise.reject(away("NATS is not connected"));
+    const reply = `${this.#inbox}.${++this.#sends}`;
+    return new Promise<PublishAck>((resolve, reject) => {
+      const timer = setTimeout(
+        () => this.#settle(reply)?.reject(away(`no acknowledgement within ${ackTimeoutMs} ms`)),
+        ackTimeoutMs,
+      );
+      this.#pending = { reply, resolve, reject, timer };
+      try {
+        batch.forEach(({ subject, headers, data }, index) => {
+          const prebuilt = { encode: () => headers } as unknown as MsgHdrs;
+          connection.nc.publish(
+            subject,
+            data,
+            index === batch.length - 1 ? { headers: prebuilt, reply } : { headers: prebuilt },
+          );
+        });
+      } catch (thrown) {
+        this.#settle(reply)?.reject(busError(thrown, "publish"));
+      }
+    });
+  }
+
+  async ping(): Promise<void> {
+    try {
+      await this.#options.connection.nc.rtt();
+    } catch (thrown) {
+      throw busError(thrown, "reach NATS");
+    }
+  }
+
+  onDisruption(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopListening();
+    this.#acks.unsubscribe();
+    this.#elections.unsubscribe();
+    this.#settle(this.#pending?.reply)?.reject(away("the writer was closed"));
+  }
+
+  /** The client never fails what is under way when a connection goes: we do, at once. */
+  #disrupted(what: string): void {
+    this.#settle(this.#pending?.reply)?.reject(away(what));
+    for (const listener of this.#listeners) listener();
+  }
+
+  #settle(reply: string | undefined): Pending | undefined {
+    const pending = this.#pending;
+    if (pending === undefined || pending.reply !== reply) return undefined; // an answer nobody waits for any more
+    clearTimeout(pending.timer);
+    this.#pending = undefined;
+    return pending;
+  }
+
+  #answered(message: Msg): void {
+    const pending = this.#settle(message.subject);
+    if (pending === undefined) return;
+    try {
+      pending.resolve(parseAck(message));
+    } catch (error) {
+      pending.reject(toError(error));
+    }
+  }
+
+  async #get(query: { readonly seq: number } | { readonly last_by_subj: string }): Promise<StoredMessage | undefined> {
+    try {
+      const stored = await this.#options.jsm.streams.getMessage(this.#stream, query);
+      if (stored === null) return undefined;
+      const { seq, subject, header, data } = stored;
+      return { seq, subject, data, header: (name) => header?.get(name) || undefined };
+    } catch (thrown) {
+      if (isApiError(thrown, apiCodes.noMessageFound)) return undefined;
+      throw busError(thrown, `read ${JSON.stringify(query)} of ${this.#stream}`);
+    }
+  }
+}
+
+function away(what: string): TransientError {
+  return new TransientError("BUS_INTERRUPTED", what, { hint: "the writer finds out what was stored and goes on" });
+}
+
+interface AckBody {
+  readonly error?: { readonly err_code: number; readonly description: string };
+  readonly seq?: number;
+  readonly batch?: string;
+  readonly count?: number;
+}
+
+function parseAck(message: Msg): PublishAck {
+  if (message.headers?.code === 503) throw away("no stream took the message: it has no leader, or is gone");
+  const body = message.json<AckBody>();
+  if (body.error) throw new PublishRefused(body.error.err_code, `${body.error.description} (${body.error.err_code})`);
+  if (body.seq === undefined) throw away("an acknowledgement without a sequence");
+  return { seq: body.seq, batch: body.batch, count: body.count ?? 1 };
+}

@@ -1,0 +1,77 @@
+// A source's stream: how it is made, and what an existing one must have.
+
+import {
+  DiscardPolicy,
+  type JetStreamManager,
+  RetentionPolicy,
+  StorageType,
+  type StreamInfo,
+} from "@nats-io/jetstream";
+import { nanos } from "@nats-io/transport-node";
+import { ConfigError } from "../../errors.ts";
+import { type SourceId, streamName } from "../../event/source-id.ts";
+import { apiCodes } from "./api-codes.ts";
+import { busError, isApiError } from "./bus-errors.ts";
+
+const MAX_AGE_MS = 7 * 24 * 60 * 60 * 1000;
+/** The part of the account's free storage that one new stream may fill. */
+const STORAGE_SHARE = 0.8;
+
+/** The stream's state and settings; undefined when there is none. @throws TransientError, ConfigError */
+export async function findStream(jsm: JetStreamManager, source: SourceId): Promise<StreamInfo | undefined> {
+  const name = streamName(source);
+  try {
+    return await jsm.streams.info(name);
+  } catch (thrown) {
+    if (isApiError(thrown, apiCodes.streamNotFound)) return undefined;
+    throw busError(thrown, `read the stream ${name}`);
+  }
+}
+
+/**
+ * Makes the stream of a source as design and docs/wire.md say.
+ * @param firstSeq number of its first message: one more than any number ever given
+ * @throws ConfigError when the subjects belong to another stream or the limits do not allow it; TransientError
+ */
+export async function createStream(
+  jsm: JetStreamManager,
+  source: SourceId,
+  { replicas, firstSeq }: { readonly replicas: number; readonly firstSeq: number },
+): Promise<StreamInfo> {
+  const name = streamName(source);
+  try {
+    const { limits, storage } = await jsm.getAccountInfo();
+    const free = limits.max_storage < 0 ? -1 : Math.max(limits.max_storage - storage, 0);
+    return await jsm.streams.add({
+      name,
+      subjects: [`cdc.${source}.>`, `events.${source}.>`, `meta.${source}.>`],
+      retention: RetentionPolicy.Limits,
+      storage: StorageType.File,
+      discard: DiscardPolicy.Old,
+      num_replicas: replicas,
+      max_age: nanos(MAX_AGE_MS),
+      max_bytes: free < 0 ? -1 : Math.floor((free * STORAGE_SHARE) / replicas),
+      allow_atomic: true,
+      allow_direct: true,
+      deny_delete: true,
+      deny_purge: true,
+      ...(firstSeq > 1 ? { first_seq: firstSeq } : {}),
+    });
+  } catch (thrown) {
+    throw busError(thrown, `make the stream ${name}`);
+  }
+}
+
+/** @throws ConfigError when a stream of this name exists that cannot serve */
+export function refuseUnfitStream({ config }: StreamInfo): void {
+  if (config.allow_atomic !== true) {
+    throw new ConfigError("STREAM_NOT_ATOMIC", `the stream ${config.name} does not allow atomic batches`, {
+      hint: `nats stream edit ${config.name} --allow-batch, or remove the stream to have it made again`,
+    });
+  }
+  if (config.sealed) {
+    throw new ConfigError("STREAM_SEALED", `the stream ${config.name} is sealed`, {
+      hint: "remove it, or give the source another id",
+    });
+  }
+}

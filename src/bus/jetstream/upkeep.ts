@@ -1,0 +1,65 @@
+// What a writer does beside writing: renew the lease, ping the server for the durable horizon, look at an idle stream.
+
+import { FencedError, TransientError } from "../../errors.ts";
+import type { Horizon } from "./horizon.ts";
+import type { Lease } from "./lease.ts";
+import type { Clock, StreamPort } from "./port.ts";
+
+export interface UpkeepOptions {
+  readonly port: StreamPort;
+  readonly clock: Clock;
+  readonly lease: Lease;
+  readonly signal: AbortSignal;
+  readonly horizons: readonly Horizon<unknown>[];
+  readonly idleCheckMs: number;
+  /** The highest sequence that was acknowledged to us. */
+  readonly lastSeq: () => number;
+  readonly isIdle: () => boolean;
+  readonly onTick: () => void;
+  readonly onDisrupted: (reason: string) => void;
+  readonly onFailed: (error: Error) => void;
+}
+
+/** Starts the loops; they end with the signal. */
+export function startUpkeep(options: UpkeepOptions): void {
+  const { port, lease, horizons, idleCheckMs } = options;
+  void repeat(options, lease.ttlMs / 3, async () => {
+    await lease.renew();
+    options.onTick();
+  });
+  const pingEveryMs = horizons[0]?.pingEveryMs;
+  if (pingEveryMs !== undefined) {
+    void repeat(options, pingEveryMs, async () => {
+      const answers = horizons.map((horizon) => horizon.ping());
+      await port.ping();
+      for (const answered of answers) answered();
+      options.onTick();
+    });
+  }
+  void repeat(options, idleCheckMs, async () => {
+    if (!options.isIdle()) return;
+    const highest = options.lastSeq();
+    const state = await port.info();
+    if (state === undefined || state.lastSeq < highest)
+      options.onDisrupted("the stream is shorter than what it had acknowledged");
+  });
+}
+
+/** While the bus is away a step fails and comes again: publishing notices by itself and recovers. */
+async function repeat(
+  { clock, signal, onFailed }: UpkeepOptions,
+  everyMs: number,
+  step: () => Promise<void>,
+): Promise<void> {
+  while (!signal.aborted) {
+    await clock.sleep(everyMs, signal);
+    if (signal.aborted) return;
+    try {
+      await step();
+    } catch (error) {
+      if (error instanceof TransientError) continue;
+      onFailed(error instanceof Error ? error : new FencedError("LEASE_LOST", String(error)));
+      return;
+    }
+  }
+}

@@ -1,0 +1,101 @@
+// What waits to be published, in order, cut into batches that never split a transaction that fits.
+
+import type { StreamMessage } from "../../event/message.ts";
+import { bare, isComplete, type Position } from "../../event/position.ts";
+
+/** Atomic batches hold at most this much (JetStream's own limit on messages, and our own on bytes). */
+export const MAX_BATCH_MESSAGES = 1000;
+export const MAX_BATCH_BYTES: number = 4 * 1024 * 1024;
+
+/** What a message takes on the way beyond its head and body, roughly. */
+const OVERHEAD_BYTES = 400;
+
+const sizeOf = (message: StreamMessage): number => message.head.length + message.data.length + OVERHEAD_BYTES;
+
+export class WriterQueue {
+  #messages: StreamMessage[] = [];
+  #head = 0;
+  /** Messages ever taken away, so that a commit can be tied to a count that does not move. */
+  #taken = 0;
+  #bytes = 0;
+  /** Commits without a message of their own, each with the count of messages before it. */
+  #commits: { after: number; position: Position }[] = [];
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get length(): number {
+    return this.#messages.length - this.#head;
+  }
+
+  push(item: StreamMessage | { readonly type: "commit"; readonly position: Position }): void {
+    if (item.type === "message") {
+      this.#messages.push(item);
+      this.#bytes += sizeOf(item);
+      return;
+    }
+    const after = this.#taken + this.length;
+    const newest = this.#commits.at(-1);
+    if (newest?.after === after) newest.position = item.position;
+    else this.#commits.push({ after, position: item.position });
+  }
+
+  /**
+   * The next batch after the first `skip` messages: whole transactions up to the limits; of a transaction that does not
+   * fit, as much as fits. Undefined when the transaction at the head is neither complete nor too large yet.
+   */
+  next(skip = 0): readonly StreamMessage[] | undefined {
+    const start = this.#head + skip;
+    let bytes = 0;
+    let complete = start;
+    for (let at = start; at < this.#messages.length; at++) {
+      const message = this.#messages[at] as StreamMessage;
+      bytes += sizeOf(message);
+      const full = at - start >= MAX_BATCH_MESSAGES || (bytes > MAX_BATCH_BYTES && at > start);
+      if (full) return this.#messages.slice(start, complete > start ? complete : at);
+      if (isComplete(message.position)) complete = at + 1;
+    }
+    return complete > start ? this.#messages.slice(start, complete) : undefined;
+  }
+
+  /** Whether the next batch, after the first `skip` messages, is as large as batches get. */
+  hasFullBatch(skip: number): boolean {
+    return this.length - skip > MAX_BATCH_MESSAGES;
+  }
+
+  /** Takes away the first `count` messages: they are stored. */
+  drop(count: number): void {
+    for (let at = this.#head; at < this.#head + count; at++) this.#bytes -= sizeOf(this.#messages[at] as StreamMessage);
+    this.#head += count;
+    this.#taken += count;
+    if (this.#head > 4096 && this.#head * 2 > this.#messages.length) {
+      this.#messages = this.#messages.slice(this.#head);
+      this.#head = 0;
+    }
+  }
+
+  /** Takes away what stands at or before a position: the stream has it already. Returns how many. */
+  dropThrough(position: Position): number {
+    const bound = bare(position);
+    let count = 0;
+    while (count < this.length && bare((this.#messages[this.#head + count] as StreamMessage).position) <= bound)
+      count++;
+    this.drop(count);
+    return count;
+  }
+
+  /** The newest commit with nothing before it any more, taken away; undefined when there is none. */
+  takeCommit(): Position | undefined {
+    let position: Position | undefined;
+    while (this.#commits[0] !== undefined && this.#commits[0].after <= this.#taken) {
+      position = this.#commits.shift()?.position;
+    }
+    return position;
+  }
+
+  /** Whether the stream, once the queue is empty, stands between transactions. */
+  get waiting(): boolean {
+    return this.length > 0;
+  }
+}

@@ -26,6 +26,7 @@ export type LogEvent =
   | "automation_retrying"
   | "automation_failed"
   | "automation_dead_letter"
+  | "automation_skipped"
   | "automation_log"
   | "dev_server_started"
   | "dev_server_stopped";

@@ -1,0 +1,61 @@
+// What is remembered of an event between its attempts, in the bus' state, so that it survives the process.
+
+import type { StateStore } from "../bus/bus.ts";
+import type { SourceId } from "../event/source-id.ts";
+import { streamName } from "../event/source-id.ts";
+import type { ErrorSummary } from "./error-summary.ts";
+import type { DeadReason } from "./metrics.ts";
+
+export interface Attempts {
+  /** `ce-id` of the event: the same sequence in a re-created stream is another event. */
+  readonly id: string;
+  /** Handlers that were started and failed. */
+  readonly attempts: number;
+  /** When the first one was started, ms since 1970. */
+  readonly firstAt: number;
+  readonly lastError: ErrorSummary;
+  /** Set once it is decided that no attempt follows. */
+  readonly dead?: DeadReason;
+}
+
+/** The record of one event; its methods reject with TransientError while the bus is away. */
+export class AttemptsRecord {
+  readonly #state: StateStore;
+  readonly #key: string;
+  readonly #id: string;
+  #revision = 0;
+  #stored = false;
+
+  constructor(state: StateStore, automation: string, source: SourceId, sequence: number, id: string) {
+    this.#state = state;
+    this.#key = `attempts.${automation}.${streamName(source)}.${sequence}`;
+    this.#id = id;
+  }
+
+  async load(): Promise<Attempts | undefined> {
+    const entry = await this.#state.get(this.#key);
+    this.#revision = entry?.revision ?? 0;
+    this.#stored = entry !== undefined;
+    const found = entry?.value as Attempts | undefined;
+    return found?.id === this.#id ? found : undefined;
+  }
+
+  async save(attempts: Omit<Attempts, "id">): Promise<void> {
+    const value: Attempts = { ...attempts, id: this.#id };
+    for (;;) {
+      const revision = await this.#state.put(this.#key, value, this.#revision);
+      if (revision !== undefined) {
+        this.#revision = revision;
+        this.#stored = true;
+        return;
+      }
+      // Not read before, or stored though the answer was lost.
+      await this.load();
+    }
+  }
+
+  /** Forgets the event; costs nothing when nothing was remembered. */
+  async clear(): Promise<void> {
+    if (this.#stored) await this.#state.delete(this.#key);
+  }
+}

@@ -1,0 +1,131 @@
+// One automation at work: a subscription for each of its sources, kept up for ever, and one deliverer for all of them.
+
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Bus } from "../bus/bus.ts";
+import { MillraceError, TransientError, toError } from "../errors.ts";
+import type { SourceId } from "../event/source-id.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { Automation } from "./automation.ts";
+import { ackWaitMs, Deliverer } from "./deliverer.ts";
+import type { AutomationMetrics } from "./metrics.ts";
+import { backoffMs } from "./retry-policy.ts";
+
+const reconnect = { minMs: 250, maxMs: 10_000 };
+
+type State = "waiting" | "running" | "retrying" | "failed" | "stopped";
+
+export interface AutomationStatus {
+  readonly id: string;
+  /** `waiting` for a stream that does not exist yet, `retrying` while the bus is away; `failed` needs a person. */
+  readonly state: State;
+  /** Handlers that run now. */
+  readonly running: number;
+  /** Those of them that have ignored their timeout; each holds a place of `concurrency`. */
+  readonly hanging: number;
+  /** Events in hand. */
+  readonly held: number;
+  readonly error?: { readonly code: string; readonly message: string; readonly hint: string | undefined };
+}
+
+export interface AutomationRunOptions {
+  readonly automation: Automation;
+  readonly bus: Bus;
+  readonly log: Logger;
+  readonly metrics: AutomationMetrics;
+  readonly signal: AbortSignal;
+}
+
+export class AutomationRun {
+  /** Resolves when the automation has stopped and drained; never rejects. */
+  readonly settled: Promise<void>;
+  readonly #options: AutomationRunOptions;
+  readonly #deliverer: Deliverer;
+  readonly #failing = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #states = new Map<SourceId, State>();
+  #error: Error | undefined;
+
+  constructor(options: AutomationRunOptions) {
+    this.#options = options;
+    this.#signal = AbortSignal.any([options.signal, this.#failing.signal]);
+    this.#deliverer = new Deliverer({ ...options, failed: (error) => this.#fail(error) });
+    this.settled = this.#run();
+  }
+
+  status(): AutomationStatus {
+    const error = this.#error;
+    const states = [...this.#states.values()];
+    const worst = (["failed", "retrying", "waiting", "running"] as const).find((state) => states.includes(state));
+    return {
+      id: this.#options.automation.id,
+      state: this.#failing.signal.aborted ? "failed" : (worst ?? "stopped"),
+      ...this.#deliverer.counts(),
+      ...(error && {
+        error: {
+          code: error instanceof MillraceError ? error.code : "BUG",
+          message: error.message,
+          hint: error instanceof MillraceError ? error.hint : undefined,
+        },
+      }),
+    };
+  }
+
+  async #run(): Promise<void> {
+    const { automation } = this.#options;
+    const sources = new Set(automation.triggers.map((trigger) => trigger.source));
+    await Promise.all([...sources].map((source) => this.#subscribe(source)));
+    await this.#deliverer.drain();
+    this.#options.log.info("automation_stopped", { automation: automation.id });
+  }
+
+  /** Consumes one source until the signal; while the bus is away it tries again. */
+  async #subscribe(source: SourceId): Promise<void> {
+    const { automation, bus, log } = this.#options;
+    const filters = automation.triggers.filter((one) => one.source === source).map((one) => one.filter);
+    let start: "now" | "earliest" | number = automation.start;
+    for (let failures = 0; !this.#signal.aborted; ) {
+      try {
+        this.#states.set(source, failures === 0 ? "waiting" : "retrying");
+        const subscription = await bus.consume({
+          source,
+          durable: automation.id,
+          filters,
+          start,
+          maxPending: automation.concurrency * 2,
+          ackWaitMs,
+          signal: this.#signal,
+        });
+        this.#states.set(source, "running");
+        this.#error = undefined;
+        failures = 0;
+        log.info("automation_started", { automation: automation.id, source });
+        try {
+          for await (const delivery of subscription) this.#deliverer.take(source, delivery);
+        } finally {
+          // Should the durable be lost, the next one begins where nothing is left out.
+          start = subscription.resumeAt();
+        }
+      } catch (error) {
+        if (this.#signal.aborted) break;
+        if (!(error instanceof TransientError)) {
+          this.#fail(error);
+          break;
+        }
+        this.#error = error;
+        this.#states.set(source, "retrying");
+        failures++;
+        log.warn("automation_failed", { automation: automation.id, source, code: error.code, hint: error.hint });
+        await sleep(backoffMs(reconnect, failures), undefined, { signal: this.#signal }).catch(() => {});
+      }
+    }
+    this.#states.delete(source);
+  }
+
+  #fail(thrown: unknown): void {
+    const error = toError(thrown);
+    this.#error = error;
+    const { code, hint } = error instanceof MillraceError ? error : { code: "BUG", hint: undefined };
+    this.#options.log.error("automation_failed", { automation: this.#options.automation.id, code, hint });
+    this.#failing.abort();
+  }
+}

@@ -1,0 +1,110 @@
+// What an automation is: triggers, a handler, and the policy around it, checked where it is written.
+
+import { ConfigError } from "../errors.ts";
+import type { ChangeEvent } from "../event/change-event.ts";
+import type { Trigger } from "./collection.ts";
+import { type DurationInput, durationMs } from "./duration-ms.ts";
+import type { Fatal, Retry, RetryOptions, Skip } from "./outcome.ts";
+import { type RetryPolicy, type RetryPolicyInput, retryPolicy } from "./retry-policy.ts";
+
+/** What a handler logs; each line carries the automation, the event's id and the attempt. Never log row values. */
+export type HandlerLog = Readonly<
+  Record<"debug" | "info" | "warn" | "error", (text: string, fields?: Readonly<Record<string, unknown>>) => void>
+>;
+
+export interface HandlerContext<Event = ChangeEvent> {
+  readonly event: Event;
+  /** From 1: how often a handler was started for this event. */
+  readonly attempt: number;
+  /** Aborts at the timeout; give it to whatever waits. */
+  readonly signal: AbortSignal;
+  readonly log: HandlerLog;
+  /** `return skip("why")`: nothing to do; acked and counted as skipped. */
+  skip(reason: string): Skip;
+  /** `throw retry({ after: "30s" })`: try again later; the attempt counts. */
+  retry(options: RetryOptions): Retry;
+  /** `throw fatal("why")`: a dead letter now. */
+  fatal(reason: string): Fatal;
+}
+
+/** Returning acks; throwing is retried by the policy. May run more than once for an event: at least once. */
+// biome-ignore lint/suspicious/noConfusingVoidType: a handler may hand back another function's promise of nothing
+export type Handler<Event = ChangeEvent> = (context: HandlerContext<Event>) => Skip | void | Promise<Skip | void>;
+
+/** The event that a trigger, or one of a list of them, hands to the handler. */
+export type EventOf<On> = On extends readonly (infer One)[]
+  ? EventOf<One>
+  : On extends Trigger<infer Event>
+    ? Event
+    : never;
+
+export interface AutomationOptions<On> {
+  readonly on: On;
+  readonly retry?: RetryPolicyInput;
+  /** Then the attempt counts as failed and `signal` aborts. Default `30s`. */
+  readonly timeout?: DurationInput;
+  /** Handlers at once. Default 10, at most 256. */
+  readonly concurrency?: number;
+  /** Where a new automation begins in the stream. Default `now`. */
+  readonly start?: "now" | "earliest";
+}
+
+// Found by name and not by instanceof: a user's module may load its own copy of this package.
+const brand: unique symbol = Symbol.for("millrace.automation");
+
+export interface Automation {
+  readonly [brand]: true;
+  readonly id: string;
+  readonly triggers: readonly Trigger[];
+  readonly retry: RetryPolicy;
+  readonly timeoutMs: number;
+  readonly concurrency: number;
+  readonly start: "now" | "earliest";
+  readonly handler: Handler;
+}
+
+const idPattern = /^[a-z][a-z0-9-]{0,62}$/;
+
+/**
+ * Defines an automation. Its id is the durable's name, the metrics' label and the dead letters' subject:
+ * changing it starts a new subscription.
+ * @throws ConfigError `AUTOMATION_INVALID`
+ */
+export function automation<const On extends Trigger | readonly Trigger[]>(
+  id: string,
+  options: AutomationOptions<On>,
+  handler: Handler<EventOf<On>>,
+): Automation {
+  if (!idPattern.test(id)) {
+    throw invalid(`"${id}" cannot be an automation's id.`, "Use a-z, 0-9 and -, beginning with a letter, at most 63.");
+  }
+  const triggers: readonly Trigger[] = Array.isArray(options.on) ? options.on : [options.on as Trigger];
+  if (triggers.length === 0) throw invalid(`${id}: "on" is empty.`, "Give it at least one trigger.");
+  const concurrency = options.concurrency ?? 10;
+  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 256) {
+    throw invalid(`${id}: concurrency must be a whole number from 1 to 256.`, "Run more workers to go beyond 256.");
+  }
+  const timeoutMs = durationMs(options.timeout ?? "30s", `${id}: timeout`);
+  if (timeoutMs > 86_400_000) throw invalid(`${id}: timeout is longer than 24h.`, 'Write "24h" or less.');
+  const defined: Automation = {
+    [brand]: true,
+    id,
+    triggers: Object.freeze([...triggers]),
+    retry: Object.freeze(retryPolicy(options.retry)),
+    timeoutMs,
+    concurrency,
+    start: options.start ?? "now",
+    // The filters let only the triggers' events through, so the handler gets the type it asked for.
+    handler: handler as Handler,
+  };
+  return Object.freeze(defined);
+}
+
+/** Whether a module's export is an automation. */
+export function isAutomation(value: unknown): value is Automation {
+  return typeof value === "object" && value !== null && (value as { [brand]?: unknown })[brand] === true;
+}
+
+function invalid(message: string, hint: string): ConfigError {
+  return new ConfigError("AUTOMATION_INVALID", message, { hint });
+}

@@ -1,0 +1,19 @@
+// What an automation counts; the application turns it into metrics.
+
+export interface AutomationMetrics {
+  /** A handler returned and the ack was confirmed. */
+  handled(automation: string): void;
+  /** The same, after `skip(reason)`. */
+  skipped(automation: string): void;
+  /** An attempt failed and another one will follow. */
+  retried(automation: string): void;
+  /** A dead letter was stored. */
+  dead(automation: string, reason: DeadReason): void;
+  /** Handlers that run now. */
+  running(automation: string, handlers: number): void;
+  /** How long an attempt took, until it ended or timed out. */
+  duration(automation: string, seconds: number): void;
+}
+
+/** Why an event became a dead letter. */
+export type DeadReason = "exhausted" | "expired" | "fatal" | "undecodable" | "crashed";

@@ -1,0 +1,72 @@
+// How a handler ends other than by returning: what it throws or returns to say so.
+
+import { ConfigError } from "../errors.ts";
+import { type DurationInput, durationMs } from "./duration-ms.ts";
+
+/** The bus holds a retry for so long at most. */
+export const maxRetryMs = 120_000;
+
+// Looked up by name and not by instanceof: a user's module may load its own copy of this package.
+const kind: unique symbol = Symbol.for("millrace.outcome");
+
+export interface RetryOptions {
+  /** How long to wait before the next attempt; at most `2m`. */
+  readonly after: DurationInput;
+}
+
+/** Throw it to have the event tried again after a delay of your own; the attempt counts. */
+export class Retry extends Error {
+  readonly [kind] = "retry";
+  readonly code = "RETRY";
+  readonly afterMs: number;
+
+  /** @throws ConfigError when the delay is no duration or longer than `2m` */
+  constructor(options: RetryOptions) {
+    super("the handler asked for a retry");
+    this.name = "Retry";
+    this.afterMs = durationMs(options.after, "retry after");
+    if (this.afterMs > maxRetryMs) {
+      throw new ConfigError("AUTOMATION_INVALID", "A retry cannot be put off by more than 2m.", {
+        hint: "Give a delay of at most 2m.",
+      });
+    }
+  }
+}
+
+/** Throw it when trying again is useless: the event becomes a dead letter now. */
+export class Fatal extends Error {
+  readonly [kind] = "fatal";
+  readonly code = "FATAL";
+
+  constructor(reason: string) {
+    super(reason);
+    this.name = "Fatal";
+  }
+}
+
+/** What `skip(reason)` makes: returned by a handler that had nothing to do. */
+export interface Skip {
+  readonly [kind]: "skip";
+  readonly reason: string;
+}
+
+/** Return it to say that the event needed nothing; it is acked and counted as skipped. */
+export function skip(reason: string): Skip {
+  return { [kind]: "skip", reason };
+}
+
+export function isSkip(value: unknown): value is Skip {
+  return kindOf(value) === "skip";
+}
+
+export function isRetry(value: unknown): value is Retry {
+  return kindOf(value) === "retry";
+}
+
+export function isFatal(value: unknown): value is Fatal {
+  return kindOf(value) === "fatal";
+}
+
+function kindOf(value: unknown): unknown {
+  return typeof value === "object" && value !== null ? (value as { [kind]?: unknown })[kind] : undefined;
+}

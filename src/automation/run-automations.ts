@@ -1,0 +1,45 @@
+// Runs automations side by side: none of them delays or ends another.
+
+import type { Bus } from "../bus/bus.ts";
+import { ConfigError } from "../errors.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { Automation } from "./automation.ts";
+import { AutomationRun, type AutomationStatus } from "./automation-run.ts";
+import type { AutomationMetrics } from "./metrics.ts";
+
+export interface RunAutomationsOptions {
+  readonly bus: Bus;
+  readonly automations: readonly Automation[];
+  readonly log: Logger;
+  readonly metrics: AutomationMetrics;
+  /** Begins the drain. */
+  readonly signal: AbortSignal;
+}
+
+export interface RunningAutomations {
+  status(): readonly AutomationStatus[];
+  /** Resolves when all have stopped and drained, after the signal; never rejects. Close the bus only then. */
+  readonly settled: Promise<void>;
+}
+
+/**
+ * Starts them all; returns at once.
+ * @throws ConfigError `AUTOMATION_DUPLICATE` when two share an id
+ */
+export function runAutomations(options: RunAutomationsOptions): RunningAutomations {
+  const { automations, ...rest } = options;
+  const ids = new Set<string>();
+  for (const { id } of automations) {
+    if (ids.has(id)) {
+      throw new ConfigError("AUTOMATION_DUPLICATE", `two automations have the id "${id}"`, {
+        hint: "give one of them another id: it names the subscription, the metrics and the dead letters",
+      });
+    }
+    ids.add(id);
+  }
+  const runs = automations.map((automation) => new AutomationRun({ ...rest, automation }));
+  return {
+    status: () => runs.map((run) => run.status()),
+    settled: Promise.all(runs.map((run) => run.settled)).then(() => undefined),
+  };
+}

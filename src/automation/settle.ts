@@ -1,0 +1,165 @@
+// Takes one event to its end: guards, handler, then ack, retry or dead letter. What is decided is stored before it is told.
+
+import type { Bus, Delivery } from "../bus/bus.ts";
+import { PoisonError } from "../errors.ts";
+import type { ChangeEvent } from "../event/change-event.ts";
+import { parseEvent } from "../event/parse-event.ts";
+import type { SourceId } from "../event/source-id.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { startAttempt } from "./attempt.ts";
+import { type Attempts, AttemptsRecord } from "./attempts.ts";
+import type { Automation } from "./automation.ts";
+import { storeDeadLetter } from "./dead-letter.ts";
+import { type ErrorSummary, summarizeError } from "./error-summary.ts";
+import type { AutomationMetrics, DeadReason } from "./metrics.ts";
+import { afterFailure, deadBefore } from "./verdict.ts";
+
+/** An event in hand. */
+export interface Job {
+  readonly key: string;
+  readonly source: SourceId;
+  readonly delivery: Delivery;
+  /** `hanging`: its attempt has timed out, but the handler still runs. `settling`: no handler runs. */
+  state: "running" | "hanging" | "settling";
+}
+
+export interface SettleContext {
+  readonly automation: Automation;
+  readonly bus: Bus;
+  readonly log: Logger;
+  readonly metrics: AutomationMetrics;
+  /** Lets the next handler start. */
+  readonly release: () => void;
+  readonly entered: (state: Job["state"]) => void;
+  readonly stopping: () => boolean;
+  readonly persist: <Result>(operation: () => Promise<Result>) => Promise<Result>;
+}
+
+const crashed: ErrorSummary = {
+  name: "Error",
+  message: "handed out again and again without an outcome: its handler may end the process",
+  code: "AUTOMATION_CRASHED",
+};
+
+/** Resolves when the event is settled, as far as this delivery goes. @throws MillraceError */
+export async function settle(job: Job, context: SettleContext): Promise<void> {
+  const { automation, bus, persist } = context;
+  const { delivery, source } = job;
+  const event = decode(delivery);
+  if (event instanceof PoisonError) {
+    return bury(job, context, { reason: "undecodable", attempts: 0, firstAt: null, error: summarizeError(event) });
+  }
+  const record = new AttemptsRecord(bus.state, automation.id, source, delivery.sequence, event.id);
+  // The first time nothing can have been stored: no cost where all goes well.
+  const known = delivery.serverCount > 1 ? await persist(() => record.load()) : undefined;
+  const dead = deadBefore(automation.retry, known, delivery.serverCount, Date.now());
+  if (dead) {
+    await bury(job, context, {
+      reason: dead,
+      attempts: known?.attempts ?? 0,
+      firstAt: known?.firstAt ?? null,
+      error: known?.lastError ?? crashed,
+    });
+  } else if (context.stopping()) {
+    delivery.retry(0);
+    return;
+  } else if (!(await attempt(job, context, event, known, record))) {
+    return;
+  }
+  await persist(() => record.clear());
+}
+
+/** One attempt and what follows from it; whether the event is settled for good. */
+async function attempt(
+  job: Job,
+  context: SettleContext,
+  event: ChangeEvent,
+  known: Attempts | undefined,
+  record: AttemptsRecord,
+): Promise<boolean> {
+  const { automation, log, metrics } = context;
+  const attempts = (known?.attempts ?? 0) + 1;
+  const startedAt = Date.now();
+  const firstAt = known?.firstAt ?? startedAt;
+  context.entered("running");
+  const running = startAttempt(automation, event, attempts, log);
+  const ended = running.ended.then(() => {
+    context.entered("settling");
+    context.release();
+  });
+  const result = await running.result;
+  metrics.duration(automation.id, (Date.now() - startedAt) / 1000);
+  if (result.type !== "failed") {
+    await ended;
+    await job.delivery.ack();
+    if (result.type === "done") metrics.handled(automation.id);
+    else {
+      metrics.skipped(automation.id);
+      log.debug("automation_skipped", { automation: automation.id, id: event.id, reason: result.reason });
+    }
+    return true;
+  }
+  const next = afterFailure(automation.retry, attempts, firstAt, result.error, Date.now());
+  const error = summarizeError(result.error);
+  const { dead } = next;
+  if (job.state === "running") context.entered("hanging");
+  await context.persist(() => record.save({ attempts, firstAt, lastError: error, ...(dead ? { dead } : {}) }));
+  // A handler that ignores its timeout is waited for: the event must not be handled twice at once.
+  await ended;
+  if (dead) {
+    await bury(job, context, { reason: dead, attempts, firstAt, error });
+    return true;
+  }
+  job.delivery.retry(next.delayMs);
+  metrics.retried(automation.id);
+  log.warn("automation_retrying", {
+    automation: automation.id,
+    id: event.id,
+    attempt: attempts,
+    error: error.name,
+    code: error.code,
+    delayMs: Math.round(next.delayMs),
+  });
+  return false;
+}
+
+interface Burial {
+  readonly reason: DeadReason;
+  readonly attempts: number;
+  readonly firstAt: number | null;
+  readonly error: ErrorSummary;
+}
+
+/** Stores the dead letter, and only then tells the server never to hand the event out again. */
+async function bury(job: Job, context: SettleContext, burial: Burial): Promise<void> {
+  const { automation, log, metrics } = context;
+  const { reason, attempts, error } = burial;
+  context.release();
+  await storeDeadLetter(context.bus, job.source, job.delivery, {
+    reason,
+    automation: automation.id,
+    attempts,
+    firstAt: burial.firstAt === null ? null : new Date(burial.firstAt).toISOString(),
+    error,
+  });
+  await job.delivery.terminate(reason);
+  metrics.dead(automation.id, reason);
+  log.error("automation_dead_letter", {
+    automation: automation.id,
+    reason,
+    source: job.source,
+    sequence: job.delivery.sequence,
+    attempts,
+    error: error.name,
+    code: error.code,
+  });
+}
+
+function decode(delivery: Delivery): ChangeEvent | PoisonError {
+  try {
+    return parseEvent(delivery);
+  } catch (error) {
+    if (error instanceof PoisonError) return error;
+    throw error;
+  }
+}

@@ -1,0 +1,145 @@
+// The durable of an automation on one source's stream: made when missing, brought up to date, then pulled from.
+
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  AckPolicy,
+  type ConsumerInfo,
+  DeliverPolicy,
+  type JetStreamManager,
+  jetstreamManager,
+} from "@nats-io/jetstream";
+import { type NatsConnection, nanos } from "@nats-io/transport-node";
+import { ConfigError, TransientError } from "../../errors.ts";
+import { streamName } from "../../event/source-id.ts";
+import type { ConsumeOptions, Subscription } from "../bus.ts";
+import { apiCodes } from "./api-codes.ts";
+import { busError, isApiError } from "./bus-errors.ts";
+import { PullSubscription } from "./pull-subscription.ts";
+
+const streamPollMs = 500;
+/** Messages that may wait for a retry besides those in hand: failing ones must not stop the others. */
+const maxRetrying = 1000;
+
+/**
+ * Waits for the source's stream, makes or updates the durable, and begins to pull.
+ * @throws TransientError, ConfigError
+ */
+export async function openSubscription(nc: NatsConnection, options: ConsumeOptions): Promise<Subscription> {
+  const stream = streamName(options.source);
+  try {
+    const jsm = await jetstreamManager(nc, { checkAPI: false });
+    const lastSeq = await waitForStream(jsm, stream, options.signal);
+    const info = (await find(jsm, stream, options.durable)) ?? (await create(jsm, stream, lastSeq, options));
+    const current = await update(jsm, stream, info, options);
+    return new PullSubscription(nc, current, {
+      stream,
+      durable: options.durable,
+      maxPending: options.maxPending,
+      signal: options.signal,
+      verify: () => verify(jsm, stream, options.durable),
+      depth: () => depth(jsm, stream, options.durable),
+    });
+  } catch (error) {
+    throw busError(error, `subscribe ${options.durable} to ${stream}`);
+  }
+}
+
+/** The newest sequence; 0 when the stream did not exist yet at the first look, for then all of it is new. */
+async function waitForStream(jsm: JetStreamManager, stream: string, signal: AbortSignal): Promise<number> {
+  for (let first = true; ; first = false) {
+    signal.throwIfAborted();
+    try {
+      const { state } = await jsm.streams.info(stream);
+      return first ? state.last_seq : 0;
+    } catch (error) {
+      if (!isApiError(error, apiCodes.streamNotFound)) throw error;
+    }
+    await sleep(streamPollMs, undefined, { signal });
+  }
+}
+
+async function find(jsm: JetStreamManager, stream: string, durable: string): Promise<ConsumerInfo | undefined> {
+  try {
+    return await jsm.consumers.info(stream, durable);
+  } catch (error) {
+    if (isApiError(error, apiCodes.consumerNotFound)) return undefined;
+    throw error;
+  }
+}
+
+function create(
+  jsm: JetStreamManager,
+  stream: string,
+  lastSeq: number,
+  options: ConsumeOptions,
+): Promise<ConsumerInfo> {
+  const start = options.start === "now" ? lastSeq + 1 : options.start === "earliest" ? 1 : options.start;
+  return jsm.consumers.add(stream, {
+    durable_name: options.durable,
+    ack_policy: AckPolicy.Explicit,
+    // By sequence, so that it can be moved later. The server clamps it to what the stream still holds.
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: start,
+    ...wanted(options),
+  });
+}
+
+/** Filters and limits follow the definition; the durable keeps its place. */
+async function update(
+  jsm: JetStreamManager,
+  stream: string,
+  info: ConsumerInfo,
+  options: ConsumeOptions,
+): Promise<ConsumerInfo> {
+  const { config } = info;
+  if (config.deliver_subject !== undefined || config.ack_policy !== AckPolicy.Explicit) {
+    throw new ConfigError(
+      "BUS_DURABLE_FOREIGN",
+      `the durable ${options.durable} of ${stream} is not one of Millrace's`,
+      {
+        hint: "give the automation another id, or delete that durable",
+      },
+    );
+  }
+  const want = wanted(options);
+  const has = config.filter_subjects ?? (config.filter_subject ? [config.filter_subject] : []);
+  const same =
+    [...has].sort().join() === [...want.filter_subjects].sort().join() &&
+    config.ack_wait === want.ack_wait &&
+    config.max_ack_pending === want.max_ack_pending;
+  return same ? info : jsm.consumers.update(stream, options.durable, want);
+}
+
+function wanted(options: ConsumeOptions): { filter_subjects: string[]; ack_wait: number; max_ack_pending: number } {
+  return {
+    // Twice the same filter is an overlap, which the server refuses.
+    filter_subjects: [...new Set(options.filters)],
+    ack_wait: nanos(options.ackWaitMs),
+    max_ack_pending: options.maxPending + maxRetrying,
+  };
+}
+
+async function verify(jsm: JetStreamManager, stream: string, durable: string): Promise<void> {
+  try {
+    await jsm.consumers.info(stream, durable);
+  } catch (error) {
+    if (!isApiError(error, apiCodes.consumerNotFound, apiCodes.streamNotFound)) return;
+    throw new TransientError("BUS_DURABLE_LOST", `the durable ${durable} of ${stream} is gone`, {
+      cause: error,
+      hint: "somebody deleted it, or the bus lost it; it is made again where it stood",
+    });
+  }
+}
+
+async function depth(
+  jsm: JetStreamManager,
+  stream: string,
+  durable: string,
+): Promise<{ readonly pending: number; readonly unacked: number }> {
+  try {
+    const info = await jsm.consumers.info(stream, durable);
+    return { pending: info.num_pending, unacked: info.num_ack_pending };
+  } catch (error) {
+    throw busError(error, `ask for the depth of ${durable}`);
+  }
+}

@@ -1,0 +1,76 @@
+// The stream `MILLRACE_DEAD`: what could not be handled, kept until a person decides.
+
+import { setTimeout as sleep } from "node:timers/promises";
+import { jetstream, jetstreamManager, RetentionPolicy, StorageType } from "@nats-io/jetstream";
+import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
+import { PoisonError, TransientError } from "../../errors.ts";
+import { apiCodes } from "./api-codes.ts";
+import { busError, isApiError } from "./bus-errors.ts";
+
+const stream = "MILLRACE_DEAD";
+const retryMs = 500;
+
+/** Stores one dead letter; see `Bus.deadLetter`. */
+export type StoreDeadLetter = (subject: string, head: string, data: Uint8Array) => Promise<void>;
+
+/**
+ * Makes the stream when it is missing.
+ * @throws TransientError, ConfigError
+ */
+export async function openDeadLetters(
+  nc: NatsConnection,
+  options: { readonly replicas: number },
+): Promise<StoreDeadLetter> {
+  try {
+    const { streams } = await jetstreamManager(nc, { checkAPI: false });
+    const found = await streams.info(stream).catch((error: unknown) => {
+      if (isApiError(error, apiCodes.streamNotFound)) return undefined;
+      throw error;
+    });
+    if (!found) {
+      await streams.add({
+        name: stream,
+        subjects: ["dead.>"],
+        retention: RetentionPolicy.Limits,
+        storage: StorageType.File,
+        num_replicas: options.replicas,
+        allow_direct: true,
+      });
+    }
+  } catch (error) {
+    throw busError(error, `open the stream ${stream}`);
+  }
+  const js = jetstream(nc);
+  return async (subject, head, data) => {
+    const lines = parseHead(head);
+    const limit = nc.info?.max_payload ?? 0;
+    if (limit > 0 && head.length + data.length + 64 > limit) {
+      throw new PoisonError(
+        "DEAD_LETTER_TOO_LARGE",
+        `a dead letter of ${data.length} bytes is larger than the bus takes`,
+        {
+          hint: "raise max_payload of nats-server",
+        },
+      );
+    }
+    for (;;) {
+      try {
+        await js.publish(subject, data, { headers: lines });
+        return;
+      } catch (error) {
+        const translated = busError(error, "store a dead letter");
+        if (!(translated instanceof TransientError) || nc.isClosed()) throw translated;
+        await sleep(retryMs);
+      }
+    }
+  };
+}
+
+function parseHead(head: string): MsgHdrs {
+  const lines = headers();
+  for (const line of head.split("\r\n")) {
+    const colon = line.indexOf(":");
+    if (colon > 0) lines.append(line.slice(0, colon), line.slice(colon + 1).trim());
+  }
+  return lines;
+}

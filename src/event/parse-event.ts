@@ -1,0 +1,93 @@
+// From a message of a source's stream to the event that a subscriber sees. Pure: the reverse of what the publisher wrote.
+
+import { PoisonError } from "../errors.ts";
+import type { ChangeBody, ChangeEvent } from "./change-event.ts";
+import { type Op, unescapeToken } from "./subject.ts";
+
+/** What a bus hands over, whichever it is. */
+export interface StoredMessage {
+  readonly subject: string;
+  /** A header's value as it came, percent-encoded. */
+  header(name: string): string | undefined;
+  readonly data: Uint8Array;
+  readonly sequence: number;
+}
+
+const ops: ReadonlySet<string> = new Set<Op>(["created", "updated", "deleted", "read", "truncated"]);
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/**
+ * Subject, headers and body as one event.
+ * @throws PoisonError `EVENT_UNDECODABLE`, naming the part (never its content), when this is no change event of ours
+ */
+export function parseEvent(message: StoredMessage): ChangeEvent {
+  const place = parseSubject(message.subject);
+  const body = parseBody(message.data);
+  if (body.op !== place.op) throw undecodable("the op of the body is not that of the subject");
+  return {
+    ...body,
+    id: required(message, "ce-id"),
+    type: required(message, "ce-type"),
+    source: place.source,
+    namespace: place.namespace,
+    collection: place.collection,
+    time: required(message, "ce-time"),
+    position: required(message, "Cdc-Pos"),
+    transaction: { id: required(message, "Cdc-Tx"), last: message.header("Cdc-Tx-Last") === "1" },
+    sequence: message.sequence,
+  };
+}
+
+/** The reverse of `percentEncode`. @throws PoisonError when it is not valid UTF-8 */
+export function percentDecode(value: string): string {
+  if (!value.includes("%")) return value;
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    throw undecodable("a header is not percent-encoded UTF-8");
+  }
+}
+
+function parseSubject(subject: string): { source: string; namespace: string; collection: string; op: string } {
+  const [kind, source, namespace, collection, op, lane, ...rest] = subject.split(".");
+  const whole =
+    kind === "cdc" && source && namespace && collection && op !== undefined && ops.has(op) && lane && rest.length === 0;
+  if (!whole) throw undecodable("the subject is not cdc.<source>.<namespace>.<collection>.<op>.<lane>");
+  try {
+    return { source, namespace: unescapeToken(namespace), collection: unescapeToken(collection), op };
+  } catch {
+    throw undecodable("the subject has a token that cannot be unescaped");
+  }
+}
+
+function parseBody(data: Uint8Array): ChangeBody {
+  let body: unknown;
+  try {
+    body = JSON.parse(utf8.decode(data));
+  } catch {
+    // The parser's message quotes the text, which is row data: it goes no further.
+    throw undecodable("the body is not JSON");
+  }
+  if (!isObject(body)) throw undecodable("the body is not an object");
+  for (const part of ["key", "before", "after"] as const) {
+    if (body[part] !== null && !isObject(body[part]))
+      throw undecodable(`the body's "${part}" is neither object nor null`);
+  }
+  return body as unknown as ChangeBody;
+}
+
+function required(message: StoredMessage, name: string): string {
+  const value = message.header(name);
+  if (value === undefined || value === "") throw undecodable(`the header ${name} is missing`);
+  return percentDecode(value);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function undecodable(why: string): PoisonError {
+  return new PoisonError("EVENT_UNDECODABLE", `Not a change event: ${why}.`, {
+    hint: "Something else than Millrace published into the source's stream; find it by the dead letter's headers.",
+  });
+}

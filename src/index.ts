@@ -1,0 +1,21 @@
+// The public door: what users import to write a configuration and automations.
+
+export {
+  type Automation,
+  type AutomationOptions,
+  automation,
+  type Handler,
+  type HandlerContext,
+} from "./automation/automation.ts";
+export {
+  type Collection,
+  type CreatedEvent,
+  collection,
+  type DeletedEvent,
+  type Trigger,
+  type UpdatedEvent,
+} from "./automation/collection.ts";
+export { Fatal, Retry, type RetryOptions, type Skip } from "./automation/outcome.ts";
+export { defineConfig } from "./config/define.ts";
+export { env } from "./config/env.ts";
+export type { ChangeBody, ChangeEvent } from "./event/change-event.ts";

@@ -5,6 +5,7 @@ export type LogEvent =
   | "worker_started"
   | "worker_stopped"
   | "http_listening"
+  | "http_failed"
   | "source_waiting_for_lease"
   | "source_started"
   | "source_stopped"

@@ -1,0 +1,144 @@
+// What is counted: plain numbers for the status, which the Prometheus registry reads when it is scraped.
+
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+
+/** Of one source, since the process started. */
+export interface SourceCounts {
+  /** Messages that came out of the database's log. */
+  read: number;
+  /** Events and markers that the bus has acknowledged. */
+  published: number;
+  /** Whole transactions among them. */
+  transactions: number;
+  /** Checkpoints stored on the bus. */
+  saved: number;
+  /** Positions told to the database. */
+  acknowledged: number;
+  /** Rows that could not be decoded or were too large, and were dead-lettered. */
+  poison: number;
+  /** How often the writer had to look up again what the stream holds. */
+  recovered: number;
+  /** How often the source was opened again after an error. */
+  retried: number;
+}
+
+/** Of one automation, since the process started. */
+export interface AutomationCounts {
+  handled: number;
+  skipped: number;
+  retried: number;
+  dead: number;
+  /** Handlers that run now. */
+  running: number;
+}
+
+/** What automations report, by their ids. */
+export interface AutomationReports {
+  handled(automation: string): void;
+  skipped(automation: string): void;
+  retried(automation: string): void;
+  dead(automation: string, reason: string): void;
+  running(automation: string, handlers: number): void;
+  duration(automation: string, seconds: number): void;
+}
+
+export interface Metrics {
+  readonly registry: Registry;
+  /** The counts of a source, to be read and raised. */
+  source(id: string): SourceCounts;
+  /** The counts of an automation, to be read. */
+  automation(id: string): Readonly<AutomationCounts>;
+  readonly automations: AutomationReports;
+}
+
+const sourceCounters: Readonly<Record<keyof SourceCounts, readonly [name: string, help: string]>> = {
+  read: ["source_messages_read_total", "Messages read from the source's log."],
+  published: ["source_events_published_total", "Events and markers stored on the bus."],
+  transactions: ["source_transactions_published_total", "Whole transactions stored on the bus."],
+  saved: ["checkpoints_saved_total", "Checkpoints stored on the bus."],
+  acknowledged: ["source_acknowledged_total", "Positions acknowledged to the source."],
+  poison: ["source_poison_total", "Rows dead-lettered because they cannot be decoded or are too large."],
+  recovered: ["bus_recoveries_total", "Times the writer had to find out again what the stream holds."],
+  retried: ["source_retries_total", "Times the source was opened again after an error."],
+};
+
+/** Fresh counts, with a registry of their own that also measures the process. */
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const sources = new Map<string, SourceCounts>();
+  const automations = new Map<string, AutomationCounts>();
+  for (const [count, [name, help]] of Object.entries(sourceCounters)) {
+    new Counter({
+      name: `millrace_${name}`,
+      help,
+      labelNames: ["source"],
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const [source, counts] of sources) this.inc({ source }, counts[count as keyof SourceCounts]);
+      },
+    });
+  }
+  new Gauge({
+    name: "millrace_automation_running",
+    help: "Handlers that run now.",
+    labelNames: ["automation"],
+    registers: [registry],
+    collect() {
+      for (const [automation, { running }] of automations) this.set({ automation }, running);
+    },
+  });
+  const outcomes = new Counter({
+    name: "millrace_automation_events_total",
+    help: "Attempts by how they ended; of dead letters also the reason.",
+    labelNames: ["automation", "outcome", "reason"],
+    registers: [registry],
+  });
+  const durations = new Histogram({
+    name: "millrace_automation_duration_seconds",
+    help: "How long attempts took.",
+    labelNames: ["automation"],
+    buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100],
+    registers: [registry],
+  });
+  const automation = (id: string): AutomationCounts =>
+    entry(automations, id, () => ({ handled: 0, skipped: 0, retried: 0, dead: 0, running: 0 }));
+  const ended = (id: string, outcome: "handled" | "skipped" | "retried" | "dead", reason = ""): void => {
+    automation(id)[outcome]++;
+    outcomes.inc({ automation: id, outcome, reason });
+  };
+  return {
+    registry,
+    source: (id) =>
+      entry(sources, id, () => ({
+        read: 0,
+        published: 0,
+        transactions: 0,
+        saved: 0,
+        acknowledged: 0,
+        poison: 0,
+        recovered: 0,
+        retried: 0,
+      })),
+    automation,
+    automations: {
+      handled: (id) => ended(id, "handled"),
+      skipped: (id) => ended(id, "skipped"),
+      retried: (id) => ended(id, "retried"),
+      dead: (id, reason) => ended(id, "dead", reason),
+      running: (id, handlers) => {
+        automation(id).running = handlers;
+      },
+      duration: (id, seconds) => durations.observe({ automation: id }, seconds),
+    },
+  };
+}
+
+function entry<T>(map: Map<string, T>, id: string, make: () => T): T {
+  const known = map.get(id);
+  if (known !== undefined) return known;
+  const made = make();
+  map.set(id, made);
+  return made;
+}

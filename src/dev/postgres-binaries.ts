@@ -4,21 +4,17 @@ import {
   chmodSync,
   cpSync,
   existsSync,
-  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
-  statSync,
   symlinkSync,
 } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import { ConfigError } from "../errors.ts";
-
-/** Where root keeps what the unprivileged user must reach: a checkout or a home may be closed to all others. */
-export const SHARED_DIR = "/var/tmp/millrace";
+import { openToOthers, sharedDir } from "./shared-dir.ts";
 
 /**
  * The directory that holds `bin`, `lib` and `share`.
@@ -27,6 +23,11 @@ export const SHARED_DIR = "/var/tmp/millrace";
  */
 export function postgresBinaries(forOthers: boolean): string {
   const { root, version } = findPackage();
+  return runnable(root, version, forOthers);
+}
+
+/** The same for a package that is known: makes its links, or copies it. */
+export function runnable(root: string, version: string, forOthers: boolean): string {
   const native = join(root, "native");
   if (!forOthers || openToOthers(join(native, "bin/postgres"))) {
     linkLibraries(root);
@@ -87,23 +88,4 @@ function copyPackage(root: string, target: string): void {
   } finally {
     rmSync(aside, { recursive: true, force: true });
   }
-}
-
-/** `SHARED_DIR`, made by root and writable for nobody else: programs are run from it. */
-export function sharedDir(): string {
-  mkdirSync(SHARED_DIR, { recursive: true, mode: 0o755 });
-  const { uid, mode } = statSync(SHARED_DIR);
-  if (uid !== 0 || (mode & 0o022) !== 0) {
-    throw new ConfigError("DEV_DIRECTORY_UNSAFE", `${SHARED_DIR} belongs to somebody else`, {
-      hint: `remove ${SHARED_DIR}, or do not run this as root`,
-    });
-  }
-  chmodSync(SHARED_DIR, 0o755); // whatever the umask left of it
-  return SHARED_DIR;
-}
-
-/** Whether any user may enter every directory above, and the thing itself. */
-export function openToOthers(path: string): boolean {
-  const parent = dirname(path);
-  return (statSync(path).mode & 0o001) !== 0 && (parent === path || openToOthers(parent));
 }

@@ -9,8 +9,9 @@ import { promisify } from "node:util";
 import { Client } from "pg";
 import { ConfigError, toError } from "../errors.ts";
 import { freePort } from "./free-port.ts";
-import { openToOthers, postgresBinaries, sharedDir } from "./postgres-binaries.ts";
+import { postgresBinaries } from "./postgres-binaries.ts";
 import { type DevServer, ServerProcess } from "./server-process.ts";
+import { openToOthers, sharedDir } from "./shared-dir.ts";
 
 export interface PostgresServerOptions {
   /** Where the database lives; what is there already is used. */

@@ -1,0 +1,100 @@
+// Automations running against a real bus, as the worker runs them: for tests of what becomes of events.
+
+import { type Automation, type AutomationOptions, automation, type Handler } from "../../src/automation/automation.ts";
+import { type CreatedEvent, collection, type Trigger } from "../../src/automation/collection.ts";
+import type { AutomationMetrics } from "../../src/automation/metrics.ts";
+import { type RunningAutomations, runAutomations } from "../../src/automation/run-automations.ts";
+import type { Bus } from "../../src/bus/bus.ts";
+import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
+import { silentLogger } from "../../src/telemetry/logger.ts";
+import type { Order } from "./shop-stream.ts";
+
+export const orders = collection<Order>("shop", "public.orders");
+
+/** An automation on created orders, with retries that take milliseconds. */
+export function onOrder(
+  id: string,
+  handler: Handler<CreatedEvent<Order>>,
+  options: Partial<AutomationOptions<Trigger<CreatedEvent<Order>>>> = {},
+): Automation {
+  return automation(id, { on: orders.created(), start: "earliest", retry: { min: 20, max: 50 }, ...options }, handler);
+}
+
+/** How often each thing happened, by `<automation>.<outcome>`. */
+export class Counts implements AutomationMetrics {
+  readonly counts: Record<string, number> = {};
+  /** The most handlers that ran at once. */
+  peak = 0;
+
+  handled(id: string): void {
+    this.#add(`${id}.handled`);
+  }
+  skipped(id: string): void {
+    this.#add(`${id}.skipped`);
+  }
+  retried(id: string): void {
+    this.#add(`${id}.retried`);
+  }
+  dead(id: string, reason: string): void {
+    this.#add(`${id}.${reason}`);
+  }
+  running(_id: string, handlers: number): void {
+    this.peak = Math.max(this.peak, handlers);
+  }
+  duration(id: string): void {
+    this.#add(`${id}.attempts`);
+  }
+
+  #add(what: string): void {
+    this.counts[what] = (this.counts[what] ?? 0) + 1;
+  }
+}
+
+export interface Worker extends AsyncDisposable {
+  readonly bus: Bus;
+  readonly running: RunningAutomations;
+  readonly metrics: Counts;
+  /** Drains, then closes the connection. */
+  stop(): Promise<void>;
+  /** Closes the connection at once, as the end of the process would. */
+  kill(): Promise<void>;
+}
+
+export interface WorkerOptions {
+  readonly url: string;
+  readonly automations: readonly Automation[];
+  readonly ackWaitMs?: number;
+  /** Puts something between the automations and the bus. */
+  readonly through?: (bus: Bus) => Bus;
+}
+
+export async function startWorker({ url, automations, ackWaitMs, through }: WorkerOptions): Promise<Worker> {
+  const stopping = new AbortController();
+  const bus = await openJetStreamBus({
+    servers: [url],
+    replicas: 1,
+    fsync: "always",
+    log: silentLogger,
+    signal: stopping.signal,
+  });
+  const metrics = new Counts();
+  const running = runAutomations({
+    bus: through?.(bus) ?? bus,
+    automations,
+    log: silentLogger,
+    metrics,
+    signal: stopping.signal,
+    ...(ackWaitMs === undefined ? {} : { ackWaitMs }),
+  });
+  const stop = async (): Promise<void> => {
+    stopping.abort();
+    await running.settled;
+    await bus[Symbol.asyncDispose]();
+  };
+  const kill = async (): Promise<void> => {
+    await bus[Symbol.asyncDispose]();
+    stopping.abort();
+    await running.settled;
+  };
+  return { bus, running, metrics, stop, kill, [Symbol.asyncDispose]: stop };
+}

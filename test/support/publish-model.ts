@@ -1,0 +1,280 @@
+// The publish and recovery protocol under one random schedule of faults: real workers' code, scripted bus, modelled source.
+// A schedule ends in peace; then the stream, the source and a consumer are held against what was committed.
+
+import type { StateStore, Writer } from "../../src/bus/bus.ts";
+import type { CheckpointStore } from "../../src/bus/jetstream/checkpoint-store.ts";
+import type { Established, EstablishOptions } from "../../src/bus/jetstream/establish.ts";
+import type { Lease, LeaseOptions } from "../../src/bus/jetstream/lease.ts";
+import type { StreamPort } from "../../src/bus/jetstream/port.ts";
+import type { JetStreamWriter, WriterOptions } from "../../src/bus/jetstream/writer.ts";
+import type { StreamMessage } from "../../src/event/message.ts";
+import type { Position } from "../../src/event/position.ts";
+import type { SourceId } from "../../src/event/source-id.ts";
+import { silentLogger } from "../../src/telemetry/logger.ts";
+import type { CheckpointOptions } from "../../src/worker/checkpoint.ts";
+import { Random, ScriptedPort, ScriptedServer } from "./scripted-bus.ts";
+
+/** The code under test; a mutant comes as other functions of the same names. */
+export interface Protocol {
+  readonly Lease: { acquire(options: LeaseOptions, signal: AbortSignal): Promise<Lease> };
+  readonly CheckpointStore: new (state: StateStore, source: SourceId) => CheckpointStore;
+  readonly establish: (options: EstablishOptions) => Promise<Established>;
+  readonly newestLease: (port: StreamPort, source: SourceId) => Promise<number>;
+  readonly JetStreamWriter: new (options: WriterOptions, established: Established) => JetStreamWriter;
+  readonly keepCheckpoints: (options: CheckpointOptions) => Promise<void>;
+}
+
+export interface ScheduleOptions {
+  readonly seed: number;
+  /** Whether the bus may lose what it has not synced. */
+  readonly powerLoss: boolean;
+  readonly steps?: number;
+  /** Batches that the port lets be in flight at once; one, unless a mutant wants to show why. */
+  readonly window?: number;
+}
+
+const source = "model" as SourceId;
+const SYNC_MS = 5000;
+const TRANSACTIONS = 30;
+
+const hex = (n: number): string => n.toString(16).padStart(16, "0");
+const positionOf = (final: number, change: number, last: boolean): Position =>
+  `0001.${hex(final)}.${hex(change)}.r000000${last ? "+" : ""}` as Position;
+const finalOf = (position: string): number => Number.parseInt(position.slice(5, 21), 16);
+
+/** The database: transactions with some events each; every third LSN pair leaves room for idle advances. */
+class ModelSource {
+  readonly transactions: readonly { final: number; changes: number }[];
+  /** Exclusive end of what was acknowledged. */
+  confirmed = 0;
+  gaps = 0;
+
+  constructor(random: Random) {
+    this.transactions = Array.from({ length: TRANSACTIONS }, (_, n) => ({
+      final: (n + 1) * 16,
+      changes: random.chance(0.6) ? 1 : 2 + random.below(3),
+    }));
+  }
+
+  get events(): string[] {
+    return this.transactions.flatMap(({ final, changes }) =>
+      Array.from({ length: changes }, (_, n) => positionOf(final, n, n === changes - 1)),
+    );
+  }
+}
+
+class ModelWorker {
+  readonly port: ScriptedPort;
+  readonly #stop = new AbortController();
+  readonly #instance: string;
+  readonly #protocol: Protocol;
+  readonly #server: ScriptedServer;
+  readonly #source: ModelSource;
+  #writer: Writer | undefined;
+
+  constructor(protocol: Protocol, server: ScriptedServer, modelSource: ModelSource, instance: string, window: number) {
+    this.#protocol = protocol;
+    this.#server = server;
+    this.#source = modelSource;
+    this.#instance = instance;
+    this.port = new ScriptedPort(server, window);
+    void this.#run();
+  }
+
+  /** SIGKILL: nothing is flushed, released or heard of any more; what was sent lingers. */
+  kill(): void {
+    this.port.kill();
+    this.#stop.abort();
+    void Promise.resolve(this.#writer?.[Symbol.asyncDispose]()).catch(() => {});
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        await this.#attempt(signal);
+      } catch {
+        // every error is one that the supervisor goes on from; a wrong one shows in the stream
+      }
+      await this.#server.clock.sleep(500, signal);
+    }
+  }
+
+  async #attempt(signal: AbortSignal): Promise<void> {
+    const { Lease, CheckpointStore, establish, newestLease, JetStreamWriter, keepCheckpoints } = this.#protocol;
+    const { clock } = this.#server;
+    const { port } = this;
+    const lease = await Lease.acquire(
+      {
+        port: port.leases,
+        clock,
+        instance: this.#instance,
+        ttlMs: 3000,
+        newestInStream: () => newestLease(port, source),
+        onWaiting: () => {},
+      },
+      signal,
+    );
+    const checkpoints = new CheckpointStore(port.state, source);
+    const checkpoint = await checkpoints.load();
+    const options: WriterOptions = {
+      port,
+      clock,
+      source,
+      lease,
+      instance: this.#instance,
+      checkpoints,
+      fsync: SYNC_MS,
+      log: silentLogger,
+      markerEveryMs: 10_000,
+      maxAwayMs: 300_000,
+      idleCheckMs: 5000,
+      onForeign: () => {},
+      onStored: () => {},
+      onRecovered: () => {},
+    };
+    const established = await establish({ ...options, checkpoint, highest: 0, created: undefined, reason: "start" });
+    const writer = new JetStreamWriter(options, established);
+    this.#writer = writer;
+    const feeding = this.#feed(writer);
+    const keeping = keepCheckpoints({
+      reader: { acknowledge: async (position: Position) => this.#acknowledge(position) } as CheckpointOptions["reader"],
+      writer,
+      counts: { saved: () => {}, acknowledged: () => {} },
+      probe: () => {},
+      untilNextSave: () => clock.sleep(300),
+    });
+    keeping.catch(() => {});
+    feeding.catch(() => {});
+    try {
+      await Promise.race([feeding, keeping, writer.failed]);
+    } finally {
+      if (!signal.aborted) await writer[Symbol.asyncDispose]();
+    }
+  }
+
+  #acknowledge(position: Position): void {
+    if (!this.port.killed) this.#source.confirmed = Math.max(this.#source.confirmed, finalOf(position) + 1);
+  }
+
+  /** Reads the source from where the writer says, and then idles with heartbeats. */
+  async #feed(writer: Writer): Promise<void> {
+    const { clock, random } = this.#server;
+    const from = writer.resume;
+    const start = from === undefined ? 0 : from.endsWith("+") ? finalOf(from) + 1 : finalOf(from);
+    if (this.#source.confirmed > (from === undefined ? 0 : finalOf(from) + 1)) this.#source.gaps++;
+    for (const { final, changes } of this.#source.transactions) {
+      if (final < start) continue;
+      const all = Array.from({ length: changes }, (_, n) => eventAt(positionOf(final, n, n === changes - 1)));
+      const fresh = all.filter(
+        ({ position }) => from === undefined || position.replace("+", "") > from.replace("+", ""),
+      );
+      await writer.write(fresh);
+      if (random.chance(0.3)) await writer.write([{ type: "commit", position: positionOf(final + 3, 0, true) }]);
+      if (random.chance(0.8)) await clock.sleep(random.below(400));
+    }
+    const end = (this.#source.transactions.at(-1)?.final ?? 0) + 5;
+    for (let beat = 0; ; beat++) {
+      await clock.sleep(1000);
+      await writer.write([{ type: "commit", position: positionOf(end + beat, 0, true) }]);
+    }
+  }
+}
+
+function eventAt(position: Position): StreamMessage {
+  const id = `${source}.${position.replace("+", "")}`;
+  return {
+    type: "message",
+    subject: `cdc.${source}.public.t.created.p00`,
+    head: `ce-source: /${source}\r\nce-id: ${id}\r\n`,
+    data: Buffer.from("{}"),
+    position,
+  };
+}
+
+/** Runs one schedule; resolves to what is wrong at its end, undefined when nothing is. */
+export async function runSchedule(
+  protocol: Protocol,
+  { seed, powerLoss, steps = 400, window = 1 }: ScheduleOptions,
+): Promise<string | undefined> {
+  const random = new Random(seed);
+  const server = new ScriptedServer(random);
+  const modelSource = new ModelSource(random);
+  const seen: string[] = [];
+  let instances = 0;
+  let sinceSyncMs = 0;
+  const start = (): ModelWorker => new ModelWorker(protocol, server, modelSource, `w${++instances}`, window);
+  const workers = [start(), start()];
+  const pass = (ms: number): void => {
+    server.clock.advance(ms);
+    sinceSyncMs += ms;
+    if (sinceSyncMs < SYNC_MS) return;
+    server.sync();
+    sinceSyncMs = 0;
+  };
+  const consume = (): void => {
+    for (; server.delivered < server.messages.length; server.delivered++) {
+      const message = server.messages[server.delivered];
+      if (message?.subject.startsWith("cdc.")) seen.push(message.headers.get("Cdc-Pos") ?? "");
+    }
+  };
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+  for (let step = 0; step < steps; step++) {
+    const r = random.next();
+    const at = random.below(workers.length);
+    if (r < 0.03) workers[at]?.port.disconnect();
+    else if (r < 0.04) {
+      workers[at]?.kill();
+      workers[at] = start();
+    } else if (r < 0.045) {
+      server.clock.advance(2 * SYNC_MS + random.below(5000)); // the server stands still: time passes, nothing syncs
+    } else if (r < 0.055 && powerLoss) {
+      server.losePower();
+      sinceSyncMs = 0;
+      for (const worker of workers) worker.port.disconnect();
+    } else if (r < 0.1) consume();
+    else if (r < 0.3) pass(random.below(500));
+    else if (!server.deliver()) pass(100);
+    await turn();
+  }
+  const wanted = modelSource.events;
+  let waited = 0;
+  const stored = (): string[] =>
+    server.messages
+      .filter(({ subject }) => subject.startsWith("cdc."))
+      .map(({ headers }) => headers.get("Cdc-Pos") ?? "");
+  const caughtUp = (): boolean => new Set(stored()).size >= wanted.length && stored().at(-1) === wanted.at(-1);
+  for (; waited < 20_000 && !caughtUp(); waited++) {
+    if (!server.deliver()) pass(50);
+    if (waited % 20 === 0) pass(20);
+    await turn();
+  }
+  for (let more = 0; more < 200; more++) {
+    if (!server.deliver()) pass(50);
+    await turn();
+  }
+  consume();
+  for (const worker of workers) worker.kill();
+  await turn();
+  return verdict(wanted, stored(), seen, modelSource, powerLoss);
+}
+
+function verdict(
+  wanted: string[],
+  stored: string[],
+  seen: string[],
+  modelSource: ModelSource,
+  powerLoss: boolean,
+): string | undefined {
+  const missing = wanted.filter((position) => !stored.includes(position));
+  if (missing.length > 0) return `missing in the stream: ${missing.join(" ")}`;
+  if (stored.length !== wanted.length) return `${stored.length - wanted.length} doubled: ${stored.join(" ")}`;
+  if (stored.some((position, index) => position !== wanted[index])) return `out of order: ${stored.join(" ")}`;
+  const unseen = wanted.filter((position) => !seen.includes(position));
+  if (unseen.length > 0) return `the consumer never saw ${unseen.join(" ")}`;
+  if (!powerLoss && seen.length !== wanted.length) return `the consumer saw ${seen.length} events of ${wanted.length}`;
+  if (modelSource.gaps > 0)
+    return `${modelSource.gaps} times the source had been acknowledged beyond what the bus could keep`;
+  return undefined;
+}

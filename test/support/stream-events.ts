@@ -1,0 +1,39 @@
+// Reads a source's whole stream with the plain NATS client, as a subscriber in any language would.
+
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+
+export interface StreamEvent {
+  readonly sequence: number;
+  readonly subject: string;
+  readonly header: (name: string) => string | undefined;
+  /** The body's text. */
+  readonly text: string;
+}
+
+/** All messages of a stream, oldest first; none when there is no such stream. */
+export async function readStream(natsUrl: string, stream: string): Promise<readonly StreamEvent[]> {
+  const connection = await connect({ servers: natsUrl, reconnect: false });
+  try {
+    const manager = await jetstreamManager(connection);
+    const names = await manager.streams.names().next();
+    if (!names.includes(stream)) return [];
+    const { state } = await manager.streams.info(stream);
+    if (state.messages === 0) return [];
+    const events: StreamEvent[] = [];
+    const consumer = await jetstream(connection).consumers.get(stream);
+    for await (const message of await consumer.consume({ max_messages: 2_000 })) {
+      const { headers } = message;
+      events.push({
+        sequence: message.seq,
+        subject: message.subject,
+        header: (name) => (headers?.has(name) === true ? headers.get(name) : undefined),
+        text: message.string(),
+      });
+      if (message.seq >= state.last_seq) break;
+    }
+    return events;
+  } finally {
+    await connection.close();
+  }
+}

@@ -1,0 +1,30 @@
+// Waits for a condition instead of sleeping, and says what it waited for in vain.
+
+import { setTimeout as delay } from "node:timers/promises";
+import { inspect } from "node:util";
+
+/**
+ * Calls `look` until it gives something else than undefined or false, and resolves to that. What it throws counts as
+ * "not yet".
+ * @throws Error with `what` and the last answer once `timeoutMs` (default 15 s) have passed
+ */
+export async function waitFor<T>(
+  look: () => T | Promise<T>,
+  { what, timeoutMs = 15_000 }: { readonly what: string; readonly timeoutMs?: number },
+): Promise<Exclude<T, undefined | false>> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    let last: unknown;
+    try {
+      const answer = await look();
+      if (answer !== undefined && answer !== false) return answer as Exclude<T, undefined | false>;
+      last = answer;
+    } catch (error) {
+      last = error;
+    }
+    if (performance.now() > deadline) {
+      throw new Error(`waited ${timeoutMs} ms in vain for ${what}; last: ${inspect(last, { depth: 4 })}`);
+    }
+    await delay(20);
+  }
+}

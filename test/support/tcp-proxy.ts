@@ -121,6 +121,8 @@ export class TcpProxy implements AsyncDisposable {
           if (to.destroyed) return;
           const roomy = to.write(chunk.subarray(at, at + this.#trickleBytes));
           if (!roomy) await once(to, "drain");
+          // So that the pieces do not leave as one.
+          if (at + this.#trickleBytes < chunk.length) await delay(1);
         }
       }
       while (this.#holding.has(direction)) await this.#healed.promise;

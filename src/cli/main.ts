@@ -1,0 +1,92 @@
+#!/usr/bin/env node
+// The command `millrace`: its arguments, its exit codes, and the one place that says what went wrong.
+
+import { Command, CommanderError } from "commander";
+import { BugError, ConfigError, toError } from "../errors.ts";
+import { createLogger } from "../telemetry/create-logger.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { version } from "../version.ts";
+import { describeError, exitCodeOf } from "./report-error.ts";
+import { stopSignal } from "./stop-signals.ts";
+
+const verbose = process.argv.includes("--verbose");
+
+function end(code: number): never {
+  process.exit(code);
+}
+
+function fail(thrown: unknown): never {
+  console.error(describeError(thrown, verbose));
+  end(exitCodeOf(thrown));
+}
+
+function logger(): Logger {
+  return createLogger({ level: verbose ? "debug" : "info", pretty: process.stderr.isTTY === true });
+}
+
+function list(text: string): readonly string[] {
+  return text.split(",").map((id) => id.trim());
+}
+
+/** Resolves when the line is with the reader or its buffer; whoever stops reading ends the command. */
+function print(line: string): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.stdout.write(`${line}\n`)) resolve();
+    else process.stdout.once("drain", resolve);
+  });
+}
+
+const program = new Command("millrace")
+  .description("Committed database changes to NATS JetStream, and from there to automations.")
+  .version(version)
+  .option("--verbose", "say more, and show where errors come from")
+  .exitOverride()
+  .configureOutput({ writeErr: () => {} }); // said by usageError, in two lines like all errors
+
+program
+  .command("run")
+  .description("run the worker; SIGTERM drains it")
+  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
+  .option("--sources <ids>", "only these sources: a,b", list)
+  .option("--automations <ids>", "only these automations: a,b, or none", list)
+  .option("--adopt", "take over a replication slot that is not on record, and record the gap", false)
+  .action(async (options) => {
+    const { run } = await import("./run.ts");
+    const automations = options.automations?.join() === "none" ? [] : options.automations;
+    await run({ ...options, automations, log: logger(), signal: stopSignal() });
+  });
+
+program
+  .command("tail")
+  .description("print events as they come")
+  .argument("[filter]", "a source's id, or a whole subject: cdc.shop.public.orders.created.*")
+  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
+  .option("--json", "one JSON object a line", false)
+  .action(async (filter: string | undefined, options) => {
+    const { tail } = await import("./tail.ts");
+    await tail({ ...options, filter, log: logger(), signal: stopSignal(), print });
+  });
+
+function usageError(error: CommanderError): ConfigError {
+  const message = error.code === "commander.help" ? "no command is named" : error.message.replace(/^error: /, "");
+  return new ConfigError("CLI_USAGE", message, {
+    hint: "`millrace --help` and `millrace <command> --help` list what there is.",
+  });
+}
+
+for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+  process.on(event, (thrown: unknown) => {
+    fail(new BugError("UNHANDLED", toError(thrown).message, { cause: thrown }));
+  });
+}
+process.stdout.on("error", () => end(0)); // `millrace tail | head` has seen enough
+process.stderr.on("error", () => {}); // nobody reads the log: no reason to stop
+
+try {
+  await program.parseAsync();
+  end(0);
+} catch (thrown) {
+  if (!(thrown instanceof CommanderError)) fail(toError(thrown));
+  if (thrown.exitCode === 0) end(0);
+  fail(usageError(thrown));
+}

@@ -1,0 +1,39 @@
+// `millrace run`: the worker.
+
+import { startWorker } from "../app.ts";
+import { loadConfigFile } from "../config/load.ts";
+import * as millrace from "../index.ts";
+import type { Logger } from "../telemetry/logger.ts";
+
+export interface RunOptions {
+  /** The file; undefined means the `millrace.config.*` here. */
+  readonly config?: string | undefined;
+  /** Ids; undefined means all. */
+  readonly sources?: readonly string[] | undefined;
+  /** Ids; undefined means all, an empty list none. */
+  readonly automations?: readonly string[] | undefined;
+  readonly adopt: boolean;
+  readonly log: Logger;
+  /** Drains and ends. */
+  readonly signal: AbortSignal;
+}
+
+/** Resolves when it was asked to stop and has drained. @throws what ended the worker */
+export async function run({ config: file, sources, automations, adopt, log, signal }: RunOptions): Promise<void> {
+  const config = await loadConfigFile({
+    file,
+    directory: process.cwd(),
+    modules: { millrace },
+    automations: automations?.length !== 0,
+  });
+  const worker = await startWorker(config, { sources, automations, adopt, log, signal });
+  const asked = new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  try {
+    await Promise.race([asked, worker.finished]);
+  } finally {
+    await worker.stop();
+  }
+}

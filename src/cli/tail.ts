@@ -1,0 +1,72 @@
+// `millrace tail`: events as they come, one line each.
+
+import { tail as follow } from "../bus/jetstream/tail.ts";
+import { loadConfigFile } from "../config/load.ts";
+import { resolveBusConfig } from "../config/resolve.ts";
+import { percentDecode, type StoredMessage } from "../event/parse-event.ts";
+import * as millrace from "../index.ts";
+import type { Logger } from "../telemetry/logger.ts";
+
+export interface TailCommandOptions {
+  readonly config?: string | undefined;
+  /** A whole subject, or a source's id. */
+  readonly filter?: string | undefined;
+  readonly json: boolean;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  /** Writes a line; resolves when there is room for more. */
+  readonly print: (line: string) => Promise<void>;
+}
+
+export async function tail({ config, filter, json, log, signal, print }: TailCommandOptions): Promise<void> {
+  const directory = process.cwd();
+  const file = await loadConfigFile({ file: config, directory, modules: { millrace }, automations: false });
+  const servers = resolveBusConfig(file).servers.reveal();
+  for await (const message of follow({ servers, filter, log, signal })) {
+    await print(json ? jsonLine(message) : textLine(message));
+  }
+}
+
+/** Time, type, key, sequence. */
+export function textLine(message: StoredMessage): string {
+  const key = header(message, "ce-subject")?.split("/").slice(1).join("/") || "-";
+  const [time = "-", type = message.subject] = [header(message, "ce-time"), header(message, "ce-type")];
+  // A key may hold anything; a terminal must not take it for a command.
+  return `${time}  ${type}  ${key}  #${message.sequence}`.replace(/\p{Cc}/gu, "\u{FFFD}");
+}
+
+/** One object; `data` is the body as it is, so that no number loses a digit. */
+export function jsonLine(message: StoredMessage): string {
+  const envelope = JSON.stringify({
+    sequence: message.sequence,
+    subject: message.subject,
+    id: header(message, "ce-id"),
+    type: header(message, "ce-type"),
+    key: header(message, "ce-subject"),
+    time: header(message, "ce-time"),
+    position: header(message, "Cdc-Pos"),
+    transaction: header(message, "Cdc-Tx"),
+    last: header(message, "Cdc-Tx-Last") === "1",
+  });
+  return `${envelope.slice(0, -1)},"data":${dataOf(message)}}`;
+}
+
+function dataOf({ data }: StoredMessage): string {
+  const text = Buffer.from(data).toString("utf8");
+  try {
+    JSON.parse(text);
+  } catch {
+    return JSON.stringify(text); // not one of ours
+  }
+  return text.replace(/[\r\n]+/g, " "); // in JSON a raw line break is only space
+}
+
+function header(message: StoredMessage, name: string): string | undefined {
+  const value = message.header(name);
+  if (value === undefined) return undefined;
+  try {
+    return percentDecode(value);
+  } catch {
+    return value;
+  }
+}

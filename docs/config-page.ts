@@ -1,0 +1,92 @@
+// docs/config.md from the zod schemas: every option with its type, its default and its meaning.
+
+import { z } from "zod";
+import { configSchema } from "../src/config/schema.ts";
+import { postgresSchema } from "../src/source/postgres/config.ts";
+
+/** The parts of a JSON Schema that a table needs. */
+interface Node {
+  readonly type?: string;
+  readonly const?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly anyOf?: readonly Node[];
+  readonly items?: Node;
+  readonly properties?: Readonly<Record<string, Node>>;
+  readonly additionalProperties?: Node | boolean;
+  readonly required?: readonly string[];
+  readonly default?: unknown;
+  readonly description?: string;
+}
+
+const head = `# Configuration
+
+Written by \`npm run docs\` from the schemas in the code.
+
+\`millrace run\` reads the first of \`millrace.config.ts\`, \`.mts\`, \`.js\`, \`.mjs\`, \`.json\`, \`.yaml\`, \`.yml\` in the working
+directory, or the file that \`--config\` names. Code files export the configuration as their default:
+
+\`\`\`ts
+import { defineConfig, env } from "millrace";
+
+export default defineConfig({
+  bus: { servers: env("NATS_URL", "nats://127.0.0.1:4222") },
+  sources: {
+    shop: { kind: "postgres", url: env("DATABASE_URL"), tables: ["public.*", "!public.sessions"] },
+  },
+  automations: "./automations/**/*.ts",
+});
+\`\`\`
+
+\`env("NAME", default?)\` takes a value from the environment when the worker starts; in JSON and YAML it is written
+\`{ "env": "NAME", "default": "…" }\`. Keep secrets there: passwords in urls are never printed, wherever they came from.
+An unknown option is an error, as is a variable that is not set and has no default.
+`;
+
+export function configPage(): string {
+  return [
+    head,
+    ...section("Options", "", z.toJSONSchema(configSchema, { io: "input", unrepresentable: "any" }) as Node),
+    ...section(
+      'Sources of kind "postgres"',
+      "sources.<name>.",
+      z.toJSONSchema(postgresSchema, { io: "input", unrepresentable: "any" }) as Node,
+    ),
+  ].join("\n");
+}
+
+function section(title: string, path: string, schema: Node): string[] {
+  return [`## ${title}`, "", "| option | type | default | meaning |", "|---|---|---|---|", ...rows(path, schema), ""];
+}
+
+function rows(path: string, schema: Node): string[] {
+  return Object.entries(schema.properties ?? {}).flatMap(([name, node]) => {
+    const entry = typeof node.additionalProperties === "object" ? node.additionalProperties : undefined;
+    const inner = node.properties === undefined ? (entry?.properties === undefined ? undefined : entry) : node;
+    const own = row(`${path}${name}`, node, schema.required?.includes(name) === true);
+    if (inner === undefined) return [own];
+    return [own, ...rows(`${path}${name}.${inner === entry ? "<name>." : ""}`, inner)];
+  });
+}
+
+function row(option: string, node: Node, required: boolean): string {
+  const nothing = required ? "required" : "";
+  const preset =
+    node.default === undefined || isEmptyObject(node.default) ? nothing : code(JSON.stringify(node.default));
+  return `| \`${option}\` | ${typeOf(node)} | ${preset} | ${(node.description ?? "").replaceAll("|", "\\|")} |`;
+}
+
+function typeOf(node: Node): string {
+  if (node.const !== undefined) return code(JSON.stringify(node.const));
+  if (node.enum !== undefined) return node.enum.map((value) => code(JSON.stringify(value))).join(", ");
+  if (node.anyOf !== undefined) return node.anyOf.map(typeOf).join(" or ");
+  if (node.type === "array") return `list of ${node.items?.type === undefined ? "anything" : `${typeOf(node.items)}s`}`;
+  return node.type ?? "";
+}
+
+function isEmptyObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length === 0;
+}
+
+function code(text: string): string {
+  return `\`${text}\``;
+}

@@ -1,0 +1,19 @@
+// `npm run docs`: writes the pages that are made from the code.
+
+import { writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { configPage } from "./config-page.ts";
+import { errorSites, errorsPage } from "./errors-page.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** The pages by their file below `docs/`. */
+const pages: Readonly<Record<string, string>> = {
+  "config.md": configPage(),
+  "errors.md": errorsPage(errorSites(root)),
+};
+
+for (const [name, text] of Object.entries(pages)) {
+  writeFileSync(new URL(name, import.meta.url), text);
+  console.log(`wrote docs/${name}`);
+}

@@ -1,0 +1,26 @@
+// The pages that are made from the code say what the code says.
+
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { configPage } from "../../docs/config-page.ts";
+import { errorSites, errorsPage } from "../../docs/errors-page.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const page = (name: string): string => readFileSync(new URL(`../../docs/${name}`, import.meta.url), "utf8");
+
+test("docs/config.md is what `npm run docs` writes", () => {
+  expect(page("config.md")).toBe(configPage());
+});
+
+test("docs/errors.md is what `npm run docs` writes", () => {
+  expect(page("errors.md")).toBe(errorsPage(errorSites(root)));
+});
+
+test("every code of the source is upper case and in docs/errors.md", () => {
+  const codes = errorSites(root).map(({ code }) => code);
+
+  expect(codes.length).toBeGreaterThan(50);
+  expect(codes.filter((code) => !/^[A-Z][A-Z0-9_]+$/.test(code))).toEqual([]);
+  expect(codes.filter((code) => !page("errors.md").includes(`\`${code}\``))).toEqual([]);
+});

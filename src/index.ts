@@ -18,4 +18,5 @@ export {
 export { Fatal, Retry, type RetryOptions, type Skip } from "./automation/outcome.ts";
 export { defineConfig } from "./config/define.ts";
 export { env } from "./config/env.ts";
+export type { Config } from "./config/schema.ts";
 export type { ChangeBody, ChangeEvent } from "./event/change-event.ts";

@@ -9,7 +9,7 @@ import { Fatal, isFatal, isRetry, isSkip, Retry, skip } from "./outcome.ts";
 export type AttemptResult =
   | { readonly type: "done" }
   | { readonly type: "skipped"; readonly reason: string }
-  | { readonly type: "failed"; readonly error: unknown };
+  | { readonly type: "failed"; readonly error: unknown; readonly timedOut: boolean };
 
 export interface RunningAttempt {
   /** How it ended; at the timeout `failed`, though the handler may still run. Never rejects. */
@@ -33,7 +33,7 @@ export function startAttempt(automation: Automation, event: ChangeEvent, attempt
         },
       );
       controller.abort(error);
-      resolve({ type: "failed", error });
+      resolve({ type: "failed", error, timedOut: true });
     }, automation.timeoutMs);
   });
   const ended = returned.then(() => clearTimeout(timer));
@@ -58,10 +58,10 @@ async function call(
       fatal: (reason) => new Fatal(reason),
     });
     // `return retry(…)` instead of `throw` must not ack.
-    if (isRetry(returned) || isFatal(returned)) return { type: "failed", error: returned };
+    if (isRetry(returned) || isFatal(returned)) return { type: "failed", error: returned, timedOut: false };
     return isSkip(returned) ? { type: "skipped", reason: returned.reason } : { type: "done" };
   } catch (error) {
-    return { type: "failed", error };
+    return { type: "failed", error, timedOut: false };
   }
 }
 

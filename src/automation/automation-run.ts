@@ -1,18 +1,25 @@
 // One automation at work: a subscription for each of its sources, kept up for ever, and one deliverer for all of them.
 
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Bus } from "../bus/bus.ts";
+import type { Bus, Subscription } from "../bus/bus.ts";
 import { MillraceError, TransientError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Automation } from "./automation.ts";
-import { ackWaitMs, Deliverer } from "./deliverer.ts";
+import { Deliverer } from "./deliverer.ts";
 import type { AutomationMetrics } from "./metrics.ts";
 import { backoffMs } from "./retry-policy.ts";
 
 const reconnect = { minMs: 250, maxMs: 10_000 };
 
 type State = "waiting" | "running" | "retrying" | "failed" | "stopped";
+
+/** How the subscription to one source stands. */
+interface Standing {
+  readonly state: State;
+  readonly error?: Error;
+  readonly subscription?: Subscription;
+}
 
 export interface AutomationStatus {
   readonly id: string;
@@ -33,6 +40,7 @@ export interface AutomationRunOptions {
   readonly log: Logger;
   readonly metrics: AutomationMetrics;
   readonly signal: AbortSignal;
+  readonly ackWaitMs: number;
 }
 
 export class AutomationRun {
@@ -42,23 +50,31 @@ export class AutomationRun {
   readonly #deliverer: Deliverer;
   readonly #failing = new AbortController();
   readonly #signal: AbortSignal;
-  readonly #states = new Map<SourceId, State>();
-  #error: Error | undefined;
+  readonly #sources = new Map<SourceId, Standing>();
+  #failure: Error | undefined;
 
   constructor(options: AutomationRunOptions) {
     this.#options = options;
     this.#signal = AbortSignal.any([options.signal, this.#failing.signal]);
-    this.#deliverer = new Deliverer({ ...options, failed: (error) => this.#fail(error) });
+    this.#deliverer = new Deliverer({ ...options, signal: this.#signal, failed: (error) => this.#fail(error) });
     this.settled = this.#run();
   }
 
+  get id(): string {
+    return this.#options.automation.id;
+  }
+
   status(): AutomationStatus {
-    const error = this.#error;
-    const states = [...this.#states.values()];
-    const worst = (["failed", "retrying", "waiting", "running"] as const).find((state) => states.includes(state));
+    const sources = [...this.#sources.values()];
+    const worst = ["retrying", "waiting", "running"].flatMap(
+      (state) => sources.find((one) => one.state === state) ?? [],
+    );
+    const { state, error }: Standing = this.#failure
+      ? { state: "failed", error: this.#failure }
+      : (worst[0] ?? { state: "stopped" });
     return {
-      id: this.#options.automation.id,
-      state: this.#failing.signal.aborted ? "failed" : (worst ?? "stopped"),
+      id: this.id,
+      state,
       ...this.#deliverer.counts(),
       ...(error && {
         error: {
@@ -67,6 +83,15 @@ export class AutomationRun {
           hint: error instanceof MillraceError ? error.hint : undefined,
         },
       }),
+    };
+  }
+
+  /** Events that wait for this automation: not yet handed out, and handed out but not settled. @throws MillraceError */
+  async depth(): Promise<{ readonly pending: number; readonly unacked: number }> {
+    const depths = await Promise.all([...this.#sources.values()].map(({ subscription }) => subscription?.depth()));
+    return {
+      pending: depths.reduce((sum, depth) => sum + (depth?.pending ?? 0), 0),
+      unacked: depths.reduce((sum, depth) => sum + (depth?.unacked ?? 0), 0),
     };
   }
 
@@ -85,18 +110,17 @@ export class AutomationRun {
     let start: "now" | "earliest" | number = automation.start;
     for (let failures = 0; !this.#signal.aborted; ) {
       try {
-        this.#states.set(source, failures === 0 ? "waiting" : "retrying");
+        if (failures === 0) this.#sources.set(source, { state: "waiting" });
         const subscription = await bus.consume({
           source,
           durable: automation.id,
           filters,
           start,
           maxPending: automation.concurrency * 2,
-          ackWaitMs,
+          ackWaitMs: this.#options.ackWaitMs,
           signal: this.#signal,
         });
-        this.#states.set(source, "running");
-        this.#error = undefined;
+        this.#sources.set(source, { state: "running", subscription });
         failures = 0;
         log.info("automation_started", { automation: automation.id, source });
         try {
@@ -111,19 +135,18 @@ export class AutomationRun {
           this.#fail(error);
           break;
         }
-        this.#error = error;
-        this.#states.set(source, "retrying");
+        this.#sources.set(source, { state: "retrying", error });
         failures++;
         log.warn("automation_failed", { automation: automation.id, source, code: error.code, hint: error.hint });
         await sleep(backoffMs(reconnect, failures), undefined, { signal: this.#signal }).catch(() => {});
       }
     }
-    this.#states.delete(source);
+    this.#sources.delete(source);
   }
 
   #fail(thrown: unknown): void {
     const error = toError(thrown);
-    this.#error = error;
+    this.#failure ??= error;
     const { code, hint } = error instanceof MillraceError ? error : { code: "BUG", hint: undefined };
     this.#options.log.error("automation_failed", { automation: this.#options.automation.id, code, hint });
     this.#failing.abort();

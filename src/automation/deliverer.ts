@@ -2,15 +2,13 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Bus, Delivery } from "../bus/bus.ts";
-import { type MillraceError, TransientError } from "../errors.ts";
+import { TransientError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Automation } from "./automation.ts";
 import type { AutomationMetrics } from "./metrics.ts";
 import { type Job, settle } from "./settle.ts";
 
-/** What the server waits for a sign of life before it hands an event out again. */
-export const ackWaitMs = 30_000;
 /** What acks, retries and dead letters get at a stop, once no handler runs any more. */
 const settleMs = 5_000;
 const againMs = 500;
@@ -20,6 +18,10 @@ export interface DelivererOptions {
   readonly bus: Bus;
   readonly log: Logger;
   readonly metrics: AutomationMetrics;
+  /** What the server waits for a sign of life before it hands an event out again. */
+  readonly ackWaitMs: number;
+  /** From its abort on no handler is started. */
+  readonly signal: AbortSignal;
   /** Something that no later try can mend: the automation must stop. */
   readonly failed: (error: unknown) => void;
 }
@@ -31,7 +33,6 @@ export class Deliverer {
   readonly #closing = new AbortController();
   readonly #alive: NodeJS.Timeout;
   #slots: number;
-  #draining = false;
   #changed: () => void = () => {};
 
   constructor(options: DelivererOptions) {
@@ -39,7 +40,7 @@ export class Deliverer {
     this.#slots = options.automation.concurrency;
     this.#alive = setInterval(() => {
       for (const { delivery } of this.#jobs.values()) delivery.working();
-    }, ackWaitMs / 3);
+    }, options.ackWaitMs / 3);
   }
 
   /** Handlers that run now, those among them that have ignored their timeout, and events in hand altogether. */
@@ -52,11 +53,11 @@ export class Deliverer {
   /** Takes an event over; never waits and never throws. */
   take(source: SourceId, delivery: Delivery): void {
     const key = `${source}.${delivery.sequence}`;
-    if (this.#draining) {
+    if (this.#options.signal.aborted) {
       delivery.retry(0);
     } else if (this.#jobs.has(key)) {
       // An older subscription's handler still has it: never twice at once.
-      delivery.retry(ackWaitMs);
+      delivery.retry(this.#options.ackWaitMs);
     } else {
       const job: Job = { key, source, delivery, state: "settling" };
       this.#jobs.set(key, job);
@@ -65,9 +66,8 @@ export class Deliverer {
     }
   }
 
-  /** Gives back what was not started, and waits for handlers (up to their timeout) and their acks. */
+  /** After the signal: gives back what was not started, and waits for handlers (up to their timeout) and their acks. */
   async drain(): Promise<void> {
-    this.#draining = true;
     for (const job of this.#waiting.splice(0)) {
       job.delivery.retry(0);
       this.#jobs.delete(job.key);
@@ -92,7 +92,7 @@ export class Deliverer {
   }
 
   #start(): void {
-    while (this.#slots > 0) {
+    while (this.#slots > 0 && !this.#options.signal.aborted) {
       const job = this.#waiting.shift();
       if (!job) return;
       this.#slots--;
@@ -119,7 +119,6 @@ export class Deliverer {
         ...this.#options,
         release,
         entered,
-        stopping: () => this.#draining,
         persist: (operation) => this.#persist(operation),
       });
     } catch (error) {
@@ -138,7 +137,7 @@ export class Deliverer {
       try {
         return await operation();
       } catch (error) {
-        if (!(error instanceof TransientError) || this.#closing.signal.aborted) throw error as MillraceError;
+        if (!(error instanceof TransientError) || this.#closing.signal.aborted) throw error;
         await sleep(againMs, undefined, { signal: this.#closing.signal }).catch(() => {});
       }
     }

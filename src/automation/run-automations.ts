@@ -14,10 +14,14 @@ export interface RunAutomationsOptions {
   readonly metrics: AutomationMetrics;
   /** Begins the drain. */
   readonly signal: AbortSignal;
+  /** What the server waits for a sign of life before it hands an event out again. Default 30 s. */
+  readonly ackWaitMs?: number;
 }
 
 export interface RunningAutomations {
   status(): readonly AutomationStatus[];
+  /** How much waits for an automation. @throws MillraceError while the bus is away */
+  depth(automation: string): Promise<{ readonly pending: number; readonly unacked: number }>;
   /** Resolves when all have stopped and drained, after the signal; never rejects. Close the bus only then. */
   readonly settled: Promise<void>;
 }
@@ -27,7 +31,7 @@ export interface RunningAutomations {
  * @throws ConfigError `AUTOMATION_DUPLICATE` when two share an id
  */
 export function runAutomations(options: RunAutomationsOptions): RunningAutomations {
-  const { automations, ...rest } = options;
+  const { automations, ackWaitMs = 30_000, ...rest } = options;
   const ids = new Set<string>();
   for (const { id } of automations) {
     if (ids.has(id)) {
@@ -37,9 +41,10 @@ export function runAutomations(options: RunAutomationsOptions): RunningAutomatio
     }
     ids.add(id);
   }
-  const runs = automations.map((automation) => new AutomationRun({ ...rest, automation }));
+  const runs = automations.map((automation) => new AutomationRun({ ...rest, ackWaitMs, automation }));
   return {
     status: () => runs.map((run) => run.status()),
+    depth: (id) => runs.find((run) => run.id === id)?.depth() ?? Promise.resolve({ pending: 0, unacked: 0 }),
     settled: Promise.all(runs.map((run) => run.settled)).then(() => undefined),
   };
 }

@@ -31,7 +31,7 @@ export interface SettleContext {
   /** Lets the next handler start. */
   readonly release: () => void;
   readonly entered: (state: Job["state"]) => void;
-  readonly stopping: () => boolean;
+  readonly signal: AbortSignal;
   readonly persist: <Result>(operation: () => Promise<Result>) => Promise<Result>;
 }
 
@@ -60,7 +60,7 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
       firstAt: known?.firstAt ?? null,
       error: known?.lastError ?? crashed,
     });
-  } else if (context.stopping()) {
+  } else if (context.signal.aborted) {
     delivery.retry(0);
     return;
   } else if (!(await attempt(job, context, event, known, record))) {
@@ -102,7 +102,7 @@ async function attempt(
   const next = afterFailure(automation.retry, attempts, firstAt, result.error, Date.now());
   const error = summarizeError(result.error);
   const { dead } = next;
-  if (job.state === "running") context.entered("hanging");
+  if (result.timedOut) context.entered("hanging");
   await context.persist(() => record.save({ attempts, firstAt, lastError: error, ...(dead ? { dead } : {}) }));
   // A handler that ignores its timeout is waited for: the event must not be handled twice at once.
   await ended;

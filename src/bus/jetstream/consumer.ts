@@ -52,7 +52,8 @@ async function waitForStream(jsm: JetStreamManager, stream: string, signal: Abor
       const { state } = await jsm.streams.info(stream);
       return first ? state.last_seq : 0;
     } catch (error) {
-      if (!isApiError(error, apiCodes.streamNotFound)) throw error;
+      // Once it was seen to be missing, that must not be forgotten by an outage.
+      if (first && !isApiError(error, apiCodes.streamNotFound)) throw error;
     }
     await sleep(streamPollMs, undefined, { signal });
   }

@@ -94,7 +94,6 @@ export async function startWorker({ url, automations, ackWaitMs, through }: Work
   const kill = async (): Promise<void> => {
     await bus[Symbol.asyncDispose]();
     stopping.abort();
-    await running.settled;
   };
   return { bus, running, metrics, stop, kill, [Symbol.asyncDispose]: stop };
 }

@@ -64,7 +64,7 @@ export class ShopStream implements AsyncDisposable {
     const jsm = await jetstreamManager(this.nc);
     const { state } = await jsm.streams.info("MILLRACE_DEAD");
     const letters: Record<string, unknown>[] = [];
-    for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
+    for (let seq = Math.max(1, state.first_seq); seq <= state.last_seq; seq++) {
       const message = await jsm.streams.getMessage("MILLRACE_DEAD", { seq });
       if (message?.subject === `dead.${automation}`) letters.push(message.json());
     }

@@ -1,0 +1,154 @@
+// What survives the end of a process, of the bus, and of both in the wrong moment.
+
+import { expect, test } from "vitest";
+import type { Bus } from "../../../src/bus/bus.ts";
+import { onOrder, startWorker } from "../../support/automations.ts";
+import { freshNats, missing } from "../../support/servers.ts";
+import { ShopStream } from "../../support/shop-stream.ts";
+import { waitFor } from "../../support/wait-for.ts";
+
+const skip = missing("nats");
+/** The shortest that keeps the tests short and leaves the signs of life time to arrive. */
+const ackWaitMs = 600;
+
+test.skipIf(skip)("attempts are counted across processes", async () => {
+  const { url } = await freshNats();
+  await using stream = await ShopStream.create(url);
+  await stream.order("created", { id: 1, status: "new" });
+  const attempts: number[] = [];
+  const failing = onOrder(
+    "failing",
+    ({ attempt }) => {
+      attempts.push(attempt);
+      throw new Error("no");
+    },
+    { retry: { attempts: 3, min: 300, max: 400 } },
+  );
+  for (let process = 1; process <= 2; process++) {
+    await using worker = await startWorker({ url, automations: [failing] });
+    await waitFor(() => worker.metrics.counts["failing.retried"] === 1, { what: `attempt ${process}` });
+  }
+  await using last = await startWorker({ url, automations: [failing] });
+  await waitFor(() => last.metrics.counts["failing.exhausted"] === 1, { what: "the dead letter" });
+  expect(attempts).toEqual([1, 2, 3]);
+  expect(await stream.deadLetters("failing")).toMatchObject([{ reason: "exhausted", attempts: 3 }]);
+});
+
+test.skipIf(skip)(
+  "a process that dies between the dead letter and the end of the event leaves one dead letter and starts no handler",
+  async () => {
+    const { url } = await freshNats();
+    await using stream = await ShopStream.create(url);
+    await stream.order("created", { id: 1, status: "new" });
+    let started = 0;
+    const fatal = onOrder("fatal", ({ fatal }) => {
+      started++;
+      throw fatal("never");
+    });
+    let stored = false;
+    const dyingAfterDeadLetter = (bus: Bus): Bus => ({
+      stream: (source) => bus.stream(source),
+      consume: (options) => bus.consume(options),
+      state: bus.state,
+      connected: () => bus.connected(),
+      [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
+      deadLetter: async (...letter) => {
+        await bus.deadLetter(...letter);
+        stored = true;
+        await new Promise<never>(() => {});
+      },
+    });
+    const first = await startWorker({ url, automations: [fatal], ackWaitMs, through: dyingAfterDeadLetter });
+    await waitFor(() => stored, { what: "the dead letter" });
+    await first.kill();
+    await using second = await startWorker({ url, automations: [fatal], ackWaitMs });
+    await waitFor(() => second.metrics.counts["fatal.fatal"] === 1, { what: "the end of the event" });
+    expect(started).toBe(1);
+    expect(await stream.deadLetters("fatal")).toHaveLength(1);
+    expect(await stream.open("fatal")).toBe(0);
+  },
+);
+
+test.skipIf(skip)(
+  "an event whose handler ends the process again and again becomes a dead letter in the end",
+  async () => {
+    const { url } = await freshNats();
+    await using stream = await ShopStream.create(url);
+    await stream.order("created", { id: 1, status: "new" });
+    let started = 0;
+    const deadly = onOrder(
+      "deadly",
+      async () => {
+        started++;
+        await new Promise<never>(() => {});
+      },
+      { retry: { attempts: 1, min: 10, max: 20 } },
+    );
+    for (let life = 1; life <= 11; life++) {
+      const worker = await startWorker({ url, automations: [deadly], ackWaitMs: 150 });
+      await waitFor(() => started === life, { what: `start ${life}` });
+      await worker.kill();
+    }
+    await using last = await startWorker({ url, automations: [deadly], ackWaitMs: 150 });
+    await waitFor(() => last.metrics.counts["deadly.crashed"] === 1, { what: "the dead letter" });
+    expect(started).toBe(11);
+    expect(await stream.deadLetters("deadly")).toMatchObject([{ reason: "crashed", attempts: 0, firstAt: null }]);
+  },
+);
+
+test.skipIf(skip)(
+  "a restart of the bus in the middle loses nothing, and no event is handled twice at once",
+  async () => {
+    const nats = await freshNats();
+    await using stream = await ShopStream.create(nats.url);
+    const inHand = new Set<number>();
+    const handled = new Map<number, number>();
+    let overlaps = 0;
+    const busy = onOrder("busy", async ({ event, attempt }) => {
+      const { id } = event.after;
+      if (inHand.has(id)) overlaps++;
+      inHand.add(id);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      inHand.delete(id);
+      if (id % 10 === 0 && attempt === 1) throw new Error("once");
+      handled.set(id, (handled.get(id) ?? 0) + 1);
+    });
+    for (let id = 1; id <= 300; id++) await stream.order("created", { id, status: "new" });
+    await using worker = await startWorker({ url: nats.url, automations: [busy], ackWaitMs: 2000 });
+    for (const part of [60, 160]) {
+      await waitFor(() => handled.size >= part, { what: `${part} events` });
+      await nats.restart();
+    }
+    await waitFor(() => handled.size === 300, { what: "all events", timeoutMs: 40_000 });
+    await waitFor(async () => (await stream.open("busy")) === 0, { what: "all acks", timeoutMs: 20_000 });
+    expect(overlaps).toBe(0);
+    expect(await stream.deadLetters("busy")).toEqual([]);
+    // An ack whose confirmation was lost with the connection is asked for again.
+    await waitFor(() => worker.running.status()[0]?.held === 0, { what: "every confirmation" });
+    expect(worker.running.status()).toMatchObject([{ state: "running", running: 0 }]);
+  },
+);
+
+test.skipIf(skip)("a dead letter waits for the bus to come back", async () => {
+  const nats = await freshNats();
+  await using stream = await ShopStream.create(nats.url);
+  await stream.order("created", { id: 1, status: "new" });
+  let finish = (): void => {};
+  let started = 0;
+  const fatal = onOrder("fatal", async ({ fatal }) => {
+    started++;
+    await new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    throw fatal("never");
+  });
+  await using worker = await startWorker({ url: nats.url, automations: [fatal], ackWaitMs: 2000 });
+  await waitFor(() => started === 1, { what: "the handler" });
+  await nats.kill();
+  finish();
+  await waitFor(() => worker.running.status()[0]?.running === 0, { what: "the handler's end" });
+  await nats.restart();
+  await waitFor(() => worker.metrics.counts["fatal.fatal"] === 1, { what: "the dead letter", timeoutMs: 30_000 });
+  expect(started).toBe(1);
+  expect(await stream.deadLetters("fatal")).toHaveLength(1);
+});

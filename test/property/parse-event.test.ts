@@ -1,0 +1,16 @@
+// Whatever text a header carries comes back as it was.
+
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { percentEncode } from "../../src/event/message.ts";
+import { percentDecode } from "../../src/event/parse-event.ts";
+
+test("a percent-encoded header is printable ASCII and decodes to what was encoded", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "grapheme" }), (text) => {
+      const encoded = percentEncode(text);
+      expect(encoded).toMatch(/^[!#-~]*$/);
+      expect(percentDecode(encoded)).toBe(text);
+    }),
+  );
+});

@@ -1,0 +1,103 @@
+// What automation() and collection() accept, and what they make of it.
+
+import { expect, expectTypeOf, test } from "vitest";
+import { type AutomationOptions, isAutomation } from "../../../src/automation/automation.ts";
+import { ConfigError } from "../../../src/errors.ts";
+import {
+  automation,
+  type CreatedEvent,
+  collection,
+  type DeletedEvent,
+  Fatal,
+  Retry,
+  type Trigger,
+} from "../../../src/index.ts";
+
+interface Order {
+  readonly id: number;
+  readonly status: string;
+}
+
+const orders = collection<Order>("shop", "public.orders");
+const nothing = (): void => {};
+
+test("a trigger's filter is the whole subject with all lanes", () => {
+  expect(orders.created()).toEqual({ source: "shop", filter: "cdc.shop.public.orders.created.*" });
+  expect(orders.updated().filter).toBe("cdc.shop.public.orders.updated.*");
+  expect(orders.deleted().filter).toBe("cdc.shop.public.orders.deleted.*");
+});
+
+test("names that are no subject tokens are escaped, and only the first dot splits", () => {
+  expect(collection("shop", "My Schema.a.b").created().filter).toBe("cdc.shop.My~20Schema.a~2Eb.created.*");
+});
+
+test.each([
+  ["Shop", "public.orders"],
+  ["shop", "orders"],
+  ["shop", ".orders"],
+  ["shop", "public."],
+])("collection(%j, %j) is refused", (source, name) => {
+  expect(() => collection(source, name)).toThrow(ConfigError);
+});
+
+test("the defaults are three attempts between 2s and 8s within 24h, 30s, ten at once, from now", () => {
+  const receipt = automation("receipt", { on: orders.created() }, nothing);
+  expect(receipt).toMatchObject({
+    id: "receipt",
+    retry: { attempts: 3, minMs: 2000, maxMs: 8000, maxAgeMs: 86_400_000 },
+    timeoutMs: 30_000,
+    concurrency: 10,
+    start: "now",
+  });
+});
+
+test("an automation is frozen and recognised", () => {
+  const receipt = automation("receipt", { on: [orders.created(), orders.deleted()] }, nothing);
+  expect(Object.isFrozen(receipt)).toBe(true);
+  expect(isAutomation(receipt)).toBe(true);
+  expect(isAutomation({ id: "receipt" })).toBe(false);
+});
+
+test.each(["", "Receipt", "1st", "a.b", "a_b", "x".repeat(64)])("the id %j is refused", (id) => {
+  expect(() => automation(id, { on: orders.created() }, nothing)).toThrow(ConfigError);
+});
+
+test.each([
+  ["an empty list of triggers", { on: [] as never }],
+  ["no attempt", { on: orders.created(), retry: { attempts: 0 } }],
+  ["half an attempt", { on: orders.created(), retry: { attempts: 1.5 } }],
+  ["a longest wait above 2m", { on: orders.created(), retry: { max: "3m" } }],
+  ["a shortest wait above the longest", { on: orders.created(), retry: { min: "9s" } }],
+  ["a timeout without a unit", { on: orders.created(), timeout: "30" as never }],
+  ["a timeout of nothing", { on: orders.created(), timeout: 0 }],
+  ["a timeout of days", { on: orders.created(), timeout: "2d" }],
+  ["no concurrency", { on: orders.created(), concurrency: 0 }],
+  ["too much concurrency", { on: orders.created(), concurrency: 257 }],
+] as [string, AutomationOptions<Trigger>][])("%s is refused", (_what, options) => {
+  expect(() => automation("receipt", options, nothing)).toThrow(ConfigError);
+});
+
+test("numbers are milliseconds", () => {
+  const receipt = automation(
+    "receipt",
+    { on: orders.created(), timeout: 1500, retry: { min: 10, max: "20ms" } },
+    nothing,
+  );
+  expect(receipt).toMatchObject({ timeoutMs: 1500, retry: { minMs: 10, maxMs: 20 } });
+});
+
+test("a retry may be put off by 2m and not more", () => {
+  expect(new Retry({ after: "2m" }).afterMs).toBe(120_000);
+  expect(() => new Retry({ after: "3m" })).toThrow(ConfigError);
+  expect(new Fatal("why").message).toBe("why");
+});
+
+test("the handler's event has the type of its trigger, or of any in a list", () => {
+  automation("one", { on: orders.created() }, ({ event }) => {
+    expectTypeOf(event).toEqualTypeOf<CreatedEvent<Order>>();
+    expectTypeOf(event.after).toEqualTypeOf<Order>();
+  });
+  automation("two", { on: [orders.created(), orders.deleted()] }, async ({ event }) => {
+    expectTypeOf(event).toEqualTypeOf<CreatedEvent<Order> | DeletedEvent<Order>>();
+  });
+});

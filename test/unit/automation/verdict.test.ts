@@ -1,0 +1,60 @@
+// When an attempt may begin, and what follows a failed one.
+
+import { expect, test } from "vitest";
+import type { Attempts } from "../../../src/automation/attempts.ts";
+import { Fatal, Retry } from "../../../src/automation/outcome.ts";
+import { retryPolicy } from "../../../src/automation/retry-policy.ts";
+import { afterFailure, deadBefore } from "../../../src/automation/verdict.ts";
+
+const policy = retryPolicy({ attempts: 3, min: "2s", max: "8s", maxAge: "1h" });
+const hour = 3_600_000;
+const known = (more: Partial<Attempts>): Attempts => ({
+  id: "shop.1",
+  attempts: 1,
+  firstAt: 0,
+  lastError: { name: "Error", message: "no", code: undefined },
+  ...more,
+});
+
+test("a first delivery may begin", () => {
+  expect(deadBefore(policy, undefined, 1, 0)).toBeUndefined();
+});
+
+test("redeliveries without an attempt do not count until there are ten more than attempts", () => {
+  expect(deadBefore(policy, undefined, 13, 0)).toBeUndefined();
+  expect(deadBefore(policy, undefined, 14, 0)).toBe("crashed");
+});
+
+test("what was decided before a crash stays decided", () => {
+  expect(deadBefore(policy, known({ dead: "fatal" }), 2, 0)).toBe("fatal");
+});
+
+test("an event with all its attempts behind it gets no more, also when the policy was lowered since", () => {
+  expect(deadBefore(policy, known({ attempts: 3 }), 4, 0)).toBe("exhausted");
+  expect(deadBefore(retryPolicy({ attempts: 1 }), known({ attempts: 2 }), 3, 0)).toBe("exhausted");
+});
+
+test("no attempt begins after maxAge, counted from the first one", () => {
+  expect(deadBefore(policy, known({}), 2, hour)).toBeUndefined();
+  expect(deadBefore(policy, known({}), 2, hour + 1)).toBe("expired");
+});
+
+test("a failure before the last attempt is tried again within the policy's bounds", () => {
+  const next = afterFailure(policy, 1, 0, new Error("no"), 0);
+  expect(next).toEqual({ delayMs: expect.any(Number) });
+  expect(next.dead === undefined && next.delayMs >= 2000 && next.delayMs <= 4000).toBe(true);
+});
+
+test("the last attempt's failure is the end", () => {
+  expect(afterFailure(policy, 3, 0, new Error("no"), 0)).toEqual({ dead: "exhausted" });
+  expect(afterFailure(policy, 3, 0, new Retry({ after: "1s" }), 0)).toEqual({ dead: "exhausted" });
+});
+
+test("Fatal is the end at once, Retry has its own delay", () => {
+  expect(afterFailure(policy, 1, 0, new Fatal("no"), 0)).toEqual({ dead: "fatal" });
+  expect(afterFailure(policy, 1, 0, new Retry({ after: "30s" }), 0)).toEqual({ delayMs: 30_000 });
+});
+
+test("a retry that would begin after maxAge is not waited for", () => {
+  expect(afterFailure(policy, 1, 0, new Retry({ after: "1m" }), hour - 1000)).toEqual({ dead: "expired" });
+});

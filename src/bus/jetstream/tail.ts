@@ -1,6 +1,6 @@
 // Reads along with what is stored from now on, for a person at a terminal: in the stream's order, leaving no durable behind.
 
-import { type ConsumerMessages, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { type Consumer, type ConsumerMessages, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { ConfigError } from "../../errors.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import { isSourceId } from "../../event/source-id.ts";
@@ -24,20 +24,22 @@ export interface TailOptions {
 export async function* tail({ servers, filter, log, signal }: TailOptions): AsyncGenerator<StoredMessage> {
   const subject = subjectOf(filter);
   const connection = await Connection.open({ servers, log, signal });
-  const reading: ConsumerMessages[] = [];
+  const reading: Reading[] = [];
   const stop = (): void => {
-    for (const messages of reading) messages.stop();
+    for (const { messages } of reading) messages.stop();
   };
   signal.addEventListener("abort", stop);
   try {
     reading.push(...(await follow(connection, subject)));
     if (signal.aborted) stop();
-    yield* merged(reading);
+    yield* merged(reading.map(({ messages }) => messages));
   } catch (thrown) {
     if (!signal.aborted) throw busError(thrown, `read ${subject}`);
   } finally {
     signal.removeEventListener("abort", stop);
     stop();
+    // Courtesy: without it the server forgets them after five minutes.
+    if (connection.connected) await Promise.allSettled(reading.map(({ consumer }) => consumer.delete()));
     await connection[Symbol.asyncDispose]();
   }
 }
@@ -56,7 +58,12 @@ function subjectOf(filter: string | undefined): string {
   return filter;
 }
 
-async function follow({ nc }: Connection, subject: string): Promise<ConsumerMessages[]> {
+interface Reading {
+  readonly consumer: Consumer;
+  readonly messages: ConsumerMessages;
+}
+
+async function follow({ nc }: Connection, subject: string): Promise<Reading[]> {
   const jsm = await jetstreamManager(nc, { checkAPI: false });
   const names: string[] = [];
   for await (const name of jsm.streams.names(subject)) names.push(name);
@@ -75,7 +82,7 @@ async function follow({ nc }: Connection, subject: string): Promise<ConsumerMess
         deliver_policy: DeliverPolicy.StartSequence,
         opt_start_seq: state.last_seq + 1,
       });
-      return consumer.consume();
+      return { consumer, messages: await consumer.consume() };
     }),
   );
 }

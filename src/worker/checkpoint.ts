@@ -4,7 +4,6 @@
 import type { Mark, Writer } from "../bus/bus.ts";
 import { comparePositions, type Position } from "../event/position.ts";
 import type { Source } from "../source/source.ts";
-import { pause } from "./backoff.ts";
 import type { Probe } from "./probe.ts";
 
 export interface CheckpointCounts {
@@ -17,9 +16,8 @@ export interface CheckpointOptions {
   readonly writer: Writer;
   readonly counts: CheckpointCounts;
   readonly probe: Probe;
-  /** Between two saves. */
-  readonly everyMs: number;
-  readonly signal: AbortSignal;
+  /** Resolves when it is time for another save. */
+  readonly untilNextSave: () => Promise<void>;
 }
 
 /** Saves and acknowledges what becomes durable; ends by throwing what the writer or the source throws. */
@@ -48,7 +46,7 @@ export async function keepCheckpoints(options: CheckpointOptions): Promise<void>
 }
 
 async function saveMarks(
-  { writer, counts, probe, everyMs, signal }: CheckpointOptions,
+  { writer, counts, probe, untilNextSave }: CheckpointOptions,
   acknowledge: (mark: Mark) => Promise<void>,
   savedOnly: Latest<Mark>,
 ): Promise<void> {
@@ -61,7 +59,7 @@ async function saveMarks(
     probe("after-save");
     if (mark.inStream) await acknowledge(mark);
     else savedOnly.put(mark);
-    await pause(everyMs, signal);
+    await untilNextSave();
   }
 }
 

@@ -94,7 +94,7 @@ async function attempt(options: RunSourceOptions, onRunning: () => void): Promis
         maxMessageBytes: stream.maxMessageBytes,
         signal: stop,
       }),
-      keepCheckpoints({ reader, writer, counts, probe, everyMs: options.saveEveryMs, signal: stop }),
+      keepCheckpoints({ reader, writer, counts, probe, untilNextSave: () => pause(options.saveEveryMs, stop) }),
     ];
     await Promise.race([...tasks, writer.failed]);
   } finally {

@@ -26,8 +26,11 @@ export interface Protocol {
 
 export interface ScheduleOptions {
   readonly seed: number;
-  /** Whether the bus may lose what it has not synced. */
-  readonly powerLoss: boolean;
+  /**
+   * Whether the bus may lose what it has not synced. "leftovers": and what was sent to it before may still arrive after
+   * that, as over the routes of a cluster; then some runs in a hundred thousand end wrong (see docs/reliability.md).
+   */
+  readonly powerLoss: boolean | "leftovers";
   readonly steps?: number;
   /** Batches that the port lets be in flight at once; one, unless a mutant wants to show why. */
   readonly window?: number;
@@ -35,7 +38,7 @@ export interface ScheduleOptions {
 
 const source = "model" as SourceId;
 const SYNC_MS = 5000;
-const TRANSACTIONS = 30;
+const TRANSACTIONS = 60;
 
 const hex = (n: number): string => n.toString(16).padStart(16, "0");
 const positionOf = (final: number, change: number, last: boolean): Position =>
@@ -162,6 +165,7 @@ class ModelWorker {
     const { clock, random } = this.#server;
     const from = writer.resume;
     const start = from === undefined ? 0 : from.endsWith("+") ? finalOf(from) + 1 : finalOf(from);
+      console.error(this.#instance, "feed from", from, "confirmed", this.#source.confirmed.toString(16), clock.now());
     if (this.#source.confirmed > (from === undefined ? 0 : finalOf(from) + 1)) this.#source.gaps++;
     for (const { final, changes } of this.#source.transactions) {
       if (final < start) continue;
@@ -195,7 +199,7 @@ function eventAt(position: Position): StreamMessage {
 /** Runs one schedule; resolves to what is wrong at its end, undefined when nothing is. */
 export async function runSchedule(
   protocol: Protocol,
-  { seed, powerLoss, steps = 400, window = 1 }: ScheduleOptions,
+  { seed, powerLoss, steps = 1500, window = 1 }: ScheduleOptions,
 ): Promise<string | undefined> {
   const random = new Random(seed);
   const server = new ScriptedServer(random);
@@ -223,18 +227,19 @@ export async function runSchedule(
   for (let step = 0; step < steps; step++) {
     const r = random.next();
     const at = random.below(workers.length);
-    if (r < 0.03) workers[at]?.port.disconnect();
-    else if (r < 0.04) {
+    if (r < 0.012) workers[at]?.port.disconnect();
+    else if (r < 0.014) {
       workers[at]?.kill();
       workers[at] = start();
-    } else if (r < 0.045) {
+    } else if (r < 0.015) {
       server.clock.advance(2 * SYNC_MS + random.below(5000)); // the server stands still: time passes, nothing syncs
-    } else if (r < 0.055 && powerLoss) {
+    } else if (r < 0.018 && powerLoss !== false) {
       server.losePower();
+        console.error("left", server.messages.length, JSON.stringify(server.get("checkpoint.model")));
       sinceSyncMs = 0;
       for (const worker of workers) worker.port.disconnect();
-    } else if (r < 0.1) consume();
-    else if (r < 0.3) pass(random.below(500));
+    } else if (r < 0.03) consume();
+    else if (r < 0.2) pass(random.below(500));
     else if (!server.deliver()) pass(100);
     await turn();
   }
@@ -257,7 +262,7 @@ export async function runSchedule(
   consume();
   for (const worker of workers) worker.kill();
   await turn();
-  return verdict(wanted, stored(), seen, modelSource, powerLoss);
+  return verdict(wanted, stored(), seen, modelSource, powerLoss !== false);
 }
 
 function verdict(
@@ -268,11 +273,13 @@ function verdict(
   powerLoss: boolean,
 ): string | undefined {
   const missing = wanted.filter((position) => !stored.includes(position));
-  if (missing.length > 0) return `missing in the stream: ${missing.join(" ")}`;
-  if (stored.length !== wanted.length) return `${stored.length - wanted.length} doubled: ${stored.join(" ")}`;
-  if (stored.some((position, index) => position !== wanted[index])) return `out of order: ${stored.join(" ")}`;
+  if (missing.length > 0) return `${missing.length} missing in the stream, the first is ${missing[0]}`;
+  const doubled = stored.filter((position, index) => stored.indexOf(position) !== index);
+  if (doubled.length > 0) return `${doubled.length} doubled in the stream, the first is ${doubled[0]}`;
+  const swapped = stored.find((position, index) => position !== wanted[index]);
+  if (swapped !== undefined) return `out of order at ${swapped}`;
   const unseen = wanted.filter((position) => !seen.includes(position));
-  if (unseen.length > 0) return `the consumer never saw ${unseen.join(" ")}`;
+  if (unseen.length > 0) return `the consumer never saw ${unseen.length} events, the first is ${unseen[0]}`;
   if (!powerLoss && seen.length !== wanted.length) return `the consumer saw ${seen.length} events of ${wanted.length}`;
   if (modelSource.gaps > 0)
     return `${modelSource.gaps} times the source had been acknowledged beyond what the bus could keep`;

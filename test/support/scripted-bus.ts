@@ -17,6 +17,8 @@ import { TransientError } from "../../src/errors.ts";
 
 /** How many answers never come. */
 const DROPPED_ANSWERS = 0.02;
+/** How much more seldom what was sent on a dead connection arrives than what was sent on a live one. */
+const LATE = 0.03;
 
 /** Random numbers from a seed, the same ones each time. */
 export class Random {
@@ -122,6 +124,11 @@ export class ScriptedServer {
     if (this.random.chance(0.5)) this.#kv = new Map([...this.#synced.kv].map(([key, entry]) => [key, { ...entry }]));
   }
 
+  /** What dead connections had sent never arrives. */
+  forgetLeftovers(): void {
+    for (const link of this.links) if (!link.alive) link.requests.length = 0;
+  }
+
   link(): Link {
     const link: Link = { alive: true, requests: [], answers: [] };
     this.links.push(link);
@@ -131,7 +138,8 @@ export class ScriptedServer {
   /** Lets one request of one connection, alive or dead, arrive; or one answer. False when nothing is under way. */
   deliver(): boolean {
     const busy = this.links.filter((link) => link.requests.length > 0 || link.answers.length > 0);
-    const link = busy[this.random.below(busy.length)];
+    const pool = busy.filter((link) => link.alive !== this.random.chance(LATE));
+    const link = pool[this.random.below(pool.length)] ?? busy[this.random.below(busy.length)];
     if (link === undefined) return false;
     const answerFirst = link.answers.length > 0 && (link.requests.length === 0 || this.random.chance(0.5));
     if (answerFirst) link.answers.shift()?.(this.random.chance(DROPPED_ANSWERS));

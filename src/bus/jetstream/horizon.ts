@@ -25,9 +25,9 @@ export class Horizon<T> {
   #held: Held<T>[] = [];
   #lastAnswerMs: number | undefined;
   #serverMs = 0;
-  /** Entries ever taken away, and how often the server may have restarted. */
+  /** Entries ever taken away, and how often all was forgotten. */
   #shifted = 0;
-  #restarts = 0;
+  #clears = 0;
 
   constructor(fsync: Fsync, clock: Clock) {
     this.#fsync = fsync;
@@ -50,17 +50,18 @@ export class Horizon<T> {
   ping(): () => void {
     for (const held of this.#held) held.open = false;
     const stored = this.#shifted + this.#held.length;
-    const restarts = this.#restarts;
+    const clears = this.#clears;
     return () => {
-      if (restarts === this.#restarts) this.#answered(stored);
+      if (clears === this.#clears) this.#answered(stored);
     };
   }
 
-  /** The server may have restarted: all that is not durable yet counts as stored now. */
-  restart(): void {
-    this.#restarts++;
+  /** The server may have restarted and lost what waits here: it is forgotten, to be added again once it was seen to be there. */
+  clear(): void {
+    this.#clears++;
+    this.#shifted += this.#held.length;
+    this.#held = [];
     this.#lastAnswerMs = undefined;
-    for (const held of this.#held) held.at = undefined;
   }
 
   /** The newest entry that is durable, it and all before it taken away; undefined when none is. */

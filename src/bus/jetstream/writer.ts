@@ -95,7 +95,7 @@ export class JetStreamWriter implements Writer {
       this.#fail = reject;
     });
     this.failed.catch(() => {}); // whoever cares races against it; nobody may be there yet
-    if (established.tail && isComplete(established.tail)) this.#hold(established.tail);
+    if (this.#complete !== undefined) this.#hold(this.#complete); // never the tail: a saved heartbeat may be ahead of it
     this.#stopListening = options.port.onDisruption(() => this.disrupt("the connection to the bus was interrupted"));
     startUpkeep({
       ...options,
@@ -281,6 +281,7 @@ export class JetStreamWriter implements Writer {
 
   #hold(position: Position): void {
     this.#complete = laterPosition(this.#complete, position);
+    if (this.#complete !== position) return; // a checkpoint never goes back
     const inStream = this.#prev !== undefined && comparePositions(position, this.#prev) <= 0;
     this.#stored.add({ position, streamSeq: this.#at.lastSeq, id: this.#at.lastId, inStream });
     this.#tick();
@@ -321,8 +322,8 @@ export class JetStreamWriter implements Writer {
       if (this.#disruptions > 0) await clock.sleep(delayMs, this.#closed.signal);
       if (this.#closed.signal.aborted) return;
       this.#disrupted = undefined;
-      this.#stored.restart();
-      this.#saves.restart();
+      this.#stored.clear(); // until the stream and the save are seen to be there, nothing of them becomes durable
+      this.#saves.clear();
       try {
         const checkpoint = await checkpoints.load();
         const found = await establish({ ...this.#options, highest, created, checkpoint, reason });
@@ -359,7 +360,8 @@ export class JetStreamWriter implements Writer {
       return;
     }
     const stored = found.tail === undefined ? 0 : this.#queue.dropThrough(found.tail);
-    if (found.tail && isComplete(found.tail)) this.#hold(found.tail);
+    const complete = found.tail && isComplete(found.tail) ? laterPosition(found.tail, this.#complete) : this.#complete;
+    if (complete !== undefined) this.#hold(complete);
     this.#room.set();
     this.#takeCommits();
     log.info("bus_recovered", { source, reason, alreadyStored: stored, token: found.token });

@@ -1,0 +1,60 @@
+import { resolve } from "node:path";
+import { expect, test } from "vitest";
+import { loadProtocol, type Mutation, mutate } from "../support/mutant.ts";
+import { runSchedule, type ScheduleOptions } from "../support/publish-model.ts";
+
+const noToken = {
+  file: "bus/jetstream/encode.ts",
+  find: "Nats-Expected-Last-Subject-Sequence: ${fence.token}\\r\\nNats-Expected-Last-Subject-Sequence-Subject: ${fence.tokenSubject}\\r\\n",
+  replace: "",
+};
+
+const mutants: readonly (Mutation & Pick<ScheduleOptions, "powerLoss" | "window">)[] = [
+  { name: "no token", powerLoss: "leftovers", edits: [noToken] },
+  {
+    name: "tail read before the marker",
+    powerLoss: false,
+    edits: [
+      {
+        file: "bus/jetstream/establish.ts",
+        find: "    const found = await lookForLoss(options);\n",
+        replace:
+          "    const early = await findTail(port, options.clock, source, (await port.info())?.lastSeq ?? 0, 1);\n    const found = await lookForLoss(options);\n",
+      },
+      {
+        file: "bus/jetstream/establish.ts",
+        find: "const end = await findTail(port, options.clock, source, marker.seq - 1, state.firstSeq, options.onForeign);",
+        replace: "const end = early;",
+      },
+    ],
+  },
+  { name: "four batches in flight without a token", powerLoss: false, window: 4, edits: [noToken] },
+  {
+    name: "the source acknowledged at the PubAck",
+    powerLoss: true,
+    edits: [
+      {
+        file: "bus/jetstream/horizon.ts",
+        find: 'if (this.#fsync === "always") return true;',
+        replace: "return true;",
+      },
+    ],
+  },
+];
+
+const runs = 3000;
+const firstSeed = Number(process.env.SEED ?? Date.now() % 1e9);
+
+for (const { powerLoss, window, ...mutation } of mutants) {
+  test(`random schedules find out a publisher with ${mutation.name}`, { timeout: 600_000 }, async () => {
+    const protocol = await loadProtocol(await mutate(mutation));
+    const schedule = (seed: number): ScheduleOptions => ({ seed, powerLoss, ...(window ? { window } : {}) });
+    let wrong: string | undefined;
+    let seed = firstSeed - 1;
+    while (wrong === undefined && seed < firstSeed + runs) wrong = await runSchedule(protocol, schedule(++seed));
+
+    console.error(`${mutation.name}: seeds ${firstSeed} to ${seed}: ${wrong}`);
+    expect(wrong).toBeDefined();
+    expect(await runSchedule(await loadProtocol(resolve("src")), { seed, powerLoss }), `seed ${seed}, unchanged`).toBeUndefined();
+  });
+}

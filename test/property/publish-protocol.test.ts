@@ -1,0 +1,22 @@
+import { expect, test } from "vitest";
+import { CheckpointStore } from "../../src/bus/jetstream/checkpoint-store.ts";
+import { establish, newestLease } from "../../src/bus/jetstream/establish.ts";
+import { Lease } from "../../src/bus/jetstream/lease.ts";
+import { JetStreamWriter } from "../../src/bus/jetstream/writer.ts";
+import { keepCheckpoints } from "../../src/worker/checkpoint.ts";
+import { runSchedule } from "../support/publish-model.ts";
+
+const protocol = { CheckpointStore, establish, newestLease, Lease, JetStreamWriter, keepCheckpoints };
+const runs = Number(process.env.SCHEDULES ?? 300);
+const firstSeed = Number(process.env.SEED ?? Date.now() % 1e9);
+
+for (const powerLoss of [false, true]) {
+  const bus = powerLoss ? "a bus that loses what it has not synced" : "a bus that keeps what it acknowledged";
+  test(`two writers on ${bus} leave each event once, in order, under ${runs} random schedules`, { timeout: 600_000 }, async () => {
+    console.error(`seeds ${firstSeed} to ${firstSeed + runs - 1}`);
+    for (let seed = firstSeed; seed < firstSeed + runs; seed++) {
+      const wrong = await runSchedule(protocol, { seed, powerLoss });
+      expect(wrong, `seed ${seed}`).toBeUndefined();
+    }
+  });
+}

@@ -1,13 +1,11 @@
 // Once a run, before all files: finds the servers that tests need, and builds the command that they start.
 
 import { readFileSync } from "node:fs";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { join, resolve } from "node:path";
-import { build } from "tsdown";
 import type { TestProject } from "vitest/node";
 import { findNatsServer } from "../../src/dev/find-nats-server.ts";
 import { postgresBinaries } from "../../src/dev/postgres-binaries.ts";
 import { toError } from "../../src/errors.ts";
+import { buildCli } from "./build-cli.ts";
 
 /** Why a server cannot be had on this machine, by its name. */
 export type MissingServers = Readonly<Record<string, string>>;
@@ -28,12 +26,9 @@ export default async function setUp(project: TestProject): Promise<() => Promise
   const files = await project.vitest.globTestSpecifications(filenamePattern);
   if (!files.some((file) => startsWorkers(file.moduleId))) return async () => {};
 
-  // Not `dist`: another run, or a build, may be using that.
-  await mkdir(".millrace", { recursive: true });
-  const dir = await mkdtemp(resolve(".millrace/build-"));
-  await build({ outDir: dir, dts: false, clean: false, logLevel: "error" });
-  project.provide("cliFile", join(dir, "cli.js"));
-  return () => rm(dir, { recursive: true, force: true });
+  const cli = await buildCli();
+  project.provide("cliFile", cli.file);
+  return cli.remove;
 }
 
 function startsWorkers(testFile: string): boolean {

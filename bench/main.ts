@@ -1,0 +1,47 @@
+// `npm run bench -- <name> [--rows N] [--sync default|always] [--json]`: measures, compares, and keeps the result.
+
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { describeMachine } from "./machine.ts";
+import type { BenchOptions, BenchResult } from "./result.ts";
+import { benchTail } from "./tail.ts";
+
+const benches: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = { tail: benchTail };
+
+async function main(): Promise<void> {
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: {
+      rows: { type: "string", default: "500000" },
+      sync: { type: "string", default: "default" },
+      json: { type: "boolean", default: false },
+    },
+  });
+  const [name = ""] = positionals;
+  const bench = benches[name];
+  const rows = Number(values.rows);
+  const { sync } = values;
+  if (bench === undefined || !Number.isSafeInteger(rows) || rows < 1000 || (sync !== "default" && sync !== "always")) {
+    console.error(
+      `usage: npm run bench -- <${Object.keys(benches).join("|")}> [--rows N] [--sync default|always] [--json]`,
+    );
+    process.exitCode = 2;
+    return;
+  }
+
+  const say = (line: string): void => console.error(line);
+  const result = await bench({ rows, sync, say });
+  const file = join("bench/results", `${name}-${sync}.json`);
+  await mkdir("bench/results", { recursive: true });
+  await writeFile(file, `${JSON.stringify({ ...result, ...describeMachine() }, null, 2)}\n`);
+  if (values.json) {
+    const { name, value, unit, reference, ratio, rssMb, sync, servers } = result;
+    console.log(JSON.stringify({ name, value, unit, reference, ratio, rssMb, sync, servers }));
+    return;
+  }
+  const beside = result.ratio === null ? "nothing to compare with" : `${result.ratio} of ${result.reference}`;
+  console.log(`${name}: ${result.value} ${result.unit}, ${beside}; ${result.rssMb} MB; kept in ${file}`);
+}
+
+await main();

@@ -76,16 +76,16 @@ export function automation<const On extends Trigger | readonly Trigger[]>(
   handler: Handler<EventOf<On>>,
 ): Automation {
   if (!idPattern.test(id)) {
-    throw invalid(`"${id}" cannot be an automation's id.`, "Use a-z, 0-9 and -, beginning with a letter, at most 63.");
+    throw invalid(`"${id}" cannot be an automation's id`, "use a-z, 0-9 and -, beginning with a letter, at most 63");
   }
   const triggers: readonly Trigger[] = Array.isArray(options.on) ? options.on : [options.on as Trigger];
-  if (triggers.length === 0) throw invalid(`${id}: "on" is empty.`, "Give it at least one trigger.");
+  if (triggers.length === 0) throw invalid(`${id}: "on" is empty`, "give it at least one trigger");
   const concurrency = options.concurrency ?? 10;
   if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 256) {
-    throw invalid(`${id}: concurrency must be a whole number from 1 to 256.`, "Run more workers to go beyond 256.");
+    throw invalid(`${id}: concurrency must be a whole number from 1 to 256`, "run more workers to go beyond 256");
   }
   const timeoutMs = durationMs(options.timeout ?? "30s", `${id}: timeout`);
-  if (timeoutMs > 86_400_000) throw invalid(`${id}: timeout is longer than 24h.`, 'Write "24h" or less.');
+  if (timeoutMs > 86_400_000) throw invalid(`${id}: timeout is longer than 24h`, 'write "24h" or less');
   const defined: Automation = {
     [brand]: true,
     id,

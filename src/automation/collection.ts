@@ -49,11 +49,11 @@ export interface Collection<Row> {
  */
 export function collection<Row>(source: string, name: string): Collection<Row> {
   if (!isSourceId(source)) {
-    throw invalid(`"${source}" cannot be a source's id.`, "Use the name under `sources` in the configuration.");
+    throw invalid(`"${source}" cannot be a source's id`, "use the name under `sources` in the configuration");
   }
   const dot = name.indexOf(".");
   if (dot < 1 || dot === name.length - 1) {
-    throw invalid(`"${name}" does not name a collection.`, 'Write schema and table, like "public.orders".');
+    throw invalid(`"${name}" does not name a collection`, 'write schema and table, like "public.orders"');
   }
   const namespace = name.slice(0, dot);
   const table = name.slice(dot + 1);

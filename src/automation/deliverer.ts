@@ -12,6 +12,8 @@ import { type Job, settle } from "./settle.ts";
 /** What acks, retries and dead letters get at a stop, once no handler runs any more. */
 const settleMs = 5_000;
 const againMs = 500;
+/** How often it is said that something cannot be stored. */
+const sayEveryMs = 30_000;
 
 export interface DelivererOptions {
   readonly automation: Automation;
@@ -34,6 +36,7 @@ export class Deliverer {
   readonly #alive: NodeJS.Timeout;
   #slots: number;
   #changed: () => void = () => {};
+  #saidAt: number = Number.NEGATIVE_INFINITY;
 
   constructor(options: DelivererOptions) {
     this.#options = options;
@@ -131,6 +134,13 @@ export class Deliverer {
     }
   }
 
+  #say(error: TransientError): void {
+    if (performance.now() - this.#saidAt < sayEveryMs) return;
+    this.#saidAt = performance.now();
+    const { automation, log } = this.#options;
+    log.warn("automation_failed", { automation: automation.id, code: error.code, hint: error.hint }, error.message);
+  }
+
   /** Repeats an operation on the bus while the bus is away. */
   async #persist<Result>(operation: () => Promise<Result>): Promise<Result> {
     for (;;) {
@@ -138,6 +148,7 @@ export class Deliverer {
         return await operation();
       } catch (error) {
         if (!(error instanceof TransientError) || this.#closing.signal.aborted) throw error;
+        this.#say(error);
         await sleep(againMs, undefined, { signal: this.#closing.signal }).catch(() => {});
       }
     }

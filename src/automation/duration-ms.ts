@@ -14,8 +14,8 @@ export type DurationInput = Duration | number;
 export function durationMs(input: DurationInput, what: string): number {
   const ms = typeof input === "number" ? input : parseDuration(input);
   if (ms === undefined || !Number.isFinite(ms) || ms <= 0) {
-    throw new ConfigError("AUTOMATION_INVALID", `${what}: ${JSON.stringify(input)} is no duration.`, {
-      hint: 'Write a number and a unit, like "500ms", "2s", "5m" or "24h".',
+    throw new ConfigError("AUTOMATION_INVALID", `${what}: ${JSON.stringify(input)} is no duration`, {
+      hint: 'write a number and a unit, like "500ms", "2s", "5m" or "24h"',
     });
   }
   return ms;

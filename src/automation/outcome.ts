@@ -26,8 +26,8 @@ export class Retry extends Error {
     this.name = "Retry";
     this.afterMs = durationMs(options.after, "retry after");
     if (this.afterMs > maxRetryMs) {
-      throw new ConfigError("AUTOMATION_INVALID", "A retry cannot be put off by more than 2m.", {
-        hint: "Give a delay of at most 2m.",
+      throw new ConfigError("AUTOMATION_INVALID", "a retry cannot be put off by more than 2m", {
+        hint: "give a delay of at most 2m",
       });
     }
   }

@@ -26,12 +26,12 @@ export interface RetryPolicy {
 export function retryPolicy(input: RetryPolicyInput = {}): RetryPolicy {
   const attempts = input.attempts ?? 3;
   if (!Number.isInteger(attempts) || attempts < 1) {
-    throw invalid("retry.attempts must be a whole number of at least 1.", "1 means: no retry.");
+    throw invalid("retry.attempts must be a whole number of at least 1", "1 means: no retry");
   }
   const minMs = durationMs(input.min ?? "2s", "retry.min");
   const maxMs = durationMs(input.max ?? "8s", "retry.max");
-  if (maxMs > maxRetryMs) throw invalid("retry.max cannot be more than 2m for now.", 'Write "2m" or less.');
-  if (minMs > maxMs) throw invalid("retry.min is longer than retry.max.", "Raise retry.max or lower retry.min.");
+  if (maxMs > maxRetryMs) throw invalid("retry.max cannot be more than 2m for now", 'write "2m" or less');
+  if (minMs > maxMs) throw invalid("retry.min is longer than retry.max", "raise retry.max or lower retry.min");
   return { attempts, minMs, maxMs, maxAgeMs: durationMs(input.maxAge ?? "24h", "retry.maxAge") };
 }
 

@@ -135,13 +135,14 @@ async function bury(job: Job, context: SettleContext, burial: Burial): Promise<v
   const { automation, log, metrics } = context;
   const { reason, attempts, error } = burial;
   context.release();
-  await storeDeadLetter(context.bus, job.source, job.delivery, {
+  const letter = {
     reason,
     automation: automation.id,
     attempts,
     firstAt: burial.firstAt === null ? null : new Date(burial.firstAt).toISOString(),
     error,
-  });
+  };
+  await context.persist(() => storeDeadLetter(context.bus, job.source, job.delivery, letter));
   await job.delivery.terminate(reason);
   metrics.dead(automation.id, reason);
   log.error("automation_dead_letter", {

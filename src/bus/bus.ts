@@ -111,7 +111,7 @@ export interface Bus extends AsyncDisposable {
   consume(options: ConsumeOptions): Promise<Subscription>;
   /**
    * Stores a dead letter; resolves at the bus' acknowledgement, however long the bus is away. Headers are lines ended by CRLF.
-   * @throws PoisonError when it is larger than a message may be, TransientError when the bus was closed
+   * @throws PoisonError when it is larger than a message may be, TransientError when the bus refuses it for now or was closed
    */
   deadLetter(subject: string, head: string, data: Uint8Array): Promise<void>;
   readonly state: StateStore;

@@ -87,7 +87,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 function undecodable(why: string): PoisonError {
-  return new PoisonError("EVENT_UNDECODABLE", `Not a change event: ${why}.`, {
-    hint: "Something else than Millrace published into the source's stream; find it by the dead letter's headers.",
+  return new PoisonError("EVENT_UNDECODABLE", `not a change event: ${why}`, {
+    hint: "something else than Millrace published into the source's stream; find it by the dead letter's headers",
   });
 }

@@ -1,7 +1,7 @@
 // The stream `MILLRACE_DEAD`: what could not be handled, kept until a person decides.
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { jetstream, jetstreamManager, RetentionPolicy, StorageType } from "@nats-io/jetstream";
+import { JetStreamApiError, jetstream, jetstreamManager, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
 import { PoisonError, TransientError } from "../../errors.ts";
 import { apiCodes } from "./api-codes.ts";
@@ -21,25 +21,7 @@ export async function openDeadLetters(
   nc: NatsConnection,
   options: { readonly replicas: number },
 ): Promise<StoreDeadLetter> {
-  try {
-    const { streams } = await jetstreamManager(nc, { checkAPI: false });
-    const found = await streams.info(stream).catch((error: unknown) => {
-      if (isApiError(error, apiCodes.streamNotFound)) return undefined;
-      throw error;
-    });
-    if (!found) {
-      await streams.add({
-        name: stream,
-        subjects: ["dead.>"],
-        retention: RetentionPolicy.Limits,
-        storage: StorageType.File,
-        num_replicas: options.replicas,
-        allow_direct: true,
-      });
-    }
-  } catch (error) {
-    throw busError(error, `open the stream ${stream}`);
-  }
+  await makeStream(nc, options.replicas);
   const js = jetstream(nc);
   return async (subject, head, data) => {
     const lines = parseHead(head);
@@ -48,22 +30,46 @@ export async function openDeadLetters(
       throw new PoisonError(
         "DEAD_LETTER_TOO_LARGE",
         `a dead letter of ${data.length} bytes is larger than the bus takes`,
-        {
-          hint: "raise max_payload of nats-server",
-        },
+        { hint: "raise max_payload of nats-server" },
       );
     }
     for (;;) {
       try {
         await js.publish(subject, data, { headers: lines });
         return;
-      } catch (error) {
-        const translated = busError(error, "store a dead letter");
-        if (!(translated instanceof TransientError) || nc.isClosed()) throw translated;
-        await sleep(retryMs);
+      } catch (thrown) {
+        const error = busError(thrown, "store a dead letter");
+        // An answer is for the caller to tell; only silence is waited out.
+        if (thrown instanceof JetStreamApiError || !(error instanceof TransientError) || nc.isClosed()) throw error;
       }
+      await sleep(retryMs);
+      // Nobody answers for a stream that was removed either.
+      await makeStream(nc, options.replicas).catch((error: unknown) => {
+        if (!(error instanceof TransientError)) throw error;
+      });
     }
   };
+}
+
+async function makeStream(nc: NatsConnection, replicas: number): Promise<void> {
+  try {
+    const { streams } = await jetstreamManager(nc, { checkAPI: false });
+    const found = await streams.info(stream).catch((error: unknown) => {
+      if (isApiError(error, apiCodes.streamNotFound)) return undefined;
+      throw error;
+    });
+    if (found) return;
+    await streams.add({
+      name: stream,
+      subjects: ["dead.>"],
+      retention: RetentionPolicy.Limits,
+      storage: StorageType.File,
+      num_replicas: replicas,
+      allow_direct: true,
+    });
+  } catch (error) {
+    throw busError(error, `open the stream ${stream}`);
+  }
 }
 
 function parseHead(head: string): MsgHdrs {

@@ -78,7 +78,7 @@ export class JetStreamDelivery implements Delivery {
 
   #tell(what: string): void {
     const { nc } = this.#owner;
-    if (!nc.isClosed() && this.#message.reply) nc.publish(this.#message.reply, what);
+    if (!nc.isClosed() && !nc.isDraining() && this.#message.reply) nc.publish(this.#message.reply, what);
   }
 
   async #confirm(what: string): Promise<void> {

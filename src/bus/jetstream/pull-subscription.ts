@@ -77,6 +77,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
 
   async *[Symbol.asyncIterator](): AsyncIterator<Delivery> {
     const { signal } = this.#options;
+    if (this.nc.isClosed()) throw closedError();
     const wake = (): void => this.#wake();
     signal.addEventListener("abort", wake);
     const sub = this.nc.subscribe(`${this.#inbox}.*`, { callback: (error, message) => this.#receive(error, message) });
@@ -155,7 +156,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     const { maxPending, signal, stream, durable } = this.#options;
     const room = maxPending - this.#open.size - this.#requested;
     if (room <= 0 || (this.#requested > 0 && room < maxPending / 2)) return;
-    if (signal.aborted || this.#failure || this.nc.isClosed()) return;
+    if (signal.aborted || this.#failure || this.nc.isClosed() || this.nc.isDraining()) return;
     this.#requested += room;
     const request = { batch: room, expires: nanos(expiresMs), idle_heartbeat: nanos(heartbeatMs) };
     this.nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${durable}`, JSON.stringify(request), {

@@ -199,3 +199,21 @@ test.skipIf(skip)("what waits for an automation is counted, in hand or not", asy
   expect(await worker.running.depth("deep")).toEqual({ pending: 3, unacked: 2 });
   letGo();
 });
+
+test.skipIf(skip)("two workers share the events of an automation, each event once", async () => {
+  const { url } = await freshNats();
+  await using stream = await ShopStream.create(url);
+  const seen: number[] = [];
+  const shared = onOrder("shared", async ({ event }) => {
+    seen.push(event.after.id);
+    await new Promise((resolve) => setImmediate(resolve));
+  });
+  await using one = await startWorker({ url, automations: [shared] });
+  await using two = await startWorker({ url, automations: [shared] });
+  await waitFor(() => [one, two].every((worker) => worker.running.status()[0]?.state === "running"), { what: "both" });
+  for (let id = 1; id <= 200; id++) await stream.order("created", { id, status: "new" });
+  await waitFor(async () => (await stream.open("shared")) === 0, { what: "all of them" });
+  expect(seen.sort((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, index) => index + 1));
+  expect(one.metrics.counts["shared.handled"]).toBeGreaterThan(0);
+  expect(two.metrics.counts["shared.handled"]).toBeGreaterThan(0);
+});

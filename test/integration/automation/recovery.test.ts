@@ -1,10 +1,12 @@
 // What survives the end of a process, of the bus, and of both in the wrong moment.
 
+import { jetstreamManager } from "@nats-io/jetstream";
 import { expect, test } from "vitest";
 import type { Bus } from "../../../src/bus/bus.ts";
 import { onOrder, startWorker } from "../../support/automations.ts";
 import { freshNats, missing } from "../../support/servers.ts";
 import { ShopStream } from "../../support/shop-stream.ts";
+import { TcpProxy } from "../../support/tcp-proxy.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
 const skip = missing("nats");
@@ -151,4 +153,37 @@ test.skipIf(skip)("a dead letter waits for the bus to come back", async () => {
   await waitFor(() => worker.metrics.counts["fatal.fatal"] === 1, { what: "the dead letter", timeoutMs: 30_000 });
   expect(started).toBe(1);
   expect(await stream.deadLetters("fatal")).toHaveLength(1);
+});
+
+test.skipIf(skip)("a dead letter finds its stream made again after somebody removed it", async () => {
+  const { url } = await freshNats();
+  await using stream = await ShopStream.create(url);
+  const fatal = onOrder("fatal", ({ fatal }) => {
+    throw fatal("never");
+  });
+  await using worker = await startWorker({ url, automations: [fatal] });
+  await waitFor(() => worker.running.status()[0]?.state === "running", { what: "it to run" });
+  await (await jetstreamManager(stream.nc)).streams.delete("MILLRACE_DEAD");
+  await stream.order("created", { id: 1, status: "new" });
+  await waitFor(() => worker.metrics.counts["fatal.fatal"] === 1, { what: "the dead letter" });
+  expect(await stream.deadLetters("fatal")).toHaveLength(1);
+});
+
+test.skipIf(skip)("connections that go dumb and come back lose nothing", async () => {
+  const nats = await freshNats();
+  await using stream = await ShopStream.create(nats.url);
+  await using proxy = await TcpProxy.start(nats.port);
+  const seen = new Set<number>();
+  const busy = onOrder("busy", ({ event }) => void seen.add(event.after.id));
+  await using worker = await startWorker({ url: proxy.url(nats.url), automations: [busy], ackWaitMs: 1000 });
+  for (let round = 1; round <= 3; round++) {
+    await waitFor(() => worker.running.status()[0]?.state === "running", { what: "it to run" });
+    if (round === 2) proxy.cut();
+    else proxy.blackHole("down");
+    for (let id = round * 100; id < round * 100 + 50; id++) await stream.order("created", { id, status: "new" });
+    if (round === 3) proxy.cut();
+    await proxy.heal();
+    await waitFor(() => seen.size === round * 50, { what: `round ${round}` });
+  }
+  await waitFor(async () => (await stream.open("busy")) === 0, { what: "all acks" });
 });

@@ -55,6 +55,9 @@ for (const { powerLoss, window, ...mutation } of mutants) {
 
     console.error(`${mutation.name}: seeds ${firstSeed} to ${seed}: ${wrong}`);
     expect(wrong).toBeDefined();
-    expect(await runSchedule(await loadProtocol(resolve("src")), { seed, powerLoss }), `seed ${seed}, unchanged`).toBeUndefined();
+    expect(
+      await runSchedule(await loadProtocol(resolve("src")), { seed, powerLoss }),
+      `seed ${seed}, unchanged`,
+    ).toBeUndefined();
   });
 }

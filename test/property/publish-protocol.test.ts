@@ -12,7 +12,9 @@ const firstSeed = Number(process.env.SEED ?? Date.now() % 1e9);
 
 for (const powerLoss of [false, true]) {
   const bus = powerLoss ? "a bus that loses what it has not synced" : "a bus that keeps what it acknowledged";
-  test(`two writers on ${bus} leave each event once, in order, under ${runs} random schedules`, { timeout: 600_000 }, async () => {
+  test(`two writers on ${bus} leave each event once, in order, under ${runs} random schedules`, {
+    timeout: 600_000,
+  }, async () => {
     console.error(`seeds ${firstSeed} to ${firstSeed + runs - 1}`);
     for (let seed = firstSeed; seed < firstSeed + runs; seed++) {
       const wrong = await runSchedule(protocol, { seed, powerLoss });

@@ -165,7 +165,6 @@ class ModelWorker {
     const { clock, random } = this.#server;
     const from = writer.resume;
     const start = from === undefined ? 0 : from.endsWith("+") ? finalOf(from) + 1 : finalOf(from);
-      console.error(this.#instance, "feed from", from, "confirmed", this.#source.confirmed.toString(16), clock.now());
     if (this.#source.confirmed > (from === undefined ? 0 : finalOf(from) + 1)) this.#source.gaps++;
     for (const { final, changes } of this.#source.transactions) {
       if (final < start) continue;
@@ -235,9 +234,9 @@ export async function runSchedule(
       server.clock.advance(2 * SYNC_MS + random.below(5000)); // the server stands still: time passes, nothing syncs
     } else if (r < 0.018 && powerLoss !== false) {
       server.losePower();
-        console.error("left", server.messages.length, JSON.stringify(server.get("checkpoint.model")));
       sinceSyncMs = 0;
       for (const worker of workers) worker.port.disconnect();
+      if (powerLoss !== "leftovers") server.forgetLeftovers();
     } else if (r < 0.03) consume();
     else if (r < 0.2) pass(random.below(500));
     else if (!server.deliver()) pass(100);

@@ -66,7 +66,11 @@ function linkLibraries(root: string): void {
     try {
       symlinkSync(basename(source), join(root, target));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      if ((error as NodeJS.ErrnoException).code === "EEXIST") continue;
+      throw new ConfigError("POSTGRES_BINARIES_MISSING", `cannot make the library link ${join(root, target)}`, {
+        hint: `run this once as the owner of ${root}`,
+        cause: error,
+      });
     }
   }
 }

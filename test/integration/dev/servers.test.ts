@@ -1,13 +1,16 @@
 // The embedded servers: they start, keep their data, freeze, die with their parent, and say what is wrong.
 
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { chown, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { createConnection } from "node:net";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { describe, expect, test } from "vitest";
 import { startNats } from "../../../src/dev/nats-server.ts";
 import { startPostgres } from "../../../src/dev/postgres.ts";
+import { openToOthers } from "../../../src/dev/shared-dir.ts";
 import { ConfigError } from "../../../src/errors.ts";
 import { freshDatabase, freshNats, freshPostgres, missing, scratchDir } from "../../support/servers.ts";
 
@@ -98,6 +101,30 @@ describe.skipIf(missing("postgres"))("Postgres", () => {
     expect(again.dataDir).toBe(server.dataDir);
   });
 });
+
+describe.skipIf(missing("postgres") || process.getuid?.() !== 0 || !openToOthers(process.cwd()))(
+  "an ordinary user",
+  () => {
+    test("starts Postgres as itself", async () => {
+      const dir = await scratchDir();
+      await chown(dir, 65534, 65534);
+      const script = `
+      import { statSync } from "node:fs";
+      import { startPostgres } from ${JSON.stringify(resolve("src/dev/postgres.ts"))};
+      const server = await startPostgres({ dataDir: ${JSON.stringify(join(dir, "postgres"))} });
+      console.log(statSync(server.dataDir).uid);
+      await server.stop();`;
+
+      const { stdout } = await promisify(execFile)(
+        process.execPath,
+        ["--import", "tsx", "--input-type=module", "--eval", script],
+        { uid: 65534, gid: 65534, env: { ...process.env, HOME: dir, TMPDIR: dir } },
+      );
+
+      expect(stdout.trim()).toBe("65534");
+    });
+  },
+);
 
 describe.skipIf(missing("nats"))("nats-server", () => {
   test("keeps its streams over a restart, a crash and a freeze", async () => {

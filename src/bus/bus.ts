@@ -35,6 +35,8 @@ export interface Writer extends AsyncDisposable {
   readonly failed: Promise<never>;
   /** Waits until all whole transactions that were queued are stored, at most this long. */
   flush(timeoutMs: number): Promise<void>;
+  /** For how long nothing could be stored though something waits, in ms. */
+  stalledMs(): number;
   /** What waits for the bus' fsync before it may be saved. */
   heldForFsync(): { readonly marks: number; readonly oldestMs: number };
 }

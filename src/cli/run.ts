@@ -26,7 +26,7 @@ export async function run({ config: file, sources, automations, adopt, log, sign
     modules: { millrace },
     automations: automations?.length !== 0,
   });
-  const worker = await startWorker(config, { sources, automations, adopt, log, signal });
+  const worker = await startWorker(config, { sources, automations, adopt, log, signal, http: true });
   const asked = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });

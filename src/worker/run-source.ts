@@ -1,6 +1,6 @@
 // Supervises one source: lease, reader, pump, checkpoints; decides by the class of an error what happens next.
 
-import type { SourceStream } from "../bus/bus.ts";
+import type { SourceStream, Writer } from "../bus/bus.ts";
 import { ConfigError, FencedError, TransientError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Source, SourceContext } from "../source/source.ts";
@@ -22,6 +22,8 @@ export interface RunSourceOptions {
   readonly adopt: boolean;
   readonly counts: PumpCounts & CheckpointCounts;
   readonly onState: (state: SourceState, reason?: Error) => void;
+  /** The writer while there is one, for status. */
+  readonly onWriter: (writer: Writer | undefined) => void;
   readonly probe: Probe;
   readonly log: Logger;
   readonly saveEveryMs: number;
@@ -70,6 +72,7 @@ async function attempt(options: RunSourceOptions, onRunning: () => void): Promis
   const { id, stream, counts, onState, probe, log, signal } = options;
   onState("waiting-for-lease");
   const writer = await stream.openWriter(signal);
+  options.onWriter(writer);
   const ended = new AbortController();
   const stop = AbortSignal.any([signal, ended.signal]);
   let reader: Source | undefined;
@@ -100,6 +103,7 @@ async function attempt(options: RunSourceOptions, onRunning: () => void): Promis
   } finally {
     ended.abort();
     if (signal.aborted) await writer.flush(FLUSH_MS);
+    options.onWriter(undefined);
     await reader?.[Symbol.asyncDispose]();
     await writer[Symbol.asyncDispose](); // last: whoever takes the lease finds the source free
     await Promise.allSettled(tasks);

@@ -73,6 +73,8 @@ export class JetStreamWriter implements Writer {
   #prev: Position | undefined;
   #complete: Position | undefined;
   #markedMs: number;
+  /** When something was last stored, or began to wait. */
+  #progressMs = 0;
   /** Set when something may have happened to what was sent or stored. */
   #disrupted: string | undefined;
   #mark: Mark | undefined;
@@ -113,6 +115,7 @@ export class JetStreamWriter implements Writer {
   async write(
     items: readonly (StreamMessage | { readonly type: "commit"; readonly position: Position })[],
   ): Promise<void> {
+    if (!this.#queue.waiting) this.#progressMs = this.#options.clock.now();
     for (const item of items) this.#queue.push(item);
     this.#work.set();
     while (this.#queue.bytes > MAX_QUEUED_BYTES) await this.#until(this.#room);
@@ -146,6 +149,10 @@ export class JetStreamWriter implements Writer {
   async saveDurable(): Promise<void> {
     const wanted = this.#saveCount;
     while (this.#durableSaves < wanted) await this.#until(this.#saved);
+  }
+
+  stalledMs(): number {
+    return this.#queue.waiting ? this.#options.clock.now() - this.#progressMs : 0;
   }
 
   heldForFsync(): { readonly marks: number; readonly oldestMs: number } {
@@ -264,6 +271,7 @@ export class JetStreamWriter implements Writer {
   /** A batch is in the stream: what its last complete message stands for may become a checkpoint. */
   #advance(messages: readonly Outgoing[]): void {
     this.#disruptions = 0;
+    this.#progressMs = this.#options.clock.now();
     const positioned = messages.filter((message): message is StreamMessage => message.position !== undefined);
     this.#prev = positioned.at(-1)?.position ?? this.#prev;
     const complete = positioned.findLast((message) => isComplete(message.position));

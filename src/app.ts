@@ -1,0 +1,177 @@
+// Puts the worker together: the only file that knows every implementation.
+
+import { readFileSync } from "node:fs";
+import type { Automation } from "./automation/automation.ts";
+import { runAutomations } from "./automation/run-automations.ts";
+import type { Bus } from "./bus/bus.ts";
+import { type BusTiming, openJetStreamBus } from "./bus/jetstream/jetstream-bus.ts";
+import { type ResolvedConfig, resolveConfig } from "./config/resolve.ts";
+import type { Config } from "./config/schema.ts";
+import { ConfigError } from "./errors.ts";
+import type { SourceId } from "./event/source-id.ts";
+import { type HttpServer, startHttp } from "./monitor/http.ts";
+import type { Status } from "./monitor/status.ts";
+import { postgresConnector } from "./source/postgres/connector.ts";
+import type { Connector } from "./source/source.ts";
+import { type Logger, silentLogger } from "./telemetry/logger.ts";
+import { createMetrics } from "./telemetry/metrics.ts";
+import { noProbe, type Probe } from "./worker/probe.ts";
+import { SourceRun } from "./worker/source-run.ts";
+
+/** All connectors by kind. */
+export const connectors: ReadonlyMap<string, Connector<unknown>> = new Map([
+  [postgresConnector.kind, postgresConnector as Connector<unknown>],
+]);
+
+export interface WorkerOptions {
+  /** Ids of the sources to read; undefined means all. */
+  readonly sources?: readonly string[] | undefined;
+  /** Ids of the automations to run; undefined means all, an empty list none. */
+  readonly automations?: readonly string[] | undefined;
+  /** Take over slots that have no intent on record, and record the gap. */
+  readonly adopt?: boolean;
+  /** Silent by default. */
+  readonly log?: Logger;
+  /** Ends the start while a server is waited for; later `stop()` does. */
+  readonly signal?: AbortSignal;
+  /** Whether to listen on the configured HTTP address. Default: no; the command does. */
+  readonly http?: boolean;
+  /** For tests: where to kill the process, and shorter times. */
+  readonly probe?: Probe;
+  readonly timing?: Partial<BusTiming>;
+}
+
+export interface Worker {
+  status(): Status;
+  /** Drains: handlers end, what was read is published. */
+  stop(): Promise<void>;
+  /** Rejects with what ended the worker: a ConfigError at the start of a source, or history lost with no other source left. */
+  readonly finished: Promise<void>;
+}
+
+const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+  readonly version: string;
+};
+const SAVE_EVERY_MS = 1000;
+
+/**
+ * Runs sources and automations, inside an application as well as for `millrace run`.
+ * @throws ConfigError when the configuration or the bus cannot serve; a bus that is only away is waited for
+ */
+export async function startWorker(input: Config | unknown, options: WorkerOptions = {}): Promise<Worker> {
+  const { log = silentLogger, adopt = false, probe = noProbe } = options;
+  const config = resolveConfig(input, connectors);
+  const sources = only([...config.sources], ([id]) => id, options.sources, "source");
+  const automations = only(config.automations as Automation[], ({ id }) => id, options.automations, "automation");
+  const stopping = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal;
+  const metrics = createMetrics();
+  const bus = await openBus(config, { log, signal, metrics, timing: options.timing ?? {} });
+  const runs = sources.map(([id, source]) => {
+    const connector = connectors.get(source.kind) as Connector<unknown>;
+    return new SourceRun({
+      id,
+      kind: source.kind,
+      stream: bus.stream(id),
+      open: (context) => connector.open(id, source.config.reveal(), context),
+      deadLetter: (subject, head, data) => bus.deadLetter(subject, head, data),
+      adopt,
+      counts: metrics.source(id),
+      probe,
+      log,
+      saveEveryMs: SAVE_EVERY_MS,
+      signal: stopping.signal,
+    });
+  });
+  let http: HttpServer | undefined;
+  const startedAt = new Date().toISOString();
+  const running = runAutomations({ bus, automations, log, metrics: metrics.automations, signal: stopping.signal });
+  const status = (): Status => ({
+    version,
+    startedAt,
+    bus: { connected: bus.connected() },
+    sources: runs.map((run) => run.status()),
+    automations: running
+      .status()
+      .map(({ id, state, error }) => ({ id, state, ...(error ? { reason: error } : {}), ...metrics.automation(id) })),
+  });
+  const stop = once(async () => {
+    stopping.abort();
+    await Promise.allSettled([...runs.map((run) => run.ended), running.settled]);
+    await http?.[Symbol.asyncDispose]();
+    await bus[Symbol.asyncDispose]();
+    log.info("worker_stopped", {});
+  });
+  try {
+    const { host, port, token } = config.http;
+    if (options.http)
+      http = await startHttp({ host, port, token: token?.reveal(), status, registry: metrics.registry, log });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  log.info("worker_started", { version, sources: runs.length, automations: automations.length });
+  return { status, stop, finished: finish(runs) };
+}
+
+async function openBus(
+  config: ResolvedConfig<unknown>,
+  parts: {
+    readonly log: Logger;
+    readonly signal: AbortSignal;
+    readonly metrics: ReturnType<typeof createMetrics>;
+    readonly timing: Partial<BusTiming>;
+  },
+): Promise<Bus> {
+  const { metrics, ...rest } = parts;
+  return await openJetStreamBus({
+    servers: config.bus.servers.reveal(),
+    replicas: config.bus.replicas,
+    fsync: config.bus.fsync,
+    onStored: (source: SourceId, messages) => {
+      const counts = metrics.source(source);
+      counts.published += messages.length;
+      for (const { position, subject } of messages)
+        if (position.endsWith("+") && !subject.startsWith("meta.")) counts.transactions++;
+    },
+    onRecovered: (source) => {
+      metrics.source(source).recovered++;
+    },
+    ...rest,
+  });
+}
+
+/** The first end that the others cannot go on from: any wrong set-up, or the last source's end. */
+async function finish(runs: readonly SourceRun[]): Promise<void> {
+  const ends = runs.map((run) => run.ended);
+  const fatal = ends.map((end) =>
+    end.catch((error: unknown) => {
+      if (error instanceof ConfigError) throw error;
+    }),
+  );
+  await Promise.all(fatal);
+  await Promise.all(ends);
+}
+
+function only<T>(
+  all: readonly T[],
+  idOf: (item: T) => string,
+  wanted: readonly string[] | undefined,
+  what: string,
+): readonly T[] {
+  const missing = wanted?.find((id) => !all.some((item) => idOf(item) === id));
+  if (missing !== undefined) {
+    throw new ConfigError("ID_UNKNOWN", `there is no ${what} "${missing}"`, {
+      hint: `The configuration has: ${all.map(idOf).join(", ") || "none"}.`,
+    });
+  }
+  return wanted === undefined ? all : all.filter((item) => wanted.includes(idOf(item)));
+}
+
+function once(work: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | undefined;
+  return () => {
+    done ??= work();
+    return done;
+  };
+}

@@ -1,0 +1,67 @@
+// The options of a Postgres source: what may be written, and what they default to.
+
+import { z } from "zod";
+import { parseConfig } from "../../config/parse.ts";
+import { parseDuration } from "../../event/duration.ts";
+import { parseTablePattern, type TablePattern } from "./table-pattern.ts";
+
+export interface PostgresConfig {
+  /** May hold a password: never printed. */
+  readonly url: string;
+  readonly tables: readonly TablePattern[];
+  /** Undefined means `millrace_<id>`. */
+  readonly slot?: string | undefined;
+  /** Undefined means `millrace_<id>`. */
+  readonly publication?: string | undefined;
+  readonly timeoutMs: number;
+}
+
+const tablePattern = z.string().transform((text, context): TablePattern => {
+  const pattern = parseTablePattern(text);
+  if (pattern !== undefined) return pattern;
+  context.addIssue({ code: "custom", message: 'expected "schema.table", with * for any letters and ! to leave out' });
+  return z.NEVER;
+});
+
+export const postgresSchema: z.ZodType<PostgresConfig> = z
+  .strictObject({
+    url: z
+      .string()
+      .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), {
+        error: "expected a url like postgres://user@host:5432/database",
+      })
+      .describe("Where the database is, directly and not through a pooler: `postgres://user@host:5432/database`."),
+    tables: z
+      .array(tablePattern)
+      .min(1, { error: "expected at least one table" })
+      .prefault(["public.*"])
+      .describe('The tables to read, as "schema.table": `*` stands for any letters, a leading `!` leaves tables out.'),
+    slot: z
+      .string()
+      .regex(/^[a-z0-9_]{1,63}$/, { error: "expected up to 63 lower-case letters, digits or _" })
+      .optional()
+      .describe("The name of the replication slot; `millrace_<source>` by default."),
+    publication: z
+      .string()
+      .regex(/^[^\0]{1,63}$/, { error: "expected up to 63 letters" })
+      .optional()
+      .describe("The name of the publication; `millrace_<source>` by default. It is made when it is missing."),
+    timeout: z
+      .string()
+      .default("30s")
+      .transform((text, context): number => {
+        const ms = parseDuration(text);
+        if (ms !== undefined && ms >= 300 && ms <= 3_600_000) return Math.round(ms);
+        context.addIssue({ code: "custom", message: 'expected a duration like "30s", from 300ms to 1h' });
+        return z.NEVER;
+      })
+      .describe(
+        "After how long without a sign of life the server gives up on this worker (`wal_sender_timeout` of the session); this worker gives up on the server after twice that time.",
+      ),
+  })
+  .transform(({ timeout, ...config }) => ({ ...config, timeoutMs: timeout }));
+
+/** @throws ConfigError CONFIG_INVALID, CONFIG_UNKNOWN_KEY with the path of the bad value */
+export function parsePostgresConfig(input: unknown, path: string): PostgresConfig {
+  return parseConfig(postgresSchema, input, path);
+}

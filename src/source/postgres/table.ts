@@ -1,0 +1,187 @@
+// A table as the log describes it, compiled once for each version: how its rows become JSON, keys and subjects.
+
+import { PoisonError } from "../../errors.ts";
+import { canonicalJson, laneOf } from "../../event/lane.ts";
+import { type EventTemplate, eventTemplate, percentEncode } from "../../event/message.ts";
+import type { SourceId } from "../../event/source-id.ts";
+import type { Op } from "../../event/subject.ts";
+import type { JsonWriter } from "./json-writer.ts";
+import { NULL, type Tuple, UNCHANGED } from "./tuple.ts";
+import { type ValueWriter, valueType } from "./values.ts";
+
+/** What a Relation message says. */
+export interface Relation {
+  readonly oid: number;
+  readonly namespace: string;
+  readonly name: string;
+  /** `d` default, `i` an index, `f` the full row, `n` nothing. */
+  readonly identity: string;
+  readonly columns: readonly {
+    readonly name: string;
+    /** Part of the replica identity; under `f` that is every column. */
+    readonly identity: boolean;
+    readonly type: number;
+    /** The type's name in pg_catalog; for a domain that of its base type. */
+    readonly typeName: string | undefined;
+  }[];
+}
+
+interface Column {
+  /** `"name":` */
+  readonly lead: Uint8Array;
+  /** `,"name":` */
+  readonly follow: Uint8Array;
+  /** `"name"` */
+  readonly quoted: Uint8Array;
+  readonly write: ValueWriter;
+}
+
+const NULL_TEXT = Buffer.from("null");
+const OPEN = 0x7b;
+const CLOSE = 0x7d;
+
+export class Table {
+  readonly namespace: string;
+  readonly collection: string;
+  /** Whether the old row comes whole with updates and deletes. */
+  readonly full: boolean;
+  /** Indexes of the key's columns, sorted by name: the JSON of a key is canonical. */
+  readonly key: readonly number[];
+  /** The most that names, nulls and punctuation of one event may need. */
+  readonly frameBytes: number;
+  readonly #columns: readonly Column[];
+  readonly #plainKey: boolean;
+  readonly #templates = new Map<Op, EventTemplate>();
+  readonly #subjects = new Map<string, string>();
+  readonly #source: SourceId;
+
+  /** @param primaryKey names, asked of the catalog where the log cannot tell: under full identity */
+  constructor(source: SourceId, relation: Relation, primaryKey: readonly string[] | undefined) {
+    this.#source = source;
+    this.namespace = relation.namespace;
+    this.collection = relation.name;
+    this.full = relation.identity === "f";
+    const types = relation.columns.map((column) => valueType(column.type, column.typeName));
+    this.#columns = relation.columns.map((column, index) => {
+      const name = JSON.stringify(column.name);
+      const write = (types[index] as (typeof types)[number]).write;
+      return { lead: Buffer.from(`${name}:`), follow: Buffer.from(`,${name}:`), quoted: Buffer.from(name), write };
+    });
+    const names = relation.columns.map((column) => column.name);
+    this.key = relation.columns
+      .map((column, index) => ((primaryKey?.includes(column.name) ?? (!this.full && column.identity)) ? index : -1))
+      .filter((index) => index >= 0)
+      .sort((a, b) => ((names[a] as string) < (names[b] as string) ? -1 : 1));
+    this.#plainKey = this.key.every((index) => types[index]?.plain === true);
+    this.frameBytes = 256 + this.#columns.reduce((sum, column) => sum + 6 * (column.follow.length + 12), 0);
+  }
+
+  /** Writes the key, or null for a table without one. Columns that the log left out of `row` are taken from `old`. */
+  writeKey(writer: JsonWriter, frame: Buffer, row: Tuple, old: Tuple | undefined): void {
+    if (this.key.length === 0) {
+      writer.literal(NULL_TEXT);
+      return;
+    }
+    writer.byte(OPEN);
+    let first = true;
+    for (const index of this.key) {
+      this.#writeColumn(writer, frame, index, first, keyTuple(row, old, index));
+      first = false;
+    }
+    writer.byte(CLOSE);
+  }
+
+  /** Writes a row. Columns that the log left out are taken from `old` where it has them, else omitted. */
+  writeRow(writer: JsonWriter, frame: Buffer, row: Tuple, old: Tuple | undefined): void {
+    writer.byte(OPEN);
+    let first = true;
+    for (let index = 0; index < row.count; index++) {
+      const tuple = row.kinds[index] === UNCHANGED && old !== undefined ? old : row;
+      if (tuple.kinds[index] === UNCHANGED) continue;
+      this.#writeColumn(writer, frame, index, first, tuple);
+      first = false;
+    }
+    writer.byte(CLOSE);
+  }
+
+  /** The subject of an op's events in a lane: one string for all of them. */
+  subject(op: Op, lane: string): string {
+    const name = op + lane;
+    let subject = this.#subjects.get(name);
+    if (subject === undefined) {
+      subject = this.template(op).subjectPrefix + lane;
+      this.#subjects.set(name, subject);
+    }
+    return subject;
+  }
+
+  get columnCount(): number {
+    return this.#columns.length;
+  }
+
+  /** A column's name as JSON. */
+  columnName(index: number): Uint8Array {
+    return (this.#columns[index] as Column).quoted;
+  }
+
+  template(op: Op): EventTemplate {
+    let template = this.#templates.get(op);
+    if (template === undefined) {
+      template = eventTemplate(this.#source, this.namespace, this.collection, op);
+      this.#templates.set(op, template);
+    }
+    return template;
+  }
+
+  /** The lane of the key whose JSON stands at `[from, to)`. */
+  lane(json: Buffer, from: number, to: number): string {
+    if (this.#plainKey) return laneOf(json, from, to);
+    return laneOf(Buffer.from(canonicalJson(JSON.parse(json.toString("utf8", from, to)))));
+  }
+
+  /** The key's values for `ce-subject`: percent-encoded, joined by commas. */
+  keyText(frame: Buffer, row: Tuple, old: Tuple | undefined, json: Buffer, from: number, to: number): string {
+    if (!this.#plainKey) {
+      const key = JSON.parse(json.toString("utf8", from, to)) as Record<string, unknown>;
+      return Object.values(key).map(jsonKeyPart).join(",");
+    }
+    let text = "";
+    for (let nth = 0; nth < this.key.length; nth++) {
+      const index = this.key[nth] as number;
+      const tuple = keyTuple(row, old, index);
+      if (nth > 0) text += ",";
+      text += tuple.kinds[index] === NULL ? "null" : keyPart(columnText(frame, tuple, index));
+    }
+    return text;
+  }
+
+  #writeColumn(writer: JsonWriter, frame: Buffer, index: number, first: boolean, tuple: Tuple): void {
+    const column = this.#columns[index] as Column;
+    writer.literal(first ? column.lead : column.follow);
+    if (tuple.kinds[index] === NULL) writer.literal(NULL_TEXT);
+    else column.write(writer, frame, tuple.from[index] as number, tuple.to[index] as number);
+  }
+}
+
+/** A toasted key that did not change comes with the old row only. */
+function keyTuple(row: Tuple, old: Tuple | undefined, index: number): Tuple {
+  if (row.kinds[index] !== UNCHANGED) return row;
+  if (old === undefined || old.kinds[index] === UNCHANGED) {
+    throw new PoisonError("KEY_MISSING", "the log carries no value for a key column");
+  }
+  return old;
+}
+
+function columnText(frame: Buffer, tuple: Tuple, index: number): string {
+  return frame.toString("utf8", tuple.from[index] as number, tuple.to[index] as number);
+}
+
+function jsonKeyPart(value: unknown): string {
+  return keyPart(typeof value === "string" ? value : JSON.stringify(value));
+}
+
+/** A comma inside a value is escaped, so that the ones between values can be told. */
+function keyPart(text: string): string {
+  const encoded = percentEncode(text);
+  return encoded.includes(",") ? encoded.replaceAll(",", "%2C") : encoded;
+}

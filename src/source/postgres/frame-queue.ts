@@ -1,0 +1,71 @@
+// Frames between the socket and the decoder: copied at once, for the driver uses its buffers again, and bounded by bytes.
+
+/** Several frames share one; a frame that is larger gets its own. */
+const ARENA_BYTES = 256 * 1024;
+const LENGTH_BYTES = 4;
+
+interface Arena {
+  readonly bytes: Buffer;
+  read: number;
+  written: number;
+}
+
+/**
+ * A queue without an object a frame. `next` steps to a frame, which then stands at `[from, to)` of `bytes` until the
+ * following `next`.
+ */
+export class FrameQueue {
+  bytes: Buffer;
+  from = 0;
+  to = 0;
+  /** What waits, in bytes. */
+  size = 0;
+  #reading: Arena;
+  #writing: Arena;
+  #between: Arena[] = [];
+
+  constructor() {
+    this.#reading = arena(ARENA_BYTES);
+    this.#writing = this.#reading;
+    this.bytes = this.#reading.bytes;
+  }
+
+  push(frame: Uint8Array): void {
+    const need = LENGTH_BYTES + frame.length;
+    let target = this.#writing;
+    if (target.written + need > target.bytes.length) {
+      target = arena(Math.max(ARENA_BYTES, need));
+      if (this.#writing !== this.#reading) this.#between.push(this.#writing);
+      this.#writing = target;
+    }
+    target.bytes.writeUInt32LE(frame.length, target.written);
+    target.bytes.set(frame, target.written + LENGTH_BYTES);
+    target.written += need;
+    this.size += need;
+  }
+
+  /** False when there is none. */
+  next(): boolean {
+    let current = this.#reading;
+    while (current.read === current.written) {
+      if (current === this.#writing) {
+        current.read = 0;
+        current.written = 0;
+        return false;
+      }
+      current = this.#between.shift() ?? this.#writing;
+      this.#reading = current;
+    }
+    const length = current.bytes.readUInt32LE(current.read);
+    this.bytes = current.bytes;
+    this.from = current.read + LENGTH_BYTES;
+    this.to = this.from + length;
+    current.read = this.to;
+    this.size -= LENGTH_BYTES + length;
+    return true;
+  }
+}
+
+function arena(size: number): Arena {
+  return { bytes: Buffer.allocUnsafeSlow(size), read: 0, written: 0 };
+}

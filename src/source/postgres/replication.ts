@@ -1,0 +1,224 @@
+// A replication stream by `pg-logical-replication`, used as the transport alone: own plugin, own queue, own feedback.
+
+import type { EventEmitter } from "node:events";
+import type { Duplex } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Client, ClientConfig } from "pg";
+import { LogicalReplicationService } from "pg-logical-replication";
+import { BugError, type MillraceError, TransientError } from "../../errors.ts";
+import { translateError } from "./errors.ts";
+import { FrameQueue } from "./frame-queue.ts";
+import { formatLsn } from "./lsn.ts";
+import { statusFrame } from "./status-frame.ts";
+import type { ReplicationTransport } from "./transport.ts";
+
+/** What the server says beside the log. */
+export interface Notice {
+  readonly severity?: string | undefined;
+  readonly code?: string | undefined;
+  readonly message?: string | undefined;
+}
+
+export interface ReplicationOptions<Plan extends { readonly start: bigint }> {
+  readonly client: ClientConfig;
+  readonly slot: string;
+  /** After how long without a frame from the other one either side gives up: the server after this, we after twice. */
+  readonly timeoutMs: number;
+  /** Runs on the new connection: settings, checks, and where to start. */
+  readonly prepare: (client: Client) => Promise<Plan>;
+  /** Sends START_REPLICATION; resolves when the stream has ended. */
+  readonly run: (client: Client, start: bigint) => Promise<unknown>;
+  /** An error ends the stream. */
+  readonly judge: (notice: Notice) => MillraceError | undefined;
+}
+
+/** The driver's connection, as far as it is used here; it has no public type. */
+interface WireConnection extends EventEmitter {
+  readonly stream: Duplex;
+  sendCopyFromChunk(chunk: Buffer): void;
+  endCopyFrom(): void;
+}
+
+const PAUSE_BYTES = 4 * 1024 * 1024;
+const RESUME_BYTES = 1024 * 1024;
+const LONGEST_STATUS_INTERVAL_MS = 10_000;
+const START_MS = 30_000;
+const CLOSE_MS = 2_000;
+const KEEPALIVE = 0x6b;
+const KEEPALIVE_BYTES = 18;
+
+export class Replication<Plan extends { readonly start: bigint }> implements ReplicationTransport {
+  readonly frames: FrameQueue = new FrameQueue();
+  readonly #options: ReplicationOptions<Plan>;
+  readonly #service: LogicalReplicationService;
+  readonly #statusIntervalMs: number;
+  #connection: WireConnection | undefined;
+  #ended: Promise<void> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+  #failure: MillraceError | undefined;
+  #waiter: { resolve(): void; reject(error: Error): void } | undefined;
+  #statusTimer: NodeJS.Timeout | undefined;
+  #paused = false;
+  #heard = false;
+  #silentMs = 0;
+  #receivedHigh = 0;
+  #receivedLow = 0;
+  #acknowledged = 0n;
+
+  constructor(options: ReplicationOptions<Plan>) {
+    this.#options = options;
+    this.#statusIntervalMs = Math.min(options.timeoutMs / 3, LONGEST_STATUS_INTERVAL_MS);
+    // The library's own acknowledgements are off: they confirm what was only received, and one byte too much.
+    this.#service = new LogicalReplicationService(options.client, { acknowledge: { auto: false, timeoutSeconds: 0 } });
+  }
+
+  /** Resolves when the stream has started. @throws what `prepare` and `run` throw, translated; then only `close` is left */
+  async start(): Promise<Plan> {
+    let plan: Plan | undefined;
+    const started = new Promise<void>((resolve, reject) => {
+      this.#waiter = { resolve, reject };
+    });
+    const plugin = {
+      options: {},
+      name: "pgoutput",
+      start: async (client: Client) => {
+        const connection = this.#attach(client);
+        plan = await this.#options.prepare(client);
+        this.#receivedHigh = Number(plan.start >> 32n);
+        this.#receivedLow = Number(plan.start & 0xffffffffn);
+        connection.once("replicationStart", () => this.#wake());
+        await this.#options.run(client, plan.start);
+      },
+      parse: () => undefined, // what the library would emit; the frames were taken already
+    };
+    this.#service.on("error", (error) => this.#fail(error));
+    // The position is the plan's; the library wants an explicit one, or it takes what it received last.
+    this.#ended = this.#service.subscribe(plugin, this.#options.slot, "0/0").then(
+      () => this.#fail(new TransientError("SOURCE_UNREACHABLE", "the server ended the stream")),
+      (error) => this.#fail(error),
+    );
+    const timer = setTimeout(
+      () => this.#fail(new TransientError("SOURCE_SILENT", "the server did not start the stream in time")),
+      START_MS,
+    );
+    await started.finally(() => clearTimeout(timer));
+    this.#statusTimer = setInterval(() => this.#tick(), this.#statusIntervalMs);
+    return plan as Plan;
+  }
+
+  next(): boolean {
+    const stepped = this.frames.next();
+    if (this.#paused && this.frames.size < RESUME_BYTES) {
+      this.#paused = false;
+      this.#connection?.stream.resume();
+    }
+    return stepped;
+  }
+
+  ready(): Promise<void> {
+    if (this.frames.size > 0) return Promise.resolve();
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    return new Promise((resolve, reject) => {
+      this.#waiter = { resolve, reject };
+    });
+  }
+
+  acknowledge(end: bigint): void {
+    if (end > this.#received) {
+      throw new BugError("ACKNOWLEDGED_TOO_FAR", `${formatLsn(end)} is beyond what was received`);
+    }
+    if (end <= this.#acknowledged) return;
+    this.#acknowledged = end;
+    this.#sendStatus(false);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  get #received(): bigint {
+    return (BigInt(this.#receivedHigh) << 32n) | BigInt(this.#receivedLow);
+  }
+
+  #attach(client: Client): WireConnection {
+    const { connection } = client as unknown as { readonly connection: WireConnection };
+    this.#connection = connection;
+    client.on("notice", (notice) => {
+      const failure = this.#options.judge(notice);
+      if (failure !== undefined) this.#fail(failure);
+    });
+    connection.on("copyData", ({ chunk }: { readonly chunk: Buffer }) => this.#take(chunk));
+    return connection;
+  }
+
+  /** Called in the socket's own event: it must not throw. */
+  #take(frame: Buffer): void {
+    if (this.#failure !== undefined) return;
+    const isKeepalive = frame[0] === KEEPALIVE;
+    if (frame.length < KEEPALIVE_BYTES) {
+      this.#fail(new BugError("PROTOCOL_MALFORMED", "a frame is too short to be one"));
+      return;
+    }
+    this.#heard = true;
+    const high = frame.readUInt32BE(1);
+    const low = frame.readUInt32BE(5);
+    if (high > this.#receivedHigh || (high === this.#receivedHigh && low > this.#receivedLow)) {
+      this.#receivedHigh = high;
+      this.#receivedLow = low;
+    }
+    if (isKeepalive && frame[KEEPALIVE_BYTES - 1] === 1) this.#sendStatus(false);
+    this.frames.push(frame);
+    if (!this.#paused && this.frames.size > PAUSE_BYTES) {
+      this.#paused = true;
+      this.#connection?.stream.pause();
+    }
+    this.#wake();
+  }
+
+  /** Goes on while the socket is paused, so that a slow bus does not cost the connection. */
+  #tick(): void {
+    if (this.#heard || this.#paused) this.#silentMs = 0;
+    else this.#silentMs += this.#statusIntervalMs;
+    this.#heard = false;
+    if (this.#silentMs >= 2 * this.#options.timeoutMs) {
+      this.#fail(new TransientError("SOURCE_SILENT", `the server sent nothing for ${Math.round(this.#silentMs)} ms`));
+      return;
+    }
+    // A server that hears from us regularly has no reason to speak by itself: ask it.
+    this.#sendStatus(this.#silentMs > 0);
+  }
+
+  #sendStatus(replyWanted: boolean): void {
+    if (this.#failure !== undefined) return;
+    const status = { received: this.#received, acknowledged: this.#acknowledged, replyWanted };
+    this.#connection?.sendCopyFromChunk(statusFrame(status));
+  }
+
+  #wake(): void {
+    this.#waiter?.resolve();
+    this.#waiter = undefined;
+  }
+
+  /** The first reason counts. No frame is taken after it. */
+  #fail(reason: unknown): void {
+    this.#failure ??= translateError(reason);
+    clearInterval(this.#statusTimer);
+    this.#waiter?.reject(this.#failure);
+    this.#waiter = undefined;
+  }
+
+  async #close(): Promise<void> {
+    const connection = this.#connection;
+    if (this.#failure === undefined && connection !== undefined) {
+      this.#fail(new TransientError("SOURCE_CLOSED", "the stream was closed"));
+      connection.stream.resume();
+      connection.endCopyFrom();
+      await Promise.race([this.#ended, delay(CLOSE_MS, undefined, { ref: false })]);
+    }
+    const timer = setTimeout(() => connection?.stream.destroy(), CLOSE_MS);
+    await this.#service.destroy().catch(() => {}); // closing a broken connection may fail; it is gone either way
+    clearTimeout(timer);
+    connection?.on("error", () => {}); // the library took all listeners off; a late error must not end the process
+  }
+}

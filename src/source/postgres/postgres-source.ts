@@ -1,0 +1,188 @@
+// A Postgres source: its slot, its stream, its feedback.
+
+import type { Client, ClientConfig } from "pg";
+import { BugError, type MillraceError, TransientError } from "../../errors.ts";
+import { isComplete, type Position } from "../../event/position.ts";
+import type { SourceId } from "../../event/source-id.ts";
+import type { Source, SourceContext, SourceLag, SourceMessage } from "../source.ts";
+import type { PostgresConfig } from "./config.ts";
+import { Decoder } from "./decoder.ts";
+import { sqlState, translateError } from "./errors.ts";
+import { type ProvidedSlot, slotMissing } from "./first-start.ts";
+import { checkCluster, checkLog, identifySystem } from "./identity.ts";
+import { formatLsn } from "./lsn.ts";
+import type { Created } from "./memory.ts";
+import { finalOf, historyOf } from "./position.ts";
+import { publicationGone } from "./publication.ts";
+import { type Notice, Replication } from "./replication.ts";
+import { type Resumption, resumeAt } from "./resume.ts";
+import type { Session } from "./session.ts";
+import { checkKept, findSlot, withSlot } from "./slot.ts";
+import { quoteIdentifier } from "./sql.ts";
+import { decodeStream } from "./stream.ts";
+import { includesTable } from "./table-pattern.ts";
+
+interface ReadOptions {
+  readonly from: Position | undefined;
+  readonly signal: AbortSignal;
+}
+
+export interface PostgresSourceOptions {
+  readonly id: SourceId;
+  readonly config: PostgresConfig;
+  readonly context: SourceContext;
+  readonly session: Session;
+  readonly client: ClientConfig;
+  readonly slot: ProvidedSlot;
+}
+
+/** Texts must not depend on what a role or a database is set to. */
+const settings = `SET datestyle = 'ISO, MDY'; SET intervalstyle = 'iso_8601'; SET timezone = 'UTC';
+  SET bytea_output = 'hex'; SET extra_float_digits = 1; SET client_encoding = 'UTF8';
+  SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0`;
+
+const primaryKeyColumns = `
+  SELECT a.attname AS name FROM pg_index i
+  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
+  WHERE i.indrelid = $1::oid AND i.indisprimary`;
+
+const unconfirmed = `
+  SELECT pg_wal_lsn_diff(
+    CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, confirmed_flush_lsn
+  )::text AS bytes FROM pg_replication_slots WHERE slot_name = $1`;
+
+export class PostgresSource implements Source {
+  readonly id: SourceId;
+  readonly #options: PostgresSourceOptions;
+  #intent: Created;
+  #saved: boolean;
+  #stream: Replication<Resumption> | undefined;
+
+  constructor(options: PostgresSourceOptions) {
+    this.id = options.id;
+    this.#options = options;
+    this.#intent = options.slot.intent;
+    this.#saved = options.slot.saved;
+  }
+
+  async *read({ from, signal }: ReadOptions): AsyncGenerator<readonly SourceMessage[], void> {
+    if (this.#stream !== undefined) throw new BugError("ALREADY_READING", "a source has one reader at a time");
+    if (signal.aborted) return;
+    const { client, config } = this.#options;
+    const stream = new Replication({
+      client,
+      slot: this.#intent.slot,
+      timeoutMs: config.timeoutMs,
+      prepare: (connection) => this.#resume(connection, from),
+      run: (connection, start) => this.#run(connection, start),
+      judge: (notice) => this.#judge(notice),
+    });
+    const close = (): void => void stream.close();
+    this.#stream = stream;
+    signal.addEventListener("abort", close);
+    try {
+      const { markers, from: position } = await stream.start();
+      if (markers.length > 0) yield markers;
+      yield* decodeStream(stream, this.#decoder(position), (oid) => this.#primaryKey(oid));
+    } catch (error) {
+      if (!signal.aborted) throw await this.#explain(translateError(error));
+    } finally {
+      signal.removeEventListener("abort", close);
+      this.#stream = undefined;
+      await stream.close();
+    }
+  }
+
+  async acknowledge(position: Position): Promise<void> {
+    if (!isComplete(position)) throw new BugError("ACKNOWLEDGED_INSIDE", `${position} is inside a transaction`);
+    // An earlier history's positions are about a log that is gone.
+    if (historyOf(position) === this.#intent.history) this.#stream?.acknowledge(finalOf(position) + 1n);
+  }
+
+  async lag(signal: AbortSignal): Promise<SourceLag> {
+    signal.throwIfAborted();
+    const [row] = await this.#options.session.query<{ bytes: string }>(unconfirmed, [this.#intent.slot]);
+    if (row === undefined) throw slotMissing(this.#intent.slot);
+    return { unconfirmedBytes: Number(row.bytes) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([this.#stream?.close(), this.#options.session[Symbol.asyncDispose]()]);
+  }
+
+  /** Everything that must hold before the first frame, asked on the very connection that will carry the stream. */
+  async #resume(client: Client, from: Position | undefined): Promise<Resumption> {
+    const { session, context, config } = this.#options;
+    await client.query(`${settings}; SET wal_sender_timeout = ${config.timeoutMs}`);
+    const system = await identifySystem(client);
+    checkCluster(this.#intent, system);
+    const slot = await withSlot(session, this.#intent.slot, () => this.#freeSlot());
+    const known = this.#saved || from === undefined ? this.#intent : { ...this.#intent, history: historyOf(from) };
+    const resumption = resumeAt(this.id, known, from, slot, context.adopt);
+    const timeline = await checkLog(client, known, system, resumption.start);
+    if (!this.#saved || resumption.intent !== known || timeline !== known.timeline) {
+      const intent = { ...resumption.intent, timeline };
+      await context.memory.save(intent);
+      this.#intent = intent;
+      this.#saved = true;
+    }
+    if (resumption.markers.some((marker) => marker.subject.endsWith(".gap"))) {
+      context.log.warn("source_gap", { source: this.id, upTo: resumption.from }, "a gap was accepted");
+    }
+    return resumption;
+  }
+
+  /** Where the slot begins. */
+  async #freeSlot(): Promise<bigint> {
+    const slot = await findSlot(this.#options.session, this.#intent.slot);
+    if (slot === undefined) throw slotMissing(this.#intent.slot);
+    checkKept(slot);
+    if (slot.active || slot.confirmed === undefined) throw new TransientError("SLOT_ACTIVE", "the slot has a reader");
+    return slot.confirmed;
+  }
+
+  #run(client: Client, start: bigint): Promise<unknown> {
+    const { session } = this.#options;
+    const { slot, publication } = this.#intent;
+    const names = quoteIdentifier(publication).replaceAll("'", "''");
+    const statement = `START_REPLICATION SLOT ${quoteIdentifier(slot)} LOGICAL ${formatLsn(start)} (proto_version '1', publication_names '${names}')`;
+    return withSlot(session, slot, () => client.query(statement));
+  }
+
+  /** From version 18 on the server only warns when the publication is gone, and leaves its rows out. */
+  #judge(notice: Notice): MillraceError | undefined {
+    if (notice.severity === "WARNING" && notice.code === "55000") return publicationGone(this.#intent.publication);
+    this.#options.context.log.warn("source_notice", { source: this.id, code: notice.code }, notice.message);
+    return undefined;
+  }
+
+  #decoder(from: Position): Decoder {
+    const { tables } = this.#options.config;
+    return new Decoder({
+      source: this.id,
+      history: this.#intent.history,
+      from,
+      includes: (schema, table) => includesTable(tables, schema, table),
+    });
+  }
+
+  async #primaryKey(oid: number): Promise<readonly string[]> {
+    const columns = await this.#options.session.query<{ name: string }>(primaryKeyColumns, [oid]);
+    return columns.map(({ name }) => name);
+  }
+
+  /** Two codes say too little about what is gone: asks the server. */
+  async #explain(error: MillraceError): Promise<MillraceError> {
+    const state = sqlState(error.cause);
+    if (state !== "42704" && state !== "55000") return error;
+    const { slot: name, publication } = this.#intent;
+    try {
+      const slot = await findSlot(this.#options.session, name);
+      if (slot === undefined) return slotMissing(name);
+      checkKept(slot);
+    } catch (better) {
+      return translateError(better);
+    }
+    return state === "42704" ? publicationGone(publication) : error;
+  }
+}

@@ -1,0 +1,92 @@
+// The ordinary connection beside the stream: for the catalog, the slot's state and lag. Connects when it is needed.
+
+import { Client, type ClientConfig, type QueryResultRow } from "pg";
+import type { SourceId } from "../../event/source-id.ts";
+import { sqlState, translateError } from "./errors.ts";
+
+const CONNECT_MS = 10_000;
+/** Of one statement: none of them reads tables. */
+const STATEMENT_MS = 15_000;
+/** An ALTER PUBLICATION that waits for a lock makes the application wait behind it. */
+const LOCK_MS = 3_000;
+
+/** What every connection to the source has in common. */
+export function clientConfig(source: SourceId, url: string): ClientConfig {
+  return {
+    connectionString: url,
+    application_name: `millrace ${source}`,
+    connectionTimeoutMillis: CONNECT_MS,
+    keepAlive: true,
+  };
+}
+
+export class Session implements AsyncDisposable {
+  readonly #config: ClientConfig;
+  #client: Client | undefined;
+  /** One statement at a time. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(config: ClientConfig) {
+    this.#config = {
+      ...config,
+      statement_timeout: STATEMENT_MS,
+      lock_timeout: LOCK_MS,
+      query_timeout: STATEMENT_MS + CONNECT_MS,
+    };
+  }
+
+  /** Several statements in one text, without values, are one transaction. @throws translated errors */
+  query<Row extends QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<readonly Row[]> {
+    const answer = this.#turn.then(async () => {
+      const client = this.#client ?? (await this.#connect());
+      try {
+        const result = await (values.length === 0 ? client.query<Row>(text) : client.query<Row>(text, [...values]));
+        return result.rows;
+      } catch (error) {
+        if (sqlState(error) === undefined) await this.#drop(client);
+        throw translateError(error);
+      }
+    });
+    this.#turn = answer.catch(() => {}); // the next one does not care how this one ended
+    return answer;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#client !== undefined) await this.#drop(this.#client);
+  }
+
+  async #drop(client: Client): Promise<void> {
+    this.#client = undefined;
+    await endClient(client);
+  }
+
+  async #connect(): Promise<Client> {
+    const client = await connectClient(this.#config);
+    this.#client = client;
+    client.once("end", () => {
+      if (this.#client === client) this.#client = undefined;
+    });
+    return client;
+  }
+}
+
+/** Connected, and an error on the idle connection does not end the process: whoever uses it next hears of it. */
+export async function connectClient(config: ClientConfig): Promise<Client> {
+  const client = new Client(config);
+  client.on("error", () => {});
+  try {
+    await client.connect();
+    return client;
+  } catch (error) {
+    await endClient(client);
+    throw translateError(error);
+  }
+}
+
+/** Ends a connection; after two seconds by force. Never rejects. */
+export async function endClient(client: Client): Promise<void> {
+  const { connection } = client as unknown as { readonly connection: { readonly stream: { destroy(): void } } };
+  const timer = setTimeout(() => connection.stream.destroy(), 2_000);
+  await client.end().catch(() => {}); // it is gone either way
+  clearTimeout(timer);
+}

@@ -1,0 +1,71 @@
+// The tables that the configured patterns name, and whether their updates and deletes can be told apart.
+
+import { ConfigError } from "../../errors.ts";
+import type { Session } from "./session.ts";
+import { quoteTable } from "./sql.ts";
+import { includesTable, type TablePattern } from "./table-pattern.ts";
+
+export interface SourceTable {
+  readonly schema: string;
+  readonly name: string;
+  readonly partitioned: boolean;
+}
+
+/** A key that may be deferred cannot identify a row; a partition's own identity counts, its root's is not inherited. */
+const candidates = `
+  WITH identified AS (
+    SELECT c.oid, c.relreplident = 'f' OR EXISTS (
+      SELECT FROM pg_index i
+      WHERE i.indrelid = c.oid AND i.indisvalid
+        AND (c.relreplident = 'd' AND i.indisprimary AND i.indimmediate OR c.relreplident = 'i' AND i.indisreplident)
+    ) AS ok
+    FROM pg_class c WHERE c.relkind IN ('r', 'p')
+  )
+  SELECT c.oid::int8::text AS oid, n.nspname AS schema, c.relname AS name, c.relkind = 'p' AS partitioned,
+    ARRAY(SELECT a.relid::oid::int8::text FROM pg_partition_ancestors(c.oid) a WHERE a.relid <> c.oid) AS ancestors,
+    (SELECT ok FROM identified i WHERE i.oid = c.oid)
+      AND NOT EXISTS (SELECT FROM pg_partition_tree(c.oid) t JOIN identified i ON i.oid = t.relid WHERE NOT i.ok)
+      AS identified
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
+    AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+  ORDER BY n.nspname, c.relname`;
+
+/**
+ * Tables and roots of partitioned tables; a partition belongs to its root.
+ * @throws ConfigError TABLES_MATCH_NOTHING, TABLE_WITHOUT_IDENTITY: such a table in a publication would make the
+ *   application's own UPDATE and DELETE fail
+ */
+export async function matchTables(
+  session: Session,
+  patterns: readonly TablePattern[],
+): Promise<readonly SourceTable[]> {
+  const all = await session.query<{
+    oid: string;
+    schema: string;
+    name: string;
+    partitioned: boolean;
+    ancestors: readonly string[];
+    identified: boolean;
+  }>(candidates);
+  const matched = all.filter((table) => includesTable(patterns, table.schema, table.name));
+  for (const pattern of patterns) {
+    if (pattern.excludes || matched.some((table) => pattern.matches(table.schema, table.name))) continue;
+    throw new ConfigError("TABLES_MATCH_NOTHING", `no table matches ${JSON.stringify(pattern.text)}`, {
+      hint: "Create the table first, or correct the pattern; it must be spelt as in the database, upper and lower case.",
+    });
+  }
+  const oids = new Set(matched.map((table) => table.oid));
+  const roots = matched.filter((table) => !table.ancestors.some((oid) => oids.has(oid)));
+  const anonymous = roots.filter((table) => !table.identified);
+  if (anonymous.length > 0) throw withoutIdentity(anonymous);
+  return roots.map(({ schema, name, partitioned }) => ({ schema, name, partitioned }));
+}
+
+function withoutIdentity(tables: readonly SourceTable[]): ConfigError {
+  const names = tables.map((table) => `${table.schema}.${table.name}`).join(", ");
+  const [first] = tables as readonly [SourceTable];
+  return new ConfigError("TABLE_WITHOUT_IDENTITY", `rows of ${names} cannot be told apart: no primary key`, {
+    hint: `For each: ALTER TABLE ${quoteTable(first)} ADD PRIMARY KEY (…), or ALTER TABLE ${quoteTable(first)} REPLICA IDENTITY FULL (its partitions too), or leave it out with "!${first.schema}.${first.name}" in tables.`,
+  });
+}

@@ -34,6 +34,8 @@ export class Deliverer {
   readonly #waiting: Job[] = [];
   readonly #closing = new AbortController();
   readonly #alive: NodeJS.Timeout;
+  /** Jobs by their state. */
+  readonly #in: Record<Job["state"], number> = { running: 0, hanging: 0, settling: 0 };
   #slots: number;
   #changed: () => void = () => {};
   #saidAt: number = Number.NEGATIVE_INFINITY;
@@ -48,9 +50,8 @@ export class Deliverer {
 
   /** Handlers that run now, those among them that have ignored their timeout, and events in hand altogether. */
   counts(): { readonly running: number; readonly hanging: number; readonly held: number } {
-    const jobs = [...this.#jobs.values()];
-    const hanging = jobs.filter((job) => job.state === "hanging").length;
-    return { running: jobs.filter((job) => job.state === "running").length + hanging, hanging, held: jobs.length };
+    const { running, hanging } = this.#in;
+    return { running: running + hanging, hanging, held: this.#jobs.size };
   }
 
   /** Takes an event over; never waits and never throws. */
@@ -64,6 +65,7 @@ export class Deliverer {
     } else {
       const job: Job = { key, source, delivery, state: "settling" };
       this.#jobs.set(key, job);
+      this.#in[job.state]++;
       this.#waiting.push(job);
       this.#start();
     }
@@ -73,17 +75,18 @@ export class Deliverer {
   async drain(): Promise<void> {
     for (const job of this.#waiting.splice(0)) {
       job.delivery.retry(0);
-      this.#jobs.delete(job.key);
+      this.#forget(job);
     }
-    await this.#until(() => this.#none("running"));
+    await this.#until(() => this.#in.running === 0);
     const late = sleep(settleMs, undefined, { signal: this.#closing.signal }).catch(() => {});
-    await Promise.race([this.#until(() => this.#none("settling")), late]);
+    await Promise.race([this.#until(() => this.#in.settling === 0), late]);
     this.#closing.abort();
     clearInterval(this.#alive);
   }
 
-  #none(state: Job["state"]): boolean {
-    return ![...this.#jobs.values()].some((job) => job.state === state);
+  #forget(job: Job): void {
+    this.#jobs.delete(job.key);
+    this.#in[job.state]--;
   }
 
   async #until(condition: () => boolean): Promise<void> {
@@ -113,8 +116,12 @@ export class Deliverer {
       this.#start();
     };
     const entered = (state: Job["state"]): void => {
+      // A handler that hung on beyond the end of its job.
+      if (this.#jobs.get(job.key) !== job) return;
+      this.#in[job.state]--;
       job.state = state;
-      metrics.running(automation.id, this.counts().running);
+      this.#in[state]++;
+      metrics.running(automation.id, this.#in.running + this.#in.hanging);
       this.#changed();
     };
     try {
@@ -128,7 +135,7 @@ export class Deliverer {
       // Transient: the durable or the connection is gone, or we are closing; the event is handed out again.
       if (!(error instanceof TransientError)) this.#options.failed(error);
     } finally {
-      this.#jobs.delete(job.key);
+      this.#forget(job);
       release();
       this.#changed();
     }

@@ -1,0 +1,7 @@
+// The door `millrace/event`: what a subscriber needs to read events, and nothing that opens a connection.
+
+export type { ChangeBody, ChangeEvent } from "./event/change-event.ts";
+export { canonicalJson, laneOf } from "./event/lane.ts";
+export { parseEvent } from "./event/parse-event.ts";
+export { isSourceId, type SourceId, streamName } from "./event/source-id.ts";
+export { changeSubjectPrefix, escapeToken, type Op, unescapeToken } from "./event/subject.ts";

@@ -60,8 +60,7 @@ export class WorkerProcess implements AsyncDisposable {
 
   /** Resolves to the exit code, or to the name of the signal that ended it. */
   async ended(): Promise<number | NodeJS.Signals> {
-    const { exitCode, signalCode } = this.#child;
-    if (exitCode === null && signalCode === null) await once(this.#child, "exit");
+    if (!this.#hasEnded()) await once(this.#child, "exit");
     return this.#child.exitCode ?? this.#child.signalCode ?? "SIGKILL";
   }
 
@@ -97,15 +96,23 @@ export class WorkerProcess implements AsyncDisposable {
       .map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>);
   }
 
-  /** Waits until the log has an event of this name that also `matches`. */
-  logged(
+  /** Waits until the log has an event of this name that also `matches`. @throws Error when the worker ends before */
+  async logged(
     event: string,
     matches: (line: Readonly<Record<string, unknown>>) => boolean = () => true,
     timeoutMs = 30_000,
   ): Promise<Readonly<Record<string, unknown>>> {
-    const find = (): Readonly<Record<string, unknown>> | undefined =>
-      this.logLines().find((line) => line.event === event && matches(line));
-    return waitFor(find, { what: `${event} in the worker's log`, timeoutMs });
+    const look = (): Readonly<Record<string, unknown>> | null | undefined => {
+      const ended = this.#hasEnded();
+      return this.logLines().find((line) => line.event === event && matches(line)) ?? (ended ? null : undefined);
+    };
+    const found = await waitFor(look, { what: `${event} in the worker's log`, timeoutMs });
+    if (found === null) throw new Error(`the worker ended before it logged ${event}`);
+    return found;
+  }
+
+  #hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -8,7 +8,7 @@ import type { TruthValue } from "./test-decoding.ts";
  * bit strings) are only looked at for being there; unit tests with golden values know them.
  */
 export function isSameValue(json: unknown, truth: TruthValue, type: string): boolean {
-  if (truth === null || truth === undefined) return json === (truth ?? undefined);
+  if (truth === null || truth === undefined) return json === truth;
   switch (type) {
     case "smallint":
     case "integer":

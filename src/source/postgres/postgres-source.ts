@@ -57,6 +57,9 @@ export class PostgresSource implements Source {
   #intent: Created;
   #saved: boolean;
   #stream: Replication<Resumption> | undefined;
+  #started = false;
+  /** Exclusive end of what the database may drop; 0 for nothing. */
+  #acknowledged = 0n;
 
   constructor(options: PostgresSourceOptions) {
     this.id = options.id;
@@ -82,6 +85,8 @@ export class PostgresSource implements Source {
     signal.addEventListener("abort", close);
     try {
       const { markers, from: position } = await stream.start();
+      this.#started = true;
+      stream.acknowledge(this.#acknowledged);
       if (markers.length > 0) yield markers;
       yield* decodeStream(stream, this.#decoder(position), (oid) => this.#primaryKey(oid));
     } catch (error) {
@@ -96,7 +101,9 @@ export class PostgresSource implements Source {
   async acknowledge(position: Position): Promise<void> {
     if (!isComplete(position)) throw new BugError("ACKNOWLEDGED_INSIDE", `${position} is inside a transaction`);
     // An earlier history's positions are about a log that is gone.
-    if (historyOf(position) === this.#intent.history) this.#stream?.acknowledge(finalOf(position) + 1n);
+    if (historyOf(position) !== this.#intent.history) return;
+    this.#acknowledged = finalOf(position) + 1n;
+    if (this.#started) this.#stream?.acknowledge(this.#acknowledged); // else it is told as soon as the stream has started
   }
 
   async lag(signal: AbortSignal): Promise<SourceLag> {

@@ -1,0 +1,183 @@
+// What must hold of the decoder for any log: the order of ids, the same events however frames arrive, typed errors.
+
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { BugError } from "../../src/errors.ts";
+import { bare } from "../../src/event/position.ts";
+import type { SourceId } from "../../src/event/source-id.ts";
+import { Decoder } from "../../src/source/postgres/decoder.ts";
+import { FrameQueue } from "../../src/source/postgres/frame-queue.ts";
+import { JsonWriter } from "../../src/source/postgres/json-writer.ts";
+import { restBefore } from "../../src/source/postgres/position.ts";
+import { decodeStream } from "../../src/source/postgres/stream.ts";
+import type { ReplicationTransport } from "../../src/source/postgres/transport.ts";
+import type { SourceMessage } from "../../src/source/source.ts";
+import { decodeFrames } from "../support/decode-frames.ts";
+import { begin, commit, insert, keepalive, message, relation, update, type Value } from "../support/pgoutput-frames.ts";
+
+const TABLE = relation(1, "orders", [{ name: "id", key: true }, { name: "note" }]);
+
+/** Of a position: history and final LSN. */
+const TRANSACTION = 21;
+
+const value: fc.Arbitrary<Value> = fc.oneof(fc.string({ unit: "binary" }), fc.constant(null), fc.constant(undefined));
+const change = fc.record({ key: fc.string(), moves: fc.boolean(), note: value, sameLsn: fc.boolean() });
+const step = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant("transaction" as const), changes: fc.array(change) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("keepalive" as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("message" as const) }) },
+);
+type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
+
+/** A log as a server writes it: a commit may end right where the next record begins. */
+function logOf(steps: readonly Step[]): Buffer[] {
+  let lsn = 0x1000n;
+  const frames = [TABLE];
+  for (const one of steps) {
+    if (one.kind === "keepalive") frames.push(keepalive(lsn));
+    if (one.kind === "message") frames.push(message(lsn));
+    if (one.kind !== "transaction") continue;
+    const rows = one.changes.map(({ key, moves, note, sameLsn }) => {
+      if (!sameLsn) lsn += 0x40n;
+      return moves
+        ? update(lsn, 1, [`${key}'`, note], { kind: "K", values: [key, null] })
+        : insert(lsn, 1, [key, note]);
+    });
+    const final = lsn + 0x40n;
+    lsn = final + 0x30n;
+    frames.push(begin(final), ...rows, commit(final, lsn));
+  }
+  return frames;
+}
+
+const eventsOf = (messages: readonly SourceMessage[]): SourceMessage[] =>
+  messages.filter(({ type }) => type !== "commit");
+
+test("positions rise strictly, and end in + exactly at the end of a transaction", () => {
+  fc.assert(
+    fc.property(fc.array(step), (steps) => {
+      const positions = decodeFrames(logOf(steps)).map(({ position }) => position);
+
+      expect(positions.map((position) => bare(position))).toEqual([...new Set(positions.map(bare))].sort());
+      for (const [index, position] of positions.entries()) {
+        const isLast = positions[index + 1]?.slice(0, TRANSACTION) !== position.slice(0, TRANSACTION);
+        expect(position.endsWith("+")).toBe(isLast);
+      }
+    }),
+  );
+});
+
+test("a restart at any position gives the events behind it, with the same ids", () => {
+  fc.assert(
+    fc.property(fc.array(step), fc.nat(), (steps, pick) => {
+      const frames = logOf(steps);
+      const all = eventsOf(decodeFrames(frames));
+      const at = all.length === 0 ? undefined : all[pick % all.length];
+      const from = at?.position ?? restBefore(1, 1n);
+
+      const behind = all.slice(at === undefined ? 0 : all.indexOf(at) + 1);
+      expect(eventsOf(decodeFrames(frames, { from }))).toEqual(behind);
+    }),
+  );
+});
+
+test("frames give the same events in whatever portions they arrive", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step), fc.infiniteStream(fc.integer({ min: 1, max: 5 })), async (steps, portions) => {
+      const frames = logOf(steps);
+      const decoder = new Decoder({
+        source: "shop" as SourceId,
+        history: 1,
+        from: restBefore(1, 1n),
+        includes: () => true,
+      });
+      const over = new Error("over");
+      const transport = portioned(frames, portions, over);
+      const received: SourceMessage[] = [];
+      const read = async (): Promise<void> => {
+        for await (const chunk of decodeStream(transport, decoder, async () => [])) received.push(...chunk);
+      };
+
+      await expect(read()).rejects.toBe(over);
+      expect(eventsOf(received)).toEqual(eventsOf(decodeFrames(frames)));
+    }),
+  );
+});
+
+test("bytes that make no sense give poison or a BugError, nothing else", () => {
+  fc.assert(
+    fc.property(
+      fc.array(step, { minLength: 1 }),
+      fc.array(fc.tuple(fc.nat(), fc.nat(), fc.nat(255))),
+      (steps, hits) => {
+        const frames = logOf(steps).map((frame) => Buffer.from(frame));
+        for (const [which, where, byte] of hits) {
+          const frame = frames[which % frames.length] as Buffer;
+          frame[where % frame.length] = byte;
+        }
+        try {
+          for (const decoded of decodeFrames(frames)) expect(["message", "commit", "poison"]).toContain(decoded.type);
+        } catch (error) {
+          expect(error).toBeInstanceOf(BugError);
+        }
+      },
+    ),
+    { numRuns: 1000 },
+  );
+});
+
+test("any text is written as JSON.stringify writes it", () => {
+  const writer = new JsonWriter();
+  fc.assert(
+    fc.property(fc.string({ unit: "binary", maxLength: 200 }), (text) => {
+      const source = Buffer.from(text);
+      writer.reserve(source.length * 6 + 2);
+      const start = writer.at;
+      writer.string(source, 0, source.length);
+      expect(Buffer.from(writer.view(start)).toString()).toBe(JSON.stringify(text));
+    }),
+  );
+});
+
+test("a frame queue gives back what was pushed, in order, whatever the sizes", () => {
+  const sizes = fc.oneof(fc.nat(200), fc.integer({ min: 200_000, max: 600_000 }));
+  fc.assert(
+    fc.property(fc.array(fc.record({ size: sizes, takes: fc.nat(3) }), { maxLength: 30 }), (steps) => {
+      const queue = new FrameQueue();
+      const expected: string[] = [];
+      const actual: string[] = [];
+      const take = (): boolean => {
+        if (!queue.next()) return false;
+        actual.push(`${queue.bytes[queue.from]}:${queue.to - queue.from}`);
+        return true;
+      };
+      steps.forEach(({ size, takes }, index) => {
+        queue.push(Buffer.alloc(size + 1, index));
+        expected.push(`${index}:${size + 1}`);
+        for (let taken = 0; taken < takes; taken++) take();
+      });
+      while (take());
+
+      expect(actual).toEqual(expected);
+      expect(queue.size).toBe(0);
+    }),
+  );
+});
+
+/** A transport without a server: some frames each time, then the end. */
+function portioned(frames: readonly Buffer[], portions: Iterator<number>, over: Error): ReplicationTransport {
+  const queue = new FrameQueue();
+  let sent = 0;
+  return {
+    frames: queue,
+    next: () => queue.next(),
+    ready: async () => {
+      if (sent === frames.length) throw over;
+      const count = portions.next().value as number;
+      for (const frame of frames.slice(sent, sent + count)) queue.push(frame);
+      sent = Math.min(sent + count, frames.length);
+    },
+    acknowledge: (_end: bigint) => {},
+    close: async () => {},
+  };
+}

@@ -1,0 +1,55 @@
+// Decodes frames without a server, and shows events as a test wants to compare them.
+
+import type { Position } from "../../src/event/position.ts";
+import type { SourceId } from "../../src/event/source-id.ts";
+import { Decoder } from "../../src/source/postgres/decoder.ts";
+import { restBefore } from "../../src/source/postgres/position.ts";
+import type { SourceMessage } from "../../src/source/source.ts";
+
+export interface DecodeOptions {
+  readonly from?: Position;
+  /** Under full replica identity, by table. */
+  readonly primaryKey?: readonly string[];
+  readonly includes?: (schema: string, table: string) => boolean;
+}
+
+/** All messages of some frames; each frame is overwritten behind the decoder, as the driver does it. */
+export function decodeFrames(frames: readonly Buffer[], options: DecodeOptions = {}): SourceMessage[] {
+  const decoder = new Decoder({
+    source: "shop" as SourceId,
+    history: 1,
+    from: options.from ?? restBefore(1, 1n),
+    includes: options.includes ?? (() => true),
+  });
+  const messages: SourceMessage[] = [];
+  for (const frame of frames) {
+    const copy = Buffer.from(frame);
+    const relation = decoder.decode(copy, 0, copy.length);
+    if (relation !== undefined) decoder.define(relation, options.primaryKey ?? []);
+    copy.fill(0xee);
+    messages.push(...decoder.sequencer.take());
+  }
+  return messages;
+}
+
+/** A message as the subscriber sees it, or what else it is. */
+export function shown(message: SourceMessage): Record<string, unknown> {
+  if (message.type !== "message") return { type: message.type, position: message.position };
+  return {
+    position: message.position,
+    subject: message.subject,
+    body: JSON.parse(bodyText(message)),
+  };
+}
+
+export function bodyText(message: SourceMessage): string {
+  if (message.type !== "message") throw new Error(`a ${message.type} has no body`);
+  return Buffer.from(message.data).toString("utf8");
+}
+
+/** The header lines of a message, by name. */
+export function headers(message: SourceMessage): Record<string, string> {
+  if (message.type !== "message") throw new Error(`a ${message.type} has no headers`);
+  const lines = message.head.split("\r\n").filter((line) => line !== "");
+  return Object.fromEntries(lines.map((line) => line.split(": ") as [string, string]));
+}

@@ -5,6 +5,7 @@ import { runSchedule, type ScheduleOptions } from "../support/publish-model.ts";
 
 const noToken = {
   file: "bus/jetstream/encode.ts",
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the source text of a template
   find: "Nats-Expected-Last-Subject-Sequence: ${fence.token}\\r\\nNats-Expected-Last-Subject-Sequence-Subject: ${fence.tokenSubject}\\r\\n",
   replace: "",
 };

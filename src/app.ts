@@ -1,6 +1,5 @@
 // Puts the worker together: the only file that knows every implementation.
 
-import { readFileSync } from "node:fs";
 import type { Automation } from "./automation/automation.ts";
 import { runAutomations } from "./automation/run-automations.ts";
 import type { Bus } from "./bus/bus.ts";
@@ -15,6 +14,7 @@ import { postgresConnector } from "./source/postgres/connector.ts";
 import type { Connector } from "./source/source.ts";
 import { type Logger, silentLogger } from "./telemetry/logger.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
+import { version } from "./version.ts";
 import { noProbe, type Probe } from "./worker/probe.ts";
 import { SourceRun } from "./worker/source-run.ts";
 
@@ -49,9 +49,6 @@ export interface Worker {
   readonly finished: Promise<void>;
 }
 
-const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
-  readonly version: string;
-};
 const SAVE_EVERY_MS = 1000;
 
 /**

@@ -1,0 +1,59 @@
+// One fresh database a test, and the Postgres sources that the test opens on it; all given back afterwards.
+
+import { afterEach, beforeEach } from "vitest";
+import { type OpenOptions, openShop, Reading, type TestSource } from "./postgres-reader.ts";
+import { type Database, freshDatabase } from "./servers.ts";
+
+export interface PostgresFixture {
+  readonly database: Database;
+  open(options?: OpenOptions): Promise<TestSource>;
+  /** As after a restart: a new source with the old one's memory. */
+  reopen(source: TestSource, options?: OpenOptions): Promise<TestSource>;
+  /** Opens a source for the first time and waits until it reads. */
+  begin(options?: OpenOptions): Promise<{ readonly source: TestSource; readonly reading: Reading }>;
+  /** One value of one row. */
+  value(sql: string, values?: readonly unknown[]): Promise<unknown>;
+}
+
+/** Call it inside of `describe`. @param setUp SQL that every test's database begins with */
+export function postgresFixture(setUp: string): PostgresFixture {
+  let database: Database | undefined;
+  const sources: TestSource[] = [];
+  const current = (): Database => {
+    if (database === undefined) throw new Error("no database outside of a test");
+    return database;
+  };
+  beforeEach(async () => {
+    database = await freshDatabase();
+    await database.query(setUp);
+  });
+  afterEach(async () => {
+    for (const source of sources.splice(0)) await source[Symbol.asyncDispose]();
+    await database?.[Symbol.asyncDispose]();
+  });
+  const open = async (options: OpenOptions = {}): Promise<TestSource> => {
+    const source = await openShop(current().url, options);
+    sources.push(source);
+    return source;
+  };
+  return {
+    get database() {
+      return current();
+    },
+    open,
+    reopen: async (source, options = {}) => {
+      await source[Symbol.asyncDispose]();
+      return open({ memory: source.memory, ...options });
+    },
+    begin: async (options = {}) => {
+      const source = await open(options);
+      const reading = new Reading(source);
+      await reading.until(() => reading.events.length > 0, "the first marker");
+      return { source, reading };
+    },
+    value: async (sql, values = []) => {
+      const [row] = await current().query(sql, values);
+      return Object.values(row ?? {})[0];
+    },
+  };
+}

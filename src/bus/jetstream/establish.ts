@@ -11,6 +11,7 @@ import type { Checkpoint } from "./checkpoint-store.ts";
 import { encodeBatch, idOf, type Outgoing } from "./encode.ts";
 import type { Lease } from "./lease.ts";
 import { type Clock, PublishRefused, type StreamPort, type StreamState } from "./port.ts";
+import { readBack } from "./read-back.ts";
 import { findTail, readSurely, type Tail, verifiedTail } from "./stream-tail.ts";
 import { MAX_BATCH_MESSAGES } from "./writer-queue.ts";
 
@@ -69,7 +70,7 @@ export async function establish(options: EstablishOptions): Promise<Established>
     const state = { ...found.state, lastSeq: marker.seq };
     const end = await findTail(port, options.clock, source, marker.seq - 1, state.firstSeq, options.onForeign);
     const intact = found.checkpointIntact ? checkpoint : undefined;
-    const tail = await verifiedTail(port, options.clock, source, end, state.firstSeq, intact?.streamSeq ?? 0);
+    const tail = await verifiedTail(readBack(port), options.clock, source, end, state.firstSeq, intact?.streamSeq ?? 0);
     const lost = joinRanges(found.lost, tail.broken);
     const resume =
       lost === undefined || intact ? laterPosition(intact?.position, tail.trusted?.position) : tail.trusted?.position;

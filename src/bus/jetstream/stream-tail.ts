@@ -13,7 +13,7 @@ export interface Tail {
 }
 
 /** A message that must be there: a leader that has just been elected may not have it yet, so "not found" means ask again. */
-export async function readSurely(port: StreamPort, clock: Clock, seq: number): Promise<StoredMessage> {
+export async function readSurely(port: Pick<StreamPort, "read">, clock: Clock, seq: number): Promise<StoredMessage> {
   for (let tries = 0; tries < 20; tries++) {
     const message = await port.read(seq);
     if (message) return message;
@@ -33,7 +33,7 @@ export async function readSurely(port: StreamPort, clock: Clock, seq: number): P
  * Goes past markers, fillings of lost numbers and messages that are not ours.
  */
 export async function findTail(
-  port: StreamPort,
+  port: Pick<StreamPort, "read">,
   clock: Clock,
   source: SourceId,
   from: number,
@@ -62,7 +62,7 @@ function lostFrom(message: StoredMessage): number {
  * behind it, is not to be trusted: the tail that is stands before it.
  */
 export async function verifiedTail(
-  port: StreamPort,
+  port: Pick<StreamPort, "read">,
   clock: Clock,
   source: SourceId,
   end: Tail | undefined,

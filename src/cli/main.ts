@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The command `millrace`: its arguments, its exit codes, and the one place that says what went wrong.
 
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { BugError, ConfigError, toError } from "../errors.ts";
 import { createLogger } from "../telemetry/create-logger.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -26,6 +26,12 @@ function logger(): Logger {
 
 function list(text: string): readonly string[] {
   return text.split(",").map((id) => id.trim());
+}
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 86_400)) throw new InvalidArgumentError("expected a number of seconds up to 86400");
+  return value;
 }
 
 /** Resolves when the line is with the reader or its buffer; whoever stops reading ends the command. */
@@ -65,6 +71,17 @@ program
   .action(async (filter: string | undefined, options) => {
     const { tail } = await import("./tail.ts");
     await tail({ ...options, filter, log: logger(), signal: stopSignal(), print });
+  });
+
+program
+  .command("demo")
+  .description("show it all on this machine: servers, a shop, automations, and a count of what was lost")
+  .option("--seconds <n>", "end by itself (default: at Ctrl-C)", seconds)
+  .option("--json", "print the summary as one JSON object", false)
+  .option("--keep", "leave the data in .millrace/demo", false)
+  .action(async (options) => {
+    const { demo } = await import("./demo.ts");
+    if (!(await demo({ ...options, signal: stopSignal(), print }))) end(1);
   });
 
 function usageError(error: CommanderError): ConfigError {

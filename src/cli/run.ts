@@ -1,6 +1,6 @@
 // `millrace run`: the worker.
 
-import { startWorker } from "../app.ts";
+import { startWorker, type Worker } from "../app.ts";
 import { loadConfigFile } from "../config/load.ts";
 import * as millrace from "../index.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -26,13 +26,19 @@ export async function run({ config: file, sources, automations, adopt, log, sign
     modules: { millrace },
     automations: automations?.length !== 0,
   });
-  const worker = await startWorker(config, { sources, automations, adopt, log, signal, http: true });
   const asked = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
   });
+  let worker: Worker;
   try {
-    await Promise.race([asked, worker.finished]);
+    worker = await startWorker(config, { sources, automations, adopt, log, signal, http: true });
+  } catch (error) {
+    if (signal.aborted) return; // asked to stop while it waited for a server
+    throw error;
+  }
+  try {
+    await Promise.race([asked, worker.finished.then(() => asked)]);
   } finally {
     await worker.stop();
   }

@@ -30,7 +30,7 @@ export interface SourceStatus {
 
 export interface AutomationStatus {
   readonly id: string;
-  readonly state: "starting" | "running" | "retrying" | "stopped";
+  readonly state: "starting" | "waiting" | "running" | "retrying" | "failed" | "stopped";
   readonly reason?: Reason | undefined;
   readonly handled: number;
   readonly skipped: number;

@@ -1,0 +1,37 @@
+// `millrace demo`: everything at once, on this machine, with the books open.
+
+import { runDemo } from "../demo/demo.ts";
+import { liveTable, summaryLine } from "../demo/live-view.ts";
+
+export interface DemoCommandOptions {
+  readonly seconds: number | undefined;
+  readonly json: boolean;
+  readonly keep: boolean;
+  readonly signal: AbortSignal;
+  readonly print: (line: string) => Promise<void>;
+}
+
+/** Resolves to whether all was exact. */
+export async function demo({ seconds, json, keep, signal, print }: DemoCommandOptions): Promise<boolean> {
+  const live = !json && process.stdout.isTTY === true;
+  if (!json) await print("Starting Postgres, nats-server, a shop and three automations. Ctrl-C ends it.");
+  const startedMs = performance.now();
+  let drawn = 0;
+  const { summary, faults, directory } = await runDemo({
+    seconds,
+    keep,
+    signal,
+    show: (progress) => {
+      if (!live) return;
+      const lines = liveTable(progress, (performance.now() - startedMs) / 1000);
+      process.stdout.write(
+        `${drawn > 0 ? `\u001b[${drawn}A` : ""}${lines.map((line) => `\u001b[2K${line}\n`).join("")}`,
+      );
+      drawn = lines.length;
+    },
+  });
+  await print(json ? JSON.stringify(summary) : summaryLine(summary));
+  for (const fault of faults) console.error(`not exact: ${fault}`);
+  if (keep) console.error(`kept: ${directory}`);
+  return faults.length === 0;
+}

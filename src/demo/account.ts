@@ -1,0 +1,100 @@
+// The demo's books: what the database committed, what the bus holds, what was handled, each counted by itself.
+
+import type pg from "pg";
+import { Comparison } from "./comparison.ts";
+import type { IndependentLog } from "./independent-log.ts";
+import type { Latency } from "./latency.ts";
+import type { StreamReader } from "./stream-reader.ts";
+
+/** What `--json` prints; documented in docs/demo.md. */
+export interface DemoSummary {
+  /** Row changes, as the writer counted them in the same transactions. */
+  readonly committed: number;
+  /** Events that a plain consumer finds in the stream. */
+  readonly published: number;
+  /** Pairs of a change and an automation that listens to it, by the database's own log. */
+  readonly expected: number;
+  /** Of those: handlers that have left their effect in the database. */
+  readonly handled: number;
+  /** And dead letters on the bus. */
+  readonly deadLettered: number;
+  readonly lost: number;
+  readonly duplicated: number;
+  readonly outOfOrder: number;
+  /** From the commit to the start of the handler. */
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+export interface AccountParts {
+  readonly database: pg.Client;
+  readonly log: IndependentLog;
+  readonly stream: StreamReader;
+  readonly latency: Latency;
+  /** How many automations listen to a change, by table and op: `orders.created`. */
+  readonly listeners: Readonly<Record<string, number>>;
+}
+
+export class Account {
+  readonly #parts: AccountParts;
+  readonly #comparison = new Comparison();
+  #expected = 0;
+
+  constructor(parts: AccountParts) {
+    this.#parts = parts;
+  }
+
+  /** Brings the books up to date. */
+  async update(): Promise<DemoSummary> {
+    const { database, log, stream, latency, listeners } = this.#parts;
+    // In this order: whatever was in the stream by now had been committed before, so the log must tell of it.
+    const stored = stream.takeEvents();
+    const logged = await log.read();
+    this.#comparison.committed(logged.map(nameOf));
+    this.#comparison.stored(stored.map(nameOf));
+    for (const { table, op } of logged) this.#expected += listeners[`${table}.${op}`] ?? 0;
+    const { rows } = await database.query<{ committed: number; handled: number }>(
+      `select (select coalesce(sum(changes), 0)::float8 from ledger.entries) as committed,
+              (select count(*)::float8 from ledger.effects) as handled`,
+    );
+    const [p50Ms = 0, p99Ms = 0] = latency.quantiles(0.5, 0.99);
+    return {
+      committed: rows[0]?.committed ?? 0,
+      published: this.#comparison.published,
+      expected: this.#expected,
+      handled: rows[0]?.handled ?? 0,
+      deadLettered: stream.dead,
+      lost: this.#comparison.missing,
+      duplicated: this.#comparison.duplicated,
+      outOfOrder: this.#comparison.outOfOrder,
+      p50Ms: round(p50Ms),
+      p99Ms: round(p99Ms),
+    };
+  }
+
+  /** What is not as it must be once nothing is written any more; empty when all is exact. */
+  faults(summary: DemoSummary): readonly string[] {
+    const { committed, published, expected, handled, deadLettered, lost, duplicated, outOfOrder } = summary;
+    const claims: readonly (readonly [holds: boolean, fault: string])[] = [
+      [committed > 0, "nothing was committed"],
+      [committed === this.#comparison.counted, `the database's own log holds ${this.#comparison.counted} changes`],
+      [published === committed, `${published} of ${committed} changes are in the stream`],
+      [lost + duplicated + outOfOrder === 0, `lost ${lost}, duplicated ${duplicated}, out of order ${outOfOrder}`],
+      [handled + deadLettered === expected, `${handled} handled and ${deadLettered} dead of ${expected}`],
+    ];
+    return claims.flatMap(([holds, fault]) => (holds ? [] : [fault]));
+  }
+}
+
+function nameOf(change: {
+  readonly transaction: string;
+  readonly table: string;
+  readonly op: string;
+  readonly id: string;
+}): string {
+  return `${change.transaction}/${change.table}/${change.op}/${change.id}`;
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 100) / 100;
+}

@@ -1,0 +1,61 @@
+// The demo's three automations, written as a user would; one of them fails now and then.
+
+import type pg from "pg";
+import { type Automation, automation, collection, type HandlerContext } from "../index.ts";
+import { epochMs, type Latency } from "./latency.ts";
+
+interface Row {
+  readonly id: string;
+}
+
+const orders = collection<Row & { readonly status: string }>("shop", "public.orders");
+const items = collection<Row>("shop", "public.order_items");
+const products = collection<Row & { readonly stock: number }>("shop", "public.products");
+
+/** Which automations must settle a change, counted without Millrace: `orders.created`, by table and op. */
+export const listeners: Readonly<Record<string, number>> = {
+  "orders.created": 1,
+  "orders.updated": 1,
+  "products.updated": 1,
+  "order_items.deleted": 1,
+};
+
+/** Every twentieth payment is refused for good; every tenth works the second time. */
+const isRefused = (id: string): boolean => Number(id) % 20 === 13;
+const needsTwoTries = (id: string): boolean => Number(id) % 10 === 3;
+
+/** They leave one row in `ledger.effects` for each event that they have handled. */
+export function shopAutomations(effects: pg.Pool, latency: Latency): readonly Automation[] {
+  const measured =
+    <Event extends { readonly id: string; readonly time: string }>(
+      id: string,
+      handle: (context: HandlerContext<Event>) => void,
+    ) =>
+    async (context: HandlerContext<Event>): Promise<void> => {
+      const nowMs = performance.timeOrigin + performance.now();
+      if (context.attempt === 1) latency.add(nowMs - epochMs(context.event.time));
+      handle(context);
+      await effects.query("insert into ledger.effects values ($1, $2) on conflict do nothing", [id, context.event.id]);
+    };
+  const common = { start: "earliest", retry: { attempts: 3, min: "100ms", max: "500ms" } } as const;
+  return [
+    automation(
+      "order-confirmation",
+      { ...common, on: orders.created() },
+      measured("order-confirmation", () => {}),
+    ),
+    automation(
+      "payment-capture",
+      { ...common, on: orders.updated() },
+      measured("payment-capture", ({ event, attempt, fatal }) => {
+        if (isRefused(event.after.id)) throw fatal("the card was refused");
+        if (needsTwoTries(event.after.id) && attempt === 1) throw new Error("the payment service did not answer");
+      }),
+    ),
+    automation(
+      "stock-watch",
+      { ...common, on: [products.updated(), items.deleted()] },
+      measured("stock-watch", () => {}),
+    ),
+  ];
+}

@@ -1,0 +1,163 @@
+// The demo: real servers, a shop that is written to, three automations, and books that trust none of them.
+
+import { appendFileSync } from "node:fs";
+import { mkdir, rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { connect } from "@nats-io/transport-node";
+import pg from "pg";
+import { startWorker } from "../app.ts";
+import { startNats } from "../dev/nats-server.ts";
+import { startPostgres } from "../dev/postgres.ts";
+import { TransientError } from "../errors.ts";
+import { createLogger } from "../telemetry/create-logger.ts";
+import { Account, type DemoSummary } from "./account.ts";
+import { listeners, shopAutomations } from "./automations.ts";
+import { IndependentLog } from "./independent-log.ts";
+import { Latency } from "./latency.ts";
+import { shopTables } from "./shop.ts";
+import { StreamReader } from "./stream-reader.ts";
+import { writeShop } from "./writer.ts";
+
+export interface DemoOptions {
+  /** How long to write; undefined means until the signal. */
+  readonly seconds: number | undefined;
+  /** Leave the data and the worker's log behind. */
+  readonly keep: boolean;
+  /** Ends the writing; what is under way is still counted. */
+  readonly signal: AbortSignal;
+  /** Called about twice a second. */
+  readonly show: (progress: DemoSummary) => void;
+}
+
+export interface DemoResult {
+  readonly summary: DemoSummary;
+  /** Empty when all is exact. */
+  readonly faults: readonly string[];
+  readonly directory: string;
+}
+
+const SHOW_EVERY_MS = 500;
+/** Without any progress for this long, what is missing counts as lost. */
+const SETTLE_MS = 30_000;
+const START_MS = 30_000;
+
+/** Runs it below `.millrace/demo`. @throws ConfigError when a server cannot be had, and what ended the worker */
+export async function runDemo(options: DemoOptions): Promise<DemoResult> {
+  const directory = resolve(".millrace/demo", `${new Date().toISOString().replace(/[:.]/g, "-")}-${process.pid}`);
+  const data = new Set([directory]);
+  try {
+    await mkdir(directory, { recursive: true });
+    await using postgres = await startPostgres({ dataDir: join(directory, "postgres") });
+    data.add(postgres.dataDir);
+    await using nats = await startNats({ dataDir: join(directory, "nats") });
+    data.add(nats.dataDir);
+    return { directory, ...(await runShop(options, { postgresUrl: postgres.url, natsUrl: nats.url, directory })) };
+  } finally {
+    if (!options.keep) await Promise.all([...data].map((path) => rm(path, { recursive: true, force: true })));
+  }
+}
+
+interface Places {
+  readonly postgresUrl: string;
+  readonly natsUrl: string;
+  readonly directory: string;
+}
+
+async function runShop(options: DemoOptions, places: Places): Promise<Omit<DemoResult, "directory">> {
+  const database = new pg.Client({ connectionString: places.postgresUrl });
+  // What a handler writes need not be on disk before it returns: only what the shop commits is at stake here.
+  const effects = new pg.Pool({ connectionString: places.postgresUrl, max: 5, options: "-c synchronous_commit=off" });
+  const nc = await connect({ servers: places.natsUrl });
+  const latency = new Latency();
+  database.on("error", () => {}); // the next query tells
+  effects.on("error", () => {});
+  try {
+    await database.connect();
+    await database.query(shopTables);
+    const worker = await startWorker(
+      {
+        bus: { servers: places.natsUrl, fsync: "always" },
+        sources: { shop: { kind: "postgres", url: places.postgresUrl, tables: ["public.*"] } },
+        automations: shopAutomations(effects, latency),
+      },
+      {
+        log: createLogger({
+          level: "info",
+          pretty: false,
+          write: (line) => appendFileSync(join(places.directory, "worker.log"), line),
+        }),
+      },
+    );
+    const over = new AbortController();
+    const work = async (): Promise<Omit<DemoResult, "directory">> => {
+      await until(START_MS, "the worker to run", () => isRunning(worker.status()));
+      const log = await IndependentLog.start(database);
+      const stream = await StreamReader.start(nc);
+      const account = new Account({ database, log, stream, latency, listeners });
+      return count(options, places.postgresUrl, account, over.signal);
+    };
+    const working = work();
+    try {
+      return await Promise.race([working, worker.finished.then(() => Promise.reject(stopped()))]);
+    } finally {
+      over.abort();
+      await Promise.allSettled([working]);
+      await worker.stop();
+    }
+  } finally {
+    await nc.close();
+    await effects.end();
+    await database.end();
+  }
+}
+
+/** Writes, and after that waits until all is settled or nothing moves any more. */
+async function count(
+  { seconds, signal, show }: DemoOptions,
+  url: string,
+  account: Account,
+  over: AbortSignal,
+): Promise<Omit<DemoResult, "directory">> {
+  // Not AbortSignal.timeout: inside AbortSignal.any Node 20 may collect it as garbage before it fires.
+  const enough = new AbortController();
+  const timer = seconds === undefined ? undefined : setTimeout(() => enough.abort(), seconds * 1000);
+  let writing = true;
+  const written = writeShop(url, AbortSignal.any([signal, enough.signal, over])).finally(() => {
+    clearTimeout(timer);
+    writing = false;
+  });
+  written.catch(() => {}); // heard below
+  let summary = await account.update();
+  for (let movedMs = performance.now(); writing || (performance.now() - movedMs < SETTLE_MS && !over.aborted); ) {
+    await Promise.race([delay(SHOW_EVERY_MS), written]);
+    const done = !writing;
+    const next = await account.update();
+    show(next);
+    if (done && account.faults(next).length === 0) return { summary: next, faults: [] };
+    if (writing || JSON.stringify(next) !== JSON.stringify(summary)) movedMs = performance.now();
+    summary = next;
+  }
+  await written;
+  return { summary, faults: account.faults(summary) };
+}
+
+function isRunning(status: ReturnType<Awaited<ReturnType<typeof startWorker>>["status"]>): boolean {
+  return [...status.sources, ...status.automations].every(({ state }) => state === "running");
+}
+
+async function until(timeoutMs: number, what: string, holds: () => boolean): Promise<void> {
+  for (const endMs = performance.now() + timeoutMs; !holds(); await delay(20)) {
+    if (performance.now() > endMs) {
+      throw new TransientError("DEMO_NOT_STARTED", `waited ${timeoutMs / 1000} s in vain for ${what}`, {
+        hint: "Run it again with --keep and read worker.log in the directory that it names.",
+      });
+    }
+  }
+}
+
+function stopped(): TransientError {
+  return new TransientError("DEMO_WORKER_STOPPED", "the worker stopped by itself", {
+    hint: "Run it again with --keep and read worker.log in the directory that it names.",
+  });
+}

@@ -1,0 +1,53 @@
+// The database's own account of what was committed: a second slot, decoded by Postgres' test_decoding and not by Millrace.
+
+import type pg from "pg";
+
+const SLOT = "demo_independent";
+const AT_ONCE = 5000;
+
+/** A committed change of the shop. */
+export interface LoggedChange {
+  readonly transaction: string;
+  readonly table: string;
+  readonly op: "created" | "updated" | "deleted";
+  readonly id: string;
+}
+
+const ops: Readonly<Record<string, LoggedChange["op"]>> = { INSERT: "created", UPDATE: "updated", DELETE: "deleted" };
+
+export class IndependentLog {
+  readonly #client: pg.Client;
+
+  private constructor(client: pg.Client) {
+    this.#client = client;
+  }
+
+  /** Everything committed from now on will be read. */
+  static async start(client: pg.Client): Promise<IndependentLog> {
+    await client.query("select pg_create_logical_replication_slot($1, 'test_decoding')", [SLOT]);
+    return new IndependentLog(client);
+  }
+
+  /** What was committed since the last time, in commit order. Reading it lets the database drop its log. */
+  async read(): Promise<LoggedChange[]> {
+    const changes: LoggedChange[] = [];
+    for (;;) {
+      const { rows } = await this.#client.query<{ xid: string; data: string }>(
+        "select xid::text, data from pg_logical_slot_get_changes($1, null, $2, 'skip-empty-xacts', '1')",
+        [SLOT, AT_ONCE],
+      );
+      if (rows.length === 0) return changes;
+      for (const { xid, data } of rows) {
+        const change = parseLine(xid, data);
+        if (change !== undefined) changes.push(change);
+      }
+    }
+  }
+}
+
+/** `table public.orders: INSERT: id[bigint]:1 …`; undefined for what is not about the shop. */
+export function parseLine(transaction: string, line: string): LoggedChange | undefined {
+  const [, table, verb, id] = /^table public\.(\w+): ([A-Z]+): id\[bigint\]:(\d+)/.exec(line) ?? [];
+  const op = verb === undefined ? undefined : ops[verb];
+  return table === undefined || op === undefined || id === undefined ? undefined : { transaction, table, op, id };
+}

@@ -1,0 +1,34 @@
+// What the demo shows while it runs, and its last line.
+
+import type { DemoSummary } from "./account.ts";
+
+/** `committed 12 · published 12 · handled 8 of 9 (1 dead letters) · …` */
+export function summaryLine(summary: DemoSummary): string {
+  const { committed, published, expected, handled, deadLettered } = summary;
+  return [
+    `committed ${committed}`,
+    `published ${published}`,
+    `handled ${handled} of ${expected} (${deadLettered} dead letters)`,
+    `lost ${summary.lost}`,
+    `duplicated ${summary.duplicated}`,
+    `outOfOrder ${summary.outOfOrder}`,
+    `commit-to-handler p50 ${summary.p50Ms} ms p99 ${summary.p99Ms} ms`,
+  ].join(" · ");
+}
+
+/** A table as lines, and how to draw it over its last picture. */
+export function liveTable(summary: DemoSummary, seconds: number): readonly string[] {
+  const rate = (n: number): string => (seconds > 0 ? `${Math.round(n / seconds)}/s` : "");
+  const rows: readonly (readonly [string, number | string, string])[] = [
+    ["committed in Postgres", summary.committed, rate(summary.committed)],
+    ["published to JetStream", summary.published, rate(summary.published)],
+    ["on their way", summary.lost, ""],
+    ["handled by automations", summary.handled, rate(summary.handled)],
+    ["dead letters", summary.deadLettered, ""],
+    ["duplicated", summary.duplicated, ""],
+    ["out of order", summary.outOfOrder, ""],
+    ["commit to handler, p50", `${summary.p50Ms} ms`, ""],
+    ["commit to handler, p99", `${summary.p99Ms} ms`, ""],
+  ];
+  return rows.map(([name, value, more]) => `  ${name.padEnd(24)}${String(value).padStart(12)}  ${more}`);
+}

@@ -1,0 +1,95 @@
+// Writes to the shop from several connections at a steady pace, and counts what it commits in the same transactions.
+
+import { setTimeout as delay } from "node:timers/promises";
+import pg from "pg";
+import { type Happening, happenings, type Till, type Work } from "./shop.ts";
+
+const CONNECTIONS = 4;
+/** Between the starts of two transactions of one connection. */
+const EVERY_MS = 40;
+/** Of a hundred transactions: rolled back as a whole, and with a part rolled back. */
+const ROLLED_BACK_PERCENT = 8;
+const PARTLY_ROLLED_BACK_PERCENT = 6;
+/** Two connections that waited for each other: the database ended one of them, which is a rollback like any other. */
+const DEADLOCK = "40P01";
+
+/** Writes until the signal; resolves when the last transaction has ended. */
+export async function writeShop(url: string, signal: AbortSignal): Promise<void> {
+  await Promise.all(Array.from({ length: CONNECTIONS }, () => writeFromOne(url, signal)));
+}
+
+async function writeFromOne(url: string, signal: AbortSignal): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  client.on("error", () => {}); // the next query tells
+  await client.connect();
+  const till: Till = { customers: [], pending: [] };
+  try {
+    while (!signal.aborted) {
+      const startedMs = performance.now();
+      await transaction(client, till);
+      const restMs = EVERY_MS * (0.5 + Math.random()) - (performance.now() - startedMs);
+      await delay(Math.max(0, restMs), undefined, { signal }).catch(() => {});
+    }
+  } finally {
+    await client.end();
+  }
+}
+
+async function transaction(client: pg.Client, till: Till): Promise<void> {
+  const work = new CountedWork(client);
+  const before = { customers: [...till.customers], pending: [...till.pending] };
+  const forget = (): void => {
+    till.customers.splice(0, till.customers.length, ...before.customers);
+    till.pending.splice(0, till.pending.length, ...before.pending);
+  };
+  await client.query("begin");
+  try {
+    await pick()(work, till);
+    if (chance(PARTLY_ROLLED_BACK_PERCENT)) await rollBackPart(client, till);
+    if (chance(ROLLED_BACK_PERCENT)) {
+      await client.query("rollback");
+      forget();
+      return;
+    }
+    await client.query("insert into ledger.entries (changes) values ($1)", [work.changes]);
+    await client.query("commit");
+  } catch (error) {
+    if (!(error instanceof pg.DatabaseError && error.code === DEADLOCK)) throw error;
+    await client.query("rollback");
+    forget();
+  }
+}
+
+async function rollBackPart(client: pg.Client, till: Till): Promise<void> {
+  await client.query("savepoint part");
+  await pick()(new CountedWork(client), { customers: [...till.customers], pending: [...till.pending] });
+  await client.query("rollback to savepoint part");
+}
+
+class CountedWork implements Work {
+  changes = 0;
+  readonly #client: pg.Client;
+
+  constructor(client: pg.Client) {
+    this.#client = client;
+  }
+
+  async run(sql: string, values: readonly unknown[] = []): Promise<readonly string[]> {
+    const result = await this.#client.query<string[]>({ text: sql, values: [...values], rowMode: "array" });
+    this.changes += result.rowCount ?? 0;
+    return result.rows.map((row) => row[0] ?? "");
+  }
+}
+
+function pick(): Happening {
+  let point = Math.random() * 100;
+  for (const [happening, percent] of happenings) {
+    point -= percent;
+    if (point < 0) return happening;
+  }
+  return async () => {};
+}
+
+function chance(percent: number): boolean {
+  return Math.random() * 100 < percent;
+}

@@ -1,0 +1,28 @@
+import { expect, test } from "vitest";
+import { Comparison } from "../../../src/demo/comparison.ts";
+
+function compare(committed: string, ...stored: readonly string[]) {
+  const comparison = new Comparison();
+  comparison.committed([...committed]);
+  for (const part of stored) comparison.stored([...part]);
+  const { published, missing, duplicated, outOfOrder } = comparison;
+  return { published, missing, duplicated, outOfOrder };
+}
+
+test("the same changes in the same order are exact", () => {
+  expect(compare("abcd", "ab", "cd")).toEqual({ published: 4, missing: 0, duplicated: 0, outOfOrder: 0 });
+});
+
+test("a change that is not in the stream is missing", () => {
+  expect(compare("abcd", "abd")).toEqual({ published: 3, missing: 1, duplicated: 0, outOfOrder: 0 });
+});
+
+test("a change that is in the stream twice, or was never committed, is a duplicate", () => {
+  expect(compare("abc", "abbc")).toEqual({ published: 4, missing: 0, duplicated: 1, outOfOrder: 0 });
+  expect(compare("abc", "abxc")).toEqual({ published: 4, missing: 0, duplicated: 1, outOfOrder: 0 });
+});
+
+test("a change behind a later one is out of order, also across two looks", () => {
+  expect(compare("abcd", "acbd")).toEqual({ published: 4, missing: 0, duplicated: 0, outOfOrder: 1 });
+  expect(compare("abcd", "abd", "c")).toEqual({ published: 4, missing: 0, duplicated: 0, outOfOrder: 1 });
+});

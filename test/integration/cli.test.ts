@@ -1,0 +1,258 @@
+// The built command from outside: what it prints, how it ends, and that no secret leaves it.
+// (It is built for tests that use support/worker-process.ts.)
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { describe, expect, inject, onTestFinished, test } from "vitest";
+import type { Status } from "../../src/monitor/status.ts";
+import { type CommandResult, runCommand } from "../support/run-command.ts";
+import { freshDatabase, freshNats, missing, scratchDir } from "../support/servers.ts";
+import { waitFor } from "../support/wait-for.ts";
+import { WorkerProcess } from "../support/worker-process.ts";
+
+async function inDirectory(
+  files: Readonly<Record<string, string>>,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<CommandResult> {
+  const cwd = await scratchDir();
+  for (const [name, text] of Object.entries(files)) {
+    await mkdir(dirname(join(cwd, name)), { recursive: true });
+    await writeFile(join(cwd, name), text);
+  }
+  return runCommand(args, { cwd, env });
+}
+
+const twoLines = (code: string): RegExp => new RegExp(`^${code}: .+\\nfix: .+\\n$`);
+
+test("--version is the package's version, --help names the commands, on stdout", async () => {
+  const version = await inDirectory({}, ["--version"]);
+  const help = await inDirectory({}, ["--help"]);
+
+  expect(version).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\S*\n$/), stderr: "" });
+  expect([help.code, help.stderr]).toEqual([0, ""]);
+  for (const command of ["run", "tail", "demo"]) expect(help.stdout).toContain(`\n  ${command} `);
+});
+
+test("a wrong command line is two lines and exit code 2", async () => {
+  for (const args of [[], ["rnu"], ["run", "--sorces", "a"], ["demo", "--seconds", "soon"]]) {
+    const { code, stdout, stderr } = await inDirectory({}, args);
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toMatch(twoLines("CLI_USAGE"));
+  }
+});
+
+test.each<readonly [string, string, Readonly<Record<string, string>>]>([
+  ["CONFIG_NOT_FOUND", "run", {}],
+  ["CONFIG_NOT_FOUND", "tail", {}],
+  ["CONFIG_UNKNOWN_KEY", "run", { "millrace.config.yaml": "sources: {}\nbuss: {}" }],
+  ["CONFIG_INVALID", "run", { "millrace.config.json": '{ "sources": { "a": { "kind": "oracle" } } }' }],
+  ["CONFIG_LOAD_FAILED", "run", { "millrace.config.ts": "export default {" }],
+  ["ENV_MISSING", "run", { "millrace.config.yaml": "sources: { a: { kind: postgres, url: { env: NO_SUCH_URL } } }" }],
+  ["AUTOMATIONS_NOT_FOUND", "run", { "millrace.config.yaml": "sources: {}\nautomations: ./x/*.ts" }],
+])("%s of `%s` is two lines and exit code 2", async (error, command, files) => {
+  const { code, stdout, stderr } = await inDirectory(files, [command]);
+
+  expect([code, stdout]).toEqual([2, ""]);
+  expect(stderr).toMatch(twoLines(error));
+});
+
+test("a host that others can reach needs a token", async () => {
+  const { code, stderr } = await inDirectory({ "millrace.config.yaml": "sources: {}" }, ["run"], {
+    MILLRACE_HTTP: "0.0.0.0:0",
+  });
+
+  expect(code).toBe(2);
+  expect(stderr).toMatch(twoLines("HTTP_TOKEN_MISSING"));
+});
+
+test("no password is printed, not even with --verbose", async () => {
+  const url = "postgres://app:s3cret-s3cret@127.0.0.1:1/shop";
+  const files = {
+    "millrace.config.ts": `import { env } from "millrace";
+console.error("loaded", "${url}".length);
+export default { bus: { servers: "nats://me:n4ts-n4ts@127.0.0.1:1", fsnyc: "${url}" }, sources: { a: { kind: "postgres", url: env("U"), tables: ["n4ts-n4ts"] } } };`,
+  };
+
+  const wrongKey = await inDirectory(files, ["run", "--verbose"], { U: url });
+  const throwing = await inDirectory({ "millrace.config.ts": `throw new Error("no ${url}");` }, ["run", "--verbose"]);
+
+  expect([wrongKey.code, throwing.code]).toEqual([2, 2]);
+  expect(wrongKey.stderr).toContain("CONFIG_UNKNOWN_KEY");
+  expect(throwing.stderr).toContain("postgres://app:[redacted]@127.0.0.1:1/shop");
+  for (const { stdout, stderr } of [wrongKey, throwing]) expect(stdout + stderr).not.toMatch(/s3cret|n4ts-n4ts/);
+});
+
+test("while the bus is away `run` waits for it, says so without the password, and SIGTERM ends it with 0", async () => {
+  const worker = await WorkerProcess.start({ bus: { servers: "nats://me:n4ts-n4ts@127.0.0.1:1" }, sources: {} });
+  onTestFinished(() => worker.kill());
+
+  await worker.logged("bus_disconnected");
+
+  expect(await worker.stop()).toBe(0);
+  expect(worker.log()).not.toContain("n4ts-n4ts");
+});
+
+describe.skipIf(missing("postgres", "nats"))("with servers", () => {
+  async function shop() {
+    const database = await freshDatabase();
+    onTestFinished(() => database[Symbol.asyncDispose]());
+    const nats = await freshNats({ syncInterval: "always" });
+    await database.query("create table orders (id bigint primary key, note text)");
+    const config = {
+      bus: { servers: nats.url, fsync: "always" },
+      sources: { shop: { kind: "postgres", url: database.url, tables: ["public.*"] } },
+    };
+    return { database, nats, config };
+  }
+
+  async function ready(worker: WorkerProcess): Promise<void> {
+    const running = async (): Promise<boolean> => {
+      const { sources } = (await (await fetch(`${worker.httpUrl}/api/status`)).json()) as Status;
+      return sources.every(({ state }) => state === "running");
+    };
+    await waitFor(running, { what: "a running worker" });
+  }
+
+  test("`run` answers over HTTP, and SIGTERM drains it and ends it with 0", async () => {
+    const { config } = await shop();
+    const worker = await WorkerProcess.start(config);
+    onTestFinished(() => worker.kill());
+    await ready(worker);
+
+    const status = (await (await fetch(`${worker.httpUrl}/api/status`)).json()) as Status;
+    const metrics = await (await fetch(`${worker.httpUrl}/metrics`)).text();
+
+    expect((await fetch(`${worker.httpUrl}/readyz`)).status).toBe(200);
+    expect(status.sources).toMatchObject([{ id: "shop", kind: "postgres", state: "running" }]);
+    expect(metrics).toContain('millrace_ready{kind="source",id="shop"} 1');
+    expect(await worker.stop()).toBe(0);
+    expect(worker.logLines().at(-1)).toMatchObject({ event: "worker_stopped" });
+  });
+
+  test("a port in use ends `run` with 2", async () => {
+    const { config } = await shop();
+    const worker = await WorkerProcess.start(config);
+    onTestFinished(() => worker.kill());
+    await ready(worker);
+
+    const second = await worker.again({ env: { MILLRACE_HTTP: new URL(worker.httpUrl).host } });
+
+    expect(await second.ended()).toBe(2);
+    expect(worker.log()).toMatch(/\nHTTP_PORT_IN_USE: .+\nfix: .+\n/);
+  });
+
+  test("a source or automation that is not configured ends `run` with 2", async () => {
+    const { config } = await shop();
+    const files = { "millrace.config.json": JSON.stringify(config) };
+
+    for (const option of ["--sources", "--automations"]) {
+      const { code, stderr } = await inDirectory(files, ["run", option, "nope"], { MILLRACE_HTTP: "127.0.0.1:0" });
+      expect(code).toBe(2);
+      expect(stderr).toMatch(/ID_UNKNOWN: there is no (source|automation) "nope"\nfix: /);
+    }
+  });
+
+  test("a configuration in TypeScript runs automations that import millrace by name", async () => {
+    const { database, config } = await shop();
+    const cwd = await scratchDir();
+    await mkdir(join(cwd, "automations"));
+    await writeFile(
+      join(cwd, "millrace.config.ts"),
+      `import { defineConfig, env } from "millrace";
+export default defineConfig({ bus: { servers: env("NATS_URL"), fsync: "always" }, sources: { shop: { kind: "postgres", url: env("DATABASE_URL") } }, automations: "./automations/*.ts" });`,
+    );
+    await writeFile(
+      join(cwd, "automations/note.ts"),
+      `import { automation, collection } from "millrace";
+import { writeFileSync } from "node:fs";
+interface Order { id: string; note: string }
+export const note = automation("note", { on: collection<Order>("shop", "public.orders").created(), start: "earliest" }, async ({ event }) => {
+  writeFileSync(${JSON.stringify(cwd)} + "/handled-" + event.after.id, event.after.note);
+});`,
+    );
+    const child = spawn(process.execPath, [inject("cliFile"), "run"], {
+      cwd,
+      stdio: "ignore",
+      env: { ...process.env, NATS_URL: config.bus.servers, DATABASE_URL: database.url, MILLRACE_HTTP: "127.0.0.1:0" },
+    });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    await waitFor(
+      async () => (await database.query("select 1 from pg_replication_slots where active")).length > 0 || false,
+      { what: "the slot to be read" },
+    );
+
+    await database.query("insert into orders values (7, 'hello')");
+
+    await waitFor(async () => (await readdir(cwd)).includes("handled-7"), { what: "the handler's file" });
+    child.kill("SIGTERM");
+    await once(child, "exit");
+    expect(child.exitCode).toBe(0);
+  });
+
+  test("`tail --json` prints one object for each event until it is stopped, and leaves stderr alone", async () => {
+    const { database, config } = await shop();
+    const worker = await WorkerProcess.start(config);
+    onTestFinished(() => worker.kill());
+    await ready(worker);
+    const cwd = await scratchDir();
+    await writeFile(join(cwd, "millrace.config.json"), JSON.stringify({ bus: config.bus }));
+    const lines: string[] = [];
+    const child = spawn(process.execPath, [inject("cliFile"), "tail", "cdc.shop.public.orders.*.*", "--json"], { cwd });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    child.stdout.setEncoding("utf8").on("data", (text: string) => lines.push(...text.split("\n").filter(Boolean)));
+    let errors = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      errors += text;
+    });
+
+    // It tells of what comes after it has begun, so something must come until it does.
+    let id = 0;
+    await waitFor(
+      async () => {
+        await database.query("insert into orders values ($1, 'x')", [++id]);
+        return lines.length > 0;
+      },
+      { what: "a line" },
+    );
+    child.kill("SIGINT");
+    await once(child, "close");
+
+    expect(child.exitCode).toBe(0);
+    expect(errors).toBe("");
+    expect(JSON.parse(lines[0] ?? "")).toMatchObject({
+      subject: expect.stringMatching(/^cdc\.shop\.public\.orders\.created\.p\d\d$/),
+      type: "shop.public.orders.created",
+      last: true,
+      data: { op: "created", after: { note: "x" } },
+    });
+  });
+
+  test("`demo --json` proves that nothing is lost, and leaves nothing behind", async () => {
+    const cwd = await scratchDir();
+
+    const { code, stdout, stderr } = await runCommand(["demo", "--seconds", "3", "--json"], { cwd });
+
+    const summary = JSON.parse(stdout) as Record<string, number>;
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    expect(Object.keys(summary)).toEqual([
+      "committed",
+      "published",
+      "expected",
+      "handled",
+      "deadLettered",
+      "lost",
+      "duplicated",
+      "outOfOrder",
+      "p50Ms",
+      "p99Ms",
+    ]);
+    expect(summary).toMatchObject({ lost: 0, duplicated: 0, outOfOrder: 0, published: summary.committed });
+    expect((summary.handled ?? 0) + (summary.deadLettered ?? 0)).toBe(summary.expected);
+    expect(summary.deadLettered).toBeGreaterThan(0);
+    expect(await readdir(join(cwd, ".millrace/demo"))).toEqual([]);
+  });
+});

@@ -1,0 +1,33 @@
+// The built command, run once to its end.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { inject } from "vitest";
+
+export interface CommandResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface CommandOptions {
+  readonly cwd: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Resolves when it has ended, whatever its exit code. */
+export async function runCommand(args: readonly string[], { cwd, env }: CommandOptions): Promise<CommandResult> {
+  const child = spawn(process.execPath, [inject("cliFile"), ...args], {
+    cwd,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...env },
+  });
+  const output = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"] as const) {
+    child[name].setEncoding("utf8").on("data", (text: string) => {
+      output[name] += text;
+    });
+  }
+  await once(child, "close");
+  return { code: child.exitCode, ...output };
+}

@@ -70,6 +70,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       id,
       kind: source.kind,
       stream: bus.stream(id),
+      preflight: (context) => connector.preflight(id, source.config.reveal(), context),
       open: (context) => connector.open(id, source.config.reveal(), context),
       deadLetter: (subject, head, data) => bus.deadLetter(subject, head, data),
       adopt,

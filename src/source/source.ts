@@ -72,6 +72,11 @@ export interface Connector<Config> {
   readonly kind: string;
   /** @throws ConfigError with the path of the bad value */
   parse(input: unknown, path: string): Config;
+  /**
+   * Asks what can be asked without changing anything, and without the lease: another worker may be at the source.
+   * @throws ConfigError for a set-up that `open` would refuse at a first start; TransientError
+   */
+  preflight(id: SourceId, config: Config, context: SourceContext): Promise<void>;
   /** Connects, checks what must be there, and changes nothing before that holds. */
   open(id: SourceId, config: Config, context: SourceContext): Promise<Source>;
 }

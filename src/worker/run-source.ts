@@ -17,6 +17,7 @@ export interface RunSourceOptions {
   readonly id: SourceId;
   readonly stream: SourceStream;
   /** A connector with its configuration. */
+  readonly preflight: (context: SourceContext) => Promise<void>;
   readonly open: (context: SourceContext) => Promise<Source>;
   readonly deadLetter: PoisonPlaces["deadLetter"];
   readonly adopt: boolean;
@@ -44,11 +45,13 @@ export async function runSource(options: RunSourceOptions): Promise<void> {
   const { id, onState, log, signal } = options;
   const backoff = new Backoff();
   let worked = false;
+  let said: string | undefined;
   while (!signal.aborted) {
     let runningSinceMs: number | undefined;
     try {
       await attempt(options, () => {
         worked = true;
+        said = undefined;
         runningSinceMs = performance.now();
       });
     } catch (thrown) {
@@ -61,7 +64,14 @@ export async function runSource(options: RunSourceOptions): Promise<void> {
       if (runningSinceMs !== undefined && performance.now() - runningSinceMs > STEADY_MS) backoff.reset();
       const delayMs = backoff.next();
       if (error instanceof FencedError) log.warn("lease_lost", { source: id, code: error.code }, error.message);
-      else log.warn("source_retrying", { source: id, code: error.code, hint: error.hint, delayMs }, error.message);
+      // Once for each reason; status and readiness show it all the time.
+      else
+        log[said === error.code ? "debug" : "warn"](
+          "source_retrying",
+          { source: id, code: error.code, hint: error.hint, delayMs },
+          error.message,
+        );
+      said = error.code;
       await pause(delayMs, signal);
     }
   }
@@ -69,7 +79,14 @@ export async function runSource(options: RunSourceOptions): Promise<void> {
 }
 
 async function attempt(options: RunSourceOptions, onRunning: () => void): Promise<void> {
-  const { id, stream, counts, onState, probe, log, signal } = options;
+  const { id, stream, adopt, counts, onState, probe, log, signal } = options;
+  const memory = {
+    load: () => stream.loadMemory(),
+    save: (value: Readonly<Record<string, unknown>>) => stream.saveMemory(value),
+  };
+  const context = { memory, log, adopt };
+  // Before the lease: a set-up that is refused, or a database that is away, leaves no trace on the bus.
+  await options.preflight(context);
   onState("waiting-for-lease");
   const writer = await stream.openWriter(signal);
   options.onWriter(writer);
@@ -79,11 +96,7 @@ async function attempt(options: RunSourceOptions, onRunning: () => void): Promis
   let tasks: Promise<unknown>[] = [];
   try {
     onState("starting");
-    const memory = {
-      load: () => stream.loadMemory(),
-      save: (value: Readonly<Record<string, unknown>>) => stream.saveMemory(value),
-    };
-    reader = await options.open({ memory, log, adopt: options.adopt });
+    reader = await options.open(context);
     log.info("source_started", { source: id, lease: writer.lease, from: writer.resume });
     onState("running");
     onRunning();

@@ -1,5 +1,6 @@
 // One connection to NATS, with the settings that the publish protocol needs, and one place that hears of its ups and downs.
 
+import { jetstreamManager } from "@nats-io/jetstream";
 import { connect as dial, type NatsConnection, type Status } from "@nats-io/transport-node";
 import { ConfigError, toError } from "../../errors.ts";
 import type { Logger } from "../../telemetry/logger.ts";
@@ -55,7 +56,12 @@ export class Connection implements AsyncDisposable {
           maxPingOut: 2,
           noAsyncTraces: true,
         });
-        await refuseUnfit(nc);
+        try {
+          await refuseUnfit(nc);
+        } catch (unfit) {
+          await nc.close();
+          throw unfit;
+        }
         return new Connection(nc, log);
       } catch (thrown) {
         const error = authError(thrown) ?? busError(thrown, "connect to NATS");
@@ -120,15 +126,15 @@ async function refuseUnfit(nc: NatsConnection): Promise<void> {
   const info = nc.info;
   const [major = 0, minor = 0] = (info?.version ?? "").split(".").map(Number);
   if (major < MIN_VERSION[0] || (major === MIN_VERSION[0] && minor < MIN_VERSION[1])) {
-    await nc.close();
     throw new ConfigError("BUS_TOO_OLD", `nats-server ${info?.version} has no atomic batches`, {
       hint: `run nats-server ${MIN_VERSION.join(".")} or newer (2.15 recommended)`,
     });
   }
   if (info?.jetstream !== true) {
-    await nc.close();
     throw new ConfigError("JETSTREAM_OFF", "this nats-server runs without JetStream", {
       hint: "start it with -js, or with a jetstream { store_dir: … } block in its configuration",
     });
   }
+  // The server may have it and the account not, or its leader may not be there yet.
+  await (await jetstreamManager(nc, { checkAPI: false })).getAccountInfo();
 }

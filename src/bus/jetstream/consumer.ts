@@ -14,6 +14,7 @@ import { streamName } from "../../event/source-id.ts";
 import type { ConsumeOptions, Subscription } from "../bus.ts";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
+import type { DeadLetters } from "./dead-letters.ts";
 import { PullSubscription } from "./pull-subscription.ts";
 
 const streamPollMs = 500;
@@ -21,14 +22,19 @@ const streamPollMs = 500;
 const maxRetrying = 1000;
 
 /**
- * Waits for the source's stream, makes or updates the durable, and begins to pull.
+ * Waits for the source's stream, makes what is missing for dead letters, makes or updates the durable, and begins to pull.
  * @throws TransientError, ConfigError
  */
-export async function openSubscription(nc: NatsConnection, options: ConsumeOptions): Promise<Subscription> {
+export async function openSubscription(
+  nc: NatsConnection,
+  deadLetters: DeadLetters,
+  options: ConsumeOptions,
+): Promise<Subscription> {
   const stream = streamName(options.source);
   try {
     const jsm = await jetstreamManager(nc, { checkAPI: false });
     const lastSeq = await waitForStream(jsm, stream, options.signal);
+    await deadLetters.make();
     const info = (await find(jsm, stream, options.durable)) ?? (await create(jsm, stream, lastSeq, options));
     const current = await update(jsm, stream, info, options);
     return new PullSubscription(nc, current, {

@@ -13,15 +13,18 @@ const retryMs = 500;
 /** Stores one dead letter; see `Bus.deadLetter`. */
 export type StoreDeadLetter = (subject: string, head: string, data: Uint8Array) => Promise<void>;
 
-/**
- * Makes the stream when it is missing.
- * @throws TransientError, ConfigError
- */
-export async function openDeadLetters(
-  nc: NatsConnection,
-  options: { readonly replicas: number },
-): Promise<StoreDeadLetter> {
-  await makeStream(nc, options.replicas);
+export interface DeadLetters {
+  /** Makes the stream when it is missing, so that a limit in its way is told at a start. @throws TransientError, ConfigError */
+  make(): Promise<void>;
+  readonly store: StoreDeadLetter;
+}
+
+/** The stream is made by `make`, or with its first letter. */
+export function openDeadLetters(nc: NatsConnection, { replicas }: { readonly replicas: number }): DeadLetters {
+  return { make: () => makeStream(nc, replicas), store: storeDeadLetter(nc, replicas) };
+}
+
+function storeDeadLetter(nc: NatsConnection, replicas: number): StoreDeadLetter {
   const js = jetstream(nc);
   return async (subject, head, data) => {
     const lines = parseHead(head);
@@ -43,8 +46,8 @@ export async function openDeadLetters(
         if (thrown instanceof JetStreamApiError || !(error instanceof TransientError) || nc.isClosed()) throw error;
       }
       await sleep(retryMs);
-      // Nobody answers for a stream that was removed either.
-      await makeStream(nc, options.replicas).catch((error: unknown) => {
+      // Nobody answers for a stream that is not there either.
+      await makeStream(nc, replicas).catch((error: unknown) => {
         if (!(error instanceof TransientError)) throw error;
       });
     }

@@ -9,7 +9,7 @@ import { busError } from "./bus-errors.ts";
 import { type Checkpoint, CheckpointStore } from "./checkpoint-store.ts";
 import { Connection } from "./connection.ts";
 import { openSubscription } from "./consumer.ts";
-import { openDeadLetters, type StoreDeadLetter } from "./dead-letters.ts";
+import { type DeadLetters, openDeadLetters, type StoreDeadLetter } from "./dead-letters.ts";
 import { MAX_ADDED_HEADER_BYTES } from "./encode.ts";
 import { establish, newestLease } from "./establish.ts";
 import type { Fsync } from "./horizon.ts";
@@ -17,6 +17,7 @@ import { JetStreamPort } from "./jetstream-port.ts";
 import { Lease, type LeasePort, type LeaseRecord } from "./lease.ts";
 import type { Clock } from "./port.ts";
 import { openStateStore } from "./state-store.ts";
+import { refuseTakenSubjects } from "./streams.ts";
 import { JetStreamWriter, type WriterOptions } from "./writer.ts";
 
 export interface BusOptions {
@@ -70,21 +71,20 @@ const realClock: Clock = {
     }),
 };
 
-/** @throws ConfigError when the server cannot serve; waits for one that is only away */
+/**
+ * Connects, and changes nothing on the server: what is missing there is made when it is first written.
+ * @throws ConfigError when the server cannot serve; waits for one that is only away
+ */
 export async function openJetStreamBus(options: BusOptions): Promise<Bus> {
   const timing = { ...defaultTiming, ...options.timing };
   const connection = await Connection.open({ ...options, pingIntervalMs: timing.pingIntervalMs });
-  try {
-    const { replicas } = options;
-    const jsm = await jetstreamManager(connection.nc, { checkAPI: false });
-    const state = await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas });
-    const leases = await openStateStore(connection.nc, { bucket: LEASE_BUCKET, replicas, ttlMs: LEASE_BUCKET_TTL_MS });
-    const deadLetter = await openDeadLetters(connection.nc, { replicas });
-    return new JetStreamBus({ options, timing, connection, jsm, state, leases, deadLetter });
-  } catch (thrown) {
-    await connection[Symbol.asyncDispose]();
-    throw busError(thrown, "prepare the buckets millrace_state and millrace_leases");
-  }
+  const { nc } = connection;
+  const { replicas } = options;
+  const jsm = await jetstreamManager(nc, { checkAPI: false });
+  const state = await openStateStore(nc, { bucket: STATE_BUCKET, replicas });
+  const leases = await openStateStore(nc, { bucket: LEASE_BUCKET, replicas, ttlMs: LEASE_BUCKET_TTL_MS });
+  const deadLetters = openDeadLetters(nc, { replicas });
+  return new JetStreamBus({ options, timing, connection, jsm, state, leases, deadLetters });
 }
 
 interface BusParts {
@@ -94,7 +94,7 @@ interface BusParts {
   readonly jsm: JetStreamManager;
   readonly state: StateStore;
   readonly leases: StateStore;
-  readonly deadLetter: StoreDeadLetter;
+  readonly deadLetters: DeadLetters;
 }
 
 class JetStreamBus implements Bus {
@@ -105,11 +105,13 @@ class JetStreamBus implements Bus {
   readonly #connection: Connection;
   readonly #jsm: JetStreamManager;
   readonly #leases: StateStore;
+  readonly #deadLetters: DeadLetters;
   readonly #instance = randomBytes(6).toString("hex");
 
-  constructor({ options, timing, connection, jsm, state, leases, deadLetter }: BusParts) {
+  constructor({ options, timing, connection, jsm, state, leases, deadLetters }: BusParts) {
     this.state = state;
-    this.deadLetter = deadLetter;
+    this.deadLetter = deadLetters.store;
+    this.#deadLetters = deadLetters;
     this.#options = options;
     this.#timing = timing;
     this.#connection = connection;
@@ -137,7 +139,7 @@ class JetStreamBus implements Bus {
   }
 
   consume(options: ConsumeOptions): Promise<Subscription> {
-    return openSubscription(this.#connection.nc, options);
+    return openSubscription(this.#connection.nc, this.#deadLetters, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -154,6 +156,8 @@ class JetStreamBus implements Bus {
       ackTimeoutMs: this.#timing.ackTimeoutMs,
     });
     try {
+      // Before the first write: a start that is refused changes nothing.
+      if ((await port.info()) === undefined) await refuseTakenSubjects(this.#jsm, source);
       const lease = await Lease.acquire(
         {
           port: this.#leasePort(source),
@@ -167,6 +171,7 @@ class JetStreamBus implements Bus {
         signal,
       );
       log.info("lease_acquired", { source, lease: lease.number });
+      await this.#deadLetters.make();
       const checkpoints = new CheckpointStore(this.state, source);
       const checkpoint: Checkpoint | undefined = await checkpoints.load();
       const options: WriterOptions = {

@@ -1,7 +1,7 @@
 // A KV bucket: small state by key, written by revision.
 
 import { jetstreamManager } from "@nats-io/jetstream";
-import { type KV, Kvm } from "@nats-io/kv";
+import { type KV, Kvm, type KvOptions } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { StateStore } from "../bus.ts";
 import { apiCodes } from "./api-codes.ts";
@@ -15,28 +15,38 @@ export interface StateStoreOptions {
 }
 
 /**
- * Opens the bucket and makes it when it is missing.
- * @throws TransientError, ConfigError
+ * A bucket is made with its first entry, so that a start that is refused leaves nothing behind; until then it is empty.
+ * All methods reject with TransientError or ConfigError.
  */
 export async function openStateStore(nc: NatsConnection, options: StateStoreOptions): Promise<StateStore> {
   const { bucket, replicas, ttlMs } = options;
+  // Direct get off: a lagging replica must never answer.
+  const settings = { history: 1, allow_direct: false, replicas, ...(ttlMs === undefined ? {} : { ttl: ttlMs }) };
+  const kvm = new Kvm(nc);
+  const kv = await kvm.open(bucket, { allow_direct: false }); // asks the server nothing
+  const { streams } = await jetstreamManager(nc, { checkAPI: false });
+  let made = false;
+  return {
+    get: (key) => get(kv, key),
+    put: async (key, value, revision) => {
+      if (!made) await make(kvm, bucket, settings);
+      made = true;
+      return put(kv, key, value, revision);
+    },
+    // A purge and not a marker: keys are many and short-lived, markers would stay for ever.
+    delete: (key) =>
+      streams.purge(`KV_${bucket}`, { filter: `$KV.${bucket}.${key}` }).then(
+        () => undefined,
+        (error: unknown) => Promise.reject(busError(error, "delete state")),
+      ),
+  };
+}
+
+async function make(kvm: Kvm, bucket: string, settings: Partial<KvOptions>): Promise<void> {
   try {
-    // Direct get off: a lagging replica must never answer.
-    const ttl = ttlMs === undefined ? {} : { ttl: ttlMs };
-    const kv = await new Kvm(nc).create(bucket, { history: 1, allow_direct: false, replicas, ...ttl });
-    const { streams } = await jetstreamManager(nc, { checkAPI: false });
-    return {
-      get: (key) => get(kv, key),
-      put: (key, value, revision) => put(kv, key, value, revision),
-      // A purge and not a marker: keys are many and short-lived, markers would stay for ever.
-      delete: (key) =>
-        streams.purge(`KV_${bucket}`, { filter: `$KV.${bucket}.${key}` }).then(
-          () => undefined,
-          (error: unknown) => Promise.reject(busError(error, "delete state")),
-        ),
-    };
+    await kvm.create(bucket, settings);
   } catch (error) {
-    throw busError(error, `open the bucket ${bucket}`);
+    throw busError(error, `make the bucket ${bucket}`);
   }
 }
 
@@ -45,6 +55,7 @@ async function get(kv: KV, key: string): Promise<{ value: unknown; revision: num
     const entry = await kv.get(key);
     return entry?.operation === "PUT" ? { value: entry.json(), revision: entry.revision } : undefined;
   } catch (error) {
+    if (isApiError(error, apiCodes.streamNotFound)) return undefined;
     throw busError(error, "read state");
   }
 }

@@ -28,6 +28,25 @@ export async function findStream(jsm: JetStreamManager, source: SourceId): Promi
   }
 }
 
+function subjectsOf(source: SourceId): string[] {
+  return [`cdc.${source}.>`, `events.${source}.>`, `meta.${source}.>`];
+}
+
+/** @throws ConfigError when a stream captures subjects of a source that has none yet; TransientError */
+export async function refuseTakenSubjects(jsm: JetStreamManager, source: SourceId): Promise<void> {
+  try {
+    for (const subject of subjectsOf(source)) {
+      for await (const owner of jsm.streams.names(subject)) {
+        throw new ConfigError("BUS_SUBJECTS_TAKEN", `the stream ${owner} captures subjects under ${subject}`, {
+          hint: "remove them from that stream, or give the source another id",
+        });
+      }
+    }
+  } catch (thrown) {
+    throw busError(thrown, `look for streams with the subjects of ${source}`);
+  }
+}
+
 /**
  * Makes the stream of a source as design and docs/wire.md say.
  * @param firstSeq number of its first message: one more than any number ever given
@@ -44,7 +63,7 @@ export async function createStream(
     const free = limits.max_storage < 0 ? -1 : Math.max(limits.max_storage - storage, 0);
     return await jsm.streams.add({
       name,
-      subjects: [`cdc.${source}.>`, `events.${source}.>`, `meta.${source}.>`],
+      subjects: subjectsOf(source),
       retention: RetentionPolicy.Limits,
       storage: StorageType.File,
       discard: DiscardPolicy.Old,

@@ -1,37 +1,53 @@
 // The connector for Postgres: checks everything that must hold, provides publication and slot, opens the source.
 
+import type { ClientConfig } from "pg";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Connector, SourceContext } from "../source.ts";
 import { type PostgresConfig, parsePostgresConfig } from "./config.ts";
 import { translateError } from "./errors.ts";
-import { provideSlot } from "./first-start.ts";
+import { provideSlot, slotUnknown } from "./first-start.ts";
 import { identifySystem, type System } from "./identity.ts";
 import { loadIntent } from "./memory.ts";
 import { PostgresSource } from "./postgres-source.ts";
 import { ensurePublication } from "./publication.ts";
-import { checkServer } from "./server.ts";
+import { checkServer, type Server } from "./server.ts";
 import { clientConfig, connectClient, endClient, Session } from "./session.ts";
-import { matchTables } from "./tables.ts";
+import { findSlot } from "./slot.ts";
+import { matchTables, type SourceTable } from "./tables.ts";
 
 export const postgresConnector: Connector<PostgresConfig> = {
   kind: "postgres",
   parse: parsePostgresConfig,
+  preflight,
   open: openPostgres,
 };
+
+async function preflight(id: SourceId, config: PostgresConfig, { memory, adopt }: SourceContext): Promise<void> {
+  const client = clientConfig(id, config.url);
+  const session = new Session(client);
+  try {
+    await check(session, forReplication(client), config);
+    const slot = await findSlot(session, slotName(id, config));
+    // In this order: a slot that another worker has just made is on record by now.
+    if (slot !== undefined && !adopt && (await loadIntent(memory)) === undefined) throw slotUnknown(slot.name);
+  } catch (error) {
+    throw translateError(error);
+  } finally {
+    await session[Symbol.asyncDispose]();
+  }
+}
 
 /** @throws ConfigError, TransientError, HistoryLostError; nothing is changed before all checks have passed */
 async function openPostgres(id: SourceId, config: PostgresConfig, context: SourceContext): Promise<PostgresSource> {
   const client = clientConfig(id, config.url);
-  const replication = { ...client, replication: "database" };
+  const replication = forReplication(client);
   const session = new Session(client);
   try {
-    const server = await checkServer(session);
-    const system = await identify(replication);
+    const { server, system, tables } = await check(session, replication, config);
     const intent = await loadIntent(context.memory);
-    const tables = await matchTables(session, config.tables);
     const publication = config.publication ?? `millrace_${id}`;
     const slot = await provideSlot(intent, {
-      slot: config.slot ?? `millrace_${id}`,
+      slot: slotName(id, config),
       publication,
       database: server.database,
       session,
@@ -50,7 +66,27 @@ async function openPostgres(id: SourceId, config: PostgresConfig, context: Sourc
   }
 }
 
-async function identify(config: ConstructorParameters<typeof Session>[0]): Promise<System> {
+function slotName(id: SourceId, config: PostgresConfig): string {
+  return config.slot ?? `millrace_${id}`;
+}
+
+function forReplication(client: ClientConfig): ClientConfig {
+  return { ...client, replication: "database" } as ClientConfig;
+}
+
+interface Checked {
+  readonly server: Server;
+  readonly system: System;
+  readonly tables: readonly SourceTable[];
+}
+
+async function check(session: Session, replication: ClientConfig, config: PostgresConfig): Promise<Checked> {
+  const server = await checkServer(session);
+  const system = await identify(replication);
+  return { server, system, tables: await matchTables(session, config.tables) };
+}
+
+async function identify(config: ClientConfig): Promise<System> {
   const client = await connectClient(config);
   try {
     return await identifySystem(client);

@@ -91,11 +91,7 @@ async function makeSlot(earlier: Planned | undefined, options: FirstStartOptions
 }
 
 async function adoptSlot(slot: Slot, options: FirstStartOptions): Promise<ProvidedSlot> {
-  if (!options.adopt) {
-    throw new ConfigError("SLOT_UNKNOWN", `there is a slot ${slot.name}, but no record of having made it`, {
-      hint: "If it is this source's own: run --adopt takes it over and records a gap. Else drop it, or set the option slot to another name.",
-    });
-  }
+  if (!options.adopt) throw slotUnknown(slot.name);
   checkKind(slot, options.database);
   checkKept(slot);
   if (slot.confirmed === undefined) throw new TransientError("SLOT_BLOCKED", `the slot ${slot.name} is being made`);
@@ -137,6 +133,12 @@ async function endMaking(slot: Slot, session: Session): Promise<Slot | undefined
     if (performance.now() > deadline) return now;
     await delay(50); // it is gone only some time after its connection
   }
+}
+
+export function slotUnknown(slot: string): ConfigError {
+  return new ConfigError("SLOT_UNKNOWN", `there is a slot ${slot}, but no record of having made it`, {
+    hint: "If it is this source's own: run --adopt takes it over and records a gap. Else drop it, or set the option slot to another name.",
+  });
 }
 
 export function slotMissing(slot: string): HistoryLostError {

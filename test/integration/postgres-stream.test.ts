@@ -221,6 +221,21 @@ describe.skipIf(missing("postgres"))("a Postgres source", () => {
       await reading.stop();
     });
 
+    test("given before the stream has started is not forgotten", async () => {
+      const source = await open();
+      const reading = new Reading(source);
+      await database.query("insert into orders values (1, 'a')");
+      await reading.rows(1);
+      await reading.stop();
+      const before = await confirmed();
+      const last = reading.last as Position;
+      const again = new Reading(source, last);
+      await source.acknowledge(last);
+
+      await waitFor(async () => (await confirmed()) !== before, { what: "the slot to move" });
+      await again.stop();
+    });
+
     test("refuses a place inside a transaction, and one that was not received", async () => {
       const source = await open();
       const reading = new Reading(source);

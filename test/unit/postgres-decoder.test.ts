@@ -121,6 +121,14 @@ describe("an event", () => {
     expect(headers(event as SourceMessage)["ce-subject"]).toBe("public.log/");
   });
 
+  test("has no key rather than a part of it when the catalog knows a column that the log does not", () => {
+    const messages = decodeFrames([FULL, begin(0x200n), insert(0x100n, 2, ["42", "x"]), commit(0x200n, 0x230n)], {
+      primaryKey: ["id", "renamed_since"],
+    });
+
+    expect(bodies(messages)).toMatchObject([{ key: null }]);
+  });
+
   test("is left out when its table is in the publication but not configured", () => {
     const messages = decodeFrames([ORDERS, begin(0x200n), insert(0x100n, 1, ["1", "a", "b"]), commit(0x200n, 0x230n)], {
       includes: () => false,

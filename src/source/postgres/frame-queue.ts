@@ -49,8 +49,7 @@ export class FrameQueue {
     let current = this.#reading;
     while (current.read === current.written) {
       if (current === this.#writing) {
-        current.read = 0;
-        current.written = 0;
+        this.#startOver(current);
         return false;
       }
       current = this.#between.shift() ?? this.#writing;
@@ -63,6 +62,15 @@ export class FrameQueue {
     current.read = this.to;
     this.size -= LENGTH_BYTES + length;
     return true;
+  }
+
+  /** All is read: the arena serves again, unless one large frame made it larger than the others. */
+  #startOver(empty: Arena): void {
+    empty.read = 0;
+    empty.written = 0;
+    if (empty.bytes.length === ARENA_BYTES) return;
+    this.#reading = arena(ARENA_BYTES);
+    this.#writing = this.#reading;
   }
 }
 

@@ -47,7 +47,8 @@ export class JsonWriter {
 
   /** Makes room; call it before each row, with the most that the row can need. */
   reserve(size: number): void {
-    if (this.at + size <= this.bytes.length) return;
+    // A large row has an arena to itself: small ones behind it would keep it for long.
+    if (this.at + size <= this.bytes.length && this.bytes.length === ARENA_BYTES) return;
     this.bytes = Buffer.allocUnsafeSlow(Math.max(ARENA_BYTES, size));
     this.at = 0;
   }

@@ -84,9 +84,10 @@ export class PostgresSource implements Source {
     this.#stream = stream;
     signal.addEventListener("abort", close);
     try {
-      const { markers, from: position } = await stream.start();
+      const { markers, from: position, start } = await stream.start();
       this.#started = true;
-      stream.acknowledge(this.#acknowledged);
+      // One from before a loss may be ahead of where the log is read again.
+      if (this.#acknowledged <= start) stream.acknowledge(this.#acknowledged);
       if (markers.length > 0) yield markers;
       yield* decodeStream(stream, this.#decoder(position), (oid) => this.#primaryKey(oid));
     } catch (error) {
@@ -94,6 +95,7 @@ export class PostgresSource implements Source {
     } finally {
       signal.removeEventListener("abort", close);
       this.#stream = undefined;
+      this.#started = false;
       await stream.close();
     }
   }

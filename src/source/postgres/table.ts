@@ -68,8 +68,10 @@ export class Table {
       return { lead: Buffer.from(`${name}:`), follow: Buffer.from(`,${name}:`), quoted: Buffer.from(name), write };
     });
     const names = relation.columns.map((column) => column.name);
+    // The catalog is of now and the log of then: a key whose columns are not all in the log is none, never a part of it.
+    const primary = primaryKey?.every((name) => names.includes(name)) === true ? primaryKey : undefined;
     this.key = relation.columns
-      .map((column, index) => ((primaryKey?.includes(column.name) ?? (!this.full && column.identity)) ? index : -1))
+      .map((column, index) => ((this.full ? primary?.includes(column.name) === true : column.identity) ? index : -1))
       .filter((index) => index >= 0)
       .sort((a, b) => ((names[a] as string) < (names[b] as string) ? -1 : 1));
     this.#plainKey = this.key.every((index) => types[index]?.plain === true);

@@ -6,7 +6,7 @@ import type { IndependentLog } from "./independent-log.ts";
 import type { Latency } from "./latency.ts";
 import type { StreamReader } from "./stream-reader.ts";
 
-/** What `--json` prints; documented in docs/demo.md. */
+/** What `--json` prints. */
 export interface DemoSummary {
   /** Row changes, as the writer counted them in the same transactions. */
   readonly committed: number;
@@ -74,16 +74,21 @@ export class Account {
 
   /** What is not as it must be once nothing is written any more; empty when all is exact. */
   faults(summary: DemoSummary): readonly string[] {
-    const { committed, published, expected, handled, deadLettered, lost, duplicated, outOfOrder } = summary;
-    const claims: readonly (readonly [holds: boolean, fault: string])[] = [
-      [committed > 0, "nothing was committed"],
-      [committed === this.#comparison.counted, `the database's own log holds ${this.#comparison.counted} changes`],
-      [published === committed, `${published} of ${committed} changes are in the stream`],
-      [lost + duplicated + outOfOrder === 0, `lost ${lost}, duplicated ${duplicated}, out of order ${outOfOrder}`],
-      [handled + deadLettered === expected, `${handled} handled and ${deadLettered} dead of ${expected}`],
-    ];
-    return claims.flatMap(([holds, fault]) => (holds ? [] : [fault]));
+    return faultsOf(summary, this.#comparison.counted);
   }
+}
+
+/** @param logged changes by the database's own log */
+export function faultsOf(summary: DemoSummary, logged: number): readonly string[] {
+  const { committed, published, expected, handled, deadLettered, lost, duplicated, outOfOrder } = summary;
+  const claims: readonly (readonly [holds: boolean, fault: string])[] = [
+    [committed > 0, "nothing was committed"],
+    [committed === logged, `the ledger has ${committed} changes, the database's own log ${logged}`],
+    [published === committed, `${published} of ${committed} changes are in the stream`],
+    [lost + duplicated + outOfOrder === 0, `lost ${lost}, duplicated ${duplicated}, out of order ${outOfOrder}`],
+    [handled + deadLettered === expected, `${handled} handled and ${deadLettered} dead of ${expected}`],
+  ];
+  return claims.flatMap(([holds, fault]) => (holds ? [] : [fault]));
 }
 
 function nameOf(change: {

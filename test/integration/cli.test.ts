@@ -95,6 +95,20 @@ test("while the bus is away `run` waits for it, says so without the password, an
   expect(worker.log()).not.toContain("n4ts-n4ts");
 });
 
+test("with `--automations none` their modules are not even loaded", async () => {
+  const files = {
+    "millrace.config.yaml": "sources: {}\nbus: { servers: nats://127.0.0.1:1 }\nautomations: ./automations/*.ts",
+    "automations/broken.ts": 'throw new Error("loaded");',
+  };
+
+  const all = await inDirectory(files, ["run"]);
+  // Without the broken module the next thing that is wrong comes up.
+  const none = await inDirectory(files, ["run", "--automations", "none"], { MILLRACE_HTTP: "nowhere" });
+
+  expect(all.stderr).toMatch(/^CONFIG_LOAD_FAILED: .+broken\.ts: loaded\n/);
+  expect(none.stderr).toMatch(/^CONFIG_INVALID: MILLRACE_HTTP: /);
+});
+
 describe.skipIf(missing("postgres", "nats"))("with servers", () => {
   async function shop() {
     const database = await freshDatabase();
@@ -153,6 +167,49 @@ describe.skipIf(missing("postgres", "nats"))("with servers", () => {
       expect(code).toBe(2);
       expect(stderr).toMatch(/ID_UNKNOWN: there is no (source|automation) "nope"\nfix: /);
     }
+  });
+
+  test("`--sources` runs only those", async () => {
+    const { config } = await shop();
+    const sources = { ...config.sources, other: config.sources.shop };
+    const worker = await WorkerProcess.start({ ...config, sources }, { args: ["--sources", "other"] });
+    onTestFinished(() => worker.kill());
+
+    await ready(worker);
+
+    const status = (await (await fetch(`${worker.httpUrl}/api/status`)).json()) as Status;
+    expect(status.sources.map(({ id }) => id)).toEqual(["other"]);
+  });
+
+  test("history that was lost while the worker was away ends `run` with 4", async () => {
+    const { database, config } = await shop();
+    const worker = await WorkerProcess.start(config);
+    onTestFinished(() => worker.kill());
+    await ready(worker);
+    await database.query("insert into orders values (1, 'seen')");
+    await worker.stop();
+    await database.query("select pg_drop_replication_slot('millrace_shop')");
+
+    const lost = await worker.again();
+    onTestFinished(() => lost.kill());
+
+    expect(await lost.ended()).toBe(4);
+    expect(worker.log()).toMatch(/\n[A-Z_]+: .+\nfix: .+\n$/);
+  });
+
+  test("a slot that is not on record ends `run` with 2, and `--adopt` takes it over", async () => {
+    const { database, config } = await shop();
+    await database.query("create publication millrace_shop for table orders");
+    await database.query("select pg_create_logical_replication_slot('millrace_shop', 'pgoutput')");
+
+    const refused = await WorkerProcess.start(config);
+    onTestFinished(() => refused.kill());
+    expect(await refused.ended()).toBe(2);
+    expect(refused.log()).toMatch(/SLOT_UNKNOWN: .+\nfix: .*--adopt/);
+    const adopting = await refused.again({ args: ["--adopt"] });
+    onTestFinished(() => adopting.kill());
+
+    await ready(adopting);
   });
 
   test("a configuration in TypeScript runs automations that import millrace by name", async () => {
@@ -254,5 +311,16 @@ export const note = automation("note", { on: collection<Order>("shop", "public.o
     expect((summary.handled ?? 0) + (summary.deadLettered ?? 0)).toBe(summary.expected);
     expect(summary.deadLettered).toBeGreaterThan(0);
     expect(await readdir(join(cwd, ".millrace/demo"))).toEqual([]);
+  });
+
+  test("`demo --keep` leaves its data and the worker's log, and says where", async () => {
+    const cwd = await scratchDir();
+
+    const { code, stdout, stderr } = await runCommand(["demo", "--seconds", "1", "--keep"], { cwd });
+
+    const kept = /^kept: (.+)\n$/.exec(stderr)?.[1] ?? "";
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/\ncommitted \d+ · published \d+ · handled \d+ of \d+ .+ · lost 0 · duplicated 0 · /);
+    expect(await readdir(kept)).toEqual(expect.arrayContaining(["nats", "worker.log"]));
   });
 });

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { type DemoSummary, faultsOf } from "../../../src/demo/account.ts";
 import { parseLine } from "../../../src/demo/independent-log.ts";
 import { epochMs, Latency } from "../../../src/demo/latency.ts";
 import { summaryLine } from "../../../src/demo/live-view.ts";
@@ -43,4 +44,35 @@ test("the summary is one line", () => {
   expect(summaryLine({ committed: 9, published: 9, expected: 5, handled: 4, deadLettered: 1, ...counts })).toBe(
     "committed 9 · published 9 · handled 4 of 5 (1 dead letters) · lost 0 · duplicated 0 · outOfOrder 0 · commit-to-handler p50 1.2 ms p99 7 ms",
   );
+});
+
+test("anything that is not exact is a fault", () => {
+  const exact: DemoSummary = {
+    committed: 9,
+    published: 9,
+    expected: 5,
+    handled: 4,
+    deadLettered: 1,
+    lost: 0,
+    duplicated: 0,
+    outOfOrder: 0,
+    p50Ms: 1,
+    p99Ms: 2,
+  };
+
+  expect(faultsOf(exact, 9)).toEqual([]);
+  for (const wrong of [
+    { lost: 1 },
+    { duplicated: 1 },
+    { outOfOrder: 1 },
+    { published: 8 },
+    { handled: 3 },
+    { deadLettered: 0 },
+    { expected: 6 },
+    { committed: 8 },
+  ]) {
+    expect(faultsOf({ ...exact, ...wrong }, 9)).not.toEqual([]);
+  }
+  expect(faultsOf(exact, 10)).toEqual(["the ledger has 9 changes, the database's own log 10"]);
+  expect(faultsOf({ ...exact, committed: 0, published: 0 }, 0)).toEqual(["nothing was committed"]);
 });

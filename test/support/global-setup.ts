@@ -24,15 +24,15 @@ export default async function setUp(project: TestProject): Promise<() => Promise
   // The command line's filters, which vitest does not declare; without them all files count, and we build for nothing.
   const { filenamePattern } = project.vitest as { filenamePattern?: string[] };
   const files = await project.vitest.globTestSpecifications(filenamePattern);
-  if (!files.some((file) => startsWorkers(file.moduleId))) return async () => {};
+  if (!files.some((file) => startsCommand(file.moduleId))) return async () => {};
 
   const cli = await buildCli();
   project.provide("cliFile", cli.file);
   return cli.remove;
 }
 
-function startsWorkers(testFile: string): boolean {
-  return readFileSync(testFile, "utf8").includes("support/worker-process.ts");
+function startsCommand(testFile: string): boolean {
+  return /support\/(worker-process|run-command)\.ts/.test(readFileSync(testFile, "utf8"));
 }
 
 /** @throws Error when `REQUIRE` (names, comma-separated) holds one of them */

@@ -37,3 +37,15 @@ export async function readStream(natsUrl: string, stream: string): Promise<reado
     await connection.close();
   }
 }
+
+/** How many `cdc.…` messages a stream holds. @throws Error when there is no such stream */
+export async function countChanges(natsUrl: string, stream: string): Promise<number> {
+  const connection = await connect({ servers: natsUrl, reconnect: false });
+  try {
+    const manager = await jetstreamManager(connection);
+    const { state } = await manager.streams.info(stream, { subjects_filter: "cdc.>" });
+    return Object.values(state.subjects ?? {}).reduce((sum, count) => sum + count, 0);
+  } finally {
+    await connection.close();
+  }
+}

@@ -9,7 +9,18 @@ const rooms = {
   automation: ["event", "telemetry", "bus/bus.ts"],
   monitor: ["event", "telemetry", "source/source.ts", "bus/bus.ts"],
   dev: ["config", "telemetry"],
-  cli: ["app.ts", "index.ts", "config", "telemetry", "event", "dev", "demo", "version.ts", "bus/jetstream/tail.ts"],
+  cli: [
+    "app.ts",
+    "index.ts",
+    "config",
+    "telemetry",
+    "event",
+    "dev",
+    "demo",
+    "version.ts",
+    "bus/jetstream/tail.ts",
+    "bus/jetstream/verify.ts",
+  ],
   demo: ["app.ts", "index.ts", "config", "telemetry", "event", "dev"],
 };
 const literally = (text) => text.replaceAll(".", "\\.");

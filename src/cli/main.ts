@@ -34,6 +34,12 @@ function seconds(text: string): number {
   return value;
 }
 
+function sequence(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError("expected a sequence number from 1");
+  return value;
+}
+
 /** Resolves when the line is with the reader or its buffer; whoever stops reading ends the command. */
 function print(line: string): Promise<void> {
   return new Promise((resolve) => {
@@ -71,6 +77,19 @@ program
   .action(async (filter: string | undefined, options) => {
     const { tail } = await import("./tail.ts");
     await tail({ ...options, filter, log: logger(), signal: stopSignal(), print });
+  });
+
+program
+  .command("verify")
+  .description("walk a source's stream and tell what is wrong with it")
+  .argument("<source>", "the source's id")
+  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
+  .option("--from <sequence>", "begin at this message", sequence)
+  .option("--to <sequence>", "end at this message", sequence)
+  .option("--json", "print the report as one JSON object", false)
+  .action(async (source: string, options) => {
+    const { verify } = await import("./verify.ts");
+    if (!(await verify({ ...options, source, log: logger(), signal: stopSignal(), print }))) end(3);
   });
 
 program

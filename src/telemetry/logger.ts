@@ -29,6 +29,7 @@ export type LogEvent =
   | "automation_dead_letter"
   | "automation_skipped"
   | "automation_log"
+  | "verify_progress"
   | "dev_server_started"
   | "dev_server_stopped";
 

@@ -1,0 +1,60 @@
+// What can be wrong with a source's stream, what that means, and what to do about it.
+
+/** What each finding means, and what to do about it. */
+const meanings = {
+  SEQUENCE_HOLE: {
+    means: "messages were removed from inside the stream: no subscriber can get them any more",
+    fix: "Find out who deleted them or damaged the store; put back a backup of it, or copy the rows concerned again.",
+  },
+  POSITION_FALLS: {
+    means: "the source's log goes backwards here: events behind this place are out of order or stored twice",
+    fix: "Report it with this output; automations concerned must be idempotent, or started again behind it.",
+  },
+  CHAIN_BROKEN: {
+    means: "this batch was not made from what stands before it: messages are lost between the two, or it came late",
+    fix: "Compare the rows committed between the two positions with the database, and report it with this output.",
+  },
+  EVENT_REPEATED: {
+    means: "ids rise like the source's log, this one does not: the event is in the stream twice, or out of order",
+    fix: "Subscribers can drop it by its id; report it with this output.",
+  },
+  TRANSACTION_MARKS: {
+    means: "subscribers that wait for the end of a transaction end it at the wrong event",
+    fix: "Report it with this output; until then do not group by transaction here.",
+  },
+  TRANSACTION_TORN: {
+    means: "a transaction begins before the one before it has ended: the rest of that one is missing",
+    fix: "Compare the rows of the torn transaction with the database, and report it with this output.",
+  },
+  BATCH_INCOMPLETE: {
+    means: "a part of an atomic batch is missing, which the bus promises never to happen",
+    fix: "The stream's store is damaged: put back a backup of it, or copy the rows concerned again.",
+  },
+  LEASE_FALLS: {
+    means: "a worker that had been replaced has written after its successor: the fence did not hold",
+    fix: "Stop all workers but one; report it with this output.",
+  },
+  HEADERS_MISSING: {
+    means: "an event of ours lacks what says where it stands",
+    fix: "See which program or rule (a subject transform, a republish) changes messages on their way into the stream.",
+  },
+  BUS_FOREIGN_WRITE: {
+    means: "something else than Millrace has published into the source's stream",
+    fix: "Take the right to publish on these subjects from all but the worker; subscribers can skip it: it has no ce-source.",
+  },
+} as const;
+
+export type FindingCode = keyof typeof meanings;
+
+export interface Finding {
+  readonly code: FindingCode;
+  /** Of the message that does not fit; of a hole its first missing one. */
+  readonly sequence: number;
+  readonly what: string;
+  readonly means: string;
+  readonly fix: string;
+}
+
+export function finding(code: FindingCode, sequence: number, what: string): Finding {
+  return { code, sequence, what, ...meanings[code] };
+}

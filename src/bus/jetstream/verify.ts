@@ -1,0 +1,203 @@
+// Walks a source's stream from one sequence to another and tells what is wrong with it. Reads only headers, through a
+// consumer of its own that leaves nothing behind; the bodies of the few markers that explain something are asked for.
+
+import { type JetStreamManager, jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
+import { ConfigError } from "../../errors.ts";
+import type { Position } from "../../event/position.ts";
+import { type SourceId, streamName } from "../../event/source-id.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import { type AuditCounts, type AuditMessage, StreamAudit } from "./audit.ts";
+import { busError } from "./bus-errors.ts";
+import { Connection } from "./connection.ts";
+import type { Finding, FindingCode } from "./finding.ts";
+import { streamHeaders } from "./stream-headers.ts";
+import { findStream } from "./streams.ts";
+
+/** More findings, and more notes, are only counted. */
+const MAX_KEPT = 100;
+
+export interface VerifyOptions {
+  readonly servers: readonly string[];
+  readonly source: SourceId;
+  /** First and last sequence; default: all that the stream holds when it begins. */
+  readonly from?: number | undefined;
+  readonly to?: number | undefined;
+  /** Called for every message with how far it is. */
+  readonly onProgress: (progress: { readonly done: number; readonly total: number }) => void;
+  readonly log: Logger;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+}
+
+/** A marker that says something happened to the source or the stream, though nothing is wrong with the record of it. */
+export interface Note {
+  readonly kind: "history" | "gap" | "poison" | "lost";
+  readonly sequence: number;
+  /** The marker's body; of a run of `lost` markers its numbers. */
+  readonly about: Readonly<Record<string, unknown>>;
+}
+
+export interface VerifyReport extends AuditCounts {
+  readonly source: SourceId;
+  readonly stream: string;
+  /** What was walked; `to` is lower than `from` when there was nothing. */
+  readonly from: number;
+  readonly to: number;
+  /** `meta.` messages by their kind. */
+  readonly markers: Readonly<Record<string, number>>;
+  /** The first hundred of them. */
+  readonly notes: readonly Note[];
+  /** All findings by code; `findings` holds the first hundred. */
+  readonly wrong: Readonly<Partial<Record<FindingCode, number>>>;
+  readonly findings: readonly Finding[];
+  readonly ok: boolean;
+}
+
+/**
+ * @throws ConfigError VERIFY_NO_STREAM, VERIFY_RANGE, and what a bus that cannot serve throws; TransientError; what the
+ * signal says once it aborts
+ */
+export async function verify(options: VerifyOptions): Promise<VerifyReport> {
+  const { servers, source, log, signal } = options;
+  const connection = await Connection.open({ servers, log, signal });
+  try {
+    return await new Walk(connection, await jetstreamManager(connection.nc, { checkAPI: false }), options).run();
+  } catch (thrown) {
+    signal.throwIfAborted();
+    throw busError(thrown, `read the stream ${streamName(source)}`);
+  } finally {
+    await connection[Symbol.asyncDispose]();
+  }
+}
+
+class Walk {
+  readonly #connection: Connection;
+  readonly #jsm: JetStreamManager;
+  readonly #options: VerifyOptions;
+  readonly #audit: StreamAudit;
+  readonly #markers: Record<string, number> = {};
+  readonly #notes: Note[] = [];
+  readonly #wrong: Partial<Record<FindingCode, number>> = {};
+  readonly #findings: Finding[] = [];
+  #lost: { from: number; to: number } | undefined;
+
+  constructor(connection: Connection, jsm: JetStreamManager, options: VerifyOptions) {
+    this.#connection = connection;
+    this.#jsm = jsm;
+    this.#options = options;
+    this.#audit = new StreamAudit(options.source, (finding) => this.#found(finding));
+  }
+
+  async run(): Promise<VerifyReport> {
+    const { source } = this.#options;
+    const { state } = await this.#info();
+    const from = Math.max(this.#options.from ?? 1, state.first_seq, 1);
+    const to = Math.min(this.#options.to ?? state.last_seq, state.last_seq);
+    const asked = this.#options.from !== undefined || this.#options.to !== undefined;
+    if (asked && from > to) {
+      throw new ConfigError("VERIFY_RANGE", `the stream holds ${state.first_seq} to ${state.last_seq}`, {
+        hint: "Give --from and --to inside of that, or neither.",
+      });
+    }
+    if (from <= to) await this.#walk(from, to);
+    return {
+      source,
+      stream: streamName(source),
+      from,
+      to,
+      ...this.#audit.counts,
+      markers: this.#markers,
+      notes: this.#notes,
+      wrong: this.#wrong,
+      findings: this.#findings,
+      ok: Object.keys(this.#wrong).length === 0,
+    };
+  }
+
+  async #walk(from: number, to: number): Promise<void> {
+    const { source, signal, onProgress } = this.#options;
+    const audit = this.#audit;
+    audit.begin(from);
+    // A batch that was being stored when the walk began is read to its end.
+    const isWhole = (): boolean => this.#options.to !== undefined || !audit.insideBatch;
+    let end = to;
+    for await (const message of streamHeaders(this.#connection, { stream: streamName(source), from, signal })) {
+      const { sequence } = message;
+      if (sequence > end) {
+        if (isWhole()) break;
+        end = sequence;
+      }
+      await this.#see(message);
+      onProgress({ done: Math.min(sequence, to) - from + 1, total: to - from + 1 });
+      if (sequence >= end && isWhole()) break;
+    }
+    signal.throwIfAborted();
+    const missing = audit.missingBefore(end + 1);
+    if (missing) await this.#hole(missing);
+    if (this.#options.to === undefined) audit.end();
+    this.#closeLost();
+  }
+
+  async #see(message: AuditMessage): Promise<void> {
+    const { sequence, subject } = message;
+    const missing = this.#audit.missingBefore(sequence);
+    if (missing) await this.#hole(missing);
+    this.#audit.see(message);
+    const [kind, , marker = ""] = subject.split(".");
+    if (kind !== "meta") {
+      if (this.#lost) this.#closeLost();
+      return;
+    }
+    this.#markers[marker] = (this.#markers[marker] ?? 0) + 1;
+    if (marker === "lost") {
+      this.#lost ??= { from: sequence, to: sequence };
+      this.#lost.to = sequence;
+      return;
+    }
+    this.#closeLost();
+    if (marker !== "history" && marker !== "gap" && marker !== "poison") return;
+    const about = await this.#body(sequence);
+    this.#note({ kind: marker, sequence, about });
+    if (marker === "poison") return;
+    this.#audit.turn(about.lost === undefined ? undefined : ((about.resume ?? null) as Position | null));
+  }
+
+  #found(finding: Finding): void {
+    this.#wrong[finding.code] = (this.#wrong[finding.code] ?? 0) + 1;
+    if (this.#findings.length < MAX_KEPT) this.#findings.push(finding);
+  }
+
+  #closeLost(): void {
+    if (this.#lost) this.#note({ kind: "lost", sequence: this.#lost.from, about: this.#lost });
+    this.#lost = undefined;
+  }
+
+  #note(note: Note): void {
+    if (this.#notes.length < MAX_KEPT) this.#notes.push(note);
+  }
+
+  /** What retention has removed meanwhile is no hole. */
+  async #hole({ from, to }: { readonly from: number; readonly to: number }): Promise<void> {
+    const { state } = await this.#info();
+    if (to >= state.first_seq) this.#audit.hole({ from: Math.max(from, state.first_seq), to });
+  }
+
+  async #info(): Promise<StreamInfo> {
+    const { source } = this.#options;
+    const info = await findStream(this.#jsm, source);
+    if (info !== undefined) return info;
+    throw new ConfigError("VERIFY_NO_STREAM", `there is no stream ${streamName(source)}`, {
+      hint: "See that the source is spelled as in the configuration; its stream is made when it is first run.",
+    });
+  }
+
+  async #body(sequence: number): Promise<Readonly<Record<string, unknown>>> {
+    const stored = await this.#jsm.streams.getMessage(streamName(this.#options.source), { seq: sequence });
+    try {
+      const body: unknown = stored?.json();
+      return typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
+    } catch {
+      return {}; // not one of ours, which the audit tells
+    }
+  }
+}

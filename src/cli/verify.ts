@@ -1,0 +1,100 @@
+// `millrace verify`: whether a source's stream is what it promises to be.
+
+import { type VerifyReport, verify as walk } from "../bus/jetstream/verify.ts";
+import { loadConfigFile } from "../config/load.ts";
+import { resolveBusConfig } from "../config/resolve.ts";
+import { ConfigError, TransientError } from "../errors.ts";
+import { isSourceId } from "../event/source-id.ts";
+import * as millrace from "../index.ts";
+import type { Logger } from "../telemetry/logger.ts";
+
+export interface VerifyCommandOptions {
+  readonly config?: string | undefined;
+  readonly source: string;
+  /** First and last sequence; undefined means all. */
+  readonly from?: number | undefined;
+  readonly to?: number | undefined;
+  readonly json: boolean;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  readonly print: (line: string) => Promise<void>;
+}
+
+const DRAW_EVERY_MS = 200;
+const LOG_EVERY_MS = 10_000;
+
+/** Resolves to whether nothing is wrong. @throws ConfigError, TransientError */
+export async function verify({
+  config,
+  source,
+  json,
+  print,
+  signal,
+  ...options
+}: VerifyCommandOptions): Promise<boolean> {
+  if (!isSourceId(source)) {
+    throw new ConfigError("VERIFY_SOURCE", `${source} cannot be a source's id`, {
+      hint: "Give the name under `sources` in the configuration.",
+    });
+  }
+  const directory = process.cwd();
+  const file = await loadConfigFile({ file: config, directory, modules: { millrace }, automations: false });
+  const servers = resolveBusConfig(file).servers.reveal();
+  const progress = showProgress(options.log);
+  let report: VerifyReport;
+  try {
+    report = await walk({ ...options, servers, source, signal, onProgress: progress.show });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    throw new TransientError("VERIFY_STOPPED", "it was stopped before its end", { hint: "Run it again." });
+  } finally {
+    progress.end();
+  }
+  for (const line of json ? [JSON.stringify(report)] : textLines(report)) await print(line);
+  return report.ok;
+}
+
+/** The report for a person; what comes from the stream may hold anything, and a terminal must not take it for a command. */
+export function textLines(report: VerifyReport): readonly string[] {
+  const { stream, from, to, messages, events, transactions, batches, findings } = report;
+  const markers = Object.entries(report.markers).map(([kind, count]) => `${kind} ${count}`);
+  const total = Object.values(report.wrong).reduce((sum, count) => sum + count, 0);
+  return [
+    `${stream} ${to < from ? "is empty" : `${from} to ${to}`}: ${messages} messages, ${events} events in ${transactions} transactions, ${batches} batches`,
+    ...(markers.length > 0 ? [`markers: ${markers.join(", ")}`] : []),
+    ...report.notes.map(({ kind, sequence, about }) => `  #${sequence} ${kind} ${JSON.stringify(about)}`),
+    ...findings.flatMap(({ code, sequence, what, means, fix }) => [
+      `#${sequence} ${code}: ${what}`,
+      `  means: ${means}`,
+      `  fix: ${fix}`,
+    ]),
+    ...(total > findings.length ? [`and ${total - findings.length} more`] : []),
+    total === 0 ? "nothing is wrong" : `${total} wrong`,
+  ].map((line) => line.replace(/\p{Cc}/gu, "\u{FFFD}"));
+}
+
+interface Progress {
+  readonly show: (progress: { readonly done: number; readonly total: number }) => void;
+  readonly end: () => void;
+}
+
+/** A line that is drawn anew on a terminal, log lines elsewhere. */
+function showProgress(log: Logger): Progress {
+  const { stderr } = process;
+  let saidAt = performance.now();
+  let drawn = false;
+  return {
+    show: ({ done, total }) => {
+      const now = performance.now();
+      if (now - saidAt < (stderr.isTTY ? DRAW_EVERY_MS : LOG_EVERY_MS)) return;
+      saidAt = now;
+      if (!stderr.isTTY) return log.info("verify_progress", { done, total });
+      drawn = true;
+      const filled = Math.round((20 * done) / total);
+      stderr.write(`\r\u001b[2K${"█".repeat(filled)}${"░".repeat(20 - filled)} ${done} of ${total}`);
+    },
+    end: () => {
+      if (drawn) stderr.write("\r\u001b[2K");
+    },
+  };
+}

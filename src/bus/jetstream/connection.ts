@@ -1,7 +1,7 @@
 // One connection to NATS, with the settings that the publish protocol needs, and one place that hears of its ups and downs.
 
 import { jetstreamManager } from "@nats-io/jetstream";
-import { connect as dial, type NatsConnection, type Status } from "@nats-io/transport-node";
+import { type ConnectionOptions, connect as dial, type NatsConnection, type Status } from "@nats-io/transport-node";
 import { ConfigError, toError } from "../../errors.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { busError } from "./bus-errors.ts";
@@ -46,7 +46,7 @@ export class Connection implements AsyncDisposable {
       signal.throwIfAborted();
       try {
         const nc = await dial({
-          servers: [...servers],
+          ...withCredentials(servers),
           name: "millrace",
           timeout: 3000,
           maxReconnectAttempts: -1,
@@ -113,11 +113,31 @@ export class Connection implements AsyncDisposable {
   }
 }
 
+/** `nats://user:password@host` or `nats://token@host`: the client takes them only apart from the address. */
+function withCredentials(servers: readonly string[]): Pick<ConnectionOptions, "servers" | "user" | "pass" | "token"> {
+  const parts = servers.map((server) => /^(?<scheme>\w+:\/\/)?(?:(?<who>[^@]*)@)?(?<host>.*)$/.exec(server)?.groups);
+  const addresses = parts.map((part) => `${part?.scheme ?? ""}${part?.host ?? ""}`);
+  const who = parts.find((part) => part?.who)?.who;
+  if (who === undefined) return { servers: addresses };
+  const [name = "", password] = who.split(/:(.*)/s).map(decoded);
+  return password === undefined
+    ? { servers: addresses, token: name }
+    : { servers: addresses, user: name, pass: password };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // written as it is
+  }
+}
+
 function authError(thrown: unknown): ConfigError | undefined {
   const cause = toError(thrown);
   if (!/authoriz|authentic|user.*expired/i.test(`${cause.name} ${cause.message}`)) return undefined;
   return new ConfigError("BUS_AUTH", `NATS refused the connection: ${cause.message}`, {
-    hint: "see user, password or token in bus.servers",
+    hint: "see user and password, or the token, in the urls of bus.servers: nats://user:password@host",
     cause,
   });
 }
@@ -130,11 +150,14 @@ async function refuseUnfit(nc: NatsConnection): Promise<void> {
       hint: `run nats-server ${MIN_VERSION.join(".")} or newer (2.15 recommended)`,
     });
   }
-  if (info?.jetstream !== true) {
-    throw new ConfigError("JETSTREAM_OFF", "this nats-server runs without JetStream", {
-      hint: "start it with -js, or with a jetstream { store_dir: … } block in its configuration",
+  // Asked and not read from INFO: the server may have it and the account not, or the other way round in a cluster.
+  try {
+    await (await jetstreamManager(nc, { checkAPI: false })).getAccountInfo();
+  } catch (thrown) {
+    if (toError(thrown).name !== "JetStreamNotEnabled") throw thrown;
+    throw new ConfigError("JETSTREAM_OFF", "this nats-server, or this account of it, is without JetStream", {
+      hint: "start it with -js or a jetstream { store_dir: … } block in its configuration, and enable JetStream for the account",
+      cause: thrown,
     });
   }
-  // The server may have it and the account not, or its leader may not be there yet.
-  await (await jetstreamManager(nc, { checkAPI: false })).getAccountInfo();
 }

@@ -18,10 +18,10 @@ export interface Checkpoint {
 
 /** Reads and writes `checkpoint.<source>` by revision, so that a worker that lost its lease cannot save. */
 export class CheckpointStore {
-  readonly #state: StateStore;
+  readonly #state: Pick<StateStore, "get" | "put">;
   readonly #key: string;
 
-  constructor(state: StateStore, source: SourceId) {
+  constructor(state: Pick<StateStore, "get" | "put">, source: SourceId) {
     this.#state = state;
     this.#key = `checkpoint.${source}`;
   }

@@ -2,6 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import { TransientError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Bus, ConsumeOptions, SourceStream, StateStore, Subscription, Writer } from "../bus.ts";
@@ -172,7 +173,7 @@ class JetStreamBus implements Bus {
       );
       log.info("lease_acquired", { source, lease: lease.number });
       await this.#deadLetters.make();
-      const checkpoints = new CheckpointStore(this.state, source);
+      const checkpoints = new CheckpointStore(this.#whileConnected(this.state), source);
       const checkpoint: Checkpoint | undefined = await checkpoints.load();
       const options: WriterOptions = {
         ...this.#timing,
@@ -198,8 +199,20 @@ class JetStreamBus implements Bus {
     }
   }
 
+  /** What is asked while the connection is down is never answered: each try would cost the client's whole timeout. */
+  #whileConnected({ get, put }: StateStore): Pick<StateStore, "get" | "put"> {
+    const check = async (): Promise<void> => {
+      if (this.#connection.connected) return;
+      throw new TransientError("BUS_INTERRUPTED", "NATS is not connected", { hint: "it is tried again" });
+    };
+    return {
+      get: (key) => check().then(() => get(key)),
+      put: (key, value, revision) => check().then(() => put(key, value, revision)),
+    };
+  }
+
   #leasePort(source: SourceId): LeasePort {
-    const leases = this.#leases;
+    const leases = this.#whileConnected(this.#leases);
     return {
       read: async () => {
         const entry = await leases.get(source);

@@ -1,0 +1,136 @@
+// The bus on a real nats-server: the contract, and what JetStream alone can have wrong.
+
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import { afterAll, describe, expect, test } from "vitest";
+import type { Bus } from "../../src/bus/bus.ts";
+import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
+import type { SourceId } from "../../src/event/source-id.ts";
+import { silentLogger } from "../../src/telemetry/logger.ts";
+import { bareNats } from "../support/bare-nats.ts";
+import { freshNats, missing } from "../support/servers.ts";
+import { busContract, type MakeBusOptions } from "./bus-contract.ts";
+
+const shop = "shop" as SourceId;
+const never = new AbortController().signal;
+const skip = missing("nats");
+
+const makeBus = ({ url, ...options }: MakeBusOptions): Promise<Bus> =>
+  openJetStreamBus({ servers: [url], replicas: 1, signal: never, ...options });
+
+describe.skipIf(skip)("JetStream as the bus", async () => {
+  if (!skip) await busContract(makeBus);
+});
+
+describe.skipIf(skip)("on JetStream", () => {
+  const buses: Bus[] = [];
+  const open = async (url: string): Promise<Bus> => {
+    const bus = await makeBus({ url, fsync: "always", timing: {}, log: silentLogger });
+    buses.push(bus);
+    return bus;
+  };
+  const manage = async <T>(
+    url: string,
+    use: (jsm: Awaited<ReturnType<typeof jetstreamManager>>) => Promise<T>,
+  ): Promise<T> => {
+    const nc = await connect({ servers: url });
+    try {
+      return await use(await jetstreamManager(nc));
+    } finally {
+      await nc.close();
+    }
+  };
+  const streams = (url: string): Promise<readonly string[]> => manage(url, (jsm) => jsm.streams.names().next());
+
+  afterAll(async () => {
+    for (const bus of buses) await bus[Symbol.asyncDispose]();
+  });
+
+  test("a fresh stream keeps what it holds, in whole batches, for a week", async () => {
+    const { url } = await freshNats();
+    await using _ = await (await open(url)).stream(shop).openWriter(never);
+    const { config } = await manage(url, (jsm) => jsm.streams.info("CDC_SHOP"));
+
+    expect(config).toMatchObject({
+      subjects: ["cdc.shop.>", "events.shop.>", "meta.shop.>"],
+      retention: "limits",
+      storage: "file",
+      discard: "old",
+      num_replicas: 1,
+      max_age: 7 * 24 * 3600 * 1e9,
+      max_bytes: -1,
+      allow_atomic: true,
+      allow_direct: true,
+      deny_delete: true,
+      deny_purge: true,
+    });
+  });
+
+  test("a fresh stream takes a share of what the account may store", async () => {
+    const { url } = await freshNats({
+      config: "accounts { A { jetstream { max_file: 100MB }, users: [{ user: a, password: a }] } }\nno_auth_user: a",
+    });
+    await using _ = await (await open(url)).stream(shop).openWriter(never);
+    const { config } = await manage(url, (jsm) => jsm.streams.info("CDC_SHOP"));
+
+    expect(config.max_bytes).toBeGreaterThan(50_000_000);
+    expect(config.max_bytes).toBeLessThan(100_000_000);
+  });
+
+  test("a bus that is only opened changes nothing on the server", async () => {
+    const { url } = await freshNats();
+    const bus = await open(url);
+
+    expect(await bus.stream(shop).loadMemory()).toBeUndefined();
+    expect(await streams(url)).toEqual([]);
+  });
+
+  test("a stream that takes no batches is refused, and nothing is written", async () => {
+    const { url } = await freshNats();
+    await manage(url, (jsm) => jsm.streams.add({ name: "CDC_SHOP", subjects: ["cdc.shop.>"] }));
+    const opening = (await open(url)).stream(shop).openWriter(never);
+
+    await expect(opening).rejects.toMatchObject({ name: "ConfigError", code: "STREAM_NOT_ATOMIC" });
+    expect(await streams(url)).toEqual(["CDC_SHOP"]);
+  });
+
+  test.each(["cdc.shop.public.>", "events.>", "meta.*.writer"])(
+    "subjects of another stream, such as %s, are left to it",
+    async (subject) => {
+      const { url } = await freshNats();
+      await manage(url, (jsm) => jsm.streams.add({ name: "OTHERS", subjects: [subject] }));
+      const opening = (await open(url)).stream(shop).openWriter(never);
+
+      await expect(opening).rejects.toMatchObject({ name: "ConfigError", code: "BUS_SUBJECTS_TAKEN" });
+      expect(await streams(url)).toEqual(["OTHERS"]);
+    },
+  );
+
+  test.each([
+    ["a user and a password", "authorization { user: u, password: '1@:%' }", "u:1%40%3A%25"],
+    ["a token", "authorization { token: 'tok:en' }", "tok%3Aen"],
+  ])("the url may hold %s, and wrong ones are a wrong configuration", async (_, config, credentials) => {
+    const address = await bareNats(`${config}\njetstream { store_dir: $DIR }`);
+    await using bus = await open(`nats://${credentials}@${address}`);
+
+    expect(bus.connected()).toBe(true);
+    await expect(open(`nats://u:wrong@${address}`)).rejects.toMatchObject({ name: "ConfigError", code: "BUS_AUTH" });
+    await expect(open(`nats://${address}`)).rejects.toMatchObject({ name: "ConfigError", code: "BUS_AUTH" });
+  });
+
+  test("a server without JetStream is a wrong configuration", async () => {
+    const opening = open(`nats://${await bareNats("")}`);
+
+    await expect(opening).rejects.toMatchObject({ name: "ConfigError", code: "JETSTREAM_OFF" });
+  });
+
+  test("an account without JetStream is a wrong configuration", async () => {
+    const { url } = await freshNats({
+      config: `accounts { A { jetstream: enabled, users: [{ user: a, password: a }] }, B { users: [{ user: b, password: b }] } }
+        no_auth_user: a`,
+    });
+    const opening = open(url.replace("nats://", "nats://b:b@"));
+
+    await expect(opening).rejects.toMatchObject({ name: "ConfigError", code: "JETSTREAM_OFF" });
+  });
+});

@@ -1,0 +1,76 @@
+// Finding out where the stream ends after something happened to what was sent or stored: again and again, with growing
+// pauses, until it is known or the bus has been away for too long.
+
+import { TransientError } from "../../errors.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import type { CheckpointStore } from "./checkpoint-store.ts";
+import { type Established, type EstablishOptions, establish } from "./establish.ts";
+import type { Life } from "./life.ts";
+
+/** The first pause before recovering a second time in a row, and the longest one. */
+const AGAIN_MS = 50;
+const MAX_AGAIN_MS = 5000;
+
+/** What has happened since a batch was last stored. */
+export class Disruptions {
+  /** Set until a recovery has begun that covers it. */
+  reason: string | undefined;
+  #count = 0;
+
+  note(reason: string): void {
+    this.reason ??= reason;
+  }
+
+  /** A recovery begins. Returns how long to wait first, in ms: the more there were in a row, the longer. */
+  begin(): number {
+    this.#count++;
+    return this.#count === 1 ? 0 : Math.min(AGAIN_MS * 2 ** (this.#count - 2), MAX_AGAIN_MS);
+  }
+
+  /** A batch was stored. */
+  reset(): void {
+    this.#count = 0;
+  }
+}
+
+export interface RecoverOptions extends Omit<EstablishOptions, "checkpoint"> {
+  readonly checkpoints: CheckpointStore;
+  readonly life: Life;
+  readonly disruptions: Disruptions;
+  /** Called before each try: what waits for the bus' fsync may be lost. */
+  readonly onTry: () => void;
+  readonly maxAwayMs: number;
+  readonly log: Logger;
+}
+
+/**
+ * Undefined when the writer ended meanwhile.
+ * @throws TransientError BUS_AWAY, FencedError, HistoryLostError
+ */
+export async function recover(options: RecoverOptions): Promise<Established | undefined> {
+  const { clock, life, disruptions, checkpoints, maxAwayMs, log, source } = options;
+  const sinceMs = clock.now();
+  for (;;) {
+    const delayMs = disruptions.begin();
+    if (delayMs > 0) await clock.sleep(delayMs, life.signal);
+    if (life.over) return undefined;
+    disruptions.reason = undefined;
+    options.onTry();
+    try {
+      const found = await establish({ ...options, checkpoint: await checkpoints.load() });
+      if (disruptions.reason === undefined) return found;
+    } catch (error) {
+      if (!(error instanceof TransientError)) throw error;
+      const awayMs = clock.now() - sinceMs;
+      if (awayMs > maxAwayMs) throw busAway(awayMs, error);
+      log.debug("bus_disconnected", { source, code: error.code });
+    }
+  }
+}
+
+function busAway(awayMs: number, cause: Error): TransientError {
+  return new TransientError("BUS_AWAY", `the bus has been away for ${Math.round(awayMs / 1000)} s`, {
+    hint: "the source is closed until the bus is back; see that nats-server runs and can be reached",
+    cause,
+  });
+}

@@ -1,6 +1,6 @@
 // How fast a log is drained into a stream, beside pg_recvlogical on the same log: three runs each, taking turns.
 
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
@@ -30,6 +30,7 @@ export async function benchTail(options: BenchOptions): Promise<BenchResult> {
   const { sync } = options;
   const cli = await buildCli();
   const dir = await mkdtemp(resolve(".millrace/bench-"));
+  await chmod(dir, 0o755); // started by root, Postgres runs as somebody else, and would keep its data elsewhere
   const interval = sync === "always" ? "always" : "2m";
   try {
     await using postgres = await startPostgres({ dataDir: `${dir}/postgres`, settings: { max_wal_size: "8GB" } });

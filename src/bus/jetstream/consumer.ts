@@ -14,6 +14,7 @@ import { streamName } from "../../event/source-id.ts";
 import type { ConsumeOptions, Subscription } from "../bus.ts";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
+import type { Confirmations } from "./confirmations.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import { PullSubscription } from "./pull-subscription.ts";
 
@@ -21,13 +22,19 @@ const streamPollMs = 500;
 /** Messages that may wait for a retry besides those in hand: failing ones must not stop the others. */
 const maxRetrying = 1000;
 
+/** What all subscriptions of a connection share. */
+export interface SubscriptionParts {
+  readonly nc: NatsConnection;
+  readonly deadLetters: DeadLetters;
+  readonly confirmations: Confirmations;
+}
+
 /**
  * Waits for the source's stream, makes what is missing for dead letters, makes or updates the durable, and begins to pull.
  * @throws TransientError, ConfigError
  */
 export async function openSubscription(
-  nc: NatsConnection,
-  deadLetters: DeadLetters,
+  { nc, deadLetters, confirmations }: SubscriptionParts,
   options: ConsumeOptions,
 ): Promise<Subscription> {
   const stream = streamName(options.source);
@@ -40,6 +47,7 @@ export async function openSubscription(
     return new PullSubscription(nc, current, {
       stream,
       durable: options.durable,
+      confirmations,
       maxPending: options.maxPending,
       signal: options.signal,
       verify: () => verify(jsm, stream, options.durable),

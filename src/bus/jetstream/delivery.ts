@@ -1,30 +1,32 @@
 // One message that the server handed out, until it is settled.
 
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
-import { TransientError } from "../../errors.ts";
 import type { Delivery } from "../bus.ts";
+import type { Confirmable, Confirmations } from "./confirmations.ts";
+import { headerBlock, headerValue } from "./header-block.ts";
 
-const confirmMs = 5000;
-const retryMs = 250;
+const ACK: Uint8Array = Buffer.from("+ACK");
 
 /** What a delivery needs of its subscription. */
 export interface DeliveryOwner {
   readonly nc: NatsConnection;
+  readonly confirmations: Confirmations;
   /** Set when the durable is gone: then nobody confirms any more. */
   readonly lost: boolean;
   /** The delivery is out of the way: confirmed, or on its way back for a retry. */
   closed(delivery: JetStreamDelivery, settled: boolean): void;
 }
 
-export class JetStreamDelivery implements Delivery {
+export class JetStreamDelivery implements Delivery, Confirmable {
   readonly sequence: number;
   readonly #owner: DeliveryOwner;
   #message: Msg;
   #serverCount: number;
+  #block: string | undefined;
 
-  constructor(owner: DeliveryOwner, message: Msg) {
-    const { sequence, serverCount } = parseReply(message.reply ?? "");
+  /** @param reply the message's own, which is where its ack goes */
+  constructor(owner: DeliveryOwner, message: Msg, reply: string) {
+    const { sequence, serverCount } = parseReply(reply);
     this.#owner = owner;
     this.#message = message;
     this.sequence = sequence;
@@ -43,8 +45,19 @@ export class JetStreamDelivery implements Delivery {
     return this.#serverCount;
   }
 
+  get reply(): string {
+    return this.#message.reply ?? "";
+  }
+
+  get lost(): boolean {
+    return this.#owner.lost;
+  }
+
   header(name: string): string | undefined {
-    return this.#message.headers?.has(name) ? this.#message.headers.get(name) : undefined;
+    this.#block ??= headerBlock(this.#message);
+    if (this.#block !== undefined) return headerValue(this.#block, name);
+    const all = this.#message.headers;
+    return all?.has(name) ? all.get(name) : undefined;
   }
 
   headers(): Readonly<Record<string, string>> {
@@ -58,12 +71,12 @@ export class JetStreamDelivery implements Delivery {
     this.#serverCount = newer.#serverCount;
   }
 
-  async ack(): Promise<void> {
-    await this.#confirm("+ACK");
+  ack(): Promise<void> {
+    return this.#confirm(ACK);
   }
 
-  async terminate(reason: string): Promise<void> {
-    await this.#confirm(`+TERM ${reason}`);
+  terminate(reason: string): Promise<void> {
+    return this.#confirm(Buffer.from(`+TERM ${reason}`));
   }
 
   retry(delayMs: number): void {
@@ -78,25 +91,11 @@ export class JetStreamDelivery implements Delivery {
 
   #tell(what: string): void {
     const { nc } = this.#owner;
-    if (!nc.isClosed() && !nc.isDraining() && this.#message.reply) nc.publish(this.#message.reply, what);
+    if (!nc.isClosed() && !nc.isDraining() && this.reply) nc.publish(this.reply, what);
   }
 
-  async #confirm(what: string): Promise<void> {
-    const { nc } = this.#owner;
-    for (;;) {
-      try {
-        await nc.request(this.#message.reply ?? "", what, { timeout: confirmMs });
-        break;
-      } catch (error) {
-        if (this.#owner.lost || nc.isClosed() || nc.isDraining()) {
-          throw new TransientError("BUS_ACK_UNCONFIRMED", "the bus did not confirm that an event is done", {
-            cause: error,
-            hint: "nothing to do: the event is handed out again",
-          });
-        }
-        await sleep(retryMs);
-      }
-    }
+  async #confirm(what: Uint8Array): Promise<void> {
+    await this.#owner.confirmations.confirm(this, what);
     this.#owner.closed(this, true);
   }
 }

@@ -8,6 +8,7 @@ import type { Logger } from "../../telemetry/logger.ts";
 import type { Bus, ConsumeOptions, SourceStream, StateStore, Subscription, Writer } from "../bus.ts";
 import { busError } from "./bus-errors.ts";
 import { type Checkpoint, CheckpointStore } from "./checkpoint-store.ts";
+import { Confirmations } from "./confirmations.ts";
 import { Connection } from "./connection.ts";
 import { openSubscription } from "./consumer.ts";
 import { type DeadLetters, openDeadLetters, type StoreDeadLetter } from "./dead-letters.ts";
@@ -107,12 +108,14 @@ class JetStreamBus implements Bus {
   readonly #jsm: JetStreamManager;
   readonly #leases: StateStore;
   readonly #deadLetters: DeadLetters;
+  readonly #confirmations: Confirmations;
   readonly #instance = randomBytes(6).toString("hex");
 
   constructor({ options, timing, connection, jsm, state, leases, deadLetters }: BusParts) {
     this.state = state;
     this.deadLetter = deadLetters.store;
     this.#deadLetters = deadLetters;
+    this.#confirmations = new Confirmations(connection);
     this.#options = options;
     this.#timing = timing;
     this.#connection = connection;
@@ -140,7 +143,8 @@ class JetStreamBus implements Bus {
   }
 
   consume(options: ConsumeOptions): Promise<Subscription> {
-    return openSubscription(this.#connection.nc, this.#deadLetters, options);
+    const { nc } = this.#connection;
+    return openSubscription({ nc, deadLetters: this.#deadLetters, confirmations: this.#confirmations }, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -13,6 +13,7 @@ import {
 import { type MillraceError, TransientError } from "../../errors.ts";
 import type { Delivery, Subscription } from "../bus.ts";
 import { busError } from "./bus-errors.ts";
+import type { Confirmations } from "./confirmations.ts";
 import { type DeliveryOwner, JetStreamDelivery } from "./delivery.ts";
 
 const expiresMs = 30_000;
@@ -22,6 +23,7 @@ const againMs = 250;
 export interface PullOptions {
   readonly stream: string;
   readonly durable: string;
+  readonly confirmations: Confirmations;
   /** Deliveries that may be open at once. */
   readonly maxPending: number;
   readonly signal: AbortSignal;
@@ -32,6 +34,7 @@ export interface PullOptions {
 
 export class PullSubscription implements Subscription, DeliveryOwner {
   readonly nc: NatsConnection;
+  readonly confirmations: Confirmations;
   readonly #options: PullOptions;
   readonly #inbox: string = createInbox();
   readonly #ready: JetStreamDelivery[] = [];
@@ -52,6 +55,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
 
   constructor(nc: NatsConnection, info: ConsumerInfo, options: PullOptions) {
     this.nc = nc;
+    this.confirmations = options.confirmations;
     this.#options = options;
     this.#next = Math.max(info.delivered.stream_seq + 1, info.config.opt_start_seq ?? 1);
     this.#inherited = info.num_ack_pending > 0 ? info.ack_floor.stream_seq + 1 : Number.POSITIVE_INFINITY;
@@ -121,9 +125,10 @@ export class PullSubscription implements Subscription, DeliveryOwner {
       this.#status(message);
       return;
     }
-    if (!message.reply?.startsWith("$JS.ACK.")) return;
+    const { reply } = message;
+    if (!reply?.startsWith("$JS.ACK.")) return;
     this.#requested = Math.max(0, this.#requested - 1);
-    const delivery = new JetStreamDelivery(this, message);
+    const delivery = new JetStreamDelivery(this, message, reply);
     this.#next = Math.max(this.#next, delivery.sequence + 1);
     const open = this.#open.get(delivery.sequence);
     if (open) {

@@ -3,11 +3,15 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { benchAutomations } from "./automations.ts";
 import { describeMachine } from "./machine.ts";
 import type { BenchOptions, BenchResult } from "./result.ts";
 import { benchTail } from "./tail.ts";
 
-const benches: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = { tail: benchTail };
+const benches: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = {
+  tail: benchTail,
+  automations: benchAutomations,
+};
 
 async function main(): Promise<void> {
   const { positionals, values } = parseArgs({

@@ -108,7 +108,7 @@ async function measure(bench: Bench, { rows, sync, say }: BenchOptions): Promise
 
 /** The worker's own first start makes slot and publication; the copy is at the very same position. */
 async function prepareSlot({ database, cli, dir }: Bench, run: number): Promise<void> {
-  const worker = await Worker.start(cli, dir, `s${run}`);
+  const worker = await startWorker(cli, dir, run);
   const slot = `millrace_s${run}`;
   await worker.until(async () => {
     const { rowCount } = await database.query(
@@ -129,7 +129,7 @@ async function drainWithWorker(
 ): Promise<{ readonly rate: number; readonly peakRssMb: number | undefined }> {
   const stream = `CDC_S${run}`;
   const subject = `cdc.s${run}.>`;
-  const worker = await Worker.start(cli, dir, `s${run}`);
+  const worker = await startWorker(cli, dir, run);
   try {
     // Counting messages is cheap; markers are among them, so the rows themselves are counted near the end.
     await worker.until(async () => {
@@ -148,6 +148,10 @@ async function drainWithWorker(
     await worker.stop();
     await streams.streams.delete(stream);
   }
+}
+
+function startWorker(cli: string, dir: string, run: number): Promise<Worker> {
+  return Worker.start(cli, dir, "--automations", "none", "--sources", `s${run}`);
 }
 
 async function readText(database: Client, sql: string): Promise<string> {

@@ -1,4 +1,4 @@
-// The built worker as a child process, one run for each source.
+// The built worker as a child process.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -6,27 +6,40 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { freePort } from "../src/dev/free-port.ts";
+import type { Status } from "../src/monitor/status.ts";
 
 export class Worker {
   readonly #child: ChildProcess;
   readonly #logFile: string;
+  readonly #url: string;
 
-  private constructor(child: ChildProcess, logFile: string) {
+  private constructor(child: ChildProcess, logFile: string, url: string) {
     this.#child = child;
     this.#logFile = logFile;
+    this.#url = url;
   }
 
-  /** `millrace run` in a directory that holds its configuration. */
-  static async start(cli: string, dir: string, source: string): Promise<Worker> {
-    const logFile = join(dir, `${source}.log`);
+  /**
+   * `millrace run` in a directory that holds its configuration.
+   * @param args behind `run`
+   */
+  static async start(cli: string, dir: string, ...args: readonly string[]): Promise<Worker> {
+    const logFile = join(dir, "worker.log");
     const log = openSync(logFile, "a");
-    const child = spawn(process.execPath, [cli, "run", "--automations", "none", "--sources", source], {
+    const address = `127.0.0.1:${await freePort()}`;
+    const child = spawn(process.execPath, [cli, "run", ...args], {
       cwd: dir,
       stdio: ["ignore", log, log],
-      env: { ...process.env, MILLRACE_HTTP: `127.0.0.1:${await freePort()}` },
+      env: { ...process.env, MILLRACE_HTTP: address },
     });
     closeSync(log);
-    return new Worker(child, logFile);
+    return new Worker(child, logFile, `http://${address}/api/status`);
+  }
+
+  /** What it says of itself; undefined while it does not answer yet. */
+  async status(): Promise<Status | undefined> {
+    const answer = await fetch(this.#url).catch(() => undefined);
+    return answer?.ok ? ((await answer.json()) as Status) : undefined;
   }
 
   /** Looks every 20 ms. @throws Error with the end of its log when the worker leaves meanwhile */

@@ -1,0 +1,54 @@
+// A whole worker in a process of its own that is ended by SIGKILL at a named crash point.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { onTestFailed } from "vitest";
+import type { Config } from "../../src/config/schema.ts";
+import type { CrashPoint } from "../../src/worker/probe.ts";
+
+export interface CrashOrder {
+  readonly config: Config;
+  /** Where to die, and at which time of coming there; undefined: nowhere. */
+  readonly crash: { readonly point: CrashPoint; readonly nth: number } | undefined;
+}
+
+/** Disposing of it kills it. */
+export class CrashingWorker implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #ended: Promise<unknown>;
+  #log = "";
+
+  constructor(order: CrashOrder) {
+    const main = fileURLToPath(new URL("crashing-worker-main.ts", import.meta.url));
+    this.#child = spawn(process.execPath, ["--import", "tsx", main], {
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { ...process.env, CRASH_ORDER: JSON.stringify(order) },
+    });
+    this.#ended = once(this.#child, "exit");
+    this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      this.#log += text;
+    });
+    onTestFailed(() => console.error(`a worker's log:\n${this.#log.slice(-4000)}`));
+  }
+
+  /** Resolves to the signal or the code that ended it. */
+  async ended(): Promise<NodeJS.Signals | number | null> {
+    await this.#ended;
+    return this.#child.signalCode ?? this.#child.exitCode;
+  }
+
+  async stop(): Promise<NodeJS.Signals | number | null> {
+    this.#child.kill("SIGTERM");
+    return this.ended();
+  }
+
+  async kill(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.ended();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+}

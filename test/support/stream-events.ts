@@ -49,3 +49,16 @@ export async function countChanges(natsUrl: string, stream: string): Promise<num
     await connection.close();
   }
 }
+
+/** `Cdc-Pos` of a stream's newest message. */
+export async function lastPosition(natsUrl: string, stream: string): Promise<string | undefined> {
+  const connection = await connect({ servers: natsUrl, reconnect: false });
+  try {
+    const manager = await jetstreamManager(connection);
+    const { state } = await manager.streams.info(stream);
+    const message = await manager.streams.getMessage(stream, { seq: state.last_seq });
+    return message?.header.get("Cdc-Pos") || undefined;
+  } finally {
+    await connection.close();
+  }
+}

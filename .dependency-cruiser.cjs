@@ -18,6 +18,7 @@ const rooms = {
     "dev",
     "demo",
     "version.ts",
+    "bus/jetstream/check.ts",
     "bus/jetstream/tail.ts",
     "bus/jetstream/verify.ts",
   ],

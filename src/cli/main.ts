@@ -69,6 +69,17 @@ program
   });
 
 program
+  .command("check")
+  .description("ask source and bus for everything that must hold, and print what mends it; changes nothing")
+  .argument("[source]", "only this source, and the bus")
+  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
+  .option("--json", "print the findings as one JSON object", false)
+  .action(async (source: string | undefined, options) => {
+    const { check } = await import("./check.ts");
+    if (!(await check({ ...options, source, signal: stopSignal(), print }))) end(3);
+  });
+
+program
   .command("tail")
   .description("print events as they come")
   .argument("[filter]", "a source's id, or a whole subject: cdc.shop.public.orders.created.*")

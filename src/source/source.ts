@@ -4,6 +4,7 @@ import type { PoisonError } from "../errors.ts";
 import type { StreamMessage, Transaction } from "../event/message.ts";
 import type { Position } from "../event/position.ts";
 import type { SourceId } from "../event/source-id.ts";
+import type { Finding } from "../telemetry/finding.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
 /**
@@ -77,6 +78,11 @@ export interface Connector<Config> {
    * @throws ConfigError for a set-up that `open` would refuse at a first start; TransientError
    */
   preflight(id: SourceId, config: Config, context: SourceContext): Promise<void>;
+  /**
+   * `millrace check`: every precondition, with what mends it. Needs no more than the worker's own role, and changes nothing.
+   * What is wrong is a finding, not an error.
+   */
+  check(id: SourceId, config: Config, signal: AbortSignal): AsyncIterable<Finding>;
   /** Connects, checks what must be there, and changes nothing before that holds. */
   open(id: SourceId, config: Config, context: SourceContext): Promise<Source>;
 }

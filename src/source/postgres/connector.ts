@@ -3,6 +3,7 @@
 import type { ClientConfig } from "pg";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Connector, SourceContext } from "../source.ts";
+import { checkPostgres } from "./check.ts";
 import { type PostgresConfig, parsePostgresConfig } from "./config.ts";
 import { translateError } from "./errors.ts";
 import { provideSlot, slotUnknown } from "./first-start.ts";
@@ -19,6 +20,7 @@ export const postgresConnector: Connector<PostgresConfig> = {
   kind: "postgres",
   parse: parsePostgresConfig,
   preflight,
+  check: checkPostgres,
   open: openPostgres,
 };
 

@@ -42,8 +42,8 @@ export function publicationGone(name: string): HistoryLostError {
 
 async function create(session: Session, { source, name, tables, mayCreate, log }: PublicationOptions): Promise<void> {
   if (!mayCreate) throw publicationGone(name);
-  const statement = `CREATE PUBLICATION ${quoteIdentifier(name)} FOR TABLE ${tables.map(quoteTable).join(", ")} WITH (publish_via_partition_root = true)`;
-  const comment = `COMMENT ON PUBLICATION ${quoteIdentifier(name)} IS ${quoteLiteral(mark(source))}`;
+  const statement = createPublication(name, tables);
+  const comment = `COMMENT ON PUBLICATION ${quoteIdentifier(name)} IS ${quoteLiteral(publicationMark(source))}`;
   await session.query(`${statement}; ${comment}`).catch((error: unknown) => {
     if (!isRefused(error)) throw error;
     throw new ConfigError("PUBLICATION_MISSING", `the publication ${name} is missing, and this role may not make it`, {
@@ -86,8 +86,13 @@ function lacking(name: string, missing: readonly SourceTable[], statements: stri
   });
 }
 
+/** The statement that makes it, for the worker and for a person. */
+export function createPublication(name: string, tables: readonly SourceTable[]): string {
+  return `CREATE PUBLICATION ${quoteIdentifier(name)} FOR TABLE ${tables.map(quoteTable).join(", ")} WITH (publish_via_partition_root = true)`;
+}
+
 /** Only one that carries our mark, so that nobody's own publication is ever altered. */
-function mark(source: SourceId): string {
+export function publicationMark(source: SourceId): string {
   return `made by millrace for the source ${source}`;
 }
 
@@ -108,7 +113,7 @@ async function findPublication(session: Session, options: PublicationOptions): P
          JOIN pg_namespace n ON n.oid = c.relnamespace
        ), '[]') AS tables
      FROM pg_publication p WHERE p.pubname = $1`,
-    [options.name, mark(options.source)],
+    [options.name, publicationMark(options.source)],
   );
   if (row === undefined) return undefined;
   return { ...row, tables: row.tables.map(([schema, table]) => ({ schema, name: table, partitioned: false })) };

@@ -31,6 +31,32 @@ const candidates = `
     AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
   ORDER BY n.nspname, c.relname`;
 
+export interface FoundTable extends SourceTable {
+  readonly oid: string;
+  /** Whether its updates and deletes, and those of its partitions, can be told apart. */
+  readonly identified: boolean;
+}
+
+export interface FoundTables {
+  /** Tables and roots of partitioned tables; a partition belongs to its root. */
+  readonly tables: readonly FoundTable[];
+  /** Patterns that name no table. */
+  readonly unmatched: readonly TablePattern[];
+}
+
+/** The tables that the patterns name, whatever is wrong with them. */
+export async function findTables(session: Session, patterns: readonly TablePattern[]): Promise<FoundTables> {
+  const all = await session.query<FoundTable & { ancestors: readonly string[] }>(candidates);
+  const matched = all.filter((table) => includesTable(patterns, table.schema, table.name));
+  const oids = new Set(matched.map((table) => table.oid));
+  return {
+    tables: matched.filter((table) => !table.ancestors.some((oid) => oids.has(oid))),
+    unmatched: patterns.filter(
+      (pattern) => !pattern.excludes && !matched.some((table) => pattern.matches(table.schema, table.name)),
+    ),
+  };
+}
+
 /**
  * Tables and roots of partitioned tables; a partition belongs to its root.
  * @throws ConfigError TABLES_MATCH_NOTHING, TABLE_WITHOUT_IDENTITY: such a table in a publication would make the
@@ -40,26 +66,18 @@ export async function matchTables(
   session: Session,
   patterns: readonly TablePattern[],
 ): Promise<readonly SourceTable[]> {
-  const all = await session.query<{
-    oid: string;
-    schema: string;
-    name: string;
-    partitioned: boolean;
-    ancestors: readonly string[];
-    identified: boolean;
-  }>(candidates);
-  const matched = all.filter((table) => includesTable(patterns, table.schema, table.name));
-  for (const pattern of patterns) {
-    if (pattern.excludes || matched.some((table) => pattern.matches(table.schema, table.name))) continue;
-    throw new ConfigError("TABLES_MATCH_NOTHING", `no table matches ${JSON.stringify(pattern.text)}`, {
-      hint: "Create the table first, or correct the pattern; it must be spelt as in the database, upper and lower case.",
-    });
-  }
-  const oids = new Set(matched.map((table) => table.oid));
-  const roots = matched.filter((table) => !table.ancestors.some((oid) => oids.has(oid)));
-  const anonymous = roots.filter((table) => !table.identified);
+  const { tables, unmatched } = await findTables(session, patterns);
+  const [pattern] = unmatched;
+  if (pattern !== undefined) throw matchesNothing(pattern);
+  const anonymous = tables.filter((table) => !table.identified);
   if (anonymous.length > 0) throw withoutIdentity(anonymous);
-  return roots.map(({ schema, name, partitioned }) => ({ schema, name, partitioned }));
+  return tables.map(({ schema, name, partitioned }) => ({ schema, name, partitioned }));
+}
+
+export function matchesNothing(pattern: TablePattern): ConfigError {
+  return new ConfigError("TABLES_MATCH_NOTHING", `no table matches ${JSON.stringify(pattern.text)}`, {
+    hint: "Create the table first, or correct the pattern; it must be spelt as in the database, upper and lower case.",
+  });
 }
 
 function withoutIdentity(tables: readonly SourceTable[]): ConfigError {

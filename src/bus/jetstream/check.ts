@@ -1,0 +1,119 @@
+// `millrace check` of the bus: goes through all preconditions with the worker's own user, and changes nothing.
+
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import { MillraceError } from "../../errors.ts";
+import { type SourceId, streamName } from "../../event/source-id.ts";
+import { type Finding, findingOf } from "../../telemetry/finding.ts";
+import { silentLogger } from "../../telemetry/logger.ts";
+import { busError } from "./bus-errors.ts";
+import { accountFindings, fsyncFinding, replicasFinding, streamFindings } from "./check-findings.ts";
+import { Connection } from "./connection.ts";
+import type { Fsync } from "./horizon.ts";
+import { findStream, refuseTakenSubjects, refuseUnfitStream } from "./streams.ts";
+
+export interface CheckBusOptions {
+  readonly servers: readonly string[];
+  readonly replicas: number;
+  readonly fsync: Fsync;
+  readonly sources: readonly SourceId[];
+  readonly signal: AbortSignal;
+  /** Where the server's own HTTP port is; by default 8222 of the same host. */
+  readonly monitor?: string;
+}
+
+/** For leases, state and dead letters. */
+const OWN_STREAMS = 3;
+const CONNECT_MS = 5000;
+const MONITOR_MS = 1000;
+
+/** What is wrong is a finding, not an error. */
+export async function* checkBus(options: CheckBusOptions): AsyncGenerator<Finding> {
+  const { servers } = options;
+  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(CONNECT_MS)]);
+  let connection: Connection;
+  try {
+    connection = await Connection.open({ servers, log: silentLogger, signal });
+  } catch (error) {
+    yield error instanceof MillraceError ? findingOf(error, "nats-server") : unreachable;
+    return;
+  }
+  try {
+    yield* findings(options, connection);
+  } catch (error) {
+    yield findingOf(busError(error, "ask JetStream"), "jetstream");
+  } finally {
+    await connection[Symbol.asyncDispose]();
+  }
+}
+
+const unreachable: Finding = {
+  level: "fail",
+  code: "BUS_UNREACHABLE",
+  subject: "nats-server",
+  message: `none of bus.servers answered within ${CONNECT_MS / 1000} s`,
+  fix: "See that nats-server runs and can be reached from here.",
+};
+
+async function* findings(options: CheckBusOptions, connection: Connection): AsyncGenerator<Finding> {
+  const { info } = connection.nc;
+  const version = `nats-server ${info?.version}`;
+  yield { level: "ok", code: "BUS_TOO_OLD", subject: "nats-server", message: `${version} has atomic batches` };
+  yield { level: "ok", code: "JETSTREAM_OFF", subject: "nats-server", message: "JetStream is on for this account" };
+  const jsm = await jetstreamManager(connection.nc, { checkAPI: false });
+  const streams = await Promise.all(options.sources.map((source) => findStream(jsm, source)));
+  const missing = streams.filter((stream) => stream === undefined).length;
+  // A server without any stream of a source has none for leases, state and dead letters either.
+  yield accountFindings(await jsm.getAccountInfo(), missing === streams.length ? missing + OWN_STREAMS : missing);
+  yield replicasFinding(options.replicas, info?.cluster);
+  const synced = await readFsync(options, connection);
+  yield fsyncFinding(options.fsync, synced);
+  for (const [nth, source] of options.sources.entries()) {
+    const stream = streams[nth];
+    if (stream === undefined) yield await newStreamFinding(jsm, source);
+    else
+      yield* streamFindings(
+        stream,
+        options.replicas,
+        unfit(() => refuseUnfitStream(stream)),
+      );
+  }
+}
+
+async function newStreamFinding(jsm: JetStreamManager, source: SourceId): Promise<Finding> {
+  const subject = `stream ${streamName(source)}`;
+  try {
+    await refuseTakenSubjects(jsm, source);
+  } catch (error) {
+    return findingOf(error, subject);
+  }
+  return { level: "ok", code: "BUS_STREAM", subject, message: "the worker makes it at its first start" };
+}
+
+function unfit(check: () => void): MillraceError | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (error) {
+    if (error instanceof MillraceError) return error;
+    throw error;
+  }
+}
+
+/** How the server really syncs, as its HTTP port says; undefined where that cannot be asked, or is another server's. */
+async function readFsync({ servers, monitor }: CheckBusOptions, { nc }: Connection): Promise<Fsync | undefined> {
+  const host = /^(?:\w+:\/\/)?(?:[^@]*@)?(\[[^\]]+\]|[^:/]+)/.exec(servers[0] ?? "")?.[1];
+  try {
+    const response = await fetch(`${monitor ?? `http://${host}:8222`}/jsz?config=true`, {
+      signal: AbortSignal.timeout(MONITOR_MS),
+    });
+    const { server_id, config } = (await response.json()) as {
+      readonly server_id?: string;
+      readonly config?: { readonly sync_interval?: number; readonly sync_always?: boolean };
+    };
+    if (server_id !== nc.info?.server_id || config === undefined) return undefined;
+    if (config.sync_always === true) return "always";
+    return config.sync_interval === undefined ? undefined : config.sync_interval / 1e6;
+  } catch {
+    return undefined; // no such port, or not for us: the finding says so
+  }
+}

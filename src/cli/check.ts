@@ -1,0 +1,69 @@
+// `millrace check`: every precondition of source and bus, each with what mends it. It changes nothing.
+
+import { connectors } from "../app.ts";
+import { checkBus } from "../bus/jetstream/check.ts";
+import { loadConfigFile } from "../config/load.ts";
+import { resolveConfig } from "../config/resolve.ts";
+import * as millrace from "../index.ts";
+import type { Finding } from "../telemetry/finding.ts";
+import { redact } from "../telemetry/redact.ts";
+import { chooseSources } from "./choose-sources.ts";
+import { type Paint, paint, printable, wrap } from "./terminal.ts";
+
+export interface CheckOptions {
+  readonly config?: string | undefined;
+  /** Undefined means all. */
+  readonly source?: string | undefined;
+  readonly json: boolean;
+  readonly signal: AbortSignal;
+  readonly print: (line: string) => Promise<void>;
+}
+
+/** One line of the report: a finding, and whose it is. */
+interface Located extends Finding {
+  /** A source's id, or `bus`. */
+  readonly of: string;
+}
+
+/** Resolves to whether none failed. @throws ConfigError for what is wrong with the file itself */
+export async function check({ config: file, source, json, signal, print }: CheckOptions): Promise<boolean> {
+  const input = await loadConfigFile({ file, directory: process.cwd(), modules: { millrace }, automations: true });
+  const config = resolveConfig(input, connectors);
+  const sources = chooseSources(config.sources, source);
+  const found: Located[] = [];
+  const part = async (of: string, title: string, findings: AsyncIterable<Finding>): Promise<void> => {
+    if (!json) await print(found.length === 0 ? title : `\n${title}`);
+    for await (const finding of findings) {
+      found.push({ of, ...finding });
+      if (json) continue;
+      for (const line of findingLines(finding, paint(process.stdout))) await print(line);
+    }
+  };
+  for (const [id, { kind, config: section }] of sources) {
+    const connector = connectors.get(kind);
+    if (connector !== undefined) await part(id, `${id} (${kind})`, connector.check(id, section.reveal(), signal));
+  }
+  const ids = sources.map(([id]) => id);
+  const { servers, replicas, fsync } = config.bus;
+  await part("bus", "bus", checkBus({ servers: servers.reveal(), replicas, fsync, sources: ids, signal }));
+  const [ok, warn, fail] = (["ok", "warn", "fail"] as const).map((level) => found.filter((f) => f.level === level));
+  const counts = { ok: ok?.length ?? 0, warn: warn?.length ?? 0, fail: fail?.length ?? 0 };
+  if (json) await print(redact(JSON.stringify({ ok: counts.fail === 0, counts, findings: found })));
+  else await print(`\n${counts.ok} ok, ${counts.warn} to look at, ${counts.fail} failed`);
+  return counts.fail === 0;
+}
+
+const COLOURS = { ok: "green", warn: "yellow", fail: "red" } as const;
+
+/** What is said, within 100 columns; SQL stays whole, so that it can be copied. */
+export function findingLines({ level, code, subject, message, fix }: Finding, colour: Paint): readonly string[] {
+  const mark = colour(COLOURS[level], level.padEnd(4));
+  const text = level === "ok" ? `${subject}: ${message}` : `${subject}: ${message} [${code}]`;
+  const lines = wrap(printable(redact(text)), 92).map((line, nth) => `  ${nth === 0 ? mark : "    "}  ${line}`);
+  for (const line of level === "ok" || fix === undefined ? [] : fix.split("\n")) {
+    const words = printable(redact(line));
+    const parts = /;( --.*)?$/.test(words) ? [words] : wrap(words, 87);
+    lines.push(...parts.map((part, nth) => `        ${nth === 0 ? "fix: " : "     "}${part}`));
+  }
+  return lines;
+}

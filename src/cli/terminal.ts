@@ -1,0 +1,29 @@
+// Text for a person: colour only on a terminal, lines within its width, and nothing that it would take for a command.
+
+import { styleText } from "node:util";
+
+export type Paint = (colour: "green" | "yellow" | "red" | "dim" | "bold", text: string) => string;
+
+/** Colours for a terminal that wants them; plain text for all else. */
+export function paint(stream: { readonly isTTY?: boolean }): Paint {
+  const plain = stream.isTTY !== true || Boolean(process.env.NO_COLOR);
+  return (colour, text) => (plain ? text : styleText(colour, text));
+}
+
+/** What comes from a server may hold anything. */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, "\u{FFFD}");
+}
+
+/** Broken at spaces; a longer word stays whole. */
+export function wrap(text: string, columns: number): readonly string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > columns) {
+      lines.push(line);
+      line = word;
+    } else line = line === "" ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}

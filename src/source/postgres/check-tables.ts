@@ -1,0 +1,132 @@
+// What `check` says of each table: whether its rows can be told apart, what their events lack, and who may see them.
+
+import type { Finding } from "../../telemetry/finding.ts";
+import type { Session } from "./session.ts";
+import { quoteTable } from "./sql.ts";
+import type { FoundTable } from "./tables.ts";
+
+export interface TableFacts extends FoundTable {
+  readonly columns: readonly string[];
+  /** By which updates and deletes tell rows apart; with replica identity FULL all of them. */
+  readonly identity: readonly string[];
+  readonly full: boolean;
+  readonly hasPrimaryKey: boolean;
+  /** It and its partitions, without an identity; `keyed`: a primary key that would serve is there. */
+  readonly anonymous: readonly { readonly schema: string; readonly name: string; readonly keyed: boolean }[];
+  /** Columns that may be stored apart, where some value of the table is. */
+  readonly toasted: readonly string[];
+  readonly storedGenerated: readonly string[];
+  readonly virtualGenerated: readonly string[];
+  readonly rowSecurity: boolean;
+}
+
+export async function readTables(session: Session, tables: readonly FoundTable[]): Promise<readonly TableFacts[]> {
+  const rows = await session.query<Omit<TableFacts, keyof FoundTable> & { oid: string }>(facts, [
+    tables.map(({ oid }) => oid),
+  ]);
+  return tables.flatMap((table) => {
+    const row = rows.find(({ oid }) => oid === table.oid);
+    return row === undefined ? [] : [{ ...row, ...table }]; // one that was dropped meanwhile has no facts
+  });
+}
+
+const columnsWhere = (condition: string): string =>
+  `ARRAY(SELECT a.attname::text FROM pg_attribute a
+     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND ${condition} ORDER BY a.attnum)`;
+
+const keyOf = (relation: string): string =>
+  `(${relation}.relreplident = 'd' AND i.indisprimary AND i.indimmediate OR ${relation}.relreplident = 'i' AND i.indisreplident)`;
+
+/** The tree of a table without partitions is empty, without even itself. */
+const facts = `
+  WITH tree AS (
+    SELECT root, root AS relid, 0 AS level FROM unnest($1::text[]::oid[]) root
+    UNION ALL
+    SELECT root, t.relid, t.level FROM unnest($1::text[]::oid[]) root, pg_partition_tree(root) t WHERE t.level > 0
+  )
+  SELECT c.oid::int8::text AS oid,
+    ${columnsWhere("true")} AS columns,
+    ${columnsWhere(`(c.relreplident = 'f' OR EXISTS (
+      SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND ${keyOf("c")} AND a.attnum = ANY (i.indkey)))`)}
+      AS identity,
+    c.relreplident = 'f' AS full,
+    EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary) AS "hasPrimaryKey",
+    coalesce((
+      SELECT json_agg(json_build_object('schema', n.nspname, 'name', r.relname, 'keyed', EXISTS (
+        SELECT FROM pg_index i WHERE i.indrelid = r.oid AND i.indisprimary AND i.indimmediate)) ORDER BY t.level, r.relname)
+      FROM tree t
+      JOIN pg_class r ON r.oid = t.relid JOIN pg_namespace n ON n.oid = r.relnamespace
+      WHERE t.root = c.oid AND r.relreplident <> 'f'
+        AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = r.oid AND i.indisvalid AND ${keyOf("r")})
+    ), '[]') AS anonymous,
+    CASE WHEN EXISTS (
+      SELECT FROM tree t JOIN pg_class r ON r.oid = t.relid
+      WHERE t.root = c.oid AND r.reltoastrelid <> 0 AND pg_relation_size(r.reltoastrelid) > 0
+    ) THEN ${columnsWhere("a.attlen = -1 AND a.attstorage <> 'p'")} ELSE '{}' END AS toasted,
+    ${columnsWhere("a.attgenerated = 's'")} AS "storedGenerated",
+    ${columnsWhere("a.attgenerated = 'v'")} AS "virtualGenerated",
+    c.relrowsecurity AS "rowSecurity"
+  FROM pg_class c WHERE c.oid = ANY ($1::text[]::oid[])`;
+
+export function tableFindings(table: TableFacts): readonly Finding[] {
+  const subject = `table ${table.schema}.${table.name}`;
+  const quoted = quoteTable(table);
+  const findings: Finding[] = [];
+  if (!table.identified) {
+    findings.push({
+      level: "fail",
+      code: "TABLE_WITHOUT_IDENTITY",
+      subject,
+      message: "its rows cannot be told apart: once it is published, the application's UPDATE and DELETE would fail",
+      fix: table.anonymous.map(identify).join("\n"),
+    });
+  } else if (!table.hasPrimaryKey && table.full) {
+    findings.push({
+      level: "warn",
+      code: "TABLE_WITHOUT_KEY",
+      subject,
+      message: "it has replica identity FULL and no primary key: the key of its events is null",
+      fix: `Give it a primary key: ALTER TABLE ${quoted} ADD PRIMARY KEY (…);`,
+    });
+  }
+  const key = new Set(table.identity);
+  const apart = table.toasted.filter((column) => !key.has(column));
+  if (!table.full && apart.length > 0) {
+    findings.push({
+      level: "warn",
+      code: "TOAST_LEFT_OUT",
+      subject,
+      message: `values are stored apart; an update that leaves one alone comes without it, its column named in "unchanged": ${apart.join(", ")}`,
+      fix: `ALTER TABLE ${quoted} REPLICA IDENTITY FULL; -- doubles the log of its updates; or let handlers read "unchanged"`,
+    });
+  }
+  if (table.virtualGenerated.length > 0) {
+    findings.push({
+      level: "warn",
+      code: "GENERATED_LEFT_OUT",
+      subject,
+      message: `virtual generated columns are never in the log: ${table.virtualGenerated.join(", ")}`,
+      fix: "Compute them in the handler, or make them STORED.",
+    });
+  }
+  if (table.rowSecurity) {
+    findings.push({
+      level: "warn",
+      code: "ROW_SECURITY_IGNORED",
+      subject,
+      message: "row level security does not hold for the log: all of its rows reach the bus",
+      fix: "Limit by NATS permissions who may subscribe, or give the publication a row filter.",
+    });
+  }
+  if (findings.length > 0) return findings;
+  const identity = table.full
+    ? "FULL: the row before comes along"
+    : `rows are told apart by ${table.identity.join(", ")}`;
+  return [{ level: "ok", code: "TABLE", subject, message: identity }];
+}
+
+function identify(table: TableFacts["anonymous"][number]): string {
+  const quoted = quoteTable(table);
+  if (table.keyed) return `ALTER TABLE ${quoted} REPLICA IDENTITY DEFAULT;`;
+  return `ALTER TABLE ${quoted} REPLICA IDENTITY FULL; -- or better: ALTER TABLE ${quoted} ADD PRIMARY KEY (…)`;
+}

@@ -1,0 +1,69 @@
+// What `check` says of transactions that have been open for long: no slot can be made, and no log dropped, past them.
+
+import type { Finding } from "../../telemetry/finding.ts";
+import type { Session } from "./session.ts";
+import { quoteIdentifier, quoteLiteral } from "./sql.ts";
+
+export interface TransactionFacts {
+  /** Undefined for a prepared one, which has no process. */
+  readonly pid: number | null;
+  /** Its name, of a prepared one. */
+  readonly gid: string | null;
+  readonly database: string | null;
+  /** Null where the role may not know. */
+  readonly ageSeconds: number | null;
+}
+
+/** Of the whole cluster: a transaction of a neighbouring database holds the log as well. */
+export async function readTransactions(session: Session): Promise<readonly TransactionFacts[]> {
+  return session.query<{ [Key in keyof TransactionFacts]: TransactionFacts[Key] }>(`
+    SELECT pid, NULL AS gid, datname AS database, extract(epoch FROM clock_timestamp() - xact_start)::float8 AS "ageSeconds"
+    FROM pg_stat_activity WHERE backend_xid IS NOT NULL
+    UNION ALL
+    SELECT NULL, gid, database, extract(epoch FROM clock_timestamp() - prepared)::float8 FROM pg_prepared_xacts
+    ORDER BY 4 DESC NULLS LAST, 1, 2`);
+}
+
+/** @param oldSeconds from which age on one is worth a warning */
+export function transactionFindings(
+  transactions: readonly TransactionFacts[],
+  oldSeconds: number,
+  role: string,
+): readonly Finding[] {
+  const old = transactions.filter(({ ageSeconds }) => ageSeconds !== null && ageSeconds >= oldSeconds);
+  const hidden = transactions.filter(({ ageSeconds }) => ageSeconds === null);
+  const findings = old.map(oldFinding);
+  if (hidden.length > 0) {
+    findings.push({
+      level: "warn",
+      code: "TRANSACTIONS_HIDDEN",
+      subject: `role ${role}`,
+      message: `it may not see how long ${hidden.length} other writing transactions have been open`,
+      fix: `GRANT pg_read_all_stats TO ${quoteIdentifier(role)}; -- for this check only; the worker does not need it`,
+    });
+  }
+  if (findings.length > 0) return findings;
+  const message = `none that writes is older than ${oldSeconds} s`;
+  return [{ level: "ok", code: "TRANSACTION_OLD", subject: "transactions", message }];
+}
+
+function oldFinding({ pid, gid, database, ageSeconds }: TransactionFacts): Finding {
+  const open = `open for ${Math.round(ageSeconds ?? 0)} s in the database ${database}`;
+  const effect = "no slot can be made and no log dropped past it";
+  if (gid !== null) {
+    return {
+      level: "warn",
+      code: "TRANSACTION_PREPARED",
+      subject: `prepared transaction ${gid}`,
+      message: `${open}: ${effect}`,
+      fix: `ROLLBACK PREPARED ${quoteLiteral(gid).trim()}; -- or COMMIT PREPARED, in the database ${database}`,
+    };
+  }
+  return {
+    level: "warn",
+    code: "TRANSACTION_OLD",
+    subject: `process ${pid}`,
+    message: `its transaction writes and is ${open}: ${effect}`,
+    fix: `SELECT pg_terminate_backend(${pid}); -- or let its application end it`,
+  };
+}

@@ -1,0 +1,79 @@
+// `millrace check` of a Postgres source: goes through all preconditions with the worker's own role, and changes nothing.
+
+import type { ClientConfig } from "pg";
+import type { SourceId } from "../../event/source-id.ts";
+import { type Finding, findingOf } from "../../telemetry/finding.ts";
+import { addressFindings, clockFinding, readClock } from "./check-connection.ts";
+import { publicationFindings, readPublication } from "./check-publication.ts";
+import { readServer, serverFindings } from "./check-server.ts";
+import { otherSlotFindings, ownSlotFinding, readSlots } from "./check-slots.ts";
+import { readTables, tableFindings } from "./check-tables.ts";
+import { readTransactions, transactionFindings } from "./check-transactions.ts";
+import type { PostgresConfig } from "./config.ts";
+import { translateError } from "./errors.ts";
+import { clientConfig, connectClient, endClient, Session } from "./session.ts";
+import { findTables, matchesNothing } from "./tables.ts";
+
+/** Older than this, a writing transaction keeps a slot from being made, and the log from being dropped. */
+const OLD_SECONDS = 300;
+
+/** @throws only for bugs: what is wrong with the source, its server included, is a finding */
+export async function* checkPostgres(
+  id: SourceId,
+  config: PostgresConfig,
+  signal: AbortSignal,
+): AsyncGenerator<Finding> {
+  const client = clientConfig(id, config.url);
+  const session = new Session(client);
+  try {
+    yield* addressFindings(config);
+    for await (const finding of findings(id, config, session, client)) {
+      if (signal.aborted) return;
+      yield finding;
+    }
+  } catch (error) {
+    yield findingOf(translateError(error), "connection");
+  } finally {
+    await session[Symbol.asyncDispose]();
+  }
+}
+
+async function* findings(
+  id: SourceId,
+  config: PostgresConfig,
+  session: Session,
+  client: ClientConfig,
+): AsyncGenerator<Finding> {
+  const slot = config.slot ?? `millrace_${id}`;
+  const server = await readServer(session);
+  const slots = await readSlots(session);
+  yield* serverFindings(
+    server,
+    slots.find(({ name }) => name === slot),
+  );
+  yield clockFinding(await readClock(session));
+  yield ownSlotFinding(slots, slot, server);
+  yield* otherSlotFindings(slots, slot);
+  yield* transactionFindings(await readTransactions(session), OLD_SECONDS, server.role);
+
+  const { tables, unmatched } = await findTables(session, config.tables);
+  for (const pattern of unmatched) yield findingOf(matchesNothing(pattern), "tables");
+  const facts = await readTables(session, tables);
+  for (const table of facts) yield* tableFindings(table);
+  const publication = await readPublication(session, id, config.publication ?? `millrace_${id}`, tables);
+  const slotExists = slots.some(({ name }) => name === slot);
+  yield* publicationFindings(publication, facts, { version: server.version, slotExists });
+
+  if (server.mayReplicate) yield await replicationFinding(client);
+}
+
+/** Last: where no walsender is free, this is what fails, and the server's numbers above say why. */
+async function replicationFinding(client: ClientConfig): Promise<Finding> {
+  const subject = "replication connection";
+  try {
+    await endClient(await connectClient({ ...client, replication: "database" } as ClientConfig));
+  } catch (error) {
+    return findingOf(error, subject);
+  }
+  return { level: "ok", code: "REPLICATION_CONNECTION", subject, message: "the server accepts one from here" };
+}

@@ -1,0 +1,26 @@
+// What `millrace check` finds: one precondition, whether it holds, and what mends it.
+
+import { MillraceError, toError } from "../errors.ts";
+
+/**
+ * `fail`: the worker would not start, or the application's own writes break. `warn`: it works, at a risk that is said.
+ * `ok`: it holds.
+ */
+export interface Finding {
+  readonly level: "ok" | "warn" | "fail";
+  /** Stable, upper-case. */
+  readonly code: string;
+  /** What it is about: `server`, `slot millrace_shop`, `table public.orders`. */
+  readonly subject: string;
+  /** What is the case, and why that matters. */
+  readonly message: string;
+  /** SQL, one statement a line, where SQL mends it (what follows `--` is for the reader); else a sentence. */
+  readonly fix?: string;
+}
+
+/** An error of `run` as what `check` finds. @throws whatever is not one of ours */
+export function findingOf(thrown: unknown, subject: string): Finding {
+  if (!(thrown instanceof MillraceError)) throw toError(thrown);
+  const { code, message, hint } = thrown;
+  return { level: "fail", code, subject, message, ...(hint === undefined ? {} : { fix: hint }) };
+}

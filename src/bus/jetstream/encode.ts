@@ -34,7 +34,7 @@ export function encodeBatch(
 ): Encoded[] {
   const alone = messages.length === 1;
   const batchId = `${instance}.${++batches}`;
-  return messages.map((message, index) => {
+  const blocks = messages.map((message, index) => {
     let lines = `NATS/1.0\r\n${message.head}`;
     if (message.position !== undefined) lines += `Cdc-Pos: ${message.position}\r\n`;
     if (index === 0) {
@@ -45,7 +45,15 @@ export function encodeBatch(
       lines += `Nats-Batch-Id: ${batchId}\r\nNats-Batch-Sequence: ${index + 1}\r\n`;
       if (index === messages.length - 1) lines += "Nats-Batch-Commit: 1\r\n";
     }
-    return { subject: message.subject, headers: Buffer.from(`${lines}\r\n`, "latin1"), data: message.data };
+    return `${lines}\r\n`;
+  });
+  // One piece of memory for the whole batch: thousands of small ones a second are what keeps a collector busy.
+  const bytes = Buffer.allocUnsafeSlow(blocks.reduce((sum, block) => sum + block.length, 0));
+  let at = 0;
+  return messages.map(({ subject, data }, index) => {
+    const from = at;
+    at += bytes.write(blocks[index] as string, at, "latin1");
+    return { subject, headers: bytes.subarray(from, at), data };
   });
 }
 

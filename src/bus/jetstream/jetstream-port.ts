@@ -99,13 +99,11 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
       );
       this.#pending = { reply, resolve, reject, timer };
       try {
+        const block = new PrebuiltHeaders();
+        const options = { headers: block as unknown as MsgHdrs };
         batch.forEach(({ subject, headers, data }, index) => {
-          const prebuilt = { encode: () => headers } as unknown as MsgHdrs;
-          connection.nc.publish(
-            subject,
-            data,
-            index === batch.length - 1 ? { headers: prebuilt, reply } : { headers: prebuilt },
-          );
+          block.bytes = headers; // read within `publish`, so that one object serves all
+          connection.nc.publish(subject, data, index === batch.length - 1 ? { ...options, reply } : options);
         });
       } catch (thrown) {
         this.#settle(reply)?.reject(busError(thrown, "publish"));
@@ -172,6 +170,15 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
 
 function away(what: string): TransientError {
   return new TransientError("BUS_INTERRUPTED", what, { hint: "the writer finds out what was stored and goes on" });
+}
+
+/** Header lines that are bytes already, in the one shape that the client asks of headers when it publishes. */
+class PrebuiltHeaders {
+  bytes: Uint8Array = new Uint8Array();
+
+  encode(): Uint8Array {
+    return this.bytes;
+  }
 }
 
 interface AckBody {

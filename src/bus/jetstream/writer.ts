@@ -18,10 +18,10 @@ import { Disruptions, recover } from "./recover.ts";
 import { sendSurely } from "./send-surely.ts";
 import { startUpkeep } from "./upkeep.ts";
 import type { WakeUp } from "./wake-up.ts";
-import { WriterQueue } from "./writer-queue.ts";
+import { MAX_BATCH_BYTES, WriterQueue } from "./writer-queue.ts";
 
-/** Above this many bytes waiting, whoever writes waits too. */
-const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
+/** Above this many bytes waiting, whoever writes waits too. More than the largest batch, or that one never became full. */
+const MAX_QUEUED_BYTES = MAX_BATCH_BYTES + 2 * 1024 * 1024;
 const SAVE_AGAIN_MS = 250;
 const FLUSH_POLL_MS = 20;
 

@@ -3,6 +3,8 @@
 /** Several frames share one; a frame that is larger gets its own. */
 const ARENA_BYTES = 256 * 1024;
 const LENGTH_BYTES = 4;
+/** As many as a full queue holds: arenas that were read through serve again, so that a steady stream leaves no garbage. */
+const MAX_SPARE = 16;
 
 interface Arena {
   readonly bytes: Buffer;
@@ -23,6 +25,7 @@ export class FrameQueue {
   #reading: Arena;
   #writing: Arena;
   #between: Arena[] = [];
+  readonly #spare: Arena[] = [];
 
   constructor() {
     this.#reading = arena(ARENA_BYTES);
@@ -34,7 +37,7 @@ export class FrameQueue {
     const need = LENGTH_BYTES + frame.length;
     let target = this.#writing;
     if (target.written + need > target.bytes.length) {
-      target = arena(Math.max(ARENA_BYTES, need));
+      target = (need <= ARENA_BYTES ? this.#spare.pop() : undefined) ?? arena(Math.max(ARENA_BYTES, need));
       if (this.#writing !== this.#reading) this.#between.push(this.#writing);
       this.#writing = target;
     }
@@ -52,6 +55,7 @@ export class FrameQueue {
         this.#startOver(current);
         return false;
       }
+      this.#keep(current);
       current = this.#between.shift() ?? this.#writing;
       this.#reading = current;
     }
@@ -62,6 +66,14 @@ export class FrameQueue {
     current.read = this.to;
     this.size -= LENGTH_BYTES + length;
     return true;
+  }
+
+  /** Nobody looks at it any more: what the decoder hands out are copies. */
+  #keep(read: Arena): void {
+    if (read.bytes.length !== ARENA_BYTES || this.#spare.length >= MAX_SPARE) return;
+    read.read = 0;
+    read.written = 0;
+    this.#spare.push(read);
   }
 
   /** All is read: the arena serves again, unless one large frame made it larger than the others. */

@@ -6,7 +6,7 @@ import type { Bus } from "./bus/bus.ts";
 import { type BusTiming, openJetStreamBus } from "./bus/jetstream/jetstream-bus.ts";
 import { type ResolvedConfig, resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config/schema.ts";
-import { ConfigError } from "./errors.ts";
+import { ConfigError, MillraceError, toError } from "./errors.ts";
 import type { SourceId } from "./event/source-id.ts";
 import { type HttpServer, startHttp } from "./monitor/http.ts";
 import type { Status } from "./monitor/status.ts";
@@ -28,7 +28,7 @@ export interface WorkerOptions {
   readonly sources?: readonly string[] | undefined;
   /** Ids of the automations to run; undefined means all, an empty list none. */
   readonly automations?: readonly string[] | undefined;
-  /** Take over slots that have no intent on record, and record the gap. */
+  /** Accept, once for each source, that history was lost or that its slot is not on record: go on, and record the gap. */
   readonly adopt?: boolean;
   /** Silent by default. */
   readonly log?: Logger;
@@ -109,7 +109,9 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
     throw error;
   }
   log.info("worker_started", { version, sources: runs.length, automations: automations.length });
-  return { status, stop, finished: finish(runs) };
+  const finished = finish(runs, log);
+  finished.catch(() => {}); // whoever embeds the worker may look at its status instead
+  return { status, stop, finished };
 }
 
 async function openBus(
@@ -140,15 +142,16 @@ async function openBus(
 }
 
 /** The first end that the others cannot go on from: any wrong set-up, or the last source's end. */
-async function finish(runs: readonly SourceRun[]): Promise<void> {
-  const ends = runs.map((run) => run.ended);
-  const fatal = ends.map((end) =>
-    end.catch((error: unknown) => {
-      if (error instanceof ConfigError) throw error;
+async function finish(runs: readonly SourceRun[], log: Logger): Promise<void> {
+  const fatal = runs.map((run) =>
+    run.ended.catch((thrown: unknown) => {
+      if (thrown instanceof ConfigError) throw thrown;
+      const { code, hint } = thrown instanceof MillraceError ? thrown : { code: "UNEXPECTED", hint: undefined };
+      log.error("source_stopped", { source: run.status().id, code, hint }, toError(thrown).message);
     }),
   );
   await Promise.all(fatal);
-  await Promise.all(ends);
+  await Promise.all(runs.map((run) => run.ended));
 }
 
 function only<T>(

@@ -1,0 +1,193 @@
+// A worker whose source has lost its history: it stops and says so, or goes on and the stream says so.
+
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { startWorker, type Worker, type WorkerOptions } from "../../../src/app.ts";
+import { verify } from "../../../src/bus/jetstream/verify.ts";
+import type { NatsServer } from "../../../src/dev/nats-server.ts";
+import { HistoryLostError } from "../../../src/errors.ts";
+import type { SourceId } from "../../../src/event/source-id.ts";
+import { type Readiness, readinessOf } from "../../../src/monitor/status.ts";
+import { silentLogger } from "../../../src/telemetry/logger.ts";
+import { RecordedLog } from "../../support/recorded-log.ts";
+import { type Database, freshDatabase, freshNats, missing } from "../../support/servers.ts";
+import { readStream, type StreamEvent } from "../../support/stream-events.ts";
+import { waitFor } from "../../support/wait-for.ts";
+
+const timing = { idleCheckMs: 500, leaseTtlMs: 2_000 };
+
+interface Shop {
+  readonly database: Database;
+  readonly nats: NatsServer;
+  start(options?: WorkerOptions & { readonly onGap?: string; readonly sources?: readonly string[] }): Promise<Worker>;
+  insert(...ids: readonly number[]): Promise<void>;
+  /** Waits until a row's event is the stream's newest. */
+  until(id: number, source?: string): Promise<void>;
+}
+
+async function freshShop(): Promise<Shop> {
+  const nats = await freshNats({ syncInterval: "always" });
+  const database = await freshDatabase();
+  onTestFinished(() => database[Symbol.asyncDispose]());
+  await database.query("create table orders(id int primary key)");
+  return {
+    database,
+    nats,
+    start: async ({ onGap, ...options } = {}) => {
+      const source = { kind: "postgres", url: database.url, ...(onGap ? { onGap } : {}) };
+      const sources = { shop: source, crm: { kind: "postgres", url: database.url } };
+      const config = { bus: { servers: nats.url, fsync: "always" }, sources };
+      const worker = await startWorker(config, { timing, sources: ["shop"], ...options });
+      worker.finished.catch(() => {}); // the test that waits for it sees it
+      onTestFinished(() => worker.stop());
+      return worker;
+    },
+    insert: async (...ids) => {
+      for (const id of ids) await database.query("insert into orders values ($1)", [id]);
+    },
+    until: async (id, source = "shop") => {
+      await waitFor(async () => (await newestId(nats, source)) === id, {
+        what: `the event of row ${id}`,
+        timeoutMs: 30_000,
+      });
+    },
+  };
+}
+
+async function newestId(nats: NatsServer, source: string): Promise<number | undefined> {
+  const connection = await connect({ servers: nats.url, reconnect: false });
+  try {
+    const { streams } = await jetstreamManager(connection);
+    const query = { last_by_subj: `cdc.${source}.public.orders.created.*` };
+    return (await streams.getMessage(`CDC_${source.toUpperCase()}`, query))?.json<{ key: { id: number } }>().key.id;
+  } finally {
+    await connection.close();
+  }
+}
+
+function idOf({ subject, text }: StreamEvent): unknown {
+  return subject.startsWith("cdc.") ? JSON.parse(text).key.id : undefined;
+}
+
+function readiness(worker: Worker, source: string): Readiness | undefined {
+  return readinessOf(worker.status()).find(({ kind, id }) => kind === "source" && id === source);
+}
+
+async function running(worker: Worker): Promise<void> {
+  await waitFor(() => readiness(worker, "shop")?.reason === "running", {
+    what: "the source to run",
+    timeoutMs: 30_000,
+  });
+}
+
+const dropSlot = async ({ database }: Shop, slot = "millrace_shop"): Promise<void> => {
+  await waitFor(
+    async () => {
+      await database.query("select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1", [
+        slot,
+      ]);
+      await database.query("select pg_drop_replication_slot($1)", [slot]);
+      return true;
+    },
+    { what: "the slot to be dropped" },
+  );
+};
+
+/** What a subscriber must find: the gap's marker, the history's, then only what belongs to it; a chain without a break. */
+async function expectNewHistory(
+  shop: Shop,
+  code: string,
+): Promise<{ readonly before: StreamEvent[]; readonly after: StreamEvent[] }> {
+  const { signal } = new AbortController();
+  const options = { servers: [shop.nats.url], onProgress: () => {}, log: silentLogger, signal };
+  const report = await verify({ ...options, source: "shop" as SourceId });
+  expect(report).toMatchObject({ ok: true, findings: [] });
+
+  const events = (await readStream(shop.nats.url, "CDC_SHOP")).filter(({ subject }) => subject !== "meta.shop.writer");
+  const gapAt = events.findIndex(({ subject }) => subject === "meta.shop.gap");
+  const [gap, history] = events.slice(gapAt);
+  const before = events.slice(0, gapAt);
+  const after = events.slice(gapAt + 2);
+  const last = before.at(-1)?.header("Cdc-Pos");
+  const first = gap?.header("Cdc-Pos") ?? "";
+  expect(JSON.parse(gap?.text ?? "")).toMatchObject({ code, after: expect.stringMatching(/^0001\./), upTo: first });
+  expect(JSON.parse(gap?.text ?? "").after >= (last ?? "")).toBe(true);
+  expect(history?.subject).toBe("meta.shop.history");
+  expect(JSON.parse(history?.text ?? "")).toMatchObject({ code, history: 2, slot: "millrace_shop" });
+  expect(before.every((event) => event.header("Cdc-Pos")?.startsWith("0001.") === true)).toBe(true);
+  for (const event of [gap, history, ...after]) expect(event?.header("Cdc-Pos")).toMatch(/^0002\./);
+  for (const event of after) expect((event.header("ce-id") ?? "") > `shop.${first}`).toBe(true);
+  return { before, after };
+}
+
+describe.skipIf(missing("postgres", "nats"))("a worker whose source lost its history", () => {
+  test("stops with it, and readiness says why; while another source runs, it goes on with that one", async () => {
+    const shop = await freshShop();
+    const first = await shop.start({ sources: ["shop", "crm"] });
+    await running(first);
+    await shop.insert(1);
+    await Promise.all([shop.until(1), shop.until(1, "crm")]);
+    await first.stop();
+    await dropSlot(shop);
+
+    const worker = await shop.start({ sources: ["shop", "crm"] });
+    await waitFor(() => worker.status().sources[0]?.state === "stopped", { what: "the source to stop" });
+    expect(readiness(worker, "shop")).toMatchObject({
+      ready: false,
+      reason: "stopped: SLOT_MISSING: the slot millrace_shop was dropped",
+    });
+    await shop.insert(2);
+    await shop.until(2, "crm");
+    expect(readiness(worker, "crm")).toMatchObject({ ready: true });
+    await dropSlot(shop, "millrace_crm");
+
+    const end = await worker.finished.catch((error: unknown) => error);
+    expect(end).toBeInstanceOf(HistoryLostError);
+    expect(end).toMatchObject({ code: "SLOT_MISSING" });
+  });
+
+  test("goes on by --adopt once: the stream names the gap, and what follows is of the new history", async () => {
+    const shop = await freshShop();
+    const first = await shop.start();
+    await running(first);
+    await shop.insert(1);
+    await shop.until(1);
+    await first.stop();
+    await dropSlot(shop);
+    await shop.insert(2);
+
+    const log = new RecordedLog();
+    const worker = await shop.start({ adopt: true, log });
+    await running(worker);
+    await waitFor(() => log.count("source_gap") > 0, { what: "the gap to be said" });
+    await shop.insert(3);
+    await shop.until(3);
+    const { before, after } = await expectNewHistory(shop, "SLOT_MISSING");
+    expect([before, after].map((events) => events.map(idOf).filter(Boolean))).toEqual([[1], [3]]);
+    expect(readiness(worker, "shop")).toMatchObject({ ready: true });
+
+    await dropSlot(shop);
+    expect(await worker.finished.catch((error: unknown) => error)).toMatchObject({ code: "SLOT_MISSING" });
+  });
+
+  test('goes on by onGap: "continue" while it runs: what was read is published, then the gap', async () => {
+    const shop = await freshShop();
+    const log = new RecordedLog();
+    const worker = await shop.start({ onGap: "continue", log });
+    await running(worker);
+    await shop.insert(1);
+    await shop.database.query("insert into orders select generate_series(2, 500)");
+    await shop.database.query("drop publication millrace_shop");
+    await shop.insert(501);
+    await waitFor(() => log.count("source_gap") > 0, { what: "the gap to be said", timeoutMs: 30_000 });
+    await running(worker);
+    await shop.insert(502);
+    await shop.until(502);
+
+    const { before, after } = await expectNewHistory(shop, "PUBLICATION_MISSING");
+    expect(before.map(idOf).filter(Boolean)).toEqual(Array.from({ length: 500 }, (_, n) => n + 1));
+    expect(after.map(idOf)).toEqual([502]);
+    await worker.stop();
+  });
+});

@@ -1,0 +1,81 @@
+// A row that is larger than the bus takes: a dead letter, a marker in its place, and on.
+
+import { createHash } from "node:crypto";
+import { describe, expect, test } from "vitest";
+import { startWorker } from "../../../src/app.ts";
+import { RecordedLog } from "../../support/recorded-log.ts";
+import { freshDatabase, freshNats, missing } from "../../support/servers.ts";
+import { readStream } from "../../support/stream-events.ts";
+import { brokenLinks } from "../../support/transactions.ts";
+import { waitFor } from "../../support/wait-for.ts";
+
+describe.skipIf(missing("postgres", "nats"))("a row that is larger than the bus takes", () => {
+  test.each([
+    ["inside a transaction", false],
+    ["at a transaction's end", true],
+  ])("%s becomes a dead letter, with a marker in its place", async (_, atTheEnd) => {
+    await using nats = await freshNats({ config: "max_payload: 256KB" });
+    await using database = await freshDatabase();
+    await database.query("create table item(id int primary key, doc text)");
+    const log = new RecordedLog();
+    const worker = await startWorker(
+      {
+        bus: { servers: nats.url, fsync: "always" },
+        sources: { shop: { kind: "postgres", url: database.url, tables: ["public.item"], slot: `poison_${atTheEnd}` } },
+      },
+      { log },
+    );
+    const stored = () => readStream(nats.url, "CDC_SHOP");
+    await waitFor(async () => (await stored()).length > 1, { what: "the first start" });
+    await database.query("insert into item values (1, 'before')");
+    await database.query(`begin; insert into item values (2, 'small'); insert into item values (3, repeat('große', 100000));
+      ${atTheEnd ? "" : "insert into item values (4, 'small');"} commit`);
+    await database.query("insert into item values (5, 'behind')");
+    const stream = await waitFor(
+      async () => {
+        const all = await stored();
+        return all.at(-1)?.text.includes("behind") === true && all;
+      },
+      { what: "the row behind it" },
+    );
+    const status = worker.status();
+    await worker.stop();
+
+    const kinds = stream
+      .slice(2)
+      .map(({ subject, text }) => (subject.startsWith("meta.") ? subject : JSON.parse(text).key.id));
+    expect(kinds).toEqual([1, 2, "meta.shop.poison", ...(atTheEnd ? [] : [4]), 5]);
+    expect(brokenLinks(stream)).toEqual([]);
+    const marker = stream.find(({ subject }) => subject === "meta.shop.poison");
+    expect(marker?.header("Cdc-Tx-Last")).toBe(atTheEnd ? "1" : undefined);
+    expect(marker?.header("Cdc-Tx")).toBe(stream[3]?.header("Cdc-Tx"));
+
+    const letters = await readStream(nats.url, "MILLRACE_DEAD");
+    expect(letters.map(({ subject }) => subject)).toEqual(["dead._source.shop"]);
+    const body = JSON.stringify({
+      op: "created",
+      key: { id: 3 },
+      before: null,
+      after: { id: 3, doc: "große".repeat(100_000) },
+    });
+    const about = JSON.parse(marker?.text ?? "");
+    expect(about).toMatchObject({
+      code: "EVENT_TOO_LARGE",
+      namespace: "public",
+      collection: "item",
+      sizeBytes: Buffer.byteLength(body),
+      sha256: createHash("sha256").update(body).digest("hex"),
+    });
+    const [letter] = letters;
+    expect(letter?.header("Millrace-Size")).toBe(String(about.sizeBytes));
+    expect(letter?.header("Millrace-Sha256")).toBe(about.sha256);
+    expect(letter?.header("Millrace-Position")).toBe(marker?.header("Cdc-Pos"));
+    expect(letter?.text).toBe(
+      Buffer.from(body)
+        .subarray(0, 64 * 1024)
+        .toString(),
+    );
+    expect(log.of("source_poison")).toMatchObject([{ code: "EVENT_TOO_LARGE", collection: "item" }]);
+    expect(status.sources[0]?.poison).toBe(1);
+  });
+});

@@ -21,6 +21,9 @@ const rooms = {
     "bus/jetstream/check.ts",
     "bus/jetstream/tail.ts",
     "bus/jetstream/verify.ts",
+    "source/postgres/config.ts",
+    "source/postgres/setup-sql.ts",
+    "source/postgres/slots.ts",
   ],
   demo: ["app.ts", "index.ts", "config", "telemetry", "event", "dev"],
 };

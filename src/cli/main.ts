@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The command `millrace`: its arguments, its exit codes, and the one place that says what went wrong.
 
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Argument, Command, CommanderError, InvalidArgumentError } from "commander";
 import { BugError, ConfigError, toError } from "../errors.ts";
 import { createLogger } from "../telemetry/create-logger.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -77,6 +77,17 @@ program
   .action(async (source: string | undefined, options) => {
     const { check } = await import("./check.ts");
     if (!(await check({ ...options, source, signal: stopSignal(), print }))) end(3);
+  });
+
+program
+  .command("sql")
+  .description("print the SQL that a DBA runs for a source; changes nothing")
+  .addArgument(new Argument("<what>", "its role, or its publication").choices(["role", "publication"]))
+  .argument("[source]", "only this source")
+  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
+  .action(async (what: "role" | "publication", source: string | undefined, options) => {
+    const { sql } = await import("./sql.ts");
+    await sql({ ...options, what, source, print });
   });
 
 program

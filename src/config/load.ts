@@ -3,7 +3,6 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, extname, join, resolve } from "node:path";
-import { LineCounter, parseDocument } from "yaml";
 import { ConfigError } from "../errors.ts";
 import { loadAutomations } from "./automations.ts";
 import { type ModuleLoader, moduleLoader } from "./modules.ts";
@@ -58,10 +57,19 @@ async function read(file: string, load: ModuleLoader): Promise<unknown> {
   });
 }
 
-/** JSON is read as the YAML that it also is: one parser, whose errors tell the line and quote nothing of the file. */
+/** Wrong JSON is read as the YAML that it might be: that parser's errors tell the line and quote nothing of the file. */
 async function readData(file: string): Promise<unknown> {
+  const text = await readFile(file, "utf8");
+  if (extname(file) === ".json") {
+    try {
+      return JSON.parse(text);
+    } catch {
+      // The parser below tells where.
+    }
+  }
+  const { LineCounter, parseDocument } = await import("yaml");
   const lineCounter = new LineCounter();
-  const document = parseDocument(await readFile(file, "utf8"), { prettyErrors: false, lineCounter });
+  const document = parseDocument(text, { prettyErrors: false, lineCounter });
   const [error] = document.errors;
   if (error === undefined) return document.toJS();
   const { line, col } = lineCounter.linePos(error.pos[0]);

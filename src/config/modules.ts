@@ -1,6 +1,5 @@
 // Loads configuration files and automation modules, TypeScript among them.
 
-import { createJiti } from "jiti";
 import { ConfigError, MillraceError, toError } from "../errors.ts";
 
 /** A module's exports. */
@@ -12,10 +11,11 @@ export type ModuleLoader = (file: string) => Promise<Readonly<Record<string, unk
  *   configuration imports is the very code that runs it, wherever either of them is installed
  */
 export function moduleLoader(own: Readonly<Record<string, unknown>>): ModuleLoader {
-  // No cache on disk: it would lie in a folder that other users of the machine may write.
-  const jiti = createJiti(import.meta.url, { virtualModules: { ...own }, fsCache: false, interopDefault: false });
   return async (file) => {
     try {
+      const { createJiti } = await import("jiti"); // only now: a worker with a JSON configuration never pays for it
+      // No cache on disk: it would lie in a folder that other users of the machine may write.
+      const jiti = createJiti(import.meta.url, { virtualModules: { ...own }, fsCache: false, interopDefault: false });
       return await jiti.import<Record<string, unknown>>(file);
     } catch (error) {
       if (error instanceof MillraceError) throw error;

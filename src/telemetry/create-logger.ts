@@ -1,7 +1,7 @@
 // The logger of the command: JSON lines, readable ones on a terminal; nothing secret in either.
 
+import { createRequire } from "node:module";
 import { pino } from "pino";
-import { prettyFactory } from "pino-pretty";
 import { BugError, MillraceError } from "../errors.ts";
 import type { LogEvent, Logger } from "./logger.ts";
 import { redact } from "./redact.ts";
@@ -17,13 +17,7 @@ export interface LoggerOptions {
 /** A logger whose lines are `{ level, time, event, …fields, msg }`. */
 export function createLogger(options: LoggerOptions): Logger {
   const write = options.write ?? ((line) => void process.stderr.write(line));
-  const format = prettyFactory({
-    colorize: options.pretty,
-    translateTime: "SYS:HH:MM:ss.l",
-    ignore: "event",
-    messageFormat: "{event} {msg}",
-    singleLine: true,
-  });
+  const format = options.pretty ? prettyFormat() : (line: string) => line;
   const logger = pino(
     {
       level: options.level,
@@ -31,7 +25,7 @@ export function createLogger(options: LoggerOptions): Logger {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (level) => ({ level }) },
     },
-    { write: (line: string) => write(redact(options.pretty ? format(line) : line)) },
+    { write: (line: string) => write(redact(format(line))) },
   );
   const log =
     (level: "debug" | "info" | "warn" | "error") =>
@@ -50,4 +44,16 @@ function named(error: Error): Readonly<Record<string, unknown>> {
   const cause = error.cause instanceof Error ? named(error.cause) : undefined;
   const stack = error instanceof BugError ? error.stack : undefined;
   return { name: error.name, code, message: error.message, hint: error.hint, cause, stack };
+}
+
+/** Loaded only for a terminal: a worker that writes JSON never pays for it. */
+function prettyFormat(): (line: string) => string {
+  const { prettyFactory } = createRequire(import.meta.url)("pino-pretty") as typeof import("pino-pretty");
+  return prettyFactory({
+    colorize: true,
+    translateTime: "SYS:HH:MM:ss.l",
+    ignore: "event",
+    messageFormat: "{event} {msg}",
+    singleLine: true,
+  });
 }

@@ -1,0 +1,144 @@
+// What a user can have wrong: two lines, the right exit code, and nothing changed in the database or on the bus.
+// (The command is built for tests that use support/worker-process.ts.)
+
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { NatsServer } from "../../../src/dev/nats-server.ts";
+import { bareNats } from "../../support/bare-nats.ts";
+import { oldNats } from "../../support/old-nats.ts";
+import { type CommandResult, runCommand } from "../../support/run-command.ts";
+import { type Database, freshDatabase, freshNats, freshPostgres, missing, scratchDir } from "../../support/servers.ts";
+
+interface Shop {
+  readonly bus?: Readonly<Record<string, unknown>>;
+  readonly source?: Readonly<Record<string, unknown>>;
+  /** The source's id. */
+  readonly id?: string;
+}
+
+describe.skipIf(missing("postgres", "nats"))("`run` refuses, and changes nothing:", () => {
+  let database: Database;
+  let nats: NatsServer;
+
+  beforeAll(async () => {
+    database = await freshDatabase();
+    nats = await freshNats();
+    await database.query("create table item(id int primary key)");
+  });
+  afterAll(() => database[Symbol.asyncDispose]());
+
+  /** All that a start could leave behind. */
+  const traces = async (): Promise<readonly unknown[]> => {
+    const nc = await connect({ servers: nats.url });
+    const streams = await (await jetstreamManager(nc)).streams.names().next();
+    await nc.close();
+    return [
+      streams.sort(),
+      await database.query("select slot_name::text from pg_replication_slots where database = current_database()"),
+      await database.query("select pubname::text from pg_publication"),
+      await database.query("select schemaname::text, tablename::text from pg_tables where schemaname !~ '^(pg_|info)'"),
+    ];
+  };
+
+  const run = async ({ bus, source, id = "shop" }: Shop): Promise<CommandResult> => {
+    const before = await traces();
+    const cwd = await scratchDir();
+    const config = {
+      bus: { servers: nats.url, ...bus },
+      sources: { [id]: { kind: "postgres", url: database.url, ...source } },
+    };
+    await writeFile(join(cwd, "millrace.config.json"), JSON.stringify(config));
+    const result = await runCommand(["run"], { cwd, env: { MILLRACE_HTTP: "127.0.0.1:0" } });
+    expect(await traces()).toEqual(before);
+    return result;
+  };
+
+  const expectRefusal = ({ code, stdout, stderr }: CommandResult, error: string, fix: RegExp): void => {
+    const said = stderr.split("\n").filter((line) => line !== "" && !line.startsWith("{"));
+    expect(said).toEqual([expect.stringMatching(`^${error}: .`), expect.stringMatching(/^fix: ./)]);
+    expect(said[1]).toMatch(fix);
+    expect([code, stdout]).toEqual([2, ""]);
+  };
+
+  test("an unknown key of the configuration, and says which one may be meant", async () => {
+    expectRefusal(await run({ bus: { fsnyc: "always" } }), "CONFIG_UNKNOWN_KEY", /fsync/);
+    expectRefusal(await run({ source: { tabels: ["public.*"] } }), "CONFIG_UNKNOWN_KEY", /tables/);
+  });
+
+  test("a value of the wrong type", async () => {
+    expectRefusal(await run({ source: { tables: 5 } }), "CONFIG_INVALID", /./);
+    expectRefusal(await run({ bus: { replicas: "3" } }), "CONFIG_INVALID", /./);
+  });
+
+  test("a variable that the environment lacks", async () => {
+    expectRefusal(await run({ source: { url: { env: "NO_SUCH_URL" } } }), "ENV_MISSING", /NO_SUCH_URL/);
+  });
+
+  test("a wrong password, which is not printed", async () => {
+    const rules = join(database.server.dataDir, "pg_hba.conf");
+    await writeFile(rules, `host all guarded 127.0.0.1/32 scram-sha-256\n${await readFile(rules, "utf8")}`);
+    await database.query("create role guarded login replication password 'right'");
+    await database.query("select pg_reload_conf()");
+    const result = await run({ source: { url: database.url.replace("postgres@", "guarded:wr0ngsecret@") } });
+
+    expectRefusal(result, "AUTH_FAILED", /password/);
+    expect(result.stderr).not.toContain("wr0ngsecret");
+  });
+
+  test("a database that does not exist", async () => {
+    const url = database.url.replace(/\/\w+$/, "/nowhere");
+
+    expectRefusal(await run({ source: { url } }), "DATABASE_MISSING", /url/);
+  });
+
+  test("a database whose wal_level is not logical", async () => {
+    const { url } = await freshPostgres({ wal_level: "replica" });
+
+    expectRefusal(await run({ source: { url } }), "WAL_LEVEL_NOT_LOGICAL", /ALTER SYSTEM SET wal_level = 'logical'/);
+  });
+
+  test("a table that is not there", async () => {
+    expectRefusal(await run({ source: { tables: ["public.itme"] } }), "TABLES_MATCH_NOTHING", /pattern/);
+  });
+
+  test("a slot that is not on record", async () => {
+    await database.query("select pg_create_logical_replication_slot('found_here', 'pgoutput')");
+
+    expectRefusal(await run({ source: { slot: "found_here" } }), "SLOT_UNKNOWN", /--adopt/);
+  });
+
+  test("a server without JetStream", async () => {
+    const servers = `nats://${await bareNats("")}`;
+
+    expectRefusal(await run({ bus: { servers } }), "JETSTREAM_OFF", /-js/);
+  });
+
+  test("wrong credentials for the bus, which are not printed", async () => {
+    const address = await bareNats("authorization { user: u, password: right }\njetstream { store_dir: $DIR }");
+    const result = await run({ bus: { servers: `nats://u:wr0ngsecret@${address}` } });
+
+    expectRefusal(result, "BUS_AUTH", /bus\.servers/);
+    expect(result.stderr).not.toContain("wr0ngsecret");
+  });
+
+  test("a server before 2.12 (a double that sends the INFO of one)", async () => {
+    await using old = await oldNats("2.11.9");
+
+    expectRefusal(await run({ bus: { servers: old.url } }), "BUS_TOO_OLD", /2\.12/);
+  });
+
+  test("subjects that belong to another stream", async () => {
+    const nc = await connect({ servers: nats.url });
+    await (await jetstreamManager(nc)).streams.add({ name: "OTHERS", subjects: ["cdc.taken.public.>"] });
+    await nc.close();
+
+    expectRefusal(await run({ id: "taken" }), "BUS_SUBJECTS_TAKEN", /another id/);
+  });
+
+  test("more replicas than the bus has servers", async () => {
+    expectRefusal(await run({ bus: { replicas: 3 } }), "BUS_TOO_FEW_SERVERS", /replicas/);
+  });
+});

@@ -1,0 +1,33 @@
+// Just enough of a NATS server to be taken for one of an older version: no such binary comes to the test machines.
+
+import { once } from "node:events";
+import { createServer, type Socket } from "node:net";
+
+export interface OldNats extends AsyncDisposable {
+  readonly url: string;
+}
+
+export async function oldNats(version: string): Promise<OldNats> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    const info = { server_id: "OLD", version, proto: 1, headers: true, jetstream: true, max_payload: 1_048_576 };
+    socket.write(`INFO ${JSON.stringify(info)}\r\n`);
+    socket.on("data", (data) => {
+      if (data.includes("PING")) socket.write("PONG\r\n");
+    });
+    socket.on("error", () => {}); // the client may be gone already
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("it does not listen");
+  return {
+    url: `nats://127.0.0.1:${address.port}`,
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}

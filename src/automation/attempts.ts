@@ -21,15 +21,20 @@ export interface Attempts {
 /** The record of one event; its methods reject with TransientError while the bus is away. */
 export class AttemptsRecord {
   readonly #state: StateStore;
-  readonly #key: string;
+  readonly #place: readonly [automation: string, source: SourceId, sequence: number];
   readonly #id: string;
   #revision = 0;
   #stored = false;
 
   constructor(state: StateStore, automation: string, source: SourceId, sequence: number, id: string) {
     this.#state = state;
-    this.#key = `attempts.${automation}.${streamName(source)}.${sequence}`;
+    this.#place = [automation, source, sequence];
     this.#id = id;
+  }
+
+  get #key(): string {
+    const [automation, source, sequence] = this.#place;
+    return `attempts.${automation}.${streamName(source)}.${sequence}`;
   }
 
   async load(): Promise<Attempts | undefined> {
@@ -54,8 +59,13 @@ export class AttemptsRecord {
     }
   }
 
-  /** Forgets the event; costs nothing when nothing was remembered. */
+  /** Whether the bus holds it, as far as is known. */
+  get stored(): boolean {
+    return this.#stored;
+  }
+
+  /** Forgets the event. */
   async clear(): Promise<void> {
-    if (this.#stored) await this.#state.delete(this.#key);
+    await this.#state.delete(this.#key);
   }
 }

@@ -6,8 +6,9 @@ import { TransientError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Automation } from "./automation.ts";
+import { Deadlines } from "./deadlines.ts";
 import type { AutomationMetrics } from "./metrics.ts";
-import { type Job, settle } from "./settle.ts";
+import { type Job, type SettleContext, settle } from "./settle.ts";
 
 /** What acks, retries and dead letters get at a stop, once no handler runs any more. */
 const settleMs = 5_000;
@@ -30,6 +31,7 @@ export interface DelivererOptions {
 
 export class Deliverer {
   readonly #options: DelivererOptions;
+  readonly #context: SettleContext;
   readonly #jobs = new Map<string, Job>();
   readonly #waiting: Job[] = [];
   readonly #closing = new AbortController();
@@ -42,6 +44,13 @@ export class Deliverer {
 
   constructor(options: DelivererOptions) {
     this.#options = options;
+    this.#context = {
+      ...options,
+      deadlines: new Deadlines(options.automation.timeoutMs),
+      release: (job) => this.#release(job),
+      entered: (job, state) => this.#entered(job, state),
+      persist: (operation) => this.#persist(operation),
+    };
     this.#slots = options.automation.concurrency;
     this.#alive = setInterval(() => {
       for (const { delivery } of this.#jobs.values()) delivery.working();
@@ -63,7 +72,7 @@ export class Deliverer {
       // An older subscription's handler still has it: never twice at once.
       delivery.retry(this.#options.ackWaitMs);
     } else {
-      const job: Job = { key, source, delivery, state: "settling" };
+      const job: Job = { key, source, delivery, state: "settling", placed: false };
       this.#jobs.set(key, job);
       this.#in[job.state]++;
       this.#waiting.push(job);
@@ -102,43 +111,39 @@ export class Deliverer {
       const job = this.#waiting.shift();
       if (!job) return;
       this.#slots--;
+      job.placed = true;
       void this.#work(job);
     }
   }
 
   async #work(job: Job): Promise<void> {
-    const { automation, metrics } = this.#options;
-    let free = false;
-    const release = (): void => {
-      if (free) return;
-      free = true;
-      this.#slots++;
-      this.#start();
-    };
-    const entered = (state: Job["state"]): void => {
-      // A handler that hung on beyond the end of its job.
-      if (this.#jobs.get(job.key) !== job) return;
-      this.#in[job.state]--;
-      job.state = state;
-      this.#in[state]++;
-      metrics.running(automation.id, this.#in.running + this.#in.hanging);
-      this.#changed();
-    };
     try {
-      await settle(job, {
-        ...this.#options,
-        release,
-        entered,
-        persist: (operation) => this.#persist(operation),
-      });
+      await settle(job, this.#context);
     } catch (error) {
       // Transient: the durable or the connection is gone, or we are closing; the event is handed out again.
       if (!(error instanceof TransientError)) this.#options.failed(error);
     } finally {
       this.#forget(job);
-      release();
+      this.#release(job);
       this.#changed();
     }
+  }
+
+  #release(job: Job): void {
+    if (!job.placed) return;
+    job.placed = false;
+    this.#slots++;
+    this.#start();
+  }
+
+  #entered(job: Job, state: Job["state"]): void {
+    // A handler that hung on beyond the end of its job.
+    if (this.#jobs.get(job.key) !== job) return;
+    this.#in[job.state]--;
+    job.state = state;
+    this.#in[state]++;
+    this.#options.metrics.running(this.#options.automation.id, this.#in.running + this.#in.hanging);
+    this.#changed();
   }
 
   #say(error: TransientError): void {

@@ -10,6 +10,7 @@ import { startAttempt } from "./attempt.ts";
 import { type Attempts, AttemptsRecord } from "./attempts.ts";
 import type { Automation } from "./automation.ts";
 import { storeDeadLetter } from "./dead-letter.ts";
+import type { Deadlines } from "./deadlines.ts";
 import { type ErrorSummary, summarizeError } from "./error-summary.ts";
 import type { AutomationMetrics, DeadReason } from "./metrics.ts";
 import { afterFailure, deadBefore } from "./verdict.ts";
@@ -21,6 +22,8 @@ export interface Job {
   readonly delivery: Delivery;
   /** `hanging`: its attempt has timed out, but the handler still runs. `settling`: no handler runs. */
   state: "running" | "hanging" | "settling";
+  /** Whether it holds one of the places of `concurrency`. */
+  placed: boolean;
 }
 
 export interface SettleContext {
@@ -28,9 +31,10 @@ export interface SettleContext {
   readonly bus: Bus;
   readonly log: Logger;
   readonly metrics: AutomationMetrics;
+  readonly deadlines: Deadlines;
   /** Lets the next handler start. */
-  readonly release: () => void;
-  readonly entered: (state: Job["state"]) => void;
+  readonly release: (job: Job) => void;
+  readonly entered: (job: Job, state: Job["state"]) => void;
   readonly signal: AbortSignal;
   readonly persist: <Result>(operation: () => Promise<Result>) => Promise<Result>;
 }
@@ -66,7 +70,7 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
   } else if (!(await attempt(job, context, event, known, record))) {
     return;
   }
-  await persist(() => record.clear());
+  if (record.stored) await persist(() => record.clear());
 }
 
 /** One attempt and what follows from it; whether the event is settled for good. */
@@ -81,16 +85,17 @@ async function attempt(
   const attempts = (known?.attempts ?? 0) + 1;
   const startedAt = Date.now();
   const firstAt = known?.firstAt ?? startedAt;
-  context.entered("running");
-  const running = startAttempt(automation, event, attempts, log);
-  const ended = running.ended.then(() => {
-    context.entered("settling");
-    context.release();
-  });
-  const result = await running.result;
+  const free = (): void => {
+    context.entered(job, "settling");
+    context.release(job);
+  };
+  context.entered(job, "running");
+  const result = await startAttempt(context, event, attempts);
   metrics.duration(automation.id, (Date.now() - startedAt) / 1000);
+  const hanging = result.type === "failed" ? result.hanging : undefined;
+  if (hanging) context.entered(job, "hanging");
+  else free();
   if (result.type !== "failed") {
-    await ended;
     await job.delivery.ack();
     if (result.type === "done") metrics.handled(automation.id);
     else {
@@ -102,7 +107,7 @@ async function attempt(
   const next = afterFailure(automation.retry, attempts, firstAt, result.error, Date.now());
   const error = summarizeError(result.error);
   const { dead } = next;
-  if (result.timedOut) context.entered("hanging");
+  const ended = hanging?.then(free);
   await context.persist(() => record.save({ attempts, firstAt, lastError: error, ...(dead ? { dead } : {}) }));
   // A handler that ignores its timeout is waited for: the event must not be handled twice at once.
   await ended;
@@ -134,7 +139,7 @@ interface Burial {
 async function bury(job: Job, context: SettleContext, burial: Burial): Promise<void> {
   const { automation, log, metrics } = context;
   const { reason, attempts, error } = burial;
-  context.release();
+  context.release(job);
   const letter = {
     reason,
     automation: automation.id,

@@ -13,7 +13,7 @@ describe.skipIf(missing("nats"))("header lines", () => {
     const nc = await connect({ servers: (await freshNats()).url });
     onTestFinished(() => nc.close());
     const got: Msg[] = [];
-    nc.subscribe("x.>", { callback: (_, message) => got.push(message) });
+    nc.subscribe("x.>", { callback: (_, message) => void got.push(message) });
     for (const { subject, lines, body } of messages) {
       const head = headers();
       for (const [name, value] of Object.entries(lines ?? {})) head.append(name, value);

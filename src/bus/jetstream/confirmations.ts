@@ -8,6 +8,8 @@ import type { Connection } from "./connection.ts";
 /** Without an answer for this long it is asked again. */
 const confirmMs = 5000;
 const lookMs = 250;
+/** Handlers that never let the event loop turn must not hold back the acks of those before them for longer. */
+const maxHoldMs = 50;
 
 /** What is to be settled. */
 export interface Confirmable {
@@ -15,6 +17,8 @@ export interface Confirmable {
   readonly reply: string;
   /** Nobody is there any more to confirm it. */
   readonly lost: boolean;
+  /** Called once it is confirmed. */
+  settled(): void;
 }
 
 interface Waiting {
@@ -52,9 +56,11 @@ export class Confirmations {
   confirm(delivery: Confirmable, what: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
       const token = ++this.#tokens;
-      const waiting = { token, delivery, what, resolve, reject, sentMs: performance.now() };
+      const now = performance.now();
+      const waiting = { token, delivery, what, resolve, reject, sentMs: now };
       this.#waiting.set(token, waiting);
       if (this.#unsent.push(waiting) === 1) setImmediate(() => this.#sendAll());
+      else if (now - (this.#unsent[0]?.sentMs ?? now) > maxHoldMs) this.#sendAll();
       this.#looking ??= setInterval(() => this.#look(), lookMs);
     });
   }
@@ -88,6 +94,7 @@ export class Confirmations {
       return;
     }
     this.#waiting.delete(token);
+    waiting.delivery.settled();
     waiting.resolve();
   }
 

@@ -72,17 +72,21 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   }
 
   ack(): Promise<void> {
-    return this.#confirm(ACK);
+    return this.#owner.confirmations.confirm(this, ACK);
   }
 
   terminate(reason: string): Promise<void> {
-    return this.#confirm(Buffer.from(`+TERM ${reason}`));
+    return this.#owner.confirmations.confirm(this, Buffer.from(`+TERM ${reason}`));
   }
 
   retry(delayMs: number): void {
     // Lost, it only means that the server waits for ack_wait instead.
     this.#tell(delayMs > 0 ? `-NAK {"delay": ${Math.round(delayMs * 1_000_000)}}` : "-NAK");
     this.#owner.closed(this, false);
+  }
+
+  settled(): void {
+    this.#owner.closed(this, true);
   }
 
   working(): void {
@@ -93,16 +97,15 @@ export class JetStreamDelivery implements Delivery, Confirmable {
     const { nc } = this.#owner;
     if (!nc.isClosed() && !nc.isDraining() && this.reply) nc.publish(this.reply, what);
   }
-
-  async #confirm(what: Uint8Array): Promise<void> {
-    await this.#owner.confirmations.confirm(this, what);
-    this.#owner.closed(this, true);
-  }
 }
 
 /** `$JS.ACK.[<domain>.<account>.]<stream>.<durable>.<count>.<stream sequence>.<delivery sequence>.<time>.<pending>[.<token>]` */
 function parseReply(reply: string): { readonly sequence: number; readonly serverCount: number } {
-  const tokens = reply.split(".");
-  const at = tokens.length > 9 ? 6 : 4;
-  return { serverCount: Number(tokens[at]), sequence: Number(tokens[at + 1]) };
+  let dots = 0;
+  for (let at = reply.indexOf("."); at >= 0; at = reply.indexOf(".", at + 1)) dots++;
+  let start = 0;
+  for (let token = dots > 8 ? 6 : 4; token > 0; token--) start = reply.indexOf(".", start) + 1;
+  const middle = reply.indexOf(".", start);
+  const end = reply.indexOf(".", middle + 1);
+  return { serverCount: Number(reply.slice(start, middle)), sequence: Number(reply.slice(middle + 1, end)) };
 }

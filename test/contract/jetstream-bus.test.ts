@@ -9,7 +9,8 @@ import type { SourceId } from "../../src/event/source-id.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { bareNats } from "../support/bare-nats.ts";
 import { freshNats, missing } from "../support/servers.ts";
-import { busContract, type MakeBusOptions } from "./bus-contract.ts";
+import { busContract } from "./bus-contract.ts";
+import type { MakeBusOptions } from "./bus-ground.ts";
 
 const shop = "shop" as SourceId;
 const never = new AbortController().signal;

@@ -1,0 +1,67 @@
+// The part of the bus contract about what may be saved and acknowledged, and when.
+
+import { describe, expect, test } from "vitest";
+import type { Position } from "../../src/event/position.ts";
+import { place, transaction } from "../support/transactions.ts";
+import { waitFor } from "../support/wait-for.ts";
+import type { BusGround } from "./bus-ground.ts";
+
+export function busCheckpointContract({ freshSource, writer: open, events }: BusGround): void {
+  describe("a checkpoint", () => {
+    test("that is ahead of the stream is where the source goes on, and it never goes back", async () => {
+      const source = freshSource();
+      const first = await open(source);
+      await first.write([...transaction(source, 10), { type: "commit", position: place(90) }]);
+      const mark = await waitFor(
+        async () => {
+          const next = await first.nextMark();
+          return next.position === place(90) && next;
+        },
+        { what: "the mark of the commit" },
+      );
+      expect(mark.inStream).toBe(false);
+      await first.save(mark);
+      await first.saveDurable();
+      await first[Symbol.asyncDispose]();
+
+      const second = await open(source);
+      expect(second.resume).toBe(place(90));
+      expect((await second.nextMark()).position).toBe(place(90));
+      await second.write(transaction(source, 50)); // cannot come; if it did, it would be no checkpoint
+      await second.write(transaction(source, 95));
+      const places: Position[] = [];
+      while (places.at(-1) !== place(95)) places.push((await second.nextMark()).position);
+      expect(places).not.toContain(place(50));
+    });
+
+    test("waits until the bus has synced what it stands for, and that is shown", async () => {
+      const source = freshSource();
+      const fsyncMs = 400;
+      const writer = await open(source, { fsync: fsyncMs });
+      await writer.write(transaction(source, 10));
+      await events(source, 1);
+      const storedAt = performance.now();
+      await waitFor(() => writer.heldForFsync().marks > 0, { what: "something to be held" });
+      const mark = await writer.nextMark();
+
+      expect(mark.position).toBe(place(10));
+      // Pings bracket the time: what is counted began at most one ping after the event was seen.
+      expect(performance.now() - storedAt).toBeGreaterThan(2 * fsyncMs - 200);
+      expect(writer.heldForFsync()).toEqual({ marks: 0, oldestMs: 0 });
+    });
+
+    test("that only the save holds is durable only when the save is", async () => {
+      const source = freshSource();
+      const fsyncMs = 400;
+      const writer = await open(source, { fsync: fsyncMs });
+      await writer.write([{ type: "commit", position: place(10) }]);
+      const mark = await writer.nextMark();
+      expect(mark).toMatchObject({ position: place(10), inStream: false });
+      const savedAt = performance.now();
+      await writer.save(mark);
+      await writer.saveDurable();
+
+      expect(performance.now() - savedAt).toBeGreaterThanOrEqual(2 * fsyncMs);
+    });
+  });
+}

@@ -1,0 +1,140 @@
+// The part of the bus contract about writers that end, break off, wait and take over.
+
+import { jetstream } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import { describe, expect, test } from "vitest";
+import { FencedError } from "../../src/errors.ts";
+import type { Position } from "../../src/event/position.ts";
+import { RecordedLog } from "../support/recorded-log.ts";
+import { TcpProxy } from "../support/tcp-proxy.ts";
+import { brokenLinks, place, positionsOf, transaction } from "../support/transactions.ts";
+import { waitFor } from "../support/wait-for.ts";
+import { type BusGround, quick } from "./bus-ground.ts";
+
+export function busHandoverContract({ nats, freshSource, writer: open, stored, events }: BusGround): void {
+  describe("a writer that goes on", () => {
+    test("after a clean end knows the newest place, and writes under a new lease", async () => {
+      const source = freshSource();
+      const first = await open(source);
+      await first.write(transaction(source, 10, 3));
+      await events(source, 3);
+      await first[Symbol.asyncDispose]();
+      const second = await open(source);
+      await second.write(transaction(source, 20, 2));
+      const stream = await events(source, 5);
+
+      expect(second.resume).toBe(place(10, 2));
+      expect(second.lease).toBeGreaterThan(first.lease);
+      expect(brokenLinks(stream)).toEqual([]);
+    });
+
+    test("after an end inside a transaction knows that place", async () => {
+      const source = freshSource();
+      const first = await open(source);
+      await first.write(transaction(source, 10, 1200, { whole: false }));
+      await events(source, 1000);
+      await first[Symbol.asyncDispose]();
+
+      expect((await open(source)).resume).toBe(place(10, 999, false));
+    });
+
+    test("after cuts of its connection has stored everything once", async () => {
+      const source = freshSource();
+      await using proxy = await TcpProxy.start(nats.port);
+      const log = new RecordedLog();
+      const writer = await open(source, { url: proxy.url(nats.url), log });
+      const written: Position[] = [];
+      for (let round = 1; round <= 4; round++) {
+        for (let n = 1; n <= 30; n++) {
+          const messages = transaction(source, round * 100 + n, 1 + (n % 3));
+          written.push(...messages.map(({ position }) => position));
+          await writer.write(messages);
+        }
+        proxy.cut();
+        await waitFor(() => log.of("bus_recovered").length >= round, { what: "a recovery", timeoutMs: 30_000 });
+      }
+      const stream = await events(source, written.length);
+
+      expect(positionsOf(stream)).toEqual(written);
+      expect(brokenLinks(stream)).toEqual([]);
+    });
+
+    test("passes over a message that somebody published by hand, and raises the alarm", async () => {
+      const source = freshSource();
+      const log = new RecordedLog();
+      const writer = await open(source, { log });
+      await writer.write(transaction(source, 10));
+      await events(source, 1);
+      const nc = await connect({ servers: nats.url });
+      await jetstream(nc).publish(`cdc.${source}.by.hand.created.p00`, "{}");
+      await nc.close();
+      await writer.write(transaction(source, 20));
+      const stream = await waitFor(
+        async () => {
+          const all = await stored(source);
+          return positionsOf(all).includes(place(20)) && all;
+        },
+        { what: "the event behind it" },
+      );
+      const alarms = log.lines.filter(({ event }) => event === "bus_foreign_write");
+      await writer[Symbol.asyncDispose]();
+
+      expect(alarms).toMatchObject([
+        { level: "error", fields: { source, subject: `cdc.${source}.by.hand.created.p00` } },
+      ]);
+      expect(brokenLinks(stream)).toEqual([]);
+      expect((await open(source)).resume).toBe(place(20));
+    });
+  });
+
+  describe("a second writer", () => {
+    test("waits for the lease, says who holds it, and takes it when it is given back", async () => {
+      const source = freshSource();
+      const log = new RecordedLog();
+      const first = await open(source);
+      await first.write(transaction(source, 10));
+      let taken = false;
+      const second = open(source, { log }).then((writer) => {
+        taken = true;
+        return writer;
+      });
+      await waitFor(() => log.of("source_waiting_for_lease").length > 0, { what: "the second one to wait" });
+      const [marker] = await events(source, 1);
+
+      expect(taken).toBe(false);
+      expect(log.of("source_waiting_for_lease")).toEqual([
+        { source, holder: JSON.parse(marker?.text ?? "").instance, lease: first.lease },
+      ]);
+      await first[Symbol.asyncDispose]();
+      expect((await second).resume).toBe(place(10));
+    });
+
+    test("takes over from a frozen one after the lease's time, and that one writes and saves nothing more", async () => {
+      const source = freshSource();
+      await using proxy = await TcpProxy.start(nats.port);
+      const first = await open(source, { url: proxy.url(nats.url) });
+      const failed = first.failed.catch((error: unknown) => error);
+      await first.write(transaction(source, 10));
+      const mark = await first.nextMark();
+      await events(source, 1);
+      proxy.blackHole();
+      const frozenAt = performance.now();
+      await first.write(transaction(source, 20));
+      const second = await open(source);
+      const waitedMs = performance.now() - frozenAt;
+      await second.write(transaction(source, 20, 2));
+      await second.save(await second.nextMark());
+      await proxy.heal();
+
+      // The time runs from the first one's last renewal, which the second one sees some time later.
+      expect(waitedMs).toBeGreaterThan((quick.leaseTtlMs ?? 0) / 2);
+      expect(await failed).toBeInstanceOf(FencedError);
+      await expect(first.save(mark)).rejects.toBeInstanceOf(FencedError);
+      await expect(first.write(transaction(source, 30))).resolves.toBeUndefined();
+      await second.write(transaction(source, 40));
+      const stream = await events(source, 4);
+      expect(positionsOf(stream)).toEqual([place(10), place(20, 0, false), place(20, 1), place(40)]);
+      expect(brokenLinks(stream)).toEqual([]);
+    });
+  });
+}

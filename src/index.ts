@@ -1,5 +1,6 @@
 // The public door: what users import to write a configuration and automations.
 
+export { startWorker, type Worker, type WorkerOptions } from "./app.ts";
 export {
   type Automation,
   type AutomationOptions,

@@ -2,7 +2,7 @@
 
 import { CloudEvent, HTTP } from "cloudevents";
 import { describe, expect, test } from "vitest";
-import { startWorker } from "../../../src/app.ts";
+import { startWorker } from "../../../src/index.ts";
 import { freshDatabase, freshNats, missing } from "../../support/servers.ts";
 import { readStream } from "../../support/stream-events.ts";
 import { waitFor } from "../../support/wait-for.ts";

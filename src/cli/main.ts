@@ -80,6 +80,41 @@ program
   });
 
 program
+  .command("status")
+  .description("show what the running worker says of its sources and automations")
+  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
+  .option("--watch", "again every two seconds", false)
+  .option("--json", "one JSON object a look", false)
+  .action(async (options) => {
+    const { status } = await import("./status.ts");
+    await status({ ...options, signal: stopSignal(), print });
+  });
+
+const slotsCommand = program
+  .command("slots")
+  .description(
+    "show all logical slots of the sources' servers: who reads them, what they hold back, when they are full",
+  )
+  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
+  .option("--watch", "again every two seconds", false)
+  .option("--json", "one JSON object a look", false)
+  .action(async (options) => {
+    const { slots } = await import("./slots.ts");
+    await slots({ ...options, signal: stopSignal(), print });
+  });
+
+slotsCommand
+  .command("drop")
+  .description("drop a slot that nobody reads; says first what is lost")
+  .argument("<name>", "the slot's name")
+  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
+  .option("--yes", "really do it", false)
+  .action(async (name: string, options) => {
+    const { dropSlot } = await import("./slots.ts");
+    await dropSlot({ ...slotsCommand.opts(), ...options, name, print });
+  });
+
+program
   .command("sql")
   .description("print the SQL that a DBA runs for a source; changes nothing")
   .addArgument(new Argument("<what>", "its role, or its publication").choices(["role", "publication"]))

@@ -1,0 +1,97 @@
+// The slots of a server as a table of at most 100 columns, and below each one what is to be said of it.
+
+import type { ServerReport, SlotReport } from "../source/postgres/slots.ts";
+import { type Paint, printable, wrap } from "./terminal.ts";
+
+const WIDTHS: readonly number[] = [27, 13, 8, 9, 9, 11, 9, 7];
+const HEADS: readonly string[] = ["SLOT", "STATE", "PID", "RETAINED", "UNSENT", "UNCONFIRMED", "SPILLED", "FULL IN"];
+const SOON_SECONDS = 3600;
+const PINNED_BYTES = 64 * 1024 * 1024;
+const OLD_XMIN = 50_000_000;
+
+/** @param sources ids of the sources that read from this server */
+export function slotLines(report: ServerReport, sources: readonly string[], paint: Paint): readonly string[] {
+  const rate = report.walBytesPerSecond === null ? "" : `, writing ${bytes(report.walBytesPerSecond)}/s of log`;
+  const lines = [paint("bold", printable(`server of ${sources.join(", ")}${rate}`)), paint("dim", row(HEADS))];
+  if (report.slots.length === 0) lines.push("no logical slots");
+  for (const slot of report.slots) {
+    const cells = [
+      `${slot.source === null ? " " : "*"} ${clip(slot.name, 25)}`,
+      stateOf(slot),
+      slot.pid === null ? "-" : String(slot.pid),
+      bytes(slot.retainedBytes),
+      bytes(slot.unsentBytes),
+      bytes(slot.unconfirmedBytes),
+      bytes(slot.spilledBytes),
+      duration(slot.fullInSeconds),
+    ];
+    lines.push(paint(colourOf(slot), row(cells.map(printable))));
+    for (const note of notesOf(slot)) lines.push(...wrap(printable(note), 94).map((line) => `      ${line}`));
+  }
+  const oldest = report.oldestTransaction;
+  if (oldest !== null) {
+    const age = oldest.ageSeconds === null ? "" : `, open for ${duration(oldest.ageSeconds)}`;
+    lines.push(`oldest writing transaction: process ${oldest.pid}${age}; no slot's log is dropped past it`);
+  }
+  return lines;
+}
+
+function stateOf({ active, invalidation, inactiveSeconds }: SlotReport): string {
+  if (invalidation !== null) return "lost";
+  if (active) return "read";
+  return inactiveSeconds === null ? "not read" : `idle ${duration(inactiveSeconds)}`;
+}
+
+function colourOf(slot: SlotReport): "red" | "yellow" | "green" {
+  const soon = slot.fullInSeconds !== null && slot.fullInSeconds < SOON_SECONDS && !slot.active;
+  if (slot.invalidation !== null || soon || (slot.unconfirmedBytes ?? 0) < 0) return "red";
+  return slot.active ? "green" : "yellow";
+}
+
+function notesOf(slot: SlotReport): readonly string[] {
+  const notes: string[] = [];
+  if (slot.invalidation !== null) notes.push(`the server gave it up: ${slot.invalidation}`);
+  if (slot.orphan) notes.push("no configured source reads it; if none should:", `millrace slots drop ${slot.name}`);
+  if (slot.walStatus === "unreserved") notes.push("over max_slot_wal_keep_size: lost at the next checkpoint");
+  if ((slot.unconfirmedBytes ?? 0) < 0)
+    notes.push("its reader acknowledged what was never written: events are skipped");
+  if ((slot.restartGapBytes ?? 0) > PINNED_BYTES) {
+    notes.push(`${bytes(slot.restartGapBytes)} of it are acknowledged and held by a long transaction`);
+  }
+  if ((slot.catalogXminAge ?? 0) > OLD_XMIN)
+    notes.push(`VACUUM of the catalog waits: ${slot.catalogXminAge} transactions`);
+  return notes;
+}
+
+function row(cells: readonly string[]): string {
+  return cells
+    .map((cell, nth) => (nth < 2 ? cell.padEnd(WIDTHS[nth] ?? 0) : cell.padStart(WIDTHS[nth] ?? 0)))
+    .join(" ")
+    .trimEnd();
+}
+
+function clip(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
+}
+
+/** `1.2 MB`; `-` for null. */
+export function bytes(count: number | null): string {
+  if (count === null) return "-";
+  let value = Math.abs(count);
+  let unit = 0;
+  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${count < 0 ? "-" : ""}${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** `3 h`; `-` for null. */
+export function duration(seconds: number | null): string {
+  if (seconds === null) return "-";
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
+  return seconds < 86_400 * 10_000 ? `${Math.round(seconds / 86_400)} d` : "-";
+}

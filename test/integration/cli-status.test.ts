@@ -1,0 +1,94 @@
+// `millrace status` from outside, of a real worker: its table, its JSON, and what it says when there is none.
+
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { z } from "zod";
+import { startWorker } from "../../src/app.ts";
+import { freePort } from "../../src/dev/free-port.ts";
+import { automation, collection } from "../../src/index.ts";
+import { type CommandResult, runCommand } from "../support/run-command.ts";
+import { freshDatabase, freshNats, missing, scratchDir } from "../support/servers.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+const count = z.int().nonnegative();
+const reason = z.strictObject({ code: z.string(), message: z.string() }).optional();
+
+/** As docs/operations/dba.md says; more may come. */
+const report = z.object({
+  version: z.string(),
+  startedAt: z.iso.datetime(),
+  bus: z.object({ connected: z.boolean() }),
+  sources: z.array(
+    z.object({
+      id: z.string(),
+      kind: z.string(),
+      state: z.enum(["starting", "waiting-for-lease", "running", "retrying", "stopped"]),
+      reason,
+      position: z.string().optional(),
+      lease: count.optional(),
+      heldForFsync: z.object({ marks: count, oldestMs: z.number() }),
+      stalledMs: z.number(),
+      read: count,
+      published: count,
+      saved: count,
+      acknowledged: count,
+      poison: count,
+    }),
+  ),
+  automations: z.array(
+    z.object({
+      id: z.string(),
+      state: z.enum(["starting", "waiting", "running", "retrying", "failed", "stopped"]),
+      reason,
+      handled: count,
+      skipped: count,
+      retried: count,
+      dead: count,
+      running: count,
+    }),
+  ),
+});
+
+describe.skipIf(missing("postgres", "nats"))("millrace status", () => {
+  test("a table within 100 columns, the same as JSON by its schema; without a worker one error", async () => {
+    await using database = await freshDatabase();
+    const nats = await freshNats();
+    await database.query("create table orders(id int primary key)");
+    const http = { host: "127.0.0.1", port: await freePort() };
+    const sources = { shop: { kind: "postgres", url: database.url } };
+    const cwd = await scratchDir();
+    await writeFile(join(cwd, "millrace.config.json"), JSON.stringify({ http, sources, bus: { servers: nats.url } }));
+    const status = (...args: readonly string[]): Promise<CommandResult> => runCommand(["status", ...args], { cwd });
+    const greet = automation(
+      "greet",
+      { on: collection<{ id: number }>("shop", "public.orders").created() },
+      async () => {},
+    );
+    const config = { http, sources, bus: { servers: nats.url }, automations: [greet] };
+    const worker = await startWorker(config, { http: true });
+    worker.finished.catch(() => {}); // the test would see it
+    try {
+      await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source to run" });
+      await database.query("insert into orders values (1)");
+      await waitFor(() => worker.status().automations[0]?.handled === 1, { what: "the event to be handled" });
+
+      const table = await status();
+      expect([table.code, table.stderr]).toEqual([0, ""]);
+      expect(table.stdout).toMatch(/^millrace \S+, up for \d+ s, bus connected\n/);
+      expect(table.stdout).toMatch(/\nshop +running +\d/);
+      expect(table.stdout).toMatch(/\ngreet +running +1 /);
+      expect(table.stdout).not.toContain("\u{1b}");
+      expect(Math.max(...table.stdout.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
+      expect(report.parse(JSON.parse((await status("--json")).stdout))).toMatchObject({
+        sources: [{ id: "shop", state: "running" }],
+        automations: [{ id: "greet", handled: 1 }],
+      });
+    } finally {
+      await worker.stop();
+    }
+    const none = await status();
+    expect([none.code, none.stdout]).toEqual([1, ""]);
+    expect(none.stderr).toMatch(/^STATUS_UNREACHABLE: .+\nfix: .+\n$/);
+  });
+});

@@ -61,7 +61,11 @@ program
   .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
   .option("--sources <ids>", "only these sources: a,b", list)
   .option("--automations <ids>", "only these automations: a,b, or none", list)
-  .option("--adopt", "take over a replication slot that is not on record, and record the gap", false)
+  .option(
+    "--adopt",
+    "accept once that history was lost, or a replication slot that is not on record: go on, and record the gap",
+    false,
+  )
   .action(async (options) => {
     const { run } = await import("./run.ts");
     const automations = options.automations?.join() === "none" ? [] : options.automations;

@@ -43,8 +43,10 @@ export interface SourceMemory {
 export interface SourceContext {
   readonly memory: SourceMemory;
   readonly log: Logger;
-  /** `run --adopt`: take over a slot that has no intent on record, and record the gap. */
+  /** `run --adopt`: take over a slot that is not on record, or start over where history was lost, and record the gap. */
   readonly adopt: boolean;
+  /** One gap was accepted and is on record: `adopt` is false from now on. */
+  onAdopted(): void;
 }
 
 export interface SourceLag {

@@ -3,13 +3,14 @@
 import type { SourceStream, Writer } from "../bus/bus.ts";
 import { ConfigError, FencedError, TransientError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
-import type { Source, SourceContext } from "../source/source.ts";
+import type { Source, SourceContext, SourceLag } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { Backoff, pause } from "./backoff.ts";
 import { type CheckpointCounts, keepCheckpoints } from "./checkpoint.ts";
 import type { PoisonPlaces } from "./poison.ts";
 import type { Probe } from "./probe.ts";
 import { type PumpCounts, pump } from "./pump.ts";
+import { watchLag } from "./watch-lag.ts";
 
 export type SourceState = "waiting-for-lease" | "starting" | "running" | "retrying" | "stopped";
 
@@ -25,9 +26,12 @@ export interface RunSourceOptions {
   readonly onState: (state: SourceState, reason?: Error) => void;
   /** The writer while there is one, for status. */
   readonly onWriter: (writer: Writer | undefined) => void;
+  /** While it runs; undefined where it cannot be had. */
+  readonly onLag: (lag: SourceLag | undefined) => void;
   readonly probe: Probe;
   readonly log: Logger;
   readonly saveEveryMs: number;
+  readonly lagEveryMs: number;
   /** Ends it: what is read already is published, then all is given back. */
   readonly signal: AbortSignal;
 }
@@ -46,10 +50,11 @@ export async function runSource(options: RunSourceOptions): Promise<void> {
   const backoff = new Backoff();
   let worked = false;
   let said: string | undefined;
+  const context = contextOf(options);
   while (!signal.aborted) {
     let runningSinceMs: number | undefined;
     try {
-      await attempt(options, () => {
+      await attempt(options, context, () => {
         worked = true;
         said = undefined;
         runningSinceMs = performance.now();
@@ -78,13 +83,22 @@ export async function runSource(options: RunSourceOptions): Promise<void> {
   onState("stopped");
 }
 
-async function attempt(options: RunSourceOptions, onRunning: () => void): Promise<void> {
-  const { id, stream, adopt, counts, onState, probe, log, signal } = options;
-  const memory = {
-    load: () => stream.loadMemory(),
-    save: (value: Readonly<Record<string, unknown>>) => stream.saveMemory(value),
+function contextOf({ stream, log, adopt: asked }: RunSourceOptions): SourceContext {
+  let adopt = asked;
+  return {
+    memory: { load: () => stream.loadMemory(), save: (value) => stream.saveMemory(value) },
+    log,
+    get adopt() {
+      return adopt;
+    },
+    onAdopted: () => {
+      adopt = false;
+    },
   };
-  const context = { memory, log, adopt };
+}
+
+async function attempt(options: RunSourceOptions, context: SourceContext, onRunning: () => void): Promise<void> {
+  const { id, stream, counts, onState, probe, log, signal } = options;
   // Before the lease: a set-up that is refused, or a database that is away, leaves no trace on the bus.
   await options.preflight(context);
   onState("waiting-for-lease");
@@ -94,12 +108,15 @@ async function attempt(options: RunSourceOptions, onRunning: () => void): Promis
   const stop = AbortSignal.any([signal, ended.signal]);
   let reader: Source | undefined;
   let tasks: Promise<unknown>[] = [];
+  let watching: Promise<void> | undefined;
+  let sourceFailed = false;
   try {
     onState("starting");
     reader = await options.open(context);
     log.info("source_started", { source: id, lease: writer.lease, from: writer.resume });
     onState("running");
     onRunning();
+    watching = watchLag({ reader, everyMs: options.lagEveryMs, onLag: options.onLag, signal: stop });
     tasks = [
       pump({
         ...options,
@@ -109,17 +126,21 @@ async function attempt(options: RunSourceOptions, onRunning: () => void): Promis
         from: writer.resume,
         maxMessageBytes: stream.maxMessageBytes,
         signal: stop,
+      }).catch((error: unknown) => {
+        sourceFailed = true;
+        throw error;
       }),
       keepCheckpoints({ reader, writer, counts, probe, untilNextSave: () => pause(options.saveEveryMs, stop) }),
     ];
     await Promise.race([...tasks, writer.failed]);
   } finally {
     ended.abort();
-    if (signal.aborted) await writer.flush(FLUSH_MS);
+    // What was read is published: where the source's history is lost it cannot be read again.
+    if (signal.aborted || sourceFailed) await writer.flush(FLUSH_MS);
     options.onWriter(undefined);
     await reader?.[Symbol.asyncDispose]();
     await writer[Symbol.asyncDispose](); // last: whoever takes the lease finds the source free
-    await Promise.allSettled(tasks);
+    await Promise.allSettled([...tasks, watching]);
     log.info("source_stopped", { source: id });
   }
 }

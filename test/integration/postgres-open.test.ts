@@ -218,7 +218,7 @@ describe.skipIf(missing("postgres"))("opening a Postgres source", () => {
 
       expect(reading.events.slice(0, 2).map(({ subject }) => subject)).toEqual(["meta.shop.gap", "meta.shop.history"]);
       expect(JSON.parse(Buffer.from(reading.events[0]?.data ?? []).toString())).toMatchObject({ after: null });
-      expect(source.memory.value).toMatchObject({ stage: "created", reason: "adopted" });
+      expect(source.memory.value).toMatchObject({ stage: "created", cause: { code: "SLOT_UNKNOWN" } });
       await reading.stop();
       await fixture.reopen(source);
     });

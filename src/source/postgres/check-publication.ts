@@ -109,7 +109,7 @@ function missingFinding(publication: PublicationFacts, tables: readonly TableFac
       ...finding,
       level: "fail",
       message: "it is gone while its slot exists: rows written since are not in the stream and cannot be had again",
-      fix: "Create it anew and start over with a new slot and a backfill.",
+      fix: "millrace run --adopt starts over with a new slot, makes it anew where the role may, and records the gap.",
     };
   }
   if (publication.mayMake) return { ...finding, level: "ok", message: "the worker makes it at its first start" };

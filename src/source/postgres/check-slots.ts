@@ -47,9 +47,7 @@ export function ownSlotFinding(
   try {
     checkKept(state);
   } catch (error) {
-    const { code, message } = findingOf(error, subject);
-    const fix = `${drop(name)} -- then start over with a backfill: what it held is gone`;
-    return { level: "fail", code, subject, message, fix };
+    return findingOf(error, subject);
   }
   const holds = `it holds back ${megabytes(slot.retainedBytes)} of log`;
   const reader = slot.active ? `the process ${slot.pid} reads it` : "nobody reads it now";

@@ -13,6 +13,8 @@ export interface PostgresConfig {
   readonly slot?: string | undefined;
   /** Undefined means `millrace_<id>`. */
   readonly publication?: string | undefined;
+  /** What to do when the log was lost: "continue" starts over and records the gap. */
+  readonly onGap: "stop" | "continue";
   readonly timeoutMs: number;
 }
 
@@ -46,6 +48,12 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
       .regex(/^[^\0]{1,63}$/, { error: "expected up to 63 letters" })
       .optional()
       .describe("The name of the publication; `millrace_<source>` by default. It is made when it is missing."),
+    onGap: z
+      .enum(["stop", "continue"])
+      .default("stop")
+      .describe(
+        'When the database no longer holds what comes next: "stop" the source and say why, or "continue" behind the gap, with a `gap` marker that names it in the stream. `run --adopt` continues once.',
+      ),
     timeout: z
       .string()
       .default("30s")

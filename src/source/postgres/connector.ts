@@ -1,15 +1,16 @@
 // The connector for Postgres: checks everything that must hold, provides publication and slot, opens the source.
 
-import type { ClientConfig } from "pg";
+import type { Client, ClientConfig } from "pg";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Connector, SourceContext } from "../source.ts";
 import { checkPostgres } from "./check.ts";
 import { type PostgresConfig, parsePostgresConfig } from "./config.ts";
 import { translateError } from "./errors.ts";
-import { provideSlot, slotUnknown } from "./first-start.ts";
-import { identifySystem, type System } from "./identity.ts";
+import { slotUnknown } from "./first-start.ts";
+import { identifySystem, type System, timelineEnd } from "./identity.ts";
 import { loadIntent } from "./memory.ts";
 import { PostgresSource } from "./postgres-source.ts";
+import { provideSlot } from "./provide-slot.ts";
 import { ensurePublication } from "./publication.ts";
 import { checkServer, type Server } from "./server.ts";
 import { clientConfig, connectClient, endClient, Session } from "./session.ts";
@@ -58,9 +59,15 @@ async function openPostgres(id: SourceId, config: PostgresConfig, context: Sourc
       memory: context.memory,
       log: context.log,
       adopt: context.adopt,
+      acceptGap: context.adopt || config.onGap === "continue",
+      switchedAt: async ({ systemId, timeline }) => {
+        if (systemId !== system.systemId || timeline === system.timeline) return undefined;
+        return withReplication(replication, (walsender) => timelineEnd(walsender, system.timeline, timeline));
+      },
       ensurePublication: (mayCreate) =>
         ensurePublication(session, { source: id, name: publication, tables, mayCreate, log: context.log }),
     });
+    if (intent !== undefined && slot.saved && slot.intent.history !== intent.history) context.onAdopted();
     return new PostgresSource({ id, config, context, session, client, slot });
   } catch (error) {
     await session[Symbol.asyncDispose]();
@@ -84,14 +91,17 @@ interface Checked {
 
 async function check(session: Session, replication: ClientConfig, config: PostgresConfig): Promise<Checked> {
   const server = await checkServer(session);
-  const system = await identify(replication);
+  const system = await withReplication(replication, identifySystem);
   return { server, system, tables: await matchTables(session, config.tables) };
 }
 
-async function identify(config: ClientConfig): Promise<System> {
+async function withReplication<Result>(
+  config: ClientConfig,
+  use: (client: Client) => Promise<Result>,
+): Promise<Result> {
   const client = await connectClient(config);
   try {
-    return await identifySystem(client);
+    return await use(client);
   } finally {
     await endClient(client);
   }

@@ -53,7 +53,7 @@ const bySqlState: Readonly<Record<string, Translation>> = {
     }),
   "58P01": (message, cause) =>
     new HistoryLostError("SLOT_LOST", message, {
-      hint: "The log behind the slot is gone; raise max_slot_wal_keep_size so that it is kept longer.",
+      hint: "The log behind the slot is gone: run --adopt starts over with a new slot and records the gap. Raise max_slot_wal_keep_size so that it is kept longer.",
       cause,
     }),
 };

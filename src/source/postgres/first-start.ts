@@ -2,12 +2,12 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import type { ClientConfig } from "pg";
-import { ConfigError, HistoryLostError, TransientError } from "../../errors.ts";
+import { ConfigError, TransientError } from "../../errors.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { SourceMemory } from "../source.ts";
-import { checkCluster, type System } from "./identity.ts";
+import type { System } from "./identity.ts";
 import { formatLsn, parseLsn } from "./lsn.ts";
-import type { Created, Intent, Planned } from "./memory.ts";
+import { type Cause, type Created, causeOf, type Intent, type Planned } from "./memory.ts";
 import type { Session } from "./session.ts";
 import { checkKept, checkKind, createSlot, dropSlot, endReader, findSlot, type Slot } from "./slot.ts";
 
@@ -24,6 +24,7 @@ export interface FirstStartOptions extends SlotNames {
   readonly system: System;
   readonly memory: SourceMemory;
   readonly log: Logger;
+  /** Whether a slot that is not on record may be taken over. */
   readonly adopt: boolean;
   /** Makes or adjusts the publication: it must be there before the slot, or the slot's log lacks its rows. */
   readonly ensurePublication: (mayCreate: boolean) => Promise<void>;
@@ -34,37 +35,28 @@ export interface ProvidedSlot {
   readonly saved: boolean;
 }
 
+/** The history that begins: the first one, or the one after a history that was abandoned. */
+export interface NextHistory {
+  readonly history: number;
+  readonly cause?: Cause | undefined;
+}
+
 const FIRST_HISTORY = 1;
 const LEAVE_MS = 5_000;
 
-/**
- * The slot on record: it is there, of the right kind, and its log is kept. An adopted one is not saved yet, for its
- * history depends on what the stream holds.
- * @throws HistoryLostError SLOT_MISSING, SLOT_LOST, SOURCE_OTHER_CLUSTER, PUBLICATION_MISSING
- * @throws ConfigError SLOT_UNKNOWN, SLOT_RENAMED, SLOT_WRONG_PLUGIN, SLOT_WRONG_DATABASE
- */
-export async function provideSlot(intent: Intent | undefined, options: FirstStartOptions): Promise<ProvidedSlot> {
+/** Goes on with a first start, wherever it was left. @throws ConfigError SLOT_UNKNOWN */
+export async function firstStart(intent: Planned | undefined, options: FirstStartOptions): Promise<ProvidedSlot> {
+  const next = intent ?? { history: FIRST_HISTORY };
   const slot = await findSlot(options.session, options.slot);
-  if (intent?.stage === "created") return keepSlot(intent, slot, options);
   const planned = intent !== undefined && isSamePlan(intent, options) ? intent : undefined;
-  if (slot === undefined) return makeSlot(planned, options);
+  if (slot === undefined) return makeSlot(planned ?? (await plan(next, options)), options);
   if (planned !== undefined) return finishPlan(planned, slot, options);
-  return adoptSlot(slot, options);
+  return adoptSlot(slot, next, options);
 }
 
-async function keepSlot(intent: Created, slot: Slot | undefined, options: FirstStartOptions): Promise<ProvidedSlot> {
-  for (const what of ["slot", "publication"] as const) {
-    if (intent[what] === options[what]) continue;
-    throw new ConfigError("SLOT_RENAMED", `the stream comes from the ${what} ${intent[what]}, not ${options[what]}`, {
-      hint: `Set the option ${what} back to ${JSON.stringify(intent[what])}, or use another source's id for a new stream.`,
-    });
-  }
-  checkCluster(intent, options.system);
-  if (slot === undefined) throw slotMissing(options.slot);
-  checkKind(slot, options.database);
-  checkKept(slot);
-  await options.ensurePublication(false);
-  return { intent, saved: true };
+/** Plans and makes the slot of a history. There must be none of its name. */
+export async function startHistory(next: NextHistory, options: FirstStartOptions): Promise<ProvidedSlot> {
+  return makeSlot(await plan(next, options), options);
 }
 
 /** Nothing was ever read from a slot that is only planned. One that is newer than the plan was made by it. */
@@ -72,7 +64,9 @@ async function finishPlan(planned: Planned, found: Slot, options: FirstStartOpti
   const slot = found.confirmed === undefined ? await endMaking(found, options.session) : found;
   if (slot === undefined) return makeSlot(planned, options);
   checkKind(slot, options.database);
-  if (slot.confirmed === undefined || slot.confirmed < parseLsn(planned.plannedAt)) return adoptSlot(slot, options);
+  if (slot.confirmed === undefined || slot.confirmed < parseLsn(planned.plannedAt)) {
+    return adoptSlot(slot, planned, options);
+  }
   if (slot.lost !== undefined) {
     await dropSlot(options.session, slot.name);
     return makeSlot(planned, options);
@@ -81,40 +75,57 @@ async function finishPlan(planned: Planned, found: Slot, options: FirstStartOpti
   return saveCreated(planned, formatLsn(slot.confirmed), options);
 }
 
-async function makeSlot(earlier: Planned | undefined, options: FirstStartOptions): Promise<ProvidedSlot> {
-  const planned = earlier ?? plan(options);
-  if (earlier === undefined) await options.memory.save(planned);
+async function makeSlot(planned: Planned, options: FirstStartOptions): Promise<ProvidedSlot> {
   await options.ensurePublication(true);
   const consistentPoint = await createSlot(options.replication, options.session, options.slot);
   options.log.info("source_slot_created", { slot: options.slot, consistentPoint });
   return saveCreated(planned, consistentPoint, options);
 }
 
-async function adoptSlot(slot: Slot, options: FirstStartOptions): Promise<ProvidedSlot> {
-  if (!options.adopt) throw slotUnknown(slot.name);
+/** Takes over a slot that is not on record. In the first history it is not saved yet: the stream may hold a later one. */
+export async function adoptSlot(slot: Slot, next: NextHistory, options: FirstStartOptions): Promise<ProvidedSlot> {
+  const unknown = slotUnknown(slot.name);
+  if (!options.adopt) throw unknown;
   checkKind(slot, options.database);
   checkKept(slot);
   if (slot.confirmed === undefined) throw new TransientError("SLOT_BLOCKED", `the slot ${slot.name} is being made`);
   await options.ensurePublication(false);
-  const { plannedAt: _, ...identity } = plan(options);
-  const consistentPoint = formatLsn(slot.confirmed);
-  return { intent: { ...identity, stage: "created", consistentPoint, reason: "adopted" }, saved: false };
+  const intent: Created = {
+    ...identityOf(options),
+    stage: "created",
+    history: next.history,
+    consistentPoint: formatLsn(slot.confirmed),
+    cause: next.cause ?? causeOf(unknown),
+  };
+  const saved = next.cause !== undefined;
+  if (saved) await options.memory.save(intent);
+  return { intent, saved };
 }
 
 async function saveCreated(planned: Planned, point: string, { memory }: FirstStartOptions): Promise<ProvidedSlot> {
   const { plannedAt: _, ...identity } = planned;
-  const intent: Created = { ...identity, stage: "created", consistentPoint: point, reason: "first start" };
+  const intent: Created = { ...identity, stage: "created", consistentPoint: point };
   await memory.save(intent);
   return { intent, saved: true };
 }
 
-function plan({ slot, publication, database, system }: FirstStartOptions): Planned {
-  const { systemId, timeline } = system;
-  const plannedAt = formatLsn(system.end);
-  return { stage: "planned", slot, publication, database, systemId, timeline, history: FIRST_HISTORY, plannedAt };
+async function plan({ history, cause }: NextHistory, options: FirstStartOptions): Promise<Planned> {
+  const plannedAt = formatLsn(options.system.end);
+  const planned: Planned = { ...identityOf(options), stage: "planned", history, plannedAt, cause };
+  await options.memory.save(planned);
+  return planned;
 }
 
-function isSamePlan(intent: Planned, { slot, publication, database, system }: FirstStartOptions): boolean {
+function identityOf({
+  slot,
+  publication,
+  database,
+  system,
+}: FirstStartOptions): Omit<Planned, "stage" | "history" | "plannedAt" | "cause"> {
+  return { slot, publication, database, systemId: system.systemId, timeline: system.timeline };
+}
+
+function isSamePlan(intent: Intent, { slot, publication, database, system }: FirstStartOptions): boolean {
   return (
     intent.slot === slot &&
     intent.publication === publication &&
@@ -138,11 +149,5 @@ async function endMaking(slot: Slot, session: Session): Promise<Slot | undefined
 export function slotUnknown(slot: string): ConfigError {
   return new ConfigError("SLOT_UNKNOWN", `there is a slot ${slot}, but no record of having made it`, {
     hint: "If it is this source's own: run --adopt takes it over and records a gap. Else drop it, or set the option slot to another name.",
-  });
-}
-
-export function slotMissing(slot: string): HistoryLostError {
-  return new HistoryLostError("SLOT_MISSING", `the slot ${slot} was dropped`, {
-    hint: "What was committed since then is lost to the stream: start over with a new slot and a backfill.",
   });
 }

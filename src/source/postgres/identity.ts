@@ -2,8 +2,12 @@
 
 import type { Client } from "pg";
 import { HistoryLostError } from "../../errors.ts";
+import type { Position } from "../../event/position.ts";
+import { sqlState } from "./errors.ts";
 import { formatLsn, parseLsn } from "./lsn.ts";
-import type { Created } from "./memory.ts";
+import { type Created, causeOf } from "./memory.ts";
+import { finalOf } from "./position.ts";
+import { lastPlace } from "./resume.ts";
 
 export interface System {
   readonly systemId: string;
@@ -12,7 +16,7 @@ export interface System {
   readonly end: bigint;
 }
 
-const START_OVER = "Positions cannot be compared any more: start over with a new slot and a backfill.";
+const FILE_MISSING = "58P01";
 
 /** Works on a replication connection only. */
 export async function identifySystem(client: Client): Promise<System> {
@@ -26,44 +30,102 @@ export async function identifySystem(client: Client): Promise<System> {
 /** @throws HistoryLostError SOURCE_OTHER_CLUSTER */
 export function checkCluster(intent: Created, system: System): void {
   if (system.systemId === intent.systemId) return;
-  const message = `the server is the cluster ${system.systemId}, but the stream comes from ${intent.systemId}`;
-  throw new HistoryLostError("SOURCE_OTHER_CLUSTER", message, {
-    hint: `Was it restored from a dump or upgraded? ${START_OVER}`,
-  });
+  throw new HistoryLostError(
+    "SOURCE_OTHER_CLUSTER",
+    `the server is the cluster ${system.systemId}, but the stream comes from ${intent.systemId}`,
+    {
+      hint: "Was it restored from a dump or upgraded? Then run --adopt starts over with a new slot and records the gap.",
+    },
+  );
+}
+
+export interface FollowOptions {
+  /** A replication connection. */
+  readonly client: Client;
+  readonly intent: Created;
+  readonly system: System;
+  /** The end of the stream; undefined when it is empty. */
+  readonly stored: Position | undefined;
+  /** Where the slot begins. */
+  readonly slot: bigint;
+  /** It is being taken over: whatever it has is what comes next. */
+  readonly adopting: boolean;
+  readonly acceptGap: boolean;
 }
 
 /**
- * @param start where the stream would go on
- * @returns the timeline to remember
- * @throws HistoryLostError SOURCE_TIMELINE, SOURCE_REWOUND
+ * The intent on the server's present timeline: in a new history when its log left ours before the end of the stream and
+ * that is accepted.
+ * @throws HistoryLostError SOURCE_TIMELINE, SOURCE_REWOUND, SOURCE_HISTORY
  */
-export async function checkLog(client: Client, intent: Created, system: System, start: bigint): Promise<number> {
-  if (system.timeline !== intent.timeline) {
-    const end = await timelineEnd(client, system.timeline, intent.timeline);
-    if (end === undefined || start > end) {
-      const left = end === undefined ? "elsewhere" : `at ${formatLsn(end)}`;
-      throw new HistoryLostError(
-        "SOURCE_TIMELINE",
-        `the server was promoted: its log left ours ${left}, the stream holds it up to ${formatLsn(start)}`,
-        { hint: `Events in the stream are about commits that no longer exist. ${START_OVER}` },
-      );
-    }
-  }
-  if (start > system.end) {
-    throw new HistoryLostError(
-      "SOURCE_REWOUND",
-      `the server's log ends at ${formatLsn(system.end)}, but the stream holds it up to ${formatLsn(start)}`,
-      { hint: `Was the server set back to an earlier state? ${START_OVER}` },
-    );
-  }
-  return system.timeline;
+export async function followLog(options: FollowOptions): Promise<Created> {
+  const { client, intent, system, stored, slot, adopting, acceptGap } = options;
+  const { timeline } = system;
+  const departure = await findDeparture(client, intent, system, lastPlace(intent, stored));
+  if (departure === undefined) return timeline === intent.timeline ? intent : { ...intent, timeline };
+  const { error, switchedAt } = departure;
+  // Without the place where the logs part nothing of this slot can be told from what is stored.
+  if (!acceptGap || (switchedAt === undefined && !adopting)) throw error;
+  const consistentPoint = formatLsn(switchedAt !== undefined && switchedAt > slot ? switchedAt : slot);
+  return { ...intent, timeline, history: intent.history + 1, consistentPoint, cause: causeOf(error, switchedAt) };
 }
 
-/** Where a timeline ended that the current one came from; undefined when it did not. */
-async function timelineEnd(client: Client, current: number, earlier: number): Promise<bigint | undefined> {
-  if (current < earlier) return undefined;
-  const { rows } = await client.query<{ content: string | Buffer }>(`TIMELINE_HISTORY ${current}`);
-  for (const line of String(rows[0]?.content ?? "").split("\n")) {
+/** The server's log is not the one that the stream holds. */
+interface Departure {
+  readonly error: HistoryLostError;
+  /** The end of what both have in common; undefined when that is not known. */
+  readonly switchedAt: bigint | undefined;
+}
+
+/**
+ * Compares the log with the last position that the stream has of it.
+ * @returns undefined when the server's log goes on from there
+ */
+async function findDeparture(
+  client: Client,
+  intent: Created,
+  system: System,
+  last: Position,
+): Promise<Departure | undefined> {
+  // The record of a commit begins there: where the common log has ended before, it is not in it.
+  const final = finalOf(last);
+  if (system.timeline !== intent.timeline) {
+    const switchedAt = await timelineEnd(client, system.timeline, intent.timeline);
+    if (switchedAt === undefined || final >= switchedAt) {
+      const left = switchedAt === undefined ? "elsewhere" : `at ${formatLsn(switchedAt)}`;
+      const error = new HistoryLostError(
+        "SOURCE_TIMELINE",
+        `the server was promoted: its log left ours ${left}, the stream holds it up to ${formatLsn(final)}`,
+        {
+          hint: "Events in the stream are about commits that no longer exist: run --adopt goes on in a new history and names them.",
+        },
+      );
+      return { error, switchedAt };
+    }
+  }
+  if (final >= system.end) {
+    const error = new HistoryLostError(
+      "SOURCE_REWOUND",
+      `the server's log ends at ${formatLsn(system.end)}, but the stream holds it up to ${formatLsn(final)}`,
+      {
+        hint: "Was the server set back to an earlier state? Then run --adopt starts over with a new slot and records the gap.",
+      },
+    );
+    return { error, switchedAt: undefined };
+  }
+  return undefined;
+}
+
+/** Where a timeline ended that the current one came from; undefined when it did not, or the server forgot. */
+export async function timelineEnd(client: Client, current: number, earlier: number): Promise<bigint | undefined> {
+  if (current <= earlier) return undefined;
+  const history = await client
+    .query<{ content: string | Buffer }>(`TIMELINE_HISTORY ${current}`)
+    .catch((error: unknown) => {
+      if (sqlState(error) !== FILE_MISSING) throw error;
+      return { rows: [] };
+    });
+  for (const line of String(history.rows[0]?.content ?? "").split("\n")) {
     const [, timeline, end] = /^\s*(\d+)\s+([0-9A-F]+\/[0-9A-F]+)/i.exec(line) ?? [];
     if (Number(timeline) === earlier && end !== undefined) return parseLsn(end);
   }

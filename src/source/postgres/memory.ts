@@ -1,10 +1,19 @@
 // What the source must not forget: which slot it made, of which database, and where its log began.
 
 import { z } from "zod";
-import { BugError } from "../../errors.ts";
+import { BugError, type MillraceError } from "../../errors.ts";
 import type { SourceMemory } from "../source.ts";
+import { formatLsn } from "./lsn.ts";
 
 const lsn = z.string().regex(/^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/);
+
+/** Why a history ended, for the markers of the next one. */
+const cause = z.object({
+  code: z.string(),
+  message: z.string(),
+  /** Where the server's log left the one that the stream holds. */
+  switchedAt: lsn.optional(),
+});
 
 const identity = {
   slot: z.string(),
@@ -17,19 +26,22 @@ const identity = {
 
 const intentSchema = z.discriminatedUnion("stage", [
   /** Saved before anything is made. A slot that is newer than `plannedAt` is then ours. */
-  z.object({ stage: z.literal("planned"), ...identity, plannedAt: lsn }),
-  /** Saved when the slot exists. The log begins at `consistentPoint`. */
-  z.object({
-    stage: z.literal("created"),
-    ...identity,
-    consistentPoint: lsn,
-    reason: z.enum(["first start", "adopted"]),
-  }),
+  z.object({ stage: z.literal("planned"), ...identity, plannedAt: lsn, cause: cause.optional() }),
+  /** Saved when the slot exists. The log begins at `consistentPoint`: with a gap before it when there is a cause. */
+  z.object({ stage: z.literal("created"), ...identity, consistentPoint: lsn, cause: cause.optional() }),
+  /** Saved when the loss of this history was accepted. Its slot goes, then the next history is planned. */
+  z.object({ stage: z.literal("abandoned"), ...identity, cause }),
 ]);
 
 export type Intent = z.infer<typeof intentSchema>;
 export type Planned = Extract<Intent, { stage: "planned" }>;
 export type Created = Extract<Intent, { stage: "created" }>;
+export type Abandoned = Extract<Intent, { stage: "abandoned" }>;
+export type Cause = z.infer<typeof cause>;
+
+export function causeOf({ code, message }: MillraceError, switchedAt?: bigint): Cause {
+  return { code, message, ...(switchedAt === undefined ? {} : { switchedAt: formatLsn(switchedAt) }) };
+}
 
 /** @throws BugError when something else is stored there */
 export async function loadIntent(memory: SourceMemory): Promise<Intent | undefined> {

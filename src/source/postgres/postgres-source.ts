@@ -1,18 +1,19 @@
 // A Postgres source: its slot, its stream, its feedback.
 
 import type { Client, ClientConfig } from "pg";
-import { BugError, type MillraceError, TransientError } from "../../errors.ts";
+import { BugError, HistoryLostError, type MillraceError, TransientError } from "../../errors.ts";
 import { isComplete, type Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Source, SourceContext, SourceLag, SourceMessage } from "../source.ts";
 import type { PostgresConfig } from "./config.ts";
 import { Decoder } from "./decoder.ts";
 import { sqlState, translateError } from "./errors.ts";
-import { type ProvidedSlot, slotMissing } from "./first-start.ts";
-import { checkCluster, checkLog, identifySystem } from "./identity.ts";
+import type { ProvidedSlot } from "./first-start.ts";
+import { checkCluster, followLog, identifySystem } from "./identity.ts";
 import { formatLsn } from "./lsn.ts";
 import type { Created } from "./memory.ts";
 import { finalOf, historyOf } from "./position.ts";
+import { abandon, slotMissing } from "./provide-slot.ts";
 import { publicationGone } from "./publication.ts";
 import { type Notice, Replication } from "./replication.ts";
 import { type Resumption, resumeAt } from "./resume.ts";
@@ -91,7 +92,7 @@ export class PostgresSource implements Source {
       if (markers.length > 0) yield markers;
       yield* decodeStream(stream, this.#decoder(position), (oid) => this.#primaryKey(oid));
     } catch (error) {
-      if (!signal.aborted) throw await this.#explain(translateError(error));
+      if (!signal.aborted) throw await this.#giveUp(await this.#explain(translateError(error)), from);
     } finally {
       signal.removeEventListener("abort", close);
       this.#stream = undefined;
@@ -127,18 +128,47 @@ export class PostgresSource implements Source {
     checkCluster(this.#intent, system);
     const slot = await withSlot(session, this.#intent.slot, () => this.#freeSlot());
     const known = this.#saved || from === undefined ? this.#intent : { ...this.#intent, history: historyOf(from) };
-    const resumption = resumeAt(this.id, known, from, slot, context.adopt);
-    const timeline = await checkLog(client, known, system, resumption.start);
-    if (!this.#saved || resumption.intent !== known || timeline !== known.timeline) {
-      const intent = { ...resumption.intent, timeline };
-      await context.memory.save(intent);
-      this.#intent = intent;
+    const acceptGap = this.#acceptGap;
+    const intent = await followLog({
+      client,
+      intent: known,
+      system,
+      stored: from,
+      slot,
+      adopting: !this.#saved,
+      acceptGap,
+    });
+    const resumption = resumeAt(this.id, intent, from, slot, acceptGap);
+    const accepted = !this.#saved || resumption.intent.cause !== this.#intent.cause;
+    if (!this.#saved || resumption.intent !== this.#intent) {
+      await context.memory.save(resumption.intent);
+      this.#intent = resumption.intent;
       this.#saved = true;
     }
+    if (accepted) context.onAdopted();
     if (resumption.markers.some((marker) => marker.subject.endsWith(".gap"))) {
-      context.log.warn("source_gap", { source: this.id, upTo: resumption.from }, "a gap was accepted");
+      const { code, message } = resumption.intent.cause ?? {};
+      context.log.warn("source_gap", { source: this.id, code, after: from, upTo: resumption.from }, message);
     }
     return resumption;
+  }
+
+  get #acceptGap(): boolean {
+    const { context, config } = this.#options;
+    return context.adopt || config.onGap === "continue";
+  }
+
+  /** A loss that may be accepted is: on record, so that the next `open` begins a new history. */
+  async #giveUp(error: MillraceError, from: Position | undefined): Promise<MillraceError> {
+    if (!(error instanceof HistoryLostError) || !this.#saved || !this.#acceptGap) return error;
+    const { context } = this.#options;
+    const history = Math.max(this.#intent.history, from === undefined ? 0 : historyOf(from));
+    await context.memory.save(abandon(this.#intent, error, undefined, history));
+    context.onAdopted();
+    return new TransientError("SOURCE_STARTS_OVER", `${error.code}: ${error.message}`, {
+      hint: "Nothing to do: the source begins a new history with a new slot, and the stream names the gap.",
+      cause: error,
+    });
   }
 
   /** Where the slot begins. */

@@ -36,7 +36,7 @@ export async function ensurePublication(session: Session, options: PublicationOp
 /** The error for a publication that is gone while its slot exists. */
 export function publicationGone(name: string): HistoryLostError {
   return new HistoryLostError("PUBLICATION_MISSING", `the publication ${name} was dropped`, {
-    hint: "Rows written since then are not in the log's stream and cannot be had again: create it anew and start over with a new slot and a backfill.",
+    hint: "Rows written since then are not in the log's stream and cannot be had again: run --adopt makes it anew where this role may, starts over with a new slot and records the gap.",
   });
 }
 

@@ -70,7 +70,7 @@ export function checkKind(slot: Slot, database: string): void {
 export function checkKept(slot: Slot): void {
   if (slot.lost === undefined) return;
   throw new HistoryLostError("SLOT_LOST", `the server gave up the slot ${slot.name}: ${slot.lost}`, {
-    hint: "The log between is gone. Drop the slot and start over with a backfill; see max_slot_wal_keep_size and idle_replication_slot_timeout.",
+    hint: "The log between is gone: run --adopt starts over with a new slot and records the gap. See max_slot_wal_keep_size and idle_replication_slot_timeout.",
   });
 }
 
@@ -96,6 +96,23 @@ export async function dropSlot(session: Session, name: string): Promise<void> {
 }
 
 /**
+ * Drops a slot that nobody reads; one that is only about to be left is waited for.
+ * @throws TransientError SLOT_ACTIVE when it is still read after five seconds
+ */
+export async function dropSlotWhenFree(session: Session, name: string): Promise<void> {
+  const deadline = performance.now() + TAKE_OVER_MS;
+  for (;;) {
+    try {
+      await dropSlot(session, name);
+      return;
+    } catch (error) {
+      if (!isTaken(error) || performance.now() > deadline) throw error;
+    }
+    await delay(RETRY_MS);
+  }
+}
+
+/**
  * Does what needs the slot for itself. Another reader is ended: whoever holds the source's lease is the right one.
  * @throws TransientError SLOT_ACTIVE when it stays for five seconds
  */
@@ -105,8 +122,7 @@ export async function withSlot<Result>(session: Session, name: string, use: () =
     try {
       return await use();
     } catch (error) {
-      const taken = sqlState(error) === "55006" || (error instanceof TransientError && error.code === "SLOT_ACTIVE");
-      if (!taken) throw error;
+      if (!isTaken(error)) throw error;
       const pid = await endReader(session, name);
       if (performance.now() > deadline) {
         throw new TransientError("SLOT_ACTIVE", `the slot ${name} is read by the process ${pid ?? "of another"}`, {
@@ -117,6 +133,10 @@ export async function withSlot<Result>(session: Session, name: string, use: () =
     }
     await delay(RETRY_MS); // the slot is free only some time after its reader has ended
   }
+}
+
+function isTaken(error: unknown): boolean {
+  return sqlState(error) === "55006" || (error instanceof TransientError && error.code === "SLOT_ACTIVE");
 }
 
 export async function endReader(session: Session, name: string): Promise<number | undefined> {

@@ -15,7 +15,7 @@ import { type Database, freshDatabase, freshNats, missing } from "../../support/
 import { readStream, type StreamEvent } from "../../support/stream-events.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
-const timing = { idleCheckMs: 500, leaseTtlMs: 2_000 };
+const timing = { idleCheckMs: 500 };
 
 interface Shop {
   readonly database: Database;
@@ -176,18 +176,21 @@ describe.skipIf(missing("postgres", "nats"))("a worker whose source lost its his
     const log = new RecordedLog();
     const worker = await shop.start({ onGap: "continue", log });
     await running(worker);
+    await shop.nats.pause(); // so that it reads on to the loss while all that it has read still waits
     await shop.insert(1);
-    await shop.database.query("insert into orders select generate_series(2, 500)");
+    await shop.database.query("insert into orders select generate_series(2, 2500)");
     await shop.database.query("drop publication millrace_shop");
-    await shop.insert(501);
+    await shop.insert(2501);
+    const read = waitFor(() => (worker.status().sources[0]?.read ?? 0) >= 2500, { what: "the rows to be read" });
+    await read.finally(() => shop.nats.resume());
     await waitFor(() => log.count("source_gap") > 0, { what: "the gap to be said", timeoutMs: 30_000 });
     await running(worker);
-    await shop.insert(502);
-    await shop.until(502);
+    await shop.insert(2502);
+    await shop.until(2502);
 
     const { before, after } = await expectNewHistory(shop, "PUBLICATION_MISSING");
-    expect(before.map(idOf).filter(Boolean)).toEqual(Array.from({ length: 500 }, (_, n) => n + 1));
-    expect(after.map(idOf)).toEqual([502]);
+    expect(before.map(idOf).filter(Boolean)).toEqual(Array.from({ length: 2500 }, (_, n) => n + 1));
+    expect(after.map(idOf)).toEqual([2502]);
     await worker.stop();
   });
 });

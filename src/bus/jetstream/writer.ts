@@ -18,10 +18,11 @@ import { Disruptions, recover } from "./recover.ts";
 import { sendSurely } from "./send-surely.ts";
 import { startUpkeep } from "./upkeep.ts";
 import type { WakeUp } from "./wake-up.ts";
-import { MAX_BATCH_BYTES, WriterQueue } from "./writer-queue.ts";
+import { MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, WriterQueue } from "./writer-queue.ts";
 
-/** Above this many bytes waiting, whoever writes waits too. More than the largest batch, or that one never became full. */
+/** Above this much waiting, whoever writes waits too. More than the largest batch, or that one never became full. */
 const MAX_QUEUED_BYTES = MAX_BATCH_BYTES + 2 * 1024 * 1024;
+const MAX_QUEUED_MESSAGES = 3 * MAX_BATCH_MESSAGES;
 const SAVE_AGAIN_MS = 250;
 const FLUSH_POLL_MS = 20;
 
@@ -102,7 +103,8 @@ export class JetStreamWriter implements Writer {
     if (!this.#queue.waiting) this.#progressMs = this.#options.clock.now();
     for (const item of items) this.#queue.push(item);
     this.#work.set();
-    while (this.#queue.bytes > MAX_QUEUED_BYTES) await this.#life.until(this.#room);
+    const full = (): boolean => this.#queue.bytes > MAX_QUEUED_BYTES || this.#queue.length > MAX_QUEUED_MESSAGES;
+    while (full()) await this.#life.until(this.#room);
   }
 
   nextMark(): Promise<Mark> {

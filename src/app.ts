@@ -50,6 +50,7 @@ export interface Worker {
 }
 
 const SAVE_EVERY_MS = 1000;
+const LAG_EVERY_MS = 10_000;
 
 /**
  * Runs sources and automations, inside an application as well as for `millrace run`.
@@ -78,6 +79,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       probe,
       log,
       saveEveryMs: SAVE_EVERY_MS,
+      lagEveryMs: LAG_EVERY_MS,
       signal: stopping.signal,
     });
   });

@@ -7,7 +7,7 @@ import { loadConfigFile } from "../config/load.ts";
 import { resolveConfig } from "../config/resolve.ts";
 import { ConfigError, TransientError } from "../errors.ts";
 import * as millrace from "../index.ts";
-import { duration } from "./slots-table.ts";
+import { bytes, duration } from "./slots-table.ts";
 import { type Paint, paint, printable, wrap } from "./terminal.ts";
 
 export interface StatusOptions {
@@ -70,13 +70,14 @@ export function statusLines(status: Status, colour: Paint): readonly string[] {
   const connected = bus.connected ? colour("green", "connected") : colour("red", "not connected");
   const lines = [`millrace ${version}, up for ${up}, bus ${connected}`];
   if (sources.length > 0) {
-    lines.push("", colour("dim", row(SOURCE, ["SOURCE", "STATE", "PUBLISHED", "ACKNOWLEDGED", "WAITING", "POISON"])));
+    lines.push("", colour("dim", row(SOURCE, HEADS)));
   }
   for (const source of sources) {
     const fine = FINE.includes(source.state) && source.stalledMs < STALLED_MS;
     const { published, acknowledged, heldForFsync, poison } = source;
     const waiting = heldForFsync.marks === 0 ? "-" : duration(heldForFsync.oldestMs / 1000);
-    const cells = [source.id, source.state, published, acknowledged, waiting, poison];
+    const unconfirmed = bytes(source.unconfirmedBytes ?? null);
+    const cells = [source.id, source.state, published, acknowledged, unconfirmed, waiting, poison];
     lines.push(colour(fine ? "green" : "red", row(SOURCE, cells)));
     if (source.stalledMs >= STALLED_MS) {
       lines.push(`    nothing could be stored for ${duration(source.stalledMs / 1000)}`);
@@ -94,7 +95,8 @@ export function statusLines(status: Status, colour: Paint): readonly string[] {
   return lines;
 }
 
-const SOURCE: readonly number[] = [31, 18, 12, 13, 9, 8];
+const SOURCE: readonly number[] = [24, 17, 11, 12, 11, 8, 7];
+const HEADS: readonly string[] = ["SOURCE", "STATE", "PUBLISHED", "ACKNOWLEDGED", "UNCONFIRMED", "WAITING", "POISON"];
 const AUTOMATION: readonly number[] = [44, 10, 12, 8, 9, 8];
 
 function row(widths: readonly number[], cells: readonly (string | number)[]): string {

@@ -16,6 +16,18 @@ export function registerStatusGauges(registry: Registry, status: () => Status): 
     },
   });
   new Gauge({
+    name: "millrace_source_unconfirmed_bytes",
+    help: "Bytes of the database's log beyond what was acknowledged to it.",
+    labelNames: ["source"],
+    registers,
+    collect() {
+      this.reset(); // a source whose lag cannot be had has none, rather than an old one
+      for (const { id, unconfirmedBytes } of status().sources) {
+        if (unconfirmedBytes !== undefined) this.set({ source: id }, unconfirmedBytes);
+      }
+    },
+  });
+  new Gauge({
     name: "millrace_held_for_fsync",
     help: "Positions stored on the bus that wait for its fsync before they are saved and acknowledged.",
     labelNames: ["source"],

@@ -15,6 +15,8 @@ export interface SourceStatus {
   readonly reason?: Reason | undefined;
   /** The newest position that was acknowledged to the database. */
   readonly position?: Position | undefined;
+  /** Bytes of the database's log beyond what was acknowledged, asked every ten seconds; undefined while it cannot be had. */
+  readonly unconfirmedBytes?: number | undefined;
   /** The lease number that its writer writes. */
   readonly lease?: number | undefined;
   /** Stored on the bus, not yet synced to its disks. */
@@ -71,13 +73,23 @@ export function readinessOf(status: Status): readonly Readiness[] {
     ...status.sources.map((source): Readiness => {
       const stalled = source.stalledMs > STALLED_MS;
       const ready = (source.state === "running" && !stalled) || source.state === "waiting-for-lease";
-      const reason = stalled ? `nothing could be stored for ${Math.round(source.stalledMs / 1000)} s` : why(source);
+      const reason = stalled ? stalledReason(source, status.bus.connected) : why(source) + heldReason(source);
       return { kind: "source", id: source.id, ready, reason };
     }),
     ...status.automations.map((automation): Readiness => {
       return { kind: "automation", id: automation.id, ready: automation.state === "running", reason: why(automation) };
     }),
   ];
+}
+
+function stalledReason({ stalledMs }: SourceStatus, connected: boolean): string {
+  const away = connected ? "" : "the bus is not connected: ";
+  return `${away}nothing could be stored for ${Math.round(stalledMs / 1000)} s`;
+}
+
+/** No fault, but what an operator who looks at the slot's lag asks for. */
+function heldReason({ heldForFsync: { marks, oldestMs } }: SourceStatus): string {
+  return marks === 0 ? "" : `; for ${Math.round(oldestMs / 1000)} s what is stored waits for the bus's fsync`;
 }
 
 function why({ state, reason }: { readonly state: string; readonly reason?: Reason | undefined }): string {

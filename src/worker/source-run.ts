@@ -3,6 +3,7 @@
 import type { Writer } from "../bus/bus.ts";
 import { MillraceError } from "../errors.ts";
 import type { Position } from "../event/position.ts";
+import type { SourceLag } from "../source/source.ts";
 import { type RunSourceOptions, runSource, type SourceState } from "./run-source.ts";
 
 /** What is counted of a source; the application turns it into metrics. */
@@ -15,7 +16,7 @@ export interface SourceRunCounts {
   retried: number;
 }
 
-export interface SourceRunOptions extends Omit<RunSourceOptions, "counts" | "onState" | "onWriter"> {
+export interface SourceRunOptions extends Omit<RunSourceOptions, "counts" | "onState" | "onWriter" | "onLag"> {
   readonly kind: string;
   readonly counts: SourceRunCounts;
 }
@@ -27,6 +28,8 @@ export interface SourceRunStatus extends Readonly<SourceRunCounts> {
   readonly state: SourceState;
   readonly reason?: { readonly code: string; readonly message: string };
   readonly position: Position | undefined;
+  /** Of the database's log, beyond what was acknowledged; undefined while it cannot be had. */
+  readonly unconfirmedBytes: number | undefined;
   readonly lease: number | undefined;
   readonly heldForFsync: { readonly marks: number; readonly oldestMs: number };
   readonly stalledMs: number;
@@ -40,6 +43,7 @@ export class SourceRun {
   #reason: Error | undefined;
   #writer: Writer | undefined;
   #acknowledged: Position | undefined;
+  #lag: SourceLag | undefined;
 
   constructor(options: SourceRunOptions) {
     this.#options = options;
@@ -69,6 +73,9 @@ export class SourceRun {
       onWriter: (writer) => {
         this.#writer = writer;
       },
+      onLag: (lag) => {
+        this.#lag = lag;
+      },
     });
     this.ended.catch(() => {}); // whoever waits for the worker's end hears of it
   }
@@ -84,6 +91,7 @@ export class SourceRun {
         ? { reason: { code: reason instanceof MillraceError ? reason.code : "UNEXPECTED", message: reason.message } }
         : {}),
       position: this.#acknowledged,
+      unconfirmedBytes: this.#lag?.unconfirmedBytes,
       lease: this.#writer?.lease,
       heldForFsync: this.#writer?.heldForFsync() ?? { marks: 0, oldestMs: 0 },
       stalledMs: this.#writer?.stalledMs() ?? 0,

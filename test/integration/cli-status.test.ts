@@ -26,6 +26,7 @@ const report = z.object({
       state: z.enum(["starting", "waiting-for-lease", "running", "retrying", "stopped"]),
       reason,
       position: z.string().optional(),
+      unconfirmedBytes: z.number().optional(),
       lease: count.optional(),
       heldForFsync: z.object({ marks: count, oldestMs: z.number() }),
       stalledMs: z.number(),

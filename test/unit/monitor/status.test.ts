@@ -53,7 +53,26 @@ test("what is stuck is not ready, and says why", () => {
     nats: "not connected",
     shop: "retrying: SOURCE_AWAY: no connection",
     late: "starting",
-    full: "nothing could be stored for 45 s",
+    full: "the bus is not connected: nothing could be stored for 45 s",
     mail: "stopped: SOURCE_AWAY: no connection",
   });
+});
+
+test("a bus that is there and takes nothing, and one that has yet to sync, are told apart from one that is away", () => {
+  const heldForFsync = { marks: 3, oldestMs: 90_000 };
+  const status: Status = {
+    version: "0",
+    startedAt: "",
+    bus: { connected: true },
+    sources: [
+      { ...source, stalledMs: 45_000 },
+      { ...source, id: "held", heldForFsync },
+    ],
+    automations: [],
+  };
+
+  expect(readinessOf(status).slice(1)).toEqual([
+    { kind: "source", id: "shop", ready: false, reason: "nothing could be stored for 45 s" },
+    { kind: "source", id: "held", ready: true, reason: "running; for 90 s what is stored waits for the bus's fsync" },
+  ]);
 });

@@ -1,0 +1,23 @@
+// Asks a running source again and again how far the database's log is ahead of what was acknowledged.
+
+import type { Source, SourceLag } from "../source/source.ts";
+import { pause } from "./backoff.ts";
+
+export interface WatchLagOptions {
+  readonly reader: Source;
+  readonly everyMs: number;
+  /** Undefined while it cannot be had. */
+  readonly onLag: (lag: SourceLag | undefined) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Resolves with the signal; never rejects. */
+export async function watchLag({ reader, everyMs, onLag, signal }: WatchLagOptions): Promise<void> {
+  while (!signal.aborted) {
+    // Why it cannot be had is for the reader to find out: it is on the same database, and decides what to do.
+    const lag = await reader.lag(signal).catch(() => undefined);
+    onLag(signal.aborted ? undefined : lag);
+    await pause(everyMs, signal);
+  }
+  onLag(undefined);
+}

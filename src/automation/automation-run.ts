@@ -116,7 +116,7 @@ export class AutomationRun {
           durable: automation.id,
           filters,
           start,
-          maxPending: automation.concurrency * 2,
+          minPending: automation.concurrency * 2,
           ackWaitMs: this.#options.ackWaitMs,
           signal: this.#signal,
         });

@@ -80,8 +80,8 @@ export interface ConsumeOptions {
   readonly filters: readonly string[];
   /** Where a durable that does not exist yet begins: behind the newest message, at the first, or at a sequence. */
   readonly start: "now" | "earliest" | number;
-  /** Deliveries that may be out at once; those that wait for a retry do not count. */
-  readonly maxPending: number;
+  /** Deliveries that may be out at once, more while they end quickly; those that wait for a retry do not count. */
+  readonly minPending: number;
   readonly ackWaitMs: number;
   /** Ends the wait for a stream that does not exist yet, and the subscription itself. */
   readonly signal: AbortSignal;

@@ -16,7 +16,8 @@ import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
 import type { Confirmations } from "./confirmations.ts";
 import type { DeadLetters } from "./dead-letters.ts";
-import { PullSubscription } from "./pull-subscription.ts";
+import { maxPrefetch } from "./prefetch.ts";
+import { maxFinishing, PullSubscription } from "./pull-subscription.ts";
 
 const streamPollMs = 500;
 /** Messages that may wait for a retry besides those in hand: failing ones must not stop the others. */
@@ -48,7 +49,7 @@ export async function openSubscription(
       stream,
       durable: options.durable,
       confirmations,
-      maxPending: options.maxPending,
+      minPending: options.minPending,
       signal: options.signal,
       verify: () => verify(jsm, stream, options.durable),
       depth: () => depth(jsm, stream, options.durable),
@@ -130,7 +131,7 @@ function wanted(options: ConsumeOptions): { filter_subjects: string[]; ack_wait:
     // Twice the same filter is an overlap, which the server refuses.
     filter_subjects: [...new Set(options.filters)],
     ack_wait: nanos(options.ackWaitMs),
-    max_ack_pending: options.maxPending + maxRetrying,
+    max_ack_pending: Math.max(options.minPending, maxPrefetch) + maxFinishing + maxRetrying,
   };
 }
 

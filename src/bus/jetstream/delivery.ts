@@ -13,12 +13,16 @@ export interface DeliveryOwner {
   readonly confirmations: Confirmations;
   /** Set when the durable is gone: then nobody confirms any more. */
   readonly lost: boolean;
+  /** All that is left of it is the server's word: another one may take its place. */
+  finishing(): void;
   /** The delivery is out of the way: confirmed, or on its way back for a retry. */
   closed(delivery: JetStreamDelivery, settled: boolean): void;
 }
 
 export class JetStreamDelivery implements Delivery, Confirmable {
   readonly sequence: number;
+  /** Whether only its confirmation is waited for. */
+  finishing = false;
   readonly #owner: DeliveryOwner;
   #message: Msg;
   #serverCount: number;
@@ -72,11 +76,11 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   }
 
   ack(): Promise<void> {
-    return this.#owner.confirmations.confirm(this, ACK);
+    return this.#finish(ACK);
   }
 
   terminate(reason: string): Promise<void> {
-    return this.#owner.confirmations.confirm(this, Buffer.from(`+TERM ${reason}`));
+    return this.#finish(Buffer.from(`+TERM ${reason}`));
   }
 
   retry(delayMs: number): void {
@@ -91,6 +95,12 @@ export class JetStreamDelivery implements Delivery, Confirmable {
 
   working(): void {
     this.#tell("+WPI");
+  }
+
+  #finish(what: Uint8Array): Promise<void> {
+    this.finishing = true;
+    this.#owner.finishing();
+    return this.#owner.confirmations.confirm(this, what);
   }
 
   #tell(what: string): void {

@@ -15,17 +15,20 @@ import type { Delivery, Subscription } from "../bus.ts";
 import { busError } from "./bus-errors.ts";
 import type { Confirmations } from "./confirmations.ts";
 import { type DeliveryOwner, JetStreamDelivery } from "./delivery.ts";
+import { Prefetch } from "./prefetch.ts";
 
 const expiresMs = 30_000;
 const heartbeatMs = 5_000;
 const againMs = 250;
+/** So many may wait for the confirmation of their ack without holding up others: their handlers have ended. */
+export const maxFinishing = 256;
 
 export interface PullOptions {
   readonly stream: string;
   readonly durable: string;
   readonly confirmations: Confirmations;
-  /** Deliveries that may be open at once. */
-  readonly maxPending: number;
+  /** Deliveries that may be open at once, besides those that only wait for their confirmation; more when they go quickly. */
+  readonly minPending: number;
   readonly signal: AbortSignal;
   /** Asks the server for the durable; rejects with what says that it is gone, resolves otherwise. */
   readonly verify: () => Promise<void>;
@@ -36,6 +39,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   readonly nc: NatsConnection;
   readonly confirmations: Confirmations;
   readonly #options: PullOptions;
+  readonly #prefetch: Prefetch;
   readonly #inbox: string = createInbox();
   readonly #ready: JetStreamDelivery[] = [];
   readonly #open = new Map<number, JetStreamDelivery>();
@@ -43,6 +47,8 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   readonly #unsettled = new Set<number>();
   /** Handed out before this subscription began and perhaps not settled: from here on. */
   readonly #inherited: number;
+  /** Open deliveries that wait for nothing but their confirmation. */
+  #finishing = 0;
   #next: number;
   /** Messages that the server was asked for and has not sent yet. */
   #requested = 0;
@@ -56,6 +62,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   constructor(nc: NatsConnection, info: ConsumerInfo, options: PullOptions) {
     this.nc = nc;
     this.confirmations = options.confirmations;
+    this.#prefetch = new Prefetch(options.minPending);
     this.#options = options;
     this.#next = Math.max(info.delivered.stream_seq + 1, info.config.opt_start_seq ?? 1);
     this.#inherited = info.num_ack_pending > 0 ? info.ack_floor.stream_seq + 1 : Number.POSITIVE_INFINITY;
@@ -73,8 +80,16 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     return this.#options.depth();
   }
 
+  finishing(): void {
+    this.#finishing++;
+    this.#prefetch.finished();
+    this.#request();
+  }
+
   closed(delivery: JetStreamDelivery, settled: boolean): void {
     this.#open.delete(delivery.sequence);
+    if (delivery.finishing) this.#finishing--;
+    else this.#prefetch.finished();
     if (settled) this.#unsettled.delete(delivery.sequence);
     this.#request();
   }
@@ -158,9 +173,11 @@ export class PullSubscription implements Subscription, DeliveryOwner {
 
   /** Asks for what there is room for; in halves, so that a request is not made for each message. */
   #request(): void {
-    const { maxPending, signal, stream, durable } = this.#options;
-    const room = maxPending - this.#open.size - this.#requested;
-    if (room <= 0 || (this.#requested > 0 && room < maxPending / 2)) return;
+    const { signal, stream, durable } = this.#options;
+    const pending = this.#prefetch.size;
+    const busy = this.#open.size - Math.min(this.#finishing, maxFinishing);
+    const room = pending - busy - this.#requested;
+    if (room <= 0 || (this.#requested > 0 && room < pending / 2)) return;
     if (signal.aborted || this.#failure || this.nc.isClosed() || this.nc.isDraining()) return;
     this.#requested += room;
     const request = { batch: room, expires: nanos(expiresMs), idle_heartbeat: nanos(heartbeatMs) };

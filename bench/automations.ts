@@ -38,6 +38,7 @@ export async function benchAutomations({ rows, sync, say }: BenchOptions): Promi
     say(`storing ${rows} events`);
     await fillStream(nats.url, rows);
     const connection = await connect({ servers: nats.url });
+    const version = connection.info?.version ?? "unknown";
     const reference: number[] = [];
     const ours: number[] = [];
     const peaks: number[] = [];
@@ -62,7 +63,7 @@ export async function benchAutomations({ rows, sync, say }: BenchOptions): Promi
       ratio: Math.round((value / median(reference)) * 1000) / 1000,
       rssMb: peaks.length === 0 ? null : Math.max(...peaks),
       sync,
-      servers: { nats: connection.info?.version ?? "unknown" },
+      servers: { nats: version },
       rows,
       runs: { ours, reference },
     };

@@ -4,27 +4,37 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { benchAutomations } from "./automations.ts";
+import { benchLatency } from "./latency.ts";
 import { describeMachine } from "./machine.ts";
 import type { BenchOptions, BenchResult } from "./result.ts";
 import { benchTail } from "./tail.ts";
+import { benchTransaction } from "./transaction.ts";
 
-const benches: Readonly<Record<string, (options: BenchOptions) => Promise<BenchResult>>> = {
-  tail: benchTail,
-  automations: benchAutomations,
+interface Bench {
+  readonly run: (options: BenchOptions) => Promise<BenchResult>;
+  /** Default of `--rows`. */
+  readonly rows: number;
+}
+
+const benches: Readonly<Record<string, Bench>> = {
+  tail: { run: benchTail, rows: 500_000 },
+  transaction: { run: benchTransaction, rows: 1_000_000 },
+  latency: { run: benchLatency, rows: 20_000 },
+  automations: { run: benchAutomations, rows: 500_000 },
 };
 
 async function main(): Promise<void> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
     options: {
-      rows: { type: "string", default: "500000" },
+      rows: { type: "string" },
       sync: { type: "string", default: "default" },
       json: { type: "boolean", default: false },
     },
   });
   const [name = ""] = positionals;
   const bench = benches[name];
-  const rows = Number(values.rows);
+  const rows = Number(values.rows ?? bench?.rows);
   const { sync } = values;
   if (bench === undefined || !Number.isSafeInteger(rows) || rows < 1000 || (sync !== "default" && sync !== "always")) {
     console.error(
@@ -35,7 +45,7 @@ async function main(): Promise<void> {
   }
 
   const say = (line: string): void => console.error(line);
-  const result = await bench({ rows, sync, say });
+  const result = await bench.run({ rows, sync, say });
   const file = join("bench/results", `${name}-${sync}.json`);
   await mkdir("bench/results", { recursive: true });
   await writeFile(file, `${JSON.stringify({ ...result, ...describeMachine() }, null, 2)}\n`);

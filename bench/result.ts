@@ -22,6 +22,8 @@ export interface BenchResult {
   /** Versions by name. */
   readonly servers: Readonly<Record<string, string>>;
   readonly rows: number;
+  /** What else this bench tells, by name. */
+  readonly details?: Readonly<Record<string, number>>;
   readonly runs: { readonly ours: readonly number[]; readonly reference: readonly number[] };
 }
 

@@ -39,7 +39,7 @@ test("one that returns a promise ends with it, also where retry or fatal are ret
 
 test("a wrapper may spread the context and hand it on", () => {
   let seen: HandlerContext | undefined;
-  start((context) => {
+  void start((context) => {
     seen = { ...context };
   });
 

@@ -89,7 +89,9 @@ function stalledReason({ stalledMs }: SourceStatus, connected: boolean): string 
 
 /** No fault, but what an operator who looks at the slot's lag asks for. */
 function heldReason({ heldForFsync: { marks, oldestMs } }: SourceStatus): string {
-  return marks === 0 ? "" : `; for ${Math.round(oldestMs / 1000)} s what is stored waits for the bus's fsync`;
+  return marks === 0 || oldestMs < STALLED_MS
+    ? ""
+    : `; for ${Math.round(oldestMs / 1000)} s what is stored waits for the bus's fsync`;
 }
 
 function why({ state, reason }: { readonly state: string; readonly reason?: Reason | undefined }): string {

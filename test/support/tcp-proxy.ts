@@ -7,10 +7,61 @@ import { setTimeout as delay } from "node:timers/promises";
 /** `up`: towards the server; `down`: towards the client. */
 export type Direction = "up" | "down";
 
+interface Pair {
+  readonly client: Socket;
+  readonly server: Socket;
+  /** Nothing comes through any more. */
+  forgotten: boolean;
+  /** What the client sends goes here instead. */
+  leftovers: Leftovers | undefined;
+}
+
+/** What clients sent on connections that were then lost, still under way to the server. */
+export class Leftovers {
+  readonly #pairs: readonly Pair[];
+  readonly #chunks = new Map<Pair, Buffer[]>();
+  readonly delivered: Promise<void>;
+  #done = (): void => {};
+
+  /** Made by `TcpProxy.keepBack`. */
+  constructor(pairs: readonly Pair[]) {
+    this.#pairs = pairs;
+    this.delivered = new Promise((resolve) => {
+      this.#done = resolve;
+    });
+  }
+
+  keep(pair: Pair, chunk: Buffer): void {
+    const chunks = this.#chunks.get(pair);
+    if (chunks === undefined) this.#chunks.set(pair, [chunk]);
+    else chunks.push(chunk);
+  }
+
+  get bytes(): Buffer {
+    return Buffer.concat([...this.#chunks.values()].flat());
+  }
+
+  /** The clients lose their connections; the server does not notice. */
+  cut(): void {
+    for (const { client } of this.#pairs) client.resetAndDestroy();
+  }
+
+  /** Everything arrives at the server now, and then the connections' end. */
+  deliver(): void {
+    for (const pair of this.#pairs) {
+      pair.leftovers = undefined;
+      for (const chunk of this.#chunks.get(pair) ?? []) pair.server.write(chunk);
+      if (pair.client.destroyed) pair.server.end();
+    }
+    this.#chunks.clear();
+    this.#done();
+  }
+}
+
 /** Stands between a client and one server on loopback. A mode holds for open and for new connections, until `heal`. */
 export class TcpProxy implements AsyncDisposable {
   readonly #target: number;
-  readonly #pairs = new Set<readonly [Socket, Socket]>();
+  readonly #pairs = new Set<Pair>();
   readonly #holding = new Set<Direction>();
   #listener: Server;
   #delayMs = 0;
@@ -42,7 +93,20 @@ export class TcpProxy implements AsyncDisposable {
 
   /** Resets every open connection. */
   cut(): void {
-    for (const pair of this.#pairs) for (const socket of pair) socket.resetAndDestroy();
+    for (const { client, server } of this.#pairs) for (const socket of [client, server]) socket.resetAndDestroy();
+  }
+
+  /** The connections that are open now carry nothing any more, their ends included; new ones work. */
+  forget(): void {
+    for (const pair of this.#pairs) pair.forgotten = true;
+  }
+
+  /** What is sent from now on over the connections that are open now stays under way until it is delivered. */
+  keepBack(): Leftovers {
+    const pairs = [...this.#pairs];
+    const leftovers = new Leftovers(pairs);
+    for (const pair of pairs) pair.leftovers = leftovers;
+    return leftovers;
   }
 
   /** Connections stay open and nothing comes through; what was sent arrives once healed. */
@@ -75,6 +139,7 @@ export class TcpProxy implements AsyncDisposable {
     this.#delayMs = 0;
     this.#trickleBytes = Number.POSITIVE_INFINITY;
     this.#holding.clear();
+    for (const pair of this.#pairs) pair.forgotten = false;
     this.#healed.resolve();
     this.#healed = withResolvers();
     if (this.#listener.listening) return;
@@ -84,40 +149,56 @@ export class TcpProxy implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listener.close();
+    for (const pair of this.#pairs) pair.leftovers?.deliver();
     this.cut();
     this.#holding.clear();
+    for (const pair of this.#pairs) pair.forgotten = false;
     this.#healed.resolve();
   }
 
   #accept(client: Socket): void {
     const server = connect({ host: "127.0.0.1", port: this.#target, noDelay: true });
-    const pair = [client, server] as const;
+    const pair: Pair = { client, server, forgotten: false, leftovers: undefined };
     client.setNoDelay(true);
     this.#pairs.add(pair);
-    for (const socket of pair) {
+    for (const socket of [client, server]) {
       socket.on("error", () => {}); // whoever uses the connection sees its end
       socket.once("close", () => {
         this.#pairs.delete(pair);
         void this.#endBoth(pair);
       });
     }
-    void this.#forward(client, server, "up");
-    void this.#forward(server, client, "down");
+    void this.#forward(pair, "up");
+    void this.#forward(pair, "down");
   }
 
   /** A black hole swallows the end of a connection as well: the other side keeps it half open. */
-  async #endBoth(pair: readonly [Socket, Socket]): Promise<void> {
-    while (this.#holding.size > 0) await this.#healed.promise;
-    for (const socket of pair) socket.destroy();
+  async #endBoth(pair: Pair): Promise<void> {
+    if (pair.leftovers !== undefined) {
+      await pair.leftovers.delivered;
+      return; // what was left is written, and then the end
+    }
+    while (this.#holding.size > 0 || pair.forgotten) await this.#healed.promise;
+    pair.client.destroy();
+    pair.server.destroy();
   }
 
   /** Pulls, so that a held direction slows its sender down like a full network does. */
-  async #forward(from: Socket, to: Socket, direction: Direction): Promise<void> {
+  async #forward(pair: Pair, direction: Direction): Promise<void> {
+    const [from, to] = direction === "up" ? [pair.client, pair.server] : [pair.server, pair.client];
+    const passable = async (): Promise<void> => {
+      while (this.#holding.has(direction) || pair.forgotten) await this.#healed.promise;
+    };
     try {
       for await (const chunk of from as AsyncIterable<Buffer>) {
         if (this.#delayMs > 0) await delay(this.#delayMs);
+        if (direction === "up" && pair.leftovers !== undefined) {
+          pair.leftovers.keep(pair, chunk);
+          continue;
+        }
         for (let at = 0; at < chunk.length; at += this.#trickleBytes) {
-          while (this.#holding.has(direction)) await this.#healed.promise;
+          await passable();
+          if (to.destroyed && pair.leftovers !== undefined) break; // nobody reads the answers, and the server does not notice
           if (to.destroyed) return;
           const roomy = to.write(chunk.subarray(at, at + this.#trickleBytes));
           if (!roomy) await once(to, "drain");
@@ -125,9 +206,10 @@ export class TcpProxy implements AsyncDisposable {
           if (at + this.#trickleBytes < chunk.length) await delay(1);
         }
       }
-      while (this.#holding.has(direction)) await this.#healed.promise;
-      to.end();
+      await passable();
+      if (pair.leftovers === undefined) to.end();
     } catch {
+      if (pair.leftovers !== undefined) return;
       from.destroy();
       to.destroy();
     }

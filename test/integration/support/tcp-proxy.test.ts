@@ -124,3 +124,55 @@ test("a refusing proxy takes no new connection until it is healed on the same po
   expect(refused).toMatchObject({ code: "ECONNREFUSED" });
   await waitFor(() => state.text === "x", { what: "the echo" });
 });
+
+test("a forgotten connection carries nothing, a new one does", async () => {
+  const first = await client();
+  await waitFor(() => accepted.length === 1, { what: "the server's side" });
+
+  proxy.forget();
+  first.socket.write("a");
+  const second = await client();
+  second.socket.write("b");
+  await waitFor(() => second.text === "b", { what: "the second echo" });
+  const inside = first.text;
+  await proxy.heal();
+
+  expect(inside).toBe("");
+  await waitFor(() => first.text === "a", { what: "what was held" });
+});
+
+test("leftovers arrive when they are delivered, long after their client has lost its connection", async () => {
+  const first = await client();
+  await waitFor(() => accepted.length === 1, { what: "the server's side" });
+  const server = accepted[0] as Socket;
+  let received = "";
+  server.on("data", (data) => {
+    received += data.toString();
+  });
+
+  const leftovers = proxy.keepBack();
+  first.socket.write("late");
+  await waitFor(() => leftovers.bytes.toString() === "late", { what: "the proxy to have it" });
+  leftovers.cut();
+  await waitFor(() => first.socket.destroyed, { what: "the client to lose its connection" });
+  const second = await client();
+  second.socket.write("new");
+  await waitFor(() => second.text === "new", { what: "the echo on a new connection" });
+  const before = [received, server.destroyed];
+  leftovers.deliver();
+
+  expect(before).toEqual(["", false]);
+  await waitFor(() => received === "late" && server.destroyed, { what: "the leftovers and the end" });
+});
+
+test("leftovers of a connection that goes on arrive in order", async () => {
+  const state = await client();
+  const leftovers = proxy.keepBack();
+  state.socket.write("a");
+  await waitFor(() => leftovers.bytes.length === 1, { what: "the proxy to have it" });
+
+  leftovers.deliver();
+  state.socket.write("b");
+
+  await waitFor(() => state.text === "ab", { what: "both echoes" });
+});

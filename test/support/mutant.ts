@@ -3,6 +3,7 @@
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import type { startWorker } from "../../src/app.ts";
 import type { Protocol } from "./publish-model.ts";
 
 export interface Mutation {
@@ -17,6 +18,7 @@ export async function mutate({ name, edits }: Mutation): Promise<string> {
   await rm(root, { recursive: true, force: true });
   await mkdir(root, { recursive: true });
   await cp(resolve("src"), join(root, "src"), { recursive: true });
+  await cp(resolve("package.json"), join(root, "package.json"));
   for (const { file, find, replace } of edits) {
     const path = join(root, "src", file);
     const text = await readFile(path, "utf8");
@@ -39,4 +41,10 @@ export async function loadProtocol(src: string): Promise<Protocol> {
       .concat(load("worker/checkpoint.ts")),
   );
   return Object.assign({}, ...modules) as Protocol;
+}
+
+/** The whole worker of a source tree. */
+export async function loadWorker(src: string): Promise<typeof startWorker> {
+  const app: { readonly startWorker: typeof startWorker } = await import(pathToFileURL(join(src, "app.ts")).href);
+  return app.startWorker;
 }

@@ -1,0 +1,156 @@
+// What every fault test stands on: servers, a database that is written to, its own account of what was committed, and the
+// judgement at the end.
+
+import { cp, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import type { NatsServer } from "../../src/dev/nats-server.ts";
+import type { PostgresServer } from "../../src/dev/postgres.ts";
+import { assertGuarantees } from "./guarantees.ts";
+import { type Database, freshDatabase, freshNats } from "./servers.ts";
+import { createTruthSlot, type TruthChange, type TruthSlot } from "./truth.ts";
+import { waitFor } from "./wait-for.ts";
+import { WriteLoad } from "./write-load.ts";
+
+/** A seed to print: `SEED` repeats an earlier run. */
+export function seedOf(test: string): number {
+  const seed = Number(process.env.SEED ?? Date.now() % 1e9);
+  console.error(`${test}: seed ${seed}`);
+  return seed;
+}
+
+export interface FaultGroundOptions {
+  /** Of nats-server. Default `always`. */
+  readonly sync?: string;
+  /** Instead of one of its own. */
+  readonly nats?: NatsServer;
+  readonly postgres?: PostgresServer;
+}
+
+/** A source `shop` to be: database and bus, without a worker. */
+export class FaultGround implements AsyncDisposable {
+  readonly nats: NatsServer;
+  readonly database: Database;
+  readonly truth: TruthSlot;
+
+  private constructor(nats: NatsServer, database: Database, truth: TruthSlot) {
+    this.nats = nats;
+    this.database = database;
+    this.truth = truth;
+  }
+
+  static async start({ sync = "always", nats, postgres }: FaultGroundOptions = {}): Promise<FaultGround> {
+    const server = nats ?? (await freshNats({ syncInterval: sync }));
+    const database = await freshDatabase(postgres);
+    await database.query(`${WriteLoad.tables}; create table final(id int primary key)`);
+    return new FaultGround(server, database, await createTruthSlot(database.url));
+  }
+
+  /** Of one worker. The two servers may be reached through proxies. */
+  configuration({
+    natsUrl = this.nats.url,
+    databaseUrl = this.database.url,
+    fsync = "always",
+    ...options
+  }: {
+    readonly natsUrl?: string;
+    readonly databaseUrl?: string;
+    readonly fsync?: string;
+    /** More options of the source. */
+    readonly timeout?: string;
+  } = {}): Readonly<Record<string, unknown>> {
+    const tables = ["public.*", "!public.aside"];
+    return {
+      bus: { servers: natsUrl, fsync },
+      sources: { shop: { kind: "postgres", url: databaseUrl, tables, ...options } },
+    };
+  }
+
+  write(seed: number): WriteLoad {
+    return WriteLoad.start({ url: this.database.url, seed });
+  }
+
+  /**
+   * Once nobody writes any more: waits until the stream holds the last change, and resolves to all that was committed.
+   * @param prepare between the last change and the wait
+   */
+  async settled(timeoutMs = 60_000): Promise<readonly TruthChange[]> {
+    const [last] = await this.database.query<{ id: number }>(
+      "insert into final select coalesce(max(id), 0) + 1 from final returning id",
+    );
+    const arrived = async (): Promise<boolean> =>
+      (await this.lastMessage("cdc.shop.public.final.created.*"))?.text.includes(`"id":${last?.id}`) === true;
+    await waitFor(arrived, { what: "the stream to hold the last change", timeoutMs });
+    return (await this.truth.read()).filter(({ collection }) => collection !== "aside");
+  }
+
+  /** The judgement. @throws Error that lists what is wrong */
+  async judge(timeoutMs?: number): Promise<readonly TruthChange[]> {
+    const truth = await this.settled(timeoutMs);
+    await assertGuarantees({ truth, natsUrl: this.nats.url, source: "shop" });
+    return truth;
+  }
+
+  /** The newest message of a subject, wildcards allowed; undefined while there is none. */
+  async lastMessage(
+    subject: string,
+  ): Promise<{ readonly seq: number; readonly timeMs: number; readonly text: string } | undefined> {
+    return this.withStreams(async ({ streams }) => {
+      const message = await streams.getMessage("CDC_SHOP", { last_by_subj: subject }).catch(() => null);
+      return message
+        ? { seq: message.seq, timeMs: Date.parse(message.timestamp), text: Buffer.from(message.data).toString("utf8") }
+        : undefined;
+    });
+  }
+
+  /** The stream's first and last sequence. */
+  async state(): Promise<{ readonly firstSeq: number; readonly lastSeq: number }> {
+    return this.withStreams(async ({ streams }) => {
+      const { state } = await streams.info("CDC_SHOP");
+      return { firstSeq: state.first_seq, lastSeq: state.last_seq };
+    });
+  }
+
+  /** A connection past all proxies, for one question. */
+  async withStreams<T>(use: (manager: Awaited<ReturnType<typeof jetstreamManager>>) => Promise<T>): Promise<T> {
+    const connection = await connect({ servers: this.nats.url, reconnect: false, timeout: 2_000 });
+    try {
+      return await use(await jetstreamManager(connection, { timeout: 5_000, checkAPI: false }));
+    } finally {
+      await connection.close();
+    }
+  }
+
+  /** A copy of all that the bus keeps, as it would be on disk if the power went now. */
+  async copyStore(): Promise<void> {
+    this.nats.pause();
+    try {
+      await rm(this.#copy, { recursive: true, force: true });
+      await cp(this.#store, this.#copy, { recursive: true });
+    } finally {
+      this.nats.resume();
+    }
+  }
+
+  /** The power goes: what the bus stored since the copy is lost, though it was acknowledged. */
+  async losePower(): Promise<void> {
+    await this.nats.kill();
+    await rm(this.#store, { recursive: true, force: true });
+    await rename(this.#copy, this.#store);
+    await this.nats.restart();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.nats.kill();
+    await this.database[Symbol.asyncDispose]();
+  }
+
+  get #store(): string {
+    return join(this.nats.dataDir, "jetstream");
+  }
+
+  get #copy(): string {
+    return join(this.nats.dataDir, "older-copy");
+  }
+}

@@ -112,6 +112,7 @@ export class JetStreamWriter implements Writer {
   }
 
   async save(mark: Mark): Promise<void> {
+    this.#life.throwIfOver(); // after a loss the mark may be of a stream that is no more
     const { position, streamSeq, id } = mark;
     const checkpoint = { position, streamSeq, id, streamCreated: this.#at.created, lease: this.lease };
     for (;;) {

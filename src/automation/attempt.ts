@@ -36,25 +36,25 @@ export function startAttempt(
   event: ChangeEvent,
   attempt: number,
 ): AttemptResult | Promise<AttemptResult> {
-  const abort = new LazyAbort();
+  const given = new Given(context, event, attempt);
   let returned: unknown;
   try {
-    returned = context.automation.handler(handlerContext(context, event, attempt, abort));
+    returned = context.automation.handler(given);
   } catch (error) {
     return { type: "failed", error };
   }
-  return isThenable(returned) ? limited(context, abort, returned) : resultOf(returned);
+  return isThenable(returned) ? limited(context, given, returned) : resultOf(returned);
 }
 
 function limited(
   { automation, deadlines }: AttemptContext,
-  abort: LazyAbort,
+  given: Given,
   returned: PromiseLike<unknown>,
 ): Promise<AttemptResult> {
   return new Promise((resolve) => {
     const deadline = deadlines.begin(() => {
       const error = timeoutError(automation.timeoutMs);
-      abort.abort(error);
+      Given.abort(given, error);
       resolve({ type: "failed", error, hanging: ended });
     });
     const ended = Promise.resolve(returned).then(
@@ -77,44 +77,64 @@ function resultOf(returned: unknown): AttemptResult {
   return isSkip(returned) ? { type: "skipped", reason: returned.reason } : done;
 }
 
-/** What few handlers use is made when it is asked for. Own properties, so that a wrapper may spread them. */
-function handlerContext(
-  { automation, log }: AttemptContext,
-  event: ChangeEvent,
-  attempt: number,
-  abort: LazyAbort,
-): HandlerContext {
-  return {
-    event,
-    attempt,
-    get signal() {
-      return abort.signal;
+/**
+ * What a handler is given. What few of them use is made when it is asked for; its getters are shared and stand on the
+ * object itself: cheap to make, and a wrapper may spread it.
+ */
+class Given implements HandlerContext {
+  static readonly #getters: PropertyDescriptorMap & ThisType<Given> = {
+    signal: {
+      enumerable: true,
+      get() {
+        return this.#signal();
+      },
     },
-    get log() {
-      return handlerLog(log, { automation: automation.id, id: event.id, attempt });
+    log: {
+      enumerable: true,
+      get() {
+        return this.#handlerLog();
+      },
     },
-    skip,
-    retry,
-    fatal,
   };
-}
-
-/** An AbortController that costs nothing until somebody looks at its signal. */
-class LazyAbort {
+  readonly event: ChangeEvent;
+  readonly attempt: number;
+  declare readonly signal: AbortSignal;
+  declare readonly log: HandlerLog;
+  readonly skip: typeof skip = skip;
+  readonly retry: typeof retry = retry;
+  readonly fatal: typeof fatal = fatal;
+  readonly #context: AttemptContext;
   #controller: AbortController | undefined;
-  #reason: Error | undefined;
+  #aborted: Error | undefined;
 
-  get signal(): AbortSignal {
+  constructor(context: AttemptContext, event: ChangeEvent, attempt: number) {
+    this.#context = context;
+    this.event = event;
+    this.attempt = attempt;
+    Object.defineProperties(this, Given.#getters);
+  }
+
+  static abort(given: Given, reason: Error): void {
+    given.#aborted = reason;
+    given.#controller?.abort(reason);
+  }
+
+  #signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
-      if (this.#reason) this.#controller.abort(this.#reason);
+      if (this.#aborted) this.#controller.abort(this.#aborted);
     }
     return this.#controller.signal;
   }
 
-  abort(reason: Error): void {
-    this.#reason = reason;
-    this.#controller?.abort(reason);
+  #handlerLog(): HandlerLog {
+    const { automation, log } = this.#context;
+    const about = { automation: automation.id, id: this.event.id, attempt: this.attempt };
+    const at =
+      (level: keyof HandlerLog) =>
+      (text: string, fields?: Readonly<Record<string, unknown>>): void =>
+        log[level]("automation_log", { ...fields, ...about }, text);
+    return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
   }
 }
 
@@ -126,12 +146,4 @@ function timeoutError(timeoutMs: number): TransientError {
   return new TransientError("AUTOMATION_TIMEOUT", `the handler took longer than ${timeoutMs} ms`, {
     hint: "give `signal` to what the handler waits for, or raise the automation's timeout",
   });
-}
-
-function handlerLog(log: Logger, about: Readonly<Record<string, unknown>>): HandlerLog {
-  const at =
-    (level: keyof HandlerLog) =>
-    (text: string, fields?: Readonly<Record<string, unknown>>): void =>
-      log[level]("automation_log", { ...fields, ...about }, text);
-  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }

@@ -124,7 +124,9 @@ export class AutomationRun {
         failures = 0;
         log.info("automation_started", { automation: automation.id, source });
         try {
-          for await (const delivery of subscription) this.#deliverer.take(source, delivery);
+          for await (const deliveries of subscription) {
+            for (const delivery of deliveries) this.#deliverer.take(source, delivery);
+          }
         } finally {
           // Should the durable be lost, the next one begins where nothing is left out.
           start = subscription.resumeAt();

@@ -6,7 +6,7 @@ import type { ChangeEvent } from "../event/change-event.ts";
 import { parseEvent } from "../event/parse-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { startAttempt } from "./attempt.ts";
+import { type AttemptResult, startAttempt } from "./attempt.ts";
 import { type Attempts, AttemptsRecord } from "./attempts.ts";
 import type { Automation } from "./automation.ts";
 import { storeDeadLetter } from "./dead-letter.ts";
@@ -84,30 +84,49 @@ async function attempt(
   const { automation, log, metrics } = context;
   const attempts = (known?.attempts ?? 0) + 1;
   const startedAt = Date.now();
-  const firstAt = known?.firstAt ?? startedAt;
-  const free = (): void => {
-    context.entered(job, "settling");
-    context.release(job);
-  };
   context.entered(job, "running");
   const result = await startAttempt(context, event, attempts);
   metrics.duration(automation.id, (Date.now() - startedAt) / 1000);
-  const hanging = result.type === "failed" ? result.hanging : undefined;
-  if (hanging) context.entered(job, "hanging");
-  else free();
-  if (result.type !== "failed") {
-    await job.delivery.ack();
-    if (result.type === "done") metrics.handled(automation.id);
-    else {
-      metrics.skipped(automation.id);
-      log.debug("automation_skipped", { automation: automation.id, id: event.id, reason: result.reason });
-    }
-    return true;
+  if (result.type === "failed") {
+    return failed(job, context, record, { ...result, attempts, firstAt: known?.firstAt ?? startedAt, id: event.id });
   }
+  free(job, context);
+  await job.delivery.ack();
+  if (result.type === "done") metrics.handled(automation.id);
+  else {
+    metrics.skipped(automation.id);
+    log.debug("automation_skipped", { automation: automation.id, id: event.id, reason: result.reason });
+  }
+  return true;
+}
+
+/** No handler runs for it any more. */
+function free(job: Job, context: SettleContext): void {
+  context.entered(job, "settling");
+  context.release(job);
+}
+
+interface Failure extends Extract<AttemptResult, { type: "failed" }> {
+  readonly attempts: number;
+  readonly firstAt: number;
+  /** Of the event. */
+  readonly id: string;
+}
+
+/** What follows a failed attempt; whether the event is settled for good. */
+async function failed(
+  job: Job,
+  context: SettleContext,
+  record: AttemptsRecord,
+  { attempts, firstAt, id, hanging, ...result }: Failure,
+): Promise<boolean> {
+  const { automation, log, metrics } = context;
+  if (hanging) context.entered(job, "hanging");
+  else free(job, context);
   const next = afterFailure(automation.retry, attempts, firstAt, result.error, Date.now());
   const error = summarizeError(result.error);
   const { dead } = next;
-  const ended = hanging?.then(free);
+  const ended = hanging?.then(() => free(job, context));
   await context.persist(() => record.save({ attempts, firstAt, lastError: error, ...(dead ? { dead } : {}) }));
   // A handler that ignores its timeout is waited for: the event must not be handled twice at once.
   await ended;
@@ -119,7 +138,7 @@ async function attempt(
   metrics.retried(automation.id);
   log.warn("automation_retrying", {
     automation: automation.id,
-    id: event.id,
+    id,
     attempt: attempts,
     error: error.name,
     code: error.code,

@@ -88,11 +88,12 @@ export interface ConsumeOptions {
 }
 
 /**
- * A running subscription: iterate it at once and without pausing (a delivery that nobody has taken is kept alive by nobody).
+ * A running subscription, handing out all that is there: iterate it at once and without pausing (a delivery that nobody
+ * has taken is kept alive by nobody).
  * A message is not handed out again while its delivery is open. The iteration ends by the signal or by throwing;
  * acks still work after that.
  */
-export interface Subscription extends AsyncIterable<Delivery> {
+export interface Subscription extends AsyncIterable<readonly Delivery[]> {
   /** The oldest sequence that may not be settled: where to begin when the durable itself was lost. */
   resumeAt(): number;
   /** Messages not yet handed out, and handed out but not acked. */

@@ -89,11 +89,24 @@ export function createMetrics(): Metrics {
       for (const [automation, { running }] of automations) this.set({ automation }, running);
     },
   });
-  const outcomes = new Counter({
+  /** Dead letters by automation, then by reason. */
+  const reasons = new Map<string, Map<string, number>>();
+  new Counter({
     name: "millrace_automation_events_total",
     help: "Attempts by how they ended; of dead letters also the reason.",
     labelNames: ["automation", "outcome", "reason"],
     registers: [registry],
+    collect() {
+      this.reset();
+      for (const [automation, counts] of automations) {
+        for (const outcome of ["handled", "skipped", "retried"] as const) {
+          if (counts[outcome] > 0) this.inc({ automation, outcome, reason: "" }, counts[outcome]);
+        }
+      }
+      for (const [automation, dead] of reasons) {
+        for (const [reason, count] of dead) this.inc({ automation, outcome: "dead", reason }, count);
+      }
+    },
   });
   const durations = new Histogram({
     name: "millrace_automation_duration_seconds",
@@ -104,9 +117,10 @@ export function createMetrics(): Metrics {
   });
   const automation = (id: string): AutomationCounts =>
     entry(automations, id, () => ({ handled: 0, skipped: 0, retried: 0, dead: 0, running: 0 }));
-  const ended = (id: string, outcome: "handled" | "skipped" | "retried" | "dead", reason = ""): void => {
-    automation(id)[outcome]++;
-    outcomes.inc({ automation: id, outcome, reason });
+  const buried = (id: string, reason: string): void => {
+    automation(id).dead++;
+    const dead = entry(reasons, id, () => new Map<string, number>());
+    dead.set(reason, (dead.get(reason) ?? 0) + 1);
   };
   return {
     registry,
@@ -123,10 +137,16 @@ export function createMetrics(): Metrics {
       })),
     automation,
     automations: {
-      handled: (id) => ended(id, "handled"),
-      skipped: (id) => ended(id, "skipped"),
-      retried: (id) => ended(id, "retried"),
-      dead: (id, reason) => ended(id, "dead", reason),
+      handled: (id) => {
+        automation(id).handled++;
+      },
+      skipped: (id) => {
+        automation(id).skipped++;
+      },
+      retried: (id) => {
+        automation(id).retried++;
+      },
+      dead: buried,
       running: (id, handlers) => {
         automation(id).running = handlers;
       },

@@ -31,7 +31,7 @@ describe.skipIf(missing("nats"))("header lines", () => {
     }));
 
     for (const message of await exchange(messages)) {
-      const block = headerBlock(message);
+      const block = headerBlock(message, message.data);
       expect(block).toBeDefined();
       for (const name of ["ce-id", "ce-subject", "Cdc-Pos", "empty"]) {
         expect(headerValue(block ?? "", name)).toBe(message.headers?.get(name));
@@ -47,6 +47,9 @@ describe.skipIf(missing("nats"))("header lines", () => {
       { subject: "x.é", lines: { "ce-id": "yes" }, body: "{}" },
     ]);
 
-    expect([plain, foreign].map((message) => message && headerBlock(message))).toEqual([undefined, undefined]);
+    expect([plain, foreign].map((message) => message && headerBlock(message, message.data))).toEqual([
+      undefined,
+      undefined,
+    ]);
   });
 });

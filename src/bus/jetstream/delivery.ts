@@ -26,6 +26,7 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   readonly #owner: DeliveryOwner;
   #message: Msg;
   #serverCount: number;
+  #data: Uint8Array | undefined;
   #block: string | undefined;
 
   /** @param reply the message's own, which is where its ack goes */
@@ -42,7 +43,8 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   }
 
   get data(): Uint8Array {
-    return this.#message.data;
+    this.#data ??= this.#message.data;
+    return this.#data;
   }
 
   get serverCount(): number {
@@ -58,7 +60,7 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   }
 
   header(name: string): string | undefined {
-    this.#block ??= headerBlock(this.#message);
+    this.#block ??= headerBlock(this.#message, this.data);
     if (this.#block !== undefined) return headerValue(this.#block, name);
     const all = this.#message.headers;
     return all?.has(name) ? all.get(name) : undefined;

@@ -5,9 +5,12 @@ import type { Msg } from "@nats-io/transport-node";
 
 const opening = "NATS/1.0";
 
-/** The lines, from the version on; undefined when the message has none, or they are not where they should be. */
-export function headerBlock(message: Msg): string | undefined {
-  const { data, subject, reply = "" } = message;
+/**
+ * The lines, from the version on; undefined when the message has none, or they are not where they should be.
+ * @param data the message's own, which the client cuts out anew each time it is asked
+ */
+export function headerBlock(message: Msg, data: Uint8Array): string | undefined {
+  const { subject, reply = "" } = message;
   // The client's type leaves `size` out: of subject, reply, header lines and body together; the last two lie side by side.
   const { size } = message as Msg & { readonly size?: () => number };
   if (size === undefined) return undefined;
@@ -22,5 +25,6 @@ export function headerValue(block: string, name: string): string | undefined {
   const start = block.indexOf(`\r\n${name}:`);
   if (start < 0) return undefined;
   const from = start + name.length + 3;
-  return block.slice(from, block.indexOf("\r\n", from)).trim();
+  const value = block.slice(block.charAt(from) === " " ? from + 1 : from, block.indexOf("\r\n", from));
+  return value.startsWith(" ") || value.endsWith(" ") ? value.trim() : value;
 }

@@ -41,7 +41,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   readonly #options: PullOptions;
   readonly #prefetch: Prefetch;
   readonly #inbox: string = createInbox();
-  readonly #ready: JetStreamDelivery[] = [];
+  #ready: JetStreamDelivery[] = [];
   readonly #open = new Map<number, JetStreamDelivery>();
   /** Sequences open or on their way back for a retry. */
   readonly #unsettled = new Set<number>();
@@ -94,7 +94,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     this.#request();
   }
 
-  async *[Symbol.asyncIterator](): AsyncIterator<Delivery> {
+  async *[Symbol.asyncIterator](): AsyncIterator<readonly Delivery[]> {
     const { signal } = this.#options;
     if (this.nc.isClosed()) throw closedError();
     const wake = (): void => this.#wake();
@@ -109,8 +109,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     try {
       this.#request();
       while (!signal.aborted && !this.#failure) {
-        const delivery = this.#ready.shift();
-        if (delivery) yield delivery;
+        if (this.#ready.length > 0) yield this.#takeReady();
         else {
           await new Promise<void>((resolve) => {
             this.#wake = resolve;
@@ -120,7 +119,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
       }
       quit(this.nc, sub);
       // What has arrived is handed out, so that its taker can give it back at once.
-      yield* this.#ready.splice(0);
+      if (this.#ready.length > 0) yield this.#takeReady();
       if (this.#failure && !signal.aborted) throw this.#failure;
     } finally {
       signal.removeEventListener("abort", wake);
@@ -128,6 +127,12 @@ export class PullSubscription implements Subscription, DeliveryOwner {
       watching.stop();
       quit(this.nc, sub);
     }
+  }
+
+  #takeReady(): readonly Delivery[] {
+    const ready = this.#ready;
+    this.#ready = [];
+    return ready;
   }
 
   #receive(error: Error | null, message: Msg): void {

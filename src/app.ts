@@ -64,7 +64,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   const stopping = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal;
   const metrics = createMetrics();
-  const bus = await openBus(config, { log, signal, metrics, timing: options.timing ?? {} });
+  const bus = await openBus(config, { log, signal, metrics, probe, timing: options.timing ?? {} });
   const runs = sources.map(([id, source]) => {
     const connector = connectors.get(source.kind) as Connector<unknown>;
     return new SourceRun({
@@ -122,15 +122,17 @@ async function openBus(
     readonly log: Logger;
     readonly signal: AbortSignal;
     readonly metrics: ReturnType<typeof createMetrics>;
+    readonly probe: Probe;
     readonly timing: Partial<BusTiming>;
   },
 ): Promise<Bus> {
-  const { metrics, ...rest } = parts;
+  const { metrics, probe, ...rest } = parts;
   return await openJetStreamBus({
     servers: config.bus.servers.reveal(),
     replicas: config.bus.replicas,
     fsync: config.bus.fsync,
     onStored: (source: SourceId, messages) => {
+      probe("after-publish");
       const counts = metrics.source(source);
       counts.published += messages.length;
       for (const { position, subject } of messages)

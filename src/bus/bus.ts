@@ -10,6 +10,8 @@ export interface Mark {
   /** Sequence and id of the newest message of the stream at that place. */
   readonly streamSeq: number;
   readonly id: string;
+  /** When that stream was made: a mark is about no other one of the same name. */
+  readonly streamCreated: string;
   /** False when only the save holds this place: then the save itself must be durable before the acknowledgement. */
   readonly inStream: boolean;
 }

@@ -52,7 +52,6 @@ async function saveMarks(
 ): Promise<void> {
   for (;;) {
     const mark = await writer.nextMark();
-    if (mark.inStream) probe("after-publish");
     probe("before-save");
     await writer.save(mark);
     counts.saved();

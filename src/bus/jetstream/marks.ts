@@ -49,6 +49,7 @@ export class Marks {
 
   /** The bus may have lost what waits: until it is held again, nothing of it becomes durable. */
   clear(): void {
+    this.#next = undefined;
     for (const horizon of this.horizons) horizon.clear();
   }
 
@@ -68,6 +69,7 @@ export class Marks {
 
   /** The newest durable place, once there is a new one. */
   async next(): Promise<Mark> {
+    this.#life.throwIfOver(); // a mark of a writer that ended may be about a stream that is gone
     while (this.#next === undefined) await this.#life.until(this.#durable);
     const mark = this.#next;
     this.#next = undefined;

@@ -113,8 +113,8 @@ export class JetStreamWriter implements Writer {
 
   async save(mark: Mark): Promise<void> {
     this.#life.throwIfOver(); // after a loss the mark may be of a stream that is no more
-    const { position, streamSeq, id } = mark;
-    const checkpoint = { position, streamSeq, id, streamCreated: this.#at.created, lease: this.lease };
+    const { position, streamSeq, id, streamCreated } = mark;
+    const checkpoint = { position, streamSeq, id, streamCreated, lease: this.lease };
     for (;;) {
       try {
         await this.#options.checkpoints.save(checkpoint);
@@ -251,7 +251,8 @@ export class JetStreamWriter implements Writer {
 
   #hold(position: Position): void {
     const inStream = this.#prev !== undefined && comparePositions(position, this.#prev) <= 0;
-    this.#marks.hold({ position, streamSeq: this.#at.lastSeq, id: this.#at.lastId, inStream });
+    const { lastSeq: streamSeq, lastId: id, created: streamCreated } = this.#at;
+    this.#marks.hold({ position, streamSeq, id, streamCreated, inStream });
   }
 
   #tick(): void {

@@ -16,6 +16,7 @@ import { Marks } from "./marks.ts";
 import { type Encoded, PublishRefused } from "./port.ts";
 import { Disruptions, recover } from "./recover.ts";
 import { sendSurely } from "./send-surely.ts";
+import { MAX_ONE_BY_ONE, SendTimes } from "./send-times.ts";
 import { startUpkeep } from "./upkeep.ts";
 import type { WakeUp } from "./wake-up.ts";
 import { MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, WriterQueue } from "./writer-queue.ts";
@@ -53,6 +54,7 @@ export class JetStreamWriter implements Writer {
   readonly #life = new Life();
   readonly #options: WriterOptions;
   readonly #queue = new WriterQueue();
+  readonly #sendTimes = new SendTimes();
   readonly #marks: Marks;
   readonly #work: WakeUp = this.#life.wakeUp();
   readonly #room: WakeUp = this.#life.wakeUp();
@@ -192,11 +194,19 @@ export class JetStreamWriter implements Writer {
 
   /** The next batch, encoded; a renewed marker goes before it when one is due and the stream stands between transactions. */
   #prepare(lastSeq: number, prev: Position | undefined, skip: number): Prepared | undefined {
-    const messages = skip === 0 && this.#markerDue() ? [this.#renewedMarker()] : this.#queue.next(skip);
+    const messages = skip === 0 && this.#markerDue() ? [this.#renewedMarker()] : this.#nextOf(skip);
     if (messages === undefined || messages.length === 0) return undefined;
     const { source, instance } = this.#options;
     const fence = { lastSeq, token: this.#at.token, tokenSubject: metaSubject(source, "writer") };
     return { messages, lastSeq, encoded: encodeBatch(messages, instance, fence, prev) };
+  }
+
+  /** What waits, up to what one batch takes; the first of a few transactions of one message where that is quicker. */
+  #nextOf(skip: number): readonly StreamMessage[] | undefined {
+    const messages = this.#queue.next(skip);
+    const few = messages !== undefined && messages.length > 1 && messages.length <= MAX_ONE_BY_ONE;
+    const lone = few && messages.every(({ position }) => isComplete(position));
+    return lone && this.#sendTimes.areQuickerOneByOne(messages.length) ? messages.slice(0, 1) : messages;
   }
 
   /** Sends a batch, waits for its acknowledgement, and prepares the next one meanwhile when that is a full one. */
@@ -213,7 +223,9 @@ export class JetStreamWriter implements Writer {
     let next: Prepared | undefined;
     if (!renewal && this.#queue.hasFullBatch(messages.length))
       next = this.#prepare(lastSeq, last.position, messages.length);
+    const sentMs = this.#options.clock.now();
     const ack = await sending;
+    this.#sendTimes.took(messages.length, this.#options.clock.now() - sentMs);
     if (ack.seq !== lastSeq || ack.count !== messages.length) {
       throw new TransientError(
         "BUS_ACK_UNEXPECTED",

@@ -132,7 +132,8 @@ async function attempt(options: RunSourceOptions, context: SourceContext, onRunn
       }),
       keepCheckpoints({ reader, writer, counts, probe, untilNextSave: () => pause(options.saveEveryMs, stop) }),
     ];
-    await Promise.race([...tasks, writer.failed]);
+    // Who is held up by a bus that is away does not hear the signal.
+    await Promise.race([...tasks, writer.failed, aborted(stop)]);
   } finally {
     ended.abort();
     // What was read is published: where the source's history is lost it cannot be read again.
@@ -143,4 +144,11 @@ async function attempt(options: RunSourceOptions, context: SourceContext, onRunn
     await Promise.allSettled([...tasks, watching]);
     log.info("source_stopped", { source: id });
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 }

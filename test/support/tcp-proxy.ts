@@ -10,8 +10,6 @@ export type Direction = "up" | "down";
 interface Pair {
   readonly client: Socket;
   readonly server: Socket;
-  /** Nothing comes through any more. */
-  forgotten: boolean;
   /** What the client sends goes here instead. */
   leftovers: Leftovers | undefined;
 }
@@ -63,6 +61,8 @@ export class TcpProxy implements AsyncDisposable {
   readonly #target: number;
   readonly #pairs = new Set<Pair>();
   readonly #holding = new Set<Direction>();
+  /** Nothing comes through them any more; some may be closed on one side. */
+  readonly #forgotten = new Set<Pair>();
   #listener: Server;
   #delayMs = 0;
   #trickleBytes = Number.POSITIVE_INFINITY;
@@ -98,7 +98,7 @@ export class TcpProxy implements AsyncDisposable {
 
   /** The connections that are open now carry nothing any more, their ends included; new ones work. */
   forget(): void {
-    for (const pair of this.#pairs) pair.forgotten = true;
+    for (const pair of this.#pairs) this.#forgotten.add(pair);
   }
 
   /** What is sent from now on over the connections that are open now stays under way until it is delivered. */
@@ -139,7 +139,7 @@ export class TcpProxy implements AsyncDisposable {
     this.#delayMs = 0;
     this.#trickleBytes = Number.POSITIVE_INFINITY;
     this.#holding.clear();
-    for (const pair of this.#pairs) pair.forgotten = false;
+    this.#forgotten.clear();
     this.#healed.resolve();
     this.#healed = withResolvers();
     if (this.#listener.listening) return;
@@ -152,13 +152,13 @@ export class TcpProxy implements AsyncDisposable {
     for (const pair of this.#pairs) pair.leftovers?.deliver();
     this.cut();
     this.#holding.clear();
-    for (const pair of this.#pairs) pair.forgotten = false;
+    this.#forgotten.clear();
     this.#healed.resolve();
   }
 
   #accept(client: Socket): void {
     const server = connect({ host: "127.0.0.1", port: this.#target, noDelay: true });
-    const pair: Pair = { client, server, forgotten: false, leftovers: undefined };
+    const pair: Pair = { client, server, leftovers: undefined };
     client.setNoDelay(true);
     this.#pairs.add(pair);
     for (const socket of [client, server]) {
@@ -178,7 +178,7 @@ export class TcpProxy implements AsyncDisposable {
       await pair.leftovers.delivered;
       return; // what was left is written, and then the end
     }
-    while (this.#holding.size > 0 || pair.forgotten) await this.#healed.promise;
+    while (this.#holding.size > 0 || this.#forgotten.has(pair)) await this.#healed.promise;
     pair.client.destroy();
     pair.server.destroy();
   }
@@ -187,7 +187,7 @@ export class TcpProxy implements AsyncDisposable {
   async #forward(pair: Pair, direction: Direction): Promise<void> {
     const [from, to] = direction === "up" ? [pair.client, pair.server] : [pair.server, pair.client];
     const passable = async (): Promise<void> => {
-      while (this.#holding.has(direction) || pair.forgotten) await this.#healed.promise;
+      while (this.#holding.has(direction) || this.#forgotten.has(pair)) await this.#healed.promise;
     };
     try {
       for await (const chunk of from as AsyncIterable<Buffer>) {
@@ -196,14 +196,15 @@ export class TcpProxy implements AsyncDisposable {
           pair.leftovers.keep(pair, chunk);
           continue;
         }
-        for (let at = 0; at < chunk.length; at += this.#trickleBytes) {
+        for (let rest = chunk; rest.length > 0; ) {
           await passable();
           if (to.destroyed && pair.leftovers !== undefined) break; // nobody reads the answers, and the server does not notice
           if (to.destroyed) return;
-          const roomy = to.write(chunk.subarray(at, at + this.#trickleBytes));
+          const roomy = to.write(rest.subarray(0, this.#trickleBytes));
+          rest = rest.subarray(this.#trickleBytes);
           if (!roomy) await once(to, "drain");
           // So that the pieces do not leave as one.
-          if (at + this.#trickleBytes < chunk.length) await delay(1);
+          if (rest.length > 0) await delay(1);
         }
       }
       await passable();

@@ -113,6 +113,17 @@ test("a trickle cuts what comes into small pieces", async () => {
   expect(state.pieces).toBeGreaterThan(1);
 });
 
+test("a trickle that is healed on the way loses nothing", async () => {
+  const state = await client();
+
+  proxy.trickle(1);
+  state.socket.write("abcdefgh".repeat(20));
+  await waitFor(() => state.text.length > 2, { what: "the first pieces" });
+  await proxy.heal();
+
+  await waitFor(() => state.text === "abcdefgh".repeat(20), { what: "the whole echo" });
+});
+
 test("a refusing proxy takes no new connection until it is healed on the same port", async () => {
   await proxy.refuse();
   const socket = connect(proxy.port, "127.0.0.1");
@@ -139,6 +150,21 @@ test("a forgotten connection carries nothing, a new one does", async () => {
 
   expect(inside).toBe("");
   await waitFor(() => first.text === "a", { what: "what was held" });
+});
+
+test("the end of a forgotten connection reaches the other side once healed", async () => {
+  const state = await client();
+  await waitFor(() => accepted.length === 1, { what: "the server's side" });
+  const other = accepted[0] as Socket;
+
+  proxy.forget();
+  state.socket.destroy();
+  await waitFor(() => proxy.connections === 0, { what: "the proxy to see the end" });
+  const halfOpen = !other.destroyed;
+  await proxy.heal();
+
+  expect(halfOpen).toBe(true);
+  await waitFor(() => other.destroyed, { what: "the server to see the end" });
 });
 
 test("leftovers arrive when they are delivered, long after their client has lost its connection", async () => {

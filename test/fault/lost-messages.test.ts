@@ -18,7 +18,7 @@ import { waitFor } from "../support/wait-for.ts";
 
 const timing = { idleCheckMs: 500, leaseTtlMs: 2_000 };
 
-interface Observed {
+interface Observed extends AsyncDisposable {
   readonly worker: Worker;
   readonly log: RecordedLog;
   /** Ids of the events that the automation handled. */
@@ -38,9 +38,8 @@ async function observe(ground: FaultGround, fsync: string, start: typeof startWo
   const configuration = { ...ground.configuration({ fsync }), automations: [seen] };
   const worker = await start(configuration, { log, timing });
   worker.finished.catch(() => {}); // the test that waits for it sees it
-  onTestFinished(() => worker.stop());
   await waitFor(() => log.count("source_started") > 0, { what: "the source to be read", timeoutMs: 30_000 });
-  return { worker, log, handled };
+  return { worker, log, handled, [Symbol.asyncDispose]: () => worker.stop() };
 }
 
 /** Waits until the automation has handled every event of the stream that is for it. */
@@ -96,7 +95,7 @@ async function losePowerUnderLoad(
 describe.skipIf(missing("postgres", "nats"))("acknowledged messages that the bus loses", () => {
   test("are published again under new numbers, and no automation misses an event", async () => {
     await using ground = await FaultGround.start({ sync: "5s" });
-    const observed = await observe(ground, "5s");
+    await using observed = await observe(ground, "5s");
     await using load = ground.write(seedOf("store put back"));
     await waitFor(() => source(observed).acknowledged > 0, {
       what: "the database to be acknowledged",
@@ -124,7 +123,7 @@ describe.skipIf(missing("postgres", "nats"))("acknowledged messages that the bus
 
   test("with the whole stream are published again into a new one that begins above the old numbers", async () => {
     await using ground = await FaultGround.start();
-    const observed = await observe(ground, "2m"); // nothing is acknowledged within this test
+    await using observed = await observe(ground, "2m"); // nothing is acknowledged within this test
     await using load = ground.write(seedOf("stream deleted"));
     await waitFor(() => observed.handled.size > 50, { what: "events to be handled" });
 
@@ -150,7 +149,7 @@ describe.skipIf(missing("postgres", "nats"))("acknowledged messages that the bus
     ["its stream", (ground: FaultGround) => ground.withStreams(({ streams }) => streams.delete("CDC_SHOP"))],
   ])("stop the source with SLOT_ADVANCED when the bus said it was durable and loses %s", async (what, lose) => {
     await using ground = await FaultGround.start({ sync: "2m" });
-    const observed = await observe(ground, "always");
+    await using observed = await observe(ground, "always");
     await using load = ground.write(seedOf(`durable, and loses ${what}`));
     await waitFor(() => source(observed).acknowledged > 1 && source(observed).published > 200, {
       what: "the database to be acknowledged",
@@ -188,7 +187,7 @@ describe.skipIf(missing("postgres", "nats"))("acknowledged messages that the bus
       ],
     });
     await using ground = await FaultGround.start({ sync: "5s" });
-    const observed = await observe(ground, "5s", await loadWorker(resolve(mutant)));
+    await using observed = await observe(ground, "5s", await loadWorker(resolve(mutant)));
     await using load = ground.write(seedOf("acknowledged at the PubAck"));
     await waitFor(() => source(observed).acknowledged > 0 && source(observed).published > 200, {
       what: "the database to be acknowledged",

@@ -29,6 +29,11 @@ describe.skipIf(missing("postgres", "nats"))("a slot held by another", () => {
     await waitFor(async () => (await ready()).code === 200, { what: "the worker to be ready", timeoutMs: 40_000 });
     await first.stop();
 
+    const active = async (): Promise<number | undefined> =>
+      (await database.query<{ pid: number }>("select active_pid as pid from pg_replication_slots where active"))[0]
+        ?.pid;
+    await waitFor(async () => (await active()) === undefined, { what: "the slot to be free" }); // some time after its reader
+
     const holder = new Client({ connectionString: database.url, replication: "database" } as ClientConfig);
     holder.on("error", () => {});
     await holder.connect();
@@ -36,9 +41,6 @@ describe.skipIf(missing("postgres", "nats"))("a slot held by another", () => {
       "START_REPLICATION SLOT millrace_shop LOGICAL 0/0 (proto_version '1', publication_names 'millrace_shop')",
     );
     held.catch(() => {}); // it ends with its connection
-    const active = async (): Promise<number | undefined> =>
-      (await database.query<{ pid: number }>("select active_pid as pid from pg_replication_slots where active"))[0]
-        ?.pid;
     const pid = await waitFor(active, { what: "the slot to be held" });
 
     const worker = await startWorker(config, { http: true });

@@ -2,7 +2,7 @@
 
 import { startWorker } from "../../src/app.ts";
 import { createLogger } from "../../src/telemetry/create-logger.ts";
-import type { CrashOrder } from "./crashing-worker.ts";
+import { type CrashOrder, STARTED } from "./crashing-worker.ts";
 
 const { config, crash } = JSON.parse(process.env.CRASH_ORDER ?? "") as CrashOrder;
 let left = crash?.nth;
@@ -16,4 +16,5 @@ const worker = await startWorker(config, {
   },
 });
 process.once("SIGTERM", () => void worker.stop());
+console.error(STARTED); // from now on SIGTERM drains
 await worker.finished;

@@ -6,12 +6,16 @@ import { fileURLToPath } from "node:url";
 import { onTestFailed } from "vitest";
 import type { Config } from "../../src/config/schema.ts";
 import type { CrashPoint } from "../../src/worker/probe.ts";
+import { waitFor } from "./wait-for.ts";
 
 export interface CrashOrder {
   readonly config: Config;
   /** Where to die, and at which time of coming there; undefined: nowhere. */
   readonly crash: { readonly point: CrashPoint; readonly nth: number } | undefined;
 }
+
+/** What it says once it can be asked to stop. */
+export const STARTED = "the worker has started";
 
 /** Disposing of it kills it. */
 export class CrashingWorker implements AsyncDisposable {
@@ -39,6 +43,7 @@ export class CrashingWorker implements AsyncDisposable {
   }
 
   async stop(): Promise<NodeJS.Signals | number | null> {
+    await waitFor(() => this.#log.includes(STARTED), { what: "the worker to have started" });
     this.#child.kill("SIGTERM");
     return this.ended();
   }

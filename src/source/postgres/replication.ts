@@ -83,7 +83,9 @@ export class Replication<Plan extends { readonly start: bigint }> implements Rep
       name: "pgoutput",
       start: async (client: Client) => {
         const connection = this.#attach(client);
+        await this.#endIfClosed(client);
         plan = await this.#options.prepare(client);
+        await this.#endIfClosed(client);
         this.#receivedHigh = Number(plan.start >> 32n);
         this.#receivedLow = Number(plan.start & 0xffffffffn);
         connection.once("replicationStart", () => this.#wake());
@@ -195,6 +197,13 @@ export class Replication<Plan extends { readonly start: bigint }> implements Rep
     this.#connection?.sendCopyFromChunk(statusFrame(status));
   }
 
+  /** Closed while it was connecting: the library knew of no client to end then, and a stream would start that nobody reads. */
+  async #endIfClosed(client: Client): Promise<void> {
+    if (this.#closing === undefined) return;
+    await client.end();
+    throw closed();
+  }
+
   #wake(): void {
     this.#waiter?.resolve();
     this.#waiter = undefined;
@@ -210,8 +219,9 @@ export class Replication<Plan extends { readonly start: bigint }> implements Rep
 
   async #close(): Promise<void> {
     const connection = this.#connection;
-    if (this.#failure === undefined && connection !== undefined) {
-      this.#fail(new TransientError("SOURCE_CLOSED", "the stream was closed"));
+    const alive = this.#failure === undefined;
+    this.#fail(closed());
+    if (alive && connection !== undefined) {
       connection.stream.resume();
       connection.endCopyFrom();
       await Promise.race([this.#ended, delay(CLOSE_MS, undefined, { ref: false })]);
@@ -221,4 +231,8 @@ export class Replication<Plan extends { readonly start: bigint }> implements Rep
     clearTimeout(timer);
     connection?.on("error", () => {}); // the library took all listeners off; a late error must not end the process
   }
+}
+
+function closed(): TransientError {
+  return new TransientError("SOURCE_CLOSED", "the stream was closed");
 }

@@ -7,6 +7,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import type { NatsServer } from "../../src/dev/nats-server.ts";
 import type { PostgresServer } from "../../src/dev/postgres.ts";
+import { version } from "../../src/version.ts";
 import { assertGuarantees } from "./guarantees.ts";
 import { type Database, freshDatabase, freshNats } from "./servers.ts";
 import { createTruthSlot, type TruthChange, type TruthSlot } from "./truth.ts";
@@ -82,7 +83,21 @@ export class FaultGround implements AsyncDisposable {
     const arrived = async (): Promise<boolean> =>
       (await this.lastMessage("cdc.shop.public.final.created.*"))?.text.includes(`"id":${last?.id}`) === true;
     await waitFor(arrived, { what: "the stream to hold the last change", timeoutMs });
+    return this.committed();
+  }
+
+  /** All that was committed since the last call. */
+  async committed(): Promise<readonly TruthChange[]> {
     return (await this.truth.read()).filter(({ collection }) => collection !== "aside");
+  }
+
+  /** Of everything that takes part. */
+  async versions(): Promise<Readonly<Record<string, string>>> {
+    const [row] = await this.database.query<{ server_version: string }>("show server_version");
+    const connection = await connect({ servers: this.nats.url });
+    const nats = connection.info?.version ?? "";
+    await connection.close();
+    return { millrace: version, node: process.version, postgres: row?.server_version ?? "", nats };
   }
 
   /** The judgement. @throws Error that lists what is wrong */

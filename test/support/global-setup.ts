@@ -32,7 +32,7 @@ export default async function setUp(project: TestProject): Promise<() => Promise
 }
 
 function startsCommand(testFile: string): boolean {
-  return /support\/(worker-process|run-command)\.ts/.test(readFileSync(testFile, "utf8"));
+  return /support\/(worker-process|run-command|soak-run)\.ts/.test(readFileSync(testFile, "utf8"));
 }
 
 /** @throws Error when `REQUIRE` (names, comma-separated) holds one of them */

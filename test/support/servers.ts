@@ -30,9 +30,12 @@ export interface Database extends AsyncDisposable {
 }
 
 const cleanups: (() => Promise<void>)[] = [];
-afterAll(async () => {
-  for (const cleanup of cleanups.reverse()) await cleanup();
-});
+
+/** Ends all servers and removes all directories. After a test file it is called by itself. */
+export async function cleanUp(): Promise<void> {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+}
+if (process.env.VITEST) afterAll(cleanUp);
 
 let shared: Promise<PostgresServer> | undefined;
 let databases = 0;

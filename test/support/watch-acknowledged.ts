@@ -7,14 +7,16 @@ import { Client } from "pg";
 import type { AcknowledgeSample } from "./guarantees.ts";
 
 /**
- * Samples ten times a second until stopped; while a server is away there is no sample.
+ * Samples until stopped; while a server is away there is no sample.
  * @param slot the worker's
+ * @param everyMs default 100
  */
 export function watchAcknowledged(options: {
   readonly url: string;
   readonly slot: string;
   readonly natsUrl: string;
   readonly stream: string;
+  readonly everyMs?: number;
 }): { stop(): Promise<readonly AcknowledgeSample[]> } {
   const samples: AcknowledgeSample[] = [];
   const stopping = new AbortController();
@@ -24,7 +26,7 @@ export function watchAcknowledged(options: {
         (taken) => samples.push(...taken),
         () => {},
       );
-      await delay(100);
+      await delay(options.everyMs ?? 100);
     }
   };
   const running = loop();

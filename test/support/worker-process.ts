@@ -11,6 +11,8 @@ import { scratchDir } from "./servers.ts";
 import { waitFor } from "./wait-for.ts";
 
 export interface WorkerOptions {
+  /** The built command; default: what the test run has built. */
+  readonly cliFile?: string;
   /** Behind `run`. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -31,7 +33,7 @@ export class WorkerProcess implements AsyncDisposable {
     this.#logFile = join(configFile, "..", "worker.log");
     this.httpUrl = `http://127.0.0.1:${port}`;
     const log = openSync(this.#logFile, "a");
-    this.#child = spawn(process.execPath, [inject("cliFile"), "run", ...(options.args ?? [])], {
+    this.#child = spawn(process.execPath, [options.cliFile ?? inject("cliFile"), "run", ...(options.args ?? [])], {
       cwd: join(configFile, ".."),
       stdio: ["ignore", log, log],
       env: { ...process.env, MILLRACE_HTTP: `127.0.0.1:${port}`, ...options.env },

@@ -72,17 +72,19 @@ export class FaultGround implements AsyncDisposable {
     return WriteLoad.start({ url: this.database.url, seed });
   }
 
-  /**
-   * Once nobody writes any more: waits until the stream holds the last change, and resolves to all that was committed.
-   * @param prepare between the last change and the wait
-   */
-  async settled(timeoutMs = 60_000): Promise<readonly TruthChange[]> {
+  /** Waits until the stream holds what has been committed so far. */
+  async caughtUp(timeoutMs = 60_000): Promise<void> {
     const [last] = await this.database.query<{ id: number }>(
       "insert into final select coalesce(max(id), 0) + 1 from final returning id",
     );
     const arrived = async (): Promise<boolean> =>
       (await this.lastMessage("cdc.shop.public.final.created.*"))?.text.includes(`"id":${last?.id}`) === true;
     await waitFor(arrived, { what: "the stream to hold the last change", timeoutMs });
+  }
+
+  /** Once nobody writes any more: waits until the stream holds it all, and resolves to all that was committed. */
+  async settled(timeoutMs?: number): Promise<readonly TruthChange[]> {
+    await this.caughtUp(timeoutMs);
     return this.committed();
   }
 

@@ -143,8 +143,11 @@ async function takenOver(ground: FaultGround, start: Start, inFlight: number): P
   await second.standBy();
 
   const leftovers = first.bus.keepBack();
-  await insert(ground, [2, 3, 4, 5]);
-  await held(leftovers, inFlight);
+  for (const [n, id] of [2, 3, 4, 5].entries()) {
+    await insert(ground, [id]);
+    // Else two of them may travel together.
+    await held(leftovers, Math.min(n + 1, inFlight));
+  }
   await first.bus.refuse();
   leftovers.cut();
   const before = (await ground.lastMessage("meta.shop.writer"))?.text;

@@ -1,9 +1,10 @@
 import { defineConfig } from "vitest/config";
 
-/** `npm run test:faults`: random kills, proxies, freezes; each run prints its seeds. */
+/** `npm run test:faults`: random kills, proxies, freezes, and thousands of schedules on the scripted bus; each run prints its seeds. */
 export default defineConfig({
   test: {
-    include: ["test/fault/**/*.test.ts"],
+    include: ["test/fault/**/*.test.ts", "test/property/publish-protocol.test.ts"],
+    env: { SCHEDULES: process.env.SCHEDULES ?? "1000" },
     globalSetup: "test/support/global-setup.ts",
     reporters: ["default", "./test/support/summary-reporter.ts"],
     testTimeout: 300_000,

@@ -39,6 +39,8 @@ export interface Writer extends AsyncDisposable {
   flush(timeoutMs: number): Promise<void>;
   /** For how long nothing could be stored though something waits, in ms. */
   stalledMs(): number;
+  /** What went wrong last, while that is so. */
+  stalledBy(): string | undefined;
   /** What waits for the bus' fsync before it may be saved. */
   heldForFsync(): { readonly marks: number; readonly oldestMs: number };
 }

@@ -23,6 +23,8 @@ export interface SourceStatus {
   readonly heldForFsync: { readonly marks: number; readonly oldestMs: number };
   /** For how long nothing could be stored though something waited. */
   readonly stalledMs: number;
+  /** What went wrong last, while that is so. */
+  readonly stalledBy?: string | undefined;
   readonly read: number;
   readonly published: number;
   readonly saved: number;
@@ -82,9 +84,10 @@ export function readinessOf(status: Status): readonly Readiness[] {
   ];
 }
 
-function stalledReason({ stalledMs }: SourceStatus, connected: boolean): string {
+function stalledReason({ stalledMs, stalledBy }: SourceStatus, connected: boolean): string {
   const away = connected ? "" : "the bus is not connected: ";
-  return `${away}nothing could be stored for ${Math.round(stalledMs / 1000)} s`;
+  const by = stalledBy === undefined ? "" : `: ${stalledBy}`;
+  return `${away}nothing could be stored for ${Math.round(stalledMs / 1000)} s${by}`;
 }
 
 /** No fault, but what an operator who looks at the slot's lag asks for. */

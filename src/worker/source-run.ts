@@ -33,6 +33,7 @@ export interface SourceRunStatus extends Readonly<SourceRunCounts> {
   readonly lease: number | undefined;
   readonly heldForFsync: { readonly marks: number; readonly oldestMs: number };
   readonly stalledMs: number;
+  readonly stalledBy: string | undefined;
 }
 
 export class SourceRun {
@@ -95,6 +96,7 @@ export class SourceRun {
       lease: this.#writer?.lease,
       heldForFsync: this.#writer?.heldForFsync() ?? { marks: 0, oldestMs: 0 },
       stalledMs: this.#writer?.stalledMs() ?? 0,
+      stalledBy: this.#writer?.stalledBy(),
       ...counts,
     };
   }

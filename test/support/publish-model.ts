@@ -34,6 +34,10 @@ export interface ScheduleOptions {
   readonly steps?: number;
   /** Batches that the port lets be in flight at once; one, unless a mutant wants to show why. */
   readonly window?: number;
+  /** How many messages an atomic batch may hold; few, to have lost numbers filled in several batches. */
+  readonly maxBatchMessages?: number;
+  /** Called when a worker is killed between two batches of such a fill. */
+  readonly onKilledFilling?: () => void;
 }
 
 const source = "model" as SourceId;
@@ -75,12 +79,18 @@ class ModelWorker {
   readonly #source: ModelSource;
   #writer: Writer | undefined;
 
-  constructor(protocol: Protocol, server: ScriptedServer, modelSource: ModelSource, instance: string, window: number) {
+  constructor(
+    protocol: Protocol,
+    server: ScriptedServer,
+    modelSource: ModelSource,
+    instance: string,
+    port: ScriptedPort,
+  ) {
     this.#protocol = protocol;
     this.#server = server;
     this.#source = modelSource;
     this.#instance = instance;
-    this.port = new ScriptedPort(server, window);
+    this.port = port;
     void this.#run();
   }
 
@@ -198,7 +208,7 @@ function eventAt(position: Position): StreamMessage {
 /** Runs one schedule; resolves to what is wrong at its end, undefined when nothing is. */
 export async function runSchedule(
   protocol: Protocol,
-  { seed, powerLoss, steps = 1500, window = 1 }: ScheduleOptions,
+  { seed, powerLoss, steps = 1500, window = 1, maxBatchMessages = 1000, onKilledFilling }: ScheduleOptions,
 ): Promise<string | undefined> {
   const random = new Random(seed);
   const server = new ScriptedServer(random);
@@ -206,7 +216,10 @@ export async function runSchedule(
   const seen: string[] = [];
   let instances = 0;
   let sinceSyncMs = 0;
-  const start = (): ModelWorker => new ModelWorker(protocol, server, modelSource, `w${++instances}`, window);
+  const start = (): ModelWorker => {
+    const port = new ScriptedPort(server, window, maxBatchMessages);
+    return new ModelWorker(protocol, server, modelSource, `w${++instances}`, port);
+  };
   const workers = [start(), start()];
   const pass = (ms: number): void => {
     server.clock.advance(ms);
@@ -226,10 +239,15 @@ export async function runSchedule(
   for (let step = 0; step < steps; step++) {
     const r = random.next();
     const at = random.below(workers.length);
+    const filling = workers.findIndex(({ port }) => port.filling && !port.killed);
     if (r < 0.012) workers[at]?.port.disconnect();
     else if (r < 0.014) {
       workers[at]?.kill();
       workers[at] = start();
+    } else if (filling >= 0 && random.chance(0.05)) {
+      workers[filling]?.kill();
+      workers[filling] = start();
+      onKilledFilling?.();
     } else if (r < 0.015) {
       server.clock.advance(2 * SYNC_MS + random.below(5000)); // the server stands still: time passes, nothing syncs
     } else if (r < 0.018 && powerLoss !== false) {

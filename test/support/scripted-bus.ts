@@ -201,11 +201,15 @@ export class ScriptedPort implements StreamPort {
   readonly #pending = new Set<(error: Error) => void>();
   /** A killed process hears nothing any more. */
   killed = false;
+  readonly maxBatchMessages: number;
+  /** It has sent lost numbers' markers, and not yet the batch that ends them. */
+  filling = false;
 
   /** @param window above one, so many sends are answered before the server has seen them */
-  constructor(server: ScriptedServer, window: number) {
+  constructor(server: ScriptedServer, window: number, maxBatchMessages: number) {
     this.#server = server;
     this.#window = window;
+    this.maxBatchMessages = maxBatchMessages;
     this.#link = server.link();
   }
 
@@ -254,6 +258,7 @@ export class ScriptedPort implements StreamPort {
       Buffer.from(batch[0]?.headers ?? []).toString("latin1"),
     )?.[1];
     const isMarker = batch.some(({ subject }) => subject.endsWith(".writer"));
+    this.filling = !isMarker && batch.some(({ subject }) => subject.endsWith(".lost"));
     if (isMarker || this.#inFlight + 1 >= this.#window) return sent;
     this.#inFlight++;
     sent.then(

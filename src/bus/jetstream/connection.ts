@@ -1,7 +1,13 @@
 // One connection to NATS, with the settings that the publish protocol needs, and one place that hears of its ups and downs.
 
 import { jetstreamManager } from "@nats-io/jetstream";
-import { type ConnectionOptions, connect as dial, type NatsConnection, type Status } from "@nats-io/transport-node";
+import {
+  type ConnectionOptions,
+  connect as dial,
+  type NatsConnection,
+  PermissionViolationError,
+  type Status,
+} from "@nats-io/transport-node";
 import { ConfigError, toError } from "../../errors.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { busError } from "./bus-errors.ts";
@@ -23,6 +29,7 @@ export class Connection implements AsyncDisposable {
   readonly nc: NatsConnection;
   readonly #log: Logger;
   readonly #listeners = new Set<() => void>();
+  readonly #refusalListeners = new Set<(subject: string) => void>();
   #connected = true;
 
   private constructor(nc: NatsConnection, log: Logger) {
@@ -88,6 +95,12 @@ export class Connection implements AsyncDisposable {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Called with the subject when the server does not let this user publish to it. Returns the way to stop. */
+  onPublishRefused(listener: (subject: string) => void): () => void {
+    this.#refusalListeners.add(listener);
+    return () => this.#refusalListeners.delete(listener);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.nc.close();
   }
@@ -102,6 +115,7 @@ export class Connection implements AsyncDisposable {
     if (status.type === "reconnect") this.#log.info("bus_connected", { server: status.server });
     if (status.type === "reconnect") this.#connected = true;
     if (status.type === "disconnect" || status.type === "close") this.#connected = false;
+    if (status.type === "error") this.#refused(status.error);
     if (
       status.type !== "disconnect" &&
       status.type !== "reconnect" &&
@@ -110,6 +124,11 @@ export class Connection implements AsyncDisposable {
     )
       return;
     for (const listener of this.#listeners) listener();
+  }
+
+  #refused(error: Error): void {
+    if (!(error instanceof PermissionViolationError) || error.operation !== "publish") return;
+    for (const listener of this.#refusalListeners) listener(error.subject);
   }
 }
 

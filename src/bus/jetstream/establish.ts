@@ -13,7 +13,6 @@ import type { Lease } from "./lease.ts";
 import { type Clock, PublishRefused, type StreamPort, type StreamState } from "./port.ts";
 import { readBack } from "./read-back.ts";
 import { findTail, readSurely, type Tail, verifiedTail } from "./stream-tail.ts";
-import { MAX_BATCH_MESSAGES } from "./writer-queue.ts";
 
 /** More lost numbers than this are not filled: a person decides. */
 const MAX_FILL = 1_000_000;
@@ -153,7 +152,7 @@ async function fillAndMark(
   );
   try {
     for (;;) {
-      const count = Math.min(Math.max(found.known - lastSeq, 0), MAX_BATCH_MESSAGES - 1);
+      const count = Math.min(Math.max(found.known - lastSeq, 0), port.maxBatchMessages - 1);
       const fill = Array.from({ length: count }, (_, n) => lostMarker(source, lease.number, lastSeq + 1 + n, range));
       const last = lastSeq + count >= found.known;
       const fence = { lastSeq, token: previousToken, tokenSubject };

@@ -16,6 +16,7 @@ import {
   type StreamState,
 } from "./port.ts";
 import { createStream, findStream, refuseUnfitStream } from "./streams.ts";
+import { MAX_BATCH_MESSAGES } from "./writer-queue.ts";
 
 export interface JetStreamPortOptions {
   readonly connection: Connection;
@@ -27,6 +28,7 @@ export interface JetStreamPortOptions {
 }
 
 interface Pending {
+  readonly batch: readonly Encoded[];
   readonly reply: string;
   readonly resolve: (ack: PublishAck) => void;
   readonly reject: (error: Error) => void;
@@ -34,13 +36,14 @@ interface Pending {
 }
 
 export class JetStreamPort implements StreamPort, AsyncDisposable {
+  readonly maxBatchMessages = MAX_BATCH_MESSAGES;
   readonly #options: JetStreamPortOptions;
   readonly #stream: string;
   readonly #inbox = createInbox();
   readonly #acks: Subscription;
   readonly #elections: Subscription;
   readonly #listeners = new Set<() => void>();
-  readonly #stopListening: () => void;
+  readonly #stopListening: readonly (() => void)[];
   #sends = 0;
   #pending: Pending | undefined;
 
@@ -53,7 +56,10 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
     this.#elections = connection.nc.subscribe(advisory, {
       callback: () => this.#disrupted("another server leads the stream"),
     });
-    this.#stopListening = connection.onDisruption(() => this.#disrupted("the connection to NATS was interrupted"));
+    this.#stopListening = [
+      connection.onDisruption(() => this.#disrupted("the connection to NATS was interrupted")),
+      connection.onPublishRefused((subject) => this.#refused(subject)),
+    ];
   }
 
   async info(): Promise<StreamState | undefined> {
@@ -97,7 +103,7 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
         () => this.#settle(reply)?.reject(away(`no acknowledgement within ${ackTimeoutMs} ms`)),
         ackTimeoutMs,
       );
-      this.#pending = { reply, resolve, reject, timer };
+      this.#pending = { batch, reply, resolve, reject, timer };
       try {
         const block = new PrebuiltHeaders();
         const options = { headers: block as unknown as MsgHdrs };
@@ -125,7 +131,7 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopListening();
+    for (const stop of this.#stopListening) stop();
     this.#acks.unsubscribe();
     this.#elections.unsubscribe();
     this.#settle(this.#pending?.reply)?.reject(away("the writer was closed"));
@@ -135,6 +141,17 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
   #disrupted(what: string): void {
     this.#settle(this.#pending?.reply)?.reject(away(what));
     for (const listener of this.#listeners) listener();
+  }
+
+  /** Without this the acknowledgement of what the server has dropped would be waited for in vain. */
+  #refused(subject: string): void {
+    const pending = this.#pending;
+    if (!pending?.batch.some((message) => message.subject === subject)) return;
+    this.#settle(pending.reply)?.reject(
+      new TransientError("BUS_PERMISSION", `NATS does not let this user publish to ${subject}`, {
+        hint: "give the worker's user the permission to publish to cdc.>, events.> and meta.>",
+      }),
+    );
   }
 
   #settle(reply: string | undefined): Pending | undefined {

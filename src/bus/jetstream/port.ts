@@ -43,6 +43,8 @@ export class PublishRefused extends Error {
 
 /** One stream of one source, on one connection. All methods reject with TransientError while the bus is away. */
 export interface StreamPort {
+  /** How many messages an atomic batch may hold. */
+  readonly maxBatchMessages: number;
   /** Undefined when there is no such stream. */
   info(): Promise<StreamState | undefined>;
   /** Makes the stream, its first message to have this sequence. @throws ConfigError */

@@ -15,10 +15,13 @@ const MAX_AGAIN_MS = 5000;
 export class Disruptions {
   /** Set until a recovery has begun that covers it. */
   reason: string | undefined;
+  /** What went wrong last, until a batch is stored again. */
+  trouble: string | undefined;
   #count = 0;
 
   note(reason: string): void {
     this.reason ??= reason;
+    this.trouble = reason;
   }
 
   /** A recovery begins. Returns how long to wait first, in ms: the more there were in a row, the longer. */
@@ -30,6 +33,7 @@ export class Disruptions {
   /** A batch was stored. */
   reset(): void {
     this.#count = 0;
+    this.trouble = undefined;
   }
 }
 
@@ -61,6 +65,7 @@ export async function recover(options: RecoverOptions): Promise<Established | un
       if (disruptions.reason === undefined) return found;
     } catch (error) {
       if (!(error instanceof TransientError)) throw error;
+      disruptions.trouble = error.message;
       const awayMs = clock.now() - sinceMs;
       if (awayMs > maxAwayMs) throw busAway(awayMs, error);
       log.debug("bus_disconnected", { source, code: error.code });
@@ -68,9 +73,13 @@ export async function recover(options: RecoverOptions): Promise<Established | un
   }
 }
 
-function busAway(awayMs: number, cause: Error): TransientError {
-  return new TransientError("BUS_AWAY", `the bus has been away for ${Math.round(awayMs / 1000)} s`, {
-    hint: "the source is closed until the bus is back; see that nats-server runs and can be reached",
-    cause,
-  });
+function busAway(awayMs: number, cause: TransientError): TransientError {
+  return new TransientError(
+    "BUS_AWAY",
+    `the bus has stored nothing for ${Math.round(awayMs / 1000)} s: ${cause.message}`,
+    {
+      hint: `the source is closed until the bus is back; ${cause.hint ?? "see that nats-server runs and can be reached"}`,
+      cause,
+    },
+  );
 }

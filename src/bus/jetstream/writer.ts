@@ -138,6 +138,10 @@ export class JetStreamWriter implements Writer {
     return this.#queue.waiting ? this.#options.clock.now() - this.#progressMs : 0;
   }
 
+  stalledBy(): string | undefined {
+    return this.#queue.waiting ? this.#disruptions.trouble : undefined;
+  }
+
   heldForFsync(): { readonly marks: number; readonly oldestMs: number } {
     return this.#marks.waiting;
   }

@@ -65,14 +65,14 @@ test("a bus that is there and takes nothing, and one that has yet to sync, are t
     startedAt: "",
     bus: { connected: true },
     sources: [
-      { ...source, stalledMs: 45_000 },
+      { ...source, stalledMs: 45_000, stalledBy: "insufficient storage" },
       { ...source, id: "held", heldForFsync },
     ],
     automations: [],
   };
 
   expect(readinessOf(status).slice(1)).toEqual([
-    { kind: "source", id: "shop", ready: false, reason: "nothing could be stored for 45 s" },
+    { kind: "source", id: "shop", ready: false, reason: "nothing could be stored for 45 s: insufficient storage" },
     { kind: "source", id: "held", ready: true, reason: "running; for 90 s what is stored waits for the bus's fsync" },
   ]);
 });

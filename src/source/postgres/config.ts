@@ -16,6 +16,7 @@ export interface PostgresConfig {
   /** What to do when the log was lost: "continue" starts over and records the gap. */
   readonly onGap: "stop" | "continue";
   readonly timeoutMs: number;
+  readonly maxRowBytes: number;
 }
 
 const tablePattern = z.string().transform((text, context): TablePattern => {
@@ -65,6 +66,14 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
       })
       .describe(
         "After how long without a sign of life the server gives up on this worker (`wal_sender_timeout` of the session); this worker gives up on the server after twice that time.",
+      ),
+    maxRowBytes: z
+      .int()
+      .min(1024 * 1024)
+      .max(1024 * 1024 * 1024)
+      .default(32 * 1024 * 1024)
+      .describe(
+        "The largest row that is read, in bytes as the log has it (with REPLICA IDENTITY FULL the old and the new one together). A larger one is never held in memory: its beginning becomes a dead letter, and a `poison` marker stands in its place.",
       ),
   })
   .transform(({ timeout, ...config }) => ({ ...config, timeoutMs: timeout }));

@@ -1,9 +1,9 @@
 // Decodes pgoutput (protocol version 1): the frames of the log to events, keepalives and commits to places to rest at.
 
-import { createHash } from "node:crypto";
 import { BugError, PoisonError, toError } from "../../errors.ts";
 import type { Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
+import { CUT, type KeptBytes, keptOf, keptOfCut } from "./cut-frame.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { JsonWriter } from "./json-writer.ts";
 import { keyDiffers, RowEvents } from "./row-events.ts";
@@ -19,11 +19,7 @@ export interface DecoderOptions {
   readonly includes: (schema: string, table: string) => boolean;
 }
 
-/** What a poison row keeps of its bytes. */
-const RAW_BYTES = 64 * 1024;
 const POSTGRES_EPOCH_US = 946_684_800_000_000;
-/** Tag, start, end, clock. */
-const XLOG_HEADER_BYTES = 25;
 
 const tag = (letter: string): number => letter.charCodeAt(0);
 const XLOG = tag("w");
@@ -84,8 +80,11 @@ export class Decoder {
         if (!this.sequencer.inTransaction) this.sequencer.advance(high, low);
         return undefined;
       }
-      if (kind !== XLOG) throw new BugError("PROTOCOL_UNKNOWN", `a frame of the unknown kind ${kind}`);
       reader.skip(16);
+      if (kind !== XLOG) {
+        this.#cut(kind, reader.uint8(), high, low);
+        return undefined;
+      }
       return this.#message(reader.uint8(), high, low);
     } catch (error) {
       if (error instanceof BugError) throw error;
@@ -182,6 +181,19 @@ export class Decoder {
     }
   }
 
+  /** Too large to be held: the beginning tells the table. */
+  #cut(frame: number, kind: number, high: number, low: number): void {
+    if (frame !== CUT) throw new BugError("PROTOCOL_UNKNOWN", `a frame of the unknown kind ${frame}`);
+    if (kind === MESSAGE) return;
+    if (kind !== INSERT && kind !== UPDATE && kind !== DELETE)
+      throw new BugError("PROTOCOL_MALFORMED", `a message of the kind ${kind} that is larger than maxRowBytes`);
+    const table = this.#table(this.#reader.uint32());
+    if (table === undefined) return;
+    const { bytes, from, end } = this.#reader;
+    const kept = keptOfCut(bytes, from, end);
+    this.sequencer.push(this.sequencer.next(high, low), poisonRow(table, kept, tooLarge(kept.sizeBytes)));
+  }
+
   #insert(table: Table, position: string): void {
     this.#tuple(NEW, table, this.#after);
     this.sequencer.push(position, this.#events.created(table, this.#reader, this.#after));
@@ -239,17 +251,23 @@ export class Decoder {
 
   #poison(table: Table, error: unknown): PoisonRow {
     const { bytes, from, end } = this.#reader;
-    const payload = bytes.subarray(Math.min(from + XLOG_HEADER_BYTES, end), end);
-    return {
-      namespace: table.namespace,
-      collection: table.collection,
-      raw: Uint8Array.from(payload.subarray(0, RAW_BYTES)),
-      sizeBytes: payload.length,
-      sha256: createHash("sha256").update(payload).digest("hex"),
-      // The cause is left out: a parser's message may quote the row.
-      error: error instanceof PoisonError ? error : undecodable(toError(error).name),
-    };
+    // The cause is left out: a parser's message may quote the row.
+    return poisonRow(
+      table,
+      keptOf(bytes, from, end),
+      error instanceof PoisonError ? error : undecodable(toError(error).name),
+    );
   }
+}
+
+function poisonRow({ namespace, collection }: Table, kept: KeptBytes, error: PoisonError): PoisonRow {
+  return { namespace, collection, ...kept, error };
+}
+
+function tooLarge(bytes: number): PoisonError {
+  return new PoisonError("ROW_TOO_LARGE", `a row of ${bytes} bytes is larger than the source's maxRowBytes`, {
+    hint: "raise maxRowBytes of the source (the worker holds a few such rows in memory), or leave the wide column out",
+  });
 }
 
 function undecodable(what: string): PoisonError {

@@ -1,4 +1,5 @@
-// Frames between the socket and the decoder: copied at once, for the driver uses its buffers again, and bounded by bytes.
+// Frames between the socket and the decoder: copied at once, for the socket's buffers are many and
+// large, and bounded by bytes.
 
 /** Several frames share one; a frame that is larger gets its own. */
 const ARENA_BYTES = 256 * 1024;
@@ -26,6 +27,8 @@ export class FrameQueue {
   #writing: Arena;
   #between: Arena[] = [];
   readonly #spare: Arena[] = [];
+  /** Length of the frame whose pieces are still coming; below 0 when there is none. */
+  #opened = -1;
 
   constructor() {
     this.#reading = arena(ARENA_BYTES);
@@ -33,18 +36,39 @@ export class FrameQueue {
     this.bytes = this.#reading.bytes;
   }
 
-  push(frame: Uint8Array): void {
-    const need = LENGTH_BYTES + frame.length;
-    let target = this.#writing;
-    if (target.written + need > target.bytes.length) {
-      target = (need <= ARENA_BYTES ? this.#spare.pop() : undefined) ?? arena(Math.max(ARENA_BYTES, need));
+  /** A whole frame, in `[from, to)` of some bytes. */
+  push(bytes: Buffer, from = 0, to: number = bytes.length): void {
+    const target = this.#room(to - from);
+    bytes.copy(target.bytes, target.written + LENGTH_BYTES, from, to);
+    this.#add(target, to - from);
+  }
+
+  /** A place for a frame that comes in pieces. Nothing may be pushed until `close`, which puts it into the queue. */
+  open(length: number): Buffer {
+    const { bytes, written } = this.#room(length);
+    this.#opened = length;
+    return bytes.subarray(written + LENGTH_BYTES, written + LENGTH_BYTES + length);
+  }
+
+  close(): void {
+    const length = this.#opened;
+    this.#opened = -1;
+    this.#add(this.#writing, length);
+  }
+
+  #room(length: number): Arena {
+    const need = LENGTH_BYTES + length;
+    if (this.#writing.written + need > this.#writing.bytes.length) {
       if (this.#writing !== this.#reading) this.#between.push(this.#writing);
-      this.#writing = target;
+      this.#writing = (need <= ARENA_BYTES ? this.#spare.pop() : undefined) ?? arena(Math.max(ARENA_BYTES, need));
     }
-    target.bytes.writeUInt32LE(frame.length, target.written);
-    target.bytes.set(frame, target.written + LENGTH_BYTES);
-    target.written += need;
-    this.size += need;
+    return this.#writing;
+  }
+
+  #add(target: Arena, length: number): void {
+    target.bytes.writeUInt32LE(length, target.written);
+    target.written += LENGTH_BYTES + length;
+    this.size += LENGTH_BYTES + length;
   }
 
   /** False when there is none. */
@@ -78,6 +102,7 @@ export class FrameQueue {
 
   /** All is read: the arena serves again, unless one large frame made it larger than the others. */
   #startOver(empty: Arena): void {
+    if (this.#opened >= 0) return; // its pieces are coming into this very arena
     empty.read = 0;
     empty.written = 0;
     if (empty.bytes.length === ARENA_BYTES) return;

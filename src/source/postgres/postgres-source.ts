@@ -77,6 +77,7 @@ export class PostgresSource implements Source {
       client,
       slot: this.#intent.slot,
       timeoutMs: config.timeoutMs,
+      maxRowBytes: config.maxRowBytes,
       prepare: (connection) => this.#resume(connection, from),
       run: (connection, start) => this.#run(connection, start),
       judge: (notice) => this.#judge(notice),

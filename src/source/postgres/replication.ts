@@ -6,6 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Client, ClientConfig } from "pg";
 import { LogicalReplicationService } from "pg-logical-replication";
 import { BugError, type MillraceError, TransientError } from "../../errors.ts";
+import { CopyFrames } from "./copy-frames.ts";
 import { translateError } from "./errors.ts";
 import { FrameQueue } from "./frame-queue.ts";
 import { formatLsn } from "./lsn.ts";
@@ -24,6 +25,8 @@ export interface ReplicationOptions<Plan extends { readonly start: bigint }> {
   readonly slot: string;
   /** After how long without a frame from the other one either side gives up: the server after this, we after twice. */
   readonly timeoutMs: number;
+  /** A frame that is larger is not held but cut: see cut-frame.ts. */
+  readonly maxRowBytes: number;
   /** Runs on the new connection: settings, checks, and where to start. */
   readonly prepare: (client: Client) => Promise<Plan>;
   /** Sends START_REPLICATION; resolves when the stream has ended. */
@@ -52,6 +55,9 @@ export class Replication<Plan extends { readonly start: bigint }> implements Rep
   readonly #options: ReplicationOptions<Plan>;
   readonly #service: LogicalReplicationService;
   readonly #statusIntervalMs: number;
+  readonly #copy: CopyFrames;
+  /** The driver's own parser: for all that is not the log. */
+  #driver: (bytes: Buffer) => void = () => {};
   #connection: WireConnection | undefined;
   #ended: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
@@ -68,6 +74,13 @@ export class Replication<Plan extends { readonly start: bigint }> implements Rep
   constructor(options: ReplicationOptions<Plan>) {
     this.#options = options;
     this.#statusIntervalMs = Math.min(options.timeoutMs / 3, LONGEST_STATUS_INTERVAL_MS);
+    this.#copy = new CopyFrames({
+      frames: this.frames,
+      maxBytes: options.maxRowBytes,
+      pass: (bytes) => this.#driver(bytes),
+      taken: (bytes, from, length) => this.#taken(bytes, from, length),
+      malformed: () => this.#fail(new TransientError("PROTOCOL_MALFORMED", "the server sent a message without length")),
+    });
     // The library's own acknowledgements are off: they confirm what was only received, and one byte too much.
     this.#service = new LogicalReplicationService(options.client, { acknowledge: { auto: false, timeoutSeconds: 0 } });
   }
@@ -91,7 +104,7 @@ export class Replication<Plan extends { readonly start: bigint }> implements Rep
         connection.once("replicationStart", () => this.#wake());
         await this.#options.run(client, plan.start);
       },
-      parse: () => undefined, // what the library would emit; the frames were taken already
+      parse: () => undefined, // never called: the frames are taken ahead of the driver
     };
     this.#service.on("error", (error) => this.#fail(error));
     // The position is the plan's; the library wants an explicit one, or it takes what it received last.
@@ -150,27 +163,36 @@ export class Replication<Plan extends { readonly start: bigint }> implements Rep
       const failure = this.#options.judge(notice);
       if (failure !== undefined) this.#fail(failure);
     });
-    connection.on("copyData", ({ chunk }: { readonly chunk: Buffer }) => this.#take(chunk));
+    this.#goAhead(connection.stream);
     return connection;
   }
 
+  /** Takes the parser's place at the socket. Between two answers: what comes next is the beginning of a message. */
+  #goAhead(stream: Duplex): void {
+    const [parse, ...others] = stream.listeners("data") as ((bytes: Buffer) => void)[];
+    if (parse === undefined || others.length > 0)
+      throw new BugError("DRIVER_UNKNOWN", "the driver does not read its socket as it used to");
+    this.#driver = parse;
+    stream.on("data", (chunk: Buffer) => {
+      this.#heard = true;
+      this.#copy.take(chunk);
+    });
+    stream.removeListener("data", parse);
+  }
+
   /** Called in the socket's own event: it must not throw. */
-  #take(frame: Buffer): void {
-    if (this.#failure !== undefined) return;
-    const isKeepalive = frame[0] === KEEPALIVE;
-    if (frame.length < KEEPALIVE_BYTES) {
+  #taken(bytes: Buffer, from: number, length: number): void {
+    if (length < KEEPALIVE_BYTES) {
       this.#fail(new BugError("PROTOCOL_MALFORMED", "a frame is too short to be one"));
       return;
     }
-    this.#heard = true;
-    const high = frame.readUInt32BE(1);
-    const low = frame.readUInt32BE(5);
+    const high = bytes.readUInt32BE(from + 1);
+    const low = bytes.readUInt32BE(from + 5);
     if (high > this.#receivedHigh || (high === this.#receivedHigh && low > this.#receivedLow)) {
       this.#receivedHigh = high;
       this.#receivedLow = low;
     }
-    if (isKeepalive && frame[KEEPALIVE_BYTES - 1] === 1) this.#sendStatus(false);
-    this.frames.push(frame);
+    if (bytes[from] === KEEPALIVE && bytes[from + KEEPALIVE_BYTES - 1] === 1) this.#sendStatus(false);
     if (!this.#paused && this.frames.size > PAUSE_BYTES) {
       this.#paused = true;
       this.#connection?.stream.pause();
@@ -212,6 +234,7 @@ export class Replication<Plan extends { readonly start: bigint }> implements Rep
   /** The first reason counts. No frame is taken after it. */
   #fail(reason: unknown): void {
     this.#failure ??= translateError(reason);
+    this.#copy.discard();
     clearInterval(this.#statusTimer);
     this.#waiter?.reject(this.#failure);
     this.#waiter = undefined;

@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { BugError } from "../../src/errors.ts";
 import { bare } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
+import { unknownTable } from "../../src/source/postgres/catalog.ts";
 import { Decoder } from "../../src/source/postgres/decoder.ts";
 import { FrameQueue } from "../../src/source/postgres/frame-queue.ts";
 import { JsonWriter } from "../../src/source/postgres/json-writer.ts";
@@ -95,7 +96,7 @@ test("frames give the same events in whatever portions they arrive", async () =>
       const transport = portioned(frames, portions, over);
       const received: SourceMessage[] = [];
       const read = async (): Promise<void> => {
-        for await (const chunk of decodeStream(transport, decoder, async () => [])) received.push(...chunk);
+        for await (const chunk of decodeStream(transport, decoder, async () => unknownTable)) received.push(...chunk);
       };
 
       await expect(read()).rejects.toBe(over);

@@ -2,6 +2,7 @@
 
 import type { Position } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
+import { unknownTable } from "../../src/source/postgres/catalog.ts";
 import { Decoder } from "../../src/source/postgres/decoder.ts";
 import { restBefore } from "../../src/source/postgres/position.ts";
 import type { SourceMessage } from "../../src/source/source.ts";
@@ -25,7 +26,7 @@ export function decodeFrames(frames: readonly Buffer[], options: DecodeOptions =
   for (const frame of frames) {
     const copy = Buffer.from(frame);
     const relation = decoder.decode(copy, 0, copy.length);
-    if (relation !== undefined) decoder.define(relation, options.primaryKey ?? []);
+    if (relation !== undefined) decoder.define(relation, { ...unknownTable, primaryKey: options.primaryKey ?? [] });
     copy.fill(0xee);
     messages.push(...decoder.sequencer.take());
   }

@@ -1,8 +1,10 @@
 // Decodes pgoutput (protocol version 1): the frames of the log to events, keepalives and commits to places to rest at.
 
+import { isDeepStrictEqual } from "node:util";
 import { BugError, PoisonError, toError } from "../../errors.ts";
 import type { Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
+import { type TableDescription, unknownTable } from "./catalog.ts";
 import { CUT, type KeptBytes, keptOf, keptOfCut } from "./cut-frame.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { JsonWriter } from "./json-writer.ts";
@@ -41,7 +43,7 @@ const OLD = tag("O");
 interface KnownTable {
   /** The Relation message, to know an unchanged one by. */
   readonly raw: Buffer;
-  readonly primaryKey: string | undefined;
+  readonly description: TableDescription;
   /** Undefined when the table is in the publication but not read. */
   readonly table: Table | undefined;
 }
@@ -66,7 +68,7 @@ export class Decoder {
 
   /**
    * Decodes one frame. A row that cannot be decoded becomes poison in its place.
-   * @returns a table whose key must be asked of the catalog: `define` it before the next frame
+   * @returns a table that the catalog must describe: `define` it before the next frame
    * @throws BugError when the log is not what the protocol says: nothing behind it can be trusted
    */
   decode(bytes: Buffer, from: number, end: number): Relation | undefined {
@@ -92,14 +94,12 @@ export class Decoder {
     }
   }
 
-  /** @param primaryKey of the catalog; undefined where the log itself tells the key */
-  define(relation: Relation, primaryKey: readonly string[] | undefined): void {
+  /** Compiles a table; one that is as it was stays compiled. */
+  define(relation: Relation, description: TableDescription): void {
     const known = this.#tables.get(relation.oid);
-    const key = primaryKey === undefined ? undefined : JSON.stringify(primaryKey);
-    if (known?.raw.equals(this.#relationRaw) === true && known.primaryKey === key) return;
-    const included = this.#includes(relation.namespace, relation.name);
-    const table = included ? new Table(this.#source, relation, primaryKey) : undefined;
-    this.#tables.set(relation.oid, { raw: this.#relationRaw, primaryKey: key, table });
+    if (known?.raw.equals(this.#relationRaw) === true && isDeepStrictEqual(known.description, description)) return;
+    const table = new Table(this.#source, relation, description);
+    this.#tables.set(relation.oid, { raw: this.#relationRaw, description, table });
   }
 
   #message(kind: number, high: number, low: number): Relation | undefined {
@@ -158,12 +158,12 @@ export class Decoder {
       const flags = reader.uint8();
       const column = reader.text();
       const type = reader.uint32();
-      reader.skip(4);
-      return { name: column, identity: (flags & 1) === 1, type, typeName: this.#domains.get(type) };
+      const typmod = reader.uint32() | 0;
+      return { name: column, identity: (flags & 1) === 1, type, typmod, typeName: this.#domains.get(type) };
     });
     const relation = { oid, namespace, name, identity, columns };
-    if (identity === "f" && this.#includes(namespace, name)) return relation;
-    this.define(relation, undefined);
+    if (this.#includes(namespace, name)) return relation;
+    this.#tables.set(oid, { raw: this.#relationRaw, description: unknownTable, table: undefined });
     return undefined;
   }
 

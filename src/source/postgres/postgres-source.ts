@@ -5,6 +5,7 @@ import { BugError, HistoryLostError, type MillraceError, TransientError } from "
 import { isComplete, type Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Source, SourceContext, SourceLag, SourceMessage } from "../source.ts";
+import { describeTable } from "./catalog.ts";
 import type { PostgresConfig } from "./config.ts";
 import { Decoder } from "./decoder.ts";
 import { sqlState, translateError } from "./errors.ts";
@@ -41,11 +42,6 @@ export interface PostgresSourceOptions {
 const settings = `SET datestyle = 'ISO, MDY'; SET intervalstyle = 'iso_8601'; SET timezone = 'UTC';
   SET bytea_output = 'hex'; SET extra_float_digits = 1; SET client_encoding = 'UTF8';
   SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0`;
-
-const primaryKeyColumns = `
-  SELECT a.attname AS name FROM pg_index i
-  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
-  WHERE i.indrelid = $1::oid AND i.indisprimary`;
 
 const unconfirmed = `
   SELECT pg_wal_lsn_diff(
@@ -91,7 +87,10 @@ export class PostgresSource implements Source {
       // One from before a loss may be ahead of where the log is read again.
       if (this.#acknowledged <= start) stream.acknowledge(this.#acknowledged);
       if (markers.length > 0) yield markers;
-      yield* decodeStream(stream, this.#decoder(position), (oid) => this.#primaryKey(oid));
+      const { session } = this.#options;
+      yield* decodeStream(stream, this.#decoder(position), ({ oid, columns }) =>
+        describeTable(session, oid, [...new Set(columns.map(({ type }) => type))]),
+      );
     } catch (error) {
       if (!signal.aborted) throw await this.#giveUp(await this.#explain(translateError(error)), from);
     } finally {
@@ -204,11 +203,6 @@ export class PostgresSource implements Source {
       from,
       includes: (schema, table) => includesTable(tables, schema, table),
     });
-  }
-
-  async #primaryKey(oid: number): Promise<readonly string[]> {
-    const columns = await this.#options.session.query<{ name: string }>(primaryKeyColumns, [oid]);
-    return columns.map(({ name }) => name);
   }
 
   /** Two codes say too little about what is gone: asks the server. */

@@ -5,6 +5,7 @@ import { canonicalJson, laneOf } from "../../event/lane.ts";
 import { type EventTemplate, eventTemplate, percentEncode } from "../../event/message.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Op } from "../../event/subject.ts";
+import type { TableDescription } from "./catalog.ts";
 import type { JsonWriter } from "./json-writer.ts";
 import { NULL, type Tuple, UNCHANGED } from "./tuple.ts";
 import { type ValueWriter, valueType } from "./values.ts";
@@ -21,6 +22,8 @@ export interface Relation {
     /** Part of the replica identity; under `f` that is every column. */
     readonly identity: boolean;
     readonly type: number;
+    /** -1 for none. */
+    readonly typmod: number;
     /** The type's name in pg_catalog; for a domain that of its base type. */
     readonly typeName: string | undefined;
   }[];
@@ -55,8 +58,8 @@ export class Table {
   readonly #subjects = new Map<string, string>();
   readonly #source: SourceId;
 
-  /** @param primaryKey names, asked of the catalog where the log cannot tell: under full identity */
-  constructor(source: SourceId, relation: Relation, primaryKey: readonly string[] | undefined) {
+  /** @param description its key counts where the log cannot tell it: under full identity */
+  constructor(source: SourceId, relation: Relation, description: TableDescription) {
     this.#source = source;
     this.namespace = relation.namespace;
     this.collection = relation.name;
@@ -69,9 +72,10 @@ export class Table {
     });
     const names = relation.columns.map((column) => column.name);
     // The catalog is of now and the log of then: a key whose columns are not all in the log is none, never a part of it.
-    const primary = primaryKey?.every((name) => names.includes(name)) === true ? primaryKey : undefined;
+    const known = description.primaryKey.every((name) => names.includes(name));
+    const primary = known ? description.primaryKey : [];
     this.key = relation.columns
-      .map((column, index) => ((this.full ? primary?.includes(column.name) === true : column.identity) ? index : -1))
+      .map((column, index) => ((this.full ? primary.includes(column.name) : column.identity) ? index : -1))
       .filter((index) => index >= 0)
       .sort((a, b) => ((names[a] as string) < (names[b] as string) ? -1 : 1));
     this.#plainKey = this.key.every((index) => types[index]?.plain === true);

@@ -19,6 +19,7 @@ const rooms = {
     "demo",
     "version.ts",
     "bus/jetstream/check.ts",
+    "bus/jetstream/saved-memory.ts",
     "bus/jetstream/tail.ts",
     "bus/jetstream/verify.ts",
     "source/postgres/config.ts",

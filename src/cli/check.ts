@@ -2,6 +2,7 @@
 
 import { connectors } from "../app.ts";
 import { checkBus } from "../bus/jetstream/check.ts";
+import { readSavedMemory } from "../bus/jetstream/saved-memory.ts";
 import { loadConfigFile } from "../config/load.ts";
 import { resolveConfig } from "../config/resolve.ts";
 import * as millrace from "../index.ts";
@@ -39,12 +40,15 @@ export async function check({ config: file, source, json, signal, print }: Check
       for (const line of findingLines(finding, paint(process.stdout))) await print(line);
     }
   };
-  for (const [id, { kind, config: section }] of sources) {
-    const connector = connectors.get(kind);
-    if (connector !== undefined) await part(id, `${id} (${kind})`, connector.check(id, section.reveal(), signal));
-  }
   const ids = sources.map(([id]) => id);
   const { servers, replicas, fsync } = config.bus;
+  // Where the bus cannot be asked, its own findings say why.
+  const saved = await readSavedMemory({ servers: servers.reveal(), sources: ids, signal }).catch(() => undefined);
+  for (const [id, { kind, config: section }] of sources) {
+    const context = { saved: saved === undefined ? ("unknown" as const) : saved.get(id), signal };
+    const findings = connectors.get(kind)?.check(id, section.reveal(), context);
+    if (findings !== undefined) await part(id, `${id} (${kind})`, findings);
+  }
   await part("bus", "bus", checkBus({ servers: servers.reveal(), replicas, fsync, sources: ids, signal }));
   const [ok, warn, fail] = (["ok", "warn", "fail"] as const).map((level) => found.filter((f) => f.level === level));
   const counts = { ok: ok?.length ?? 0, warn: warn?.length ?? 0, fail: fail?.length ?? 0 };

@@ -49,6 +49,13 @@ export interface SourceContext {
   onAdopted(): void;
 }
 
+/** What a check goes by. */
+export interface CheckContext {
+  /** What the source has in its memory; "unknown" while the bus cannot be asked. */
+  readonly saved: Readonly<Record<string, unknown>> | undefined | "unknown";
+  readonly signal: AbortSignal;
+}
+
 export interface SourceLag {
   /** Bytes of log between what was acknowledged and the log's end. */
   readonly unconfirmedBytes: number;
@@ -84,7 +91,7 @@ export interface Connector<Config> {
    * `millrace check`: every precondition, with what mends it. Needs no more than the worker's own role, and changes nothing.
    * What is wrong is a finding, not an error.
    */
-  check(id: SourceId, config: Config, signal: AbortSignal): AsyncIterable<Finding>;
+  check(id: SourceId, config: Config, context: CheckContext): AsyncIterable<Finding>;
   /** Connects, checks what must be there, and changes nothing before that holds. */
   open(id: SourceId, config: Config, context: SourceContext): Promise<Source>;
 }

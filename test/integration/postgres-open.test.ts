@@ -265,16 +265,16 @@ describe.skipIf(missing("postgres"))("opening a Postgres source", () => {
     });
 
     test.each([
-      ["a table", "create publication theirs for table items"],
-      ["the roots of partitions", "create publication theirs for all tables"],
-    ])("of somebody else that lacks %s is refused with what to run", async (_, sql) => {
+      ["a table", "PUBLICATION_LACKS_TABLES", "create publication theirs for table items"],
+      ["the roots of partitions", "PUBLICATION_OF_PARTITIONS", "create publication theirs for all tables"],
+    ])("of somebody else that lacks %s is refused with what to run", async (_, code, sql) => {
       await fixture.database.query("create table items(id int primary key)");
       await fixture.database.query("create table parts(id int primary key) partition by range (id)");
       await fixture.database.query(sql);
       const options = { publication: "theirs" };
       const error = await failureOf(fixture.open({ options }));
 
-      expect(error).toMatchObject({ name: "ConfigError", code: "PUBLICATION_LACKS_TABLES" });
+      expect(error).toMatchObject({ name: "ConfigError", code });
       expect(await slots()).toBe(0);
       const { hint } = error as { hint: string };
       await fixture.database.query(hint.slice(hint.indexOf("ALTER PUBLICATION")));

@@ -76,8 +76,9 @@ export class TcpProxy implements AsyncDisposable {
     listener.on("connection", (client) => this.#accept(client));
   }
 
-  static async start(target: number): Promise<TcpProxy> {
-    const listener = await listen(0);
+  /** @param port to listen on; any free one by default */
+  static async start(target: number, port = 0): Promise<TcpProxy> {
+    const listener = await listen(port);
     return new TcpProxy(target, listener, portOf(listener));
   }
 

@@ -11,6 +11,7 @@ const server: ServerFacts = {
   version: 180_004,
   versionText: "18.4",
   walLevel: "logical",
+  systemId: "7",
   encoding: "UTF8",
   database: "app",
   role: "millrace",
@@ -77,7 +78,7 @@ test("a slot that the server gave up fails", () => {
     lost: "wal_removed",
     retainedBytes: null,
   };
-  const finding = ownSlotFinding([slot], "millrace_shop", server);
+  const finding = ownSlotFinding([slot], { slot: slot.name, publication: slot.name }, server, "unknown");
   expect(finding).toMatchObject({ level: "fail", code: "SLOT_LOST", fix: expect.any(String) });
 });
 

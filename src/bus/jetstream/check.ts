@@ -10,6 +10,7 @@ import { accountFindings, fsyncFinding, replicasFinding, streamFindings } from "
 import { Connection } from "./connection.ts";
 import type { Fsync } from "./horizon.ts";
 import { findStream, refuseTakenSubjects, refuseUnfitStream } from "./streams.ts";
+import { timeLimit } from "./time-limit.ts";
 
 export interface CheckBusOptions {
   readonly servers: readonly string[];
@@ -29,10 +30,10 @@ const MONITOR_MS = 1000;
 /** What is wrong is a finding, not an error. */
 export async function* checkBus(options: CheckBusOptions): AsyncGenerator<Finding> {
   const { servers } = options;
-  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(CONNECT_MS)]);
+  using limit = timeLimit(options.signal, CONNECT_MS);
   let connection: Connection;
   try {
-    connection = await Connection.open({ servers, log: silentLogger, signal });
+    connection = await Connection.open({ servers, log: silentLogger, signal: limit.signal });
   } catch (error) {
     yield error instanceof MillraceError ? findingOf(error, "nats-server") : unreachable;
     return;

@@ -53,8 +53,13 @@ export const defaultTiming: BusTiming = {
   idleCheckMs: 30_000,
 };
 
+/** Under which a source keeps its memory in the state bucket. */
+export function memoryKey(source: SourceId): string {
+  return `memory.${source}`;
+}
+
 const LEASE_BUCKET = "millrace_leases";
-const STATE_BUCKET = "millrace_state";
+export const STATE_BUCKET = "millrace_state";
 /** Leases of workers that are long gone disappear. */
 const LEASE_BUCKET_TTL_MS = 60 * 60_000;
 
@@ -128,15 +133,15 @@ class JetStreamBus implements Bus {
   }
 
   stream(source: SourceId): SourceStream {
-    const memoryKey = `memory.${source}`;
+    const key = memoryKey(source);
     return {
       maxMessageBytes: (this.#connection.nc.info?.max_payload ?? 1024 * 1024) - MAX_ADDED_HEADER_BYTES,
       openWriter: (signal) => this.#openWriter(source, signal),
-      loadMemory: async () => (await this.state.get(memoryKey))?.value as Readonly<Record<string, unknown>> | undefined,
+      loadMemory: async () => (await this.state.get(key))?.value as Readonly<Record<string, unknown>> | undefined,
       saveMemory: async (value) => {
         for (;;) {
-          const entry = await this.state.get(memoryKey);
-          if ((await this.state.put(memoryKey, value, entry?.revision ?? 0)) !== undefined) return;
+          const entry = await this.state.get(key);
+          if ((await this.state.put(key, value, entry?.revision ?? 0)) !== undefined) return;
         }
       },
     };

@@ -5,12 +5,14 @@ import type { Finding } from "../../telemetry/finding.ts";
 import type { TableFacts } from "./check-tables.ts";
 import { createPublication, publicationMark } from "./publication.ts";
 import type { Session } from "./session.ts";
-import { quoteIdentifier, quoteTable } from "./sql.ts";
+import { quoteIdentifier, quoteLiteral, quoteTable } from "./sql.ts";
 import type { SourceTable } from "./tables.ts";
 
 export interface PublicationFacts {
   readonly name: string;
   readonly exists: boolean;
+  /** Made or altered since the place in the log where the source's slot stands, which nobody reads. */
+  readonly youngerThanSlot: boolean;
   /** Whether the worker's role may make it, or change it: then the worker does so by itself. */
   readonly mayMake: boolean;
   readonly ops: readonly string[];
@@ -37,11 +39,13 @@ export async function readPublication(
   id: SourceId,
   name: string,
   tables: readonly SourceTable[],
+  slot: string,
 ): Promise<PublicationFacts> {
   const [row] = await session.query<Omit<PublicationFacts, "name">>(facts, [
     name,
     publicationMark(id),
     tables.map(quoteTable),
+    slot,
   ]);
   return { name, ...(row as Omit<PublicationFacts, "name">) };
 }
@@ -49,12 +53,14 @@ export async function readPublication(
 /** Newer columns by way of JSON, and columns of a filter out of its tree: both work from 14 on. */
 const facts = `
   SELECT p.oid IS NOT NULL AS exists,
-    (SELECT bool_and(pg_has_role(c.relowner, 'USAGE')) FROM unnest($3::text[]) t JOIN pg_class c ON c.oid = t::regclass)
+    NOT pg_is_in_recovery() AND (SELECT bool_and(pg_has_role(c.relowner, 'USAGE')) FROM unnest($3::text[]) t JOIN pg_class c ON c.oid = t::regclass)
       AND CASE WHEN p.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE')
         ELSE pg_has_role(p.pubowner, 'USAGE') AND coalesce(obj_description(p.oid, 'pg_publication') = $2, false) END AS "mayMake",
     ARRAY_REMOVE(ARRAY[CASE WHEN pubinsert THEN 'insert' END, CASE WHEN pubupdate THEN 'update' END,
       CASE WHEN pubdelete THEN 'delete' END, CASE WHEN pubtruncate THEN 'truncate' END], NULL) AS ops,
     coalesce(pubviaroot, false) AS "viaRoot",
+    coalesce((SELECT NOT active AND age(p.xmin) <= age(catalog_xmin) FROM pg_replication_slots WHERE slot_name = $4), false)
+      AS "youngerThanSlot",
     coalesce(to_jsonb(p)->>'pubgencols' = 's', false) AS generated,
     coalesce(puballtables, false) AS all,
     coalesce((
@@ -81,13 +87,14 @@ const facts = `
 export function publicationFindings(
   publication: PublicationFacts,
   tables: readonly TableFacts[],
-  server: { readonly version: number; readonly slotExists: boolean },
+  server: { readonly version: number; readonly slotExists: boolean; readonly slot: string },
 ): readonly Finding[] {
   if (!publication.exists) return [missingFinding(publication, tables, server.slotExists)];
   const findings = [
     coverageFinding(publication, tables),
     opsFinding(publication),
     rootFinding(publication, tables),
+    youngerFinding(publication, server.slot),
     ...tables.flatMap((table) => {
       const published = publication.tables.find(({ schema, name }) => schema === table.schema && name === table.name);
       return published === undefined ? [] : publishedFindings(publication, published, table, server.version);
@@ -149,6 +156,18 @@ function rootFinding(publication: PublicationFacts, tables: readonly TableFacts[
     subject: subjectOf(publication),
     message: "rows of partitioned tables would come under the names of their partitions",
     fix: `ALTER PUBLICATION ${quoteIdentifier(publication.name)} SET (publish_via_partition_root = true);`,
+  };
+}
+
+/** Its rows are found as the catalog was where the slot stands: there a later one does not exist. */
+function youngerFinding(publication: PublicationFacts, slot: string): Finding | undefined {
+  if (!publication.youngerThanSlot) return undefined;
+  return {
+    level: "warn",
+    code: "PUBLICATION_YOUNGER",
+    subject: subjectOf(publication),
+    message: `it was made or altered after the place where the slot ${slot} stands: made anew, it cannot be read from there`,
+    fix: `SELECT pg_drop_replication_slot(${quoteLiteral(slot).trim()}); -- if it was dropped and made anew; then millrace run --adopt, which records the gap`,
   };
 }
 

@@ -9,6 +9,7 @@ export interface ServerFacts {
   readonly versionText: string;
   /** In force: from 19 on a logical slot raises it by itself. */
   readonly walLevel: string;
+  readonly systemId: string;
   readonly encoding: string;
   readonly database: string;
   readonly role: string;
@@ -32,6 +33,7 @@ const facts = `
   SELECT current_setting('server_version_num')::int AS version,
     split_part(current_setting('server_version'), ' ', 1) AS "versionText",
     coalesce(current_setting('effective_wal_level', true), current_setting('wal_level')) AS "walLevel",
+    (SELECT system_identifier::text FROM pg_control_system()) AS "systemId",
     current_setting('server_encoding') AS encoding,
     current_database() AS database,
     current_user AS role,

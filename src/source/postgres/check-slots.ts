@@ -1,6 +1,10 @@
 // What `check` says of slots: the source's own, and others that nobody reads.
 
 import { type Finding, findingOf } from "../../telemetry/finding.ts";
+import { slotUnknown } from "./first-start.ts";
+import { checkCluster } from "./identity.ts";
+import type { Intent } from "./memory.ts";
+import { checkNames, slotMissing } from "./provide-slot.ts";
 import type { Session } from "./session.ts";
 import { checkKept, checkKind } from "./slot.ts";
 import { quoteLiteral } from "./sql.ts";
@@ -28,23 +32,24 @@ export async function readSlots(session: Session): Promise<readonly SlotFacts[]>
     FROM pg_replication_slots s ORDER BY slot_name`);
 }
 
-/** @param name of the source's own */
+/**
+ * @param names of the source's own slot and publication
+ * @param intent what the source has on record of them
+ */
 export function ownSlotFinding(
   slots: readonly SlotFacts[],
-  name: string,
-  server: { readonly database: string },
+  names: { readonly slot: string; readonly publication: string },
+  server: { readonly database: string; readonly systemId: string },
+  intent: Intent | undefined | "unknown",
 ): Finding {
-  const subject = `slot ${name}`;
-  const slot = slots.find((candidate) => candidate.name === name);
-  if (slot === undefined)
-    return { level: "ok", code: "SLOT", subject, message: "the worker makes it at its first start" };
-  const state = { ...slot, confirmed: undefined, lost: slot.lost ?? undefined };
+  const subject = `slot ${names.slot}`;
+  const slot = slots.find((candidate) => candidate.name === names.slot);
   try {
+    if (intent !== "unknown") checkRecord(intent, slot, names, server);
+    if (slot === undefined)
+      return { level: "ok", code: "SLOT", subject, message: "the worker makes it at its first start" };
+    const state = { ...slot, confirmed: undefined, lost: slot.lost ?? undefined };
     checkKind(state, server.database);
-  } catch (error) {
-    return findingOf(error, subject);
-  }
-  try {
     checkKept(state);
   } catch (error) {
     return findingOf(error, subject);
@@ -52,6 +57,21 @@ export function ownSlotFinding(
   const holds = `it holds back ${megabytes(slot.retainedBytes)} of log`;
   const reader = slot.active ? `the process ${slot.pid} reads it` : "nobody reads it now";
   return { level: "ok", code: "SLOT", subject, message: `${reader}; ${holds}` };
+}
+
+/** As a start does. @throws ConfigError SLOT_UNKNOWN, SLOT_RENAMED; HistoryLostError SLOT_MISSING, SOURCE_OTHER_CLUSTER */
+function checkRecord(
+  intent: Intent | undefined,
+  slot: SlotFacts | undefined,
+  names: { readonly slot: string; readonly publication: string },
+  system: { readonly systemId: string },
+): void {
+  if (intent === undefined && slot !== undefined) throw slotUnknown(slot.name);
+  if (intent === undefined || intent.stage === "planned") return;
+  checkNames(intent, names);
+  if (intent.stage === "abandoned") return;
+  checkCluster(intent, system);
+  if (slot === undefined) throw slotMissing(names.slot);
 }
 
 /** Another's slot is no business of ours, but the disk that it fills is. */

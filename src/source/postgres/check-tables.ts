@@ -3,6 +3,7 @@
 import type { Finding } from "../../telemetry/finding.ts";
 import type { Session } from "./session.ts";
 import { quoteTable } from "./sql.ts";
+import { includesTable, type TablePattern } from "./table-pattern.ts";
 import type { FoundTable } from "./tables.ts";
 
 export interface TableFacts extends FoundTable {
@@ -123,6 +124,41 @@ export function tableFindings(table: TableFacts): readonly Finding[] {
     ? "FULL: the row before comes along"
     : `rows are told apart by ${table.identity.join(", ")}`;
   return [{ level: "ok", code: "TABLE", subject, message: identity }];
+}
+
+/** Tables of all schemas whose rows are never in the log. */
+export async function readUnlogged(session: Session): Promise<readonly UnloggedTable[]> {
+  return session.query<{ [Key in keyof UnloggedTable]: UnloggedTable[Key] }>(`
+    SELECT n.nspname AS schema, c.relname AS name, c.relkind = 'f' AS foreign
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE (c.relkind IN ('r', 'p') AND c.relpersistence = 'u' OR c.relkind = 'f')
+      AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+    ORDER BY n.nspname, c.relname`);
+}
+
+export interface UnloggedTable {
+  readonly schema: string;
+  readonly name: string;
+  /** It is another server's: then that one has to be read. */
+  readonly foreign: boolean;
+}
+
+/** A pattern that names one promises events that never come. */
+export function unloggedFindings(
+  unlogged: readonly UnloggedTable[],
+  patterns: readonly TablePattern[],
+): readonly Finding[] {
+  return unlogged
+    .filter(({ schema, name }) => includesTable(patterns, schema, name))
+    .map((table) => ({
+      level: "warn",
+      code: "TABLE_NOT_LOGGED",
+      subject: `table ${table.schema}.${table.name}`,
+      message: `it is ${table.foreign ? "foreign" : "unlogged"}: a pattern of the source names it, and its rows are never in the log`,
+      fix: table.foreign
+        ? `Leave it out with "!${table.schema}.${table.name}" in tables, and read the server that it belongs to.`
+        : `ALTER TABLE ${quoteTable(table)} SET LOGGED; -- or leave it out with "!${table.schema}.${table.name}" in tables`,
+    }));
 }
 
 function identify(table: TableFacts["anonymous"][number]): string {

@@ -3,15 +3,19 @@
 import type { ClientConfig } from "pg";
 import type { SourceId } from "../../event/source-id.ts";
 import { type Finding, findingOf } from "../../telemetry/finding.ts";
+import type { CheckContext } from "../source.ts";
 import { addressFindings, clockFinding, readClock } from "./check-connection.ts";
+import { failoverFindings, readFailover } from "./check-failover.ts";
 import { publicationFindings, readPublication } from "./check-publication.ts";
 import { readServer, serverFindings } from "./check-server.ts";
 import { otherSlotFindings, ownSlotFinding, readSlots } from "./check-slots.ts";
-import { readTables, tableFindings } from "./check-tables.ts";
+import { readTables, readUnlogged, tableFindings, unloggedFindings } from "./check-tables.ts";
 import { readTransactions, transactionFindings } from "./check-transactions.ts";
 import type { PostgresConfig } from "./config.ts";
 import { translateError } from "./errors.ts";
+import { readIntent } from "./memory.ts";
 import { clientConfig, connectClient, endClient, Session } from "./session.ts";
+import { slotNameOf } from "./slots.ts";
 import { findTables, matchesNothing } from "./tables.ts";
 
 /** Older than this, a writing transaction keeps a slot from being made, and the log from being dropped. */
@@ -21,13 +25,13 @@ const OLD_SECONDS = 300;
 export async function* checkPostgres(
   id: SourceId,
   config: PostgresConfig,
-  signal: AbortSignal,
+  { saved, signal }: CheckContext,
 ): AsyncGenerator<Finding> {
   const client = clientConfig(id, config.url);
   const session = new Session(client);
   try {
     yield* addressFindings(config);
-    for await (const finding of findings(id, config, session, client)) {
+    for await (const finding of findings(id, config, session, client, saved)) {
       if (signal.aborted) return;
       yield finding;
     }
@@ -43,8 +47,9 @@ async function* findings(
   config: PostgresConfig,
   session: Session,
   client: ClientConfig,
+  saved: CheckContext["saved"],
 ): AsyncGenerator<Finding> {
-  const slot = config.slot ?? `millrace_${id}`;
+  const slot = slotNameOf(id, config);
   const server = await readServer(session);
   const slots = await readSlots(session);
   yield* serverFindings(
@@ -52,17 +57,20 @@ async function* findings(
     slots.find(({ name }) => name === slot),
   );
   yield clockFinding(await readClock(session));
-  yield ownSlotFinding(slots, slot, server);
+  const names = { slot, publication: config.publication ?? `millrace_${id}` };
+  yield ownSlotFinding(slots, names, server, saved === "unknown" ? saved : readIntent(saved));
   yield* otherSlotFindings(slots, slot);
+  yield* failoverFindings(await readFailover(session, slot), slot);
   yield* transactionFindings(await readTransactions(session), OLD_SECONDS, server.role);
 
   const { tables, unmatched } = await findTables(session, config.tables);
   for (const pattern of unmatched) yield findingOf(matchesNothing(pattern), "tables");
+  yield* unloggedFindings(await readUnlogged(session), config.tables);
   const facts = await readTables(session, tables);
   for (const table of facts) yield* tableFindings(table);
-  const publication = await readPublication(session, id, config.publication ?? `millrace_${id}`, tables);
+  const publication = await readPublication(session, id, names.publication, tables, slot);
   const slotExists = slots.some(({ name }) => name === slot);
-  yield* publicationFindings(publication, facts, { version: server.version, slotExists });
+  yield* publicationFindings(publication, facts, { version: server.version, slotExists, slot });
 
   if (server.mayReplicate) yield await replicationFinding(client);
 }

@@ -4,6 +4,10 @@ import type { Client, ClientConfig } from "pg";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Connector, SourceContext } from "../source.ts";
 import { checkPostgres } from "./check.ts";
+import { failoverFindings, readFailover } from "./check-failover.ts";
+import { publicationFindings, readPublication } from "./check-publication.ts";
+import { readServer, type ServerFacts, serverFindings } from "./check-server.ts";
+import { readTables } from "./check-tables.ts";
 import { type PostgresConfig, parsePostgresConfig } from "./config.ts";
 import { translateError } from "./errors.ts";
 import { slotUnknown } from "./first-start.ts";
@@ -12,10 +16,11 @@ import { loadIntent } from "./memory.ts";
 import { PostgresSource } from "./postgres-source.ts";
 import { provideSlot } from "./provide-slot.ts";
 import { ensurePublication } from "./publication.ts";
-import { checkServer, type Server } from "./server.ts";
+import { refuse } from "./refuse.ts";
 import { clientConfig, connectClient, endClient, Session } from "./session.ts";
 import { findSlot } from "./slot.ts";
-import { matchTables, type SourceTable } from "./tables.ts";
+import { slotNameOf } from "./slots.ts";
+import { findTables, matchTables, type SourceTable } from "./tables.ts";
 
 export const postgresConnector: Connector<PostgresConfig> = {
   kind: "postgres",
@@ -29,8 +34,8 @@ async function preflight(id: SourceId, config: PostgresConfig, { memory, adopt }
   const client = clientConfig(id, config.url);
   const session = new Session(client);
   try {
-    await check(session, forReplication(client), config);
-    const slot = await findSlot(session, slotName(id, config));
+    await check(id, config, session, forReplication(client));
+    const slot = await findSlot(session, slotNameOf(id, config));
     // In this order: a slot that another worker has just made is on record by now.
     if (slot !== undefined && !adopt && (await loadIntent(memory)) === undefined) throw slotUnknown(slot.name);
   } catch (error) {
@@ -46,11 +51,11 @@ async function openPostgres(id: SourceId, config: PostgresConfig, context: Sourc
   const replication = forReplication(client);
   const session = new Session(client);
   try {
-    const { server, system, tables } = await check(session, replication, config);
+    const { server, system, tables } = await check(id, config, session, replication);
     const intent = await loadIntent(context.memory);
     const publication = config.publication ?? `millrace_${id}`;
     const slot = await provideSlot(intent, {
-      slot: slotName(id, config),
+      slot: slotNameOf(id, config),
       publication,
       database: server.database,
       session,
@@ -75,24 +80,37 @@ async function openPostgres(id: SourceId, config: PostgresConfig, context: Sourc
   }
 }
 
-function slotName(id: SourceId, config: PostgresConfig): string {
-  return config.slot ?? `millrace_${id}`;
-}
-
 function forReplication(client: ClientConfig): ClientConfig {
   return { ...client, replication: "database" } as ClientConfig;
 }
 
 interface Checked {
-  readonly server: Server;
+  readonly server: ServerFacts;
   readonly system: System;
   readonly tables: readonly SourceTable[];
 }
 
-async function check(session: Session, replication: ClientConfig, config: PostgresConfig): Promise<Checked> {
-  const server = await checkServer(session);
+/** In the order of `millrace check`. What is gone, and must not be made anew in silence, is told later: see provide-slot.ts. */
+async function check(
+  id: SourceId,
+  config: PostgresConfig,
+  session: Session,
+  replication: ClientConfig,
+): Promise<Checked> {
+  const server = await readServer(session);
+  const name = slotNameOf(id, config);
+  const slot = await findSlot(session, name);
+  refuse(serverFindings(server, slot));
+  refuse(failoverFindings(await readFailover(session, name), name));
   const system = await withReplication(replication, identifySystem);
-  return { server, system, tables: await matchTables(session, config.tables) };
+  const tables = await matchTables(session, config.tables);
+  const { tables: found } = await findTables(session, config.tables);
+  const publication = await readPublication(session, id, config.publication ?? `millrace_${id}`, found, name);
+  if (publication.exists || slot === undefined) {
+    const facts = { version: server.version, slotExists: false, slot: name };
+    refuse(publicationFindings(publication, await readTables(session, found), facts));
+  }
+  return { server, system, tables };
 }
 
 async function withReplication<Result>(

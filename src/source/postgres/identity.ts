@@ -28,7 +28,7 @@ export async function identifySystem(client: Client): Promise<System> {
 }
 
 /** @throws HistoryLostError SOURCE_OTHER_CLUSTER */
-export function checkCluster(intent: Created, system: System): void {
+export function checkCluster(intent: Created, system: Pick<System, "systemId">): void {
   if (system.systemId === intent.systemId) return;
   throw new HistoryLostError(
     "SOURCE_OTHER_CLUSTER",

@@ -45,7 +45,11 @@ export function causeOf({ code, message }: MillraceError, switchedAt?: bigint): 
 
 /** @throws BugError when something else is stored there */
 export async function loadIntent(memory: SourceMemory): Promise<Intent | undefined> {
-  const stored = await memory.load();
+  return readIntent(await memory.load());
+}
+
+/** @throws BugError when something else is stored there */
+export function readIntent(stored: Readonly<Record<string, unknown>> | undefined): Intent | undefined {
   if (stored === undefined) return undefined;
   const intent = intentSchema.safeParse(stored);
   if (!intent.success)

@@ -75,7 +75,11 @@ async function startOver(abandoned: Abandoned, options: ProvideSlotOptions): Pro
   return startHistory(next, options);
 }
 
-function checkNames(intent: Abandoned | Created, options: ProvideSlotOptions): void {
+/** @throws ConfigError SLOT_RENAMED */
+export function checkNames(
+  intent: Abandoned | Created,
+  options: { readonly slot: string; readonly publication: string },
+): void {
   for (const what of ["slot", "publication"] as const) {
     if (intent[what] === options[what]) continue;
     throw new ConfigError("SLOT_RENAMED", `the stream comes from the ${what} ${intent[what]}, not ${options[what]}`, {

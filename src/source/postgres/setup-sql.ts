@@ -6,6 +6,7 @@ import { readTables } from "./check-tables.ts";
 import type { PostgresConfig } from "./config.ts";
 import { createPublication } from "./publication.ts";
 import { clientConfig, Session } from "./session.ts";
+import { slotNameOf } from "./slots.ts";
 import { quoteIdentifier } from "./sql.ts";
 import { findTables, matchTables } from "./tables.ts";
 
@@ -35,15 +36,16 @@ export async function publicationSql(id: SourceId, config: PostgresConfig): Prom
   await matchTables(session, config.tables);
   const { tables } = await findTables(session, config.tables);
   const name = config.publication ?? `millrace_${id}`;
-  const publication = await readPublication(session, id, name, tables);
+  const publication = await readPublication(session, id, name, tables, slotNameOf(id, config));
   if (!publication.exists) return [`${createPublication(name, tables)};`];
   const facts = await readTables(session, tables);
   const [server] = await session.query<{ version: number }>(
     "SELECT current_setting('server_version_num')::int AS version",
   );
-  const findings = publicationFindings({ ...publication, mayMake: false }, facts, {
+  const findings = publicationFindings({ ...publication, mayMake: false, youngerThanSlot: false }, facts, {
     version: server?.version ?? 0,
     slotExists: false,
+    slot: slotNameOf(id, config),
   });
   const lacking = findings.flatMap(({ fix }) => (fix === undefined ? [] : fix.split("\n")));
   return lacking.length > 0 ? lacking : [`-- the publication ${name} lacks nothing`];

@@ -80,7 +80,7 @@ export async function createSlot(config: ClientConfig, session: Session, name: s
   try {
     await client.query(`SET lock_timeout = ${CREATE_LOCK_MS}`);
     const { rows } = await client.query<{ consistent_point: string }>(
-      `CREATE_REPLICATION_SLOT ${quoteIdentifier(name)} LOGICAL pgoutput NOEXPORT_SNAPSHOT`,
+      `CREATE_REPLICATION_SLOT ${quoteIdentifier(name)} LOGICAL pgoutput ${await slotOptions(session)}`,
     );
     return (rows[0] as { consistent_point: string }).consistent_point;
   } catch (error) {
@@ -89,6 +89,14 @@ export async function createSlot(config: ClientConfig, session: Session, name: s
   } finally {
     await endClient(client);
   }
+}
+
+/** From 17 on it may go along to a standby; whether it does is the server's to say. A standby marks none. */
+async function slotOptions(session: Session): Promise<string> {
+  const [server] = await session.query<{ marks: boolean }>(
+    "SELECT current_setting('server_version_num')::int >= 170000 AND NOT pg_is_in_recovery() AS marks",
+  );
+  return server?.marks === true ? "(SNAPSHOT 'nothing', FAILOVER true)" : "NOEXPORT_SNAPSHOT";
 }
 
 export async function dropSlot(session: Session, name: string): Promise<void> {

@@ -104,6 +104,52 @@ describe.skipIf(missing("postgres", "nats"))("`run` refuses, and changes nothing
     expectRefusal(await run({ source: { tables: ["public.itme"] } }), "TABLES_MATCH_NOTHING", /pattern/);
   });
 
+  test("a table whose rows cannot be told apart", async () => {
+    await database.query("create table bad(id int)");
+
+    expectRefusal(await run({}), "TABLE_WITHOUT_IDENTITY", /REPLICA IDENTITY FULL/);
+    await database.query("drop table bad");
+  });
+
+  test("a role that may not replicate, and one that may not make the publication", async () => {
+    await database.query("create role plain login; create role least login replication");
+    const as = (role: string): string => database.url.replace("postgres@", `${role}@`);
+
+    expectRefusal(
+      await run({ source: { url: as("plain") } }),
+      "ROLE_NOT_REPLICATION",
+      /ALTER ROLE "plain" REPLICATION;/,
+    );
+    expectRefusal(
+      await run({ source: { url: as("least") } }),
+      "PUBLICATION_MISSING",
+      /CREATE PUBLICATION .+ FOR TABLE/,
+    );
+  });
+
+  test("a publication that makes the application's own updates fail", async () => {
+    await database.query("create table noted(id int primary key, note text)");
+    await database.query("create publication filtered for table noted where (note <> 'x')");
+    await database.query("create publication listed for table noted (note)");
+    const tables = ["public.noted"];
+
+    const filtered = { publication: "filtered", tables };
+    expectRefusal(await run({ source: filtered }), "ROW_FILTER_OFF_KEY", /REPLICA IDENTITY FULL/);
+    expectRefusal(await run({ source: { publication: "listed", tables } }), "COLUMN_LIST_LACKS_KEY", /ADD TABLE/);
+  });
+
+  test("a server without a free slot", async () => {
+    const { url } = await freshPostgres({ max_replication_slots: "0" });
+
+    expectRefusal(await run({ source: { url } }), "SLOTS_EXHAUSTED", /ALTER SYSTEM SET max_replication_slots = \d/);
+  });
+
+  test("a server without a free walsender", async () => {
+    const { url } = await freshPostgres({ max_wal_senders: "0" });
+
+    expectRefusal(await run({ source: { url } }), "WALSENDERS_EXHAUSTED", /ALTER SYSTEM SET max_wal_senders = \d/);
+  });
+
   test("a slot that is not on record", async () => {
     await database.query("select pg_create_logical_replication_slot('found_here', 'pgoutput')");
 

@@ -1,0 +1,30 @@
+// What sources have on record on the bus, for commands that only read.
+
+import type { SourceId } from "../../event/source-id.ts";
+import { silentLogger } from "../../telemetry/logger.ts";
+import { Connection } from "./connection.ts";
+import { memoryKey, STATE_BUCKET } from "./jetstream-bus.ts";
+import { openStateStore } from "./state-store.ts";
+import { timeLimit } from "./time-limit.ts";
+
+export type SavedMemory = Readonly<Record<string, unknown>> | undefined;
+
+export interface SavedMemoryOptions {
+  readonly servers: readonly string[];
+  readonly sources: readonly SourceId[];
+  readonly signal: AbortSignal;
+}
+
+const CONNECT_MS = 5000;
+
+/** Changes nothing. @throws ConfigError, TransientError, or the signal's reason when the bus is away */
+export async function readSavedMemory(options: SavedMemoryOptions): Promise<ReadonlyMap<SourceId, SavedMemory>> {
+  const { servers, sources } = options;
+  using limit = timeLimit(options.signal, CONNECT_MS);
+  await using connection = await Connection.open({ servers, log: silentLogger, signal: limit.signal });
+  const state = await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas: 1 });
+  const saved = sources.map(
+    async (source) => [source, (await state.get(memoryKey(source)))?.value as SavedMemory] as const,
+  );
+  return new Map(await Promise.all(saved));
+}

@@ -1,6 +1,7 @@
 // Values that come from the environment: secrets stand nowhere else.
 
 import { ConfigError } from "../errors.ts";
+import { rememberSecret } from "../telemetry/redact.ts";
 
 /** What `env()` returns, and what JSON and YAML write out: `{ "env": "DATABASE_URL" }`. */
 export interface EnvRef {
@@ -18,14 +19,23 @@ export function env(name: string, fallback?: string): EnvRef {
   return fallback === undefined ? { env: name } : { env: name, default: fallback };
 }
 
-/** The same plain data with every `EnvRef` in it replaced by its value. @throws ConfigError ENV_MISSING */
+/** Options that must not stand in a file, not even as a default. */
+const secretOptions: ReadonlySet<string> = new Set(["maskKey"]);
+
+/** The same plain data with every `EnvRef` in it replaced by its value. @throws ConfigError ENV_MISSING, SECRET_IN_FILE */
 export function resolveEnv(input: unknown, path: string, environment: NodeJS.ProcessEnv): unknown {
   if (Array.isArray(input)) return input.map((item, index) => resolveEnv(item, `${path}.${index}`, environment));
   if (!isPlainObject(input)) return input;
   if (!isEnvRef(input)) {
     const entries = Object.entries(input);
     return Object.fromEntries(
-      entries.map(([key, value]) => [key, resolveEnv(value, path === "" ? key : `${path}.${key}`, environment)]),
+      entries.map(([key, value]) => {
+        const place = path === "" ? key : `${path}.${key}`;
+        return [
+          key,
+          secretOptions.has(key) ? secret(value, place, environment) : resolveEnv(value, place, environment),
+        ];
+      }),
     );
   }
   const value = environment[input.env] || input.default;
@@ -34,6 +44,17 @@ export function resolveEnv(input: unknown, path: string, environment: NodeJS.Pro
       hint: `Set ${input.env}, or give the option a default: env("${input.env}", "…").`,
     });
   }
+  return value;
+}
+
+function secret(input: unknown, path: string, environment: NodeJS.ProcessEnv): unknown {
+  if (!isPlainObject(input) || !isEnvRef(input) || input.default !== undefined) {
+    throw new ConfigError("SECRET_IN_FILE", `${path}: a secret comes from the environment alone`, {
+      hint: `Write ${path.split(".").at(-1)}: env("NAME"), without a default, and set the variable.`,
+    });
+  }
+  const value = resolveEnv(input, path, environment);
+  if (typeof value === "string") rememberSecret(value);
   return value;
 }
 

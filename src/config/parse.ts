@@ -11,7 +11,11 @@ interface SchemaNode {
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly additionalProperties?: SchemaNode | boolean;
   readonly items?: SchemaNode;
+  readonly anyOf?: readonly SchemaNode[];
 }
+
+/** What zod says where the schema has no words of its own. */
+const NO_SHAPE_FITS = "Invalid input";
 
 /**
  * The value as the schema makes it.
@@ -21,12 +25,22 @@ interface SchemaNode {
 export function parseConfig<Schema extends z.ZodType>(schema: Schema, input: unknown, path: string): z.output<Schema> {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
-  const { issues } = result.error;
+  const issues = result.error.issues.map(innermost);
   // An unknown key is most often the misspelt one that is also reported as missing: name it first.
   const unknown = issues.find((issue) => issue.code === "unrecognized_keys");
   throw unknown === undefined
     ? invalidValue(schema, issues[0] as Issue, input, path)
     : unknownKey(schema, unknown, path);
+}
+
+/** Where a value may be of several shapes and is plainly meant to be one of them: what is wrong inside of that. */
+function innermost(issue: Issue): Issue {
+  if (issue.code !== "invalid_union") return issue;
+  const inner = issue.errors
+    .flatMap(([first]) => first ?? [])
+    .filter(({ path, code }) => path.length > 0 || code === "unrecognized_keys");
+  const [only] = inner;
+  return only === undefined || inner.length > 1 ? issue : innermost({ ...only, path: [...issue.path, ...only.path] });
 }
 
 function unknownKey(schema: z.ZodType, issue: z.core.$ZodIssueUnrecognizedKeys, path: string): ConfigError {
@@ -52,7 +66,7 @@ function invalidValue(schema: z.ZodType, issue: Issue, input: unknown, path: str
 function reason(issue: Issue, input: unknown): string {
   if (issue.code === "invalid_type" && valueAt(input, issue.path) === undefined) return "is missing";
   if (issue.code === "invalid_key") return issue.issues[0]?.message ?? issue.message;
-  if (issue.code === "invalid_union" && issue.errors.length > 0) {
+  if (issue.code === "invalid_union" && issue.errors.length > 0 && issue.message === NO_SHAPE_FITS) {
     return issue.errors.map((branch) => plain(branch[0]?.message ?? issue.message)).join(", or ");
   }
   return plain(issue.message);
@@ -80,7 +94,8 @@ function nodeAt(schema: z.ZodType, path: readonly PropertyKey[]): SchemaNode | u
   for (const key of path) {
     const more: SchemaNode | boolean | undefined =
       node?.properties?.[String(key)] ?? node?.items ?? node?.additionalProperties;
-    node = typeof more === "object" ? more : undefined;
+    node =
+      typeof more === "object" ? (more.anyOf?.find(({ properties }) => properties !== undefined) ?? more) : undefined;
   }
   return node;
 }

@@ -23,11 +23,12 @@ export interface Poison {
   readonly transaction: Transaction;
   readonly namespace: string;
   readonly collection: string;
-  /** The first 64 KiB of it, as they came. */
+  /** The first 64 KiB of it, as they came; none of a table whose columns are hidden. */
   readonly raw: Uint8Array;
   /** Of the whole row. */
   readonly sizeBytes: number;
-  readonly sha256: string;
+  /** Of the whole row; undefined for a table whose columns are hidden. */
+  readonly sha256: string | undefined;
   readonly error: PoisonError;
 }
 

@@ -23,9 +23,10 @@ export async function bury({ source, deadLetter }: PoisonPlaces, poison: Omit<Po
   const id = `${source}.poison.${bare(position)}`;
   const what = { code: error.code, message: error.message, namespace, collection, sizeBytes, sha256 };
   const head = markerHead(source, "poison", id);
+  const hash = sha256 === undefined ? "" : `Millrace-Sha256: ${sha256}\r\n`;
   await deadLetter(
     `dead._source.${source}`,
-    `${head}Nats-Msg-Id: ${id}\r\nMillrace-Position: ${position}\r\nMillrace-Error: ${error.code}\r\nMillrace-Size: ${sizeBytes}\r\nMillrace-Sha256: ${sha256}\r\n`.replace(
+    `${head}Nats-Msg-Id: ${id}\r\nMillrace-Position: ${position}\r\nMillrace-Error: ${error.code}\r\nMillrace-Size: ${sizeBytes}\r\n${hash}`.replace(
       "content-type: application/json",
       "content-type: application/octet-stream",
     ),

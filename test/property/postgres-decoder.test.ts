@@ -11,6 +11,7 @@ import { FrameQueue } from "../../src/source/postgres/frame-queue.ts";
 import { JsonWriter } from "../../src/source/postgres/json-writer.ts";
 import { restBefore } from "../../src/source/postgres/position.ts";
 import { decodeStream } from "../../src/source/postgres/stream.ts";
+import { NO_RULES } from "../../src/source/postgres/table-rules.ts";
 import type { ReplicationTransport } from "../../src/source/postgres/transport.ts";
 import type { SourceMessage } from "../../src/source/source.ts";
 import { decodeFrames } from "../support/decode-frames.ts";
@@ -90,7 +91,7 @@ test("frames give the same events in whatever portions they arrive", async () =>
         source: "shop" as SourceId,
         history: 1,
         from: restBefore(1, 1n),
-        includes: () => true,
+        rulesOf: () => NO_RULES,
       });
       const over = new Error("over");
       const transport = portioned(frames, portions, over);

@@ -5,13 +5,15 @@ import type { SourceId } from "../../src/event/source-id.ts";
 import { unknownTable } from "../../src/source/postgres/catalog.ts";
 import { Decoder } from "../../src/source/postgres/decoder.ts";
 import { restBefore } from "../../src/source/postgres/position.ts";
+import { NO_RULES, type RulesOf } from "../../src/source/postgres/table-rules.ts";
 import type { SourceMessage } from "../../src/source/source.ts";
 
 export interface DecodeOptions {
   readonly from?: Position;
   /** Under full replica identity, by table. */
   readonly primaryKey?: readonly string[];
-  readonly includes?: (schema: string, table: string) => boolean;
+  /** All tables, as they are, by default. */
+  readonly rulesOf?: RulesOf;
 }
 
 /** All messages of some frames; each frame is overwritten behind the decoder, as the driver does it. */
@@ -20,7 +22,7 @@ export function decodeFrames(frames: readonly Buffer[], options: DecodeOptions =
     source: "shop" as SourceId,
     history: 1,
     from: options.from ?? restBefore(1, 1n),
-    includes: options.includes ?? (() => true),
+    rulesOf: options.rulesOf ?? (() => NO_RULES),
   });
   const messages: SourceMessage[] = [];
   for (const frame of frames) {

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { parsePostgresConfig } from "../../src/source/postgres/config.ts";
 import { includesTable } from "../../src/source/postgres/table-pattern.ts";
+import { NO_RULES, tableRules } from "../../src/source/postgres/table-rules.ts";
 
 const url = "postgres://app:hunter2secret@db.example/shop";
 const parse = (options: Record<string, unknown>) => parsePostgresConfig(options, "sources.shop");
@@ -24,6 +25,14 @@ describe("the options", () => {
     [{ url, publication: "" }, "sources.shop.publication: "],
     [{ url, timeout: "10ms" }, "sources.shop.timeout: "],
     [{ url, timeout: "soon" }, "sources.shop.timeout: "],
+    [{ url, tables: [{ match: "orders" }] }, "sources.shop.tables.0.match: "],
+    [{ url, tables: [{ match: "!public.orders" }] }, "sources.shop.tables.0.match: "],
+    [{ url, tables: [{ match: "public.a", columns: [] }] }, "sources.shop.tables.0.columns: "],
+    [{ url, tables: [{ match: "public.a", columns: { exclude: [] } }] }, "sources.shop.tables.0.columns.exclude: "],
+    [{ url, tables: [{ match: "public.a", mask: { b: "md5" } }] }, "sources.shop.tables.0.mask.b: "],
+    [{ url, tables: [{ match: "public.a", mask: { b: { partial: 0 } } }] }, "sources.shop.tables.0.mask.b.partial: "],
+    [{ url, tables: [{ match: "public.a", mask: { b: "hash" } }] }, "sources.shop.maskKey: "],
+    [{ url, maskKey: "short" }, "sources.shop.maskKey: "],
   ])("%o is refused with the path of what is wrong", (options, path) => {
     const error = thrownBy(() => parse(options));
 
@@ -33,7 +42,9 @@ describe("the options", () => {
   });
 
   test("that do not exist are refused", () => {
-    expect(() => parse({ url, slott: "x" })).toThrow(expect.objectContaining({ code: "CONFIG_UNKNOWN_KEY" }));
+    const unknown = expect.objectContaining({ code: "CONFIG_UNKNOWN_KEY" });
+    expect(() => parse({ url, slott: "x" })).toThrow(unknown);
+    expect(() => parse({ url, tables: [{ match: "public.a", masks: {} }] })).toThrow(unknown);
   });
 });
 
@@ -54,10 +65,54 @@ describe("table patterns", () => {
     expect(included(["public.*", "!public.sess*"], "public", "orders")).toBe(true);
   });
 
+  test("take names in double quotes as they are, as SQL does", () => {
+    expect(included(['"my.schema".orders'], "my.schema", "orders")).toBe(true);
+    expect(included(['public."a*"'], "public", "a*")).toBe(true);
+    expect(included(['public."a*"'], "public", "ab")).toBe(false);
+    expect(included(['"say ""hi""".*'], 'say "hi"', "x")).toBe(true);
+    expect(included(["public.*", '!public."grün straße"'], "public", "grün straße")).toBe(false);
+    expect(included(['"!a"."b.c"'], "!a", "b.c")).toBe(true);
+  });
+
+  test.each(['public."a', '"public.a', 'a"b.c', "public.", ".a", '"".a'])("are not %s", (text) => {
+    expect(() => parse({ url, tables: [text] })).toThrow(expect.objectContaining({ code: "CONFIG_INVALID" }));
+  });
+
   test("take all other letters as they are", () => {
     expect(included(["public.a+b"], "public", "a+b")).toBe(true);
     expect(included(["public.a.b"], "public", "a.b")).toBe(true);
     expect(included(["public.a?b"], "public", "ab")).toBe(false);
+  });
+});
+
+describe("the rules of a table", () => {
+  const secret = "sixteen-letters-";
+  const rules = (tables: readonly unknown[], schema: string, table: string) => {
+    const config = parse({ url, tables, maskKey: secret });
+    return tableRules(config.tables, config.maskKey)(schema, table);
+  };
+
+  test("are none for a table that is not read, and nothing for a pattern alone", () => {
+    expect(rules(["public.*", "!public.logs"], "public", "logs")).toBeUndefined();
+    expect(rules(["public.*"], "public", "orders")).toBe(NO_RULES);
+    expect(rules(["public.*", { match: "public.users" }], "public", "orders")).toBe(NO_RULES);
+  });
+
+  test("are those of all items that name it: none takes back what another hides", () => {
+    const users = rules(
+      [
+        { match: "*.users", mask: { email: "hash" }, columns: { exclude: ["note"] } },
+        { match: "public.*", mask: { email: { constant: "x" } }, columns: ["id", "email", "note"] },
+      ],
+      "public",
+      "users",
+    );
+
+    expect(users?.column("id")).toBeUndefined();
+    expect(users?.column("email")).toMatchObject({ distinct: true });
+    expect(users?.column("note")).toBe("left out");
+    expect(users?.column("other")).toBe("left out");
+    expect(users).toMatchObject({ hides: true });
   });
 });
 

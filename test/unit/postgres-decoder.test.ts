@@ -131,7 +131,7 @@ describe("an event", () => {
 
   test("is left out when its table is in the publication but not configured", () => {
     const messages = decodeFrames([ORDERS, begin(0x200n), insert(0x100n, 1, ["1", "a", "b"]), commit(0x200n, 0x230n)], {
-      includes: () => false,
+      rulesOf: () => undefined,
     });
 
     expect(messages).toEqual([{ type: "commit", position: rest(0x230) }]);

@@ -1,12 +1,14 @@
 // `millrace check` of a Postgres source: goes through all preconditions with the worker's own role, and changes nothing.
 
 import type { ClientConfig } from "pg";
+import { ConfigError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { type Finding, findingOf } from "../../telemetry/finding.ts";
 import type { CheckContext } from "../source.ts";
 import { addressFindings, clockFinding, readClock } from "./check-connection.ts";
 import { failoverFindings, readFailover } from "./check-failover.ts";
 import { publicationFindings, readPublication } from "./check-publication.ts";
+import { checkRules } from "./check-rules.ts";
 import { readServer, serverFindings } from "./check-server.ts";
 import { otherSlotFindings, ownSlotFinding, readSlots } from "./check-slots.ts";
 import { readTables, readUnlogged, tableFindings, unloggedFindings } from "./check-tables.ts";
@@ -16,7 +18,8 @@ import { translateError } from "./errors.ts";
 import { readIntent } from "./memory.ts";
 import { clientConfig, connectClient, endClient, Session } from "./session.ts";
 import { slotNameOf } from "./slots.ts";
-import { findTables, matchesNothing } from "./tables.ts";
+import { tableRules } from "./table-rules.ts";
+import { type FoundTable, findTables, matchesNothing } from "./tables.ts";
 
 /** Older than this, a writing transaction keeps a slot from being made, and the log from being dropped. */
 const OLD_SECONDS = 300;
@@ -65,6 +68,7 @@ async function* findings(
 
   const { tables, unmatched } = await findTables(session, config.tables);
   for (const pattern of unmatched) yield findingOf(matchesNothing(pattern), "tables");
+  yield* await rulesFinding(session, config, tables);
   yield* unloggedFindings(await readUnlogged(session), config.tables);
   const facts = await readTables(session, tables);
   for (const table of facts) yield* tableFindings(table);
@@ -73,6 +77,21 @@ async function* findings(
   yield* publicationFindings(publication, facts, { version: server.version, slotExists, slot });
 
   if (server.mayReplicate) yield await replicationFinding(client);
+}
+
+/** Nothing where all is well: the tables' own findings say so. */
+async function rulesFinding(
+  session: Session,
+  { tables, maskKey }: PostgresConfig,
+  found: readonly FoundTable[],
+): Promise<readonly Finding[]> {
+  try {
+    await checkRules(session, tables, tableRules(tables, maskKey), found);
+    return [];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return [findingOf(error, "tables")];
+  }
 }
 
 /** Last: where no walsender is free, this is what fails, and the server's numbers above say why. */

@@ -3,12 +3,15 @@
 import { z } from "zod";
 import { parseConfig } from "../../config/parse.ts";
 import { parseDuration } from "../../event/duration.ts";
-import { parseTablePattern, type TablePattern } from "./table-pattern.ts";
+import { type TableItem, tableItemSchema } from "./table-options.ts";
+import { needsMaskKey } from "./table-rules.ts";
 
 export interface PostgresConfig {
   /** May hold a password: never printed. */
   readonly url: string;
-  readonly tables: readonly TablePattern[];
+  readonly tables: readonly TableItem[];
+  /** A secret: never printed. */
+  readonly maskKey?: string | undefined;
   /** Undefined means `millrace_<id>`. */
   readonly slot?: string | undefined;
   /** Undefined means `millrace_<id>`. */
@@ -19,13 +22,6 @@ export interface PostgresConfig {
   readonly maxRowBytes: number;
 }
 
-const tablePattern = z.string().transform((text, context): TablePattern => {
-  const pattern = parseTablePattern(text);
-  if (pattern !== undefined) return pattern;
-  context.addIssue({ code: "custom", message: 'expected "schema.table", with * for any letters and ! to leave out' });
-  return z.NEVER;
-});
-
 export const postgresSchema: z.ZodType<PostgresConfig> = z
   .strictObject({
     url: z
@@ -35,10 +31,17 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
       })
       .describe("Where the database is, directly and not through a pooler: `postgres://user@host:5432/database`."),
     tables: z
-      .array(tablePattern)
+      .array(tableItemSchema)
       .min(1, { error: "expected at least one table" })
       .prefault(["public.*"])
-      .describe('The tables to read, as "schema.table": `*` stands for any letters, a leading `!` leaves tables out.'),
+      .describe(
+        'The tables to read, as "schema.table": `*` stands for any letters, a leading `!` leaves tables out, names in double quotes are taken as they are. An item may be an object `{ match, columns, mask }`: docs/connectors/postgres.md.',
+      ),
+    maskKey: z
+      .string()
+      .min(16, { error: "expected at least 16 letters" })
+      .optional()
+      .describe('The key of masks by "hash", from the environment alone: `env("MASK_KEY")`.'),
     slot: z
       .string()
       .regex(/^[a-z0-9_]{1,63}$/, { error: "expected up to 63 lower-case letters, digits or _" })
@@ -75,6 +78,10 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
       .describe(
         "The largest row that is read, in bytes as the log has it (with REPLICA IDENTITY FULL the old and the new one together). A larger one is never held in memory: its beginning becomes a dead letter, and a `poison` marker stands in its place.",
       ),
+  })
+  .superRefine(({ tables, maskKey }, context) => {
+    if (maskKey !== undefined || !needsMaskKey(tables)) return;
+    context.addIssue({ code: "custom", path: ["maskKey"], message: 'masks by "hash" need a key' });
   })
   .transform(({ timeout, ...config }) => ({ ...config, timeoutMs: timeout }));
 

@@ -103,7 +103,7 @@ async function check(
   refuse(serverFindings(server, slot));
   refuse(failoverFindings(await readFailover(session, name), name));
   const system = await withReplication(replication, identifySystem);
-  const tables = await matchTables(session, config.tables);
+  const tables = await matchTables(session, config);
   const { tables: found } = await findTables(session, config.tables);
   const publication = await readPublication(session, id, config.publication ?? `millrace_${id}`, found, name);
   if (publication.exists || slot === undefined) {

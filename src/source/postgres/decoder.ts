@@ -11,6 +11,7 @@ import { JsonWriter } from "./json-writer.ts";
 import { keyDiffers, RowEvents } from "./row-events.ts";
 import { type PoisonRow, Sequencer } from "./sequencer.ts";
 import { type Relation, Table } from "./table.ts";
+import type { RulesOf } from "./table-rules.ts";
 import { Tuple } from "./tuple.ts";
 
 export interface DecoderOptions {
@@ -18,7 +19,8 @@ export interface DecoderOptions {
   readonly history: number;
   /** Where the stream ends. */
   readonly from: Position;
-  readonly includes: (schema: string, table: string) => boolean;
+  /** Undefined for a table that is not read. */
+  readonly rulesOf: RulesOf;
 }
 
 const POSTGRES_EPOCH_US = 946_684_800_000_000;
@@ -51,7 +53,7 @@ interface KnownTable {
 export class Decoder {
   readonly sequencer: Sequencer;
   readonly #source: SourceId;
-  readonly #includes: (schema: string, table: string) => boolean;
+  readonly #rulesOf: RulesOf;
   readonly #reader = new FrameReader();
   readonly #events = new RowEvents(new JsonWriter());
   readonly #before = new Tuple();
@@ -60,9 +62,9 @@ export class Decoder {
   readonly #domains = new Map<number, string>();
   #relationRaw: Buffer = Buffer.alloc(0);
 
-  constructor({ source, history, from, includes }: DecoderOptions) {
+  constructor({ source, history, from, rulesOf }: DecoderOptions) {
     this.#source = source;
-    this.#includes = includes;
+    this.#rulesOf = rulesOf;
     this.sequencer = new Sequencer(source, history, from);
   }
 
@@ -94,11 +96,12 @@ export class Decoder {
     }
   }
 
-  /** Compiles a table; one that is as it was stays compiled. */
+  /** Compiles a table; one that is as it was stays compiled. @throws ConfigError TABLE_KEY_HIDDEN */
   define(relation: Relation, description: TableDescription): void {
     const known = this.#tables.get(relation.oid);
     if (known?.raw.equals(this.#relationRaw) === true && isDeepStrictEqual(known.description, description)) return;
-    const table = new Table(this.#source, relation, description);
+    const rules = this.#rulesOf(relation.namespace, relation.name);
+    const table = rules === undefined ? undefined : new Table(this.#source, relation, description, rules);
     this.#tables.set(relation.oid, { raw: this.#relationRaw, description, table });
   }
 
@@ -162,7 +165,7 @@ export class Decoder {
       return { name: column, identity: (flags & 1) === 1, type, typmod, typeName: this.#domains.get(type) };
     });
     const relation = { oid, namespace, name, identity, columns };
-    if (this.#includes(namespace, name)) return relation;
+    if (this.#rulesOf(namespace, name) !== undefined) return relation;
     this.#tables.set(oid, { raw: this.#relationRaw, description: unknownTable, table: undefined });
     return undefined;
   }
@@ -260,8 +263,10 @@ export class Decoder {
   }
 }
 
-function poisonRow({ namespace, collection }: Table, kept: KeptBytes, error: PoisonError): PoisonRow {
-  return { namespace, collection, ...kept, error };
+function poisonRow({ namespace, collection, hides }: Table, kept: KeptBytes, error: PoisonError): PoisonRow {
+  // What must not leave must not leave here; the bare hash of one of few possible values would tell it.
+  const shown = hides ? { ...kept, raw: new Uint8Array(), sha256: undefined } : kept;
+  return { namespace, collection, ...shown, error };
 }
 
 function tooLarge(bytes: number): PoisonError {

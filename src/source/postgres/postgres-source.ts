@@ -22,7 +22,7 @@ import type { Session } from "./session.ts";
 import { checkKept, findSlot, withSlot } from "./slot.ts";
 import { quoteIdentifier } from "./sql.ts";
 import { decodeStream } from "./stream.ts";
-import { includesTable } from "./table-pattern.ts";
+import { tableRules } from "./table-rules.ts";
 
 interface ReadOptions {
   readonly from: Position | undefined;
@@ -196,12 +196,12 @@ export class PostgresSource implements Source {
   }
 
   #decoder(from: Position): Decoder {
-    const { tables } = this.#options.config;
+    const { tables, maskKey } = this.#options.config;
     return new Decoder({
       source: this.id,
       history: this.#intent.history,
       from,
-      includes: (schema, table) => includesTable(tables, schema, table),
+      rulesOf: tableRules(tables, maskKey),
     });
   }
 

@@ -146,10 +146,11 @@ export class RowEvents {
     writer.literal(CHANGED);
     let first = true;
     for (let index = 0; index < after.count; index++) {
-      if (!differs(frame, before, after, index)) continue;
+      const name = table.columnName(index);
+      if (name === undefined || !differs(frame, before, after, index)) continue;
       if (!first) writer.byte(COMMA);
       first = false;
-      writer.literal(table.columnName(index));
+      writer.literal(name);
     }
     writer.byte(END_LIST);
   }
@@ -159,10 +160,12 @@ export class RowEvents {
     let open = false;
     for (let index = 0; index < after.count; index++) {
       if (after.kinds[index] !== UNCHANGED || (whole !== undefined && whole.kinds[index] !== UNCHANGED)) continue;
+      const name = table.columnName(index);
+      if (name === undefined) continue;
       if (open) writer.byte(COMMA);
       else writer.literal(UNCHANGED_COLUMNS);
       open = true;
-      writer.literal(table.columnName(index));
+      writer.literal(name);
     }
     if (open) writer.byte(END_LIST);
   }

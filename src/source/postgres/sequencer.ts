@@ -15,7 +15,7 @@ export interface PoisonRow {
   readonly collection: string;
   readonly raw: Uint8Array;
   readonly sizeBytes: number;
-  readonly sha256: string;
+  readonly sha256: string | undefined;
   readonly error: PoisonError;
 }
 

@@ -33,7 +33,7 @@ export function roleSql({ url }: Pick<PostgresConfig, "url">): readonly string[]
  */
 export async function publicationSql(id: SourceId, config: PostgresConfig): Promise<readonly string[]> {
   await using session = new Session(clientConfig(id, config.url));
-  await matchTables(session, config.tables);
+  await matchTables(session, config);
   const { tables } = await findTables(session, config.tables);
   const name = config.publication ?? `millrace_${id}`;
   const publication = await readPublication(session, id, name, tables, slotNameOf(id, config));

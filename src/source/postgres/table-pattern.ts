@@ -7,16 +7,19 @@ export interface TablePattern {
   matches(schema: string, table: string): boolean;
 }
 
+/** A name in double quotes is taken as it is, as in SQL: dots, `*` and `!` in it are letters. */
+const pattern = /^(!?)(?:"((?:[^"]|"")+)"|([^."]+))\.(?:"((?:[^"]|"")+)"|([^"].*))$/s;
+
 /** Undefined when the text is no pattern. */
 export function parseTablePattern(text: string): TablePattern | undefined {
-  const [, mark, schema, table] = /^(!?)([^.]+)\.(.+)$/s.exec(text) ?? [];
-  if (schema === undefined || table === undefined) return undefined;
-  const schemas = wildcard(schema);
-  const tables = wildcard(table);
+  const [, mark, quotedSchema, schema, quotedTable, table] = pattern.exec(text) ?? [];
+  const schemas = nameTest(quotedSchema, schema);
+  const tables = nameTest(quotedTable, table);
+  if (schemas === undefined || tables === undefined) return undefined;
   return {
     text,
     excludes: mark === "!",
-    matches: (schemaName, tableName) => schemas.test(schemaName) && tables.test(tableName),
+    matches: (schemaName, tableName) => schemas(schemaName) && tables(tableName),
   };
 }
 
@@ -31,7 +34,13 @@ export function includesTable(patterns: readonly TablePattern[], schema: string,
   return included;
 }
 
-function wildcard(text: string): RegExp {
-  const parts = text.split("*").map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, "\\$&"));
-  return new RegExp(`^${parts.join(".*")}$`, "s");
+function nameTest(quoted: string | undefined, plain: string | undefined): ((name: string) => boolean) | undefined {
+  if (quoted !== undefined) {
+    const exact = quoted.replaceAll('""', '"');
+    return (name) => name === exact;
+  }
+  if (plain === undefined) return undefined;
+  const parts = plain.split("*").map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, "\\$&"));
+  const letters = new RegExp(`^${parts.join(".*")}$`, "s");
+  return (name) => letters.test(name);
 }

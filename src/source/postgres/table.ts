@@ -7,6 +7,7 @@ import type { SourceId } from "../../event/source-id.ts";
 import type { Op } from "../../event/subject.ts";
 import type { TableDescription } from "./catalog.ts";
 import type { JsonWriter } from "./json-writer.ts";
+import { checkKey, NO_RULES, type TableRules } from "./table-rules.ts";
 import { NULL, type Tuple, UNCHANGED } from "./tuple.ts";
 import { type ValueWriter, valueType } from "./values.ts";
 
@@ -37,6 +38,8 @@ interface Column {
   /** `"name"` */
   readonly quoted: Uint8Array;
   readonly write: ValueWriter;
+  /** What stands for SQL's null. */
+  readonly nullText: Uint8Array;
 }
 
 const NULL_TEXT = Buffer.from("null");
@@ -52,23 +55,39 @@ export class Table {
   readonly key: readonly number[];
   /** The most that names, nulls and punctuation of one event may need. */
   readonly frameBytes: number;
-  readonly #columns: readonly Column[];
+  /** Whether columns are left out or masked: the raw bytes of a row must not be kept. */
+  readonly hides: boolean;
+  /** Undefined for a column that is left out. */
+  readonly #columns: readonly (Column | undefined)[];
   readonly #plainKey: boolean;
   readonly #templates = new Map<Op, EventTemplate>();
   readonly #subjects = new Map<string, string>();
   readonly #source: SourceId;
 
-  /** @param description its key counts where the log cannot tell it: under full identity */
-  constructor(source: SourceId, relation: Relation, description: TableDescription) {
+  /**
+   * @param description its key counts where the log cannot tell it: under full identity
+   * @throws ConfigError TABLE_KEY_HIDDEN
+   */
+  constructor(source: SourceId, relation: Relation, description: TableDescription, rules: TableRules = NO_RULES) {
     this.#source = source;
     this.namespace = relation.namespace;
     this.collection = relation.name;
     this.full = relation.identity === "f";
+    this.hides = rules.hides;
     const types = relation.columns.map((column) => valueType(column.type, column.typeName));
+    const shown = relation.columns.map((column) => rules.column(column.name));
     this.#columns = relation.columns.map((column, index) => {
+      const rule = shown[index];
+      if (rule === "left out") return undefined;
       const name = JSON.stringify(column.name);
-      const write = (types[index] as (typeof types)[number]).write;
-      return { lead: Buffer.from(`${name}:`), follow: Buffer.from(`,${name}:`), quoted: Buffer.from(name), write };
+      const { write, nullText } = rule ?? { ...(types[index] as (typeof types)[number]), nullText: NULL_TEXT };
+      return {
+        lead: Buffer.from(`${name}:`),
+        follow: Buffer.from(`,${name}:`),
+        quoted: Buffer.from(name),
+        write,
+        nullText,
+      };
     });
     const names = relation.columns.map((column) => column.name);
     // The catalog is of now and the log of then: a key whose columns are not all in the log is none, never a part of it.
@@ -78,8 +97,13 @@ export class Table {
       .map((column, index) => ((this.full ? primary.includes(column.name) : column.identity) ? index : -1))
       .filter((index) => index >= 0)
       .sort((a, b) => ((names[a] as string) < (names[b] as string) ? -1 : 1));
-    this.#plainKey = this.key.every((index) => types[index]?.plain === true);
-    this.frameBytes = 256 + this.#columns.reduce((sum, column) => sum + 6 * (column.follow.length + 12), 0);
+    const keyNames = this.key.map((index) => names[index] as string);
+    checkKey(this.namespace, this.collection, keyNames, rules);
+    this.#plainKey = this.key.every((index) => types[index]?.plain === true && shown[index] === undefined);
+    this.frameBytes = shown.reduce((sum, rule, index) => {
+      const room = typeof rule === "object" ? rule.room : 0;
+      return sum + 6 * ((this.#columns[index]?.follow.length ?? 0) + 12 + room);
+    }, 256);
   }
 
   /** Writes the key, or null for a table without one. Columns that the log left out of `row` are taken from `old`. */
@@ -103,7 +127,7 @@ export class Table {
     let first = true;
     for (let index = 0; index < row.count; index++) {
       const tuple = row.kinds[index] === UNCHANGED && old !== undefined ? old : row;
-      if (tuple.kinds[index] === UNCHANGED) continue;
+      if (tuple.kinds[index] === UNCHANGED || this.#columns[index] === undefined) continue;
       this.#writeColumn(writer, frame, index, first, tuple);
       first = false;
     }
@@ -125,9 +149,9 @@ export class Table {
     return this.#columns.length;
   }
 
-  /** A column's name as JSON. */
-  columnName(index: number): Uint8Array {
-    return (this.#columns[index] as Column).quoted;
+  /** A column's name as JSON; undefined for one that is left out. */
+  columnName(index: number): Uint8Array | undefined {
+    return this.#columns[index]?.quoted;
   }
 
   template(op: Op): EventTemplate {
@@ -164,7 +188,7 @@ export class Table {
   #writeColumn(writer: JsonWriter, frame: Buffer, index: number, first: boolean, tuple: Tuple): void {
     const column = this.#columns[index] as Column;
     writer.literal(first ? column.lead : column.follow);
-    if (tuple.kinds[index] === NULL) writer.literal(NULL_TEXT);
+    if (tuple.kinds[index] === NULL) writer.literal(column.nullText);
     else column.write(writer, frame, tuple.from[index] as number, tuple.to[index] as number);
   }
 }

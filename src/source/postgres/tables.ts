@@ -1,9 +1,12 @@
 // The tables that the configured patterns name, and whether their updates and deletes can be told apart.
 
 import { ConfigError } from "../../errors.ts";
+import { checkRules } from "./check-rules.ts";
+import type { PostgresConfig } from "./config.ts";
 import type { Session } from "./session.ts";
 import { quoteTable } from "./sql.ts";
 import { includesTable, type TablePattern } from "./table-pattern.ts";
+import { tableRules } from "./table-rules.ts";
 
 export interface SourceTable {
   readonly schema: string;
@@ -59,16 +62,17 @@ export async function findTables(session: Session, patterns: readonly TablePatte
 
 /**
  * Tables and roots of partitioned tables; a partition belongs to its root.
- * @throws ConfigError TABLES_MATCH_NOTHING, TABLE_WITHOUT_IDENTITY: such a table in a publication would make the
- *   application's own UPDATE and DELETE fail
+ * @throws ConfigError TABLES_MATCH_NOTHING, TABLE_COLUMN_UNKNOWN, TABLE_KEY_HIDDEN, TABLE_WITHOUT_IDENTITY: such a table in
+ *   a publication would make the application's own UPDATE and DELETE fail
  */
 export async function matchTables(
   session: Session,
-  patterns: readonly TablePattern[],
+  { tables: items, maskKey }: Pick<PostgresConfig, "tables" | "maskKey">,
 ): Promise<readonly SourceTable[]> {
-  const { tables, unmatched } = await findTables(session, patterns);
+  const { tables, unmatched } = await findTables(session, items);
   const [pattern] = unmatched;
   if (pattern !== undefined) throw matchesNothing(pattern);
+  await checkRules(session, items, tableRules(items, maskKey), tables);
   const anonymous = tables.filter((table) => !table.identified);
   if (anonymous.length > 0) throw withoutIdentity(anonymous);
   return tables.map(({ schema, name, partitioned }) => ({ schema, name, partitioned }));

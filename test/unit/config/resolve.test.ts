@@ -7,6 +7,8 @@ import { env } from "../../../src/config/env.ts";
 import { parseConfig } from "../../../src/config/parse.ts";
 import { resolveBusConfig, resolveConfig } from "../../../src/config/resolve.ts";
 import { ConfigError } from "../../../src/errors.ts";
+import type { SourceId } from "../../../src/event/source-id.ts";
+import { redact } from "../../../src/telemetry/redact.ts";
 
 const section = z.strictObject({
   url: z.string().describe("The database's url."),
@@ -156,4 +158,15 @@ test("a resolved configuration prints no password", () => {
 
   expect(printed).not.toMatch(/sw0rdfish|hunter22|t0ken/);
   expect(printed).toContain("[redacted]");
+});
+
+test("a mask's key comes from the environment alone, and is printed nowhere", () => {
+  const keyed = new Map([["postgres", { parse: (input: unknown) => input as { maskKey: string } }]]);
+  const sources = (maskKey: unknown) => ({ sources: { shop: { ...shop, maskKey } } });
+
+  expect(failure(sources("written-in-the-file"))).toMatch(/^SECRET_IN_FILE: sources\.shop\.maskKey: .*env\("NAME"\)/);
+  expect(failure(sources(env("MASK_KEY", "written-in-the-file")))).toMatch(/^SECRET_IN_FILE/);
+  const config = resolveConfig(sources(env("MASK_KEY")), keyed, { MASK_KEY: "from-the-environment" });
+  expect(config.sources.get("shop" as SourceId)?.config.reveal().maskKey).toBe("from-the-environment");
+  expect(redact("a from-the-environment b")).toBe("a [redacted] b");
 });

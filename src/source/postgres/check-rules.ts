@@ -1,0 +1,62 @@
+// Whether the options of `tables` fit the tables: a misspelt column would leave unmasked, a hidden key would mix rows up.
+
+import { ConfigError } from "../../errors.ts";
+import type { Session } from "./session.ts";
+import type { TableItem } from "./table-options.ts";
+import { checkKey, namedColumns, type RulesOf } from "./table-rules.ts";
+
+interface RuledTable {
+  readonly oid: string;
+  readonly schema: string;
+  readonly name: string;
+}
+
+interface TableColumns extends RuledTable {
+  readonly columns: readonly string[];
+  /** As events have it: under full identity the primary key. */
+  readonly key: readonly string[];
+}
+
+const columnsOf = `
+  SELECT c.oid::int8::text AS oid,
+    ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+      AS columns,
+    ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid
+      AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
+      WHERE i.indrelid = c.oid AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) AS key
+  FROM pg_class c WHERE c.oid = ANY ($1::text[]::oid[])`;
+
+/** @throws ConfigError TABLE_COLUMN_UNKNOWN, TABLE_KEY_HIDDEN */
+export async function checkRules(
+  session: Session,
+  items: readonly TableItem[],
+  rulesOf: RulesOf,
+  tables: readonly RuledTable[],
+): Promise<void> {
+  const named = items.filter(({ options }) => options !== undefined && namedColumns(options).length > 0);
+  if (named.length === 0) return;
+  const ruled = tables.filter(({ schema, name }) => named.some((item) => item.matches(schema, name)));
+  const rows = await session.query<Pick<TableColumns, "oid" | "columns" | "key">>(columnsOf, [
+    ruled.map(({ oid }) => oid),
+  ]);
+  const described = ruled.flatMap((table): readonly TableColumns[] => {
+    const row = rows.find(({ oid }) => oid === table.oid);
+    return row === undefined ? [] : [{ ...table, ...row }];
+  });
+  for (const item of named) {
+    const own = described.filter(({ schema, name }) => item.matches(schema, name));
+    const known = new Set(own.flatMap(({ columns }) => columns));
+    const unknown = (item.options === undefined ? [] : namedColumns(item.options)).filter((name) => !known.has(name));
+    if (unknown.length > 0) throw columnUnknown(item, unknown);
+  }
+  for (const { schema, name, key } of described) {
+    const rules = rulesOf(schema, name);
+    if (rules !== undefined) checkKey(schema, name, key, rules);
+  }
+}
+
+function columnUnknown({ text }: TableItem, columns: readonly string[]): ConfigError {
+  return new ConfigError("TABLE_COLUMN_UNKNOWN", `no table of ${JSON.stringify(text)} has ${columns.join(", ")}`, {
+    hint: "Correct the name in columns or mask; it must be spelt as in the database, upper and lower case. Was it renamed? Then name it anew, or it would leave unmasked.",
+  });
+}

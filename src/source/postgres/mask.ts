@@ -1,0 +1,72 @@
+// How a column's values are hidden: a constant, a keyed hash, or all but the last letters. A mask writes JSON, never the value.
+
+import { createHmac, createSecretKey, type KeyObject } from "node:crypto";
+import { z } from "zod";
+import { BugError } from "../../errors.ts";
+import type { ValueWriter } from "./values.ts";
+
+export const maskSchema: z.ZodType<Mask> = z.union(
+  [
+    z.literal("hash"),
+    z.strictObject({ constant: z.union([z.string(), z.number(), z.boolean(), z.null()]) }),
+    z.strictObject({ partial: z.int().min(1).max(16) }),
+  ],
+  { error: 'expected "hash", { constant: "…" } or { partial: 4 }' },
+);
+
+export type Mask =
+  | "hash"
+  | { readonly constant: string | number | boolean | null }
+  /** How many letters stay. */
+  | { readonly partial: number };
+
+export interface ColumnMask {
+  readonly write: ValueWriter;
+  /** What stands for SQL's null. */
+  readonly nullText: Uint8Array;
+  /** Bytes that it writes at most, beyond those of the value. */
+  readonly room: number;
+  /** Whether different values stay different: a key may be masked like that. */
+  readonly distinct: boolean;
+}
+
+const NULL_TEXT = Buffer.from("null");
+const HIDDEN = "***";
+const HASH_BYTES = 64;
+const QUOTES = 2;
+
+/** @param key of the hash; null stays null except under a constant */
+export function columnMask(mask: Mask, key: KeyObject | undefined): ColumnMask {
+  if (mask === "hash") {
+    if (key === undefined) throw new BugError("MASK_WITHOUT_KEY", "a mask by hash came through without its key");
+    return { write: hash(key), nullText: NULL_TEXT, room: HASH_BYTES + QUOTES, distinct: true };
+  }
+  if ("partial" in mask) {
+    const room = HIDDEN.length + QUOTES;
+    return { write: partial(mask.partial), nullText: NULL_TEXT, room, distinct: false };
+  }
+  const text = Buffer.from(JSON.stringify(mask.constant));
+  return { write: (writer) => writer.literal(text), nullText: text, room: text.length, distinct: false };
+}
+
+/** @param secret of the option `maskKey` */
+export function maskKey(secret: string): KeyObject {
+  return createSecretKey(secret, "utf8");
+}
+
+/** HMAC-SHA-256 of the text that Postgres prints: the same value has the same hash in every table of the source. */
+function hash(key: KeyObject): ValueWriter {
+  return (writer, source, from, to) => {
+    const digest = createHmac("sha256", key).update(source.subarray(from, to)).digest("hex");
+    writer.literal(Buffer.from(`"${digest}"`));
+  };
+}
+
+/** How long a value is stays hidden too; where less than half of it would be hidden, all of it is. */
+function partial(kept: number): ValueWriter {
+  return (writer, source, from, to) => {
+    const letters = Array.from(Buffer.from(source.subarray(from, to)).toString("utf8"));
+    const shown = letters.length < 2 * kept ? [] : letters.slice(-kept);
+    writer.literal(Buffer.from(JSON.stringify(HIDDEN + shown.join(""))));
+  };
+}

@@ -9,7 +9,8 @@ import type { Config } from "./config/schema.ts";
 import { ConfigError, MillraceError, toError } from "./errors.ts";
 import type { SourceId } from "./event/source-id.ts";
 import { type HttpServer, startHttp } from "./monitor/http.ts";
-import type { Status } from "./monitor/status.ts";
+import { withReadiness } from "./monitor/readiness.ts";
+import type { Report, Status } from "./monitor/status.ts";
 import { postgresConnector } from "./source/postgres/connector.ts";
 import type { Connector } from "./source/source.ts";
 import { type Logger, silentLogger } from "./telemetry/logger.ts";
@@ -38,7 +39,7 @@ export interface WorkerOptions {
   readonly http?: boolean;
   /** For tests: where to kill the process, and shorter times. */
   readonly probe?: Probe;
-  readonly timing?: Partial<BusTiming>;
+  readonly timing?: Partial<BusTiming & { readonly lagEveryMs: number }>;
 }
 
 export interface Worker {
@@ -50,7 +51,8 @@ export interface Worker {
 }
 
 const SAVE_EVERY_MS = 1000;
-const LAG_EVERY_MS = 10_000;
+/** Also how often a heartbeat is sent. */
+const LAG_EVERY_MS = 15_000;
 
 /**
  * Runs sources and automations, inside an application as well as for `millrace run`.
@@ -79,22 +81,28 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       probe,
       log,
       saveEveryMs: SAVE_EVERY_MS,
-      lagEveryMs: LAG_EVERY_MS,
+      lagEveryMs: options.timing?.lagEveryMs ?? LAG_EVERY_MS,
       signal: stopping.signal,
     });
   });
   let http: HttpServer | undefined;
   const startedAt = new Date().toISOString();
   const running = runAutomations({ bus, automations, log, metrics: metrics.automations, signal: stopping.signal });
-  const status = (): Status => ({
+  const report = (): Report => ({
     version,
     startedAt,
-    bus: { connected: bus.connected() },
+    bus: { connected: bus.connected(), fsync: config.bus.fsync },
     sources: runs.map((run) => run.status()),
-    automations: running
-      .status()
-      .map(({ id, state, error }) => ({ id, state, ...(error ? { reason: error } : {}), ...metrics.automation(id) })),
+    automations: running.status().map(({ id, state, error, hanging, settlingMs }) => ({
+      id,
+      state,
+      ...(error ? { reason: error } : {}),
+      ...metrics.automation(id),
+      hanging,
+      settlingMs,
+    })),
   });
+  const status = (): Status => withReadiness(report());
   const stop = once(async () => {
     stopping.abort();
     await Promise.allSettled([...runs.map((run) => run.ended), running.settled]);

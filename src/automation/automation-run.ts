@@ -31,6 +31,8 @@ export interface AutomationStatus {
   readonly hanging: number;
   /** Events in hand. */
   readonly held: number;
+  /** For how long the oldest outcome could not be told to the bus. */
+  readonly settlingMs: number;
   readonly error?: { readonly code: string; readonly message: string; readonly hint: string | undefined };
 }
 

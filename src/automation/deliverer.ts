@@ -57,10 +57,21 @@ export class Deliverer {
     }, options.ackWaitMs / 3);
   }
 
-  /** Handlers that run now, those among them that have ignored their timeout, and events in hand altogether. */
-  counts(): { readonly running: number; readonly hanging: number; readonly held: number } {
+  /**
+   * Handlers that run now, those among them that have ignored their timeout, events in hand altogether, and for how long
+   * the oldest of those is being settled.
+   */
+  counts(): {
+    readonly running: number;
+    readonly hanging: number;
+    readonly held: number;
+    readonly settlingMs: number;
+  } {
     const { running, hanging } = this.#in;
-    return { running: running + hanging, hanging, held: this.#jobs.size };
+    const now = performance.now();
+    let oldest = now;
+    for (const { settlingSince } of this.#jobs.values()) oldest = Math.min(oldest, settlingSince ?? now);
+    return { running: running + hanging, hanging, held: this.#jobs.size, settlingMs: now - oldest };
   }
 
   /** Takes an event over; never waits and never throws. */
@@ -72,7 +83,7 @@ export class Deliverer {
       // An older subscription's handler still has it: never twice at once.
       delivery.retry(this.#options.ackWaitMs);
     } else {
-      const job: Job = { key, source, delivery, state: "settling", placed: false };
+      const job: Job = { key, source, delivery, state: "settling", settlingSince: undefined, placed: false };
       this.#jobs.set(key, job);
       this.#in[job.state]++;
       this.#waiting.push(job);
@@ -112,6 +123,7 @@ export class Deliverer {
       if (!job) return;
       this.#slots--;
       job.placed = true;
+      job.settlingSince = performance.now();
       void this.#work(job);
     }
   }
@@ -141,6 +153,7 @@ export class Deliverer {
     if (this.#jobs.get(job.key) !== job) return;
     this.#in[job.state]--;
     job.state = state;
+    job.settlingSince = state === "settling" ? performance.now() : undefined;
     this.#in[state]++;
     this.#options.metrics.running(this.#options.automation.id, this.#in.running + this.#in.hanging);
     this.#changed();

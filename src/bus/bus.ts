@@ -37,10 +37,12 @@ export interface Writer extends AsyncDisposable {
   readonly failed: Promise<never>;
   /** Waits until all whole transactions that were queued are stored, at most this long. */
   flush(timeoutMs: number): Promise<void>;
-  /** For how long nothing could be stored though something waits, in ms. */
+  /** For how long nothing could be stored though something waits, or what is stored cannot be found out, in ms. */
   stalledMs(): number;
   /** What went wrong last, while that is so. */
-  stalledBy(): string | undefined;
+  stalledBy(): { readonly code: string; readonly message: string } | undefined;
+  /** When the newest transaction that this writer stored was committed, RFC 3339; undefined before the first one. */
+  committedAt(): string | undefined;
   /** What waits for the bus' fsync before it may be saved. */
   heldForFsync(): { readonly marks: number; readonly oldestMs: number };
 }
@@ -49,8 +51,12 @@ export interface Writer extends AsyncDisposable {
 export interface SourceStream {
   /** Bytes of headers and body that one message may have. */
   readonly maxMessageBytes: number;
-  /** Waits for the lease, then for the bus; finds out where the stream ends. @throws ConfigError, FencedError */
-  openWriter(signal: AbortSignal): Promise<Writer>;
+  /**
+   * Waits for the lease, then for the bus; finds out where the stream ends.
+   * @param onWaiting called when another worker holds the lease, with its number
+   * @throws ConfigError, FencedError
+   */
+  openWriter(signal: AbortSignal, onWaiting?: (lease: number) => void): Promise<Writer>;
   /** What the source must not forget. Both are fenced by the lease's revision order. */
   loadMemory(): Promise<Readonly<Record<string, unknown>> | undefined>;
   saveMemory(value: Readonly<Record<string, unknown>>): Promise<void>;

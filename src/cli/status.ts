@@ -19,12 +19,10 @@ export interface StatusOptions {
 }
 
 type Status = ReturnType<Worker["status"]>;
+type Part = Status["parts"][number];
 
 const LOOK_EVERY_MS = 2000;
 const ANSWER_MS = 5000;
-const FINE: readonly string[] = ["running", "waiting-for-lease"];
-/** As long as /readyz waits. */
-const STALLED_MS = 30_000;
 
 /** @throws TransientError STATUS_UNREACHABLE; ConfigError STATUS_REFUSED, and what is wrong with the file */
 export async function status({ config: file, watch, json, signal, print }: StatusOptions): Promise<void> {
@@ -65,7 +63,9 @@ async function ask(url: string, token: string | undefined): Promise<Status> {
 
 /** Within 100 columns. */
 export function statusLines(status: Status, colour: Paint): readonly string[] {
-  const { bus, sources, automations, version, startedAt } = status;
+  const { bus, sources, automations, parts, version, startedAt } = status;
+  const partOf = (kind: string, id: string): Part | undefined =>
+    parts.find((part) => part.kind === kind && part.id === id);
   const up = duration((Date.now() - Date.parse(startedAt)) / 1000);
   const connected = bus.connected ? colour("green", "connected") : colour("red", "not connected");
   const lines = [`millrace ${version}, up for ${up}, bus ${connected}`];
@@ -73,16 +73,20 @@ export function statusLines(status: Status, colour: Paint): readonly string[] {
     lines.push("", colour("dim", row(SOURCE, HEADS)));
   }
   for (const source of sources) {
-    const fine = FINE.includes(source.state) && source.stalledMs < STALLED_MS;
-    const { published, acknowledged, heldForFsync, poison } = source;
-    const waiting = heldForFsync.marks === 0 ? "-" : duration(heldForFsync.oldestMs / 1000);
-    const unconfirmed = bytes(source.unconfirmedBytes ?? null);
-    const cells = [source.id, source.state, published, acknowledged, unconfirmed, waiting, poison];
-    lines.push(colour(fine ? "green" : "red", row(SOURCE, cells)));
-    if (source.stalledMs >= STALLED_MS) {
-      lines.push(`    nothing could be stored for ${duration(source.stalledMs / 1000)}`);
-    }
-    lines.push(...reason(source));
+    const part = partOf("source", source.id);
+    const { published, unsentBytes, unconfirmedBytes, lagSeconds, heartbeatSeconds, heldForFsync, poison } = source;
+    const cells = [
+      source.id,
+      source.state,
+      published,
+      bytes(unsentBytes ?? null),
+      bytes(unconfirmedBytes ?? null),
+      fine(lagSeconds),
+      fine(heartbeatSeconds),
+      heldForFsync.marks === 0 ? "-" : duration(heldForFsync.oldestMs / 1000),
+      poison,
+    ];
+    lines.push(colour(part?.ready ? "green" : "red", row(SOURCE, cells)), ...reason(part));
   }
   if (automations.length > 0) {
     lines.push("", colour("dim", row(AUTOMATION, ["AUTOMATION", "STATE", "HANDLED", "RUNNING", "RETRIED", "DEAD"])));
@@ -90,13 +94,14 @@ export function statusLines(status: Status, colour: Paint): readonly string[] {
   for (const automation of automations) {
     const { id, state, handled, running, retried, dead } = automation;
     const cells = row(AUTOMATION, [id, state, handled, running, retried, dead]);
-    lines.push(colour(state === "running" ? "green" : "red", cells), ...reason(automation));
+    const part = partOf("automation", id);
+    lines.push(colour(part?.ready ? "green" : "red", cells), ...reason(part));
   }
   return lines;
 }
 
-const SOURCE: readonly number[] = [24, 17, 11, 12, 11, 8, 7];
-const HEADS: readonly string[] = ["SOURCE", "STATE", "PUBLISHED", "ACKNOWLEDGED", "UNCONFIRMED", "WAITING", "POISON"];
+const SOURCE: readonly number[] = [19, 17, 10, 8, 11, 7, 9, 7, 4];
+const HEADS: readonly string[] = "SOURCE STATE PUBLISHED UNSENT UNCONFIRMED LAG HEARTBEAT WAITING DEAD".split(" ");
 const AUTOMATION: readonly number[] = [44, 10, 12, 8, 9, 8];
 
 function row(widths: readonly number[], cells: readonly (string | number)[]): string {
@@ -111,7 +116,13 @@ function row(widths: readonly number[], cells: readonly (string | number)[]): st
     .trimEnd();
 }
 
-function reason(part: { readonly reason?: { readonly code: string; readonly message: string } | undefined }): string[] {
-  if (part.reason === undefined) return [];
-  return wrap(printable(`${part.reason.code}: ${part.reason.message}`), 96).map((line) => `    ${line}`);
+/** What /readyz says where there is more to say than the state. */
+function reason(part: Part | undefined): string[] {
+  return part?.code === undefined ? [] : wrap(printable(part.reason), 96).map((line) => `    ${line}`);
+}
+
+/** Seconds, below ten of them to the millisecond. */
+function fine(seconds: number | undefined): string {
+  if (seconds === undefined) return "-";
+  return seconds < 10 ? `${seconds.toFixed(3)} s` : duration(seconds);
 }

@@ -8,7 +8,7 @@ import type { Registry } from "prom-client";
 import { ConfigError, toError } from "../errors.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { redact } from "../telemetry/redact.ts";
-import { readinessOf, type Status } from "./status.ts";
+import type { Status } from "./status.ts";
 import { registerStatusGauges } from "./status-gauges.ts";
 
 export interface HttpOptions {
@@ -74,8 +74,7 @@ async function answer(request: IncomingMessage, options: HttpOptions): Promise<A
       return json(200, { status: "ok" });
     case "/readyz": {
       // Whoever has no token (a load balancer) learns yes or no, not what there is.
-      const parts = readinessOf(options.status());
-      const ready = parts.every((part) => part.ready);
+      const { ready, parts } = options.status();
       return json(ready ? 200 : 503, allowed ? { ready, parts } : { ready });
     }
     case "/metrics":

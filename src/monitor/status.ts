@@ -1,4 +1,4 @@
-// What the worker says of itself, and what of it is stuck.
+// What the worker says of itself.
 
 import type { Position } from "../event/position.ts";
 
@@ -15,16 +15,23 @@ export interface SourceStatus {
   readonly reason?: Reason | undefined;
   /** The newest position that was acknowledged to the database. */
   readonly position?: Position | undefined;
-  /** Bytes of the database's log beyond what was acknowledged, asked every ten seconds; undefined while it cannot be had. */
+  /** Bytes of the database's log that it has not yet read for this source. Each lag is undefined while it cannot be had. */
+  readonly unsentBytes?: number | undefined;
+  /** Bytes of the database's log beyond what was acknowledged. */
   readonly unconfirmedBytes?: number | undefined;
+  /** Since the newest stored transaction was committed; 0 when all that the log held is stored. */
+  readonly lagSeconds?: number | undefined;
+  /** How long the newest heartbeat took from the database's log to this worker, or has taken by now. */
+  readonly heartbeatSeconds?: number | undefined;
   /** The lease number that its writer writes. */
   readonly lease?: number | undefined;
   /** Stored on the bus, not yet synced to its disks. */
   readonly heldForFsync: { readonly marks: number; readonly oldestMs: number };
-  /** For how long nothing could be stored though something waited. */
+  /** For how long nothing could be stored though something waited, and why as far as the bus has said. */
   readonly stalledMs: number;
-  /** What went wrong last, while that is so. */
-  readonly stalledBy?: string | undefined;
+  readonly stalledBy?: Reason | undefined;
+  /** For how long a checkpoint could not be saved. */
+  readonly unsavedMs: number;
   readonly read: number;
   readonly published: number;
   readonly saved: number;
@@ -40,14 +47,19 @@ export interface AutomationStatus {
   readonly skipped: number;
   readonly retried: number;
   readonly dead: number;
+  /** Handlers that run now, and those of them that have ignored their timeout. */
   readonly running: number;
+  readonly hanging: number;
+  /** For how long the oldest outcome could not be told to the bus. */
+  readonly settlingMs: number;
 }
 
-/** The body of /api/status. */
-export interface Status {
+/** What the worker knows of its parts. */
+export interface Report {
   readonly version: string;
   readonly startedAt: string;
-  readonly bus: { readonly connected: boolean };
+  /** `fsync`: "always", or the server's sync interval in ms. */
+  readonly bus: { readonly connected: boolean; readonly fsync: "always" | number };
   readonly sources: readonly SourceStatus[];
   readonly automations: readonly AutomationStatus[];
 }
@@ -57,46 +69,13 @@ export interface Readiness {
   readonly kind: "bus" | "source" | "automation";
   readonly id: string;
   readonly ready: boolean;
+  /** What is the case, for a machine; absent where all is well. */
+  readonly code?: string;
   readonly reason: string;
 }
 
-/** Longer than a bus that changes its leader takes. */
-const STALLED_MS = 30_000;
-
-/** Which parts are ready. A source that another worker reads is: this worker stands by for it. */
-export function readinessOf(status: Status): readonly Readiness[] {
-  return [
-    {
-      kind: "bus",
-      id: "nats",
-      ready: status.bus.connected,
-      reason: status.bus.connected ? "connected" : "not connected",
-    },
-    ...status.sources.map((source): Readiness => {
-      const stalled = source.stalledMs > STALLED_MS;
-      const ready = (source.state === "running" && !stalled) || source.state === "waiting-for-lease";
-      const reason = stalled ? stalledReason(source, status.bus.connected) : why(source) + heldReason(source);
-      return { kind: "source", id: source.id, ready, reason };
-    }),
-    ...status.automations.map((automation): Readiness => {
-      return { kind: "automation", id: automation.id, ready: automation.state === "running", reason: why(automation) };
-    }),
-  ];
-}
-
-function stalledReason({ stalledMs, stalledBy }: SourceStatus, connected: boolean): string {
-  const away = connected ? "" : "the bus is not connected: ";
-  const by = stalledBy === undefined ? "" : `: ${stalledBy}`;
-  return `${away}nothing could be stored for ${Math.round(stalledMs / 1000)} s${by}`;
-}
-
-/** No fault, but what an operator who looks at the slot's lag asks for. */
-function heldReason({ heldForFsync: { marks, oldestMs } }: SourceStatus): string {
-  return marks === 0 || oldestMs < STALLED_MS
-    ? ""
-    : `; for ${Math.round(oldestMs / 1000)} s what is stored waits for the bus's fsync`;
-}
-
-function why({ state, reason }: { readonly state: string; readonly reason?: Reason | undefined }): string {
-  return reason === undefined ? state : `${state}: ${reason.code}: ${reason.message}`;
+/** The body of /api/status; `ready` and `parts` are that of /readyz. */
+export interface Status extends Report {
+  readonly ready: boolean;
+  readonly parts: readonly Readiness[];
 }

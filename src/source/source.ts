@@ -57,9 +57,14 @@ export interface CheckContext {
   readonly signal: AbortSignal;
 }
 
+/** How far the database's log is ahead, as it was asked last. Each number alone can look fine while another does not. */
 export interface SourceLag {
+  /** Bytes of log that the database has written and not yet read for this source; undefined while it does not say. */
+  readonly unsentBytes: number | undefined;
   /** Bytes of log between what was acknowledged and the log's end. */
   readonly unconfirmedBytes: number;
+  /** A place that the log had reached before now: once it is read, the source had caught up then. */
+  readonly end: Position;
 }
 
 export interface Source extends AsyncDisposable {
@@ -68,15 +73,23 @@ export interface Source extends AsyncDisposable {
    * The log from behind `from` on, in commit order, as bounded chunks; undefined means the very first start.
    * Pull-driven: whoever pulls slowly slows the reader. Ends by throwing or by the signal, never by itself;
    * does not reconnect.
+   * @param onStarted called when the database has agreed to send
    * @throws TransientError, HistoryLostError, ConfigError, FencedError
    */
   read(options: {
     readonly from: Position | undefined;
     readonly signal: AbortSignal;
+    readonly onStarted?: () => void;
   }): AsyncIterable<readonly SourceMessage[]>;
   /** Lets the database drop its log up to and including here. Idempotent; called only after the save. */
   acknowledge(position: Position): Promise<void>;
+  /**
+   * Asked at regular times while the source is read; this is also when it sends its heartbeat and looks whether it moves.
+   * One that stands still ends the reading with a TransientError SOURCE_STUCK.
+   */
   lag(signal: AbortSignal): Promise<SourceLag>;
+  /** How long the newest heartbeat took, or waits by now, in seconds; undefined where there is none. */
+  heartbeatSeconds(): number | undefined;
 }
 
 export interface Connector<Config> {

@@ -7,6 +7,8 @@ import type { Source } from "../source/source.ts";
 import type { Probe } from "./probe.ts";
 
 export interface CheckpointCounts {
+  /** A place is durable: its save begins. */
+  saving(): void;
   saved(): void;
   acknowledged(position: Position): void;
 }
@@ -52,6 +54,7 @@ async function saveMarks(
 ): Promise<void> {
   for (;;) {
     const mark = await writer.nextMark();
+    counts.saving();
     probe("before-save");
     await writer.save(mark);
     counts.saved();

@@ -11,7 +11,8 @@ import type { Probe } from "./probe.ts";
 
 /** What the pump counts; see telemetry/metrics. */
 export interface PumpCounts {
-  read(messages: number): void;
+  /** @param upTo the position of the last of them */
+  read(messages: number, upTo: Position): void;
   poison(): void;
 }
 
@@ -24,14 +25,18 @@ export interface PumpOptions extends PoisonPlaces {
   readonly counts: PumpCounts;
   readonly probe: Probe;
   readonly log: Logger;
+  /** The database has agreed to send. */
+  readonly onStarted: () => void;
   readonly signal: AbortSignal;
 }
 
 /** Ends with the signal; else throws what the source or the writer throws. */
 export async function pump(options: PumpOptions): Promise<void> {
-  const { reader, writer, from, counts, probe, signal } = options;
-  for await (const chunk of reader.read({ from, signal })) {
-    counts.read(chunk.length);
+  const { reader, writer, from, counts, probe, onStarted, signal } = options;
+  for await (const chunk of reader.read({ from, signal, onStarted })) {
+    const last = chunk.at(-1);
+    if (last === undefined) continue;
+    counts.read(chunk.length, last.position);
     const items: (StreamMessage | Commit)[] = [];
     for (const message of chunk) items.push(fits(message, options) ? message : await burial(message, options));
     await writer.write(items);

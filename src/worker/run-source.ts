@@ -24,8 +24,8 @@ export interface RunSourceOptions {
   readonly adopt: boolean;
   readonly counts: PumpCounts & CheckpointCounts;
   readonly onState: (state: SourceState, reason?: Error) => void;
-  /** The writer while there is one, for status. */
-  readonly onWriter: (writer: Writer | undefined) => void;
+  /** Writer and reader while there are any, for status. */
+  readonly onParts: (parts: { readonly writer: Writer; readonly reader?: Source } | undefined) => void;
   /** While it runs; undefined where it cannot be had. */
   readonly onLag: (lag: SourceLag | undefined) => void;
   readonly probe: Probe;
@@ -101,9 +101,15 @@ async function attempt(options: RunSourceOptions, context: SourceContext, onRunn
   const { id, stream, counts, onState, probe, log, signal } = options;
   // Before the lease: a set-up that is refused, or a database that is away, leaves no trace on the bus.
   await options.preflight(context);
-  onState("waiting-for-lease");
-  const writer = await stream.openWriter(signal);
-  options.onWriter(writer);
+  const writer = await stream.openWriter(signal, (lease) =>
+    onState(
+      "waiting-for-lease",
+      new FencedError("LEASE_ELSEWHERE", `another worker reads this source (lease ${lease})`, {
+        hint: "Nothing to do: this worker stands by, and takes over when that one ends.",
+      }),
+    ),
+  );
+  options.onParts({ writer });
   const ended = new AbortController();
   const stop = AbortSignal.any([signal, ended.signal]);
   let reader: Source | undefined;
@@ -114,7 +120,7 @@ async function attempt(options: RunSourceOptions, context: SourceContext, onRunn
     onState("starting");
     reader = await options.open(context);
     log.info("source_started", { source: id, lease: writer.lease, from: writer.resume });
-    onState("running");
+    options.onParts({ writer, reader });
     onRunning();
     watching = watchLag({ reader, everyMs: options.lagEveryMs, onLag: options.onLag, signal: stop });
     tasks = [
@@ -125,6 +131,7 @@ async function attempt(options: RunSourceOptions, context: SourceContext, onRunn
         writer,
         from: writer.resume,
         maxMessageBytes: stream.maxMessageBytes,
+        onStarted: () => onState("running"),
         signal: stop,
       }).catch((error: unknown) => {
         sourceFailed = true;
@@ -138,7 +145,7 @@ async function attempt(options: RunSourceOptions, context: SourceContext, onRunn
     ended.abort();
     // What was read is published: where the source's history is lost it cannot be read again.
     if (signal.aborted || sourceFailed) await writer.flush(FLUSH_MS);
-    options.onWriter(undefined);
+    options.onParts(undefined);
     await reader?.[Symbol.asyncDispose]();
     await writer[Symbol.asyncDispose](); // last: whoever takes the lease finds the source free
     await Promise.allSettled([...tasks, watching]);

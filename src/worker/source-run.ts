@@ -3,8 +3,9 @@
 import type { Writer } from "../bus/bus.ts";
 import { MillraceError } from "../errors.ts";
 import type { Position } from "../event/position.ts";
-import type { SourceLag } from "../source/source.ts";
+import type { Source } from "../source/source.ts";
 import { type RunSourceOptions, runSource, type SourceState } from "./run-source.ts";
+import { type LagFigures, LagGauge } from "./source-lag.ts";
 
 /** What is counted of a source; the application turns it into metrics. */
 export interface SourceRunCounts {
@@ -16,35 +17,43 @@ export interface SourceRunCounts {
   retried: number;
 }
 
-export interface SourceRunOptions extends Omit<RunSourceOptions, "counts" | "onState" | "onWriter" | "onLag"> {
+export interface SourceRunOptions extends Omit<RunSourceOptions, "counts" | "onState" | "onParts" | "onLag"> {
   readonly kind: string;
   readonly counts: SourceRunCounts;
 }
 
-/** How a source does. */
-export interface SourceRunStatus extends Readonly<SourceRunCounts> {
+interface Reason {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** How a source does; the lags are undefined while they cannot be had. */
+export interface SourceRunStatus extends Readonly<SourceRunCounts>, Partial<LagFigures> {
   readonly id: string;
   readonly kind: string;
   readonly state: SourceState;
-  readonly reason?: { readonly code: string; readonly message: string };
+  readonly reason?: Reason;
   readonly position: Position | undefined;
-  /** Of the database's log, beyond what was acknowledged; undefined while it cannot be had. */
-  readonly unconfirmedBytes: number | undefined;
   readonly lease: number | undefined;
   readonly heldForFsync: { readonly marks: number; readonly oldestMs: number };
+  /** For how long nothing could be stored though something waited, and why as far as the bus has said. */
   readonly stalledMs: number;
-  readonly stalledBy: string | undefined;
+  readonly stalledBy?: Reason;
+  /** For how long a checkpoint could not be saved. */
+  readonly unsavedMs: number;
 }
 
 export class SourceRun {
   /** Resolves when it was stopped; rejects with what it cannot go on from. */
   readonly ended: Promise<void>;
   readonly #options: SourceRunOptions;
+  readonly #gauge = new LagGauge();
   #state: SourceState = "starting";
   #reason: Error | undefined;
   #writer: Writer | undefined;
+  #reader: Source | undefined;
   #acknowledged: Position | undefined;
-  #lag: SourceLag | undefined;
+  #savingSince: number | undefined;
 
   constructor(options: SourceRunOptions) {
     this.#options = options;
@@ -52,14 +61,20 @@ export class SourceRun {
     this.ended = runSource({
       ...options,
       counts: {
-        read: (messages) => {
+        read: (messages, upTo) => {
           counts.read += messages;
+          this.#gauge.read(upTo);
+          if (this.#standsStill) this.#enter("running", undefined); // it has moved
         },
         poison: () => {
           counts.poison++;
         },
+        saving: () => {
+          this.#savingSince = performance.now();
+        },
         saved: () => {
           counts.saved++;
+          this.#savingSince = undefined;
         },
         acknowledged: (position) => {
           counts.acknowledged++;
@@ -68,36 +83,52 @@ export class SourceRun {
       },
       onState: (state, reason) => {
         if (state === "retrying") counts.retried++;
-        this.#state = state;
-        if (state !== "starting" && state !== "waiting-for-lease") this.#reason = reason;
+        // One that failed is retrying until it runs, and one that stood still until it moves.
+        if (state === "starting" && this.#state === "retrying") return;
+        if (state === "running" && this.#standsStill) return;
+        this.#enter(state, reason);
       },
-      onWriter: (writer) => {
-        this.#writer = writer;
+      onParts: (parts) => {
+        if (this.#writer === undefined) this.#gauge.read(parts?.writer.resume);
+        this.#writer = parts?.writer;
+        this.#reader = parts?.reader;
+        this.#savingSince = undefined;
       },
-      onLag: (lag) => {
-        this.#lag = lag;
-      },
+      onLag: (lag) => this.#gauge.looked(lag),
     });
     this.ended.catch(() => {}); // whoever waits for the worker's end hears of it
   }
 
   status(): SourceRunStatus {
     const { id, kind, counts } = this.#options;
-    const reason = this.#reason;
+    const [writer, reader] = [this.#writer, this.#reader];
+    const stalledBy = writer?.stalledBy();
     return {
       id,
       kind,
       state: this.#state,
-      ...(reason
-        ? { reason: { code: reason instanceof MillraceError ? reason.code : "UNEXPECTED", message: reason.message } }
-        : {}),
+      ...(this.#reason && { reason: reasonOf(this.#reason) }),
       position: this.#acknowledged,
-      unconfirmedBytes: this.#lag?.unconfirmedBytes,
-      lease: this.#writer?.lease,
-      heldForFsync: this.#writer?.heldForFsync() ?? { marks: 0, oldestMs: 0 },
-      stalledMs: this.#writer?.stalledMs() ?? 0,
-      stalledBy: this.#writer?.stalledBy(),
+      ...(writer && reader && this.#gauge.figures({ writer, reader }, Date.now())),
+      lease: writer?.lease,
+      heldForFsync: writer?.heldForFsync() ?? { marks: 0, oldestMs: 0 },
+      stalledMs: writer?.stalledMs() ?? 0,
+      ...(stalledBy && { stalledBy: { code: stalledBy.code, message: stalledBy.message } }),
+      unsavedMs: this.#savingSince === undefined ? 0 : performance.now() - this.#savingSince,
       ...counts,
     };
   }
+
+  get #standsStill(): boolean {
+    return this.#reason instanceof MillraceError && this.#reason.code === "SOURCE_STUCK";
+  }
+
+  #enter(state: SourceState, reason: Error | undefined): void {
+    this.#state = state;
+    this.#reason = reason;
+  }
+}
+
+function reasonOf(error: Error): Reason {
+  return { code: error instanceof MillraceError ? error.code : "UNEXPECTED", message: error.message };
 }

@@ -1,4 +1,4 @@
-// Asks a running source again and again how far the database's log is ahead of what was acknowledged.
+// Asks a running source again and again how far the database's log is ahead of it.
 
 import type { Source, SourceLag } from "../source/source.ts";
 import { pause } from "./backoff.ts";

@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker, type Worker } from "../../src/app.ts";
 import { type NatsServer, startNats } from "../../src/dev/nats-server.ts";
-import { readinessOf } from "../../src/monitor/status.ts";
 import { FaultGround, seedOf } from "../support/fault-ground.ts";
 import { RecordedLog } from "../support/recorded-log.ts";
 import { freshNats, missing, scratchDir } from "../support/servers.ts";
@@ -26,7 +25,7 @@ async function run(
 }
 
 const notReady = (worker: Pick<Worker, "status">): string | undefined =>
-  readinessOf(worker.status()).find(({ kind, ready }) => kind === "source" && !ready)?.reason;
+  worker.status().parts.find(({ kind, ready }) => kind === "source" && !ready)?.reason;
 
 /** A file system of its own, of this size. */
 async function smallDisk(megabytes: number): Promise<string> {
@@ -85,7 +84,7 @@ describe.skipIf(missing("postgres", "nats"))("a bus that refuses", () => {
     await waitFor(() => (worker.status().sources[0]?.published ?? 0) > 500, { what: "events before it" });
 
     await reload(nats, config('"meta.>"'));
-    const stalledBy = (): string | undefined => worker.status().sources[0]?.stalledBy;
+    const stalledBy = (): string | undefined => worker.status().sources[0]?.stalledBy?.message;
     await waitFor(() => stalledBy()?.includes("NATS does not let this user publish to cdc.shop."), {
       what: "the source to say what stalls it",
     });

@@ -8,7 +8,6 @@ import { startWorker, type Worker } from "../../src/app.ts";
 import { automation } from "../../src/automation/automation.ts";
 import { collection } from "../../src/automation/collection.ts";
 import { HistoryLostError } from "../../src/errors.ts";
-import { readinessOf } from "../../src/monitor/status.ts";
 import { FaultGround, seedOf } from "../support/fault-ground.ts";
 import { loadWorker, mutate } from "../support/mutant.ts";
 import { RecordedLog } from "../support/recorded-log.ts";
@@ -174,7 +173,7 @@ describe.skipIf(missing("postgres", "nats"))("acknowledged messages that the bus
     expect(end).toBeInstanceOf(HistoryLostError);
     expect(end).toMatchObject({ code: "SLOT_ADVANCED" });
     expect(source(observed)).toMatchObject({ state: "stopped", reason: { code: "SLOT_ADVANCED" } });
-    expect(readinessOf(observed.worker.status()).find(({ kind }) => kind === "source")).toMatchObject({ ready: false });
+    expect(observed.worker.status().parts.find(({ kind }) => kind === "source")).toMatchObject({ ready: false });
     await observed.worker.stop();
 
     // The way out that the error names.
@@ -198,7 +197,7 @@ describe.skipIf(missing("postgres", "nats"))("acknowledged messages that the bus
       what: "the source to stop",
       timeoutMs: 30_000,
     });
-    expect(readinessOf(observed.worker.status()).find(({ kind }) => kind === "source")).toMatchObject({ ready: false });
+    expect(observed.worker.status().parts.find(({ kind }) => kind === "source")).toMatchObject({ ready: false });
   });
 
   test("are missing at the end when the source is acknowledged at the PubAck", async () => {

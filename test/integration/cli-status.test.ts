@@ -18,7 +18,17 @@ const reason = z.strictObject({ code: z.string(), message: z.string() }).optiona
 const report = z.object({
   version: z.string(),
   startedAt: z.iso.datetime(),
-  bus: z.object({ connected: z.boolean() }),
+  bus: z.object({ connected: z.boolean(), fsync: z.union([z.literal("always"), z.number()]) }),
+  ready: z.boolean(),
+  parts: z.array(
+    z.object({
+      kind: z.enum(["bus", "source", "automation"]),
+      id: z.string(),
+      ready: z.boolean(),
+      code: z.string().optional(),
+      reason: z.string(),
+    }),
+  ),
   sources: z.array(
     z.object({
       id: z.string(),
@@ -26,10 +36,15 @@ const report = z.object({
       state: z.enum(["starting", "waiting-for-lease", "running", "retrying", "stopped"]),
       reason,
       position: z.string().optional(),
+      unsentBytes: z.number().optional(),
       unconfirmedBytes: z.number().optional(),
+      lagSeconds: z.number().optional(),
+      heartbeatSeconds: z.number().optional(),
       lease: count.optional(),
       heldForFsync: z.object({ marks: count, oldestMs: z.number() }),
       stalledMs: z.number(),
+      stalledBy: reason,
+      unsavedMs: z.number(),
       read: count,
       published: count,
       saved: count,
@@ -47,6 +62,8 @@ const report = z.object({
       retried: count,
       dead: count,
       running: count,
+      hanging: count,
+      settlingMs: z.number(),
     }),
   ),
 });

@@ -3,22 +3,28 @@
 import { expect, onTestFinished, test } from "vitest";
 import { ConfigError } from "../../src/errors.ts";
 import { type HttpOptions, type HttpServer, startHttp } from "../../src/monitor/http.ts";
-import type { Status } from "../../src/monitor/status.ts";
+import { withReadiness } from "../../src/monitor/readiness.ts";
+import type { Report, Status } from "../../src/monitor/status.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { createMetrics } from "../../src/telemetry/metrics.ts";
 import { rememberSecret } from "../../src/telemetry/redact.ts";
 
-const status: Status = {
+const report: Report = {
   version: "1.2.3",
   startedAt: "2026-01-01T00:00:00.000Z",
-  bus: { connected: true },
+  bus: { connected: true, fsync: "always" },
   sources: [
     {
       id: "shop",
       kind: "postgres",
       state: "running",
       heldForFsync: { marks: 4, oldestMs: 1500 },
+      unsentBytes: 10,
+      unconfirmedBytes: 20,
+      lagSeconds: 0.5,
+      heartbeatSeconds: 0.25,
       stalledMs: 0,
+      unsavedMs: 0,
       read: 3,
       published: 2,
       saved: 1,
@@ -28,6 +34,7 @@ const status: Status = {
   ],
   automations: [],
 };
+const status: Status = withReadiness(report);
 
 async function listen(options: Partial<HttpOptions> = {}): Promise<HttpServer> {
   const { registry } = createMetrics();
@@ -54,7 +61,7 @@ test("/healthz is ok as long as the process answers", async () => {
 
 test("/readyz is 200 with each part's state, 503 when one is stuck", async () => {
   const ready = await listen();
-  const stuck = await listen({ status: () => ({ ...status, bus: { connected: false } }) });
+  const stuck = await listen({ status: () => withReadiness({ ...report, bus: { ...report.bus, connected: false } }) });
 
   const good = await fetch(`${ready.url}/readyz`);
   const bad = await fetch(`${stuck.url}/readyz`);
@@ -81,6 +88,10 @@ test("/metrics is Prometheus text, gauges as the status is now", async () => {
   expect(text).toContain('millrace_ready{kind="source",id="shop"} 1');
   expect(text).toContain('millrace_held_for_fsync{source="shop"} 4');
   expect(text).toContain('millrace_held_for_fsync_seconds{source="shop"} 1.5');
+  expect(text).toContain('millrace_source_unsent_bytes{source="shop"} 10');
+  expect(text).toContain('millrace_source_unconfirmed_bytes{source="shop"} 20');
+  expect(text).toContain('millrace_source_lag_seconds{source="shop"} 0.5');
+  expect(text).toContain('millrace_source_heartbeat_seconds{source="shop"} 0.25');
   expect(text).toContain("process_resident_memory_bytes");
 });
 

@@ -153,7 +153,7 @@ class ModelWorker {
     const keeping = keepCheckpoints({
       reader: { acknowledge: async (position: Position) => this.#acknowledge(position) } as CheckpointOptions["reader"],
       writer,
-      counts: { saved: () => {}, acknowledged: () => {} },
+      counts: { saving: () => {}, saved: () => {}, acknowledged: () => {} },
       probe: () => {},
       untilNextSave: () => clock.sleep(300),
     });

@@ -1,10 +1,12 @@
 // JetStream's error codes, as far as somebody here decides by them.
 
-/** JetStream's `err_code`s that that are decided by. */
+/** JetStream's `err_code`s that are decided by. */
 export const apiCodes = {
   consumerNotFound: 10014,
   noMessageFound: 10037,
   streamNotFound: 10059,
   wrongLastSequence: 10071,
   wrongLastSequenceUnknown: 10164,
+  /** The stream is at its limit and discards what is new; the server is out of storage. */
+  noRoom: [10077, 10047, 10023],
 } as const;

@@ -5,13 +5,14 @@
 import { FencedError, HistoryLostError, TransientError } from "../../errors.ts";
 import { markerHead } from "../../event/message.ts";
 import { laterPosition, type Position } from "../../event/position.ts";
-import type { SourceId } from "../../event/source-id.ts";
+import { type SourceId, streamName } from "../../event/source-id.ts";
 import { metaSubject } from "../../event/subject.ts";
 import type { Checkpoint } from "./checkpoint-store.ts";
 import { encodeBatch, idOf, type Outgoing } from "./encode.ts";
 import type { Lease } from "./lease.ts";
 import { type Clock, PublishRefused, type StreamPort, type StreamState } from "./port.ts";
 import { readBack } from "./read-back.ts";
+import { streamFull } from "./stall.ts";
 import { findTail, readSurely, type Tail, verifiedTail } from "./stream-tail.ts";
 
 /** More lost numbers than this are not filled: a person decides. */
@@ -161,6 +162,8 @@ async function fillAndMark(
       lastSeq = ack.seq;
     }
   } catch (error) {
+    const full = streamFull(error, streamName(source));
+    if (full) throw full;
     if (error instanceof PublishRefused) return undefined;
     throw error;
   }

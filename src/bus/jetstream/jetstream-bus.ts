@@ -47,7 +47,7 @@ export interface BusTiming {
 export const defaultTiming: BusTiming = {
   leaseTtlMs: 3000,
   ackTimeoutMs: 5000,
-  pingIntervalMs: 10_000,
+  pingIntervalMs: 8_000,
   markerEveryMs: 5 * 60_000,
   maxAwayMs: 5 * 60_000,
   idleCheckMs: 30_000,
@@ -136,7 +136,7 @@ class JetStreamBus implements Bus {
     const key = memoryKey(source);
     return {
       maxMessageBytes: (this.#connection.nc.info?.max_payload ?? 1024 * 1024) - MAX_ADDED_HEADER_BYTES,
-      openWriter: (signal) => this.#openWriter(source, signal),
+      openWriter: (signal, onWaiting) => this.#openWriter(source, signal, onWaiting),
       loadMemory: async () => (await this.state.get(key))?.value as Readonly<Record<string, unknown>> | undefined,
       saveMemory: async (value) => {
         for (;;) {
@@ -156,7 +156,7 @@ class JetStreamBus implements Bus {
     await this.#connection[Symbol.asyncDispose]();
   }
 
-  async #openWriter(source: SourceId, signal: AbortSignal): Promise<Writer> {
+  async #openWriter(source: SourceId, signal: AbortSignal, onWaiting?: (lease: number) => void): Promise<Writer> {
     const { log, fsync, replicas } = this.#options;
     const port = new JetStreamPort({
       connection: this.#connection,
@@ -175,8 +175,10 @@ class JetStreamBus implements Bus {
           instance: this.#instance,
           ttlMs: this.#timing.leaseTtlMs,
           newestInStream: () => newestLease(port, source),
-          onWaiting: (holder) =>
-            log.info("source_waiting_for_lease", { source, holder: holder.instance, lease: holder.number }),
+          onWaiting: (holder) => {
+            log.info("source_waiting_for_lease", { source, holder: holder.instance, lease: holder.number });
+            onWaiting?.(holder.number);
+          },
         },
         signal,
       );

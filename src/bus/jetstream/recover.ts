@@ -16,12 +16,13 @@ export class Disruptions {
   /** Set until a recovery has begun that covers it. */
   reason: string | undefined;
   /** What went wrong last, until a batch is stored again. */
-  trouble: string | undefined;
+  trouble: { readonly code: string; readonly message: string } | undefined;
   #count = 0;
 
-  note(reason: string): void {
+  /** @param code why, where it is known */
+  note(reason: string, code = "BUS_INTERRUPTED"): void {
     this.reason ??= reason;
-    this.trouble = reason;
+    this.trouble = { code, message: reason };
   }
 
   /** A recovery begins. Returns how long to wait first, in ms: the more there were in a row, the longer. */
@@ -65,7 +66,7 @@ export async function recover(options: RecoverOptions): Promise<Established | un
       if (disruptions.reason === undefined) return found;
     } catch (error) {
       if (!(error instanceof TransientError)) throw error;
-      disruptions.trouble = error.message;
+      disruptions.trouble = error;
       const awayMs = clock.now() - sinceMs;
       if (awayMs > maxAwayMs) throw busAway(awayMs, error);
       log.debug("bus_disconnected", { source, code: error.code });

@@ -4,6 +4,7 @@
 import { TransientError, toError } from "../../errors.ts";
 import type { StreamMessage } from "../../event/message.ts";
 import { comparePositions, isComplete, laterPosition, type Position } from "../../event/position.ts";
+import { streamName } from "../../event/source-id.ts";
 import { metaSubject } from "../../event/subject.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Mark, Writer } from "../bus.ts";
@@ -17,6 +18,7 @@ import { type Encoded, PublishRefused } from "./port.ts";
 import { Disruptions, recover } from "./recover.ts";
 import { sendSurely } from "./send-surely.ts";
 import { MAX_ONE_BY_ONE, SendTimes } from "./send-times.ts";
+import { Stall, streamFull } from "./stall.ts";
 import { startUpkeep } from "./upkeep.ts";
 import type { WakeUp } from "./wake-up.ts";
 import { MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, WriterQueue } from "./writer-queue.ts";
@@ -66,8 +68,9 @@ export class JetStreamWriter implements Writer {
   /** The newest `Cdc-Pos` in the stream. */
   #prev: Position | undefined;
   #markedMs: number;
-  /** When something was last stored, or began to wait. */
-  #progressMs = 0;
+  readonly #stall = new Stall();
+  /** Of the newest transaction that was stored. */
+  #committedHead: string | undefined;
 
   /** @param onClosed called once the writer is done with its port */
   constructor(options: WriterOptions, established: Established, onClosed: () => Promise<void> = async () => {}) {
@@ -102,7 +105,7 @@ export class JetStreamWriter implements Writer {
   async write(
     items: readonly (StreamMessage | { readonly type: "commit"; readonly position: Position })[],
   ): Promise<void> {
-    if (!this.#queue.waiting) this.#progressMs = this.#options.clock.now();
+    if (!this.#queue.waiting) this.#stall.begin(this.#options.clock.now());
     for (const item of items) this.#queue.push(item);
     this.#work.set();
     const full = (): boolean => this.#queue.bytes > MAX_QUEUED_BYTES || this.#queue.length > MAX_QUEUED_MESSAGES;
@@ -135,11 +138,15 @@ export class JetStreamWriter implements Writer {
   }
 
   stalledMs(): number {
-    return this.#queue.waiting ? this.#options.clock.now() - this.#progressMs : 0;
+    return this.#stall.ms(this.#options.clock.now(), this.#queue.waiting);
   }
 
-  stalledBy(): string | undefined {
-    return this.#queue.waiting ? this.#disruptions.trouble : undefined;
+  committedAt(): string | undefined {
+    return this.#committedHead && /^ce-time: (.*)\r$/m.exec(this.#committedHead)?.[1];
+  }
+
+  stalledBy(): { readonly code: string; readonly message: string } | undefined {
+    return this.stalledMs() > 0 ? this.#disruptions.trouble : undefined;
   }
 
   heldForFsync(): { readonly marks: number; readonly oldestMs: number } {
@@ -147,8 +154,8 @@ export class JetStreamWriter implements Writer {
   }
 
   /** What was sent may be lost, or what was stored: find out before anything else is sent. */
-  disrupt(reason: string): void {
-    this.#disruptions.note(reason);
+  disrupt(reason: string, code?: string): void {
+    this.#disruptions.note(reason, code);
     this.#work.set();
   }
 
@@ -190,7 +197,9 @@ export class JetStreamWriter implements Writer {
         prepared = undefined;
         const passing =
           error instanceof PublishRefused || (error instanceof TransientError && error.code !== "BUS_AWAY");
-        if (passing) this.disrupt(error.message);
+        const full = streamFull(error, streamName(this.#options.source));
+        if (full) this.disrupt(full.message, full.code);
+        else if (passing) this.disrupt(error.message, error instanceof TransientError ? error.code : undefined);
         else this.#stop(toError(error));
       }
     }
@@ -249,11 +258,12 @@ export class JetStreamWriter implements Writer {
   /** A batch is in the stream: what its last complete message stands for may become a checkpoint. */
   #advance(messages: readonly Outgoing[]): void {
     this.#disruptions.reset();
-    this.#progressMs = this.#options.clock.now();
+    this.#stall.begin(this.#options.clock.now());
     const positioned = messages.filter((message): message is StreamMessage => message.position !== undefined);
     this.#prev = positioned.at(-1)?.position ?? this.#prev;
     const complete = positioned.findLast((message) => isComplete(message.position));
     if (complete) this.#hold(complete.position);
+    if (complete && !complete.subject.startsWith("meta.")) this.#committedHead = complete.head;
     this.#options.onStored(positioned);
     this.#room.set();
     this.#takeCommits();
@@ -289,6 +299,7 @@ export class JetStreamWriter implements Writer {
   /** Finds out where the stream ends now, and goes on from there with what still waits, or gives up what cannot. */
   async #recover(reason: string): Promise<void> {
     const { lastSeq: highest, created } = this.#at;
+    this.#stall.lookingSince(this.#options.clock.now(), this.#queue.waiting);
     const found = await recover({
       ...this.#options,
       life: this.#life,
@@ -298,6 +309,7 @@ export class JetStreamWriter implements Writer {
       reason,
       onTry: () => this.#marks.clear(),
     });
+    this.#stall.found();
     if (found) this.#goOn(found, reason);
   }
 

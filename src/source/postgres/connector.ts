@@ -73,7 +73,7 @@ async function openPostgres(id: SourceId, config: PostgresConfig, context: Sourc
         ensurePublication(session, { source: id, name: publication, tables, mayCreate, log: context.log }),
     });
     if (intent !== undefined && slot.saved && slot.intent.history !== intent.history) context.onAdopted();
-    return new PostgresSource({ id, config, context, session, client, slot });
+    return new PostgresSource({ id, config, context, session, client, slot, version: server.version });
   } catch (error) {
     await session[Symbol.asyncDispose]();
     throw translateError(error);

@@ -11,6 +11,7 @@ import { Decoder } from "./decoder.ts";
 import { sqlState, translateError } from "./errors.ts";
 import type { ProvidedSlot } from "./first-start.ts";
 import { checkCluster, followLog, identifySystem } from "./identity.ts";
+import { LagWatch } from "./lag-watch.ts";
 import { formatLsn } from "./lsn.ts";
 import type { Created } from "./memory.ts";
 import { finalOf, historyOf } from "./position.ts";
@@ -27,6 +28,7 @@ import { tableRules } from "./table-rules.ts";
 interface ReadOptions {
   readonly from: Position | undefined;
   readonly signal: AbortSignal;
+  readonly onStarted?: () => void;
 }
 
 export interface PostgresSourceOptions {
@@ -36,6 +38,8 @@ export interface PostgresSourceOptions {
   readonly session: Session;
   readonly client: ClientConfig;
   readonly slot: ProvidedSlot;
+  /** Of the server, as `server_version_num`. */
+  readonly version: number;
 }
 
 /** Texts must not depend on what a role or a database is set to. */
@@ -43,14 +47,10 @@ const settings = `SET datestyle = 'ISO, MDY'; SET intervalstyle = 'iso_8601'; SE
   SET bytea_output = 'hex'; SET extra_float_digits = 1; SET client_encoding = 'UTF8';
   SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0`;
 
-const unconfirmed = `
-  SELECT pg_wal_lsn_diff(
-    CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, confirmed_flush_lsn
-  )::text AS bytes FROM pg_replication_slots WHERE slot_name = $1`;
-
 export class PostgresSource implements Source {
   readonly id: SourceId;
   readonly #options: PostgresSourceOptions;
+  readonly #watch: LagWatch;
   #intent: Created;
   #saved: boolean;
   #stream: Replication<Resumption> | undefined;
@@ -63,9 +63,11 @@ export class PostgresSource implements Source {
     this.#options = options;
     this.#intent = options.slot.intent;
     this.#saved = options.slot.saved;
+    const { id, session, version, context } = options;
+    this.#watch = new LagWatch({ source: id, session, version, log: context.log });
   }
 
-  async *read({ from, signal }: ReadOptions): AsyncGenerator<readonly SourceMessage[], void> {
+  async *read({ from, signal, onStarted }: ReadOptions): AsyncGenerator<readonly SourceMessage[], void> {
     if (this.#stream !== undefined) throw new BugError("ALREADY_READING", "a source has one reader at a time");
     if (signal.aborted) return;
     const { client, config } = this.#options;
@@ -84,6 +86,8 @@ export class PostgresSource implements Source {
     try {
       const { markers, from: position, start } = await stream.start();
       this.#started = true;
+      onStarted?.();
+      void this.#watch.follow(stream); // never rejects
       // One from before a loss may be ahead of where the log is read again.
       if (this.#acknowledged <= start) stream.acknowledge(this.#acknowledged);
       if (markers.length > 0) yield markers;
@@ -97,6 +101,7 @@ export class PostgresSource implements Source {
       signal.removeEventListener("abort", close);
       this.#stream = undefined;
       this.#started = false;
+      void this.#watch.follow(undefined);
       await stream.close();
     }
   }
@@ -111,9 +116,11 @@ export class PostgresSource implements Source {
 
   async lag(signal: AbortSignal): Promise<SourceLag> {
     signal.throwIfAborted();
-    const [row] = await this.#options.session.query<{ bytes: string }>(unconfirmed, [this.#intent.slot]);
-    if (row === undefined) throw slotMissing(this.#intent.slot);
-    return { unconfirmedBytes: Number(row.bytes) };
+    return this.#watch.look(this.#intent.slot, this.#intent.history);
+  }
+
+  heartbeatSeconds(): number | undefined {
+    return this.#watch.heartbeatSeconds();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

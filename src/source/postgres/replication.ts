@@ -10,6 +10,7 @@ import { CopyFrames } from "./copy-frames.ts";
 import { translateError } from "./errors.ts";
 import { FrameQueue } from "./frame-queue.ts";
 import { formatLsn } from "./lsn.ts";
+import type { Received } from "./progress.ts";
 import { statusFrame } from "./status-frame.ts";
 import type { ReplicationTransport } from "./transport.ts";
 
@@ -69,6 +70,8 @@ export class Replication<Plan extends { readonly start: bigint }> implements Rep
   #silentMs = 0;
   #receivedHigh = 0;
   #receivedLow = 0;
+  #logFrames = 0;
+  #past: { readonly lsn: bigint; readonly call: () => void } | undefined;
   #acknowledged = 0n;
 
   constructor(options: ReplicationOptions<Plan>) {
@@ -147,6 +150,22 @@ export class Replication<Plan extends { readonly start: bigint }> implements Rep
     this.#sendStatus(false);
   }
 
+  received(): Received {
+    const hungry = !this.#paused && this.frames.size === 0;
+    return { lsn: this.#received, frames: this.#logFrames, hungry };
+  }
+
+  /** Calls back once a frame has come from behind this LSN; a newer call takes the older one's place. */
+  whenPast(lsn: bigint, call: () => void): void {
+    this.#past = { lsn, call };
+    this.#lookPast();
+  }
+
+  /** Ends the stream with this reason. */
+  abandon(reason: MillraceError): void {
+    this.#fail(reason);
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -191,13 +210,22 @@ export class Replication<Plan extends { readonly start: bigint }> implements Rep
     if (high > this.#receivedHigh || (high === this.#receivedHigh && low > this.#receivedLow)) {
       this.#receivedHigh = high;
       this.#receivedLow = low;
+      if (this.#past !== undefined) this.#lookPast();
     }
-    if (bytes[from] === KEEPALIVE && bytes[from + KEEPALIVE_BYTES - 1] === 1) this.#sendStatus(false);
+    if (bytes[from] !== KEEPALIVE) this.#logFrames++;
+    else if (bytes[from + KEEPALIVE_BYTES - 1] === 1) this.#sendStatus(false);
     if (!this.#paused && this.frames.size > PAUSE_BYTES) {
       this.#paused = true;
       this.#connection?.stream.pause();
     }
     this.#wake();
+  }
+
+  #lookPast(): void {
+    const past = this.#past;
+    if (past === undefined || this.#received < past.lsn) return;
+    this.#past = undefined;
+    past.call();
   }
 
   /** Goes on while the socket is paused, so that a slow bus does not cost the connection. */

@@ -1,6 +1,7 @@
 // The ordinary connection beside the stream: for the catalog, the slot's state and lag. Connects when it is needed.
 
 import { Client, type ClientConfig, type QueryResultRow } from "pg";
+import { TransientError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { sqlState, translateError } from "./errors.ts";
 
@@ -23,6 +24,7 @@ export function clientConfig(source: SourceId, url: string): ClientConfig {
 export class Session implements AsyncDisposable {
   readonly #config: ClientConfig;
   #client: Client | undefined;
+  #closed = false;
   /** One statement at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -38,6 +40,7 @@ export class Session implements AsyncDisposable {
   /** Several statements in one text, without values, are one transaction. @throws translated errors */
   query<Row extends QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<readonly Row[]> {
     const answer = this.#turn.then(async () => {
+      if (this.#closed) throw new TransientError("SOURCE_CLOSED", "the session was closed");
       const client = this.#client ?? (await this.#connect());
       try {
         const result = await (values.length === 0 ? client.query<Row>(text) : client.query<Row>(text, [...values]));
@@ -52,6 +55,7 @@ export class Session implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
     if (this.#client !== undefined) await this.#drop(this.#client);
   }
 

@@ -8,7 +8,7 @@ import { verify } from "../../../src/bus/jetstream/verify.ts";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import { HistoryLostError } from "../../../src/errors.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
-import { type Readiness, readinessOf } from "../../../src/monitor/status.ts";
+import type { Readiness } from "../../../src/monitor/status.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { RecordedLog } from "../../support/recorded-log.ts";
 import { type Database, freshDatabase, freshNats, missing } from "../../support/servers.ts";
@@ -71,7 +71,7 @@ function idOf({ subject, text }: StreamEvent): unknown {
 }
 
 function readiness(worker: Worker, source: string): Readiness | undefined {
-  return readinessOf(worker.status()).find(({ kind, id }) => kind === "source" && id === source);
+  return worker.status().parts.find(({ kind, id }) => kind === "source" && id === source);
 }
 
 async function running(worker: Worker): Promise<void> {

@@ -1,0 +1,75 @@
+// Which parts of the worker get on, and by name why one does not.
+
+import type { AutomationStatus, Readiness, Reason, Report, SourceStatus, Status } from "./status.ts";
+
+/** Longer than a bus that changes its leader takes. */
+const STALLED_MS = 15_000;
+/** Beyond twice the bus's sync interval, for pings and saves. */
+const FSYNC_SLACK_MS = 30_000;
+
+/** Which parts are ready. A source that another worker reads is: this worker stands by for it. */
+export function withReadiness(report: Report): Status {
+  const { connected } = report.bus;
+  const parts: readonly Readiness[] = [
+    connected
+      ? { kind: "bus", id: "nats", ready: true, reason: "connected" }
+      : { kind: "bus", id: "nats", ready: false, code: "BUS_DISCONNECTED", reason: "not connected" },
+    ...report.sources.map((source) => part("source", source.id, sourceView(source, report))),
+    ...report.automations.map((automation) => part("automation", automation.id, automationView(automation))),
+  ];
+  return { ...report, ready: parts.every(({ ready }) => ready), parts };
+}
+
+interface View extends Partial<Reason> {
+  readonly ready: boolean;
+  /** What comes before the reason. */
+  readonly state: string;
+}
+
+function part(kind: Readiness["kind"], id: string, { ready, state, code, message }: View): Readiness {
+  if (code === undefined) return { kind, id, ready, reason: state };
+  return { kind, id, ready, code, reason: `${state}: ${code}: ${message}` };
+}
+
+function sourceView(source: SourceStatus, { bus }: Report): View {
+  const { state, reason } = source;
+  if (state === "waiting-for-lease") return { ready: true, state, ...reason };
+  if (state !== "running") return { ready: false, state, ...reason };
+  return stalled(source, bus.connected) ?? held(source, bus.fsync) ?? { ready: true, state };
+}
+
+function stalled({ state, stalledMs, stalledBy, unsavedMs }: SourceStatus, connected: boolean): View | undefined {
+  if (stalledMs > STALLED_MS) {
+    const why = connected ? stalledBy : { code: "BUS_DISCONNECTED", message: "the bus is not connected" };
+    const code = why?.code ?? "BUS_STALLED";
+    const because = why ? `${why.message}; ` : "";
+    return { ready: false, state, code, message: `${because}nothing could be stored for ${seconds(stalledMs)}` };
+  }
+  if (unsavedMs <= STALLED_MS) return undefined;
+  const message = `the bus has taken no checkpoint for ${seconds(unsavedMs)}: the database cannot drop its log`;
+  return { ready: false, state, code: "CHECKPOINT_UNSAVED", message };
+}
+
+/** No fault within the time that the bus may take, but what an operator who looks at the slot's lag asks for. */
+function held({ state, heldForFsync }: SourceStatus, fsync: "always" | number): View | undefined {
+  const { marks, oldestMs } = heldForFsync;
+  if (marks === 0 || oldestMs < FSYNC_SLACK_MS) return undefined;
+  const ready = oldestMs < (fsync === "always" ? 0 : 2 * fsync) + FSYNC_SLACK_MS;
+  const message = `for ${seconds(oldestMs)} what is stored waits for the bus's fsync`;
+  return { ready, state, code: ready ? "FSYNC_WAITING" : "FSYNC_OVERDUE", message };
+}
+
+function automationView({ state, reason, hanging, settlingMs }: AutomationStatus): View {
+  if (state !== "running") return { ready: false, state, ...reason };
+  if (hanging > 0) {
+    const message = `handlers that have ignored their timeout and still run: ${hanging}`;
+    return { ready: false, state, code: "HANDLER_STUCK", message };
+  }
+  if (settlingMs <= STALLED_MS) return { ready: true, state };
+  const message = `for ${seconds(settlingMs)} the bus has not taken the outcome of an event`;
+  return { ready: false, state, code: "OUTCOME_UNSETTLED", message };
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 1000)} s`;
+}

@@ -1,0 +1,129 @@
+// What /readyz says for each thing that may be wrong.
+
+import { expect, test } from "vitest";
+import { withReadiness } from "../../../src/monitor/readiness.ts";
+import type { AutomationStatus, Report, SourceStatus } from "../../../src/monitor/status.ts";
+
+const source: SourceStatus = {
+  id: "shop",
+  kind: "postgres",
+  state: "running",
+  heldForFsync: { marks: 0, oldestMs: 0 },
+  stalledMs: 0,
+  unsavedMs: 0,
+  read: 0,
+  published: 0,
+  saved: 0,
+  acknowledged: 0,
+  poison: 0,
+};
+const automation: AutomationStatus = {
+  id: "mail",
+  state: "running",
+  handled: 0,
+  skipped: 0,
+  retried: 0,
+  dead: 0,
+  running: 0,
+  hanging: 0,
+  settlingMs: 0,
+};
+const bus: Report["bus"] = { connected: true, fsync: 120_000 };
+
+function view(parts: Partial<Pick<Report, "bus" | "sources" | "automations">>): Record<string, unknown> {
+  const status = withReadiness({ version: "0", startedAt: "", bus, sources: [], automations: [], ...parts });
+  return Object.fromEntries(status.parts.map(({ id, ready, code, reason }) => [id, [ready, code, reason]]));
+}
+const shop = (parts: Partial<SourceStatus>, fsync: Report["bus"]["fsync"] = 120_000): unknown =>
+  view({ bus: { connected: true, fsync }, sources: [{ ...source, ...parts }] }).shop;
+const mail = (parts: Partial<AutomationStatus>): unknown => view({ automations: [{ ...automation, ...parts }] }).mail;
+
+test("a running source and automation are ready", () => {
+  expect(view({ sources: [source], automations: [automation] })).toEqual({
+    nats: [true, undefined, "connected"],
+    shop: [true, undefined, "running"],
+    mail: [true, undefined, "running"],
+  });
+});
+
+test("a source that another worker reads is ready, and says that this worker stands by", () => {
+  const reason = { code: "LEASE_ELSEWHERE", message: "another worker reads this source (lease 7)" };
+
+  expect(shop({ state: "waiting-for-lease", reason })).toEqual([
+    true,
+    "LEASE_ELSEWHERE",
+    "waiting-for-lease: LEASE_ELSEWHERE: another worker reads this source (lease 7)",
+  ]);
+});
+
+test("what starts, tries again or has stopped is not ready, and says why", () => {
+  const reason = { code: "SLOT_ACTIVE", message: "read by 4711" };
+
+  expect(shop({ state: "starting" })).toEqual([false, undefined, "starting"]);
+  expect(shop({ state: "retrying", reason })).toEqual([false, "SLOT_ACTIVE", "retrying: SLOT_ACTIVE: read by 4711"]);
+  expect(mail({ state: "stopped", reason })).toEqual([false, "SLOT_ACTIVE", "stopped: SLOT_ACTIVE: read by 4711"]);
+});
+
+test("a bus that is away, one that takes nothing and one that says why are told apart", () => {
+  const stalledBy = { code: "STREAM_FULL", message: "the stream CDC_SHOP takes nothing more" };
+  const away = view({ bus: { ...bus, connected: false }, sources: [{ ...source, stalledMs: 20_000 }] });
+
+  expect(away.nats).toEqual([false, "BUS_DISCONNECTED", "not connected"]);
+  expect(away.shop).toEqual([
+    false,
+    "BUS_DISCONNECTED",
+    "running: BUS_DISCONNECTED: the bus is not connected; nothing could be stored for 20 s",
+  ]);
+  expect(shop({ stalledMs: 20_000 })).toEqual([
+    false,
+    "BUS_STALLED",
+    "running: BUS_STALLED: nothing could be stored for 20 s",
+  ]);
+  expect(shop({ stalledMs: 20_000, stalledBy })).toEqual([
+    false,
+    "STREAM_FULL",
+    "running: STREAM_FULL: the stream CDC_SHOP takes nothing more; nothing could be stored for 20 s",
+  ]);
+  expect(shop({ stalledMs: 14_000, stalledBy })).toEqual([true, undefined, "running"]);
+});
+
+test("checkpoints that cannot be saved are a fault of their own: the slot grows", () => {
+  expect(shop({ unsavedMs: 20_000 })).toEqual([
+    false,
+    "CHECKPOINT_UNSAVED",
+    "running: CHECKPOINT_UNSAVED: the bus has taken no checkpoint for 20 s: the database cannot drop its log",
+  ]);
+});
+
+test("waiting for the bus's fsync is said, and a fault only when it takes longer than the bus may", () => {
+  const held = (oldestMs: number): Partial<SourceStatus> => ({ heldForFsync: { marks: 3, oldestMs } });
+
+  expect(shop(held(20_000))).toEqual([true, undefined, "running"]);
+  expect(shop(held(90_000))).toEqual([
+    true,
+    "FSYNC_WAITING",
+    "running: FSYNC_WAITING: for 90 s what is stored waits for the bus's fsync",
+  ]);
+  expect(shop(held(271_000))).toMatchObject([false, "FSYNC_OVERDUE", expect.stringContaining("271 s")]);
+  expect(shop(held(31_000), "always")).toMatchObject([false, "FSYNC_OVERDUE", expect.anything()]);
+});
+
+test("a handler that ignores its timeout, and an outcome that the bus does not take, make an automation not ready", () => {
+  expect(mail({ running: 2, hanging: 1 })).toEqual([
+    false,
+    "HANDLER_STUCK",
+    "running: HANDLER_STUCK: handlers that have ignored their timeout and still run: 1",
+  ]);
+  expect(mail({ settlingMs: 16_000 })).toEqual([
+    false,
+    "OUTCOME_UNSETTLED",
+    "running: OUTCOME_UNSETTLED: for 16 s the bus has not taken the outcome of an event",
+  ]);
+});
+
+test("one part that is not ready makes the whole not ready", () => {
+  const report: Report = { version: "0", startedAt: "", bus, sources: [source], automations: [automation] };
+
+  expect(withReadiness(report).ready).toBe(true);
+  expect(withReadiness({ ...report, automations: [{ ...automation, hanging: 1 }] }).ready).toBe(false);
+});

@@ -147,6 +147,7 @@ program
   .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
   .option("--from <sequence>", "begin at this message", sequence)
   .option("--to <sequence>", "end at this message", sequence)
+  .option("--tables", "compare the keys in the tables with the stream's, once the worker has caught up", false)
   .option("--json", "print the report as one JSON object", false)
   .action(async (source: string, options) => {
     const { verify } = await import("./verify.ts");

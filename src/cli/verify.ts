@@ -1,12 +1,16 @@
 // `millrace verify`: whether a source's stream is what it promises to be.
 
+import { connectors } from "../app.ts";
+import type { TableReport } from "../bus/jetstream/key-ledger.ts";
 import { type VerifyReport, verify as walk } from "../bus/jetstream/verify.ts";
 import { loadConfigFile } from "../config/load.ts";
-import { resolveBusConfig } from "../config/resolve.ts";
-import { ConfigError, TransientError } from "../errors.ts";
-import { isSourceId } from "../event/source-id.ts";
+import { resolveBusConfig, resolveConfig } from "../config/resolve.ts";
+import { BugError, ConfigError, TransientError } from "../errors.ts";
+import { isSourceId, type SourceId } from "../event/source-id.ts";
 import * as millrace from "../index.ts";
+import type { Connector, KeySnapshot } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { chooseSources } from "./choose-sources.ts";
 
 export interface VerifyCommandOptions {
   readonly config?: string | undefined;
@@ -14,6 +18,8 @@ export interface VerifyCommandOptions {
   /** First and last sequence; undefined means all. */
   readonly from?: number | undefined;
   readonly to?: number | undefined;
+  /** Compare with the tables' keys too. */
+  readonly tables: boolean;
   readonly json: boolean;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -22,11 +28,14 @@ export interface VerifyCommandOptions {
 
 const DRAW_EVERY_MS = 200;
 const LOG_EVERY_MS = 10_000;
+/** Longer than what is stored waits for the fsync of a bus with the server's own settings. */
+const REACH_MS = 300_000;
 
 /** Resolves to whether nothing is wrong. @throws ConfigError, TransientError */
 export async function verify({
   config,
   source,
+  tables,
   json,
   print,
   signal,
@@ -42,27 +51,49 @@ export async function verify({
   const servers = resolveBusConfig(file).servers.reveal();
   const progress = showProgress(options.log);
   let report: VerifyReport;
+  let held: KeySnapshot | undefined;
   try {
-    report = await walk({ ...options, servers, source, signal, onProgress: progress.show });
+    if (tables) held = await snapshotKeys(file, source, options, signal);
+    report = await walk({ ...options, servers, source, signal, held, onProgress: progress.show });
   } catch (error) {
     if (!signal.aborted) throw error;
     throw new TransientError("VERIFY_STOPPED", "it was stopped before its end", { hint: "Run it again." });
   } finally {
     progress.end();
+    await held?.[Symbol.asyncDispose]();
   }
   for (const line of json ? [JSON.stringify(report)] : textLines(report)) await print(line);
   return report.ok;
 }
 
+async function snapshotKeys(
+  file: unknown,
+  source: SourceId,
+  { from, to }: Pick<VerifyCommandOptions, "from" | "to">,
+  signal: AbortSignal,
+): Promise<KeySnapshot> {
+  if (from !== undefined || to !== undefined) {
+    throw new ConfigError("VERIFY_RANGE", "the tables can only be compared with all of the stream", {
+      hint: "Give --tables without --from and --to.",
+    });
+  }
+  const [chosen] = chooseSources(resolveConfig(file, connectors).sources, source);
+  if (chosen === undefined) throw new BugError("SOURCE_UNCHOSEN", `${source} was found and is not there`);
+  const [, { kind, config }] = chosen;
+  const connector = connectors.get(kind) as Connector<unknown>;
+  return await connector.snapshotKeys(source, config.reveal(), { reachWithinMs: REACH_MS, signal });
+}
+
 /** The report for a person; what comes from the stream may hold anything, and a terminal must not take it for a command. */
 export function textLines(report: VerifyReport): readonly string[] {
-  const { stream, from, to, messages, events, transactions, batches, findings } = report;
+  const { stream, from, to, messages, events, transactions, batches, findings, tables = [] } = report;
   const markers = Object.entries(report.markers).map(([kind, count]) => `${kind} ${count}`);
   const total = Object.values(report.wrong).reduce((sum, count) => sum + count, 0);
   return [
     `${stream} ${to < from ? "is empty" : `${from} to ${to}`}: ${messages} messages, ${events} events in ${transactions} transactions, ${batches} batches`,
     ...(markers.length > 0 ? [`markers: ${markers.join(", ")}`] : []),
     ...report.notes.map(({ kind, sequence, about }) => `  #${sequence} ${kind} ${JSON.stringify(about)}`),
+    ...tables.map((table) => `  ${tableLine(table)}`),
     ...findings.flatMap(({ code, sequence, what, means, fix }) => [
       `#${sequence} ${code}: ${what}`,
       `  means: ${means}`,
@@ -71,6 +102,13 @@ export function textLines(report: VerifyReport): readonly string[] {
     ...(total > findings.length ? [`and ${total - findings.length} more`] : []),
     total === 0 ? "nothing is wrong" : `${total} wrong`,
   ].map((line) => line.replace(/\p{Cc}/gu, "\u{FFFD}"));
+}
+
+function tableLine({ namespace, collection, rows, inStream, notInStream, gone, unexpected }: TableReport): string {
+  const name = `${namespace}.${collection}`;
+  if (rows === undefined) return `${name}: has no key, not compared`;
+  const wrong = gone + unexpected === 0 ? "" : `, ${gone} gone, ${unexpected} unexpected`;
+  return `${name}: ${rows} rows, ${inStream} in the stream, ${notInStream} older than it${wrong}`;
 }
 
 interface Progress {

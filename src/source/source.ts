@@ -92,6 +92,21 @@ export interface Source extends AsyncDisposable {
   heartbeatSeconds(): number | undefined;
 }
 
+/** The keys of one collection in a snapshot. */
+export interface TableKeys {
+  readonly namespace: string;
+  readonly collection: string;
+  /** As `ce-subject` has them behind the slash, in bounded lists; undefined for a collection without a key. One at a time. */
+  readonly keys: (() => AsyncIterable<readonly string[]>) | undefined;
+}
+
+/** What the database held at one moment that the stream has reached. */
+export interface KeySnapshot extends AsyncDisposable {
+  /** @param transaction as `Cdc-Tx` has it */
+  includes(transaction: string): boolean;
+  readonly tables: readonly TableKeys[];
+}
+
 export interface Connector<Config> {
   readonly kind: string;
   /** @throws ConfigError with the path of the bad value */
@@ -106,6 +121,15 @@ export interface Connector<Config> {
    * What is wrong is a finding, not an error.
    */
   check(id: SourceId, config: Config, context: CheckContext): AsyncIterable<Finding>;
+  /**
+   * For `millrace verify --tables`: the keys that the database holds now, once the source is acknowledged up to here.
+   * @throws ConfigError where it may not be read; TransientError when the stream does not get here in time
+   */
+  snapshotKeys(
+    id: SourceId,
+    config: Config,
+    options: { readonly reachWithinMs: number; readonly signal: AbortSignal },
+  ): Promise<KeySnapshot>;
   /** Connects, checks what must be there, and changes nothing before that holds. */
   open(id: SourceId, config: Config, context: SourceContext): Promise<Source>;
 }

@@ -34,6 +34,14 @@ const meanings = {
     means: "a worker that had been replaced has written after its successor: the fence did not hold",
     fix: "Stop all workers but one; report it with this output.",
   },
+  ROW_GONE: {
+    means: "by the stream the row is there, and the table does not have it: its deletion is missing in the stream",
+    fix: "Delete it in what is made from the stream too, and report it with this output.",
+  },
+  ROW_UNEXPECTED: {
+    means: "by the stream the row was deleted, and the table has it: what made it again is missing in the stream",
+    fix: "Write the row again (an UPDATE that changes nothing is enough), and report it with this output.",
+  },
   HEADERS_MISSING: {
     means: "an event of ours lacks what says where it stands",
     fix: "See which program or rule (a subject transform, a republish) changes messages on their way into the stream.",

@@ -10,6 +10,7 @@ import { type AuditCounts, type AuditMessage, StreamAudit } from "./audit.ts";
 import { busError } from "./bus-errors.ts";
 import { Connection } from "./connection.ts";
 import type { Finding, FindingCode } from "./finding.ts";
+import { type HeldKeys, KeyLedger, type TableReport } from "./key-ledger.ts";
 import { streamHeaders } from "./stream-headers.ts";
 import { findStream } from "./streams.ts";
 
@@ -22,6 +23,8 @@ export interface VerifyOptions {
   /** First and last sequence; default: all that the stream holds when it begins. */
   readonly from?: number | undefined;
   readonly to?: number | undefined;
+  /** What the tables hold, to compare with; then all of the stream is walked. */
+  readonly held?: HeldKeys | undefined;
   /** Called for every message with how far it is. */
   readonly onProgress: (progress: { readonly done: number; readonly total: number }) => void;
   readonly log: Logger;
@@ -43,6 +46,8 @@ export interface VerifyReport extends AuditCounts {
   /** What was walked; `to` is lower than `from` when there was nothing. */
   readonly from: number;
   readonly to: number;
+  /** Where the tables were compared. */
+  readonly tables?: readonly TableReport[];
   /** `meta.` messages by their kind. */
   readonly markers: Readonly<Record<string, number>>;
   /** The first hundred of them. */
@@ -75,6 +80,7 @@ class Walk {
   readonly #jsm: JetStreamManager;
   readonly #options: VerifyOptions;
   readonly #audit: StreamAudit;
+  readonly #ledger: KeyLedger | undefined;
   readonly #markers: Record<string, number> = {};
   readonly #notes: Note[] = [];
   readonly #wrong: Partial<Record<FindingCode, number>> = {};
@@ -86,6 +92,7 @@ class Walk {
     this.#jsm = jsm;
     this.#options = options;
     this.#audit = new StreamAudit(options.source, (finding) => this.#found(finding));
+    this.#ledger = options.held && new KeyLedger(options.held);
   }
 
   async run(): Promise<VerifyReport> {
@@ -100,12 +107,15 @@ class Walk {
       });
     }
     if (from <= to) await this.#walk(from, to);
+    const tables: TableReport[] = [];
+    for await (const table of this.#ledger?.compare((finding) => this.#found(finding)) ?? []) tables.push(table);
     return {
       source,
       stream: streamName(source),
       from,
       to,
       ...this.#audit.counts,
+      ...(this.#ledger ? { tables } : {}),
       markers: this.#markers,
       notes: this.#notes,
       wrong: this.#wrong,
@@ -128,6 +138,7 @@ class Walk {
         end = sequence;
       }
       await this.#see(message);
+      this.#ledger?.see(message);
       onProgress({ done: Math.min(sequence, to) - from + 1, total: to - from + 1 });
       if (sequence >= end && isWhole()) break;
     }

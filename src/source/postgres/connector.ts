@@ -12,6 +12,7 @@ import { type PostgresConfig, parsePostgresConfig } from "./config.ts";
 import { translateError } from "./errors.ts";
 import { slotUnknown } from "./first-start.ts";
 import { identifySystem, type System, timelineEnd } from "./identity.ts";
+import { openKeySnapshot } from "./key-snapshot.ts";
 import { loadIntent } from "./memory.ts";
 import { PostgresSource } from "./postgres-source.ts";
 import { provideSlot } from "./provide-slot.ts";
@@ -27,6 +28,7 @@ export const postgresConnector: Connector<PostgresConfig> = {
   parse: parsePostgresConfig,
   preflight,
   check: checkPostgres,
+  snapshotKeys: openKeySnapshot,
   open: openPostgres,
 };
 

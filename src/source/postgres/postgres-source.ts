@@ -43,7 +43,7 @@ export interface PostgresSourceOptions {
 }
 
 /** Texts must not depend on what a role or a database is set to. */
-const settings = `SET datestyle = 'ISO, MDY'; SET intervalstyle = 'iso_8601'; SET timezone = 'UTC';
+export const displaySettings = `SET datestyle = 'ISO, MDY'; SET intervalstyle = 'iso_8601'; SET timezone = 'UTC';
   SET bytea_output = 'hex'; SET extra_float_digits = 1; SET client_encoding = 'UTF8';
   SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0`;
 
@@ -130,7 +130,7 @@ export class PostgresSource implements Source {
   /** Everything that must hold before the first frame, asked on the very connection that will carry the stream. */
   async #resume(client: Client, from: Position | undefined): Promise<Resumption> {
     const { session, context, config } = this.#options;
-    await client.query(`${settings}; SET wal_sender_timeout = ${config.timeoutMs}`);
+    await client.query(`${displaySettings}; SET wal_sender_timeout = ${config.timeoutMs}`);
     const system = await identifySystem(client);
     checkCluster(this.#intent, system);
     const slot = await withSlot(session, this.#intent.slot, () => this.#freeSlot());

@@ -44,13 +44,26 @@ export function escapedBound(source: Uint8Array, from: number, to: number): numb
 export class JsonWriter {
   bytes: Buffer = Buffer.allocUnsafeSlow(ARENA_BYTES);
   at = 0;
+  /** How far the row may reach. */
+  #limit = 0;
 
   /** Makes room; call it before each row, with the most that the row can need. */
   reserve(size: number): void {
     // A large row has an arena to itself: small ones behind it would keep it for long.
-    if (this.at + size <= this.bytes.length && this.bytes.length === ARENA_BYTES) return;
-    this.bytes = Buffer.allocUnsafeSlow(Math.max(ARENA_BYTES, size));
-    this.at = 0;
+    if (this.at + size > this.bytes.length || this.bytes.length !== ARENA_BYTES) {
+      this.bytes = Buffer.allocUnsafeSlow(Math.max(ARENA_BYTES, size));
+      this.at = 0;
+    }
+    this.#limit = this.at + size;
+  }
+
+  /** Makes room for what a value needs beyond the escaped bytes of its text: `bytes` may be another buffer behind it. */
+  extra(size: number): void {
+    this.#limit += size;
+    if (this.#limit <= this.bytes.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.max(this.#limit, 2 * this.bytes.length));
+    larger.set(this.bytes.subarray(0, this.at));
+    this.bytes = larger;
   }
 
   /** What stands from `start` to here. @throws BugError when more was written than reserved */

@@ -3,7 +3,7 @@
 import { createHmac, createSecretKey, type KeyObject } from "node:crypto";
 import { z } from "zod";
 import { BugError } from "../../errors.ts";
-import type { ValueWriter } from "./values.ts";
+import type { ValueWriter } from "./values/value-type.ts";
 
 export const maskSchema: z.ZodType<Mask> = z.union(
   [

@@ -9,7 +9,8 @@ import type { TableDescription } from "./catalog.ts";
 import type { JsonWriter } from "./json-writer.ts";
 import { checkKey, NO_RULES, type TableRules } from "./table-rules.ts";
 import { NULL, type Tuple, UNCHANGED } from "./tuple.ts";
-import { type ValueWriter, valueType } from "./values.ts";
+import { valueType } from "./values/compile.ts";
+import type { ValueWriter } from "./values/value-type.ts";
 
 /** What a Relation message says. */
 export interface Relation {
@@ -74,7 +75,7 @@ export class Table {
     this.collection = relation.name;
     this.full = relation.identity === "f";
     this.hides = rules.hides;
-    const types = relation.columns.map((column) => valueType(column.type, column.typeName));
+    const types = relation.columns.map((column) => valueType(column, description.types, undefined));
     const shown = relation.columns.map((column) => rules.column(column.name));
     this.#columns = relation.columns.map((column, index) => {
       const rule = shown[index];

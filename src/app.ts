@@ -73,6 +73,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       id,
       kind: source.kind,
       stream: bus.stream(id),
+      maxEventBytes: config.bus.maxEventBytes,
       preflight: (context) => connector.preflight(id, source.config.reveal(), context),
       open: (context) => connector.open(id, source.config.reveal(), context),
       deadLetter: (subject, head, data) => bus.deadLetter(subject, head, data),

@@ -1,9 +1,8 @@
 // Takes one event to its end: guards, handler, then ack, retry or dead letter. What is decided is stored before it is told.
 
 import type { Bus, Delivery } from "../bus/bus.ts";
-import { PoisonError } from "../errors.ts";
+import { PoisonError, TransientError } from "../errors.ts";
 import type { ChangeEvent } from "../event/change-event.ts";
-import { parseEvent } from "../event/parse-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type AttemptResult, startAttempt } from "./attempt.ts";
@@ -13,6 +12,7 @@ import { storeDeadLetter } from "./dead-letter.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { type ErrorSummary, summarizeError } from "./error-summary.ts";
 import type { AutomationMetrics, DeadReason } from "./metrics.ts";
+import { readEvent } from "./read-event.ts";
 import { afterFailure, deadBefore } from "./verdict.ts";
 
 /** An event in hand. */
@@ -51,11 +51,13 @@ const crashed: ErrorSummary = {
 export async function settle(job: Job, context: SettleContext): Promise<void> {
   const { automation, bus, persist } = context;
   const { delivery, source } = job;
-  const event = decode(delivery);
+  const found = readEvent(delivery, context);
+  const event = found instanceof Promise ? await found : found;
   if (event instanceof PoisonError) {
     return bury(job, context, { reason: "undecodable", attempts: 0, firstAt: null, error: summarizeError(event) });
   }
-  const record = new AttemptsRecord(bus.state, automation.id, source, delivery.sequence, event.id);
+  const id = event instanceof TransientError ? (delivery.header("ce-id") ?? "") : event.id;
+  const record = new AttemptsRecord(bus.state, automation.id, source, delivery.sequence, id);
   // The first time nothing can have been stored: no cost where all goes well.
   const known = delivery.serverCount > 1 ? await persist(() => record.load()) : undefined;
   const dead = deadBefore(automation.retry, known, delivery.serverCount, Date.now());
@@ -69,17 +71,17 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
   } else if (context.signal.aborted) {
     delivery.retry(0);
     return;
-  } else if (!(await attempt(job, context, event, known, record))) {
+  } else if (!(await attempt(job, context, { id, event }, known, record))) {
     return;
   }
   if (record.stored) await persist(() => record.clear());
 }
 
-/** One attempt and what follows from it; whether the event is settled for good. */
+/** One attempt and what follows from it; whether the event is settled for good. An event without its body is a failed one. */
 async function attempt(
   job: Job,
   context: SettleContext,
-  event: ChangeEvent,
+  { id, event }: { readonly id: string; readonly event: ChangeEvent | TransientError },
   known: Attempts | undefined,
   record: AttemptsRecord,
 ): Promise<boolean> {
@@ -87,17 +89,18 @@ async function attempt(
   const attempts = (known?.attempts ?? 0) + 1;
   const startedAt = Date.now();
   context.entered(job, "running");
-  const result = await startAttempt(context, event, attempts);
+  const result: AttemptResult =
+    event instanceof TransientError ? { type: "failed", error: event } : await startAttempt(context, event, attempts);
   metrics.duration(automation.id, (Date.now() - startedAt) / 1000);
   if (result.type === "failed") {
-    return failed(job, context, record, { ...result, attempts, firstAt: known?.firstAt ?? startedAt, id: event.id });
+    return failed(job, context, record, { ...result, attempts, firstAt: known?.firstAt ?? startedAt, id });
   }
   free(job, context);
   await job.delivery.ack();
   if (result.type === "done") metrics.handled(automation.id);
   else {
     metrics.skipped(automation.id);
-    log.debug("automation_skipped", { automation: automation.id, id: event.id, reason: result.reason });
+    log.debug("automation_skipped", { automation: automation.id, id, reason: result.reason });
   }
   return true;
 }
@@ -180,13 +183,4 @@ async function bury(job: Job, context: SettleContext, burial: Burial): Promise<v
     error: error.name,
     code: error.code,
   });
-}
-
-function decode(delivery: Delivery): ChangeEvent | PoisonError {
-  try {
-    return parseEvent(delivery);
-  } catch (error) {
-    if (error instanceof PoisonError) return error;
-    throw error;
-  }
 }

@@ -1,5 +1,6 @@
 // The contract of the bus: a fenced writer for each source, consumers, dead letters, and small state.
 
+import type { DataRef } from "../event/data-ref.ts";
 import type { StreamMessage } from "../event/message.ts";
 import type { Position } from "../event/position.ts";
 import type { SourceId } from "../event/source-id.ts";
@@ -51,6 +52,15 @@ export interface Writer extends AsyncDisposable {
 export interface SourceStream {
   /** Bytes of headers and body that one message may have. */
   readonly maxMessageBytes: number;
+  /** Bytes of the headers alone. */
+  readonly maxHeadBytes: number;
+  /**
+   * Stores the body of a message that is larger than one may be; resolves, once it is acknowledged, to the message that
+   * points to it. However often and by whom it is done, the outcome is the same.
+   * @param signal ends the waiting for a bus that is away
+   * @throws TransientError when the bus refuses it for now or the signal ended it; ConfigError
+   */
+  claim(message: StreamMessage, signal: AbortSignal): Promise<StreamMessage>;
   /**
    * Waits for the lease, then for the bus; finds out where the stream ends.
    * @param onWaiting called when another worker holds the lease, with its number
@@ -127,6 +137,11 @@ export interface Bus extends AsyncDisposable {
    * @throws PoisonError when it is larger than a message may be, TransientError when the bus refuses it for now or was closed
    */
   deadLetter(subject: string, head: string, data: Uint8Array): Promise<void>;
+  /**
+   * The body of an event that points to it, whole and checked; undefined while it is not there.
+   * @throws TransientError while the bus is away
+   */
+  fetchBody(ref: DataRef): Promise<Uint8Array | undefined>;
   readonly state: StateStore;
   /** For `/healthz` and readiness. */
   connected(): boolean;

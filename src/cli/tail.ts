@@ -35,7 +35,7 @@ export function textLine(message: StoredMessage): string {
   return `${time}  ${type}  ${key}  #${message.sequence}`.replace(/\p{Cc}/gu, "\u{FFFD}");
 }
 
-/** One object; `data` is the body as it is, so that no number loses a digit. */
+/** One object; `data` is the body as it is, so that no number loses a digit, or null with the `dataref` of a large one. */
 export function jsonLine(message: StoredMessage): string {
   const envelope = JSON.stringify({
     sequence: message.sequence,
@@ -48,7 +48,9 @@ export function jsonLine(message: StoredMessage): string {
     transaction: header(message, "Cdc-Tx"),
     last: header(message, "Cdc-Tx-Last") === "1",
   });
-  return `${envelope.slice(0, -1)},"data":${dataOf(message)}}`;
+  const dataref = message.header("ce-dataref");
+  const body = dataref === undefined ? dataOf(message) : `null,"dataref":${JSON.stringify(dataref)}`;
+  return `${envelope.slice(0, -1)},"data":${body}}`;
 }
 
 function dataOf({ data }: StoredMessage): string {

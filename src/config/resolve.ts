@@ -26,6 +26,8 @@ export interface BusConfig {
   readonly replicas: 1 | 3 | 5;
   /** "always", or the server's sync interval in ms. */
   readonly fsync: "always" | number;
+  /** Of one event's body. */
+  readonly maxEventBytes: number;
 }
 
 export interface ResolvedConfig<Section> {
@@ -79,7 +81,12 @@ function remembered(value: unknown): unknown {
 }
 
 function busConfig({ bus }: ParsedConfig): BusConfig {
-  return { servers: new Secret(bus.servers), replicas: bus.replicas, fsync: bus.fsync };
+  return {
+    servers: new Secret(bus.servers),
+    replicas: bus.replicas,
+    fsync: bus.fsync,
+    maxEventBytes: bus.maxEventBytes,
+  };
 }
 
 function resolveSource<Section>(

@@ -19,6 +19,7 @@ export interface Config {
     readonly servers?: Text | readonly Text[];
     readonly replicas?: 1 | 3 | 5;
     readonly fsync?: "always" | Duration | EnvRef;
+    readonly maxEventBytes?: number;
   };
   readonly sources: Readonly<Record<string, SourceOptions>>;
   /** In a file also a glob of modules that export them. */
@@ -33,6 +34,7 @@ export interface ParsedConfig {
     readonly replicas: 1 | 3 | 5;
     /** "always", or the server's sync interval in ms. */
     readonly fsync: "always" | number;
+    readonly maxEventBytes: number;
   };
   readonly sources: Readonly<Record<string, SourceOptions>>;
   readonly automations: readonly unknown[];
@@ -62,6 +64,14 @@ const busSchema = z.strictObject({
     })
     .describe(
       'How the NATS server is set to sync, a statement about its `sync_interval`: "always", or a duration like "2m" (the server\'s own default). A source may drop its log only past twice that duration.',
+    ),
+  maxEventBytes: z
+    .int()
+    .min(1024)
+    .max(1024 * 1024 * 1024)
+    .default(64 * 1024 * 1024)
+    .describe(
+      "The largest body of an event, in bytes. One above the server's `max_payload` is kept in the object store `millrace_large`, and the event points to it; one above this becomes a dead letter, with a `poison` marker in its place.",
     ),
 });
 

@@ -42,8 +42,13 @@ export async function bury({ source, deadLetter }: PoisonPlaces, poison: Omit<Po
   };
 }
 
-/** A finished event that is larger than the bus takes, as poison. */
-export function tooLarge(message: StreamMessage, maxBytes: number): Omit<Poison, "type"> {
+/** A finished event with a part that is larger than it may be, as poison. */
+export function tooLarge(
+  message: StreamMessage,
+  bytes: number,
+  part: "headers" | "body",
+  maxBytes: number,
+): Omit<Poison, "type"> {
   const [, , namespace = "", collection = ""] = message.subject.split(".").map(unescapeToken);
   return {
     position: message.position,
@@ -53,12 +58,11 @@ export function tooLarge(message: StreamMessage, maxBytes: number): Omit<Poison,
     raw: message.data,
     sizeBytes: message.data.length,
     sha256: createHash("sha256").update(message.data).digest("hex"),
-    error: new PoisonError(
-      "EVENT_TOO_LARGE",
-      `an event of ${message.data.length} bytes is larger than the bus takes (${maxBytes})`,
-      {
-        hint: "raise max_payload of nats-server, or leave the wide column out",
-      },
-    ),
+    error: new PoisonError("EVENT_TOO_LARGE", `an event's ${part} of ${bytes} bytes, where ${maxBytes} are allowed`, {
+      hint:
+        part === "body"
+          ? "raise bus.maxEventBytes, or leave the wide column out"
+          : "the key is in the headers: give the table a shorter one",
+    }),
   };
 }

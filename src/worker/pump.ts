@@ -1,10 +1,10 @@
 // The loop from a source to its stream: pull a chunk, put markers where rows cannot travel, hand it to the writer.
 
-import type { Writer } from "../bus/bus.ts";
+import type { SourceStream, Writer } from "../bus/bus.ts";
 import type { StreamMessage } from "../event/message.ts";
 import type { Position } from "../event/position.ts";
 import type { SourceId } from "../event/source-id.ts";
-import type { Commit, Source, SourceMessage } from "../source/source.ts";
+import type { Commit, Poison, Source, SourceMessage } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { bury, type PoisonPlaces, tooLarge } from "./poison.ts";
 import type { Probe } from "./probe.ts";
@@ -21,7 +21,9 @@ export interface PumpOptions extends PoisonPlaces {
   readonly reader: Source;
   readonly writer: Writer;
   readonly from: Position | undefined;
-  readonly maxMessageBytes: number;
+  readonly stream: Pick<SourceStream, "maxMessageBytes" | "maxHeadBytes" | "claim">;
+  /** Of a body: a larger one does not travel. */
+  readonly maxEventBytes: number;
   readonly counts: PumpCounts;
   readonly probe: Probe;
   readonly log: Logger;
@@ -38,22 +40,35 @@ export async function pump(options: PumpOptions): Promise<void> {
     if (last === undefined) continue;
     counts.read(chunk.length, last.position);
     const items: (StreamMessage | Commit)[] = [];
-    for (const message of chunk) items.push(fits(message, options) ? message : await burial(message, options));
+    for (const message of chunk) items.push(fits(message, options.stream) ? message : await instead(message, options));
     await writer.write(items);
     probe("mid-transaction");
   }
 }
 
-function fits(message: SourceMessage, { maxMessageBytes }: PumpOptions): message is StreamMessage | Commit {
-  if (message.type === "message") return message.head.length + message.data.length <= maxMessageBytes;
-  return message.type === "commit";
+function fits(
+  message: SourceMessage,
+  { maxMessageBytes, maxHeadBytes }: PumpOptions["stream"],
+): message is StreamMessage | Commit {
+  if (message.type !== "message") return message.type === "commit";
+  const headBytes = message.head.length;
+  return headBytes + message.data.length <= maxMessageBytes && headBytes <= maxHeadBytes;
 }
 
-async function burial(message: SourceMessage, options: PumpOptions): Promise<StreamMessage> {
-  const poison =
-    message.type === "message"
-      ? tooLarge(message, options.maxMessageBytes)
-      : (message as Exclude<typeof message, Commit>);
+/** What goes into the stream for a message that does not fit: one that points to its body, or the marker of its burial. */
+async function instead(message: StreamMessage | Poison, options: PumpOptions): Promise<StreamMessage> {
+  const { stream, maxEventBytes, probe, signal } = options;
+  if (message.type === "poison") return burial(message, options);
+  if (message.head.length > stream.maxHeadBytes)
+    return burial(tooLarge(message, message.head.length, "headers", stream.maxHeadBytes), options);
+  if (message.data.length > maxEventBytes)
+    return burial(tooLarge(message, message.data.length, "body", maxEventBytes), options);
+  const pointer = await stream.claim(message, signal);
+  probe("body-stored");
+  return pointer;
+}
+
+async function burial(poison: Omit<Poison, "type">, options: PumpOptions): Promise<StreamMessage> {
   const marker = await bury(options, poison);
   const { namespace, collection, error, sizeBytes } = poison;
   options.counts.poison();

@@ -17,6 +17,8 @@ export type SourceState = "waiting-for-lease" | "starting" | "running" | "retryi
 export interface RunSourceOptions {
   readonly id: SourceId;
   readonly stream: SourceStream;
+  /** Of an event's body; see the option `bus.maxEventBytes`. */
+  readonly maxEventBytes: number;
   /** A connector with its configuration. */
   readonly preflight: (context: SourceContext) => Promise<void>;
   readonly open: (context: SourceContext) => Promise<Source>;
@@ -130,7 +132,6 @@ async function attempt(options: RunSourceOptions, context: SourceContext, onRunn
         reader,
         writer,
         from: writer.resume,
-        maxMessageBytes: stream.maxMessageBytes,
         onStarted: () => onState("running"),
         signal: stop,
       }).catch((error: unknown) => {

@@ -1,13 +1,14 @@
 // Reads a source's whole stream with the plain NATS client, as a subscriber in any language would.
 
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-node";
+import { Objm } from "@nats-io/obj";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
 
 export interface StreamEvent {
   readonly sequence: number;
   readonly subject: string;
   readonly header: (name: string) => string | undefined;
-  /** The body's text. */
+  /** The body's text, fetched where the event only points to it. */
   readonly text: string;
 }
 
@@ -24,11 +25,12 @@ export async function readStream(natsUrl: string, stream: string): Promise<reado
     const consumer = await jetstream(connection).consumers.get(stream);
     for await (const message of await consumer.consume({ max_messages: 2_000 })) {
       const { headers } = message;
+      const place = headers?.get("ce-dataref") ?? "";
       events.push({
         sequence: message.seq,
         subject: message.subject,
         header: (name) => (headers?.has(name) === true ? headers.get(name) : undefined),
-        text: message.string(),
+        text: place === "" ? message.string() : await largeBody(connection, place),
       });
       if (message.seq >= state.last_seq) break;
     }
@@ -36,6 +38,14 @@ export async function readStream(natsUrl: string, stream: string): Promise<reado
   } finally {
     await connection.close();
   }
+}
+
+/** By the client's own object store, which checks the digest. */
+async function largeBody(connection: NatsConnection, place: string): Promise<string> {
+  const [bucket = "", name = ""] = place.split("/");
+  const body = await (await new Objm(connection).open(bucket)).getBlob(name);
+  if (body === null) throw new Error(`no object ${place}`);
+  return Buffer.from(body).toString("utf8");
 }
 
 /** How many `cdc.…` messages a stream holds. @throws Error when there is no such stream */

@@ -3,6 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { TransientError } from "../../errors.ts";
+import type { DataRef } from "../../event/data-ref.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Bus, ConsumeOptions, SourceStream, StateStore, Subscription, Writer } from "../bus.ts";
@@ -12,10 +13,11 @@ import { Confirmations } from "./confirmations.ts";
 import { Connection } from "./connection.ts";
 import { openSubscription } from "./consumer.ts";
 import { type DeadLetters, openDeadLetters, type StoreDeadLetter } from "./dead-letters.ts";
-import { MAX_ADDED_HEADER_BYTES } from "./encode.ts";
+import { MAX_ADDED_HEADER_BYTES, MAX_HEAD_BYTES, MAX_POINTER_BYTES } from "./encode.ts";
 import { establish, newestLease } from "./establish.ts";
 import type { Fsync } from "./horizon.ts";
 import { JetStreamPort } from "./jetstream-port.ts";
+import { LargeBodies } from "./large-bodies.ts";
 import { Lease, type LeasePort, type LeaseRecord } from "./lease.ts";
 import type { Clock } from "./port.ts";
 import { openStateStore } from "./state-store.ts";
@@ -114,6 +116,7 @@ class JetStreamBus implements Bus {
   readonly #leases: StateStore;
   readonly #deadLetters: DeadLetters;
   readonly #confirmations: Confirmations;
+  readonly #largeBodies: LargeBodies;
   readonly #instance = randomBytes(6).toString("hex");
 
   constructor({ options, timing, connection, jsm, state, leases, deadLetters }: BusParts) {
@@ -126,6 +129,7 @@ class JetStreamBus implements Bus {
     this.#connection = connection;
     this.#jsm = jsm;
     this.#leases = leases;
+    this.#largeBodies = new LargeBodies({ nc: connection.nc, jsm, replicas: options.replicas });
   }
 
   connected(): boolean {
@@ -134,8 +138,11 @@ class JetStreamBus implements Bus {
 
   stream(source: SourceId): SourceStream {
     const key = memoryKey(source);
+    const maxMessageBytes = (this.#connection.nc.info?.max_payload ?? 1024 * 1024) - MAX_ADDED_HEADER_BYTES;
     return {
-      maxMessageBytes: (this.#connection.nc.info?.max_payload ?? 1024 * 1024) - MAX_ADDED_HEADER_BYTES,
+      maxMessageBytes,
+      maxHeadBytes: Math.min(MAX_HEAD_BYTES, maxMessageBytes - MAX_POINTER_BYTES),
+      claim: (message, signal) => this.#largeBodies.claim(source, message, signal),
       openWriter: (signal, onWaiting) => this.#openWriter(source, signal, onWaiting),
       loadMemory: async () => (await this.state.get(key))?.value as Readonly<Record<string, unknown>> | undefined,
       saveMemory: async (value) => {
@@ -150,6 +157,10 @@ class JetStreamBus implements Bus {
   consume(options: ConsumeOptions): Promise<Subscription> {
     const { nc } = this.#connection;
     return openSubscription({ nc, deadLetters: this.#deadLetters, confirmations: this.#confirmations }, options);
+  }
+
+  fetchBody(ref: DataRef): Promise<Uint8Array | undefined> {
+    return this.#largeBodies.fetch(ref);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -51,6 +51,7 @@ test.skipIf(skip)(
     const dyingAfterDeadLetter = (bus: Bus): Bus => ({
       stream: (source) => bus.stream(source),
       consume: (options) => bus.consume(options),
+      fetchBody: (ref) => bus.fetchBody(ref),
       state: bus.state,
       connected: () => bus.connected(),
       [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),

@@ -1,4 +1,4 @@
-// A row that is larger than the bus takes: a dead letter, a marker in its place, and on.
+// An event that is larger than it may be: a dead letter, a marker in its place, and on.
 
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
@@ -9,7 +9,7 @@ import { readStream } from "../../support/stream-events.ts";
 import { brokenLinks } from "../../support/transactions.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
-describe.skipIf(missing("postgres", "nats"))("a row that is larger than the bus takes", () => {
+describe.skipIf(missing("postgres", "nats"))("an event that is larger than maxEventBytes", () => {
   test.each([
     ["inside a transaction", false],
     ["at a transaction's end", true],
@@ -20,7 +20,7 @@ describe.skipIf(missing("postgres", "nats"))("a row that is larger than the bus 
     const log = new RecordedLog();
     const worker = await startWorker(
       {
-        bus: { servers: nats.url, fsync: "always" },
+        bus: { servers: nats.url, fsync: "always", maxEventBytes: 500_000 },
         sources: { shop: { kind: "postgres", url: database.url, tables: ["public.item"], slot: `poison_${atTheEnd}` } },
       },
       { log },

@@ -73,6 +73,27 @@ program
   });
 
 program
+  .command("init")
+  .description("write a configuration, one automation and the SQL that a DBA runs; asks on a terminal")
+  .option("--source <id>", "the name of the source")
+  .option("--url <url>", "where its Postgres is; looked at, never written into a file")
+  .option("--tables <patterns>", "the tables to read: public.*,!public.sessions", list)
+  .option("--nats <url>", "where the nats-server is")
+  .action(async (options) => {
+    const { init } = await import("./init.ts");
+    await init({ ...options, signal: stopSignal(), print });
+  });
+
+program
+  .command("dev")
+  .description("run the worker with a Postgres and a nats-server of its own where none are named; reload on change")
+  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
+  .action(async (options) => {
+    const { dev } = await import("./dev.ts");
+    await dev({ ...options, log: logger(), signal: stopSignal() });
+  });
+
+program
   .command("check")
   .description("ask source and bus for everything that must hold, and print what mends it; changes nothing")
   .argument("[source]", "only this source, and the bus")

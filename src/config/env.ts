@@ -48,7 +48,7 @@ export function resolveEnv(input: unknown, path: string, environment: NodeJS.Pro
 }
 
 function secret(input: unknown, path: string, environment: NodeJS.ProcessEnv): unknown {
-  if (!isPlainObject(input) || !isEnvRef(input) || input.default !== undefined) {
+  if (!isEnvRef(input) || input.default !== undefined) {
     throw new ConfigError("SECRET_IN_FILE", `${path}: a secret comes from the environment alone`, {
       hint: `Write ${path.split(".").at(-1)}: env("NAME"), without a default, and set the variable.`,
     });
@@ -58,8 +58,10 @@ function secret(input: unknown, path: string, environment: NodeJS.ProcessEnv): u
   return value;
 }
 
-function isEnvRef(value: Readonly<Record<string, unknown>>): value is Readonly<Record<string, unknown>> & EnvRef {
+/** Whether a value of the configuration stands for a variable. */
+export function isEnvRef(value: unknown): value is EnvRef {
   return (
+    isPlainObject(value) &&
     typeof value.env === "string" &&
     (value.default === undefined || typeof value.default === "string") &&
     Object.keys(value).every((key) => key === "env" || key === "default")

@@ -19,6 +19,8 @@ export interface LoadOptions {
   readonly modules: Readonly<Record<string, unknown>>;
   /** False leaves the automations' modules alone. */
   readonly automations: boolean;
+  /** Whether modules that this process has loaded before are loaded again. */
+  readonly fresh?: boolean;
 }
 
 /**
@@ -26,8 +28,8 @@ export interface LoadOptions {
  * @throws ConfigError CONFIG_NOT_FOUND, CONFIG_LOAD_FAILED, AUTOMATIONS_NOT_FOUND, AUTOMATION_DUPLICATE
  */
 export async function loadConfigFile(options: LoadOptions): Promise<unknown> {
-  const file = findFile(options.file, options.directory);
-  const load = moduleLoader(options.modules);
+  const file = findConfigFile(options.file, options.directory);
+  const load = moduleLoader(options.modules, options.fresh);
   const config = await read(file, load);
   if (typeof config !== "object" || config === null || !("automations" in config)) return config;
   const { automations, ...rest } = config;
@@ -35,7 +37,8 @@ export async function loadConfigFile(options: LoadOptions): Promise<unknown> {
   return { ...rest, automations: await loadAutomations(automations, dirname(file), load) };
 }
 
-function findFile(named: string | undefined, directory: string): string {
+/** @throws ConfigError CONFIG_NOT_FOUND */
+export function findConfigFile(named: string | undefined, directory: string): string {
   const candidates = named === undefined ? NAMES : [named];
   const found = candidates.map((name) => resolve(directory, name)).find((file) => existsSync(file));
   if (found !== undefined) return found;

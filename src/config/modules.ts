@@ -9,13 +9,19 @@ export type ModuleLoader = (file: string) => Promise<Readonly<Record<string, unk
  * A loader for this process.
  * @param own modules that are given as they are, by the name they are imported by: `millrace` itself, so that what a
  *   configuration imports is the very code that runs it, wherever either of them is installed
+ * @param fresh loads again what this process has loaded before
  */
-export function moduleLoader(own: Readonly<Record<string, unknown>>): ModuleLoader {
+export function moduleLoader(own: Readonly<Record<string, unknown>>, fresh = false): ModuleLoader {
   return async (file) => {
     try {
       const { createJiti } = await import("jiti"); // only now: a worker with a JSON configuration never pays for it
       // No cache on disk: it would lie in a folder that other users of the machine may write.
-      const jiti = createJiti(import.meta.url, { virtualModules: { ...own }, fsCache: false, interopDefault: false });
+      const jiti = createJiti(import.meta.url, {
+        virtualModules: { ...own },
+        fsCache: false,
+        moduleCache: !fresh,
+        interopDefault: false,
+      });
       return await jiti.import<Record<string, unknown>>(file);
     } catch (error) {
       if (error instanceof MillraceError) throw error;

@@ -31,7 +31,8 @@ export type LogEvent =
   | "automation_log"
   | "verify_progress"
   | "dev_server_started"
-  | "dev_server_stopped";
+  | "dev_reloading"
+  | "dev_worker_ended";
 
 export interface Logger {
   debug(event: LogEvent, fields?: Readonly<Record<string, unknown>>, text?: string): void;

@@ -8,7 +8,7 @@ import { createPublication } from "./publication.ts";
 import { clientConfig, Session } from "./session.ts";
 import { slotNameOf } from "./slots.ts";
 import { quoteIdentifier } from "./sql.ts";
-import { findTables, matchTables } from "./tables.ts";
+import { findTables, matchesNothing, matchTables, type SourceTable } from "./tables.ts";
 
 /** Never a superuser's name by mistake: then the url is the administrator's own. */
 const DEFAULT_ROLE = "millrace";
@@ -25,6 +25,32 @@ export function roleSql({ url }: Pick<PostgresConfig, "url">): readonly string[]
     `GRANT CONNECT ON DATABASE ${quoteIdentifier(database)} TO ${role};`,
     "-- it needs no right to read tables: REPLICATION shows it the rows of all published ones",
   ];
+}
+
+/** The same for a database that is not there yet, with one table. */
+export function exampleSql(
+  id: SourceId,
+  config: PostgresConfig,
+  table: { readonly schema: string; readonly name: string },
+): readonly string[] {
+  const tables = [{ ...table, partitioned: false }];
+  return [
+    ...roleSql(config),
+    "-- by the owner of the tables; once the database is there, `npx millrace sql publication` names them all:",
+    `${createPublication(config.publication ?? `millrace_${id}`, tables)};`,
+  ];
+}
+
+/** The first table that the patterns name. @throws ConfigError TABLES_MATCH_NOTHING; ConfigError, TransientError */
+export async function firstTable(
+  id: SourceId,
+  config: PostgresConfig,
+): Promise<{ readonly schema: string; readonly name: string }> {
+  await using session = new Session(clientConfig(id, config.url));
+  const { tables, unmatched } = await findTables(session, config.tables);
+  const [pattern] = unmatched;
+  if (pattern !== undefined) throw matchesNothing(pattern);
+  return tables[0] as SourceTable;
 }
 
 /**

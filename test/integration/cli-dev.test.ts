@@ -1,0 +1,158 @@
+// `millrace init` and `millrace dev` from outside: what is written type-checks and runs, is reloaded, and ends cleanly.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { Client } from "pg";
+import ts from "typescript";
+import { describe, expect, inject, onTestFinished, test } from "vitest";
+import { runCommand } from "../support/run-command.ts";
+import { freshDatabase, freshNats, missing, scratchDir } from "../support/servers.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+type Line = Readonly<Record<string, unknown>>;
+
+test("`init` refuses a name that no source can have, and to write over a file: nothing is written", async () => {
+  const cwd = await scratchDir();
+  await writeFile(join(cwd, "millrace.sql"), "mine");
+
+  const named = await runCommand(["init", "--source", "The Shop"], { cwd });
+  const taken = await runCommand(["init"], { cwd });
+
+  expect(named).toMatchObject({ code: 2, stdout: "", stderr: expect.stringMatching(/^INIT_SOURCE: .+\nfix: .+\n$/) });
+  expect(taken).toMatchObject({
+    code: 2,
+    stdout: "",
+    stderr: expect.stringMatching(/^INIT_FILE_EXISTS: millrace\.sql /),
+  });
+  expect(await readFile(join(cwd, "millrace.sql"), "utf8")).toBe("mine");
+  await expect(readFile(join(cwd, "millrace.config.ts"))).rejects.toThrow();
+});
+
+describe.skipIf(missing("postgres", "nats"))("with servers", () => {
+  test("what `init` writes for a database type-checks, holds no secret, and passes `check` once its SQL was run", async () => {
+    await using database = await freshDatabase();
+    const nats = await freshNats();
+    await database.query('create table "Order `Lines`"(id int primary key); drop role if exists app');
+    const cwd = await scratchDir();
+    // The administrator looks; the worker's own role comes with the SQL.
+    const url = database.url.replace("postgres@", "postgres:s3cret@");
+    const flags = ["--source", "lines", "--url", url, "--nats", "nats://me:n4ts@127.0.0.1:4222"];
+
+    const written = await runCommand(["init", ...flags], { cwd });
+    expect(written).toMatchObject({ code: 0, stderr: "" });
+    const files = /^(wrote .+\n)+/.exec(written.stdout)?.[0].trim().split("\n") ?? [];
+    expect(files.map((line) => line.slice("wrote ".length))).toEqual([
+      "millrace.config.ts",
+      "automations/order-lines-created.ts",
+      "millrace.sql",
+    ]);
+    const texts = await Promise.all(files.map((line) => readFile(join(cwd, line.slice("wrote ".length)), "utf8")));
+    for (const secret of ["s3cret", "n4ts"]) expect(texts.join() + written.stdout).not.toContain(secret);
+    expect(typeErrors(cwd, ["millrace.config.ts", "automations/order-lines-created.ts"])).toEqual([]);
+
+    await database.query("drop role if exists millrace");
+    await database.query(texts[2] ?? "");
+    const env = { DATABASE_URL: database.url.replace("postgres@", "millrace@"), NATS_URL: nats.url };
+    expect(await runCommand(["check"], { cwd, env })).toMatchObject({ code: 0, stderr: "" });
+  });
+
+  test("what `init` writes for no database runs by `dev`, follows changes of files and tables, and ends cleanly", async () => {
+    const cwd = await scratchDir();
+    expect(await runCommand(["init"], { cwd })).toMatchObject({ code: 0, stderr: "" });
+    const dev = startDev(cwd);
+
+    const url = String((await dev.logged("dev_server_started", ({ server }) => server === "postgres")).url);
+    await dev.logged("source_started");
+    await dev.logged("automation_started");
+    await sql(url, "insert into orders default values");
+    await dev.logged("automation_log", ({ msg }) => String(msg).startsWith("a row of public.orders was created"));
+
+    const file = join(cwd, "automations/orders-created.ts");
+    await writeFile(file, "export const broken = {");
+    await dev.said(/CONFIG_LOAD_FAILED: .+orders-created\.ts/);
+    await dev.logged("dev_worker_ended");
+    await writeFile(
+      file,
+      `import { automation, collection } from "millrace";
+export const twice = automation("twice", { on: collection<{ id: string }>("shop", "public.more").created() }, async ({ log }) => log.info("changed"));`,
+    );
+    await dev.logged("automation_started", ({ automation }) => automation === "twice");
+    await sql(url, "create table more (id int primary key)");
+    await dev.logged("dev_reloading", (_line, nth) => nth >= 2); // for the table
+    await dev.logged("automation_started", ({ automation }, nth) => automation === "twice" && nth >= 2);
+    await dev.logged("source_started", (_line, nth) => nth >= 2);
+    await sql(url, "insert into more values (1)");
+    await dev.logged("automation_log", ({ msg }) => msg === "changed");
+
+    dev.stop();
+    expect(await dev.ended).toBe(0);
+    await expect(sql(url, "select 1")).rejects.toThrow();
+  });
+});
+
+/** `millrace dev`, and what it has said. */
+function startDev(cwd: string) {
+  const child = spawn(process.execPath, [inject("cliFile"), "dev"], {
+    cwd,
+    stdio: ["ignore", "ignore", "pipe"],
+    env: { ...process.env, DATABASE_URL: "", NATS_URL: "", MILLRACE_HTTP: "127.0.0.1:0" },
+  });
+  onTestFinished(() => void child.kill("SIGTERM"));
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    said += text;
+  });
+  const lines = (): readonly Line[] =>
+    said
+      .split("\n")
+      .filter((line) => line.startsWith("{") && line.endsWith("}"))
+      .map((line) => JSON.parse(line) as Line);
+  const wait = { timeoutMs: 40_000 };
+  return {
+    logged: (event: string, matches: (line: Line, nth: number) => boolean = () => true): Promise<Line> =>
+      waitFor(
+        () =>
+          lines()
+            .filter((line) => line.event === event)
+            .find(matches),
+        { what: `${event} in:\n${said}`, ...wait },
+      ),
+    said: (pattern: RegExp): Promise<true> =>
+      waitFor(() => pattern.test(said) || undefined, { what: `${pattern} in:\n${said}`, ...wait }),
+    stop: () => child.kill("SIGTERM"),
+    ended: once(child, "exit").then(([code]) => code as number | null),
+  };
+}
+
+async function sql(connectionString: string, text: string): Promise<void> {
+  const client = new Client({ connectionString });
+  client.on("error", () => {});
+  await client.connect();
+  try {
+    await client.query(text);
+  } finally {
+    await client.end();
+  }
+}
+
+/** As a strict project with this package installed sees the files. */
+function typeErrors(cwd: string, files: readonly string[]): readonly string[] {
+  const program = ts.createProgram(
+    files.map((file) => join(cwd, file)),
+    {
+      strict: true,
+      noEmit: true,
+      skipLibCheck: true,
+      module: ts.ModuleKind.NodeNext,
+      target: ts.ScriptTarget.ES2022,
+      allowImportingTsExtensions: true,
+      types: [],
+      typeRoots: [],
+      paths: { millrace: [resolve("src/index.ts")] },
+    },
+  );
+  const own = ts.getPreEmitDiagnostics(program).filter(({ file }) => file?.fileName.startsWith(cwd) !== false);
+  return own.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, "\n"));
+}

@@ -46,6 +46,11 @@ describe.skipIf(missing("postgres", "nats"))("a slot held by another", () => {
     const worker = await startWorker(config, { http: true });
     worker.finished.catch(() => {}); // the test would see it
     onTestFinished(() => worker.stop());
+    let green = 0;
+    const looking = setInterval(() => {
+      if (worker.status().ready) green++;
+    }, 1);
+    onTestFinished(() => clearInterval(looking));
     const red = await waitFor(
       async () => {
         const now = await ready();
@@ -56,6 +61,7 @@ describe.skipIf(missing("postgres", "nats"))("a slot held by another", () => {
     expect(red).toEqual({ code: 503, reason: expect.stringMatching(/^retrying: SLOT_ACTIVE: .*millrace_shop/) });
     expect(red.reason).toContain(String(pid));
     expect(await active()).toBe(pid);
+    expect(green).toBe(0); // not for a moment, though the lease was free and all that came before was fine
 
     await database.query("select pg_terminate_backend($1)", [pid]);
     await waitFor(async () => (await ready()).code === 200, { what: "/readyz to be green again", timeoutMs: 60_000 });

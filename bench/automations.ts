@@ -81,7 +81,7 @@ async function fillStream(url: string, rows: number): Promise<void> {
   const template = eventTemplate(SOURCE, "public", "measured", "created");
   for (let first = 1; first <= rows; first += TRANSACTION_ROWS) {
     const last = Math.min(first + TRANSACTION_ROWS - 1, rows);
-    const transaction = { id: String(first), time: new Date().toISOString() };
+    const transaction = { id: String(first), time: new Date().toISOString(), lineage: "" };
     const messages: StreamMessage[] = [];
     for (let id = first; id <= last; id++) {
       const mark = id === last ? "+" : "";

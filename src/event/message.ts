@@ -49,6 +49,16 @@ export interface Transaction {
   readonly id: string;
   /** Commit time, RFC 3339 in UTC, microseconds. */
   readonly time: string;
+  /** Header lines that say what caused it (see `lineageLines`); empty when nobody said. */
+  readonly lineage: string;
+}
+
+/** An event whose subject and headers come from what was written, not from a table: a domain event, a logical message. */
+export interface OwnEvent {
+  readonly subject: string;
+  /** Header lines, each ended by CRLF, `ce-id` among them; without time and transaction. */
+  readonly head: string;
+  readonly data: Uint8Array;
 }
 
 /**
@@ -63,8 +73,13 @@ export function eventHead(
   transaction: Transaction,
   position: Position,
 ): string {
+  return `${template.head}${key}\r\nce-id: ${source}.${bare(position)}\r\n${transactionLines(transaction, position)}`;
+}
+
+/** What an event says of its transaction. */
+export function transactionLines({ id, time, lineage }: Transaction, position: Position): string {
   const last = isComplete(position) ? "Cdc-Tx-Last: 1\r\n" : "";
-  return `${template.head}${key}\r\nce-id: ${source}.${bare(position)}\r\nce-time: ${transaction.time}\r\nCdc-Tx: ${transaction.id}\r\n${last}`;
+  return `ce-time: ${time}\r\nCdc-Tx: ${id}\r\n${lineage}${last}`;
 }
 
 /** A marker at its place in the order: its id is `<source>.<kind>.<position>` unless another one is given. */

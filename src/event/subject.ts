@@ -37,6 +37,16 @@ export function changeSubjectPrefix(source: SourceId, namespace: string, collect
   return `cdc.${source}.${escapeToken(namespace)}.${escapeToken(collection)}.${op}.`;
 }
 
+/** `events.<source>.<aggregate>.<type>.`: the lane goes behind it. */
+export function domainSubjectPrefix(source: SourceId, aggregate: string, type: string): string {
+  return `events.${source}.${escapeToken(aggregate)}.${escapeToken(type)}.`;
+}
+
+/** The subject of logical messages with a prefix. */
+export function logicalMessageSubject(source: SourceId, prefix: string): string {
+  return `meta.${source}.message.${escapeToken(prefix)}`;
+}
+
 /** The subject of a message about the source that keeps its place in the order. */
 export function metaSubject(source: SourceId, kind: MetaKind): string {
   return `meta.${source}.${kind}`;

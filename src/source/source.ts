@@ -20,7 +20,8 @@ export interface Commit {
 export interface Poison {
   readonly type: "poison";
   readonly position: Position;
-  readonly transaction: Transaction;
+  /** Undefined for what stands outside of all. */
+  readonly transaction: Transaction | undefined;
   readonly namespace: string;
   readonly collection: string;
   /** The first 64 KiB of it, as they came; none of a table whose columns are hidden. */

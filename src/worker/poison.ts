@@ -33,10 +33,11 @@ export async function bury({ source, deadLetter }: PoisonPlaces, poison: Omit<Po
     poison.raw.subarray(0, MAX_RAW_BYTES),
   );
   const last = isComplete(position) ? "Cdc-Tx-Last: 1\r\n" : "";
+  const within = poison.transaction && `Cdc-Tx: ${poison.transaction.id}\r\n${poison.transaction.lineage}${last}`;
   return {
     type: "message",
     subject: metaSubject(source, "poison"),
-    head: `${head}Cdc-Tx: ${poison.transaction.id}\r\n${last}`,
+    head: head + (within ?? ""),
     data: Buffer.from(JSON.stringify(what)),
     position,
   };
@@ -50,9 +51,10 @@ export function tooLarge(
   maxBytes: number,
 ): Omit<Poison, "type"> {
   const [, , namespace = "", collection = ""] = message.subject.split(".").map(unescapeToken);
+  const id = /^Cdc-Tx: (.*)\r$/m.exec(message.head)?.[1];
   return {
     position: message.position,
-    transaction: { id: /^Cdc-Tx: (.*)\r$/m.exec(message.head)?.[1] ?? "", time: "" },
+    transaction: id === undefined ? undefined : { id, time: "", lineage: "" },
     namespace,
     collection,
     raw: message.data,

@@ -45,7 +45,7 @@ describe.skipIf(missing("postgres"))("a row that is larger than maxRowBytes", ()
     );
     const positions = [first, poison, last].map((message) => message?.position ?? "");
     expect(positions).toEqual([...positions].sort());
-    expect(first?.type === "message" && first.head).toContain(`Cdc-Tx: ${about.transaction.id}`);
+    expect(first?.type === "message" && first.head).toContain(`Cdc-Tx: ${about.transaction?.id}`);
   });
 
   test("ends its transaction where it is the last, and stays poison at each reading", async () => {

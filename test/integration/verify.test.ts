@@ -27,7 +27,13 @@ const place = (n: number, mark: "" | "+" = ""): Position =>
 function transaction(id: number, first: number, count: number): StreamMessage[] {
   return Array.from({ length: count }, (_, nth) => {
     const position = place(first + nth, nth === count - 1 ? "+" : "");
-    const head = eventHead(template, shop, "1", { id: String(id), time: "2026-01-01T00:00:00.000000Z" }, position);
+    const head = eventHead(
+      template,
+      shop,
+      "1",
+      { id: String(id), time: "2026-01-01T00:00:00.000000Z", lineage: "" },
+      position,
+    );
     return { type: "message", subject: `${template.subjectPrefix}p00`, head, data: Buffer.from("{}"), position };
   });
 }

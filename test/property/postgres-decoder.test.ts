@@ -3,6 +3,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { BugError } from "../../src/errors.ts";
+import { lineageText } from "../../src/event/lineage.ts";
 import { bare } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import { unknownTable } from "../../src/source/postgres/catalog.ts";
@@ -19,15 +20,25 @@ import { begin, commit, insert, keepalive, message, relation, update, type Value
 
 const TABLE = relation(1, "orders", [{ name: "id", key: true }, { name: "note" }]);
 
+const LINEAGE = lineageText({ correlationId: "1", causationId: "2", hops: 1, automation: "a" });
+const READ = { messages: ["read"] };
+
 /** Of a position: history and final LSN. */
 const TRANSACTION = 21;
 
 const value: fc.Arbitrary<Value> = fc.oneof(fc.string({ unit: "binary" }), fc.constant(null), fc.constant(undefined));
-const change = fc.record({ key: fc.string(), moves: fc.boolean(), note: value, sameLsn: fc.boolean() });
+/** A row, or a logical message in its place; the worker reads some of those. */
+const change = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ key: fc.string(), moves: fc.boolean(), note: value, sameLsn: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ prefix: fc.constantFrom("read", "aside", "millrace.lineage") }) },
+);
 const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("transaction" as const), changes: fc.array(change) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("keepalive" as const) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("message" as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("message" as const), prefix: fc.constantFrom("read", "aside") }),
+  },
 );
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
 
@@ -37,9 +48,17 @@ function logOf(steps: readonly Step[]): Buffer[] {
   const frames = [TABLE];
   for (const one of steps) {
     if (one.kind === "keepalive") frames.push(keepalive(lsn));
-    if (one.kind === "message") frames.push(message(lsn));
+    if (one.kind === "message") {
+      lsn += 0x30n;
+      frames.push(message(lsn, { prefix: one.prefix }));
+    }
     if (one.kind !== "transaction") continue;
-    const rows = one.changes.map(({ key, moves, note, sameLsn }) => {
+    const rows = one.changes.map((changed) => {
+      if (!("key" in changed)) {
+        lsn += 0x40n;
+        return message(lsn, { prefix: changed.prefix, transactional: true, content: LINEAGE });
+      }
+      const { key, moves, note, sameLsn } = changed;
       if (!sameLsn) lsn += 0x40n;
       return moves
         ? update(lsn, 1, [`${key}'`, note], { kind: "K", values: [key, null] })
@@ -58,7 +77,7 @@ const eventsOf = (messages: readonly SourceMessage[]): SourceMessage[] =>
 test("positions rise strictly, and end in + exactly at the end of a transaction", () => {
   fc.assert(
     fc.property(fc.array(step), (steps) => {
-      const positions = decodeFrames(logOf(steps)).map(({ position }) => position);
+      const positions = decodeFrames(logOf(steps), READ).map(({ position }) => position);
 
       expect(positions.map((position) => bare(position))).toEqual([...new Set(positions.map(bare))].sort());
       for (const [index, position] of positions.entries()) {
@@ -73,12 +92,12 @@ test("a restart at any position gives the events behind it, with the same ids", 
   fc.assert(
     fc.property(fc.array(step), fc.nat(), (steps, pick) => {
       const frames = logOf(steps);
-      const all = eventsOf(decodeFrames(frames));
+      const all = eventsOf(decodeFrames(frames, READ));
       const at = all.length === 0 ? undefined : all[pick % all.length];
       const from = at?.position ?? restBefore(1, 1n);
 
       const behind = all.slice(at === undefined ? 0 : all.indexOf(at) + 1);
-      expect(eventsOf(decodeFrames(frames, { from }))).toEqual(behind);
+      expect(eventsOf(decodeFrames(frames, { ...READ, from }))).toEqual(behind);
     }),
   );
 });
@@ -92,6 +111,8 @@ test("frames give the same events in whatever portions they arrive", async () =>
         history: 1,
         from: restBefore(1, 1n),
         rulesOf: () => NO_RULES,
+        ...READ,
+        outbox: undefined,
       });
       const over = new Error("over");
       const transport = portioned(frames, portions, over);
@@ -101,7 +122,7 @@ test("frames give the same events in whatever portions they arrive", async () =>
       };
 
       await expect(read()).rejects.toBe(over);
-      expect(eventsOf(received)).toEqual(eventsOf(decodeFrames(frames)));
+      expect(eventsOf(received)).toEqual(eventsOf(decodeFrames(frames, READ)));
     }),
   );
 });
@@ -118,7 +139,8 @@ test("bytes that make no sense give poison or a BugError, nothing else", () => {
           frame[where % frame.length] = byte;
         }
         try {
-          for (const decoded of decodeFrames(frames)) expect(["message", "commit", "poison"]).toContain(decoded.type);
+          for (const decoded of decodeFrames(frames, READ))
+            expect(["message", "commit", "poison"]).toContain(decoded.type);
         } catch (error) {
           expect(error).toBeInstanceOf(BugError);
         }

@@ -14,6 +14,9 @@ export interface DecodeOptions {
   readonly primaryKey?: readonly string[];
   /** All tables, as they are, by default. */
   readonly rulesOf?: RulesOf;
+  readonly messages?: readonly string[];
+  /** Whether the outbox is `millrace.outbox`. */
+  readonly outbox?: boolean;
 }
 
 /** All messages of some frames; each frame is overwritten behind the decoder, as the driver does it. */
@@ -23,6 +26,8 @@ export function decodeFrames(frames: readonly Buffer[], options: DecodeOptions =
     history: 1,
     from: options.from ?? restBefore(1, 1n),
     rulesOf: options.rulesOf ?? (() => NO_RULES),
+    messages: options.messages ?? [],
+    outbox: options.outbox === true ? { table: { schema: "millrace", name: "outbox" }, keepMs: undefined } : undefined,
   });
   const messages: SourceMessage[] = [];
   for (const frame of frames) {

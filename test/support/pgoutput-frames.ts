@@ -9,6 +9,12 @@ export interface TestColumn {
   readonly key?: boolean;
 }
 
+export interface MessageParts {
+  readonly prefix?: string;
+  readonly content?: string | Uint8Array;
+  readonly transactional?: boolean;
+}
+
 const text = (value: string): Buffer => Buffer.from(`${value}\0`);
 const uint8 = (value: number): Buffer => Buffer.of(value);
 const uint16 = (value: number): Buffer => Buffer.from([value >> 8, value & 0xff]);
@@ -97,5 +103,12 @@ export const remove = (lsn: bigint, oid: number, kind: "K" | "O", values: readon
 export const truncate = (lsn: bigint, ...oids: readonly number[]): Buffer =>
   xlog(lsn, Buffer.from("T"), uint32(oids.length), uint8(0), ...oids.map(uint32));
 
-export const message = (lsn: bigint): Buffer =>
-  xlog(lsn, Buffer.from("M"), uint8(0), uint64(lsn), text("aside"), uint32(1), Buffer.from("x"));
+/** @param lsn the end of its record */
+export const message = (
+  lsn: bigint,
+  { prefix = "aside", content = "x", transactional = false }: MessageParts = {},
+): Buffer => {
+  const bytes = Buffer.from(content);
+  const flags = transactional ? 1 : 0;
+  return xlog(lsn, Buffer.from("M"), uint8(flags), uint64(lsn), text(prefix), uint32(bytes.length), bytes);
+};

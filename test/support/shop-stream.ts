@@ -42,7 +42,7 @@ export class ShopStream implements AsyncDisposable {
   async order(op: Op, order: Order): Promise<number> {
     const position = `0001.${(++this.#published).toString(16).padStart(16, "0")}+` as Position;
     const template = eventTemplate(shop, "public", "orders", op);
-    const transaction = { id: String(this.#published), time: new Date().toISOString() };
+    const transaction = { id: String(this.#published), time: new Date().toISOString(), lineage: "" };
     const head = eventHead(template, shop, String(order.id), transaction, position);
     const after = op === "deleted" ? null : order;
     const body = JSON.stringify({ op, key: { id: order.id }, before: null, after });

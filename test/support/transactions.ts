@@ -34,7 +34,13 @@ export function transaction(
     return {
       type: "message",
       subject: `${template.subjectPrefix}p03`,
-      head: eventHead(template, source, key, { id: String(final), time: "2026-01-01T00:00:00.000001Z" }, position),
+      head: eventHead(
+        template,
+        source,
+        key,
+        { id: String(final), time: "2026-01-01T00:00:00.000001Z", lineage: "" },
+        position,
+      ),
       data: Buffer.from(
         JSON.stringify({ op: "created", key: { id: key }, before: null, after: { id: key, text: "x".repeat(bytes) } }),
       ),

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { parseConfig } from "../../config/parse.ts";
 import { parseDuration } from "../../event/duration.ts";
 import { type TableItem, tableItemSchema } from "./table-options.ts";
+import { outboxPattern } from "./table-pattern.ts";
 import { needsMaskKey } from "./table-rules.ts";
 
 export interface PostgresConfig {
@@ -20,7 +21,43 @@ export interface PostgresConfig {
   readonly onGap: "stop" | "continue";
   readonly timeoutMs: number;
   readonly maxRowBytes: number;
+  /** Prefixes of the logical messages that become events. */
+  readonly messages: readonly string[];
+  /** Undefined: the source carries none. */
+  readonly outbox?: OutboxConfig | undefined;
 }
+
+export interface OutboxConfig {
+  /** Undefined in the mode "message". */
+  readonly table: { readonly schema: string; readonly name: string } | undefined;
+  /** How long rows are kept that the application leaves in the table; undefined: for ever. */
+  readonly keepMs: number | undefined;
+}
+
+/** Where the migrations make it. */
+const OUTBOX_TABLE = "millrace.outbox";
+
+const outboxSchema = z
+  .strictObject({
+    mode: z.enum(["table", "message"]).default("table"),
+    keep: z.string().optional(),
+    table: z.string().default(OUTBOX_TABLE),
+  })
+  .transform(({ mode, keep, table }, context): OutboxConfig => {
+    const invalid = (path: string, message: string): never => {
+      context.addIssue({ code: "custom", path: [path], message });
+      return z.NEVER;
+    };
+    const [, schema, name] = /^([^.]+)\.(.+)$/s.exec(table) ?? [];
+    if (schema === undefined || name === undefined) return invalid("table", 'expected "schema.table"');
+    if (mode === "message" && (keep !== undefined || table !== OUTBOX_TABLE)) {
+      return invalid("mode", 'the mode "message" has no table, and nothing to keep');
+    }
+    const keepMs = keep === undefined ? undefined : parseDuration(keep);
+    if (keep !== undefined && (keepMs === undefined || keepMs <= 0))
+      return invalid("keep", 'expected a duration like "7d"');
+    return { table: mode === "message" ? undefined : { schema, name }, keepMs };
+  });
 
 export const postgresSchema: z.ZodType<PostgresConfig> = z
   .strictObject({
@@ -78,12 +115,35 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
       .describe(
         "The largest row that is read, in bytes as the log has it (with REPLICA IDENTITY FULL the old and the new one together). A larger one is never held in memory: its beginning becomes a dead letter, and a `poison` marker stands in its place.",
       ),
+    messages: z
+      .array(
+        z.string().refine((prefix) => prefix !== "" && !prefix.startsWith("millrace."), {
+          error: "expected prefixes that do not begin with millrace., which are Millrace's own",
+        }),
+      )
+      .default([])
+      .describe(
+        "The prefixes of the logical messages (`pg_logical_emit_message`) that become events `meta.<source>.message.<prefix>`; all others are dropped.",
+      ),
+    outbox: z
+      .union([z.boolean().transform((on) => (on ? outboxSchema.parse({}) : undefined)), outboxSchema])
+      .prefault(false)
+      .describe(
+        'Whether this source carries the outbox of its database (docs/outbox.md): true, or { mode: "table" or "message", keep: "7d" (rows that the application left in the table are deleted after that time), table: "schema.table" }.',
+      ),
   })
   .superRefine(({ tables, maskKey }, context) => {
     if (maskKey !== undefined || !needsMaskKey(tables)) return;
     context.addIssue({ code: "custom", path: ["maskKey"], message: 'masks by "hash" need a key' });
   })
-  .transform(({ timeout, ...config }) => ({ ...config, timeoutMs: timeout }));
+  .transform(({ timeout, tables, ...config }) => {
+    const outbox = config.outbox?.table;
+    return {
+      ...config,
+      tables: outbox === undefined ? tables : [...tables, outboxPattern(outbox)],
+      timeoutMs: timeout,
+    };
+  });
 
 /** @throws ConfigError CONFIG_INVALID, CONFIG_UNKNOWN_KEY with the path of the bad value */
 export function parsePostgresConfig(input: unknown, path: string): PostgresConfig {

@@ -5,13 +5,17 @@ import { BugError, PoisonError, toError } from "../../errors.ts";
 import type { Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { type TableDescription, unknownTable } from "./catalog.ts";
-import { CUT, type KeptBytes, keptOf, keptOfCut } from "./cut-frame.ts";
+import type { OutboxConfig } from "./config.ts";
+import { CUT, keptOf, keptOfCut } from "./cut-frame.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { JsonWriter } from "./json-writer.ts";
+import { LogicalMessages } from "./logical-messages.ts";
+import { OutboxTable } from "./outbox-table.ts";
 import { keyDiffers, RowEvents } from "./row-events.ts";
 import { type PoisonRow, Sequencer } from "./sequencer.ts";
 import { type Relation, Table } from "./table.ts";
 import type { RulesOf } from "./table-rules.ts";
+import { timeText } from "./time-text.ts";
 import { Tuple } from "./tuple.ts";
 
 export interface DecoderOptions {
@@ -21,9 +25,10 @@ export interface DecoderOptions {
   readonly from: Position;
   /** Undefined for a table that is not read. */
   readonly rulesOf: RulesOf;
+  /** Prefixes of the logical messages that become events. */
+  readonly messages: readonly string[];
+  readonly outbox: OutboxConfig | undefined;
 }
-
-const POSTGRES_EPOCH_US = 946_684_800_000_000;
 
 const tag = (letter: string): number => letter.charCodeAt(0);
 const XLOG = tag("w");
@@ -48,7 +53,12 @@ interface KnownTable {
   readonly description: TableDescription;
   /** Undefined when the table is in the publication but not read. */
   readonly table: Table | undefined;
+  /** Its rows are no changes but domain events. */
+  readonly outbox: OutboxTable | undefined;
 }
+
+/** Where a row that cannot travel comes from, and whether its bytes must not be kept. */
+type Place = Pick<PoisonRow, "namespace" | "collection"> & { readonly hides: boolean };
 
 export class Decoder {
   readonly sequencer: Sequencer;
@@ -56,15 +66,19 @@ export class Decoder {
   readonly #rulesOf: RulesOf;
   readonly #reader = new FrameReader();
   readonly #events = new RowEvents(new JsonWriter());
+  readonly #messages: LogicalMessages;
+  readonly #outbox: OutboxConfig["table"];
   readonly #before = new Tuple();
   readonly #after = new Tuple();
   readonly #tables = new Map<number, KnownTable>();
   readonly #domains = new Map<number, string>();
   #relationRaw: Buffer = Buffer.alloc(0);
 
-  constructor({ source, history, from, rulesOf }: DecoderOptions) {
+  constructor({ source, history, from, rulesOf, messages, outbox }: DecoderOptions) {
     this.#source = source;
     this.#rulesOf = rulesOf;
+    this.#messages = new LogicalMessages({ source, prefixes: messages, outbox: outbox !== undefined });
+    this.#outbox = outbox?.table;
     this.sequencer = new Sequencer(source, history, from);
   }
 
@@ -102,7 +116,7 @@ export class Decoder {
     if (known?.raw.equals(this.#relationRaw) === true && isDeepStrictEqual(known.description, description)) return;
     const rules = this.#rulesOf(relation.namespace, relation.name);
     const table = rules === undefined ? undefined : new Table(this.#source, relation, description, rules);
-    this.#tables.set(relation.oid, { raw: this.#relationRaw, description, table });
+    this.#tables.set(relation.oid, { raw: this.#relationRaw, description, table, outbox: undefined });
   }
 
   #message(kind: number, high: number, low: number): Relation | undefined {
@@ -128,8 +142,10 @@ export class Decoder {
       case TYPE:
         this.#type();
         return undefined;
-      case ORIGIN:
       case MESSAGE:
+        this.#logicalMessage(undefined);
+        return undefined;
+      case ORIGIN:
         return undefined;
       default:
         throw new BugError("PROTOCOL_UNKNOWN", `a message of the unknown kind ${kind}`);
@@ -140,8 +156,8 @@ export class Decoder {
     const reader = this.#reader;
     const high = reader.uint32();
     const low = reader.uint32();
-    const time = commitTime(reader.uint32(), reader.uint32());
-    this.sequencer.begin(high, low, { id: String(reader.uint32()), time });
+    const time = timeText(reader.uint32(), reader.uint32());
+    this.sequencer.begin(high, low, { id: String(reader.uint32()), time, lineage: "" });
   }
 
   #type(): void {
@@ -165,13 +181,19 @@ export class Decoder {
       return { name: column, identity: (flags & 1) === 1, type, typmod, typeName: this.#domains.get(type) };
     });
     const relation = { oid, namespace, name, identity, columns };
-    if (this.#rulesOf(namespace, name) !== undefined) return relation;
-    this.#tables.set(oid, { raw: this.#relationRaw, description: unknownTable, table: undefined });
+    const outbox = this.#isOutbox(relation) ? new OutboxTable(this.#source, relation) : undefined;
+    if (outbox === undefined && this.#rulesOf(namespace, name) !== undefined) return relation;
+    this.#tables.set(oid, { raw: this.#relationRaw, description: unknownTable, table: undefined, outbox });
     return undefined;
   }
 
+  #isOutbox({ namespace, name }: Relation): boolean {
+    return this.#outbox !== undefined && this.#outbox.schema === namespace && this.#outbox.name === name;
+  }
+
   #row(kind: number, high: number, low: number): void {
-    const table = this.#table(this.#reader.uint32());
+    const { table, outbox } = this.#known(this.#reader.uint32());
+    if (outbox !== undefined && kind === INSERT) this.#domainEvent(outbox, high, low);
     if (table === undefined) return;
     const position = this.sequencer.next(high, low);
     try {
@@ -184,21 +206,42 @@ export class Decoder {
     }
   }
 
+  #domainEvent(outbox: OutboxTable, high: number, low: number): void {
+    const position = this.sequencer.next(high, low);
+    try {
+      this.#tuple(NEW, outbox.columnCount, this.#after);
+      this.sequencer.push(position, outbox.event(this.#reader, this.#after));
+    } catch (error) {
+      if (error instanceof BugError) throw error;
+      this.sequencer.push(position, this.#poison(outbox, error));
+    }
+  }
+
+  /** @param tooLarge why its content is not there */
+  #logicalMessage(tooLarge: PoisonError | undefined): void {
+    const poison = (prefix: string, error: PoisonError): PoisonRow =>
+      this.#poison({ namespace: "message", collection: prefix, hides: false }, error);
+    this.#messages.decode(this.#reader, this.sequencer, poison, tooLarge);
+  }
+
   /** Too large to be held: the beginning tells the table. */
   #cut(frame: number, kind: number, high: number, low: number): void {
     if (frame !== CUT) throw new BugError("PROTOCOL_UNKNOWN", `a frame of the unknown kind ${frame}`);
-    if (kind === MESSAGE) return;
+    const { bytes, from, end } = this.#reader;
+    const error = tooLarge(keptOfCut(bytes, from, end).sizeBytes);
+    if (kind === MESSAGE) {
+      this.#logicalMessage(error);
+      return;
+    }
     if (kind !== INSERT && kind !== UPDATE && kind !== DELETE)
       throw new BugError("PROTOCOL_MALFORMED", `a message of the kind ${kind} that is larger than maxRowBytes`);
-    const table = this.#table(this.#reader.uint32());
-    if (table === undefined) return;
-    const { bytes, from, end } = this.#reader;
-    const kept = keptOfCut(bytes, from, end);
-    this.sequencer.push(this.sequencer.next(high, low), poisonRow(table, kept, tooLarge(kept.sizeBytes)));
+    const { table, outbox } = this.#known(this.#reader.uint32());
+    const place = table ?? (kind === INSERT ? outbox : undefined);
+    if (place !== undefined) this.sequencer.push(this.sequencer.next(high, low), this.#poison(place, error));
   }
 
   #insert(table: Table, position: string): void {
-    this.#tuple(NEW, table, this.#after);
+    this.#tuple(NEW, table.columnCount, this.#after);
     this.sequencer.push(position, this.#events.created(table, this.#reader, this.#after));
   }
 
@@ -208,7 +251,7 @@ export class Decoder {
     const before = kind === NEW ? undefined : this.#before;
     if (before !== undefined) {
       this.#oldTuple(kind, table);
-      this.#tuple(NEW, table, this.#after);
+      this.#tuple(NEW, table.columnCount, this.#after);
     } else {
       this.#after.read(reader, table.columnCount);
     }
@@ -232,41 +275,35 @@ export class Decoder {
     this.#before.read(this.#reader, table.columnCount);
   }
 
-  #tuple(expected: number, table: Table, tuple: Tuple): void {
+  #tuple(expected: number, columns: number, tuple: Tuple): void {
     if (this.#reader.uint8() !== expected) throw this.#reader.malformed("a row has no new values");
-    tuple.read(this.#reader, table.columnCount);
+    tuple.read(this.#reader, columns);
   }
 
   #truncate(high: number, low: number): void {
     const count = this.#reader.uint32();
     this.#reader.skip(1);
     for (let nth = 0; nth < count; nth++) {
-      const table = this.#table(this.#reader.uint32());
+      const { table } = this.#known(this.#reader.uint32());
       if (table !== undefined) this.sequencer.push(this.sequencer.next(high, low), this.#events.truncated(table));
     }
   }
 
-  #table(oid: number): Table | undefined {
+  #known(oid: number): KnownTable {
     const known = this.#tables.get(oid);
     if (known === undefined) throw new BugError("RELATION_UNKNOWN", `the log never described relation ${oid}`);
-    return known.table;
+    return known;
   }
 
-  #poison(table: Table, error: unknown): PoisonRow {
+  #poison({ namespace, collection, hides }: Place, error: unknown): PoisonRow {
     const { bytes, from, end } = this.#reader;
+    const kept = bytes[from] === CUT ? keptOfCut(bytes, from, end) : keptOf(bytes, from, end);
+    // What must not leave must not leave here; the bare hash of one of few possible values would tell it.
+    const shown = hides ? { ...kept, raw: new Uint8Array(), sha256: undefined } : kept;
     // The cause is left out: a parser's message may quote the row.
-    return poisonRow(
-      table,
-      keptOf(bytes, from, end),
-      error instanceof PoisonError ? error : undecodable(toError(error).name),
-    );
+    const known = error instanceof PoisonError ? error : undecodable(toError(error).name);
+    return { namespace, collection, ...shown, error: known };
   }
-}
-
-function poisonRow({ namespace, collection, hides }: Table, kept: KeptBytes, error: PoisonError): PoisonRow {
-  // What must not leave must not leave here; the bare hash of one of few possible values would tell it.
-  const shown = hides ? { ...kept, raw: new Uint8Array(), sha256: undefined } : kept;
-  return { namespace, collection, ...shown, error };
 }
 
 function tooLarge(bytes: number): PoisonError {
@@ -277,11 +314,4 @@ function tooLarge(bytes: number): PoisonError {
 
 function undecodable(what: string): PoisonError {
   return new PoisonError("ROW_UNDECODABLE", `a row cannot be decoded: ${what}`);
-}
-
-/** Microseconds since 2000 as RFC 3339. */
-function commitTime(high: number, low: number): string {
-  const us = high * 0x1_0000_0000 + low + POSTGRES_EPOCH_US;
-  const text = new Date(Math.floor(us / 1000)).toISOString();
-  return `${text.slice(0, -1)}${String(us % 1000).padStart(3, "0")}Z`;
 }

@@ -191,7 +191,7 @@ export class PostgresSource implements Source {
     const { session } = this.#options;
     const { slot, publication } = this.#intent;
     const names = quoteIdentifier(publication).replaceAll("'", "''");
-    const statement = `START_REPLICATION SLOT ${quoteIdentifier(slot)} LOGICAL ${formatLsn(start)} (proto_version '1', publication_names '${names}')`;
+    const statement = `START_REPLICATION SLOT ${quoteIdentifier(slot)} LOGICAL ${formatLsn(start)} (proto_version '1', publication_names '${names}', messages 'true')`;
     return withSlot(session, slot, () => client.query(statement));
   }
 
@@ -203,12 +203,14 @@ export class PostgresSource implements Source {
   }
 
   #decoder(from: Position): Decoder {
-    const { tables, maskKey } = this.#options.config;
+    const { tables, maskKey, messages, outbox } = this.#options.config;
     return new Decoder({
       source: this.id,
       history: this.#intent.history,
       from,
       rulesOf: tableRules(tables, maskKey),
+      messages,
+      outbox,
     });
   }
 

@@ -1,7 +1,7 @@
 // Gives each event its position, holds the newest back until it is known to be the last, and drops what is stored.
 
 import { BugError, type PoisonError } from "../../errors.ts";
-import { eventHead, type Transaction } from "../../event/message.ts";
+import { eventHead, type OwnEvent, type Transaction, transactionLines } from "../../event/message.ts";
 import { bare, type Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { SourceMessage } from "../source.ts";
@@ -38,8 +38,9 @@ export class Sequencer {
   #high = 0;
   #low = 0;
   #count = -1;
-  #held: RowEvent | PoisonRow | undefined;
+  #held: RowEvent | OwnEvent | PoisonRow | undefined;
   #heldPosition = "";
+  #heldTransaction: Transaction | undefined;
   #rest: Position | undefined;
   #messages: SourceMessage[] = [];
   #bytes = 0;
@@ -60,7 +61,7 @@ export class Sequencer {
     if (this.#transaction !== undefined) throw new BugError("LOG_OUT_OF_ORDER", "a transaction begins inside another");
     this.#transaction = transaction;
     this.#prefix = `${this.#history}${hex16(finalHigh, finalLow)}.`;
-    this.#count = -1;
+    this.#at(0, 0);
     if (this.#stored !== undefined && this.#prefix > this.#stored.slice(0, TRANSACTION_PREFIX))
       this.#stored = undefined;
   }
@@ -69,23 +70,55 @@ export class Sequencer {
   next(high: number, low: number): string {
     if (this.#transaction === undefined) throw new BugError("LOG_OUT_OF_ORDER", "a change outside of a transaction");
     // Never backwards, whatever the log says: a change with a lower LSN counts on at the highest one.
-    if (this.#count < 0 || high > this.#high || (high === this.#high && low > this.#low)) {
-      this.#high = high;
-      this.#low = low;
-      this.#count = -1;
-      this.#change = `${this.#prefix}${hex16(high, low)}.r`;
-    }
+    if (this.#isBehind(high, low)) this.#at(high, low);
     if (++this.#count > MAX_EVENTS)
       throw new BugError("TOO_MANY_EVENTS", "more events of one change than can be numbered");
     return this.#count === 0 ? `${this.#change}000000` : this.#change + hex8(this.#count).slice(2);
   }
 
+  /**
+   * The position of a transactional logical message.
+   * @param high of its LSN, which is the end of its record: one less goes in
+   */
+  nextMessage(high: number, low: number): string {
+    const lastHigh = low === 0 ? high - 1 : high;
+    const lastLow = low === 0 ? 0xffffffff : low - 1;
+    if (!this.#isBehind(lastHigh, lastLow)) return this.next(lastHigh, lastLow);
+    this.#at(lastHigh, lastLow);
+    return `${this.#prefix}${hex16(lastHigh, lastLow)}.m000000`;
+  }
+
+  /** What follows in this transaction carries these header lines. */
+  carry(lineage: string): void {
+    if (this.#transaction === undefined) throw new BugError("LOG_OUT_OF_ORDER", "a lineage outside of a transaction");
+    this.#transaction = { ...this.#transaction, lineage };
+  }
+
   /** The next event. It comes out when another one or the commit follows. */
-  push(position: string, event: RowEvent | PoisonRow): void {
+  push(position: string, event: RowEvent | OwnEvent | PoisonRow): void {
     if (this.#stored !== undefined && position <= this.#stored) return;
     this.#release("");
     this.#held = event;
     this.#heldPosition = position;
+    this.#heldTransaction = this.#transaction;
+  }
+
+  /**
+   * An event outside of all transactions, complete by itself.
+   * @param high of its LSN, which is the end of its record: one less goes in, as with every exclusive end
+   * @param make what stands at its position (bare)
+   */
+  lone(high: number, low: number, make: (position: string) => OwnEvent | PoisonRow): void {
+    if (this.#transaction !== undefined) throw new BugError("LOG_OUT_OF_ORDER", "a lone message inside a transaction");
+    const last = low === 0 ? hex16(high - 1, 0xffffffff) : hex16(high, low - 1);
+    const bareText = `${this.#history}${last}.${last}.m000000`;
+    if (bareText <= this.#newest) return;
+    this.#flushRest();
+    this.#newest = bareText;
+    const made = make(bareText);
+    const position = `${bareText}+` as Position;
+    if ("error" in made) this.#add({ type: "poison", position, transaction: undefined, ...made }, made.raw.length);
+    else this.#add({ type: "message", ...made, position }, made.data.length + MESSAGE_OVERHEAD_BYTES);
   }
 
   /** @param high of the first byte that no longer belongs to the transaction */
@@ -128,15 +161,35 @@ export class Sequencer {
     this.#flushRest();
     this.#newest = this.#heldPosition;
     const position = (this.#heldPosition + mark) as Position;
-    const transaction = this.#transaction as Transaction;
+    const transaction = this.#heldTransaction as Transaction;
     if ("error" in held) {
-      this.#messages.push({ type: "poison", position, transaction, ...held });
-      this.#bytes += held.raw.length;
+      this.#add({ type: "poison", position, transaction, ...held }, held.raw.length);
     } else {
-      const head = eventHead(held.template, this.#source, held.key, transaction, position);
-      this.#messages.push({ type: "message", subject: held.subject, head, data: held.data, position });
-      this.#bytes += held.data.length + MESSAGE_OVERHEAD_BYTES;
+      const head =
+        "template" in held
+          ? eventHead(held.template, this.#source, held.key, transaction, position)
+          : held.head + transactionLines(transaction, position);
+      const { subject, data } = held;
+      this.#add({ type: "message", subject, head, data, position }, data.length + MESSAGE_OVERHEAD_BYTES);
     }
+  }
+
+  #add(message: SourceMessage, bytes: number): void {
+    this.#messages.push(message);
+    this.#bytes += bytes;
+  }
+
+  /** Whether the newest change is before this LSN. */
+  #isBehind(high: number, low: number): boolean {
+    return high > this.#high || (high === this.#high && low > this.#low);
+  }
+
+  /** The change at this LSN begins. */
+  #at(high: number, low: number): void {
+    this.#high = high;
+    this.#low = low;
+    this.#count = -1;
+    this.#change = `${this.#prefix}${hex16(high, low)}.r`;
   }
 
   #flushRest(): void {

@@ -4,6 +4,8 @@ export interface TablePattern {
   /** As it was written. */
   readonly text: string;
   readonly excludes: boolean;
+  /** Names the outbox: what is read whatever else the patterns leave out. */
+  readonly outbox?: true;
   matches(schema: string, table: string): boolean;
 }
 
@@ -23,8 +25,19 @@ export function parseTablePattern(text: string): TablePattern | undefined {
   };
 }
 
+/** The one table of the outbox. */
+export function outboxPattern({ schema, name }: { readonly schema: string; readonly name: string }): TablePattern {
+  const matches = (schemaName: string, tableName: string): boolean => schemaName === schema && tableName === name;
+  return { text: `${schema}.${name}`, excludes: false, outbox: true, matches };
+}
+
+/** Millrace's own: of its tables only the outbox is ever read. */
+const OWN_SCHEMA = "millrace";
+
 /** Whether a table is read: some pattern names it, and none leaves it out. */
 export function includesTable(patterns: readonly TablePattern[], schema: string, table: string): boolean {
+  if (patterns.some((pattern) => pattern.outbox && pattern.matches(schema, table))) return true;
+  if (schema === OWN_SCHEMA) return false;
   let included = false;
   for (const pattern of patterns) {
     if (!pattern.matches(schema, table)) continue;

@@ -79,6 +79,11 @@ export async function matchTables(
 }
 
 export function matchesNothing(pattern: TablePattern): ConfigError {
+  if (pattern.outbox) {
+    return new ConfigError("OUTBOX_MISSING", `there is no outbox table ${pattern.text}`, {
+      hint: "Let the owner of the database run what `millrace sql outbox` prints, or set the option outbox.table.",
+    });
+  }
   return new ConfigError("TABLES_MATCH_NOTHING", `no table matches ${JSON.stringify(pattern.text)}`, {
     hint: "Create the table first, or correct the pattern; it must be spelt as in the database, upper and lower case.",
   });

@@ -1,0 +1,79 @@
+// A domain event: what the application put into its outbox, as a message of the source's stream.
+
+import { PoisonError } from "../errors.ts";
+import { laneOf } from "./lane.ts";
+import { type OwnEvent, percentEncode } from "./message.ts";
+import type { SourceId } from "./source-id.ts";
+import { domainSubjectPrefix } from "./subject.ts";
+
+/** What an outbox holds of one event; the names are those of its columns. */
+export interface OutboxEntry {
+  readonly id: unknown;
+  readonly aggregatetype: unknown;
+  readonly aggregateid: unknown;
+  readonly type: unknown;
+  /** Its JSON text, UTF-8: it becomes the body as it is. */
+  readonly payload: Uint8Array;
+  /** An object of texts; null and undefined are none. */
+  readonly headers: unknown;
+}
+
+const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const headerName = /^[A-Za-z0-9_-]{1,100}$/;
+/** These are ours, the binding's or the bus' own. */
+const reserved = /^(?:ce-|cdc-|nats-|millrace-|content-type$)/i;
+/** Of an aggregate's and a type's name each: subjects and headers have an end. */
+const MAX_NAME_BYTES = 200;
+
+/** @throws PoisonError OUTBOX_MALFORMED, naming the part and never its content */
+export function domainEvent(source: SourceId, entry: OutboxEntry): OwnEvent {
+  const { id, aggregateid: key } = entry;
+  const aggregate = name(entry.aggregatetype, "aggregatetype");
+  const type = name(entry.type, "type");
+  if (typeof id !== "string" || !uuid.test(id)) throw malformed("its id is no uuid");
+  if (typeof key !== "string") throw malformed("its aggregateid is no text");
+  const lane = laneOf(Buffer.from(JSON.stringify(key)));
+  // The id before the headers: they are the application's own, and readers look for the first one.
+  const head =
+    `ce-specversion: 1.0\r\nce-source: /${source}\r\nce-type: ${percentEncode(`${aggregate}.${type}`)}\r\n` +
+    `content-type: application/json\r\nce-subject: ${percentEncode(`${aggregate}/${key}`)}\r\nce-id: ${id.toLowerCase()}\r\n`;
+  return {
+    subject: domainSubjectPrefix(source, aggregate, type) + lane,
+    head: head + headerLines(entry.headers),
+    data: entry.payload,
+  };
+}
+
+/** What is wrong with a header's name; undefined when it may be used. */
+export function headerFault(header: string): string | undefined {
+  if (!headerName.test(header)) return "a header's name is not made of up to 100 letters, digits, _ and -";
+  return reserved.test(header)
+    ? "a header's name begins with ce-, Cdc-, Nats- or Millrace-, or is content-type"
+    : undefined;
+}
+
+function headerLines(headers: unknown): string {
+  if (headers === null || headers === undefined) return "";
+  if (typeof headers !== "object" || Array.isArray(headers)) throw malformed("its headers are no object");
+  let lines = "";
+  for (const [header, value] of Object.entries(headers)) {
+    const fault = headerFault(header);
+    if (fault !== undefined) throw malformed(fault);
+    if (typeof value !== "string") throw malformed("a header's value is no text");
+    lines += `${header}: ${percentEncode(value)}\r\n`;
+  }
+  return lines;
+}
+
+function name(value: unknown, what: string): string {
+  if (typeof value !== "string" || value === "") throw malformed(`its ${what} is no text, or empty`);
+  if (Buffer.byteLength(value) > MAX_NAME_BYTES) throw malformed(`its ${what} is longer than ${MAX_NAME_BYTES} bytes`);
+  return value;
+}
+
+/** @param what without any of the row's own data */
+export function malformed(what: string): PoisonError {
+  return new PoisonError("OUTBOX_MALFORMED", `an outbox entry is no event: ${what}`, {
+    hint: "write to the outbox with emit() or millrace.emit(), which refuse what cannot travel",
+  });
+}

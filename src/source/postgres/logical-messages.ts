@@ -1,0 +1,136 @@
+// Logical messages: the application's by prefix, domain events of the outbox without a table, and lineage. All other ones
+// of the database come too, for publications do not filter them, and are dropped here.
+
+import { PoisonError } from "../../errors.ts";
+import { domainEvent, malformed, type OutboxEntry } from "../../event/domain-event.ts";
+import { LINEAGE_PREFIX, lineageLines } from "../../event/lineage.ts";
+import { type OwnEvent, percentEncode } from "../../event/message.ts";
+import type { SourceId } from "../../event/source-id.ts";
+import { logicalMessageSubject } from "../../event/subject.ts";
+import type { FrameReader } from "./frame-reader.ts";
+import { memberText } from "./json-member.ts";
+import type { PoisonRow, Sequencer } from "./sequencer.ts";
+import { timeText } from "./time-text.ts";
+
+/** The prefix of a domain event that is written without a table. */
+export const OUTBOX_PREFIX = "millrace.outbox";
+
+export interface LogicalMessageOptions {
+  readonly source: SourceId;
+  /** Of the messages that become events. */
+  readonly prefixes: readonly string[];
+  /** Whether this source carries the outbox. */
+  readonly outbox: boolean;
+}
+
+const EMPTY = Buffer.alloc(0);
+const TRANSACTIONAL = 1;
+/** In the frame, behind its tag and two LSNs: when the server sent it. */
+const SEND_TIME_AT = 17;
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+export class LogicalMessages {
+  readonly #source: SourceId;
+  /** With the zero byte that ends each. */
+  readonly #prefixes: ReadonlyMap<string, Buffer>;
+
+  constructor({ source, prefixes, outbox }: LogicalMessageOptions) {
+    this.#source = source;
+    const read = [...prefixes, LINEAGE_PREFIX, ...(outbox ? [OUTBOX_PREFIX] : [])];
+    this.#prefixes = new Map(read.map((prefix) => [prefix, Buffer.from(`${prefix}\0`)]));
+  }
+
+  /**
+   * @param reader behind the message's tag
+   * @param poison stands in the place of a message that cannot be understood
+   * @param tooLarge why its content is not there
+   */
+  decode(
+    reader: FrameReader,
+    sequencer: Sequencer,
+    poison: (prefix: string, error: PoisonError) => PoisonRow,
+    tooLarge: PoisonError | undefined,
+  ): void {
+    const transactional = (reader.uint8() & TRANSACTIONAL) !== 0;
+    const high = reader.uint32();
+    const low = reader.uint32();
+    const prefix = this.#known(reader);
+    if (prefix === undefined) return;
+    const content = tooLarge === undefined ? bytesOf(reader) : EMPTY;
+    if (!transactional) {
+      // Ours belong to a transaction: outside of one they say nothing.
+      if (prefix === LINEAGE_PREFIX || prefix === OUTBOX_PREFIX) return;
+      const sent = `ce-time: ${sendTime(reader)}\r\n`;
+      sequencer.lone(high, low, (position) =>
+        tooLarge === undefined ? this.#event(prefix, content, position, sent) : poison(prefix, tooLarge),
+      );
+      return;
+    }
+    const position = sequencer.nextMessage(high, low);
+    try {
+      if (tooLarge !== undefined) throw tooLarge;
+      if (prefix === LINEAGE_PREFIX) sequencer.carry(lineageLines(content.toString("utf8")));
+      else if (prefix === OUTBOX_PREFIX) sequencer.push(position, outboxMessage(this.#source, content));
+      else sequencer.push(position, this.#event(prefix, content, position, ""));
+    } catch (error) {
+      if (!(error instanceof PoisonError)) throw error;
+      sequencer.push(position, poison(prefix, error));
+    }
+  }
+
+  /** The message's prefix, when it is one to read: it is found without making a text of each. */
+  #known(reader: FrameReader): string | undefined {
+    const { bytes, at, end } = reader;
+    for (const [prefix, text] of this.#prefixes) {
+      if (text.length > end - at || text.compare(bytes, at, at + text.length) !== 0) continue;
+      reader.skip(text.length);
+      return prefix;
+    }
+    return undefined;
+  }
+
+  /** @param sent the time's header line of a message outside of transactions */
+  #event(prefix: string, content: Buffer, position: string, sent: string): OwnEvent {
+    const type = percentEncode(`${this.#source}.meta.message.${prefix}`);
+    return {
+      subject: logicalMessageSubject(this.#source, prefix),
+      head: `ce-specversion: 1.0\r\nce-source: /${this.#source}\r\nce-type: ${type}\r\ncontent-type: application/json\r\nce-id: ${this.#source}.${position}\r\n${sent}`,
+      data: Buffer.from(JSON.stringify({ prefix, transactional: sent === "", ...contentOf(content) })),
+    };
+  }
+}
+
+function bytesOf(reader: FrameReader): Buffer {
+  const size = reader.uint32();
+  const from = reader.at;
+  reader.skip(size);
+  return reader.bytes.subarray(from, from + size);
+}
+
+/** As text where it is one, else as base64: a message may hold any bytes. */
+function contentOf(content: Buffer): { readonly content: string } | { readonly contentBase64: string } {
+  try {
+    return { content: utf8.decode(content) };
+  } catch {
+    return { contentBase64: content.toString("base64") };
+  }
+}
+
+/** @throws PoisonError OUTBOX_MALFORMED */
+function outboxMessage(source: SourceId, content: Buffer): OwnEvent {
+  let entry: Partial<Record<keyof OutboxEntry, unknown>> | null;
+  try {
+    entry = JSON.parse(utf8.decode(content)) as typeof entry;
+  } catch {
+    throw malformed("the message is not JSON"); // the parser's own words would quote it
+  }
+  if (typeof entry !== "object" || entry === null || Array.isArray(entry)) throw malformed("the message is no object");
+  const { id, aggregatetype, aggregateid, type, headers } = entry;
+  const payload = memberText(content, "payload");
+  if (payload === undefined) throw malformed("it has no payload");
+  return domainEvent(source, { id, aggregatetype, aggregateid, type, headers, payload });
+}
+
+function sendTime({ bytes, from }: FrameReader): string {
+  return timeText(bytes.readUInt32BE(from + SEND_TIME_AT), bytes.readUInt32BE(from + SEND_TIME_AT + 4));
+}

@@ -140,6 +140,21 @@ slotsCommand
   });
 
 program
+  .command("source")
+  .description("what is about one source as a whole")
+  .command("remove")
+  .description("drop its slot and publication, and with --stream all it has on the bus; says first what is lost")
+  .argument("<id>", "the source's id, still in the configuration")
+  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
+  .option("--stream", "its stream too, with all events and subscriptions", false)
+  .option("--yes", "really do it", false)
+  .option("--json", "print what it was, and whether it was removed, as one JSON object", false)
+  .action(async (source: string, options) => {
+    const { removeSource } = await import("./source-remove.ts");
+    await removeSource({ ...options, source, signal: stopSignal(), print });
+  });
+
+program
   .command("sql")
   .description("print the SQL that a DBA runs for a source; changes nothing")
   .addArgument(new Argument("<what>", "its role, or its publication").choices(["role", "publication"]))

@@ -16,6 +16,11 @@ export interface Checkpoint {
   readonly lease: number;
 }
 
+/** Under which it is kept in the state bucket. */
+export function checkpointKey(source: SourceId): string {
+  return `checkpoint.${source}`;
+}
+
 /** Reads and writes `checkpoint.<source>` by revision, so that a worker that lost its lease cannot save. */
 export class CheckpointStore {
   readonly #state: Pick<StateStore, "get" | "put">;
@@ -23,7 +28,7 @@ export class CheckpointStore {
 
   constructor(state: Pick<StateStore, "get" | "put">, source: SourceId) {
     this.#state = state;
-    this.#key = `checkpoint.${source}`;
+    this.#key = checkpointKey(source);
   }
 
   async load(): Promise<Checkpoint | undefined> {

@@ -60,7 +60,7 @@ export function memoryKey(source: SourceId): string {
   return `memory.${source}`;
 }
 
-const LEASE_BUCKET = "millrace_leases";
+export const LEASE_BUCKET = "millrace_leases";
 export const STATE_BUCKET = "millrace_state";
 /** Leases of workers that are long gone disappear. */
 const LEASE_BUCKET_TTL_MS = 60 * 60_000;

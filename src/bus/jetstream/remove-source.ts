@@ -1,0 +1,75 @@
+// What a source has on the bus, shown and taken away: its stream with all subscriptions, and what is on record of it.
+
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import { type SourceId, streamName } from "../../event/source-id.ts";
+import { silentLogger } from "../../telemetry/logger.ts";
+import { apiCodes } from "./api-codes.ts";
+import { busError, isApiError } from "./bus-errors.ts";
+import { checkpointKey } from "./checkpoint-store.ts";
+import { Connection } from "./connection.ts";
+import { LEASE_BUCKET, memoryKey, STATE_BUCKET } from "./jetstream-bus.ts";
+import { findStream } from "./streams.ts";
+import { timeLimit } from "./time-limit.ts";
+
+export interface SourceOnBus {
+  readonly stream: string;
+  readonly messages: number;
+  readonly bytes: number;
+  /** Of automations and of anybody else. */
+  readonly durables: readonly { readonly name: string; readonly pending: number }[];
+}
+
+export interface BusOptions {
+  readonly servers: readonly string[];
+  readonly signal: AbortSignal;
+}
+
+const CONNECT_MS = 5000;
+
+/** Null when there is no stream. @throws ConfigError, TransientError */
+export async function findSourceOnBus(source: SourceId, options: BusOptions): Promise<SourceOnBus | null> {
+  return onBus(options, "look at the stream", async (jsm) => {
+    const stream = await findStream(jsm, source);
+    if (stream === undefined) return null;
+    const durables: { name: string; pending: number }[] = [];
+    for await (const { name, config, num_pending } of jsm.consumers.list(streamName(source))) {
+      if (config.durable_name !== undefined) durables.push({ name, pending: num_pending });
+    }
+    return { stream: streamName(source), messages: stream.state.messages, bytes: stream.state.bytes, durables };
+  });
+}
+
+/** The stream, its subscriptions, and every record of the source; what is not there is fine. @throws ConfigError, TransientError */
+export async function removeSourceFromBus(source: SourceId, options: BusOptions): Promise<void> {
+  const stream = streamName(source);
+  const records: readonly (readonly [bucket: string, key: string])[] = [
+    [STATE_BUCKET, memoryKey(source)],
+    [STATE_BUCKET, checkpointKey(source)],
+    [STATE_BUCKET, `attempts.*.${stream}.*`],
+    [LEASE_BUCKET, source],
+  ];
+  await onBus(options, `remove the stream ${stream}`, async ({ streams }) => {
+    await streams.delete(stream).catch(unlessMissing);
+    for (const [bucket, key] of records) {
+      await streams.purge(`KV_${bucket}`, { filter: `$KV.${bucket}.${key}` }).catch(unlessMissing);
+    }
+  });
+}
+
+async function onBus<Result>(
+  { servers, signal }: BusOptions,
+  doing: string,
+  use: (jsm: JetStreamManager) => Promise<Result>,
+): Promise<Result> {
+  using limit = timeLimit(signal, CONNECT_MS);
+  try {
+    await using connection = await Connection.open({ servers, log: silentLogger, signal: limit.signal });
+    return await use(await jetstreamManager(connection.nc, { checkAPI: false }));
+  } catch (error) {
+    throw busError(error, doing);
+  }
+}
+
+function unlessMissing(error: unknown): void {
+  if (!isApiError(error, apiCodes.streamNotFound)) throw error;
+}

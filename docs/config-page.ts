@@ -61,7 +61,8 @@ function section(title: string, path: string, schema: Node): string[] {
 function rows(path: string, schema: Node): string[] {
   return Object.entries(schema.properties ?? {}).flatMap(([name, node]) => {
     const entry = typeof node.additionalProperties === "object" ? node.additionalProperties : undefined;
-    const inner = node.properties === undefined ? (entry?.properties === undefined ? undefined : entry) : node;
+    const object = node.properties === undefined ? node.anyOf?.find((one) => one.properties !== undefined) : node;
+    const inner = object ?? (entry?.properties === undefined ? undefined : entry);
     const own = row(`${path}${name}`, node, schema.required?.includes(name) === true);
     if (inner === undefined) return [own];
     return [own, ...rows(`${path}${name}.${inner === entry ? "<name>." : ""}`, inner)];

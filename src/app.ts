@@ -8,8 +8,10 @@ import { type ResolvedConfig, resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config/schema.ts";
 import { ConfigError, MillraceError, toError } from "./errors.ts";
 import type { SourceId } from "./event/source-id.ts";
+import { gapMessage } from "./event/system-event.ts";
 import { type HttpServer, startHttp } from "./monitor/http.ts";
 import { withReadiness } from "./monitor/readiness.ts";
+import { type GuardTiming, startGuards } from "./monitor/start-guards.ts";
 import type { Report, Status } from "./monitor/status.ts";
 import { postgresConnector } from "./source/postgres/connector.ts";
 import type { Connector } from "./source/source.ts";
@@ -39,7 +41,7 @@ export interface WorkerOptions {
   readonly http?: boolean;
   /** For tests: where to kill the process, and shorter times. */
   readonly probe?: Probe;
-  readonly timing?: Partial<BusTiming & { readonly lagEveryMs: number }>;
+  readonly timing?: Partial<BusTiming & GuardTiming & { readonly lagEveryMs: number }>;
 }
 
 export interface Worker {
@@ -53,6 +55,7 @@ export interface Worker {
 const SAVE_EVERY_MS = 1000;
 /** Also how often a heartbeat is sent. */
 const LAG_EVERY_MS = 15_000;
+const GUARD_EVERY_MS = 10_000;
 
 /**
  * Runs sources and automations, inside an application as well as for `millrace run`.
@@ -66,9 +69,18 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   const stopping = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal;
   const metrics = createMetrics();
+  const guarding = startGuards({
+    watches: sources.map(([id, source]) => ({ id, watch: connectorOf(source).watch(id, source.config.reveal()) })),
+    everyMs: options.timing?.guardEveryMs ?? GUARD_EVERY_MS,
+    fsync: config.bus.fsync,
+    log,
+    registry: metrics.registry,
+    signal,
+  });
   const bus = await openBus(config, { log, signal, metrics, probe, timing: options.timing ?? {} });
+  guarding.tellTo(bus);
   const runs = sources.map(([id, source]) => {
-    const connector = connectors.get(source.kind) as Connector<unknown>;
+    const connector = connectorOf(source);
     return new SourceRun({
       id,
       kind: source.kind,
@@ -77,13 +89,14 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       preflight: (context) => connector.preflight(id, source.config.reveal(), context),
       open: (context) => connector.open(id, source.config.reveal(), context),
       deadLetter: (subject, head, data) => bus.deadLetter(subject, head, data),
+      onGap: (gap) => bus.announce(gapMessage(id, gap)),
       adopt,
       counts: metrics.source(id),
       probe,
       log,
       saveEveryMs: SAVE_EVERY_MS,
       lagEveryMs: options.timing?.lagEveryMs ?? LAG_EVERY_MS,
-      signal: stopping.signal,
+      signal: AbortSignal.any([stopping.signal, guarding.full(id)]),
     });
   });
   let http: HttpServer | undefined;
@@ -106,7 +119,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   const status = (): Status => withReadiness(report());
   const stop = once(async () => {
     stopping.abort();
-    await Promise.allSettled([...runs.map((run) => run.ended), running.settled]);
+    await Promise.allSettled([...runs.map((run) => run.ended), running.settled, guarding.ended]);
     await http?.[Symbol.asyncDispose]();
     await bus[Symbol.asyncDispose]();
     log.info("worker_stopped", {});
@@ -123,6 +136,10 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   const finished = finish(runs, log);
   finished.catch(() => {}); // whoever embeds the worker may look at its status instead
   return { status, stop, finished };
+}
+
+function connectorOf({ kind }: { readonly kind: string }): Connector<unknown> {
+  return connectors.get(kind) as Connector<unknown>;
 }
 
 async function openBus(

@@ -17,7 +17,9 @@ export {
   type UpdatedEvent,
 } from "./automation/collection.ts";
 export { Fatal, Retry, type RetryOptions, type Skip } from "./automation/outcome.ts";
+export { system } from "./automation/system.ts";
 export { defineConfig } from "./config/define.ts";
 export { env } from "./config/env.ts";
 export type { Config } from "./config/schema.ts";
 export type { ChangeBody, ChangeEvent } from "./event/change-event.ts";
+export type { GapData, LagData, SystemData, SystemEvent, SystemKind } from "./event/system-event.ts";

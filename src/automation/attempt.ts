@@ -1,9 +1,8 @@
 // One attempt: a handler that is started, with its timeout.
 
 import { TransientError } from "../errors.ts";
-import type { ChangeEvent } from "../event/change-event.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { Automation, HandlerContext, HandlerLog } from "./automation.ts";
+import type { AnyEvent, Automation, HandlerContext, HandlerLog } from "./automation.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { Fatal, isFatal, isRetry, isSkip, Retry, type RetryOptions, skip } from "./outcome.ts";
 
@@ -33,7 +32,7 @@ const fatal = (reason: string): Fatal => new Fatal(reason);
  */
 export function startAttempt(
   context: AttemptContext,
-  event: ChangeEvent,
+  event: AnyEvent,
   attempt: number,
 ): AttemptResult | Promise<AttemptResult> {
   const given = new Given(context, event, attempt);
@@ -81,7 +80,7 @@ function resultOf(returned: unknown): AttemptResult {
  * What a handler is given. What few of them use is made when it is asked for; its getters are shared and stand on the
  * object itself: cheap to make, and a wrapper may spread it.
  */
-class Given implements HandlerContext {
+class Given implements HandlerContext<AnyEvent> {
   static readonly #getters: PropertyDescriptorMap & ThisType<Given> = {
     signal: {
       enumerable: true,
@@ -96,7 +95,7 @@ class Given implements HandlerContext {
       },
     },
   };
-  readonly event: ChangeEvent;
+  readonly event: AnyEvent;
   readonly attempt: number;
   declare readonly signal: AbortSignal;
   declare readonly log: HandlerLog;
@@ -107,7 +106,7 @@ class Given implements HandlerContext {
   #controller: AbortController | undefined;
   #aborted: Error | undefined;
 
-  constructor(context: AttemptContext, event: ChangeEvent, attempt: number) {
+  constructor(context: AttemptContext, event: AnyEvent, attempt: number) {
     this.#context = context;
     this.event = event;
     this.attempt = attempt;

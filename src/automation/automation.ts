@@ -27,6 +27,11 @@ export interface HandlerContext<Event = ChangeEvent> {
   fatal(reason: string): Fatal;
 }
 
+/** What all events have, whichever trigger they came by. */
+export interface AnyEvent {
+  readonly id: string;
+}
+
 /** Returning acks; throwing is retried by the policy. May run more than once for an event: at least once. */
 // biome-ignore lint/suspicious/noConfusingVoidType: a handler may hand back another function's promise of nothing
 export type Handler<Event = ChangeEvent> = (context: HandlerContext<Event>) => Skip | void | Promise<Skip | void>;
@@ -60,7 +65,7 @@ export interface Automation {
   readonly timeoutMs: number;
   readonly concurrency: number;
   readonly start: "now" | "earliest";
-  readonly handler: Handler;
+  readonly handler: Handler<AnyEvent>;
 }
 
 const idPattern = /^[a-z][a-z0-9-]{0,62}$/;
@@ -95,7 +100,7 @@ export function automation<const On extends Trigger | readonly Trigger[]>(
     concurrency,
     start: options.start ?? "now",
     // The filters let only the triggers' events through, so the handler gets the type it asked for.
-    handler: handler as Handler,
+    handler: handler as Handler<AnyEvent>,
   };
   return Object.freeze(defined);
 }

@@ -2,9 +2,10 @@
 
 import type { Bus, Delivery } from "../bus/bus.ts";
 import { PoisonError, TransientError } from "../errors.ts";
-import type { ChangeEvent } from "../event/change-event.ts";
 import { dataRefOf } from "../event/data-ref.ts";
 import { parseEvent, type StoredMessage } from "../event/parse-event.ts";
+import { isSystemSubject, parseSystemEvent } from "../event/system-event.ts";
+import type { AnyEvent } from "./automation.ts";
 
 interface Reader {
   readonly bus: Pick<Bus, "fetchBody">;
@@ -13,7 +14,7 @@ interface Reader {
 }
 
 /** What can be made of a delivery: a PoisonError when it is no event, a TransientError while its body is not there. */
-type Found = ChangeEvent | PoisonError | TransientError;
+type Found = AnyEvent | PoisonError | TransientError;
 
 /** @throws TransientError when the bus went away for good; what is no error of ours */
 export function readEvent(delivery: Delivery, reader: Reader): Found | Promise<Found> {
@@ -34,9 +35,9 @@ async function fetched(delivery: Delivery, { bus, persist }: Reader): Promise<Fo
   }
 }
 
-function decoded(message: StoredMessage): ChangeEvent | PoisonError {
+function decoded(message: StoredMessage): AnyEvent | PoisonError {
   try {
-    return parseEvent(message);
+    return isSystemSubject(message.subject) ? parseSystemEvent(message) : parseEvent(message);
   } catch (error) {
     if (error instanceof PoisonError) return error;
     throw error;

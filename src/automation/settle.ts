@@ -2,12 +2,11 @@
 
 import type { Bus, Delivery } from "../bus/bus.ts";
 import { PoisonError, TransientError } from "../errors.ts";
-import type { ChangeEvent } from "../event/change-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type AttemptResult, startAttempt } from "./attempt.ts";
 import { type Attempts, AttemptsRecord } from "./attempts.ts";
-import type { Automation } from "./automation.ts";
+import type { AnyEvent, Automation } from "./automation.ts";
 import { storeDeadLetter } from "./dead-letter.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { type ErrorSummary, summarizeError } from "./error-summary.ts";
@@ -81,7 +80,7 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
 async function attempt(
   job: Job,
   context: SettleContext,
-  { id, event }: { readonly id: string; readonly event: ChangeEvent | TransientError },
+  { id, event }: { readonly id: string; readonly event: AnyEvent | TransientError },
   known: Attempts | undefined,
   record: AttemptsRecord,
 ): Promise<boolean> {

@@ -4,6 +4,7 @@ import type { DataRef } from "../event/data-ref.ts";
 import type { StreamMessage } from "../event/message.ts";
 import type { Position } from "../event/position.ts";
 import type { SourceId } from "../event/source-id.ts";
+import type { SystemMessage } from "../event/system-event.ts";
 
 /** A place that the writer holds durably and that may be saved, then acknowledged. */
 export interface Mark {
@@ -142,6 +143,8 @@ export interface Bus extends AsyncDisposable {
    * @throws TransientError while the bus is away
    */
   fetchBody(ref: DataRef): Promise<Uint8Array | undefined>;
+  /** Stores a system event; one with an id that was stored within the last hour is dropped. @throws TransientError, ConfigError */
+  announce(message: SystemMessage): Promise<void>;
   readonly state: StateStore;
   /** For `/healthz` and readiness. */
   connected(): boolean;

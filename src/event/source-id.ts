@@ -10,7 +10,10 @@ export function isSourceId(text: string): text is SourceId {
   return pattern.test(text);
 }
 
-/** The stream of a source: `CDC_<SOURCE>`. */
+/** In the place of a source: events of the worker itself. No configured source can have this name. */
+export const systemId: SourceId = "_system" as SourceId;
+
+/** The stream of a source: `CDC_<SOURCE>`; `MILLRACE_EVENTS` for events that come from no source's log. */
 export function streamName(source: SourceId): string {
-  return `CDC_${source.toUpperCase()}`;
+  return source === systemId ? "MILLRACE_EVENTS" : `CDC_${source.toUpperCase()}`;
 }

@@ -4,6 +4,7 @@ import type { PoisonError } from "../errors.ts";
 import type { StreamMessage, Transaction } from "../event/message.ts";
 import type { Position } from "../event/position.ts";
 import type { SourceId } from "../event/source-id.ts";
+import type { GapData } from "../event/system-event.ts";
 import type { Finding } from "../telemetry/finding.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
@@ -49,6 +50,40 @@ export interface SourceContext {
   readonly adopt: boolean;
   /** One gap was accepted and is on record: `adopt` is false from now on. */
   onAdopted(): void;
+  /** A gap is about to be recorded in the stream; resolves when that is told. Told again, it is the same. */
+  onGap(gap: Omit<GapData, "source">): Promise<void>;
+}
+
+/** What a source's log does to its database. The connector measures it, the guard compares it with the limits. */
+export type Measure = "lost" | "retainedBytes" | "timeToFullSeconds" | "lagSeconds" | "catalogXminAge";
+
+/** Undefined where it does not apply now. */
+export interface LogHold {
+  /** 1 when the database has given up keeping the log for this source, else 0. */
+  readonly lost: 0 | 1;
+  /** Bytes of log that the database keeps for it. */
+  readonly retainedBytes: number | undefined;
+  /** Until the log is lost, or the limit of `full` is reached, if it goes on as it did during the last looks. */
+  readonly timeToFullSeconds: number | undefined;
+  /** For how long the oldest log that is not acknowledged has been there, as far as it was looked at. */
+  readonly lagSeconds: number | undefined;
+  /** Age in transactions of what the database cannot clean out of its catalog. */
+  readonly catalogXminAge: number | undefined;
+}
+
+/** Looks at what a source holds back, beside its reader and without the lease. It changes nothing but in `drop`. */
+export interface LogWatch extends AsyncDisposable {
+  /** From where on a measure is worth a warning. */
+  readonly limits: Readonly<Record<Measure, number>>;
+  /** The last resort, where it was asked for. */
+  readonly full: { readonly atBytes: number; readonly action: "stop" | "drop-and-gap" } | undefined;
+  /** Undefined when there is nothing yet, or no more, that could be held. @throws TransientError, ConfigError */
+  look(): Promise<LogHold | undefined>;
+  /**
+   * Gives up the log, so that the database's disk survives, if at least `full.atBytes` are still held.
+   * @returns whether it was given up @throws TransientError
+   */
+  drop(): Promise<boolean>;
 }
 
 /** What a check goes by. */
@@ -131,6 +166,8 @@ export interface Connector<Config> {
     config: Config,
     options: { readonly reachWithinMs: number; readonly signal: AbortSignal },
   ): Promise<KeySnapshot>;
+  /** For the guard; asks nothing yet. */
+  watch(id: SourceId, config: Config): LogWatch;
   /** Connects, checks what must be there, and changes nothing before that holds. */
   open(id: SourceId, config: Config, context: SourceContext): Promise<Source>;
 }

@@ -1,7 +1,7 @@
 // Supervises one source: lease, reader, pump, checkpoints; decides by the class of an error what happens next.
 
 import type { SourceStream, Writer } from "../bus/bus.ts";
-import { ConfigError, FencedError, TransientError, toError } from "../errors.ts";
+import { ConfigError, FencedError, MillraceError, TransientError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Source, SourceContext, SourceLag } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -23,6 +23,7 @@ export interface RunSourceOptions {
   readonly preflight: (context: SourceContext) => Promise<void>;
   readonly open: (context: SourceContext) => Promise<Source>;
   readonly deadLetter: PoisonPlaces["deadLetter"];
+  readonly onGap: SourceContext["onGap"];
   readonly adopt: boolean;
   readonly counts: PumpCounts & CheckpointCounts;
   readonly onState: (state: SourceState, reason?: Error) => void;
@@ -34,7 +35,7 @@ export interface RunSourceOptions {
   readonly log: Logger;
   readonly saveEveryMs: number;
   readonly lagEveryMs: number;
-  /** Ends it: what is read already is published, then all is given back. */
+  /** Ends it: what is read already is published, then all is given back. With an error of ours as its reason, by that error. */
   readonly signal: AbortSignal;
 }
 
@@ -82,14 +83,17 @@ export async function runSource(options: RunSourceOptions): Promise<void> {
       await pause(delayMs, signal);
     }
   }
-  onState("stopped");
+  const why: unknown = signal.reason;
+  onState("stopped", why instanceof MillraceError ? why : undefined);
+  if (why instanceof MillraceError) throw why;
 }
 
-function contextOf({ stream, log, adopt: asked }: RunSourceOptions): SourceContext {
+function contextOf({ stream, log, adopt: asked, onGap }: RunSourceOptions): SourceContext {
   let adopt = asked;
   return {
     memory: { load: () => stream.loadMemory(), save: (value) => stream.saveMemory(value) },
     log,
+    onGap,
     get adopt() {
       return adopt;
     },

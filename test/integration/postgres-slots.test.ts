@@ -5,8 +5,9 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import type { SourceId } from "../../src/event/source-id.ts";
 import { type SlotReport, SlotWatch } from "../../src/source/postgres/slots.ts";
 import { postgresFixture } from "../support/postgres-fixture.ts";
-import { type Database, freshDatabase, freshPostgres, missing } from "../support/servers.ts";
+import { freshDatabase, freshPostgres, missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
+import { writeSteadily } from "../support/write-steadily.ts";
 
 const SHOP = "shop" as SourceId;
 
@@ -114,16 +115,3 @@ describe.skipIf(missing("postgres"))("the slots of a server", () => {
     });
   });
 });
-
-/** Keeps to the rate over the whole time, however slow single writes are. */
-async function writeSteadily(database: Database, bytesPerSecond: number, signal: AbortSignal): Promise<void> {
-  const startedMs = performance.now();
-  for (let written = 0; !signal.aborted; ) {
-    const dueBytes = ((performance.now() - startedMs) / 1000) * bytesPerSecond - written;
-    if (dueBytes < 100_000) await delay(10);
-    else {
-      await database.query("select pg_logical_emit_message(false, 'x', repeat('x', $1))", [Math.round(dueBytes)]);
-      written += Math.round(dueBytes);
-    }
-  }
-}

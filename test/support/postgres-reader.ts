@@ -52,7 +52,13 @@ export async function openShop(url: string, { memory, adopt, options }: OpenOpti
   };
   const log: Logger = { debug: record, info: record, warn: record, error: record };
   const kept = memory ?? new TestMemory();
-  const context: SourceContext = { memory: kept, log, adopt: adopt ?? false, onAdopted: () => {} };
+  const context: SourceContext = {
+    memory: kept,
+    log,
+    adopt: adopt ?? false,
+    onAdopted: () => {},
+    onGap: async () => {},
+  };
   const config = postgresConnector.parse({ url, ...options }, "sources.shop");
   const source = await postgresConnector.open(SHOP, config, context);
   return Object.assign(source, { memory: kept, logged });

@@ -15,6 +15,13 @@ describe("the options", () => {
     expect(config.tables.map(({ text }) => text)).toEqual(["public.*"]);
     expect(config.timeoutMs).toBe(30_000);
     expect(config.slot).toBeUndefined();
+    expect(config.full).toBeUndefined(); // a slot is never given up unasked
+    expect(config.guard).toEqual({
+      retainedBytes: 10_000_000_000,
+      timeToFullMs: 600_000,
+      lagMs: 300_000,
+      catalogXminAge: 50_000_000,
+    });
   });
 
   test.each([
@@ -22,6 +29,11 @@ describe("the options", () => {
     [{ url, tables: [] }, "sources.shop.tables: "],
     [{ url, tables: ["public.*", "orders"] }, "sources.shop.tables.1: "],
     [{ url, slot: "My-Slot" }, "sources.shop.slot: "],
+    [{ url, slot: { onFull: "stop" } }, "sources.shop.slot"],
+    [{ url, slot: { fullAtBytes: 1000 } }, "sources.shop.slot"],
+    [{ url, slot: { fullAtBytes: 1000, onFull: "drop-and-gap" } }, "sources.shop.slot.onFull: "],
+    [{ url, guard: { lag: "soon" } }, "sources.shop.guard.lag: "],
+    [{ url, guard: { retainedBytes: -1 } }, "sources.shop.guard.retainedBytes: "],
     [{ url, publication: "" }, "sources.shop.publication: "],
     [{ url, timeout: "10ms" }, "sources.shop.timeout: "],
     [{ url, timeout: "soon" }, "sources.shop.timeout: "],
@@ -39,6 +51,18 @@ describe("the options", () => {
     expect(error).toMatchObject({ code: "CONFIG_INVALID" });
     expect(error.message.startsWith(path)).toBe(true);
     expect(error.message).not.toContain("hunter2secret");
+  });
+
+  test("a slot may be named, bounded, or both", () => {
+    const bound = { fullAtBytes: 1000, onFull: "stop" };
+
+    expect(parse({ url, slot: "mine" })).toMatchObject({ slot: "mine", full: undefined });
+    expect(parse({ url, slot: { name: "mine", ...bound } })).toMatchObject({
+      slot: "mine",
+      full: { atBytes: 1000, action: "stop" },
+    });
+    const dropped = parse({ url, onGap: "continue", slot: { fullAtBytes: 1000, onFull: "drop-and-gap" } });
+    expect(dropped).toMatchObject({ slot: undefined, full: { action: "drop-and-gap" } });
   });
 
   test("that do not exist are refused", () => {

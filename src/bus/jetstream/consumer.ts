@@ -10,7 +10,7 @@ import {
 } from "@nats-io/jetstream";
 import { type NatsConnection, nanos } from "@nats-io/transport-node";
 import { ConfigError, TransientError } from "../../errors.ts";
-import { streamName } from "../../event/source-id.ts";
+import { streamName, systemId } from "../../event/source-id.ts";
 import type { ConsumeOptions, Subscription } from "../bus.ts";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
@@ -18,6 +18,7 @@ import type { Confirmations } from "./confirmations.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import { maxPrefetch } from "./prefetch.ts";
 import { maxFinishing, PullSubscription } from "./pull-subscription.ts";
+import type { SystemEvents } from "./system-events.ts";
 
 const streamPollMs = 500;
 /** Messages that may wait for a retry besides those in hand: failing ones must not stop the others. */
@@ -27,6 +28,7 @@ const maxRetrying = 1000;
 export interface SubscriptionParts {
   readonly nc: NatsConnection;
   readonly deadLetters: DeadLetters;
+  readonly systemEvents: SystemEvents;
   readonly confirmations: Confirmations;
 }
 
@@ -35,12 +37,14 @@ export interface SubscriptionParts {
  * @throws TransientError, ConfigError
  */
 export async function openSubscription(
-  { nc, deadLetters, confirmations }: SubscriptionParts,
+  { nc, deadLetters, systemEvents, confirmations }: SubscriptionParts,
   options: ConsumeOptions,
 ): Promise<Subscription> {
   const stream = streamName(options.source);
   try {
     const jsm = await jetstreamManager(nc, { checkAPI: false });
+    // A source's stream is made by its writer; this one has none.
+    if (options.source === systemId) await systemEvents.make();
     const lastSeq = await waitForStream(jsm, stream, options.signal);
     await deadLetters.make();
     const info = (await find(jsm, stream, options.durable)) ?? (await create(jsm, stream, lastSeq, options));

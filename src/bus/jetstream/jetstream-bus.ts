@@ -22,6 +22,7 @@ import { Lease, type LeasePort, type LeaseRecord } from "./lease.ts";
 import type { Clock } from "./port.ts";
 import { openStateStore } from "./state-store.ts";
 import { refuseTakenSubjects } from "./streams.ts";
+import { openSystemEvents, type SystemEvents } from "./system-events.ts";
 import { JetStreamWriter, type WriterOptions } from "./writer.ts";
 
 export interface BusOptions {
@@ -93,7 +94,8 @@ export async function openJetStreamBus(options: BusOptions): Promise<Bus> {
   const state = await openStateStore(nc, { bucket: STATE_BUCKET, replicas });
   const leases = await openStateStore(nc, { bucket: LEASE_BUCKET, replicas, ttlMs: LEASE_BUCKET_TTL_MS });
   const deadLetters = openDeadLetters(nc, { replicas });
-  return new JetStreamBus({ options, timing, connection, jsm, state, leases, deadLetters });
+  const systemEvents = openSystemEvents(nc, { replicas });
+  return new JetStreamBus({ options, timing, connection, jsm, state, leases, deadLetters, systemEvents });
 }
 
 interface BusParts {
@@ -104,23 +106,28 @@ interface BusParts {
   readonly state: StateStore;
   readonly leases: StateStore;
   readonly deadLetters: DeadLetters;
+  readonly systemEvents: SystemEvents;
 }
 
 class JetStreamBus implements Bus {
   readonly state: StateStore;
   readonly deadLetter: StoreDeadLetter;
+  readonly announce: SystemEvents["store"];
   readonly #options: BusOptions;
   readonly #timing: BusTiming;
   readonly #connection: Connection;
   readonly #jsm: JetStreamManager;
   readonly #leases: StateStore;
   readonly #deadLetters: DeadLetters;
+  readonly #systemEvents: SystemEvents;
   readonly #confirmations: Confirmations;
   readonly #largeBodies: LargeBodies;
   readonly #instance = randomBytes(6).toString("hex");
 
-  constructor({ options, timing, connection, jsm, state, leases, deadLetters }: BusParts) {
+  constructor({ options, timing, connection, jsm, state, leases, deadLetters, systemEvents }: BusParts) {
     this.state = state;
+    this.announce = systemEvents.store;
+    this.#systemEvents = systemEvents;
     this.deadLetter = deadLetters.store;
     this.#deadLetters = deadLetters;
     this.#confirmations = new Confirmations(connection);
@@ -156,7 +163,8 @@ class JetStreamBus implements Bus {
 
   consume(options: ConsumeOptions): Promise<Subscription> {
     const { nc } = this.#connection;
-    return openSubscription({ nc, deadLetters: this.#deadLetters, confirmations: this.#confirmations }, options);
+    const [deadLetters, systemEvents] = [this.#deadLetters, this.#systemEvents];
+    return openSubscription({ nc, deadLetters, systemEvents, confirmations: this.#confirmations }, options);
   }
 
   fetchBody(ref: DataRef): Promise<Uint8Array | undefined> {

@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { parseConfig } from "../../config/parse.ts";
 import { parseDuration } from "../../event/duration.ts";
+import { type FullSlot, type GuardLimits, guardSchema, slotSchema } from "./guard-config.ts";
 import { type TableItem, tableItemSchema } from "./table-options.ts";
 import { outboxPattern } from "./table-pattern.ts";
 import { needsMaskKey } from "./table-rules.ts";
@@ -15,6 +16,9 @@ export interface PostgresConfig {
   readonly maskKey?: string | undefined;
   /** Undefined means `millrace_<id>`. */
   readonly slot?: string | undefined;
+  /** What to do, as a last resort, when the slot holds too much; undefined means nothing. */
+  readonly full: FullSlot | undefined;
+  readonly guard: GuardLimits;
   /** Undefined means `millrace_<id>`. */
   readonly publication?: string | undefined;
   /** What to do when the log was lost: "continue" starts over and records the gap. */
@@ -79,11 +83,11 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
       .min(16, { error: "expected at least 16 letters" })
       .optional()
       .describe('The key of masks by "hash", from the environment alone: `env("MASK_KEY")`.'),
-    slot: z
-      .string()
-      .regex(/^[a-z0-9_]{1,63}$/, { error: "expected up to 63 lower-case letters, digits or _" })
+    slot: slotSchema
       .optional()
-      .describe("The name of the replication slot; `millrace_<source>` by default."),
+      .describe(
+        "The name of the replication slot, `millrace_<source>` by default; or an object, to bound what it may hold.",
+      ),
     publication: z
       .string()
       .regex(/^[^\0]{1,63}$/, { error: "expected up to 63 letters" })
@@ -95,6 +99,7 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
       .describe(
         'When the database no longer holds what comes next: "stop" the source and say why, or "continue" behind the gap, with a `gap` marker that names it in the stream. `run --adopt` continues once.',
       ),
+    guard: guardSchema.prefault({}).describe("From where on the guard warns: docs/operations/guard.md."),
     timeout: z
       .string()
       .default("30s")
@@ -132,15 +137,21 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
         'Whether this source carries the outbox of its database (docs/outbox.md): true, or { mode: "table" or "message", keep: "7d" (rows that the application left in the table are deleted after that time), table: "schema.table" }.',
       ),
   })
-  .superRefine(({ tables, maskKey }, context) => {
-    if (maskKey !== undefined || !needsMaskKey(tables)) return;
-    context.addIssue({ code: "custom", path: ["maskKey"], message: 'masks by "hash" need a key' });
+  .superRefine(({ tables, maskKey, slot, onGap }, context) => {
+    const refuse = (path: readonly string[], message: string): void =>
+      context.addIssue({ code: "custom", path: [...path], message });
+    if (maskKey === undefined && needsMaskKey(tables)) refuse(["maskKey"], 'masks by "hash" need a key');
+    if (slot?.full?.action === "drop-and-gap" && onGap !== "continue") {
+      refuse(["slot", "onFull"], '"drop-and-gap" needs onGap: "continue", for the source must go on behind the gap');
+    }
   })
-  .transform(({ timeout, tables, ...config }) => {
+  .transform(({ timeout, tables, slot, ...config }) => {
     const outbox = config.outbox?.table;
     return {
       ...config,
       tables: outbox === undefined ? tables : [...tables, outboxPattern(outbox)],
+      slot: slot?.name,
+      full: slot?.full,
       timeoutMs: timeout,
     };
   });

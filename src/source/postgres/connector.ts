@@ -20,6 +20,7 @@ import { ensurePublication } from "./publication.ts";
 import { refuse } from "./refuse.ts";
 import { clientConfig, connectClient, endClient, Session } from "./session.ts";
 import { findSlot } from "./slot.ts";
+import { SlotHold } from "./slot-hold.ts";
 import { slotNameOf } from "./slots.ts";
 import { findTables, matchTables, type SourceTable } from "./tables.ts";
 
@@ -29,6 +30,7 @@ export const postgresConnector: Connector<PostgresConfig> = {
   preflight,
   check: checkPostgres,
   snapshotKeys: openKeySnapshot,
+  watch: (id, config) => new SlotHold(id, config),
   open: openPostgres,
 };
 

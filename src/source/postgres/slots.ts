@@ -151,8 +151,11 @@ function rateBetween(before: Sample, now: Sample): number | null {
   return seconds > 0 ? Math.max(0, now.lsn - before.lsn) / seconds : null;
 }
 
-/** A slot that keeps up moves its limit along: only one that lags, or is not read, comes nearer to it. */
-function fullInSeconds(
+/**
+ * A slot that keeps up moves its limit along: only one that lags, or is not read, comes nearer to it.
+ * @param rate at which it comes nearer, in bytes a second
+ */
+export function fullInSeconds(
   { safeBytes, invalidation }: Pick<SlotReport, "safeBytes" | "invalidation">,
   rate: number | null,
 ): number | null {

@@ -52,6 +52,7 @@ test.skipIf(skip)(
       stream: (source) => bus.stream(source),
       consume: (options) => bus.consume(options),
       fetchBody: (ref) => bus.fetchBody(ref),
+      announce: (message) => bus.announce(message),
       state: bus.state,
       connected: () => bus.connected(),
       [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),

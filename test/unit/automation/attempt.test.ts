@@ -13,7 +13,7 @@ const on = collection<{ id: number }>("shop", "public.orders").created();
 const event = { id: "shop.1" } as ChangeEvent;
 
 function start(handler: Handler, timeoutMs = 60_000): AttemptResult | Promise<AttemptResult> {
-  const defined = { ...automation("a", { on, timeout: timeoutMs }, () => {}), handler };
+  const defined = automation("a", { on, timeout: timeoutMs }, handler);
   return startAttempt({ automation: defined, deadlines: new Deadlines(timeoutMs), log: silentLogger }, event, 2);
 }
 

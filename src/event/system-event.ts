@@ -1,0 +1,115 @@
+// What the worker itself has to tell: events on `events._system.…`, for automations and for any other subscriber.
+
+import { PoisonError } from "../errors.ts";
+import { canonicalJson, laneOf } from "./lane.ts";
+import type { StoredMessage } from "./parse-event.ts";
+import type { SourceId } from "./source-id.ts";
+
+/** A source's log in its database crossed a limit of the guard, came back, or the last resort was taken. */
+export interface LagData {
+  readonly source: string;
+  readonly measure: "lost" | "retainedBytes" | "timeToFullSeconds" | "lagSeconds" | "catalogXminAge";
+  readonly state: "exceeded" | "recovered" | "full";
+  /** In the measure's unit; of `lost` 1 or 0. Null when there is none any more. */
+  readonly value: number | null;
+  readonly limit: number;
+  /** What was done, when it is `full`. */
+  readonly action?: "stop" | "drop-and-gap";
+}
+
+/** A source goes on behind a gap: what stands between the two positions can never come. */
+export interface GapData {
+  readonly source: string;
+  readonly code: string | null;
+  readonly reason: string;
+  /** Null when nothing was stored before. */
+  readonly after: string | null;
+  readonly upTo: string;
+}
+
+/** By kind: the second token behind `events._system`. */
+export interface SystemData {
+  readonly lag: LagData;
+  readonly gap: GapData;
+}
+
+export type SystemKind = keyof SystemData;
+
+/** As a handler gets it. */
+export interface SystemEvent<Data = unknown> {
+  readonly id: string;
+  /** `_system.lag.exceeded` */
+  readonly type: string;
+  /** RFC 3339 in UTC. */
+  readonly time: string;
+  readonly data: Data;
+  /** Its sequence in `MILLRACE_EVENTS`. */
+  readonly sequence: number;
+}
+
+/** As the bus stores it. */
+export interface SystemMessage {
+  readonly subject: string;
+  /** The same for the same occurrence, whoever tells it and however often. */
+  readonly id: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** @param id without the kind: it is put in front */
+export function systemMessage<Kind extends SystemKind>(
+  kind: Kind,
+  name: string,
+  id: string,
+  data: SystemData[Kind] & { readonly source: string },
+): SystemMessage {
+  const lane = laneOf(Buffer.from(canonicalJson({ source: data.source })));
+  const whole = `${kind}.${id}`;
+  return {
+    subject: `${systemPrefix(kind)}${name}.${lane}`,
+    id: whole,
+    headers: {
+      "ce-specversion": "1.0",
+      "ce-id": whole,
+      "ce-source": "/_system",
+      "ce-type": `_system.${kind}.${name}`,
+      "ce-subject": data.source,
+      "ce-time": new Date().toISOString(),
+      "content-type": "application/json",
+    },
+    body: JSON.stringify(data),
+  };
+}
+
+const PREFIX = "events._system.";
+
+/** `events._system.lag.` */
+export function systemPrefix(kind: SystemKind): string {
+  return `${PREFIX}${kind}.`;
+}
+
+export function isSystemSubject(subject: string): boolean {
+  return subject.startsWith(PREFIX);
+}
+
+/** The event that says that a source's gap is on record. @param position of its marker */
+export function gapMessage(source: SourceId, gap: Omit<GapData, "source">): SystemMessage {
+  return systemMessage("gap", "recorded", `${source}.${gap.upTo}`, { source, ...gap });
+}
+
+/** @throws PoisonError `EVENT_UNDECODABLE` */
+export function parseSystemEvent(message: StoredMessage): SystemEvent {
+  const [id, type, time] = ["ce-id", "ce-type", "ce-time"].map((name) => message.header(name));
+  if (!id || !type || !time) throw undecodable("it lacks a ce- header");
+  try {
+    return { id, type, time, data: JSON.parse(new TextDecoder().decode(message.data)), sequence: message.sequence };
+  } catch {
+    throw undecodable("the body is not JSON");
+  }
+}
+
+function undecodable(why: string): PoisonError {
+  return new PoisonError("EVENT_UNDECODABLE", `not a system event: ${why}`, {
+    hint: "something else than Millrace published into MILLRACE_EVENTS; find it by the dead letter's headers",
+  });
+}

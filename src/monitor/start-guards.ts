@@ -1,0 +1,78 @@
+// A guard for each source of this worker, before there is a bus; and the way to the bus for what they see.
+
+import { setTimeout as delay } from "node:timers/promises";
+import type { Registry } from "prom-client";
+import type { Bus } from "../bus/bus.ts";
+import { HistoryLostError } from "../errors.ts";
+import type { SourceId } from "../event/source-id.ts";
+import type { LogWatch } from "../source/source.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { Announcer } from "./announcer.ts";
+import { Guard } from "./guard.ts";
+import { registerGuardGauges } from "./guard-gauges.ts";
+
+/** For tests: how often the guard looks. */
+export interface GuardTiming {
+  readonly guardEveryMs: number;
+}
+
+export interface GuardsOptions {
+  readonly watches: readonly { readonly id: SourceId; readonly watch: LogWatch }[];
+  readonly everyMs: number;
+  /** As `bus.fsync`. */
+  readonly fsync: "always" | number;
+  readonly log: Logger;
+  readonly registry: Registry;
+  readonly signal: AbortSignal;
+}
+
+export interface Guards {
+  /** From now on what was seen, and what will be, is told to this bus. */
+  tellTo(bus: Bus): void;
+  /** Aborts, with the error to stop by, when the source's slot is full and it shall stop then. */
+  full(source: SourceId): AbortSignal;
+  /** Resolves after the signal; never rejects. Close the bus only then. */
+  readonly ended: Promise<void>;
+}
+
+export function startGuards(options: GuardsOptions): Guards {
+  const { watches, everyMs, fsync, log, registry, signal } = options;
+  const announcer = new Announcer(log);
+  let bus: Bus | undefined;
+  const stops = new Map(watches.map(({ id }) => [id, new AbortController()]));
+  const guards = watches.map(({ id: source, watch }) => {
+    const { atBytes } = watch.full ?? {};
+    return new Guard({
+      source,
+      watch,
+      everyMs,
+      // What is stored is acknowledged only past twice the bus's sync interval.
+      heldByBusSeconds: fsync === "always" ? 0 : (2 * fsync) / 1000,
+      log,
+      onCrossing: (event) => announcer.put(source, event),
+      onStop: () => stops.get(source)?.abort(slotFull(source, atBytes)),
+      signal,
+    });
+  });
+  registerGuardGauges(registry, guards);
+  return {
+    tellTo: (opened) => {
+      bus = opened;
+    },
+    full: (source) => (stops.get(source) ?? new AbortController()).signal,
+    ended: Promise.all([...guards.map((guard) => guard.ended), telling()]).then(() => undefined),
+  };
+
+  async function telling(): Promise<void> {
+    while (!signal.aborted) {
+      if (bus !== undefined) await announcer.tell(bus);
+      await delay(everyMs, undefined, { signal }).catch(() => {});
+    }
+  }
+}
+
+function slotFull(source: SourceId, atBytes: number | undefined): HistoryLostError {
+  return new HistoryLostError("SLOT_FULL", `the slot of ${source} holds more than ${atBytes} bytes of log`, {
+    hint: "The slot stays, and goes on growing. Raise slot.fullAtBytes and start again to catch up; or drop it (millrace slots drop) and run --adopt, which starts over and records the gap.",
+  });
+}

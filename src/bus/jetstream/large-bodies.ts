@@ -75,9 +75,10 @@ export class LargeBodies {
    * there, or not whole.
    * @throws TransientError while the bus is away
    */
-  async fetch({ name, sizeBytes, sha256 }: DataRef): Promise<Uint8Array | undefined> {
-    const info = await this.#find(name);
-    if (info === undefined || info.size !== sizeBytes) return undefined;
+  async fetch(ref: DataRef): Promise<Uint8Array | undefined> {
+    const { sizeBytes, sha256 } = ref;
+    const info = await this.#find(ref);
+    if (info === undefined) return undefined;
     const data = Buffer.allocUnsafeSlow(sizeBytes);
     try {
       for (let at = 0, seq = 1; at < sizeBytes; ) {
@@ -94,15 +95,16 @@ export class LargeBodies {
   }
 
   /** Whether the whole body is there. @throws TransientError while the bus is away */
-  async has({ name, sizeBytes }: DataRef): Promise<boolean> {
-    const info = await this.#find(name);
-    return info !== undefined && info.size === sizeBytes && (await this.#hasChunks(info));
+  async has(ref: DataRef): Promise<boolean> {
+    const info = await this.#find(ref);
+    return info !== undefined && this.#hasChunks(info);
   }
 
-  async #find(name: string): Promise<ObjectInfo | undefined> {
+  /** The entry of this very body. */
+  async #find({ name, sizeBytes, sha256 }: DataRef): Promise<ObjectInfo | undefined> {
     try {
       const info = await (await this.#store).info(name);
-      return info === null || info.deleted ? undefined : info;
+      return info !== null && info.size === sizeBytes && info.digest === digestText(sha256) ? info : undefined;
     } catch (thrown) {
       if (isApiError(thrown, apiCodes.streamNotFound, apiCodes.noMessageFound)) return undefined;
       throw busError(thrown, "look for a large body");
@@ -116,10 +118,9 @@ export class LargeBodies {
   }
 
   /** By a worker that died, or was interrupted, before its event was. */
-  async #isStored({ name, sizeBytes }: DataRef): Promise<boolean> {
-    const info = await this.#find(name);
-    if (info === undefined || info.size !== sizeBytes || Date.now() - Date.parse(info.mtime) > REUSE_MS) return false;
-    return this.#hasChunks(info);
+  async #isStored(ref: DataRef): Promise<boolean> {
+    const info = await this.#find(ref);
+    return info !== undefined && Date.now() - Date.parse(info.mtime) < REUSE_MS && this.#hasChunks(info);
   }
 
   /** Not by the client's `put`: when that fails, it takes away what another writer's entry may have come to name. */
@@ -137,13 +138,13 @@ export class LargeBodies {
       size: sizeBytes,
       chunks: Math.ceil(sizeBytes / size),
       mtime: new Date().toISOString(),
-      digest: `SHA-256=${Buffer.from(sha256, "hex").toString("base64").replaceAll("+", "-").replaceAll("/", "_")}`,
+      digest: digestText(sha256),
       deleted: false,
       options: { max_chunk_size: size },
     };
     const rollup = headers();
     rollup.set("Nats-Rollup", "sub");
-    await js.publish(`$O.${LARGE_BUCKET}.M.${encodedName(name)}`, JSON.stringify(entry), { headers: rollup });
+    await js.publish(entrySubject(name), JSON.stringify(entry), { headers: rollup });
   }
 
   /** Makes the bucket, or lets its objects live longer, so that none goes before the event that points to it. */
@@ -163,7 +164,15 @@ function chunkSubject(nuid: string): string {
   return `$O.${LARGE_BUCKET}.C.${nuid}`;
 }
 
-/** As all clients write it: base64 for urls, padded. */
-function encodedName(name: string): string {
-  return Buffer.from(name).toString("base64").replaceAll("+", "-").replaceAll("/", "_");
+function entrySubject(name: string): string {
+  return `$O.${LARGE_BUCKET}.M.${base64(Buffer.from(name))}`;
+}
+
+function digestText(sha256: string): string {
+  return `SHA-256=${base64(Buffer.from(sha256, "hex"))}`;
+}
+
+/** As all clients write it: for urls, padded. */
+function base64(bytes: Buffer): string {
+  return bytes.toString("base64").replaceAll("+", "-").replaceAll("/", "_");
 }

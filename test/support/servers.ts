@@ -7,13 +7,15 @@ import { Client, type QueryResultRow } from "pg";
 import { afterAll, inject } from "vitest";
 import { type NatsServer, type NatsServerOptions, startNats } from "../../src/dev/nats-server.ts";
 import { type PostgresServer, startPostgres } from "../../src/dev/postgres.ts";
+import type { PostgresPackage } from "../../src/dev/postgres-binaries.ts";
+import type { OlderPostgres } from "./older-postgres.ts";
 import { waitFor } from "./wait-for.ts";
 
 /**
  * Whether one of the servers cannot be had here; says so aloud. For `describe.skipIf(missing("postgres", "nats"))`.
  * Never true for a server that `REQUIRE` names: the run has failed before.
  */
-export function missing(...names: readonly ("postgres" | "nats")[]): boolean {
+export function missing(...names: readonly ("postgres" | "nats" | OlderPostgres)[]): boolean {
   const reasons = names.flatMap((name) => inject("missingServers")[name] ?? []);
   for (const reason of reasons) console.error(`skipping tests: ${reason}`);
   return reasons.length > 0;
@@ -80,9 +82,16 @@ export async function freshDatabase(server?: PostgresServer): Promise<Database> 
 }
 
 /** A Postgres of its own, ended with the file. Data is not synced to disk: a killed process loses nothing by that. */
-export async function freshPostgres(settings: Readonly<Record<string, string>> = {}): Promise<PostgresServer> {
+export async function freshPostgres(
+  settings: Readonly<Record<string, string>> = {},
+  older?: PostgresPackage,
+): Promise<PostgresServer> {
   const dir = await scratchDir();
-  const server = await startPostgres({ dataDir: join(dir, "postgres"), settings: { fsync: "off", ...settings } });
+  const server = await startPostgres({
+    dataDir: join(dir, "postgres"),
+    settings: { fsync: "off", ...settings },
+    ...(older && { package: older }),
+  });
   cleanups.push(() => server.stop("immediate"));
   return server;
 }

@@ -44,6 +44,7 @@ describe("the options", () => {
     [{ url, tables: [{ match: "public.a", mask: { b: "md5" } }] }, "sources.shop.tables.0.mask.b: "],
     [{ url, tables: [{ match: "public.a", mask: { b: { partial: 0 } } }] }, "sources.shop.tables.0.mask.b.partial: "],
     [{ url, tables: [{ match: "public.a", mask: { b: "hash" } }] }, "sources.shop.maskKey: "],
+    [{ url, tables: [{ match: "public.a", values: { b: "string" } }] }, "sources.shop.tables.0.values.b: "],
     [{ url, maskKey: "short" }, "sources.shop.maskKey: "],
   ])("%o is refused with the path of what is wrong", (options, path) => {
     const error = thrownBy(() => parse(options));
@@ -137,6 +138,20 @@ describe("the rules of a table", () => {
     expect(users?.column("note")).toBe("left out");
     expect(users?.column("other")).toBe("left out");
     expect(users).toMatchObject({ hides: true });
+  });
+
+  test("write a column as the first item says", () => {
+    const orders = rules(
+      [
+        { match: "public.orders", values: { id: "number" } },
+        { match: "public.*", values: { id: "text", data: "text" } },
+      ],
+      "public",
+      "orders",
+    );
+
+    expect(["id", "data", "other"].map((name) => orders?.format(name))).toEqual(["number", "text", undefined]);
+    expect(orders).toMatchObject({ hides: false });
   });
 });
 

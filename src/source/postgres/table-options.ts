@@ -3,11 +3,13 @@
 import { z } from "zod";
 import { type Mask, maskSchema } from "./mask.ts";
 import { parseTablePattern, type TablePattern } from "./table-pattern.ts";
+import type { ValueFormat } from "./values/compile.ts";
 
 /** What holds for the tables of an item. Names of columns are spelt as in the database. */
 export interface TableOptions {
   readonly columns?: readonly string[] | { readonly exclude: readonly string[] } | undefined;
   readonly mask: Readonly<Record<string, Mask>>;
+  readonly values: Readonly<Record<string, ValueFormat>>;
 }
 
 export interface TableItem extends TablePattern {
@@ -37,6 +39,7 @@ const withOptions = z
       })
       .optional(),
     mask: z.record(z.string(), maskSchema).default({}),
+    values: z.record(z.string(), z.enum(["number", "text"], { error: 'expected "number" or "text"' })).default({}),
   })
   .transform(({ match, ...options }): TableItem => ({ ...match, options }));
 

@@ -5,17 +5,20 @@ import { ConfigError } from "../../errors.ts";
 import { type ColumnMask, columnMask, type Mask, maskKey } from "./mask.ts";
 import type { TableItem, TableOptions } from "./table-options.ts";
 import { includesTable } from "./table-pattern.ts";
+import type { ValueFormat } from "./values/compile.ts";
 
 /** What becomes of a column: undefined where it is delivered as it is. */
 export type ColumnRule = ColumnMask | "left out" | undefined;
 
 export interface TableRules {
   column(name: string): ColumnRule;
+  /** Undefined where a column is written as its type is. */
+  format(name: string): ValueFormat | undefined;
   /** Whether some column is hidden: the raw bytes of such a table's rows must not be kept. */
   readonly hides: boolean;
 }
 
-export const NO_RULES: TableRules = { column: () => undefined, hides: false };
+export const NO_RULES: TableRules = { column: () => undefined, format: () => undefined, hides: false };
 
 /** The rules of a table; undefined for one that is not read. */
 export type RulesOf = (schema: string, table: string) => TableRules | undefined;
@@ -32,12 +35,14 @@ export function tableRules(items: readonly TableItem[], secret: string | undefin
 
 function rulesOf(options: readonly TableOptions[], key: KeyObject | undefined): TableRules {
   const masks = new Map<string, ColumnMask>();
+  const formats = new Map(options.toReversed().flatMap((option) => Object.entries(option.values)));
   // The first item that masks a column decides how.
   for (const [name, mask] of options.toReversed().flatMap((option) => Object.entries(option.mask))) {
     masks.set(name, columnMask(mask, key));
   }
   return {
     column: (name) => (options.every((option) => delivers(option, name)) ? masks.get(name) : "left out"),
+    format: (name) => formats.get(name),
     hides: masks.size > 0 || options.some(({ columns }) => columns !== undefined),
   };
 }
@@ -48,9 +53,9 @@ function delivers({ columns }: TableOptions, name: string): boolean {
 }
 
 /** All columns that the options name. */
-export function namedColumns({ columns, mask }: TableOptions): readonly string[] {
+export function namedColumns({ columns, mask, values }: TableOptions): readonly string[] {
   const listed = columns === undefined ? [] : "exclude" in columns ? columns.exclude : columns;
-  return [...new Set([...listed, ...Object.keys(mask)])];
+  return [...new Set([...listed, ...Object.keys(mask), ...Object.keys(values)])];
 }
 
 /**

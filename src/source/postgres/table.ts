@@ -75,7 +75,7 @@ export class Table {
     this.collection = relation.name;
     this.full = relation.identity === "f";
     this.hides = rules.hides;
-    const types = relation.columns.map((column) => valueType(column, description.types, undefined));
+    const types = relation.columns.map((column) => valueType(column, description.types, rules.format(column.name)));
     const shown = relation.columns.map((column) => rules.column(column.name));
     this.#columns = relation.columns.map((column, index) => {
       const rule = shown[index];

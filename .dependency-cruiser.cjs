@@ -5,6 +5,7 @@ const rooms = {
   config: ["event", "telemetry"],
   source: ["event", "telemetry", "config/parse.ts"],
   bus: ["event", "telemetry"],
+  schema: ["event", "source/source.ts", "bus/bus.ts"],
   worker: ["event", "telemetry", "source/source.ts", "bus/bus.ts"],
   automation: ["event", "telemetry", "bus/bus.ts"],
   monitor: ["event", "telemetry", "source/source.ts", "bus/bus.ts"],

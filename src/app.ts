@@ -13,6 +13,7 @@ import { type HttpServer, startHttp } from "./monitor/http.ts";
 import { withReadiness } from "./monitor/readiness.ts";
 import { type GuardTiming, startGuards } from "./monitor/start-guards.ts";
 import type { Report, Status } from "./monitor/status.ts";
+import { KeptSchemaBook } from "./schema/schema-book.ts";
 import { postgresConnector } from "./source/postgres/connector.ts";
 import type { Connector } from "./source/source.ts";
 import { type Logger, silentLogger } from "./telemetry/logger.ts";
@@ -87,7 +88,8 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       stream: bus.stream(id),
       maxEventBytes: config.bus.maxEventBytes,
       preflight: (context) => connector.preflight(id, source.config.reveal(), context),
-      open: (context) => connector.open(id, source.config.reveal(), context),
+      open: (context, schemas) => connector.open(id, source.config.reveal(), context, schemas),
+      schemas: (lease) => new KeptSchemaBook({ source: id, store: bus.schemas, lease }),
       deadLetter: (subject, head, data) => bus.deadLetter(subject, head, data),
       onGap: (gap) => bus.announce(gapMessage(id, gap)),
       adopt,

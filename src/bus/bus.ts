@@ -146,6 +146,8 @@ export interface Bus extends AsyncDisposable {
   /** Stores a system event; one with an id that was stored within the last hour is dropped. @throws TransientError, ConfigError */
   announce(message: SystemMessage): Promise<void>;
   readonly state: StateStore;
+  /** Versions of collections: `millrace_schemas`. */
+  readonly schemas: StateStore;
   /** For `/healthz` and readiness. */
   connected(): boolean;
 }

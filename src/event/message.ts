@@ -34,13 +34,20 @@ export function percentEncode(text: string): string {
   });
 }
 
-/** Built once for each table version and op; `eventHead` fills it in for a row. */
-export function eventTemplate(source: SourceId, namespace: string, collection: string, op: Op): EventTemplate {
+/** Built once for each table version and op; `eventHead` fills it in for a row. @param schema `ce-dataschema` */
+export function eventTemplate(
+  source: SourceId,
+  namespace: string,
+  collection: string,
+  op: Op,
+  schema?: string,
+): EventTemplate {
   const type = percentEncode(`${source}.${namespace}.${collection}.${op}`);
   const place = percentEncode(`${namespace}.${collection}`);
+  const dataschema = schema === undefined ? "" : `ce-dataschema: ${schema}\r\n`;
   return {
     subjectPrefix: changeSubjectPrefix(source, namespace, collection, op),
-    head: `ce-specversion: 1.0\r\nce-source: /${source}\r\nce-type: ${type}\r\ncontent-type: application/json\r\nce-subject: ${place}/`,
+    head: `ce-specversion: 1.0\r\nce-source: /${source}\r\nce-type: ${type}\r\ncontent-type: application/json\r\n${dataschema}ce-subject: ${place}/`,
   };
 }
 
@@ -95,5 +102,10 @@ export function markerMessage(source: SourceId, kind: MetaKind, position: Positi
 
 /** The header lines of a marker. */
 export function markerHead(source: SourceId, kind: MetaKind, id: string): string {
-  return `ce-specversion: 1.0\r\nce-source: /${source}\r\nce-type: ${source}.meta.${kind}\r\ncontent-type: application/json\r\nce-id: ${id}\r\nce-time: ${new Date().toISOString()}\r\n`;
+  return `${markerLines(source, kind, id)}ce-time: ${new Date().toISOString()}\r\n`;
+}
+
+/** The same without a time, for one that has the time of its transaction. */
+export function markerLines(source: SourceId, kind: MetaKind, id: string): string {
+  return `ce-specversion: 1.0\r\nce-source: /${source}\r\nce-type: ${source}.meta.${kind}\r\ncontent-type: application/json\r\nce-id: ${id}\r\n`;
 }

@@ -5,7 +5,7 @@ import type { SourceId } from "./source-id.ts";
 export type Op = "created" | "updated" | "deleted" | "read" | "truncated";
 
 /** What a `meta.<source>.<kind>` message is about. */
-export type MetaKind = "writer" | "history" | "gap" | "poison" | "lost";
+export type MetaKind = "writer" | "history" | "gap" | "poison" | "lost" | "schema";
 
 const encoder = new TextEncoder();
 const plain = /^[A-Za-z0-9_-]+$/;

@@ -1,6 +1,7 @@
 // The contract of a source: what the worker needs to know of any database, and nothing more.
 
 import type { PoisonError } from "../errors.ts";
+import type { CollectionSchema } from "../event/collection-schema.ts";
 import type { StreamMessage, Transaction } from "../event/message.ts";
 import type { Position } from "../event/position.ts";
 import type { SourceId } from "../event/source-id.ts";
@@ -41,6 +42,37 @@ export interface SourceMemory {
   load(): Promise<Readonly<Record<string, unknown>> | undefined>;
   /** Resolves when it is stored; rejects with FencedError when the lease is another's. */
   save(value: Readonly<Record<string, unknown>>): Promise<void>;
+}
+
+/** One version of a collection, as events point to it. */
+export interface CollectionVersion {
+  /** The collection's id. */
+  readonly id: string;
+  readonly name: string;
+  /** `ce-dataschema`. */
+  readonly uri: string;
+  /** What the stream must be told before an event of this version; undefined when it is the newest that it was told of. */
+  readonly announcement: Uint8Array | undefined;
+}
+
+/** Where a version is announced. */
+export interface Announcement {
+  readonly id: string;
+  readonly name: string;
+  readonly position: Position;
+}
+
+/** Which version of each collection the stream was told of, across restarts. */
+export interface SchemaBook {
+  /**
+   * Begins a reading, and forgets what was noted behind the stream's end: it never got there.
+   * @throws FencedError when a later worker keeps the book; TransientError
+   */
+  open(stored: Position | undefined): Promise<void>;
+  /** The version that a description is of. @throws TransientError */
+  describe(schema: CollectionSchema): Promise<CollectionVersion>;
+  /** Resolves when it is stored, and not before may the announcements be handed out. @throws FencedError, TransientError */
+  note(announcements: readonly Announcement[]): Promise<void>;
 }
 
 export interface SourceContext {
@@ -169,5 +201,5 @@ export interface Connector<Config> {
   /** For the guard; asks nothing yet. */
   watch(id: SourceId, config: Config): LogWatch;
   /** Connects, checks what must be there, and changes nothing before that holds. */
-  open(id: SourceId, config: Config, context: SourceContext): Promise<Source>;
+  open(id: SourceId, config: Config, context: SourceContext, schemas: SchemaBook): Promise<Source>;
 }

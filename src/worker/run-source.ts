@@ -3,7 +3,7 @@
 import type { SourceStream, Writer } from "../bus/bus.ts";
 import { ConfigError, FencedError, MillraceError, TransientError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
-import type { Source, SourceContext, SourceLag } from "../source/source.ts";
+import type { SchemaBook, Source, SourceContext, SourceLag } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { Backoff, pause } from "./backoff.ts";
 import { type CheckpointCounts, keepCheckpoints } from "./checkpoint.ts";
@@ -21,7 +21,9 @@ export interface RunSourceOptions {
   readonly maxEventBytes: number;
   /** A connector with its configuration. */
   readonly preflight: (context: SourceContext) => Promise<void>;
-  readonly open: (context: SourceContext) => Promise<Source>;
+  readonly open: (context: SourceContext, schemas: SchemaBook) => Promise<Source>;
+  /** The book of versions, for who holds this lease. */
+  readonly schemas: (lease: number) => SchemaBook;
   readonly deadLetter: PoisonPlaces["deadLetter"];
   readonly onGap: SourceContext["onGap"];
   readonly adopt: boolean;
@@ -124,7 +126,7 @@ async function attempt(options: RunSourceOptions, context: SourceContext, onRunn
   let sourceFailed = false;
   try {
     onState("starting");
-    reader = await options.open(context);
+    reader = await options.open(context, options.schemas(writer.lease));
     log.info("source_started", { source: id, lease: writer.lease, from: writer.resume });
     options.onParts({ writer, reader });
     onRunning();

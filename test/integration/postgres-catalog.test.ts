@@ -26,7 +26,11 @@ describe.skipIf(missing("postgres"))("the catalog", () => {
   const oidOf = async (sql: string): Promise<number> =>
     ((await database.query<{ oid: number }>(`select ${sql}::oid as oid`))[0] as { oid: number }).oid;
   const described = async (table: string, types: readonly number[] = []): Promise<TableDescription> =>
-    describeTable(session, await oidOf(`'${table}'::regclass`), types);
+    describeTable(
+      session,
+      await oidOf(`'${table}'::regclass`),
+      types.map((type) => ({ type, typmod: -1 })),
+    );
 
   test("tells the key in its own order, and of each column what the log does not say", async () => {
     await database.query(`create table plain (

@@ -15,7 +15,7 @@ import { decodeStream } from "../../src/source/postgres/stream.ts";
 import { NO_RULES } from "../../src/source/postgres/table-rules.ts";
 import type { ReplicationTransport } from "../../src/source/postgres/transport.ts";
 import type { SourceMessage } from "../../src/source/source.ts";
-import { decodeFrames } from "../support/decode-frames.ts";
+import { decodeFrames, knownVersion } from "../support/decode-frames.ts";
 import { begin, commit, insert, keepalive, message, relation, update, type Value } from "../support/pgoutput-frames.ts";
 
 const TABLE = relation(1, "orders", [{ name: "id", key: true }, { name: "note" }]);
@@ -117,8 +117,12 @@ test("frames give the same events in whatever portions they arrive", async () =>
       const over = new Error("over");
       const transport = portioned(frames, portions, over);
       const received: SourceMessage[] = [];
+      const tables = {
+        describe: async () => ({ description: unknownTable, version: knownVersion }),
+        note: async () => {},
+      };
       const read = async (): Promise<void> => {
-        for await (const chunk of decodeStream(transport, decoder, async () => unknownTable)) received.push(...chunk);
+        for await (const chunk of decodeStream(transport, decoder, tables)) received.push(...chunk);
       };
 
       await expect(read()).rejects.toBe(over);

@@ -6,7 +6,7 @@ import { unknownTable } from "../../src/source/postgres/catalog.ts";
 import { Decoder } from "../../src/source/postgres/decoder.ts";
 import { restBefore } from "../../src/source/postgres/position.ts";
 import { NO_RULES, type RulesOf } from "../../src/source/postgres/table-rules.ts";
-import type { SourceMessage } from "../../src/source/source.ts";
+import type { CollectionVersion, SourceMessage } from "../../src/source/source.ts";
 
 export interface DecodeOptions {
   readonly from?: Position;
@@ -18,6 +18,14 @@ export interface DecodeOptions {
   /** Whether the outbox is `millrace.outbox`. */
   readonly outbox?: boolean;
 }
+
+/** A version that need not be announced. */
+export const knownVersion: CollectionVersion = {
+  id: "16400",
+  name: "shop.0123456789abcdef",
+  uri: "kv:millrace_schemas/shop.0123456789abcdef",
+  announcement: undefined,
+};
 
 /** All messages of some frames; each frame is overwritten behind the decoder, as the driver does it. */
 export function decodeFrames(frames: readonly Buffer[], options: DecodeOptions = {}): SourceMessage[] {
@@ -33,7 +41,8 @@ export function decodeFrames(frames: readonly Buffer[], options: DecodeOptions =
   for (const frame of frames) {
     const copy = Buffer.from(frame);
     const relation = decoder.decode(copy, 0, copy.length);
-    if (relation !== undefined) decoder.define(relation, { ...unknownTable, primaryKey: options.primaryKey ?? [] });
+    if (relation !== undefined)
+      decoder.define(relation, { ...unknownTable, primaryKey: options.primaryKey ?? [] }, knownVersion);
     copy.fill(0xee);
     messages.push(...decoder.sequencer.take());
   }

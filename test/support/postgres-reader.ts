@@ -1,14 +1,20 @@
 // A Postgres source alone, without worker and bus: opened with a memory of its own, read in the background.
 
+import type { StateStore } from "../../src/bus/bus.ts";
+import type { StreamMessage } from "../../src/event/message.ts";
 import type { Position } from "../../src/event/position.ts";
 import { isComplete } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
+import { KeptSchemaBook } from "../../src/schema/schema-book.ts";
 import { postgresConnector } from "../../src/source/postgres/connector.ts";
 import type { Source, SourceContext, SourceMemory, SourceMessage } from "../../src/source/source.ts";
 import type { LogEvent, Logger } from "../../src/telemetry/logger.ts";
+import { memoryStore } from "./memory-store.ts";
 import { waitFor } from "./wait-for.ts";
 
 type Saved = Readonly<Record<string, unknown>>;
+
+const ANNOUNCED = "meta.shop.schema";
 
 export const SHOP = "shop" as SourceId;
 
@@ -16,6 +22,8 @@ export const SHOP = "shop" as SourceId;
 export class TestMemory implements SourceMemory {
   value: Saved | undefined;
   readonly saves: Saved[] = [];
+  /** Versions of tables. */
+  readonly schemas: StateStore = memoryStore();
   onSave: (value: Saved) => void = () => {};
 
   constructor(value?: Saved) {
@@ -60,7 +68,8 @@ export async function openShop(url: string, { memory, adopt, options }: OpenOpti
     onGap: async () => {},
   };
   const config = postgresConnector.parse({ url, ...options }, "sources.shop");
-  const source = await postgresConnector.open(SHOP, config, context);
+  const schemas = new KeptSchemaBook({ source: SHOP, store: kept.schemas, lease: 1 });
+  const source = await postgresConnector.open(SHOP, config, context, schemas);
   return Object.assign(source, { memory: kept, logged });
 }
 
@@ -82,7 +91,17 @@ export class Reading {
     });
   }
 
-  get events(): readonly Extract<SourceMessage, { type: "message" }>[] {
+  /** Events and markers, without what the stream is told of versions. */
+  get events(): readonly StreamMessage[] {
+    return this.#published.filter(({ subject }) => subject !== ANNOUNCED);
+  }
+
+  /** What the stream is told of versions. */
+  get announcements(): readonly StreamMessage[] {
+    return this.#published.filter(({ subject }) => subject === ANNOUNCED);
+  }
+
+  get #published(): readonly StreamMessage[] {
     return this.messages.filter((message) => message.type === "message");
   }
 

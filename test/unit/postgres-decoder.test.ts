@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { canonicalJson, laneOf } from "../../src/event/lane.ts";
 import type { Position } from "../../src/event/position.ts";
 import type { SourceMessage } from "../../src/source/source.ts";
-import { bodyText, decodeFrames, headers, shown } from "../support/decode-frames.ts";
+import { bodyText, decodeFrames, headers, knownVersion, shown } from "../support/decode-frames.ts";
 import {
   begin,
   commit,
@@ -55,6 +55,7 @@ describe("an event", () => {
     expect(event).toMatchObject({ subject: "cdc.shop.public.orders.created.p02" });
     expect(headers(event as SourceMessage)).toEqual({
       "ce-specversion": "1.0",
+      "ce-dataschema": knownVersion.uri,
       "ce-source": "/shop",
       "ce-type": "shop.public.orders.created",
       "ce-subject": "public.orders/42",

@@ -62,6 +62,7 @@ export function memoryKey(source: SourceId): string {
 }
 
 export const LEASE_BUCKET = "millrace_leases";
+const SCHEMA_BUCKET = "millrace_schemas";
 export const STATE_BUCKET = "millrace_state";
 /** Leases of workers that are long gone disappear. */
 const LEASE_BUCKET_TTL_MS = 60 * 60_000;
@@ -92,10 +93,11 @@ export async function openJetStreamBus(options: BusOptions): Promise<Bus> {
   const { replicas } = options;
   const jsm = await jetstreamManager(nc, { checkAPI: false });
   const state = await openStateStore(nc, { bucket: STATE_BUCKET, replicas });
+  const schemas = await openStateStore(nc, { bucket: SCHEMA_BUCKET, replicas });
   const leases = await openStateStore(nc, { bucket: LEASE_BUCKET, replicas, ttlMs: LEASE_BUCKET_TTL_MS });
   const deadLetters = openDeadLetters(nc, { replicas });
   const systemEvents = openSystemEvents(nc, { replicas });
-  return new JetStreamBus({ options, timing, connection, jsm, state, leases, deadLetters, systemEvents });
+  return new JetStreamBus({ options, timing, connection, jsm, state, schemas, leases, deadLetters, systemEvents });
 }
 
 interface BusParts {
@@ -104,6 +106,7 @@ interface BusParts {
   readonly connection: Connection;
   readonly jsm: JetStreamManager;
   readonly state: StateStore;
+  readonly schemas: StateStore;
   readonly leases: StateStore;
   readonly deadLetters: DeadLetters;
   readonly systemEvents: SystemEvents;
@@ -111,6 +114,7 @@ interface BusParts {
 
 class JetStreamBus implements Bus {
   readonly state: StateStore;
+  readonly schemas: StateStore;
   readonly deadLetter: StoreDeadLetter;
   readonly announce: SystemEvents["store"];
   readonly #options: BusOptions;
@@ -124,8 +128,9 @@ class JetStreamBus implements Bus {
   readonly #largeBodies: LargeBodies;
   readonly #instance = randomBytes(6).toString("hex");
 
-  constructor({ options, timing, connection, jsm, state, leases, deadLetters, systemEvents }: BusParts) {
+  constructor({ options, timing, connection, jsm, state, schemas, leases, deadLetters, systemEvents }: BusParts) {
     this.state = state;
+    this.schemas = schemas;
     this.announce = systemEvents.store;
     this.#systemEvents = systemEvents;
     this.deadLetter = deadLetters.store;

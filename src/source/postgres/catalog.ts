@@ -10,6 +10,8 @@ export interface TableDescription {
   readonly columns: readonly CatalogColumn[];
   /** By oid: every type that the columns reach, of the log and of now. One that was dropped is missing. */
   readonly types: ReadonlyMap<number, CatalogType>;
+  /** How SQL writes the types that the log has, with what modifies them: in the log's order. */
+  readonly formats: readonly string[];
 }
 
 export interface CatalogColumn {
@@ -48,7 +50,7 @@ export type TypeShape =
   | { readonly kind: "enum"; readonly labels: readonly string[] };
 
 /** For tests and for what the catalog no longer has. */
-export const unknownTable: TableDescription = { primaryKey: [], columns: [], types: new Map() };
+export const unknownTable: TableDescription = { primaryKey: [], columns: [], types: new Map(), formats: [] };
 
 /**
  * One statement, so one state of the catalog. A type is told by the function that prints it: `point` has elements and
@@ -111,7 +113,9 @@ const description = `
             SELECT coalesce(jsonb_agg(e.enumlabel ORDER BY e.enumsortorder), '[]') FROM pg_enum e WHERE e.enumtypid = s.oid))
           ELSE jsonb_build_object('output', s.proname)
         END) ORDER BY s.oid), '[]')
-      FROM shapes s JOIN pg_namespace n ON n.oid = s.typnamespace WHERE s.oid IN (SELECT oid FROM reached)) AS types`;
+      FROM shapes s JOIN pg_namespace n ON n.oid = s.typnamespace WHERE s.oid IN (SELECT oid FROM reached)) AS types,
+    (SELECT coalesce(json_agg(format_type(f.type, f.typmod) ORDER BY f.place), '[]')
+      FROM unnest($2::oid[], $3::int4[]) WITH ORDINALITY f (type, typmod, place)) AS formats`;
 
 type Row = Omit<TableDescription, "columns" | "types"> & {
   readonly columns: readonly (Omit<CatalogColumn, "generated" | "identity"> & {
@@ -123,18 +127,21 @@ type Row = Omit<TableDescription, "columns" | "types"> & {
 
 /**
  * Asks for everything at once. Takes no lock of the table itself, so DDL in progress does not hold it up.
- * @param types oids of the column's types as the log has them
+ * @param columns with their types as the log has them
  * @throws TransientError when somebody locks the catalog itself, or the connection is lost
  */
 export async function describeTable(
   session: Session,
   oid: number,
-  types: readonly number[],
+  columns: readonly { readonly type: number; readonly typmod: number }[],
 ): Promise<TableDescription> {
-  const [row] = await session.query<Row>(description, [oid, types]);
+  const types = columns.map(({ type }) => type);
+  const typmods = columns.map(({ typmod }) => typmod);
+  const [row] = await session.query<Row>(description, [oid, types, typmods]);
   if (row === undefined) return unknownTable;
   return {
     primaryKey: row.primaryKey,
+    formats: row.formats,
     columns: row.columns.map((column) => ({
       ...column,
       generated: column.generated ?? undefined,

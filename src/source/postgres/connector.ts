@@ -2,7 +2,7 @@
 
 import type { Client, ClientConfig } from "pg";
 import type { SourceId } from "../../event/source-id.ts";
-import type { Connector, SourceContext } from "../source.ts";
+import type { Connector, SchemaBook, SourceContext } from "../source.ts";
 import { checkPostgres } from "./check.ts";
 import { failoverFindings, readFailover } from "./check-failover.ts";
 import { publicationFindings, readPublication } from "./check-publication.ts";
@@ -50,7 +50,12 @@ async function preflight(id: SourceId, config: PostgresConfig, { memory, adopt }
 }
 
 /** @throws ConfigError, TransientError, HistoryLostError; nothing is changed before all checks have passed */
-async function openPostgres(id: SourceId, config: PostgresConfig, context: SourceContext): Promise<PostgresSource> {
+async function openPostgres(
+  id: SourceId,
+  config: PostgresConfig,
+  context: SourceContext,
+  schemas: SchemaBook,
+): Promise<PostgresSource> {
   const client = clientConfig(id, config.url);
   const replication = forReplication(client);
   const session = new Session(client);
@@ -77,7 +82,7 @@ async function openPostgres(id: SourceId, config: PostgresConfig, context: Sourc
         ensurePublication(session, { source: id, name: publication, tables, mayCreate, log: context.log }),
     });
     if (intent !== undefined && slot.saved && slot.intent.history !== intent.history) context.onAdopted();
-    return new PostgresSource({ id, config, context, session, client, slot, version: server.version });
+    return new PostgresSource({ id, config, context, schemas, session, client, slot, version: server.version });
   } catch (error) {
     await session[Symbol.asyncDispose]();
     throw translateError(error);

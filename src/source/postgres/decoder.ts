@@ -2,8 +2,11 @@
 
 import { isDeepStrictEqual } from "node:util";
 import { BugError, PoisonError, toError } from "../../errors.ts";
+import { markerLines } from "../../event/message.ts";
 import type { Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
+import { metaSubject } from "../../event/subject.ts";
+import type { Announcement, CollectionVersion } from "../source.ts";
 import { type TableDescription, unknownTable } from "./catalog.ts";
 import type { OutboxConfig } from "./config.ts";
 import { CUT, keptOf, keptOfCut } from "./cut-frame.ts";
@@ -72,6 +75,7 @@ export class Decoder {
   readonly #after = new Tuple();
   readonly #tables = new Map<number, KnownTable>();
   readonly #domains = new Map<number, string>();
+  #announcements: Announcement[] = [];
   #relationRaw: Buffer = Buffer.alloc(0);
 
   constructor({ source, history, from, rulesOf, messages, outbox }: DecoderOptions) {
@@ -110,12 +114,19 @@ export class Decoder {
     }
   }
 
+  /** Versions announced since the last call: to be noted before the messages of the sequencer go anywhere. */
+  takeAnnouncements(): readonly Announcement[] {
+    const announcements = this.#announcements;
+    if (announcements.length > 0) this.#announcements = [];
+    return announcements;
+  }
+
   /** Compiles a table; one that is as it was stays compiled. @throws ConfigError TABLE_KEY_HIDDEN */
-  define(relation: Relation, description: TableDescription): void {
+  define(relation: Relation, description: TableDescription, version: CollectionVersion): void {
     const known = this.#tables.get(relation.oid);
     if (known?.raw.equals(this.#relationRaw) === true && isDeepStrictEqual(known.description, description)) return;
     const rules = this.#rulesOf(relation.namespace, relation.name);
-    const table = rules === undefined ? undefined : new Table(this.#source, relation, description, rules);
+    const table = rules === undefined ? undefined : new Table(this.#source, relation, description, rules, version);
     this.#tables.set(relation.oid, { raw: this.#relationRaw, description, table, outbox: undefined });
   }
 
@@ -195,6 +206,7 @@ export class Decoder {
     const { table, outbox } = this.#known(this.#reader.uint32());
     if (outbox !== undefined && kind === INSERT) this.#domainEvent(outbox, high, low);
     if (table === undefined) return;
+    if (table.untold !== undefined) this.#announce(table, table.untold, high, low, 0);
     const position = this.sequencer.next(high, low);
     try {
       if (kind === INSERT) this.#insert(table, position);
@@ -283,10 +295,24 @@ export class Decoder {
   #truncate(high: number, low: number): void {
     const count = this.#reader.uint32();
     this.#reader.skip(1);
-    for (let nth = 0; nth < count; nth++) {
-      const { table } = this.#known(this.#reader.uint32());
-      if (table !== undefined) this.sequencer.push(this.sequencer.next(high, low), this.#events.truncated(table));
-    }
+    const tables = Array.from({ length: count }, () => this.#known(this.#reader.uint32()).table).filter(
+      (table) => table !== undefined,
+    );
+    for (const [nth, table] of tables.entries())
+      if (table.untold !== undefined) this.#announce(table, table.untold, high, low, nth);
+    for (const table of tables) this.sequencer.push(this.sequencer.next(high, low), this.#events.truncated(table));
+  }
+
+  /** Where the stream has the place already, the announcement is not lost: it waits for the next row. */
+  #announce(table: Table, version: CollectionVersion, high: number, low: number, nth: number): void {
+    const { id, name, announcement } = version;
+    const position = this.sequencer.announcementAt(high, low, nth) as Position | undefined;
+    if (announcement === undefined || position === undefined) return;
+    const head = markerLines(this.#source, "schema", `${this.#source}.${position}`);
+    const event = { subject: metaSubject(this.#source, "schema"), head, data: announcement };
+    if (!this.sequencer.push(position, event)) return;
+    this.#announcements.push({ id, name, position });
+    table.untold = undefined;
   }
 
   #known(oid: number): KnownTable {

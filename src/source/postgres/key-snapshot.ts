@@ -118,7 +118,7 @@ async function tableKeys(
   const { oid, schema, name } = columns[0] as KeyColumn;
   const keyed = columns.filter((column): column is KeyColumn & { readonly column: string } => column.column !== null);
   if (keyed.length === 0) return { namespace: schema, collection: name, keys: undefined };
-  const types = keyed.map(({ type }) => Number(type));
+  const types = keyed.map(({ type, typmod }) => ({ type: Number(type), typmod }));
   const description = await describeTable(session, Number(oid), types);
   const key = keyed.map(({ column, type, typmod }) => ({
     name: column,

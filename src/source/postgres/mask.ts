@@ -3,6 +3,7 @@
 import { createHmac, createSecretKey, type KeyObject } from "node:crypto";
 import { z } from "zod";
 import { BugError } from "../../errors.ts";
+import type { JsonSchema } from "../../event/collection-schema.ts";
 import type { ValueWriter } from "./values/value-type.ts";
 
 export const maskSchema: z.ZodType<Mask> = z.union(
@@ -22,6 +23,8 @@ export type Mask =
 
 export interface ColumnMask {
   readonly write: ValueWriter;
+  /** What stands in events instead. */
+  readonly schema: JsonSchema;
   /** What stands for SQL's null. */
   readonly nullText: Uint8Array;
   /** Bytes that it writes at most, beyond those of the value. */
@@ -34,19 +37,21 @@ const NULL_TEXT = Buffer.from("null");
 const HIDDEN = "***";
 const HASH_BYTES = 64;
 const QUOTES = 2;
+const HASHED: JsonSchema = { type: "string", pattern: "^[0-9a-f]{64}$" };
 
 /** @param key of the hash; null stays null except under a constant */
 export function columnMask(mask: Mask, key: KeyObject | undefined): ColumnMask {
   if (mask === "hash") {
     if (key === undefined) throw new BugError("MASK_WITHOUT_KEY", "a mask by hash came through without its key");
-    return { write: hash(key), nullText: NULL_TEXT, room: HASH_BYTES + QUOTES, distinct: true };
+    return { write: hash(key), schema: HASHED, nullText: NULL_TEXT, room: HASH_BYTES + QUOTES, distinct: true };
   }
   if ("partial" in mask) {
     const room = HIDDEN.length + QUOTES;
-    return { write: partial(mask.partial), nullText: NULL_TEXT, room, distinct: false };
+    return { write: partial(mask.partial), schema: { type: "string" }, nullText: NULL_TEXT, room, distinct: false };
   }
   const text = Buffer.from(JSON.stringify(mask.constant));
-  return { write: (writer) => writer.literal(text), nullText: text, room: text.length, distinct: false };
+  const schema = { const: mask.constant };
+  return { write: (writer) => writer.literal(text), schema, nullText: text, room: text.length, distinct: false };
 }
 
 /** @param secret of the option `maskKey` */

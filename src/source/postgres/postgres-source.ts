@@ -4,8 +4,9 @@ import type { Client, ClientConfig } from "pg";
 import { BugError, HistoryLostError, type MillraceError, TransientError } from "../../errors.ts";
 import { isComplete, type Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
-import type { Source, SourceContext, SourceLag, SourceMessage } from "../source.ts";
+import type { SchemaBook, Source, SourceContext, SourceLag, SourceMessage } from "../source.ts";
 import { describeTable } from "./catalog.ts";
+import { collectionSchema } from "./collection-schema.ts";
 import type { PostgresConfig } from "./config.ts";
 import { Decoder } from "./decoder.ts";
 import { sqlState, translateError } from "./errors.ts";
@@ -22,8 +23,8 @@ import { type Resumption, resumeAt } from "./resume.ts";
 import type { Session } from "./session.ts";
 import { checkKept, findSlot, withSlot } from "./slot.ts";
 import { quoteIdentifier } from "./sql.ts";
-import { decodeStream } from "./stream.ts";
-import { tableRules } from "./table-rules.ts";
+import { decodeStream, type TableBook } from "./stream.ts";
+import { NO_RULES, type RulesOf, tableRules } from "./table-rules.ts";
 
 interface ReadOptions {
   readonly from: Position | undefined;
@@ -35,6 +36,7 @@ export interface PostgresSourceOptions {
   readonly id: SourceId;
   readonly config: PostgresConfig;
   readonly context: SourceContext;
+  readonly schemas: SchemaBook;
   readonly session: Session;
   readonly client: ClientConfig;
   readonly slot: ProvidedSlot;
@@ -92,10 +94,9 @@ export class PostgresSource implements Source {
       // One from before a loss may be ahead of where the log is read again.
       if (this.#acknowledged <= start) stream.acknowledge(this.#acknowledged);
       if (markers.length > 0) yield markers;
-      const { session } = this.#options;
-      yield* decodeStream(stream, this.#decoder(position), ({ oid, columns }) =>
-        describeTable(session, oid, [...new Set(columns.map(({ type }) => type))]),
-      );
+      await this.#options.schemas.open(from);
+      const rulesOf = tableRules(config.tables, config.maskKey);
+      yield* decodeStream(stream, this.#decoder(position, rulesOf), this.#tables(rulesOf));
     } catch (error) {
       if (!signal.aborted) throw await this.#giveUp(await this.#explain(translateError(error)), from);
     } finally {
@@ -205,13 +206,25 @@ export class PostgresSource implements Source {
     return undefined;
   }
 
-  #decoder(from: Position): Decoder {
-    const { tables, maskKey, messages, outbox } = this.#options.config;
+  #tables(rulesOf: RulesOf): TableBook {
+    const { session, schemas } = this.#options;
+    return {
+      note: (announcements) => schemas.note(announcements),
+      describe: async (relation) => {
+        const rules = rulesOf(relation.namespace, relation.name) ?? NO_RULES;
+        const description = await describeTable(session, relation.oid, relation.columns);
+        return { description, version: await schemas.describe(collectionSchema(relation, description, rules)) };
+      },
+    };
+  }
+
+  #decoder(from: Position, rulesOf: RulesOf): Decoder {
+    const { messages, outbox } = this.#options.config;
     return new Decoder({
       source: this.id,
       history: this.#intent.history,
       from,
-      rulesOf: tableRules(tables, maskKey),
+      rulesOf,
       messages,
       outbox,
     });

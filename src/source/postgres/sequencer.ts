@@ -88,19 +88,31 @@ export class Sequencer {
     return `${this.#prefix}${hex16(lastHigh, lastLow)}.m000000`;
   }
 
+  /**
+   * The position of an announcement before all events of the change at this LSN; undefined when one of them has been
+   * placed already, for positions never fall.
+   * @param nth of the change's tables, so that no number depends on which of them are announced
+   */
+  announcementAt(high: number, low: number, nth: number): string | undefined {
+    if (this.#isBehind(high, low)) this.#at(high, low);
+    const position = `${this.#change.slice(0, -1)}a${hex8(nth).slice(2)}`;
+    return position > (this.#held === undefined ? this.#newest : this.#heldPosition) ? position : undefined;
+  }
+
   /** What follows in this transaction carries these header lines. */
   carry(lineage: string): void {
     if (this.#transaction === undefined) throw new BugError("LOG_OUT_OF_ORDER", "a lineage outside of a transaction");
     this.#transaction = { ...this.#transaction, lineage };
   }
 
-  /** The next event. It comes out when another one or the commit follows. */
-  push(position: string, event: RowEvent | OwnEvent | PoisonRow): void {
-    if (this.#stored !== undefined && position <= this.#stored) return;
+  /** The next event. It comes out when another one or the commit follows. Returns false when the stream has it already. */
+  push(position: string, event: RowEvent | OwnEvent | PoisonRow): boolean {
+    if (this.#stored !== undefined && position <= this.#stored) return false;
     this.#release("");
     this.#held = event;
     this.#heldPosition = position;
     this.#heldTransaction = this.#transaction;
+    return true;
   }
 
   /**

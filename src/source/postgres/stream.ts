@@ -1,6 +1,6 @@
 // The loop between the connection and the worker: frames in, bounded chunks of messages out, as they are pulled.
 
-import type { SourceMessage } from "../source.ts";
+import type { CollectionVersion, SchemaBook, SourceMessage } from "../source.ts";
 import type { TableDescription } from "./catalog.ts";
 import type { Decoder } from "./decoder.ts";
 import type { Relation } from "./table.ts";
@@ -9,23 +9,41 @@ import type { ReplicationTransport } from "./transport.ts";
 const MAX_MESSAGES = 1000;
 const MAX_BYTES = 256 * 1024;
 
+/** What must be asked and told about tables while they are decoded. */
+export interface TableBook extends Pick<SchemaBook, "note"> {
+  /** Asks the catalog; once for each description of a table in the log. */
+  describe(
+    relation: Relation,
+  ): Promise<{ readonly description: TableDescription; readonly version: CollectionVersion }>;
+}
+
 /**
  * Hands out what is there and never waits to fill a chunk. Ends only by throwing.
- * @param describe asks the catalog; once for each description of a table in the log
  */
 export async function* decodeStream(
   transport: ReplicationTransport,
   decoder: Decoder,
-  describe: (relation: Relation) => Promise<TableDescription>,
+  tables: TableBook,
 ): AsyncGenerator<readonly SourceMessage[], never> {
   const { sequencer } = decoder;
+  const note = async (): Promise<void> => {
+    const announcements = decoder.takeAnnouncements();
+    if (announcements.length > 0) await tables.note(announcements);
+  };
   for (;;) {
     while (transport.next()) {
       const { bytes, from, to } = transport.frames;
       const relation = decoder.decode(bytes, from, to);
-      if (relation !== undefined) decoder.define(relation, await describe(relation));
-      if (sequencer.full(MAX_MESSAGES, MAX_BYTES)) yield sequencer.take();
+      if (relation !== undefined) {
+        await note(); // a version is compared with the one announced last
+        const { description, version } = await tables.describe(relation);
+        decoder.define(relation, description, version);
+      }
+      if (!sequencer.full(MAX_MESSAGES, MAX_BYTES)) continue;
+      await note();
+      yield sequencer.take();
     }
+    await note();
     const messages = sequencer.take();
     if (messages.length > 0) yield messages;
     await transport.ready();

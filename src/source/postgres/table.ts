@@ -5,6 +5,7 @@ import { canonicalJson, laneOf } from "../../event/lane.ts";
 import { type EventTemplate, eventTemplate, percentEncode } from "../../event/message.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Op } from "../../event/subject.ts";
+import type { CollectionVersion } from "../source.ts";
 import type { TableDescription } from "./catalog.ts";
 import type { JsonWriter } from "./json-writer.ts";
 import { checkKey, NO_RULES, type TableRules } from "./table-rules.ts";
@@ -50,6 +51,8 @@ const CLOSE = 0x7d;
 export class Table {
   readonly namespace: string;
   readonly collection: string;
+  /** What the stream must be told of before the next row; undefined once it was. */
+  untold: CollectionVersion | undefined;
   /** Whether the old row comes whole with updates and deletes. */
   readonly full: boolean;
   /** Indexes of the key's columns, sorted by name: the JSON of a key is canonical. */
@@ -64,13 +67,23 @@ export class Table {
   readonly #templates = new Map<Op, EventTemplate>();
   readonly #subjects = new Map<string, string>();
   readonly #source: SourceId;
+  readonly #schema: string | undefined;
 
   /**
    * @param description its key counts where the log cannot tell it: under full identity
+   * @param version undefined where no events are made of it
    * @throws ConfigError TABLE_KEY_HIDDEN
    */
-  constructor(source: SourceId, relation: Relation, description: TableDescription, rules: TableRules = NO_RULES) {
+  constructor(
+    source: SourceId,
+    relation: Relation,
+    description: TableDescription,
+    rules: TableRules = NO_RULES,
+    version?: CollectionVersion,
+  ) {
     this.#source = source;
+    this.#schema = version?.uri;
+    this.untold = version?.announcement === undefined ? undefined : version;
     this.namespace = relation.namespace;
     this.collection = relation.name;
     this.full = relation.identity === "f";
@@ -90,15 +103,8 @@ export class Table {
         nullText,
       };
     });
-    const names = relation.columns.map((column) => column.name);
-    // The catalog is of now and the log of then: a key whose columns are not all in the log is none, never a part of it.
-    const known = description.primaryKey.every((name) => names.includes(name));
-    const primary = known ? description.primaryKey : [];
-    this.key = relation.columns
-      .map((column, index) => ((this.full ? primary.includes(column.name) : column.identity) ? index : -1))
-      .filter((index) => index >= 0)
-      .sort((a, b) => ((names[a] as string) < (names[b] as string) ? -1 : 1));
-    const keyNames = this.key.map((index) => names[index] as string);
+    this.key = keyColumns(relation, description);
+    const keyNames = this.key.map((index) => (relation.columns[index] as Relation["columns"][number]).name);
     checkKey(this.namespace, this.collection, keyNames, rules);
     this.#plainKey = this.key.every((index) => types[index]?.plain === true && shown[index] === undefined);
     this.frameBytes = shown.reduce((sum, rule, index) => {
@@ -158,7 +164,7 @@ export class Table {
   template(op: Op): EventTemplate {
     let template = this.#templates.get(op);
     if (template === undefined) {
-      template = eventTemplate(this.#source, this.namespace, this.collection, op);
+      template = eventTemplate(this.#source, this.namespace, this.collection, op, this.#schema);
       this.#templates.set(op, template);
     }
     return template;
@@ -192,6 +198,17 @@ export class Table {
     if (tuple.kinds[index] === NULL) writer.literal(column.nullText);
     else column.write(writer, frame, tuple.from[index] as number, tuple.to[index] as number);
   }
+}
+
+/** Indexes of the columns of the key, sorted by their names. */
+export function keyColumns({ identity, columns }: Relation, { primaryKey }: TableDescription): readonly number[] {
+  const names = columns.map((column) => column.name);
+  // The catalog is of now and the log of then: a key whose columns are not all in the log is none, never a part of it.
+  const primary = primaryKey.every((name) => names.includes(name)) ? primaryKey : [];
+  return columns
+    .map((column, index) => ((identity === "f" ? primary.includes(column.name) : column.identity) ? index : -1))
+    .filter((index) => index >= 0)
+    .sort((a, b) => ((names[a] as string) < (names[b] as string) ? -1 : 1));
 }
 
 /** A toasted key that did not change comes with the old row only. */

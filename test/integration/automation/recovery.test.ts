@@ -54,6 +54,7 @@ test.skipIf(skip)(
       fetchBody: (ref) => bus.fetchBody(ref),
       announce: (message) => bus.announce(message),
       state: bus.state,
+      schemas: bus.schemas,
       connected: () => bus.connected(),
       [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
       deadLetter: async (...letter) => {

@@ -176,8 +176,9 @@ describe.skipIf(missing("postgres", "nats"))("a worker whose source lost its his
     const log = new RecordedLog();
     const worker = await shop.start({ onGap: "continue", log });
     await running(worker);
-    await shop.nats.pause(); // so that it reads on to the loss while all that it has read still waits
     await shop.insert(1);
+    await shop.until(1); // the table is known: reading a new one waits for the bus
+    await shop.nats.pause(); // so that it reads on to the loss while all that it has read still waits
     await shop.database.query("insert into orders select generate_series(2, 2500)");
     await shop.database.query("drop publication millrace_shop");
     await shop.insert(2501);

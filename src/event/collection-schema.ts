@@ -1,0 +1,28 @@
+// What a collection's events look like: its columns with what they are in JSON. One such description is one version.
+
+/** A JSON Schema (draft 2020-12). */
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+export interface ColumnSchema {
+  readonly name: string;
+  /** What the database never gives to another column of the table, so that a renamed one is known; null when it is not known. */
+  readonly number: number | null;
+  /** As the database writes it: `numeric(10,2)`. */
+  readonly type: string;
+  /** Null when it is not known. */
+  readonly nullable: boolean | null;
+  /** Of the value as events carry it, null aside. */
+  readonly value: JsonSchema;
+}
+
+export interface CollectionSchema {
+  /** The database's own id of the collection, which a rename does not change. */
+  readonly id: string;
+  readonly namespace: string;
+  readonly collection: string;
+  /** What the log carries of a row before: its `key` columns, those of an `index`, the `full` row, `nothing`. */
+  readonly identity: "key" | "index" | "full" | "nothing";
+  /** Names of the columns of an event's key; empty when it has none. */
+  readonly key: readonly string[];
+  readonly columns: readonly ColumnSchema[];
+}

@@ -1,0 +1,97 @@
+// What a version of a collection changed against the one before. Columns are told apart by number, so that a rename is one.
+
+import type { CollectionSchema, ColumnSchema } from "../event/collection-schema.ts";
+
+/** Only what changed is there. */
+export interface SchemaChanges {
+  /** The collection's old name, as `<namespace>.<collection>`. */
+  readonly renamedFrom?: string;
+  readonly added?: readonly string[];
+  readonly dropped?: readonly string[];
+  readonly renamed?: readonly { readonly from: string; readonly to: string }[];
+  readonly retyped?: readonly { readonly column: string; readonly from: string; readonly to: string }[];
+  /** The type is the same, its JSON is not: another version of Millrace, other options, another composite. */
+  readonly recoded?: readonly string[];
+  readonly nullable?: readonly { readonly column: string; readonly nullable: boolean }[];
+  /** The key before. */
+  readonly key?: readonly string[];
+  /** The identity before. */
+  readonly identity?: CollectionSchema["identity"];
+}
+
+/** In the new version's order of columns; columns by their new names, but for dropped ones. */
+export function schemaChanges(before: CollectionSchema, after: CollectionSchema): SchemaChanges {
+  const pairs = after.columns.map((column) => ({ column, old: sameColumn(before, column) }));
+  const kept = new Set(pairs.map(({ old }) => old));
+  const both = pairs.filter((pair): pair is { column: ColumnSchema; old: ColumnSchema } => pair.old !== undefined);
+  const name = fullName(before);
+  return {
+    ...(name === fullName(after) ? {} : { renamedFrom: name }),
+    ...listed(
+      "added",
+      pairs.filter(({ old }) => old === undefined).map(({ column }) => column.name),
+    ),
+    ...listed(
+      "dropped",
+      before.columns.filter((column) => !kept.has(column)).map((column) => column.name),
+    ),
+    ...listed(
+      "renamed",
+      both
+        .filter(({ column, old }) => column.name !== old.name)
+        .map(({ column, old }) => ({ from: old.name, to: column.name })),
+    ),
+    ...listed(
+      "retyped",
+      both
+        .filter(({ column, old }) => column.type !== old.type)
+        .map(({ column, old }) => ({ column: column.name, from: old.type, to: column.type })),
+    ),
+    ...listed(
+      "recoded",
+      both
+        .filter(({ column, old }) => column.type === old.type && !same(column.value, old.value))
+        .map(({ column }) => column.name),
+    ),
+    ...listed(
+      "nullable",
+      both.flatMap(({ column, old }) =>
+        column.nullable === null || column.nullable === old.nullable
+          ? []
+          : [{ column: column.name, nullable: column.nullable }],
+      ),
+    ),
+    ...(same(renamedKey(before.key, both), after.key) ? {} : { key: before.key }),
+    ...(before.identity === after.identity ? {} : { identity: before.identity }),
+  };
+}
+
+/** The one of the same number; of the same name where a number is not known. */
+export function sameColumn(schema: CollectionSchema, { number, name }: ColumnSchema): ColumnSchema | undefined {
+  const numbered = number === null ? undefined : schema.columns.find((column) => column.number === number);
+  if (numbered !== undefined) return numbered;
+  return schema.columns.find((column) => column.name === name && (number === null || column.number === null));
+}
+
+/** A key is the same when only its columns' names changed. */
+function renamedKey(
+  key: readonly string[],
+  both: readonly { readonly column: ColumnSchema; readonly old: ColumnSchema }[],
+): readonly string[] {
+  return key.map((name) => both.find(({ old }) => old.name === name)?.column.name ?? name).sort();
+}
+
+function fullName({ namespace, collection }: CollectionSchema): string {
+  return `${namespace}.${collection}`;
+}
+
+function listed<Name extends string, Item>(
+  name: Name,
+  items: readonly Item[],
+): { readonly [N in Name]?: readonly Item[] } {
+  return (items.length === 0 ? {} : { [name]: items }) as { readonly [N in Name]?: readonly Item[] };
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}

@@ -1,0 +1,140 @@
+// Which version of each collection the stream was told of, kept in the bucket `millrace_schemas` across restarts.
+// What is noted is written ahead of its announcement; docs/decisions/0004 has the argument.
+
+import { createHash } from "node:crypto";
+import type { StateStore } from "../bus/bus.ts";
+import { FencedError } from "../errors.ts";
+import type { CollectionSchema } from "../event/collection-schema.ts";
+import { canonicalJson } from "../event/lane.ts";
+import { comparePositions, type Position } from "../event/position.ts";
+import type { SourceId } from "../event/source-id.ts";
+import type { Announcement, CollectionVersion, SchemaBook } from "../source/source.ts";
+import { sameColumn, schemaChanges } from "./changes.ts";
+
+/** The bucket of all sources' versions, as `ce-dataschema` names it. */
+const BUCKET = "kv:millrace_schemas";
+
+/** Announcements kept of one collection: a bus that lost messages sends the source back. */
+const MAX_KEPT = 4;
+/** Of the index as JSON: the longest known are forgotten first, and announced again when they are next seen. */
+const MAX_INDEX_BYTES = 256 * 1024;
+
+type Noted = readonly [position: Position, version: string];
+
+/** One entry a source, below its id; each version is an entry of its own, below `<source>.<hash>`, that never changes. */
+interface Index {
+  /** Of who wrote it last: an older worker that wakes up must not. */
+  readonly lease: number;
+  /** By the collection's id; what was announced last stands last. */
+  readonly announced: readonly (readonly [id: string, noted: readonly Noted[]])[];
+}
+
+export interface SchemaBookOptions {
+  readonly source: SourceId;
+  readonly store: Pick<StateStore, "get" | "put">;
+  /** Of the writer whose announcements are noted. */
+  readonly lease: number;
+}
+
+export class KeptSchemaBook implements SchemaBook {
+  readonly #options: SchemaBookOptions;
+  readonly #stored = new Set<string>();
+  #announced = new Map<string, readonly Noted[]>();
+  #revision = 0;
+
+  constructor(options: SchemaBookOptions) {
+    this.#options = options;
+  }
+
+  async open(stored: Position | undefined): Promise<void> {
+    const { source, store, lease } = this.#options;
+    for (;;) {
+      const entry = await store.get(source);
+      const index = entry?.value as Index | undefined;
+      if (index !== undefined && index.lease > lease) throw this.#taken();
+      this.#announced = upTo(index?.announced ?? [], stored);
+      // Even when nothing is forgotten: from now on nobody who read it before can write it.
+      const revision = await store.put(source, this.#index(), entry?.revision ?? 0);
+      if (revision === undefined) continue;
+      this.#revision = revision;
+      return;
+    }
+  }
+
+  async describe(described: CollectionSchema): Promise<CollectionVersion> {
+    const newest = this.#announced.get(described.id)?.at(-1)?.[1];
+    const before = newest === undefined ? undefined : await this.#load(newest);
+    const schema = before === undefined ? described : filledIn(described, before);
+    const name = `${this.#options.source}.${hashOf(schema)}`;
+    const uri = `${BUCKET}/${name}`;
+    if (name === newest) return { id: schema.id, name, uri, announcement: undefined };
+    await this.#store(name, schema);
+    const changes = before === undefined ? null : schemaChanges(before, schema);
+    const body = { version: name, ...schema, previous: newest ?? null, changes };
+    return { id: schema.id, name, uri, announcement: Buffer.from(JSON.stringify(body)) };
+  }
+
+  async note(announcements: readonly Announcement[]): Promise<void> {
+    const { source, store } = this.#options;
+    for (const { id, name, position } of announcements) {
+      const noted = this.#announced.get(id) ?? [];
+      this.#announced.delete(id); // behind all others: the longest known stand first
+      this.#announced.set(id, [...noted.slice(1 - MAX_KEPT), [position, name]]);
+    }
+    const revision = await store.put(source, this.#index(), this.#revision);
+    if (revision === undefined) throw this.#taken();
+    this.#revision = revision;
+  }
+
+  #index(): Index {
+    let entries = [...this.#announced];
+    let bytes = entries.reduce((sum, entry) => sum + JSON.stringify(entry).length, 0);
+    while (bytes > MAX_INDEX_BYTES) {
+      const [oldest, ...rest] = entries;
+      bytes -= JSON.stringify(oldest).length;
+      entries = rest;
+    }
+    this.#announced = new Map(entries);
+    return { lease: this.#options.lease, announced: entries };
+  }
+
+  async #load(name: string): Promise<CollectionSchema | undefined> {
+    return (await this.#options.store.get(name))?.value as CollectionSchema | undefined;
+  }
+
+  async #store(name: string, schema: CollectionSchema): Promise<void> {
+    if (this.#stored.has(name)) return;
+    await this.#options.store.put(name, schema, 0); // refused when it is there already
+    this.#stored.add(name);
+  }
+
+  #taken(): FencedError {
+    return new FencedError("SCHEMAS_FENCED", `another worker keeps the schema versions of ${this.#options.source}`, {
+      hint: "nothing to do: that worker has taken over",
+    });
+  }
+}
+
+/** What was announced behind the stream's end never got there. */
+function upTo(announced: Index["announced"], stored: Position | undefined): Map<string, readonly Noted[]> {
+  if (stored === undefined) return new Map();
+  const there = announced.map(
+    ([id, noted]) => [id, noted.filter(([position]) => comparePositions(position, stored) <= 0)] as const,
+  );
+  return new Map(there.filter(([, noted]) => noted.length > 0));
+}
+
+/** What the catalog, which is of now, no longer tells of a column is as it was in the version before. */
+function filledIn(schema: CollectionSchema, before: CollectionSchema): CollectionSchema {
+  const columns = schema.columns.map((column) => {
+    if (column.number !== null && column.nullable !== null) return column;
+    const old = sameColumn(before, column);
+    if (old === undefined || old.type !== column.type) return column;
+    return { ...column, number: column.number ?? old.number, nullable: column.nullable ?? old.nullable };
+  });
+  return { ...schema, columns };
+}
+
+function hashOf(schema: CollectionSchema): string {
+  return createHash("sha256").update(canonicalJson(schema)).digest("hex").slice(0, 16);
+}

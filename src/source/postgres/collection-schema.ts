@@ -1,0 +1,44 @@
+// One version of a table as the stream is told of it: what the log says, with what only the catalog knows.
+
+import type { CollectionSchema, ColumnSchema } from "../../event/collection-schema.ts";
+import type { TableDescription } from "./catalog.ts";
+import { columnNumbers } from "./column-numbers.ts";
+import { keyColumns, type Relation } from "./table.ts";
+import type { TableRules } from "./table-rules.ts";
+import { valueSchema } from "./value-schema.ts";
+
+/** What a table's rows carry before, by what the log calls it. */
+const identities: Readonly<Record<string, CollectionSchema["identity"]>> = {
+  d: "key",
+  i: "index",
+  f: "full",
+  n: "nothing",
+};
+
+/** The catalog may be of a later time than the log: what it no longer knows is null. Columns left out are not part of it. */
+export function collectionSchema(
+  relation: Relation,
+  description: TableDescription,
+  rules: TableRules,
+): CollectionSchema {
+  const { columns, types, formats } = description;
+  const numbers = columnNumbers(relation.columns, columns);
+  return {
+    id: String(relation.oid),
+    namespace: relation.namespace,
+    collection: relation.name,
+    identity: identities[relation.identity] ?? "nothing",
+    key: keyColumns(relation, description).map(
+      (index) => (relation.columns[index] as Relation["columns"][number]).name,
+    ),
+    columns: relation.columns.flatMap(({ name, type }, index): ColumnSchema[] => {
+      const rule = rules.column(name);
+      if (rule === "left out") return [];
+      const number = numbers[index] ?? null;
+      const column = columns.find(({ attnum }) => attnum === number);
+      const value = rule?.schema ?? valueSchema(type, { types, labels: false });
+      const nullable = column === undefined ? null : !column.notNull;
+      return [{ name, number, type: formats[index] ?? "unknown", nullable, value }];
+    }),
+  };
+}

@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { configPage } from "./config-page.ts";
 import { errorSites, errorsPage } from "./errors-page.ts";
+import { metricsPage } from "./metrics-page.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -11,6 +12,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const pages: Readonly<Record<string, string>> = {
   "config.md": configPage(),
   "errors.md": errorsPage(errorSites(root)),
+  "operations/metrics.md": await metricsPage(),
 };
 
 for (const [name, text] of Object.entries(pages)) {

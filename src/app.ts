@@ -1,7 +1,7 @@
 // Puts the worker together: the only file that knows every implementation.
 
 import type { Automation } from "./automation/automation.ts";
-import { runAutomations } from "./automation/run-automations.ts";
+import { type RunningAutomations, runAutomations } from "./automation/run-automations.ts";
 import type { Bus } from "./bus/bus.ts";
 import { type BusTiming, openJetStreamBus } from "./bus/jetstream/jetstream-bus.ts";
 import { type ResolvedConfig, resolveConfig } from "./config/resolve.ts";
@@ -103,7 +103,14 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   });
   let http: HttpServer | undefined;
   const startedAt = new Date().toISOString();
-  const running = runAutomations({ bus, automations, log, metrics: metrics.automations, signal: stopping.signal });
+  const running = runAutomations({
+    bus,
+    automations,
+    log,
+    logEvents: config.log.events,
+    metrics: metrics.automations,
+    signal: stopping.signal,
+  });
   const report = (): Report => ({
     version,
     startedAt,
@@ -129,7 +136,15 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   try {
     const { host, port, token } = config.http;
     if (options.http)
-      http = await startHttp({ host, port, token: token?.reveal(), status, registry: metrics.registry, log });
+      http = await startHttp({
+        host,
+        port,
+        token: token?.reveal(),
+        status,
+        registry: metrics.registry,
+        queueDepth: () => queueDepths(bus, automations, running),
+        log,
+      });
   } catch (error) {
     await stop();
     throw error;
@@ -171,6 +186,22 @@ async function openBus(
     },
     ...rest,
   });
+}
+
+/** What waits for each automation; none of it while the bus is away. */
+async function queueDepths(
+  bus: Bus,
+  automations: readonly Automation[],
+  running: RunningAutomations,
+): Promise<ReadonlyMap<string, number>> {
+  const depths = new Map<string, number>();
+  if (!bus.connected()) return depths;
+  const asked = automations.map(async ({ id }) => {
+    const { pending, unacked } = await running.depth(id);
+    depths.set(id, pending + unacked);
+  });
+  await Promise.allSettled(asked); // one that cannot be asked is left out
+  return depths;
 }
 
 /** The first end that the others cannot go on from: any wrong set-up, or the last source's end. */

@@ -41,6 +41,8 @@ export interface AutomationRunOptions {
   readonly bus: Bus;
   readonly log: Logger;
   readonly metrics: AutomationMetrics;
+  /** One line when an event is given to a handler, and one with what became of it. */
+  readonly logEvents: boolean;
   readonly signal: AbortSignal;
   readonly ackWaitMs: number;
 }

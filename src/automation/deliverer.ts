@@ -21,6 +21,8 @@ export interface DelivererOptions {
   readonly bus: Bus;
   readonly log: Logger;
   readonly metrics: AutomationMetrics;
+  /** One line when an event is given to a handler, and one with what became of it. */
+  readonly logEvents: boolean;
   /** What the server waits for a sign of life before it hands an event out again. */
   readonly ackWaitMs: number;
   /** From its abort on no handler is started. */

@@ -1,18 +1,18 @@
 // What an automation counts; the application turns it into metrics.
 
 export interface AutomationMetrics {
-  /** A handler returned and the ack was confirmed. */
-  handled(automation: string): void;
+  /** A handler returned and the ack was confirmed. `type` is everywhere the event's `ce-type`. */
+  handled(automation: string, type: string): void;
   /** The same, after `skip(reason)`. */
-  skipped(automation: string): void;
+  skipped(automation: string, type: string): void;
   /** An attempt failed and another one will follow. */
-  retried(automation: string): void;
+  retried(automation: string, type: string): void;
   /** A dead letter was stored. */
-  dead(automation: string, reason: DeadReason): void;
+  dead(automation: string, reason: DeadReason, type: string): void;
   /** Handlers that run now. */
   running(automation: string, handlers: number): void;
   /** How long an attempt took, until it ended or timed out. */
-  duration(automation: string, seconds: number): void;
+  duration(automation: string, type: string, seconds: number): void;
 }
 
 /** Why an event became a dead letter. */

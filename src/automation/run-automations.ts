@@ -12,6 +12,8 @@ export interface RunAutomationsOptions {
   readonly automations: readonly Automation[];
   readonly log: Logger;
   readonly metrics: AutomationMetrics;
+  /** One line when an event is given to a handler, and one with what became of it. */
+  readonly logEvents: boolean;
   /** Begins the drain. */
   readonly signal: AbortSignal;
   /** What the server waits for a sign of life before it hands an event out again. Default 30 s. */

@@ -10,7 +10,8 @@ import type { AnyEvent, Automation } from "./automation.ts";
 import { storeDeadLetter } from "./dead-letter.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { type ErrorSummary, summarizeError } from "./error-summary.ts";
-import type { AutomationMetrics, DeadReason } from "./metrics.ts";
+import { type LifecycleContext, received, settled, took } from "./lifecycle.ts";
+import type { DeadReason } from "./metrics.ts";
 import { readEvent } from "./read-event.ts";
 import { afterFailure, deadBefore } from "./verdict.ts";
 
@@ -27,11 +28,8 @@ export interface Job {
   placed: boolean;
 }
 
-export interface SettleContext {
-  readonly automation: Automation;
+export interface SettleContext extends LifecycleContext {
   readonly bus: Bus;
-  readonly log: Logger;
-  readonly metrics: AutomationMetrics;
   readonly deadlines: Deadlines;
   /** Lets the next handler start. */
   readonly release: (job: Job) => void;
@@ -84,23 +82,22 @@ async function attempt(
   known: Attempts | undefined,
   record: AttemptsRecord,
 ): Promise<boolean> {
-  const { automation, log, metrics } = context;
+  const { automation, log } = context;
   const attempts = (known?.attempts ?? 0) + 1;
   const startedAt = Date.now();
   context.entered(job, "running");
+  received(context, job, attempts);
   const result: AttemptResult =
     event instanceof TransientError ? { type: "failed", error: event } : await startAttempt(context, event, attempts);
-  metrics.duration(automation.id, (Date.now() - startedAt) / 1000);
+  took(context, job, (Date.now() - startedAt) / 1000);
   if (result.type === "failed") {
     return failed(job, context, record, { ...result, attempts, firstAt: known?.firstAt ?? startedAt, id });
   }
   free(job, context);
   await job.delivery.ack();
-  if (result.type === "done") metrics.handled(automation.id);
-  else {
-    metrics.skipped(automation.id);
+  settled(context, job, result.type === "done" ? "handled" : "skipped");
+  if (result.type === "skipped")
     log.debug("automation_skipped", { automation: automation.id, id, reason: result.reason });
-  }
   return true;
 }
 
@@ -124,7 +121,7 @@ async function failed(
   record: AttemptsRecord,
   { attempts, firstAt, id, hanging, ...result }: Failure,
 ): Promise<boolean> {
-  const { automation, log, metrics } = context;
+  const { automation, log } = context;
   if (hanging) context.entered(job, "hanging");
   else free(job, context);
   const next = afterFailure(automation.retry, attempts, firstAt, result.error, Date.now());
@@ -139,7 +136,7 @@ async function failed(
     return true;
   }
   job.delivery.retry(next.delayMs);
-  metrics.retried(automation.id);
+  settled(context, job, "retried");
   log.warn("automation_retrying", {
     automation: automation.id,
     id,
@@ -160,7 +157,7 @@ interface Burial {
 
 /** Stores the dead letter, and only then tells the server never to hand the event out again. */
 async function bury(job: Job, context: SettleContext, burial: Burial): Promise<void> {
-  const { automation, log, metrics } = context;
+  const { automation, log } = context;
   const { reason, attempts, error } = burial;
   context.release(job);
   const letter = {
@@ -172,7 +169,7 @@ async function bury(job: Job, context: SettleContext, burial: Burial): Promise<v
   };
   await context.persist(() => storeDeadLetter(context.bus, job.source, job.delivery, letter));
   await job.delivery.terminate(reason);
-  metrics.dead(automation.id, reason);
+  settled(context, job, reason);
   log.error("automation_dead_letter", {
     automation: automation.id,
     reason,

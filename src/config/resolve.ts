@@ -35,6 +35,7 @@ export interface ResolvedConfig<Section> {
   readonly sources: ReadonlyMap<SourceId, ResolvedSource<Section>>;
   readonly automations: readonly unknown[];
   readonly http: HttpConfig;
+  readonly log: { readonly events: boolean };
 }
 
 /**
@@ -56,6 +57,7 @@ export function resolveConfig<Section>(
     sources: new Map(sources),
     automations: config.automations,
     http: resolveHttp(config.http, environment),
+    log: config.log,
   };
 }
 

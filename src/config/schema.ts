@@ -25,6 +25,7 @@ export interface Config {
   /** In a file also a glob of modules that export them. */
   readonly automations?: string | readonly unknown[];
   readonly http?: { readonly host?: Text; readonly port?: number };
+  readonly log?: { readonly events?: boolean };
 }
 
 /** The same after the defaults; sources are still unparsed. */
@@ -39,6 +40,7 @@ export interface ParsedConfig {
   readonly sources: Readonly<Record<string, SourceOptions>>;
   readonly automations: readonly unknown[];
   readonly http: { readonly host: string; readonly port: number };
+  readonly log: { readonly events: boolean };
 }
 
 const serverUrl = z.string().min(1, { error: "expected the url of a server" });
@@ -90,6 +92,15 @@ const httpSchema = z.strictObject({
     .describe("The port to listen on, 0 for any free one. The environment variable MILLRACE_HTTP=host:port wins."),
 });
 
+const logSchema = z.strictObject({
+  events: z
+    .boolean({ error: "expected true or false" })
+    .default(false)
+    .describe(
+      "Log each event that an automation is given: `event_received` when its handler is started, `event_settled` with the outcome; type, id, source and correlation id, never the row.",
+    ),
+});
+
 export const configSchema: z.ZodType<ParsedConfig> = z.strictObject({
   bus: busSchema.prefault({}).describe("The NATS servers with JetStream that keep the streams."),
   sources: z
@@ -107,4 +118,5 @@ export const configSchema: z.ZodType<ParsedConfig> = z.strictObject({
       'In a file: a glob of the modules that export automations, relative to the file, such as "./automations/**/*.ts" (tests beside them are left out). Or a list of automations.',
     ),
   http: httpSchema.prefault({}).describe("The worker's own HTTP port: /healthz, /readyz, /metrics, /api/status."),
+  log: logSchema.prefault({}).describe("What the worker logs."),
 });

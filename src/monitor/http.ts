@@ -8,6 +8,7 @@ import type { Registry } from "prom-client";
 import { ConfigError, toError } from "../errors.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { redact } from "../telemetry/redact.ts";
+import { type QueueDepth, registerQueueDepth } from "./queue-depth.ts";
 import type { Status } from "./status.ts";
 import { registerStatusGauges } from "./status-gauges.ts";
 
@@ -19,6 +20,7 @@ export interface HttpOptions {
   readonly token: string | undefined;
   readonly status: () => Status;
   readonly registry: Registry;
+  readonly queueDepth: QueueDepth;
   readonly log: Logger;
 }
 
@@ -36,6 +38,7 @@ interface Answer {
 /** Listens. @throws ConfigError HTTP_PORT_IN_USE, HTTP_ADDRESS_UNUSABLE */
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   registerStatusGauges(options.registry, options.status);
+  registerQueueDepth(options.registry, options.queueDepth);
   const server = createServer((request, response) => {
     answer(request, options).then(
       (given) => send(response, given),

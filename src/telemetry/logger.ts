@@ -34,6 +34,8 @@ export type LogEvent =
   | "automation_dead_letter"
   | "automation_skipped"
   | "automation_log"
+  | "event_received"
+  | "event_settled"
   | "verify_progress"
   | "dev_server_started"
   | "dev_reloading"

@@ -1,6 +1,7 @@
 // What is counted: plain numbers for the status, which the Prometheus registry reads when it is scraped.
 
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { EventMetrics } from "./event-metrics.ts";
 
 /** Of one source, since the process started. */
 export interface SourceCounts {
@@ -34,12 +35,12 @@ export interface AutomationCounts {
 
 /** What automations report, by their ids. */
 export interface AutomationReports {
-  handled(automation: string): void;
-  skipped(automation: string): void;
-  retried(automation: string): void;
-  dead(automation: string, reason: string): void;
+  handled(automation: string, type: string): void;
+  skipped(automation: string, type: string): void;
+  retried(automation: string, type: string): void;
+  dead(automation: string, reason: string, type: string): void;
   running(automation: string, handlers: number): void;
-  duration(automation: string, seconds: number): void;
+  duration(automation: string, type: string, seconds: number): void;
 }
 
 export interface Metrics {
@@ -108,13 +109,7 @@ export function createMetrics(): Metrics {
       }
     },
   });
-  const durations = new Histogram({
-    name: "millrace_automation_duration_seconds",
-    help: "How long attempts took.",
-    labelNames: ["automation"],
-    buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100],
-    registers: [registry],
-  });
+  const events = new EventMetrics(registry);
   const automation = (id: string): AutomationCounts =>
     entry(automations, id, () => ({ handled: 0, skipped: 0, retried: 0, dead: 0, running: 0 }));
   const buried = (id: string, reason: string): void => {
@@ -137,20 +132,26 @@ export function createMetrics(): Metrics {
       })),
     automation,
     automations: {
-      handled: (id) => {
+      handled: (id, type) => {
         automation(id).handled++;
+        events.ended(type, "success");
       },
-      skipped: (id) => {
+      skipped: (id, type) => {
         automation(id).skipped++;
+        events.ended(type, "success");
       },
-      retried: (id) => {
+      retried: (id, type) => {
         automation(id).retried++;
+        events.ended(type, "failure");
       },
-      dead: buried,
+      dead: (id, reason, type) => {
+        buried(id, reason);
+        events.ended(type, "failure");
+      },
       running: (id, handlers) => {
         automation(id).running = handlers;
       },
-      duration: (id, seconds) => durations.observe({ automation: id }, seconds),
+      duration: (id, type, seconds) => events.took(id, type, seconds),
     },
   };
 }

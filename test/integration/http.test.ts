@@ -44,6 +44,7 @@ async function listen(options: Partial<HttpOptions> = {}): Promise<HttpServer> {
     token: undefined,
     status: () => status,
     registry,
+    queueDepth: async () => new Map([["mail", 7]]),
     log: silentLogger,
     ...options,
   });
@@ -92,6 +93,7 @@ test("/metrics is Prometheus text, gauges as the status is now", async () => {
   expect(text).toContain('millrace_source_unconfirmed_bytes{source="shop"} 20');
   expect(text).toContain('millrace_source_lag_seconds{source="shop"} 0.5');
   expect(text).toContain('millrace_source_heartbeat_seconds{source="shop"} 0.25');
+  expect(text).toContain('queue_depth{automation="mail"} 7');
   expect(text).toContain("process_resident_memory_bytes");
 });
 

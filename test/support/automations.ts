@@ -83,6 +83,7 @@ export async function startWorker({ url, automations, ackWaitMs, through }: Work
     automations,
     log: silentLogger,
     metrics,
+    logEvents: false,
     signal: stopping.signal,
     ...(ackWaitMs === undefined ? {} : { ackWaitMs }),
   });

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { configPage } from "../../docs/config-page.ts";
 import { errorSites, errorsPage } from "../../docs/errors-page.ts";
+import { metricsPage } from "../../docs/metrics-page.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const page = (name: string): string => readFileSync(new URL(`../../docs/${name}`, import.meta.url), "utf8");
@@ -15,6 +16,10 @@ test("docs/config.md is what `npm run docs` writes", () => {
 
 test("docs/errors.md is what `npm run docs` writes", () => {
   expect(page("errors.md")).toBe(errorsPage(errorSites(root)));
+});
+
+test("docs/operations/metrics.md is what `npm run docs` writes", async () => {
+  expect(page("operations/metrics.md")).toBe(await metricsPage());
 });
 
 test("every code of the source is upper case and in docs/errors.md", () => {

@@ -1,0 +1,66 @@
+// docs/operations/metrics.md from the registry that the worker serves: every metric with its type, labels and meaning.
+
+import { registerQueueDepth } from "../src/monitor/queue-depth.ts";
+import type { Status } from "../src/monitor/status.ts";
+import { registerStatusGauges } from "../src/monitor/status-gauges.ts";
+import { createMetrics } from "../src/telemetry/metrics.ts";
+
+const head = `# Metrics
+
+Written by \`npm run docs\` from the registry in the code. \`GET /metrics\` on the worker's HTTP port serves them as
+Prometheus text (with \`MILLRACE_HTTP_TOKEN\` set, to its bearer).
+
+Names follow Prometheus' conventions: base units, counters end in \`_total\`. All begin with \`millrace_\`, but for
+\`events_total\`, \`event_processing_seconds\` and \`queue_depth\`: those are the names that dashboards for event-driven
+automation know, and they are served as they are. Counters start at 0 with the process. A gauge whose value cannot be had
+now (the database is away, say) has no line rather than an old one.
+
+Labels are bounded: by the configured sources and automations, and \`event_type\` (\`<source>.<namespace>.<collection>.<op>\`)
+by 500 types a process; all further ones count as \`other\`.
+`;
+
+const tail = `
+Beside these there are the client library's own about the process and Node: \`process_…\` (processor time, memory, open
+files, start) and \`nodejs_…\` (event loop lag, heap, garbage collection).
+
+## Sums that hold
+
+- \`sum(events_total{status="success"})\` = the handled and skipped of \`millrace_automation_events_total\`;
+  \`sum(events_total{status="failure"})\` = the retried and dead of it.
+- \`sum(event_processing_seconds_count)\` = attempts: all of these but dead letters that no handler was started for
+  (\`undecodable\`, \`expired\`, \`crashed\`).
+`;
+
+interface Described {
+  readonly name: string;
+  readonly help: string;
+  readonly type: string;
+  readonly labelNames: readonly string[];
+}
+
+export async function metricsPage(): Promise<string> {
+  const { registry } = createMetrics();
+  const none: Status = {
+    version: "",
+    startedAt: "",
+    bus: { connected: true, fsync: "always" },
+    sources: [],
+    automations: [],
+    ready: true,
+    parts: [],
+  };
+  registerStatusGauges(registry, () => none);
+  registerQueueDepth(registry, async () => new Map());
+  const rows = (await registry.getMetricsAsJSON())
+    .filter(({ name }) => !/^(process|nodejs)_/.test(name))
+    // The client's types leave the labels out.
+    .map(({ name }) => registry.getSingleMetric(name) as unknown as Described & { get(): Promise<Described> })
+    .map(async (metric) => ({ labelNames: metric.labelNames, given: await metric.get() }));
+  const lines = (await Promise.all(rows))
+    .sort((a, b) => (a.given.name < b.given.name ? -1 : 1))
+    .map(({ labelNames, given: { name, type, help } }) => {
+      const labels = labelNames.map((label) => `\`${label}\``).join(" ");
+      return `| \`${name}\` | ${type} | ${labels} | ${help} |`;
+    });
+  return [head, "| metric | type | labels | what it says |", "|---|---|---|---|", ...lines, tail].join("\n");
+}

@@ -142,6 +142,7 @@ class ModelWorker {
       markerEveryMs: 10_000,
       maxAwayMs: 300_000,
       idleCheckMs: 5000,
+      hasBody: async () => true,
       onForeign: () => {},
       onStored: () => {},
       onRecovered: () => {},

@@ -5,7 +5,7 @@ import type { Position } from "../../event/position.ts";
 import type { Encoded } from "./port.ts";
 
 /** Bytes that the bus may add to a message's own header lines. */
-export const MAX_ADDED_HEADER_BYTES = 640;
+export const MAX_ADDED_HEADER_BYTES = 672;
 
 /** Of a message's own header lines: the server allows 64 KiB with those that the bus and a claim check add. */
 export const MAX_HEAD_BYTES: number = 60 * 1024;
@@ -21,13 +21,16 @@ export interface Fence {
   /** Sequence of the writer marker; 0 when the stream must not have one yet. */
   readonly token: number;
   readonly tokenSubject: string;
+  /** Sequence of the newest large event in the stream; 0 when there is none. */
+  readonly large: number;
 }
 
 /** Batches of this process, so that no two ever share an id: the server may still hold an older one half received. */
 let batches = 0;
 
 /**
- * A batch ready to send. The first message carries the fence and `Cdc-Prev`; two and more are one atomic batch.
+ * A batch ready to send. The first message carries the fence and `Cdc-Prev`; two and more are one atomic batch. The last
+ * one, and each large event, name the large event before them.
  * @param instance names the process in the batch's id
  * @param prev the newest `Cdc-Pos` in the stream before this batch
  */
@@ -39,6 +42,7 @@ export function encodeBatch(
 ): Encoded[] {
   const alone = messages.length === 1;
   const batchId = `${instance}.${++batches}`;
+  let { large } = fence;
   const blocks = messages.map((message, index) => {
     let lines = `NATS/1.0\r\n${message.head}`;
     if (message.position !== undefined) lines += `Cdc-Pos: ${message.position}\r\n`;
@@ -46,6 +50,9 @@ export function encodeBatch(
       if (prev !== undefined) lines += `Cdc-Prev: ${prev}\r\n`;
       lines += `Nats-Expected-Last-Sequence: ${fence.lastSeq}\r\nNats-Expected-Last-Subject-Sequence: ${fence.token}\r\nNats-Expected-Last-Subject-Sequence-Subject: ${fence.tokenSubject}\r\n`;
     }
+    const isLarge = message.data.length === 0;
+    if (large > 0 && (isLarge || index === messages.length - 1)) lines += `Cdc-Large: ${large}\r\n`;
+    if (isLarge) large = fence.lastSeq + index + 1;
     if (!alone) {
       lines += `Nats-Batch-Id: ${batchId}\r\nNats-Batch-Sequence: ${index + 1}\r\n`;
       if (index === messages.length - 1) lines += "Nats-Batch-Commit: 1\r\n";
@@ -60,6 +67,13 @@ export function encodeBatch(
     at += bytes.write(blocks[index] as string, at, "latin1");
     return { subject, headers: bytes.subarray(from, at), data };
   });
+}
+
+/** The newest large event of the stream once these messages are in it, behind `lastSeq`; until then it was `large`. */
+export function largeBehind(messages: readonly Outgoing[], { lastSeq, large }: Fence): number {
+  for (let index = messages.length - 1; index >= 0; index--)
+    if ((messages[index] as Outgoing).data.length === 0) return lastSeq + index + 1;
+  return large;
 }
 
 /** The `ce-id` among a message's header lines; empty when there is none. */

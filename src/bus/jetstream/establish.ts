@@ -3,6 +3,7 @@
 // of an older connection may still arrive; behind it, none can (its token is stale), so what is read then is final.
 
 import { FencedError, HistoryLostError, TransientError } from "../../errors.ts";
+import type { DataRef } from "../../event/data-ref.ts";
 import { markerHead } from "../../event/message.ts";
 import { laterPosition, type Position } from "../../event/position.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
@@ -10,6 +11,7 @@ import { metaSubject } from "../../event/subject.ts";
 import type { Checkpoint } from "./checkpoint-store.ts";
 import { encodeBatch, idOf, type Outgoing } from "./encode.ts";
 import type { Lease } from "./lease.ts";
+import { beforeMissingBodies, newestLarge } from "./missing-bodies.ts";
 import { type Clock, PublishRefused, type StreamPort, type StreamState } from "./port.ts";
 import { readBack } from "./read-back.ts";
 import { streamFull } from "./stall.ts";
@@ -32,6 +34,8 @@ export interface EstablishOptions {
   readonly created: string | undefined;
   /** Why: written into the marker. */
   readonly reason: string;
+  /** Whether the whole body of a large event is in the object store. */
+  readonly hasBody: (ref: DataRef) => Promise<boolean>;
   /** A message in the stream that is not ours. */
   readonly onForeign: (seq: number, subject: string) => void;
 }
@@ -46,6 +50,10 @@ export interface Established {
   readonly tail: Position | undefined;
   /** Where the source goes on. */
   readonly resume: Position | undefined;
+  /** What stands here or before is in the stream already though the source reads it again, for bodies that are missing. */
+  readonly storedThrough: Position | undefined;
+  /** Sequence of the newest large event in the stream; 0 when there is none. */
+  readonly large: number;
   readonly created: string;
   /** Numbers whose messages the bus had acknowledged and lost. */
   readonly lost: { readonly from: number; readonly to: number } | undefined;
@@ -72,11 +80,20 @@ export async function establish(options: EstablishOptions): Promise<Established>
     const intact = found.checkpointIntact ? checkpoint : undefined;
     const tail = await verifiedTail(readBack(port), options.clock, source, end, state.firstSeq, intact?.streamSeq ?? 0);
     const lost = joinRanges(found.lost, tail.broken);
-    const resume =
+    const whole =
       lost === undefined || intact ? laterPosition(intact?.position, tail.trusted?.position) : tail.trusted?.position;
-    const base = { token: marker.seq, resume, created: state.created, lost };
+    const before = await beforeMissingBodies({
+      ...options,
+      from: tail.trusted,
+      firstSeq: state.firstSeq,
+      floorSeq: intact?.streamSeq ?? 0,
+    });
+    const resume = before === undefined ? whole : laterPosition(intact?.position, before);
+    const storedThrough = before === undefined ? undefined : tail.trusted?.position;
+    const large = newestLarge(end?.message);
+    const base = { token: marker.seq, resume, storedThrough, large, created: state.created, lost };
     if (lost === undefined) return { ...base, lastSeq: marker.seq, lastId: marker.id, tail: end?.position };
-    return { ...base, tail: end?.position, ...(await writeHistory(options, lost, marker.seq, end, resume)) };
+    return { ...base, tail: end?.position, ...(await writeHistory(options, lost, marker.seq, end, whole)) };
   }
   throw new TransientError("BUS_UNSTEADY", `the stream of ${source} kept moving while a writer marker was published`, {
     hint: "is another program publishing to this stream?",
@@ -156,7 +173,7 @@ async function fillAndMark(
       const count = Math.min(Math.max(found.known - lastSeq, 0), port.maxBatchMessages - 1);
       const fill = Array.from({ length: count }, (_, n) => lostMarker(source, lease.number, lastSeq + 1 + n, range));
       const last = lastSeq + count >= found.known;
-      const fence = { lastSeq, token: previousToken, tokenSubject };
+      const fence = { lastSeq, token: previousToken, tokenSubject, large: 0 };
       const ack = await port.send(encodeBatch(last ? [...fill, marker] : fill, options.instance, fence, undefined));
       if (last) return { seq: ack.seq, id: idOf(marker.head) };
       lastSeq = ack.seq;
@@ -215,7 +232,12 @@ async function writeHistory(
     data: Buffer.from(JSON.stringify({ reason: "the bus lost acknowledged messages", lost, resume: resume ?? null })),
     position: end?.position,
   };
-  const fence = { lastSeq: token, token, tokenSubject: metaSubject(source, "writer") };
+  const fence = {
+    lastSeq: token,
+    token,
+    tokenSubject: metaSubject(source, "writer"),
+    large: newestLarge(end?.message),
+  };
   try {
     const ack = await port.send(encodeBatch([message], instance, fence, end?.position));
     return { lastSeq: ack.seq, lastId: id };

@@ -220,6 +220,7 @@ class JetStreamBus implements Bus {
         checkpoints,
         fsync,
         log,
+        hasBody: (ref) => this.#largeBodies.has(ref),
         onForeign: (seq, subject) =>
           log.error("bus_foreign_write", { source, seq, subject, code: "BUS_FOREIGN_WRITE" }),
         onStored: (messages) => this.#options.onStored?.(source, messages),

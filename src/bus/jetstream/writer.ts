@@ -9,7 +9,7 @@ import { metaSubject } from "../../event/subject.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Mark, Writer } from "../bus.ts";
 import type { CheckpointStore } from "./checkpoint-store.ts";
-import { encodeBatch, idOf, type Outgoing } from "./encode.ts";
+import { encodeBatch, idOf, largeBehind, type Outgoing } from "./encode.ts";
 import { type Established, type EstablishOptions, writerMarker } from "./establish.ts";
 import type { Fsync } from "./horizon.ts";
 import { Life } from "./life.ts";
@@ -48,6 +48,8 @@ interface Prepared {
   readonly messages: readonly Outgoing[];
   readonly encoded: readonly Encoded[];
   readonly lastSeq: number;
+  /** Once it is stored: see `Fence`. */
+  readonly large: number;
 }
 
 export class JetStreamWriter implements Writer {
@@ -68,6 +70,8 @@ export class JetStreamWriter implements Writer {
   /** The newest `Cdc-Pos` in the stream. */
   #prev: Position | undefined;
   #markedMs: number;
+  /** Until then what is written is in the stream already. */
+  #storedThrough: Position | undefined;
   readonly #stall = new Stall();
   /** Of the newest transaction that was stored. */
   #committedHead: string | undefined;
@@ -78,6 +82,7 @@ export class JetStreamWriter implements Writer {
     this.#onClosed = onClosed;
     this.#at = established;
     this.#prev = established.tail;
+    this.#storedThrough = established.storedThrough;
     this.resume = established.resume;
     this.lease = options.lease.number;
     this.#marks = new Marks(this.#life, options.fsync, options.clock);
@@ -106,10 +111,21 @@ export class JetStreamWriter implements Writer {
     items: readonly (StreamMessage | { readonly type: "commit"; readonly position: Position })[],
   ): Promise<void> {
     if (!this.#queue.waiting) this.#stall.begin(this.#options.clock.now());
-    for (const item of items) this.#queue.push(item);
+    for (const item of items) if (this.#storedThrough === undefined || !this.#isStored(item)) this.#queue.push(item);
     this.#work.set();
     const full = (): boolean => this.#queue.bytes > MAX_QUEUED_BYTES || this.#queue.length > MAX_QUEUED_MESSAGES;
     while (full()) await this.#life.until(this.#room);
+  }
+
+  /** Read again only for the bodies of large events, which are there again now. */
+  #isStored(item: StreamMessage | { readonly type: "commit"; readonly position: Position }): boolean {
+    const through = this.#storedThrough;
+    if (through === undefined || item.type !== "message") return false;
+    const order = comparePositions(item.position, through);
+    if (order < 0) return true;
+    this.#storedThrough = undefined;
+    if (order === 0 && isComplete(through)) this.#hold(through);
+    return order === 0;
   }
 
   nextMark(): Promise<Mark> {
@@ -189,7 +205,7 @@ export class JetStreamWriter implements Writer {
           continue;
         }
         this.#takeCommits();
-        const batch = prepared ?? this.#prepare(this.#at.lastSeq, this.#prev, 0);
+        const batch = prepared ?? this.#prepare(this.#at.lastSeq, this.#prev, 0, this.#at.large);
         prepared = undefined;
         if (batch === undefined) await this.#work.wait();
         else prepared = await this.#send(batch);
@@ -206,12 +222,13 @@ export class JetStreamWriter implements Writer {
   }
 
   /** The next batch, encoded; a renewed marker goes before it when one is due and the stream stands between transactions. */
-  #prepare(lastSeq: number, prev: Position | undefined, skip: number): Prepared | undefined {
+  #prepare(lastSeq: number, prev: Position | undefined, skip: number, large: number): Prepared | undefined {
     const messages = skip === 0 && this.#markerDue() ? [this.#renewedMarker()] : this.#nextOf(skip);
     if (messages === undefined || messages.length === 0) return undefined;
     const { source, instance } = this.#options;
-    const fence = { lastSeq, token: this.#at.token, tokenSubject: metaSubject(source, "writer") };
-    return { messages, lastSeq, encoded: encodeBatch(messages, instance, fence, prev) };
+    const fence = { lastSeq, token: this.#at.token, tokenSubject: metaSubject(source, "writer"), large };
+    const encoded = encodeBatch(messages, instance, fence, prev);
+    return { messages, encoded, lastSeq, large: largeBehind(messages, fence) };
   }
 
   /** What waits, up to what one batch takes; the first of a few transactions of one message where that is quicker. */
@@ -235,7 +252,7 @@ export class JetStreamWriter implements Writer {
     const lastSeq = batch.lastSeq + messages.length;
     let next: Prepared | undefined;
     if (!renewal && this.#queue.hasFullBatch(messages.length))
-      next = this.#prepare(lastSeq, last.position, messages.length);
+      next = this.#prepare(lastSeq, last.position, messages.length, batch.large);
     const sentMs = this.#options.clock.now();
     const ack = await sending;
     this.#sendTimes.took(messages.length, this.#options.clock.now() - sentMs);
@@ -250,7 +267,8 @@ export class JetStreamWriter implements Writer {
     }
     if (renewal) this.#markedMs = this.#options.clock.now();
     else this.#queue.drop(messages.length);
-    this.#at = { ...this.#at, lastSeq, lastId: idOf(last.head), token: renewal ? ack.seq : this.#at.token };
+    const token = renewal ? ack.seq : this.#at.token;
+    this.#at = { ...this.#at, lastSeq, lastId: idOf(last.head), token, large: batch.large };
     this.#advance(messages);
     return next;
   }
@@ -287,6 +305,7 @@ export class JetStreamWriter implements Writer {
   }
 
   #markerDue(): boolean {
+    if (this.#storedThrough !== undefined) return false;
     if (this.#prev !== undefined && !isComplete(this.#prev)) return false;
     return this.#options.clock.now() - this.#markedMs > this.#options.markerEveryMs;
   }
@@ -325,6 +344,14 @@ export class JetStreamWriter implements Writer {
       this.#stop(
         new TransientError("BUS_LOST_MESSAGES", `the bus lost messages it had acknowledged, of ${source}`, {
           hint: "the source is read again from the surviving tail",
+        }),
+      );
+      return;
+    }
+    if (found.storedThrough !== undefined) {
+      this.#stop(
+        new TransientError("BUS_LOST_BODIES", `the bus lost bodies of large events of ${source}`, {
+          hint: "nothing to do: the source is read again, and they are stored again",
         }),
       );
       return;

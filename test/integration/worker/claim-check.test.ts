@@ -5,8 +5,11 @@ import { describe, expect, test } from "vitest";
 import { startWorker } from "../../../src/app.ts";
 import { automation } from "../../../src/automation/automation.ts";
 import { collection } from "../../../src/automation/collection.ts";
+import { countMessages } from "../../support/count-messages.ts";
+import { largeObjects, loseObjects } from "../../support/large-objects.ts";
 import { freshDatabase, freshNats, missing } from "../../support/servers.ts";
 import { readStream } from "../../support/stream-events.ts";
+import { brokenLinks } from "../../support/transactions.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
 interface Item {
@@ -58,4 +61,47 @@ describe.skipIf(missing("postgres", "nats"))("an event that is larger than the b
     }
     expect(new Set(events.slice(0, 3).map(({ header }) => header("Nats-Batch-Id"))).size).toBe(1);
   });
+
+  test.each(["the worker was away", "it is at work"])(
+    "is stored again when the bus lost its body while %s, and nothing comes twice",
+    async (when) => {
+      await using nats = await freshNats({ config: "max_payload: 256KB" });
+      await using database = await freshDatabase();
+      await database.query("create table item(id int primary key, doc text)");
+      const slot = `lost_${when.replaceAll(" ", "_")}`;
+      // As if the server synced seldom: nothing of this test is durable before its end.
+      const config = {
+        bus: { servers: nats.url, fsync: "10m" as const },
+        sources: { shop: { kind: "postgres", url: database.url, tables: ["public.item"], slot } },
+      };
+      const events = async (): Promise<number> => (await countMessages(nats.url, "shop")).events;
+      const first = await startWorker(config);
+      await waitFor(async () => (await countMessages(nats.url, "shop")).markers > 1, { what: "the first start" });
+      let count = 0;
+      for (const doc of ["'small'", WIDE, WIDE, "'small'", WIDE]) {
+        await database.query(`insert into item values (${++count}, ${doc})`);
+        await waitFor(async () => (await events()) === count, { what: "its event" });
+      }
+      const bodies = await largeObjects(nats.url);
+      const away = when === "the worker was away";
+      if (away) await first.stop();
+      await loseObjects(nats.url, bodies.slice(0, 2));
+      expect(await largeObjects(nats.url)).toEqual(bodies.slice(2));
+      if (!away) await nats.kill();
+      if (!away) await nats.restart();
+      const worker = away ? await startWorker(config) : first;
+      await waitFor(async () => (await largeObjects(nats.url)).length === 3, { what: "the bodies", timeoutMs: 30_000 });
+      await database.query("insert into item values (6, 'behind')");
+      await waitFor(async () => (await events()) >= 6, { what: "the row behind" });
+      await worker.stop();
+
+      expect(await largeObjects(nats.url)).toEqual(bodies);
+      const stream = await readStream(nats.url, "CDC_SHOP");
+      const rows = stream.filter(({ subject }) => subject.startsWith("cdc.")).map(({ text }) => JSON.parse(text).after);
+      expect(rows.map(({ id, doc }) => [id, doc.length])).toEqual(
+        [5, wideText.length, wideText.length, 5, wideText.length, 6].map((length, index) => [index + 1, length]),
+      );
+      expect(brokenLinks(stream)).toEqual([]);
+    },
+  );
 });

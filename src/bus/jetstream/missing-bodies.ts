@@ -1,0 +1,58 @@
+// Large events in the stream whose bodies are not in the object store: a power cut may take the younger of the two away.
+// Each large event, and the last message of each batch, names the large event before it (`Cdc-Large`): few are looked at.
+
+import { type DataRef, dataRefOf } from "../../event/data-ref.ts";
+import type { Position } from "../../event/position.ts";
+import type { SourceId } from "../../event/source-id.ts";
+import type { Clock, StoredMessage, StreamPort } from "./port.ts";
+import { findTail, readSurely, type Tail } from "./stream-tail.ts";
+
+export interface MissingBodiesOptions {
+  readonly port: Pick<StreamPort, "read">;
+  readonly clock: Clock;
+  readonly source: SourceId;
+  /** Whether the whole body is there. */
+  readonly hasBody: (ref: DataRef) => Promise<boolean>;
+  /** Where to begin, going back. */
+  readonly from: Tail | undefined;
+  readonly firstSeq: number;
+  /** What stands here or before was durable with its bodies. */
+  readonly floorSeq: number;
+}
+
+/** The newest large event at or before a message: its sequence, or 0. */
+export function newestLarge(message: StoredMessage | undefined): number {
+  if (message === undefined) return 0;
+  return refOf(message) === undefined ? largeBefore(message) : message.seq;
+}
+
+/**
+ * The place before the oldest large event whose body is missing: read from there on, the source stores it again.
+ * Undefined when none is missing, or nothing is known that stands before.
+ */
+export async function beforeMissingBodies(options: MissingBodiesOptions): Promise<Position | undefined> {
+  const { port, clock, source, hasBody, from, firstSeq, floorSeq } = options;
+  let oldest: number | undefined;
+  for (let seq = newestLarge(from?.message); seq > floorSeq && seq >= firstSeq; ) {
+    const message = await readSurely(port, clock, seq);
+    const ref = refOf(message);
+    if (ref !== undefined && !(await hasBody(ref))) oldest = seq;
+    seq = Math.min(largeBefore(message), seq - 1);
+  }
+  if (oldest === undefined) return undefined;
+  return (await findTail(port, clock, source, oldest - 1, firstSeq))?.position;
+}
+
+function largeBefore(message: StoredMessage): number {
+  const seq = Number(message.header("Cdc-Large") ?? 0);
+  return Number.isSafeInteger(seq) ? seq : 0;
+}
+
+/** A stray message that only looks like one of ours stops nobody. */
+function refOf(message: StoredMessage): DataRef | undefined {
+  try {
+    return dataRefOf(message);
+  } catch {
+    return undefined;
+  }
+}

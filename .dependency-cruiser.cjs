@@ -8,6 +8,7 @@ const rooms = {
   schema: ["event", "source/source.ts", "bus/bus.ts"],
   worker: ["event", "telemetry", "source/source.ts", "bus/bus.ts"],
   automation: ["event", "telemetry", "bus/bus.ts"],
+  outbox: ["event"],
   monitor: ["event", "telemetry", "source/source.ts", "bus/bus.ts"],
   dev: ["config", "telemetry"],
   cli: [
@@ -25,6 +26,7 @@ const rooms = {
     "bus/jetstream/saved-memory.ts",
     "bus/jetstream/tail.ts",
     "bus/jetstream/verify.ts",
+    "outbox/migration-sql.ts",
     "source/source.ts",
     "source/postgres/config.ts",
     "source/postgres/remains.ts",

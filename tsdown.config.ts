@@ -1,7 +1,7 @@
 import { defineConfig } from "tsdown";
 
 export default defineConfig({
-  entry: { index: "src/index.ts", event: "src/event.ts", cli: "src/cli/main.ts" },
+  entry: { index: "src/index.ts", event: "src/event.ts", outbox: "src/outbox.ts", cli: "src/cli/main.ts" },
   format: "esm",
   target: "node20",
   platform: "node",

@@ -7,6 +7,7 @@ import { createLogger } from "../telemetry/create-logger.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { version } from "../version.ts";
 import { describeError, exitCodeOf } from "./report-error.ts";
+import type { SqlSubject } from "./sql.ts";
 import { stopSignal } from "./stop-signals.ts";
 
 const verbose = process.argv.includes("--verbose");
@@ -157,10 +158,17 @@ program
 program
   .command("sql")
   .description("print the SQL that a DBA runs for a source; changes nothing")
-  .addArgument(new Argument("<what>", "its role, or its publication").choices(["role", "publication"]))
+  .addArgument(
+    new Argument("<what>", "its role, its publication, or the tables of outbox and inbox").choices([
+      "role",
+      "publication",
+      "outbox",
+      "inbox",
+    ]),
+  )
   .argument("[source]", "only this source")
   .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
-  .action(async (what: "role" | "publication", source: string | undefined, options) => {
+  .action(async (what: SqlSubject, source: string | undefined, options) => {
     const { sql } = await import("./sql.ts");
     await sql({ ...options, what, source, print });
   });

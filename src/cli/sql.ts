@@ -1,12 +1,17 @@
 // `millrace sql`: prints what a DBA runs, and changes nothing.
 
-import { publicationSql, roleSql } from "../source/postgres/setup-sql.ts";
+import type { SourceId } from "../event/source-id.ts";
+import { migrationSql } from "../outbox/migration-sql.ts";
+import type { PostgresConfig } from "../source/postgres/config.ts";
+import { outboxSql, publicationSql, roleSql } from "../source/postgres/setup-sql.ts";
 import { redact } from "../telemetry/redact.ts";
 import { postgresSources } from "./postgres-sources.ts";
 import { printable } from "./terminal.ts";
 
+export type SqlSubject = "role" | "publication" | "outbox" | "inbox";
+
 export interface SqlOptions {
-  readonly what: "role" | "publication";
+  readonly what: SqlSubject;
   readonly config?: string | undefined;
   /** Undefined means all. */
   readonly source?: string | undefined;
@@ -15,10 +20,29 @@ export interface SqlOptions {
 
 /** @throws ConfigError, TransientError */
 export async function sql({ what, config: file, source, print }: SqlOptions): Promise<void> {
-  for (const { id, config } of await postgresSources(file, source)) {
-    const lines = what === "role" ? roleSql(config) : await publicationSql(id, config);
-    const who = what === "role" ? "an administrator" : "the owner of the tables";
-    await print(`-- source ${id}: for ${who}, in the database of the source's url`);
-    for (const line of lines) await print(printable(redact(line)));
+  const sources = await postgresSources(file, source);
+  if (what === "outbox" || what === "inbox") await print(`-- for the owner of the database\n${migrationSql(what)}`);
+  if (what === "outbox") {
+    await print("-- for each role that writes events: GRANT USAGE ON SCHEMA millrace TO …;");
+    await print("-- GRANT SELECT, INSERT, DELETE ON millrace.outbox TO …;");
+  }
+  if (what === "inbox") return;
+  for (const { id, config } of sources) {
+    await print(`-- source ${id}: for ${readers[what]}, in the database of the source's url`);
+    for (const line of await linesOf[what](id, config)) await print(printable(redact(line)));
   }
 }
+
+const readers = {
+  role: "an administrator",
+  publication: "the owner of the tables",
+  outbox: "the owner of the database",
+} as const;
+
+const linesOf: Readonly<
+  Record<keyof typeof readers, (id: SourceId, config: PostgresConfig) => readonly string[] | Promise<readonly string[]>>
+> = {
+  role: (_, config) => roleSql(config),
+  publication: publicationSql,
+  outbox: (_, config) => outboxSql(config),
+};

@@ -7,22 +7,33 @@ import type { PostgresConfig } from "./config.ts";
 import { createPublication } from "./publication.ts";
 import { clientConfig, Session } from "./session.ts";
 import { slotNameOf } from "./slots.ts";
-import { quoteIdentifier } from "./sql.ts";
+import { quoteIdentifier, quoteTable } from "./sql.ts";
 import { findTables, matchesNothing, matchTables, type SourceTable } from "./tables.ts";
 
 /** Never a superuser's name by mistake: then the url is the administrator's own. */
 const DEFAULT_ROLE = "millrace";
 
-/** For the user of the source's url, or for `millrace` where that is the administrator or nobody. */
-export function roleSql({ url }: Pick<PostgresConfig, "url">): readonly string[] {
+interface Names {
+  readonly role: string;
+  readonly database: string;
+}
+
+/** Quoted: the user of the source's url, or `millrace` where that is the administrator or nobody; and its database. */
+function namesOf({ url }: Pick<PostgresConfig, "url">): Names {
   const { username, pathname } = new URL(url);
   const named = decodeURIComponent(username);
-  const role = quoteIdentifier(named === "" || named === "postgres" ? DEFAULT_ROLE : named);
-  const database = decodeURIComponent(pathname.slice(1)) || named;
+  return {
+    role: quoteIdentifier(named === "" || named === "postgres" ? DEFAULT_ROLE : named),
+    database: quoteIdentifier(decodeURIComponent(pathname.slice(1)) || named),
+  };
+}
+
+export function roleSql(config: Pick<PostgresConfig, "url">): readonly string[] {
+  const { role, database } = namesOf(config);
   return [
     `CREATE ROLE ${role} LOGIN REPLICATION; -- then a password: \\password ${role}`,
     "-- RDS, Aurora: CREATE ROLE … LOGIN; GRANT rds_replication TO … instead",
-    `GRANT CONNECT ON DATABASE ${quoteIdentifier(database)} TO ${role};`,
+    `GRANT CONNECT ON DATABASE ${database} TO ${role};`,
     "-- it needs no right to read tables: REPLICATION shows it the rows of all published ones",
   ];
 }
@@ -51,6 +62,23 @@ export async function firstTable(
   const [pattern] = unmatched;
   if (pattern !== undefined) throw matchesNothing(pattern);
   return tables[0] as SourceTable;
+}
+
+/** What tells `millrace.emit` how this source's outbox is set, and lets the worker clean up what is kept. */
+export function outboxSql(config: Pick<PostgresConfig, "url" | "outbox">): readonly string[] {
+  const { outbox } = config;
+  const { role, database } = namesOf(config);
+  if (outbox === undefined) return ["-- it has no outbox: set its option `outbox`"];
+  const mode = outbox.table === undefined ? "message" : outbox.keepMs === undefined ? "delete" : "keep";
+  const setting = `ALTER DATABASE ${database} SET millrace.outbox = '${mode}';`;
+  if (outbox.table === undefined || outbox.keepMs === undefined) return [setting];
+  const { schema } = outbox.table;
+  const table = quoteTable(outbox.table);
+  return [
+    setting,
+    `GRANT USAGE ON SCHEMA ${quoteIdentifier(schema)} TO ${role};`,
+    `GRANT SELECT, DELETE ON ${table} TO ${role}; -- for the clean-up`,
+  ];
 }
 
 /**

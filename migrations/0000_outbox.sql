@@ -1,0 +1,90 @@
+-- The outbox: domain events that commit with the application's own rows. Two that run this at once take turns.
+SELECT pg_advisory_xact_lock(hashtext('millrace migrations'));
+--> statement-breakpoint
+CREATE SCHEMA IF NOT EXISTS "millrace";
+--> statement-breakpoint
+CREATE TABLE IF NOT EXISTS "millrace"."outbox" (
+	"id" uuid PRIMARY KEY DEFAULT gen_random_uuid() NOT NULL,
+	"aggregatetype" text NOT NULL,
+	"aggregateid" text NOT NULL,
+	"type" text NOT NULL,
+	"payload" jsonb NOT NULL,
+	"headers" jsonb DEFAULT '{}'::jsonb NOT NULL,
+	"created_at" timestamp with time zone DEFAULT now() NOT NULL
+);
+--> statement-breakpoint
+CREATE INDEX IF NOT EXISTS "outbox_created_at" ON "millrace"."outbox" USING brin ("created_at");
+--> statement-breakpoint
+-- What cannot travel fails the transaction that writes it. The bus' limit is the setting millrace.max_payload, in bytes;
+-- header lines count threefold, for that is what percent-encoding may make of them.
+CREATE OR REPLACE FUNCTION "millrace"."check_event"(aggregatetype text, aggregateid text, type text, payload jsonb, headers jsonb)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	most int := coalesce(nullif(current_setting('millrace.max_payload', true), '')::int, 1048576);
+	size int;
+	fault text;
+BEGIN
+	fault := CASE
+		WHEN coalesce(aggregatetype, '') = '' OR coalesce(type, '') = '' THEN 'its type is no "<aggregate>.<name>"'
+		WHEN octet_length(aggregatetype) > 200 OR octet_length(type) > 200 THEN 'aggregate or name is longer than 200 bytes'
+		WHEN aggregateid IS NULL THEN 'it has no key'
+		WHEN jsonb_typeof(headers) IS DISTINCT FROM 'object' THEN 'its headers are no object'
+	END;
+	IF fault IS NULL AND headers <> '{}' THEN
+		SELECT CASE
+			WHEN bool_or(jsonb_typeof(h.value) <> 'string') THEN 'a header''s value is no text'
+			WHEN NOT bool_and(h.key ~ '^[A-Za-z0-9_-]{1,100}$') THEN 'a header''s name is not made of up to 100 letters, digits, _ and -'
+			WHEN bool_or(h.key ~* '^(ce-|cdc-|nats-|millrace-|content-type$)')
+				THEN 'a header''s name begins with ce-, Cdc-, Nats- or Millrace-, or is content-type'
+		END INTO fault FROM jsonb_each(headers) h;
+	END IF;
+	IF fault IS NOT NULL THEN
+		RAISE EXCEPTION 'OUTBOX_EVENT_INVALID: this cannot be an event: %', fault USING ERRCODE = 'check_violation';
+	END IF;
+	size := octet_length(convert_to(payload::text, 'UTF8')) + 1024
+		+ 3 * octet_length(convert_to(headers::text || aggregatetype || aggregateid || type, 'UTF8'));
+	IF size > most THEN
+		RAISE EXCEPTION 'OUTBOX_EVENT_TOO_LARGE: the event %.% needs % bytes, and the bus takes %', aggregatetype, type, size, most
+			USING ERRCODE = 'program_limit_exceeded',
+			HINT = 'Put a reference to the large part into the event; or raise max_payload of nats-server, and then millrace.max_payload: ALTER DATABASE … SET millrace.max_payload = …';
+	END IF;
+END
+$$;
+--> statement-breakpoint
+CREATE OR REPLACE FUNCTION "millrace"."check_outbox"() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM millrace.check_event(NEW.aggregatetype, NEW.aggregateid, NEW.type, NEW.payload, NEW.headers);
+	RETURN NEW;
+END
+$$;
+--> statement-breakpoint
+CREATE OR REPLACE TRIGGER "check_outbox" BEFORE INSERT ON "millrace"."outbox" FOR EACH ROW EXECUTE FUNCTION "millrace"."check_outbox"();
+--> statement-breakpoint
+-- Writes an event in this transaction. The setting millrace.outbox says how: "delete" (the default: a row that is gone again
+-- at once, for its insert is in the log), "keep" (the row stays until the worker's clean-up), or "message" (no row at all).
+CREATE OR REPLACE FUNCTION "millrace"."emit"(type text, key text, data jsonb, headers jsonb DEFAULT '{}', id uuid DEFAULT gen_random_uuid())
+RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+	aggregate text := split_part(emit.type, '.', 1);
+	name text := substr(emit.type, length(aggregate) + 2);
+	body jsonb := coalesce(emit.data, 'null');
+	mode text := coalesce(nullif(current_setting('millrace.outbox', true), ''), 'delete');
+BEGIN
+	IF mode = 'message' THEN
+		PERFORM millrace.check_event(aggregate, emit.key, name, body, emit.headers);
+		PERFORM pg_logical_emit_message(true, 'millrace.outbox', convert_to(jsonb_build_object(
+			'id', emit.id, 'aggregatetype', aggregate, 'aggregateid', emit.key, 'type', name, 'payload', body, 'headers', emit.headers
+		)::text, 'UTF8'));
+	ELSIF mode IN ('delete', 'keep') THEN
+		INSERT INTO millrace.outbox (id, aggregatetype, aggregateid, type, payload, headers)
+			VALUES (emit.id, aggregate, emit.key, name, body, emit.headers);
+		IF mode = 'delete' THEN
+			DELETE FROM millrace.outbox o WHERE o.id = emit.id;
+		END IF;
+	ELSE
+		RAISE EXCEPTION 'OUTBOX_MODE_UNKNOWN: the setting millrace.outbox is %, not delete, keep or message', quote_literal(mode)
+			USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	RETURN emit.id;
+END
+$$;

@@ -1,0 +1,8 @@
+// What `import … from "millrace/outbox"` offers: events of the application's own, written in its own transactions.
+
+export type { Lineage } from "./event/lineage.ts";
+export { type EventParts, type EventSchemas, type Outbox, type OutboxOptions, outbox } from "./outbox/emit.ts";
+export { inboxTable, millraceSchema, outboxTable } from "./outbox/schema.ts";
+export type { SqlClient } from "./outbox/sql-client.ts";
+export type { EventSchema } from "./outbox/standard-schema.ts";
+export { writeLineage } from "./outbox/write-lineage.ts";

@@ -1,0 +1,127 @@
+// emit(): an event of the application's own, in the transaction that makes it true. It is on the bus when that commits.
+
+import { PoisonError } from "../errors.ts";
+import { headerFault } from "../event/domain-event.ts";
+import { type RunSql, type SqlClient, sqlRunner } from "./sql-client.ts";
+import { type EventSchema, validate } from "./standard-schema.ts";
+
+/** By type, `<aggregate>.<name>`: what the data of such an event is. */
+export type EventSchemas = Readonly<Record<string, EventSchema>>;
+
+export interface OutboxOptions<Schemas extends EventSchemas = EventSchemas> {
+  /** Only these types may be emitted, and their data is checked first. Without it: any type, any data. */
+  readonly events?: Schemas;
+  /**
+   * "message" writes a logical message and needs nothing in the database. By default `millrace.emit` is called, and the
+   * database's own setting `millrace.outbox` says how it writes.
+   */
+  readonly mode?: "message";
+  /** With the mode "message": the largest message that the bus takes, in bytes. Default 1048576, that of nats-server. */
+  readonly maxBytes?: number;
+}
+
+/** What an event says. */
+export interface EventParts<Data = unknown> {
+  /** Of what the event is about: events of one key keep their order, and share a lane. */
+  readonly key: string | number | bigint;
+  /** Becomes the event's body, as JSON. */
+  readonly data: Data;
+  /** Further headers of the message. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** A uuid. By default a new one. */
+  readonly id?: string;
+}
+
+export interface Outbox<Schemas extends EventSchemas = EventSchemas> {
+  /**
+   * Writes the event `<aggregate>.<name>`, split at the first dot; resolves to its id.
+   * @throws PoisonError OUTBOX_EVENT_INVALID, OUTBOX_EVENT_TOO_LARGE before anything is written; what the client throws
+   */
+  emit<Type extends keyof Schemas & string>(type: Type, event: EventParts<InputOf<Schemas[Type]>>): Promise<string>;
+}
+
+type InputOf<Schema> = Schema extends EventSchema<infer Input> ? Input : never;
+
+const CALL = "select millrace.emit($1::text, $2::text, $3::text::jsonb, $4::text::jsonb, $5::text::uuid)";
+const MESSAGE = "select pg_logical_emit_message(true, 'millrace.outbox', convert_to($1::text, 'UTF8'))";
+/** nats-server's `max_payload`. */
+const MAX_BYTES = 1_048_576;
+const MAX_NAME_BYTES = 200;
+/** What Millrace's own header lines take. */
+const HEADERS_BYTES = 1024;
+const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** The outbox in this transaction. @throws ConfigError SQL_CLIENT_UNKNOWN */
+export function outbox<Schemas extends EventSchemas = EventSchemas>(
+  transaction: SqlClient,
+  options: OutboxOptions<Schemas> = {},
+): Outbox<Schemas> {
+  const run = sqlRunner(transaction);
+  return {
+    emit: async (type, event) => {
+      const entry = await entryOf(type, event, options.events);
+      await (options.mode === "message" ? writeMessage(run, entry, options.maxBytes ?? MAX_BYTES) : call(run, entry));
+      return entry.id;
+    },
+  };
+}
+
+interface Entry {
+  readonly id: string;
+  readonly type: string;
+  readonly key: string;
+  /** JSON text. */
+  readonly data: string;
+  readonly headers: string;
+}
+
+async function entryOf(type: string, event: EventParts, schemas: EventSchemas | undefined): Promise<Entry> {
+  const [, aggregate = "", name = ""] = /^([^.]+)\.(.+)$/s.exec(type) ?? [];
+  const tooLong = [aggregate, name].some((part) => Buffer.byteLength(part) > MAX_NAME_BYTES);
+  if (name === "" || tooLong) throw invalid(type, 'its type is no "<aggregate>.<name>" of up to 200 bytes each');
+  const { key, headers = {}, id = crypto.randomUUID() } = event;
+  if (!["string", "number", "bigint"].includes(typeof key)) throw invalid(type, "its key is no text and no number");
+  if (!uuid.test(id)) throw invalid(type, "its id is no uuid");
+  for (const [header, value] of Object.entries(headers)) {
+    const fault = headerFault(header) ?? (typeof value === "string" ? undefined : "a header's value is no text");
+    if (fault !== undefined) throw invalid(type, fault);
+  }
+  const data = JSON.stringify(await checked(type, event.data, schemas)) as string | undefined;
+  if (data === undefined) throw invalid(type, "it has no data; null is some");
+  return { id, type, key: String(key), data, headers: JSON.stringify(headers) };
+}
+
+async function checked(type: string, data: unknown, schemas: EventSchemas | undefined): Promise<unknown> {
+  if (schemas === undefined) return data;
+  const schema = Object.hasOwn(schemas, type) ? schemas[type] : undefined;
+  if (schema === undefined) throw invalid(type, "no such type was declared");
+  const result = await validate(schema, data);
+  if ("paths" in result) throw invalid(type, `its schema refuses ${result.paths.join(", ")}`);
+  return result.value;
+}
+
+async function call(run: RunSql, { type, key, data, headers, id }: Entry): Promise<void> {
+  await run(CALL, [type, key, data, headers, id]);
+}
+
+async function writeMessage(run: RunSql, { type, key, data, headers, id }: Entry, maxBytes: number): Promise<void> {
+  const bytes = Buffer.byteLength(data) + 3 * Buffer.byteLength(headers + key + type) + HEADERS_BYTES;
+  if (bytes > maxBytes) {
+    throw new PoisonError(
+      "OUTBOX_EVENT_TOO_LARGE",
+      `the event ${type} needs ${bytes} bytes, and the bus takes ${maxBytes}`,
+      {
+        hint: "put a reference to the large part into the event, or raise max_payload of nats-server and then maxBytes",
+      },
+    );
+  }
+  const dot = type.indexOf(".");
+  const head = { id, aggregatetype: type.slice(0, dot), aggregateid: key, type: type.slice(dot + 1) };
+  await run(MESSAGE, [`${JSON.stringify(head).slice(0, -1)},"payload":${data},"headers":${headers}}`]);
+}
+
+function invalid(type: string, fault: string): PoisonError {
+  return new PoisonError("OUTBOX_EVENT_INVALID", `${JSON.stringify(type)} cannot be an event: ${fault}`, {
+    hint: "correct the call of emit(); nothing of the event was written",
+  });
+}

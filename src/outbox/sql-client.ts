@@ -1,0 +1,51 @@
+// One way to run a statement in whatever transaction the application has: drizzle, pg, postgres.js, Kysely, Prisma, others.
+
+import { sql } from "drizzle-orm";
+import { ConfigError } from "../errors.ts";
+
+/** Runs a statement with `$1`, `$2`, … inside the transaction. */
+export type RunSql = (text: string, values: readonly string[]) => Promise<unknown>;
+
+/**
+ * A transaction, or a connection inside of one. Known by what they have: a function of text and values; `query` (pg,
+ * PGlite, TypeORM); `execute` (drizzle); `unsafe` (postgres.js); `executeQuery` (Kysely); `$executeRawUnsafe` (Prisma).
+ */
+export type SqlClient = object;
+
+type Method = (...args: readonly unknown[]) => Promise<unknown>;
+
+/** @throws ConfigError SQL_CLIENT_UNKNOWN */
+export function sqlRunner(client: SqlClient): RunSql {
+  const method = (name: string): Method | undefined => {
+    const value = (client as Readonly<Record<string, unknown>>)[name];
+    return typeof value === "function" ? (value.bind(client) as Method) : undefined;
+  };
+  const unsafe = method("unsafe");
+  if (unsafe) return (text, values) => unsafe(text, [...values]);
+  const executeRawUnsafe = method("$executeRawUnsafe");
+  if (executeRawUnsafe) return (text, values) => executeRawUnsafe(text, ...values);
+  const executeQuery = method("executeQuery");
+  if (executeQuery) return (text, values) => executeQuery(kyselyQuery(text, values));
+  const execute = method("execute");
+  if (execute) return (text, values) => execute(drizzleQuery(text, values));
+  const query = method("query");
+  if (query) return (text, values) => query(text, [...values]);
+  if (typeof client === "function") return client as RunSql;
+  throw new ConfigError("SQL_CLIENT_UNKNOWN", "this is no transaction that an outbox can write in", {
+    hint: "Pass the transaction of drizzle, pg, postgres.js, Kysely or Prisma, or a function (text, values) that runs a statement with $1, $2, ….",
+  });
+}
+
+/** As `CompiledQuery.raw` makes it. */
+function kyselyQuery(text: string, parameters: readonly string[]): object {
+  const node = { kind: "RawNode", sqlFragments: [text], parameters: [] };
+  return { sql: text, parameters: [...parameters], query: node, queryId: { queryId: crypto.randomUUID() } };
+}
+
+/** drizzle counts its own parameters, so each `$n` becomes one. */
+function drizzleQuery(text: string, values: readonly string[]): unknown {
+  const chunks = text
+    .split(/\$(\d+)/)
+    .map((part, at) => (at % 2 === 0 ? sql.raw(part) : sql.param(values[Number(part) - 1])));
+  return sql.join(chunks);
+}

@@ -1,0 +1,11 @@
+// Says in a transaction what caused it: every change of it then carries that, out of the database and on.
+
+import { LINEAGE_PREFIX, type Lineage, lineageText } from "../event/lineage.ts";
+import { type SqlClient, sqlRunner } from "./sql-client.ts";
+
+const MESSAGE = `select pg_logical_emit_message(true, '${LINEAGE_PREFIX}', convert_to($1::text, 'UTF8'))`;
+
+/** Call it first in the transaction: what was written before it does not carry it. */
+export async function writeLineage(transaction: SqlClient, lineage: Lineage): Promise<void> {
+  await sqlRunner(transaction)(MESSAGE, [lineageText(lineage)]);
+}

@@ -1,0 +1,284 @@
+// Events out of applications of every kind: written in their own transactions, and one message each in the stream.
+
+import { sql } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/node-postgres";
+import { Kysely, PostgresDialect } from "kysely";
+import { Pool } from "pg";
+import postgres from "postgres";
+import * as v from "valibot";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { startWorker, type Worker } from "../../../src/app.ts";
+import type { NatsServer } from "../../../src/dev/nats-server.ts";
+import { migrationSql } from "../../../src/outbox/migration-sql.ts";
+import { outbox, outboxTable, writeLineage } from "../../../src/outbox.ts";
+import { type Database, freshDatabase, freshNats, missing } from "../../support/servers.ts";
+import { readStream, type StreamEvent } from "../../support/stream-events.ts";
+import { waitFor } from "../../support/wait-for.ts";
+
+const rollback = new Error("rolled back on purpose");
+const absent = missing("postgres", "nats");
+
+describe.skipIf(absent)("an event", () => {
+  let nats: NatsServer;
+  let database: Database;
+  let pool: Pool;
+  let worker: Worker;
+  let emitted = 0;
+
+  beforeAll(async () => {
+    if (absent) return;
+    nats = await freshNats();
+    database = await freshDatabase();
+    pool = new Pool({ connectionString: database.url, max: 2 });
+    pool.on("error", () => {});
+    await database.query(`${migrationSql("outbox")}; create table public.item(id int primary key);
+      create table public.debezium(id uuid, aggregatetype varchar(255), aggregateid varchar(255), type varchar(255), payload text, primary key (id))`);
+    const source = { kind: "postgres", url: database.url };
+    worker = await startWorker({
+      bus: { servers: nats.url, fsync: "always" },
+      sources: {
+        shop: { ...source, tables: ["*.*", "!public.debezium"], outbox: true },
+        moved: { ...source, tables: ["public.item"], outbox: { table: "public.debezium" } },
+      },
+    });
+    await waitFor(() => worker.status().sources.every(({ state }) => state === "running"), { what: "the worker" });
+    await waitFor(async () => (await readStream(nats.url, "CDC_MOVED")).length > 1, { what: "the first start" });
+    await waitFor(async () => (await readStream(nats.url, "CDC_SHOP")).length > 1, { what: "the first start" });
+  }, 60_000);
+
+  afterAll(async () => {
+    await worker?.stop();
+    await pool?.end();
+    await database?.[Symbol.asyncDispose]();
+  });
+
+  const arrived = (subject: RegExp, stream = "CDC_SHOP"): Promise<readonly StreamEvent[]> =>
+    waitFor(
+      async () => {
+        const events = (await readStream(nats.url, stream)).filter((event) => subject.test(event.subject));
+        return events.length > 0 && events;
+      },
+      { what: `an event ${subject}` },
+    );
+
+  /** Rolls one event back, commits another, and waits for that alone. */
+  async function check(transact: (work: (client: object) => Promise<void>) => Promise<void>): Promise<void> {
+    const key = ++emitted;
+    const event = (word: string) => ({ key, data: { word, quote: "'\\\"\n\u2028" }, headers: { tenant: "süd, ost" } });
+    await expect(
+      transact(async (client) => {
+        await outbox(client).emit(`client.n${key}`, event("gone"));
+        throw rollback;
+      }),
+    ).rejects.toThrow(rollback.message);
+    let id = "";
+    await transact(async (client) => {
+      id = await outbox(client).emit(`client.n${key}`, event("there"));
+    });
+    const [only, ...more] = await arrived(new RegExp(`^events\\.shop\\.client\\.n${key}\\.`));
+
+    expect(more).toEqual([]);
+    expect(only?.header("ce-id")).toBe(id);
+    expect(only?.header("ce-subject")).toBe(`client/${key}`);
+    expect(only?.header("tenant")).toBe("s%C3%BCd,%20ost");
+    expect(JSON.parse(only?.text ?? "")).toEqual(event("there").data);
+  }
+
+  test("from drizzle", () => check((work) => drizzle({ client: pool }).transaction((tx) => work(tx))));
+
+  test("from pg", () =>
+    check(async (work) => {
+      const client = await pool.connect();
+      try {
+        await client.query("begin");
+        await work(client);
+        await client.query("commit");
+      } catch (error) {
+        await client.query("rollback");
+        throw error;
+      } finally {
+        client.release();
+      }
+    }));
+
+  test("from postgres.js", async () => {
+    const client = postgres(database.url, { max: 1 });
+    await check(async (work) => {
+      await client.begin((tx) => work(tx));
+    });
+    await client.end();
+  });
+
+  test("from Kysely", async () => {
+    const db = new Kysely<object>({ dialect: new PostgresDialect({ pool }) });
+    await check((work) => db.transaction().execute((tx) => work(tx)));
+  });
+
+  test.each(["Prisma's raw statement", "a plain function"])("from %s", (which) =>
+    check(async (work) => {
+      const client = await pool.connect();
+      const run = (text: string, values: readonly unknown[]): Promise<unknown> => client.query(text, [...values]);
+      const prisma = { $executeRawUnsafe: (text: string, ...values: readonly unknown[]) => run(text, values) };
+      try {
+        await client.query("begin");
+        await work(which === "a plain function" ? run : prisma);
+        await client.query("commit");
+      } catch (error) {
+        await client.query("rollback");
+        throw error;
+      } finally {
+        client.release();
+      }
+    }),
+  );
+
+  test("by SQL alone, in its place among the rows, without leaving a row", async () => {
+    await database.query(`begin; insert into item values (1); select millrace.emit('sql.alone', 'k', '{"n": 1.50}', '{"a": "b"}');
+      insert into item values (2); commit`);
+    const stream = await waitFor(
+      async () => {
+        const all = (await readStream(nats.url, "CDC_SHOP")).filter(({ subject }) => /item|\.sql\./.test(subject));
+        return all.length >= 3 && all;
+      },
+      { what: "both rows and the event" },
+    );
+
+    expect(stream.map(({ subject }) => subject.split(".").slice(0, 4).join("."))).toEqual([
+      "cdc.shop.public.item",
+      "events.shop.sql.alone",
+      "cdc.shop.public.item",
+    ]);
+    expect(stream[1]?.text).toBe('{"n": 1.50}');
+    expect(new Set(stream.map(({ header }) => header("Cdc-Tx"))).size).toBe(1);
+    expect(new Set(stream.map(({ header }) => header("Nats-Batch-Id"))).size).toBe(1);
+    expect(await database.query("select from millrace.outbox")).toEqual([]);
+  });
+
+  test("by a plain insert through drizzle's table stays, until somebody deletes it", async () => {
+    const row = { aggregatetype: "drizzle", aggregateid: "7", type: "row", payload: { n: 1 } };
+    await drizzle({ client: pool }).insert(outboxTable).values(row);
+    const [event] = await arrived(/^events\.shop\.drizzle\.row\./);
+    const [kept] = await database.query<{ id: string }>("select id from millrace.outbox");
+
+    expect(event?.header("ce-id")).toBe(kept?.id);
+    await database.query("update millrace.outbox set type = 'other'; delete from millrace.outbox");
+  });
+
+  test("as a message needs no table, and carries the lineage of its transaction", async () => {
+    await drizzle({ client: pool }).transaction(async (tx) => {
+      await writeLineage(tx, { correlationId: "first", causationId: "shop.1", hops: 3, automation: "a" });
+      await tx.execute(sql`insert into item values (3)`);
+      await outbox(tx, { mode: "message" }).emit("without.table", { key: "ü", data: [1, null], headers: { a: "b" } });
+    });
+    await database.query(
+      "begin; set local millrace.outbox = 'message'; select millrace.emit('without.table', 'x', '2'); commit",
+    );
+    const [first] = await arrived(/^events\.shop\.without\.table\./);
+    const [row] = await arrived(/item\.created.*$/);
+    const both = await waitFor(
+      async () => {
+        const events = await arrived(/^events\.shop\.without\.table\./);
+        return events.length === 2 && events;
+      },
+      { what: "both" },
+    );
+
+    expect(both.map(({ text }) => text)).toEqual(["[1,null]", "2"]);
+    expect(first?.header("ce-subject")).toBe("without/%C3%BC");
+    expect(first?.header("a")).toBe("b");
+    expect(row?.header("ce-hops")).toBeUndefined();
+    const caused = (await readStream(nats.url, "CDC_SHOP")).filter(({ header }) => header("ce-hops") === "3");
+    expect(caused.map(({ subject }) => subject.split(".")[0])).toEqual(["cdc", "events"]);
+    expect(caused[0]?.header("ce-correlationid")).toBe("first");
+  });
+
+  test("in a table of Debezium's router works as it is, and a row that cannot be one stops nothing", async () => {
+    const insert = "insert into debezium values (gen_random_uuid(), $1, $2, $3, $4)";
+    await pool.query(insert, ["customer", "9", "CustomerMoved", '{"id":9}']);
+    await pool.query(insert, ["customer", "9", "CustomerMoved", "not json"]);
+    await pool.query(insert, ["customer", "9", "CustomerLeft", null]);
+    const [left] = await arrived(/CustomerLeft/, "CDC_MOVED");
+    const own = (await readStream(nats.url, "CDC_MOVED")).filter(({ subject }) => /customer|poison/.test(subject));
+
+    expect(own.map(({ subject }) => subject.split(".").slice(0, 4).join("."))).toEqual([
+      "events.moved.customer.CustomerMoved",
+      "meta.moved.poison",
+      "events.moved.customer.CustomerLeft",
+    ]);
+    expect(left?.text).toBe("null");
+    expect(JSON.parse(own[1]?.text ?? "")).toMatchObject({ code: "OUTBOX_MALFORMED", collection: "debezium" });
+    const letters = (await readStream(nats.url, "MILLRACE_DEAD")).filter(({ subject }) => subject.endsWith(".moved"));
+    expect(letters).toHaveLength(1);
+  });
+
+  describe("that cannot travel fails its own transaction:", () => {
+    const big = "x".repeat(1_100_000);
+
+    test.each([
+      ["it is larger than the bus takes", "select millrace.emit('a.b', 'k', to_jsonb(repeat('x', 1100000)))", "54000"],
+      ["of a type without a dot", "select millrace.emit('a', 'k', '1')", "23514"],
+      ["without a key", "select millrace.emit('a.b', null, '1')", "23514"],
+      ["with a header of ours", `select millrace.emit('a.b', 'k', '1', '{"Cdc-Pos": "1"}')`, "23514"],
+      ["with a header that is no text", `select millrace.emit('a.b', 'k', '1', '{"n": 1}')`, "23514"],
+      ["by a plain insert too", "insert into millrace.outbox values (default, '', 'k', 'b', '1')", "23514"],
+      ["in an unknown mode", "set local millrace.outbox = 'other'; select millrace.emit('a.b', 'k', '1')", "22023"],
+    ])("%s", async (_, text, code) => {
+      for (const mode of text.startsWith("select") ? ["delete", "message"] : ["delete"]) {
+        const failing = database.query(`set local millrace.outbox = '${mode}'; ${text}`);
+        await expect(failing).rejects.toMatchObject({ code });
+      }
+    });
+
+    test("the limit is the database's own setting", async () => {
+      const emit = "select millrace.emit('limit.set', 'k', to_jsonb(repeat('x', 2000)))";
+      await expect(database.query(`set local millrace.max_payload = 3000; ${emit}`)).rejects.toThrow(
+        "OUTBOX_EVENT_TOO_LARGE: the event limit.set needs",
+      );
+      await database.query(`set local millrace.max_payload = 4000; ${emit}`);
+    });
+
+    test.each([
+      ["too large for the bus", "a.b", { key: 1, data: big }, "OUTBOX_EVENT_TOO_LARGE"],
+      ["without a name", "a.", { key: 1, data: 1 }, "OUTBOX_EVENT_INVALID"],
+      ["without data", "a.b", { key: 1, data: undefined }, "OUTBOX_EVENT_INVALID"],
+      ["with an id that is no uuid", "a.b", { key: 1, data: 1, id: "1" }, "OUTBOX_EVENT_INVALID"],
+      [
+        "with a header that breaks the line",
+        "a.b",
+        { key: 1, data: 1, headers: { "a\nb": "" } },
+        "OUTBOX_EVENT_INVALID",
+      ],
+    ])("%s, said by emit() before anything is written", async (_, type, event, code) => {
+      const emit = outbox(async () => expect.unreachable(), { mode: "message" }).emit(type, event);
+      await expect(emit).rejects.toMatchObject({ code });
+    });
+
+    test("its schema refuses the data, which the error does not quote", async () => {
+      const events = {
+        "order.placed": z.object({ total: z.number() }),
+        "order.paid": v.object({
+          at: v.pipe(
+            v.string(),
+            v.transform((text) => new Date(text)),
+          ),
+        }),
+      };
+      const written: string[] = [];
+      const run = async (_: string, values: readonly string[]): Promise<void> => void written.push(values[2] ?? "");
+      const { emit } = outbox(run, { events });
+
+      await expect(emit("order.placed", { key: 1, data: { total: "secret" as never } })).rejects.toThrow(
+        /its schema refuses data\.total$/,
+      );
+      await expect(emit("order.gone" as never, { key: 1, data: 1 as never })).rejects.toThrow("no such type");
+      await emit("order.placed", { key: 1, data: { total: 5 } });
+      await emit("order.paid", { key: 1, data: { at: "2026-01-01" } });
+      expect(written).toEqual(['{"total":5}', '{"at":"2026-01-01T00:00:00.000Z"}']);
+    });
+
+    test("a client that is none", () => {
+      expect(() => outbox({})).toThrow("this is no transaction");
+    });
+  });
+});

@@ -91,7 +91,10 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       open: (context, schemas) => connector.open(id, source.config.reveal(), context, schemas),
       schemas: (lease) => new KeptSchemaBook({ source: id, store: bus.schemas, lease }),
       deadLetter: (subject, head, data) => bus.deadLetter(subject, head, data),
-      onGap: (gap) => bus.announce(gapMessage(id, gap)),
+      onGap: async (gap) => {
+        await bus.announce(gapMessage(id, gap));
+        metrics.source(id).gaps++;
+      },
       adopt,
       counts: metrics.source(id),
       probe,

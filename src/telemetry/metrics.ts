@@ -21,6 +21,8 @@ export interface SourceCounts {
   recovered: number;
   /** How often the source was opened again after an error. */
   retried: number;
+  /** Gaps that it went on behind. */
+  gaps: number;
 }
 
 /** Of one automation, since the process started. */
@@ -61,6 +63,7 @@ const sourceCounters: Readonly<Record<keyof SourceCounts, readonly [name: string
   poison: ["source_poison_total", "Rows dead-lettered because they cannot be decoded or are too large."],
   recovered: ["bus_recoveries_total", "Times the writer had to find out again what the stream holds."],
   retried: ["source_retries_total", "Times the source was opened again after an error."],
+  gaps: ["source_gaps_total", "Gaps that the source went on behind: events that can never come."],
 };
 
 /** Fresh counts, with a registry of their own that also measures the process. */
@@ -129,6 +132,7 @@ export function createMetrics(): Metrics {
         poison: 0,
         recovered: 0,
         retried: 0,
+        gaps: 0,
       })),
     automation,
     automations: {

@@ -1,5 +1,8 @@
 // The guard at a real Postgres: each of its limits, crossed and left again; and what it does while it sees nothing.
 
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { SourceId } from "../../src/event/source-id.ts";
 import { Guard, type GuardEvent } from "../../src/monitor/guard.ts";
@@ -124,6 +127,18 @@ describe.skipIf(missing("postgres"))("the guard", () => {
     await database.query("checkpoint");
     await said("lost", "exceeded");
     expect(events.filter(({ state }) => state === "exceeded").map(({ measure }) => measure)).toContain("lost");
+  });
+
+  test("the queries of the runbooks run", async () => {
+    const database = await withSlot();
+    const folder = fileURLToPath(new URL("../../docs/operations", import.meta.url));
+    const queries = readdirSync(folder).flatMap((page) => {
+      const blocks = readFileSync(join(folder, page), "utf8").matchAll(/```sql\n(.*?)```/gs);
+      return [...blocks].flatMap(([, sql = ""]) => sql.split(";").filter((statement) => /^\s*SELECT/.test(statement)));
+    });
+
+    expect(queries.length).toBeGreaterThan(6);
+    for (const query of queries) await database.query(query);
   });
 
   test("a database that does not answer is said once, and nothing has a value", async () => {

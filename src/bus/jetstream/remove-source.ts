@@ -46,6 +46,7 @@ export async function removeSourceFromBus(source: SourceId, options: BusOptions)
     [STATE_BUCKET, memoryKey(source)],
     [STATE_BUCKET, checkpointKey(source)],
     [STATE_BUCKET, `attempts.*.${stream}.*`],
+    [STATE_BUCKET, `guard.${source}.>`],
     [LEASE_BUCKET, source],
   ];
   await onBus(options, `remove the stream ${stream}`, async ({ streams }) => {

@@ -7,6 +7,7 @@ import { checkBus } from "../../src/bus/jetstream/check.ts";
 import { freePort } from "../../src/dev/free-port.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import type { Finding } from "../../src/telemetry/finding.ts";
+import { oldNats } from "../support/old-nats.ts";
 import { freshNats, missing } from "../support/servers.ts";
 
 const SHOP = "shop" as SourceId;
@@ -44,6 +45,12 @@ describe.skipIf(missing("nats"))("checking the bus", () => {
 
   test("a server that does not answer", async () => {
     expect(await wrong(`nats://127.0.0.1:${await freePort()}`)).toEqual(["fail BUS_UNREACHABLE"]);
+  });
+
+  test("a server before 2.12 (a double that sends the INFO of one)", async () => {
+    await using old = await oldNats("2.11.9");
+
+    expect(await wrong(old.url)).toEqual(["fail BUS_TOO_OLD"]);
   });
 
   test("a wrong password, and an account without JetStream", async () => {

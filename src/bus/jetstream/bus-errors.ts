@@ -39,9 +39,9 @@ export function busError(thrown: unknown, doing: string): MillraceError {
     if (setting)
       return new ConfigError(setting.code, `could not ${doing}: ${cause.message}`, { hint: setting.hint, cause });
   }
-  if (cause.name === "PermissionViolationError") {
+  if (isForbidden(cause)) {
     return new ConfigError("BUS_PERMISSION", `could not ${doing}: ${cause.message}`, {
-      hint: "give the worker's user the permission named above",
+      hint: "give the worker's user the permission named above; docs/operations/nats.md has all that it needs",
       cause,
     });
   }
@@ -49,4 +49,10 @@ export function busError(thrown: unknown, doing: string): MillraceError {
     hint: "see that nats-server runs, has a JetStream leader and can be reached",
     cause,
   });
+}
+
+/** JetStream's client wraps the server's word. */
+export function isForbidden(thrown: unknown): boolean {
+  const { name, cause } = toError(thrown);
+  return name === "PermissionViolationError" || (cause instanceof Error && isForbidden(cause));
 }

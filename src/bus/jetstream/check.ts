@@ -7,6 +7,7 @@ import { type Finding, findingOf } from "../../telemetry/finding.ts";
 import { silentLogger } from "../../telemetry/logger.ts";
 import { busError } from "./bus-errors.ts";
 import { accountFindings, fsyncFinding, replicasFinding, streamFindings } from "./check-findings.ts";
+import { permissionFindings } from "./check-permissions.ts";
 import { Connection } from "./connection.ts";
 import type { Fsync } from "./horizon.ts";
 import { findStream, refuseTakenSubjects, refuseUnfitStream } from "./streams.ts";
@@ -60,6 +61,9 @@ async function* findings(options: CheckBusOptions, connection: Connection): Asyn
   const version = `nats-server ${info?.version}`;
   yield { level: "ok", code: "BUS_TOO_OLD", subject: "nats-server", message: `${version} has atomic batches` };
   yield { level: "ok", code: "JETSTREAM_OFF", subject: "nats-server", message: "JetStream is on for this account" };
+  const permissions = await permissionFindings(connection.nc, options.sources);
+  yield* permissions;
+  if (permissions.some(({ level }) => level === "fail")) return; // what it may not ask cannot be told
   const jsm = await jetstreamManager(connection.nc, { checkAPI: false });
   const streams = await Promise.all(options.sources.map((source) => findStream(jsm, source)));
   const missing = streams.filter((stream) => stream === undefined).length;

@@ -62,7 +62,7 @@ export function memoryKey(source: SourceId): string {
 }
 
 export const LEASE_BUCKET = "millrace_leases";
-const SCHEMA_BUCKET = "millrace_schemas";
+export const SCHEMA_BUCKET = "millrace_schemas";
 export const STATE_BUCKET = "millrace_state";
 /** Leases of workers that are long gone disappear. */
 const LEASE_BUCKET_TTL_MS = 60 * 60_000;

@@ -7,7 +7,7 @@ import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
 import { checkpointKey } from "./checkpoint-store.ts";
 import { Connection } from "./connection.ts";
-import { LEASE_BUCKET, memoryKey, STATE_BUCKET } from "./jetstream-bus.ts";
+import { LEASE_BUCKET, memoryKey, SCHEMA_BUCKET, STATE_BUCKET } from "./jetstream-bus.ts";
 import { findStream } from "./streams.ts";
 import { timeLimit } from "./time-limit.ts";
 
@@ -48,6 +48,8 @@ export async function removeSourceFromBus(source: SourceId, options: BusOptions)
     [STATE_BUCKET, `attempts.*.${stream}.*`],
     [STATE_BUCKET, `guard.${source}.>`],
     [LEASE_BUCKET, source],
+    [SCHEMA_BUCKET, source],
+    [SCHEMA_BUCKET, `${source}.>`],
   ];
   await onBus(options, `remove the stream ${stream}`, async ({ streams }) => {
     await streams.delete(stream).catch(unlessMissing);

@@ -36,7 +36,7 @@ describe.skipIf(missing("postgres", "nats"))("a run with rows, skips, retries an
       const id = Number(context.event.after?.id);
       if (id % 10 === 1) return context.skip("nothing to ship");
       if (id % 10 === 2) throw context.fatal("no such address");
-      if (id % 10 === 3) throw new Error("always");
+      if (id % 10 === 3) throw new Error(`cannot ship ${context.event.after?.note}`);
       if (id % 10 === 4 && !failedOnce.has(id)) {
         failedOnce.add(id);
         throw new Error("once");

@@ -1,0 +1,152 @@
+// All that a full run prints, looked through for the secrets it was given: logs, errors, metrics, status, every command.
+
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { type CommandResult, runCommand } from "../support/run-command.ts";
+import { freshDatabase, freshNats, missing, scratchDir } from "../support/servers.ts";
+import { waitFor } from "../support/wait-for.ts";
+import { WorkerProcess } from "../support/worker-process.ts";
+
+const secrets = {
+  database: 'db-p@ss/w0rd "quoted" 100%',
+  wrong: "wr0ng-p@ssword",
+  bus: "bus-s3cret:with@signs",
+  http: "http-t0ken-for-readers",
+  mask: "mask-k3y-of-the-shop",
+  row: "row-v4lue-of-a-customer",
+};
+
+/** Every form in which one could leak. */
+const forms = Object.entries(secrets).flatMap(([name, secret]) =>
+  [secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1), Buffer.from(secret).toString("base64")].map(
+    (form) => [name, form] as const,
+  ),
+);
+
+/** A handler that does what it should not: it logs its environment, and throws a row's value. */
+const CARELESS = `
+import { automation, collection } from "millrace";
+const on = collection("shop", "public.orders").created();
+export const careless = automation("careless", { on, start: "earliest", retry: { attempts: 2, min: 20, max: 50 } }, ({ event, log }) => {
+  const { DATABASE_URL, NATS_URL, MILLRACE_HTTP_TOKEN, MASK_KEY } = process.env;
+  log.warn("connecting to " + DATABASE_URL + " and " + NATS_URL, { token: MILLRACE_HTTP_TOKEN, nested: { key: MASK_KEY } });
+  log.error(decodeURIComponent(new URL(DATABASE_URL).password) + " and " + decodeURIComponent(new URL(NATS_URL).password));
+  throw new Error(event.after.note + " with " + DATABASE_URL);
+});`;
+
+function leaked(text: string): readonly string[] {
+  return forms.flatMap(([name, form]) => {
+    const at = text.indexOf(form);
+    return at < 0 ? [] : `${name}: ${text.slice(Math.max(0, at - 100), at + 100)}`;
+  });
+}
+
+describe.skipIf(missing("postgres", "nats"))("the secrets of a full run", () => {
+  test("stand in no log, error, metric, status or output of a command", { timeout: 240_000 }, async () => {
+    await using database = await freshDatabase();
+    await database.query(`create role keeper login superuser password '${secrets.database}'`);
+    await database.query("create table orders(id int primary key, note text, address text)");
+    const users = `{ user: worker, password: ${JSON.stringify(secrets.bus)} }, { user: all, password: all }`;
+    const nats = await freshNats({ config: `authorization { users: [${users}] }\nno_auth_user: all` });
+    const databaseUrl = (password: string): string =>
+      database.url.replace("postgres@", `keeper:${encodeURIComponent(password)}@`);
+    const natsUrl = (password: string): string => nats.url.replace("//", `//worker:${encodeURIComponent(password)}@`);
+    const config = {
+      bus: { servers: { env: "NATS_URL" }, fsync: "always" },
+      sources: {
+        shop: {
+          kind: "postgres",
+          url: { env: "DATABASE_URL" },
+          maskKey: { env: "MASK_KEY" },
+          tables: [{ match: "public.orders", mask: { address: "hash" } }],
+        },
+      },
+      log: { events: true },
+      automations: "automations/*.mjs",
+    };
+    const env = {
+      DATABASE_URL: databaseUrl(secrets.database),
+      NATS_URL: natsUrl(secrets.bus),
+      MILLRACE_HTTP_TOKEN: secrets.http,
+      MASK_KEY: secrets.mask,
+    };
+    const outputs: string[] = [];
+    const keep = ({ stdout, stderr }: CommandResult): void => void outputs.push(stdout, stderr);
+    const cwd = await scratchDir();
+    await mkdir(join(cwd, "automations"));
+    await writeFile(join(cwd, "automations/careless.mjs"), CARELESS);
+    await writeFile(join(cwd, "millrace.config.json"), JSON.stringify(config));
+    await using worker = await WorkerProcess.start(
+      { ...config, automations: `${cwd}/automations/*.mjs` },
+      { args: ["--verbose"], env },
+    );
+    const read = async (path: string): Promise<Response> =>
+      fetch(worker.httpUrl + path, { headers: { authorization: `Bearer ${secrets.http}` } });
+    const readKept = async (): Promise<void> => {
+      for (const path of ["/healthz", "/readyz", "/metrics", "/api/status"])
+        outputs.push(await (await read(path)).text());
+    };
+    const readyIs = (status: number): Promise<unknown> =>
+      waitFor(async () => (await read("/readyz").catch(() => undefined))?.status === status, {
+        what: `/readyz to be ${status}`,
+        timeoutMs: 30_000,
+      });
+
+    // All well, and a row.
+    await readyIs(200);
+    await database.query("insert into orders values (1, $1, $1)", [secrets.row]);
+    await waitFor(
+      async () => (await (await read("/metrics")).text()).includes('transactions_published_total{source="shop"} 1'),
+      {
+        what: "the row to be published",
+      },
+    );
+    await waitFor(() => worker.log().includes("automation_dead_letter"), { what: "the handler to give up" });
+    await readKept();
+    const at = { ...env, MILLRACE_HTTP: new URL(worker.httpUrl).host };
+    const commands = [
+      "check",
+      "check --json",
+      "slots --json",
+      "status",
+      "status --json",
+      "verify shop --json",
+      "sql role",
+    ];
+    for (const command of commands) keep(await runCommand(command.split(" "), { cwd, env: at }));
+    keep(await runCommand(["status"], { cwd, env: { ...at, MILLRACE_HTTP_TOKEN: secrets.wrong } }));
+
+    // The servers away, and back.
+    await nats.stop();
+    await readyIs(503);
+    await readKept();
+    await nats.restart();
+    await readyIs(200);
+    await database.query(
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'millrace%'",
+    );
+    await waitFor(() => worker.log().includes("source_retrying"), {
+      what: "the source to try again",
+      timeoutMs: 30_000,
+    });
+    await readKept();
+
+    // What is refused: a password of the bus, a database that is not there, a configuration that is wrong.
+    const wrong = [
+      { ...at, NATS_URL: natsUrl(secrets.wrong) },
+      { ...at, DATABASE_URL: databaseUrl(secrets.database).replace(/[^/]+$/, "nowhere") },
+      { ...at, DATABASE_URL: databaseUrl(secrets.database).replace("postgres://", "postgre://") },
+      { ...at, DATABASE_URL: databaseUrl(secrets.database).replace(/:\d+\//, ":1/") },
+    ];
+    for (const environment of wrong) keep(await runCommand(["check"], { cwd, env: environment }));
+    keep(await runCommand(["--verbose", "verify", "shop"], { cwd, env: wrong[0] ?? {} }));
+    expect(await worker.stop()).toBe(0);
+    outputs.push(worker.log());
+
+    const all = outputs.join("\n");
+    expect(outputs.filter((output) => output !== "").length).toBeGreaterThan(20);
+    expect(all).toContain("postgres://keeper:[redacted]@"); // it speaks of them
+    expect(leaked(all)).toEqual([]);
+  });
+});

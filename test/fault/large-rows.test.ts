@@ -138,7 +138,7 @@ describe.skipIf(missing("postgres", "nats"))("memory", () => {
     console.error(`a value of ${valueBytes} bytes in ${seconds.toFixed(1)} s; RSS at most ${rssMb} MB`);
 
     expect(await worker.stop()).toBe(0);
-    const stream = (await readStream(nats.url, "CDC_SHOP")).slice(2);
+    const stream = (await readStream(nats.url, "CDC_SHOP")).filter(({ subject }) => /^cdc|poison$/.test(subject));
     expect(stream.map(({ subject }) => subject.split(".").slice(0, 3).join("."))).toEqual([
       "cdc.shop.public",
       "meta.shop.poison",

@@ -285,6 +285,19 @@ const faults: readonly Wrong[] = [
     ],
   ],
   [
+    "large events whose bodies are not there, or nowhere to be found",
+    async (stream) => {
+      const digest = { "Cdc-Size": "7", "Cdc-Sha256": "ab".repeat(32) };
+      await stream.event(1, 1, "+");
+      await stream.event(2, 2, "+", { "ce-dataref": "millrace_large/gone", ...digest });
+      await stream.event(3, 3, "+", { "ce-dataref": "elsewhere/gone", ...digest });
+    },
+    [
+      ["BODY_MISSING", 2],
+      ["BODY_MISSING", 3],
+    ],
+  ],
+  [
     "an event that is there twice",
     async (stream) => {
       await stream.event(1, 1, "+");

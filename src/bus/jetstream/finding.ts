@@ -46,6 +46,10 @@ const meanings = {
     means: "an event of ours lacks what says where it stands",
     fix: "See which program or rule (a subject transform, a republish) changes messages on their way into the stream.",
   },
+  BODY_MISSING: {
+    means: "a large event points to a body that is not in the object store, or not whole: nobody can read it any more",
+    fix: "Find out who deleted objects of millrace_large, or damaged its store; put back a backup, or write the row again.",
+  },
   BUS_FOREIGN_WRITE: {
     means: "something else than Millrace has published into the source's stream",
     fix: "Take the right to publish on these subjects from all but the worker; subscribers can skip it: it has no ce-source.",

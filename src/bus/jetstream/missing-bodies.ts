@@ -23,7 +23,7 @@ export interface MissingBodiesOptions {
 /** The newest large event at or before a message: its sequence, or 0. */
 export function newestLarge(message: StoredMessage | undefined): number {
   if (message === undefined) return 0;
-  return refOf(message) === undefined ? largeBefore(message) : message.seq;
+  return pointsTo(message) === undefined ? largeBefore(message) : message.seq;
 }
 
 /**
@@ -35,7 +35,7 @@ export async function beforeMissingBodies(options: MissingBodiesOptions): Promis
   let oldest: number | undefined;
   for (let seq = newestLarge(from?.message); seq > floorSeq && seq >= firstSeq; ) {
     const message = await readSurely(port, clock, seq);
-    const ref = refOf(message);
+    const ref = pointsTo(message);
     if (ref !== undefined && !(await hasBody(ref))) oldest = seq;
     seq = Math.min(largeBefore(message), seq - 1);
   }
@@ -48,8 +48,8 @@ function largeBefore(message: StoredMessage): number {
   return Number.isSafeInteger(seq) ? seq : 0;
 }
 
-/** A stray message that only looks like one of ours stops nobody. */
-function refOf(message: StoredMessage): DataRef | undefined {
+/** Where a large event's body is; undefined for any other message: a stray one that only looks like it stops nobody. */
+export function pointsTo(message: Pick<StoredMessage, "data" | "header">): DataRef | undefined {
   try {
     return dataRefOf(message);
   } catch {

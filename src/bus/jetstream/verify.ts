@@ -9,13 +9,16 @@ import type { Logger } from "../../telemetry/logger.ts";
 import { type AuditCounts, type AuditMessage, StreamAudit } from "./audit.ts";
 import { busError } from "./bus-errors.ts";
 import { Connection } from "./connection.ts";
-import type { Finding, FindingCode } from "./finding.ts";
+import { type Finding, type FindingCode, finding } from "./finding.ts";
 import { type HeldKeys, KeyLedger, type TableReport } from "./key-ledger.ts";
+import { LargeBodies } from "./large-bodies.ts";
+import { pointsTo } from "./missing-bodies.ts";
 import { streamHeaders } from "./stream-headers.ts";
 import { findStream } from "./streams.ts";
 
 /** More findings, and more notes, are only counted. */
 const MAX_KEPT = 100;
+const NO_BODY = new Uint8Array();
 
 export interface VerifyOptions {
   readonly servers: readonly string[];
@@ -80,6 +83,7 @@ class Walk {
   readonly #jsm: JetStreamManager;
   readonly #options: VerifyOptions;
   readonly #audit: StreamAudit;
+  readonly #bodies: LargeBodies;
   readonly #ledger: KeyLedger | undefined;
   readonly #markers: Record<string, number> = {};
   readonly #notes: Note[] = [];
@@ -91,6 +95,7 @@ class Walk {
     this.#connection = connection;
     this.#jsm = jsm;
     this.#options = options;
+    this.#bodies = new LargeBodies({ nc: connection.nc, jsm, replicas: 1 });
     this.#audit = new StreamAudit(options.source, (finding) => this.#found(finding));
     this.#ledger = options.held && new KeyLedger(options.held);
   }
@@ -154,6 +159,7 @@ class Walk {
     const missing = this.#audit.missingBefore(sequence);
     if (missing) await this.#hole(missing);
     this.#audit.see(message);
+    await this.#checkBody(message);
     const [kind, , marker = ""] = subject.split(".");
     if (kind !== "meta") {
       if (this.#lost) this.#closeLost();
@@ -171,6 +177,14 @@ class Walk {
     this.#note({ kind: marker, sequence, about });
     if (marker === "poison") return;
     this.#audit.turn(about.lost === undefined ? undefined : ((about.resume ?? null) as Position | null));
+  }
+
+  async #checkBody({ sequence, header }: AuditMessage): Promise<void> {
+    const place = header("ce-dataref");
+    if (place === undefined) return;
+    const ref = pointsTo({ data: NO_BODY, header });
+    if (ref === undefined || !(await this.#bodies.has(ref)))
+      this.#found(finding("BODY_MISSING", sequence, `${place} is not there`));
   }
 
   #found(finding: Finding): void {

@@ -5,6 +5,9 @@ import { describe, expect, test } from "vitest";
 import { startWorker } from "../../../src/app.ts";
 import { automation } from "../../../src/automation/automation.ts";
 import { collection } from "../../../src/automation/collection.ts";
+import { type VerifyReport, verify } from "../../../src/bus/jetstream/verify.ts";
+import type { SourceId } from "../../../src/event/source-id.ts";
+import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { countMessages } from "../../support/count-messages.ts";
 import { largeObjects, loseObjects } from "../../support/large-objects.ts";
 import { freshDatabase, freshNats, missing } from "../../support/servers.ts";
@@ -102,6 +105,13 @@ describe.skipIf(missing("postgres", "nats"))("an event that is larger than the b
         [5, wideText.length, wideText.length, 5, wideText.length, 6].map((length, index) => [index + 1, length]),
       );
       expect(brokenLinks(stream)).toEqual([]);
+      expect(await verified(nats.url)).toMatchObject({ ok: true, events: 6 });
     },
   );
 });
+
+function verified(natsUrl: string): Promise<VerifyReport> {
+  const { signal } = new AbortController();
+  const source = "shop" as SourceId;
+  return verify({ servers: [natsUrl], source, onProgress: () => {}, log: silentLogger, signal });
+}

@@ -9,6 +9,30 @@ import { readStream } from "../../support/stream-events.ts";
 import { brokenLinks } from "../../support/transactions.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
+describe.skipIf(missing("postgres", "nats"))("an event whose key does not fit into headers", () => {
+  test("becomes a dead letter, with a marker in its place", async () => {
+    await using nats = await freshNats();
+    await using database = await freshDatabase();
+    await database.query("create table item(id text primary key)");
+    const worker = await startWorker({
+      bus: { servers: nats.url, fsync: "always" },
+      sources: { shop: { kind: "postgres", url: database.url, tables: ["public.item"], slot: "long_key" } },
+    });
+    await waitFor(async () => (await readStream(nats.url, "CDC_SHOP")).length > 1, { what: "the first start" });
+    await database.query("insert into item values ('before'), (repeat('k', 70000)), ('behind')");
+    const stored = async () =>
+      (await readStream(nats.url, "CDC_SHOP")).filter(({ subject }) => /^cdc|poison$/.test(subject));
+    const stream = await waitFor(async () => (await stored()).length === 3 && (await stored()), { what: "the rows" });
+    await worker.stop();
+
+    expect(stream.map(({ text }) => JSON.parse(text).after?.id ?? JSON.parse(text).code)).toEqual([
+      "before",
+      "EVENT_TOO_LARGE",
+      "behind",
+    ]);
+  });
+});
+
 describe.skipIf(missing("postgres", "nats"))("an event that is larger than maxEventBytes", () => {
   test.each([
     ["inside a transaction", false],

@@ -1,5 +1,6 @@
 // docs/operations/metrics.md from the registry that the worker serves: every metric with its type, labels and meaning.
 
+import { registerGuardGauges } from "../src/monitor/guard-gauges.ts";
 import { registerQueueDepth } from "../src/monitor/queue-depth.ts";
 import type { Status } from "../src/monitor/status.ts";
 import { registerStatusGauges } from "../src/monitor/status-gauges.ts";
@@ -51,6 +52,7 @@ export async function metricsPage(): Promise<string> {
   };
   registerStatusGauges(registry, () => none);
   registerQueueDepth(registry, async () => new Map());
+  registerGuardGauges(registry, []);
   const rows = (await registry.getMetricsAsJSON())
     .filter(({ name }) => !/^(process|nodejs)_/.test(name))
     // The client's types leave the labels out.

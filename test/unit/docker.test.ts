@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
 import { registerGuardGauges } from "../../src/monitor/guard-gauges.ts";
+import { registerQueueDepth } from "../../src/monitor/queue-depth.ts";
 import type { Status } from "../../src/monitor/status.ts";
 import { registerStatusGauges } from "../../src/monitor/status-gauges.ts";
 import { createMetrics } from "../../src/telemetry/metrics.ts";
@@ -30,6 +31,7 @@ function exported(): ReadonlySet<string> {
   const { registry } = createMetrics();
   registerStatusGauges(registry, () => ({ sources: [], automations: [], parts: [] }) as unknown as Status);
   registerGuardGauges(registry, []);
+  registerQueueDepth(registry, async () => new Map());
   const names = registry.getMetricsAsArray().flatMap(({ name, type }) => {
     return String(type) === "histogram" ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name];
   });

@@ -68,7 +68,7 @@ test("an unknown key names the one that was probably meant", () => {
 
 test("an unknown key like no other gets the list of options", () => {
   expect(failure({ bus: { zzz: 1 }, sources: {} })).toBe(
-    "CONFIG_UNKNOWN_KEY: bus.zzz: there is no such option | Remove it; the options here are servers, replicas, fsync.",
+    "CONFIG_UNKNOWN_KEY: bus.zzz: there is no such option | Remove it; the options here are servers, replicas, fsync, maxEventBytes.",
   );
 });
 

@@ -7,6 +7,7 @@ import { type Finding, findingOf } from "../../telemetry/finding.ts";
 import type { CheckContext } from "../source.ts";
 import { addressFindings, clockFinding, readClock } from "./check-connection.ts";
 import { failoverFindings, readFailover } from "./check-failover.ts";
+import { outboxFindings } from "./check-outbox.ts";
 import { publicationFindings, readPublication } from "./check-publication.ts";
 import { checkRules } from "./check-rules.ts";
 import { readServer, serverFindings } from "./check-server.ts";
@@ -72,6 +73,7 @@ async function* findings(
   yield* unloggedFindings(await readUnlogged(session), config.tables);
   const facts = await readTables(session, tables);
   for (const table of facts) yield* tableFindings(table);
+  yield* await outboxFindings(session, config);
   const publication = await readPublication(session, id, names.publication, tables, slot);
   const slotExists = slots.some(({ name }) => name === slot);
   yield* publicationFindings(publication, facts, { version: server.version, slotExists, slot });

@@ -5,6 +5,7 @@ import type { SourceId } from "../../event/source-id.ts";
 import type { Connector, SchemaBook, SourceContext } from "../source.ts";
 import { checkPostgres } from "./check.ts";
 import { failoverFindings, readFailover } from "./check-failover.ts";
+import { outboxFindings } from "./check-outbox.ts";
 import { publicationFindings, readPublication } from "./check-publication.ts";
 import { readServer, type ServerFacts, serverFindings } from "./check-server.ts";
 import { readTables } from "./check-tables.ts";
@@ -119,6 +120,7 @@ async function check(
     const facts = { version: server.version, slotExists: false, slot: name };
     refuse(publicationFindings(publication, await readTables(session, found), facts));
   }
+  refuse(await outboxFindings(session, config));
   return { server, system, tables };
 }
 

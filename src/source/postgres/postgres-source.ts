@@ -15,6 +15,7 @@ import { checkCluster, followLog, identifySystem } from "./identity.ts";
 import { LagWatch } from "./lag-watch.ts";
 import { formatLsn } from "./lsn.ts";
 import type { Created } from "./memory.ts";
+import { cleanUpOutbox } from "./outbox-clean-up.ts";
 import { finalOf, historyOf } from "./position.ts";
 import { abandon, slotMissing } from "./provide-slot.ts";
 import { publicationGone } from "./publication.ts";
@@ -84,6 +85,7 @@ export class PostgresSource implements Source {
       judge: (notice) => this.#judge(notice),
     });
     const close = (): void => void stream.close();
+    const ended = new AbortController();
     this.#stream = stream;
     signal.addEventListener("abort", close);
     try {
@@ -91,6 +93,7 @@ export class PostgresSource implements Source {
       this.#started = true;
       onStarted?.();
       void this.#watch.follow(stream); // never rejects
+      this.#cleanUp(ended.signal);
       // One from before a loss may be ahead of where the log is read again.
       if (this.#acknowledged <= start) stream.acknowledge(this.#acknowledged);
       if (markers.length > 0) yield markers;
@@ -101,6 +104,7 @@ export class PostgresSource implements Source {
       if (!signal.aborted) throw await this.#giveUp(await this.#explain(translateError(error)), from);
     } finally {
       signal.removeEventListener("abort", close);
+      ended.abort();
       this.#stream = undefined;
       this.#started = false;
       void this.#watch.follow(undefined);
@@ -127,6 +131,13 @@ export class PostgresSource implements Source {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([this.#stream?.close(), this.#options.session[Symbol.asyncDispose]()]);
+  }
+
+  #cleanUp(signal: AbortSignal): void {
+    const { session, context, config } = this.#options;
+    const { table, keepMs } = config.outbox ?? {};
+    if (table === undefined || keepMs === undefined) return;
+    void cleanUpOutbox({ source: this.id, table, keepMs, session, log: context.log, signal }); // never rejects
   }
 
   /** Everything that must hold before the first frame, asked on the very connection that will carry the stream. */

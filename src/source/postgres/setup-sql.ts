@@ -3,7 +3,7 @@
 import type { SourceId } from "../../event/source-id.ts";
 import { publicationFindings, readPublication } from "./check-publication.ts";
 import { readTables } from "./check-tables.ts";
-import type { PostgresConfig } from "./config.ts";
+import type { OutboxConfig, PostgresConfig } from "./config.ts";
 import { createPublication } from "./publication.ts";
 import { clientConfig, Session } from "./session.ts";
 import { slotNameOf } from "./slots.ts";
@@ -64,13 +64,18 @@ export async function firstTable(
   return tables[0] as SourceTable;
 }
 
+/** What the setting `millrace.outbox` is for such an option. */
+export function outboxMode(outbox: OutboxConfig | undefined): "delete" | "keep" | "message" {
+  if (outbox !== undefined && outbox.table === undefined) return "message";
+  return outbox?.keepMs === undefined ? "delete" : "keep";
+}
+
 /** What tells `millrace.emit` how this source's outbox is set, and lets the worker clean up what is kept. */
 export function outboxSql(config: Pick<PostgresConfig, "url" | "outbox">): readonly string[] {
   const { outbox } = config;
   const { role, database } = namesOf(config);
   if (outbox === undefined) return ["-- it has no outbox: set its option `outbox`"];
-  const mode = outbox.table === undefined ? "message" : outbox.keepMs === undefined ? "delete" : "keep";
-  const setting = `ALTER DATABASE ${database} SET millrace.outbox = '${mode}';`;
+  const setting = `ALTER DATABASE ${database} SET millrace.outbox = '${outboxMode(outbox)}';`;
   if (outbox.table === undefined || outbox.keepMs === undefined) return [setting];
   const { schema } = outbox.table;
   const table = quoteTable(outbox.table);

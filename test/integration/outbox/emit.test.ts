@@ -193,6 +193,28 @@ describe.skipIf(absent)("an event", () => {
     expect(caused[0]?.header("ce-correlationid")).toBe("first");
   });
 
+  test("kept by the database's setting is cleaned up by the worker when it is old enough", async () => {
+    await using other = await freshDatabase();
+    await other.query(`${migrationSql("outbox")}; create table item(id int primary key)`);
+    await other.query(`alter database ${new URL(other.url).pathname.slice(1)} set millrace.outbox = 'keep'`);
+    const writer = await other.connect();
+    for (const n of [1, 2]) await writer.query("select millrace.emit('kept.row', $1, 'null')", [n]);
+    await writer.query("update millrace.outbox set created_at = now() - interval '8 days' where aggregateid = '1'");
+    const source = { kind: "postgres", url: other.url, slot: "kept", publication: "kept", outbox: { keep: "7d" } };
+    const second = await startWorker({ bus: { servers: nats.url, fsync: "always" }, sources: { kept: source } });
+    const left = await waitFor(
+      async () => {
+        const { rows } = await writer.query<{ aggregateid: string }>("select aggregateid from millrace.outbox");
+        return rows.length === 1 && rows;
+      },
+      { what: "the old row to be deleted" },
+    );
+    await second.stop();
+    await writer.end();
+
+    expect(left).toEqual([{ aggregateid: "2" }]);
+  });
+
   test("in a table of Debezium's router works as it is, and a row that cannot be one stops nothing", async () => {
     const insert = "insert into debezium values (gen_random_uuid(), $1, $2, $3, $4)";
     await pool.query(insert, ["customer", "9", "CustomerMoved", '{"id":9}']);

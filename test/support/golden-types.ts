@@ -1,6 +1,7 @@
 // Runs the corpus of types through a server and a source: what came out of each value, and what SQL says of it.
 
 import type { Client } from "pg";
+import { canonicalJson, laneOf } from "../../src/event/lane.ts";
 import { openShop, Reading } from "./postgres-reader.ts";
 import type { Database } from "./servers.ts";
 import { CORPUS, CORPUS_TYPES, type CorpusType } from "./type-corpus.ts";
@@ -32,54 +33,109 @@ export const HOSTILE: Readonly<Record<string, string>> = {
   default_transaction_isolation: "'serializable'",
 };
 
-/** Each value by the stream and by SQL, and the null of each type. @param settings of the role that reads */
+/** A table of the corpus: values of a type beside the primary key, or as it. */
+interface CorpusTable {
+  readonly name: string;
+  readonly corpusType: CorpusType;
+  readonly asKey: boolean;
+  readonly values: readonly (string | null)[];
+}
+
+/**
+ * Each value by the stream and by SQL, the null of each type, and keys with their lanes.
+ * @param settings of the role that reads
+ */
 export async function deliverCorpus(
   database: Database,
   settings: Readonly<Record<string, string>>,
 ): Promise<readonly Delivered[]> {
   const client = await database.connect();
   try {
-    const types = await typesOf(client);
     await client.query(CORPUS_TYPES + RULE_FUNCTIONS);
+    const tables = (await typesOf(client)).flatMap(tablesOf);
     await client.query(
-      types.map(({ type }, nth) => `create table ${table(nth)} (id int primary key, v ${type})`).join(";"),
+      tables.map(({ name, corpusType: { type }, asKey }) => `create table ${name} ${columns(type, asKey)}`).join(";"),
     );
-    for (const [name, value] of Object.entries(settings)) {
-      await client.query(
-        `alter role current_user in database ${new URL(database.url).pathname.slice(1)} set ${name} = ${value}`,
-      );
+    const name = new URL(database.url).pathname.slice(1);
+    for (const [setting, value] of Object.entries(settings)) {
+      await client.query(`alter role current_user in database ${name} set ${setting} = ${value}`);
     }
-    const source = await openShop(database.url);
-    const reading = new Reading(source);
-    await reading.until(() => reading.events.length > 0, "the first marker");
-    for (const [nth, { values }] of types.entries()) {
-      for (const [id, value] of values.entries()) {
-        await client.query(`insert into ${table(nth)} values (${id}, $1)`, [value]);
-      }
-      await client.query(`insert into ${table(nth)} values (-1, null)`);
-    }
-    await reading.rows(types.reduce((sum, { values }) => sum + values.length + 1, 0));
-    const texts = new Map(reading.events.map(({ subject, data }) => [subjectAndKey(subject, data), jsonOf(data)]));
-    await reading.stop();
-    await source[Symbol.asyncDispose]();
+    const events = await eventsOf(database, tables, client);
     await client.query("set intervalstyle = 'iso_8601'");
     const delivered: Delivered[] = [];
-    for (const [nth, corpusType] of types.entries()) {
-      const expected = await expectedOf(client, nth, corpusType);
-      for (const [id, json] of expected) {
-        delivered.push({
-          type: corpusType.type,
-          value: corpusType.values[id] ?? "NULL",
-          json: texts.get(`${table(nth)} ${id}`) ?? "nothing",
-          expected: json,
-          verbatim: corpusType.rule === asJson,
-        });
-      }
+    for (const table of tables) {
+      const expected = await expectedOf(client, table);
+      for (const [id, json] of expected.entries())
+        delivered.push(compare(table, id, json, events.get(`${table.name} ${id}`)));
     }
     return delivered;
   } finally {
     await client.end();
   }
+}
+
+function tablesOf(corpusType: CorpusType, nth: number): CorpusTable[] {
+  const { values, key } = corpusType;
+  const beside = { name: `t${nth}`, corpusType, asKey: false, values: [...values, null] };
+  if (key === undefined) return [beside];
+  // As a key -0 is 0: the rarer one is tried.
+  const distinct = values.filter((value) => value !== "0" || !values.some((other) => other.startsWith("-0")));
+  return [beside, { name: `k${nth}`, corpusType, asKey: true, values: distinct }];
+}
+
+function columns(type: string, asKey: boolean): string {
+  return asKey ? `(id int, v ${type} primary key)` : `(id int primary key, v ${type})`;
+}
+
+interface Event {
+  readonly subject: string;
+  readonly text: string;
+}
+
+/** By table and id. */
+async function eventsOf(
+  database: Database,
+  tables: readonly CorpusTable[],
+  client: Client,
+): Promise<ReadonlyMap<string, Event>> {
+  const source = await openShop(database.url);
+  const reading = new Reading(source);
+  await reading.until(() => reading.events.length > 0, "the first marker");
+  for (const { name, values } of tables) {
+    for (const [id, value] of values.entries()) {
+      await client.query(`insert into ${name} (id, v) values (${id}, $1)`, [value]);
+    }
+  }
+  await reading.rows(tables.reduce((sum, { values }) => sum + values.length, 0));
+  const events = reading.events.map(({ subject, data }) => ({ subject, text: Buffer.from(data).toString("utf8") }));
+  await reading.stop();
+  await source[Symbol.asyncDispose]();
+  return new Map(
+    events.map((event) => {
+      const [, id] = /"after":\{"id":(\d+),/.exec(event.text) ?? [];
+      return [`${event.subject.split(".")[3]} ${id}`, event];
+    }),
+  );
+}
+
+function compare(table: CorpusTable, id: number, json: string, event: Event | undefined): Delivered {
+  const { type, rule } = table.corpusType;
+  const value = table.values[id] ?? "NULL";
+  const { subject, text } = event ?? { subject: "", text: "nothing" };
+  if (!table.asKey)
+    return { type, value, json: between(text, ',"v":', "}}"), expected: json, verbatim: rule === asJson };
+  const lane = laneOf(Buffer.from(canonicalJson({ v: JSON.parse(json) })));
+  return {
+    type: `${type} as a key`,
+    value,
+    json: `[${between(text, '"key":{"v":', '},"before":null,"after":{"id":')},"${subject.split(".").at(-1)}"]`,
+    expected: `[${json},"${lane}"]`,
+    verbatim: false,
+  };
+}
+
+function between(text: string, lead: string, end: string): string {
+  return text.slice(text.indexOf(lead) + lead.length, text.lastIndexOf(end));
 }
 
 /** The part of the corpus that this server has. */
@@ -90,24 +146,11 @@ export async function typesOf(client: Client): Promise<readonly CorpusType[]> {
   return CORPUS.filter(({ since = 0 }) => since <= (rows[0]?.version ?? 0));
 }
 
-const table = (nth: number): string => `t${nth}`;
-
-async function expectedOf(client: Client, nth: number, { rule }: CorpusType): Promise<readonly [number, string][]> {
-  const json = `coalesce((${rule === asJson ? "v::text" : `(${rule("v")})::text`}), 'null')`;
-  const { rows } = await client.query<{ id: number; json: string }>(
-    `select id, ${json} as json from ${table(nth)} order by id`,
+/** By id. */
+async function expectedOf(client: Client, { name, corpusType: { rule } }: CorpusTable): Promise<readonly string[]> {
+  const json = rule === asJson ? "v::text" : `(${rule("v")})::text`;
+  const { rows } = await client.query<{ json: string }>(
+    `select coalesce(${json}, 'null') as json from ${name} order by id`,
   );
-  return rows.map(({ id, json: text }) => [id, text]);
-}
-
-/** The table's name and the row's id. */
-function subjectAndKey(subject: string, data: Uint8Array): string {
-  const [, id] = /"key":\{"id":(-?\d+)\}/.exec(Buffer.from(data).toString("utf8")) ?? [];
-  return `${subject.split(".")[3]} ${id}`;
-}
-
-function jsonOf(data: Uint8Array): string {
-  const text = Buffer.from(data).toString("utf8");
-  const lead = ',"v":';
-  return text.slice(text.indexOf(lead) + lead.length, -"}}".length);
+  return rows.map((row) => row.json);
 }

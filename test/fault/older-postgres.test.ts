@@ -1,0 +1,61 @@
+// Postgres 14 to 17: the golden corpus, and the worker's tail with transactions of every shape, as on the installed 18.
+
+import { describe, expect, inject, test } from "vitest";
+import { startWorker } from "../../src/app.ts";
+import { assertGolden } from "../support/golden-file.ts";
+import { deliverCorpus, HOSTILE } from "../support/golden-types.ts";
+import { assertGuarantees } from "../support/guarantees.ts";
+import { OLDER_POSTGRES } from "../support/older-postgres.ts";
+import { TABLES, writeAtRandom } from "../support/random-writes.ts";
+import { RecordedLog } from "../support/recorded-log.ts";
+import { freshDatabase, freshNats, freshPostgres, missing } from "../support/servers.ts";
+import { countChanges } from "../support/stream-events.ts";
+import { createTruthSlot } from "../support/truth.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+const TRANSACTIONS = 300;
+
+describe.each(OLDER_POSTGRES)("%s", (name) => {
+  test.skipIf(missing("postgres", "nats", name))(
+    "delivers all types, and all that was committed, in order",
+    async () => {
+      const seed = Number(process.env.SEED ?? Date.now() % 1e6);
+      console.error(`${name}: SEED=${seed}`);
+      await using postgres = await freshPostgres({}, inject("olderPostgres")[name]);
+      {
+        await using types = await freshDatabase(postgres);
+        assertGolden(await deliverCorpus(types, HOSTILE));
+      }
+
+      await using nats = await freshNats();
+      await using database = await freshDatabase(postgres);
+      await database.query(TABLES);
+      const log = new RecordedLog();
+      const truth = await createTruthSlot(database.url);
+      const worker = await startWorker(
+        {
+          bus: { servers: nats.url, fsync: "always" },
+          sources: { shop: { kind: "postgres", url: database.url, tables: ["public.*"] } },
+        },
+        { log },
+      );
+      await waitFor(() => log.count("source_started") > 0, { what: "the source to start" });
+      const writers = writeAtRandom(database, seed);
+      const written = async (): Promise<boolean> => {
+        const [row] = await database.query<{ n: number }>(
+          "select xact_commit::int as n from pg_stat_database where datname = current_database()",
+        );
+        return (row?.n ?? 0) > TRANSACTIONS;
+      };
+      await waitFor(written, { what: "some transactions", timeoutMs: 60_000 });
+      await writers.stop();
+      const committed = await truth.read();
+      const arrived = async (): Promise<boolean> => (await countChanges(nats.url, "CDC_SHOP")) >= committed.length;
+      await waitFor(arrived, { what: "the stream to hold all changes", timeoutMs: 60_000 });
+      await worker.stop();
+
+      expect(committed.length).toBeGreaterThan(TRANSACTIONS);
+      await assertGuarantees({ truth: committed, natsUrl: nats.url, source: "shop" });
+    },
+  );
+});

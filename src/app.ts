@@ -180,9 +180,14 @@ async function openBus(
     onStored: (source: SourceId, messages) => {
       probe("after-publish");
       const counts = metrics.source(source);
-      counts.published += messages.length;
-      for (const { position, subject } of messages)
-        if (position.endsWith("+") && !subject.startsWith("meta.")) counts.transactions++;
+      for (const { position, subject } of messages) {
+        if (subject.startsWith("meta.")) {
+          counts.markers++;
+          continue;
+        }
+        counts.published++;
+        if (position.endsWith("+")) counts.transactions++;
+      }
     },
     onRecovered: (source) => {
       metrics.source(source).recovered++;

@@ -7,8 +7,10 @@ import { EventMetrics } from "./event-metrics.ts";
 export interface SourceCounts {
   /** Messages that came out of the database's log. */
   read: number;
-  /** Events and markers that the bus has acknowledged. */
+  /** Events that the bus has acknowledged. */
   published: number;
+  /** Markers about the source (`meta.…`) that the bus has acknowledged, but for those of a writer's start. */
+  markers: number;
   /** Whole transactions among them. */
   transactions: number;
   /** Checkpoints stored on the bus. */
@@ -56,7 +58,8 @@ export interface Metrics {
 
 const sourceCounters: Readonly<Record<keyof SourceCounts, readonly [name: string, help: string]>> = {
   read: ["source_messages_read_total", "Messages read from the source's log."],
-  published: ["source_events_published_total", "Events and markers stored on the bus."],
+  published: ["source_events_published_total", "Events stored on the bus."],
+  markers: ["source_markers_published_total", "Markers about the source (meta.…) stored on the bus."],
   transactions: ["source_transactions_published_total", "Whole transactions stored on the bus."],
   saved: ["checkpoints_saved_total", "Checkpoints stored on the bus."],
   acknowledged: ["source_acknowledged_total", "Positions acknowledged to the source."],
@@ -126,6 +129,7 @@ export function createMetrics(): Metrics {
       entry(sources, id, () => ({
         read: 0,
         published: 0,
+        markers: 0,
         transactions: 0,
         saved: 0,
         acknowledged: 0,

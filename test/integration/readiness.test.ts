@@ -24,7 +24,7 @@ async function observe(database: Database, nats: NatsServer, automations: readon
   const http = { host: "127.0.0.1", port: await freePort() };
   const sources = { shop: { kind: "postgres", url: database.url } };
   const config = { http, sources, automations, bus: { servers: nats.url, fsync: "always" } };
-  const timing = { pingIntervalMs: 1_000, ackTimeoutMs: 1_000 };
+  const timing = { pingIntervalMs: 1_000, ackTimeoutMs: 1_000, lagEveryMs: 300 };
   const worker = await startWorker(config, { http: true, timing });
   worker.finished.catch(() => {}); // the test would see it
   onTestFinished(() => worker.stop());
@@ -88,6 +88,32 @@ describe.skipIf(missing("postgres", "nats"))("/readyz", () => {
     expect(await red("BUS_DISCONNECTED")).toMatchObject({ kind: "bus", id: "nats" });
     await nats.restart();
     await green();
+  });
+
+  test("is red when the stream stands still though the log moves; the source connects again by itself", {
+    timeout: 120_000,
+  }, async () => {
+    await using database = await freshDatabase();
+    const nats = await freshNats();
+    await database.query("create table orders(id int primary key)");
+    const { worker, red, green } = await observe(database, nats, []);
+    await green();
+    await waitFor(() => worker.status().sources[0]?.heartbeatSeconds !== undefined, { what: "the first heartbeat" });
+    const [slot] = await database.query<{ pid: number }>(
+      "select active_pid as pid from pg_replication_slots where database = current_database() and active",
+    );
+
+    process.kill(Number(slot?.pid), "SIGSTOP");
+    try {
+      expect((await red("SOURCE_STUCK")).reason).toMatch(
+        /^retrying: SOURCE_STUCK: the log has reached .*stands still at/,
+      );
+    } finally {
+      process.kill(Number(slot?.pid), "SIGCONT");
+    }
+    await green();
+    await database.query("insert into orders values (1)");
+    await waitFor(() => worker.status().sources[0]?.published === 1, { what: "a change to pass" });
   });
 
   test("is red when NATS takes nothing though it is connected to, and green again after", {

@@ -33,7 +33,7 @@ const rooms = {
     "source/postgres/setup-sql.ts",
     "source/postgres/slots.ts",
   ],
-  demo: ["app.ts", "index.ts", "config", "telemetry", "event", "dev"],
+  demo: ["app.ts", "index.ts", "config", "telemetry", "event", "dev", "outbox"],
 };
 const literally = (text) => text.replaceAll(".", "\\.");
 module.exports = {

@@ -10,6 +10,7 @@ import { startWorker } from "../app.ts";
 import { startNats } from "../dev/nats-server.ts";
 import { startPostgres } from "../dev/postgres.ts";
 import { TransientError } from "../errors.ts";
+import { migrationSql } from "../outbox/migration-sql.ts";
 import { createLogger } from "../telemetry/create-logger.ts";
 import { Account, type DemoSummary } from "./account.ts";
 import { listeners, shopAutomations } from "./automations.ts";
@@ -74,11 +75,11 @@ async function runShop(options: DemoOptions, places: Places): Promise<Omit<DemoR
   effects.on("error", () => {});
   try {
     await database.connect();
-    await database.query(shopTables);
+    await database.query(`${migrationSql("outbox")}; ${shopTables}`);
     const worker = await startWorker(
       {
         bus: { servers: places.natsUrl, fsync: "always" },
-        sources: { shop: { kind: "postgres", url: places.postgresUrl, tables: ["public.*"] } },
+        sources: { shop: { kind: "postgres", url: places.postgresUrl, tables: ["public.*"], outbox: true } },
         automations: shopAutomations(effects, latency),
       },
       {

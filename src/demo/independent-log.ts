@@ -5,15 +5,15 @@ import type pg from "pg";
 const SLOT = "demo_independent";
 const AT_ONCE = 5000;
 
-/** A committed change of the shop. */
+/** A committed change of the shop, or an event that it emitted: then aggregate, name and uuid. */
 export interface LoggedChange {
   readonly transaction: string;
   readonly table: string;
-  readonly op: "created" | "updated" | "deleted";
+  readonly op: string;
   readonly id: string;
 }
 
-const ops: Readonly<Record<string, LoggedChange["op"]>> = { INSERT: "created", UPDATE: "updated", DELETE: "deleted" };
+const ops: Readonly<Record<string, string>> = { INSERT: "created", UPDATE: "updated", DELETE: "deleted" };
 
 export class IndependentLog {
   readonly #client: pg.Client;
@@ -45,9 +45,17 @@ export class IndependentLog {
   }
 }
 
+const changed = /^table public\.(\w+): ([A-Z]+): id\[bigint\]:(\d+)/;
+/** The row is deleted in the same transaction: that is no news. */
+const emitted =
+  /^table millrace\.outbox: INSERT: id\[uuid\]:'([^']+)' aggregatetype\[text\]:'(\w+)' aggregateid\[text\]:'\d+' type\[text\]:'(\w+)'/;
+
 /** `table public.orders: INSERT: id[bigint]:1 …`; undefined for what is not about the shop. */
 export function parseLine(transaction: string, line: string): LoggedChange | undefined {
-  const [, table, verb, id] = /^table public\.(\w+): ([A-Z]+): id\[bigint\]:(\d+)/.exec(line) ?? [];
+  const [, uuid, aggregate, name] = emitted.exec(line) ?? [];
+  if (uuid !== undefined && aggregate !== undefined && name !== undefined)
+    return { transaction, table: aggregate, op: name, id: uuid };
+  const [, table, verb, id] = changed.exec(line) ?? [];
   const op = verb === undefined ? undefined : ops[verb];
   return table === undefined || op === undefined || id === undefined ? undefined : { transaction, table, op, id };
 }

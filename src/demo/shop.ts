@@ -36,8 +36,10 @@ export const shopTables = `
     select 'Product ' || n, (n * 37 % 9000) / 100.0 + 1, 100000 from generate_series(1, 200) n;
 `;
 
-/** One transaction under way; counts the rows that it changes. */
+/** One transaction under way; counts the rows that it changes, and the events that it emits. */
 export interface Work {
+  /** Puts an event into the outbox: it is on the bus if this transaction commits. */
+  emit(type: string, key: string, data: unknown): Promise<void>;
   /** Runs a statement; resolves to the first column of the rows it returns. */
   run(sql: string, values?: readonly unknown[]): Promise<readonly string[]>;
 }
@@ -81,11 +83,13 @@ const order: Happening = async (work, till) => {
     [id, first, first + items - 1],
   );
   await work.run("update products set stock = stock - 1 where id between $1 and $2", [first, first + items - 1]);
+  await work.emit("order.placed", id, { id, customer, items });
   till.pending.push(id);
 };
 
 const pay: Happening = async (work, till) => {
-  await work.run("update orders set status = 'paid' where id = $1", [take(till.pending)]);
+  const paid = await work.run("update orders set status = 'paid' where id = $1 returning id", [take(till.pending)]);
+  for (const id of paid) await work.emit("order.paid", id, { id });
 };
 
 const cancel: Happening = async (work, till) => {

@@ -18,12 +18,16 @@ export class StreamReader {
   static async start(nc: NatsConnection): Promise<StreamReader> {
     const reader = new StreamReader();
     const js = jetstream(nc);
-    const read = async (stream: string, subject: string, callback: (message: JsMsg) => void): Promise<void> => {
-      const options = { deliver_policy: DeliverPolicy.All, filter_subjects: [subject] };
+    const read = async (
+      stream: string,
+      subjects: readonly string[],
+      callback: (message: JsMsg) => void,
+    ): Promise<void> => {
+      const options = { deliver_policy: DeliverPolicy.All, filter_subjects: [...subjects] };
       await (await js.consumers.get(stream, options)).consume({ callback });
     };
-    await read("CDC_SHOP", "cdc.>", (message) => reader.#events.push(storedChange(message)));
-    await read("MILLRACE_DEAD", "dead.>", (message) => reader.#dead.add(message.headers?.get("ce-id") ?? ""));
+    await read("CDC_SHOP", ["cdc.>", "events.>"], (message) => reader.#events.push(storedChange(message)));
+    await read("MILLRACE_DEAD", ["dead.>"], (message) => reader.#dead.add(message.headers?.get("ce-id") ?? ""));
     return reader;
   }
 
@@ -41,7 +45,13 @@ export class StreamReader {
 }
 
 function storedChange(message: JsMsg): StoredChange {
-  const [, , , table = "", op = ""] = message.subject.split(".");
+  const transaction = message.headers?.get("Cdc-Tx") ?? "";
+  const [kind, , ...tokens] = message.subject.split(".");
+  if (kind === "events") {
+    const [table = "", op = ""] = tokens;
+    return { transaction, table, op, id: message.headers?.get("ce-id") ?? "" };
+  }
+  const [, table = "", op = ""] = tokens;
   const { key } = message.json<{ readonly key: { readonly id: string } }>();
-  return { transaction: message.headers?.get("Cdc-Tx") ?? "", table, op, id: String(key.id) };
+  return { transaction, table, op, id: String(key.id) };
 }

@@ -2,6 +2,7 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
+import { outbox } from "../outbox/emit.ts";
 import { type Happening, happenings, type Till, type Work } from "./shop.ts";
 
 const CONNECTIONS = 4;
@@ -72,6 +73,11 @@ class CountedWork implements Work {
 
   constructor(client: pg.Client) {
     this.#client = client;
+  }
+
+  async emit(type: string, key: string, data: unknown): Promise<void> {
+    await outbox(this.#client).emit(type, { key, data });
+    this.changes++;
   }
 
   async run(sql: string, values: readonly unknown[] = []): Promise<readonly string[]> {

@@ -11,6 +11,10 @@ test("a line of test_decoding becomes a change of the shop, others do not", () =
     op: "created",
     id: "7",
   });
+  const emitted =
+    "table millrace.outbox: INSERT: id[uuid]:'a-1' aggregatetype[text]:'order' aggregateid[text]:'7' type[text]:'paid'";
+  expect(parseLine("740", emitted)).toEqual({ transaction: "740", table: "order", op: "paid", id: "a-1" });
+  expect(parseLine("740", "table millrace.outbox: DELETE: id[uuid]:'a-1'")).toBeUndefined();
   expect(parseLine("740", "table public.products: UPDATE: id[bigint]:3 name[text]:'x'")).toMatchObject({
     op: "updated",
   });

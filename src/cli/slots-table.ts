@@ -9,8 +9,18 @@ const SOON_SECONDS = 3600;
 const PINNED_BYTES = 64 * 1024 * 1024;
 const OLD_XMIN = 50_000_000;
 
+/** A slot, and what the worker that reads it says; null where none runs. */
+export interface ShownSlot extends SlotReport {
+  readonly lagSeconds: number | null;
+  readonly heartbeatSeconds: number | null;
+}
+
 /** @param sources ids of the sources that read from this server */
-export function slotLines(report: ServerReport, sources: readonly string[], paint: Paint): readonly string[] {
+export function slotLines(
+  report: ServerReport & { readonly slots: readonly ShownSlot[] },
+  sources: readonly string[],
+  paint: Paint,
+): readonly string[] {
   const rate = report.walBytesPerSecond === null ? "" : `, writing ${bytes(report.walBytesPerSecond)}/s of log`;
   const lines = [paint("bold", printable(`server of ${sources.join(", ")}${rate}`)), paint("dim", row(HEADS))];
   if (report.slots.length === 0) lines.push("no logical slots");
@@ -48,8 +58,13 @@ function colourOf(slot: SlotReport): "red" | "yellow" | "green" {
   return slot.active ? "green" : "yellow";
 }
 
-function notesOf(slot: SlotReport): readonly string[] {
+function notesOf(slot: ShownSlot): readonly string[] {
   const notes: string[] = [];
+  if (slot.lagSeconds !== null) {
+    notes.push(
+      `its worker: ${preciseSeconds(slot.lagSeconds)} behind, heartbeat ${preciseSeconds(slot.heartbeatSeconds)}`,
+    );
+  }
   if (slot.invalidation !== null) notes.push(`the server gave it up: ${slot.invalidation}`);
   if (slot.orphan) notes.push("no configured source reads it; if none should:", `millrace slots drop ${slot.name}`);
   if (slot.walStatus === "unreserved") notes.push("over max_slot_wal_keep_size: lost at the next checkpoint");
@@ -85,6 +100,11 @@ export function bytes(count: number | null): string {
     unit++;
   }
   return `${count < 0 ? "-" : ""}${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** Below ten seconds to the millisecond; `-` for null. */
+export function preciseSeconds(seconds: number | null): string {
+  return seconds !== null && seconds < 10 ? `${seconds.toFixed(3)} s` : duration(seconds);
 }
 
 /** `3 h`; `-` for null. */

@@ -4,7 +4,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { ConfigError } from "../errors.ts";
 import { type ServerReport, SlotWatch, slotNameOf, slotNotFound } from "../source/postgres/slots.ts";
 import { postgresSources } from "./postgres-sources.ts";
-import { bytes, slotLines } from "./slots-table.ts";
+import { runningWorker, type Status } from "./running-worker.ts";
+import { bytes, type ShownSlot, slotLines } from "./slots-table.ts";
 import { paint, printable } from "./terminal.ts";
 
 interface CommonOptions {
@@ -30,11 +31,12 @@ const LOOK_EVERY_MS = 2000;
 /** @throws ConfigError, TransientError */
 export async function slots({ config, watch, json, signal, print }: SlotsOptions): Promise<void> {
   await using servers = await openServers(config);
+  const ask = await runningWorker(config);
   await servers.look();
   const redraw = watch && !json && process.stdout.isTTY === true;
   do {
     await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => {}); // asked to end: once more, and out
-    const reports = await servers.look();
+    const reports = withLags(await servers.look(), await ask().catch(() => undefined)); // it need not run
     if (redraw) await print("\u001b[2J\u001b[H");
     if (json) await print(JSON.stringify({ servers: reports }));
     for (const [nth, { sources, ...report }] of (json ? [] : reports).entries()) {
@@ -42,6 +44,17 @@ export async function slots({ config, watch, json, signal, print }: SlotsOptions
       for (const line of slotLines(report, sources, paint(process.stdout))) await print(line);
     }
   } while (watch && !signal.aborted);
+}
+
+/** What only the worker knows: how old what it stores is, and how long a heartbeat takes. */
+function withLags(servers: readonly Located[], worker: Status | undefined): readonly Shown[] {
+  return servers.map((server) => ({
+    ...server,
+    slots: server.slots.map((slot) => {
+      const known = worker?.sources.find(({ id }) => id === slot.source);
+      return { ...slot, lagSeconds: known?.lagSeconds ?? null, heartbeatSeconds: known?.heartbeatSeconds ?? null };
+    }),
+  }));
 }
 
 /** @throws ConfigError SLOT_NOT_FOUND, SLOT_DROP_UNCONFIRMED; TransientError SLOT_ACTIVE */
@@ -69,6 +82,10 @@ export async function dropSlot({ config, name, yes, print }: DropOptions): Promi
 interface Located extends ServerReport {
   /** Ids of the sources that read from it. */
   readonly sources: readonly string[];
+}
+
+interface Shown extends Located {
+  readonly slots: readonly ShownSlot[];
 }
 
 interface Servers extends AsyncDisposable {

@@ -1,13 +1,8 @@
 // `millrace status`: what the running worker says of itself over its HTTP port.
 
 import { setTimeout as delay } from "node:timers/promises";
-import type { Worker } from "../app.ts";
-import { connectors } from "../app.ts";
-import { loadConfigFile } from "../config/load.ts";
-import { resolveConfig } from "../config/resolve.ts";
-import { ConfigError, TransientError } from "../errors.ts";
-import * as millrace from "../index.ts";
-import { bytes, duration } from "./slots-table.ts";
+import { runningWorker, type Status } from "./running-worker.ts";
+import { bytes, duration, preciseSeconds } from "./slots-table.ts";
 import { type Paint, paint, printable, wrap } from "./terminal.ts";
 
 export interface StatusOptions {
@@ -18,47 +13,22 @@ export interface StatusOptions {
   readonly print: (line: string) => Promise<void>;
 }
 
-type Status = ReturnType<Worker["status"]>;
 type Part = Status["parts"][number];
 
 const LOOK_EVERY_MS = 2000;
-const ANSWER_MS = 5000;
 
 /** @throws TransientError STATUS_UNREACHABLE; ConfigError STATUS_REFUSED, and what is wrong with the file */
 export async function status({ config: file, watch, json, signal, print }: StatusOptions): Promise<void> {
-  const input = await loadConfigFile({ file, directory: process.cwd(), modules: { millrace }, automations: false });
-  const { host, port, token } = resolveConfig(input, connectors).http;
-  const url = `http://${host.includes(":") ? `[${host}]` : host}:${port}/api/status`;
+  const ask = await runningWorker(file);
   const redraw = watch && !json && process.stdout.isTTY === true;
   for (;;) {
-    const now = await ask(url, token?.reveal());
+    const now = await ask();
     if (redraw) await print("\u001b[2J\u001b[H");
     for (const line of json ? [JSON.stringify(now)] : statusLines(now, paint(process.stdout))) await print(line);
     if (!watch || signal.aborted) return;
     await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => {}); // asked to end
     if (signal.aborted) return;
   }
-}
-
-async function ask(url: string, token: string | undefined): Promise<Status> {
-  let response: Response;
-  try {
-    response = await fetch(url, {
-      signal: AbortSignal.timeout(ANSWER_MS),
-      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-    });
-  } catch (cause) {
-    throw new TransientError("STATUS_UNREACHABLE", `no worker answers at ${url}`, {
-      hint: "Start it with `millrace run`, or name its address: http in the configuration, or MILLRACE_HTTP=host:port.",
-      cause,
-    });
-  }
-  if (!response.ok) {
-    throw new ConfigError("STATUS_REFUSED", `${url} answers ${response.status}`, {
-      hint: "Set MILLRACE_HTTP_TOKEN to the worker's own, and see that it is a Millrace worker that listens there.",
-    });
-  }
-  return (await response.json()) as Status;
 }
 
 /** Within 100 columns. */
@@ -81,8 +51,8 @@ export function statusLines(status: Status, colour: Paint): readonly string[] {
       published,
       bytes(unsentBytes ?? null),
       bytes(unconfirmedBytes ?? null),
-      fine(lagSeconds),
-      fine(heartbeatSeconds),
+      preciseSeconds(lagSeconds ?? null),
+      preciseSeconds(heartbeatSeconds ?? null),
       heldForFsync.marks === 0 ? "-" : duration(heldForFsync.oldestMs / 1000),
       poison,
     ];
@@ -119,10 +89,4 @@ function row(widths: readonly number[], cells: readonly (string | number)[]): st
 /** What /readyz says where there is more to say than the state. */
 function reason(part: Part | undefined): string[] {
   return part?.code === undefined ? [] : wrap(printable(part.reason), 96).map((line) => `    ${line}`);
-}
-
-/** Seconds, below ten of them to the millisecond. */
-function fine(seconds: number | undefined): string {
-  if (seconds === undefined) return "-";
-  return seconds < 10 ? `${seconds.toFixed(3)} s` : duration(seconds);
 }

@@ -40,6 +40,8 @@ const report = z.strictObject({
           fullInSeconds: number,
           failover: z.boolean().nullable(),
           synced: z.boolean().nullable(),
+          lagSeconds: number,
+          heartbeatSeconds: number,
         }),
       ),
     }),

@@ -97,6 +97,15 @@ describe.skipIf(missing("postgres", "nats"))("millrace status", () => {
       expect(table.stdout).toMatch(/\nshop +running +\d/);
       expect(table.stdout).toMatch(/\ngreet +running +1 /);
       expect(table.stdout).not.toContain("\u{1b}");
+      await waitFor(() => worker.status().sources[0]?.heartbeatSeconds !== undefined, { what: "a heartbeat" });
+      const slots = await runCommand(["slots", "--json"], { cwd });
+      expect(JSON.parse(slots.stdout).servers[0].slots[0]).toMatchObject({
+        source: "shop",
+        unsentBytes: expect.any(Number),
+        unconfirmedBytes: expect.any(Number),
+        lagSeconds: expect.any(Number),
+        heartbeatSeconds: expect.any(Number),
+      });
       expect(Math.max(...table.stdout.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
       expect(report.parse(JSON.parse((await status("--json")).stdout))).toMatchObject({
         sources: [{ id: "shop", state: "running" }],

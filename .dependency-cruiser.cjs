@@ -20,6 +20,8 @@ const rooms = {
     "dev",
     "demo",
     "version.ts",
+    "automation/automation.ts",
+    "automation/check-automations.ts",
     "bus/jetstream/check.ts",
     "bus/jetstream/key-ledger.ts",
     "bus/jetstream/remove-source.ts",

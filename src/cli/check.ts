@@ -1,10 +1,14 @@
 // `millrace check`: every precondition of source and bus, each with what mends it. It changes nothing.
 
 import { connectors } from "../app.ts";
+import type { Automation } from "../automation/automation.ts";
+import { automationFindings, type ListenedSource } from "../automation/check-automations.ts";
 import { checkBus } from "../bus/jetstream/check.ts";
+import { findSourceOnBus } from "../bus/jetstream/remove-source.ts";
 import { readSavedMemory } from "../bus/jetstream/saved-memory.ts";
 import { loadConfigFile } from "../config/load.ts";
 import { resolveConfig } from "../config/resolve.ts";
+import { type SourceId, streamName } from "../event/source-id.ts";
 import * as millrace from "../index.ts";
 import type { Finding } from "../telemetry/finding.ts";
 import { redact } from "../telemetry/redact.ts";
@@ -22,7 +26,7 @@ export interface CheckOptions {
 
 /** One line of the report: a finding, and whose it is. */
 interface Located extends Finding {
-  /** A source's id, or `bus`. */
+  /** A source's id, `bus`, or `automations`. */
   readonly of: string;
 }
 
@@ -32,7 +36,11 @@ export async function check({ config: file, source, json, signal, print }: Check
   const config = resolveConfig(input, connectors);
   const sources = chooseSources(config.sources, source);
   const found: Located[] = [];
-  const part = async (of: string, title: string, findings: AsyncIterable<Finding>): Promise<void> => {
+  const part = async (
+    of: string,
+    title: string,
+    findings: AsyncIterable<Finding> | readonly Finding[],
+  ): Promise<void> => {
     if (!json) await print(found.length === 0 ? title : `\n${title}`);
     for await (const finding of findings) {
       found.push({ of, ...finding });
@@ -50,11 +58,30 @@ export async function check({ config: file, source, json, signal, print }: Check
     if (findings !== undefined) await part(id, `${id} (${kind})`, findings);
   }
   await part("bus", "bus", checkBus({ servers: servers.reveal(), replicas, fsync, sources: ids, signal }));
+  const automations = config.automations as readonly Automation[];
+  const listened = await listenedSources(sources, { servers: servers.reveal(), signal });
+  const findings = automationFindings(automations, [...config.sources.keys()], listened);
+  if (findings.length > 0) await part("automations", "automations", findings);
   const [ok, warn, fail] = (["ok", "warn", "fail"] as const).map((level) => found.filter((f) => f.level === level));
   const counts = { ok: ok?.length ?? 0, warn: warn?.length ?? 0, fail: fail?.length ?? 0 };
   if (json) await print(redact(JSON.stringify({ ok: counts.fail === 0, counts, findings: found })));
   else await print(`\n${counts.ok} ok, ${counts.warn} to look at, ${counts.fail} failed`);
   return counts.fail === 0;
+}
+
+/** Who cannot be asked has said so among the findings before. */
+async function listenedSources(
+  sources: ReturnType<typeof chooseSources>,
+  bus: { readonly servers: readonly string[]; readonly signal: AbortSignal },
+): Promise<ReadonlyMap<SourceId, ListenedSource>> {
+  const asked = sources.map(async ([id, { kind, config }]) => {
+    const connector = connectors.get(kind);
+    const collections = await connector?.collections(id, config.reveal()).catch(() => undefined);
+    const onBus = await findSourceOnBus(id, bus).catch(() => null);
+    const durables = onBus?.durables.flatMap(({ name, automation }) => (automation ? [name] : [])) ?? [];
+    return [id, { collections, durables, stream: streamName(id) }] as const;
+  });
+  return new Map(await Promise.all(asked));
 }
 
 const COLOURS = { ok: "green", warn: "yellow", fail: "red" } as const;

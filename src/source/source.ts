@@ -200,6 +200,8 @@ export interface Connector<Config> {
     config: Config,
     options: { readonly reachWithinMs: number; readonly signal: AbortSignal },
   ): Promise<KeySnapshot>;
+  /** What it reads now: namespaces and names of collections. @throws ConfigError, TransientError */
+  collections(id: SourceId, config: Config): Promise<readonly { readonly namespace: string; readonly name: string }[]>;
   /** For the guard; asks nothing yet. */
   watch(id: SourceId, config: Config): LogWatch;
   /** Connects, checks what must be there, and changes nothing before that holds. */

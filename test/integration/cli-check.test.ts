@@ -1,8 +1,10 @@
 // `millrace check` from outside: its report for a person, its JSON, its exit codes, and no secret in any of them.
 
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { AckPolicy, jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
 import { type CommandResult, runCommand } from "../support/run-command.ts";
 import { freshDatabase, freshNats, missing, scratchDir } from "../support/servers.ts";
@@ -57,5 +59,49 @@ describe.skipIf(missing("postgres", "nats"))("millrace check", () => {
       code: 2,
       stderr: expect.stringMatching(/^SOURCE_UNKNOWN: .+\nfix: /),
     });
+  });
+
+  test("an automation that would never match, one of no source, and a subscription that nobody has any more", async () => {
+    await using database = await freshDatabase();
+    const nats = await freshNats();
+    await database.query("create table orders(id int primary key)");
+    const cwd = await scratchDir();
+    const config = {
+      bus: { servers: nats.url },
+      sources: { shop: { kind: "postgres", url: database.url } },
+      automations: "./automations/*.ts",
+    };
+    await writeFile(join(cwd, "millrace.config.json"), JSON.stringify(config));
+    await mkdir(join(cwd, "automations"));
+    const define = (source: string, collection: string): Promise<void> =>
+      writeFile(
+        join(cwd, "automations/greet.ts"),
+        `import { automation, collection } from "millrace";
+export const greet = automation("greet", { on: collection("${source}", "${collection}").created() }, async () => {});`,
+      );
+    const wrong = async (): Promise<readonly (readonly string[])[]> => {
+      const { findings } = report.parse(JSON.parse((await runCommand(["check", "--json"], { cwd })).stdout));
+      return findings
+        .filter(({ of, level }) => of === "automations" && level !== "ok")
+        .map(({ level, code, subject }) => [level, code, subject]);
+    };
+    const nc = await connect({ servers: nats.url });
+    onTestFinished(() => nc.close());
+    const jsm = await jetstreamManager(nc);
+    await jsm.streams.add({ name: "CDC_SHOP", subjects: ["cdc.shop.>"], allow_atomic: true });
+    const durable = { ack_policy: AckPolicy.Explicit, filter_subject: "cdc.shop.>" };
+    await jsm.consumers.add("CDC_SHOP", { durable_name: "gone", metadata: { millrace: "automation" }, ...durable });
+    await jsm.consumers.add("CDC_SHOP", { durable_name: "in-go", ...durable });
+
+    await define("shop", "public.order");
+    expect(await wrong()).toEqual([
+      ["warn", "AUTOMATION_NEVER_MATCHES", "automation greet"],
+      ["warn", "AUTOMATION_ORPHAN", "subscription gone"],
+    ]);
+    await jsm.consumers.delete("CDC_SHOP", "gone"); // as its fix says
+    await define("shoop", "public.orders");
+    expect(await wrong()).toEqual([["warn", "AUTOMATION_SOURCE_UNKNOWN", "automation greet"]]);
+    await define("shop", "public.orders");
+    expect(await wrong()).toEqual([]);
   });
 });

@@ -26,7 +26,7 @@ const report = z.strictObject({
       stream: z.string(),
       messages: z.int(),
       bytes: z.int(),
-      durables: z.array(z.strictObject({ name: z.string(), pending: z.int() })),
+      durables: z.array(z.strictObject({ name: z.string(), pending: z.int(), automation: z.boolean() })),
     })
     .nullable(),
   removesStream: z.boolean(),
@@ -81,6 +81,7 @@ describe.skipIf(missing("postgres", "nats"))("millrace source remove", () => {
     );
     const plan = report.parse(JSON.parse((await remove("shop", "--json")).stdout));
     expect(plan).toMatchObject({ slot: { name: "millrace_shop" }, publication: { ours: true }, removed: false });
+    expect(plan.bus?.durables).toMatchObject([{ name: "failing", automation: true }]);
     expect(await remove("nobody", "--yes")).toMatchObject({
       code: 2,
       stderr: expect.stringMatching(/^SOURCE_UNKNOWN/),

@@ -87,6 +87,9 @@ async function find(jsm: JetStreamManager, stream: string, durable: string): Pro
   }
 }
 
+/** So that `check` can tell it from a subscriber of somebody else. */
+export const MADE_FOR_AUTOMATION: Readonly<Record<string, string>> = { millrace: "automation" };
+
 function create(
   jsm: JetStreamManager,
   stream: string,
@@ -96,6 +99,7 @@ function create(
   const start = options.start === "now" ? lastSeq + 1 : options.start === "earliest" ? 1 : options.start;
   return jsm.consumers.add(stream, {
     durable_name: options.durable,
+    metadata: MADE_FOR_AUTOMATION,
     ack_policy: AckPolicy.Explicit,
     // By sequence, so that it can be moved later. The server clamps it to what the stream still holds.
     deliver_policy: DeliverPolicy.StartSequence,

@@ -7,6 +7,7 @@ import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
 import { checkpointKey } from "./checkpoint-store.ts";
 import { Connection } from "./connection.ts";
+import { MADE_FOR_AUTOMATION } from "./consumer.ts";
 import { LEASE_BUCKET, memoryKey, SCHEMA_BUCKET, STATE_BUCKET } from "./jetstream-bus.ts";
 import { findStream } from "./streams.ts";
 import { timeLimit } from "./time-limit.ts";
@@ -16,7 +17,12 @@ export interface SourceOnBus {
   readonly messages: number;
   readonly bytes: number;
   /** Of automations and of anybody else. */
-  readonly durables: readonly { readonly name: string; readonly pending: number }[];
+  readonly durables: readonly {
+    readonly name: string;
+    readonly pending: number;
+    /** Whether an automation has made it. */
+    readonly automation: boolean;
+  }[];
 }
 
 export interface BusOptions {
@@ -31,9 +37,11 @@ export async function findSourceOnBus(source: SourceId, options: BusOptions): Pr
   return onBus(options, "look at the stream", async (jsm) => {
     const stream = await findStream(jsm, source);
     if (stream === undefined) return null;
-    const durables: { name: string; pending: number }[] = [];
+    const durables: SourceOnBus["durables"][number][] = [];
     for await (const { name, config, num_pending } of jsm.consumers.list(streamName(source))) {
-      if (config.durable_name !== undefined) durables.push({ name, pending: num_pending });
+      if (config.durable_name === undefined) continue;
+      const automation = config.metadata?.millrace === MADE_FOR_AUTOMATION.millrace;
+      durables.push({ name, pending: num_pending, automation });
     }
     return { stream: streamName(source), messages: stream.state.messages, bytes: stream.state.bytes, durables };
   });

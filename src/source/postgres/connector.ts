@@ -32,8 +32,18 @@ export const postgresConnector: Connector<PostgresConfig> = {
   check: checkPostgres,
   snapshotKeys: openKeySnapshot,
   watch: (id, config) => new SlotHold(id, config),
+  collections: readCollections,
   open: openPostgres,
 };
+
+async function readCollections(
+  id: SourceId,
+  config: PostgresConfig,
+): Promise<readonly { readonly namespace: string; readonly name: string }[]> {
+  await using session = new Session(clientConfig(id, config.url));
+  const { tables } = await findTables(session, config.tables);
+  return tables.map(({ schema, name }) => ({ namespace: schema, name }));
+}
 
 async function preflight(id: SourceId, config: PostgresConfig, { memory, adopt }: SourceContext): Promise<void> {
   const client = clientConfig(id, config.url);

@@ -2,8 +2,10 @@
 
 import type { Automation } from "./automation/automation.ts";
 import { type RunningAutomations, runAutomations } from "./automation/run-automations.ts";
+import { TxDatabases } from "./automation/tx-databases.ts";
 import type { Bus } from "./bus/bus.ts";
 import { type BusTiming, openJetStreamBus } from "./bus/jetstream/jetstream-bus.ts";
+import { MAX_AGE_MS } from "./bus/jetstream/streams.ts";
 import { type ResolvedConfig, resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config/schema.ts";
 import { ConfigError, MillraceError, toError } from "./errors.ts";
@@ -70,6 +72,13 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   const stopping = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal;
   const metrics = createMetrics();
+  const outboxes = outboxesOf(config);
+  const databases = new TxDatabases({
+    automations,
+    fallback: config.defaults.db,
+    homes: () => Promise.all([...outboxes.values()].map((home) => home())),
+  });
+  await databases.check();
   const guarding = startGuards({
     watches: sources.map(([id, source]) => ({ id, watch: connectorOf(source).watch(id, source.config.reveal()) })),
     everyMs: options.timing?.guardEveryMs ?? GUARD_EVERY_MS,
@@ -109,11 +118,15 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   const running = runAutomations({
     bus,
     automations,
+    databases,
+    outboxes: [...outboxes.keys()],
+    maxHops: config.defaults.maxHops,
     log,
     logEvents: config.log.events,
     metrics: metrics.automations,
     signal: stopping.signal,
   });
+  const pruning = databases.prune({ retentionMs: MAX_AGE_MS, log, signal: stopping.signal });
   const report = (): Report => ({
     version,
     startedAt,
@@ -131,7 +144,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   const status = (): Status => withReadiness(report());
   const stop = once(async () => {
     stopping.abort();
-    await Promise.allSettled([...runs.map((run) => run.ended), running.settled, guarding.ended]);
+    await Promise.allSettled([...runs.map((run) => run.ended), running.settled, guarding.ended, pruning]);
     await http?.[Symbol.asyncDispose]();
     await bus[Symbol.asyncDispose]();
     log.info("worker_stopped", {});
@@ -210,6 +223,16 @@ async function queueDepths(
   });
   await Promise.allSettled(asked); // one that cannot be asked is left out
   return depths;
+}
+
+/** Of the sources that hold an outbox: what tells whose. Those that another worker reads are among them. */
+function outboxesOf({ sources }: ResolvedConfig<unknown>): ReadonlyMap<SourceId, () => Promise<string>> {
+  const found = new Map<SourceId, () => Promise<string>>();
+  for (const [id, source] of sources) {
+    const home = connectorOf(source).outboxHome(id, source.config.reveal());
+    if (home !== undefined) found.set(id, home);
+  }
+  return found;
 }
 
 /** The first end that the others cannot go on from: any wrong set-up, or the last source's end. */

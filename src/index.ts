@@ -16,10 +16,14 @@ export {
   type Trigger,
   type UpdatedEvent,
 } from "./automation/collection.ts";
+export { event } from "./automation/event-trigger.ts";
 export { Fatal, Retry, type RetryOptions, type Skip } from "./automation/outcome.ts";
 export { system } from "./automation/system.ts";
+export type { TxContext } from "./automation/tx.ts";
 export { defineConfig } from "./config/define.ts";
 export { env } from "./config/env.ts";
 export type { Config } from "./config/schema.ts";
 export type { ChangeBody, ChangeEvent } from "./event/change-event.ts";
+export type { Lineage } from "./event/lineage.ts";
+export type { DomainEvent } from "./event/parse-domain-event.ts";
 export type { GapData, LagData, SystemData, SystemEvent, SystemKind } from "./event/system-event.ts";

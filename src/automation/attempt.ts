@@ -1,10 +1,14 @@
 // One attempt: a handler that is started, with its timeout.
 
 import { TransientError } from "../errors.ts";
+import { lineageOf } from "../event/lineage.ts";
+import type { StoredMessage } from "../event/parse-event.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { AnyEvent, Automation, HandlerContext, HandlerLog } from "./automation.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { Fatal, isFatal, isRetry, isSkip, Retry, type RetryOptions, skip } from "./outcome.ts";
+import type { PgClient } from "./transaction.ts";
+import { type RunTx, Tx, type TxDatabase } from "./tx.ts";
 
 export type AttemptResult =
   | { readonly type: "done" }
@@ -20,6 +24,8 @@ export interface AttemptContext {
   readonly automation: Automation;
   readonly deadlines: Deadlines;
   readonly log: Logger;
+  /** Where `tx` opens its transactions; undefined when none was configured. */
+  readonly database: TxDatabase | undefined;
 }
 
 const done: AttemptResult = { type: "done" };
@@ -29,20 +35,22 @@ const fatal = (reason: string): Fatal => new Fatal(reason);
 /**
  * Starts the handler; how it ended, at the timeout `failed`, though the handler may still run. Never throws or rejects.
  * @param attempt from 1
+ * @param message the event as it came
  */
 export function startAttempt(
   context: AttemptContext,
   event: AnyEvent,
   attempt: number,
+  message: Pick<StoredMessage, "header">,
 ): AttemptResult | Promise<AttemptResult> {
-  const given = new Given(context, event, attempt);
+  const given = new Given(context, event, attempt, message);
   let returned: unknown;
   try {
     returned = context.automation.handler(given);
   } catch (error) {
     return { type: "failed", error };
   }
-  return isThenable(returned) ? limited(context, given, returned) : resultOf(returned);
+  return isThenable(returned) ? limited(context, given, returned) : resultOf(given, returned);
 }
 
 function limited(
@@ -59,7 +67,7 @@ function limited(
     const ended = Promise.resolve(returned).then(
       (value) => {
         deadlines.end(deadline);
-        resolve(resultOf(value));
+        resolve(resultOf(given, value));
       },
       (error: unknown) => {
         deadlines.end(deadline);
@@ -69,7 +77,8 @@ function limited(
   });
 }
 
-function resultOf(returned: unknown): AttemptResult {
+function resultOf(given: Given, returned: unknown): AttemptResult {
+  if (Given.isDuplicate(given)) return { type: "skipped", reason: "it had its effect before" };
   if (returned === undefined) return done;
   // `return retry(…)` instead of `throw` must not ack.
   if (isRetry(returned) || isFatal(returned)) return { type: "failed", error: returned };
@@ -94,23 +103,37 @@ class Given implements HandlerContext<AnyEvent> {
         return this.#handlerLog();
       },
     },
+    tx: {
+      enumerable: true,
+      get() {
+        return this.#beginTx();
+      },
+    },
   };
   readonly event: AnyEvent;
   readonly attempt: number;
   declare readonly signal: AbortSignal;
   declare readonly log: HandlerLog;
+  declare readonly tx: RunTx<PgClient>;
   readonly skip: typeof skip = skip;
   readonly retry: typeof retry = retry;
   readonly fatal: typeof fatal = fatal;
   readonly #context: AttemptContext;
+  readonly #message: Pick<StoredMessage, "header">;
+  #tx: Tx | undefined;
   #controller: AbortController | undefined;
   #aborted: Error | undefined;
 
-  constructor(context: AttemptContext, event: AnyEvent, attempt: number) {
+  constructor(context: AttemptContext, event: AnyEvent, attempt: number, message: Pick<StoredMessage, "header">) {
     this.#context = context;
+    this.#message = message;
     this.event = event;
     this.attempt = attempt;
     Object.defineProperties(this, Given.#getters);
+  }
+
+  static isDuplicate(given: Given): boolean {
+    return given.#tx?.duplicate === true;
   }
 
   static abort(given: Given, reason: Error): void {
@@ -124,6 +147,15 @@ class Given implements HandlerContext<AnyEvent> {
       if (this.#aborted) this.#controller.abort(this.#aborted);
     }
     return this.#controller.signal;
+  }
+
+  #beginTx(): RunTx<PgClient> {
+    const { automation, database } = this.#context;
+    const subject = this.#message.header("ce-subject") ?? "";
+    const cause = { id: this.event.id, subject, lineage: lineageOf(this.#message) };
+    this.#tx ??= new Tx(automation.id, database, cause);
+    const tx = this.#tx;
+    return (work) => tx.run(work, this.#signal());
   }
 
   #handlerLog(): HandlerLog {

@@ -6,9 +6,12 @@ import { MillraceError, TransientError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Automation } from "./automation.ts";
+import type { Trigger } from "./collection.ts";
 import { Deliverer } from "./deliverer.ts";
+import { inEach } from "./event-trigger.ts";
 import type { AutomationMetrics } from "./metrics.ts";
 import { backoffMs } from "./retry-policy.ts";
+import type { TxDatabase } from "./tx.ts";
 
 const reconnect = { minMs: 250, maxMs: 10_000 };
 
@@ -43,6 +46,12 @@ export interface AutomationRunOptions {
   readonly metrics: AutomationMetrics;
   /** One line when an event is given to a handler, and one with what became of it. */
   readonly logEvents: boolean;
+  /** Where `tx` opens its transactions; undefined when none was configured. */
+  readonly database: TxDatabase | undefined;
+  /** Handlers that may stand between the first change and an event, before that is a cycle. */
+  readonly maxHops: number;
+  /** Sources that hold an outbox: there domain events come from. */
+  readonly outboxes: readonly SourceId[];
   readonly signal: AbortSignal;
   readonly ackWaitMs: number;
 }
@@ -55,10 +64,12 @@ export class AutomationRun {
   readonly #failing = new AbortController();
   readonly #signal: AbortSignal;
   readonly #sources = new Map<SourceId, Standing>();
+  readonly #triggers: readonly Trigger[];
   #failure: Error | undefined;
 
   constructor(options: AutomationRunOptions) {
     this.#options = options;
+    this.#triggers = options.automation.triggers.flatMap((trigger) => inEach(options.outboxes, trigger));
     this.#signal = AbortSignal.any([options.signal, this.#failing.signal]);
     this.#deliverer = new Deliverer({ ...options, signal: this.#signal, failed: (error) => this.#fail(error) });
     this.settled = this.#run();
@@ -101,7 +112,7 @@ export class AutomationRun {
 
   async #run(): Promise<void> {
     const { automation } = this.#options;
-    const sources = new Set(automation.triggers.map((trigger) => trigger.source));
+    const sources = new Set(this.#triggers.map((trigger) => trigger.source));
     await Promise.all([...sources].map((source) => this.#subscribe(source)));
     await this.#deliverer.drain();
     this.#options.log.info("automation_stopped", { automation: automation.id });
@@ -110,7 +121,7 @@ export class AutomationRun {
   /** Consumes one source until the signal; while the bus is away it tries again. */
   async #subscribe(source: SourceId): Promise<void> {
     const { automation, bus, log } = this.#options;
-    const filters = automation.triggers.filter((one) => one.source === source).map((one) => one.filter);
+    const filters = this.#triggers.filter((one) => one.source === source).map((one) => one.filter);
     let start: "now" | "earliest" | number = automation.start;
     for (let failures = 0; !this.#signal.aborted; ) {
       try {

@@ -6,19 +6,27 @@ import type { Trigger } from "./collection.ts";
 import { type DurationInput, durationMs } from "./duration-ms.ts";
 import type { Fatal, Retry, RetryOptions, Skip } from "./outcome.ts";
 import { type RetryPolicy, type RetryPolicyInput, retryPolicy } from "./retry-policy.ts";
+import type { ClientOf, Database, PgClient } from "./transaction.ts";
+import type { RunTx } from "./tx.ts";
 
 /** What a handler logs; each line carries the automation, the event's id and the attempt. Never log row values. */
 export type HandlerLog = Readonly<
   Record<"debug" | "info" | "warn" | "error", (text: string, fields?: Readonly<Record<string, unknown>>) => void>
 >;
 
-export interface HandlerContext<Event = ChangeEvent> {
+export interface HandlerContext<Event = ChangeEvent, Client = PgClient> {
   readonly event: Event;
   /** From 1: how often a handler was started for this event. */
   readonly attempt: number;
   /** Aborts at the timeout; give it to whatever waits. */
   readonly signal: AbortSignal;
   readonly log: HandlerLog;
+  /**
+   * Inbox entry, effect and emitted events in one transaction on `db`: one effect, however often the event is delivered.
+   * Once a handler. Resolves to what the work resolves to, or to undefined, without running it, when the event had its
+   * effect before: then the event ends as skipped.
+   */
+  readonly tx: RunTx<Client>;
   /** `return skip("why")`: nothing to do; acked and counted as skipped. */
   skip(reason: string): Skip;
   /** `throw retry({ after: "30s" })`: try again later; the attempt counts. */
@@ -33,8 +41,10 @@ export interface AnyEvent {
 }
 
 /** Returning acks; throwing is retried by the policy. May run more than once for an event: at least once. */
-// biome-ignore lint/suspicious/noConfusingVoidType: a handler may hand back another function's promise of nothing
-export type Handler<Event = ChangeEvent> = (context: HandlerContext<Event>) => Skip | void | Promise<Skip | void>;
+export type Handler<Event = ChangeEvent, Client = PgClient> = (
+  context: HandlerContext<Event, Client>,
+  // biome-ignore lint/suspicious/noConfusingVoidType: a handler may hand back another function's promise of nothing
+) => Skip | void | Promise<Skip | void>;
 
 /** The event that a trigger, or one of a list of them, hands to the handler. */
 export type EventOf<On> = On extends readonly (infer One)[]
@@ -43,13 +53,15 @@ export type EventOf<On> = On extends readonly (infer One)[]
     ? Event
     : never;
 
-export interface AutomationOptions<On> {
+export interface AutomationOptions<On, Db extends Database = Database> {
   readonly on: On;
   readonly retry?: RetryPolicyInput;
   /** Then the attempt counts as failed and `signal` aborts. Default `30s`. */
   readonly timeout?: DurationInput;
   /** Handlers at once. Default 10, at most 256. */
   readonly concurrency?: number;
+  /** Where `tx` opens its transactions: a pool of pg, a database of drizzle, or what postgres.js makes. Default: `defaults.db`. */
+  readonly db?: Db;
   /** Where a new automation begins in the stream. Default `now`. */
   readonly start?: "now" | "earliest";
 }
@@ -65,6 +77,7 @@ export interface Automation {
   readonly timeoutMs: number;
   readonly concurrency: number;
   readonly start: "now" | "earliest";
+  readonly db: Database | undefined;
   readonly handler: Handler<AnyEvent>;
 }
 
@@ -75,10 +88,10 @@ const idPattern = /^[a-z][a-z0-9-]{0,62}$/;
  * changing it starts a new subscription.
  * @throws ConfigError `AUTOMATION_INVALID`
  */
-export function automation<const On extends Trigger | readonly Trigger[]>(
+export function automation<const On extends Trigger | readonly Trigger[], Db extends Database = Database>(
   id: string,
-  options: AutomationOptions<On>,
-  handler: Handler<EventOf<On>>,
+  options: AutomationOptions<On, Db>,
+  handler: Handler<EventOf<On>, ClientOf<Db>>,
 ): Automation {
   if (!idPattern.test(id)) {
     throw invalid(`"${id}" cannot be an automation's id`, "use a-z, 0-9 and -, beginning with a letter, at most 63");
@@ -99,6 +112,7 @@ export function automation<const On extends Trigger | readonly Trigger[]>(
     timeoutMs,
     concurrency,
     start: options.start ?? "now",
+    db: options.db,
     // The filters let only the triggers' events through, so the handler gets the type it asked for.
     handler: handler as Handler<AnyEvent>,
   };

@@ -9,6 +9,7 @@ import type { Automation } from "./automation.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { AutomationMetrics } from "./metrics.ts";
 import { type Job, type SettleContext, settle } from "./settle.ts";
+import type { TxDatabase } from "./tx.ts";
 
 /** What acks, retries and dead letters get at a stop, once no handler runs any more. */
 const settleMs = 5_000;
@@ -23,6 +24,10 @@ export interface DelivererOptions {
   readonly metrics: AutomationMetrics;
   /** One line when an event is given to a handler, and one with what became of it. */
   readonly logEvents: boolean;
+  /** Where `tx` opens its transactions; undefined when none was configured. */
+  readonly database: TxDatabase | undefined;
+  /** Handlers that may stand between the first change and an event, before that is a cycle. */
+  readonly maxHops: number;
   /** What the server waits for a sign of life before it hands an event out again. */
   readonly ackWaitMs: number;
   /** From its abort on no handler is started. */

@@ -16,4 +16,4 @@ export interface AutomationMetrics {
 }
 
 /** Why an event became a dead letter. */
-export type DeadReason = "exhausted" | "expired" | "fatal" | "undecodable" | "crashed";
+export type DeadReason = "exhausted" | "expired" | "fatal" | "undecodable" | "crashed" | "cycle";

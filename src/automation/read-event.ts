@@ -3,6 +3,7 @@
 import type { Bus, Delivery } from "../bus/bus.ts";
 import { PoisonError, TransientError } from "../errors.ts";
 import { dataRefOf } from "../event/data-ref.ts";
+import { isDomainSubject, parseDomainEvent } from "../event/parse-domain-event.ts";
 import { parseEvent, type StoredMessage } from "../event/parse-event.ts";
 import { isSystemSubject, parseSystemEvent } from "../event/system-event.ts";
 import type { AnyEvent } from "./automation.ts";
@@ -28,7 +29,13 @@ async function fetched(delivery: Delivery, { bus, persist }: Reader): Promise<Fo
     if (ref === undefined) return decoded(delivery);
     const data = await persist(() => bus.fetchBody(ref));
     if (data === undefined) return bodyMissing();
-    return decoded({ subject, sequence, header: (name) => delivery.header(name), data });
+    return decoded({
+      subject,
+      sequence,
+      header: (name) => delivery.header(name),
+      headers: () => delivery.headers(),
+      data,
+    });
   } catch (error) {
     if (error instanceof PoisonError) return error;
     throw error;
@@ -37,7 +44,9 @@ async function fetched(delivery: Delivery, { bus, persist }: Reader): Promise<Fo
 
 function decoded(message: StoredMessage): AnyEvent | PoisonError {
   try {
-    return isSystemSubject(message.subject) ? parseSystemEvent(message) : parseEvent(message);
+    const { subject } = message;
+    if (isSystemSubject(subject)) return parseSystemEvent(message);
+    return isDomainSubject(subject) ? parseDomainEvent(message) : parseEvent(message);
   } catch (error) {
     if (error instanceof PoisonError) return error;
     throw error;

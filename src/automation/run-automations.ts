@@ -2,10 +2,12 @@
 
 import type { Bus } from "../bus/bus.ts";
 import { ConfigError } from "../errors.ts";
+import { outboxId, type SourceId } from "../event/source-id.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Automation } from "./automation.ts";
 import { AutomationRun, type AutomationStatus } from "./automation-run.ts";
 import type { AutomationMetrics } from "./metrics.ts";
+import type { TxDatabases } from "./tx-databases.ts";
 
 export interface RunAutomationsOptions {
   readonly bus: Bus;
@@ -14,6 +16,12 @@ export interface RunAutomationsOptions {
   readonly metrics: AutomationMetrics;
   /** One line when an event is given to a handler, and one with what became of it. */
   readonly logEvents: boolean;
+  /** Handlers that may stand between the first change and an event, before that is a cycle. Default 8. */
+  readonly maxHops?: number;
+  /** Where `tx` opens its transactions. */
+  readonly databases?: TxDatabases;
+  /** Sources that hold an outbox: there domain events come from. Default none. */
+  readonly outboxes?: readonly SourceId[];
   /** Begins the drain. */
   readonly signal: AbortSignal;
   /** What the server waits for a sign of life before it hands an event out again. Default 30 s. */
@@ -33,7 +41,7 @@ export interface RunningAutomations {
  * @throws ConfigError `AUTOMATION_DUPLICATE` when two share an id
  */
 export function runAutomations(options: RunAutomationsOptions): RunningAutomations {
-  const { automations, ackWaitMs = 30_000, ...rest } = options;
+  const { automations, ackWaitMs = 30_000, maxHops = 8, outboxes = [], databases, ...rest } = options;
   const ids = new Set<string>();
   for (const { id } of automations) {
     if (ids.has(id)) {
@@ -43,10 +51,28 @@ export function runAutomations(options: RunAutomationsOptions): RunningAutomatio
     }
     ids.add(id);
   }
-  const runs = automations.map((automation) => new AutomationRun({ ...rest, ackWaitMs, automation }));
+  const runs = automations.map((automation) => {
+    refuseDeaf(automation, outboxes);
+    return new AutomationRun({
+      ...rest,
+      ackWaitMs,
+      maxHops,
+      outboxes,
+      automation,
+      database: databases?.of(automation),
+    });
+  });
   return {
     status: () => runs.map((run) => run.status()),
     depth: (id) => runs.find((run) => run.id === id)?.depth() ?? Promise.resolve({ pending: 0, unacked: 0 }),
     settled: Promise.all(runs.map((run) => run.settled)).then(() => undefined),
   };
+}
+
+/** It would wait for events for ever. */
+function refuseDeaf({ id, triggers }: Automation, outboxes: readonly SourceId[]): void {
+  if (outboxes.length > 0 || !triggers.some(({ source }) => source === outboxId)) return;
+  throw new ConfigError("AUTOMATION_WITHOUT_OUTBOX", `${id} waits for domain events, and no source holds an outbox`, {
+    hint: "set `outbox: true` on the source whose database the application emits them in",
+  });
 }

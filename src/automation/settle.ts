@@ -3,16 +3,17 @@
 import type { Bus, Delivery } from "../bus/bus.ts";
 import { PoisonError, TransientError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
-import type { Logger } from "../telemetry/logger.ts";
 import { type AttemptResult, startAttempt } from "./attempt.ts";
 import { type Attempts, AttemptsRecord } from "./attempts.ts";
-import type { AnyEvent, Automation } from "./automation.ts";
+import type { AnyEvent } from "./automation.ts";
+import { cycleIn } from "./cycle.ts";
 import { storeDeadLetter } from "./dead-letter.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { type ErrorSummary, summarizeError } from "./error-summary.ts";
 import { type LifecycleContext, received, settled, took } from "./lifecycle.ts";
 import type { DeadReason } from "./metrics.ts";
 import { readEvent } from "./read-event.ts";
+import type { TxDatabase } from "./tx.ts";
 import { afterFailure, deadBefore } from "./verdict.ts";
 
 /** An event in hand. */
@@ -31,6 +32,10 @@ export interface Job {
 export interface SettleContext extends LifecycleContext {
   readonly bus: Bus;
   readonly deadlines: Deadlines;
+  /** Where `tx` opens its transactions; undefined when none was configured. */
+  readonly database: TxDatabase | undefined;
+  /** Handlers that may stand between the first change and an event, before that is a cycle. */
+  readonly maxHops: number;
   /** Lets the next handler start. */
   readonly release: (job: Job) => void;
   readonly entered: (job: Job, state: Job["state"]) => void;
@@ -58,7 +63,10 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
   // The first time nothing can have been stored: no cost where all goes well.
   const known = delivery.serverCount > 1 ? await persist(() => record.load()) : undefined;
   const dead = deadBefore(automation.retry, known, delivery.serverCount, Date.now());
-  if (dead) {
+  const cycle = dead === undefined ? cycleIn(delivery, automation.id, context.maxHops) : undefined;
+  if (cycle !== undefined) {
+    await bury(job, context, { reason: "cycle", attempts: 0, firstAt: null, error: cycle });
+  } else if (dead) {
     await bury(job, context, {
       reason: dead,
       attempts: known?.attempts ?? 0,
@@ -88,7 +96,9 @@ async function attempt(
   context.entered(job, "running");
   received(context, job, attempts);
   const result: AttemptResult =
-    event instanceof TransientError ? { type: "failed", error: event } : await startAttempt(context, event, attempts);
+    event instanceof TransientError
+      ? { type: "failed", error: event }
+      : await startAttempt(context, event, attempts, job.delivery);
   took(context, job, (Date.now() - startedAt) / 1000);
   if (result.type === "failed") {
     return failed(job, context, record, { ...result, attempts, firstAt: known?.firstAt ?? startedAt, id });

@@ -3,7 +3,8 @@
 import { tail as follow } from "../bus/jetstream/tail.ts";
 import { loadConfigFile } from "../config/load.ts";
 import { resolveBusConfig } from "../config/resolve.ts";
-import { percentDecode, type StoredMessage } from "../event/parse-event.ts";
+import type { StoredMessage } from "../event/parse-event.ts";
+import { percentDecode } from "../event/percent-decode.ts";
 import * as millrace from "../index.ts";
 import type { Logger } from "../telemetry/logger.ts";
 

@@ -34,6 +34,7 @@ export interface ResolvedConfig<Section> {
   readonly bus: BusConfig;
   readonly sources: ReadonlyMap<SourceId, ResolvedSource<Section>>;
   readonly automations: readonly unknown[];
+  readonly defaults: ParsedConfig["defaults"];
   readonly http: HttpConfig;
   readonly log: { readonly events: boolean };
 }
@@ -56,6 +57,7 @@ export function resolveConfig<Section>(
     bus: busConfig(config),
     sources: new Map(sources),
     automations: config.automations,
+    defaults: config.defaults,
     http: resolveHttp(config.http, environment),
     log: config.log,
   };
@@ -67,13 +69,16 @@ export function resolveBusConfig(input: unknown, environment: NodeJS.ProcessEnv 
   return busConfig(parseConfig(configSchema, withEnvironment({ ...bus, sources: {} }, environment), ""));
 }
 
-/** Automations are code, not data: nothing in them is a reference to the environment. */
+/** Automations and a pool are code, not data: nothing in them is a reference to the environment. */
 function withEnvironment(input: unknown, environment: NodeJS.ProcessEnv): unknown {
-  if (typeof input !== "object" || input === null || !("automations" in input)) {
-    return remembered(resolveEnv(input, "", environment));
-  }
-  const { automations, ...rest } = input;
-  return { ...(remembered(resolveEnv(rest, "", environment)) as object), automations };
+  if (typeof input !== "object" || input === null) return remembered(resolveEnv(input, "", environment));
+  const { automations, defaults, ...rest } = input as Readonly<Record<string, unknown>>;
+  const resolved = remembered(resolveEnv(rest, "", environment)) as object;
+  return {
+    ...resolved,
+    ...(automations === undefined ? {} : { automations }),
+    ...(defaults === undefined ? {} : { defaults }),
+  };
 }
 
 function remembered(value: unknown): unknown {

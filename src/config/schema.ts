@@ -24,6 +24,11 @@ export interface Config {
   readonly sources: Readonly<Record<string, SourceOptions>>;
   /** In a file also a glob of modules that export them. */
   readonly automations?: string | readonly unknown[];
+  readonly defaults?: {
+    /** Where `tx` opens its transactions: a pool of pg, a database of drizzle, or what postgres.js makes. */
+    readonly db?: object;
+    readonly maxHops?: number;
+  };
   readonly http?: { readonly host?: Text; readonly port?: number };
   readonly log?: { readonly events?: boolean };
 }
@@ -39,6 +44,7 @@ export interface ParsedConfig {
   };
   readonly sources: Readonly<Record<string, SourceOptions>>;
   readonly automations: readonly unknown[];
+  readonly defaults: { readonly db?: object | undefined; readonly maxHops: number };
   readonly http: { readonly host: string; readonly port: number };
   readonly log: { readonly events: boolean };
 }
@@ -74,6 +80,25 @@ const busSchema = z.strictObject({
     .default(64 * 1024 * 1024)
     .describe(
       "The largest body of an event, in bytes. One above the server's `max_payload` is kept in the object store `millrace_large`, and the event points to it; one above this becomes a dead letter, with a `poison` marker in its place.",
+    ),
+});
+
+const defaultsSchema = z.strictObject({
+  db: z
+    .custom<object>((value) => typeof value === "object" || typeof value === "function", {
+      error: "expected a pool of pg, a database of drizzle, or what postgres() returns",
+    })
+    .optional()
+    .describe(
+      "In a file of code: the pool that `tx` opens its transactions on, for automations without a `db` of their own. It must lead to the database of a source with `outbox`.",
+    ),
+  maxHops: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(8)
+    .describe(
+      "How many handlers may stand between the first change and an event that their `tx` caused. One with more becomes a dead letter with the reason `cycle`.",
     ),
 });
 
@@ -117,6 +142,7 @@ export const configSchema: z.ZodType<ParsedConfig> = z.strictObject({
     .describe(
       'In a file: a glob of the modules that export automations, relative to the file, such as "./automations/**/*.ts" (tests beside them are left out). Or a list of automations.',
     ),
+  defaults: defaultsSchema.prefault({}).describe("What holds for all automations."),
   http: httpSchema.prefault({}).describe("The worker's own HTTP port: /healthz, /readyz, /metrics, /api/status."),
   log: logSchema.prefault({}).describe("What the worker logs."),
 });

@@ -1,5 +1,6 @@
 // A change as a subscriber sees it: the body of the message together with what its headers say.
 
+import type { Lineage } from "./lineage.ts";
 import type { Op } from "./subject.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -37,4 +38,6 @@ export interface ChangeEvent<Row = Json> extends ChangeBody<Row> {
   readonly transaction: { readonly id: string; readonly last: boolean };
   /** Its sequence in the stream. */
   readonly sequence: number;
+  /** What caused the transaction, where a handler's `tx` wrote it. */
+  readonly lineage?: Lineage;
 }

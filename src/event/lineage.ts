@@ -1,7 +1,9 @@
 // Lineage: what caused a transaction, written into it and carried by every change of it.
 
+import { createHash } from "node:crypto";
 import { PoisonError } from "../errors.ts";
 import { percentEncode } from "./message.ts";
+import { percentDecode } from "./percent-decode.ts";
 
 /** The prefix of the logical message that holds it. */
 export const LINEAGE_PREFIX = "millrace.lineage";
@@ -15,13 +17,37 @@ export interface Lineage {
   readonly hops: number;
   /** The id of the automation whose handler wrote the transaction. */
   readonly automation: string;
+  /** What handled what on the way here, oldest first (see `visitOf`): so that a circle is seen. */
+  readonly trail: readonly string[];
 }
 
 const MAX_TEXT = 1024;
+/** Far beyond any limit of hops. */
+const MAX_TRAIL = 256;
+const visit = /^[a-z][a-z0-9-]{0,62}~[0-9a-f]{16}$/;
+
+/** An automation and what it handled, for the trail: the key is only hashed. @param subject `ce-subject` */
+export function visitOf(automation: string, subject: string): string {
+  return `${automation}~${createHash("sha256").update(subject).digest("hex").slice(0, 16)}`;
+}
+
+/** What the headers of an event say; undefined when nobody said what caused it. */
+export function lineageOf(message: { header(name: string): string | undefined }): Lineage | undefined {
+  const hops = message.header("ce-hops");
+  if (hops === undefined) return undefined;
+  const text = (name: string): string => percentDecode(message.header(name) ?? "");
+  return {
+    correlationId: text("ce-correlationid"),
+    causationId: text("ce-causationid"),
+    hops: Number(hops),
+    automation: text("ce-automation"),
+    trail: message.header("ce-trail")?.split(",") ?? [],
+  };
+}
 
 /** The logical message's content. */
-export function lineageText({ correlationId, causationId, hops, automation }: Lineage): string {
-  return JSON.stringify({ correlationId, causationId, hops, automation });
+export function lineageText({ correlationId, causationId, hops, automation, trail }: Lineage): string {
+  return JSON.stringify({ correlationId, causationId, hops, automation, trail });
 }
 
 /**
@@ -29,8 +55,9 @@ export function lineageText({ correlationId, causationId, hops, automation }: Li
  * @throws PoisonError LINEAGE_MALFORMED
  */
 export function lineageLines(content: string): string {
-  const { correlationId, causationId, hops, automation } = parse(content);
-  return `ce-correlationid: ${percentEncode(correlationId)}\r\nce-causationid: ${percentEncode(causationId)}\r\nce-hops: ${hops}\r\nce-automation: ${percentEncode(automation)}\r\n`;
+  const { correlationId, causationId, hops, automation, trail } = parse(content);
+  const visits = trail.length === 0 ? "" : `ce-trail: ${trail.join(",")}\r\n`;
+  return `ce-correlationid: ${percentEncode(correlationId)}\r\nce-causationid: ${percentEncode(causationId)}\r\nce-hops: ${hops}\r\nce-automation: ${percentEncode(automation)}\r\n${visits}`;
 }
 
 function parse(content: string): Lineage {
@@ -40,10 +67,15 @@ function parse(content: string): Lineage {
   } catch {
     throw malformed(); // the parser's message would quote the content
   }
-  const { correlationId, causationId, hops, automation } = value ?? {};
+  const { correlationId, causationId, hops, automation, trail = [] } = value ?? {};
   if (!isText(correlationId) || !isText(causationId) || !isText(automation)) throw malformed();
   if (typeof hops !== "number" || !Number.isSafeInteger(hops) || hops < 0) throw malformed();
-  return { correlationId, causationId, hops, automation };
+  if (!Array.isArray(trail) || trail.length > MAX_TRAIL || !trail.every(isVisit)) throw malformed();
+  return { correlationId, causationId, hops, automation, trail };
+}
+
+function isVisit(value: unknown): value is string {
+  return typeof value === "string" && visit.test(value);
 }
 
 function isText(value: unknown): value is string {

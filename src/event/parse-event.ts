@@ -1,7 +1,8 @@
 // From a message of a source's stream to the event that a subscriber sees. Pure: the reverse of what the publisher wrote.
 
-import { PoisonError } from "../errors.ts";
 import type { ChangeBody, ChangeEvent } from "./change-event.ts";
+import { lineageOf } from "./lineage.ts";
+import { percentDecode, undecodable } from "./percent-decode.ts";
 import { type Op, unescapeToken } from "./subject.ts";
 
 /** What a bus hands over, whichever it is. */
@@ -9,6 +10,8 @@ export interface StoredMessage {
   readonly subject: string;
   /** A header's value as it came, percent-encoded. */
   header(name: string): string | undefined;
+  /** All of them as they came; only domain events have some that are not ours. */
+  headers?(): Readonly<Record<string, string>>;
   readonly data: Uint8Array;
   readonly sequence: number;
 }
@@ -35,17 +38,9 @@ export function parseEvent(message: StoredMessage): ChangeEvent {
   event.position = required(message, "Cdc-Pos");
   event.transaction = { id: required(message, "Cdc-Tx"), last: message.header("Cdc-Tx-Last") === "1" };
   event.sequence = message.sequence;
+  const lineage = lineageOf(message);
+  if (lineage !== undefined) event.lineage = lineage;
   return event;
-}
-
-/** The reverse of `percentEncode`. @throws PoisonError when it is not valid UTF-8 */
-export function percentDecode(value: string): string {
-  if (!value.includes("%")) return value;
-  try {
-    return decodeURIComponent(value);
-  } catch {
-    throw undecodable("a header is not percent-encoded UTF-8");
-  }
 }
 
 interface Place {
@@ -104,10 +99,4 @@ function required(message: StoredMessage, name: string): string {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function undecodable(why: string): PoisonError {
-  return new PoisonError("EVENT_UNDECODABLE", `not a change event: ${why}`, {
-    hint: "something else than Millrace published into the source's stream; find it by the dead letter's headers",
-  });
 }

@@ -192,6 +192,11 @@ export interface Connector<Config> {
    */
   check(id: SourceId, config: Config, context: CheckContext): AsyncIterable<Finding>;
   /**
+   * Undefined when this source holds no outbox; else it resolves to the database whose outbox that is, as
+   * `<system identifier>/<database>`, or rejects with TransientError while that cannot be asked.
+   */
+  outboxHome(id: SourceId, config: Config): (() => Promise<string>) | undefined;
+  /**
    * For `millrace verify --tables`: the keys that the database holds now, once the source is acknowledged up to here.
    * @throws ConfigError where it may not be read; TransientError when the stream does not get here in time
    */

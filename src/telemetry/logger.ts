@@ -36,6 +36,8 @@ export type LogEvent =
   | "automation_log"
   | "event_received"
   | "event_settled"
+  | "inbox_pruned"
+  | "inbox_prune_failed"
   | "verify_progress"
   | "dev_server_started"
   | "dev_reloading"

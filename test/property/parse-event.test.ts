@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { percentEncode } from "../../src/event/message.ts";
-import { percentDecode } from "../../src/event/parse-event.ts";
+import { percentDecode } from "../../src/event/percent-decode.ts";
 
 test("a percent-encoded header is printable ASCII and decodes to what was encoded", () => {
   fc.assert(

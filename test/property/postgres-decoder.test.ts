@@ -20,7 +20,7 @@ import { begin, commit, insert, keepalive, message, relation, update, type Value
 
 const TABLE = relation(1, "orders", [{ name: "id", key: true }, { name: "note" }]);
 
-const LINEAGE = lineageText({ correlationId: "1", causationId: "2", hops: 1, automation: "a" });
+const LINEAGE = lineageText({ correlationId: "1", causationId: "2", hops: 1, automation: "a", trail: [] });
 const READ = { messages: ["read"] };
 
 /** Of a position: history and final LSN. */

@@ -177,12 +177,14 @@ describe("an outbox message", () => {
 });
 
 describe("a lineage", () => {
-  const cause = { correlationId: "a b", causationId: "shop.1", hops: 2, automation: "receipt" };
+  const trail = ["order~0123456789abcdef", "receipt~fedcba9876543210"];
+  const cause = { correlationId: "a b", causationId: "shop.1", hops: 2, automation: "receipt", trail };
   const lines = {
     "ce-correlationid": "a%20b",
     "ce-causationid": "shop.1",
     "ce-hops": "2",
     "ce-automation": "receipt",
+    "ce-trail": trail.join(","),
   };
   const lineage = (content: string): Buffer =>
     message(0x18n, { prefix: "millrace.lineage", content, transactional: true });

@@ -13,7 +13,8 @@ import { type SourceId, streamName } from "../../event/source-id.ts";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
 
-const MAX_AGE_MS = 7 * 24 * 60 * 60 * 1000;
+/** How long a source's stream keeps an event. */
+export const MAX_AGE_MS: number = 7 * 24 * 60 * 60 * 1000;
 /** The part of the account's free storage that one new stream may fill. */
 const STORAGE_SHARE = 0.8;
 

@@ -31,6 +31,7 @@ export const postgresConnector: Connector<PostgresConfig> = {
   preflight,
   check: checkPostgres,
   snapshotKeys: openKeySnapshot,
+  outboxHome: (id, config) => (config.outbox === undefined ? undefined : () => homeOf(id, config)),
   watch: (id, config) => new SlotHold(id, config),
   collections: readCollections,
   open: openPostgres,
@@ -132,6 +133,14 @@ async function check(
   }
   refuse(await outboxFindings(session, config));
   return { server, system, tables };
+}
+
+async function homeOf(id: SourceId, config: PostgresConfig): Promise<string> {
+  await using session = new Session(clientConfig(id, config.url));
+  const [row] = await session.query<{ home: string }>(
+    "SELECT system_identifier::text || '/' || current_database() AS home FROM pg_control_system()",
+  );
+  return row?.home ?? "";
 }
 
 async function withReplication<Result>(

@@ -14,7 +14,8 @@ const event = { id: "shop.1" } as ChangeEvent;
 
 function start(handler: Handler, timeoutMs = 60_000): AttemptResult | Promise<AttemptResult> {
   const defined = automation("a", { on, timeout: timeoutMs }, handler);
-  return startAttempt({ automation: defined, deadlines: new Deadlines(timeoutMs), log: silentLogger }, event, 2);
+  const context = { automation: defined, deadlines: new Deadlines(timeoutMs), log: silentLogger, database: undefined };
+  return startAttempt(context, event, 2, { header: () => undefined });
 }
 
 test("a handler that returns or throws without a promise has ended at once", () => {

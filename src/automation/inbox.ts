@@ -1,0 +1,36 @@
+// The inbox: which events an automation has handled, each written in the transaction that holds its effect.
+
+import { type SqlClient, sqlRunner } from "../outbox/sql-client.ts";
+import type { RunTransaction } from "./transaction.ts";
+
+const INSERT = `insert into millrace.inbox (automation, event_id, run) values ($1::text, $2::text, $3::text)
+  on conflict do nothing returning 1 as fresh`;
+/** In parts, so that no transaction is long. */
+const PRUNE_ROWS = 5000;
+const PRUNE = `with old as (
+    delete from millrace.inbox where ctid = any (array(
+      select ctid from millrace.inbox where at < now() - $1::text::interval limit ${PRUNE_ROWS}
+    )) returning 1
+  ) select count(*)::int as pruned from old`;
+
+/** Whether this transaction is the one that handles the event. A concurrent one is waited for; when it commits, ours is not. */
+export async function enterInbox(client: SqlClient, automation: string, eventId: string): Promise<boolean> {
+  return rowsOf(await sqlRunner(client)(INSERT, [automation, eventId, ""])).length > 0;
+}
+
+/** Deletes entries older than this; resolves to how many. */
+export async function pruneInbox(transaction: RunTransaction, olderThanMs: number): Promise<number> {
+  for (let pruned = 0; ; ) {
+    const result = await transaction((client) =>
+      sqlRunner(client)(PRUNE, [`${Math.ceil(olderThanMs / 1000)} seconds`]),
+    );
+    const count = Number(rowsOf(result)[0]?.pruned ?? 0);
+    pruned += count;
+    if (count < PRUNE_ROWS) return pruned;
+  }
+}
+
+/** postgres.js gives the rows themselves, pg and drizzle a result that has them. */
+export function rowsOf(result: unknown): readonly Readonly<Record<string, unknown>>[] {
+  return (Array.isArray(result) ? result : (result as { rows?: unknown }).rows) as Readonly<Record<string, unknown>>[];
+}

@@ -1,0 +1,20 @@
+// The values of headers as they were before the CloudEvents binding encoded them.
+
+import { PoisonError } from "../errors.ts";
+
+/** The reverse of `percentEncode`. @throws PoisonError `EVENT_UNDECODABLE` when it is not valid UTF-8 */
+export function percentDecode(value: string): string {
+  if (!value.includes("%")) return value;
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    throw undecodable("a header is not percent-encoded UTF-8");
+  }
+}
+
+/** @param why without anything of the event itself */
+export function undecodable(why: string): PoisonError {
+  return new PoisonError("EVENT_UNDECODABLE", `not an event of ours: ${why}`, {
+    hint: "something else than Millrace published into the source's stream; find it by the dead letter's headers",
+  });
+}

@@ -62,10 +62,12 @@ export function statusLines(status: Status, colour: Paint): readonly string[] {
     lines.push("", colour("dim", row(AUTOMATION, ["AUTOMATION", "STATE", "HANDLED", "RUNNING", "RETRIED", "DEAD"])));
   }
   for (const automation of automations) {
-    const { id, state, handled, running, retried, dead } = automation;
+    const { id, state, handled, running, retried, dead, deadBy = {} } = automation;
     const cells = row(AUTOMATION, [id, state, handled, running, retried, dead]);
     const part = partOf("automation", id);
     lines.push(colour(part?.ready ? "green" : "red", cells), ...reason(part));
+    const reasons = Object.entries(deadBy).map(([name, count]) => `${name} ${count}`);
+    if (reasons.length > 0) lines.push(`    dead letters: ${printable(reasons.join(", "))}`);
   }
   return lines;
 }

@@ -47,6 +47,8 @@ export interface AutomationStatus {
   readonly skipped: number;
   readonly retried: number;
   readonly dead: number;
+  /** Dead letters by their reason: `cycle`, `exhausted` and so on. */
+  readonly deadBy?: Readonly<Record<string, number>>;
   /** Handlers that run now, and those of them that have ignored their timeout. */
   readonly running: number;
   readonly hanging: number;

@@ -33,6 +33,8 @@ export interface AutomationCounts {
   skipped: number;
   retried: number;
   dead: number;
+  /** Dead letters by their reason. */
+  deadBy: Record<string, number>;
   /** Handlers that run now. */
   running: number;
 }
@@ -96,8 +98,6 @@ export function createMetrics(): Metrics {
       for (const [automation, { running }] of automations) this.set({ automation }, running);
     },
   });
-  /** Dead letters by automation, then by reason. */
-  const reasons = new Map<string, Map<string, number>>();
   new Counter({
     name: "millrace_automation_events_total",
     help: "Attempts by how they ended; of dead letters also the reason.",
@@ -110,18 +110,18 @@ export function createMetrics(): Metrics {
           if (counts[outcome] > 0) this.inc({ automation, outcome, reason: "" }, counts[outcome]);
         }
       }
-      for (const [automation, dead] of reasons) {
-        for (const [reason, count] of dead) this.inc({ automation, outcome: "dead", reason }, count);
+      for (const [automation, { deadBy }] of automations) {
+        for (const [reason, count] of Object.entries(deadBy)) this.inc({ automation, outcome: "dead", reason }, count);
       }
     },
   });
   const events = new EventMetrics(registry);
   const automation = (id: string): AutomationCounts =>
-    entry(automations, id, () => ({ handled: 0, skipped: 0, retried: 0, dead: 0, running: 0 }));
+    entry(automations, id, () => ({ handled: 0, skipped: 0, retried: 0, dead: 0, deadBy: {}, running: 0 }));
   const buried = (id: string, reason: string): void => {
-    automation(id).dead++;
-    const dead = entry(reasons, id, () => new Map<string, number>());
-    dead.set(reason, (dead.get(reason) ?? 0) + 1);
+    const counts = automation(id);
+    counts.dead++;
+    counts.deadBy[reason] = (counts.deadBy[reason] ?? 0) + 1;
   };
   return {
     registry,

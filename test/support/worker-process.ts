@@ -16,6 +16,8 @@ export interface WorkerOptions {
   /** Behind `run`. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Written beside the configuration, by name. */
+  readonly files?: Readonly<Record<string, string>>;
 }
 
 /** One `millrace run`. Disposing of it kills it. */
@@ -45,6 +47,7 @@ export class WorkerProcess implements AsyncDisposable {
   static async start(configuration: unknown, options: WorkerOptions = {}): Promise<WorkerProcess> {
     const configFile = join(await scratchDir(), "millrace.config.json");
     await writeFile(configFile, JSON.stringify(configuration, null, 2));
+    for (const [name, text] of Object.entries(options.files ?? {})) await writeFile(join(configFile, "..", name), text);
     const worker = new WorkerProcess(configFile, options, await freePort());
     worker.#tellWhenTestFails();
     return worker;

@@ -167,7 +167,7 @@ describe.skipIf(absent)("an event", () => {
 
   test("as a message needs no table, and carries the lineage of its transaction", async () => {
     await drizzle({ client: pool }).transaction(async (tx) => {
-      await writeLineage(tx, { correlationId: "first", causationId: "shop.1", hops: 3, automation: "a" });
+      await writeLineage(tx, { correlationId: "first", causationId: "shop.1", hops: 3, automation: "a", trail: [] });
       await tx.execute(sql`insert into item values (3)`);
       await outbox(tx, { mode: "message" }).emit("without.table", { key: "ü", data: [1, null], headers: { a: "b" } });
     });

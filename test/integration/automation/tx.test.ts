@@ -1,0 +1,241 @@
+// tx(): one effect however often an event is delivered, and an end to what would go round for ever.
+
+import { drizzle } from "drizzle-orm/node-postgres";
+import { Pool } from "pg";
+import postgres from "postgres";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { startWorker, type Worker } from "../../../src/app.ts";
+import { type Automation, automation } from "../../../src/automation/automation.ts";
+import { collection } from "../../../src/automation/collection.ts";
+import { event } from "../../../src/automation/event-trigger.ts";
+import { pruneInbox } from "../../../src/automation/inbox.ts";
+import { transactionsOf } from "../../../src/automation/transaction.ts";
+import type { NatsServer } from "../../../src/dev/nats-server.ts";
+import { migrationSql } from "../../../src/outbox/migration-sql.ts";
+import { inboxTable } from "../../../src/outbox.ts";
+import { type Database, freshDatabase, freshNats, missing } from "../../support/servers.ts";
+import { readStream } from "../../support/stream-events.ts";
+import { waitFor } from "../../support/wait-for.ts";
+import { WorkerProcess } from "../../support/worker-process.ts";
+
+interface Item {
+  readonly id: number;
+  readonly note: string | null;
+}
+
+const absent = missing("postgres", "nats");
+const long = { timeoutMs: 40_000 };
+
+describe.skipIf(absent)("tx()", () => {
+  let nats: NatsServer;
+  let database: Database;
+  let pool: Pool;
+  const items = collection<Item>("shop", "public.item");
+
+  beforeAll(async () => {
+    if (absent) return;
+    nats = await freshNats();
+    database = await freshDatabase();
+    pool = new Pool({ connectionString: database.url });
+    pool.on("error", () => {});
+    await database.query(`${migrationSql("outbox")}; ${migrationSql("inbox")};
+      create table item(id int primary key, note text); create table effect(n int generated always as identity primary key, automation text, item int);
+      create table ping(id int generated always as identity primary key, of int);
+      create table pong(id int generated always as identity primary key, of int)`);
+  }, 60_000);
+
+  afterAll(async () => {
+    await pool?.end();
+    await database?.[Symbol.asyncDispose]();
+  });
+
+  const source = (): object => ({ kind: "postgres", url: database.url, tables: ["public.*"], outbox: true });
+  const configuration = (automations: readonly Automation[], defaults: object = { db: pool }): object => ({
+    bus: { servers: nats.url, fsync: "always" },
+    sources: { shop: source() },
+    automations,
+    defaults,
+  });
+  async function run(automations: readonly Automation[], defaults?: object): Promise<Worker> {
+    const worker = await startWorker(configuration(automations, defaults));
+    onTestFinished(() => worker.stop());
+    await waitFor(() => worker.status().automations.every(({ state }) => state === "running"), { what: "it", ...long });
+    return worker;
+  }
+  const effects = async (id: string): Promise<number> =>
+    (await database.query("select from effect where automation = $1", [id])).length;
+  const effect = "insert into effect(automation, item) values ($1, $2)";
+
+  test("has one effect and one domain event in 50 deliveries of an event, and the rest end as duplicates", async () => {
+    let attempts = 0;
+    let worked = 0;
+    const heard: unknown[] = [];
+    const retry = { attempts: 60, min: 1, max: 5 };
+    const worker = await run([
+      automation("again", { on: items.created(), retry }, async ({ event, tx, signal }) => {
+        attempts++;
+        expect(signal.aborted).toBe(false);
+        await tx(async ({ client, emit }) => {
+          worked++;
+          await client.query(effect, ["again", event.after.id]);
+          await emit("item.seen", { key: event.after.id, data: { id: event.after.id }, headers: { tenant: "t" } });
+        });
+        if (attempts < 50) throw new Error("after the effect, before the ack");
+      }),
+      automation("hears", { on: event<{ id: number }>("item.seen") }, ({ event }) => {
+        heard.push(event);
+      }),
+    ]);
+
+    await database.query("insert into item values (1, 'x')");
+    await waitFor(() => attempts === 50 && worker.status().automations[0]?.skipped === 1, { what: "50", ...long });
+    await waitFor(() => heard.length > 0, { what: "the domain event", ...long });
+
+    expect([await effects("again"), worked, worker.status().automations[0]?.handled]).toEqual([1, 1, 0]);
+    expect(heard).toMatchObject([
+      {
+        type: "item.seen",
+        source: "shop",
+        key: "1",
+        data: { id: 1 },
+        headers: { tenant: "t" },
+        lineage: { hops: 1, automation: "again", correlationId: expect.stringMatching(/^shop\./) },
+      },
+    ]);
+  }, 90_000);
+
+  test("has one effect though the handler's process is killed between commit and ack, and though two workers run it", async () => {
+    const config = { ...configuration([], {}), automations: "./fatal.mjs" };
+    const module = `
+      import { existsSync, writeFileSync } from "node:fs";
+      import { createRequire } from "node:module";
+      import { automation, collection } from "millrace";
+      const { Pool } = createRequire(${JSON.stringify(import.meta.url)})("pg");
+      const db = new Pool({ connectionString: ${JSON.stringify(database.url)} });
+      const on = collection("shop", "public.item").created();
+      export const fatal = automation("fatal", { on, db, start: "earliest" }, async ({ event, tx }) => {
+        await tx(({ client }) => client.query("insert into effect(automation, item) values ('fatal', $1)", [event.after.id]));
+        if (existsSync("killed")) return;
+        writeFileSync("killed", "");
+        process.kill(process.pid, "SIGKILL");
+      });`;
+    await database.query("insert into item select n, 'y' from generate_series(100, 120) n");
+    await using first = await WorkerProcess.start(config, { files: { "fatal.mjs": module } });
+    expect(await first.ended()).toBe("SIGKILL");
+    await using second = await first.again();
+    await using third = await first.again();
+    await second.logged("automation_started", undefined, 40_000);
+    await third.logged("automation_started", undefined, 40_000);
+    await database.query("insert into item select n, 'y' from generate_series(121, 140) n");
+    const [{ items: all } = { items: 0 }] = await database.query<{ items: number }>(
+      "select count(*)::int items from item",
+    );
+    await waitFor(async () => (await effects("fatal")) >= all, { what: "every effect", ...long });
+
+    const doubled = await database.query(
+      "select item from effect where automation = 'fatal' group by item having count(*) > 1",
+    );
+    expect(doubled).toEqual([]);
+    expect(await effects("fatal")).toBe(all);
+  }, 120_000);
+
+  test("works on drizzle and on postgres.js, and rolls back with what the work throws", async () => {
+    const sql = postgres(database.url, { max: 2, onnotice: () => {} });
+    onTestFinished(() => sql.end());
+    const orm = drizzle(pool);
+    let failures = 0;
+    const worker = await run(
+      [
+        automation("orm", { on: items.created(), db: orm }, async ({ event, tx }) => {
+          await tx(async ({ client }) => {
+            await client.insert(inboxTable).values({ automation: "by-hand", event_id: event.id });
+            await client.execute(`insert into effect(automation, item) values ('orm', ${event.after.id})`);
+          });
+        }),
+        automation("sql", { on: items.created(), db: sql, retry: { min: 1, max: 5 } }, async ({ event, tx }) => {
+          await tx(async ({ client }) => {
+            await client`insert into effect(automation, item) values ('sql', ${event.after.id})`;
+            if (failures++ === 0) throw new Error("the work fails");
+          });
+        }),
+      ],
+      {},
+    );
+
+    await database.query("insert into item values (2, 'z')");
+    await waitFor(() => worker.status().automations.every(({ handled }) => handled === 1), { what: "both", ...long });
+
+    expect([await effects("orm"), await effects("sql"), failures]).toEqual([1, 1, 2]);
+  }, 90_000);
+
+  test("two automations that write each other's tables are stopped at the limit; one that meets its own key, at once", async () => {
+    const ping = collection<{ id: number; of: number }>("shop", "public.ping");
+    const pong = collection<{ id: number; of: number }>("shop", "public.pong");
+    const worker = await run(
+      [
+        automation("a", { on: ping.created() }, async ({ event, tx }) => {
+          await tx(({ client }) => client.query("insert into pong(of) values ($1)", [event.after.id]));
+        }),
+        automation("b", { on: pong.created() }, async ({ event, tx }) => {
+          await tx(({ client }) => client.query("insert into ping(of) values ($1)", [event.after.id]));
+        }),
+        automation("own", { on: items.updated() }, async ({ event, tx }) => {
+          await tx(({ client }) => client.query("update item set note = note || '!' where id = $1", [event.key?.id]));
+        }),
+      ],
+      { db: pool, maxHops: 5 },
+    );
+    const status = (id: string) => worker.status().automations.find((one) => one.id === id);
+
+    await database.query("insert into ping(of) values (0)");
+    await database.query("update item set note = 'once' where id = 1");
+    await waitFor(() => status("b")?.deadBy?.cycle === 1, { what: "the loop's end", ...long });
+    await waitFor(() => status("own")?.deadBy?.cycle === 1, { what: "the own loop's end", ...long });
+
+    expect([status("a")?.handled, status("b")?.handled]).toEqual([3, 2]);
+    expect(await database.query("select note from item where id = 1")).toEqual([{ note: "once!" }]);
+    const letters = (await readStream(nats.url, "MILLRACE_DEAD")).map(({ text }) => JSON.parse(text));
+    expect(new Set(letters.map(({ automation, reason, error }) => `${automation} ${reason} ${error.code}`))).toEqual(
+      new Set(["b cycle AUTOMATION_CYCLE", "own cycle AUTOMATION_CYCLE"]),
+    );
+    const hops = (await readStream(nats.url, "CDC_SHOP"))
+      .filter(({ subject }) => /^cdc\.shop\.public\.(ping|pong)\./.test(subject))
+      .map((one) => one.header("ce-hops") ?? "0");
+    expect(hops).toEqual(["0", "1", "2", "3", "4", "5"]);
+  }, 90_000);
+
+  test("is refused at the start where nobody reads its outbox, or it has no inbox", async () => {
+    const one = automation("one", { on: items.created() }, async ({ tx }) => {
+      await tx(async () => {});
+    });
+    await using elsewhere = await freshDatabase();
+    const other = new Pool({ connectionString: elsewhere.url, max: 1 });
+    other.on("error", () => {}); // its database is dropped first
+    onTestFinished(() => other.end());
+    const start = (input: object): Promise<unknown> => startWorker(input).then((worker) => worker.stop());
+
+    await expect(start(configuration([one], { db: other }))).rejects.toMatchObject({ code: "TX_WITHOUT_INBOX" });
+    await elsewhere.query(migrationSql("inbox"));
+    await expect(start(configuration([one], { db: other }))).rejects.toMatchObject({ code: "TX_WITHOUT_OUTBOX" });
+    await expect(
+      start({ ...configuration([one]), sources: { shop: { ...source(), outbox: false } } }),
+    ).rejects.toMatchObject({ code: "TX_WITHOUT_OUTBOX" });
+    await expect(start(configuration([one], { db: {} }))).rejects.toMatchObject({ code: "TX_DATABASE_UNKNOWN" });
+    const deaf = automation("deaf", { on: event("order.placed") }, () => {});
+    await expect(
+      start({ ...configuration([deaf], {}), sources: { shop: { ...source(), outbox: false } } }),
+    ).rejects.toMatchObject({ code: "AUTOMATION_WITHOUT_OUTBOX" });
+  }, 60_000);
+
+  test("keeps inbox entries for as long as their event may come, and no longer", async () => {
+    await database.query(
+      `insert into millrace.inbox select 'old', n, '', now() - '9 days'::interval from generate_series(1, 12000) n`,
+    );
+    await database.query(
+      "insert into millrace.inbox select 'young', n, '', now() - '7 days'::interval from generate_series(1, 10) n",
+    );
+
+    expect(await pruneInbox(transactionsOf(pool), 8 * 86_400_000)).toBe(12_000);
+    expect(await database.query("select from millrace.inbox where automation = 'young'")).toHaveLength(10);
+  });
+});

@@ -33,6 +33,8 @@ const rooms = {
     "source/postgres/config.ts",
     "source/postgres/remains.ts",
     "source/postgres/setup-sql.ts",
+    "source/postgres/table-schemas.ts",
+    "schema/type-files.ts",
     "source/postgres/slots.ts",
   ],
   demo: ["app.ts", "index.ts", "config", "telemetry", "event", "dev", "outbox"],

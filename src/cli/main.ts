@@ -174,6 +174,19 @@ program
   });
 
 program
+  .command("types")
+  .alias("codegen")
+  .description("write the rows of all tables as TypeScript and as JSON Schema")
+  .argument("[source]", "only this source")
+  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
+  .option("--out <directory>", "where to write the files", ".millrace")
+  .option("--check", "write nothing; end with 3 when the files differ from the database", false)
+  .action(async (source: string | undefined, options) => {
+    const { types } = await import("./types.ts");
+    if (!(await types({ ...options, source, print }))) end(3);
+  });
+
+program
   .command("tail")
   .description("print events as they come")
   .argument("[filter]", "a source's id, or a whole subject: cdc.shop.public.orders.created.*")

@@ -15,11 +15,15 @@ const identities: Readonly<Record<string, CollectionSchema["identity"]>> = {
   n: "nothing",
 };
 
-/** The catalog may be of a later time than the log: what it no longer knows is null. Columns left out are not part of it. */
+/**
+ * The catalog may be of a later time than the log: what it no longer knows is null. Columns left out are not part of it.
+ * @param labels whether the labels of enums are part of it: adding one is no new version of a table
+ */
 export function collectionSchema(
   relation: Relation,
   description: TableDescription,
   rules: TableRules,
+  { labels = false }: { readonly labels?: boolean } = {},
 ): CollectionSchema {
   const { columns, types, formats } = description;
   const numbers = columnNumbers(relation.columns, columns);
@@ -36,7 +40,7 @@ export function collectionSchema(
       if (rule === "left out") return [];
       const number = numbers[index] ?? null;
       const column = columns.find(({ attnum }) => attnum === number);
-      const value = rule?.schema ?? valueSchema(type, { types, labels: false });
+      const value = rule?.schema ?? valueSchema(type, { types, labels, format: rules.format(name) });
       const nullable = column === undefined ? null : !column.notNull;
       return [{ name, number, type: formats[index] ?? "unknown", nullable, value }];
     }),

@@ -2,15 +2,19 @@
 
 import type { JsonSchema } from "../../event/collection-schema.ts";
 import type { CatalogType } from "./catalog.ts";
+import type { ValueFormat } from "./values/compile.ts";
 
 export interface ValueSchemaOptions {
   readonly types: ReadonlyMap<number, CatalogType>;
-  /** Whether the labels of enums are part of it: adding one is no new version of a table. */
+  /** Whether the labels of enums are part of it. */
   readonly labels: boolean;
+  readonly format: ValueFormat | undefined;
 }
 
 const STRING: JsonSchema = { type: "string" };
 const INTEGER: JsonSchema = { type: "integer" };
+/** A string where a double does not hold it. */
+const SAFE_INTEGER: JsonSchema = { anyOf: [INTEGER, { type: "string", pattern: "^-?\\d+$" }] };
 const INFINITIES: JsonSchema = { enum: ["infinity", "-infinity"] };
 const FLOAT: JsonSchema = { anyOf: [{ type: "number" }, { enum: ["NaN", "Infinity", "-Infinity"] }] };
 
@@ -32,15 +36,21 @@ const scalars: ReadonlyMap<string, JsonSchema> = new Map<string, JsonSchema>([
   ["hstore_out", { type: "object", additionalProperties: { type: ["string", "null"] } }],
   ["vector_out", { type: "array", items: { type: "number" } }],
   ["halfvec_out", { type: "array", items: { type: "number" } }],
+  [
+    "sparsevec_out",
+    objectSchema({ dim: INTEGER, values: { type: "object", additionalProperties: { type: "number" } } }),
+  ],
 ]);
 
 /** Of the type with this oid, null aside. Of a type that the catalog no longer has: anything. */
 export function valueSchema(oid: number, options: ValueSchemaOptions): JsonSchema {
+  if (options.format === "text") return STRING;
   const type = options.types.get(oid);
   if (type === undefined) return STRING;
   const { shape } = type;
   switch (shape.kind) {
     case "scalar":
+      if (shape.output === "int8out" && options.format === "number") return SAFE_INTEGER;
       return scalars.get(shape.output) ?? STRING;
     case "enum":
       return options.labels ? { type: "string", enum: shape.labels } : STRING;

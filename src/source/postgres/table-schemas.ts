@@ -1,0 +1,43 @@
+// The tables of a source as the catalog has them now, described as their events look: what types are made from.
+
+import type { CollectionSchema } from "../../event/collection-schema.ts";
+import type { SourceId } from "../../event/source-id.ts";
+import { describeTable } from "./catalog.ts";
+import { collectionSchema } from "./collection-schema.ts";
+import type { PostgresConfig } from "./config.ts";
+import { clientConfig, Session } from "./session.ts";
+import type { Relation } from "./table.ts";
+import { NO_RULES, tableRules } from "./table-rules.ts";
+import { findTables, matchesNothing } from "./tables.ts";
+
+/** As the log would describe it; generated columns are not in the log. */
+const relation = `
+  SELECT c.relreplident AS identity, coalesce(json_agg(json_build_object(
+      'name', a.attname, 'type', a.atttypid::int8, 'typmod', a.atttypmod, 'identity', a.attnum = ANY (k.columns)
+    ) ORDER BY a.attnum) FILTER (WHERE a.attnum IS NOT NULL), '[]') AS columns
+  FROM pg_class c
+  LEFT JOIN LATERAL (
+    SELECT (i.indkey::int2[])[0:i.indnkeyatts - 1] AS columns FROM pg_index i
+    WHERE i.indrelid = c.oid AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END
+  ) k ON true
+  LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+  WHERE c.oid = $1::oid GROUP BY c.oid, k.columns`;
+
+/** By their names. @throws ConfigError TABLES_MATCH_NOTHING; TransientError */
+export async function tableSchemas(id: SourceId, config: PostgresConfig): Promise<readonly CollectionSchema[]> {
+  await using session = new Session(clientConfig(id, config.url));
+  const { tables, unmatched } = await findTables(session, config.tables);
+  const [pattern] = unmatched;
+  if (pattern !== undefined) throw matchesNothing(pattern);
+  const rulesOf = tableRules(config.tables, config.maskKey);
+  const schemas: CollectionSchema[] = [];
+  for (const { oid, schema: namespace, name } of tables) {
+    const [found] = await session.query<Pick<Relation, "identity" | "columns">>(relation, [oid]);
+    if (found === undefined) continue; // dropped meanwhile
+    const description = await describeTable(session, Number(oid), found.columns);
+    const table: Relation = { ...found, oid: Number(oid), namespace, name };
+    const rules = rulesOf(namespace, name) ?? NO_RULES;
+    schemas.push(collectionSchema(table, description, rules, { labels: true }));
+  }
+  return schemas;
+}

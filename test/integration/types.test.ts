@@ -1,0 +1,105 @@
+// What `millrace types` writes: the same for the same database, and true of every event.
+
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import ts from "typescript";
+import { describe, expect, test } from "vitest";
+import type { JsonSchema } from "../../src/event/collection-schema.ts";
+import { typeFiles } from "../../src/schema/type-files.ts";
+import { parsePostgresConfig } from "../../src/source/postgres/config.ts";
+import { tableSchemas } from "../../src/source/postgres/table-schemas.ts";
+import { postgresFixture } from "../support/postgres-fixture.ts";
+import { SHOP } from "../support/postgres-reader.ts";
+import { runCommand } from "../support/run-command.ts";
+import { missing, scratchDir } from "../support/servers.ts";
+import { CORPUS, CORPUS_TYPES } from "../support/type-corpus.ts";
+
+const TABLES = `
+  create type mood as enum ('happy', 'so so');
+  create table orders(id bigint primary key, "the note" text, mood mood not null, tags text[], at timestamptz,
+    twice bigint generated always as (id * 2) stored);
+  create schema "2nd"; create table "2nd".orders(id int primary key)`;
+
+describe.skipIf(missing("postgres"))("types", () => {
+  const fixture = postgresFixture("select 1");
+  const files = async (options: object = {}): Promise<ReadonlyMap<string, string>> => {
+    const config = parsePostgresConfig({ url: fixture.database.url, ...options }, "sources.shop");
+    return typeFiles(SHOP, await tableSchemas(SHOP, config));
+  };
+
+  test("name every column as events carry it", async () => {
+    await fixture.database.query(TABLES);
+    const text = (await files({ tables: ["public.*", "2nd.*"] })).get("shop.ts") ?? "";
+    expect(text).toContain(`export interface Orders {
+  /** bigint */
+  readonly id: string;
+  /** text */
+  readonly "the note": string | null;
+  /** mood */
+  readonly mood: "happy" | "so so" | (string & {});
+  /** text[] */
+  readonly tags: readonly (string | null)[] | null;
+  /** timestamp with time zone */
+  readonly at: string | "infinity" | "-infinity" | null;
+}`);
+    expect(text).toContain('  orders: collection<Orders>("shop", "public.orders"),');
+    expect(text).toContain('  "2nd.orders": collection<Table2ndOrders>("shop", "2nd.orders"),');
+    expect(ts.transpileModule(text, { reportDiagnostics: true }).diagnostics).toEqual([]);
+  });
+
+  test("follow the options: columns left out, masked, and written otherwise", async () => {
+    await fixture.database.query(TABLES);
+    const tables = [
+      {
+        match: "public.orders",
+        columns: { exclude: ["the note"] },
+        mask: { mood: { constant: "-" } },
+        values: { id: "number" },
+      },
+    ];
+    const text = (await files({ tables })).get("shop.ts") ?? "";
+    expect(text).not.toContain("the note");
+    expect(text).toContain("readonly id: number | string;");
+    expect(text).toContain('readonly mood: "-";');
+  });
+
+  test("are true of the events of every type", async () => {
+    const values = CORPUS.filter(({ since }) => since === undefined);
+    const columns = values.map(({ type }, nth) => `c${nth} ${type}`).join(", ");
+    await fixture.database.query(`${CORPUS_TYPES}; create table every(id int primary key, ${columns})`);
+    const { reading } = await fixture.begin();
+    const rows = Math.max(...values.map((one) => one.values.length));
+    for (let row = 0; row < rows; row++) {
+      const texts = values.map((one) => one.values[row] ?? null);
+      const places = texts.map((_, nth) => `$${nth + 2}`).join(", ");
+      await fixture.database.query(`insert into every values ($1, ${places})`, [row, ...texts]);
+    }
+    await reading.rows(rows);
+
+    const schema = JSON.parse((await files()).get("shop.schema.json") ?? "") as JsonSchema;
+    const ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: true });
+    const validate = ajv.compile({ ...schema, $ref: "#/$defs/public.every" });
+    for (const { after } of reading.bodies) expect([validate(after), validate.errors]).toEqual([true, null]);
+    expect(validate({ ...(reading.bodies[0]?.after as object), id: "1" })).toBe(false);
+    await reading.stop();
+  });
+
+  test("are written by the command, which ends with 3 when they differ from the database", async () => {
+    await fixture.database.query(TABLES);
+    const cwd = await scratchDir();
+    await mkdir(join(cwd, "src"));
+    const config = { sources: { shop: { kind: "postgres", url: fixture.database.url } } };
+    await writeFile(join(cwd, "millrace.config.json"), JSON.stringify(config));
+    const types = (...args: readonly string[]) => runCommand(["types", "--out", "src/rows", ...args], { cwd });
+
+    expect(await types("--check")).toMatchObject({ code: 3 });
+    expect(await types()).toMatchObject({ code: 0 });
+    expect(await types("--check")).toMatchObject({ code: 0, stdout: "" });
+    await fixture.database.query("alter table orders add remark text");
+    const differs = await types("--check");
+    expect(differs).toMatchObject({ code: 3 });
+    expect(differs.stdout).toContain("shop.ts differs from the database");
+    expect(await readFile(join(cwd, "src/rows/shop.ts"), "utf8")).not.toContain("remark");
+  });
+});

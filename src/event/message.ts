@@ -89,12 +89,21 @@ export function transactionLines({ id, time, lineage }: Transaction, position: P
   return `ce-time: ${time}\r\nCdc-Tx: ${id}\r\n${lineage}${last}`;
 }
 
-/** A marker at its place in the order: its id is `<source>.<kind>.<position>` unless another one is given. */
-export function markerMessage(source: SourceId, kind: MetaKind, position: Position, body: unknown): StreamMessage {
+/**
+ * A marker at its place in the order: its id is `<source>.<kind>.<position>`.
+ * @param nth ends the id, where several of a kind may stand at one place
+ */
+export function markerMessage(
+  source: SourceId,
+  kind: MetaKind,
+  position: Position,
+  body: unknown,
+  nth?: string,
+): StreamMessage {
   return {
     type: "message",
     subject: metaSubject(source, kind),
-    head: markerHead(source, kind, `${source}.${kind}.${bare(position)}`),
+    head: markerHead(source, kind, `${source}.${kind}.${bare(position)}${nth === undefined ? "" : `.${nth}`}`),
     data: Buffer.from(JSON.stringify(body)),
     position,
   };

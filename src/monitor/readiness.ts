@@ -35,7 +35,7 @@ function sourceView(source: SourceStatus, { bus }: Report): View {
   const { state, reason } = source;
   if (state === "waiting-for-lease") return { ready: true, state, ...reason };
   if (state !== "running") return { ready: false, state, ...reason };
-  return stalled(source, bus.connected) ?? held(source, bus.fsync) ?? { ready: true, state };
+  return stalled(source, bus.connected) ?? held(source, bus.fsync) ?? { ready: true, state, ...source.notices[0] };
 }
 
 function stalled({ state, stalledMs, stalledBy, unsavedMs }: SourceStatus, connected: boolean): View | undefined {

@@ -32,6 +32,8 @@ export interface SourceStatus {
   readonly stalledBy?: Reason | undefined;
   /** For how long a checkpoint could not be saved. */
   readonly unsavedMs: number;
+  /** What it goes on without, such as a table that cannot be published. */
+  readonly notices: readonly Reason[];
   readonly read: number;
   readonly published: number;
   readonly saved: number;

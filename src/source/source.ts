@@ -137,6 +137,13 @@ export interface SourceLag {
   readonly end: Position;
 }
 
+/** What a person should know of a source that runs: never row data. */
+export interface Notice {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string | undefined;
+}
+
 export interface Source extends AsyncDisposable {
   readonly id: SourceId;
   /**
@@ -160,6 +167,8 @@ export interface Source extends AsyncDisposable {
   lag(signal: AbortSignal): Promise<SourceLag>;
   /** How long the newest heartbeat took, or waits by now, in seconds; undefined where there is none. */
   heartbeatSeconds(): number | undefined;
+  /** What it goes on without, such as a table that cannot be published. */
+  notices(): readonly Notice[];
 }
 
 /** The keys of one collection in a snapshot. */

@@ -13,6 +13,7 @@ export type LogEvent =
   | "source_notice"
   | "source_slot_created"
   | "source_publication_changed"
+  | "source_table_left_out"
   | "source_gap"
   | "guard_exceeded"
   | "guard_recovered"

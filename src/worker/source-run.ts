@@ -41,6 +41,8 @@ export interface SourceRunStatus extends Readonly<SourceRunCounts>, Partial<LagF
   readonly stalledBy?: Reason;
   /** For how long a checkpoint could not be saved. */
   readonly unsavedMs: number;
+  /** What it goes on without. */
+  readonly notices: readonly Reason[];
 }
 
 export class SourceRun {
@@ -115,6 +117,7 @@ export class SourceRun {
       stalledMs: writer?.stalledMs() ?? 0,
       ...(stalledBy && { stalledBy: { code: stalledBy.code, message: stalledBy.message } }),
       unsavedMs: this.#savingSince === undefined ? 0 : performance.now() - this.#savingSince,
+      notices: (reader?.notices() ?? []).map(({ code, message }) => ({ code, message })),
       ...counts,
     };
   }

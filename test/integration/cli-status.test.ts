@@ -45,6 +45,7 @@ const report = z.object({
       stalledMs: z.number(),
       stalledBy: reason,
       unsavedMs: z.number(),
+      notices: z.array(z.strictObject({ code: z.string(), message: z.string() })),
       read: count,
       published: count,
       saved: count,

@@ -25,6 +25,7 @@ const report: Report = {
       heartbeatSeconds: 0.25,
       stalledMs: 0,
       unsavedMs: 0,
+      notices: [],
       read: 3,
       published: 2,
       saved: 1,

@@ -119,7 +119,9 @@ describe.skipIf(missing("postgres"))("a Postgres source that starts over", () =>
       await insert(fixture.database, 9);
       expect(await reading.rows(1)).toMatchObject([{ key: { id: 9 } }]);
       expectHistory(reading, before, code, 2);
-      expect(before.memory.saves.map(({ stage }) => stage).slice(-3)).toEqual(["abandoned", "planned", "created"]);
+      const stages = before.memory.saves.map(({ stage }) => stage);
+      const changes = stages.filter((stage, index) => stage !== stages[index - 1]);
+      expect(changes.slice(-3)).toEqual(["abandoned", "planned", "created"]);
       expect(await slots(fixture)).toBe(1);
       await reading.stop();
     });

@@ -11,6 +11,7 @@ import { Decoder } from "../../src/source/postgres/decoder.ts";
 import { FrameQueue } from "../../src/source/postgres/frame-queue.ts";
 import { JsonWriter } from "../../src/source/postgres/json-writer.ts";
 import { restBefore } from "../../src/source/postgres/position.ts";
+import { RuleBook } from "../../src/source/postgres/rule-book.ts";
 import { decodeStream } from "../../src/source/postgres/stream.ts";
 import { NO_RULES } from "../../src/source/postgres/table-rules.ts";
 import type { ReplicationTransport } from "../../src/source/postgres/transport.ts";
@@ -110,7 +111,7 @@ test("frames give the same events in whatever portions they arrive", async () =>
         source: "shop" as SourceId,
         history: 1,
         from: restBefore(1, 1n),
-        rulesOf: () => NO_RULES,
+        rules: new RuleBook(() => NO_RULES),
         ...READ,
         outbox: undefined,
       });

@@ -5,6 +5,7 @@ import type { SourceId } from "../../src/event/source-id.ts";
 import { unknownTable } from "../../src/source/postgres/catalog.ts";
 import { Decoder } from "../../src/source/postgres/decoder.ts";
 import { restBefore } from "../../src/source/postgres/position.ts";
+import { RuleBook } from "../../src/source/postgres/rule-book.ts";
 import { NO_RULES, type RulesOf } from "../../src/source/postgres/table-rules.ts";
 import type { CollectionVersion, SourceMessage } from "../../src/source/source.ts";
 
@@ -33,7 +34,7 @@ export function decodeFrames(frames: readonly Buffer[], options: DecodeOptions =
     source: "shop" as SourceId,
     history: 1,
     from: options.from ?? restBefore(1, 1n),
-    rulesOf: options.rulesOf ?? (() => NO_RULES),
+    rules: new RuleBook(options.rulesOf ?? (() => NO_RULES)),
     messages: options.messages ?? [],
     outbox: options.outbox === true ? { table: { schema: "millrace", name: "outbox" }, keepMs: undefined } : undefined,
   });

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { parsePostgresConfig } from "../../src/source/postgres/config.ts";
 import { includesTable } from "../../src/source/postgres/table-pattern.ts";
-import { NO_RULES, tableRules } from "../../src/source/postgres/table-rules.ts";
+import { conditionsOf, NO_RULES, tableRules } from "../../src/source/postgres/table-rules.ts";
 
 const url = "postgres://app:hunter2secret@db.example/shop";
 const parse = (options: Record<string, unknown>) => parsePostgresConfig(options, "sources.shop");
@@ -152,6 +152,20 @@ describe("the rules of a table", () => {
 
     expect(["id", "data", "other"].map((name) => orders?.format(name))).toEqual(["number", "text", undefined]);
     expect(orders).toMatchObject({ hides: false });
+  });
+
+  test("are met by rows that meet the conditions of all items", () => {
+    const { tables } = parse({
+      url,
+      tables: [
+        { match: "*.users", where: "id > 1" },
+        { match: "public.*", where: "id < 9" },
+        { match: "a.b", where: "c" },
+      ],
+    });
+
+    expect(conditionsOf(tables, "public", "users")).toEqual(["id > 1", "id < 9"]);
+    expect(conditionsOf(tables, "other", "orders")).toEqual([]);
   });
 });
 

@@ -3,7 +3,7 @@
 import type { SourceId } from "../../event/source-id.ts";
 import type { Finding } from "../../telemetry/finding.ts";
 import type { TableFacts } from "./check-tables.ts";
-import { createPublication, publicationMark } from "./publication.ts";
+import { createPublication, publicationMark } from "./publication-sql.ts";
 import type { Session } from "./session.ts";
 import { quoteIdentifier, quoteLiteral, quoteTable } from "./sql.ts";
 import type { SourceTable } from "./tables.ts";
@@ -89,7 +89,7 @@ export function publicationFindings(
   tables: readonly TableFacts[],
   server: { readonly version: number; readonly slotExists: boolean; readonly slot: string },
 ): readonly Finding[] {
-  if (!publication.exists) return [missingFinding(publication, tables, server.slotExists)];
+  if (!publication.exists) return [missingFinding(publication, tables, server)];
   const findings = [
     coverageFinding(publication, tables),
     opsFinding(publication),
@@ -109,7 +109,11 @@ function subjectOf({ name }: PublicationFacts): string {
   return `publication ${name}`;
 }
 
-function missingFinding(publication: PublicationFacts, tables: readonly TableFacts[], slotExists: boolean): Finding {
+function missingFinding(
+  publication: PublicationFacts,
+  tables: readonly TableFacts[],
+  { slotExists, version }: { readonly slotExists: boolean; readonly version: number },
+): Finding {
   const finding = { code: "PUBLICATION_MISSING", subject: subjectOf(publication) };
   if (slotExists) {
     return {
@@ -120,7 +124,8 @@ function missingFinding(publication: PublicationFacts, tables: readonly TableFac
     };
   }
   if (publication.mayMake) return { ...finding, level: "ok", message: "the worker makes it at its first start" };
-  const fix = tables.length === 0 ? "See the tables above." : `${createPublication(publication.name, tables)};`;
+  const fix =
+    tables.length === 0 ? "See the tables above." : `${createPublication(publication.name, tables, version)};`;
   return { ...finding, level: "fail", message: "it is missing, and the worker's role may not make it", fix };
 }
 

@@ -11,20 +11,38 @@ interface RuledTable {
   readonly name: string;
 }
 
-interface TableColumns extends RuledTable {
-  readonly columns: readonly string[];
+export interface TableColumns extends RuledTable {
+  readonly columns: readonly { readonly name: string; readonly attnum: number }[];
   /** As events have it: under full identity the primary key. */
   readonly key: readonly string[];
 }
 
 const columnsOf = `
   SELECT c.oid::int8::text AS oid,
-    ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
-      AS columns,
+    (SELECT coalesce(json_agg(json_build_object('name', a.attname, 'attnum', a.attnum)), '[]') FROM pg_attribute a
+      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
     ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid
       AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
       WHERE i.indrelid = c.oid AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) AS key
   FROM pg_class c WHERE c.oid = ANY ($1::text[]::oid[])`;
+
+/** Of the tables that some item says something of columns of. */
+export async function readRuled(
+  session: Session,
+  items: readonly TableItem[],
+  tables: readonly RuledTable[],
+): Promise<readonly TableColumns[]> {
+  const named = items.filter(namesColumns);
+  const ruled = tables.filter(({ schema, name }) => named.some((item) => item.matches(schema, name)));
+  if (ruled.length === 0) return [];
+  const rows = await session.query<Pick<TableColumns, "oid" | "columns" | "key">>(columnsOf, [
+    ruled.map(({ oid }) => oid),
+  ]);
+  return ruled.flatMap((table): readonly TableColumns[] => {
+    const row = rows.find(({ oid }) => oid === table.oid);
+    return row === undefined ? [] : [{ ...table, ...row }];
+  });
+}
 
 /** @throws ConfigError TABLE_COLUMN_UNKNOWN, TABLE_KEY_HIDDEN */
 export async function checkRules(
@@ -33,19 +51,10 @@ export async function checkRules(
   rulesOf: RulesOf,
   tables: readonly RuledTable[],
 ): Promise<void> {
-  const named = items.filter(({ options }) => options !== undefined && namedColumns(options).length > 0);
-  if (named.length === 0) return;
-  const ruled = tables.filter(({ schema, name }) => named.some((item) => item.matches(schema, name)));
-  const rows = await session.query<Pick<TableColumns, "oid" | "columns" | "key">>(columnsOf, [
-    ruled.map(({ oid }) => oid),
-  ]);
-  const described = ruled.flatMap((table): readonly TableColumns[] => {
-    const row = rows.find(({ oid }) => oid === table.oid);
-    return row === undefined ? [] : [{ ...table, ...row }];
-  });
-  for (const item of named) {
+  const described = await readRuled(session, items, tables);
+  for (const item of items.filter(namesColumns)) {
     const own = described.filter(({ schema, name }) => item.matches(schema, name));
-    const known = new Set(own.flatMap(({ columns }) => columns));
+    const known = new Set(own.flatMap(({ columns }) => columns.map(({ name }) => name)));
     const unknown = (item.options === undefined ? [] : namedColumns(item.options)).filter((name) => !known.has(name));
     if (unknown.length > 0) throw columnUnknown(item, unknown);
   }
@@ -53,6 +62,10 @@ export async function checkRules(
     const rules = rulesOf(schema, name);
     if (rules !== undefined) checkKey(schema, name, key, rules);
   }
+}
+
+function namesColumns({ options }: TableItem): boolean {
+  return options !== undefined && namedColumns(options).length > 0;
 }
 
 function columnUnknown({ text }: TableItem, columns: readonly string[]): ConfigError {

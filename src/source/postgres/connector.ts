@@ -14,7 +14,7 @@ import { translateError } from "./errors.ts";
 import { slotUnknown } from "./first-start.ts";
 import { identifySystem, type System, timelineEnd } from "./identity.ts";
 import { openKeySnapshot } from "./key-snapshot.ts";
-import { loadIntent } from "./memory.ts";
+import { type Intent, loadIntent } from "./memory.ts";
 import { PostgresSource } from "./postgres-source.ts";
 import { provideSlot } from "./provide-slot.ts";
 import { ensurePublication } from "./publication.ts";
@@ -23,7 +23,7 @@ import { clientConfig, connectClient, endClient, Session } from "./session.ts";
 import { findSlot } from "./slot.ts";
 import { SlotHold } from "./slot-hold.ts";
 import { slotNameOf } from "./slots.ts";
-import { findTables, matchTables, type SourceTable } from "./tables.ts";
+import { findTables, type MatchedTables, matchTables, withoutIdentity } from "./tables.ts";
 
 export const postgresConnector: Connector<PostgresConfig> = {
   kind: "postgres",
@@ -50,7 +50,7 @@ async function preflight(id: SourceId, config: PostgresConfig, { memory, adopt }
   const client = clientConfig(id, config.url);
   const session = new Session(client);
   try {
-    await check(id, config, session, forReplication(client));
+    await check(id, config, session, forReplication(client), await loadIntent(memory));
     const slot = await findSlot(session, slotNameOf(id, config));
     // In this order: a slot that another worker has just made is on record by now.
     if (slot !== undefined && !adopt && (await loadIntent(memory)) === undefined) throw slotUnknown(slot.name);
@@ -72,8 +72,9 @@ async function openPostgres(
   const replication = forReplication(client);
   const session = new Session(client);
   try {
-    const { server, system, tables } = await check(id, config, session, replication);
     const intent = await loadIntent(context.memory);
+    const { server, system, matched } = await check(id, config, session, replication, intent);
+    const { tables, anonymous: kept } = matched;
     const publication = config.publication ?? `millrace_${id}`;
     const slot = await provideSlot(intent, {
       slot: slotNameOf(id, config),
@@ -91,7 +92,11 @@ async function openPostgres(
         return withReplication(replication, (walsender) => timelineEnd(walsender, system.timeline, timeline));
       },
       ensurePublication: (mayCreate) =>
-        ensurePublication(session, { source: id, name: publication, tables, mayCreate, log: context.log }),
+        ensurePublication(
+          session,
+          { source: id, name: publication, tables, kept, version: server.version, log: context.log },
+          mayCreate,
+        ),
     });
     if (intent !== undefined && slot.saved && slot.intent.history !== intent.history) context.onAdopted();
     return new PostgresSource({ id, config, context, schemas, session, client, slot, version: server.version });
@@ -108,7 +113,7 @@ function forReplication(client: ClientConfig): ClientConfig {
 interface Checked {
   readonly server: ServerFacts;
   readonly system: System;
-  readonly tables: readonly SourceTable[];
+  readonly matched: MatchedTables;
 }
 
 /** In the order of `millrace check`. What is gone, and must not be made anew in silence, is told later: see provide-slot.ts. */
@@ -117,6 +122,7 @@ async function check(
   config: PostgresConfig,
   session: Session,
   replication: ClientConfig,
+  intent: Intent | undefined,
 ): Promise<Checked> {
   const server = await readServer(session);
   const name = slotNameOf(id, config);
@@ -124,7 +130,9 @@ async function check(
   refuse(serverFindings(server, slot));
   refuse(failoverFindings(await readFailover(session, name), name));
   const system = await withReplication(replication, identifySystem);
-  const tables = await matchTables(session, config);
+  const matched = await matchTables(session, config);
+  // At a first start nothing is left out in silence. Later a table that somebody made must not stop all others.
+  if (matched.anonymous.length > 0 && intent?.stage !== "created") throw withoutIdentity(matched.anonymous);
   const { tables: found } = await findTables(session, config.tables);
   const publication = await readPublication(session, id, config.publication ?? `millrace_${id}`, found, name);
   if (publication.exists || slot === undefined) {
@@ -132,7 +140,7 @@ async function check(
     refuse(publicationFindings(publication, await readTables(session, found), facts));
   }
   refuse(await outboxFindings(session, config));
-  return { server, system, tables };
+  return { server, system, matched };
 }
 
 async function homeOf(id: SourceId, config: PostgresConfig): Promise<string> {

@@ -15,9 +15,10 @@ import { JsonWriter } from "./json-writer.ts";
 import { LogicalMessages } from "./logical-messages.ts";
 import { OutboxTable } from "./outbox-table.ts";
 import { keyDiffers, RowEvents } from "./row-events.ts";
+import type { RuleBook } from "./rule-book.ts";
 import { type PoisonRow, Sequencer } from "./sequencer.ts";
 import { type Relation, Table } from "./table.ts";
-import type { RulesOf } from "./table-rules.ts";
+import type { TableRules } from "./table-rules.ts";
 import { timeText } from "./time-text.ts";
 import { Tuple } from "./tuple.ts";
 
@@ -26,8 +27,8 @@ export interface DecoderOptions {
   readonly history: number;
   /** Where the stream ends. */
   readonly from: Position;
-  /** Undefined for a table that is not read. */
-  readonly rulesOf: RulesOf;
+  /** Which tables are read, and what of them. */
+  readonly rules: RuleBook;
   /** Prefixes of the logical messages that become events. */
   readonly messages: readonly string[];
   readonly outbox: OutboxConfig | undefined;
@@ -66,7 +67,7 @@ type Place = Pick<PoisonRow, "namespace" | "collection"> & { readonly hides: boo
 export class Decoder {
   readonly sequencer: Sequencer;
   readonly #source: SourceId;
-  readonly #rulesOf: RulesOf;
+  readonly #rules: RuleBook;
   readonly #reader = new FrameReader();
   readonly #events = new RowEvents(new JsonWriter());
   readonly #messages: LogicalMessages;
@@ -78,9 +79,9 @@ export class Decoder {
   #announcements: Announcement[] = [];
   #relationRaw: Buffer = Buffer.alloc(0);
 
-  constructor({ source, history, from, rulesOf, messages, outbox }: DecoderOptions) {
+  constructor({ source, history, from, rules, messages, outbox }: DecoderOptions) {
     this.#source = source;
-    this.#rulesOf = rulesOf;
+    this.#rules = rules;
     this.#messages = new LogicalMessages({ source, prefixes: messages, outbox: outbox !== undefined });
     this.#outbox = outbox?.table;
     this.sequencer = new Sequencer(source, history, from);
@@ -125,9 +126,14 @@ export class Decoder {
   define(relation: Relation, description: TableDescription, version: CollectionVersion): void {
     const known = this.#tables.get(relation.oid);
     if (known?.raw.equals(this.#relationRaw) === true && isDeepStrictEqual(known.description, description)) return;
-    const rules = this.#rulesOf(relation.namespace, relation.name);
-    const table = rules === undefined ? undefined : new Table(this.#source, relation, description, rules, version);
+    const rules = this.#rules.of(relation.namespace, relation.name);
+    const table = rules === undefined ? undefined : this.#compile(relation, description, rules, version);
     this.#tables.set(relation.oid, { raw: this.#relationRaw, description, table, outbox: undefined });
+  }
+
+  #compile(relation: Relation, description: TableDescription, rules: TableRules, version: CollectionVersion): Table {
+    const bound = this.#rules.for(relation.oid, rules, relation.columns, description.columns);
+    return new Table(this.#source, relation, description, bound, version);
   }
 
   #message(kind: number, high: number, low: number): Relation | undefined {
@@ -193,7 +199,7 @@ export class Decoder {
     });
     const relation = { oid, namespace, name, identity, columns };
     const outbox = this.#isOutbox(relation) ? new OutboxTable(this.#source, relation) : undefined;
-    if (outbox === undefined && this.#rulesOf(namespace, name) !== undefined) return relation;
+    if (outbox === undefined && this.#rules.of(namespace, name) !== undefined) return relation;
     this.#tables.set(oid, { raw: this.#relationRaw, description: unknownTable, table: undefined, outbox });
     return undefined;
   }

@@ -15,6 +15,15 @@ const cause = z.object({
   switchedAt: lsn.optional(),
 });
 
+/** What the publication published when it was looked at last, by the catalog's numbers. */
+const knownTables = z.object({
+  publication: z.string(),
+  ops: z.array(z.string()),
+  viaRoot: z.boolean(),
+  /** The entry in the publication of each table, by the table's oid. */
+  tables: z.record(z.string(), z.string()),
+});
+
 const identity = {
   slot: z.string(),
   publication: z.string(),
@@ -28,7 +37,13 @@ const intentSchema = z.discriminatedUnion("stage", [
   /** Saved before anything is made. A slot that is newer than `plannedAt` is then ours. */
   z.object({ stage: z.literal("planned"), ...identity, plannedAt: lsn, cause: cause.optional() }),
   /** Saved when the slot exists. The log begins at `consistentPoint`: with a gap before it when there is a cause. */
-  z.object({ stage: z.literal("created"), ...identity, consistentPoint: lsn, cause: cause.optional() }),
+  z.object({
+    stage: z.literal("created"),
+    ...identity,
+    consistentPoint: lsn,
+    cause: cause.optional(),
+    published: knownTables.optional(),
+  }),
   /** Saved when the loss of this history was accepted. Its slot goes, then the next history is planned. */
   z.object({ stage: z.literal("abandoned"), ...identity, cause }),
 ]);
@@ -37,6 +52,7 @@ export type Intent = z.infer<typeof intentSchema>;
 export type Planned = Extract<Intent, { stage: "planned" }>;
 export type Created = Extract<Intent, { stage: "created" }>;
 export type Abandoned = Extract<Intent, { stage: "abandoned" }>;
+export type KnownTables = z.infer<typeof knownTables>;
 export type Cause = z.infer<typeof cause>;
 
 export function causeOf({ code, message }: MillraceError, switchedAt?: bigint): Cause {

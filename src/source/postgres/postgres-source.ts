@@ -1,10 +1,11 @@
 // A Postgres source: its slot, its stream, its feedback.
 
+import { setTimeout as delay } from "node:timers/promises";
 import type { Client, ClientConfig } from "pg";
 import { BugError, HistoryLostError, type MillraceError, TransientError } from "../../errors.ts";
 import { isComplete, type Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
-import type { SchemaBook, Source, SourceContext, SourceLag, SourceMessage } from "../source.ts";
+import type { Notice, SchemaBook, Source, SourceContext, SourceLag, SourceMessage } from "../source.ts";
 import { describeTable } from "./catalog.ts";
 import { collectionSchema } from "./collection-schema.ts";
 import type { PostgresConfig } from "./config.ts";
@@ -14,18 +15,21 @@ import type { ProvidedSlot } from "./first-start.ts";
 import { checkCluster, followLog, identifySystem } from "./identity.ts";
 import { LagWatch } from "./lag-watch.ts";
 import { formatLsn } from "./lsn.ts";
-import type { Created } from "./memory.ts";
+import type { Created, Intent } from "./memory.ts";
 import { cleanUpOutbox } from "./outbox-clean-up.ts";
 import { finalOf, historyOf } from "./position.ts";
 import { abandon, slotMissing } from "./provide-slot.ts";
 import { publicationGone } from "./publication.ts";
-import { type Notice, Replication } from "./replication.ts";
+import { Replication, type ServerNotice } from "./replication.ts";
 import { type Resumption, resumeAt } from "./resume.ts";
+import { RuleBook } from "./rule-book.ts";
+import type { Sequencer } from "./sequencer.ts";
 import type { Session } from "./session.ts";
 import { checkKept, findSlot, withSlot } from "./slot.ts";
 import { quoteIdentifier } from "./sql.ts";
 import { decodeStream, type TableBook } from "./stream.ts";
-import { NO_RULES, type RulesOf, tableRules } from "./table-rules.ts";
+import { NO_RULES, tableRules } from "./table-rules.ts";
+import { TableWatch } from "./table-watch.ts";
 
 interface ReadOptions {
   readonly from: Position | undefined;
@@ -51,10 +55,16 @@ export const displaySettings = `SET datestyle = 'ISO, MDY'; SET intervalstyle = 
   SET search_path = pg_catalog; SET quote_all_identifiers = off;
   SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0`;
 
+/** After how long at most a new table is noticed. */
+const LONGEST_LOOK_MS = 10_000;
+
 export class PostgresSource implements Source {
   readonly id: SourceId;
   readonly #options: PostgresSourceOptions;
   readonly #watch: LagWatch;
+  readonly #rules: RuleBook;
+  #tables: TableWatch | undefined;
+  #saves: Promise<void> = Promise.resolve();
   #intent: Created;
   #saved: boolean;
   #stream: Replication<Resumption> | undefined;
@@ -68,6 +78,7 @@ export class PostgresSource implements Source {
     this.#intent = options.slot.intent;
     this.#saved = options.slot.saved;
     const { id, session, version, context } = options;
+    this.#rules = new RuleBook(tableRules(options.config.tables, options.config.maskKey));
     this.#watch = new LagWatch({ source: id, session, version, log: context.log });
   }
 
@@ -98,9 +109,11 @@ export class PostgresSource implements Source {
       if (this.#acknowledged <= start) stream.acknowledge(this.#acknowledged);
       if (markers.length > 0) yield markers;
       await this.#options.schemas.open(from);
-      const rulesOf = tableRules(config.tables, config.maskKey);
-      yield* decodeStream(stream, this.#decoder(position, rulesOf), this.#tables(rulesOf));
+      const decoder = this.#decoder(position);
+      this.#watchTables(stream, decoder.sequencer);
+      yield* decodeStream(stream, decoder, this.#book());
     } catch (error) {
+      this.#tables = undefined;
       if (!signal.aborted) throw await this.#giveUp(await this.#explain(translateError(error)), from);
     } finally {
       signal.removeEventListener("abort", close);
@@ -116,6 +129,7 @@ export class PostgresSource implements Source {
     if (!isComplete(position)) throw new BugError("ACKNOWLEDGED_INSIDE", `${position} is inside a transaction`);
     // An earlier history's positions are about a log that is gone.
     if (historyOf(position) !== this.#intent.history) return;
+    await this.#tables?.acknowledged(position);
     this.#acknowledged = finalOf(position) + 1n;
     if (this.#started) this.#stream?.acknowledge(this.#acknowledged); // else it is told as soon as the stream has started
   }
@@ -123,6 +137,10 @@ export class PostgresSource implements Source {
   async lag(signal: AbortSignal): Promise<SourceLag> {
     signal.throwIfAborted();
     return this.#watch.look(this.#intent.slot, this.#intent.history);
+  }
+
+  notices(): readonly Notice[] {
+    return this.#tables?.notices ?? [];
   }
 
   heartbeatSeconds(): number | undefined {
@@ -161,7 +179,7 @@ export class PostgresSource implements Source {
     const resumption = resumeAt(this.id, intent, from, slot, acceptGap);
     const accepted = !this.#saved || resumption.intent.cause !== this.#intent.cause;
     if (!this.#saved || resumption.intent !== this.#intent) {
-      await context.memory.save(resumption.intent);
+      await this.#save(() => resumption.intent);
       this.#intent = resumption.intent;
       this.#saved = true;
     }
@@ -175,6 +193,16 @@ export class PostgresSource implements Source {
     return resumption;
   }
 
+  /** One after another, each from what is so by then; undefined saves nothing. */
+  #save(state: () => Intent | undefined): Promise<void> {
+    const saved = this.#saves.then(async () => {
+      const value = state();
+      if (value !== undefined) await this.#options.context.memory.save(value);
+    });
+    this.#saves = saved.catch(() => {}); // the next one does not care how this one ended
+    return saved;
+  }
+
   get #acceptGap(): boolean {
     const { context, config } = this.#options;
     return context.adopt || config.onGap === "continue";
@@ -185,7 +213,7 @@ export class PostgresSource implements Source {
     if (!(error instanceof HistoryLostError) || !this.#saved || !this.#acceptGap) return error;
     const { context } = this.#options;
     const history = Math.max(this.#intent.history, from === undefined ? 0 : historyOf(from));
-    await context.memory.save(abandon(this.#intent, error, undefined, history));
+    await this.#save(() => abandon(this.#intent, error, undefined, history));
     context.onAdopted();
     return new TransientError("SOURCE_STARTS_OVER", `${error.code}: ${error.message}`, {
       hint: "Nothing to do: the source begins a new history with a new slot, and the stream names the gap.",
@@ -211,37 +239,69 @@ export class PostgresSource implements Source {
   }
 
   /** From version 18 on the server only warns when the publication is gone, and leaves its rows out. */
-  #judge(notice: Notice): MillraceError | undefined {
+  #judge(notice: ServerNotice): MillraceError | undefined {
     if (notice.severity === "WARNING" && notice.code === "55000") return publicationGone(this.#intent.publication);
     this.#options.context.log.warn("source_notice", { source: this.id, code: notice.code }, notice.message);
     return undefined;
   }
 
-  #tables(rulesOf: RulesOf): TableBook {
+  #book(): TableBook {
     const { session, schemas } = this.#options;
     return {
       note: (announcements) => schemas.note(announcements),
       describe: async (relation) => {
-        const rules = rulesOf(relation.namespace, relation.name) ?? NO_RULES;
-        const found = await describeTable(session, relation.oid, relation.columns);
+        const { oid, namespace, name, columns } = relation;
+        const found = await describeTable(session, oid, columns);
         // Of a table that was dropped since, what the stream was told last.
-        const told = found.columns.length === 0 ? await schemas.newest(String(relation.oid)) : undefined;
+        const told = found.columns.length === 0 ? await schemas.newest(String(oid)) : undefined;
         const description = told === undefined ? found : { ...found, primaryKey: told.key };
-        return { description, version: await schemas.describe(collectionSchema(relation, description, rules)) };
+        const rules = this.#rules.of(namespace, name) ?? NO_RULES;
+        const bound = this.#rules.for(oid, rules, columns, description.columns);
+        return { description, version: await schemas.describe(collectionSchema(relation, description, bound)) };
       },
     };
   }
 
-  #decoder(from: Position, rulesOf: RulesOf): Decoder {
+  #decoder(from: Position): Decoder {
     const { messages, outbox } = this.#options.config;
-    return new Decoder({
+    const { history } = this.#intent;
+    return new Decoder({ source: this.id, history, from, rules: this.#rules, messages, outbox });
+  }
+
+  /** Looks at once, then again and again while the stream is read: a failure ends it. */
+  #watchTables(stream: Replication<Resumption>, sequencer: Sequencer): void {
+    const { config, version, session, context } = this.#options;
+    const watch = new TableWatch({
       source: this.id,
-      history: this.#intent.history,
-      from,
-      rulesOf,
-      messages,
-      outbox,
+      config,
+      publication: this.#intent.publication,
+      version,
+      session,
+      log: context.log,
+      rules: this.#rules,
+      known: this.#intent.published,
+      save: (published) =>
+        this.#save(() => {
+          if (this.#tables !== watch) return undefined; // what was given up stays so
+          this.#intent = { ...this.#intent, published };
+          return this.#intent;
+        }),
+      acceptGap: () => this.#acceptGap,
+      onAccepted: () => context.onAdopted(),
     });
+    this.#tables = watch;
+    const everyMs = Math.min(config.timeoutMs / 3, LONGEST_LOOK_MS);
+    const follow = async (): Promise<void> => {
+      while (this.#stream === stream) {
+        try {
+          for (const marker of await watch.look()) sequencer.mark(marker);
+        } catch (error) {
+          if (!(error instanceof TransientError)) throw error; // what cannot be had now is had next time
+        }
+        await delay(everyMs, undefined, { ref: false });
+      }
+    };
+    follow().catch((error: unknown) => stream.abandon(translateError(error)));
   }
 
   /** Two codes say too little about what is gone: asks the server. */

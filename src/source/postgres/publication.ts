@@ -1,36 +1,52 @@
 // The publication: made when it is missing, kept at the configured tables when it is ours, only checked when it is not.
 
-import { ConfigError, HistoryLostError, MillraceError } from "../../errors.ts";
+import { ConfigError, HistoryLostError, MillraceError, toError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import { sqlState } from "./errors.ts";
+import {
+  ALL_OPS,
+  alterTables,
+  createPublication,
+  LOOSE_FILTER,
+  publicationMark,
+  publishesGenerated,
+  refuseLooseFilters,
+  setOptions,
+} from "./publication-sql.ts";
+import { type Published, type PublishedEntry, readPublished } from "./published.ts";
 import type { Session } from "./session.ts";
-import { quoteIdentifier, quoteLiteral, quoteTable } from "./sql.ts";
+import { quoteIdentifier, quoteLiteral } from "./sql.ts";
 import type { SourceTable } from "./tables.ts";
 
 export interface PublicationOptions {
   readonly source: SourceId;
   readonly name: string;
   readonly tables: readonly SourceTable[];
-  /** False once a slot was made: rows written without the publication would be missing in silence. */
-  readonly mayCreate: boolean;
+  /** Tables that are not added, and not dropped when they are in it. */
+  readonly kept: readonly SourceTable[];
+  /** Of the server, as `server_version_num`. */
+  readonly version: number;
   readonly log: Logger;
 }
 
-interface Existing {
-  readonly ours: boolean;
-  readonly all: boolean;
-  readonly viaRoot: boolean;
-  readonly tables: readonly SourceTable[];
-}
+/** From here on a publication can have row filters. */
+const FILTER_VERSION = 150_000;
 
 /**
+ * @param mayCreate false once a slot was made: rows written without the publication would be missing in silence
  * @throws HistoryLostError PUBLICATION_MISSING; ConfigError PUBLICATION_MISSING (and it may not be made),
- *   PUBLICATION_LACKS_TABLES
+ *   PUBLICATION_LACKS_TABLES, ROW_FILTER_REFUSED
  */
-export async function ensurePublication(session: Session, options: PublicationOptions): Promise<void> {
-  const existing = await findPublication(session, options);
-  if (existing === undefined) await create(session, options);
-  else await adjust(session, options, existing);
+export async function ensurePublication(
+  session: Session,
+  options: PublicationOptions,
+  mayCreate: boolean,
+): Promise<void> {
+  const existing = await readPublished(session, options.source, options.name);
+  if (existing !== undefined) await adjustPublication(session, options, existing, true);
+  else if (mayCreate) await create(session, options);
+  else throw publicationGone(options.name);
 }
 
 /** The error for a publication that is gone while its slot exists. */
@@ -40,11 +56,12 @@ export function publicationGone(name: string): HistoryLostError {
   });
 }
 
-async function create(session: Session, { source, name, tables, mayCreate, log }: PublicationOptions): Promise<void> {
-  if (!mayCreate) throw publicationGone(name);
-  const statement = createPublication(name, tables);
+async function create(session: Session, options: PublicationOptions): Promise<void> {
+  const { source, name, tables, version, log } = options;
+  checkFilters(tables, version);
+  const statement = createPublication(name, tables, version);
   const comment = `COMMENT ON PUBLICATION ${quoteIdentifier(name)} IS ${quoteLiteral(publicationMark(source))}`;
-  await session.query(`${statement}; ${comment}`).catch((error: unknown) => {
+  await change(session, [statement, comment], options).catch((error: unknown) => {
     if (!isRefused(error)) throw error;
     throw new ConfigError("PUBLICATION_MISSING", `the publication ${name} is missing, and this role may not make it`, {
       hint: `Let the owner of the tables run: ${statement};`,
@@ -54,24 +71,106 @@ async function create(session: Session, { source, name, tables, mayCreate, log }
   log.info("source_publication_changed", { source, publication: name, tables: tables.length }, "publication created");
 }
 
-async function adjust(session: Session, options: PublicationOptions, existing: Existing): Promise<void> {
-  const { source, name, tables, log } = options;
-  const missing = existing.all ? [] : tables.filter((table) => !includes(existing.tables, table));
-  const extra = existing.ours ? existing.tables.filter((table) => !includes(tables, table)) : [];
-  // Else rows of partitions would come under the partitions' own names.
-  const leaves = !existing.viaRoot && tables.some((table) => table.partitioned);
+/**
+ * Brings it to the tables where it is ours, in one transaction.
+ * @param refilter also sets row filters that are there already: their words may have changed, and cannot be compared
+ * @returns whether something was changed
+ * @throws ConfigError PUBLICATION_LACKS_TABLES, ROW_FILTER_REFUSED
+ */
+export async function adjustPublication(
+  session: Session,
+  options: PublicationOptions,
+  existing: Published,
+  refilter: boolean,
+): Promise<boolean> {
+  const { source, name, tables, kept, version, log } = options;
+  checkFilters(tables, version);
+  const { ours, all } = existing;
+  // One for all tables has roots by way of their partitions; see `viaRoot`.
+  const missing = tables.filter((table) => !find(existing, table) && !(all && table.partitioned));
+  const staying = existing.tables.filter((table) => has(tables, table) || has(kept, table));
+  const extra = ours ? existing.tables.filter((table) => !staying.includes(table)) : [];
+  const unfiltered = tables.filter((table) => table.where.length > 0 && find(existing, table)?.filtered !== true);
+  const filters = tables.some(({ where }) => where.length > 0) || (ours && existing.tables.some(isFiltered));
+  const set = {
+    // Else rows of partitions would come under the partitions' own names.
+    viaRoot: !existing.viaRoot && tables.some((table) => table.partitioned),
+    generated: ours && publishesGenerated(version) && !existing.generated,
+    ops: ours && existing.ops.length < ALL_OPS.length,
+  };
+  const optioned = set.viaRoot || set.generated || set.ops;
+  if (!ours && unfiltered.length > 0) throw filterMissing(name, unfiltered);
+  const changed = missing.length + extra.length + unfiltered.length > 0 || optioned;
+  if (!changed && !(filters && ours && refilter)) return false;
   const statements = [
-    ...(missing.length > 0 ? [alter(name, "ADD", missing)] : []),
-    ...(extra.length > 0 ? [alter(name, "DROP", extra)] : []),
-    ...(leaves ? [`ALTER PUBLICATION ${quoteIdentifier(name)} SET (publish_via_partition_root = true)`] : []),
-  ].join("; ");
-  if (statements === "") return;
-  if (!existing.ours) throw lacking(name, missing, statements);
-  await session.query(statements).catch((error: unknown) => {
-    throw isRefused(error) ? lacking(name, missing, statements, error) : error;
+    ...(filters && ours
+      ? [alterTables(name, "SET", [...tables, ...kept.filter((table) => find(existing, table))])]
+      : []),
+    ...(!(filters && ours) && missing.length > 0 ? [alterTables(name, "ADD", missing)] : []),
+    ...(!(filters && ours) && extra.length > 0 ? [alterTables(name, "DROP", extra)] : []),
+    ...(optioned ? [setOptions(name, set)] : []),
+  ];
+  if (!ours) throw lacking(name, missing, statements.join("; "));
+  await change(session, statements, options).catch((error: unknown) => {
+    throw isRefused(error) ? lacking(name, missing, statements.join("; "), error) : error;
   });
-  const fields = { source, publication: name, added: missing.length, dropped: extra.length };
-  log.info("source_publication_changed", fields, "publication altered");
+  const fields = { source, publication: name, added: missing.map(nameOf), dropped: extra.map(nameOf) };
+  if (changed) log.info("source_publication_changed", fields, "publication altered");
+  return true;
+}
+
+/** All or nothing, and nothing with a filter that would break the application's writes. */
+async function change(
+  session: Session,
+  statements: readonly string[],
+  { name, tables }: Pick<PublicationOptions, "name" | "tables">,
+): Promise<void> {
+  const filters = tables.some(({ where }) => where.length > 0);
+  try {
+    await session.query([...statements, ...(filters ? [refuseLooseFilters(name)] : [])].join("; "));
+  } catch (error) {
+    const { cause, message } = toError(error);
+    const state = sqlState(cause) ?? "";
+    if (state === LOOSE_FILTER) throw filterLoose(message);
+    // What a condition can be wrong in: syntax, names, types, functions that are not immutable.
+    if (filters && /^(42(?!501)|0A|22)/.test(state)) throw filterRefused(message, error);
+    throw error;
+  }
+}
+
+/** @throws ConfigError ROW_FILTER_REFUSED */
+function checkFilters(tables: readonly SourceTable[], version: number): void {
+  if (version >= FILTER_VERSION || tables.every(({ where }) => where.length === 0)) return;
+  throw new ConfigError("ROW_FILTER_REFUSED", "row filters need Postgres 15", {
+    hint: "Take where out of tables, and filter in the automation.",
+  });
+}
+
+function filterLoose(columns: string): ConfigError {
+  return new ConfigError(
+    "ROW_FILTER_REFUSED",
+    `a row filter on ${columns} would make the application's own UPDATE and DELETE fail: no part of the replica identity`,
+    {
+      hint: "Let where read columns of the primary key alone, or set REPLICA IDENTITY FULL on the table (one without partitions), or take where out of tables.",
+    },
+  );
+}
+
+function filterRefused(message: string, cause: unknown): ConfigError {
+  return new ConfigError("ROW_FILTER_REFUSED", `Postgres does not take a condition of where: ${message}`, {
+    hint: "It may use the table's own columns, constants, and immutable functions and operators that are built in.",
+    cause,
+  });
+}
+
+function filterMissing(name: string, tables: readonly SourceTable[]): ConfigError {
+  return new ConfigError(
+    "ROW_FILTER_REFUSED",
+    `the publication ${name} has no row filter for ${tables.map(nameOf).join(", ")}, and is not Millrace's to change`,
+    {
+      hint: "Let its owner give the tables the condition (ALTER PUBLICATION … SET TABLE … WHERE …), or take where out of tables.",
+    },
+  );
 }
 
 function isRefused(error: unknown): boolean {
@@ -79,50 +178,25 @@ function isRefused(error: unknown): boolean {
 }
 
 function lacking(name: string, missing: readonly SourceTable[], statements: string, cause?: unknown): ConfigError {
-  const what = missing.map((table) => `${table.schema}.${table.name}`).join(", ") || "what the configured tables need";
+  const what = missing.map(nameOf).join(", ") || "what the configured tables need";
   return new ConfigError("PUBLICATION_LACKS_TABLES", `the publication ${name} lacks ${what}`, {
     hint: `It is not Millrace's to change. Let the owner of the tables run: ${statements};`,
     cause,
   });
 }
 
-/** The statement that makes it, for the worker and for a person. */
-export function createPublication(name: string, tables: readonly SourceTable[]): string {
-  return `CREATE PUBLICATION ${quoteIdentifier(name)} FOR TABLE ${tables.map(quoteTable).join(", ")} WITH (publish_via_partition_root = true)`;
+function nameOf({ schema, name }: SourceTable): string {
+  return `${schema}.${name}`;
 }
 
-/** Only one that carries our mark, so that nobody's own publication is ever altered. */
-export function publicationMark(source: SourceId): string {
-  return `made by millrace for the source ${source}`;
+function isFiltered({ filtered }: Pick<PublishedEntry, "filtered">): boolean {
+  return filtered;
 }
 
-async function findPublication(session: Session, options: PublicationOptions): Promise<Existing | undefined> {
-  const [row] = await session.query<Omit<Existing, "tables"> & { tables: readonly (readonly [string, string])[] }>(
-    `SELECT coalesce(obj_description(p.oid, 'pg_publication') = $2, false) AS ours,
-       p.puballtables AS all,
-       p.pubviaroot AS "viaRoot",
-       coalesce((
-         SELECT json_agg(json_build_array(n.nspname, c.relname))
-         FROM (
-           SELECT r.prrelid AS relid FROM pg_publication_rel r WHERE r.prpubid = p.oid
-           UNION
-           SELECT (quote_ident(t.schemaname) || '.' || quote_ident(t.tablename))::regclass
-           FROM pg_publication_tables t WHERE t.pubname = p.pubname
-         ) published
-         JOIN pg_class c ON c.oid = published.relid
-         JOIN pg_namespace n ON n.oid = c.relnamespace
-       ), '[]') AS tables
-     FROM pg_publication p WHERE p.pubname = $1`,
-    [options.name, publicationMark(options.source)],
-  );
-  if (row === undefined) return undefined;
-  return { ...row, tables: row.tables.map(([schema, table]) => ({ schema, name: table, partitioned: false })) };
+function has(tables: readonly SourceTable[], { schema, name }: SourceTable): boolean {
+  return tables.some((table) => table.schema === schema && table.name === name);
 }
 
-function includes(tables: readonly SourceTable[], wanted: SourceTable): boolean {
-  return tables.some((table) => table.schema === wanted.schema && table.name === wanted.name);
-}
-
-function alter(name: string, verb: "ADD" | "DROP", tables: readonly SourceTable[]): string {
-  return `ALTER PUBLICATION ${quoteIdentifier(name)} ${verb} TABLE ${tables.map(quoteTable).join(", ")}`;
+function find({ tables }: Published, { schema, name }: SourceTable): PublishedEntry | undefined {
+  return tables.find((table) => table.schema === schema && table.name === name);
 }

@@ -3,7 +3,7 @@
 import { TransientError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { PostgresConfig } from "./config.ts";
-import { publicationMark } from "./publication.ts";
+import { publicationMark } from "./publication-sql.ts";
 import { clientConfig, Session } from "./session.ts";
 import { dropSlotWhenFree } from "./slot.ts";
 import { slotNameOf } from "./slots.ts";

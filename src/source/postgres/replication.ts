@@ -15,7 +15,7 @@ import { statusFrame } from "./status-frame.ts";
 import type { ReplicationTransport } from "./transport.ts";
 
 /** What the server says beside the log. */
-export interface Notice {
+export interface ServerNotice {
   readonly severity?: string | undefined;
   readonly code?: string | undefined;
   readonly message?: string | undefined;
@@ -33,7 +33,7 @@ export interface ReplicationOptions<Plan extends { readonly start: bigint }> {
   /** Sends START_REPLICATION; resolves when the stream has ended. */
   readonly run: (client: Client, start: bigint) => Promise<unknown>;
   /** An error ends the stream. */
-  readonly judge: (notice: Notice) => MillraceError | undefined;
+  readonly judge: (notice: ServerNotice) => MillraceError | undefined;
 }
 
 /** The driver's connection, as far as it is used here; it has no public type. */

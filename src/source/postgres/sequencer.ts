@@ -1,8 +1,14 @@
 // Gives each event its position, holds the newest back until it is known to be the last, and drops what is stored.
 
 import { BugError, type PoisonError } from "../../errors.ts";
-import { eventHead, type OwnEvent, type Transaction, transactionLines } from "../../event/message.ts";
-import { bare, type Position } from "../../event/position.ts";
+import {
+  eventHead,
+  type OwnEvent,
+  type StreamMessage,
+  type Transaction,
+  transactionLines,
+} from "../../event/message.ts";
+import { bare, isComplete, type Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { SourceMessage } from "../source.ts";
 import { hex8, hex16 } from "./lsn.ts";
@@ -42,6 +48,9 @@ export class Sequencer {
   #heldPosition = "";
   #heldTransaction: Transaction | undefined;
   #rest: Position | undefined;
+  /** Whether the newest position is one between transactions. */
+  #standing: boolean;
+  #markers: ((at: Position) => StreamMessage)[] = [];
   #messages: SourceMessage[] = [];
   #bytes = 0;
 
@@ -51,6 +60,7 @@ export class Sequencer {
     this.#history = historyPrefix(history);
     this.#newest = bare(from);
     this.#stored = bare(from);
+    this.#standing = isComplete(from);
   }
 
   get inTransaction(): boolean {
@@ -127,6 +137,7 @@ export class Sequencer {
     if (bareText <= this.#newest) return;
     this.#flushRest();
     this.#newest = bareText;
+    this.#standing = true;
     const made = make(bareText);
     const position = `${bareText}+` as Position;
     if ("error" in made) this.#add({ type: "poison", position, transaction: undefined, ...made }, made.raw.length);
@@ -139,6 +150,7 @@ export class Sequencer {
     const empty = this.#held === undefined;
     this.#release("+");
     this.#transaction = undefined;
+    this.#standing = true;
     if (empty) this.advance(high, low);
   }
 
@@ -147,7 +159,13 @@ export class Sequencer {
     const rest = low === 0 ? restAt(this.#history, high - 1, 0xffffffff) : restAt(this.#history, high, low - 1);
     if (bare(rest) <= this.#newest) return;
     this.#newest = bare(rest);
+    this.#standing = true;
     this.#rest = rest;
+  }
+
+  /** A marker about the source: it comes out as soon as the log stands between two transactions, with that place. */
+  mark(marker: (at: Position) => StreamMessage): void {
+    this.#markers.push(marker);
   }
 
   /** Whether there is enough to hand out, in messages or in bytes. */
@@ -158,6 +176,10 @@ export class Sequencer {
   /** All that is ready, in order. */
   take(): readonly SourceMessage[] {
     this.#flushRest();
+    if (this.#markers.length > 0 && this.#standing && this.#transaction === undefined) {
+      const at = `${this.#newest}+` as Position;
+      for (const marker of this.#markers.splice(0)) this.#messages.push(marker(at));
+    }
     const messages = this.#messages;
     if (messages.length > 0) {
       this.#messages = [];

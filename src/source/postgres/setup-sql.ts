@@ -4,11 +4,14 @@ import type { SourceId } from "../../event/source-id.ts";
 import { publicationFindings, readPublication } from "./check-publication.ts";
 import { readTables } from "./check-tables.ts";
 import type { OutboxConfig, PostgresConfig } from "./config.ts";
-import { createPublication } from "./publication.ts";
+import { createPublication } from "./publication-sql.ts";
 import { clientConfig, Session } from "./session.ts";
 import { slotNameOf } from "./slots.ts";
 import { quoteIdentifier, quoteTable } from "./sql.ts";
-import { findTables, matchesNothing, matchTables, type SourceTable } from "./tables.ts";
+import { findTables, matchesNothing, matchTables, type SourceTable, withoutIdentity } from "./tables.ts";
+
+/** A statement that every server takes. */
+const ANY_VERSION = 0;
 
 /** Never a superuser's name by mistake: then the url is the administrator's own. */
 const DEFAULT_ROLE = "millrace";
@@ -44,11 +47,11 @@ export function exampleSql(
   config: PostgresConfig,
   table: { readonly schema: string; readonly name: string },
 ): readonly string[] {
-  const tables = [{ ...table, partitioned: false }];
+  const tables = [{ ...table, partitioned: false, where: [] }];
   return [
     ...roleSql(config),
     "-- by the owner of the tables; once the database is there, `npx millrace sql publication` names them all:",
-    `${createPublication(config.publication ?? `millrace_${id}`, tables)};`,
+    `${createPublication(config.publication ?? `millrace_${id}`, tables, ANY_VERSION)};`,
   ];
 }
 
@@ -92,15 +95,16 @@ export function outboxSql(config: Pick<PostgresConfig, "url" | "outbox">): reado
  */
 export async function publicationSql(id: SourceId, config: PostgresConfig): Promise<readonly string[]> {
   await using session = new Session(clientConfig(id, config.url));
-  await matchTables(session, config);
+  const { anonymous } = await matchTables(session, config);
+  if (anonymous.length > 0) throw withoutIdentity(anonymous);
   const { tables } = await findTables(session, config.tables);
   const name = config.publication ?? `millrace_${id}`;
   const publication = await readPublication(session, id, name, tables, slotNameOf(id, config));
-  if (!publication.exists) return [`${createPublication(name, tables)};`];
-  const facts = await readTables(session, tables);
   const [server] = await session.query<{ version: number }>(
     "SELECT current_setting('server_version_num')::int AS version",
   );
+  if (!publication.exists) return [`${createPublication(name, tables, server?.version ?? 0)};`];
+  const facts = await readTables(session, tables);
   const findings = publicationFindings({ ...publication, mayMake: false, youngerThanSlot: false }, facts, {
     version: server?.version ?? 0,
     slotExists: false,

@@ -10,6 +10,8 @@ export interface TableOptions {
   readonly columns?: readonly string[] | { readonly exclude: readonly string[] } | undefined;
   readonly mask: Readonly<Record<string, Mask>>;
   readonly values: Readonly<Record<string, ValueFormat>>;
+  /** An SQL condition that rows must meet; the publication's row filter. */
+  readonly where?: string | undefined;
 }
 
 export interface TableItem extends TablePattern {
@@ -40,6 +42,7 @@ const withOptions = z
       .optional(),
     mask: z.record(z.string(), maskSchema).default({}),
     values: z.record(z.string(), z.enum(["number", "text"], { error: 'expected "number" or "text"' })).default({}),
+    where: z.string().min(1).optional(),
   })
   .transform(({ match, ...options }): TableItem => ({ ...match, options }));
 

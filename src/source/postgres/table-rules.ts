@@ -47,6 +47,11 @@ function rulesOf(options: readonly TableOptions[], key: KeyObject | undefined): 
   };
 }
 
+/** SQL conditions, all of which a row must meet. */
+export function conditionsOf(items: readonly TableItem[], schema: string, table: string): readonly string[] {
+  return items.flatMap((item) => (item.matches(schema, table) ? (item.options?.where ?? []) : []));
+}
+
 function delivers({ columns }: TableOptions, name: string): boolean {
   if (columns === undefined) return true;
   return "exclude" in columns ? !columns.exclude.includes(name) : columns.includes(name);

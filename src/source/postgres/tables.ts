@@ -5,13 +5,16 @@ import { checkRules } from "./check-rules.ts";
 import type { PostgresConfig } from "./config.ts";
 import type { Session } from "./session.ts";
 import { quoteTable } from "./sql.ts";
+import type { TableItem } from "./table-options.ts";
 import { includesTable, type TablePattern } from "./table-pattern.ts";
-import { tableRules } from "./table-rules.ts";
+import { conditionsOf, tableRules } from "./table-rules.ts";
 
 export interface SourceTable {
   readonly schema: string;
   readonly name: string;
   readonly partitioned: boolean;
+  /** Conditions of `tables` that its rows must meet. */
+  readonly where: readonly string[];
 }
 
 /** A key that may be deferred cannot identify a row; a partition's own identity counts, its root's is not inherited. */
@@ -48,9 +51,11 @@ export interface FoundTables {
 }
 
 /** The tables that the patterns name, whatever is wrong with them. */
-export async function findTables(session: Session, patterns: readonly TablePattern[]): Promise<FoundTables> {
-  const all = await session.query<FoundTable & { ancestors: readonly string[] }>(candidates);
-  const matched = all.filter((table) => includesTable(patterns, table.schema, table.name));
+export async function findTables(session: Session, patterns: readonly TableItem[]): Promise<FoundTables> {
+  const all = await session.query<Omit<FoundTable, "where"> & { ancestors: readonly string[] }>(candidates);
+  const matched = all
+    .filter((table) => includesTable(patterns, table.schema, table.name))
+    .map((table) => ({ ...table, where: conditionsOf(patterns, table.schema, table.name) }));
   const oids = new Set(matched.map((table) => table.oid));
   return {
     tables: matched.filter((table) => !table.ancestors.some((oid) => oids.has(oid))),
@@ -60,22 +65,26 @@ export async function findTables(session: Session, patterns: readonly TablePatte
   };
 }
 
-/**
- * Tables and roots of partitioned tables; a partition belongs to its root.
- * @throws ConfigError TABLES_MATCH_NOTHING, TABLE_COLUMN_UNKNOWN, TABLE_KEY_HIDDEN, TABLE_WITHOUT_IDENTITY: such a table in
- *   a publication would make the application's own UPDATE and DELETE fail
- */
+export interface MatchedTables {
+  /** Tables and roots of partitioned tables; a partition belongs to its root. */
+  readonly tables: readonly FoundTable[];
+  /** Such a table in a publication would make the application's own UPDATE and DELETE fail. */
+  readonly anonymous: readonly FoundTable[];
+}
+
+/** @throws ConfigError TABLES_MATCH_NOTHING, TABLE_COLUMN_UNKNOWN, TABLE_KEY_HIDDEN */
 export async function matchTables(
   session: Session,
   { tables: items, maskKey }: Pick<PostgresConfig, "tables" | "maskKey">,
-): Promise<readonly SourceTable[]> {
+): Promise<MatchedTables> {
   const { tables, unmatched } = await findTables(session, items);
   const [pattern] = unmatched;
   if (pattern !== undefined) throw matchesNothing(pattern);
   await checkRules(session, items, tableRules(items, maskKey), tables);
-  const anonymous = tables.filter((table) => !table.identified);
-  if (anonymous.length > 0) throw withoutIdentity(anonymous);
-  return tables.map(({ schema, name, partitioned }) => ({ schema, name, partitioned }));
+  return {
+    tables: tables.filter((table) => table.identified),
+    anonymous: tables.filter((table) => !table.identified),
+  };
 }
 
 export function matchesNothing(pattern: TablePattern): ConfigError {
@@ -89,7 +98,8 @@ export function matchesNothing(pattern: TablePattern): ConfigError {
   });
 }
 
-function withoutIdentity(tables: readonly SourceTable[]): ConfigError {
+/** @param tables at least one */
+export function withoutIdentity(tables: readonly SourceTable[]): ConfigError {
   const names = tables.map((table) => `${table.schema}.${table.name}`).join(", ");
   const [first] = tables as readonly [SourceTable];
   return new ConfigError("TABLE_WITHOUT_IDENTITY", `rows of ${names} cannot be told apart: no primary key`, {

@@ -11,6 +11,7 @@ const source: SourceStatus = {
   heldForFsync: { marks: 0, oldestMs: 0 },
   stalledMs: 0,
   unsavedMs: 0,
+  notices: [],
   read: 0,
   published: 0,
   saved: 0,
@@ -126,4 +127,14 @@ test("one part that is not ready makes the whole not ready", () => {
 
   expect(withReadiness(report).ready).toBe(true);
   expect(withReadiness({ ...report, automations: [{ ...automation, hanging: 1 }] }).ready).toBe(false);
+});
+
+test("a source that goes on without a table is ready, and says which", () => {
+  const notices = [{ code: "TABLE_WITHOUT_IDENTITY", message: "rows of public.bad cannot be told apart" }];
+
+  expect(shop({ notices })).toEqual([
+    true,
+    "TABLE_WITHOUT_IDENTITY",
+    "running: TABLE_WITHOUT_IDENTITY: rows of public.bad cannot be told apart",
+  ]);
 });

@@ -1,0 +1,243 @@
+// Keeps a source at its tables while it runs: new ones are published and told of, and what left the publication is noticed.
+
+import { randomUUID } from "node:crypto";
+import { ConfigError, HistoryLostError, type MillraceError } from "../../errors.ts";
+import { markerMessage, type StreamMessage } from "../../event/message.ts";
+import { comparePositions, type Position } from "../../event/position.ts";
+import type { SourceId } from "../../event/source-id.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import type { Notice } from "../source.ts";
+import { readRuled } from "./check-rules.ts";
+import type { PostgresConfig } from "./config.ts";
+import type { KnownTables } from "./memory.ts";
+import { adjustPublication, publicationGone } from "./publication.ts";
+import { type Published, type PublishedEntry, readPublished } from "./published.ts";
+import type { RuleBook } from "./rule-book.ts";
+import type { Session } from "./session.ts";
+import { checkKey } from "./table-rules.ts";
+import { type FoundTable, findTables, withoutIdentity } from "./tables.ts";
+
+export interface TableWatchOptions {
+  readonly source: SourceId;
+  readonly config: PostgresConfig;
+  readonly publication: string;
+  readonly version: number;
+  readonly session: Session;
+  readonly log: Logger;
+  readonly rules: RuleBook;
+  /** What was published when it was looked last; undefined before the first look. */
+  readonly known: KnownTables | undefined;
+  readonly save: (known: KnownTables) => Promise<void>;
+  /** Whether rows that were not published may be given up; they are on record then. */
+  readonly acceptGap: () => boolean;
+  readonly onAccepted: () => void;
+}
+
+interface Unsaved {
+  readonly known: KnownTables;
+  /** Where their marker stands; undefined until it does. */
+  at: Position | undefined;
+}
+
+/** Of some tables events can never come. */
+interface Told {
+  readonly code: string;
+  readonly reason: string;
+  readonly collections: readonly string[];
+}
+
+const stored = `
+  SELECT t.oid::int8::text AS oid, pg_relation_size(t.oid) + coalesce((
+    SELECT sum(pg_relation_size(p.relid)) FROM pg_partition_tree(t.oid) p WHERE p.relid <> t.oid), 0) > 0 AS stored
+  FROM unnest($1::text[]::oid[]) t (oid) WHERE EXISTS (SELECT FROM pg_class c WHERE c.oid = t.oid)`;
+
+export class TableWatch {
+  notices: readonly Notice[] = [];
+  readonly #options: TableWatchOptions;
+  #known: KnownTables | undefined;
+  #unsaved: Unsaved | undefined;
+
+  constructor(options: TableWatchOptions) {
+    this.#options = options;
+    this.#known = options.known;
+  }
+
+  /**
+   * Compares what is to be read with what is published, and mends what it may.
+   * @returns what the stream must be told, as soon as it stands between two transactions
+   * @throws HistoryLostError PUBLICATION_MISSING, PUBLICATION_ALTERED; TransientError
+   */
+  async look(): Promise<readonly ((at: Position) => StreamMessage)[]> {
+    const { session, source, publication, config, acceptGap, onAccepted } = this.#options;
+    const before = await readPublished(session, source, publication);
+    if (before === undefined || (this.#known !== undefined && this.#known.publication !== before.oid)) {
+      throw publicationGone(publication);
+    }
+    const { tables } = await findTables(session, config.tables);
+    const last = this.#known ?? knownOf(before, tables);
+    if (this.#known === undefined) await this.#save(last);
+    const refusals: MillraceError[] = [];
+    const wanted = await this.#allowed(tables, refusals);
+    const now = await this.#adjust(before, wanted, tables, refusals);
+    this.#say(refusals);
+    const known = knownOf(now, tables);
+    const told: Told[] = [];
+    const left = tables.filter(({ oid }) => leftSince(last, before, oid)).map(nameOf);
+    const gone = optionsLost(last, before);
+    if (left.length > 0 || gone !== undefined) {
+      const error = altered(publication, left, gone);
+      if (!acceptGap()) throw error;
+      onAccepted();
+      told.push({ code: error.code, reason: error.message, collections: left });
+    }
+    const isNew = ({ oid }: FoundTable): boolean => known.tables[oid] !== undefined && last.tables[oid] === undefined;
+    const joined = await this.#stored(tables.filter(isNew));
+    if (joined.length > 0) told.push(tableAdded(publication, joined));
+    if (told.length > 0) return this.#tell(known, told);
+    if (this.#unsaved === undefined && !same(last, known)) await this.#save(known);
+    return [];
+  }
+
+  /** What was told of is on record once it is stored: a crash before that tells it again. */
+  async acknowledged(position: Position): Promise<void> {
+    const unsaved = this.#unsaved;
+    // The marker repeats a position: it is stored for certain when a later one is.
+    if (unsaved?.at === undefined || comparePositions(position, unsaved.at) <= 0) return;
+    this.#unsaved = undefined;
+    await this.#options.save(unsaved.known);
+  }
+
+  /** Without those whose rows cannot be told apart, or whose key would be hidden. */
+  async #allowed(tables: readonly FoundTable[], refusals: MillraceError[]): Promise<readonly FoundTable[]> {
+    const { session, config, rules } = this.#options;
+    const refused = new Set<string>();
+    const anonymous = tables.filter(({ identified }) => !identified);
+    if (anonymous.length > 0) refusals.push(withoutIdentity(anonymous));
+    for (const { oid } of anonymous) refused.add(oid);
+    for (const { oid, schema, name, key, columns } of await readRuled(session, config.tables, tables)) {
+      const own = rules.of(schema, name);
+      if (own === undefined) continue;
+      rules.learn(Number(oid), own, columns);
+      try {
+        checkKey(schema, name, key, own);
+      } catch (error) {
+        if (!(error instanceof ConfigError)) throw error;
+        refusals.push(error);
+        refused.add(oid);
+      }
+    }
+    return tables.filter(({ oid }) => !refused.has(oid));
+  }
+
+  async #adjust(
+    before: Published,
+    wanted: readonly FoundTable[],
+    all: readonly FoundTable[],
+    refusals: MillraceError[],
+  ): Promise<Published> {
+    const { session, source, publication, version, log } = this.#options;
+    const kept = all.filter((table) => !wanted.includes(table));
+    try {
+      const changed = await adjustPublication(
+        session,
+        { source, name: publication, tables: wanted, kept, version, log },
+        before,
+        false,
+      );
+      return (changed ? await readPublished(session, source, publication) : undefined) ?? before;
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      refusals.push(error); // what is published goes on; this is for a person to run
+      return before;
+    }
+  }
+
+  /** Rows of a table that never held one were not missed. */
+  async #stored(tables: readonly FoundTable[]): Promise<readonly string[]> {
+    if (tables.length === 0) return [];
+    const rows = await this.#options.session.query<{ oid: string; stored: boolean }>(stored, [
+      tables.map(({ oid }) => oid),
+    ]);
+    return tables.filter(({ oid }) => rows.some((row) => row.oid === oid && row.stored)).map(nameOf);
+  }
+
+  #tell(known: KnownTables, told: readonly Told[]): readonly ((at: Position) => StreamMessage)[] {
+    const { source, log } = this.#options;
+    const unsaved: Unsaved = { known, at: undefined };
+    this.#known = known;
+    this.#unsaved = unsaved;
+    return told.map((gap) => {
+      log.warn("source_gap", { source, code: gap.code, collections: gap.collections }, gap.reason);
+      return (at) => {
+        unsaved.at = at;
+        return markerMessage(source, "gap", at, { after: null, upTo: at, ...gap }, randomUUID());
+      };
+    });
+  }
+
+  async #save(known: KnownTables): Promise<void> {
+    this.#known = known;
+    await this.#options.save(known);
+  }
+
+  /** Once for each: status and readiness show it all the time. */
+  #say(refusals: readonly MillraceError[]): void {
+    const { source, log } = this.#options;
+    const notices = refusals.map(({ code, message, hint }) => ({ code, message, hint }));
+    for (const { code, message, hint } of notices) {
+      if (this.notices.some((said) => said.code === code && said.message === message)) continue;
+      log.warn("source_table_left_out", { source, code, hint }, message);
+    }
+    this.notices = notices;
+  }
+}
+
+function knownOf(published: Published, tables: readonly FoundTable[]): KnownTables {
+  const ours = new Set(tables.map(({ oid }) => oid));
+  const entries = published.tables
+    .filter(({ oid }) => ours.has(oid))
+    .map((table) => [table.oid, entryOf(table)] as const);
+  const { oid, ops, viaRoot } = published;
+  return { publication: oid, ops: [...ops], viaRoot, tables: Object.fromEntries(entries) };
+}
+
+/** One that came back is another entry; those with a row filter are made anew when the filter changes, at one stroke. */
+function leftSince(known: KnownTables, published: Published, oid: string): boolean {
+  const entry = known.tables[oid];
+  if (entry === undefined) return false;
+  const now = published.tables.find((table) => table.oid === oid);
+  return now === undefined || (entry !== "" && entryOf(now) !== "" && entryOf(now) !== entry);
+}
+
+function entryOf({ entry, filtered }: PublishedEntry): string {
+  return filtered ? "" : entry;
+}
+
+/** In words; undefined when it publishes all that it did. */
+function optionsLost(known: KnownTables, { ops, viaRoot }: Published): string | undefined {
+  const lost = known.ops.filter((op) => !ops.includes(op));
+  if (lost.length > 0) return lost.join(", ");
+  return known.viaRoot && !viaRoot ? "rows of partitions under the name of their root" : undefined;
+}
+
+function same(a: KnownTables, b: KnownTables): boolean {
+  const text = ({ publication, ops, viaRoot, tables }: KnownTables): string =>
+    JSON.stringify([publication, ops, viaRoot, Object.entries(tables).sort()]);
+  return text(a) === text(b);
+}
+
+function altered(publication: string, tables: readonly string[], options: string | undefined): HistoryLostError {
+  const what = [tables.join(", "), options].filter((part) => part !== undefined && part !== "").join("; ");
+  return new HistoryLostError("PUBLICATION_ALTERED", `somebody took out of the publication ${publication}: ${what}`, {
+    hint: "Rows written since then are not in the log's stream and cannot be had again: run --adopt publishes the tables again where this role may, and records the gap.",
+  });
+}
+
+function tableAdded(publication: string, collections: readonly string[]): Told {
+  const reason = `${collections.join(", ")} came into the publication ${publication}; rows written before are not in the stream`;
+  return { code: "TABLE_ADDED", reason, collections };
+}
+
+function nameOf({ schema, name }: FoundTable): string {
+  return `${schema}.${name}`;
+}

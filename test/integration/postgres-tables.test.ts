@@ -1,0 +1,234 @@
+// Which tables a source reads while it runs: new ones, those that cannot be published, and what others do to its publication.
+
+import { describe, expect, test } from "vitest";
+import { postgresFixture } from "../support/postgres-fixture.ts";
+import { failureOf, Reading, type TestSource } from "../support/postgres-reader.ts";
+import { missing } from "../support/servers.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+/** Looked at every 200 ms. */
+const options = { timeout: "600ms" };
+
+describe.skipIf(missing("postgres"))("the tables of a running source", () => {
+  const fixture = postgresFixture("create table orders(id int primary key, status text, tenant int)");
+  const begin = (more: Record<string, unknown> = {}) => fixture.begin({ options: { ...options, ...more } });
+  const query = (sql: string) => fixture.database.query(sql);
+  const published = () =>
+    fixture.value("select coalesce(string_agg(tablename, ' ' order by tablename), '') from pg_publication_tables");
+  const untilPublished = (tables: string) =>
+    waitFor(async () => (await published()) === tables, { what: `${tables} to be published` });
+  const gaps = (reading: Reading) =>
+    reading.events
+      .filter(({ subject }) => subject === "meta.shop.gap")
+      .map(({ data }) => JSON.parse(Buffer.from(data).toString()));
+  const known = async (source: TestSource, count: number) =>
+    waitFor(
+      () =>
+        Object.keys((source.memory.value as { published?: { tables: object } }).published?.tables ?? {}).length ===
+        count,
+      { what: `${count} tables on record` },
+    );
+
+  test("take in a new one that matches, without a gap when it was empty", async () => {
+    const { source, reading } = await begin();
+    await query("create table items(id int primary key)");
+    await untilPublished("items orders");
+    await known(source, 2);
+    await query("insert into items values (1)");
+    const [row] = await reading.rows(1);
+
+    expect(row).toMatchObject({ op: "created", key: { id: 1 } });
+    expect(gaps(reading)).toEqual([]);
+    expect(source.logged.map(({ event }) => event)).toContain("source_publication_changed");
+    await reading.stop();
+  });
+
+  test("tell the stream of rows that were written before the table was published, once they are on record", async () => {
+    const { source, reading } = await begin();
+    await query("create table items(id int primary key); insert into items values (1)");
+    await reading.until(() => gaps(reading).length > 0, "the gap");
+    expect(gaps(reading)).toMatchObject([{ collections: ["public.items"], after: null, code: "TABLE_ADDED" }]);
+    await reading.stop();
+
+    // Nothing was acknowledged: it might not be stored.
+    const again = await fixture.reopen(source, { options });
+    const second = new Reading(again, reading.last);
+    await second.until(() => gaps(second).length > 0, "the gap once more");
+    await query("insert into items values (2)");
+    await second.until(async () => {
+      await second.acknowledge();
+      return Object.keys((again.memory.value as { published: { tables: object } }).published.tables).length === 2;
+    }, "both tables on record");
+    await second.stop();
+    const third = new Reading(await fixture.reopen(again, { options }), second.last);
+    await query("insert into items values (3)");
+    await third.rows(1);
+    expect(gaps(third)).toEqual([]);
+    await third.stop();
+  });
+
+  test("leave one out whose rows cannot be told apart, say so, and let the application write to it", async () => {
+    const { source, reading } = await begin();
+    await query("create table bad(id int); create table good(id int primary key)");
+    await untilPublished("good orders");
+    await waitFor(() => source.notices().length > 0, { what: "the notice" });
+    await query("insert into bad values (1); update bad set id = 2; insert into good values (1)");
+
+    expect(await reading.rows(1)).toMatchObject([{ key: { id: 1 } }]);
+    expect(source.notices()).toMatchObject([
+      { code: "TABLE_WITHOUT_IDENTITY", message: expect.stringContaining("public.bad") },
+    ]);
+    expect(source.logged.filter(({ event }) => event === "source_table_left_out")).toHaveLength(1);
+    await reading.stop();
+    // After a restart too: a table that somebody made does not stop all others.
+    const again = await fixture.reopen(source, { options });
+    const second = new Reading(again, reading.last);
+    await query("insert into good values (2)");
+    await second.rows(1);
+    await query("alter table bad add primary key (id)");
+    await untilPublished("bad good orders");
+    await waitFor(() => again.notices().length === 0, { what: "no notice" });
+    await second.stop();
+  });
+
+  test("whose publication is another's are told of with what to run, and taken in when it was run", async () => {
+    await query("create publication theirs for table orders");
+    const { source, reading } = await begin({ publication: "theirs" });
+    await query("create table items(id int primary key)");
+    await waitFor(() => source.notices().length > 0, { what: "the notice" });
+    const [notice] = source.notices();
+    expect(notice).toMatchObject({ code: "PUBLICATION_LACKS_TABLES" });
+    expect(await published()).toBe("orders");
+    await query("insert into items values (1)");
+    await query((notice?.hint ?? "").replace(/^.*run: /, ""));
+    await query("insert into items values (2)");
+
+    expect(await reading.rows(1)).toMatchObject([{ key: { id: 2 } }]);
+    await reading.until(() => gaps(reading).length > 0, "the gap");
+    expect(gaps(reading)).toMatchObject([{ collections: ["public.items"] }]);
+    await reading.stop();
+  });
+
+  test.each([
+    ["taken out", "alter publication millrace_shop drop table orders", "public.orders"],
+    [
+      "taken out and put back",
+      "begin; alter publication millrace_shop drop table orders; insert into orders values (7); commit; alter publication millrace_shop add table orders",
+      "public.orders",
+    ],
+    ["published without its deletes", "alter publication millrace_shop set (publish = 'insert, update')", "delete"],
+  ])(
+    "stop the source when one was %s by somebody, and go on behind a recorded gap when that is accepted",
+    async (_, sql, what) => {
+      const { source, reading } = await begin();
+      await known(source, 1);
+      await query(sql);
+      const error = await reading.ended;
+
+      expect(error).toMatchObject({
+        name: "HistoryLostError",
+        code: "PUBLICATION_ALTERED",
+        message: expect.stringContaining(what),
+      });
+      if (what !== "public.orders") return;
+      const again = new Reading(await fixture.reopen(source, { options }), reading.last);
+      expect(await again.ended).toMatchObject({ code: "PUBLICATION_ALTERED" }); // it is not forgotten
+      const accepted = new Reading(await fixture.reopen(source, { options, adopt: true }), reading.last);
+      await accepted.until(() => gaps(accepted).length > 0, "the gap");
+      await query("insert into orders values (8)");
+
+      expect(await accepted.rows(1)).toMatchObject([{ key: { id: 8 } }]);
+      expect(gaps(accepted)).toMatchObject([{ collections: ["public.orders"], code: "PUBLICATION_ALTERED" }]);
+      expect(source.memory.value).toMatchObject({ history: 1 });
+      await accepted.stop();
+    },
+  );
+
+  test("stop the source when its publication was dropped and made anew", async () => {
+    const { source, reading } = await begin();
+    await known(source, 1);
+    await query("drop publication millrace_shop; create publication millrace_shop for table orders");
+
+    expect(await reading.ended).toMatchObject({ name: "HistoryLostError", code: "PUBLICATION_MISSING" });
+  });
+
+  describe("with a condition", () => {
+    const where = (condition: string, match = "public.orders") => ({ tables: [{ match, where: condition }] });
+
+    test("come with the rows that meet it; one that no longer does is deleted, one that does from now on created", async () => {
+      await query("alter table orders replica identity full");
+      const { reading } = await begin(where("tenant = 1"));
+      await query("insert into orders values (1, 'a', 1), (2, 'b', 2)");
+      await query("update orders set tenant = 3 where id = 1");
+      await query("update orders set tenant = 1 where id = 2");
+
+      expect((await reading.rows(3)).map(({ op, key }) => [op, key])).toEqual([
+        ["created", { id: 1 }],
+        ["deleted", { id: 1 }],
+        ["created", { id: 2 }],
+      ]);
+      await reading.stop();
+    });
+
+    test("follow it when it changes, without a gap", async () => {
+      const { source, reading } = await begin(where("id < 10"));
+      await known(source, 1);
+      await query("insert into orders values (1), (11)");
+      await reading.rows(1);
+      await reading.stop();
+      const again = await fixture.reopen(source, { options: { ...options, ...where("id > 10") } });
+      const second = new Reading(again, reading.last);
+      await query("insert into orders values (2), (12)");
+
+      expect(await second.rows(1)).toMatchObject([{ key: { id: 12 } }]);
+      expect(gaps(second)).toEqual([]);
+      await second.stop();
+    });
+
+    test.each([
+      ["that reads a column beside the key", "tenant = 1", /public\.orders: tenant.*UPDATE and DELETE/],
+      ["that is no condition", "tenant =", /syntax error/],
+      ["on a column that is not there", "tenat = 1", /tenat/],
+      ["with a function that is not immutable", "id < extract(epoch from now())", /WHERE expression/],
+    ])("%s are refused, and the application's writes are as they were", async (_, condition, message) => {
+      const error = await failureOf(fixture.open({ options: { ...options, ...where(condition) } }));
+
+      expect(error).toMatchObject({
+        name: "ConfigError",
+        code: "ROW_FILTER_REFUSED",
+        message: expect.stringMatching(message),
+      });
+      expect(await published()).toBe("");
+      await query("insert into orders values (1, 'a', 1); update orders set tenant = 2; delete from orders");
+    });
+
+    test("are refused for a partitioned table unless its primary key alone is read: partitions may come", async () => {
+      await query("create table parts(id int, day int, note text, primary key (id, day)) partition by range (day)");
+      await query("create table parts_1 partition of parts for values from (0) to (10)");
+      await query("alter table parts replica identity full; alter table parts_1 replica identity full");
+      const error = await failureOf(fixture.open({ options: { ...options, ...where("note = 'x'", "public.parts") } }));
+      expect(error).toMatchObject({ code: "ROW_FILTER_REFUSED" });
+
+      const { reading } = await begin(where("day < 15", "public.parts"));
+      await query("create table parts_2 partition of parts for values from (10) to (20)");
+      await query("insert into parts values (1, 5), (2, 17), (3, 12); update parts set note = 'x'");
+      expect((await reading.rows(4)).map(({ op, key }) => [op, key])).toEqual([
+        ["created", { id: 1, day: 5 }],
+        ["created", { id: 3, day: 12 }],
+        ["updated", { id: 1, day: 5 }],
+        ["updated", { id: 3, day: 12 }],
+      ]);
+      await reading.stop();
+    });
+
+    test("are refused where the publication is another's and has none", async () => {
+      await query("create publication theirs for table orders");
+      const open = (condition: string) =>
+        fixture.open({ options: { ...options, publication: "theirs", ...where(condition) } });
+
+      expect(await failureOf(open("id < 10"))).toMatchObject({ code: "ROW_FILTER_REFUSED" });
+      await query("alter publication theirs set table orders where (id < 10)");
+      await open("id < 10");
+    });
+  });
+});

@@ -29,7 +29,11 @@ export default async function setUp(project: TestProject): Promise<() => Promise
   const older = await fetchOlder(files.some((file) => imports(file.moduleId, /support\/older-postgres\.ts/)));
   project.provide("missingServers", await findMissingServers(older.missing));
   project.provide("olderPostgres", older.found);
-  if (!files.some((file) => imports(file.moduleId, /support\/(worker-process|run-command|soak-run)\.ts/))) {
+  if (
+    !files.some((file) =>
+      imports(file.moduleId, /support\/(worker-process|run-command|soak-run)\.ts|inject\("cliFile"\)/),
+    )
+  ) {
     return async () => {};
   }
 

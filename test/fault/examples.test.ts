@@ -1,0 +1,98 @@
+// Each example, by the line of its own README: applications that emit, and subscribers in other languages that read it.
+
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, existsSync, readFileSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { startWorker, type Worker } from "../../src/app.ts";
+import type { NatsServer } from "../../src/dev/nats-server.ts";
+import { migrationSql } from "../../src/outbox/migration-sql.ts";
+import { type Database, freshDatabase, freshNats, missing } from "../support/servers.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+const absent = missing("postgres", "nats");
+/** Debian's own tools are not on the path. */
+const PATH = `${process.env.PATH}${delimiter}/usr/lib/postgresql/15/bin`;
+
+/** Whether a tool cannot be had here; says so aloud. */
+function lacks(tool: string): boolean {
+  const there =
+    spawnSync(tool, [tool === "go" ? "version" : "--version"], { env: { ...process.env, PATH } }).status === 0;
+  if (!there) console.error(`skipping an example: there is no ${tool} here`);
+  return !there;
+}
+
+describe.skipIf(absent)("the example", () => {
+  let nats: NatsServer;
+  let database: Database;
+  let worker: Worker;
+  /** Laid out like the package, with its build. */
+  let root: string;
+
+  beforeAll(async () => {
+    if (absent) return;
+    root = dirname(dirname(inject("cliFile")));
+    cpSync("examples", join(root, "examples"), { recursive: true });
+    nats = await freshNats();
+    database = await freshDatabase();
+    await database.query(`create table orders(id int primary key); ${migrationSql("outbox")}`);
+    const source = { kind: "postgres", url: database.url, outbox: true };
+    worker = await startWorker({ bus: { servers: nats.url, fsync: "always" }, sources: { shop: source } });
+    await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the worker" });
+    await database.query("begin; select millrace.emit('order.first', '1', '{}'); rollback");
+    await database.query(
+      "select millrace.emit('order.first', '1', '{\"n\": 1}', '{}', '00000000-0000-4000-8000-000000000001')",
+    );
+  }, 60_000);
+
+  afterAll(async () => {
+    await worker?.stop();
+    await database?.[Symbol.asyncDispose]();
+  });
+
+  /** Runs what its README says, apart from what installs and builds the package itself; resolves to what it prints. */
+  async function run(name: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
+    const blocks = readFileSync(`examples/${name}/README.md`, "utf8").matchAll(/```sh\n(.*?)\n```/gs);
+    const line = [...blocks].at(-1)?.[1]?.replace("npm ci && npm run build && ", "") ?? "";
+    const child = spawn("bash", ["-c", line], {
+      cwd: root,
+      env: { ...process.env, PATH, DATABASE_URL: database.url, NATS_URL: nats.url, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let printed = "";
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding("utf8").on("data", (text) => (printed += text));
+    await once(child, "close");
+    expect({ code: child.exitCode, printed }).toMatchObject({ code: 0 });
+    return printed;
+  }
+
+  /** Both subscribers read one order that was there before, and the one that each application has placed. */
+  const first = '^order\\.first order/1 00000000-0000-4000-8000-000000000001 \\{"n": 1\\}$';
+
+  test("of drizzle places one order, and nothing of the one that fails", async () => {
+    expect(await run("drizzle-outbox")).toBe("placed order 1\nnothing placed: the card was refused\n");
+    expect(await database.query("select customer from drizzle_orders")).toEqual([{ customer: "Ada" }]);
+  });
+
+  test.skipIf(lacks("psql"))("of plain SQL does the same", async () => {
+    expect(await run("sql-outbox")).toContain("never_seen");
+    expect(await database.query("select customer from sql_orders")).toEqual([{ customer: "Ada" }]);
+  });
+
+  test.skipIf(lacks("go"))("of a subscriber in Go reads them, and goes on where it was", async () => {
+    expect(await run("go-subscriber", { EVENTS: "1" })).toMatch(new RegExp(first, "m"));
+    expect(await run("go-subscriber", { EVENTS: "1" })).toMatch(/^order\.placed order\/1 .*"customer": "Ada"/m);
+  });
+
+  test.skipIf(lacks("python3"))("of a subscriber in Python reads them, and goes on where it was", async () => {
+    expect(await run("python-subscriber", { EVENTS: "1" })).toMatch(new RegExp(first, "m"));
+    expect(await run("python-subscriber", { EVENTS: "1" })).toMatch(/^order\.placed order\/1 .*"customer": "Ada"/m);
+  });
+
+  test("is listed, and has a README", () => {
+    const listed = readFileSync("examples/README.md", "utf8").matchAll(/\]\((.*)\)/g);
+    for (const [, readme = ""] of listed) expect(existsSync(join("examples", readme))).toBe(true);
+  });
+});

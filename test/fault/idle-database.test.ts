@@ -1,5 +1,5 @@
 // An idle database beside a busy one: the log that others write must not pile up behind a slot that has nothing to do.
-// `IDLE_MINUTES=5` is the long run; by default some 20 seconds.
+// `IDLE_MINUTES=5` is the long run; by default twelve seconds.
 
 import { setTimeout as delay } from "node:timers/promises";
 import { Client } from "pg";
@@ -8,7 +8,7 @@ import { freshDatabase, freshNats, freshPostgres, missing } from "../support/ser
 import { waitFor } from "../support/wait-for.ts";
 import { WorkerProcess } from "../support/worker-process.ts";
 
-const minutes = Number(process.env.IDLE_MINUTES ?? 0.3);
+const minutes = Number(process.env.IDLE_MINUTES ?? 0.2);
 const ROW_BYTES = 8_000;
 const ROWS_PER_SECOND = 125;
 const MEGABYTE = 1024 * 1024;

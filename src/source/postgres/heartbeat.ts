@@ -7,8 +7,8 @@ import { sqlState } from "./errors.ts";
 import { parseLsn } from "./lsn.ts";
 import type { Session } from "./session.ts";
 
-/** Whoever decodes logical messages leaves this prefix out. */
-export const HEARTBEAT_PREFIX = "millrace.heartbeat";
+/** Never an event: no source may be configured to read prefixes that begin with `millrace.`. */
+const HEARTBEAT_PREFIX = "millrace.heartbeat";
 
 /** From here on the message can be flushed at once; before, the server's own writer does so within its `wal_writer_delay`. */
 const FLUSHES = 170_000;

@@ -17,6 +17,7 @@ import { readTransactions, transactionFindings } from "./check-transactions.ts";
 import type { PostgresConfig } from "./config.ts";
 import { translateError } from "./errors.ts";
 import { readIntent } from "./memory.ts";
+import { insertsOnly } from "./published.ts";
 import { clientConfig, connectClient, endClient, Session } from "./session.ts";
 import { slotNameOf } from "./slots.ts";
 import { tableRules } from "./table-rules.ts";
@@ -72,9 +73,10 @@ async function* findings(
   yield* await rulesFinding(session, config, tables);
   yield* unloggedFindings(await readUnlogged(session), config.tables);
   const facts = await readTables(session, tables);
-  for (const table of facts) yield* tableFindings(table);
-  yield* await outboxFindings(session, config);
   const publication = await readPublication(session, id, names.publication, tables, slot);
+  const anyIdentity = publication.exists && insertsOnly(publication.ops);
+  for (const table of facts) yield* tableFindings(anyIdentity ? { ...table, identified: true } : table);
+  yield* await outboxFindings(session, config);
   const slotExists = slots.some(({ name }) => name === slot);
   yield* publicationFindings(publication, facts, { version: server.version, slotExists, slot });
 

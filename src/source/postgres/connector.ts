@@ -18,6 +18,7 @@ import { type Intent, loadIntent } from "./memory.ts";
 import { PostgresSource } from "./postgres-source.ts";
 import { provideSlot } from "./provide-slot.ts";
 import { ensurePublication } from "./publication.ts";
+import { insertsOnly } from "./published.ts";
 import { refuse } from "./refuse.ts";
 import { clientConfig, connectClient, endClient, Session } from "./session.ts";
 import { findSlot } from "./slot.ts";
@@ -130,11 +131,11 @@ async function check(
   refuse(serverFindings(server, slot));
   refuse(failoverFindings(await readFailover(session, name), name));
   const system = await withReplication(replication, identifySystem);
-  const matched = await matchTables(session, config);
-  // At a first start nothing is left out in silence. Later a table that somebody made must not stop all others.
-  if (matched.anonymous.length > 0 && intent?.stage !== "created") throw withoutIdentity(matched.anonymous);
   const { tables: found } = await findTables(session, config.tables);
   const publication = await readPublication(session, id, config.publication ?? `millrace_${id}`, found, name);
+  const matched = await matchTables(session, config, publication.exists && insertsOnly(publication.ops));
+  // At a first start nothing is left out in silence. Later a table that somebody made must not stop all others.
+  if (matched.anonymous.length > 0 && intent?.stage !== "created") throw withoutIdentity(matched.anonymous);
   if (publication.exists || slot === undefined) {
     const facts = { version: server.version, slotExists: false, slot: name };
     refuse(publicationFindings(publication, await readTables(session, found), facts));

@@ -54,3 +54,8 @@ export async function readPublished(session: Session, source: SourceId, name: st
   const [row] = await session.query<Published>(published, [name, publicationMark(source)]);
   return row;
 }
+
+/** Then rows need not be told apart: no UPDATE or DELETE of the application can fail for it. */
+export function insertsOnly(ops: readonly string[]): boolean {
+  return !ops.includes("update") && !ops.includes("delete");
+}

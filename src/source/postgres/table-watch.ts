@@ -11,7 +11,7 @@ import { readRuled } from "./check-rules.ts";
 import type { PostgresConfig } from "./config.ts";
 import type { KnownTables } from "./memory.ts";
 import { adjustPublication, publicationGone } from "./publication.ts";
-import { type Published, type PublishedEntry, readPublished } from "./published.ts";
+import { insertsOnly, type Published, type PublishedEntry, readPublished } from "./published.ts";
 import type { RuleBook } from "./rule-book.ts";
 import type { Session } from "./session.ts";
 import { checkKey } from "./table-rules.ts";
@@ -77,7 +77,7 @@ export class TableWatch {
     const last = this.#known ?? knownOf(before, tables);
     if (this.#known === undefined) await this.#save(last);
     const refusals: MillraceError[] = [];
-    const wanted = await this.#allowed(tables, refusals);
+    const wanted = await this.#allowed(before, tables, refusals);
     const now = await this.#adjust(before, wanted, tables, refusals);
     this.#say(refusals);
     const known = knownOf(now, tables);
@@ -108,10 +108,14 @@ export class TableWatch {
   }
 
   /** Without those whose rows cannot be told apart, or whose key would be hidden. */
-  async #allowed(tables: readonly FoundTable[], refusals: MillraceError[]): Promise<readonly FoundTable[]> {
+  async #allowed(
+    { ops }: Published,
+    tables: readonly FoundTable[],
+    refusals: MillraceError[],
+  ): Promise<readonly FoundTable[]> {
     const { session, config, rules } = this.#options;
     const refused = new Set<string>();
-    const anonymous = tables.filter(({ identified }) => !identified);
+    const anonymous = insertsOnly(ops) ? [] : tables.filter(({ identified }) => !identified);
     if (anonymous.length > 0) refusals.push(withoutIdentity(anonymous));
     for (const { oid } of anonymous) refused.add(oid);
     for (const { oid, schema, name, key, columns } of await readRuled(session, config.tables, tables)) {

@@ -72,18 +72,22 @@ export interface MatchedTables {
   readonly anonymous: readonly FoundTable[];
 }
 
-/** @throws ConfigError TABLES_MATCH_NOTHING, TABLE_COLUMN_UNKNOWN, TABLE_KEY_HIDDEN */
+/**
+ * @param anyIdentity the publication publishes neither updates nor deletes: then none is anonymous
+ * @throws ConfigError TABLES_MATCH_NOTHING, TABLE_COLUMN_UNKNOWN, TABLE_KEY_HIDDEN
+ */
 export async function matchTables(
   session: Session,
   { tables: items, maskKey }: Pick<PostgresConfig, "tables" | "maskKey">,
+  anyIdentity = false,
 ): Promise<MatchedTables> {
   const { tables, unmatched } = await findTables(session, items);
   const [pattern] = unmatched;
   if (pattern !== undefined) throw matchesNothing(pattern);
   await checkRules(session, items, tableRules(items, maskKey), tables);
   return {
-    tables: tables.filter((table) => table.identified),
-    anonymous: tables.filter((table) => !table.identified),
+    tables: tables.filter((table) => table.identified || anyIdentity),
+    anonymous: tables.filter((table) => !table.identified && !anyIdentity),
   };
 }
 

@@ -1,7 +1,7 @@
 // `millrace demo`: everything at once, on this machine, with the books open.
 
 import { runDemo } from "../demo/demo.ts";
-import { liveTable, summaryLine } from "../demo/live-view.ts";
+import { drawOver, liveTable, summaryLine } from "../demo/live-view.ts";
 
 export interface DemoCommandOptions {
   readonly seconds: number | undefined;
@@ -21,12 +21,10 @@ export async function demo({ seconds, json, keep, signal, print }: DemoCommandOp
     seconds,
     keep,
     signal,
-    show: (progress) => {
+    show: (progress, newest) => {
       if (!live) return;
-      const lines = liveTable(progress, (performance.now() - startedMs) / 1000);
-      process.stdout.write(
-        `${drawn > 0 ? `\u001b[${drawn}A` : ""}${lines.map((line) => `\u001b[2K${line}\n`).join("")}`,
-      );
+      const lines = liveTable(progress, (performance.now() - startedMs) / 1000, newest);
+      process.stdout.write(drawOver(lines, drawn));
       drawn = lines.length;
     },
   });

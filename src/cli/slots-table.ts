@@ -8,6 +8,7 @@ const HEADS: readonly string[] = ["SLOT", "STATE", "PID", "RETAINED", "UNSENT", 
 const SOON_SECONDS = 3600;
 const PINNED_BYTES = 64 * 1024 * 1024;
 const OLD_XMIN = 50_000_000;
+const DEAD_SECONDS = 300;
 
 /** A slot, and what the worker that reads it says; null where none runs. */
 export interface ShownSlot extends SlotReport {
@@ -67,6 +68,15 @@ function notesOf(slot: ShownSlot): readonly string[] {
   }
   if (slot.invalidation !== null) notes.push(`the server gave it up: ${slot.invalidation}`);
   if (slot.orphan) notes.push("no configured source reads it; if none should:", `millrace slots drop ${slot.name}`);
+  const dead = slot.invalidation !== null || (slot.inactiveSeconds ?? 0) >= DEAD_SECONDS;
+  if (slot.source === null && !slot.orphan && dead) {
+    notes.push("a neighbour's, without a reader: what it holds fills the same disk; if nobody needs it:");
+    notes.push(`millrace slots drop ${slot.name}`);
+  }
+  if (slot.source !== null && slot.failover === false) {
+    notes.push("not marked for failover: a standby that is promoted does not have it (millrace check)");
+  }
+  if (slot.synced === true) notes.push("a copy: this server is a standby, and the slot is the primary's");
   if (slot.walStatus === "unreserved") notes.push("over max_slot_wal_keep_size: lost at the next checkpoint");
   if ((slot.unconfirmedBytes ?? 0) < 0)
     notes.push("its reader acknowledged what was never written: events are skipped");

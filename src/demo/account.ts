@@ -35,10 +35,14 @@ export interface AccountParts {
   readonly listeners: Readonly<Record<string, number>>;
 }
 
+const NEWEST = 6;
+
 export class Account {
   readonly #parts: AccountParts;
   readonly #comparison = new Comparison();
   #expected = 0;
+  /** What came into the stream last, oldest first: `order_items.created 17`. */
+  newest: readonly string[] = [];
 
   constructor(parts: AccountParts) {
     this.#parts = parts;
@@ -52,6 +56,7 @@ export class Account {
     const logged = await log.read();
     this.#comparison.committed(logged.map(nameOf));
     this.#comparison.stored(stored.map(nameOf));
+    this.newest = [...this.newest, ...stored.map(({ table, op, id }) => `${table}.${op} ${id}`)].slice(-NEWEST);
     for (const { table, op } of logged) this.#expected += listeners[`${table}.${op}`] ?? 0;
     const { rows } = await database.query<{ committed: number; handled: number }>(
       `select (select coalesce(sum(changes), 0)::float8 from ledger.entries) as committed,

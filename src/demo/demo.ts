@@ -28,7 +28,7 @@ export interface DemoOptions {
   /** Ends the writing; what is under way is still counted. */
   readonly signal: AbortSignal;
   /** Called about twice a second. */
-  readonly show: (progress: DemoSummary) => void;
+  readonly show: (progress: DemoSummary, newest: readonly string[]) => void;
 }
 
 export interface DemoResult {
@@ -134,7 +134,7 @@ async function count(
     await Promise.race([delay(SHOW_EVERY_MS), written]);
     const done = !writing;
     const next = await account.update();
-    show(next);
+    show(next, account.newest);
     if (done && account.faults(next).length === 0) return { summary: next, faults: [] };
     if (writing || JSON.stringify(next) !== JSON.stringify(summary)) movedMs = performance.now();
     summary = next;

@@ -16,8 +16,8 @@ export function summaryLine(summary: DemoSummary): string {
   ].join(" · ");
 }
 
-/** A table as lines, and how to draw it over its last picture. */
-export function liveTable(summary: DemoSummary, seconds: number): readonly string[] {
+/** A table as lines, below it what came last; always as many lines, to be drawn over the last picture. */
+export function liveTable(summary: DemoSummary, seconds: number, newest: readonly string[]): readonly string[] {
   const rate = (n: number): string => (seconds > 0 ? `${Math.round(n / seconds)}/s` : "");
   const rows: readonly (readonly [string, number | string, string])[] = [
     ["committed in Postgres", summary.committed, rate(summary.committed)],
@@ -30,5 +30,14 @@ export function liveTable(summary: DemoSummary, seconds: number): readonly strin
     ["commit to handler, p50", `${summary.p50Ms} ms`, ""],
     ["commit to handler, p99", `${summary.p99Ms} ms`, ""],
   ];
-  return rows.map(([name, value, more]) => `  ${name.padEnd(24)}${String(value).padStart(12)}  ${more}`);
+  return rows.map(([name, value, more], nth) => {
+    const event = newest[newest.length - 1 - nth];
+    const line = `  ${name.padEnd(24)}${String(value).padStart(12)}  ${more.padEnd(8)}`;
+    return (event === undefined ? line : `${line}  ${nth === 0 ? ">" : " "} ${event}`).trimEnd();
+  });
+}
+
+/** What a terminal is sent to show these lines in place of the last ones. */
+export function drawOver(lines: readonly string[], drawn: number): string {
+  return `${drawn > 0 ? `\u001b[${drawn}A` : ""}${lines.map((line) => `\u001b[2K${line}\n`).join("")}`;
 }

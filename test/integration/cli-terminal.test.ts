@@ -1,0 +1,68 @@
+// The command on a terminal: it asks, it colours, it draws anew, and Ctrl-C ends it.
+
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { hasTerminals, onTerminal } from "../support/on-terminal.ts";
+import { freshDatabase, missing, scratchDir } from "../support/servers.ts";
+
+const ESC = "\u{1b}";
+
+describe.skipIf(missing("postgres", "nats") || !hasTerminals())("on a terminal", () => {
+  test("`init` asks for what no flag says, and Enter takes what stands in brackets", async () => {
+    const cwd = await scratchDir();
+    const terminal = onTerminal(["init", "--nats", "nats://bus:4222"], { cwd });
+
+    for (const [question, answer] of [
+      [/Name of the source \[shop\]: /, "crm"],
+      [/Url of its Postgres .+: /, ""],
+      [/Tables to read \[public\.\*\]: /, "sales.leads, sales.deals"],
+    ] as const) {
+      await terminal.shows(question);
+      terminal.type(`${answer}\r`);
+    }
+
+    expect(await terminal.ended).toBe(0);
+    expect(terminal.shown()).not.toContain("nats-server [");
+    const config = await readFile(join(cwd, "millrace.config.ts"), "utf8");
+    expect(config).toContain(
+      'crm: { kind: "postgres", url: env("DATABASE_URL"), tables: ["sales.leads", "sales.deals"] }',
+    );
+    expect(config).toContain('env("NATS_URL", "nats://bus:4222")');
+    expect(await readFile(join(cwd, "dev/crm.sql"), "utf8")).toContain("create table sales.leads");
+  });
+
+  test("`slots --watch` is coloured within 100 columns, drawn anew, and ended with 0 by Ctrl-C", async () => {
+    await using database = await freshDatabase();
+    await database.query("select pg_create_logical_replication_slot('millrace_shop', 'pgoutput')");
+    await database.query("select pg_create_logical_replication_slot('millrace_gone', 'pgoutput')");
+    const cwd = await scratchDir();
+    const sources = { shop: { kind: "postgres", url: database.url } };
+    await writeFile(join(cwd, "millrace.config.json"), JSON.stringify({ sources }));
+    const terminal = onTerminal(["slots", "--watch"], { cwd });
+    const frames = (): readonly string[] => terminal.shown().split(`${ESC}[2J${ESC}[H`).slice(1);
+
+    await terminal.shows(new RegExp(`(${ESC}\\[2J[^]*){2}oldest|(${ESC}\\[2J[^]*){3}`));
+    terminal.type("\u{3}");
+
+    expect(await terminal.ended).toBe(0);
+    const frame = frames()[0] ?? "";
+    expect(frame).toContain(`${ESC}[33m* millrace_shop`);
+    expect(frame).toContain("not marked for failover");
+    expect(frame).toContain("millrace slots drop millrace_gone");
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: colours are what is taken away
+    const plain = frame.replace(/\u{1b}\[\d+m/gu, "");
+    expect(Math.max(...plain.split(/\r?\n/).map((line) => line.length))).toBeLessThanOrEqual(100);
+  });
+
+  test("`demo` shows a table of what flows, draws it anew, and leaves its summary", async () => {
+    const cwd = await scratchDir();
+    const terminal = onTerminal(["demo", "--seconds", "2"], { cwd });
+
+    expect(await terminal.ended).toBe(0);
+    const shown = terminal.shown();
+    expect(shown).toMatch(/committed in Postgres +\d+ +\d+\/s +> \w+\.(created|updated|deleted) \d+/);
+    expect(shown).toContain(`${ESC}[9A${ESC}[2K  committed in Postgres`);
+    expect(shown).toMatch(/\ncommitted \d+ · published \d+ · handled \d+ of \d+ .+ · lost 0 · duplicated 0 · /);
+  });
+});

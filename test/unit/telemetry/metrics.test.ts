@@ -30,7 +30,8 @@ test("an automation's outcomes are counted apart, dead letters by reason", async
   automations.duration("mail", created, 0.02);
 
   const text = await registry.metrics();
-  expect(automation("mail")).toEqual({ handled: 2, skipped: 1, retried: 1, dead: 1, running: 3 });
+  const deadBy = { exhausted: 1 };
+  expect(automation("mail")).toEqual({ handled: 2, skipped: 1, retried: 1, dead: 1, deadBy, running: 3 });
   expect(text).toContain('millrace_automation_events_total{automation="mail",outcome="handled",reason=""} 2');
   expect(text).toContain('millrace_automation_events_total{automation="mail",outcome="dead",reason="exhausted"} 1');
   expect(text).toContain('millrace_automation_running{automation="mail"} 3');

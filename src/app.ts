@@ -88,7 +88,6 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
     signal,
   });
   const bus = await openBus(config, { log, signal, metrics, probe, timing: options.timing ?? {} });
-  guarding.tellTo(bus);
   const runs = sources.map(([id, source]) => {
     const connector = connectorOf(source);
     return new SourceRun({
@@ -113,6 +112,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       signal: AbortSignal.any([stopping.signal, guarding.full(id)]),
     });
   });
+  guarding.begin({ bus, ownsLog: (id) => runs.some((run) => run.id === id && run.ownsLog) });
   let http: HttpServer | undefined;
   const startedAt = new Date().toISOString();
   const running = runAutomations({

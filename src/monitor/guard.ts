@@ -15,6 +15,8 @@ export interface GuardOptions {
   /** How long the bus itself holds back what is acknowledged, in seconds: no lag of the worker's. */
   readonly heldByBusSeconds: number;
   readonly log: Logger;
+  /** Whether what is watched is the source's own: else it is never dropped. */
+  readonly owned: () => boolean;
   /** Called once for each crossing, and when the last resort was taken; must not throw. */
   readonly onCrossing: (crossing: GuardEvent) => void;
   /** The source must stop: its slot is full, and it was asked to stop then. */
@@ -117,11 +119,11 @@ export class Guard {
   }
 
   async #lastResort(): Promise<void> {
-    const { source, watch, log, onCrossing, onStop } = this.#options;
+    const { source, watch, log, owned, onCrossing, onStop } = this.#options;
     const value = this.#hold?.retainedBytes;
     if (watch.full === undefined || value === undefined) return;
     const { atBytes: limit, action } = watch.full;
-    if (action === "drop-and-gap" && !(await watch.drop())) return; // another worker was first
+    if (action === "drop-and-gap" && !(owned() && (await watch.drop()))) return; // not ours, or another worker was first
     log.error("guard_full", { source, action, value, limit, hint: "docs/operations/slot-growing.md" });
     onCrossing({ measure: "retainedBytes", state: "full", action, value, limit });
     if (action === "drop-and-gap") return;

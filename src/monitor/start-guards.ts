@@ -27,8 +27,8 @@ export interface GuardsOptions {
 }
 
 export interface Guards {
-  /** From now on what was seen, and what will be, is told to this bus. */
-  tellTo(bus: Bus): void;
+  /** From now on what was seen, and what will be, is told to this bus; and a source's log may be dropped if it is its own. */
+  begin(worker: { readonly bus: Bus; readonly ownsLog: (source: SourceId) => boolean }): void;
   /** Aborts, with the error to stop by, when the source's slot is full and it shall stop then. */
   full(source: SourceId): AbortSignal;
   /** Resolves after the signal; never rejects. Close the bus only then. */
@@ -38,7 +38,7 @@ export interface Guards {
 export function startGuards(options: GuardsOptions): Guards {
   const { watches, everyMs, fsync, log, registry, signal } = options;
   const announcer = new Announcer(log);
-  let bus: Bus | undefined;
+  let worker: Parameters<Guards["begin"]>[0] | undefined;
   const stops = new Map(watches.map(({ id }) => [id, new AbortController()]));
   const guards = watches.map(({ id: source, watch }) => {
     const { atBytes } = watch.full ?? {};
@@ -49,6 +49,7 @@ export function startGuards(options: GuardsOptions): Guards {
       // What is stored is acknowledged only past twice the bus's sync interval.
       heldByBusSeconds: fsync === "always" ? 0 : (2 * fsync) / 1000,
       log,
+      owned: () => worker?.ownsLog(source) ?? false,
       onCrossing: (event) => announcer.put(source, event),
       onStop: () => stops.get(source)?.abort(slotFull(source, atBytes)),
       signal,
@@ -56,8 +57,8 @@ export function startGuards(options: GuardsOptions): Guards {
   });
   registerGuardGauges(registry, guards);
   return {
-    tellTo: (opened) => {
-      bus = opened;
+    begin: (begun) => {
+      worker = begun;
     },
     full: (source) => (stops.get(source) ?? new AbortController()).signal,
     ended: Promise.all([...guards.map((guard) => guard.ended), telling()]).then(() => undefined),
@@ -65,7 +66,7 @@ export function startGuards(options: GuardsOptions): Guards {
 
   async function telling(): Promise<void> {
     while (!signal.aborted) {
-      if (bus !== undefined) await announcer.tell(bus);
+      if (worker !== undefined) await announcer.tell(worker.bus);
       await delay(everyMs, undefined, { signal }).catch(() => {});
     }
   }

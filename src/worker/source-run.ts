@@ -3,6 +3,7 @@
 import type { Writer } from "../bus/bus.ts";
 import { MillraceError } from "../errors.ts";
 import type { Position } from "../event/position.ts";
+import type { SourceId } from "../event/source-id.ts";
 import type { Source } from "../source/source.ts";
 import { type RunSourceOptions, runSource, type SourceState } from "./run-source.ts";
 import { type LagFigures, LagGauge } from "./source-lag.ts";
@@ -56,6 +57,7 @@ export class SourceRun {
   #reader: Source | undefined;
   #acknowledged: Position | undefined;
   #savingSince: number | undefined;
+  #ownsLog = false;
 
   constructor(options: SourceRunOptions) {
     this.#options = options;
@@ -85,6 +87,8 @@ export class SourceRun {
       },
       onState: (state, reason) => {
         if (state === "retrying") counts.retried++;
+        if (state === "waiting-for-lease" || state === "running") this.#ownsLog = true;
+        if (state === "stopped") this.#ownsLog = false;
         // One that failed is retrying until it runs, and one that stood still until it moves.
         if (state === "starting" && this.#state === "retrying") return;
         if (state === "running" && this.#standsStill) return;
@@ -120,6 +124,15 @@ export class SourceRun {
       notices: (reader?.notices() ?? []).map(({ code, message }) => ({ code, message })),
       ...counts,
     };
+  }
+
+  get id(): SourceId {
+    return this.#options.id;
+  }
+
+  /** Whether what the database keeps by its name is its own: it got through to reading it, or stands by for who does. */
+  get ownsLog(): boolean {
+    return this.#ownsLog;
   }
 
   get #standsStill(): boolean {

@@ -26,6 +26,7 @@ function guardOf(database: Database, guard: object, heldByBusSeconds = 0) {
     everyMs: 50,
     heldByBusSeconds,
     log,
+    owned: () => true,
     onCrossing: (event) => events.push(event),
     onStop: () => {},
     signal: stop.signal,

@@ -130,6 +130,22 @@ describe.skipIf(missing("postgres", "nats"))("the guard of a worker", () => {
     expect(await told(nats.url, "gap")).toEqual([`gap.shop.${gaps[0]?.upTo}`]);
   });
 
+  test("does not drop a slot of the same name that is somebody else's", async () => {
+    const { database, start } = await shopWith();
+    await database.query("select pg_create_logical_replication_slot('millrace_shop', 'pgoutput')");
+    await database.query("select pg_logical_emit_message(false, 'x', repeat('x', 4000000))");
+    const log = new RecordedLog();
+    const slot = { fullAtBytes: 3_000_000, onFull: "drop-and-gap" };
+    const guard = { retainedBytes: 3_000_000, lag: "1s" };
+    const worker = await start({ slot, guard, onGap: "continue" }, { log });
+    await expect(worker.finished).rejects.toMatchObject({ code: "SLOT_UNKNOWN" });
+    await database.query("select pg_logical_emit_message(false, 'x', 'y')");
+    await waitFor(() => log.count("guard_exceeded") === 2, { what: "both limits, some looks apart", ...quickly });
+
+    expect(log.of("guard_full")).toEqual([]);
+    expect(await slots(database)).toMatchObject([{ name: "millrace_shop" }]);
+  });
+
   test("stops the source at a full slot where that was asked for, and leaves the slot", async () => {
     const { nats, database, start } = await shopWith();
     const worker = await start({ slot: { fullAtBytes: 3_000_000, onFull: "stop" } });

@@ -26,7 +26,7 @@ export interface GroundOptions {
   /** Of Postgres. */
   readonly settings?: Readonly<Record<string, string>>;
   /** What the sources' configuration holds besides. */
-  readonly options?: Readonly<Record<string, string>>;
+  readonly options?: Readonly<Record<string, unknown>>;
   /** Ids of the sources, all of them reading the table `measured`. */
   readonly sources: readonly string[];
   /** A module that exports automations. */

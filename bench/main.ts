@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { benchAutomations } from "./automations.ts";
 import { benchLatency } from "./latency.ts";
 import { describeMachine } from "./machine.ts";
+import { benchOutbox } from "./outbox.ts";
 import type { BenchOptions, BenchResult } from "./result.ts";
 import { benchTail } from "./tail.ts";
 import { benchTransaction } from "./transaction.ts";
@@ -20,6 +21,7 @@ const benches: Readonly<Record<string, Bench>> = {
   tail: { run: benchTail, rows: 500_000 },
   transaction: { run: benchTransaction, rows: 1_000_000 },
   latency: { run: benchLatency, rows: 20_000 },
+  outbox: { run: benchOutbox, rows: 5_000 },
   automations: { run: benchAutomations, rows: 500_000 },
 };
 

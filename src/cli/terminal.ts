@@ -7,7 +7,7 @@ export type Paint = (colour: "green" | "yellow" | "red" | "dim" | "bold", text: 
 /** Colours for a terminal that wants them; plain text for all else. */
 export function paint(stream: { readonly isTTY?: boolean }): Paint {
   const plain = stream.isTTY !== true || Boolean(process.env.NO_COLOR);
-  return (colour, text) => (plain ? text : styleText(colour, text));
+  return (colour, text) => (plain ? text : styleText(colour, text, { validateStream: false })); // it would ask stdout
 }
 
 /** What comes from a server may hold anything. */

@@ -1,0 +1,71 @@
+// What the table of slots says below them, and that it colours only where colours are wanted.
+
+import { expect, test } from "vitest";
+import { type ShownSlot, slotLines } from "../../../src/cli/slots-table.ts";
+import { type Paint, paint } from "../../../src/cli/terminal.ts";
+
+const slot: ShownSlot = {
+  name: "millrace_shop",
+  source: "shop",
+  orphan: false,
+  plugin: "pgoutput",
+  database: "app",
+  active: true,
+  pid: 4711,
+  inactiveSeconds: null,
+  walStatus: "reserved",
+  invalidation: null,
+  retainedBytes: 0,
+  unsentBytes: 0,
+  unconfirmedBytes: 0,
+  restartGapBytes: 0,
+  catalogXminAge: 0,
+  spilledBytes: 0,
+  replySeconds: 0,
+  safeBytes: null,
+  fullInSeconds: null,
+  failover: true,
+  synced: false,
+  lagSeconds: null,
+  heartbeatSeconds: null,
+};
+const neighbour = { ...slot, name: "theirs", source: null, active: false, pid: null, failover: false };
+const plain = paint({ isTTY: false });
+
+function text(slots: readonly ShownSlot[], colour: Paint = plain): string {
+  const report = { systemId: "7", walBytesPerSecond: 0, oldestTransaction: { pid: 99, ageSeconds: 400 }, slots };
+  return slotLines(report, ["shop"], colour).join("\n");
+}
+
+test("a neighbour's slot that nobody has read for five minutes, or can any more, comes with what drops it", () => {
+  expect(text([{ ...neighbour, inactiveSeconds: 299 }])).not.toContain("slots drop");
+  expect(text([{ ...neighbour, inactiveSeconds: 300 }])).toContain("millrace slots drop theirs");
+  expect(text([{ ...neighbour, inactiveSeconds: 1, invalidation: "wal_removed" }])).toMatch(
+    /theirs +lost[^]+gave it up: wal_removed[^]+slots drop theirs/,
+  );
+});
+
+test("our own slot that no standby would have is named, a marked one and a neighbour's are not", () => {
+  expect(text([{ ...slot, failover: false }])).toContain("not marked for failover");
+  for (const fine of [slot, { ...slot, failover: null }, neighbour]) {
+    expect(text([fine])).not.toContain("failover");
+  }
+});
+
+test("the transaction that holds all slots back is named by its process", () => {
+  expect(text([slot])).toContain("oldest writing transaction: process 99, open for 7 min");
+});
+
+test("colours are for a terminal, and not for one that has NO_COLOR", () => {
+  const painted = (isTTY: boolean): boolean => text([slot], paint({ isTTY })).includes("\u{1b}[");
+  const before = process.env.NO_COLOR;
+  try {
+    delete process.env.NO_COLOR;
+    expect([painted(false), painted(true)]).toEqual([false, true]);
+    process.env.NO_COLOR = "1";
+    expect(painted(true)).toBe(false);
+  } finally {
+    if (before === undefined) delete process.env.NO_COLOR;
+    else process.env.NO_COLOR = before;
+  }
+});

@@ -17,6 +17,7 @@ export {
   type UpdatedEvent,
 } from "./automation/collection.ts";
 export { event } from "./automation/event-trigger.ts";
+export { fromDrizzle } from "./automation/from-drizzle.ts";
 export { Fatal, Retry, type RetryOptions, type Skip } from "./automation/outcome.ts";
 export { system } from "./automation/system.ts";
 export type { TxContext } from "./automation/tx.ts";

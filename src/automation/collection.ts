@@ -31,6 +31,8 @@ export interface Trigger<Event = unknown> {
   readonly source: SourceId;
   /** The whole subject, all lanes: `cdc.shop.public.orders.created.*`. */
   readonly filter: string;
+  /** What the handler gets of a change instead; undefined for the change itself. @throws PoisonError */
+  readonly decode?: ((event: ChangeEvent) => ChangeEvent) | undefined;
   /** Only a type: what the handler gets. */
   readonly [eventType]?: Event;
 }
@@ -45,9 +47,10 @@ export interface Collection<Row> {
  * The changes of a collection: `collection<Order>("shop", "public.orders").created()`.
  * @param source the source's id in the configuration
  * @param name `<namespace>.<collection>`, split at the first dot
+ * @param decode makes what the handler gets of each change
  * @throws ConfigError `AUTOMATION_INVALID`
  */
-export function collection<Row>(source: string, name: string): Collection<Row> {
+export function collection<Row>(source: string, name: string, decode?: Trigger["decode"]): Collection<Row> {
   if (!isSourceId(source)) {
     throw invalid(`"${source}" cannot be a source's id`, "use the name under `sources` in the configuration");
   }
@@ -58,7 +61,11 @@ export function collection<Row>(source: string, name: string): Collection<Row> {
   const namespace = name.slice(0, dot);
   const table = name.slice(dot + 1);
   const on = (op: "created" | "updated" | "deleted"): Trigger<never> =>
-    Object.freeze({ source, filter: `${changeSubjectPrefix(source, namespace, table, op)}*` });
+    Object.freeze({
+      source,
+      filter: `${changeSubjectPrefix(source, namespace, table, op)}*`,
+      ...(decode && { decode }),
+    });
   return Object.freeze({
     created: () => on("created"),
     updated: () => on("updated"),

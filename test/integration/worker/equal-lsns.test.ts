@@ -6,6 +6,7 @@ import { startWorker, type Worker } from "../../../src/app.ts";
 import { countMessages } from "../../support/count-messages.ts";
 import { assertGuarantees } from "../../support/guarantees.ts";
 import { type Database, freshDatabase, freshNats, missing } from "../../support/servers.ts";
+import { readStream } from "../../support/stream-events.ts";
 import { createTruthSlot } from "../../support/truth.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
@@ -13,6 +14,7 @@ import { waitFor } from "../../support/wait-for.ts";
 const sequences = [
   ["a commit to a table that is not published", "insert into aside.hidden values (1)", "outside"],
   ["a message outside of transactions", "select pg_logical_emit_message(false, 'aside', 'x')", "outside"],
+  ["a message outside of transactions that is read", "select pg_logical_emit_message(false, 'read', 'x')", "outside"],
   ["a message inside the row's transaction", "select pg_logical_emit_message(true, 'aside', 'x')", "inside"],
 ] as const;
 
@@ -40,7 +42,16 @@ describe.skipIf(missing("postgres", "nats"))("a worker restarted between", () =>
     const start = (): Promise<Worker> =>
       startWorker({
         bus: { servers: nats.url, fsync: "always" },
-        sources: { shop: { kind: "postgres", url: database.url, tables: ["public.item"], slot, timeout: "1s" } },
+        sources: {
+          shop: {
+            kind: "postgres",
+            url: database.url,
+            tables: ["public.item"],
+            slot,
+            timeout: "1s",
+            messages: ["read"],
+          },
+        },
       });
     let worker = await start();
     await waitFor(async () => (await countMessages(nats.url, "shop")).markers > 1, { what: "the first start" });
@@ -58,6 +69,8 @@ describe.skipIf(missing("postgres", "nats"))("a worker restarted between", () =>
     await worker.stop();
     const committed = (await truth.read()).filter(({ collection }) => collection === "item");
 
+    const messages = (await readStream(nats.url, "CDC_SHOP")).filter(({ subject }) => subject.includes(".message."));
+    expect(messages).toHaveLength(before.includes("'read'") ? ROUNDS : 0);
     expect(committed).toHaveLength(ROUNDS);
     await assertGuarantees({ truth: committed, natsUrl: nats.url, source: "shop" });
   });

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { lineageText } from "../../src/event/lineage.ts";
 import type { Position } from "../../src/event/position.ts";
+import { FrameCutter } from "../../src/source/postgres/cut-frame.ts";
 import { restBefore } from "../../src/source/postgres/position.ts";
 import type { SourceMessage } from "../../src/source/source.ts";
 import { bodyText, decodeFrames, headers, shown } from "../support/decode-frames.ts";
@@ -174,6 +175,33 @@ describe("an outbox message", () => {
       expect(only?.position).toBe(`${shop(`${hex(0x90)}.${hex(0x2f)}.m`)}+`);
     },
   );
+});
+
+describe("a message that was cut for its size", () => {
+  const cut = (frame: Buffer): Buffer => {
+    const cutter = new FrameCutter();
+    cutter.add(frame, 0, frame.length);
+    return cutter.end();
+  };
+  const large = "x".repeat(100_000);
+
+  test("is poison in its place, inside a transaction or outside, when it is one to read", () => {
+    const frames = [cut(message(0x30n, { prefix: "audit", content: large })), begin(0x90n)];
+    frames.push(cut(message(0x40n, { ...outbox, content: large })), commit(0x90n, 0x98n));
+    const [lone, inside] = decodeFrames(frames, { messages: ["audit"], outbox: true });
+
+    const error = { code: "ROW_TOO_LARGE" };
+    expect(lone).toMatchObject({ type: "poison", collection: "audit", transaction: undefined, error });
+    expect(lone?.position).toBe(`${shop(`${hex(0x2f)}.${hex(0x2f)}.m`)}+`);
+    expect(inside).toMatchObject({ type: "poison", collection: "millrace.outbox", transaction: { id: "7" }, error });
+    expect(inside?.position).toBe(`${shop(`${hex(0x90)}.${hex(0x3f)}.m`)}+`);
+  });
+
+  test("is dropped when nobody reads its prefix, however long that is", () => {
+    const frames = [cut(message(0x30n, { content: large })), cut(message(0x40n, { prefix: large }))];
+
+    expect(decodeFrames(frames, { messages: ["audit"] })).toEqual([]);
+  });
 });
 
 describe("a lineage", () => {

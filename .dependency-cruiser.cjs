@@ -32,6 +32,7 @@ const rooms = {
     "source/source.ts",
     "source/postgres/config.ts",
     "source/postgres/remains.ts",
+    "source/postgres/event-trigger-sql.ts",
     "source/postgres/setup-sql.ts",
     "source/postgres/table-schemas.ts",
     "schema/type-files.ts",

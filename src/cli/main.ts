@@ -159,12 +159,10 @@ program
   .command("sql")
   .description("print the SQL that a DBA runs for a source; changes nothing")
   .addArgument(
-    new Argument("<what>", "its role, its publication, or the tables of outbox and inbox").choices([
-      "role",
-      "publication",
-      "outbox",
-      "inbox",
-    ]),
+    new Argument(
+      "<what>",
+      "its role, its publication, the tables of outbox and inbox, or triggers that tell of DDL",
+    ).choices(["role", "publication", "outbox", "inbox", "event-triggers"]),
   )
   .argument("[source]", "only this source")
   .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")

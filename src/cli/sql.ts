@@ -3,12 +3,13 @@
 import type { SourceId } from "../event/source-id.ts";
 import { migrationSql } from "../outbox/migration-sql.ts";
 import type { PostgresConfig } from "../source/postgres/config.ts";
+import { eventTriggerSql } from "../source/postgres/event-trigger-sql.ts";
 import { outboxSql, publicationSql, roleSql } from "../source/postgres/setup-sql.ts";
 import { redact } from "../telemetry/redact.ts";
 import { postgresSources } from "./postgres-sources.ts";
 import { printable } from "./terminal.ts";
 
-export type SqlSubject = "role" | "publication" | "outbox" | "inbox";
+export type SqlSubject = "role" | "publication" | "outbox" | "inbox" | "event-triggers";
 
 export interface SqlOptions {
   readonly what: SqlSubject;
@@ -37,6 +38,7 @@ const readers = {
   role: "an administrator",
   publication: "the owner of the tables",
   outbox: "the owner of the database",
+  "event-triggers": "a superuser",
 } as const;
 
 const linesOf: Readonly<
@@ -45,4 +47,5 @@ const linesOf: Readonly<
   role: (_, config) => roleSql(config),
   publication: publicationSql,
   outbox: (_, config) => outboxSql(config),
+  "event-triggers": eventTriggerSql,
 };

@@ -7,6 +7,7 @@ import { LINEAGE_PREFIX, lineageLines } from "../../event/lineage.ts";
 import { type OwnEvent, percentEncode } from "../../event/message.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { logicalMessageSubject } from "../../event/subject.ts";
+import { DDL_PREFIX } from "./event-trigger-sql.ts";
 import type { FrameReader } from "./frame-reader.ts";
 import { memberText } from "./json-member.ts";
 import type { PoisonRow, Sequencer } from "./sequencer.ts";
@@ -36,7 +37,7 @@ export class LogicalMessages {
 
   constructor({ source, prefixes, outbox }: LogicalMessageOptions) {
     this.#source = source;
-    const read = [...prefixes, LINEAGE_PREFIX, ...(outbox ? [OUTBOX_PREFIX] : [])];
+    const read = [...prefixes, LINEAGE_PREFIX, DDL_PREFIX, ...(outbox ? [OUTBOX_PREFIX] : [])];
     this.#prefixes = new Map(read.map((prefix) => [prefix, Buffer.from(`${prefix}\0`)]));
   }
 

@@ -1,0 +1,43 @@
+// The event triggers that `sql event-triggers` prints: DDL is told in its own transaction, in the order of the log.
+
+import { describe, expect, test } from "vitest";
+import { eventTriggerSql } from "../../src/source/postgres/event-trigger-sql.ts";
+import { postgresFixture } from "../support/postgres-fixture.ts";
+import { missing } from "../support/servers.ts";
+
+describe.skipIf(missing("postgres"))("event triggers", () => {
+  const fixture = postgresFixture("create table orders(id int primary key, note text)");
+
+  test("tell of each command between the changes before and behind it, and of none that was rolled back", async () => {
+    const { reading } = await fixture.begin();
+    for (let twice = 0; twice < 2; twice++) await fixture.database.query(eventTriggerSql().join("\n"));
+    await fixture.database.query(
+      `insert into orders values (1); alter table orders add remark text; alter table orders drop note;
+       insert into orders values (2)`,
+    );
+    await fixture.database.query("begin; create table gone(id int); rollback; create temp table mine(id int)");
+    await fixture.database.query(
+      "create table more(id int primary key); drop table more; insert into orders values (3)",
+    );
+    await reading.rows(3);
+    const told = reading.events.slice(1).map(({ subject, data }) => {
+      const body = JSON.parse(Buffer.from(data).toString()) as { readonly key?: unknown };
+      return subject.startsWith("cdc.") ? body.key : body;
+    });
+    const text = JSON.stringify(told);
+    const order = [
+      '{"id":1}',
+      "ALTER TABLE",
+      "public.orders.note",
+      '{"id":2}',
+      "CREATE TABLE",
+      "DROP TABLE",
+      '{"id":3}',
+    ];
+    const places = order.map((what) => text.indexOf(what));
+    expect(places).toEqual([...places].sort((a, b) => a - b));
+    expect(places).not.toContain(-1);
+    expect(text).not.toMatch(/gone|mine/);
+    await reading.stop();
+  });
+});

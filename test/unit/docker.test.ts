@@ -139,6 +139,10 @@ test("the Dockerfile copies only what is there and what .dockerignore lets throu
 
   expect(copied.length).toBeGreaterThan(3);
   expect(copied.filter((file) => !existsSync(join(root, file)) || !allowed.includes(`!${file}\n`))).toEqual([]);
+  // What npm would install, it has too: the command looks for it.
+  const { files } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { files: readonly string[] };
+  const needed = files.filter((file) => !/\.md$|^LICENSE$/.test(file));
+  expect(needed.filter((file) => !lines.some((line) => line.endsWith(` /opt/millrace/${file}`)))).toEqual([]);
   expect(lines).toContain("USER node");
   expect(lines.filter((line) => line.startsWith("FROM ") && !/:\d/.test(line))).toEqual([]);
 });

@@ -39,8 +39,17 @@ export async function pump(options: PumpOptions): Promise<void> {
     const last = chunk.at(-1);
     if (last === undefined) continue;
     counts.read(chunk.length, last.position);
-    const items: (StreamMessage | Commit)[] = [];
-    for (const message of chunk) items.push(fits(message, options.stream) ? message : await instead(message, options));
+    let items: (StreamMessage | Commit)[] = [];
+    for (const message of chunk) {
+      if (fits(message, options.stream)) {
+        items.push(message);
+        continue;
+      }
+      items.push(await instead(message, options));
+      // At once: what the writer holds it looks after when the bus may have lost what it had acknowledged.
+      await writer.write(items);
+      items = [];
+    }
     await writer.write(items);
     probe("mid-transaction");
   }

@@ -40,3 +40,19 @@ test(`lost numbers that take several batches to fill are filled once, though who
   expect(killed).toBeGreaterThan(0);
   console.error(`killed while filling: ${killed} times`);
 });
+
+test(`large events keep their bodies, though the bus loses those and keeps the events, under ${runs} random schedules`, {
+  timeout: 600_000,
+}, async () => {
+  console.error(`seeds ${firstSeed} to ${firstSeed + runs - 1}`);
+  let lost = 0;
+  for (let seed = firstSeed; seed < firstSeed + runs; seed++) {
+    const onLostBodies = (count: number): void => {
+      lost += count;
+    };
+    const wrong = await runSchedule(protocol, { seed, powerLoss: seed % 2 === 0, largeEvents: true, onLostBodies });
+    expect(wrong, `seed ${seed}`).toBeUndefined();
+  }
+  expect(lost).toBeGreaterThan(0);
+  console.error(`bodies lost: ${lost}`);
+});

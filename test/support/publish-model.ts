@@ -7,6 +7,7 @@ import type { Established, EstablishOptions } from "../../src/bus/jetstream/esta
 import type { Lease, LeaseOptions } from "../../src/bus/jetstream/lease.ts";
 import type { StreamPort } from "../../src/bus/jetstream/port.ts";
 import type { JetStreamWriter, WriterOptions } from "../../src/bus/jetstream/writer.ts";
+import { dataRefLines } from "../../src/event/data-ref.ts";
 import type { StreamMessage } from "../../src/event/message.ts";
 import type { Position } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
@@ -34,6 +35,10 @@ export interface ScheduleOptions {
   readonly steps?: number;
   /** Batches that the port lets be in flight at once; one, unless a mutant wants to show why. */
   readonly window?: number;
+  /** Bodies of large events are kept apart, and lost apart: what of them was not synced, though the events may stay. */
+  readonly largeEvents?: boolean;
+  /** Called when bodies are lost. */
+  readonly onLostBodies?: (count: number) => void;
   /** How many messages an atomic batch may hold; few, to have lost numbers filled in several batches. */
   readonly maxBatchMessages?: number;
   /** Called when a worker is killed between two batches of such a fill. */
@@ -70,6 +75,30 @@ class ModelSource {
   }
 }
 
+/** The object store: what was not synced when the power goes is lost. */
+class ModelBodies {
+  readonly #stored = new Map<string, boolean>();
+
+  put(name: string): void {
+    if (!this.#stored.has(name)) this.#stored.set(name, false);
+  }
+
+  has(name: string): boolean {
+    return this.#stored.has(name);
+  }
+
+  sync(): void {
+    for (const name of this.#stored.keys()) this.#stored.set(name, true);
+  }
+
+  /** Returns how many are gone. */
+  losePower(): number {
+    const lost = [...this.#stored].filter(([, synced]) => !synced);
+    for (const [name] of lost) this.#stored.delete(name);
+    return lost.length;
+  }
+}
+
 class ModelWorker {
   readonly port: ScriptedPort;
   readonly #stop = new AbortController();
@@ -77,15 +106,18 @@ class ModelWorker {
   readonly #protocol: Protocol;
   readonly #server: ScriptedServer;
   readonly #source: ModelSource;
+  readonly #bodies: ModelBodies | undefined;
   #writer: Writer | undefined;
 
   constructor(
     protocol: Protocol,
     server: ScriptedServer,
     modelSource: ModelSource,
+    bodies: ModelBodies | undefined,
     instance: string,
     port: ScriptedPort,
   ) {
+    this.#bodies = bodies;
     this.#protocol = protocol;
     this.#server = server;
     this.#source = modelSource;
@@ -142,7 +174,10 @@ class ModelWorker {
       markerEveryMs: 10_000,
       maxAwayMs: 300_000,
       idleCheckMs: 5000,
-      hasBody: async () => true,
+      hasBody: async ({ name }) => {
+        await clock.sleep(1);
+        return this.#bodies?.has(name) === true;
+      },
       onForeign: () => {},
       onStored: () => {},
       onRecovered: () => {},
@@ -171,6 +206,18 @@ class ModelWorker {
     if (!this.port.killed) this.#source.confirmed = Math.max(this.#source.confirmed, finalOf(position) + 1);
   }
 
+  /** The body first, acknowledged after a while; its event is in the writer's hands in the same turn. */
+  async #writeLarge(writer: Writer, event: StreamMessage, bodies: ModelBodies): Promise<void> {
+    const { clock, random } = this.#server;
+    if (!isLarge(event.position)) return writer.write([event]);
+    const name = event.position.replace("+", "");
+    await clock.sleep(random.below(30));
+    if (this.port.killed) return;
+    bodies.put(name);
+    const head = event.head + dataRefLines({ name, sizeBytes: 1, sha256: LARGE_DIGEST });
+    await writer.write([{ ...event, head, data: new Uint8Array() }]);
+  }
+
   /** Reads the source from where the writer says, and then idles with heartbeats. */
   async #feed(writer: Writer): Promise<void> {
     const { clock, random } = this.#server;
@@ -183,7 +230,8 @@ class ModelWorker {
       const fresh = all.filter(
         ({ position }) => from === undefined || position.replace("+", "") > from.replace("+", ""),
       );
-      await writer.write(fresh);
+      if (this.#bodies === undefined) await writer.write(fresh);
+      else for (const event of fresh) await this.#writeLarge(writer, event, this.#bodies);
       if (random.chance(0.3)) await writer.write([{ type: "commit", position: positionOf(final + 3, 0, true) }]);
       if (random.chance(0.8)) await clock.sleep(random.below(400));
     }
@@ -194,6 +242,9 @@ class ModelWorker {
     }
   }
 }
+
+const LARGE_DIGEST = "ab".repeat(32);
+const isLarge = (position: string): boolean => Number.parseInt(position.slice(19, 21), 16) % 3 === 0;
 
 function eventAt(position: Position): StreamMessage {
   const id = `${source}.${position.replace("+", "")}`;
@@ -207,24 +258,30 @@ function eventAt(position: Position): StreamMessage {
 }
 
 /** Runs one schedule; resolves to what is wrong at its end, undefined when nothing is. */
-export async function runSchedule(
-  protocol: Protocol,
-  { seed, powerLoss, steps = 1500, window = 1, maxBatchMessages = 1000, onKilledFilling }: ScheduleOptions,
-): Promise<string | undefined> {
+export async function runSchedule(protocol: Protocol, options: ScheduleOptions): Promise<string | undefined> {
+  const { seed, powerLoss, steps = 1500, window = 1, maxBatchMessages = 1000, onKilledFilling } = options;
   const random = new Random(seed);
   const server = new ScriptedServer(random);
   const modelSource = new ModelSource(random);
+  const bodies = options.largeEvents ? new ModelBodies() : undefined;
   const seen: string[] = [];
   let instances = 0;
   let sinceSyncMs = 0;
+  /** The bodies have a timer of their own. */
+  let sinceBodySyncMs = bodies ? random.below(SYNC_MS) : 0;
   const start = (): ModelWorker => {
     const port = new ScriptedPort(server, window, maxBatchMessages);
-    return new ModelWorker(protocol, server, modelSource, `w${++instances}`, port);
+    return new ModelWorker(protocol, server, modelSource, bodies, `w${++instances}`, port);
   };
   const workers = [start(), start()];
   const pass = (ms: number): void => {
     server.clock.advance(ms);
     sinceSyncMs += ms;
+    sinceBodySyncMs += ms;
+    if (sinceBodySyncMs >= SYNC_MS) {
+      bodies?.sync();
+      sinceBodySyncMs = 0;
+    }
     if (sinceSyncMs < SYNC_MS) return;
     server.sync();
     sinceSyncMs = 0;
@@ -254,8 +311,13 @@ export async function runSchedule(
     } else if (r < 0.018 && powerLoss !== false) {
       server.losePower();
       sinceSyncMs = 0;
+      if (bodies) options.onLostBodies?.(bodies.losePower());
       for (const worker of workers) worker.port.disconnect();
       if (powerLoss !== "leftovers") server.forgetLeftovers();
+    } else if (bodies !== undefined && random.chance(0.0015)) {
+      // Another server of the cluster keeps them: its power is gone, and the stream's leader is told to be another one.
+      options.onLostBodies?.(bodies.losePower());
+      for (const worker of workers) worker.port.disconnect();
     } else if (r < 0.03) consume();
     else if (r < 0.2) pass(random.below(500));
     else if (!server.deliver()) pass(100);
@@ -267,7 +329,12 @@ export async function runSchedule(
     server.messages
       .filter(({ subject }) => subject.startsWith("cdc."))
       .map(({ headers }) => headers.get("Cdc-Pos") ?? "");
-  const caughtUp = (): boolean => new Set(stored()).size >= wanted.length && stored().at(-1) === wanted.at(-1);
+  const bodiless = (): string[] =>
+    wanted.filter((position) => isLarge(position) && bodies?.has(position.replace("+", "")) === false);
+  const caughtUp = (): boolean =>
+    new Set(stored()).size >= wanted.length && stored().at(-1) === wanted.at(-1) && bodiless().length === 0;
+  // Where bodies are looked for a start asks too often for each try to lose an answer.
+  server.dropsNothing = bodies !== undefined;
   for (; waited < 20_000 && !caughtUp(); waited++) {
     if (!server.deliver()) pass(50);
     if (waited % 20 === 0) pass(20);
@@ -280,6 +347,8 @@ export async function runSchedule(
   consume();
   for (const worker of workers) worker.kill();
   await turn();
+  const [first] = bodiless();
+  if (first !== undefined) return `${bodiless().length} large events without a body, the first is ${first}`;
   return verdict(wanted, stored(), seen, modelSource, powerLoss !== false);
 }
 

@@ -99,6 +99,8 @@ export class ScriptedServer {
   messages: Stored[] = [];
   created = "t0";
   readonly links: Link[] = [];
+  /** Each answer comes from now on. */
+  dropsNothing = false;
   #kv = new Map<string, Entry>();
   #revision = 0;
   #synced: { messages: Stored[]; kv: Map<string, Entry> } = { messages: [], kv: new Map() };
@@ -142,7 +144,7 @@ export class ScriptedServer {
     const link = pool[this.random.below(pool.length)] ?? busy[this.random.below(busy.length)];
     if (link === undefined) return false;
     const answerFirst = link.answers.length > 0 && (link.requests.length === 0 || this.random.chance(0.5));
-    if (answerFirst) link.answers.shift()?.(this.random.chance(DROPPED_ANSWERS));
+    if (answerFirst) link.answers.shift()?.(!this.dropsNothing && this.random.chance(DROPPED_ANSWERS));
     else {
       const request = link.requests.shift();
       if (request && (link.alive || request.isPublish)) {

@@ -29,8 +29,8 @@ export interface Fence {
 let batches = 0;
 
 /**
- * A batch ready to send. The first message carries the fence and `Cdc-Prev`; two and more are one atomic batch. The last
- * one, and each large event, name the large event before them.
+ * A batch ready to send. The first message carries the fence and `Cdc-Prev`; two and more are one atomic batch. The
+ * first, the last, and each large event name the large event before them.
  * @param instance names the process in the batch's id
  * @param prev the newest `Cdc-Pos` in the stream before this batch
  */
@@ -51,7 +51,7 @@ export function encodeBatch(
       lines += `Nats-Expected-Last-Sequence: ${fence.lastSeq}\r\nNats-Expected-Last-Subject-Sequence: ${fence.token}\r\nNats-Expected-Last-Subject-Sequence-Subject: ${fence.tokenSubject}\r\n`;
     }
     const isLarge = message.data.length === 0;
-    if (large > 0 && (isLarge || index === messages.length - 1)) lines += `Cdc-Large: ${large}\r\n`;
+    if (large > 0 && (isLarge || index === 0 || index === messages.length - 1)) lines += `Cdc-Large: ${large}\r\n`;
     if (isLarge) large = fence.lastSeq + index + 1;
     if (!alone) {
       lines += `Nats-Batch-Id: ${batchId}\r\nNats-Batch-Sequence: ${index + 1}\r\n`;
@@ -78,6 +78,13 @@ export function largeBehind(messages: readonly Outgoing[], { lastSeq, large }: F
 
 /** The `ce-id` among a message's header lines; empty when there is none. */
 export function idOf(head: string): string {
-  const at = head.indexOf("ce-id: ");
-  return at < 0 ? "" : head.slice(at + 7, head.indexOf("\r\n", at));
+  return headerOf(head, "ce-id") ?? "";
+}
+
+/** The value of one of a message's header lines. */
+export function headerOf(head: string, name: string): string | undefined {
+  const line = `${name}: `;
+  const at = head.startsWith(line) ? 0 : head.indexOf(`\r\n${line}`) + 2;
+  if (at === 1) return undefined;
+  return head.slice(at + line.length, head.indexOf("\r\n", at));
 }

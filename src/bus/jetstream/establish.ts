@@ -90,10 +90,14 @@ export async function establish(options: EstablishOptions): Promise<Established>
     });
     const resume = before === undefined ? whole : laterPosition(intact?.position, before);
     const storedThrough = before === undefined ? undefined : tail.trusted?.position;
-    const large = newestLarge(end?.message);
+    const large = await newestLarge(options, end);
     const base = { token: marker.seq, resume, storedThrough, large, created: state.created, lost };
     if (lost === undefined) return { ...base, lastSeq: marker.seq, lastId: marker.id, tail: end?.position };
-    return { ...base, tail: end?.position, ...(await writeHistory(options, lost, marker.seq, end, whole)) };
+    return {
+      ...base,
+      tail: end?.position,
+      ...(await writeHistory(options, lost, { token: marker.seq, large }, end, whole)),
+    };
   }
   throw new TransientError("BUS_UNSTEADY", `the stream of ${source} kept moving while a writer marker was published`, {
     hint: "is another program publishing to this stream?",
@@ -220,7 +224,7 @@ function lostMarker(
 async function writeHistory(
   { port, source, lease, instance }: EstablishOptions,
   lost: { readonly from: number; readonly to: number },
-  token: number,
+  { token, large }: { readonly token: number; readonly large: number },
   end: Tail | undefined,
   resume: Position | undefined,
 ): Promise<{ readonly lastSeq: number; readonly lastId: string }> {
@@ -236,7 +240,7 @@ async function writeHistory(
     lastSeq: token,
     token,
     tokenSubject: metaSubject(source, "writer"),
-    large: newestLarge(end?.message),
+    large,
   };
   try {
     const ack = await port.send(encodeBatch([message], instance, fence, end?.position));

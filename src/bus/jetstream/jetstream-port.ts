@@ -3,6 +3,7 @@
 import type { JetStreamManager } from "@nats-io/jetstream";
 import { createInbox, type Msg, type MsgHdrs, type Subscription } from "@nats-io/transport-node";
 import { TransientError, toError } from "../../errors.ts";
+import { LARGE_BUCKET } from "../../event/data-ref.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
@@ -41,7 +42,7 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
   readonly #stream: string;
   readonly #inbox = createInbox();
   readonly #acks: Subscription;
-  readonly #elections: Subscription;
+  readonly #elections: readonly Subscription[];
   readonly #listeners = new Set<() => void>();
   readonly #stopListening: readonly (() => void)[];
   #sends = 0;
@@ -52,10 +53,12 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
     this.#options = options;
     this.#stream = streamName(source);
     this.#acks = connection.nc.subscribe(`${this.#inbox}.*`, { callback: (_, message) => this.#answered(message) });
-    const advisory = `$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.${this.#stream}`;
-    this.#elections = connection.nc.subscribe(advisory, {
-      callback: () => this.#disrupted("another server leads the stream"),
-    });
+    // Of the bodies of large events too: they may be lost where their events are not.
+    this.#elections = [this.#stream, `OBJ_${LARGE_BUCKET}`].map((stream) =>
+      connection.nc.subscribe(`$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.${stream}`, {
+        callback: () => this.#disrupted("another server leads the stream"),
+      }),
+    );
     this.#stopListening = [
       connection.onDisruption(() => this.#disrupted("the connection to NATS was interrupted")),
       connection.onPublishRefused((subject) => this.#refused(subject)),
@@ -133,7 +136,7 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const stop of this.#stopListening) stop();
     this.#acks.unsubscribe();
-    this.#elections.unsubscribe();
+    for (const elections of this.#elections) elections.unsubscribe();
     this.#settle(this.#pending?.reply)?.reject(away("the writer was closed"));
   }
 

@@ -1,5 +1,6 @@
 // Large events in the stream whose bodies are not in the object store: a power cut may take the younger of the two away.
-// Each large event, and the last message of each batch, names the large event before it (`Cdc-Large`): few are looked at.
+// Each large event, and the first and the last message of each batch, names the large event before it (`Cdc-Large`): so few
+// messages are looked at.
 
 import { type DataRef, dataRefOf } from "../../event/data-ref.ts";
 import type { Position } from "../../event/position.ts";
@@ -20,10 +21,19 @@ export interface MissingBodiesOptions {
   readonly floorSeq: number;
 }
 
-/** The newest large event at or before a message: its sequence, or 0. */
-export function newestLarge(message: StoredMessage | undefined): number {
-  if (message === undefined) return 0;
-  return pointsTo(message) === undefined ? largeBefore(message) : message.seq;
+/** The newest large event at or before the stream's end: its sequence, or 0. */
+export async function newestLarge(
+  { port, clock }: Pick<MissingBodiesOptions, "port" | "clock">,
+  end: Tail | undefined,
+): Promise<number> {
+  for (let message = end?.message; message !== undefined; ) {
+    if (pointsTo(message) !== undefined) return message.seq;
+    // A power cut may have taken the end of the batch, and with it the message that tells.
+    const told = message.header("Cdc-Large") !== undefined || message.header("Nats-Batch-Commit") !== undefined;
+    if (told || Number(message.header("Nats-Batch-Sequence") ?? 1) <= 1) return largeBefore(message);
+    message = await readSurely(port, clock, message.seq - 1);
+  }
+  return 0;
 }
 
 /**
@@ -33,7 +43,7 @@ export function newestLarge(message: StoredMessage | undefined): number {
 export async function beforeMissingBodies(options: MissingBodiesOptions): Promise<Position | undefined> {
   const { port, clock, source, hasBody, from, firstSeq, floorSeq } = options;
   let oldest: number | undefined;
-  for (let seq = newestLarge(from?.message); seq > floorSeq && seq >= firstSeq; ) {
+  for (let seq = await newestLarge(options, from); seq > floorSeq && seq >= firstSeq; ) {
     const message = await readSurely(port, clock, seq);
     const ref = pointsTo(message);
     if (ref !== undefined && !(await hasBody(ref))) oldest = seq;

@@ -94,6 +94,11 @@ export class WriterQueue {
     return position;
   }
 
+  /** Large events that wait: their bodies are stored already. */
+  large(): readonly StreamMessage[] {
+    return this.#messages.slice(this.#head).filter(({ data }) => data.length === 0);
+  }
+
   /** Whether the stream, once the queue is empty, stands between transactions. */
   get waiting(): boolean {
     return this.length > 0;

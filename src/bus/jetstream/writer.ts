@@ -9,11 +9,12 @@ import { metaSubject } from "../../event/subject.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Mark, Writer } from "../bus.ts";
 import type { CheckpointStore } from "./checkpoint-store.ts";
-import { encodeBatch, idOf, largeBehind, type Outgoing } from "./encode.ts";
+import { encodeBatch, headerOf, idOf, largeBehind, type Outgoing } from "./encode.ts";
 import { type Established, type EstablishOptions, writerMarker } from "./establish.ts";
 import type { Fsync } from "./horizon.ts";
 import { Life } from "./life.ts";
 import { Marks } from "./marks.ts";
+import { pointsTo } from "./missing-bodies.ts";
 import { type Encoded, PublishRefused } from "./port.ts";
 import { Disruptions, recover } from "./recover.ts";
 import { sendSurely } from "./send-surely.ts";
@@ -87,8 +88,9 @@ export class JetStreamWriter implements Writer {
     this.lease = options.lease.number;
     this.#marks = new Marks(this.#life, options.fsync, options.clock);
     this.#markedMs = options.clock.now();
-    // Never the tail: a saved heartbeat may be ahead of it.
-    if (established.resume && isComplete(established.resume)) this.#hold(established.resume);
+    // Never the tail: a saved heartbeat may be ahead of it. Nothing while bodies are missing: a mark is about all before it.
+    if (established.resume && isComplete(established.resume) && established.storedThrough === undefined)
+      this.#hold(established.resume);
     this.#stopListening = options.port.onDisruption(() => this.disrupt("the connection to the bus was interrupted"));
     startUpkeep({
       ...options,
@@ -120,7 +122,7 @@ export class JetStreamWriter implements Writer {
   /** Read again only for the bodies of large events, which are there again now. */
   #isStored(item: StreamMessage | { readonly type: "commit"; readonly position: Position }): boolean {
     const through = this.#storedThrough;
-    if (through === undefined || item.type !== "message") return false;
+    if (through === undefined) return false;
     const order = comparePositions(item.position, through);
     if (order < 0) return true;
     this.#storedThrough = undefined;
@@ -329,10 +331,20 @@ export class JetStreamWriter implements Writer {
       onTry: () => this.#marks.clear(),
     });
     this.#stall.found();
-    if (found) this.#goOn(found, reason);
+    if (found) this.#goOn(found, reason, await this.#hasLostBodies(found));
   }
 
-  #goOn(found: Established, reason: string): void {
+  /** Of large events in the stream, or of those that wait. */
+  async #hasLostBodies({ storedThrough }: Established): Promise<boolean> {
+    if (storedThrough !== undefined) return true;
+    for (const { head, data } of this.#queue.large()) {
+      const ref = pointsTo({ data, header: (name) => headerOf(head, name) });
+      if (ref !== undefined && !(await this.#options.hasBody(ref))) return true;
+    }
+    return false;
+  }
+
+  #goOn(found: Established, reason: string, lostBodies: boolean): void {
     const { log, source } = this.#options;
     const before = this.#prev;
     this.#at = found;
@@ -348,7 +360,7 @@ export class JetStreamWriter implements Writer {
       );
       return;
     }
-    if (found.storedThrough !== undefined) {
+    if (lostBodies) {
       this.#stop(
         new TransientError("BUS_LOST_BODIES", `the bus lost bodies of large events of ${source}`, {
           hint: "nothing to do: the source is read again, and they are stored again",

@@ -1,6 +1,5 @@
 // A Postgres source: its slot, its stream, its feedback.
 
-import { setTimeout as delay } from "node:timers/promises";
 import type { Client, ClientConfig } from "pg";
 import { BugError, HistoryLostError, type MillraceError, TransientError } from "../../errors.ts";
 import { isComplete, type Position } from "../../event/position.ts";
@@ -54,9 +53,6 @@ export const displaySettings = `SET datestyle = 'ISO, MDY'; SET intervalstyle = 
   SET bytea_output = 'hex'; SET extra_float_digits = 1; SET client_encoding = 'UTF8';
   SET search_path = pg_catalog; SET quote_all_identifiers = off;
   SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0`;
-
-/** After how long at most a new table is noticed. */
-const LONGEST_LOOK_MS = 10_000;
 
 export class PostgresSource implements Source {
   readonly id: SourceId;
@@ -268,7 +264,7 @@ export class PostgresSource implements Source {
     return new Decoder({ source: this.id, history, from, rules: this.#rules, messages, outbox });
   }
 
-  /** Looks at once, then again and again while the stream is read: a failure ends it. */
+  /** While the stream is read; a failure ends it. */
   #watchTables(stream: Replication<Resumption>, sequencer: Sequencer): void {
     const { config, version, session, context } = this.#options;
     const watch = new TableWatch({
@@ -290,18 +286,11 @@ export class PostgresSource implements Source {
       onAccepted: () => context.onAdopted(),
     });
     this.#tables = watch;
-    const everyMs = Math.min(config.timeoutMs / 3, LONGEST_LOOK_MS);
-    const follow = async (): Promise<void> => {
-      while (this.#stream === stream) {
-        try {
-          for (const marker of await watch.look()) sequencer.mark(marker);
-        } catch (error) {
-          if (!(error instanceof TransientError)) throw error; // what cannot be had now is had next time
-        }
-        await delay(everyMs, undefined, { ref: false });
-      }
-    };
-    follow().catch((error: unknown) => stream.abandon(translateError(error)));
+    void watch.follow({
+      goesOn: () => this.#stream === stream,
+      mark: (marker) => sequencer.mark(marker),
+      fail: (error) => stream.abandon(error),
+    });
   }
 
   /** Two codes say too little about what is gone: asks the server. */

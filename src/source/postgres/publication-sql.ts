@@ -62,5 +62,6 @@ export function refuseLooseFilters(name: string): string {
 }
 
 function entry(table: SourceTable): string {
-  return `${quoteTable(table)}${table.where.map((condition, index) => `${index === 0 ? " WHERE (" : " AND "}(${condition})`).join("")}${table.where.length > 0 ? ")" : ""}`;
+  if (table.where.length === 0) return quoteTable(table);
+  return `${quoteTable(table)} WHERE (${table.where.map((condition) => `(${condition})`).join(" AND ")})`;
 }

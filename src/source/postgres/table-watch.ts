@@ -1,7 +1,8 @@
 // Keeps a source at its tables while it runs: new ones are published and told of, and what left the publication is noticed.
 
 import { randomUUID } from "node:crypto";
-import { ConfigError, HistoryLostError, type MillraceError } from "../../errors.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import { ConfigError, HistoryLostError, type MillraceError, TransientError } from "../../errors.ts";
 import { markerMessage, type StreamMessage } from "../../event/message.ts";
 import { comparePositions, type Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
@@ -9,6 +10,7 @@ import type { Logger } from "../../telemetry/logger.ts";
 import type { Notice } from "../source.ts";
 import { readRuled } from "./check-rules.ts";
 import type { PostgresConfig } from "./config.ts";
+import { translateError } from "./errors.ts";
 import type { KnownTables } from "./memory.ts";
 import { adjustPublication, publicationGone } from "./publication.ts";
 import { insertsOnly, type Published, type PublishedEntry, readPublished } from "./published.ts";
@@ -32,6 +34,17 @@ export interface TableWatchOptions {
   readonly acceptGap: () => boolean;
   readonly onAccepted: () => void;
 }
+
+/** Whoever reads the stream. */
+export interface Follower {
+  goesOn(): boolean;
+  /** To be told as soon as the stream stands between two transactions. */
+  mark(marker: (at: Position) => StreamMessage): void;
+  fail(error: MillraceError): void;
+}
+
+/** After how long at most a new table is noticed. */
+const LONGEST_LOOK_MS = 10_000;
 
 interface Unsaved {
   readonly known: KnownTables;
@@ -60,6 +73,21 @@ export class TableWatch {
   constructor(options: TableWatchOptions) {
     this.#options = options;
     this.#known = options.known;
+  }
+
+  /** Looks at once, then again and again. Never rejects. */
+  async follow({ goesOn, mark, fail }: Follower): Promise<void> {
+    const everyMs = Math.min(this.#options.config.timeoutMs / 3, LONGEST_LOOK_MS);
+    while (goesOn()) {
+      try {
+        for (const marker of await this.look()) mark(marker);
+      } catch (thrown) {
+        const error = translateError(thrown);
+        if (!(error instanceof TransientError)) return fail(error);
+        this.notices = [noticeOf(error)]; // such as a table that somebody locks: tried again
+      }
+      await delay(everyMs, undefined, { ref: false });
+    }
   }
 
   /**
@@ -187,7 +215,7 @@ export class TableWatch {
   /** Once for each: status and readiness show it all the time. */
   #say(refusals: readonly MillraceError[]): void {
     const { source, log } = this.#options;
-    const notices = refusals.map(({ code, message, hint }) => ({ code, message, hint }));
+    const notices = refusals.map(noticeOf);
     for (const { code, message, hint } of notices) {
       if (this.notices.some((said) => said.code === code && said.message === message)) continue;
       log.warn("source_table_left_out", { source, code, hint }, message);
@@ -240,6 +268,10 @@ function altered(publication: string, tables: readonly string[], options: string
 function tableAdded(publication: string, collections: readonly string[]): Told {
   const reason = `${collections.join(", ")} came into the publication ${publication}; rows written before are not in the stream`;
   return { code: "TABLE_ADDED", reason, collections };
+}
+
+function noticeOf({ code, message, hint }: MillraceError): Notice {
+  return { code, message, hint };
 }
 
 function nameOf({ schema, name }: FoundTable): string {

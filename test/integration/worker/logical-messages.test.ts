@@ -54,7 +54,10 @@ describe.skipIf(missing("postgres", "nats"))("logical messages of a worker kille
         });
       do {
         for (let left = ROUNDS; left > 0; left--) await database.query(round(++n));
-        await waitFor(async () => (point !== undefined && ended) || (await isStored(n)), { what: "the newest row" });
+        await waitFor(async () => (point !== undefined && ended) || (await isStored(n)), {
+          what: "the newest row",
+          timeoutMs: 40_000,
+        });
       } while (!ended);
       if (end !== undefined) expect(await end).toBe("SIGKILL");
     }
@@ -67,12 +70,15 @@ describe.skipIf(missing("postgres", "nats"))("logical messages of a worker kille
       if (prefix !== undefined) return messages.includes(prefix) ? [`${content} ${transactional === "1"}`] : [];
       return /^table public\.item: INSERT: id\[integer\]:(-?\d+)$/.exec(data)?.[1] ?? [];
     });
-    await waitFor(async () => (await stored()).length >= committed.length, { what: "the last message" });
+    await waitFor(async () => (await stored()).length >= committed.length, {
+      what: "the last message",
+      timeoutMs: 40_000,
+    });
     const events = await stored();
 
     expect(committed.length).toBe(n * 7);
     expect(events.map(nameOf)).toEqual(committed);
     expect(new Set(events.map(({ header }) => header("ce-id"))).size).toBe(events.length);
     expect(brokenLinks(await readStream(nats.url, "CDC_SHOP"))).toEqual([]);
-  });
+  }, 120_000);
 });

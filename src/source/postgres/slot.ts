@@ -23,7 +23,7 @@ export interface Slot {
 const TAKE_OVER_MS = 5_000;
 const RETRY_MS = 50;
 /** Making a slot waits for all writing transactions that run. Without a limit an abandoned one would pin the log. */
-const CREATE_LOCK_MS = 29_000;
+const CREATE_LOCK_MS = 20_000;
 
 export async function findSlot(session: Session, name: string): Promise<Slot | undefined> {
   const [row] = await session.query<{
@@ -167,8 +167,10 @@ async function blocked(session: Session, name: string, cause: unknown): Promise<
   const writers = await session.query<{ pid: number }>(
     "SELECT pid FROM pg_stat_activity WHERE backend_xid IS NOT NULL ORDER BY xact_start LIMIT 5",
   );
-  return new TransientError("SLOT_BLOCKED", `the slot ${name} cannot be made while older transactions write`, {
-    hint: `End the transactions of the processes ${writers.map(({ pid }) => pid).join(", ") || "(none left)"}.`,
+  const pids = writers.map(({ pid }) => pid).join(", ") || "(none left)";
+  const message = `the slot ${name} cannot be made while older transactions write: those of the processes ${pids}`;
+  return new TransientError("SLOT_BLOCKED", message, {
+    hint: "End them, if they do not end by themselves; Millrace tries again.",
     cause,
   });
 }

@@ -20,6 +20,7 @@ export { event } from "./automation/event-trigger.ts";
 export { fromDrizzle } from "./automation/from-drizzle.ts";
 export { Fatal, Retry, type RetryOptions, type Skip } from "./automation/outcome.ts";
 export { system } from "./automation/system.ts";
+export type { PgClient } from "./automation/transaction.ts";
 export type { TxContext } from "./automation/tx.ts";
 export { defineConfig } from "./config/define.ts";
 export { env } from "./config/env.ts";

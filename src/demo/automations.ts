@@ -1,7 +1,15 @@
 // The demo's three automations, written as a user would; one of them fails now and then.
 
 import type pg from "pg";
-import { type Automation, automation, collection, type HandlerContext } from "../index.ts";
+import {
+  type Automation,
+  automation,
+  collection,
+  event,
+  type HandlerContext,
+  type PgClient,
+  type TxContext,
+} from "../index.ts";
 import { epochMs, type Latency } from "./latency.ts";
 
 interface Row {
@@ -12,9 +20,12 @@ const orders = collection<Row & { readonly status: string }>("shop", "public.ord
 const items = collection<Row>("shop", "public.order_items");
 const products = collection<Row & { readonly stock: number }>("shop", "public.products");
 
+/** What the work of a `tx` is given on a pool of pg. */
+type Emitting = TxContext<PgClient>;
+
 /** Which automations must settle a change, counted without Millrace: `orders.created`, by table and op. */
 export const listeners: Readonly<Record<string, number>> = {
-  "orders.created": 1,
+  "order.placed": 1,
   "orders.updated": 1,
   "products.updated": 1,
   "order_items.deleted": 1,
@@ -24,30 +35,44 @@ export const listeners: Readonly<Record<string, number>> = {
 const isRefused = (id: string): boolean => Number(id) % 20 === 13;
 const needsTwoTries = (id: string): boolean => Number(id) % 10 === 3;
 
-/** They leave one row in `ledger.effects` for each event that they have handled. */
-export function shopAutomations(effects: pg.Pool, latency: Latency): readonly Automation[] {
-  const measured =
+/**
+ * They leave one row in `ledger.effects` for each event that they have handled, by `tx`: a second row for the same event
+ * would be refused by the table's key. What a handler emits is entered into the ledger in the same transaction.
+ */
+export function shopAutomations(db: pg.Pool, latency: Latency): readonly Automation[] {
+  const once =
     <Event extends { readonly id: string; readonly time: string }>(
       id: string,
       handle: (context: HandlerContext<Event>) => void,
+      also: (work: Emitting, event: Event) => Promise<unknown> = async () => {},
     ) =>
     async (context: HandlerContext<Event>): Promise<void> => {
       const nowMs = performance.timeOrigin + performance.now();
       if (context.attempt === 1) latency.add(nowMs - epochMs(context.event.time));
       handle(context);
-      await effects.query("insert into ledger.effects values ($1, $2) on conflict do nothing", [id, context.event.id]);
+      await context.tx(async (work) => {
+        await work.client.query("insert into ledger.effects values ($1, $2)", [id, context.event.id]);
+        await also(work, context.event);
+      });
     };
-  const common = { start: "earliest", retry: { attempts: 3, min: "100ms", max: "500ms" } } as const;
+  const common = { db, start: "earliest", retry: { attempts: 3, min: "100ms", max: "500ms" } } as const;
   return [
     automation(
       "order-confirmation",
-      { ...common, on: orders.created() },
-      measured("order-confirmation", () => {}),
+      { ...common, on: event<Row>("order.placed") },
+      once(
+        "order-confirmation",
+        () => {},
+        async ({ client, emit }, { key, data }) => {
+          await emit("confirmation.sent", { key, data: { order: data.id } });
+          await client.query("insert into ledger.entries (changes) values (1)");
+        },
+      ),
     ),
     automation(
       "payment-capture",
       { ...common, on: orders.updated() },
-      measured("payment-capture", ({ event, attempt, fatal }) => {
+      once("payment-capture", ({ event, attempt, fatal }) => {
         if (isRefused(event.after.id)) throw fatal("the card was refused");
         if (needsTwoTries(event.after.id) && attempt === 1) throw new Error("the payment service did not answer");
       }),
@@ -55,7 +80,7 @@ export function shopAutomations(effects: pg.Pool, latency: Latency): readonly Au
     automation(
       "stock-watch",
       { ...common, on: [products.updated(), items.deleted()] },
-      measured("stock-watch", () => {}),
+      once("stock-watch", () => {}),
     ),
   ];
 }

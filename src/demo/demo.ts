@@ -75,7 +75,7 @@ async function runShop(options: DemoOptions, places: Places): Promise<Omit<DemoR
   effects.on("error", () => {});
   try {
     await database.connect();
-    await database.query(`${migrationSql("outbox")}; ${shopTables}`);
+    await database.query(`${migrationSql("outbox")}; ${migrationSql("inbox")}; ${shopTables}`);
     const worker = await startWorker(
       {
         bus: { servers: places.natsUrl, fsync: "always" },

@@ -35,8 +35,9 @@ describe.skipIf(missing("postgres"))("the slots of a server", () => {
       { name: "neighbour", source: null, orphan: false, active: false },
     ]);
     const [old, ours] = slots as readonly [SlotReport, SlotReport];
+    expect(old.failover).toBe(false);
     expect(old.inactiveSeconds).toBeGreaterThanOrEqual(0);
-    expect(ours).toMatchObject({ plugin: "pgoutput", walStatus: "reserved", invalidation: null, failover: false });
+    expect(ours).toMatchObject({ plugin: "pgoutput", walStatus: "reserved", invalidation: null, failover: true });
     expect(ours.pid).toEqual(await fixture.value("select active_pid from pg_replication_slots where active"));
     await reading.stop();
   });

@@ -61,7 +61,7 @@ describe.skipIf(missing("postgres", "nats") || !hasTerminals())("on a terminal",
 
     expect(await terminal.ended).toBe(0);
     const shown = terminal.shown();
-    expect(shown).toMatch(/committed in Postgres +\d+ +\d+\/s +> \w+\.(created|updated|deleted) \d+/);
+    expect(shown).toMatch(/committed in Postgres +\d+ +\d+\/s +> \w+\.\w+ \S+/);
     expect(shown).toContain(`${ESC}[9A${ESC}[2K  committed in Postgres`);
     expect(shown).toMatch(/\ncommitted \d+ · published \d+ · handled \d+ of \d+ .+ · lost 0 · duplicated 0 · /);
   });

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { IndependentLog, type LoggedChange } from "../../src/demo/independent-log.ts";
 import { shopTables } from "../../src/demo/shop.ts";
 import { writeShop } from "../../src/demo/writer.ts";
+import { migrationSql } from "../../src/outbox/migration-sql.ts";
 import { freshDatabase, missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
 
@@ -17,7 +18,7 @@ describe.skipIf(missing("postgres"))("the demo's books", () => {
           "select count(*)::int as entries, coalesce(sum(changes), 0)::int as changes from ledger.entries",
         )
       )[0];
-    await client.query(shopTables);
+    await client.query(`${migrationSql("outbox")}; ${shopTables}`);
     const log = await IndependentLog.start(client);
     const enough = new AbortController();
 
@@ -37,6 +38,8 @@ describe.skipIf(missing("postgres"))("the demo's books", () => {
         "order_items.created",
         "order_items.deleted",
         "orders.deleted",
+        "order.placed",
+        "order.paid",
       ]),
     );
     expect(new Set(changes.map(({ transaction, table, op, id }) => `${transaction}/${table}/${op}/${id}`)).size).toBe(

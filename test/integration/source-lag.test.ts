@@ -14,7 +14,10 @@ describe.skipIf(missing("postgres", "nats"))("a source's lag", () => {
     await database.query("create table orders(id int primary key, status text)");
     const http = { host: "127.0.0.1", port: await freePort() };
     const sources = { shop: { kind: "postgres", url: database.url } };
-    const worker = await startWorker({ http, sources, bus: { servers: nats.url, fsync: "10m" } }, { http: true });
+    const worker = await startWorker(
+      { http, sources, bus: { servers: nats.url, fsync: "10m" } },
+      { http: true, timing: { lagEveryMs: 500 } },
+    );
     worker.finished.catch(() => {}); // the test would see it
     onTestFinished(() => worker.stop());
     const lag = (): number | undefined => worker.status().sources[0]?.unconfirmedBytes;

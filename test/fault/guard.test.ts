@@ -1,15 +1,15 @@
 // A worker whose slot grows: it says so while its bus is away, tells its automations once, and takes the last resort it was given.
 
 import { describe, expect, onTestFinished, test } from "vitest";
-import { startWorker, type Worker, type WorkerOptions } from "../../../src/app.ts";
-import { automation } from "../../../src/automation/automation.ts";
-import { system } from "../../../src/automation/system.ts";
-import type { GapData, LagData } from "../../../src/event/system-event.ts";
-import { RecordedLog } from "../../support/recorded-log.ts";
-import { type Database, freshDatabase, freshNats, freshPostgres, missing } from "../../support/servers.ts";
-import { countChanges, readStream } from "../../support/stream-events.ts";
-import { waitFor } from "../../support/wait-for.ts";
-import { writeSteadily } from "../../support/write-steadily.ts";
+import { startWorker, type Worker, type WorkerOptions } from "../../src/app.ts";
+import { automation } from "../../src/automation/automation.ts";
+import { system } from "../../src/automation/system.ts";
+import type { GapData, LagData } from "../../src/event/system-event.ts";
+import { RecordedLog } from "../support/recorded-log.ts";
+import { type Database, freshDatabase, freshNats, freshPostgres, missing } from "../support/servers.ts";
+import { countChanges, readStream } from "../support/stream-events.ts";
+import { waitFor } from "../support/wait-for.ts";
+import { writeSteadily } from "../support/write-steadily.ts";
 
 const timing = { guardEveryMs: 200, idleCheckMs: 500 };
 const quickly = { timeoutMs: 60_000 };

@@ -1,11 +1,11 @@
 // The stream `MILLRACE_DEAD`: what could not be handled, kept until a person decides.
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { JetStreamApiError, jetstream, jetstreamManager, RetentionPolicy, StorageType } from "@nats-io/jetstream";
+import { JetStreamApiError, jetstream } from "@nats-io/jetstream";
 import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
 import { PoisonError, TransientError } from "../../errors.ts";
-import { apiCodes } from "./api-codes.ts";
-import { busError, isApiError } from "./bus-errors.ts";
+import { busError } from "./bus-errors.ts";
+import { makeSharedStream } from "./shared-stream.ts";
 
 const stream = "MILLRACE_DEAD";
 const retryMs = 500;
@@ -54,25 +54,8 @@ function storeDeadLetter(nc: NatsConnection, replicas: number): StoreDeadLetter 
   };
 }
 
-async function makeStream(nc: NatsConnection, replicas: number): Promise<void> {
-  try {
-    const { streams } = await jetstreamManager(nc, { checkAPI: false });
-    const found = await streams.info(stream).catch((error: unknown) => {
-      if (isApiError(error, apiCodes.streamNotFound)) return undefined;
-      throw error;
-    });
-    if (found) return;
-    await streams.add({
-      name: stream,
-      subjects: ["dead.>"],
-      retention: RetentionPolicy.Limits,
-      storage: StorageType.File,
-      num_replicas: replicas,
-      allow_direct: true,
-    });
-  } catch (error) {
-    throw busError(error, `open the stream ${stream}`);
-  }
+function makeStream(nc: NatsConnection, replicas: number): Promise<void> {
+  return makeSharedStream(nc, { name: stream, subjects: ["dead.>"], num_replicas: replicas });
 }
 
 function parseHead(head: string): MsgHdrs {

@@ -1,11 +1,11 @@
 // The stream `MILLRACE_EVENTS`: events without a source's log, from many writers, one for each id.
 
-import { JetStreamApiError, jetstream, jetstreamManager, RetentionPolicy, StorageType } from "@nats-io/jetstream";
+import { JetStreamApiError, jetstream } from "@nats-io/jetstream";
 import { headers, type NatsConnection, nanos } from "@nats-io/transport-node";
 import { streamName, systemId } from "../../event/source-id.ts";
 import type { SystemMessage } from "../../event/system-event.ts";
-import { apiCodes } from "./api-codes.ts";
-import { busError, isApiError } from "./bus-errors.ts";
+import { busError } from "./bus-errors.ts";
+import { makeSharedStream } from "./shared-stream.ts";
 
 const stream = streamName(systemId);
 const MAX_AGE_MS = 7 * 24 * 60 * 60_000;
@@ -41,25 +41,12 @@ export function openSystemEvents(nc: NatsConnection, { replicas }: { readonly re
   };
 }
 
-async function makeStream(nc: NatsConnection, replicas: number): Promise<void> {
-  try {
-    const { streams } = await jetstreamManager(nc, { checkAPI: false });
-    const found = await streams.info(stream).catch((error: unknown) => {
-      if (isApiError(error, apiCodes.streamNotFound)) return undefined;
-      throw error;
-    });
-    if (found) return;
-    await streams.add({
-      name: stream,
-      subjects: ["events._system.>", "events._manual.>", "events._in.>"],
-      retention: RetentionPolicy.Limits,
-      storage: StorageType.File,
-      num_replicas: replicas,
-      max_age: nanos(MAX_AGE_MS),
-      duplicate_window: nanos(DUPLICATE_WINDOW_MS),
-      allow_direct: true,
-    });
-  } catch (error) {
-    throw busError(error, `open the stream ${stream}`);
-  }
+function makeStream(nc: NatsConnection, replicas: number): Promise<void> {
+  return makeSharedStream(nc, {
+    name: stream,
+    subjects: ["events._system.>", "events._manual.>", "events._in.>"],
+    num_replicas: replicas,
+    max_age: nanos(MAX_AGE_MS),
+    duplicate_window: nanos(DUPLICATE_WINDOW_MS),
+  });
 }

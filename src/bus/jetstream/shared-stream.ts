@@ -1,0 +1,32 @@
+// Streams that belong to no source, written to by every worker: made by whoever comes first.
+
+import { jetstreamManager, RetentionPolicy, type StreamConfig, StorageType } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { apiCodes } from "./api-codes.ts";
+import { busError, isApiError } from "./bus-errors.ts";
+
+export interface SharedStream extends Partial<StreamConfig> {
+  readonly name: string;
+  readonly subjects: string[];
+  readonly num_replicas: number;
+}
+
+/** Makes it unless it is there; one that is there stays as it is. @throws ConfigError, TransientError */
+export async function makeSharedStream(nc: NatsConnection, stream: SharedStream): Promise<void> {
+  try {
+    const { streams } = await jetstreamManager(nc, { checkAPI: false });
+    const found = await streams.info(stream.name).catch((error: unknown) => {
+      if (isApiError(error, apiCodes.streamNotFound)) return undefined;
+      throw error;
+    });
+    if (found) return;
+    await streams.add({
+      retention: RetentionPolicy.Limits,
+      storage: StorageType.File,
+      allow_direct: true,
+      ...stream,
+    });
+  } catch (error) {
+    throw busError(error, `open the stream ${stream.name}`);
+  }
+}

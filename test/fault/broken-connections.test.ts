@@ -202,13 +202,30 @@ describe.skipIf(missing("postgres", "nats"))("a worker that is stopped while the
   test("ends within seconds, however much waits to be stored", async () => {
     await using ground = await FaultGround.start();
     await using watched = await watch(ground);
+    const read = (): number => watched.worker.status().sources[0]?.read ?? 0;
+    await ground.database.query("insert into item(id, sub) values (0, 0)");
+    const published = (): number => watched.worker.status().sources[0]?.published ?? 0;
+    await waitFor(() => published() > 0, { what: "the table to be known" });
     await ground.nats.stop();
     // More than may wait: whoever reads is held up as well.
     await ground.database.query(
       "insert into item(id, sub, doc) select i, 0, repeat(md5(i::text), 150) from generate_series(1, 3000) i",
     );
-    const read = (): number => watched.worker.status().sources[0]?.read ?? 0;
     await waitFor(() => read() > 1_000, { what: "the source to be held up" });
+
+    const sinceMs = performance.now();
+    await watched.worker.stop();
+
+    expect(performance.now() - sinceMs).toBeLessThan(20_000);
+  });
+
+  test("ends within seconds, though what a new table is waits to be stored", async () => {
+    await using ground = await FaultGround.start();
+    await using watched = await watch(ground);
+    await ground.nats.stop();
+    await ground.database.query("insert into item(id, sub) values (0, 0)");
+    const sent = "select from pg_stat_replication where sent_lsn >= pg_current_wal_flush_lsn()";
+    await waitFor(async () => (await ground.database.query(sent)).length > 0, { what: "the row to be sent" });
 
     const sinceMs = performance.now();
     await watched.worker.stop();

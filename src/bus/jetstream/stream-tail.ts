@@ -12,11 +12,21 @@ export interface Tail {
   readonly position: Position;
 }
 
-/** A message that must be there: a leader that has just been elected may not have it yet, so "not found" means ask again. */
+/**
+ * A message that must be there: a leader that has just been elected may not have it yet, so "not found" means ask again.
+ * One answer may be lost: a walk back of hundreds of messages would else hardly ever end on a bus that loses some.
+ */
 export async function readSurely(port: Pick<StreamPort, "read">, clock: Clock, seq: number): Promise<StoredMessage> {
+  let lost: Error | undefined;
   for (let tries = 0; tries < 20; tries++) {
-    const message = await port.read(seq);
-    if (message) return message;
+    try {
+      const message = await port.read(seq);
+      if (message) return message;
+    } catch (error) {
+      if (!(error instanceof TransientError) || lost !== undefined) throw error;
+      lost = error;
+      continue;
+    }
     await clock.sleep(50);
   }
   throw new TransientError(

@@ -21,9 +21,10 @@ export interface RunOptions {
 
 /**
  * How far the heap may grow over what lives before it is collected, in percent. Left to itself V8 waits for several times
- * as much, which a stream of short-lived buffers always fills: a third of the memory, for no speed that could be measured.
+ * as much, which a stream of short-lived buffers always fills: 250 MB and more instead of 155, for an eighth more speed. At
+ * 25 it collected so often that it cost as much again.
  */
-const HEAP_GROWING_PERCENT = 25;
+const HEAP_GROWING_PERCENT = 70;
 
 /** Resolves when it was asked to stop and has drained. @throws what ended the worker */
 export async function run({ config: file, sources, automations, adopt, log, signal }: RunOptions): Promise<void> {

@@ -40,6 +40,8 @@ export class KeptSchemaBook implements SchemaBook {
   readonly #options: SchemaBookOptions;
   readonly #stored = new Set<string>();
   #announced = new Map<string, readonly Noted[]>();
+  /** By collection: what it was described as last, so that one that is described again as it was needs no bus. */
+  readonly #known = new Map<string, { readonly name: string; readonly schema: CollectionSchema }>();
   #revision = 0;
 
   constructor(options: SchemaBookOptions) {
@@ -63,7 +65,9 @@ export class KeptSchemaBook implements SchemaBook {
 
   async newest(id: string): Promise<CollectionSchema | undefined> {
     const name = this.#announced.get(id)?.at(-1)?.[1];
-    return name === undefined ? undefined : this.#load(name);
+    if (name === undefined) return undefined;
+    const known = this.#known.get(id);
+    return known?.name === name ? known.schema : this.#load(name);
   }
 
   async describe(described: CollectionSchema): Promise<CollectionVersion> {
@@ -72,6 +76,7 @@ export class KeptSchemaBook implements SchemaBook {
     const schema = before === undefined ? described : filledIn(described, before);
     const name = `${this.#options.source}.${hashOf(schema)}`;
     const uri = `${BUCKET}/${name}`;
+    this.#known.set(schema.id, { name, schema });
     if (name === newest) return { id: schema.id, name, uri, announcement: undefined };
     await this.#store(name, schema);
     const changes = before === undefined ? null : schemaChanges(before, schema);

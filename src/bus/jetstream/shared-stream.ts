@@ -1,6 +1,6 @@
 // Streams that belong to no source, written to by every worker: made by whoever comes first.
 
-import { jetstreamManager, RetentionPolicy, type StreamConfig, StorageType } from "@nats-io/jetstream";
+import { jetstreamManager, RetentionPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";

@@ -31,7 +31,9 @@ const candidates = `
     ARRAY(SELECT a.relid::oid::int8::text FROM pg_partition_ancestors(c.oid) a WHERE a.relid <> c.oid) AS ancestors,
     (SELECT ok FROM identified i WHERE i.oid = c.oid)
       AND NOT EXISTS (SELECT FROM pg_partition_tree(c.oid) t JOIN identified i ON i.oid = t.relid WHERE NOT i.ok)
-      AS identified
+      AS identified,
+    c.relreplident IN ('n', 'i')
+      AND EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate) AS keyed
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
     AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
@@ -41,6 +43,8 @@ export interface FoundTable extends SourceTable {
   readonly oid: string;
   /** Whether its updates and deletes, and those of its partitions, can be told apart. */
   readonly identified: boolean;
+  /** Whether its primary key would serve if the replica identity were not another one, or none. */
+  readonly keyed: boolean;
 }
 
 export interface FoundTables {
@@ -103,10 +107,12 @@ export function matchesNothing(pattern: TablePattern): ConfigError {
 }
 
 /** @param tables at least one */
-export function withoutIdentity(tables: readonly SourceTable[]): ConfigError {
+export function withoutIdentity(tables: readonly FoundTable[]): ConfigError {
   const names = tables.map((table) => `${table.schema}.${table.name}`).join(", ");
-  const [first] = tables as readonly [SourceTable];
-  return new ConfigError("TABLE_WITHOUT_IDENTITY", `rows of ${names} cannot be told apart: no primary key`, {
-    hint: `For each: ALTER TABLE ${quoteTable(first)} ADD PRIMARY KEY (…), or ALTER TABLE ${quoteTable(first)} REPLICA IDENTITY FULL (its partitions too), or leave it out with "!${first.schema}.${first.name}" in tables.`,
+  const [first] = tables as readonly [FoundTable];
+  const table = quoteTable(first);
+  const way = first.keyed ? "REPLICA IDENTITY DEFAULT" : "ADD PRIMARY KEY (…)";
+  return new ConfigError("TABLE_WITHOUT_IDENTITY", `rows of ${names} cannot be told apart: no replica identity`, {
+    hint: `For each what \`millrace check\` prints: ALTER TABLE ${table} ${way}, or ALTER TABLE ${table} REPLICA IDENTITY FULL (its partitions too), or leave it out with "!${first.schema}.${first.name}" in tables.`,
   });
 }

@@ -192,12 +192,15 @@ describe.skipIf(missing("postgres"))("a Postgres source", () => {
 
   describe("feedback", () => {
     test("moves the slot only to what was acknowledged", async () => {
-      const source = await open();
+      const source = await open({ options: { timeout: "600ms" } });
       const start = await confirmed();
       const reading = new Reading(source);
       await database.query("insert into orders values (1, 'a')");
+      const [{ end } = { end: "" }] = await database.query<{ end: string }>("select pg_current_wal_lsn()::text as end");
       await reading.rows(1);
-      await database.query("checkpoint");
+      const received = async (): Promise<boolean> =>
+        (await database.query("select 1 from pg_stat_replication where write_lsn >= $1::pg_lsn", [end])).length > 0;
+      await waitFor(received, { what: "the server to be told that the row was received" });
       expect(await confirmed()).toBe(start);
       await reading.acknowledge();
 

@@ -3,14 +3,17 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { inspect } from "node:util";
 
+/** Less where tests are to fail: see test/fault/log-facts.test.ts. */
+const PATIENCE_MS = Number(process.env.WAIT_MS ?? 15_000);
+
 /**
  * Calls `look` until it gives something else than undefined or false, and resolves to that. What it throws counts as
  * "not yet".
- * @throws Error with `what` and the last answer once `timeoutMs` (default 15 s) have passed
+ * @throws Error with `what` and the last answer once `timeoutMs` (default 15 s, or `WAIT_MS`) have passed
  */
 export async function waitFor<T>(
   look: () => T | Promise<T>,
-  { what, timeoutMs = 15_000 }: { readonly what: string; readonly timeoutMs?: number },
+  { what, timeoutMs = PATIENCE_MS }: { readonly what: string; readonly timeoutMs?: number },
 ): Promise<Exclude<T, undefined | false>> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {

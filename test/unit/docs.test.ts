@@ -6,6 +6,7 @@ import { expect, test } from "vitest";
 import { configPage } from "../../docs/config-page.ts";
 import { errorSites, errorsPage } from "../../docs/errors-page.ts";
 import { metricsPage } from "../../docs/metrics-page.ts";
+import { LOG_FACTS, logFactsTable } from "../support/log-facts.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const page = (name: string): string => readFileSync(new URL(`../../docs/${name}`, import.meta.url), "utf8");
@@ -28,4 +29,13 @@ test("every code of the source is upper case and in docs/errors.md", () => {
   expect(codes.length).toBeGreaterThan(50);
   expect(codes.filter((code) => !/^[A-Z][A-Z0-9_]+$/.test(code))).toEqual([]);
   expect(codes.filter((code) => !page("errors.md").includes(`\`${code}\``))).toEqual([]);
+});
+
+test("docs/reliability.md names the tests of what Postgres does, and each of them exists", () => {
+  expect(page("reliability.md")).toContain(logFactsTable());
+  const absent = LOG_FACTS.filter(({ file, test }) => !readFileSync(`${root}/${file}`, "utf8").includes(`"${test}"`));
+  expect(absent.map(({ test }) => test)).toEqual([]);
+  const edits = LOG_FACTS.flatMap(({ broken }) => broken.edits);
+  const lost = edits.filter(({ file, find }) => readFileSync(`${root}/src/${file}`, "utf8").split(find).length !== 2);
+  expect(lost).toEqual([]);
 });

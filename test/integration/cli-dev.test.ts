@@ -1,17 +1,12 @@
 // `millrace init` and `millrace dev` from outside: what is written type-checks and runs, is reloaded, and ends cleanly.
 
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { Client } from "pg";
 import ts from "typescript";
-import { describe, expect, inject, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { query, startDev } from "../support/dev-process.ts";
 import { runCommand } from "../support/run-command.ts";
 import { freshDatabase, freshNats, missing, scratchDir } from "../support/servers.ts";
-import { waitFor } from "../support/wait-for.ts";
-
-type Line = Readonly<Record<string, unknown>>;
 
 test("`init` refuses a name that no source can have, and to write over a file: nothing is written", async () => {
   const cwd = await scratchDir();
@@ -66,7 +61,7 @@ describe.skipIf(missing("postgres", "nats"))("with servers", () => {
     const url = String((await dev.logged("dev_server_started", ({ server }) => server === "postgres")).url);
     await dev.logged("source_started");
     await dev.logged("automation_started");
-    await sql(url, "insert into orders default values");
+    await query(url, "insert into orders default values");
     await dev.logged("automation_log", ({ msg }) => String(msg).startsWith("a row of public.orders was created"));
 
     const file = join(cwd, "automations/orders-created.ts");
@@ -79,63 +74,18 @@ describe.skipIf(missing("postgres", "nats"))("with servers", () => {
 export const twice = automation("twice", { on: collection<{ id: string }>("shop", "public.more").created() }, async ({ log }) => log.info("changed"));`,
     );
     await dev.logged("automation_started", ({ automation }) => automation === "twice");
-    await sql(url, "create table more (id int primary key)");
+    await query(url, "create table more (id int primary key)");
     await dev.logged("dev_reloading", (_line, nth) => nth >= 2); // for the table
     await dev.logged("automation_started", ({ automation }, nth) => automation === "twice" && nth >= 2);
     await dev.logged("source_started", (_line, nth) => nth >= 2);
-    await sql(url, "insert into more values (1)");
+    await query(url, "insert into more values (1)");
     await dev.logged("automation_log", ({ msg }) => msg === "changed");
 
     dev.stop();
     expect(await dev.ended).toBe(0);
-    await expect(sql(url, "select 1")).rejects.toThrow();
+    await expect(query(url, "select 1")).rejects.toThrow();
   });
 });
-
-/** `millrace dev`, and what it has said. */
-function startDev(cwd: string) {
-  const child = spawn(process.execPath, [inject("cliFile"), "dev"], {
-    cwd,
-    stdio: ["ignore", "ignore", "pipe"],
-    env: { ...process.env, DATABASE_URL: "", NATS_URL: "", MILLRACE_HTTP: "127.0.0.1:0" },
-  });
-  onTestFinished(() => void child.kill("SIGTERM"));
-  let said = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    said += text;
-  });
-  const lines = (): readonly Line[] =>
-    said
-      .split("\n")
-      .filter((line) => line.startsWith("{") && line.endsWith("}"))
-      .map((line) => JSON.parse(line) as Line);
-  const wait = { timeoutMs: 40_000 };
-  return {
-    logged: (event: string, matches: (line: Line, nth: number) => boolean = () => true): Promise<Line> =>
-      waitFor(
-        () =>
-          lines()
-            .filter((line) => line.event === event)
-            .find(matches),
-        { what: `${event} in:\n${said}`, ...wait },
-      ),
-    said: (pattern: RegExp): Promise<true> =>
-      waitFor(() => pattern.test(said) || undefined, { what: `${pattern} in:\n${said}`, ...wait }),
-    stop: () => child.kill("SIGTERM"),
-    ended: once(child, "exit").then(([code]) => code as number | null),
-  };
-}
-
-async function sql(connectionString: string, text: string): Promise<void> {
-  const client = new Client({ connectionString });
-  client.on("error", () => {});
-  await client.connect();
-  try {
-    await client.query(text);
-  } finally {
-    await client.end();
-  }
-}
 
 /** As a strict project with this package installed sees the files. */
 function typeErrors(cwd: string, files: readonly string[]): readonly string[] {

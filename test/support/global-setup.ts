@@ -31,7 +31,10 @@ export default async function setUp(project: TestProject): Promise<() => Promise
   project.provide("olderPostgres", older.found);
   if (
     !files.some((file) =>
-      imports(file.moduleId, /support\/(worker-process|run-command|on-terminal|soak-run)\.ts|inject\("cliFile"\)/),
+      imports(
+        file.moduleId,
+        /support\/(worker-process|run-command|on-terminal|soak-run|dev-process)\.ts|inject\("cliFile"\)/,
+      ),
     )
   ) {
     return async () => {};

@@ -1,10 +1,11 @@
 // The built worker between real servers while all of them are killed, frozen and cut off at random; then the judge.
 
 import { setTimeout as delay } from "node:timers/promises";
-import { describe, expect, test } from "vitest";
+import { expect, inject, test } from "vitest";
 import type { NatsServer } from "../../src/dev/nats-server.ts";
 import type { PostgresServer } from "../../src/dev/postgres.ts";
 import { assertGuarantees } from "../support/guarantees.ts";
+import type { OlderPostgres } from "../support/older-postgres.ts";
 import { TABLES, writeAtRandom } from "../support/random-writes.ts";
 import { Random } from "../support/scripted-bus.ts";
 import { freshDatabase, freshNats, freshPostgres, missing } from "../support/servers.ts";
@@ -93,12 +94,20 @@ const suites: Readonly<Record<string, readonly Fault[]>> = {
   ],
 };
 
-describe.skipIf(missing("postgres", "nats"))("nothing is lost, doubled or reordered when", () => {
-  test.each(Object.entries(suites))("%s", async (name, faults) => {
+/** On the installed Postgres all; on an older one the kills, or all with `OLDER_FAULTS=all`. */
+const OLDER: OlderPostgres = "postgres15";
+const older = Object.entries(suites).filter(([name]) => process.env.OLDER_FAULTS === "all" || name.endsWith("killed"));
+const cases = [
+  ...Object.entries(suites).map((suite) => [...suite, "postgres"] as const),
+  ...older.map((suite) => [...suite, OLDER] as const),
+];
+
+for (const [name, faults, server] of cases) {
+  test.skipIf(missing("nats", server))(`nothing is lost, doubled or reordered when ${name}, on ${server}`, async () => {
     const seed = Number(process.env.SEED ?? Date.now() % 1e6);
-    console.error(`${name}: SEED=${seed}`);
+    console.error(`${name}, on ${server}: SEED=${seed}`);
     await using nats = await freshNats();
-    await using postgres = await freshPostgres();
+    await using postgres = await freshPostgres({}, server === "postgres" ? undefined : inject("olderPostgres")[server]);
     await using database = await freshDatabase(postgres);
     await database.query(TABLES);
     const truth = await createTruthSlot(database.url);
@@ -139,4 +148,4 @@ describe.skipIf(missing("postgres", "nats"))("nothing is lost, doubled or reorde
     expect(transactions).toBeGreaterThan(100);
     await assertGuarantees({ truth: committed, natsUrl: nats.url, source: "shop", samples });
   });
-});
+}

@@ -6,6 +6,7 @@ import { assertGolden } from "../support/golden-file.ts";
 import { deliverCorpus, HOSTILE } from "../support/golden-types.ts";
 import { assertGuarantees } from "../support/guarantees.ts";
 import { OLDER_POSTGRES } from "../support/older-postgres.ts";
+import { failureOf, openShop } from "../support/postgres-reader.ts";
 import { TABLES, writeAtRandom } from "../support/random-writes.ts";
 import { RecordedLog } from "../support/recorded-log.ts";
 import { freshDatabase, freshNats, freshPostgres, missing } from "../support/servers.ts";
@@ -58,4 +59,18 @@ describe.each(OLDER_POSTGRES)("%s", (name) => {
       await assertGuarantees({ truth: committed, natsUrl: nats.url, source: "shop" });
     },
   );
+});
+
+test.skipIf(missing("postgres14"))("a row filter is refused before Postgres 15, and nothing is made", async () => {
+  await using database = await freshDatabase(await freshPostgres({}, inject("olderPostgres").postgres14));
+  await database.query("create table orders(id int primary key)");
+  const options = { tables: [{ match: "public.orders", where: "id < 10" }] };
+
+  expect(await failureOf(openShop(database.url, { options }))).toMatchObject({
+    name: "ConfigError",
+    code: "ROW_FILTER_REFUSED",
+    message: "row filters need Postgres 15",
+  });
+  const made = "select 1 from pg_publication union all select 1 from pg_replication_slots";
+  expect(await database.query(made)).toEqual([]);
 });

@@ -53,6 +53,7 @@ export class FaultGround implements AsyncDisposable {
     natsUrl = this.nats.url,
     databaseUrl = this.database.url,
     fsync = "always",
+    tables = ["public.*", "!public.aside"],
     ...options
   }: {
     readonly natsUrl?: string;
@@ -60,8 +61,10 @@ export class FaultGround implements AsyncDisposable {
     readonly fsync?: string;
     /** More options of the source. */
     readonly timeout?: string;
+    readonly tables?: readonly unknown[];
+    readonly maskKey?: unknown;
+    readonly maxRowBytes?: number;
   } = {}): Readonly<Record<string, unknown>> {
-    const tables = ["public.*", "!public.aside"];
     return {
       bus: { servers: natsUrl, fsync },
       sources: { shop: { kind: "postgres", url: databaseUrl, tables, ...options } },

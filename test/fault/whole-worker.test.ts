@@ -94,12 +94,9 @@ const suites: Readonly<Record<string, readonly Fault[]>> = {
   ],
 };
 
-/** On the installed Postgres all; on an older one the kills, or all with `OLDER_FAULTS=all`. */
-const OLDER: OlderPostgres = "postgres15";
-const older = Object.entries(suites).filter(([name]) => process.env.OLDER_FAULTS === "all" || name.endsWith("killed"));
 const cases = [
   ...Object.entries(suites).map((suite) => [...suite, "postgres"] as const),
-  ...older.map((suite) => [...suite, OLDER] as const),
+  ["everybody is killed", [killWorker, killNats, killPostgres], "postgres15" satisfies OlderPostgres] as const,
 ];
 
 for (const [name, faults, server] of cases) {

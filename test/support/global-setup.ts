@@ -26,7 +26,9 @@ export default async function setUp(project: TestProject): Promise<() => Promise
   // The command line's filters, which vitest does not declare; without them all files count, and we build for nothing.
   const { filenamePattern } = project.vitest as { filenamePattern?: string[] };
   const files = await project.vitest.globTestSpecifications(filenamePattern);
-  const older = await fetchOlder(files.some((file) => imports(file.moduleId, /support\/older-postgres\.ts/)));
+  const older = await fetchOlder(
+    process.env.POSTGRES !== undefined || files.some((file) => imports(file.moduleId, /support\/older-postgres\.ts/)),
+  );
   project.provide("missingServers", await findMissingServers(older.missing));
   project.provide("olderPostgres", older.found);
   if (

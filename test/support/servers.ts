@@ -81,10 +81,13 @@ export async function freshDatabase(server?: PostgresServer): Promise<Database> 
   };
 }
 
-/** A Postgres of its own, ended with the file. Data is not synced to disk: a killed process loses nothing by that. */
+/**
+ * A Postgres of its own, ended with the file. Data is not synced to disk: a killed process loses nothing by that.
+ * @param older default: what the variable `POSTGRES` names (`postgres15`), else the installed one
+ */
 export async function freshPostgres(
   settings: Readonly<Record<string, string>> = {},
-  older?: PostgresPackage,
+  older: PostgresPackage | undefined = named(process.env.POSTGRES),
 ): Promise<PostgresServer> {
   const dir = await scratchDir();
   const server = await startPostgres({
@@ -94,6 +97,12 @@ export async function freshPostgres(
   });
   cleanups.push(() => server.stop("immediate"));
   return server;
+}
+
+function named(version: string | undefined): PostgresPackage | undefined {
+  const found = version === undefined ? undefined : inject("olderPostgres")[version as OlderPostgres];
+  if (version !== undefined && found === undefined) throw new Error(`POSTGRES names ${version}, which is missing`);
+  return found;
 }
 
 /** A nats-server of its own, ended with the file or when disposed of. */

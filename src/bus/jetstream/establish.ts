@@ -59,8 +59,30 @@ export interface Established {
   readonly lost: { readonly from: number; readonly to: number } | undefined;
 }
 
-/** @throws FencedError, HistoryLostError; TransientError while the bus is away: then simply again */
+/**
+ * What is read here is read over many round trips. A connection that goes on the way, even if each read was answered in the
+ * end, may have gone with the bus' power: then what was read first may be lost by now, and nothing of it counts.
+ * @throws FencedError, HistoryLostError; TransientError while the bus is away: then simply again
+ */
 export async function establish(options: EstablishOptions): Promise<Established> {
+  let interrupted = false;
+  const stopListening = options.port.onDisruption(() => {
+    interrupted = true;
+  });
+  try {
+    const established = await markAndRead(options);
+    if (!interrupted) return established;
+  } finally {
+    stopListening();
+  }
+  throw new TransientError(
+    "BUS_INTERRUPTED",
+    `the connection to the bus was interrupted while the end of the stream of ${options.source} was read`,
+    { hint: "it is tried again" },
+  );
+}
+
+async function markAndRead(options: EstablishOptions): Promise<Established> {
   const { port, source, lease, checkpoint } = options;
   await lease.renew();
   for (let tries = 0; tries < MAX_TRIES; tries++) {

@@ -1,7 +1,10 @@
 import { defineConfig } from "tsdown";
 
+/** The package's doors and its command. */
+export const entry = { index: "src/index.ts", event: "src/event.ts", outbox: "src/outbox.ts", cli: "src/cli/main.ts" };
+
 export default defineConfig({
-  entry: { index: "src/index.ts", event: "src/event.ts", outbox: "src/outbox.ts", cli: "src/cli/main.ts" },
+  entry,
   format: "esm",
   target: "node20",
   platform: "node",

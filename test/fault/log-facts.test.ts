@@ -18,7 +18,8 @@ interface Results {
 /** Runs the one test of a fact on a copy of the project with this source. */
 async function run({ file, test: name, broken }: LogFact): Promise<Results> {
   const root = join(await mutate(broken), "..");
-  for (const part of ["test", "vitest.config.ts"]) await cp(resolve(part), join(root, part), { recursive: true });
+  for (const part of ["test", "vitest.config.ts", "tsdown.config.ts"])
+    await cp(resolve(part), join(root, part), { recursive: true });
   const pattern = `${name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace("%s", ".*")}$`;
   const args = ["run", file, "-t", pattern, "--reporter=json", "--outputFile=results.json"];
   const { VITEST: _, VITEST_POOL_ID: _pool, VITEST_WORKER_ID: _worker, ...env } = process.env;

@@ -1,12 +1,15 @@
-// Builds the command into a directory of its own, so that it is this source and no other build is disturbed.
+// Builds the command, and the worker that kills itself, into a directory of its own, so that it is this source and no other build is disturbed.
 
 import { copyFile, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { build } from "tsdown";
+import { entry } from "../../tsdown.config.ts";
 
 export interface BuiltCli {
   /** The built `cli.js`. */
   readonly file: string;
+  /** The built `crashing-worker-main.ts`. */
+  readonly crashingWorkerFile: string;
   remove(): Promise<void>;
 }
 
@@ -17,10 +20,17 @@ export async function buildCli(): Promise<BuiltCli> {
   const remove = (): Promise<void> => rm(dir, { recursive: true, force: true });
   try {
     await copyFile("package.json", join(dir, "package.json"));
-    await build({ outDir: join(dir, "dist"), dts: false, clean: false, logLevel: "error" });
+    const crashingWorker = { "crashing-worker": "test/support/crashing-worker-main.ts" };
+    await build({
+      entry: { ...entry, ...crashingWorker },
+      outDir: join(dir, "dist"),
+      dts: false,
+      clean: false,
+      logLevel: "error",
+    });
   } catch (error) {
     await remove();
     throw error;
   }
-  return { file: join(dir, "dist/cli.js"), remove };
+  return { file: join(dir, "dist/cli.js"), crashingWorkerFile: join(dir, "dist/crashing-worker.js"), remove };
 }

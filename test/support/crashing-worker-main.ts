@@ -2,7 +2,7 @@
 
 import { startWorker } from "../../src/app.ts";
 import { createLogger } from "../../src/telemetry/create-logger.ts";
-import { type CrashOrder, STARTED } from "./crashing-worker.ts";
+import { type CrashOrder, STARTED } from "./crash-order.ts";
 
 const { config, crash } = JSON.parse(process.env.CRASH_ORDER ?? "") as CrashOrder;
 let left = crash?.nth;

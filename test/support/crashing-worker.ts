@@ -2,20 +2,9 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
-import { onTestFailed } from "vitest";
-import type { Config } from "../../src/config/schema.ts";
-import type { CrashPoint } from "../../src/worker/probe.ts";
+import { inject, onTestFailed } from "vitest";
+import { type CrashOrder, STARTED } from "./crash-order.ts";
 import { waitFor } from "./wait-for.ts";
-
-export interface CrashOrder {
-  readonly config: Config;
-  /** Where to die, and at which time of coming there; undefined: nowhere. */
-  readonly crash: { readonly point: CrashPoint; readonly nth: number } | undefined;
-}
-
-/** What it says once it can be asked to stop. */
-export const STARTED = "the worker has started";
 
 /** Disposing of it kills it. */
 export class CrashingWorker implements AsyncDisposable {
@@ -24,8 +13,7 @@ export class CrashingWorker implements AsyncDisposable {
   #log = "";
 
   constructor(order: CrashOrder) {
-    const main = fileURLToPath(new URL("crashing-worker-main.ts", import.meta.url));
-    this.#child = spawn(process.execPath, ["--import", "tsx", main], {
+    this.#child = spawn(process.execPath, [inject("crashingWorkerFile")], {
       stdio: ["ignore", "ignore", "pipe"],
       env: { ...process.env, CRASH_ORDER: JSON.stringify(order) },
     });

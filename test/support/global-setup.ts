@@ -18,6 +18,8 @@ declare module "vitest" {
     olderPostgres: Readonly<Partial<Record<OlderPostgres, PostgresPackage>>>;
     /** The built `cli.js`. */
     cliFile: string;
+    /** The built `crashing-worker-main.ts`. */
+    crashingWorkerFile: string;
   }
 }
 
@@ -35,7 +37,7 @@ export default async function setUp(project: TestProject): Promise<() => Promise
     !files.some((file) =>
       imports(
         file.moduleId,
-        /support\/(worker-process|run-command|on-terminal|soak-run|dev-process)\.ts|inject\("cliFile"\)/,
+        /support\/(worker-process|crashing-worker|run-command|on-terminal|soak-run|dev-process)\.ts|inject\("cliFile"\)/,
       ),
     )
   ) {
@@ -44,6 +46,7 @@ export default async function setUp(project: TestProject): Promise<() => Promise
 
   const cli = await buildCli();
   project.provide("cliFile", cli.file);
+  project.provide("crashingWorkerFile", cli.crashingWorkerFile);
   return cli.remove;
 }
 

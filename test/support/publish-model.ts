@@ -33,6 +33,8 @@ export interface ScheduleOptions {
    */
   readonly powerLoss: boolean | "leftovers";
   readonly steps?: number;
+  /** How often what dead connections had sent arrives, where the others have something under way too. Default 0.03. */
+  readonly late?: number;
   /** Batches that the port lets be in flight at once; one, unless a mutant wants to show why. */
   readonly window?: number;
   /** Bodies of large events are kept apart, and lost apart: what of them was not synced, though the events may stay. */
@@ -262,6 +264,7 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
   const { seed, powerLoss, steps = 1500, window = 1, maxBatchMessages = 1000, onKilledFilling } = options;
   const random = new Random(seed);
   const server = new ScriptedServer(random);
+  if (options.late !== undefined) server.late = options.late;
   const modelSource = new ModelSource(random);
   const bodies = options.largeEvents ? new ModelBodies() : undefined;
   const seen: string[] = [];

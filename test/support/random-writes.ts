@@ -1,5 +1,6 @@
 // Transactions of every shape, at random, for as long as a test breaks things.
 
+import { setTimeout as delay } from "node:timers/promises";
 import type { Client } from "pg";
 import { Random } from "./scripted-bus.ts";
 import type { Database } from "./servers.ts";
@@ -8,6 +9,9 @@ export const TABLES = `
   create table account(id bigint primary key, balance numeric(20, 2), note text, doc text);
   create table item(id bigint, sub int, body jsonb, at timestamptz default clock_timestamp(), primary key (id, sub));
   create table whole(id int primary key, doc text, done boolean); alter table whole replica identity full`;
+
+/** Some hundred transactions a second in all: more would only give the judge more to read. */
+const LONGEST_PAUSE_MS = 15;
 
 export interface Writers {
   /** Ends after the transactions that are under way; resolves to how many were committed for certain. */
@@ -38,6 +42,7 @@ async function writeUntil(signal: AbortSignal, database: Database, random: Rando
       client ??= await database.connect();
       await client.query(transaction(random, id));
       committed++;
+      await delay(random.below(LONGEST_PAUSE_MS));
     } catch {
       // A lost connection, or a statement that failed and rolled everything back: both are part of the mix.
       await client?.end().catch(() => {});

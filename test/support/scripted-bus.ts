@@ -17,8 +17,6 @@ import { TransientError } from "../../src/errors.ts";
 
 /** How many answers never come. */
 const DROPPED_ANSWERS = 0.02;
-/** How much more seldom what was sent on a dead connection arrives than what was sent on a live one. */
-const LATE = 0.03;
 
 /** Random numbers from a seed, the same ones each time. */
 export class Random {
@@ -99,6 +97,8 @@ export class ScriptedServer {
   messages: Stored[] = [];
   created = "t0";
   readonly links: Link[] = [];
+  /** How often it is the turn of what was sent on a dead connection, where both wait. */
+  late = 0.03;
   /** Each answer comes from now on. */
   dropsNothing = false;
   #kv = new Map<string, Entry>();
@@ -140,7 +140,7 @@ export class ScriptedServer {
   /** Lets one request of one connection, alive or dead, arrive; or one answer. False when nothing is under way. */
   deliver(): boolean {
     const busy = this.links.filter((link) => link.requests.length > 0 || link.answers.length > 0);
-    const pool = busy.filter((link) => link.alive !== this.random.chance(LATE));
+    const pool = busy.filter((link) => link.alive !== this.random.chance(this.late));
     const link = pool[this.random.below(pool.length)] ?? busy[this.random.below(busy.length)];
     if (link === undefined) return false;
     const answerFirst = link.answers.length > 0 && (link.requests.length === 0 || this.random.chance(0.5));

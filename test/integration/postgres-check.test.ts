@@ -2,8 +2,10 @@
 // Here those of the database and the role; those of the server are in postgres-check-server.test.ts.
 
 import { describe, expect, test } from "vitest";
+import { migrationSql } from "../../src/outbox/migration-sql.ts";
 import { findingsOf, runFix, wrong } from "../support/postgres-findings.ts";
 import { postgresFixture } from "../support/postgres-fixture.ts";
+import { openShop, Reading } from "../support/postgres-reader.ts";
 import { missing } from "../support/servers.ts";
 
 describe.skipIf(missing("postgres"))("checking a Postgres source", () => {
@@ -162,6 +164,22 @@ describe.skipIf(missing("postgres"))("checking a Postgres source", () => {
       await runFix(fixture.database, finding?.fix);
       expect((await findingsOf(url)).filter(({ level }) => level === "fail")).toEqual([]);
       expect(await fixture.value("select pubviaroot from pg_publication where pubname = 'millrace_shop'")).toBe(true);
+    });
+
+    test("tables of schemas that it may not use, an outbox among them: check and start need no right on them", async () => {
+      const url = await leastRole();
+      await fixture.database.query(`create schema sales; create table sales.orders(id int primary key);
+        ${migrationSql("outbox")}`);
+      const options = { tables: ["*.*"], outbox: true };
+      await runFix(fixture.database, (await wrong(url, "PUBLICATION_MISSING", options))[0]?.fix);
+
+      expect((await findingsOf(url, options)).filter(({ level }) => level === "fail")).toEqual([]);
+      await using source = await openShop(url, { options });
+      const reading = new Reading(source);
+      await reading.until(() => reading.events.length > 0, "the first marker");
+      await fixture.database.query("insert into sales.orders values (7)");
+      expect(await reading.rows(1)).toHaveLength(1);
+      await reading.stop();
     });
 
     test("a role that may not replicate", async () => {

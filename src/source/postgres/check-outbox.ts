@@ -6,18 +6,25 @@ import type { OutboxConfig, PostgresConfig } from "./config.ts";
 import { OUTBOX_COLUMNS } from "./outbox-table.ts";
 import type { Session } from "./session.ts";
 import { outboxMode, outboxSql } from "./setup-sql.ts";
-import { quoteTable } from "./sql.ts";
+import { quoteIdentifier, quoteTable } from "./sql.ts";
 
 interface Facts {
   readonly columns: readonly string[];
   readonly mayCleanUp: boolean;
   readonly mode: string;
+  readonly role: string;
 }
 
+/** By joins: a table's name as a regclass takes a right on its schema, which the least role does not have. */
 const facts = `
-  SELECT ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped) AS columns,
-    coalesce(has_table_privilege(to_regclass($1), 'DELETE') AND has_table_privilege(to_regclass($1), 'SELECT'), false) AS "mayCleanUp",
-    coalesce(nullif(current_setting('millrace.outbox', true), ''), 'delete') AS mode`;
+  SELECT ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = t.oid AND attnum > 0 AND NOT attisdropped) AS columns,
+    coalesce(has_schema_privilege(t.relnamespace, 'USAGE') AND has_table_privilege(t.oid, 'DELETE')
+      AND has_table_privilege(t.oid, 'SELECT'), false) AS "mayCleanUp",
+    coalesce(nullif(current_setting('millrace.outbox', true), ''), 'delete') AS mode,
+    current_user AS role
+  FROM (SELECT) one LEFT JOIN (
+    SELECT c.* FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2
+  ) t ON true`;
 
 /** Nothing for a source without an outbox; a table that is not there is told with the other tables. */
 export async function outboxFindings(
@@ -26,16 +33,21 @@ export async function outboxFindings(
 ): Promise<readonly Finding[]> {
   const { outbox } = config;
   if (outbox === undefined) return [];
-  const name = outbox.table === undefined ? "millrace.outbox" : quoteTable(outbox.table);
-  const [row] = await session.query<Facts & Record<string, unknown>>(facts, [name]);
+  const { schema = "", name = "" } = outbox.table ?? {};
+  const [row] = await session.query<Facts & Record<string, unknown>>(facts, [schema, name]);
   if (row === undefined) return [];
-  const findings = outbox.table === undefined || row.columns.length === 0 ? [] : tableFindings(outbox, name, row);
+  const findings =
+    outbox.table === undefined || row.columns.length === 0 ? [] : tableFindings(outbox, outbox.table, row);
   if (!row.columns.includes("created_at") && outbox.table !== undefined) return findings;
   return [...findings, ...settingFindings(config, row.mode)];
 }
 
-function tableFindings(outbox: OutboxConfig, name: string, { columns, mayCleanUp }: Facts): readonly Finding[] {
-  const subject = `outbox ${name}`;
+function tableFindings(
+  outbox: OutboxConfig,
+  table: { readonly schema: string; readonly name: string },
+  { columns, mayCleanUp, role }: Facts,
+): readonly Finding[] {
+  const subject = `outbox ${table.schema}.${table.name}`;
   const needed = outbox.keepMs === undefined ? OUTBOX_COLUMNS : [...OUTBOX_COLUMNS, "created_at"];
   const lacking = needed.filter((column) => !columns.includes(column));
   if (lacking.length > 0) {
@@ -56,7 +68,7 @@ function tableFindings(outbox: OutboxConfig, name: string, { columns, mayCleanUp
         code: "OUTBOX_CLEAN_UP",
         subject,
         message: "the worker's role may not delete the rows that are older than outbox.keep",
-        fix: `GRANT SELECT, DELETE ON ${name} TO CURRENT_USER; -- the worker's role in place of CURRENT_USER`,
+        fix: `GRANT USAGE ON SCHEMA ${quoteIdentifier(table.schema)} TO ${quoteIdentifier(role)};\nGRANT SELECT, DELETE ON ${quoteTable(table)} TO ${quoteIdentifier(role)};`,
       },
     ];
   }

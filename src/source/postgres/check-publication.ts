@@ -6,7 +6,7 @@ import type { TableFacts } from "./check-tables.ts";
 import { createPublication, publicationMark } from "./publication-sql.ts";
 import type { Session } from "./session.ts";
 import { quoteIdentifier, quoteLiteral, quoteTable } from "./sql.ts";
-import type { SourceTable } from "./tables.ts";
+import type { FoundTable } from "./tables.ts";
 
 export interface PublicationFacts {
   readonly name: string;
@@ -38,22 +38,25 @@ export async function readPublication(
   session: Session,
   id: SourceId,
   name: string,
-  tables: readonly SourceTable[],
+  tables: readonly Pick<FoundTable, "oid">[],
   slot: string,
 ): Promise<PublicationFacts> {
   const [row] = await session.query<Omit<PublicationFacts, "name">>(facts, [
     name,
     publicationMark(id),
-    tables.map(quoteTable),
+    tables.map(({ oid }) => oid),
     slot,
   ]);
   return { name, ...(row as Omit<PublicationFacts, "name">) };
 }
 
-/** Newer columns by way of JSON, and columns of a filter out of its tree: both work from 14 on. */
+/**
+ * Newer columns by way of JSON, and columns of a filter out of its tree: both work from 14 on. Tables by their numbers and
+ * joins: looking one up by its name takes a right on its schema.
+ */
 const facts = `
   SELECT p.oid IS NOT NULL AS exists,
-    NOT pg_is_in_recovery() AND (SELECT bool_and(pg_has_role(c.relowner, 'USAGE')) FROM unnest($3::text[]) t JOIN pg_class c ON c.oid = t::regclass)
+    NOT pg_is_in_recovery() AND (SELECT bool_and(pg_has_role(c.relowner, 'USAGE')) FROM pg_class c WHERE c.oid = ANY ($3::text[]::oid[]))
       AND CASE WHEN p.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE')
         ELSE pg_has_role(p.pubowner, 'USAGE') AND coalesce(obj_description(p.oid, 'pg_publication') = $2, false) END AS "mayMake",
     ARRAY_REMOVE(ARRAY[CASE WHEN pubinsert THEN 'insert' END, CASE WHEN pubupdate THEN 'update' END,
@@ -74,8 +77,8 @@ const facts = `
       FROM (
         SELECT r.prrelid AS relid FROM pg_publication_rel r WHERE r.prpubid = p.oid
         UNION
-        SELECT (quote_ident(t.schemaname) || '.' || quote_ident(t.tablename))::regclass
-        FROM pg_publication_tables t WHERE t.pubname = p.pubname
+        SELECT c.oid FROM pg_publication_tables t JOIN pg_namespace n ON n.nspname = t.schemaname
+        JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename WHERE t.pubname = p.pubname
       ) published
       JOIN pg_class c ON c.oid = published.relid
       JOIN pg_namespace n ON n.oid = c.relnamespace

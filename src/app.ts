@@ -1,7 +1,7 @@
 // Puts the worker together: the only file that knows every implementation.
 
 import type { Automation } from "./automation/automation.ts";
-import { type RunningAutomations, runAutomations } from "./automation/run-automations.ts";
+import { type RunningAutomations, refuseUnfit, runAutomations } from "./automation/run-automations.ts";
 import { TxDatabases } from "./automation/tx-databases.ts";
 import type { Bus } from "./bus/bus.ts";
 import { type BusTiming, openJetStreamBus } from "./bus/jetstream/jetstream-bus.ts";
@@ -13,8 +13,9 @@ import type { SourceId } from "./event/source-id.ts";
 import { gapMessage } from "./event/system-event.ts";
 import { type HttpServer, startHttp } from "./monitor/http.ts";
 import { withReadiness } from "./monitor/readiness.ts";
-import { type GuardTiming, startGuards } from "./monitor/start-guards.ts";
-import type { Report, Status } from "./monitor/status.ts";
+import { type Guards, type GuardTiming, startGuards } from "./monitor/start-guards.ts";
+import type { Status } from "./monitor/status.ts";
+import { waitingAutomation, waitingSource } from "./monitor/waiting.ts";
 import { KeptSchemaBook } from "./schema/schema-book.ts";
 import { postgresConnector } from "./source/postgres/connector.ts";
 import type { Connector } from "./source/source.ts";
@@ -69,106 +70,125 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   const config = resolveConfig(input, connectors);
   const sources = only([...config.sources], ([id]) => id, options.sources, "source");
   const automations = only(config.automations as Automation[], ({ id }) => id, options.automations, "automation");
-  const stopping = new AbortController();
-  const signal = options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal;
-  const metrics = createMetrics();
   const outboxes = outboxesOf(config);
+  refuseUnfit(automations, [...outboxes.keys()]);
   const databases = new TxDatabases({
     automations,
     fallback: config.defaults.db,
     homes: () => Promise.all([...outboxes.values()].map((home) => home())),
   });
-  await databases.check();
-  const guarding = startGuards({
-    watches: sources.map(([id, source]) => ({ id, watch: connectorOf(source).watch(id, source.config.reveal()) })),
-    everyMs: options.timing?.guardEveryMs ?? GUARD_EVERY_MS,
-    fsync: config.bus.fsync,
-    log,
-    registry: metrics.registry,
-    signal,
-  });
-  const bus = await openBus(config, { log, signal, metrics, probe, timing: options.timing ?? {} });
-  const runs = sources.map(([id, source]) => {
-    const connector = connectorOf(source);
-    return new SourceRun({
-      id,
-      kind: source.kind,
-      stream: bus.stream(id),
-      maxEventBytes: config.bus.maxEventBytes,
-      preflight: (context) => connector.preflight(id, source.config.reveal(), context),
-      open: (context, schemas) => connector.open(id, source.config.reveal(), context, schemas),
-      schemas: (lease) => new KeptSchemaBook({ source: id, store: bus.schemas, lease }),
-      deadLetter: (subject, head, data) => bus.deadLetter(subject, head, data),
-      onGap: async (gap) => {
-        await bus.announce(gapMessage(id, gap));
-        metrics.source(id).gaps++;
-      },
-      adopt,
-      counts: metrics.source(id),
-      probe,
-      log,
-      saveEveryMs: SAVE_EVERY_MS,
-      lagEveryMs: options.timing?.lagEveryMs ?? LAG_EVERY_MS,
-      signal: AbortSignal.any([stopping.signal, guarding.full(id)]),
-    });
-  });
-  guarding.begin({ bus, ownsLog: (id) => runs.some((run) => run.id === id && run.ownsLog) });
-  let http: HttpServer | undefined;
+  const stopping = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal;
+  const metrics = createMetrics();
   const startedAt = new Date().toISOString();
-  const running = runAutomations({
-    bus,
-    automations,
-    databases,
-    outboxes: [...outboxes.keys()],
-    maxHops: config.defaults.maxHops,
-    log,
-    logEvents: config.log.events,
-    metrics: metrics.automations,
-    signal: stopping.signal,
-  });
-  const pruning = databases.prune({ retentionMs: MAX_AGE_MS, log, signal: stopping.signal });
-  const report = (): Report => ({
-    version,
-    startedAt,
-    bus: { connected: bus.connected(), fsync: config.bus.fsync },
-    sources: runs.map((run) => run.status()),
-    automations: running.status().map(({ id, state, error, hanging, settlingMs }) => ({
-      id,
-      state,
-      ...(error ? { reason: error } : {}),
-      ...metrics.automation(id),
-      hanging,
-      settlingMs,
-    })),
-  });
-  const status = (): Status => withReadiness(report());
-  const stop = once(async () => {
+  let http: HttpServer | undefined;
+  let guarding: Guards | undefined;
+  let begun: Begun | undefined;
+
+  const status = (): Status =>
+    withReadiness({
+      version,
+      startedAt,
+      bus: { connected: begun?.bus.connected() ?? false, fsync: config.bus.fsync },
+      sources: begun?.runs.map((run) => run.status()) ?? sources.map(([id, { kind }]) => waitingSource(id, kind)),
+      automations: (begun?.running.status() ?? automations.map(({ id }) => waitingAutomation(id))).map(
+        ({ id, state, error, hanging, settlingMs }) => ({
+          id,
+          state,
+          ...(error ? { reason: error } : {}),
+          ...metrics.automation(id),
+          hanging,
+          settlingMs,
+        }),
+      ),
+    });
+  const end = once(async () => {
     stopping.abort();
-    await Promise.allSettled([...runs.map((run) => run.ended), running.settled, guarding.ended, pruning]);
+    const { runs = [], running, pruning, bus } = begun ?? {};
+    await Promise.allSettled([...runs.map((run) => run.ended), running?.settled, guarding?.ended, pruning]);
     await http?.[Symbol.asyncDispose]();
-    await bus[Symbol.asyncDispose]();
-    log.info("worker_stopped", {});
+    await bus?.[Symbol.asyncDispose]();
   });
+  const begin = (bus: Bus, guards: Guards): Begun => {
+    const runs = sources.map(([id, source]) => {
+      const connector = connectorOf(source);
+      return new SourceRun({
+        id,
+        kind: source.kind,
+        stream: bus.stream(id),
+        maxEventBytes: config.bus.maxEventBytes,
+        preflight: (context) => connector.preflight(id, source.config.reveal(), context),
+        open: (context, schemas) => connector.open(id, source.config.reveal(), context, schemas),
+        schemas: (lease) => new KeptSchemaBook({ source: id, store: bus.schemas, lease }),
+        deadLetter: (subject, head, data) => bus.deadLetter(subject, head, data),
+        onGap: async (gap) => {
+          await bus.announce(gapMessage(id, gap));
+          metrics.source(id).gaps++;
+        },
+        adopt,
+        counts: metrics.source(id),
+        probe,
+        log,
+        saveEveryMs: SAVE_EVERY_MS,
+        lagEveryMs: options.timing?.lagEveryMs ?? LAG_EVERY_MS,
+        signal: AbortSignal.any([stopping.signal, guards.full(id)]),
+      });
+    });
+    guards.begin({ bus, ownsLog: (id) => runs.some((run) => run.id === id && run.ownsLog) });
+    const running = runAutomations({
+      bus,
+      automations,
+      databases,
+      outboxes: [...outboxes.keys()],
+      maxHops: config.defaults.maxHops,
+      log,
+      logEvents: config.log.events,
+      metrics: metrics.automations,
+      signal: stopping.signal,
+    });
+    const pruning = databases.prune({ retentionMs: MAX_AGE_MS, log, signal: stopping.signal });
+    return { bus, runs, running, pruning };
+  };
+
   try {
-    const { host, port, token } = config.http;
-    if (options.http)
+    // First of all: whoever watches the worker shall see what it waits for.
+    if (options.http) {
       http = await startHttp({
-        host,
-        port,
-        token: token?.reveal(),
+        ...config.http,
+        token: config.http.token?.reveal(),
         status,
         registry: metrics.registry,
-        queueDepth: () => queueDepths(bus, automations, running),
+        queueDepth: async () => (begun === undefined ? new Map() : queueDepths(begun, automations)),
         log,
       });
+    }
+    await databases.check();
+    guarding = startGuards({
+      watches: sources.map(([id, source]) => ({ id, watch: connectorOf(source).watch(id, source.config.reveal()) })),
+      everyMs: options.timing?.guardEveryMs ?? GUARD_EVERY_MS,
+      fsync: config.bus.fsync,
+      log,
+      registry: metrics.registry,
+      signal,
+    });
+    begun = begin(await openBus(config, { log, signal, metrics, probe, timing: options.timing ?? {} }), guarding);
   } catch (error) {
-    await stop();
+    await end();
     throw error;
   }
-  log.info("worker_started", { version, sources: runs.length, automations: automations.length });
-  const finished = finish(runs, log);
+  log.info("worker_started", { version, sources: sources.length, automations: automations.length });
+  const finished = finish(begun.runs, log);
   finished.catch(() => {}); // whoever embeds the worker may look at its status instead
+  const stop = once(() => end().then(() => log.info("worker_stopped", {})));
   return { status, stop, finished };
+}
+
+/** What there is once the bus is. */
+interface Begun {
+  readonly bus: Bus;
+  readonly runs: readonly SourceRun[];
+  readonly running: RunningAutomations;
+  readonly pruning: Promise<void>;
 }
 
 function connectorOf({ kind }: { readonly kind: string }): Connector<unknown> {
@@ -211,9 +231,8 @@ async function openBus(
 
 /** What waits for each automation; none of it while the bus is away. */
 async function queueDepths(
-  bus: Bus,
+  { bus, running }: Pick<Begun, "bus" | "running">,
   automations: readonly Automation[],
-  running: RunningAutomations,
 ): Promise<ReadonlyMap<string, number>> {
   const depths = new Map<string, number>();
   if (!bus.connected()) return depths;

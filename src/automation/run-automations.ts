@@ -36,12 +36,8 @@ export interface RunningAutomations {
   readonly settled: Promise<void>;
 }
 
-/**
- * Starts them all; returns at once.
- * @throws ConfigError `AUTOMATION_DUPLICATE` when two share an id
- */
-export function runAutomations(options: RunAutomationsOptions): RunningAutomations {
-  const { automations, ackWaitMs = 30_000, maxHops = 8, outboxes = [], databases, ...rest } = options;
+/** @throws ConfigError `AUTOMATION_DUPLICATE` when two share an id, `AUTOMATION_WITHOUT_OUTBOX` when one can never be called */
+export function refuseUnfit(automations: readonly Automation[], outboxes: readonly SourceId[]): void {
   const ids = new Set<string>();
   for (const { id } of automations) {
     if (ids.has(id)) {
@@ -51,17 +47,20 @@ export function runAutomations(options: RunAutomationsOptions): RunningAutomatio
     }
     ids.add(id);
   }
-  const runs = automations.map((automation) => {
-    refuseDeaf(automation, outboxes);
-    return new AutomationRun({
-      ...rest,
-      ackWaitMs,
-      maxHops,
-      outboxes,
-      automation,
-      database: databases?.of(automation),
-    });
-  });
+  for (const automation of automations) refuseDeaf(automation, outboxes);
+}
+
+/**
+ * Starts them all; returns at once.
+ * @throws ConfigError as `refuseUnfit`
+ */
+export function runAutomations(options: RunAutomationsOptions): RunningAutomations {
+  const { automations, ackWaitMs = 30_000, maxHops = 8, outboxes = [], databases, ...rest } = options;
+  refuseUnfit(automations, outboxes);
+  const runs = automations.map(
+    (automation) =>
+      new AutomationRun({ ...rest, ackWaitMs, maxHops, outboxes, automation, database: databases?.of(automation) }),
+  );
   return {
     status: () => runs.map((run) => run.status()),
     depth: (id) => runs.find((run) => run.id === id)?.depth() ?? Promise.resolve({ pending: 0, unacked: 0 }),

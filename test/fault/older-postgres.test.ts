@@ -1,4 +1,4 @@
-// Postgres 14 to 17: the golden corpus, and the worker's tail with transactions of every shape, as on the installed 18.
+// Postgres 13, which is refused, and 14 to 17: the golden corpus, and the worker's tail with transactions of every shape, as on the installed 18.
 
 import { describe, expect, inject, test } from "vitest";
 import { startWorker } from "../../src/app.ts";
@@ -6,6 +6,7 @@ import { assertGolden } from "../support/golden-file.ts";
 import { deliverCorpus, HOSTILE } from "../support/golden-types.ts";
 import { assertGuarantees } from "../support/guarantees.ts";
 import { OLDER_POSTGRES } from "../support/older-postgres.ts";
+import { findingsOf } from "../support/postgres-findings.ts";
 import { failureOf, openShop } from "../support/postgres-reader.ts";
 import { TABLES, writeAtRandom } from "../support/random-writes.ts";
 import { RecordedLog } from "../support/recorded-log.ts";
@@ -74,3 +75,15 @@ test.skipIf(missing("postgres14"))("a row filter is refused before Postgres 15, 
   const made = "select 1 from pg_publication union all select 1 from pg_replication_slots";
   expect(await database.query(made)).toEqual([]);
 });
+
+test.skipIf(missing("postgres13"))(
+  "check and start say of Postgres 13 that it is too old, and nothing else",
+  async () => {
+    await using database = await freshDatabase(await freshPostgres({}, inject("olderPostgres").postgres13));
+    await database.query("create table orders(id int primary key)");
+
+    const failed = (await findingsOf(database.url)).filter(({ level }) => level === "fail");
+    expect(failed).toEqual([expect.objectContaining({ code: "SERVER_TOO_OLD", message: "it is Postgres 13.23" })]);
+    expect(await failureOf(openShop(database.url))).toMatchObject({ name: "ConfigError", code: "SERVER_TOO_OLD" });
+  },
+);

@@ -6,7 +6,7 @@ import { findNatsServer } from "../../src/dev/find-nats-server.ts";
 import { type PostgresPackage, postgresBinaries } from "../../src/dev/postgres-binaries.ts";
 import { toError } from "../../src/errors.ts";
 import { buildCli } from "./build-cli.ts";
-import { fetchPostgres, OLDER_POSTGRES, type OlderPostgres } from "./older-postgres.ts";
+import { FETCHED_POSTGRES, fetchPostgres, type OlderPostgres } from "./older-postgres.ts";
 
 /** Why a server cannot be had on this machine, by its name. */
 export type MissingServers = Readonly<Record<string, string>>;
@@ -66,7 +66,7 @@ async function fetchOlder(
       missing[name] = toError(error).message;
     }
   };
-  if (needed) await Promise.all(OLDER_POSTGRES.map(fetch));
+  if (needed) await Promise.all(FETCHED_POSTGRES.map(fetch));
   return { found, missing };
 }
 

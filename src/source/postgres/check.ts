@@ -10,7 +10,7 @@ import { failoverFindings, readFailover } from "./check-failover.ts";
 import { outboxFindings } from "./check-outbox.ts";
 import { publicationFindings, readPublication } from "./check-publication.ts";
 import { checkRules } from "./check-rules.ts";
-import { readServer, serverFindings } from "./check-server.ts";
+import { readServer, serverFindings, versionFinding } from "./check-server.ts";
 import { otherSlotFindings, ownSlotFinding, readSlots } from "./check-slots.ts";
 import { readTables, readUnlogged, tableFindings, unloggedFindings } from "./check-tables.ts";
 import { readTransactions, transactionFindings } from "./check-transactions.ts";
@@ -56,6 +56,9 @@ async function* findings(
 ): AsyncGenerator<Finding> {
   const slot = slotNameOf(id, config);
   const server = await readServer(session);
+  const version = versionFinding(server);
+  yield version;
+  if (version.level === "fail") return;
   const slots = await readSlots(session);
   yield* serverFindings(
     server,

@@ -7,7 +7,7 @@ import { checkPostgres } from "./check.ts";
 import { failoverFindings, readFailover } from "./check-failover.ts";
 import { outboxFindings } from "./check-outbox.ts";
 import { publicationFindings, readPublication } from "./check-publication.ts";
-import { readServer, type ServerFacts, serverFindings } from "./check-server.ts";
+import { readServer, type ServerFacts, serverFindings, versionFinding } from "./check-server.ts";
 import { readTables } from "./check-tables.ts";
 import { type PostgresConfig, parsePostgresConfig } from "./config.ts";
 import { translateError } from "./errors.ts";
@@ -126,6 +126,7 @@ async function check(
   intent: Intent | undefined,
 ): Promise<Checked> {
   const server = await readServer(session);
+  refuse([versionFinding(server)]);
   const name = slotNameOf(id, config);
   const slot = await findSlot(session, name);
   refuse(serverFindings(server, slot));

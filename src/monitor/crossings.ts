@@ -13,16 +13,19 @@ export interface Crossing {
 /** Else a value that swings around its limit would be told at every swing. */
 const BACK = 0.8;
 
-/** @param exceeded what was exceeded before */
+/**
+ * @param exceeded what was exceeded before
+ * @param hold undefined when there is nothing that could be held: all is back
+ */
 export function crossings(
   exceeded: ReadonlySet<Measure>,
-  hold: LogHold,
+  hold: LogHold | undefined,
   limits: LogWatch["limits"],
 ): readonly Crossing[] {
   // A log that is given up holds nothing: the other measures say neither good nor bad.
-  const measures = hold.lost ? (["lost"] as const) : (Object.keys(limits) as Measure[]);
+  const measures = hold?.lost ? (["lost"] as const) : (Object.keys(limits) as Measure[]);
   return measures.flatMap((measure): Crossing[] => {
-    const value = hold[measure];
+    const value = hold?.[measure];
     const limit = limits[measure];
     const was = exceeded.has(measure);
     const is = value !== undefined && beyond(measure, value, limit, was ? BACK : 1);

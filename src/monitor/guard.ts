@@ -52,7 +52,9 @@ export class Guard {
   readonly #exceeded = new Set<Measure>();
   #hold: LogHold | undefined;
   #sees = false;
+  /** Codes of what was said already. */
   readonly #blind = new Set<string>();
+  readonly #failed = new Set<string>();
   #stopped = false;
 
   constructor(options: GuardOptions) {
@@ -81,23 +83,34 @@ export class Guard {
   async #run(): Promise<void> {
     const { watch, everyMs, signal } = this.#options;
     while (!signal.aborted) {
-      try {
-        this.#hold = await watch.look();
-        this.#sees = true;
-        this.#blind.clear();
-        if (this.#hold !== undefined) this.#compare(this.#hold);
-        if (this.#isFull()) await this.#lastResort();
-      } catch (thrown) {
-        this.#hold = undefined;
-        this.#sees = false;
-        this.#sayBlind(toError(thrown));
-      }
+      await this.#look(watch);
       await delay(everyMs, undefined, { signal }).catch(() => {});
     }
     await watch[Symbol.asyncDispose]();
   }
 
-  #compare(hold: LogHold): void {
+  async #look(watch: LogWatch): Promise<void> {
+    try {
+      this.#hold = await watch.look();
+      this.#sees = true;
+      this.#blind.clear();
+    } catch (thrown) {
+      this.#hold = undefined;
+      this.#sees = false;
+      this.#sayOnce(this.#blind, "guard_blind", toError(thrown));
+      return;
+    }
+    this.#compare(this.#hold);
+    if (!this.#isFull()) return;
+    try {
+      await this.#lastResort();
+      this.#failed.clear();
+    } catch (thrown) {
+      this.#sayOnce(this.#failed, "guard_drop_failed", toError(thrown)); // it is tried again at the next look
+    }
+  }
+
+  #compare(hold: LogHold | undefined): void {
     const { source, log, onCrossing } = this.#options;
     for (const crossing of crossings(this.#exceeded, hold, this.#limits)) {
       const { measure, state, value, limit } = crossing;
@@ -132,10 +145,11 @@ export class Guard {
   }
 
   /** Once for each reason: the source itself says all the rest. */
-  #sayBlind(error: Error): void {
+  #sayOnce(said: Set<string>, event: "guard_blind" | "guard_drop_failed", error: Error): void {
     const { code, hint } = error instanceof MillraceError ? error : { code: "UNEXPECTED", hint: undefined };
-    if (this.#blind.has(code)) return;
-    this.#blind.add(code);
-    this.#options.log.warn("guard_blind", { source: this.source, code, hint }, error.message);
+    if (said.has(code)) return;
+    said.add(code);
+    const level = event === "guard_blind" ? "warn" : "error";
+    this.#options.log[level](event, { source: this.source, code, hint }, error.message);
   }
 }

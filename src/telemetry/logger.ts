@@ -19,6 +19,7 @@ export type LogEvent =
   | "guard_recovered"
   | "guard_full"
   | "guard_blind"
+  | "guard_drop_failed"
   | "guard_mute"
   | "source_poison"
   | "bus_connected"

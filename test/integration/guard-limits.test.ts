@@ -16,13 +16,13 @@ import { writeSteadily } from "../support/write-steadily.ts";
 const SHOP = "shop" as SourceId;
 const slot = "millrace_shop";
 
-function guardOf(database: Database, guard: object, heldByBusSeconds = 0) {
+function guardOf(database: Pick<Database, "url">, guard: object, heldByBusSeconds = 0, full: object = {}) {
   const stop = new AbortController();
   const log = new RecordedLog();
   const events: GuardEvent[] = [];
   const watching = new Guard({
     source: SHOP,
-    watch: new SlotHold(SHOP, parsePostgresConfig({ url: database.url, guard }, "sources.shop")),
+    watch: new SlotHold(SHOP, parsePostgresConfig({ url: database.url, guard, ...full }, "sources.shop")),
     everyMs: 50,
     heldByBusSeconds,
     log,
@@ -95,10 +95,46 @@ describe.skipIf(missing("postgres"))("the guard", () => {
 
   test("catalogXminAge: says that VACUUM must leave too much", async () => {
     const database = await withSlot();
-    const { said } = guardOf(database, { catalogXminAge: 20 });
+    const { watching, said } = guardOf(database, { catalogXminAge: 20 });
     for (let n = 0; n < 25; n++) await database.query("select pg_current_xact_id()");
 
     expect((await said("catalogXminAge", "exceeded")).value).toBeGreaterThan(20);
+    await waitFor(async () => (await advance(database)) && watching.exceeded.size === 0, {
+      what: "the slot to let the catalog go",
+    });
+    await said("catalogXminAge", "recovered");
+  });
+
+  test("a slot that is dropped by somebody ends what it exceeded", async () => {
+    const database = await withSlot();
+    const { watching, said } = guardOf(database, { retainedBytes: 1_000_000 });
+    await emit(database, 2_000_000);
+    await said("retainedBytes", "exceeded");
+    await database.query("select pg_drop_replication_slot($1)", [slot]);
+
+    expect(await said("retainedBytes", "recovered")).toMatchObject({ value: undefined });
+    expect(watching.exceeded.size).toBe(0);
+    expect(watching.sees).toBe(true);
+  });
+
+  test("a full slot that may not be dropped is said once, still measured, and dropped once it may be", async () => {
+    const database = await withSlot();
+    await database.query("drop role if exists watcher; create role watcher login");
+    const slotFull = { onGap: "continue", slot: { fullAtBytes: 1_000_000, onFull: "drop-and-gap" } };
+    const url = database.url.replace("postgres@", "watcher@");
+    const { watching, log, said } = guardOf({ url }, { retainedBytes: 1_000_000 }, 0, slotFull);
+    await emit(database, 2_000_000);
+    const failed = () => log.of("guard_drop_failed");
+    await waitFor(() => failed().length > 0, { what: "the drop to fail" });
+    await said("retainedBytes", "exceeded");
+    await emit(database, 2_000_000);
+    await waitFor(() => (watching.hold?.retainedBytes ?? 0) > 4_000_000, { what: "some looks more" });
+
+    expect(failed()).toMatchObject([{ source: "shop", code: "PERMISSION_MISSING" }]);
+    expect([watching.sees, log.count("guard_blind")]).toEqual([true, 0]);
+    await database.query("alter role watcher replication");
+    await waitFor(() => log.count("guard_full") === 1, { what: "the slot to be dropped" });
+    await said("retainedBytes", "recovered");
   });
 
   test("timeToFull: says it in time; a slot that is lost it says too", async () => {

@@ -49,3 +49,10 @@ test("of a log that is lost the other measures say nothing, until there is one a
     { measure: "retainedBytes", state: "recovered" },
   ]);
 });
+
+test("a slot that is gone exceeds nothing any more", () => {
+  expect(crossings(new Set<Measure>(["lost", "retainedBytes"]), undefined, limits)).toEqual([
+    { measure: "lost", state: "recovered", value: undefined, limit: 0 },
+    { measure: "retainedBytes", state: "recovered", value: undefined, limit: 1000 },
+  ]);
+});

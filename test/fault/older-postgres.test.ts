@@ -6,7 +6,7 @@ import { assertGolden } from "../support/golden-file.ts";
 import { deliverCorpus, HOSTILE } from "../support/golden-types.ts";
 import { assertGuarantees } from "../support/guarantees.ts";
 import { OLDER_POSTGRES } from "../support/older-postgres.ts";
-import { findingsOf } from "../support/postgres-findings.ts";
+import { findingsOf, wrong } from "../support/postgres-findings.ts";
 import { failureOf, openShop } from "../support/postgres-reader.ts";
 import { TABLES, writeAtRandom } from "../support/random-writes.ts";
 import { RecordedLog } from "../support/recorded-log.ts";
@@ -70,8 +70,9 @@ test.skipIf(missing("postgres14"))("a row filter is refused before Postgres 15, 
   expect(await failureOf(openShop(database.url, { options }))).toMatchObject({
     name: "ConfigError",
     code: "ROW_FILTER_REFUSED",
-    message: "row filters need Postgres 15",
+    message: expect.stringContaining("row filters need Postgres 15"),
   });
+  expect(await wrong(database.url, "ROW_FILTER_REFUSED", options)).toHaveLength(1);
   const made = "select 1 from pg_publication union all select 1 from pg_replication_slots";
   expect(await database.query(made)).toEqual([]);
 });

@@ -109,6 +109,53 @@ describe.skipIf(missing("postgres"))("checking a Postgres source", () => {
       expect(await wrong(fixture.database.url, code)).toEqual([]);
     });
 
+    test.each([
+      ["has the table without one", "create publication millrace_shop for table orders"],
+      ["lacks the table", "create table other(id int primary key); create publication millrace_shop for table other"],
+    ])("a row filter that another's publication %s: run starts after the printed SQL", async (_, breaking) => {
+      await fixture.database.query(breaking);
+      const options = { tables: [{ match: "public.orders", where: "id < 10" }] };
+
+      const failed = (await findingsOf(fixture.database.url, options)).filter(({ level }) => level === "fail");
+      expect(failed).toHaveLength(1);
+      await expect(fixture.open({ options })).rejects.toMatchObject({ code: failed[0]?.code, hint: failed[0]?.fix });
+      await runFix(fixture.database, failed[0]?.fix);
+      await fixture.open({ options });
+    });
+
+    test("a row filter that a publication for all tables cannot have", async () => {
+      await fixture.database.query("create publication millrace_shop for all tables");
+      const options = { tables: [{ match: "public.orders", where: "id < 10" }] };
+
+      expect(await wrong(fixture.database.url, "ROW_FILTER_REFUSED", options)).toHaveLength(1);
+      expect(await wrong(fixture.database.url, "ROW_FILTER_REFUSED", { tables: ["public.orders"] })).toEqual([]);
+    });
+
+    test("no SQL is printed that publishes a table whose rows cannot be told apart", async () => {
+      await fixture.database.query("create table bad(id int); create publication millrace_shop for table orders");
+
+      const found = await findingsOf(fixture.database.url);
+      expect(found.filter(({ level }) => level === "fail").map(({ code }) => code)).toEqual(["TABLE_WITHOUT_IDENTITY"]);
+    });
+
+    test("of the worker's own publication nothing is wrong that it mends by itself", async () => {
+      await fixture.open();
+      await fixture.database.query(`alter table orders add twice int generated always as (id * 2) stored;
+        alter publication millrace_shop set (publish = 'insert', publish_generated_columns = none)`);
+
+      const found = await findingsOf(fixture.database.url);
+      const ours = found.filter(({ code, level }) => /^PUBLICATION|^GENERATED/.test(code) && level !== "ok");
+      expect(ours).toEqual([]);
+    });
+
+    test("a publication that was altered, and not made anew, is not younger than the slot", async () => {
+      await fixture.database.query("create publication millrace_shop for table orders");
+      await fixture.database.query("select pg_create_logical_replication_slot('millrace_shop', 'pgoutput')");
+      await fixture.database.query("alter publication millrace_shop set (publish_via_partition_root = true)");
+
+      expect(await wrong(fixture.database.url, "PUBLICATION_YOUNGER")).toEqual([]);
+    });
+
     test("the application's own updates really fail where check says so, and work after its SQL", async () => {
       await fixture.database.query("insert into orders values (1, 'new')");
       await fixture.database.query("create publication millrace_shop for table orders (status)");

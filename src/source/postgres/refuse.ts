@@ -17,6 +17,7 @@ const refused: readonly { readonly code: string; readonly hint: string }[] = [
   { code: "PUBLICATION_LACKS_TABLES", hint: "Let the owner of the tables run the printed ALTER PUBLICATION." },
   { code: "PUBLICATION_OF_PARTITIONS", hint: "ALTER PUBLICATION … SET (publish_via_partition_root = true);" },
   { code: "COLUMN_LIST_LACKS_KEY", hint: "Run the printed statements: they publish the table with its key." },
+  { code: "ROW_FILTER_REFUSED", hint: "Let the owner of the tables run the printed statements." },
   { code: "ROW_FILTER_OFF_KEY", hint: "ALTER TABLE … REPLICA IDENTITY FULL; or publish the table without its filter." },
 ];
 

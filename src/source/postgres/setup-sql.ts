@@ -1,9 +1,10 @@
 // The SQL that a DBA runs for a source: its role with no more than it needs, and its publication. Made here, run by a person.
 
 import type { SourceId } from "../../event/source-id.ts";
-import { publicationFindings, readPublication } from "./check-publication.ts";
+import { publicationFindings } from "./check-publication.ts";
 import { readTables } from "./check-tables.ts";
 import type { OutboxConfig, PostgresConfig } from "./config.ts";
+import { readPublication } from "./publication-facts.ts";
 import { createPublication } from "./publication-sql.ts";
 import { clientConfig, Session } from "./session.ts";
 import { slotNameOf } from "./slots.ts";
@@ -110,6 +111,7 @@ export async function publicationSql(id: SourceId, config: PostgresConfig): Prom
     slotExists: false,
     slot: slotNameOf(id, config),
   });
-  const lacking = findings.flatMap(({ fix }) => (fix === undefined ? [] : fix.split("\n")));
+  const lines = findings.flatMap(({ fix }) => fix?.split("\n") ?? []);
+  const lacking = lines.map((line) => (/;( --.*)?$/.test(line) ? line : `-- ${line}`));
   return lacking.length > 0 ? lacking : [`-- the publication ${name} lacks nothing`];
 }

@@ -1,0 +1,90 @@
+// What `check` goes by of a publication, as the catalog has it.
+
+import type { SourceId } from "../../event/source-id.ts";
+import { publicationMark } from "./publication-sql.ts";
+import type { Session } from "./session.ts";
+import type { FoundTable } from "./tables.ts";
+
+export interface PublicationFacts {
+  readonly name: string;
+  readonly exists: boolean;
+  /**
+   * Made since the place in the log where the source's slot stands, which nobody reads. One that was only altered has a
+   * table or a comment from before; one for all tables has none, and may have been only altered.
+   */
+  readonly youngerThanSlot: boolean;
+  /** Whether the worker's role may make it, or change it: then the worker does so by itself. */
+  readonly mayMake: boolean;
+  readonly ops: readonly string[];
+  readonly viaRoot: boolean;
+  readonly generated: boolean;
+  readonly all: boolean;
+  readonly tables: readonly PublishedTable[];
+}
+
+export interface PublishedTable {
+  readonly schema: string;
+  readonly name: string;
+  /** Null: all of them. */
+  readonly columns: readonly string[] | null;
+  readonly filter: string | null;
+  /** Whether it is named by itself, and not come in with all tables or a schema. */
+  readonly member: boolean;
+  /** Those that the filter reads. */
+  readonly filterColumns: readonly string[];
+}
+
+export async function readPublication(
+  session: Session,
+  id: SourceId,
+  name: string,
+  tables: readonly Pick<FoundTable, "oid">[],
+  slot: string,
+): Promise<PublicationFacts> {
+  const [row] = await session.query<Omit<PublicationFacts, "name">>(facts, [
+    name,
+    publicationMark(id),
+    tables.map(({ oid }) => oid),
+    slot,
+  ]);
+  return { name, ...(row as Omit<PublicationFacts, "name">) };
+}
+
+/**
+ * Newer columns by way of JSON, and columns of a filter out of its tree: both work from 14 on. Tables by their numbers and
+ * joins: looking one up by its name takes a right on its schema.
+ */
+const facts = `
+  SELECT p.oid IS NOT NULL AS exists,
+    NOT pg_is_in_recovery() AND (SELECT bool_and(pg_has_role(c.relowner, 'USAGE')) FROM pg_class c WHERE c.oid = ANY ($3::text[]::oid[]))
+      AND CASE WHEN p.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE')
+        ELSE pg_has_role(p.pubowner, 'USAGE') AND coalesce(obj_description(p.oid, 'pg_publication') = $2, false) END AS "mayMake",
+    ARRAY_REMOVE(ARRAY[CASE WHEN pubinsert THEN 'insert' END, CASE WHEN pubupdate THEN 'update' END,
+      CASE WHEN pubdelete THEN 'delete' END, CASE WHEN pubtruncate THEN 'truncate' END], NULL) AS ops,
+    coalesce(pubviaroot, false) AS "viaRoot",
+    coalesce((SELECT NOT s.active AND age(p.xmin) <= age(s.catalog_xmin)
+      AND NOT EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND age(r.xmin) > age(s.catalog_xmin))
+      AND NOT EXISTS (SELECT FROM pg_description d WHERE d.classoid = 'pg_publication'::regclass AND d.objoid = p.oid
+        AND age(d.xmin) > age(s.catalog_xmin))
+      FROM pg_replication_slots s WHERE s.slot_name = $4), false) AS "youngerThanSlot",
+    coalesce(to_jsonb(p)->>'pubgencols' = 's', false) AS generated,
+    coalesce(puballtables, false) AS all,
+    coalesce((
+      SELECT json_agg(json_build_object('schema', n.nspname, 'name', c.relname, 'member', r.oid IS NOT NULL,
+        'columns', (SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a
+          WHERE a.attrelid = c.oid AND to_jsonb(r)->'prattrs' @> to_jsonb(a.attnum)),
+        'filter', (SELECT to_jsonb(t)->>'rowfilter' FROM pg_publication_tables t
+          WHERE t.pubname = p.pubname AND t.schemaname = n.nspname AND t.tablename = c.relname),
+        'filterColumns', ARRAY(SELECT a.attname FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum IN (
+          SELECT m[1]::int FROM regexp_matches(to_jsonb(r)->>'prqual', ':varattno (\\d+)', 'g') m))))
+      FROM (
+        SELECT r.prrelid AS relid FROM pg_publication_rel r WHERE r.prpubid = p.oid
+        UNION
+        SELECT c.oid FROM pg_publication_tables t JOIN pg_namespace n ON n.nspname = t.schemaname
+        JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename WHERE t.pubname = p.pubname
+      ) published
+      JOIN pg_class c ON c.oid = published.relid
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+      LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = c.oid
+    ), '[]') AS tables
+  FROM (SELECT) one LEFT JOIN pg_publication p ON p.pubname = $1`;

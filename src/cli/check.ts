@@ -53,7 +53,12 @@ export async function check({ config: file, source, json, signal, print }: Check
   // Where the bus cannot be asked, its own findings say why.
   const saved = await readSavedMemory({ servers: servers.reveal(), sources: ids, signal }).catch(() => undefined);
   for (const [id, { kind, config: section }] of sources) {
-    const context = { saved: saved === undefined ? ("unknown" as const) : saved.get(id), signal };
+    const others = [...config.sources].filter(([other, { kind: its }]) => other !== id && its === kind);
+    const context = {
+      saved: saved === undefined ? ("unknown" as const) : saved.get(id),
+      others: new Map(others.map(([other, { config: its }]) => [other, its.reveal()])),
+      signal,
+    };
     const findings = connectors.get(kind)?.check(id, section.reveal(), context);
     if (findings !== undefined) await part(id, `${id} (${kind})`, findings);
   }

@@ -121,9 +121,11 @@ export interface LogWatch extends AsyncDisposable {
 }
 
 /** What a check goes by. */
-export interface CheckContext {
+export interface CheckContext<Config> {
   /** What the source has in its memory; "unknown" while the bus cannot be asked. */
   readonly saved: Readonly<Record<string, unknown>> | undefined | "unknown";
+  /** The other configured sources of its kind: what is theirs is nobody's left-over. */
+  readonly others: ReadonlyMap<SourceId, Config>;
   readonly signal: AbortSignal;
 }
 
@@ -199,7 +201,7 @@ export interface Connector<Config> {
    * `millrace check`: every precondition, with what mends it. Needs no more than the worker's own role, and changes nothing.
    * What is wrong is a finding, not an error.
    */
-  check(id: SourceId, config: Config, context: CheckContext): AsyncIterable<Finding>;
+  check(id: SourceId, config: Config, context: CheckContext<Config>): AsyncIterable<Finding>;
   /**
    * Undefined when this source holds no outbox; else it resolves to the database whose outbox that is, as
    * `<system identifier>/<database>`, or rejects with TransientError while that cannot be asked.

@@ -5,11 +5,9 @@ import { join } from "node:path";
 import { Client, type ClientConfig } from "pg";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { freePort } from "../../src/dev/free-port.ts";
-import { readTransactions, transactionFindings } from "../../src/source/postgres/check-transactions.ts";
-import { Session } from "../../src/source/postgres/session.ts";
 import type { CheckContext } from "../../src/source/source.ts";
 import type { Finding } from "../../src/telemetry/finding.ts";
-import { findingsOf, runFix, wrong } from "../support/postgres-findings.ts";
+import { ANY_AGE, findingsOf, runFix, wrong } from "../support/postgres-findings.ts";
 import { postgresFixture } from "../support/postgres-fixture.ts";
 import { freshDatabase, freshPostgres, missing } from "../support/servers.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
@@ -23,29 +21,51 @@ describe.skipIf(missing("postgres"))("checking the server of a Postgres source",
       const server = await freshPostgres({ max_prepared_transactions: "2" });
       await using database = await freshDatabase(server);
       const writer = await database.connect();
-      await database.query("create table t(id int)");
+      await database.query("create table t(id int primary key)");
       await writer.query("begin; insert into t values (1)");
+      const [process] = (await writer.query<{ pid: number }>("select pg_backend_pid() as pid")).rows;
       await database.query("begin; insert into t values (2); prepare transaction 'it''s'");
-      await using session = new Session({ connectionString: database.url });
-      const found = async (): Promise<readonly Finding[]> =>
-        transactionFindings(await readTransactions(session), 0, "postgres").filter(({ level }) => level !== "ok");
+      const subjects = [`process ${process?.pid}`, "prepared transaction it's"]; // a vacuum may write as well
+      const found = async (ages?: typeof ANY_AGE): Promise<readonly Finding[]> =>
+        (await findingsOf(database.url, {}, { ...(ages && { ages }) })).filter(({ subject }) =>
+          subjects.includes(subject),
+        );
 
-      const findings = await found();
-      expect(findings.map(({ code }) => code).sort()).toEqual(["TRANSACTION_OLD", "TRANSACTION_PREPARED"]);
-      for (const { fix } of findings) await runFix(database, fix);
       expect(await found()).toEqual([]);
+      const findings = await found(ANY_AGE);
+      expect(findings.map(({ code, level }) => `${level} ${code}`).sort()).toEqual([
+        "warn TRANSACTION_OLD",
+        "warn TRANSACTION_PREPARED",
+      ]);
+      for (const { fix } of findings) await runFix(database, fix);
+      expect(await found(ANY_AGE)).toEqual([]);
       await writer.end().catch(() => {}); // it was ended by the fix
     });
 
-    test("a neighbour's dead slot, and a slot of ours that cannot serve", async () => {
+    test("a neighbour's dead slot, but not one of another configured source, nor one that was read a moment ago", async () => {
       const { database } = fixture;
       await database.query("select pg_create_logical_replication_slot('neighbour', 'pgoutput')");
+      await database.query("select pg_create_logical_replication_slot('millrace_stock', 'pgoutput')");
+      const dead = (others: readonly string[]): Promise<readonly Finding[]> =>
+        wrong(database.url, "SLOT_DEAD", {}, { others, ages: ANY_AGE });
+      const tellsIdleness = (
+        await database.query("select (to_jsonb(s)->>'inactive_since') from pg_replication_slots s")
+      )
+        .flatMap(Object.values)
+        .every((since) => since !== null);
+
+      expect((await dead([])).map(({ subject }) => subject)).toEqual(["slot millrace_stock", "slot neighbour"]);
+      const [neighbour, ...rest] = await dead(["stock"]);
+      expect([neighbour?.subject, rest]).toEqual(["slot neighbour", []]);
+      expect(await wrong(database.url, "SLOT_DEAD")).toHaveLength(tellsIdleness ? 0 : 2);
+      await runFix(database, neighbour?.fix);
+      expect(await dead(["stock"])).toEqual([]);
+    });
+
+    test("a slot of ours that cannot serve", async () => {
+      const { database } = fixture;
       await database.query("select pg_create_logical_replication_slot('millrace_shop', 'test_decoding')");
 
-      const [dead] = await wrong(database.url, "SLOT_DEAD");
-      expect(dead).toMatchObject({ subject: "slot neighbour", message: expect.stringContaining("MB of log") });
-      await runFix(database, dead?.fix);
-      expect(await wrong(database.url, "SLOT_DEAD")).toEqual([]);
       expect(await wrong(database.url, "SLOT_WRONG_PLUGIN")).toHaveLength(1);
       await database.query("select pg_drop_replication_slot('millrace_shop')");
       expect(await wrong(database.url, "SLOT_WRONG_PLUGIN")).toEqual([]);
@@ -79,7 +99,7 @@ describe.skipIf(missing("postgres"))("checking the server of a Postgres source",
     test("what the source has on record against what the server has", async () => {
       const { database } = fixture;
       const url = database.url;
-      const failures = async (saved: CheckContext["saved"], options = {}): Promise<readonly string[]> =>
+      const failures = async (saved: CheckContext<unknown>["saved"], options = {}): Promise<readonly string[]> =>
         (await findingsOf(url, options, { saved })).filter(({ level }) => level === "fail").map(({ code }) => code);
       const systemId = await fixture.value("select system_identifier::text from pg_control_system()");
       const names = { slot: "millrace_shop", publication: "millrace_shop", database: database.url.split("/").at(-1) };

@@ -75,6 +75,7 @@ test("a slot that the server gave up fails", () => {
     temporary: false,
     active: false,
     pid: null,
+    idleSeconds: null,
     lost: "wal_removed",
     retainedBytes: null,
   };

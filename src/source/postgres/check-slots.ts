@@ -17,6 +17,8 @@ export interface SlotFacts {
   readonly temporary: boolean;
   readonly active: boolean;
   readonly pid: number | null;
+  /** Without a reader; from 17 on. */
+  readonly idleSeconds: number | null;
   readonly lost: string | null;
   /** Log that it holds back; null when it holds none. */
   readonly retainedBytes: number | null;
@@ -26,6 +28,7 @@ export async function readSlots(session: Session): Promise<readonly SlotFacts[]>
   return session.query<{ [Key in keyof SlotFacts]: SlotFacts[Key] }>(`
     SELECT slot_name AS name, plugin, database, coalesce(two_phase, false) AS "twoPhase", temporary, active,
       active_pid AS pid,
+      extract(epoch FROM clock_timestamp() - (to_jsonb(s)->>'inactive_since')::timestamptz)::float8 AS "idleSeconds",
       coalesce(to_jsonb(s)->>'invalidation_reason', CASE wal_status WHEN 'lost' THEN 'the server removed its log' END) AS lost,
       pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn)::float8
         AS "retainedBytes"
@@ -74,22 +77,38 @@ function checkRecord(
   if (slot === undefined) throw slotMissing(names.slot);
 }
 
-/** Another's slot is no business of ours, but the disk that it fills is. */
-export function otherSlotFindings(slots: readonly SlotFacts[], own: string): readonly Finding[] {
-  const dead = slots.filter((slot) => slot.name !== own && !slot.active && !slot.temporary);
+/**
+ * Another's slot is no business of ours, but the disk that it fills is.
+ * @param configured slots of configured sources: their own findings tell of them
+ * @param idleSeconds for how long one must have been without a reader, where the server tells
+ */
+export function otherSlotFindings(
+  slots: readonly SlotFacts[],
+  configured: readonly string[],
+  idleSeconds: number,
+): readonly Finding[] {
+  const isDead = (slot: SlotFacts): boolean =>
+    !configured.includes(slot.name) &&
+    !slot.active &&
+    !slot.temporary &&
+    (slot.lost !== null || slot.idleSeconds === null || slot.idleSeconds >= idleSeconds);
+  const dead = slots.filter(isDead);
   if (dead.length === 0) {
-    return [{ level: "ok", code: "SLOT_DEAD", subject: "other slots", message: "none is without a reader" }];
+    return [{ level: "ok", code: "SLOT_DEAD", subject: "other slots", message: "none is without a reader for long" }];
   }
-  return dead.map(({ name, retainedBytes, lost }) => ({
-    level: "warn",
-    code: "SLOT_DEAD",
-    subject: `slot ${name}`,
-    message:
-      lost === null
-        ? `nobody reads it, and it holds back ${megabytes(retainedBytes)} of log`
-        : `nobody reads it, and nobody can any more: ${lost}`,
-    fix: `${drop(name)} -- if nobody needs it`,
-  }));
+  return dead.map(({ name, retainedBytes, lost, idleSeconds: seconds }) => {
+    const since = seconds === null ? "" : ` for ${Math.round(seconds)} s`;
+    return {
+      level: "warn",
+      code: "SLOT_DEAD",
+      subject: `slot ${name}`,
+      message:
+        lost === null
+          ? `nobody reads it${since}, and it holds back ${megabytes(retainedBytes)} of log`
+          : `nobody reads it, and nobody can any more: ${lost}`,
+      fix: `${drop(name)} -- if nobody needs it`,
+    };
+  });
 }
 
 function drop(name: string): string {

@@ -24,20 +24,28 @@ import { slotNameOf } from "./slots.ts";
 import { tableRules } from "./table-rules.ts";
 import { type FoundTable, findTables, matchesNothing } from "./tables.ts";
 
-/** Older than this, a writing transaction keeps a slot from being made, and the log from being dropped. */
-const OLD_SECONDS = 300;
+/** From which age on something is worth a warning. */
+interface Ages {
+  /** Of a writing transaction: it keeps a slot from being made, and the log from being dropped. */
+  readonly transactionSeconds: number;
+  /** Of the time without a reader, of others' slots: one that is started again is no dead one. */
+  readonly idleSlotSeconds: number;
+}
+
+const AGES: Ages = { transactionSeconds: 300, idleSlotSeconds: 300 };
 
 /** @throws only for bugs: what is wrong with the source, its server included, is a finding */
 export async function* checkPostgres(
   id: SourceId,
   config: PostgresConfig,
-  { saved, signal }: CheckContext,
+  { signal, ...context }: CheckContext<PostgresConfig>,
+  ages: Ages = AGES,
 ): AsyncGenerator<Finding> {
   const client = clientConfig(id, config.url);
   const session = new Session(client);
   try {
     yield* addressFindings(config);
-    for await (const finding of findings(id, config, session, client, saved)) {
+    for await (const finding of findings({ id, config, session, client, ages, ...context })) {
       if (signal.aborted) return;
       yield finding;
     }
@@ -48,13 +56,15 @@ export async function* checkPostgres(
   }
 }
 
-async function* findings(
-  id: SourceId,
-  config: PostgresConfig,
-  session: Session,
-  client: ClientConfig,
-  saved: CheckContext["saved"],
-): AsyncGenerator<Finding> {
+interface Checked extends Omit<CheckContext<PostgresConfig>, "signal"> {
+  readonly id: SourceId;
+  readonly config: PostgresConfig;
+  readonly session: Session;
+  readonly client: ClientConfig;
+  readonly ages: Ages;
+}
+
+async function* findings({ id, config, session, client, ages, saved, others }: Checked): AsyncGenerator<Finding> {
   const slot = slotNameOf(id, config);
   const server = await readServer(session);
   const version = versionFinding(server);
@@ -68,9 +78,10 @@ async function* findings(
   yield clockFinding(await readClock(session));
   const names = { slot, publication: config.publication ?? `millrace_${id}` };
   yield ownSlotFinding(slots, names, server, saved === "unknown" ? saved : readIntent(saved));
-  yield* otherSlotFindings(slots, slot);
+  const configured = [slot, ...[...others].map(([other, its]) => slotNameOf(other, its))];
+  yield* otherSlotFindings(slots, configured, ages.idleSlotSeconds);
   yield* failoverFindings(await readFailover(session, slot), slot);
-  yield* transactionFindings(await readTransactions(session), OLD_SECONDS, server.role);
+  yield* transactionFindings(await readTransactions(session), ages.transactionSeconds, server.role);
 
   const { tables, unmatched } = await findTables(session, config.tables);
   for (const pattern of unmatched) yield findingOf(matchesNothing(pattern), "tables");

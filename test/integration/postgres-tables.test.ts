@@ -152,7 +152,43 @@ describe.skipIf(missing("postgres"))("the tables of a running source", () => {
     expect(await reading.ended).toMatchObject({ name: "HistoryLostError", code: "PUBLICATION_MISSING" });
   });
 
+  test("may be none, for messages need no table", async () => {
+    const { source, reading } = await begin({ tables: ["!public.*"], messages: ["audit"] });
+    expect(await published()).toBe("");
+    await query("insert into orders values (1); select pg_logical_emit_message(true, 'audit', 'x')");
+    await reading.until(() => reading.events.length > 1, "the message");
+
+    expect(reading.events.slice(1).map(({ subject }) => subject)).toEqual(["meta.shop.message.audit"]);
+    expect(source.notices()).toEqual([]);
+    await reading.stop();
+  });
+
+  test("are published without those that inherit from them: the application's writes to these go on", async () => {
+    await query("create table child() inherits (orders); insert into child values (1, 'a', 1)");
+    const { reading } = await begin({ tables: ["public.*", "!public.child", "!public.latest"] });
+    expect(await published()).toBe("orders");
+    await query("create table later(id int primary key); create table latest() inherits (later)");
+    await untilPublished("later orders");
+    await query("update child set status = 'b'; insert into latest values (1); update latest set id = 2");
+    await query("update orders set status = 'c'; insert into later values (3)");
+
+    expect(await reading.rows(1)).toMatchObject([{ op: "created", key: { id: 3 } }]);
+    await reading.stop();
+  });
+
   describe("with a condition", () => {
+    test("are published without those that inherit from them, and go when the only one is renamed away", async () => {
+      await query("create table child() inherits (orders); insert into child values (1, 'a', 1)");
+      const { source, reading } = await begin(where("id < 10"));
+      await query("update child set status = 'b'; alter table orders rename to former");
+      await untilPublished("");
+      await query("insert into former values (1)");
+      await waitFor(() => source.logged.some(({ text }) => text === "publication altered"), { what: "the change" });
+
+      expect(source.notices()).toEqual([]);
+      await reading.stop();
+    });
+
     const where = (condition: string, match = "public.orders") => ({ tables: [{ match, where: condition }] });
 
     test("come with the rows that meet it; one that no longer does is deleted, one that does from now on created", async () => {
@@ -187,10 +223,13 @@ describe.skipIf(missing("postgres"))("the tables of a running source", () => {
 
     test.each([
       ["that reads a column beside the key", "tenant = 1", /public\.orders: tenant.*UPDATE and DELETE/],
+      ["that reads a column the key's index only includes", "extra = 1", /public\.orders: extra.*UPDATE and DELETE/],
       ["that is no condition", "tenant =", /syntax error/],
       ["on a column that is not there", "tenat = 1", /tenat/],
       ["with a function that is not immutable", "id < extract(epoch from now())", /WHERE expression/],
     ])("%s are refused, and the application's writes are as they were", async (_, condition, message) => {
+      await query("alter table orders drop constraint orders_pkey, add extra int");
+      await query("alter table orders add primary key (id) include (extra)");
       const error = await failureOf(fixture.open({ options: { ...options, ...where(condition) } }));
 
       expect(error).toMatchObject({

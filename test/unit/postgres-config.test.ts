@@ -27,6 +27,7 @@ describe("the options", () => {
   test.each([
     [{ url: "mysql://db" }, "sources.shop.url: "],
     [{ url, tables: [] }, "sources.shop.tables: "],
+    [{ url, tables: ["!public.orders"] }, "sources.shop.tables: "],
     [{ url, tables: ["public.*", "orders"] }, "sources.shop.tables.1: "],
     [{ url, slot: "My-Slot" }, "sources.shop.slot: "],
     [{ url, slot: { onFull: "stop" } }, "sources.shop.slot"],

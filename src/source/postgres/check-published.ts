@@ -3,7 +3,7 @@
 import type { Finding } from "../../telemetry/finding.ts";
 import type { TableFacts } from "./check-tables.ts";
 import type { PublicationFacts, PublishedTable } from "./publication-facts.ts";
-import { publishesGenerated } from "./publication-sql.ts";
+import { publishedTable, publishesGenerated } from "./publication-sql.ts";
 import { quoteIdentifier, quoteTable } from "./sql.ts";
 
 export function publishedFindings(
@@ -76,5 +76,5 @@ function publishAgain(
   const alter = `ALTER PUBLICATION ${quoteIdentifier(publication.name)}`;
   const list = columns === null ? "" : ` (${columns.map(quoteIdentifier).join(", ")})`;
   const where = filter === null ? "" : ` WHERE (${filter})`;
-  return `BEGIN; ${alter} DROP TABLE ${quoteTable(table)}; ${alter} ADD TABLE ${quoteTable(table)}${list}${where}; COMMIT;`;
+  return `BEGIN; ${alter} DROP TABLE ${publishedTable(table)}; ${alter} ADD TABLE ${publishedTable(table)}${list}${where}; COMMIT;`;
 }

@@ -137,9 +137,12 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
         'Whether this source carries the outbox of its database (docs/outbox.md): true, or { mode: "table" or "message", keep: "7d" (rows that the application left in the table are deleted after that time), table: "schema.table" }.',
       ),
   })
-  .superRefine(({ tables, maskKey, slot, onGap }, context) => {
+  .superRefine(({ tables, maskKey, slot, onGap, outbox, messages }, context) => {
     const refuse = (path: readonly string[], message: string): void =>
       context.addIssue({ code: "custom", path: [...path], message });
+    if (outbox === undefined && messages.length === 0 && tables.every(({ excludes }) => excludes)) {
+      refuse(["tables"], 'expected a pattern that names tables, like "public.*", beside those that leave out');
+    }
     if (maskKey === undefined && needsMaskKey(tables)) refuse(["maskKey"], 'masks by "hash" need a key');
     if (slot?.full?.action === "drop-and-gap" && onGap !== "continue") {
       refuse(["slot", "onFull"], '"drop-and-gap" needs onGap: "continue", for the source must go on behind the gap');

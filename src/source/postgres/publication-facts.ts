@@ -56,7 +56,7 @@ export async function readPublication(
  */
 const facts = `
   SELECT p.oid IS NOT NULL AS exists,
-    NOT pg_is_in_recovery() AND (SELECT bool_and(pg_has_role(c.relowner, 'USAGE')) FROM pg_class c WHERE c.oid = ANY ($3::text[]::oid[]))
+    NOT pg_is_in_recovery() AND (SELECT coalesce(bool_and(pg_has_role(c.relowner, 'USAGE')), true) FROM pg_class c WHERE c.oid = ANY ($3::text[]::oid[]))
       AND CASE WHEN p.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE')
         ELSE pg_has_role(p.pubowner, 'USAGE') AND coalesce(obj_description(p.oid, 'pg_publication') = $2, false) END AS "mayMake",
     ARRAY_REMOVE(ARRAY[CASE WHEN pubinsert THEN 'insert' END, CASE WHEN pubupdate THEN 'update' END,

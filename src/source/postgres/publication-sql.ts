@@ -14,10 +14,14 @@ export function publicationMark(source: SourceId): string {
   return `made by millrace for the source ${source}`;
 }
 
-/** @param version of the server, as `server_version_num` */
+/**
+ * @param tables may be none: logical messages need a publication too
+ * @param version of the server, as `server_version_num`
+ */
 export function createPublication(name: string, tables: readonly SourceTable[], version: number): string {
   const options = ["publish_via_partition_root = true", ...(publishesGenerated(version) ? [GENERATED] : [])];
-  return `CREATE PUBLICATION ${quoteIdentifier(name)} FOR TABLE ${tables.map(entry).join(", ")} WITH (${options.join(", ")})`;
+  const list = tables.length === 0 ? "" : ` FOR TABLE ${tables.map(entry).join(", ")}`;
+  return `CREATE PUBLICATION ${quoteIdentifier(name)}${list} WITH (${options.join(", ")})`;
 }
 
 const GENERATED = "publish_generated_columns = stored";
@@ -26,8 +30,9 @@ export function publishesGenerated(version: number): boolean {
   return version >= GENERATED_VERSION;
 }
 
+/** @param tables at least one */
 export function alterTables(name: string, verb: "ADD" | "DROP" | "SET", tables: readonly SourceTable[]): string {
-  const list = tables.map(verb === "DROP" ? quoteTable : entry).join(", ");
+  const list = tables.map(verb === "DROP" ? publishedTable : entry).join(", ");
   return `ALTER PUBLICATION ${quoteIdentifier(name)} ${verb} TABLE ${list}`;
 }
 
@@ -56,12 +61,20 @@ export function refuseLooseFilters(name: string): string {
     JOIN pg_attribute a ON a.attrelid = c.oid
       AND a.attnum IN (SELECT m[1]::int FROM regexp_matches(r.prqual::text, ':varattno (\\d+)', 'g') m)
     WHERE p.pubname = ${quoteLiteral(name)} AND NOT (c.relkind = 'r' AND c.relreplident = 'f') AND NOT EXISTS (
-      SELECT FROM pg_index i WHERE i.indrelid = c.oid AND a.attnum = ANY (i.indkey)
+      SELECT FROM pg_index i WHERE i.indrelid = c.oid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
         AND CASE WHEN c.relkind = 'r' AND c.relreplident = 'i' THEN i.indisreplident ELSE i.indisprimary END);
     IF loose IS NOT NULL THEN RAISE EXCEPTION '%', loose USING ERRCODE = '${LOOSE_FILTER}'; END IF; END`)}`;
 }
 
+/**
+ * The table, with its partitions, but none that inherit from it: those are tables of their own, have no key of their
+ * parent's, and their UPDATE would fail.
+ */
+export function publishedTable(table: Pick<SourceTable, "schema" | "name">): string {
+  return `ONLY ${quoteTable(table)}`;
+}
+
 function entry(table: SourceTable): string {
-  if (table.where.length === 0) return quoteTable(table);
-  return `${quoteTable(table)} WHERE (${table.where.map((condition) => `(${condition})`).join(" AND ")})`;
+  if (table.where.length === 0) return publishedTable(table);
+  return `${publishedTable(table)} WHERE (${table.where.map((condition) => `(${condition})`).join(" AND ")})`;
 }

@@ -102,12 +102,13 @@ export async function adjustPublication(
   if (!ours && unfiltered.length > 0) throw filterMissing(name, unfiltered);
   const changed = missing.length + extra.length + unfiltered.length > 0 || optioned;
   if (!changed && !(filters && ours && refilter)) return false;
+  // A filter can only be set; but a list of none cannot be.
+  const whole = [...tables, ...kept.filter((table) => find(existing, table))];
+  const setting = filters && ours && whole.length > 0;
   const statements = [
-    ...(filters && ours
-      ? [alterTables(name, "SET", [...tables, ...kept.filter((table) => find(existing, table))])]
-      : []),
-    ...(!(filters && ours) && missing.length > 0 ? [alterTables(name, "ADD", missing)] : []),
-    ...(!(filters && ours) && extra.length > 0 ? [alterTables(name, "DROP", extra)] : []),
+    ...(setting ? [alterTables(name, "SET", whole)] : []),
+    ...(!setting && missing.length > 0 ? [alterTables(name, "ADD", missing)] : []),
+    ...(!setting && extra.length > 0 ? [alterTables(name, "DROP", extra)] : []),
     ...(optioned ? [setOptions(name, set)] : []),
   ];
   if (!ours) throw lacking(name, missing, statements.join("; "));

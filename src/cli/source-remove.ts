@@ -1,15 +1,16 @@
 // `millrace source remove`: takes away what a source would leave behind to fill a disk, and says first what is lost.
 
-import { createInterface } from "node:readline/promises";
 import { connectors } from "../app.ts";
 import { findSourceOnBus, removeSourceFromBus, type SourceOnBus } from "../bus/jetstream/remove-source.ts";
 import { loadConfigFile } from "../config/load.ts";
 import { resolveConfig } from "../config/resolve.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, MillraceError, toError } from "../errors.ts";
 import * as millrace from "../index.ts";
 import type { PostgresConfig } from "../source/postgres/config.ts";
 import { findRemains, type Remains, removeRemains } from "../source/postgres/remains.ts";
+import { redact } from "../telemetry/redact.ts";
 import { chooseSources } from "./choose-sources.ts";
+import { confirm } from "./confirm.ts";
 import { bytes } from "./slots-table.ts";
 import { printable } from "./terminal.ts";
 
@@ -25,9 +26,18 @@ export interface SourceRemoveOptions {
   readonly print: (line: string) => Promise<void>;
 }
 
-/** @throws ConfigError SOURCE_UNKNOWN, SOURCE_REMOVE_UNCONFIRMED; TransientError SLOT_ACTIVE */
+/** What could not be looked at, or not be removed. */
+interface Left {
+  readonly what: "database" | "bus";
+  readonly error: Error;
+}
+
+/**
+ * Does each part that can be done: the database does not need the bus, nor the other way round.
+ * @throws ConfigError SOURCE_UNKNOWN, SOURCE_REMOVE_UNCONFIRMED; TransientError SLOT_ACTIVE; why a part is left
+ */
 export async function removeSource(options: SourceRemoveOptions): Promise<void> {
-  const { config: file, source, stream, json, signal, print } = options;
+  const { config: file, source, stream, yes, json, signal, print } = options;
   const input = await loadConfigFile({ file, directory: process.cwd(), modules: { millrace }, automations: false });
   const resolved = resolveConfig(input, connectors);
   const [chosen] = chooseSources(resolved.sources, source);
@@ -35,58 +45,87 @@ export async function removeSource(options: SourceRemoveOptions): Promise<void> 
   const [id, { config }] = chosen;
   const postgres = config.reveal() as PostgresConfig; // as its connector parsed it: there is no other kind yet
   const bus = { servers: resolved.bus.servers.reveal(), signal };
-  const remains = await findRemains(id, postgres);
-  const onBus = await findSourceOnBus(id, bus);
-  const report = { source: id, ...remains, bus: onBus, removesStream: stream };
-  if (!json) for (const line of lossLines(id, remains, onBus, stream)) await print(printable(line));
-  if (!(await confirmed(options))) {
-    if (json) await print(JSON.stringify({ ...report, removed: false }));
+  const [remains, onBus] = await Promise.allSettled([findRemains(id, postgres), findSourceOnBus(id, bus)]);
+  const left: Left[] = [];
+  if (remains.status === "rejected") left.push({ what: "database", error: toError(remains.reason) });
+  if (onBus.status === "rejected") left.push({ what: "bus", error: toError(onBus.reason) });
+  const [nothing] = left;
+  if (nothing !== undefined && (left.length === 2 || (remains.status === "rejected" && !stream))) throw nothing.error;
+  const found = { remains: fulfilled(remains), onBus: fulfilled(onBus) };
+  const say = (removed: boolean): Promise<void> =>
+    print(
+      redact(
+        JSON.stringify({
+          source: id,
+          slot: found.remains?.slot ?? null,
+          publication: found.remains?.publication ?? null,
+          bus: found.onBus ?? null,
+          removesStream: stream,
+          removed,
+          left: left.map(({ what, error }) => ({ what, ...reasonOf(error) })),
+        }),
+      ),
+    );
+  if (!json) for (const line of lossLines(id, found, left, stream)) await print(printable(redact(line)));
+  if (!(json ? yes : await confirm({ word: source, to: "remove it", yes, signal }))) {
+    if (json) await say(false);
     throw new ConfigError("SOURCE_REMOVE_UNCONFIRMED", `nothing of the source ${id} was removed`, {
       hint: "Add --yes to remove it.",
     });
   }
-  await removeRemains(id, postgres, remains);
-  if (stream) await removeSourceFromBus(id, bus);
-  if (json) return print(JSON.stringify({ ...report, removed: true }));
+  if (found.remains !== undefined) await removeRemains(id, postgres, found.remains); // a slot that is read keeps all
+  if (stream && onBus.status === "fulfilled") await removeSourceFromBus(id, bus);
+  const failed = left.find(({ what }) => what === "database" || stream);
+  if (json) await say(failed === undefined);
+  if (failed !== undefined) throw failed.error;
+  if (json) return;
   await print(
     `removed; now take ${id} out of the configuration: \`millrace run\` would ${stream ? "begin it anew" : "miss its slot"}`,
   );
 }
 
+function fulfilled<T>(settled: PromiseSettledResult<T>): T | undefined {
+  return settled.status === "fulfilled" ? settled.value : undefined;
+}
+
+function reasonOf(error: Error): { readonly code: string; readonly message: string } {
+  return { code: error instanceof MillraceError ? error.code : "UNEXPECTED", message: error.message };
+}
+
 function lossLines(
   id: string,
-  { slot, publication }: Remains,
-  bus: SourceOnBus | null,
+  { remains, onBus }: { readonly remains: Remains | undefined; readonly onBus: SourceOnBus | null | undefined },
+  left: readonly Left[],
   stream: boolean,
 ): readonly string[] {
-  const lines = [`source ${id}`];
-  if (slot === null) lines.push("  no slot in its database");
-  else {
-    lines.push(
-      `  slot ${slot.name}: frees ${bytes(slot.retainedBytes)} of log; ${bytes(slot.unconfirmedBytes)} that it has not acknowledged are lost to the stream`,
-    );
+  const lines = [`source ${id}`, ...(remains === undefined ? [] : remainsLines(remains))];
+  for (const { what, error } of left) {
+    const kept = what === "database" ? "slot and publication stay" : "what it has on the bus stays";
+    const { code, message } = reasonOf(error);
+    lines.push(`  the ${what} does not answer: ${kept} (${code}: ${message})`);
   }
-  if (publication !== null) {
-    lines.push(`  publication ${publication.name}${publication.ours ? "" : ": stays, for Millrace has not made it"}`);
-  }
-  if (bus === null) return [...lines, "  no stream on the bus"];
+  if (onBus === undefined) return lines;
+  if (onBus === null) return [...lines, "  no stream on the bus"];
   lines.push(
-    `  stream ${bus.stream}: ${bus.messages} messages, ${bytes(bus.bytes)}${stream ? ", all of them, and what is on record of the source" : "; it stays until its events expire; --stream removes it"}`,
+    `  stream ${onBus.stream}: ${onBus.messages} messages, ${bytes(onBus.bytes)}${stream ? ", all of them, with the bodies of its large events, the dead letters of its rows and what is on record of the source" : "; it stays until its events expire; --stream removes it"}`,
   );
   if (!stream) return lines;
   return [
     ...lines,
-    ...bus.durables.map(({ name, pending }) => `    subscription ${name}: ${pending} messages not yet handed out`),
+    ...onBus.durables.map(({ name, pending }) => `    subscription ${name}: ${pending} messages not yet handed out`),
   ];
 }
 
-/** A person types the source's name. */
-async function confirmed({ yes, json, source, signal }: SourceRemoveOptions): Promise<boolean> {
-  if (yes || json || process.stdin.isTTY !== true || process.stdout.isTTY !== true) return yes;
-  const lines = createInterface({ input: process.stdin, output: process.stdout });
-  try {
-    return (await lines.question(`Type ${source} to remove it: `, { signal })).trim() === source;
-  } finally {
-    lines.close();
-  }
+function remainsLines({ slot, publication }: Remains): readonly string[] {
+  const lines =
+    slot === null
+      ? ["  no slot in its database"]
+      : [
+          `  slot ${slot.name}: frees ${bytes(slot.retainedBytes)} of log; ${bytes(slot.unconfirmedBytes)} that it has not acknowledged are lost to the stream`,
+        ];
+  if (publication === null) return lines;
+  return [
+    ...lines,
+    `  publication ${publication.name}${publication.ours ? "" : ": stays, for Millrace has not made it"}`,
+  ];
 }

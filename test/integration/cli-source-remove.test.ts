@@ -2,7 +2,8 @@
 
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { jetstreamManager } from "@nats-io/jetstream";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { Objm } from "@nats-io/obj";
 import { connect } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
@@ -31,6 +32,7 @@ const report = z.strictObject({
     .nullable(),
   removesStream: z.boolean(),
   removed: z.boolean(),
+  left: z.array(z.strictObject({ what: z.enum(["database", "bus"]), code: z.string(), message: z.string() })),
 });
 
 describe.skipIf(missing("postgres", "nats"))("millrace source remove", () => {
@@ -120,5 +122,49 @@ describe.skipIf(missing("postgres", "nats"))("millrace source remove", () => {
     expect([code, stdout]).toEqual([0, expect.stringContaining("publication theirs: stays")]);
     expect(await database.query("select slot_name from pg_replication_slots")).toEqual([]);
     expect(await database.query("select pubname::text from pg_publication")).toEqual([{ pubname: "theirs" }]);
+  });
+
+  test("database and bus are cleaned each without the other; what is left is said, and large bodies and dead letters go too", async () => {
+    await using database = await freshDatabase();
+    const nats = await freshNats();
+    await database.query("select pg_create_logical_replication_slot('millrace_shop', 'pgoutput')");
+    const nc = await connect({ servers: nats.url });
+    onTestFinished(() => nc.close());
+    const { streams } = await jetstreamManager(nc);
+    await streams.add({ name: "CDC_SHOP", subjects: ["cdc.shop.>"] });
+    await streams.add({ name: "MILLRACE_DEAD", subjects: ["dead.>"] });
+    for (const subject of ["dead._source.shop", "dead._source.other", "dead.mail"])
+      await jetstream(nc).publish(subject);
+    const bodies = await new Objm(nc).create("millrace_large");
+    for (const name of ["shop.1.aa", "shop_two.1.aa", "other.1.aa"])
+      await bodies.putBlob({ name }, new Uint8Array(200_000));
+    const cwd = await scratchDir();
+    const remove = async (servers: string, url: string, ...args: readonly string[]): Promise<CommandResult> => {
+      const sources = { shop: { kind: "postgres", url } };
+      await writeFile(join(cwd, "millrace.config.json"), JSON.stringify({ bus: { servers }, sources }));
+      return runCommand(["source", "remove", "shop", "--stream", "--yes", ...args], { cwd });
+    };
+
+    const noBus = await remove("nats://127.0.0.1:1", database.url, "--json");
+    expect([noBus.code, noBus.stderr]).toEqual([1, expect.stringMatching(/^BUS_UNREACHABLE: /)]);
+    expect(report.parse(JSON.parse(noBus.stdout))).toMatchObject({
+      slot: { name: "millrace_shop" },
+      bus: null,
+      removed: false,
+      left: [{ what: "bus", code: "BUS_UNREACHABLE" }],
+    });
+    expect(await database.query("select slot_name from pg_replication_slots")).toEqual([]);
+
+    const noDatabase = await remove(nats.url, "postgres://nobody@127.0.0.1:1/none");
+    expect([noDatabase.code, noDatabase.stderr]).toEqual([1, expect.stringMatching(/^SOURCE_UNREACHABLE: /)]);
+    expect(noDatabase.stdout).toMatch(
+      /\n {2}the database does not answer: slot and publication stay \(SOURCE_UNREACHABLE: /,
+    );
+    expect(await streams.names().next()).not.toContain("CDC_SHOP");
+    const { state } = await streams.info("MILLRACE_DEAD", { subjects_filter: ">" });
+    expect(Object.keys(state.subjects ?? {}).sort()).toEqual(["dead._source.other", "dead.mail"]);
+    expect((await bodies.list()).map(({ name }) => name).sort()).toEqual(["other.1.aa", "shop_two.1.aa"]);
+    const chunks = await streams.info("OBJ_millrace_large", { subjects_filter: "$O.millrace_large.C.>" });
+    expect(Object.keys(chunks.state.subjects ?? {})).toHaveLength(2);
   });
 });

@@ -7,7 +7,7 @@ import { PoisonError, TransientError } from "../../errors.ts";
 import { busError } from "./bus-errors.ts";
 import { makeSharedStream } from "./shared-stream.ts";
 
-const stream = "MILLRACE_DEAD";
+export const DEAD_STREAM = "MILLRACE_DEAD";
 const retryMs = 500;
 
 /** Stores one dead letter; see `Bus.deadLetter`. */
@@ -55,7 +55,7 @@ function storeDeadLetter(nc: NatsConnection, replicas: number): StoreDeadLetter 
 }
 
 function makeStream(nc: NatsConnection, replicas: number): Promise<void> {
-  return makeSharedStream(nc, { name: stream, subjects: ["dead.>"], num_replicas: replicas });
+  return makeSharedStream(nc, { name: DEAD_STREAM, subjects: ["dead.>"], num_replicas: replicas });
 }
 
 function parseHead(head: string): MsgHdrs {

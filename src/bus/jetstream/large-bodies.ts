@@ -1,6 +1,6 @@
 // Bodies that are too large for a message: in the object store `millrace_large`, in the format of all NATS clients.
 //
-// Nothing that is stored here is ever purged but by age. A body's chunks are all stored before the entry that names them,
+// Nothing that is stored here is ever purged but by age, or with its whole source (remove-large-bodies.ts). A body's chunks are all stored before the entry that names them,
 // and no other writer, of whatever age, can take them away: so an entry that can be read stands for a whole body.
 
 import { createHash, randomBytes } from "node:crypto";
@@ -23,7 +23,7 @@ export interface LargeBodiesOptions {
   readonly replicas: number;
 }
 
-const STREAM = `OBJ_${LARGE_BUCKET}`;
+export const LARGE_STREAM = `OBJ_${LARGE_BUCKET}`;
 const CHUNK_BYTES = 512 * 1024;
 const AGAIN_MS = 500;
 /** A body is stored before its event, which may wait for long: it lives by this much longer than the stream's messages. */
@@ -82,7 +82,10 @@ export class LargeBodies {
     const data = Buffer.allocUnsafeSlow(sizeBytes);
     try {
       for (let at = 0, seq = 1; at < sizeBytes; ) {
-        const chunk = await this.#options.jsm.direct.getMessage(STREAM, { seq, next_by_subj: chunkSubject(info.nuid) });
+        const chunk = await this.#options.jsm.direct.getMessage(LARGE_STREAM, {
+          seq,
+          next_by_subj: chunkSubject(info.nuid),
+        });
         if (chunk === null || chunk.data.length === 0 || at + chunk.data.length > sizeBytes) return undefined;
         data.set(chunk.data, at);
         at += chunk.data.length;
@@ -113,7 +116,7 @@ export class LargeBodies {
 
   async #hasChunks({ nuid, chunks }: ObjectInfo): Promise<boolean> {
     const subject = chunkSubject(nuid);
-    const { state } = await this.#options.jsm.streams.info(STREAM, { subjects_filter: subject });
+    const { state } = await this.#options.jsm.streams.info(LARGE_STREAM, { subjects_filter: subject });
     return state.subjects?.[subject] === chunks;
   }
 
@@ -154,13 +157,14 @@ export class LargeBodies {
     const age = stream?.config.max_age ?? 0;
     const ttl = age === 0 ? 0 : age + nanos(LONGER_MS);
     await new Objm(nc).create(LARGE_BUCKET, { ttl, replicas });
-    const { config } = await jsm.streams.info(STREAM);
+    const { config } = await jsm.streams.info(LARGE_STREAM);
     if (config.max_age === 0 || (ttl > 0 && config.max_age >= ttl)) return;
-    await jsm.streams.update(STREAM, { max_age: ttl });
+    await jsm.streams.update(LARGE_STREAM, { max_age: ttl });
   }
 }
 
-function chunkSubject(nuid: string): string {
+/** Of the chunks of one body. */
+export function chunkSubject(nuid: string): string {
   return `$O.${LARGE_BUCKET}.C.${nuid}`;
 }
 

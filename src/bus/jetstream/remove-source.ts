@@ -8,7 +8,9 @@ import { busError, isApiError } from "./bus-errors.ts";
 import { checkpointKey } from "./checkpoint-store.ts";
 import { Connection } from "./connection.ts";
 import { MADE_FOR_AUTOMATION } from "./consumer.ts";
+import { DEAD_STREAM } from "./dead-letters.ts";
 import { LEASE_BUCKET, memoryKey, SCHEMA_BUCKET, STATE_BUCKET } from "./jetstream-bus.ts";
+import { removeLargeBodies } from "./remove-large-bodies.ts";
 import { findStream } from "./streams.ts";
 import { timeLimit } from "./time-limit.ts";
 
@@ -47,7 +49,11 @@ export async function findSourceOnBus(source: SourceId, options: BusOptions): Pr
   });
 }
 
-/** The stream, its subscriptions, and every record of the source; what is not there is fine. @throws ConfigError, TransientError */
+/**
+ * The stream, its subscriptions, the bodies of its large events, the dead letters of its rows, and every record of the
+ * source; what is not there is fine.
+ * @throws ConfigError, TransientError
+ */
 export async function removeSourceFromBus(source: SourceId, options: BusOptions): Promise<void> {
   const stream = streamName(source);
   const records: readonly (readonly [bucket: string, key: string])[] = [
@@ -59,8 +65,11 @@ export async function removeSourceFromBus(source: SourceId, options: BusOptions)
     [SCHEMA_BUCKET, source],
     [SCHEMA_BUCKET, `${source}.>`],
   ];
-  await onBus(options, `remove the stream ${stream}`, async ({ streams }) => {
+  await onBus(options, `remove the stream ${stream}`, async (jsm) => {
+    const { streams } = jsm;
     await streams.delete(stream).catch(unlessMissing);
+    await removeLargeBodies(jsm, source);
+    await streams.purge(DEAD_STREAM, { filter: `dead._source.${source}` }).catch(unlessMissing);
     for (const [bucket, key] of records) {
       await streams.purge(`KV_${bucket}`, { filter: `$KV.${bucket}.${key}` }).catch(unlessMissing);
     }

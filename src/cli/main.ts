@@ -134,10 +134,11 @@ slotsCommand
   .description("drop a slot that nobody reads; says first what is lost")
   .argument("<name>", "the slot's name")
   .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
+  .option("--source <id>", "only on this source's server: where several have a slot of this name, or one is away")
   .option("--yes", "really do it", false)
   .action(async (name: string, options) => {
     const { dropSlot } = await import("./slots.ts");
-    await dropSlot({ ...slotsCommand.opts(), ...options, name, print });
+    await dropSlot({ ...slotsCommand.opts(), ...options, name, signal: stopSignal(), print });
   });
 
 program

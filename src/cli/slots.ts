@@ -2,11 +2,14 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { ConfigError } from "../errors.ts";
-import { type ServerReport, SlotWatch, slotNameOf, slotNotFound } from "../source/postgres/slots.ts";
+import { slotNotFound } from "../source/postgres/slots.ts";
+import { redact } from "../telemetry/redact.ts";
+import { confirm } from "./confirm.ts";
 import { postgresSources } from "./postgres-sources.ts";
 import { runningWorker, type Status } from "./running-worker.ts";
+import { openSlotServers, reasonOf, type SlotServer } from "./slot-servers.ts";
 import { bytes, type ShownSlot, slotLines } from "./slots-table.ts";
-import { paint, printable } from "./terminal.ts";
+import { paint, printable, wrap } from "./terminal.ts";
 
 interface CommonOptions {
   readonly config?: string | undefined;
@@ -21,33 +24,49 @@ export interface SlotsOptions extends CommonOptions {
 
 export interface DropOptions extends CommonOptions {
   readonly name: string;
-  /** Without it nothing is dropped: what would be lost is said. */
+  /** Only on this source's server. */
+  readonly source?: string | undefined;
+  /** Without it a person on a terminal is asked, and for all others nothing is dropped: what would be lost is said. */
   readonly yes: boolean;
+  readonly signal: AbortSignal;
 }
 
 /** Two looks this far apart give the rate. */
 const LOOK_EVERY_MS = 2000;
 
-/** @throws ConfigError, TransientError */
+/** @throws ConfigError; once, and all that answered is printed, what one server did not answer for */
 export async function slots({ config, watch, json, signal, print }: SlotsOptions): Promise<void> {
-  await using servers = await openServers(config);
+  await using open = await openSlotServers(config);
   const ask = await runningWorker(config);
-  await servers.look();
+  await open.look();
   const redraw = watch && !json && process.stdout.isTTY === true;
-  do {
+  for (;;) {
     await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => {}); // asked to end: once more, and out
-    const reports = withLags(await servers.look(), await ask().catch(() => undefined)); // it need not run
+    const look = await open.look();
+    const servers = withLags(look.servers, await ask().catch(() => undefined)); // it need not run
+    const unanswered = look.unanswered.map(reasonOf);
     if (redraw) await print("\u001b[2J\u001b[H");
-    if (json) await print(JSON.stringify({ servers: reports }));
-    for (const [nth, { sources, ...report }] of (json ? [] : reports).entries()) {
-      if (nth > 0) await print("");
-      for (const line of slotLines(report, sources, paint(process.stdout))) await print(line);
-    }
-  } while (watch && !signal.aborted);
+    if (json) await print(redact(JSON.stringify({ servers, unanswered })));
+    else for (const line of lines(servers, unanswered)) await print(line);
+    if (watch && !signal.aborted) continue;
+    const [first] = look.unanswered;
+    if (first !== undefined && !watch) throw first.error;
+    return;
+  }
+}
+
+/** Within 100 columns. */
+function lines(servers: readonly Shown[], unanswered: readonly ReturnType<typeof reasonOf>[]): readonly string[] {
+  const colour = paint(process.stdout);
+  const tables = servers.map(({ sources, ...report }) => slotLines(report, sources, colour));
+  const away = unanswered.map(({ source, code, message }) =>
+    wrap(printable(redact(`server of ${source}: ${code}: ${message}`)), 98).map((line) => colour("red", line)),
+  );
+  return [...tables, ...away].flatMap((block, nth) => (nth > 0 ? ["", ...block] : block));
 }
 
 /** What only the worker knows: how old what it stores is, and how long a heartbeat takes. */
-function withLags(servers: readonly Located[], worker: Status | undefined): readonly Shown[] {
+function withLags(servers: readonly SlotServer[], worker: Status | undefined): readonly Shown[] {
   return servers.map((server) => ({
     ...server,
     slots: server.slots.map((slot) => {
@@ -57,65 +76,47 @@ function withLags(servers: readonly Located[], worker: Status | undefined): read
   }));
 }
 
-/** @throws ConfigError SLOT_NOT_FOUND, SLOT_DROP_UNCONFIRMED; TransientError SLOT_ACTIVE */
-export async function dropSlot({ config, name, yes, print }: DropOptions): Promise<void> {
-  await using servers = await openServers(config);
-  for (const server of await servers.look()) {
-    const slot = server.slots.find((candidate) => candidate.name === name);
-    if (slot === undefined) continue;
-    const reader = slot.source === null ? "Whoever read it" : `The source ${slot.source}`;
-    const lost = `${reader} cannot go on from it: ${bytes(slot.unconfirmedBytes)} of log that it has not acknowledged are lost to it.`;
-    await print(printable(`slot ${name}, database ${slot.database}: frees ${bytes(slot.retainedBytes)} of log`));
-    await print(printable(lost));
-    if (!yes) {
-      throw new ConfigError("SLOT_DROP_UNCONFIRMED", `the slot ${name} was not dropped`, {
-        hint: "Add --yes to drop it.",
-      });
-    }
-    await servers.drop(server, name);
-    await print(printable(`dropped the slot ${name}`));
-    return;
-  }
-  throw slotNotFound(name);
-}
-
-interface Located extends ServerReport {
-  /** Ids of the sources that read from it. */
-  readonly sources: readonly string[];
-}
-
-interface Shown extends Located {
+interface Shown extends SlotServer {
   readonly slots: readonly ShownSlot[];
 }
 
-interface Servers extends AsyncDisposable {
-  look(): Promise<readonly Located[]>;
-  drop(server: Located, name: string): Promise<void>;
+/** @throws ConfigError SLOT_NOT_FOUND, SLOT_AMBIGUOUS, SLOT_DROP_UNCONFIRMED, SOURCE_UNKNOWN; TransientError SLOT_ACTIVE */
+export async function dropSlot({ config, name, source, yes, signal, print }: DropOptions): Promise<void> {
+  if (source !== undefined) await postgresSources(config, source); // or it is unknown
+  await using open = await openSlotServers(config);
+  const { servers, unanswered } = await open.look();
+  const away = unanswered.find(({ source: id }) => source === undefined || id === source);
+  if (away !== undefined) throw source === undefined ? ambiguous(name, reasonOf(away)) : away.error;
+  const found = servers.flatMap((server) => {
+    const slot = server.slots.find((candidate) => candidate.name === name);
+    const asked = source === undefined || server.sources.some((id) => id === source);
+    return slot !== undefined && asked ? [{ server, slot }] : [];
+  });
+  const [only, another] = found;
+  if (only === undefined) throw slotNotFound(name);
+  if (another !== undefined) throw ambiguous(name, undefined);
+  const { server, slot } = only;
+  const reader = slot.source === null ? "Whoever read it" : `The source ${slot.source}`;
+  const lost = `${reader} cannot go on from it: ${bytes(slot.unconfirmedBytes)} of log that it has not acknowledged are lost to it.`;
+  const where = `server of ${server.sources.join(", ")}, database ${slot.database}`;
+  await print(printable(`slot ${name}, ${where}: frees ${bytes(slot.retainedBytes)} of log`));
+  await print(printable(lost));
+  if (!(await confirm({ word: name, to: "drop it", yes, signal }))) {
+    throw new ConfigError("SLOT_DROP_UNCONFIRMED", `the slot ${name} was not dropped`, {
+      hint: "Add --yes to drop it.",
+    });
+  }
+  await open.drop(server, name);
+  await print(printable(`dropped the slot ${name}`));
 }
 
-/** Sources of one server share its report. */
-async function openServers(file: string | undefined): Promise<Servers> {
-  const sources = await postgresSources(file, undefined);
-  const owners = new Map(sources.map(({ id, config }) => [slotNameOf(id, config), id]));
-  const watches = sources.map(({ id, config }) => ({ id, watch: new SlotWatch(id, config, owners) }));
-  return {
-    look: async () => {
-      const found = new Map<string, Located>();
-      for (const { id, watch } of watches) {
-        const report = await watch.look();
-        const known = found.get(report.systemId);
-        found.set(
-          report.systemId,
-          known ? { ...known, sources: [...known.sources, id] } : { sources: [id], ...report },
-        );
-      }
-      return [...found.values()];
-    },
-    drop: async ({ sources: [first] }, name) => {
-      await watches.find(({ id }) => id === first)?.watch.drop(name);
-    },
-    [Symbol.asyncDispose]: async () => {
-      for (const { watch } of watches) await watch[Symbol.asyncDispose]();
-    },
-  };
+/** @param away a server that did not answer, and may have it */
+function ambiguous(name: string, away: ReturnType<typeof reasonOf> | undefined): ConfigError {
+  const why =
+    away === undefined
+      ? "several servers have one of this name"
+      : `the server of ${away.source} does not answer (${away.code}) and may have one of this name`;
+  return new ConfigError("SLOT_AMBIGUOUS", `the slot ${name} was not dropped: ${why}`, {
+    hint: "Say by --source which source's server is meant.",
+  });
 }

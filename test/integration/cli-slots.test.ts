@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { type CommandResult, runCommand } from "../support/run-command.ts";
-import { freshDatabase, missing, scratchDir } from "../support/servers.ts";
+import { freshDatabase, freshPostgres, missing, scratchDir } from "../support/servers.ts";
 
 const number = z.number().nullable();
 
@@ -46,6 +46,7 @@ const report = z.strictObject({
       ),
     }),
   ),
+  unanswered: z.array(z.strictObject({ source: z.string(), code: z.string(), message: z.string() })),
 });
 
 describe.skipIf(missing("postgres"))("millrace slots", () => {
@@ -90,5 +91,41 @@ describe.skipIf(missing("postgres"))("millrace slots", () => {
     expect(await database.query("select slot_name from pg_replication_slots")).toEqual([
       { slot_name: "millrace_shop" },
     ]);
+  });
+
+  test("a slot is ours on its own source's server only; one server that is away hides no other, and drops nothing unasked", async () => {
+    await using database = await freshDatabase();
+    await using other = await freshDatabase(await freshPostgres());
+    const name = "millrace_shop";
+    for (const each of [database, other])
+      await each.query("select pg_create_logical_replication_slot($1, 'pgoutput')", [name]);
+    const cwd = await scratchDir();
+    const away = { kind: "postgres", url: "postgres://nobody@127.0.0.1:1/none" };
+    const sources = { shop: { kind: "postgres", url: database.url }, crm: { kind: "postgres", url: other.url } };
+    const slots = async (configured: object, ...args: readonly string[]): Promise<CommandResult> => {
+      await writeFile(join(cwd, "millrace.config.json"), JSON.stringify({ sources: configured }));
+      return runCommand(["slots", ...args], { cwd });
+    };
+
+    const seen = await slots({ ...sources, away }, "--json");
+    expect([seen.code, seen.stderr]).toEqual([1, expect.stringMatching(/^SOURCE_UNREACHABLE: /)]);
+    const { servers, unanswered } = report.parse(JSON.parse(seen.stdout));
+    expect(servers.map((server) => server.slots.map(({ source, orphan }) => [source, orphan]))).toEqual([
+      [["shop", false]],
+      [[null, true]],
+    ]);
+    expect(unanswered).toMatchObject([{ source: "away", code: "SOURCE_UNREACHABLE" }]);
+    for (const configured of [sources, { shop: sources.shop, away }]) {
+      expect(await slots(configured, "drop", name, "--yes")).toMatchObject({
+        code: 2,
+        stderr: expect.stringMatching(/^SLOT_AMBIGUOUS: .+\nfix: .*--source/),
+      });
+    }
+    const dropped = await slots({ ...sources, away }, "drop", name, "--source", "crm", "--yes");
+    expect(dropped).toMatchObject({ code: 0, stdout: expect.stringContaining("server of crm, database") });
+
+    const left = "select slot_name::text from pg_replication_slots";
+    expect(await database.query(left)).toEqual([{ slot_name: name }]);
+    expect(await other.query(left)).toEqual([]);
   });
 });

@@ -55,6 +55,26 @@ describe.skipIf(missing("postgres", "nats") || !hasTerminals())("on a terminal",
     expect(Math.max(...plain.split(/\r?\n/).map((line) => line.length))).toBeLessThanOrEqual(100);
   });
 
+  test("`slots drop` asks for the name of the slot, and drops it when that is typed", async () => {
+    await using database = await freshDatabase();
+    await database.query("select pg_create_logical_replication_slot('millrace_gone', 'pgoutput')");
+    const cwd = await scratchDir();
+    const sources = { shop: { kind: "postgres", url: database.url } };
+    await writeFile(join(cwd, "millrace.config.json"), JSON.stringify({ sources }));
+    const drop = async (typed: string): Promise<string> => {
+      const terminal = onTerminal(["slots", "drop", "millrace_gone"], { cwd });
+      await terminal.shows(/frees .+ of log.+cannot go on from it.+Type millrace_gone to drop it: /s);
+      terminal.type(`${typed}\r`);
+      await terminal.ended;
+      return terminal.shown();
+    };
+
+    expect(await drop("yes")).toContain("SLOT_DROP_UNCONFIRMED");
+    expect(await database.query("select 1 from pg_replication_slots")).toHaveLength(1);
+    expect(await drop("millrace_gone")).toContain("dropped the slot millrace_gone");
+    expect(await database.query("select 1 from pg_replication_slots")).toEqual([]);
+  });
+
   test("`demo` shows a table of what flows, draws it anew, and leaves its summary", async () => {
     const cwd = await scratchDir();
     const terminal = onTerminal(["demo", "--seconds", "2"], { cwd });

@@ -3,7 +3,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { SourceId } from "../../src/event/source-id.ts";
-import { type SlotReport, SlotWatch } from "../../src/source/postgres/slots.ts";
+import { type ServerReport, type SlotReport, SlotWatch, withOwners } from "../../src/source/postgres/slots.ts";
 import { postgresFixture } from "../support/postgres-fixture.ts";
 import { freshDatabase, freshPostgres, missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -11,10 +11,11 @@ import { writeSteadily } from "../support/write-steadily.ts";
 
 const SHOP = "shop" as SourceId;
 
-function watchOf(url: string): SlotWatch {
-  const watch = new SlotWatch(SHOP, { url }, new Map([["millrace_shop", SHOP]]));
+function watchOf(url: string): { look(): Promise<ServerReport>; drop(name: string): Promise<void> } {
+  const watch = new SlotWatch(SHOP, { url });
   onTestFinished(() => watch[Symbol.asyncDispose]());
-  return watch;
+  const owners = new Map([["millrace_shop", SHOP]]);
+  return { look: async () => withOwners(await watch.look(), owners), drop: (name) => watch.drop(name) };
 }
 
 describe.skipIf(missing("postgres"))("the slots of a server", () => {

@@ -54,6 +54,20 @@ export interface ServerReport {
   readonly slots: readonly SlotReport[];
 }
 
+/** A server as it says of itself: whose its slots are is not known to it. */
+export interface ServerFacts extends Omit<ServerReport, "slots"> {
+  readonly slots: readonly Omit<SlotReport, "source" | "orphan">[];
+}
+
+/** @param owners the configured sources of this server by the names of their slots */
+export function withOwners(server: ServerFacts, owners: ReadonlyMap<string, SourceId>): ServerReport {
+  const slots = server.slots.map((slot) => {
+    const source = owners.get(slot.name) ?? null;
+    return { ...slot, source, orphan: source === null && slot.name.startsWith("millrace_") };
+  });
+  return { ...server, slots };
+}
+
 /** The name of a source's slot. */
 export function slotNameOf(id: SourceId, config: Pick<PostgresConfig, "slot">): string {
   return config.slot ?? `millrace_${id}`;
@@ -96,17 +110,14 @@ interface Sample {
 /** Looks at a server's slots again and again, over one connection; the time between two looks gives the rate. */
 export class SlotWatch implements AsyncDisposable {
   readonly #session: Session;
-  readonly #owners: ReadonlyMap<string, SourceId>;
   #previous: Sample | undefined;
 
-  /** @param owners the configured sources by the names of their slots */
-  constructor(id: SourceId, { url }: Pick<PostgresConfig, "url">, owners: ReadonlyMap<string, SourceId>) {
+  constructor(id: SourceId, { url }: Pick<PostgresConfig, "url">) {
     this.#session = new Session(clientConfig(id, url));
-    this.#owners = owners;
   }
 
   /** @throws ConfigError, TransientError */
-  async look(): Promise<ServerReport> {
+  async look(): Promise<ServerFacts> {
     const [server] = await this.#session.query<Sample & Pick<ServerReport, "systemId" | "oldestTransaction">>(
       serverFacts,
     );
@@ -118,11 +129,7 @@ export class SlotWatch implements AsyncDisposable {
       systemId,
       walBytesPerSecond: rate,
       oldestTransaction,
-      slots: slots.map((slot) => {
-        const source = this.#owners.get(slot.name) ?? null;
-        const orphan = source === null && slot.name.startsWith("millrace_");
-        return { ...slot, source, orphan, fullInSeconds: fullInSeconds(slot, rate) };
-      }),
+      slots: slots.map((slot) => ({ ...slot, fullInSeconds: fullInSeconds(slot, rate) })),
     };
   }
 

@@ -50,35 +50,39 @@ export function startAttempt(
   } catch (error) {
     return { type: "failed", error };
   }
-  return isThenable(returned) ? limited(context, given, returned) : resultOf(given, returned);
+  return isThenable(returned) || Given.tx(given) ? limited(context, given, returned) : resultOf(returned);
 }
 
-function limited(
-  { automation, deadlines }: AttemptContext,
-  given: Given,
-  returned: PromiseLike<unknown>,
-): Promise<AttemptResult> {
+function limited({ automation, deadlines }: AttemptContext, given: Given, returned: unknown): Promise<AttemptResult> {
   return new Promise((resolve) => {
     const deadline = deadlines.begin(() => {
       const error = timeoutError(automation.timeoutMs);
       Given.abort(given, error);
       resolve({ type: "failed", error, hanging: ended });
     });
-    const ended = Promise.resolve(returned).then(
-      (value) => {
-        deadlines.end(deadline);
-        resolve(resultOf(given, value));
-      },
-      (error: unknown) => {
-        deadlines.end(deadline);
-        resolve({ type: "failed", error });
-      },
-    );
+    const ended = settled(given, returned).then((result) => {
+      deadlines.end(deadline);
+      resolve(result);
+    });
   });
 }
 
-function resultOf(given: Given, returned: unknown): AttemptResult {
-  if (Given.isDuplicate(given)) return { type: "skipped", reason: "it had its effect before" };
+/** Once the handler's transaction has ended too: one that nobody waited for, or whose error was swallowed, counts. */
+async function settled(given: Given, returned: unknown): Promise<AttemptResult> {
+  let result: AttemptResult;
+  try {
+    result = resultOf(await returned);
+  } catch (error) {
+    result = { type: "failed", error };
+  }
+  const tx = Given.tx(given);
+  if (tx === undefined) return result;
+  const failure = await tx.ended;
+  if (failure !== undefined && result.type === "done") return { type: "failed", error: failure.error };
+  return tx.duplicate && result.type === "done" ? { type: "skipped", reason: "it had its effect before" } : result;
+}
+
+function resultOf(returned: unknown): AttemptResult {
   if (returned === undefined) return done;
   // `return retry(…)` instead of `throw` must not ack.
   if (isRetry(returned) || isFatal(returned)) return { type: "failed", error: returned };
@@ -132,8 +136,8 @@ class Given implements HandlerContext<AnyEvent> {
     Object.defineProperties(this, Given.#getters);
   }
 
-  static isDuplicate(given: Given): boolean {
-    return given.#tx?.duplicate === true;
+  static tx(given: Given): Tx | undefined {
+    return given.#tx;
   }
 
   static abort(given: Given, reason: Error): void {

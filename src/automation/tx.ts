@@ -40,7 +40,8 @@ export interface Cause {
 export class Tx {
   /** The inbox has the event: another attempt has had its effect. */
   duplicate = false;
-  #used = false;
+  /** Resolves when it has ended, to its error if it failed; undefined when none was begun. */
+  ended: Promise<{ readonly error: unknown } | undefined> | undefined;
   readonly #automation: string;
   readonly #database: TxDatabase | undefined;
   readonly #cause: Cause;
@@ -56,7 +57,27 @@ export class Tx {
    * @param signal aborted: what was not committed yet is rolled back
    * @throws ConfigError `TX_WITHOUT_DATABASE`; what the work and the database throw
    */
-  async run<Client, Result>(
+  run<Client, Result>(
+    work: (context: TxContext<Client>) => Promise<Result>,
+    signal: AbortSignal,
+  ): Promise<Result | undefined> {
+    const running = this.ended === undefined ? this.#run(work, signal) : this.#twice();
+    const before = this.ended;
+    this.ended = running.then(
+      () => undefined,
+      (error: unknown) => before?.then((failed) => failed ?? { error }) ?? { error },
+    );
+    return running;
+  }
+
+  async #twice(): Promise<never> {
+    throw new BugError(
+      "TX_TWICE",
+      `${this.#automation}: tx() was called twice for one event; a second one would be a duplicate`,
+    );
+  }
+
+  async #run<Client, Result>(
     work: (context: TxContext<Client>) => Promise<Result>,
     signal: AbortSignal,
   ): Promise<Result | undefined> {
@@ -66,13 +87,6 @@ export class Tx {
         hint: "give the pool as `db` of the automation, or of `defaults` in the configuration",
       });
     }
-    if (this.#used) {
-      throw new BugError(
-        "TX_TWICE",
-        `${automation}: tx() was called twice for one event; a second one would be a duplicate`,
-      );
-    }
-    this.#used = true;
     await this.#database.home.check();
     return await this.#database.transaction(async (client: SqlClient) => {
       if (!(await enterInbox(client, automation, this.#cause.id))) {

@@ -1,7 +1,7 @@
 // tx(): one effect however often an event is delivered, and an end to what would go round for ever.
 
 import { drizzle } from "drizzle-orm/node-postgres";
-import { Pool } from "pg";
+import { Client, Pool, type PoolClient } from "pg";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { startWorker, type Worker } from "../../../src/app.ts";
@@ -168,6 +168,113 @@ describe.skipIf(absent)("tx()", () => {
     expect([await effects("orm"), await effects("sql"), failures]).toEqual([1, 1, 2]);
   }, 90_000);
 
+  test("is tried again when the commit was none, the connection broke, or nobody waited for its error", async () => {
+    const own = new Pool({ connectionString: database.url });
+    const ormPool = new Pool({ connectionString: database.url });
+    const sql = postgres(database.url, { max: 1, onnotice: () => {} });
+    onTestFinished(async () => void (await Promise.all([own.end(), ormPool.end(), sql.end()])));
+    const orm = drizzle(ormPool);
+    const insert = (id: string, item: number): string =>
+      `insert into effect(automation, item) values ('${id}', ${item})`;
+    /** Ends the session of the client that the pool has lent, and waits until that has noticed it. */
+    const breakNext = (pool: Pool): (() => Promise<void>) => {
+      let lent: PoolClient | undefined;
+      pool.on("acquire", (client) => {
+        lent = client;
+      });
+      return async () => {
+        const ended = new Promise<void>((resolve) => lent?.once("end", resolve));
+        const { processID } = lent as unknown as { processID: number };
+        await database.query("select pg_terminate_backend($1)", [processID]);
+        await ended;
+      };
+    };
+    const breakOwn = breakNext(own);
+    const breakOrm = breakNext(ormPool);
+    const on = items.created();
+    const retry = { min: 1, max: 5 };
+    const worker = await run(
+      [
+        automation("swallows", { on, retry, db: own, concurrency: 1 }, async ({ event, tx, attempt }) => {
+          await tx(async ({ client }) => {
+            await client.query(insert("swallows", event.after.id));
+            if (attempt === 1) await client.query("select 1/0").catch(() => {});
+          });
+        }),
+        automation("orm-swallows", { on, retry, db: orm }, async ({ event, tx, attempt }) => {
+          await tx(async ({ client }) => {
+            await client.execute(insert("orm-swallows", event.after.id));
+            if (attempt === 1) await client.execute("select 1/0").catch(() => {});
+          });
+        }),
+        automation("sql-swallows", { on, retry, db: sql }, async ({ event, tx, attempt }) => {
+          await tx(async ({ client }) => {
+            await client.unsafe(insert("sql-swallows", event.after.id));
+            if (attempt === 1) await client`select 1/0`.catch(() => {});
+          });
+        }),
+        automation("breaks", { on: items.deleted(), retry, db: own }, async ({ tx, attempt }) => {
+          await tx(async ({ client }) => {
+            await client.query(insert("breaks", 1));
+            if (attempt === 1) await breakOwn();
+          });
+        }),
+        automation("orm-breaks", { on: items.deleted(), retry, db: orm }, async ({ tx, attempt }) => {
+          await tx(async ({ client }) => {
+            await client.execute(insert("orm-breaks", 1));
+            if (attempt === 1) await breakOrm();
+          });
+        }),
+        automation("forgets", { on, retry }, ({ event, tx, attempt }) => {
+          void tx(async ({ client }) => {
+            await client.query(insert("forgets", event.after.id));
+            if (attempt === 1) throw new Error("nobody waits for it");
+          });
+        }),
+        automation("catches", { on, retry }, async ({ event, tx, attempt, skip }) => {
+          const caught = await tx(async ({ client }) => {
+            await client.query(insert("catches", event.after.id));
+            throw new Error("the handler knows it");
+          }).catch(() => "caught");
+          return attempt > 1 && caught === "caught" ? skip("it is as it must be") : undefined;
+        }),
+      ],
+      { db: pool },
+    );
+    const ends = (): readonly unknown[] =>
+      worker.status().automations.map(({ id, handled, skipped, retried }) => [id, handled, skipped, retried]);
+
+    await database.query("insert into item values (3, 'w')");
+    await waitFor(
+      () =>
+        ends()
+          .flat()
+          .filter((end) => end === 1).length >= 10,
+      { what: "the first five", ...long },
+    );
+    await database.query("delete from item where id = 3");
+    await waitFor(
+      () =>
+        ends()
+          .flat()
+          .filter((end) => end === 1).length >= 14,
+      { what: "all", ...long },
+    );
+
+    expect(ends()).toEqual([
+      ["swallows", 1, 0, 1],
+      ["orm-swallows", 1, 0, 1],
+      ["sql-swallows", 1, 0, 1],
+      ["breaks", 1, 0, 1],
+      ["orm-breaks", 1, 0, 1],
+      ["forgets", 1, 0, 1],
+      ["catches", 0, 1, 1],
+    ]);
+    for (const id of ["swallows", "orm-swallows", "sql-swallows", "breaks", "orm-breaks", "forgets"])
+      expect([id, await effects(id)]).toEqual([id, 1]);
+    expect(await effects("catches")).toBe(0);
+  }, 90_000);
+
   test("two automations that write each other's tables are stopped at the limit; one that meets its own key, at once", async () => {
     const ping = collection<{ id: number; of: number }>("shop", "public.ping");
     const pong = collection<{ id: number; of: number }>("shop", "public.pong");
@@ -220,7 +327,9 @@ describe.skipIf(absent)("tx()", () => {
     await expect(
       start({ ...configuration([one]), sources: { shop: { ...source(), outbox: false } } }),
     ).rejects.toMatchObject({ code: "TX_WITHOUT_OUTBOX" });
-    await expect(start(configuration([one], { db: {} }))).rejects.toMatchObject({ code: "TX_DATABASE_UNKNOWN" });
+    const single = new Client({ connectionString: database.url });
+    for (const db of [{}, single, drizzle(single)])
+      await expect(start(configuration([one], { db }))).rejects.toMatchObject({ code: "TX_DATABASE_UNKNOWN" });
     const deaf = automation("deaf", { on: event("order.placed") }, () => {});
     await expect(
       start({ ...configuration([deaf], {}), sources: { shop: { ...source(), outbox: false } } }),

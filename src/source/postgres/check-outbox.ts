@@ -38,7 +38,6 @@ export async function outboxFindings(
   if (row === undefined) return [];
   const findings =
     outbox.table === undefined || row.columns.length === 0 ? [] : tableFindings(outbox, outbox.table, row);
-  if (!row.columns.includes("created_at") && outbox.table !== undefined) return findings;
   return [...findings, ...settingFindings(config, row.mode)];
 }
 

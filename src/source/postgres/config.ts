@@ -5,7 +5,7 @@ import { parseConfig } from "../../config/parse.ts";
 import { parseDuration } from "../../event/duration.ts";
 import { type FullSlot, type GuardLimits, guardSchema, slotSchema } from "./guard-config.ts";
 import { type TableItem, tableItemSchema } from "./table-options.ts";
-import { outboxPattern } from "./table-pattern.ts";
+import { isOwnOutbox, outboxPatterns } from "./table-pattern.ts";
 import { needsMaskKey } from "./table-rules.ts";
 
 export interface PostgresConfig {
@@ -54,7 +54,7 @@ const outboxSchema = z
     };
     const [, schema, name] = /^([^.]+)\.(.+)$/s.exec(table) ?? [];
     if (schema === undefined || name === undefined) return invalid("table", 'expected "schema.table"');
-    if (mode === "message" && (keep !== undefined || table !== OUTBOX_TABLE)) {
+    if (mode === "message" && (keep !== undefined || !isOwnOutbox({ schema, name }))) {
       return invalid("mode", 'the mode "message" has no table, and nothing to keep');
     }
     const keepMs = keep === undefined ? undefined : parseDuration(keep);
@@ -134,7 +134,7 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
       .union([z.boolean().transform((on) => (on ? outboxSchema.parse({}) : undefined)), outboxSchema])
       .prefault(false)
       .describe(
-        'Whether this source carries the outbox of its database (docs/outbox.md): true, or { mode: "table" or "message", keep: "7d" (rows that the application left in the table are deleted after that time), table: "schema.table" }.',
+        'Whether this source carries the outbox of its database (docs/outbox.md): true, or { mode: "table" or "message", keep: "7d" (rows that the application left in the table are deleted after that time), table: "schema.table" }. What millrace.emit writes is read whichever it is.',
       ),
   })
   .superRefine(({ tables, maskKey, slot, onGap, outbox, messages }, context) => {
@@ -149,10 +149,10 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
     }
   })
   .transform(({ timeout, tables, slot, ...config }) => {
-    const outbox = config.outbox?.table;
+    const { outbox } = config;
     return {
       ...config,
-      tables: outbox === undefined ? tables : [...tables, outboxPattern(outbox)],
+      tables: outbox === undefined ? tables : [...tables, ...outboxPatterns(outbox.table)],
       slot: slot?.name,
       full: slot?.full,
       timeoutMs: timeout,

@@ -13,7 +13,7 @@ import { CUT, keptOf, keptOfCut } from "./cut-frame.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { JsonWriter } from "./json-writer.ts";
 import { LogicalMessages } from "./logical-messages.ts";
-import { OutboxTable } from "./outbox-table.ts";
+import { isOutboxTable, OutboxTable } from "./outbox-table.ts";
 import { keyDiffers, RowEvents } from "./row-events.ts";
 import type { RuleBook } from "./rule-book.ts";
 import { type PoisonRow, Sequencer } from "./sequencer.ts";
@@ -71,7 +71,7 @@ export class Decoder {
   readonly #reader = new FrameReader();
   readonly #events = new RowEvents(new JsonWriter());
   readonly #messages: LogicalMessages;
-  readonly #outbox: OutboxConfig["table"];
+  readonly #outbox: OutboxConfig | undefined;
   readonly #before = new Tuple();
   readonly #after = new Tuple();
   readonly #tables = new Map<number, KnownTable>();
@@ -83,7 +83,7 @@ export class Decoder {
     this.#source = source;
     this.#rules = rules;
     this.#messages = new LogicalMessages({ source, prefixes: messages, outbox: outbox !== undefined });
-    this.#outbox = outbox?.table;
+    this.#outbox = outbox;
     this.sequencer = new Sequencer(source, history, from);
   }
 
@@ -198,14 +198,11 @@ export class Decoder {
       return { name: column, identity: (flags & 1) === 1, type, typmod, typeName: this.#domains.get(type) };
     });
     const relation = { oid, namespace, name, identity, columns };
-    const outbox = this.#isOutbox(relation) ? new OutboxTable(this.#source, relation) : undefined;
+    const isOutbox = isOutboxTable(this.#outbox, { schema: namespace, name });
+    const outbox = isOutbox ? new OutboxTable(this.#source, relation) : undefined;
     if (outbox === undefined && this.#rules.of(namespace, name) !== undefined) return relation;
     this.#tables.set(oid, { raw: this.#relationRaw, description: unknownTable, table: undefined, outbox });
     return undefined;
-  }
-
-  #isOutbox({ namespace, name }: Relation): boolean {
-    return this.#outbox !== undefined && this.#outbox.schema === namespace && this.#outbox.name === name;
   }
 
   #row(kind: number, high: number, low: number): void {

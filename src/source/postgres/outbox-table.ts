@@ -3,8 +3,10 @@
 import { domainEvent, malformed, type OutboxEntry } from "../../event/domain-event.ts";
 import type { OwnEvent } from "../../event/message.ts";
 import type { SourceId } from "../../event/source-id.ts";
+import type { OutboxConfig } from "./config.ts";
 import type { FrameReader } from "./frame-reader.ts";
 import type { Relation } from "./table.ts";
+import { outboxPatterns } from "./table-pattern.ts";
 import { NULL, type Tuple } from "./tuple.ts";
 
 /** Debezium's names, so that its tables work as they are. `headers` may be left out. */
@@ -12,6 +14,15 @@ export const OUTBOX_COLUMNS = ["id", "aggregatetype", "aggregateid", "type", "pa
 
 const JSON_TYPES: ReadonlySet<number> = new Set([114, 3802]);
 const JSON_NULL = Buffer.from("null");
+
+/** Whether what is inserted into this table are events of the outbox. */
+export function isOutboxTable(
+  outbox: OutboxConfig | undefined,
+  table: { readonly schema: string; readonly name: string },
+): boolean {
+  if (outbox === undefined) return false;
+  return outboxPatterns(outbox.table).some(({ matches }) => matches(table.schema, table.name));
+}
 
 /** One version of it, as the log describes it. */
 export class OutboxTable {

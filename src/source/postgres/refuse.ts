@@ -18,6 +18,11 @@ const refused: readonly { readonly code: string; readonly hint: string }[] = [
   { code: "PUBLICATION_OF_PARTITIONS", hint: "ALTER PUBLICATION … SET (publish_via_partition_root = true);" },
   { code: "COLUMN_LIST_LACKS_KEY", hint: "Run the printed statements: they publish the table with its key." },
   { code: "ROW_FILTER_REFUSED", hint: "Let the owner of the tables run the printed statements." },
+  {
+    code: "OUTBOX_COLUMNS_MISSING",
+    hint: "Give the table the columns that `millrace sql outbox` prints, or name another one.",
+  },
+  { code: "OUTBOX_CLEAN_UP", hint: "Grant the worker's role what the printed GRANT says, or leave out outbox.keep." },
   { code: "ROW_FILTER_OFF_KEY", hint: "ALTER TABLE … REPLICA IDENTITY FULL; or publish the table without its filter." },
 ];
 

@@ -9,6 +9,7 @@ import { createPublication } from "./publication-sql.ts";
 import { clientConfig, Session } from "./session.ts";
 import { slotNameOf } from "./slots.ts";
 import { quoteIdentifier, quoteTable } from "./sql.ts";
+import { isOwnOutbox } from "./table-pattern.ts";
 import { findTables, matchesNothing, matchTables, type SourceTable, withoutIdentity } from "./tables.ts";
 
 /** A statement that every server takes. */
@@ -68,10 +69,11 @@ export async function firstTable(
   return tables[0] as SourceTable;
 }
 
-/** What the setting `millrace.outbox` is for such an option. */
+/** What the setting `millrace.outbox` is for such an option; only our own table is what `millrace.emit` writes. */
 export function outboxMode(outbox: OutboxConfig | undefined): "delete" | "keep" | "message" {
   if (outbox !== undefined && outbox.table === undefined) return "message";
-  return outbox?.keepMs === undefined ? "delete" : "keep";
+  if (outbox?.table === undefined || outbox.keepMs === undefined) return "delete";
+  return isOwnOutbox(outbox.table) ? "keep" : "delete";
 }
 
 /** What tells `millrace.emit` how this source's outbox is set, and lets the worker clean up what is kept. */

@@ -6,6 +6,8 @@ export interface TablePattern {
   readonly excludes: boolean;
   /** Names the outbox: what is read whatever else the patterns leave out. */
   readonly outbox?: true;
+  /** It may name nothing. */
+  readonly optional?: true;
   matches(schema: string, table: string): boolean;
 }
 
@@ -25,14 +27,28 @@ export function parseTablePattern(text: string): TablePattern | undefined {
   };
 }
 
-/** The one table of the outbox. */
-export function outboxPattern({ schema, name }: { readonly schema: string; readonly name: string }): TablePattern {
-  const matches = (schemaName: string, tableName: string): boolean => schemaName === schema && tableName === name;
-  return { text: `${schema}.${name}`, excludes: false, outbox: true, matches };
-}
-
 /** Millrace's own: of its tables only the outbox is ever read. */
 const OWN_SCHEMA = "millrace";
+const OWN_OUTBOX = { schema: OWN_SCHEMA, name: "outbox" } as const;
+
+/** Whether it is the table that the migrations make and `millrace.emit` writes. */
+export function isOwnOutbox({ schema, name }: { readonly schema: string; readonly name: string }): boolean {
+  return schema === OWN_OUTBOX.schema && name === OWN_OUTBOX.name;
+}
+
+/** The outbox's tables: the one that is configured, and where it is there our own, for `millrace.emit` writes that one. */
+export function outboxPatterns(
+  table: { readonly schema: string; readonly name: string } | undefined,
+): readonly TablePattern[] {
+  const one = ({ schema, name }: { readonly schema: string; readonly name: string }): TablePattern => ({
+    text: `${schema}.${name}`,
+    excludes: false,
+    outbox: true,
+    matches: (schemaName, tableName) => schemaName === schema && tableName === name,
+  });
+  if (table === undefined) return [{ ...one(OWN_OUTBOX), optional: true }];
+  return isOwnOutbox(table) ? [one(table)] : [one(table), { ...one(OWN_OUTBOX), optional: true }];
+}
 
 /** Whether a table is read: some pattern names it, and none leaves it out. */
 export function includesTable(patterns: readonly TablePattern[], schema: string, table: string): boolean {

@@ -50,7 +50,7 @@ export interface FoundTable extends SourceTable {
 export interface FoundTables {
   /** Tables and roots of partitioned tables; a partition belongs to its root. */
   readonly tables: readonly FoundTable[];
-  /** Patterns that name no table. */
+  /** Patterns that name no table and should. */
   readonly unmatched: readonly TablePattern[];
 }
 
@@ -64,7 +64,8 @@ export async function findTables(session: Session, patterns: readonly TableItem[
   return {
     tables: matched.filter((table) => !table.ancestors.some((oid) => oids.has(oid))),
     unmatched: patterns.filter(
-      (pattern) => !pattern.excludes && !matched.some((table) => pattern.matches(table.schema, table.name)),
+      (pattern) =>
+        !pattern.excludes && !pattern.optional && !matched.some((table) => pattern.matches(table.schema, table.name)),
     ),
   };
 }

@@ -40,11 +40,13 @@ describe.skipIf(absent)("an event", () => {
       sources: {
         shop: { ...source, tables: ["*.*", "!public.debezium"], outbox: true },
         moved: { ...source, tables: ["public.item"], outbox: { table: "public.debezium" } },
+        bare: { ...source, tables: ["public.item"], outbox: { mode: "message" } },
       },
     });
     await waitFor(() => worker.status().sources.every(({ state }) => state === "running"), { what: "the worker" });
     await waitFor(async () => (await readStream(nats.url, "CDC_MOVED")).length > 1, { what: "the first start" });
     await waitFor(async () => (await readStream(nats.url, "CDC_SHOP")).length > 1, { what: "the first start" });
+    await waitFor(async () => (await readStream(nats.url, "CDC_BARE")).length > 1, { what: "the first start" });
   }, 60_000);
 
   afterAll(async () => {
@@ -153,6 +155,22 @@ describe.skipIf(absent)("an event", () => {
     expect(new Set(stream.map(({ header }) => header("Cdc-Tx"))).size).toBe(1);
     expect(new Set(stream.map(({ header }) => header("Nats-Batch-Id"))).size).toBe(1);
     expect(await database.query("select from millrace.outbox")).toEqual([]);
+  });
+
+  test("however the database writes it comes to every source with an outbox, whatever its option", async () => {
+    await database.query(`begin; select millrace.emit('any.way', 'row', '1');
+      set local millrace.outbox = 'message'; select millrace.emit('any.way', 'message', '2'); commit`);
+
+    for (const stream of ["CDC_SHOP", "CDC_MOVED", "CDC_BARE"]) {
+      const both = await waitFor(
+        async () => {
+          const events = await arrived(/\.any\.way\./, stream);
+          return events.length === 2 && events;
+        },
+        { what: `both in ${stream}` },
+      );
+      expect(both.map(({ header }) => header("ce-subject"))).toEqual(["any/row", "any/message"]);
+    }
   });
 
   test("by a plain insert through drizzle's table stays, until somebody deletes it", async () => {

@@ -72,6 +72,28 @@ describe.skipIf(missing("postgres"))("a heartbeat of a Postgres source", () => {
     await reading.stop();
   });
 
+  test("that fails for another reason is tried again with the next", async () => {
+    const { source, reading } = await fixture.begin();
+    await waitFor(() => source.heartbeatSeconds() !== undefined, { what: "the first heartbeat" });
+    const overloads = await fixture.database.query<{ signature: string }>(
+      "select oid::regprocedure::text as signature from pg_proc where proname = 'pg_logical_emit_message'",
+    );
+    const rename = async (to: string): Promise<void> => {
+      for (const { signature } of overloads) {
+        const now = to === "away" ? signature : signature.replace("pg_logical_emit_message", "away");
+        await fixture.database.query(`alter function ${now} rename to ${to}`);
+      }
+    };
+    await rename("away");
+    await source.lag(never);
+    await rename("pg_logical_emit_message");
+    await source.lag(never);
+
+    expect(source.logged.filter(({ text }) => text?.startsWith("no heartbeats"))).toEqual([]);
+    expect(source.heartbeatSeconds()).toBeDefined();
+    await reading.stop();
+  });
+
   test("that does not come back ends the reading with the process that is in the way", async () => {
     const { source, reading } = await fixture.begin();
     await waitFor(() => source.heartbeatSeconds() !== undefined, { what: "the first heartbeat" });

@@ -10,6 +10,9 @@ import type { Session } from "./session.ts";
 /** Never an event: no source may be configured to read prefixes that begin with `millrace.`. */
 const HEARTBEAT_PREFIX = "millrace.heartbeat";
 
+/** Of a role that may not, and of a server or a session that is read-only: neither changes by asking again. */
+const REFUSALS: ReadonlySet<string | undefined> = new Set(["42501", "25006"]);
+
 /** From here on the message can be flushed at once; before, the server's own writer does so within its `wal_writer_delay`. */
 const FLUSHES = 170_000;
 
@@ -52,7 +55,8 @@ export class Heartbeat {
 
   /**
    * Sends one, unless one is under way. Resolves to where the log then ends; undefined when none was sent. Never rejects:
-   * a role that may not is told so once, and a database that is away is the stream's to notice.
+   * a role that may not is told so once; a database that is away, or in trouble, is the stream's to notice, and the next
+   * heartbeat's to try again.
    */
   async send(path: HeartbeatPath): Promise<bigint | undefined> {
     if (this.#refused || this.#sentMs !== undefined) return undefined;
@@ -74,13 +78,13 @@ export class Heartbeat {
     } catch (error) {
       if (this.#sentMs === sentMs) this.#sentMs = undefined;
       const cause = error instanceof Error ? error.cause : undefined;
-      if (sqlState(cause) === undefined) return undefined;
+      if (!REFUSALS.has(sqlState(cause))) return undefined;
       this.#refused = true;
       this.#tookMs = undefined;
       log.warn(
         "source_notice",
         { source, code: "HEARTBEAT_REFUSED", sqlState: sqlState(cause) },
-        "no heartbeats: the role may not call pg_logical_emit_message here; all else works without them",
+        "no heartbeats: the role may not call pg_logical_emit_message here, or nobody may write; all else works without them",
       );
       return undefined;
     }

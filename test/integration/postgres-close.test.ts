@@ -1,7 +1,9 @@
-// A reader that is closed while it is still connecting leaves no reader of the slot behind.
+// What is closed while it is still connecting leaves no reader of the slot, and no connection, behind.
 
 import { describe, expect, test } from "vitest";
 import { startWorker } from "../../src/app.ts";
+import type { SourceId } from "../../src/event/source-id.ts";
+import { clientConfig, Session } from "../../src/source/postgres/session.ts";
 import { freshDatabase, freshNats, missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
 
@@ -27,4 +29,16 @@ describe.skipIf(missing("postgres", "nats"))("a worker stopped", () => {
 
     expect(await readers()).toBe(0);
   });
+});
+
+test.skipIf(missing("postgres"))("a session closed while it connects leaves no connection behind", async () => {
+  await using database = await freshDatabase();
+  const session = new Session(clientConfig("closing" as SourceId, database.url));
+  const asked = session.query("select 1");
+  await new Promise(setImmediate); // under way, and many rounds from done
+  await session[Symbol.asyncDispose]();
+
+  await expect(asked).rejects.toMatchObject({ code: "SOURCE_CLOSED" });
+  const left = "select pid from pg_stat_activity where application_name = 'millrace closing'";
+  await waitFor(async () => (await database.query(left)).length === 0, { what: "the connection to be gone" });
 });

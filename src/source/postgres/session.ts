@@ -40,7 +40,7 @@ export class Session implements AsyncDisposable {
   /** Several statements in one text, without values, are one transaction. @throws translated errors */
   query<Row extends QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<readonly Row[]> {
     const answer = this.#turn.then(async () => {
-      if (this.#closed) throw new TransientError("SOURCE_CLOSED", "the session was closed");
+      if (this.#closed) throw closed();
       const client = this.#client ?? (await this.#connect());
       try {
         const result = await (values.length === 0 ? client.query<Row>(text) : client.query<Row>(text, [...values]));
@@ -66,12 +66,20 @@ export class Session implements AsyncDisposable {
 
   async #connect(): Promise<Client> {
     const client = await connectClient(this.#config);
+    if (this.#closed) {
+      await endClient(client);
+      throw closed();
+    }
     this.#client = client;
     client.once("end", () => {
       if (this.#client === client) this.#client = undefined;
     });
     return client;
   }
+}
+
+function closed(): TransientError {
+  return new TransientError("SOURCE_CLOSED", "the session was closed");
 }
 
 /** Connected, and an error on the idle connection does not end the process: whoever uses it next hears of it. */

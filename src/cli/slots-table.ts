@@ -1,6 +1,6 @@
 // The slots of a server as a table of at most 100 columns, and below each one what is to be said of it.
 
-import type { ServerReport, SlotReport } from "../source/postgres/slots.ts";
+import { nameOfTransaction, type ServerReport, type SlotReport } from "../source/postgres/slots.ts";
 import { type Paint, printable, wrap } from "./terminal.ts";
 
 const WIDTHS: readonly number[] = [27, 13, 8, 9, 9, 11, 9, 7];
@@ -42,7 +42,8 @@ export function slotLines(
   const oldest = report.oldestTransaction;
   if (oldest !== null) {
     const age = oldest.ageSeconds === null ? "" : `, open for ${duration(oldest.ageSeconds)}`;
-    lines.push(`oldest writing transaction: process ${oldest.pid}${age}; no slot's log is dropped past it`);
+    const name = printable(nameOfTransaction(oldest));
+    lines.push(...wrap(`oldest writing transaction: ${name}${age}; no slot's log is dropped past it`, 100));
   }
   return lines;
 }

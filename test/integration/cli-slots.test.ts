@@ -16,7 +16,9 @@ const report = z.strictObject({
       sources: z.array(z.string()),
       systemId: z.string(),
       walBytesPerSecond: number,
-      oldestTransaction: z.strictObject({ pid: z.int(), ageSeconds: number }).nullable(),
+      oldestTransaction: z
+        .strictObject({ pid: z.int().nullable(), gid: z.string().nullable(), ageSeconds: number })
+        .nullable(),
       slots: z.array(
         z.strictObject({
           name: z.string(),

@@ -5,10 +5,15 @@ import { join } from "node:path";
 import { Client, type ClientConfig } from "pg";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { freePort } from "../../src/dev/free-port.ts";
+import type { SourceId } from "../../src/event/source-id.ts";
+import { Session } from "../../src/source/postgres/session.ts";
+import { createSlot } from "../../src/source/postgres/slot.ts";
+import { SlotWatch } from "../../src/source/postgres/slots.ts";
 import type { CheckContext } from "../../src/source/source.ts";
 import type { Finding } from "../../src/telemetry/finding.ts";
 import { ANY_AGE, findingsOf, runFix, wrong } from "../support/postgres-findings.ts";
 import { postgresFixture } from "../support/postgres-fixture.ts";
+import { failureOf } from "../support/postgres-reader.ts";
 import { freshDatabase, freshPostgres, missing } from "../support/servers.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -31,13 +36,24 @@ describe.skipIf(missing("postgres"))("checking the server of a Postgres source",
           subjects.includes(subject),
         );
 
+      await using watch = new SlotWatch("shop" as SourceId, database, new Map());
+      await using session = new Session({ connectionString: database.url });
+      const walsender = { connectionString: database.url, replication: "database" } as ClientConfig;
+      expect(await failureOf(createSlot(walsender, session, "millrace_shop", 100))).toMatchObject({
+        code: "SLOT_BLOCKED",
+        message: expect.stringContaining(subjects.join(", ")),
+      });
       expect(await found()).toEqual([]);
       const findings = await found(ANY_AGE);
       expect(findings.map(({ code, level }) => `${level} ${code}`).sort()).toEqual([
         "warn TRANSACTION_OLD",
         "warn TRANSACTION_PREPARED",
       ]);
-      for (const { fix } of findings) await runFix(database, fix);
+      await runFix(database, findings[0]?.fix);
+      await waitFor(async () => (await watch.look()).oldestTransaction?.gid === "it's", {
+        what: "the prepared one to be the oldest",
+      });
+      await runFix(database, findings[1]?.fix);
       expect(await found(ANY_AGE)).toEqual([]);
       await writer.end().catch(() => {}); // it was ended by the fix
     });

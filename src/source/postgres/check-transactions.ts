@@ -2,10 +2,11 @@
 
 import type { Finding } from "../../telemetry/finding.ts";
 import type { Session } from "./session.ts";
+import { nameOfTransaction } from "./slots.ts";
 import { quoteIdentifier, quoteLiteral } from "./sql.ts";
 
 export interface TransactionFacts {
-  /** Undefined for a prepared one, which has no process. */
+  /** Null for a prepared one, which has no process. */
   readonly pid: number | null;
   /** Its name, of a prepared one. */
   readonly gid: string | null;
@@ -48,13 +49,14 @@ export function transactionFindings(
 }
 
 function oldFinding({ pid, gid, database, ageSeconds }: TransactionFacts): Finding {
+  const subject = nameOfTransaction({ pid, gid });
   const open = `open for ${Math.round(ageSeconds ?? 0)} s in the database ${database}`;
   const effect = "no slot can be made and no log dropped past it";
   if (gid !== null) {
     return {
       level: "warn",
       code: "TRANSACTION_PREPARED",
-      subject: `prepared transaction ${gid}`,
+      subject,
       message: `${open}: ${effect}`,
       fix: `ROLLBACK PREPARED ${quoteLiteral(gid).trim()}; -- or COMMIT PREPARED, in the database ${database}`,
     };
@@ -62,7 +64,7 @@ function oldFinding({ pid, gid, database, ageSeconds }: TransactionFacts): Findi
   return {
     level: "warn",
     code: "TRANSACTION_OLD",
-    subject: `process ${pid}`,
+    subject,
     message: `its transaction writes and is ${open}: ${effect}`,
     fix: `SELECT pg_terminate_backend(${pid}); -- or let its application end it`,
   };

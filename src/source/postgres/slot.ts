@@ -3,9 +3,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { ClientConfig } from "pg";
 import { ConfigError, HistoryLostError, TransientError } from "../../errors.ts";
+import { readTransactions } from "./check-transactions.ts";
 import { sqlState, translateError } from "./errors.ts";
 import { parseLsn } from "./lsn.ts";
 import { connectClient, endClient, type Session } from "./session.ts";
+import { nameOfTransaction } from "./slots.ts";
 import { quoteIdentifier } from "./sql.ts";
 
 export interface Slot {
@@ -74,11 +76,19 @@ export function checkKept(slot: Slot): void {
   });
 }
 
+/** The oldest are named. */
+const MAX_BLOCKERS = 5;
+
 /** @returns its consistent point: the log begins there */
-export async function createSlot(config: ClientConfig, session: Session, name: string): Promise<string> {
+export async function createSlot(
+  config: ClientConfig,
+  session: Session,
+  name: string,
+  lockMs: number = CREATE_LOCK_MS,
+): Promise<string> {
   const client = await connectClient(config);
   try {
-    await client.query(`SET lock_timeout = ${CREATE_LOCK_MS}`);
+    await client.query(`SET lock_timeout = ${lockMs}`);
     const { rows } = await client.query<{ consistent_point: string }>(
       `CREATE_REPLICATION_SLOT ${quoteIdentifier(name)} LOGICAL pgoutput ${await slotOptions(session)}`,
     );
@@ -164,13 +174,10 @@ export async function endReader(session: Session, name: string): Promise<number 
 }
 
 async function blocked(session: Session, name: string, cause: unknown): Promise<TransientError> {
-  const writers = await session.query<{ pid: number }>(
-    "SELECT pid FROM pg_stat_activity WHERE backend_xid IS NOT NULL ORDER BY xact_start LIMIT 5",
-  );
-  const pids = writers.map(({ pid }) => pid).join(", ") || "(none left)";
-  const message = `the slot ${name} cannot be made while older transactions write: those of the processes ${pids}`;
+  const writers = (await readTransactions(session)).slice(0, MAX_BLOCKERS).map(nameOfTransaction);
+  const message = `the slot ${name} cannot be made while older transactions write: ${writers.join(", ") || "none is left"}`;
   return new TransientError("SLOT_BLOCKED", message, {
-    hint: "End them, if they do not end by themselves; Millrace tries again.",
+    hint: "End them, if they do not end by themselves (a prepared one ends by COMMIT PREPARED or ROLLBACK PREPARED alone); Millrace tries again.",
     cause,
   });
 }

@@ -49,8 +49,11 @@ export interface ServerReport {
   readonly systemId: string;
   /** Of the whole server, between the last two samples; null in the first one. */
   readonly walBytesPerSecond: number | null;
-  /** The longest open one that writes: no slot's log is dropped past it. Its age is null where the role may not know. */
-  readonly oldestTransaction: { readonly pid: number; readonly ageSeconds: number | null } | null;
+  /**
+   * The longest open one that writes: no slot's log is dropped past it. A prepared one has a name (`gid`) and no process.
+   * Its age is null where the role may not know.
+   */
+  readonly oldestTransaction: (TransactionName & { readonly ageSeconds: number | null }) | null;
   readonly slots: readonly SlotReport[];
 }
 
@@ -66,6 +69,17 @@ export function withOwners(server: ServerFacts, owners: ReadonlyMap<string, Sour
     return { ...slot, source, orphan: source === null && slot.name.startsWith("millrace_") };
   });
   return { ...server, slots };
+}
+
+interface TransactionName {
+  /** Null for a prepared one, which has no process. */
+  readonly pid: number | null;
+  /** Its name, of a prepared one. */
+  readonly gid: string | null;
+}
+
+export function nameOfTransaction({ pid, gid }: TransactionName): string {
+  return gid === null ? `process ${pid}` : `prepared transaction ${gid}`;
 }
 
 /** The name of a source's slot. */
@@ -99,8 +113,10 @@ const serverFacts = `
   SELECT (SELECT system_identifier::text FROM pg_control_system()) AS "systemId",
     pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, '0/0')::float8 AS lsn,
     extract(epoch FROM clock_timestamp())::float8 AS seconds,
-    (SELECT json_build_object('pid', pid, 'ageSeconds', extract(epoch FROM clock_timestamp() - xact_start))
-     FROM pg_stat_activity WHERE backend_xid IS NOT NULL ORDER BY age(backend_xid) DESC LIMIT 1) AS "oldestTransaction"`;
+    (SELECT json_build_object('pid', pid, 'gid', gid, 'ageSeconds', extract(epoch FROM clock_timestamp() - since)) FROM (
+      SELECT pid, NULL AS gid, backend_xid AS xid, xact_start AS since FROM pg_stat_activity WHERE backend_xid IS NOT NULL
+      UNION ALL SELECT NULL, gid, transaction, prepared FROM pg_prepared_xacts
+    ) t ORDER BY age(xid) DESC LIMIT 1) AS "oldestTransaction"`;
 
 interface Sample {
   readonly lsn: number;

@@ -3,6 +3,7 @@
 import { expect, test } from "vitest";
 import { type ShownSlot, slotLines } from "../../../src/cli/slots-table.ts";
 import { type Paint, paint } from "../../../src/cli/terminal.ts";
+import type { ServerReport } from "../../../src/source/postgres/slots.ts";
 
 const slot: ShownSlot = {
   name: "millrace_shop",
@@ -32,8 +33,14 @@ const slot: ShownSlot = {
 const neighbour = { ...slot, name: "theirs", source: null, active: false, pid: null, failover: false };
 const plain = paint({ isTTY: false });
 
-function text(slots: readonly ShownSlot[], colour: Paint = plain): string {
-  const report = { systemId: "7", walBytesPerSecond: 0, oldestTransaction: { pid: 99, ageSeconds: 400 }, slots };
+const byProcess = { pid: 99, gid: null, ageSeconds: 400 };
+
+function text(
+  slots: readonly ShownSlot[],
+  colour: Paint = plain,
+  oldestTransaction: ServerReport["oldestTransaction"] = byProcess,
+): string {
+  const report = { systemId: "7", walBytesPerSecond: 0, oldestTransaction, slots };
   return slotLines(report, ["shop"], colour).join("\n");
 }
 
@@ -52,8 +59,12 @@ test("our own slot that no standby would have is named, a marked one and a neigh
   }
 });
 
-test("the transaction that holds all slots back is named by its process", () => {
+test("the transaction that holds all slots back is named by its process, or by its own name", () => {
   expect(text([slot])).toContain("oldest writing transaction: process 99, open for 7 min");
+  const prepared = { pid: null, gid: "two-phase", ageSeconds: null };
+  expect(text([slot], plain, prepared)).toContain(
+    "oldest writing transaction: prepared transaction two-phase; no slot",
+  );
 });
 
 test("colours are for a terminal, and not for one that has NO_COLOR", () => {

@@ -36,7 +36,7 @@ describe.skipIf(missing("postgres"))("checking the server of a Postgres source",
           subjects.includes(subject),
         );
 
-      await using watch = new SlotWatch("shop" as SourceId, database, new Map());
+      await using watch = new SlotWatch("shop" as SourceId, database);
       await using session = new Session({ connectionString: database.url });
       const walsender = { connectionString: database.url, replication: "database" } as ClientConfig;
       expect(await failureOf(createSlot(walsender, session, "millrace_shop", 100))).toMatchObject({

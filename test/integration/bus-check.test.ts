@@ -4,6 +4,7 @@ import { type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jet
 import { connect, nanos } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { checkBus } from "../../src/bus/jetstream/check.ts";
+import { createStream } from "../../src/bus/jetstream/streams.ts";
 import { freePort } from "../../src/dev/free-port.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import type { Finding } from "../../src/telemetry/finding.ts";
@@ -28,7 +29,8 @@ async function wrong(url: string, options?: Options): Promise<readonly string[]>
 }
 
 async function manager(url: string): Promise<JetStreamManager> {
-  const nc = await connect({ servers: url });
+  const { username: user, password: pass, host } = new URL(url);
+  const nc = await connect({ servers: host, ...(user ? { user, pass } : {}) });
   onTestFinished(() => nc.close());
   return jetstreamManager(nc);
 }
@@ -67,7 +69,7 @@ describe.skipIf(missing("nats"))("checking the bus", () => {
     const limits = (name: string, max: string): string =>
       `${name} { users: [{ user: ${name}, password: p }], jetstream: { ${max} } }`;
     const { url } = await freshNats({
-      config: `no_auth_user: enough\naccounts { ${limits("few", "max_streams: 3")}, ${limits("enough", "max_streams: 4")}, ${limits("full", "max_file: 20000")} }`,
+      config: `no_auth_user: enough\naccounts { ${limits("few", "max_streams: 4")}, ${limits("scant", "max_streams: 6")}, ${limits("enough", "max_streams: 7")}, ${limits("one", "max_streams: 1")}, ${limits("full", "max_file: 20000")} }`,
     });
     const as = (name: string): string => url.replace("nats://", `nats://${name}:p@`);
     const nc = await connect({ servers: url, user: "full", pass: "p" });
@@ -83,6 +85,13 @@ describe.skipIf(missing("nats"))("checking the bus", () => {
     }
 
     expect(await wrong(as("few"))).toEqual(["fail BUS_LIMIT_REACHED"]);
+    expect(await wrong(as("scant"))).toEqual(["warn BUS_LIMIT_REACHED"]);
+    const one = await manager(as("one"));
+    await one.streams.add({ name: "OTHER", subjects: ["other"] });
+    await expect(createStream(one, SHOP, { replicas: 1, firstSeq: 1 })).rejects.toMatchObject({
+      name: "ConfigError",
+      code: "BUS_LIMIT_REACHED",
+    });
     expect(await wrong(as("enough"))).toEqual([]);
     expect(await wrong(as("full"))).toEqual(["fail BUS_LIMIT_REACHED"]);
   });

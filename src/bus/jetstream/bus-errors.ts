@@ -10,6 +10,8 @@ const settings: Readonly<Record<number, { readonly code: string; readonly hint: 
     code: "BUS_LIMIT_REACHED",
     hint: "raise the account's JetStream limits (storage, streams), or remove what is not needed",
   },
+  10026: { code: "BUS_LIMIT_REACHED", hint: "raise the account's max_consumers, or remove consumers nobody needs" },
+  10027: { code: "BUS_LIMIT_REACHED", hint: "raise the account's max_streams, or remove streams nobody needs" },
   10028: { code: "BUS_LIMIT_REACHED", hint: "raise the account's JetStream storage, or lower what streams reserve" },
   10047: {
     code: "BUS_LIMIT_REACHED",

@@ -11,16 +11,21 @@ const DEFAULT_SYNC_MS = 120_000;
 const RATE_SPAN_MS = 60 * 60_000;
 const FULL = 0.95;
 
-/** @param missing how many streams are still to be made */
-export function accountFindings(account: JetStreamAccountStats, missing: number): Finding {
+/** @param toMake how many streams are still to be made at the first start, and once there is something for them */
+export function accountFindings(
+  account: JetStreamAccountStats,
+  toMake: { readonly now: number; readonly later: number },
+): Finding {
   const { limits, storage, streams } = account;
   const finding = { code: "BUS_LIMIT_REACHED", subject: "jetstream account" };
-  if (limits.max_streams >= 0 && streams + missing > limits.max_streams) {
+  const all = streams + toMake.now + toMake.later;
+  if (limits.max_streams >= 0 && all > limits.max_streams) {
+    const later = toMake.later === 0 ? "" : `, ${toMake.later} of them at the first large or system event`;
     return {
       ...finding,
-      level: "fail",
-      message: `it has ${streams} streams and may have ${limits.max_streams}; ${missing} are still to be made`,
-      fix: `Raise the account's max_streams to at least ${streams + missing}.`,
+      level: streams + toMake.now > limits.max_streams ? "fail" : "warn",
+      message: `it has ${streams} streams and may have ${limits.max_streams}; ${all - streams} are still to be made${later}`,
+      fix: `Raise the account's max_streams to at least ${all}.`,
     };
   }
   if (limits.max_storage >= 0 && storage >= limits.max_storage * FULL) {

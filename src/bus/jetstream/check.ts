@@ -2,14 +2,18 @@
 
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { MillraceError } from "../../errors.ts";
-import { type SourceId, streamName } from "../../event/source-id.ts";
+import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
 import { type Finding, findingOf } from "../../telemetry/finding.ts";
 import { silentLogger } from "../../telemetry/logger.ts";
-import { busError } from "./bus-errors.ts";
+import { apiCodes } from "./api-codes.ts";
+import { busError, isApiError } from "./bus-errors.ts";
 import { accountFindings, fsyncFinding, replicasFinding, streamFindings } from "./check-findings.ts";
 import { permissionFindings } from "./check-permissions.ts";
 import { Connection } from "./connection.ts";
+import { DEAD_STREAM } from "./dead-letters.ts";
 import type { Fsync } from "./horizon.ts";
+import { LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./jetstream-bus.ts";
+import { LARGE_STREAM } from "./large-bodies.ts";
 import { findStream, refuseTakenSubjects, refuseUnfitStream } from "./streams.ts";
 import { timeLimit } from "./time-limit.ts";
 
@@ -23,8 +27,13 @@ export interface CheckBusOptions {
   readonly monitor?: string;
 }
 
-/** For leases, state and dead letters. */
-const OWN_STREAMS = 3;
+/** Made at the first start. */
+const OWN_STREAMS: readonly string[] = [
+  ...[LEASE_BUCKET, STATE_BUCKET, SCHEMA_BUCKET].map((bucket) => `KV_${bucket}`),
+  DEAD_STREAM,
+];
+/** Made once there is something for them. */
+const LATER_STREAMS: readonly string[] = [streamName(systemId), LARGE_STREAM];
 const CONNECT_MS = 5000;
 const MONITOR_MS = 1000;
 
@@ -67,8 +76,11 @@ async function* findings(options: CheckBusOptions, connection: Connection): Asyn
   const jsm = await jetstreamManager(connection.nc, { checkAPI: false });
   const streams = await Promise.all(options.sources.map((source) => findStream(jsm, source)));
   const missing = streams.filter((stream) => stream === undefined).length;
-  // A server without any stream of a source has none for leases, state and dead letters either.
-  yield accountFindings(await jsm.getAccountInfo(), missing === streams.length ? missing + OWN_STREAMS : missing);
+  const toMake = {
+    now: missing + (await countMissing(jsm, OWN_STREAMS)),
+    later: await countMissing(jsm, LATER_STREAMS),
+  };
+  yield accountFindings(await jsm.getAccountInfo(), toMake);
   yield replicasFinding(options.replicas, info?.cluster);
   const synced = await readFsync(options, connection);
   yield fsyncFinding(options.fsync, synced);
@@ -82,6 +94,16 @@ async function* findings(options: CheckBusOptions, connection: Connection): Asyn
         unfit(() => refuseUnfitStream(stream)),
       );
   }
+}
+
+async function countMissing({ streams }: JetStreamManager, names: readonly string[]): Promise<number> {
+  const there = names.map((name) => streams.info(name).then(() => true, absent));
+  return (await Promise.all(there)).filter((found) => !found).length;
+}
+
+function absent(error: unknown): boolean {
+  if (isApiError(error, apiCodes.streamNotFound)) return false;
+  throw error;
 }
 
 async function newStreamFinding(jsm: JetStreamManager, source: SourceId): Promise<Finding> {

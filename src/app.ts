@@ -6,6 +6,7 @@ import { TxDatabases } from "./automation/tx-databases.ts";
 import type { Bus } from "./bus/bus.ts";
 import { type BusTiming, openJetStreamBus } from "./bus/jetstream/jetstream-bus.ts";
 import { MAX_AGE_MS } from "./bus/jetstream/streams.ts";
+import { refuseOpenHttp } from "./config/http.ts";
 import { type ResolvedConfig, resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config/schema.ts";
 import { ConfigError, MillraceError, toError } from "./errors.ts";
@@ -68,6 +69,7 @@ const GUARD_EVERY_MS = 10_000;
 export async function startWorker(input: Config | unknown, options: WorkerOptions = {}): Promise<Worker> {
   const { log = silentLogger, adopt = false, probe = noProbe } = options;
   const config = resolveConfig(input, connectors);
+  if (options.http) refuseOpenHttp(config.http);
   const sources = only([...config.sources], ([id]) => id, options.sources, "source");
   const automations = only(config.automations as Automation[], ({ id }) => id, options.automations, "automation");
   const outboxes = outboxesOf(config);

@@ -6,6 +6,7 @@ import { automationFindings, type ListenedSource } from "../automation/check-aut
 import { checkBus } from "../bus/jetstream/check.ts";
 import { findSourceOnBus } from "../bus/jetstream/remove-source.ts";
 import { readSavedMemory } from "../bus/jetstream/saved-memory.ts";
+import { refuseOpenHttp } from "../config/http.ts";
 import { loadConfigFile } from "../config/load.ts";
 import { resolveConfig } from "../config/resolve.ts";
 import { type SourceId, streamName } from "../event/source-id.ts";
@@ -34,6 +35,7 @@ interface Located extends Finding {
 export async function check({ config: file, source, json, signal, print }: CheckOptions): Promise<boolean> {
   const input = await loadConfigFile({ file, directory: process.cwd(), modules: { millrace }, automations: true });
   const config = resolveConfig(input, connectors);
+  refuseOpenHttp(config.http); // as `run` would
   const sources = chooseSources(config.sources, source);
   const found: Located[] = [];
   const part = async (

@@ -8,13 +8,13 @@ import { Secret } from "../telemetry/secret.ts";
 export interface HttpConfig {
   readonly host: string;
   readonly port: number;
-  /** What a reader must send as `Authorization: Bearer …`; undefined only on a loopback address. */
+  /** What a reader must send as `Authorization: Bearer …`. */
   readonly token: Secret<string> | undefined;
 }
 
 /**
  * The configured place, or the one in MILLRACE_HTTP.
- * @throws ConfigError CONFIG_INVALID when MILLRACE_HTTP is no `host:port`; HTTP_TOKEN_MISSING
+ * @throws ConfigError CONFIG_INVALID when MILLRACE_HTTP is no `host:port`
  */
 export function resolveHttp(
   configured: { readonly host: string; readonly port: number },
@@ -23,13 +23,16 @@ export function resolveHttp(
   const named = environment.MILLRACE_HTTP;
   const { host, port } = named ? parseHostPort(named) : configured;
   const token = environment.MILLRACE_HTTP_TOKEN || undefined;
-  if (token === undefined && !isLoopback(host)) {
-    throw new ConfigError("HTTP_TOKEN_MISSING", `http: ${host} can be reached by others and no token is set`, {
-      hint: "Set MILLRACE_HTTP_TOKEN to a long random text, or listen on 127.0.0.1.",
-    });
-  }
   if (token !== undefined) rememberSecret(token);
   return { host, port, token: token === undefined ? undefined : new Secret(token) };
+}
+
+/** For whoever listens, not for who only asks a database. @throws ConfigError HTTP_TOKEN_MISSING */
+export function refuseOpenHttp({ host, token }: HttpConfig): void {
+  if (token !== undefined || isLoopback(host)) return;
+  throw new ConfigError("HTTP_TOKEN_MISSING", `http: ${host} can be reached by others and no token is set`, {
+    hint: "Set MILLRACE_HTTP_TOKEN to a long random text, or listen on 127.0.0.1.",
+  });
 }
 
 function parseHostPort(text: string): { host: string; port: number } {

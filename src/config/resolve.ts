@@ -42,7 +42,7 @@ export interface ResolvedConfig<Section> {
 /**
  * Checks a configuration and fills in what it leaves out.
  * @param connectors by kind
- * @throws ConfigError CONFIG_INVALID, CONFIG_UNKNOWN_KEY, ENV_MISSING, HTTP_TOKEN_MISSING, and a connector's own
+ * @throws ConfigError CONFIG_INVALID, CONFIG_UNKNOWN_KEY, ENV_MISSING, and a connector's own
  */
 export function resolveConfig<Section>(
   input: unknown,

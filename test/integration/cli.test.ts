@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, inject, onTestFinished, test } from "vitest";
+import { z } from "zod";
 import type { Status } from "../../src/monitor/status.ts";
 import { type CommandResult, runCommand } from "../support/run-command.ts";
 import { freshDatabase, freshNats, missing, scratchDir } from "../support/servers.ts";
@@ -66,6 +67,11 @@ test("a host that others can reach needs a token", async () => {
 
   expect(code).toBe(2);
   expect(stderr).toMatch(twoLines("HTTP_TOKEN_MISSING"));
+  const configured = { "millrace.config.yaml": "sources: {}\nhttp: { host: 0.0.0.0 }" };
+  const run = await inDirectory(configured, ["run"]);
+  expect([run.code, run.stderr]).toEqual([2, expect.stringMatching(twoLines("HTTP_TOKEN_MISSING"))]);
+  // Who only asks the database needs none.
+  expect(await inDirectory(configured, ["slots"])).toMatchObject({ code: 0, stderr: "" });
 });
 
 test("no password is printed, not even with --verbose", async () => {
@@ -279,7 +285,12 @@ export const note = automation("note", { on: collection<Order>("shop", "public.o
 
     expect(child.exitCode).toBe(0);
     expect(errors).toBe("");
-    expect(JSON.parse(lines[0] ?? "")).toMatchObject({
+    const text = z.string();
+    const schema = z.strictObject({
+      ...{ sequence: z.int(), subject: text, id: text, type: text, key: text, time: z.iso.datetime() },
+      ...{ position: text, transaction: text, last: z.boolean(), data: z.looseObject({ op: text }) },
+    });
+    expect(schema.parse(JSON.parse(lines[0] ?? ""))).toMatchObject({
       subject: expect.stringMatching(/^cdc\.shop\.public\.orders\.created\.p\d\d$/),
       type: "shop.public.orders.created",
       last: true,

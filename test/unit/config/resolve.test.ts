@@ -4,6 +4,7 @@ import { inspect } from "node:util";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { env } from "../../../src/config/env.ts";
+import { refuseOpenHttp } from "../../../src/config/http.ts";
 import { parseConfig } from "../../../src/config/parse.ts";
 import { resolveBusConfig, resolveConfig } from "../../../src/config/resolve.ts";
 import { ConfigError } from "../../../src/errors.ts";
@@ -137,8 +138,12 @@ test("MILLRACE_HTTP wins over the configured place", () => {
 test("a host that others can reach needs a token", () => {
   const open = { sources: {}, http: { host: "0.0.0.0" } };
 
-  expect(failure(open)).toMatch(/^HTTP_TOKEN_MISSING: http: 0\.0\.0\.0 can be reached by others/);
-  expect(failure({ sources: {} }, { MILLRACE_HTTP: "10.0.0.1:1" })).toMatch(/^HTTP_TOKEN_MISSING: /);
+  const listen = (input: unknown, environment: NodeJS.ProcessEnv) => () =>
+    refuseOpenHttp(resolveConfig(input, connectors, environment).http);
+  expect(listen(open, {})).toThrow(/^http: 0\.0\.0\.0 can be reached by others/);
+  expect(listen({ sources: {} }, { MILLRACE_HTTP: "10.0.0.1:1" })).toThrow(/can be reached by others/);
+  expect(listen({ sources: {} }, { MILLRACE_HTTP: "[::1]:1" })).not.toThrow();
+  expect(listen(open, { MILLRACE_HTTP_TOKEN: "t0ken-t0ken" })).not.toThrow();
   expect(resolveConfig(open, connectors, { MILLRACE_HTTP_TOKEN: "t0ken-t0ken" }).http.token?.reveal()).toBe(
     "t0ken-t0ken",
   );

@@ -56,7 +56,8 @@ function stateOf({ active, invalidation, inactiveSeconds }: SlotReport): string 
 
 function colourOf(slot: SlotReport): "red" | "yellow" | "green" {
   const soon = slot.fullInSeconds !== null && slot.fullInSeconds < SOON_SECONDS && !slot.active;
-  if (slot.invalidation !== null || soon || (slot.unconfirmedBytes ?? 0) < 0) return "red";
+  const lost = slot.invalidation !== null || slot.walStatus === "unreserved";
+  if (lost || soon || (slot.unconfirmedBytes ?? 0) < 0) return "red";
   return slot.active ? "green" : "yellow";
 }
 

@@ -1,6 +1,7 @@
 // `millrace status`: what the running worker says of itself over its HTTP port.
 
 import { setTimeout as delay } from "node:timers/promises";
+import { TransientError } from "../errors.ts";
 import { runningWorker, type Status } from "./running-worker.ts";
 import { bytes, duration, preciseSeconds } from "./slots-table.ts";
 import { type Paint, paint, printable, wrap } from "./terminal.ts";
@@ -17,18 +18,30 @@ type Part = Status["parts"][number];
 
 const LOOK_EVERY_MS = 2000;
 
-/** @throws TransientError STATUS_UNREACHABLE; ConfigError STATUS_REFUSED, and what is wrong with the file */
+/** @throws TransientError STATUS_UNREACHABLE unless it watches; ConfigError STATUS_REFUSED, and what is wrong with the file */
 export async function status({ config: file, watch, json, signal, print }: StatusOptions): Promise<void> {
   const ask = await runningWorker(file);
   const redraw = watch && !json && process.stdout.isTTY === true;
   for (;;) {
-    const now = await ask();
+    const now = await ask().catch((error: unknown) => {
+      if (watch && error instanceof TransientError) return error; // it may come back: a worker is started again
+      throw error;
+    });
     if (redraw) await print("\u001b[2J\u001b[H");
-    for (const line of json ? [JSON.stringify(now)] : statusLines(now, paint(process.stdout))) await print(line);
+    for (const line of now instanceof TransientError ? awayLines(now, json) : lines(now, json)) await print(line);
     if (!watch || signal.aborted) return;
     await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => {}); // asked to end
     if (signal.aborted) return;
   }
+}
+
+function lines(now: Status, json: boolean): readonly string[] {
+  return json ? [JSON.stringify(now)] : statusLines(now, paint(process.stdout));
+}
+
+function awayLines({ code, message }: TransientError, json: boolean): readonly string[] {
+  if (json) return [JSON.stringify({ unanswered: { code, message } })];
+  return wrap(printable(`${code}: ${message}`), 98).map((line) => paint(process.stdout)("red", line));
 }
 
 /** Within 100 columns. */

@@ -4,6 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
+import { hasTerminals, onTerminal } from "../support/on-terminal.ts";
 import { type CommandResult, runCommand } from "../support/run-command.ts";
 import { freshDatabase, freshPostgres, missing, scratchDir } from "../support/servers.ts";
 
@@ -78,6 +79,14 @@ describe.skipIf(missing("postgres"))("millrace slots", () => {
       ["millrace_shop", "shop", false],
       [long, null, true],
     ]);
+
+    if (hasTerminals()) {
+      const terminal = onTerminal(["slots", "--watch", "--json"], { cwd });
+      await terminal.shows(/(^\{.*\}\s+){2}/m);
+      terminal.type("\u{3}");
+      expect(await terminal.ended).toBe(0);
+      for (const look of terminal.shown().match(/^\{.*\}/gm) ?? []) report.parse(JSON.parse(look));
+    }
 
     const refused = await slots("drop", long);
     expect(refused).toMatchObject({

@@ -4,9 +4,10 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { startWorker } from "../../src/app.ts";
+import { startWorker, type Worker } from "../../src/app.ts";
 import { freePort } from "../../src/dev/free-port.ts";
 import { automation, collection } from "../../src/index.ts";
+import { hasTerminals, onTerminal } from "../support/on-terminal.ts";
 import { type CommandResult, runCommand } from "../support/run-command.ts";
 import { freshDatabase, freshNats, missing, scratchDir } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -64,17 +65,32 @@ const report = z.object({
       dead: count,
       running: count,
       hanging: count,
+      deadBy: z.record(z.string(), count),
       settlingMs: z.number(),
     }),
   ),
 });
+
+/** `--watch` outlives the worker: it says that nobody answers, and looks again. */
+async function watchTheEnd(cwd: string, worker: Worker): Promise<void> {
+  const terminal = onTerminal(["status", "--watch", "--json"], { cwd });
+  await terminal.shows(/"version".*\s/);
+  await worker.stop();
+  await terminal.shows(/("unanswered".*\s+.*){2}/);
+  terminal.type("\u{3}");
+  expect(await terminal.ended).toBe(0);
+  const looks = terminal.shown().match(/^\{.*\}/gm) ?? [];
+  const unanswered = z.strictObject({ unanswered: z.strictObject({ code: z.string(), message: z.string() }) });
+  const parsed = looks.map((line) => z.union([report, unanswered]).parse(JSON.parse(line)));
+  expect(parsed.at(-1)).toMatchObject({ unanswered: { code: "STATUS_UNREACHABLE" } });
+}
 
 describe.skipIf(missing("postgres", "nats"))("millrace status", () => {
   test("a table within 100 columns, the same as JSON by its schema; without a worker one error", async () => {
     await using database = await freshDatabase();
     const nats = await freshNats();
     await database.query("create table orders(id int primary key)");
-    const http = { host: "127.0.0.1", port: await freePort() };
+    const http = { host: "localhost", port: await freePort() };
     const sources = { shop: { kind: "postgres", url: database.url } };
     const cwd = await scratchDir();
     await writeFile(join(cwd, "millrace.config.json"), JSON.stringify({ http, sources, bus: { servers: nats.url } }));
@@ -112,6 +128,7 @@ describe.skipIf(missing("postgres", "nats"))("millrace status", () => {
         sources: [{ id: "shop", state: "running" }],
         automations: [{ id: "greet", handled: 1 }],
       });
+      if (hasTerminals()) await watchTheEnd(cwd, worker);
     } finally {
       await worker.stop();
     }

@@ -44,6 +44,13 @@ function text(
   return slotLines(report, ["shop"], colour).join("\n");
 }
 
+test("a slot that the next checkpoint takes is red, though somebody reads it", () => {
+  const colour: Paint = (name, words) => `<${name}>${words}`;
+
+  expect(text([{ ...slot, walStatus: "unreserved" }], colour)).toContain("<red>* millrace_shop");
+  expect(text([slot], colour)).toContain("<green>* millrace_shop");
+});
+
 test("a neighbour's slot that nobody has read for five minutes, or can any more, comes with what drops it", () => {
   expect(text([{ ...neighbour, inactiveSeconds: 299 }])).not.toContain("slots drop");
   expect(text([{ ...neighbour, inactiveSeconds: 300 }])).toContain("millrace slots drop theirs");

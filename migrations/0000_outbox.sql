@@ -16,16 +16,20 @@ CREATE TABLE IF NOT EXISTS "millrace"."outbox" (
 CREATE INDEX IF NOT EXISTS "outbox_created_at" ON "millrace"."outbox" USING brin ("created_at");
 --> statement-breakpoint
 -- What cannot travel fails the transaction that writes it. The bus' limit is the setting millrace.max_payload, in bytes;
--- header lines count threefold, for that is what percent-encoding may make of them.
+-- header lines count threefold, for that is what percent-encoding may make of them. Key and headers have a limit of their
+-- own, as they travel: nats-server takes 64 KiB of header lines, and what caused the transaction travels there too.
 CREATE OR REPLACE FUNCTION "millrace"."check_event"(aggregatetype text, aggregateid text, type text, payload jsonb, headers jsonb)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	most int := coalesce(nullif(current_setting('millrace.max_payload', true), '')::int, 1048576);
+	most_head CONSTANT int := 32768;
+	head int;
 	size int;
 	fault text;
 BEGIN
 	fault := CASE
 		WHEN coalesce(aggregatetype, '') = '' OR coalesce(type, '') = '' THEN 'its type is no "<aggregate>.<name>"'
+		WHEN strpos(aggregatetype, '.') > 0 THEN 'its aggregate has a dot'
 		WHEN octet_length(aggregatetype) > 200 OR octet_length(type) > 200 THEN 'aggregate or name is longer than 200 bytes'
 		WHEN aggregateid IS NULL THEN 'it has no key'
 		WHEN jsonb_typeof(headers) IS DISTINCT FROM 'object' THEN 'its headers are no object'
@@ -40,6 +44,13 @@ BEGIN
 	END IF;
 	IF fault IS NOT NULL THEN
 		RAISE EXCEPTION 'OUTBOX_EVENT_INVALID: this cannot be an event: %', fault USING ERRCODE = 'check_violation';
+	END IF;
+	-- As percentEncode() of docs/wire.md has it; each header line has four bytes more.
+	SELECT coalesce(sum(octet_length(convert_to(part, 'UTF8')) + 2 * octet_length(convert_to(regexp_replace(part, '[!#$&-~]+', '', 'g'), 'UTF8'))), 0)
+		INTO head FROM (SELECT aggregateid UNION ALL SELECT h.key || h.value || '::::' FROM jsonb_each_text(headers) h) parts(part);
+	IF head > most_head THEN
+		RAISE EXCEPTION 'OUTBOX_EVENT_TOO_LARGE: key and headers of the event %.% need % bytes, and % may travel', aggregatetype, type, head, most_head
+			USING ERRCODE = 'program_limit_exceeded', HINT = 'Put what is long into the event''s data.';
 	END IF;
 	size := octet_length(convert_to(payload::text, 'UTF8')) + 1024
 		+ 3 * octet_length(convert_to(headers::text || aggregatetype || aggregateid || type, 'UTF8'));
@@ -68,23 +79,24 @@ DECLARE
 	aggregate text := split_part(emit.type, '.', 1);
 	name text := substr(emit.type, length(aggregate) + 2);
 	body jsonb := coalesce(emit.data, 'null');
+	event_id uuid := coalesce(emit.id, gen_random_uuid());
 	mode text := coalesce(nullif(current_setting('millrace.outbox', true), ''), 'delete');
 BEGIN
 	IF mode = 'message' THEN
 		PERFORM millrace.check_event(aggregate, emit.key, name, body, emit.headers);
 		PERFORM pg_logical_emit_message(true, 'millrace.outbox', convert_to(jsonb_build_object(
-			'id', emit.id, 'aggregatetype', aggregate, 'aggregateid', emit.key, 'type', name, 'payload', body, 'headers', emit.headers
+			'id', event_id, 'aggregatetype', aggregate, 'aggregateid', emit.key, 'type', name, 'payload', body, 'headers', emit.headers
 		)::text, 'UTF8'));
 	ELSIF mode IN ('delete', 'keep') THEN
 		INSERT INTO millrace.outbox (id, aggregatetype, aggregateid, type, payload, headers)
-			VALUES (emit.id, aggregate, emit.key, name, body, emit.headers);
+			VALUES (event_id, aggregate, emit.key, name, body, emit.headers);
 		IF mode = 'delete' THEN
-			DELETE FROM millrace.outbox o WHERE o.id = emit.id;
+			DELETE FROM millrace.outbox o WHERE o.id = event_id;
 		END IF;
 	ELSE
 		RAISE EXCEPTION 'OUTBOX_MODE_UNKNOWN: the setting millrace.outbox is %, not delete, keep or message', quote_literal(mode)
 			USING ERRCODE = 'invalid_parameter_value';
 	END IF;
-	RETURN emit.id;
+	RETURN event_id;
 END
 $$;

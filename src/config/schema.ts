@@ -85,7 +85,7 @@ const busSchema = z.strictObject({
 
 const defaultsSchema = z.strictObject({
   db: z
-    .custom<object>((value) => typeof value === "object" || typeof value === "function", {
+    .custom<object>((value) => (typeof value === "object" && value !== null) || typeof value === "function", {
       error: "expected a pool of pg, a database of drizzle, or what postgres() returns",
     })
     .optional()

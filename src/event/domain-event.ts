@@ -24,6 +24,8 @@ const headerName = /^[A-Za-z0-9_-]{1,100}$/;
 const reserved = /^(?:ce-|cdc-|nats-|millrace-|content-type$)/i;
 /** Of an aggregate's and a type's name each: subjects and headers have an end. */
 const MAX_NAME_BYTES = 200;
+/** Of key and headers as they travel: nats-server takes 64 KiB, and what caused the transaction travels there too. */
+export const MAX_OWN_HEAD_BYTES: number = 32 * 1024;
 
 /** @throws PoisonError OUTBOX_MALFORMED, naming the part and never its content */
 export function domainEvent(source: SourceId, entry: OutboxEntry): OwnEvent {
@@ -50,6 +52,12 @@ export function headerFault(header: string): string | undefined {
   return reserved.test(header)
     ? "a header's name begins with ce-, Cdc-, Nats- or Millrace-, or is content-type"
     : undefined;
+}
+
+/** What key and headers take as they travel; `millrace.emit` counts the same. */
+export function ownHeadBytes(key: string, headers: Readonly<Record<string, string>>): number {
+  const lines = Object.entries(headers).map(([header, value]) => `${header}: ${percentEncode(value)}\r\n`);
+  return percentEncode(key).length + lines.join("").length;
 }
 
 function headerLines(headers: unknown): string {

@@ -45,9 +45,9 @@ export function lineageOf(message: { header(name: string): string | undefined })
   };
 }
 
-/** The logical message's content. */
-export function lineageText({ correlationId, causationId, hops, automation, trail }: Lineage): string {
-  return JSON.stringify({ correlationId, causationId, hops, automation, trail });
+/** The logical message's content. @throws PoisonError LINEAGE_MALFORMED */
+export function lineageText(lineage: Lineage): string {
+  return JSON.stringify(checked(lineage));
 }
 
 /**
@@ -67,7 +67,11 @@ function parse(content: string): Lineage {
   } catch {
     throw malformed(); // the parser's message would quote the content
   }
-  const { correlationId, causationId, hops, automation, trail = [] } = value ?? {};
+  return checked(value ?? {});
+}
+
+function checked(value: Partial<Record<keyof Lineage, unknown>>): Lineage {
+  const { correlationId, causationId, hops, automation, trail = [] } = value;
   if (!isText(correlationId) || !isText(causationId) || !isText(automation)) throw malformed();
   if (typeof hops !== "number" || !Number.isSafeInteger(hops) || hops < 0) throw malformed();
   if (!Array.isArray(trail) || trail.length > MAX_TRAIL || !trail.every(isVisit)) throw malformed();

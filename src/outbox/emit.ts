@@ -1,7 +1,7 @@
 // emit(): an event of the application's own, in the transaction that makes it true. It is on the bus when that commits.
 
 import { PoisonError } from "../errors.ts";
-import { headerFault } from "../event/domain-event.ts";
+import { headerFault, MAX_OWN_HEAD_BYTES, ownHeadBytes } from "../event/domain-event.ts";
 import { type RunSql, type SqlClient, sqlRunner } from "./sql-client.ts";
 import { type EventSchema, validate } from "./standard-schema.ts";
 
@@ -88,7 +88,16 @@ async function entryOf(type: string, event: EventParts, schemas: EventSchemas | 
   }
   const data = JSON.stringify(await checked(type, event.data, schemas)) as string | undefined;
   if (data === undefined) throw invalid(type, "it has no data; null is some");
-  return { id, type, key: String(key), data, headers: JSON.stringify(headers) };
+  const headBytes = ownHeadBytes(String(key), headers);
+  if (headBytes > MAX_OWN_HEAD_BYTES) {
+    throw new PoisonError(
+      "OUTBOX_EVENT_TOO_LARGE",
+      `key and headers of the event ${type} need ${headBytes} bytes, and ${MAX_OWN_HEAD_BYTES} may travel`,
+      { hint: "put what is long into the event's data" },
+    );
+  }
+  // The id as it comes out again, in the database's spelling of a uuid.
+  return { id: id.toLowerCase(), type, key: String(key), data, headers: JSON.stringify(headers) };
 }
 
 async function checked(type: string, data: unknown, schemas: EventSchemas | undefined): Promise<unknown> {

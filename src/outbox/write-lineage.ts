@@ -5,7 +5,10 @@ import { type SqlClient, sqlRunner } from "./sql-client.ts";
 
 const MESSAGE = `select pg_logical_emit_message(true, '${LINEAGE_PREFIX}', convert_to($1::text, 'UTF8'))`;
 
-/** Call it first in the transaction: what was written before it does not carry it. */
+/**
+ * Call it first in the transaction: what was written before it does not carry it.
+ * @throws PoisonError LINEAGE_MALFORMED before anything is written; what the client throws
+ */
 export async function writeLineage(transaction: SqlClient, lineage: Lineage): Promise<void> {
   await sqlRunner(transaction)(MESSAGE, [lineageText(lineage)]);
 }

@@ -3,6 +3,7 @@
 import { expect, test } from "vitest";
 import { PoisonError } from "../../src/errors.ts";
 import { parseEvent, type StoredMessage } from "../../src/event/parse-event.ts";
+import { parseDomainEvent } from "../../src/event.ts";
 
 const good: Readonly<Record<string, string>> = {
   "ce-id": "shop.0001.01",
@@ -39,6 +40,18 @@ test("an event has its body, its envelope and its place", () => {
     position: "0001.01+",
     transaction: { id: "742", last: true },
     sequence: 5,
+  });
+});
+
+test("a domain event is read by the same door", () => {
+  const headers = { "ce-id": "42", "ce-type": "order.placed", "ce-subject": "order/s%C3%BCd" };
+  const placed = message({ headers, subject: "events.shop.order.placed.p07", data: { total: "12.50" } });
+
+  expect(parseDomainEvent(placed)).toMatchObject({
+    id: "42",
+    type: "order.placed",
+    key: "süd",
+    data: { total: "12.50" },
   });
 });
 

@@ -262,6 +262,17 @@ describe.skipIf(absent)("an event", () => {
       ["with a header of ours", `select millrace.emit('a.b', 'k', '1', '{"Cdc-Pos": "1"}')`, "23514"],
       ["with a header that is no text", `select millrace.emit('a.b', 'k', '1', '{"n": 1}')`, "23514"],
       ["by a plain insert too", "insert into millrace.outbox values (default, '', 'k', 'b', '1')", "23514"],
+      [
+        "with an aggregate that has a dot",
+        "insert into millrace.outbox values (default, 'a.b', 'k', 'c', '1')",
+        "23514",
+      ],
+      ["with a key too long to travel", "select millrace.emit('a.b', repeat('ü', 6000), '1')", "54000"],
+      [
+        "with headers too long to travel",
+        `select millrace.emit('a.b', 'k', '1', jsonb_build_object('a', repeat('x', 20000), 'b', repeat('x', 20000)))`,
+        "54000",
+      ],
       ["in an unknown mode", "set local millrace.outbox = 'other'; select millrace.emit('a.b', 'k', '1')", "22023"],
     ])("%s", async (_, text, code) => {
       for (const mode of text.startsWith("select") ? ["delete", "message"] : ["delete"]) {
@@ -276,6 +287,72 @@ describe.skipIf(absent)("an event", () => {
         "OUTBOX_EVENT_TOO_LARGE: the event limit.set needs",
       );
       await database.query(`set local millrace.max_payload = 4000; ${emit}`);
+    });
+
+    test("the longest key and headers that are allowed do travel, and emit() counts as the database does", async () => {
+      // 3 for each byte of ü, and the header's line: 6 × 5000 + 1 + 2 + 2 + what is left.
+      const key = "ü".repeat(5000);
+      const longest = 32_768 - 6 * 5000 - 5;
+      const insert = "select millrace.emit('longest.head', $1, '1', jsonb_build_object('a', repeat('x', $2)))";
+      for (const mode of ["delete", "message"]) {
+        const client = await pool.connect();
+        await client.query(`set millrace.outbox = '${mode}'`);
+        await expect(client.query(insert, [key, longest + 1])).rejects.toThrow("OUTBOX_EVENT_TOO_LARGE");
+        await client.query(insert, [key, longest]);
+        client.release(true);
+      }
+      const event = (length: number) => ({ key, data: 1, headers: { a: "x".repeat(length) } });
+      await expect(outbox(pool).emit("longest.head", event(longest + 1))).rejects.toMatchObject({
+        code: "OUTBOX_EVENT_TOO_LARGE",
+      });
+      await outbox(pool).emit("longest.head", event(longest));
+
+      const events = await waitFor(
+        async () => {
+          const found = await arrived(/^events\.shop\.longest\.head\./);
+          return found.length === 3 && found;
+        },
+        { what: "all three" },
+      );
+      expect(events.map(({ header }) => header("a")?.length)).toEqual([longest, longest, longest]);
+    });
+
+    test("a caller's own id is the event's in every way of writing, in small letters, and none is a new one", async () => {
+      const id = "ABCDEF00-0000-4000-8000-0000000000";
+      const emitted = [
+        await outbox(pool).emit("own.id", { key: 1, data: 1, id: `${id}01` }),
+        await outbox(pool, { mode: "message" }).emit("own.id", { key: 1, data: 1, id: `${id}02` }),
+        (await pool.query<{ id: string }>("select millrace.emit('own.id', '1', '1', '{}', null) as id")).rows[0]?.id,
+      ];
+      await database.query(
+        "set local millrace.outbox = 'message'; select millrace.emit('own.id', '1', '1', '{}', null)",
+      );
+      const events = await waitFor(
+        async () => {
+          const found = await arrived(/^events\.shop\.own\.id\./);
+          return found.length >= 4 && found;
+        },
+        { what: "all four" },
+      );
+
+      expect(emitted.slice(0, 2)).toEqual([`${id}01`.toLowerCase(), `${id}02`.toLowerCase()]);
+      expect(events.slice(0, 3).map(({ header }) => header("ce-id"))).toEqual(emitted);
+    });
+
+    test("maxBytes is the limit of an event without a table", async () => {
+      const event = { key: 1, data: "x".repeat(2000) };
+      const of = (maxBytes: number) => outbox(async () => {}, { mode: "message", maxBytes }).emit("a.b", event);
+
+      await expect(of(3000)).rejects.toMatchObject({ code: "OUTBOX_EVENT_TOO_LARGE" });
+      await of(4000);
+    });
+
+    test("a lineage that says nothing fails before it is written", async () => {
+      const cause = { correlationId: "a", causationId: "b", hops: -1, automation: "c", trail: [] };
+
+      await expect(writeLineage(async () => expect.unreachable(), cause)).rejects.toMatchObject({
+        code: "LINEAGE_MALFORMED",
+      });
     });
 
     test.each([

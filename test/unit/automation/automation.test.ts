@@ -8,6 +8,7 @@ import {
   type CreatedEvent,
   collection,
   type DeletedEvent,
+  event,
   Fatal,
   Retry,
   type Trigger,
@@ -29,6 +30,13 @@ test("a trigger's filter is the whole subject with all lanes", () => {
 
 test("names that are no subject tokens are escaped, and only the first dot splits", () => {
   expect(collection("shop", "My Schema.a.b").created().filter).toBe("cdc.shop.My~20Schema.a~2Eb.created.*");
+});
+
+test("domain events are named by a type, or by its parts where an aggregate has dots", () => {
+  expect(event("order.placed.again").filter).toMatch(/\.order\.placed~2Eagain\.\*$/);
+  expect(event({ aggregate: "shop.order", name: "placed" }).filter).toMatch(/\.shop~2Eorder\.placed\.\*$/);
+  for (const none of ["order", ".placed", "order.", { aggregate: "", name: "placed" }])
+    expect(() => event(none)).toThrow(ConfigError);
 });
 
 test.each([

@@ -74,6 +74,9 @@ test("an unknown key like no other gets the list of options", () => {
 });
 
 test("a value of the wrong type is named by its path, never quoted", () => {
+  expect(failure({ sources: { shop }, defaults: { db: null } })).toMatch(
+    /^CONFIG_INVALID: defaults\.db: expected a pool/,
+  );
   expect(failure({ sources: { shop: { ...shop, url: 42 } } })).toBe(
     "CONFIG_INVALID: sources.shop.url: expected string, received number | Set it as docs/config.md says: The database's url.",
   );

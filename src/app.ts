@@ -93,16 +93,18 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       startedAt,
       bus: { connected: begun?.bus.connected() ?? false, fsync: config.bus.fsync },
       sources: begun?.runs.map((run) => run.status()) ?? sources.map(([id, { kind }]) => waitingSource(id, kind)),
-      automations: (begun?.running.status() ?? automations.map(({ id }) => waitingAutomation(id))).map(
-        ({ id, state, error, hanging, settlingMs }) => ({
-          id,
-          state,
-          ...(error ? { reason: error } : {}),
-          ...metrics.automation(id),
-          hanging,
-          settlingMs,
-        }),
-      ),
+      automations: (
+        begun?.running.status() ?? automations.map(({ id, timeoutMs }) => waitingAutomation(id, timeoutMs))
+      ).map(({ id, state, error, hanging, runningMs, timeoutMs, settlingMs }) => ({
+        id,
+        state,
+        ...(error ? { reason: error } : {}),
+        ...metrics.automation(id),
+        hanging,
+        runningMs,
+        timeoutMs,
+        settlingMs,
+      })),
     });
   const end = once(async () => {
     stopping.abort();

@@ -32,6 +32,9 @@ export interface AutomationStatus {
   readonly running: number;
   /** Those of them that have ignored their timeout; each holds a place of `concurrency`. */
   readonly hanging: number;
+  /** For how long the oldest of the others has run, and how long it may. */
+  readonly runningMs: number;
+  readonly timeoutMs: number;
   /** Events in hand. */
   readonly held: number;
   /** For how long the oldest outcome could not be told to the bus. */
@@ -91,6 +94,7 @@ export class AutomationRun {
       id: this.id,
       state,
       ...this.#deliverer.counts(),
+      timeoutMs: this.#options.automation.timeoutMs,
       ...(error && {
         error: {
           code: error instanceof MillraceError ? error.code : "BUG",

@@ -65,20 +65,25 @@ export class Deliverer {
   }
 
   /**
-   * Handlers that run now, those among them that have ignored their timeout, events in hand altogether, and for how long
-   * the oldest of those is being settled.
+   * Handlers that run now, those among them that have ignored their timeout, for how long the oldest of the others has
+   * run, events in hand altogether, and for how long the oldest of those is being settled.
    */
   counts(): {
     readonly running: number;
     readonly hanging: number;
+    readonly runningMs: number;
     readonly held: number;
     readonly settlingMs: number;
   } {
     const { running, hanging } = this.#in;
     const now = performance.now();
-    let oldest = now;
-    for (const { settlingSince } of this.#jobs.values()) oldest = Math.min(oldest, settlingSince ?? now);
-    return { running: running + hanging, hanging, held: this.#jobs.size, settlingMs: now - oldest };
+    let [earliestRun, earliestSettled] = [now, now];
+    for (const { runningSince, settlingSince } of this.#jobs.values()) {
+      earliestRun = Math.min(earliestRun, runningSince ?? now);
+      earliestSettled = Math.min(earliestSettled, settlingSince ?? now);
+    }
+    const [runningMs, settlingMs] = [now - earliestRun, now - earliestSettled];
+    return { running: running + hanging, hanging, runningMs, held: this.#jobs.size, settlingMs };
   }
 
   /** Takes an event over; never waits and never throws. */
@@ -90,7 +95,8 @@ export class Deliverer {
       // An older subscription's handler still has it: never twice at once.
       delivery.retry(this.#options.ackWaitMs);
     } else {
-      const job: Job = { key, source, delivery, state: "settling", settlingSince: undefined, placed: false };
+      const since = { runningSince: undefined, settlingSince: undefined };
+      const job: Job = { key, source, delivery, state: "settling", ...since, placed: false };
       this.#jobs.set(key, job);
       this.#in[job.state]++;
       this.#waiting.push(job);
@@ -160,6 +166,7 @@ export class Deliverer {
     if (this.#jobs.get(job.key) !== job) return;
     this.#in[job.state]--;
     job.state = state;
+    job.runningSince = state === "running" ? performance.now() : undefined;
     job.settlingSince = state === "settling" ? performance.now() : undefined;
     this.#in[state]++;
     this.#options.metrics.running(this.#options.automation.id, this.#in.running + this.#in.hanging);

@@ -23,6 +23,8 @@ export interface Job {
   readonly delivery: Delivery;
   /** `hanging`: its attempt has timed out, but the handler still runs. `settling`: no handler runs. */
   state: "running" | "hanging" | "settling";
+  /** Since when its handler runs, by `performance.now()`; undefined before, after, and beyond its timeout. */
+  runningSince: number | undefined;
   /** Since when it is settled, by `performance.now()`; undefined while it waits for its turn or its handler. */
   settlingSince: number | undefined;
   /** Whether it holds one of the places of `concurrency`. */

@@ -4,6 +4,10 @@ import type { AutomationStatus, Readiness, Reason, Report, SourceStatus, Status 
 
 /** Longer than a bus that changes its leader takes. */
 const STALLED_MS = 15_000;
+/** The part of its timeout after which a handler counts as stuck: of the default of 30 s, 20 s. */
+const STUCK_SHARE = 2 / 3;
+/** As long as the alert MillraceGap lasts. */
+const GAP_SHOWN_MS = 60 * 60_000;
 /** Beyond twice the bus's sync interval, for pings and saves. */
 const FSYNC_SLACK_MS = 30_000;
 
@@ -35,7 +39,11 @@ function sourceView(source: SourceStatus, { bus }: Report): View {
   const { state, reason } = source;
   if (state === "waiting-for-lease") return { ready: true, state, ...reason };
   if (state !== "running") return { ready: false, state, ...reason };
-  return stalled(source, bus.connected) ?? held(source, bus.fsync) ?? { ready: true, state, ...source.notices[0] };
+  return (
+    stalled(source, bus.connected) ??
+    held(source, bus.fsync) ??
+    gap(source) ?? { ready: true, state, ...source.notices[0] }
+  );
 }
 
 function stalled({ state, stalledMs, stalledBy, unsavedMs }: SourceStatus, connected: boolean): View | undefined {
@@ -59,10 +67,22 @@ function held({ state, heldForFsync }: SourceStatus, fsync: "always" | number): 
   return { ready, state, code: ready ? "FSYNC_WAITING" : "FSYNC_OVERDUE", message };
 }
 
-function automationView({ state, reason, hanging, settlingMs }: AutomationStatus): View {
+/** Nothing can mend it: it is said for as long as somebody may not have seen it. */
+function gap({ state, gap: newest }: SourceStatus): View | undefined {
+  if (newest === undefined || newest.agoMs > GAP_SHOWN_MS) return undefined;
+  const from = newest.after === null ? "before" : `between ${newest.after} and`;
+  const message = `it went on behind a gap ${seconds(newest.agoMs)} ago: events ${from} ${newest.upTo} can never come`;
+  return { ready: true, state, code: "GAP_RECORDED", message };
+}
+
+function automationView({ state, reason, hanging, runningMs, timeoutMs, settlingMs }: AutomationStatus): View {
   if (state !== "running") return { ready: false, state, ...reason };
   if (hanging > 0) {
     const message = `handlers that have ignored their timeout and still run: ${hanging}`;
+    return { ready: false, state, code: "HANDLER_STUCK", message };
+  }
+  if (runningMs > timeoutMs * STUCK_SHARE) {
+    const message = `a handler has run for ${seconds(runningMs)}, and may for ${seconds(timeoutMs)}`;
     return { ready: false, state, code: "HANDLER_STUCK", message };
   }
   if (settlingMs <= STALLED_MS) return { ready: true, state };

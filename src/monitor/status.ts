@@ -8,6 +8,14 @@ export interface Reason {
   readonly message: string;
 }
 
+/** Events between the two positions can never come; `after` is null when nothing was stored before. */
+export interface Gap {
+  readonly code: string | null;
+  readonly after: string | null;
+  readonly upTo: string;
+  readonly agoMs: number;
+}
+
 export interface SourceStatus {
   readonly id: string;
   readonly kind: string;
@@ -32,6 +40,8 @@ export interface SourceStatus {
   readonly stalledBy?: Reason | undefined;
   /** For how long a checkpoint could not be saved. */
   readonly unsavedMs: number;
+  /** The newest gap that it went on behind since this worker started, and how long ago that was. */
+  readonly gap?: Gap | undefined;
   /** What it goes on without, such as a table that cannot be published. */
   readonly notices: readonly Reason[];
   readonly read: number;
@@ -54,6 +64,9 @@ export interface AutomationStatus {
   /** Handlers that run now, and those of them that have ignored their timeout. */
   readonly running: number;
   readonly hanging: number;
+  /** For how long the oldest of the others has run, and how long it may. */
+  readonly runningMs: number;
+  readonly timeoutMs: number;
   /** For how long the oldest outcome could not be told to the bus. */
   readonly settlingMs: number;
 }

@@ -1,5 +1,6 @@
 // What is said of a worker's parts while it waits for the bus: nothing has begun.
 
+import type { AutomationCounts } from "../telemetry/metrics.ts";
 import type { AutomationStatus, Reason, SourceStatus } from "./status.ts";
 
 const reason: Reason = { code: "BUS_DISCONNECTED", message: "it begins once the bus is there" };
@@ -13,6 +14,7 @@ export function waitingSource(id: string, kind: string): SourceStatus {
 /** Without its counts. */
 export function waitingAutomation(
   id: string,
-): Pick<AutomationStatus, "id" | "state" | "hanging" | "settlingMs"> & { readonly error: Reason } {
-  return { id, state: "starting", error: reason, hanging: 0, settlingMs: 0 };
+  timeoutMs: number,
+): Omit<AutomationStatus, "reason" | keyof AutomationCounts> & { readonly error: Reason } {
+  return { id, state: "starting", error: reason, hanging: 0, runningMs: 0, timeoutMs, settlingMs: 0 };
 }

@@ -4,6 +4,7 @@ import type { Writer } from "../bus/bus.ts";
 import { MillraceError } from "../errors.ts";
 import type { Position } from "../event/position.ts";
 import type { SourceId } from "../event/source-id.ts";
+import type { GapData } from "../event/system-event.ts";
 import type { Source } from "../source/source.ts";
 import { type RunSourceOptions, runSource, type SourceState } from "./run-source.ts";
 import { type LagFigures, LagGauge } from "./source-lag.ts";
@@ -42,6 +43,8 @@ export interface SourceRunStatus extends Readonly<SourceRunCounts>, Partial<LagF
   readonly stalledBy?: Reason;
   /** For how long a checkpoint could not be saved. */
   readonly unsavedMs: number;
+  /** The newest gap that it went on behind, and how long ago. */
+  readonly gap?: Omit<GapData, "source" | "reason"> & { readonly agoMs: number };
   /** What it goes on without. */
   readonly notices: readonly Reason[];
 }
@@ -58,6 +61,7 @@ export class SourceRun {
   #acknowledged: Position | undefined;
   #savingSince: number | undefined;
   #ownsLog = false;
+  #gap: { readonly data: Omit<GapData, "source" | "reason">; readonly at: number } | undefined;
 
   constructor(options: SourceRunOptions) {
     this.#options = options;
@@ -84,6 +88,11 @@ export class SourceRun {
           counts.acknowledged++;
           this.#acknowledged = position;
         },
+      },
+      onGap: async (gap) => {
+        await options.onGap(gap);
+        const { code, after, upTo } = gap;
+        this.#gap = { data: { code, after, upTo }, at: performance.now() };
       },
       onState: (state, reason) => {
         if (state === "retrying") counts.retried++;
@@ -121,6 +130,7 @@ export class SourceRun {
       stalledMs: writer?.stalledMs() ?? 0,
       ...(stalledBy && { stalledBy: { code: stalledBy.code, message: stalledBy.message } }),
       unsavedMs: this.#savingSince === undefined ? 0 : performance.now() - this.#savingSince,
+      ...(this.#gap && { gap: { ...this.#gap.data, agoMs: performance.now() - this.#gap.at } }),
       notices: (reader?.notices() ?? []).map(({ code, message }) => ({ code, message })),
       ...counts,
     };

@@ -128,6 +128,11 @@ describe.skipIf(missing("postgres", "nats"))("the guard of a worker", () => {
     expect(stream.filter(({ subject }) => subject.startsWith("cdc.")).at(-1)?.text).toContain('"id":2');
     await waitFor(async () => (await told(nats.url, "lag")).some((id) => id.includes(".full.")), { what: "it told" });
     expect(await told(nats.url, "gap")).toEqual([`gap.shop.${gaps[0]?.upTo}`]);
+    expect(worker.status().parts.find(({ kind }) => kind === "source")).toMatchObject({
+      ready: true,
+      code: "GAP_RECORDED",
+      reason: expect.stringContaining(gaps[0]?.upTo ?? "none"),
+    });
   });
 
   test("does not drop a slot of the same name that is somebody else's", async () => {

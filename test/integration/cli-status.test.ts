@@ -65,6 +65,8 @@ const report = z.object({
       dead: count,
       running: count,
       hanging: count,
+      runningMs: z.number(),
+      timeoutMs: count,
       deadBy: z.record(z.string(), count),
       settlingMs: z.number(),
     }),

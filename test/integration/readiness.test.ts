@@ -16,7 +16,7 @@ const WITHIN_MS = 30_000;
 interface Observed {
   readonly worker: Worker;
   /** Waits until /readyz is red, and resolves to the part that is. */
-  red(code: string): Promise<Readiness>;
+  red(code: string, why?: RegExp): Promise<Readiness>;
   green(): Promise<void>;
 }
 
@@ -35,11 +35,13 @@ async function observe(database: Database, nats: NatsServer, automations: readon
   const timeoutMs = WITHIN_MS;
   return {
     worker,
-    red: (reason) =>
+    red: (reason, why = /./) =>
       waitFor(
         async () => {
           const { code, parts } = await ask();
-          return code === 503 ? parts.find((part) => !part.ready && part.code === reason) : undefined;
+          return code === 503
+            ? parts.find((part) => !part.ready && part.code === reason && why.test(part.reason))
+            : undefined;
         },
         { what: `/readyz to be red with ${reason}`, timeoutMs },
       ),
@@ -50,23 +52,30 @@ async function observe(database: Database, nats: NatsServer, automations: readon
 }
 
 describe.skipIf(missing("postgres", "nats"))("/readyz", () => {
-  test("is red while a table's lock holds up the start, and a handler ignores its timeout, and NATS is down", {
+  test("is red while a table's lock holds up the start, a handler ignores its timeout or nears it, and NATS is down", {
     timeout: 240_000,
   }, async () => {
     await using database = await freshDatabase();
     const nats = await freshNats();
-    await database.query("create table orders(id int primary key)");
+    await database.query("create table orders(id int primary key); create table patients(id int primary key)");
     let release: () => void = () => {};
     const released = new Promise<void>((resolve) => {
       release = resolve;
     });
+    let releasePatient: () => void = () => {};
+    const releasedPatient = new Promise<void>((resolve) => {
+      releasePatient = resolve;
+    });
     const orders = collection<{ id: number }>("shop", "public.orders");
     const options = { on: orders.created(), timeout: "500ms", start: "earliest" } as const;
     const stubborn = automation("stubborn", options, () => released);
+    const patients = collection<{ id: number }>("shop", "public.patients");
+    const waits = { on: patients.created(), timeout: "6s", start: "earliest" } as const;
+    const patient = automation("patient", waits, () => releasedPatient);
 
     const locker = await database.connect();
     await locker.query("begin; lock table orders in access exclusive mode");
-    const { red, green } = await observe(database, nats, [stubborn]);
+    const { red, green } = await observe(database, nats, [stubborn, patient]);
     const locked = await red("SOURCE_LOCKED");
     expect(locked).toMatchObject({ kind: "source", id: "shop" });
     expect(locked.reason).toMatch(/^retrying: SOURCE_LOCKED: .*lock timeout/);
@@ -75,13 +84,18 @@ describe.skipIf(missing("postgres", "nats"))("/readyz", () => {
     await green();
 
     await database.query("insert into orders values (1)");
-    const stuck = await red("HANDLER_STUCK");
+    const stuck = await red("HANDLER_STUCK", /ignored/);
     expect(stuck).toMatchObject({
       kind: "automation",
       id: "stubborn",
       reason: expect.stringContaining("still run: 1"),
     });
     release();
+    await green();
+
+    await database.query("insert into patients values (1)");
+    expect(await red("HANDLER_STUCK", /has run for \d s, and may for 6 s/)).toMatchObject({ id: "patient" });
+    releasePatient();
     await green();
 
     await nats.stop();

@@ -56,7 +56,7 @@ describe.skipIf(missing("postgres", "nats"))("a slot held by another", () => {
         const now = await ready();
         return now.reason?.includes("SLOT_ACTIVE") ? now : undefined;
       },
-      { what: "/readyz to name the slot", timeoutMs: 40_000 },
+      { what: "/readyz to name the slot", timeoutMs: 30_000 },
     );
     expect(red).toEqual({ code: 503, reason: expect.stringMatching(/^retrying: SLOT_ACTIVE: .*millrace_shop/) });
     expect(red.reason).toContain(String(pid));

@@ -27,6 +27,8 @@ const automation: AutomationStatus = {
   dead: 0,
   running: 0,
   hanging: 0,
+  runningMs: 0,
+  timeoutMs: 30_000,
   settlingMs: 0,
 };
 const bus: Report["bus"] = { connected: true, fsync: 120_000 };
@@ -109,12 +111,30 @@ test("waiting for the bus's fsync is said, and a fault only when it takes longer
   expect(shop(held(31_000), "always")).toMatchObject([false, "FSYNC_OVERDUE", expect.anything()]);
 });
 
-test("a handler that ignores its timeout, and an outcome that the bus does not take, make an automation not ready", () => {
+test("a gap that a source went on behind is said for an hour; the source is ready", () => {
+  const gap = { code: "SLOT_LOST", after: "01+", upTo: "02+", agoMs: 60_000 };
+
+  expect(shop({ gap })).toEqual([
+    true,
+    "GAP_RECORDED",
+    "running: GAP_RECORDED: it went on behind a gap 60 s ago: events between 01+ and 02+ can never come",
+  ]);
+  expect(shop({ gap: { ...gap, agoMs: 3_600_001 } })).toEqual([true, undefined, "running"]);
+});
+
+test("a handler that ignores its timeout or nears it, and an outcome that the bus does not take, make an automation not ready", () => {
   expect(mail({ running: 2, hanging: 1 })).toEqual([
     false,
     "HANDLER_STUCK",
     "running: HANDLER_STUCK: handlers that have ignored their timeout and still run: 1",
   ]);
+  expect(mail({ running: 1, runningMs: 20_000 })).toEqual([true, undefined, "running"]);
+  expect(mail({ running: 1, runningMs: 20_001 })).toEqual([
+    false,
+    "HANDLER_STUCK",
+    "running: HANDLER_STUCK: a handler has run for 20 s, and may for 30 s",
+  ]);
+  expect(mail({ running: 1, runningMs: 60_000, timeoutMs: 300_000 })).toEqual([true, undefined, "running"]);
   expect(mail({ settlingMs: 16_000 })).toEqual([
     false,
     "OUTCOME_UNSETTLED",

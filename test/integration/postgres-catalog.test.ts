@@ -80,6 +80,25 @@ describe.skipIf(missing("postgres"))("the catalog", () => {
     expect(shapes.get("point")).toEqual({ kind: "scalar", output: "point_out" });
   });
 
+  test("writes types the same way whatever the role is set to", async () => {
+    await database.query(`create schema app; create type app.size as enum ('s'); create type "Odd size" as enum ('l');
+      create table sized (id int primary key, a app.size[], b "Odd size", c varchar(3))`);
+    const sized = await described("sized", [25]);
+    const settings = encodeURIComponent("-c search_path=app -c quote_all_identifiers=on");
+    await using other = new Session(clientConfig("shop" as SourceId, `${database.url}?options=${settings}`));
+    const oid = await oidOf("'sized'::regclass");
+
+    expect(await describeTable(other, oid, [{ type: 25, typmod: -1 }])).toEqual(sized);
+    expect(await other.query("show quote_all_identifiers")).toEqual([{ quote_all_identifiers: "on" }]);
+    expect(sized.formats).toEqual(["text"]);
+    expect(sized.columns.map(({ sqlType }) => sqlType)).toEqual([
+      "integer",
+      "app.size[]",
+      '"Odd size"',
+      "character varying(3)",
+    ]);
+  });
+
   test("describes the types of the log also when no column has them any more", async () => {
     await database.query(`create type was as enum ('x'); create table changed (id int primary key)`);
     const was = await oidOf(`'was'::regtype`);

@@ -4,8 +4,9 @@ import { createHmac } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { decodeSubject } from "../support/decode-subject.ts";
 import { postgresFixture } from "../support/postgres-fixture.ts";
-import { failureOf, type Reading } from "../support/postgres-reader.ts";
+import { failureOf, Reading } from "../support/postgres-reader.ts";
 import { missing } from "../support/servers.ts";
+import { waitFor } from "../support/wait-for.ts";
 
 describe.skipIf(missing("postgres"))("an event", () => {
   const fixture = postgresFixture("select 1");
@@ -171,6 +172,73 @@ describe.skipIf(missing("postgres"))("an event", () => {
     });
   });
 
+  describe("of a partitioned table whose partitions have another replica identity", () => {
+    const parts = `create table parts(id int, day int, code text not null, note text, primary key (id, day)) partition by range (day);
+      create table parts_1 partition of parts for values from (0) to (10);
+      create table parts_2 partition of parts for values from (10) to (20)`;
+
+    test("never has a null before that means unknown, and a schema that says so", async () => {
+      await query(`${parts}; alter table parts replica identity full; alter table parts_1 replica identity full`);
+      const { reading } = await begin();
+      await query("insert into parts values (1, 5, 'a', 'x'), (2, 15, 'b', 'y')");
+      await query("update parts set note = 'z'; update parts set id = 3 where id = 2; delete from parts where id = 3");
+      const rows = await reading.rows(7);
+
+      expect(rows.slice(2).map(({ op, key, before }) => [op, key, before])).toEqual([
+        ["updated", { day: 5, id: 1 }, null],
+        ["updated", { day: 15, id: 2 }, null],
+        ["deleted", { day: 15, id: 2 }, { day: 15, id: 2 }],
+        ["created", { day: 15, id: 3 }, null],
+        ["deleted", { day: 15, id: 3 }, { day: 15, id: 3 }],
+      ]);
+      const [told] = reading.announcements.map(({ data }) => JSON.parse(Buffer.from(data).toString()));
+      expect(told).toMatchObject({ collection: "parts", identity: "key" });
+      await reading.stop();
+    });
+
+    test("is poison where the log has another key than the root's, never a wrong key", async () => {
+      await query(`${parts}; create unique index by_code on parts_2 (code)`);
+      await query("alter table parts_2 replica identity using index by_code");
+      const { reading } = await begin();
+      await query("insert into parts values (1, 5, 'a'), (2, 15, 'b'); update parts set note = 'x'; delete from parts");
+      await query("insert into parts values (3, 5, 'c')");
+      await reading.until(() => reading.bodies.length === 6, "the last row");
+
+      expect(reading.bodies.map(({ op, key }) => [op, (key as { id: number }).id])).toEqual([
+        ["created", 1],
+        ["created", 2],
+        ["updated", 1],
+        ["updated", 2],
+        ["deleted", 1],
+        ["created", 3],
+      ]);
+      const poison = reading.messages.filter((message) => message.type === "poison");
+      expect(poison).toMatchObject([{ collection: "parts", error: { code: "KEY_MISSING" } }]);
+      await reading.stop();
+    });
+  });
+
+  test("under FULL has the key that its table had, whatever its columns are called by now", async () => {
+    await query(
+      "create table t(id int, code text, note text, primary key (id, code)); alter table t replica identity full",
+    );
+    const { source, reading } = await begin();
+    await query("insert into t values (1, 'a')");
+    await reading.rows(1);
+    await reading.stop();
+    await query("update t set note = 'x'; alter table t rename id to number; update t set note = 'y'");
+    const second = new Reading(await fixture.reopen(source, { options: { timeout: "600ms" } }), reading.last);
+
+    expect((await second.rows(2)).map(({ key }) => key)).toEqual([
+      { code: "a", id: 1 },
+      { code: "a", number: 1 },
+    ]);
+    expect(second.announcements.map(({ data }) => JSON.parse(Buffer.from(data).toString()).changes)).toEqual([
+      { renamed: [{ from: "id", to: "number" }] },
+    ]);
+    await second.stop();
+  });
+
   test("has stored generated columns (from Postgres 18 on), those of a table that has them later too", async () => {
     await query("create table t(id int primary key, twice int generated always as (id * 2) stored)");
     const { reading } = await begin();
@@ -236,5 +304,36 @@ describe.skipIf(missing("postgres"))("an event", () => {
       tables: [{ match: "public.users", mask: { mail: "hash", remark: { constant: "" } } }],
     };
     await fixture.open({ options: { ...renamed, slot: "second", publication: "second" } });
+  });
+
+  test("hides what was hidden when its table is renamed or becomes a partition, and the source tells of it", async () => {
+    await query("create table users(id int primary key, email text, note text)");
+    await query("create table clients(id int primary key, email text, note text) partition by range (id)");
+    const tables = [
+      "public.*",
+      { match: "public.users", mask: { email: { constant: "-" } }, columns: { exclude: ["note"] } },
+    ];
+    const { source, reading } = await begin({ tables });
+    await query("insert into users values (1, 'secret', 'secret')");
+    await reading.rows(1);
+    await query("alter table users rename to people; insert into people values (2, 'secret', 'secret')");
+    await waitFor(() => source.notices().length > 0, { what: "the notice" });
+    expect(source.notices()).toMatchObject([
+      { code: "TABLE_COLUMN_UNKNOWN", message: expect.stringMatching(/^public\.people .* email, note /) },
+    ]);
+    await query("create table clients_2 partition of clients for values from (100) to (200)");
+    await query("insert into clients values (100, 'known', 'known')");
+    await reading.rows(3);
+    await query("alter table clients attach partition people for values from (0) to (100)");
+    await query("insert into clients values (3, 'secret', 'secret')");
+
+    const rows = await reading.rows(4);
+    expect(rows.map(({ after }) => after)).toEqual([
+      { id: 1, email: "-" },
+      { id: 2, email: "-" },
+      { id: 100, email: "known", note: "known" },
+      { id: 3, email: "-" },
+    ]);
+    await reading.stop();
   });
 });

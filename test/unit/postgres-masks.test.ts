@@ -3,8 +3,10 @@
 import { createHmac } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { CatalogColumn } from "../../src/source/postgres/catalog.ts";
 import { parsePostgresConfig } from "../../src/source/postgres/config.ts";
 import { FrameCutter } from "../../src/source/postgres/cut-frame.ts";
+import { RuleBook } from "../../src/source/postgres/rule-book.ts";
 import { tableRules } from "../../src/source/postgres/table-rules.ts";
 import type { SourceMessage } from "../../src/source/source.ts";
 import { bodyText, decodeFrames, headers } from "../support/decode-frames.ts";
@@ -120,6 +122,62 @@ describe("a key", () => {
       { op: "deleted", key: { email: hmac("old") }, movedTo: { email: hmac("new"), id: 1 } },
       { op: "created", key: { email: hmac("new") }, movedFrom: { email: hmac("old"), id: 1 } },
     ]);
+  });
+});
+
+describe("a column that was renamed while nobody read", () => {
+  const TEXT = 25;
+  const relationOf = (...names: readonly string[]) => ({
+    oid: 1,
+    namespace: "public",
+    name: "users",
+    columns: names.map((name) => ({ name, type: TEXT })),
+  });
+  const catalogOf = (columns: Readonly<Record<string, number>>): readonly CatalogColumn[] =>
+    Object.entries(columns).map(([name, attnum]) => ({ name, attnum, type: TEXT }) as CatalogColumn);
+  const bound = (names: readonly string[], catalog: Readonly<Record<string, number>>, options: object) => {
+    const rules = new RuleBook(rulesFrom({ ...options })).for(relationOf(...names), catalogOf(catalog));
+    const of = (name: string): string => {
+      const rule = rules?.column(name);
+      return rule === undefined ? "shown" : rule === "left out" ? rule : rule.distinct ? "hashed" : "masked";
+    };
+    return { columns: names.map(of), doubtful: rules?.doubtful };
+  };
+  const hash = { mask: { mail: "hash" } };
+
+  test("is told by its number, and others that were renamed are shown", () => {
+    const now = { id: 1, mail: 2, remark: 3 };
+
+    expect(bound(["id", "email", "note"], now, hash)).toEqual({ columns: ["shown", "hashed", "shown"], doubtful: [] });
+    expect(bound(["id", "email", "note"], now, { columns: { exclude: ["remark"] } })).toEqual({
+      columns: ["shown", "shown", "left out"],
+      doubtful: [],
+    });
+  });
+
+  test("hides those that may be it, as it is hidden itself, and says which", () => {
+    const now = { id: 1, mail: 3, remark: 4, z: 5, last: 7 }; // 2 and 6 are gone
+
+    expect(bound(["id", "email", "note", "z", "end"], now, hash)).toEqual({
+      columns: ["shown", "hashed", "hashed", "shown", "shown"],
+      doubtful: ["email", "note"],
+    });
+    expect(
+      bound(["id", "email", "note", "z", "end"], now, { mask: { mail: "hash", remark: { constant: "" } } }),
+    ).toEqual({
+      columns: ["shown", "left out", "left out", "shown", "shown"],
+      doubtful: ["email", "note"],
+    });
+  });
+
+  test("of a table that is gone by now is hidden by its name alone", () => {
+    const book = new RuleBook(rulesFrom(hash));
+    book.for(relationOf("id", "mail", "note"), catalogOf({ id: 1, mail: 2, note: 3 }));
+    const rules = book.for(relationOf("id", "mail", "note"), []);
+
+    expect(["id", "note"].map((name) => rules?.column(name))).toEqual([undefined, undefined]);
+    expect(rules?.column("mail")).toMatchObject({ distinct: true });
+    expect(rules?.doubtful).toEqual([]);
   });
 });
 

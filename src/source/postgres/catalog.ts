@@ -12,6 +12,8 @@ export interface TableDescription {
   readonly types: ReadonlyMap<number, CatalogType>;
   /** How SQL writes the types that the log has, with what modifies them: in the log's order. */
   readonly formats: readonly string[];
+  /** Whether the log carries less before a row of some partition than of the others: not all have replica identity FULL. */
+  readonly partlyFull: boolean;
 }
 
 export interface CatalogColumn {
@@ -50,15 +52,27 @@ export type TypeShape =
   | { readonly kind: "enum"; readonly labels: readonly string[] };
 
 /** For tests and for what the catalog no longer has. */
-export const unknownTable: TableDescription = { primaryKey: [], columns: [], types: new Map(), formats: [] };
+export const unknownTable: TableDescription = {
+  primaryKey: [],
+  columns: [],
+  types: new Map(),
+  formats: [],
+  partlyFull: false,
+};
 
 /**
  * One statement, so one state of the catalog. A type is told by the function that prints it: `point` has elements and
- * yet is no array. An expression is never printed: that could wait for a table's lock.
+ * yet is no array. An expression is never printed: that could wait for a table's lock. Names of types are printed under
+ * settings of our own, for as long as the statement runs: a role's search_path would change them.
  */
 const description = `
-  WITH RECURSIVE columns AS (
-    SELECT * FROM pg_attribute WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped
+  WITH RECURSIVE settings AS MATERIALIZED (
+    SELECT set_config('search_path', 'public', true), set_config('quote_all_identifiers', 'off', true)
+  ), columns AS (
+    SELECT a.* FROM settings, pg_attribute a WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped
+  ), partitions (oid) AS (
+    SELECT inhrelid FROM pg_inherits WHERE inhparent = $1::oid
+    UNION SELECT i.inhrelid FROM partitions p JOIN pg_inherits i ON i.inhparent = p.oid
   ), shapes AS (
     SELECT t.oid, t.typnamespace, t.typname, t.typrelid, t.typbasetype, t.typelem, r.rngsubtype, m.rngtypid, p.proname,
       CASE
@@ -115,7 +129,9 @@ const description = `
         END) ORDER BY s.oid), '[]')
       FROM shapes s JOIN pg_namespace n ON n.oid = s.typnamespace WHERE s.oid IN (SELECT oid FROM reached)) AS types,
     (SELECT coalesce(json_agg(format_type(f.type, f.typmod) ORDER BY f.place), '[]')
-      FROM unnest($2::oid[], $3::int4[]) WITH ORDINALITY f (type, typmod, place)) AS formats`;
+      FROM settings, unnest($2::oid[], $3::int4[]) WITH ORDINALITY f (type, typmod, place)) AS formats,
+    EXISTS (SELECT FROM partitions JOIN pg_class c USING (oid)
+      WHERE c.relispartition AND c.relkind = 'r' AND c.relreplident <> 'f') AS "partlyFull"`;
 
 type Row = Omit<TableDescription, "columns" | "types"> & {
   readonly columns: readonly (Omit<CatalogColumn, "generated" | "identity"> & {
@@ -142,6 +158,7 @@ export async function describeTable(
   return {
     primaryKey: row.primaryKey,
     formats: row.formats,
+    partlyFull: row.partlyFull,
     columns: row.columns.map((column) => ({
       ...column,
       generated: column.generated ?? undefined,

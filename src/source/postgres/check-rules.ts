@@ -26,14 +26,20 @@ const columnsOf = `
       WHERE i.indrelid = c.oid AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) AS key
   FROM pg_class c WHERE c.oid = ANY ($1::text[]::oid[])`;
 
-/** Of the tables that some item says something of columns of. */
+/**
+ * Of the tables that some item says something of columns of.
+ * @param also others, by their oid
+ */
 export async function readRuled(
   session: Session,
   items: readonly TableItem[],
   tables: readonly RuledTable[],
+  also: ReadonlySet<number> = new Set(),
 ): Promise<readonly TableColumns[]> {
   const named = items.filter(namesColumns);
-  const ruled = tables.filter(({ schema, name }) => named.some((item) => item.matches(schema, name)));
+  const ruled = tables.filter(
+    ({ oid, schema, name }) => also.has(Number(oid)) || named.some((item) => item.matches(schema, name)),
+  );
   if (ruled.length === 0) return [];
   const rows = await session.query<Pick<TableColumns, "oid" | "columns" | "key">>(columnsOf, [
     ruled.map(({ oid }) => oid),

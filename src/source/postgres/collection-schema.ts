@@ -3,7 +3,7 @@
 import type { CollectionSchema, ColumnSchema } from "../../event/collection-schema.ts";
 import type { TableDescription } from "./catalog.ts";
 import { columnNumbers } from "./column-numbers.ts";
-import { keyColumns, type Relation } from "./table.ts";
+import { identified, keyColumns, type Relation } from "./table.ts";
 import type { TableRules } from "./table-rules.ts";
 import { valueSchema } from "./value-schema.ts";
 
@@ -20,11 +20,12 @@ const identities: Readonly<Record<string, CollectionSchema["identity"]>> = {
  * @param labels whether the labels of enums are part of it: adding one is no new version of a table
  */
 export function collectionSchema(
-  relation: Relation,
+  described: Relation,
   description: TableDescription,
   rules: TableRules,
   { labels = false }: { readonly labels?: boolean } = {},
 ): CollectionSchema {
+  const relation = identified(described, description);
   const { columns, types, formats } = description;
   const numbers = columnNumbers(relation.columns, columns);
   return {

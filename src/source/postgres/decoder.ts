@@ -18,7 +18,6 @@ import { keyDiffers, RowEvents } from "./row-events.ts";
 import type { RuleBook } from "./rule-book.ts";
 import { type PoisonRow, Sequencer } from "./sequencer.ts";
 import { type Relation, Table } from "./table.ts";
-import type { TableRules } from "./table-rules.ts";
 import { timeText } from "./time-text.ts";
 import { Tuple } from "./tuple.ts";
 
@@ -55,6 +54,8 @@ interface KnownTable {
   /** The Relation message, to know an unchanged one by. */
   readonly raw: Buffer;
   readonly description: TableDescription;
+  /** Of what is known to be hidden of it. */
+  readonly revision: number;
   /** Undefined when the table is in the publication but not read. */
   readonly table: Table | undefined;
   /** Its rows are no changes but domain events. */
@@ -125,15 +126,16 @@ export class Decoder {
   /** Compiles a table; one that is as it was stays compiled. @throws ConfigError TABLE_KEY_HIDDEN */
   define(relation: Relation, description: TableDescription, version: CollectionVersion): void {
     const known = this.#tables.get(relation.oid);
-    if (known?.raw.equals(this.#relationRaw) === true && isDeepStrictEqual(known.description, description)) return;
-    const rules = this.#rules.of(relation.namespace, relation.name);
-    const table = rules === undefined ? undefined : this.#compile(relation, description, rules, version);
-    this.#tables.set(relation.oid, { raw: this.#relationRaw, description, table, outbox: undefined });
-  }
-
-  #compile(relation: Relation, description: TableDescription, rules: TableRules, version: CollectionVersion): Table {
-    const bound = this.#rules.for(relation.oid, rules, relation.columns, description.columns);
-    return new Table(this.#source, relation, description, bound, version);
+    const rules = this.#rules.for(relation, description.columns);
+    const revision = this.#rules.revision(relation.oid);
+    if (
+      known?.raw.equals(this.#relationRaw) === true &&
+      known.revision === revision &&
+      isDeepStrictEqual(known.description, description)
+    )
+      return;
+    const table = rules && new Table(this.#source, relation, description, rules, version);
+    this.#tables.set(relation.oid, { raw: this.#relationRaw, description, revision, table, outbox: undefined });
   }
 
   #message(kind: number, high: number, low: number): Relation | undefined {
@@ -201,7 +203,7 @@ export class Decoder {
     const isOutbox = isOutboxTable(this.#outbox, { schema: namespace, name });
     const outbox = isOutbox ? new OutboxTable(this.#source, relation) : undefined;
     if (outbox === undefined && this.#rules.of(namespace, name) !== undefined) return relation;
-    this.#tables.set(oid, { raw: this.#relationRaw, description: unknownTable, table: undefined, outbox });
+    this.#tables.set(oid, { raw: this.#relationRaw, description: unknownTable, revision: 0, table: undefined, outbox });
     return undefined;
   }
 
@@ -288,6 +290,7 @@ export class Decoder {
   #oldTuple(kind: number, table: Table): void {
     if (kind !== KEY && kind !== OLD) throw this.#reader.malformed("an old row is neither whole nor a key");
     this.#before.read(this.#reader, table.columnCount);
+    if (!table.hasKey(this.#before)) throw keyMissing();
   }
 
   #tuple(expected: number, columns: number, tuple: Tuple): void {
@@ -338,6 +341,12 @@ export class Decoder {
 function tooLarge(bytes: number): PoisonError {
   return new PoisonError("ROW_TOO_LARGE", `a row of ${bytes} bytes is larger than the source's maxRowBytes`, {
     hint: "raise maxRowBytes of the source (the worker holds a few such rows in memory), or leave the wide column out",
+  });
+}
+
+function keyMissing(): PoisonError {
+  return new PoisonError("KEY_MISSING", "the log carries no value for a key column before the change", {
+    hint: "give all partitions the replica identity of their root",
   });
 }
 

@@ -5,10 +5,9 @@ import { BugError, HistoryLostError, type MillraceError, TransientError } from "
 import { isComplete, type Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Notice, SchemaBook, Source, SourceContext, SourceLag, SourceMessage } from "../source.ts";
-import { describeTable } from "./catalog.ts";
-import { collectionSchema } from "./collection-schema.ts";
 import type { PostgresConfig } from "./config.ts";
 import { Decoder } from "./decoder.ts";
+import { describeRelation, learnTables } from "./describe-relation.ts";
 import { sqlState, translateError } from "./errors.ts";
 import type { ProvidedSlot } from "./first-start.ts";
 import { checkCluster, followLog, identifySystem } from "./identity.ts";
@@ -27,7 +26,7 @@ import type { Session } from "./session.ts";
 import { checkKept, findSlot, withSlot } from "./slot.ts";
 import { quoteIdentifier } from "./sql.ts";
 import { decodeStream, type TableBook } from "./stream.ts";
-import { NO_RULES, tableRules } from "./table-rules.ts";
+import { tableRules } from "./table-rules.ts";
 import { TableWatch } from "./table-watch.ts";
 
 interface ReadOptions {
@@ -96,6 +95,7 @@ export class PostgresSource implements Source {
     this.#stream = stream;
     signal.addEventListener("abort", close);
     try {
+      await learnTables(this.#options.session, this.#rules, config.tables);
       const { markers, from: position, start } = await stream.start();
       this.#started = true;
       onStarted?.();
@@ -242,19 +242,13 @@ export class PostgresSource implements Source {
   }
 
   #book(): TableBook {
-    const { session, schemas } = this.#options;
+    const { id, session, schemas, config, context } = this.#options;
+    const rules = this.#rules;
+    const items = config.tables;
+    const { log } = context;
     return {
       note: (announcements) => schemas.note(announcements),
-      describe: async (relation) => {
-        const { oid, namespace, name, columns } = relation;
-        const found = await describeTable(session, oid, columns);
-        // Of a table that was dropped since, what the stream was told last.
-        const told = found.columns.length === 0 ? await schemas.newest(String(oid)) : undefined;
-        const description = told === undefined ? found : { ...found, primaryKey: told.key };
-        const rules = this.#rules.of(namespace, name) ?? NO_RULES;
-        const bound = this.#rules.for(oid, rules, columns, description.columns);
-        return { description, version: await schemas.describe(collectionSchema(relation, description, bound)) };
-      },
+      describe: (relation) => describeRelation(relation, { source: id, session, schemas, rules, items, log }),
     };
   }
 

@@ -146,10 +146,14 @@ export class TableWatch {
     const anonymous = insertsOnly(ops) ? [] : tables.filter(({ identified }) => !identified);
     if (anonymous.length > 0) refusals.push(withoutIdentity(anonymous));
     for (const { oid } of anonymous) refused.add(oid);
-    for (const { oid, schema, name, key, columns } of await readRuled(session, config.tables, tables)) {
+    for (const table of await readRuled(session, config.tables, tables, rules.hiding)) {
+      const { oid, schema, name, key, columns } = table;
       const own = rules.of(schema, name);
       if (own === undefined) continue;
-      rules.learn(Number(oid), own, columns);
+      const named = { oid: Number(oid), namespace: schema, name };
+      rules.learn(named, columns);
+      const unnamed = rules.unnamed(named, columns);
+      if (unnamed.length > 0) refusals.push(hiddenByNumber(nameOf(table), unnamed));
       try {
         checkKey(schema, name, key, own);
       } catch (error) {
@@ -270,10 +274,21 @@ function tableAdded(publication: string, collections: readonly string[]): Told {
   return { code: "TABLE_ADDED", reason, collections };
 }
 
+/** What was renamed stays hidden as long as this process lives. */
+function hiddenByNumber(table: string, columns: readonly string[]): ConfigError {
+  return new ConfigError(
+    "TABLE_COLUMN_UNKNOWN",
+    `${table} was renamed, or columns of it: no item of tables hides ${columns.join(", ")} any more`,
+    {
+      hint: "Name table and columns in tables as they are called now: until the next start they are hidden all the same.",
+    },
+  );
+}
+
 function noticeOf({ code, message, hint }: MillraceError): Notice {
   return { code, message, hint };
 }
 
-function nameOf({ schema, name }: FoundTable): string {
+function nameOf({ schema, name }: Pick<FoundTable, "schema" | "name">): string {
   return `${schema}.${name}`;
 }

@@ -76,11 +76,12 @@ export class Table {
    */
   constructor(
     source: SourceId,
-    relation: Relation,
+    described: Relation,
     description: TableDescription,
     rules: TableRules = NO_RULES,
     version?: CollectionVersion,
   ) {
+    const relation = identified(described, description);
     this.#source = source;
     this.#schema = version?.uri;
     this.untold = version?.announcement === undefined ? undefined : version;
@@ -141,6 +142,14 @@ export class Table {
     writer.byte(CLOSE);
   }
 
+  /**
+   * Whether an old row that is not whole holds the key: a partition may have another replica identity than its root, and
+   * what identifies a row is never null.
+   */
+  hasKey(before: Tuple): boolean {
+    return this.full || this.key.every((index) => before.kinds[index] !== NULL);
+  }
+
   /** The subject of an op's events in a lane: one string for all of them. */
   subject(op: Op, lane: string): string {
     const name = op + lane;
@@ -198,6 +207,16 @@ export class Table {
     if (tuple.kinds[index] === NULL) writer.literal(column.nullText);
     else column.write(writer, frame, tuple.from[index] as number, tuple.to[index] as number);
   }
+}
+
+/**
+ * A partitioned table with the identity that all of its rows have: the log names that of the root, and carries before a row
+ * what its partition has. Where that is not FULL everywhere, nothing but the key can be told from what is not known.
+ */
+export function identified(relation: Relation, { partlyFull, primaryKey }: TableDescription): Relation {
+  if (relation.identity !== "f" || !partlyFull) return relation;
+  const columns = relation.columns.map((column) => ({ ...column, identity: primaryKey.includes(column.name) }));
+  return { ...relation, identity: "d", columns };
 }
 
 /** Indexes of the columns of the key, sorted by their names. */

@@ -1,0 +1,99 @@
+// A table that the log describes, with what only the catalog knows. The catalog is of now and the log of then: what was
+// renamed, dropped or attached since is told by its number, or as the stream was told last.
+
+import type { SourceId } from "../../event/source-id.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import type { CollectionVersion, SchemaBook } from "../source.ts";
+import { describeTable, type TableDescription } from "./catalog.ts";
+import { readRuled } from "./check-rules.ts";
+import { collectionSchema } from "./collection-schema.ts";
+import { columnNumbers } from "./column-numbers.ts";
+import type { RuleBook } from "./rule-book.ts";
+import type { Session } from "./session.ts";
+import type { Relation } from "./table.ts";
+import type { TableItem } from "./table-options.ts";
+import { NO_RULES } from "./table-rules.ts";
+import { findTables } from "./tables.ts";
+
+export interface DescribeOptions {
+  readonly source: SourceId;
+  readonly session: Session;
+  readonly schemas: Pick<SchemaBook, "newest" | "describe">;
+  readonly rules: RuleBook;
+  readonly items: readonly TableItem[];
+  readonly log: Logger;
+}
+
+/** Before the log is read: what is renamed from now on is known by its number. @throws TransientError */
+export async function learnTables(session: Session, rules: RuleBook, items: readonly TableItem[]): Promise<void> {
+  if (items.every(({ options }) => options === undefined)) return;
+  const { tables } = await findTables(session, items);
+  for (const { oid, schema, name, columns } of await readRuled(session, items, tables)) {
+    rules.learn({ oid: Number(oid), namespace: schema, name }, columns);
+  }
+}
+
+/** Asks the catalog. @throws TransientError */
+export async function describeRelation(
+  relation: Relation,
+  { source, session, schemas, rules, items, log }: DescribeOptions,
+): Promise<{ readonly description: TableDescription; readonly version: CollectionVersion }> {
+  const found = await describeTable(session, relation.oid, relation.columns);
+  const primaryKey = await keyInLog(relation, found, schemas);
+  const description = { ...found, primaryKey };
+  await learnPartitions(relation, session, rules, items);
+  const bound = rules.for(relation, description.columns);
+  if (bound !== undefined && bound.doubtful.length > 0) {
+    const table = `${relation.namespace}.${relation.name}`;
+    const fields = { source, code: "TABLE_COLUMN_UNKNOWN" };
+    const text = `the log describes ${table} as it was: ${bound.doubtful.join(", ")} may be a hidden column's former name, and is hidden`;
+    log.warn("source_table_left_out", fields, text);
+  }
+  return { description, version: await schemas.describe(collectionSchema(relation, description, bound ?? NO_RULES)) };
+}
+
+/**
+ * Under full identity the log does not say the key. Its columns by the names that the log has: first by their numbers, for they
+ * may have been renamed since; then by their names, for they may have been retyped; else as the stream was told last.
+ */
+async function keyInLog(
+  { oid, identity, columns }: Relation,
+  { primaryKey, columns: catalog }: TableDescription,
+  schemas: Pick<SchemaBook, "newest">,
+): Promise<readonly string[]> {
+  if (identity !== "f") return primaryKey;
+  const names = columns.map(({ name }) => name);
+  const numbers = columnNumbers(columns, catalog);
+  const byNumber = primaryKey.flatMap((name) => {
+    const number = catalog.find((column) => column.name === name)?.attnum;
+    const index = number === undefined ? -1 : numbers.indexOf(number);
+    return index < 0 ? [] : [names[index] as string];
+  });
+  if (byNumber.length === primaryKey.length && catalog.length > 0) return byNumber;
+  if (primaryKey.length > 0 && primaryKey.every((name) => names.includes(name))) return primaryKey;
+  const told = (await schemas.newest(String(oid)))?.key ?? [];
+  return told.every((name) => names.includes(name)) ? told : [];
+}
+
+const partitionsOf = `
+  WITH RECURSIVE tree (oid) AS (
+    SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = $1::oid
+    UNION SELECT i.inhrelid FROM tree t JOIN pg_inherits i ON i.inhparent = t.oid
+  )
+  SELECT c.oid::int8::text AS oid, n.nspname AS schema, c.relname AS name
+  FROM tree JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relispartition`;
+
+/** A table with something hidden may have been attached to another one. */
+async function learnPartitions(
+  { oid, namespace, name }: Relation,
+  session: Session,
+  rules: RuleBook,
+  items: readonly TableItem[],
+): Promise<void> {
+  if (rules.of(namespace, name) === undefined || items.every(({ options }) => options === undefined)) return;
+  const partitions = await session.query<{ oid: string; schema: string; name: string }>(partitionsOf, [oid]);
+  for (const partition of await readRuled(session, items, partitions, rules.hiding)) {
+    const named = { oid: Number(partition.oid), namespace: partition.schema, name: partition.name };
+    rules.learnPartition(oid, named, partition.columns);
+  }
+}

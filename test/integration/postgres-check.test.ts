@@ -5,8 +5,15 @@ import { describe, expect, test } from "vitest";
 import { migrationSql } from "../../src/outbox/migration-sql.ts";
 import { findingsOf, runFix, wrong } from "../support/postgres-findings.ts";
 import { postgresFixture } from "../support/postgres-fixture.ts";
-import { openShop, Reading } from "../support/postgres-reader.ts";
+import { openShop, Reading, type TestSource } from "../support/postgres-reader.ts";
 import { missing } from "../support/servers.ts";
+
+const PARTS = [
+  "create table parts(id int primary key, other int not null, body text) partition by range (id)",
+  "create table parts_0 partition of parts for values from (-9) to (0) partition by range (id)",
+  "create table parts_1 partition of parts_0 for values from (-9) to (0)",
+  "create table parts_2 partition of parts for values from (0) to (9)",
+].join("; ");
 
 describe.skipIf(missing("postgres"))("checking a Postgres source", () => {
   const fixture = postgresFixture("create table orders(id int primary key, status text)");
@@ -50,6 +57,23 @@ describe.skipIf(missing("postgres"))("checking a Postgres source", () => {
         "TOAST_LEFT_OUT",
         "warn",
         "create table docs(id int primary key, body text); alter table docs alter body set storage external; insert into docs values (1, repeat('x', 9000))",
+      ],
+      [
+        "TOAST_LEFT_OUT",
+        "warn",
+        "create table docs(id int, body text, primary key (id) include (body)); alter table docs alter body set storage external; insert into docs values (1, repeat('x', 2400))",
+      ],
+      [
+        "TOAST_LEFT_OUT",
+        "warn",
+        `${PARTS}; alter table parts alter body set storage external; alter table parts_1 alter body set storage external; insert into parts values (1, 1, repeat('x', 9000))`,
+      ],
+      ["PARTITION_IDENTITY", "warn", `${PARTS}; alter table parts replica identity full`],
+      ["PARTITION_IDENTITY", "warn", `${PARTS}; alter table parts_1 replica identity full`],
+      [
+        "PARTITION_IDENTITY",
+        "fail",
+        `${PARTS}; create unique index by_other on parts(other, id); alter table parts replica identity using index by_other`,
       ],
       [
         "PUBLICATION_LACKS_TABLES",
@@ -97,6 +121,11 @@ describe.skipIf(missing("postgres"))("checking a Postgres source", () => {
         "alter table orders disable row level security",
       ],
       [
+        "PARTITIONS_TO_COME",
+        "create table parts(id int not null) partition by range (id); alter table parts replica identity full; create table parts_1 partition of parts for values from (0) to (9); alter table parts_1 replica identity full",
+        "alter table parts add primary key (id)",
+      ],
+      [
         "GENERATED_LEFT_OUT",
         "alter table orders add twice int generated always as (id * 2) virtual",
         "alter table orders drop column twice",
@@ -107,6 +136,19 @@ describe.skipIf(missing("postgres"))("checking a Postgres source", () => {
 
       await fixture.database.query(mending);
       expect(await wrong(fixture.database.url, code)).toEqual([]);
+    });
+
+    test("partitions of whose rows the log would hold no key stop a first start, and a later one goes on and says so", async () => {
+      const source = await fixture.open();
+      await fixture.database.query(`${PARTS}; create unique index by_other on parts(other, id);
+        alter table parts replica identity using index by_other`);
+      const said = ({ logged }: TestSource): readonly unknown[] =>
+        logged.filter(({ event }) => event === "source_notice");
+
+      const first = fixture.open({ options: { slot: "another", publication: "another" } });
+      await expect(first).rejects.toMatchObject({ name: "ConfigError", code: "PARTITION_IDENTITY" });
+      const text = expect.stringContaining("public.parts_1, public.parts_2");
+      expect(said(await fixture.reopen(source))).toEqual([expect.objectContaining({ text })]);
     });
 
     test.each([

@@ -1,17 +1,14 @@
 // What `check` says of each table: whether its rows can be told apart, what their events lack, and who may see them.
 
 import type { Finding } from "../../telemetry/finding.ts";
+import { type IdentifiedTable, partitionFindings } from "./check-partitions.ts";
 import type { Session } from "./session.ts";
 import { quoteTable } from "./sql.ts";
 import { includesTable, type TablePattern } from "./table-pattern.ts";
 import type { FoundTable } from "./tables.ts";
 
-export interface TableFacts extends FoundTable {
+export interface TableFacts extends IdentifiedTable {
   readonly columns: readonly string[];
-  /** By which updates and deletes tell rows apart; with replica identity FULL all of them. */
-  readonly identity: readonly string[];
-  readonly full: boolean;
-  readonly hasPrimaryKey: boolean;
   /** It and its partitions, without an identity; `keyed`: a primary key that would serve is there. */
   readonly anonymous: readonly { readonly schema: string; readonly name: string; readonly keyed: boolean }[];
   /** Columns that may be stored apart, where some value of the table is. */
@@ -31,12 +28,20 @@ export async function readTables(session: Session, tables: readonly FoundTable[]
   });
 }
 
-const columnsWhere = (condition: string): string =>
+const columnsWhere = (condition: string, relation = "c"): string =>
   `ARRAY(SELECT a.attname::text FROM pg_attribute a
-     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND ${condition} ORDER BY a.attnum)`;
+     WHERE a.attrelid = ${relation}.oid AND a.attnum > 0 AND NOT a.attisdropped AND ${condition} ORDER BY a.attnum)`;
 
 const keyOf = (relation: string): string =>
   `(${relation}.relreplident = 'd' AND i.indisprimary AND i.indimmediate OR ${relation}.relreplident = 'i' AND i.indisreplident)`;
+
+/** Columns that an index only includes identify nothing. */
+const identityOf = (relation: string): string =>
+  columnsWhere(
+    `(${relation}.relreplident = 'f' OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = ${relation}.oid AND i.indisvalid
+       AND ${keyOf(relation)} AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])))`,
+    relation,
+  );
 
 /** The tree of a table without partitions is empty, without even itself. */
 const facts = `
@@ -47,11 +52,19 @@ const facts = `
   )
   SELECT c.oid::int8::text AS oid,
     ${columnsWhere("true")} AS columns,
-    ${columnsWhere(`(c.relreplident = 'f' OR EXISTS (
-      SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND ${keyOf("c")} AND a.attnum = ANY (i.indkey)))`)}
-      AS identity,
+    ${identityOf("c")} AS identity,
     c.relreplident = 'f' AS full,
-    EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary) AS "hasPrimaryKey",
+    ${columnsWhere(`EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary
+      AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))`)} AS "primaryKey",
+    coalesce((
+      SELECT json_agg(json_build_object('schema', n.nspname, 'name', r.relname, 'full', r.relreplident = 'f',
+        'identity', ${identityOf("r")}, 'rootIndex', (
+          SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = r.oid AND EXISTS (
+            SELECT FROM pg_partition_ancestors(x.oid) up JOIN pg_index top ON top.indexrelid = up.relid
+            WHERE top.indrelid = c.oid AND top.indisreplident))) ORDER BY r.relname)
+      FROM tree t JOIN pg_class r ON r.oid = t.relid JOIN pg_namespace n ON n.oid = r.relnamespace
+      WHERE t.root = c.oid AND t.level > 0 AND r.relkind = 'r'
+    ), '[]') AS leaves,
     coalesce((
       SELECT json_agg(json_build_object('schema', n.nspname, 'name', r.relname, 'keyed', EXISTS (
         SELECT FROM pg_index i WHERE i.indrelid = r.oid AND i.indisprimary AND i.indimmediate)) ORDER BY t.level, r.relname)
@@ -81,7 +94,7 @@ export function tableFindings(table: TableFacts): readonly Finding[] {
       message: "its rows cannot be told apart: once it is published, the application's UPDATE and DELETE would fail",
       fix: table.anonymous.map(identify).join("\n"),
     });
-  } else if (!table.hasPrimaryKey && table.full) {
+  } else if (table.primaryKey.length === 0 && table.full) {
     findings.push({
       level: "warn",
       code: "TABLE_WITHOUT_KEY",
@@ -90,6 +103,7 @@ export function tableFindings(table: TableFacts): readonly Finding[] {
       fix: `Give it a primary key: ALTER TABLE ${quoted} ADD PRIMARY KEY (…);`,
     });
   }
+  findings.push(...partitionFindings(table));
   const key = new Set(table.identity);
   const apart = table.toasted.filter((column) => !key.has(column));
   if (!table.full && apart.length > 0) {
@@ -98,7 +112,10 @@ export function tableFindings(table: TableFacts): readonly Finding[] {
       code: "TOAST_LEFT_OUT",
       subject,
       message: `values are stored apart; an update that leaves one alone comes without it, its column named in "unchanged": ${apart.join(", ")}`,
-      fix: `ALTER TABLE ${quoted} REPLICA IDENTITY FULL; -- doubles the log of its updates; or let handlers read "unchanged"`,
+      fix: [table, ...table.leaves.filter(({ full }) => !full)]
+        .map((one) => `ALTER TABLE ${quoteTable(one)} REPLICA IDENTITY FULL;`)
+        .join("\n")
+        .concat(` -- doubles the log of its updates; or let handlers read "unchanged"`),
     });
   }
   if (table.virtualGenerated.length > 0) {

@@ -2,10 +2,12 @@
 
 import type { Client, ClientConfig } from "pg";
 import type { SourceId } from "../../event/source-id.ts";
+import type { Finding } from "../../telemetry/finding.ts";
 import type { Connector, SchemaBook, SourceContext } from "../source.ts";
 import { checkPostgres } from "./check.ts";
 import { failoverFindings, readFailover } from "./check-failover.ts";
 import { outboxFindings } from "./check-outbox.ts";
+import { partitionFindings } from "./check-partitions.ts";
 import { publicationFindings } from "./check-publication.ts";
 import { readServer, type ServerFacts, serverFindings, versionFinding } from "./check-server.ts";
 import { readTables } from "./check-tables.ts";
@@ -75,7 +77,10 @@ async function openPostgres(
   const session = new Session(client);
   try {
     const intent = await loadIntent(context.memory);
-    const { server, system, matched } = await check(id, config, session, replication, intent);
+    const { server, system, matched, warnings } = await check(id, config, session, replication, intent);
+    for (const { code, subject, message, fix } of warnings) {
+      context.log.warn("source_notice", { source: id, code, fix }, `${subject}: ${message}`);
+    }
     const { tables, anonymous: kept } = matched;
     const publication = config.publication ?? `millrace_${id}`;
     const slot = await provideSlot(intent, {
@@ -116,6 +121,8 @@ interface Checked {
   readonly server: ServerFacts;
   readonly system: System;
   readonly matched: MatchedTables;
+  /** What a start says and goes on with. */
+  readonly warnings: readonly Finding[];
 }
 
 /** In the order of `millrace check`. What is gone, and must not be made anew in silence, is told later: see provide-slot.ts. */
@@ -135,15 +142,18 @@ async function check(
   const system = await withReplication(replication, identifySystem);
   const { tables: found } = await findTables(session, config.tables);
   const publication = await readPublication(session, id, config.publication ?? `millrace_${id}`, found, name);
-  const matched = await matchTables(session, config, publication.exists && insertsOnly(publication.ops));
+  const anyIdentity = publication.exists && insertsOnly(publication.ops);
+  const matched = await matchTables(session, config, anyIdentity);
   // At a first start nothing is left out in silence. Later a table that somebody made must not stop all others.
   if (matched.anonymous.length > 0 && intent?.stage !== "created") throw withoutIdentity(matched.anonymous);
+  const tables = await readTables(session, found);
+  const partitions = anyIdentity ? [] : tables.flatMap(partitionFindings);
+  if (intent?.stage !== "created") refuse(partitions);
   if (publication.exists || slot === undefined) {
-    const facts = { version: server.version, slotExists: false, slot: name };
-    refuse(publicationFindings(publication, await readTables(session, found), facts));
+    refuse(publicationFindings(publication, tables, { version: server.version, slotExists: false, slot: name }));
   }
   refuse(await outboxFindings(session, config));
-  return { server, system, matched };
+  return { server, system, matched, warnings: partitions };
 }
 
 async function homeOf(id: SourceId, config: PostgresConfig): Promise<string> {

@@ -13,6 +13,10 @@ const refused: readonly { readonly code: string; readonly hint: string }[] = [
   { code: "SLOTS_EXHAUSTED", hint: "Raise max_replication_slots, or drop a slot that nobody needs." },
   { code: "WALSENDERS_EXHAUSTED", hint: "Raise max_wal_senders." },
   { code: "FAILOVER_STALLED", hint: "Take what is no physical slot out of synchronized_standby_slots." },
+  {
+    code: "PARTITION_IDENTITY",
+    hint: "Give the partitions the replica identity of their root, by the printed statements.",
+  },
   { code: "PUBLICATION_MISSING", hint: "Let the owner of the tables run the printed CREATE PUBLICATION." },
   { code: "PUBLICATION_LACKS_TABLES", hint: "Let the owner of the tables run the printed ALTER PUBLICATION." },
   { code: "PUBLICATION_OF_PARTITIONS", hint: "ALTER PUBLICATION … SET (publish_via_partition_root = true);" },

@@ -5,7 +5,6 @@ import { type RunningAutomations, refuseUnfit, runAutomations } from "./automati
 import { TxDatabases } from "./automation/tx-databases.ts";
 import type { Bus } from "./bus/bus.ts";
 import { type BusTiming, openJetStreamBus } from "./bus/jetstream/jetstream-bus.ts";
-import { MAX_AGE_MS } from "./bus/jetstream/streams.ts";
 import { refuseOpenHttp } from "./config/http.ts";
 import { type ResolvedConfig, resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config/schema.ts";
@@ -77,7 +76,8 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   const databases = new TxDatabases({
     automations,
     fallback: config.defaults.db,
-    homes: () => Promise.all([...outboxes.values()].map((home) => home())),
+    homes: [...outboxes.values()],
+    outboxes: [...outboxes.keys()],
   });
   const stopping = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal;
@@ -150,7 +150,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       metrics: metrics.automations,
       signal: stopping.signal,
     });
-    const pruning = databases.prune({ retentionMs: MAX_AGE_MS, log, signal: stopping.signal });
+    const pruning = databases.pruneRegularly(bus, log, stopping.signal);
     return { bus, runs, running, pruning };
   };
 

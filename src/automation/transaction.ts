@@ -25,6 +25,9 @@ export type ClientOf<Db> = Db extends { transaction(work: (client: infer Client)
 /** One transaction with what `work` does in it: committed when that resolves, rolled back when it rejects. */
 export type RunTransaction = <Result>(work: (client: SqlClient) => Promise<Result>) => Promise<Result>;
 
+/** An earlier statement of the transaction has failed. */
+const IN_FAILED_TRANSACTION = "25P02";
+
 type Begin = (work: (client: SqlClient) => Promise<unknown>) => Promise<unknown>;
 
 /** @throws ConfigError `TX_DATABASE_UNKNOWN` */
@@ -54,7 +57,7 @@ function onDrizzle(transaction: Begin, client: unknown): RunTransaction {
     const result = await work(tx);
     // drizzle does not hand out what became of its commit.
     await sqlRunner(tx)("select 1", []).catch((error: unknown) => {
-      throw isAborted(error) ? aborted(error) : error;
+      throw sqlStateOf(error) === IN_FAILED_TRANSACTION ? aborted(error) : error;
     });
     return result;
   };
@@ -89,10 +92,10 @@ function aborted(cause?: unknown): TransientError {
   });
 }
 
-/** Whether a statement was refused because an earlier one of the transaction had failed; drizzle wraps the error. */
-function isAborted(error: unknown): boolean {
+/** The SQLSTATE of what a driver threw; drizzle wraps it. */
+export function sqlStateOf(error: unknown): string | undefined {
   const { code, cause } = (error ?? {}) as { readonly code?: unknown; readonly cause?: unknown };
-  return code === "25P02" || (cause !== undefined && isAborted(cause));
+  return typeof code === "string" ? code : cause === undefined ? undefined : sqlStateOf(cause);
 }
 
 function unknown(why: string): ConfigError {

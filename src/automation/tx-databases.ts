@@ -1,9 +1,12 @@
 // The databases that handlers open their transactions on: checked at the start, and their inboxes kept small.
 
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Bus } from "../bus/bus.ts";
 import { ConfigError, toError } from "../errors.ts";
+import type { SourceId } from "../event/source-id.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Automation } from "./automation.ts";
+import { inEach } from "./event-trigger.ts";
 import { pruneInbox } from "./inbox.ts";
 import { type Database, transactionsOf } from "./transaction.ts";
 import type { TxDatabase } from "./tx.ts";
@@ -11,6 +14,8 @@ import { type OutboxHomes, TxHome } from "./tx-home.ts";
 
 const CHECK_MS = 10_000;
 const PRUNE_EVERY_MS = 10 * 60_000;
+/** Of a stream that is not there: as it will be made, should it be made again. */
+const MADE_TO_KEEP_MS = 7 * 86_400_000;
 /** Beyond what can still be delivered: clocks differ. */
 const PRUNE_SLACK_MS = 3_600_000;
 
@@ -19,6 +24,8 @@ export interface TxDatabasesOptions {
   /** Of automations without a `db` of their own. */
   readonly fallback: Database | undefined;
   readonly homes: OutboxHomes;
+  /** Sources that hold an outbox: there domain events come from. */
+  readonly outboxes: readonly SourceId[];
 }
 
 export class TxDatabases {
@@ -50,33 +57,32 @@ export class TxDatabases {
       if (check.status === "rejected" && check.reason instanceof ConfigError) throw check.reason;
   }
 
-  /**
-   * Deletes inbox entries of events that can no longer come, every ten minutes until the signal. Never rejects.
-   * @param retentionMs how long the bus keeps an event; the longest retry comes on top
-   */
-  async prune({
-    retentionMs,
-    log,
-    signal,
-    everyMs = PRUNE_EVERY_MS,
-  }: {
-    readonly retentionMs: number;
-    readonly log: Logger;
-    readonly signal: AbortSignal;
-    readonly everyMs?: number;
-  }): Promise<void> {
-    const longestRetryMs = Math.max(0, ...this.#options.automations.map(({ retry }) => retry.maxAgeMs));
+  /** Deletes inbox entries of events that can no longer come, every ten minutes until the signal. Never rejects. */
+  async pruneRegularly(bus: Pick<Bus, "keepsForMs">, log: Logger, signal: AbortSignal): Promise<void> {
     while (this.#databases.size > 0 && !signal.aborted) {
-      await sleep(everyMs, undefined, { signal, ref: false }).catch(() => {});
-      if (signal.aborted) return;
-      for (const { transaction } of this.#databases.values()) {
-        try {
-          const entries = await pruneInbox(transaction, retentionMs + longestRetryMs + PRUNE_SLACK_MS);
-          if (entries > 0) log.debug("inbox_pruned", { entries });
-        } catch (error) {
-          log.warn("inbox_prune_failed", {}, `${toError(error).message}; it is tried again in ten minutes`);
-        }
-      }
+      await sleep(PRUNE_EVERY_MS, undefined, { signal, ref: false }).catch(() => {});
+      if (!signal.aborted) await this.prune(bus, log);
+    }
+  }
+
+  /** The same once: what is older than any stream keeps an event, and the longest retry on top. Never rejects. */
+  async prune(bus: Pick<Bus, "keepsForMs">, log: Logger): Promise<void> {
+    const automations = this.#options.automations.filter((automation) => this.of(automation) !== undefined);
+    const longestRetryMs = Math.max(0, ...automations.map(({ retry }) => retry.maxAgeMs));
+    const triggers = automations.flatMap((automation) => automation.triggers);
+    const sources = new Set(triggers.flatMap((one) => inEach(this.#options.outboxes, one)).map(({ source }) => source));
+    try {
+      const kept = await Promise.all([...sources].map((source) => bus.keepsForMs(source)));
+      const keptMs = Math.max(0, ...kept.map((ms) => ms ?? MADE_TO_KEEP_MS));
+      if (keptMs === Number.POSITIVE_INFINITY) return; // any event may come again for ever
+      const prunes = [...this.#databases.values()].map(async ({ transaction }) => {
+        const entries = await pruneInbox(transaction, keptMs + longestRetryMs + PRUNE_SLACK_MS);
+        if (entries > 0) log.debug("inbox_pruned", { entries });
+      });
+      const failed = (await Promise.allSettled(prunes)).find(({ status }) => status === "rejected");
+      if (failed?.status === "rejected") throw failed.reason;
+    } catch (error) {
+      log.warn("inbox_prune_failed", {}, `${toError(error).message}; it is tried again in ten minutes`);
     }
   }
 }

@@ -87,7 +87,7 @@ export class Tx {
         hint: "give the pool as `db` of the automation, or of `defaults` in the configuration",
       });
     }
-    await this.#database.home.check();
+    const options = await this.#database.home.check();
     return await this.#database.transaction(async (client: SqlClient) => {
       if (!(await enterInbox(client, automation, this.#cause.id))) {
         this.duplicate = true;
@@ -95,7 +95,7 @@ export class Tx {
       }
       // Before the work: what is written before it carries no lineage.
       await writeLineage(client, lineageBehind(this.#cause, automation));
-      const { emit } = outbox(client);
+      const { emit } = outbox(client, options);
       const result = await work({ client: client as Client, emit });
       if (signal.aborted) {
         throw new TransientError("TX_TOO_LATE", `${automation}: the attempt had timed out before the commit`, {

@@ -143,6 +143,8 @@ export interface Bus extends AsyncDisposable {
    * @throws TransientError while the bus is away
    */
   fetchBody(ref: DataRef): Promise<Uint8Array | undefined>;
+  /** How long the source's stream keeps an event; Infinity without a limit, undefined without a stream. @throws TransientError */
+  keepsForMs(source: SourceId): Promise<number | undefined>;
   /** Stores a system event; one with an id that was stored within the last hour is dropped. @throws TransientError, ConfigError */
   announce(message: SystemMessage): Promise<void>;
   readonly state: StateStore;

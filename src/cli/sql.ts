@@ -21,17 +21,23 @@ export interface SqlOptions {
 
 /** @throws ConfigError, TransientError */
 export async function sql({ what, config: file, source, print }: SqlOptions): Promise<void> {
+  if (what === "inbox") return await printTables("inbox", "that tx() of an automation works as", print);
   const sources = await postgresSources(file, source);
-  if (what === "outbox" || what === "inbox") await print(`-- for the owner of the database\n${migrationSql(what)}`);
-  if (what === "outbox") {
-    await print("-- for each role that writes events: GRANT USAGE ON SCHEMA millrace TO …;");
-    await print("-- GRANT SELECT, INSERT, DELETE ON millrace.outbox TO …;");
-  }
-  if (what === "inbox") return;
+  if (what === "outbox") await printTables("outbox", "that writes events", print);
   for (const { id, config } of sources) {
     await print(`-- source ${id}: for ${readers[what]}, in the database of the source's url`);
     for (const line of await linesOf[what](id, config)) await print(printable(redact(line)));
   }
+}
+
+/** What is the same for all sources: the migrations, and what the application's own roles need. */
+async function printTables(what: "outbox" | "inbox", which: string, print: SqlOptions["print"]): Promise<void> {
+  await print(`-- for the owner of the database\n${migrationSql(what)}`);
+  await print(`-- for each role ${which}, with its name in place of …:`);
+  await print("-- GRANT USAGE ON SCHEMA millrace TO …;");
+  await print(`-- GRANT SELECT, INSERT, DELETE ON millrace.${what} TO …;`);
+  if (what === "inbox")
+    await print("-- and, where it emits events, what `millrace sql outbox` says of roles that write them");
 }
 
 const readers = {
@@ -42,7 +48,10 @@ const readers = {
 } as const;
 
 const linesOf: Readonly<
-  Record<keyof typeof readers, (id: SourceId, config: PostgresConfig) => readonly string[] | Promise<readonly string[]>>
+  Record<
+    Exclude<SqlSubject, "inbox">,
+    (id: SourceId, config: PostgresConfig) => readonly string[] | Promise<readonly string[]>
+  >
 > = {
   role: (_, config) => roleSql(config),
   publication: publicationSql,

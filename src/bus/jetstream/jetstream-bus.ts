@@ -21,7 +21,7 @@ import { LargeBodies } from "./large-bodies.ts";
 import { Lease, type LeasePort, type LeaseRecord } from "./lease.ts";
 import type { Clock } from "./port.ts";
 import { openStateStore } from "./state-store.ts";
-import { refuseTakenSubjects } from "./streams.ts";
+import { findStream, refuseTakenSubjects } from "./streams.ts";
 import { openSystemEvents, type SystemEvents } from "./system-events.ts";
 import { JetStreamWriter, type WriterOptions } from "./writer.ts";
 
@@ -174,6 +174,12 @@ class JetStreamBus implements Bus {
 
   fetchBody(ref: DataRef): Promise<Uint8Array | undefined> {
     return this.#largeBodies.fetch(ref);
+  }
+
+  async keepsForMs(source: SourceId): Promise<number | undefined> {
+    const stream = await findStream(this.#jsm, source);
+    if (stream === undefined) return undefined;
+    return stream.config.max_age === 0 ? Number.POSITIVE_INFINITY : stream.config.max_age / 1e6;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -14,7 +14,7 @@ import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
 
 /** How long a source's stream keeps an event. */
-export const MAX_AGE_MS: number = 7 * 24 * 60 * 60 * 1000;
+const MAX_AGE_MS: number = 7 * 24 * 60 * 60 * 1000;
 /** The part of the account's free storage that one new stream may fill. */
 const STORAGE_SHARE = 0.8;
 

@@ -52,6 +52,7 @@ test.skipIf(skip)(
       stream: (source) => bus.stream(source),
       consume: (options) => bus.consume(options),
       fetchBody: (ref) => bus.fetchBody(ref),
+      keepsForMs: (source) => bus.keepsForMs(source),
       announce: (message) => bus.announce(message),
       state: bus.state,
       schemas: bus.schemas,

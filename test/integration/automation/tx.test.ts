@@ -1,5 +1,7 @@
 // tx(): one effect however often an event is delivered, and an end to what would go round for ever.
 
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect, nanos } from "@nats-io/transport-node";
 import { drizzle } from "drizzle-orm/node-postgres";
 import { Client, Pool, type PoolClient } from "pg";
 import postgres from "postgres";
@@ -8,11 +10,18 @@ import { startWorker, type Worker } from "../../../src/app.ts";
 import { type Automation, automation } from "../../../src/automation/automation.ts";
 import { collection } from "../../../src/automation/collection.ts";
 import { event } from "../../../src/automation/event-trigger.ts";
-import { pruneInbox } from "../../../src/automation/inbox.ts";
 import { transactionsOf } from "../../../src/automation/transaction.ts";
+import { TxDatabases } from "../../../src/automation/tx-databases.ts";
+import { TxHome } from "../../../src/automation/tx-home.ts";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
+import { type ConfigError, TransientError } from "../../../src/errors.ts";
+import type { SourceId } from "../../../src/event/source-id.ts";
 import { migrationSql } from "../../../src/outbox/migration-sql.ts";
 import { inboxTable } from "../../../src/outbox.ts";
+import { parsePostgresConfig } from "../../../src/source/postgres/config.ts";
+import { postgresConnector } from "../../../src/source/postgres/connector.ts";
+import { silentLogger } from "../../../src/telemetry/logger.ts";
+import { startWorker as startAutomations } from "../../support/automations.ts";
 import { type Database, freshDatabase, freshNats, missing } from "../../support/servers.ts";
 import { readStream } from "../../support/stream-events.ts";
 import { waitFor } from "../../support/wait-for.ts";
@@ -59,8 +68,14 @@ describe.skipIf(absent)("tx()", () => {
   async function run(automations: readonly Automation[], defaults?: object): Promise<Worker> {
     const worker = await startWorker(configuration(automations, defaults));
     onTestFinished(() => worker.stop());
-    await waitFor(() => worker.status().automations.every(({ state }) => state === "running"), { what: "it", ...long });
+    await running(worker);
     return worker;
+  }
+  /** Sources too: what was written before a source's first start is not in its log. */
+  async function running(worker: Worker): Promise<void> {
+    const all = (): boolean =>
+      [...worker.status().sources, ...worker.status().automations].every(({ state }) => state === "running");
+    await waitFor(all, { what: "sources and automations to run", ...long });
   }
   const effects = async (id: string): Promise<number> =>
     (await database.query("select from effect where automation = $1", [id])).length;
@@ -336,15 +351,85 @@ describe.skipIf(absent)("tx()", () => {
     ).rejects.toMatchObject({ code: "AUTOMATION_WITHOUT_OUTBOX" });
   }, 60_000);
 
-  test("keeps inbox entries for as long as their event may come, and no longer", async () => {
-    await database.query(
-      `insert into millrace.inbox select 'old', n, '', now() - '9 days'::interval from generate_series(1, 12000) n`,
-    );
-    await database.query(
-      "insert into millrace.inbox select 'young', n, '', now() - '7 days'::interval from generate_series(1, 10) n",
-    );
+  test("is refused at the start for a role without the rights, until it has them", async () => {
+    await database.query("create role bare login");
+    onTestFinished(async () => void (await database.query("drop owned by bare; drop role bare")));
+    const bare = new Pool({ connectionString: database.url.replace("postgres@", "bare@"), max: 1 });
+    onTestFinished(() => bare.end());
+    const one = automation("one", { on: items.created() }, async () => {});
+    const start = (): Promise<unknown> =>
+      startWorker(configuration([one], { db: bare })).then((worker) => worker.stop());
+    const refused = (await start().catch((error: unknown) => error)) as ConfigError;
+    await database.query(refused.hint ?? "");
 
-    expect(await pruneInbox(transactionsOf(pool), 8 * 86_400_000)).toBe(12_000);
-    expect(await database.query("select from millrace.inbox where automation = 'young'")).toHaveLength(10);
+    expect(refused.code).toBe("TX_RIGHTS_MISSING");
+    await start();
+  }, 60_000);
+
+  test("works while the database of another source is away, and is not refused for it", async () => {
+    const home = postgresConnector.outboxHome(
+      "shop" as SourceId,
+      parsePostgresConfig({ url: database.url, outbox: true }, ""),
+    );
+    const away = (): Promise<string> => Promise.reject(new TransientError("SOURCE_UNREACHABLE", "away"));
+    const check = (...homes: readonly (() => Promise<string>)[]) => new TxHome(transactionsOf(pool), homes).check();
+
+    expect(await check(away, home as () => Promise<string>)).toEqual({});
+    await expect(check(away, async () => "1/other")).rejects.toMatchObject({ code: "SOURCE_UNREACHABLE" });
+    await expect(check(async () => "1/other")).rejects.toMatchObject({ code: "TX_WITHOUT_OUTBOX" });
+  });
+
+  test("emits as messages where the database has an inbox and no outbox", async () => {
+    await using other = await freshDatabase();
+    await other.query(`${migrationSql("inbox")}; create table item(id int primary key)`);
+    const db = new Pool({ connectionString: other.url, max: 1 });
+    db.on("error", () => {}); // its database is dropped first
+    onTestFinished(() => db.end());
+    const lean = collection<Item>("lean", "public.item");
+    const heard: string[] = [];
+    const automations = [
+      automation("says", { on: lean.created(), db }, async ({ event, tx }) => {
+        await tx(({ emit }) => emit("lean.said", { key: event.after.id, data: null }));
+      }),
+      automation("listens", { on: event("lean.said") }, ({ event }) => void heard.push(event.key)),
+    ];
+    const worker = await startWorker({
+      ...configuration(automations, {}),
+      sources: { lean: { kind: "postgres", url: other.url, outbox: { mode: "message" } } },
+    });
+    await running(worker);
+
+    await other.query("insert into item values (1)");
+    await waitFor(() => heard.length > 0, { what: "the event", ...long });
+    await worker.stop();
+    expect(heard).toEqual(["1"]);
+  }, 60_000);
+
+  test("keeps inbox entries for as long as their event may come, and no longer", async () => {
+    await using worker = await startAutomations({ url: nats.url, automations: [] });
+    const nc = await connect({ servers: nats.url });
+    onTestFinished(() => nc.close());
+    const jsm = await jetstreamManager(nc);
+    const keep = (days: number) => jsm.streams.update("CDC_SHOP", { max_age: nanos(days * 86_400_000) });
+    const automations = (["1d", "2d"] as const).map((maxAge) =>
+      automation(`up-to-${maxAge}`, { on: items.created(), retry: { maxAge } }, () => {}),
+    );
+    const databases = new TxDatabases({ automations, fallback: pool, homes: [], outboxes: [] });
+    const left = async (): Promise<unknown> => {
+      await databases.prune(worker.bus, silentLogger);
+      const [row] = await database.query("select count(*)::int n from millrace.inbox where automation = 'aged'");
+      return row?.n;
+    };
+    // One an hour, of twenty days, and more of the last one than one statement deletes.
+    await database.query(`insert into millrace.inbox select 'aged', n, '', now() - n * '1 hour'::interval from generate_series(1, 480) n;
+      insert into millrace.inbox select 'aged', 480 + n, '', now() - '20 days'::interval from generate_series(1, 6000) n`);
+
+    await keep(0);
+    expect(await left()).toBe(6480);
+    await keep(10);
+    expect(await left()).toBe(12 * 24);
+    await keep(3);
+    expect(await left()).toBe(5 * 24);
+    expect(await worker.bus.keepsForMs("nowhere" as SourceId)).toBeUndefined();
   });
 });

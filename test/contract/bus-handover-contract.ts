@@ -59,32 +59,39 @@ export function busHandoverContract({ nats, freshSource, writer: open, stored, e
       expect(brokenLinks(stream)).toEqual([]);
     });
 
-    test("passes over a message that somebody published by hand, and raises the alarm", async () => {
-      const source = freshSource();
-      const log = new RecordedLog();
-      const writer = await open(source, { log });
-      await writer.write(transaction(source, 10));
-      await events(source, 1);
-      const nc = await connect({ servers: nats.url });
-      await jetstream(nc).publish(`cdc.${source}.by.hand.created.p00`, "{}");
-      await nc.close();
-      await writer.write(transaction(source, 20));
-      const stream = await waitFor(
-        async () => {
-          const all = await stored(source);
-          return positionsOf(all).includes(place(20)) && all;
-        },
-        { what: "the event behind it" },
-      );
-      const alarms = log.lines.filter(({ event }) => event === "bus_foreign_write");
-      await writer[Symbol.asyncDispose]();
+    test.each([
+      ["cdc", "by.hand.created.p00", "{}"],
+      ["meta", "writer", '{"lease":99}'],
+      ["meta", "lost", "what is this"],
+    ])(
+      "passes over a message that somebody published by hand to %s.<source>.%s, and raises the alarm",
+      async (kind, rest, body) => {
+        const source = freshSource();
+        const subject = `${kind}.${source}.${rest}`;
+        const log = new RecordedLog();
+        const writer = await open(source, { log });
+        await writer.write(transaction(source, 10));
+        await events(source, 1);
+        const nc = await connect({ servers: nats.url });
+        await jetstream(nc).publish(subject, body);
+        await nc.close();
+        await writer.write(transaction(source, 20));
+        const stream = await waitFor(
+          async () => {
+            const all = await stored(source);
+            return positionsOf(all).includes(place(20)) && all;
+          },
+          { what: "the event behind it" },
+        );
+        const alarms = log.lines.filter(({ event }) => event === "bus_foreign_write");
+        await writer[Symbol.asyncDispose]();
 
-      expect(alarms).toMatchObject([
-        { level: "error", fields: { source, subject: `cdc.${source}.by.hand.created.p00` } },
-      ]);
-      expect(brokenLinks(stream)).toEqual([]);
-      expect((await open(source)).resume).toBe(place(20));
-    });
+        expect(alarms).toMatchObject([{ level: "error", fields: { source, subject } }]);
+        expect(brokenLinks(stream)).toEqual([]);
+        const next = await open(source);
+        expect([next.resume, next.lease]).toEqual([place(20), writer.lease + 1]);
+      },
+    );
   });
 
   describe("a second writer", () => {

@@ -13,7 +13,7 @@ import type { Position } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import type { CheckpointOptions } from "../../src/worker/checkpoint.ts";
-import { Random, ScriptedPort, ScriptedServer } from "./scripted-bus.ts";
+import { Random, ScriptedPort, ScriptedServer, type Stored } from "./scripted-bus.ts";
 
 /** The code under test; a mutant comes as other functions of the same names. */
 export interface Protocol {
@@ -343,7 +343,8 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
     if (waited % 20 === 0) pass(20);
     await turn();
   }
-  for (let more = 0; more < 200; more++) {
+  // A recovery that has begun comes to its end.
+  for (let more = 0; more < 200 || (more < 5000 && unsaidLoss(server.messages) !== undefined); more++) {
     if (!server.deliver()) pass(50);
     await turn();
   }
@@ -352,7 +353,23 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
   await turn();
   const [first] = bodiless();
   if (first !== undefined) return `${bodiless().length} large events without a body, the first is ${first}`;
-  return verdict(wanted, stored(), seen, modelSource, powerLoss !== false);
+  return unsaidLoss(server.messages) ?? verdict(wanted, stored(), seen, modelSource, powerLoss !== false);
+}
+
+/** Each lost number must be told of by a `history` marker behind it. */
+function unsaidLoss(messages: readonly Stored[]): string | undefined {
+  const told = messages.flatMap(({ subject, data }, index) => {
+    if (subject !== `meta.${source}.history`) return [];
+    const { lost } = JSON.parse(Buffer.from(data).toString()) as { readonly lost: { from: number; to: number } };
+    return [{ ...lost, seq: index + 1 }];
+  });
+  const unsaid = messages.findIndex(({ subject }, index) => {
+    const seq = index + 1;
+    return (
+      subject === `meta.${source}.lost` && !told.some((said) => said.from <= seq && seq <= said.to && seq < said.seq)
+    );
+  });
+  return unsaid < 0 ? undefined : `no history marker tells of the lost number ${unsaid + 1}`;
 }
 
 function verdict(

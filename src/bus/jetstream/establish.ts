@@ -12,10 +12,11 @@ import type { Checkpoint } from "./checkpoint-store.ts";
 import { encodeBatch, idOf, type Outgoing } from "./encode.ts";
 import type { Lease } from "./lease.ts";
 import { beforeMissingBodies, newestLarge } from "./missing-bodies.ts";
+import { type Range, writerLease } from "./own-markers.ts";
 import { type Clock, PublishRefused, type StreamPort, type StreamState } from "./port.ts";
 import { readBack } from "./read-back.ts";
 import { streamFull } from "./stall.ts";
-import { findTail, readSurely, type Tail, verifiedTail } from "./stream-tail.ts";
+import { joinRanges, readSurely, type Tail, verifiedTail } from "./stream-tail.ts";
 
 /** More lost numbers than this are not filled: a person decides. */
 const MAX_FILL = 1_000_000;
@@ -56,7 +57,7 @@ export interface Established {
   readonly large: number;
   readonly created: string;
   /** Numbers whose messages the bus had acknowledged and lost. */
-  readonly lost: { readonly from: number; readonly to: number } | undefined;
+  readonly lost: Range | undefined;
 }
 
 /**
@@ -98,10 +99,13 @@ async function markAndRead(options: EstablishOptions): Promise<Established> {
     const stored = await readSurely(port, options.clock, marker.seq);
     if (stored.header("ce-id") !== marker.id) continue;
     const state = { ...found.state, lastSeq: marker.seq };
-    const end = await findTail(port, options.clock, source, marker.seq - 1, state.firstSeq, options.onForeign);
     const intact = found.checkpointIntact ? checkpoint : undefined;
-    const tail = await verifiedTail(readBack(port), options.clock, source, end, state.firstSeq, intact?.streamSeq ?? 0);
-    const lost = joinRanges(found.lost, tail.broken);
+    const walk = { port: readBack(port), clock: options.clock, source, firstSeq: state.firstSeq };
+    const tail = await verifiedTail(walk, marker.seq - 1, intact?.streamSeq ?? 0, options.onForeign);
+    const { end } = tail;
+    // What an earlier writer has dealt with is not a loss again only because no checkpoint has passed it yet.
+    const doubted = found.doubted !== undefined && found.doubted.from > tail.dealtWith ? found.doubted : undefined;
+    const lost = [found.lost, doubted, tail.broken, tail.unsaid].reduce(joinRanges);
     const whole =
       lost === undefined || intact ? laterPosition(intact?.position, tail.trusted?.position) : tail.trusted?.position;
     const before = await beforeMissingBodies({
@@ -115,11 +119,7 @@ async function markAndRead(options: EstablishOptions): Promise<Established> {
     const large = await newestLarge(options, end);
     const base = { token: marker.seq, resume, storedThrough, large, created: state.created, lost };
     if (lost === undefined) return { ...base, lastSeq: marker.seq, lastId: marker.id, tail: end?.position };
-    return {
-      ...base,
-      tail: end?.position,
-      ...(await writeHistory(options, lost, { token: marker.seq, large }, end, whole)),
-    };
+    return { ...base, tail: whole, ...(await writeHistory(options, lost, { token: marker.seq, large }, end, whole)) };
   }
   throw new TransientError("BUS_UNSTEADY", `the stream of ${source} kept moving while a writer marker was published`, {
     hint: "is another program publishing to this stream?",
@@ -131,7 +131,10 @@ interface Found {
   /** The highest sequence that anyone was given. */
   readonly known: number;
   readonly checkpointIntact: boolean;
-  readonly lost: { readonly from: number; readonly to: number } | undefined;
+  /** Numbers lost since this process knew of them, or missing at the end. */
+  readonly lost: Range | undefined;
+  /** Numbers that a checkpoint speaks for which the stream no longer bears out: lost unless somebody has dealt with it. */
+  readonly doubted: Range | undefined;
 }
 
 /** Whether the stream is shorter than a number anyone was given, or is not the stream that the checkpoint speaks of. */
@@ -149,10 +152,17 @@ async function lookForLoss(options: EstablishOptions): Promise<Found> {
     const stored = await readSurely(port, options.clock, checkpoint.streamSeq);
     checkpointIntact = stored.header("ce-id") === checkpoint.id;
   }
-  const foreignCheckpoint = checkpoint !== undefined && !checkpointIntact;
-  if (!recreated && missing === 0 && !foreignCheckpoint) return { state, known, checkpointIntact, lost: undefined };
   const from = missing > 0 && !recreated ? state.lastSeq + 1 : Math.min(checkpoint?.streamSeq ?? 1, state.lastSeq + 1);
-  return { state, known, checkpointIntact, lost: { from, to: Math.max(known, from) } };
+  const range = { from, to: Math.max(known, from) };
+  const isKnown = missing > 0 || (options.created !== undefined && recreated);
+  const isDoubted = recreated || (checkpoint !== undefined && !checkpointIntact);
+  return {
+    state,
+    known,
+    checkpointIntact,
+    lost: isKnown ? range : undefined,
+    doubted: isDoubted && !isKnown ? range : undefined,
+  };
 }
 
 async function newestMarker(
@@ -161,8 +171,8 @@ async function newestMarker(
 ): Promise<{ readonly seq: number; readonly lease: number }> {
   const marker = await port.readLast(metaSubject(source, "writer"));
   if (marker === undefined) return { seq: 0, lease: 0 };
-  const body = JSON.parse(Buffer.from(marker.data).toString("utf8")) as { readonly lease?: number };
-  return { seq: marker.seq, lease: body.lease ?? 0 };
+  // A stray one is the token all the same, for the server counts by subject; whose turn it is, it does not say.
+  return { seq: marker.seq, lease: writerLease(source, marker) ?? 0 };
 }
 
 /** The newest lease number written into a stream; 0 for a stream without a marker, or none at all. */
@@ -227,12 +237,7 @@ export function writerMarker(
   };
 }
 
-function lostMarker(
-  source: SourceId,
-  lease: number,
-  seq: number,
-  range: { readonly from: number; readonly to: number },
-): Outgoing {
+function lostMarker(source: SourceId, lease: number, seq: number, range: Range): Outgoing {
   return {
     type: "message",
     subject: metaSubject(source, "lost"),
@@ -245,7 +250,7 @@ function lostMarker(
 /** Tells the subscribers which numbers were lost and where the source goes on from. */
 async function writeHistory(
   { port, source, lease, instance }: EstablishOptions,
-  lost: { readonly from: number; readonly to: number },
+  lost: Range,
   { token, large }: { readonly token: number; readonly large: number },
   end: Tail | undefined,
   resume: Position | undefined,
@@ -256,7 +261,7 @@ async function writeHistory(
     subject: metaSubject(source, "history"),
     head: markerHead(source, "history", id),
     data: Buffer.from(JSON.stringify({ reason: "the bus lost acknowledged messages", lost, resume: resume ?? null })),
-    position: end?.position,
+    position: resume,
   };
   const fence = {
     lastSeq: token,
@@ -274,12 +279,4 @@ async function writeHistory(
       hint: "it is tried again",
     });
   }
-}
-
-function joinRanges(
-  a: { readonly from: number; readonly to: number } | undefined,
-  b: { readonly from: number; readonly to: number } | undefined,
-): { readonly from: number; readonly to: number } | undefined {
-  if (a === undefined || b === undefined) return a ?? b;
-  return { from: Math.min(a.from, b.from), to: Math.max(a.to, b.to) };
 }

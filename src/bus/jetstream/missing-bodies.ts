@@ -50,7 +50,7 @@ export async function beforeMissingBodies(options: MissingBodiesOptions): Promis
     seq = Math.min(largeBefore(message), seq - 1);
   }
   if (oldest === undefined) return undefined;
-  return (await findTail(port, clock, source, oldest - 1, firstSeq))?.position;
+  return (await findTail({ port, clock, source, firstSeq }, oldest - 1))?.position;
 }
 
 function largeBefore(message: StoredMessage): number {

@@ -4,6 +4,7 @@ import { TransientError } from "../../errors.ts";
 import type { Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { metaSubject } from "../../event/subject.ts";
+import { isOwn, lostFrom, type Range, resumedAt, writerLease } from "./own-markers.ts";
 import type { Clock, StoredMessage, StreamPort } from "./port.ts";
 
 /** The newest message of a stream that says where the source stands. */
@@ -38,64 +39,135 @@ export async function readSurely(port: Pick<StreamPort, "read">, clock: Clock, s
   );
 }
 
+/** A stream to walk back through. */
+export interface Walk {
+  readonly port: Pick<StreamPort, "read">;
+  readonly clock: Clock;
+  readonly source: SourceId;
+  readonly firstSeq: number;
+}
+
+/** Hears of what a walk passes over. */
+interface Passing {
+  /** A message that is not ours. */
+  foreign?(seq: number, subject: string): void;
+  /** Lost numbers that were filled. */
+  lost?(range: Range): void;
+  /** The first marker of a writer. */
+  marker?(seq: number): void;
+  /** A `history` marker that says that nothing before it counts: the walk ends there. */
+  anew?(seq: number): void;
+}
+
 /**
- * The newest message at or below `from` that carries `Cdc-Pos`; undefined when there is none down to `firstSeq`.
- * Goes past markers, fillings of lost numbers and messages that are not ours.
+ * The newest message at or below `from` that carries `Cdc-Pos`; undefined when there is none down to the stream's first, or
+ * down to where a writer began anew. Goes past markers, fillings of lost numbers and messages that are not ours.
  */
-export async function findTail(
-  port: Pick<StreamPort, "read">,
-  clock: Clock,
-  source: SourceId,
-  from: number,
-  firstSeq: number,
-  onForeign?: (seq: number, subject: string) => void,
-): Promise<Tail | undefined> {
-  const lost = metaSubject(source, "lost");
+export async function findTail(walk: Walk, from: number, passing: Passing = {}): Promise<Tail | undefined> {
+  const { port, clock, source, firstSeq } = walk;
   for (let seq = from; seq >= firstSeq && seq > 0; ) {
     const message = await readSurely(port, clock, seq);
-    const position = message.header("Cdc-Pos");
+    const position = isOwn(source, message) ? message.header("Cdc-Pos") : undefined;
     if (position) return { message, position: position as Position };
-    if (message.header("ce-source") !== `/${source}`) onForeign?.(seq, message.subject);
-    seq = message.subject === lost ? Math.min(seq, lostFrom(message)) - 1 : seq - 1;
+    if (resumedAt(source, message) === null) {
+      passing.anew?.(seq);
+      return undefined;
+    }
+    const lost = lostFrom(source, message);
+    if (lost !== undefined) passing.lost?.({ from: lost, to: seq });
+    else if (writerLease(source, message) !== undefined) passing.marker?.(seq);
+    else if (!isOwn(source, message) || isFenceSubject(source, message.subject))
+      passing.foreign?.(seq, message.subject);
+    seq = (lost ?? seq) - 1;
   }
   return undefined;
 }
 
-/** The first number of the range that a filling belongs to. */
-function lostFrom(message: StoredMessage): number {
-  const range = JSON.parse(Buffer.from(message.data).toString("utf8")) as { readonly from: number };
-  return range.from;
+/** Where a stream ends, and what a walk back from there found. */
+export interface Verified {
+  /** The newest message that says where the source stands. */
+  readonly end: Tail | undefined;
+  /** The newest one of those that can be trusted. */
+  readonly trusted: Tail | undefined;
+  /** Numbers from a batch on that does not follow its predecessor. */
+  readonly broken: Range | undefined;
+  /** Lost numbers that were filled by a writer that did not come to say so. */
+  readonly unsaid: Range | undefined;
+  /** What stands at this number or before, an earlier writer has looked at and dealt with; 0 when none has. */
+  readonly dealtWith: number;
 }
 
 /**
- * Checks that each batch from `end` back to `floorSeq` names its predecessor (`Cdc-Prev`). A batch that does not, and all
- * behind it, is not to be trusted: the tail that is stands before it.
+ * Checks that each batch from the end back names its predecessor (`Cdc-Prev`). A batch that does not, and all behind it, is
+ * not to be trusted: the tail that is stands before it. It goes no further than an earlier writer that has done the same
+ * and dealt with what it found: to a `history` marker, or to the first marker of a writer that has gone on to write.
+ * @param from the newest message
+ * @param floorSeq what stands here or before is known to be right
  */
 export async function verifiedTail(
-  port: Pick<StreamPort, "read">,
-  clock: Clock,
-  source: SourceId,
-  end: Tail | undefined,
-  firstSeq: number,
+  walk: Walk,
+  from: number,
   floorSeq: number,
-): Promise<{
-  readonly trusted: Tail | undefined;
-  readonly broken: { readonly from: number; readonly to: number } | undefined;
-}> {
+  foreign: (seq: number, subject: string) => void,
+): Promise<Verified> {
+  const { port, clock, source, firstSeq } = walk;
+  let broken: Range | undefined;
+  let unsaid: Range | undefined;
+  let dealtWith = 0;
+  let marker = 0;
+  let lost: Range | undefined;
+  const back = (seq: number, passing: Passing = {}): Promise<Tail | undefined> => {
+    marker = 0;
+    lost = undefined;
+    return findTail(walk, seq, {
+      ...passing,
+      lost: (range) => {
+        lost = joinRanges(lost, range);
+      },
+      marker: (at) => {
+        marker ||= at;
+      },
+      anew: (at) => {
+        dealtWith = at;
+      },
+    });
+  };
+  const end = await back(from, { foreign });
   let trusted = end;
-  let broken: { from: number; to: number } | undefined;
-  for (let at = end; at !== undefined && at.message.seq > floorSeq; ) {
-    const nth = Number(at.message.header("Nats-Batch-Sequence") ?? 1);
-    const start = at.message.seq - nth + 1;
+  for (let at = end; ; ) {
+    unsaid = joinRanges(unsaid, lost);
+    if (at === undefined || at.message.seq <= floorSeq) break;
+    const { message } = at;
+    if (resumedAt(source, message) !== undefined) {
+      dealtWith = message.seq;
+      break;
+    }
+    const nth = Number(message.header("Nats-Batch-Sequence") ?? 1);
+    const start = message.seq - nth + 1;
     if (start <= firstSeq) break;
-    const first = nth === 1 ? at.message : await readSurely(port, clock, start);
-    const before = await findTail(port, clock, source, start - 1, firstSeq);
-    if ((first.header("Cdc-Prev") ?? undefined) !== before?.position) {
-      if (before === undefined && first.header("Cdc-Prev") !== undefined) break; // its predecessor left with retention
+    const first = nth === 1 ? message : await readSurely(port, clock, start);
+    const before = await back(start - 1);
+    const previous = first.header("Cdc-Prev");
+    if (previous !== before?.position) {
+      if (before === undefined && previous !== undefined) break; // its predecessor left with retention
       trusted = before;
       broken = { from: start, to: end?.message.seq ?? start };
+    } else if (marker > 0 && Number(first.header("Nats-Expected-Last-Subject-Sequence")) === marker) {
+      dealtWith = marker;
+      break;
     }
     at = before;
   }
-  return { trusted, broken };
+  return { end, trusted, broken, unsaid, dealtWith };
+}
+
+/** From the lower beginning to the higher end. */
+export function joinRanges(a: Range | undefined, b: Range | undefined): Range | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return { from: Math.min(a.from, b.from), to: Math.max(a.to, b.to) };
+}
+
+/** Where only markers belong that say what the fence and the numbers are. */
+function isFenceSubject(source: SourceId, subject: string): boolean {
+  return subject === metaSubject(source, "writer") || subject === metaSubject(source, "lost");
 }

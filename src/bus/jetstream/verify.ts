@@ -158,9 +158,14 @@ class Walk {
     const { sequence, subject } = message;
     const missing = this.#audit.missingBefore(sequence);
     if (missing) await this.#hole(missing);
+    const [kind, , marker = ""] = subject.split(".");
+    const tells = kind === "meta" && (marker === "history" || marker === "gap" || marker === "poison");
+    const about = tells ? await this.#body(sequence) : {};
+    // Before it is looked at: it stands where the source was gone back to itself.
+    if (tells && marker !== "poison")
+      this.#audit.turn(about.lost === undefined ? undefined : ((about.resume ?? null) as Position | null));
     this.#audit.see(message);
     await this.#checkBody(message);
-    const [kind, , marker = ""] = subject.split(".");
     if (kind !== "meta") {
       if (this.#lost) this.#closeLost();
       return;
@@ -172,11 +177,7 @@ class Walk {
       return;
     }
     this.#closeLost();
-    if (marker !== "history" && marker !== "gap" && marker !== "poison") return;
-    const about = await this.#body(sequence);
-    this.#note({ kind: marker, sequence, about });
-    if (marker === "poison") return;
-    this.#audit.turn(about.lost === undefined ? undefined : ((about.resume ?? null) as Position | null));
+    if (tells) this.#note({ kind: marker, sequence, about });
   }
 
   async #checkBody({ sequence, header }: AuditMessage): Promise<void> {

@@ -4,6 +4,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { describe, expect, test } from "vitest";
 import { openStateStore } from "../../src/bus/jetstream/state-store.ts";
+import { TransientError } from "../../src/errors.ts";
 import { freshNats, missing } from "../support/servers.ts";
 
 describe.skipIf(missing("nats"))("the state store", async () => {
@@ -37,6 +38,15 @@ describe.skipIf(missing("nats"))("the state store", async () => {
     expect(await messages()).toBe(before - 1);
     expect(await store.get("a.gone")).toBeUndefined();
     expect(await store.put("a.gone", 2, 0)).toBeDefined();
+  });
+
+  test("is made again when somebody has deleted it", async () => {
+    await store.put("a.kept", 1, 0);
+    await (await jetstreamManager(nc)).streams.delete("KV_millrace_state");
+
+    await expect(store.put("a.kept", 2, 0)).rejects.toBeInstanceOf(TransientError);
+    expect(await store.put("a.kept", 2, 0)).toBeDefined();
+    expect((await store.get("a.kept"))?.value).toBe(2);
   });
 
   test("is never answered by a lagging replica", async () => {

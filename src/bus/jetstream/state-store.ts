@@ -30,8 +30,14 @@ export async function openStateStore(nc: NatsConnection, options: StateStoreOpti
     get: (key) => get(kv, key),
     put: async (key, value, revision) => {
       if (!made) await make(kvm, bucket, settings);
-      made = true;
-      return put(kv, key, value, revision);
+      try {
+        const stored = await put(kv, key, value, revision);
+        made = true;
+        return stored;
+      } catch (error) {
+        made = false; // somebody may have deleted it
+        throw error;
+      }
     },
     // A purge and not a marker: keys are many and short-lived, markers would stay for ever.
     delete: (key) =>

@@ -2,10 +2,11 @@
 
 import { jetstreamManager } from "@nats-io/jetstream";
 import { Objm } from "@nats-io/obj";
-import { nanos } from "@nats-io/transport-node";
+import { connect, nanos } from "@nats-io/transport-node";
 import { afterAll, describe, expect, test } from "vitest";
 import type { Bus } from "../../src/bus/bus.ts";
 import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
+import { LargeBodies } from "../../src/bus/jetstream/large-bodies.ts";
 import { type DataRef, dataRefOf } from "../../src/event/data-ref.ts";
 import type { StreamMessage } from "../../src/event/message.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
@@ -103,6 +104,21 @@ describe.skipIf(missing("nats"))("a large body", async () => {
 
     expect(await other.stream(SHOP).claim(message, never)).toEqual(pointer);
     expect((await fetched(pointer)) === text(message)).toBe(true);
+  });
+
+  test("that cannot be looked for is told by our own error, so that the source is tried again", async () => {
+    const ref = refOf(await one.stream(SHOP).claim(large(), never));
+    const nc = await connect({ servers: nats.url, timeout: 500 });
+    const jsm = await jetstreamManager(nc);
+    const bodies = new LargeBodies({ nc, jsm, replicas: 1 });
+    // The connection goes between the two questions that it asks.
+    const info = jsm.streams.info.bind(jsm.streams);
+    jsm.streams.info = async (...question) => {
+      await nc.close();
+      return info(...question);
+    };
+
+    await expect(bodies.has(ref)).rejects.toMatchObject({ name: "TransientError", code: "BUS_UNREACHABLE" });
   });
 
   test("lives a day longer than the stream's messages, also when their life was made longer", async () => {

@@ -97,10 +97,16 @@ export class LargeBodies {
     return createHash("sha256").update(data).digest("hex") === sha256 ? data : undefined;
   }
 
-  /** Whether the whole body is there. @throws TransientError while the bus is away */
+  /** Whether the whole body is there. @throws TransientError while the bus is away, ConfigError */
   async has(ref: DataRef): Promise<boolean> {
     const info = await this.#find(ref);
-    return info !== undefined && this.#hasChunks(info);
+    if (info === undefined) return false;
+    try {
+      return await this.#hasChunks(info);
+    } catch (thrown) {
+      if (isApiError(thrown, apiCodes.streamNotFound)) return false;
+      throw busError(thrown, "look for a large body");
+    }
   }
 
   /** The entry of this very body. */

@@ -2,11 +2,12 @@ import { expect, test } from "vitest";
 import { CheckpointStore } from "../../src/bus/jetstream/checkpoint-store.ts";
 import { establish, newestLease } from "../../src/bus/jetstream/establish.ts";
 import { Lease } from "../../src/bus/jetstream/lease.ts";
+import { underLease } from "../../src/bus/jetstream/under-lease.ts";
 import { JetStreamWriter } from "../../src/bus/jetstream/writer.ts";
 import { keepCheckpoints } from "../../src/worker/checkpoint.ts";
 import { runSchedule } from "../support/publish-model.ts";
 
-const protocol = { CheckpointStore, establish, newestLease, Lease, JetStreamWriter, keepCheckpoints };
+const protocol = { CheckpointStore, establish, newestLease, Lease, underLease, JetStreamWriter, keepCheckpoints };
 const runs = Number(process.env.SCHEDULES ?? 100);
 const firstSeed = Number(process.env.SEED ?? Date.now() % 1e9);
 

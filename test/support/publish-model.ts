@@ -6,7 +6,9 @@ import type { CheckpointStore } from "../../src/bus/jetstream/checkpoint-store.t
 import type { Established, EstablishOptions } from "../../src/bus/jetstream/establish.ts";
 import type { Lease, LeaseOptions } from "../../src/bus/jetstream/lease.ts";
 import type { StreamPort } from "../../src/bus/jetstream/port.ts";
+import type { underLease } from "../../src/bus/jetstream/under-lease.ts";
 import type { JetStreamWriter, WriterOptions } from "../../src/bus/jetstream/writer.ts";
+import { TransientError } from "../../src/errors.ts";
 import { dataRefLines } from "../../src/event/data-ref.ts";
 import type { StreamMessage } from "../../src/event/message.ts";
 import type { Position } from "../../src/event/position.ts";
@@ -19,6 +21,7 @@ import { Random, ScriptedPort, ScriptedServer, type Stored } from "./scripted-bu
 export interface Protocol {
   readonly Lease: { acquire(options: LeaseOptions, signal: AbortSignal): Promise<Lease> };
   readonly CheckpointStore: new (state: StateStore, source: SourceId) => CheckpointStore;
+  readonly underLease: typeof underLease;
   readonly establish: (options: EstablishOptions) => Promise<Established>;
   readonly newestLease: (port: StreamPort, source: SourceId) => Promise<number>;
   readonly JetStreamWriter: new (options: WriterOptions, established: Established) => JetStreamWriter;
@@ -148,8 +151,9 @@ class ModelWorker {
   }
 
   async #attempt(signal: AbortSignal): Promise<void> {
-    const { Lease, CheckpointStore, establish, newestLease, JetStreamWriter, keepCheckpoints } = this.#protocol;
-    const { clock } = this.#server;
+    const { Lease, CheckpointStore, underLease, establish, newestLease, JetStreamWriter, keepCheckpoints } =
+      this.#protocol;
+    const { clock, random } = this.#server;
     const { port } = this;
     const lease = await Lease.acquire(
       {
@@ -163,7 +167,6 @@ class ModelWorker {
       signal,
     );
     const checkpoints = new CheckpointStore(port.state, source);
-    const checkpoint = await checkpoints.load();
     const options: WriterOptions = {
       port,
       clock,
@@ -178,13 +181,18 @@ class ModelWorker {
       idleCheckMs: 5000,
       hasBody: async ({ name }) => {
         await clock.sleep(1);
+        if (random.chance(0.01)) throw new TransientError("BUS_UNREACHABLE", "no answer about a body");
         return this.#bodies?.has(name) === true;
       },
       onForeign: () => {},
       onStored: () => {},
       onRecovered: () => {},
     };
-    const established = await establish({ ...options, checkpoint, highest: 0, created: undefined, reason: "start" });
+    const established = await underLease({ lease, clock, signal }, async (held) => {
+      const checkpoint = await checkpoints.load();
+      const start = { checkpoint, highest: 0, created: undefined, reason: "start", signal: held };
+      return establish({ ...options, ...start });
+    });
     const writer = new JetStreamWriter(options, established);
     this.#writer = writer;
     const feeding = this.#feed(writer);

@@ -39,6 +39,8 @@ export interface EstablishOptions {
   readonly hasBody: (ref: DataRef) => Promise<boolean>;
   /** A message in the stream that is not ours. */
   readonly onForeign: (seq: number, subject: string) => void;
+  /** Ends it, with its reason. */
+  readonly signal: AbortSignal;
 }
 
 export interface Established {
@@ -66,27 +68,27 @@ export interface Established {
  * @throws FencedError, HistoryLostError; TransientError while the bus is away: then simply again
  */
 export async function establish(options: EstablishOptions): Promise<Established> {
-  let interrupted = false;
+  const interruption = new AbortController();
   const stopListening = options.port.onDisruption(() => {
-    interrupted = true;
+    const what = `the connection to the bus was interrupted while the end of the stream of ${options.source} was read`;
+    interruption.abort(new TransientError("BUS_INTERRUPTED", what, { hint: "it is tried again" }));
   });
+  // Heard at once, for nothing may be written behind it: numbers and token may fit a stream that is another one by now.
+  const signal = AbortSignal.any([options.signal, interruption.signal]);
   try {
-    const established = await markAndRead(options);
-    if (!interrupted) return established;
+    const established = await markAndRead({ ...options, signal });
+    signal.throwIfAborted();
+    return established;
   } finally {
     stopListening();
   }
-  throw new TransientError(
-    "BUS_INTERRUPTED",
-    `the connection to the bus was interrupted while the end of the stream of ${options.source} was read`,
-    { hint: "it is tried again" },
-  );
 }
 
 async function markAndRead(options: EstablishOptions): Promise<Established> {
-  const { port, source, lease, checkpoint } = options;
+  const { port, source, lease, checkpoint, signal } = options;
   await lease.renew();
   for (let tries = 0; tries < MAX_TRIES; tries++) {
+    signal.throwIfAborted();
     const found = await lookForLoss(options);
     const previous = await newestMarker(port, source);
     if (previous.lease > lease.number) {
@@ -100,7 +102,7 @@ async function markAndRead(options: EstablishOptions): Promise<Established> {
     if (stored.header("ce-id") !== marker.id) continue;
     const state = { ...found.state, lastSeq: marker.seq };
     const intact = found.checkpointIntact ? checkpoint : undefined;
-    const walk = { port: readBack(port), clock: options.clock, source, firstSeq: state.firstSeq };
+    const walk = { port: until(signal, readBack(port)), clock: options.clock, source, firstSeq: state.firstSeq };
     const tail = await verifiedTail(walk, marker.seq - 1, intact?.streamSeq ?? 0, options.onForeign);
     const { end } = tail;
     // What an earlier writer has dealt with is not a loss again only because no checkpoint has passed it yet.
@@ -110,6 +112,7 @@ async function markAndRead(options: EstablishOptions): Promise<Established> {
       lost === undefined || intact ? laterPosition(intact?.position, tail.trusted?.position) : tail.trusted?.position;
     const before = await beforeMissingBodies({
       ...options,
+      port: until(signal, port),
       from: tail.trusted,
       firstSeq: state.firstSeq,
       floorSeq: intact?.streamSeq ?? 0,
@@ -118,12 +121,25 @@ async function markAndRead(options: EstablishOptions): Promise<Established> {
     const storedThrough = before === undefined ? undefined : tail.trusted?.position;
     const large = await newestLarge(options, end);
     const base = { token: marker.seq, resume, storedThrough, large, created: state.created, lost };
+    signal.throwIfAborted();
     if (lost === undefined) return { ...base, lastSeq: marker.seq, lastId: marker.id, tail: end?.position };
     return { ...base, tail: whole, ...(await writeHistory(options, lost, { token: marker.seq, large }, end, whole)) };
   }
   throw new TransientError("BUS_UNSTEADY", `the stream of ${source} kept moving while a writer marker was published`, {
     hint: "is another program publishing to this stream?",
   });
+}
+
+type Reader = Pick<StreamPort, "read">;
+
+/** The port's `read`, until the signal. */
+function until(signal: AbortSignal, port: Reader): Reader {
+  return {
+    read: async (seq) => {
+      signal.throwIfAborted();
+      return port.read(seq);
+    },
+  };
 }
 
 interface Found {
@@ -206,6 +222,7 @@ async function fillAndMark(
   );
   try {
     for (;;) {
+      options.signal.throwIfAborted();
       const count = Math.min(Math.max(found.known - lastSeq, 0), port.maxBatchMessages - 1);
       const fill = Array.from({ length: count }, (_, n) => lostMarker(source, lease.number, lastSeq + 1 + n, range));
       const last = lastSeq + count >= found.known;

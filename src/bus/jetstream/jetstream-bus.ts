@@ -8,7 +8,7 @@ import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Bus, ConsumeOptions, SourceStream, StateStore, Subscription, Writer } from "../bus.ts";
 import { busError } from "./bus-errors.ts";
-import { type Checkpoint, CheckpointStore } from "./checkpoint-store.ts";
+import { CheckpointStore } from "./checkpoint-store.ts";
 import { Confirmations } from "./confirmations.ts";
 import { Connection } from "./connection.ts";
 import { openSubscription } from "./consumer.ts";
@@ -23,6 +23,7 @@ import type { Clock } from "./port.ts";
 import { openStateStore } from "./state-store.ts";
 import { findStream, refuseTakenSubjects } from "./streams.ts";
 import { openSystemEvents, type SystemEvents } from "./system-events.ts";
+import { underLease } from "./under-lease.ts";
 import { JetStreamWriter, type WriterOptions } from "./writer.ts";
 
 export interface BusOptions {
@@ -213,9 +214,7 @@ class JetStreamBus implements Bus {
         signal,
       );
       log.info("lease_acquired", { source, lease: lease.number });
-      await this.#deadLetters.make();
       const checkpoints = new CheckpointStore(this.#whileConnected(this.state), source);
-      const checkpoint: Checkpoint | undefined = await checkpoints.load();
       const options: WriterOptions = {
         ...this.#timing,
         port,
@@ -232,7 +231,12 @@ class JetStreamBus implements Bus {
         onStored: (messages) => this.#options.onStored?.(source, messages),
         onRecovered: () => this.#options.onRecovered?.(source),
       };
-      const established = await establish({ ...options, checkpoint, highest: 0, created: undefined, reason: "start" });
+      const established = await underLease({ lease, clock: realClock, signal }, async (held) => {
+        await this.#deadLetters.make();
+        const checkpoint = await checkpoints.load();
+        const start = { checkpoint, highest: 0, created: undefined, reason: "start", signal: held };
+        return establish({ ...options, ...start });
+      });
       if (established.lost) log.error("bus_messages_lost", { source, ...established.lost });
       return new JetStreamWriter(options, established, () => port[Symbol.asyncDispose]());
     } catch (thrown) {

@@ -82,7 +82,7 @@ export class Lease {
       const revision = await port.write({ number: this.number, instance }, this.#revision);
       if (revision !== undefined) {
         this.#revision = revision;
-        this.#renewedMs = askedMs;
+        this.#renewedMs = Math.max(this.#renewedMs, askedMs);
         return;
       }
       // The entry moved: our own write with its answer lost, an entry that ran out, or another worker.

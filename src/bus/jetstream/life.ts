@@ -17,7 +17,7 @@ export class Life {
     this.failed.catch(() => {}); // whoever cares races against it; nobody may be there yet
   }
 
-  /** Aborts at the end. */
+  /** Aborts at the end, with the reason. */
   get signal(): AbortSignal {
     return this.#ended.signal;
   }
@@ -47,7 +47,7 @@ export class Life {
   end(reason: Error): void {
     if (this.#reason) return;
     this.#reason = reason;
-    this.#ended.abort();
+    this.#ended.abort(reason);
     this.#fail(reason);
     for (const wakeUp of this.#wakeUps) wakeUp.set();
   }

@@ -30,7 +30,8 @@ const MAX_QUEUED_MESSAGES = 3 * MAX_BATCH_MESSAGES;
 const SAVE_AGAIN_MS = 250;
 const FLUSH_POLL_MS = 20;
 
-export interface WriterOptions extends Omit<EstablishOptions, "highest" | "created" | "reason" | "checkpoint"> {
+export interface WriterOptions
+  extends Omit<EstablishOptions, "highest" | "created" | "reason" | "checkpoint" | "signal"> {
   readonly checkpoints: CheckpointStore;
   readonly fsync: Fsync;
   readonly log: Logger;
@@ -323,6 +324,7 @@ export class JetStreamWriter implements Writer {
     this.#stall.lookingSince(this.#options.clock.now(), this.#queue.waiting);
     const found = await recover({
       ...this.#options,
+      signal: this.#life.signal,
       life: this.#life,
       disruptions: this.#disruptions,
       highest,

@@ -59,6 +59,7 @@ class Ground {
   start(checkpoint?: Checkpoint): Promise<Established> {
     const { port } = this;
     const { clock } = this.server;
+    const { signal } = new AbortController();
     const starting = async (): Promise<Established> => {
       const lease = await Lease.acquire(
         {
@@ -69,7 +70,7 @@ class Ground {
           newestInStream: () => newestLease(port, source),
           onWaiting: () => {},
         },
-        new AbortController().signal,
+        signal,
       );
       return establish({
         port,
@@ -81,6 +82,7 @@ class Ground {
         highest: 0,
         created: undefined,
         reason: "start",
+        signal,
         hasBody: async () => true,
         onForeign: (seq) => {
           this.foreign.push(seq);
@@ -101,6 +103,16 @@ test("a connection that goes between two answers makes the reading void: the bus
     code: "BUS_INTERRUPTED",
     message: expect.stringContaining("of shop"),
   });
+});
+
+test("nothing is written behind such a one: numbers and token may fit a stream that has lost what was read", async () => {
+  const ground = new Ground();
+  ground.stray("cdc.shop.stray");
+  ground.onForeign = () => ground.port.disconnect();
+  const checkpoint = { position: place(5), streamSeq: 1, id: "another", streamCreated: "t0", lease: 1 };
+
+  await expect(ground.start(checkpoint)).rejects.toMatchObject({ code: "BUS_INTERRUPTED" });
+  expect(ground.server.messages.map(({ subject }) => subject)).toEqual(["cdc.shop.stray", "meta.shop.writer"]);
 });
 
 test("one that holds leaves the writer behind its own marker", async () => {

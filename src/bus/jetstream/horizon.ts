@@ -6,6 +6,9 @@ import type { Clock } from "./port.ts";
 /** "always", or the server's sync interval in ms. */
 export type Fsync = "always" | number;
 
+/** A shorter sync interval counts as this one. */
+const MIN_FSYNC_MS = 400;
+
 interface Held<T> {
   value: T;
   readonly since: number;
@@ -30,13 +33,14 @@ export class Horizon<T> {
   #clears = 0;
 
   constructor(fsync: Fsync, clock: Clock) {
-    this.#fsync = fsync;
+    // What is durable later than said is durable; pings closer together than this would be late too often.
+    this.#fsync = fsync === "always" ? fsync : Math.max(fsync, MIN_FSYNC_MS);
     this.#clock = clock;
   }
 
   /** How often the server must be pinged, in ms; undefined when it need not be. */
   get pingEveryMs(): number | undefined {
-    return this.#fsync === "always" ? undefined : Math.max(this.#fsync / 8, 50);
+    return this.#fsync === "always" ? undefined : this.#fsync / 8;
   }
 
   /** Something was stored just now. Between two pings only the newest is kept, so that few entries wait. */

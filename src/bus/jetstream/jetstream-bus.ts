@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { TransientError } from "../../errors.ts";
-import type { DataRef } from "../../event/data-ref.ts";
+import { type DataRef, LARGE_BUCKET } from "../../event/data-ref.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Bus, ConsumeOptions, SourceStream, StateStore, Subscription, Writer } from "../bus.ts";
@@ -12,7 +12,7 @@ import { CheckpointStore } from "./checkpoint-store.ts";
 import { Confirmations } from "./confirmations.ts";
 import { Connection } from "./connection.ts";
 import { openSubscription } from "./consumer.ts";
-import { type DeadLetters, openDeadLetters, type StoreDeadLetter } from "./dead-letters.ts";
+import { DEAD_STREAM, type DeadLetters, openDeadLetters, type StoreDeadLetter } from "./dead-letters.ts";
 import { MAX_ADDED_HEADER_BYTES, MAX_HEAD_BYTES, MAX_POINTER_BYTES } from "./encode.ts";
 import { establish, newestLease } from "./establish.ts";
 import type { Fsync } from "./horizon.ts";
@@ -194,6 +194,7 @@ class JetStreamBus implements Bus {
       jsm: this.#jsm,
       source,
       replicas,
+      beside: [`KV_${STATE_BUCKET}`, `OBJ_${LARGE_BUCKET}`, DEAD_STREAM],
       ackTimeoutMs: this.#timing.ackTimeoutMs,
     });
     try {

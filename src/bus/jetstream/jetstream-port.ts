@@ -3,7 +3,6 @@
 import type { JetStreamManager } from "@nats-io/jetstream";
 import { createInbox, type Msg, type MsgHdrs, type Subscription } from "@nats-io/transport-node";
 import { TransientError, toError } from "../../errors.ts";
-import { LARGE_BUCKET } from "../../event/data-ref.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
@@ -24,6 +23,8 @@ export interface JetStreamPortOptions {
   readonly jsm: JetStreamManager;
   readonly source: SourceId;
   readonly replicas: number;
+  /** Streams that keep what belongs to this one: checkpoints, bodies, dead letters. Perhaps on other servers of the cluster. */
+  readonly beside: readonly string[];
   /** How long an acknowledgement may take. */
   readonly ackTimeoutMs: number;
 }
@@ -53,8 +54,8 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
     this.#options = options;
     this.#stream = streamName(source);
     this.#acks = connection.nc.subscribe(`${this.#inbox}.*`, { callback: (_, message) => this.#answered(message) });
-    // Of the bodies of large events too: they may be lost where their events are not.
-    this.#elections = [this.#stream, `OBJ_${LARGE_BUCKET}`].map((stream) =>
+    // Of what stands beside it too: it may be lost where the events are not.
+    this.#elections = [this.#stream, ...options.beside].map((stream) =>
       connection.nc.subscribe(`$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.${stream}`, {
         callback: () => this.#disrupted("another server leads the stream"),
       }),
@@ -121,11 +122,16 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
   }
 
   async ping(): Promise<void> {
-    try {
-      await this.#options.connection.nc.rtt();
-    } catch (thrown) {
-      throw busError(thrown, "reach NATS");
-    }
+    const { jsm, beside } = this.#options;
+    const asked = [this.#stream, ...beside].map(async (stream) => {
+      try {
+        await jsm.streams.info(stream);
+      } catch (thrown) {
+        // What is not there yet has nothing to lose.
+        if (!isApiError(thrown, apiCodes.streamNotFound)) throw busError(thrown, `reach the stream ${stream}`);
+      }
+    });
+    await Promise.all(asked);
   }
 
   onDisruption(listener: () => void): () => void {

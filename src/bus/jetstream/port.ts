@@ -60,7 +60,10 @@ export interface StreamPort {
    * @throws PublishRefused when the server says no; TransientError when the answer is lost or late
    */
   send(batch: readonly Encoded[]): Promise<PublishAck>;
-  /** A round trip to the server, for time that is known to be answered. */
+  /**
+   * A round trip to the servers that keep the stream, its checkpoints, bodies and dead letters, for time that is known to be
+   * lived through: the server that this process is connected to may be another one.
+   */
   ping(): Promise<void>;
   /** Called when what was sent may be lost or another server may answer: disconnect, new leader. Returns the way to stop. */
   onDisruption(listener: () => void): () => void;

@@ -31,7 +31,7 @@ export function startUpkeep(options: UpkeepOptions): void {
   if (pingEveryMs !== undefined) {
     void repeat(options, pingEveryMs, async () => {
       const answers = horizons.map((horizon) => horizon.ping());
-      await port.ping();
+      await asked(options, () => port.ping());
       for (const answered of answers) answered();
       options.onTick();
     });
@@ -39,10 +39,26 @@ export function startUpkeep(options: UpkeepOptions): void {
   void repeat(options, idleCheckMs, async () => {
     if (!options.isIdle()) return;
     const highest = options.lastSeq();
-    const state = await port.info();
+    const state = await asked(options, () => port.info());
     if (state === undefined || state.lastSeq < highest)
       options.onDisrupted("the stream is shorter than what it had acknowledged");
   });
+}
+
+/** A server that does not answer may have restarted, though the one that we are connected to has not. */
+async function asked<T>({ port, onDisrupted }: UpkeepOptions, ask: () => Promise<T>): Promise<T> {
+  let heard = false;
+  const stopListening = port.onDisruption(() => {
+    heard = true; // that is told already
+  });
+  try {
+    return await ask();
+  } catch (error) {
+    if (error instanceof TransientError && !heard) onDisrupted("the bus did not answer");
+    throw error;
+  } finally {
+    stopListening();
+  }
 }
 
 /** While the bus is away a step fails and comes again: publishing notices by itself and recovers. */

@@ -197,6 +197,21 @@ describe.skipIf(missing("postgres"))("checking the server of a Postgres source",
     }
   });
 
+  test("a provider's server is told by its role: what the provider refuses is not printed", async () => {
+    const { database } = fixture;
+    await database.query("create role rdsadmin; create role reader login");
+    const url = database.url.replace("postgres@", "reader@");
+    const [limit] = await wrong(url, "SLOT_WAL_LIMIT");
+    const [role] = await wrong(url, "ROLE_NOT_REPLICATION");
+    await database.query("create role rds_replication");
+    await runFix(database, role?.fix);
+    const after = await wrong(url, "ROLE_NOT_REPLICATION");
+    await database.query("drop role rdsadmin; drop role rds_replication; drop role reader");
+
+    expect(limit?.fix).toBe("In the parameter group of RDS or Aurora: max_slot_wal_keep_size = 51200.");
+    expect([role?.level, after]).toEqual(["fail", []]);
+  });
+
   test("a pooler's port, and the server's own", async () => {
     const { database } = fixture;
     await using proxy = await TcpProxy.start(database.server.port, 6543);

@@ -23,6 +23,7 @@ const server: ServerFacts = {
   keepMb: 51_200,
   maxWalMb: 1024,
   idleSlotSeconds: 0,
+  provider: null,
 };
 
 const levels = (facts: Partial<ServerFacts>, slot?: { active: boolean }): readonly string[] =>
@@ -39,6 +40,16 @@ test("from 19 on the level replica will do, before it does not, and minimal neve
   expect(levels({ version: 190_000, walLevel: "replica" })).toEqual([]);
   expect(levels({ version: 180_004, walLevel: "replica" })).toEqual(["fail WAL_LEVEL_NOT_LOGICAL"]);
   expect(levels({ version: 190_000, walLevel: "minimal" })).toEqual(["fail WAL_LEVEL_NOT_LOGICAL"]);
+});
+
+test.each([
+  ["rdsadmin", "In the parameter group of RDS or Aurora: rds.logical_replication = 1 (then reboot)."],
+  ["cloudsqlsuperuser", "As a database flag of Cloud SQL: cloudsql.logical_decoding = on (it restarts)."],
+  ["neon_superuser", "In Neon's console, or by its support: logical replication = on, in the project's settings."],
+  ["supabase_admin", "By Supabase's command: supabase postgres-config update --config wal_level=logical"],
+  [null, "ALTER SYSTEM SET wal_level = 'logical'; -- then restart the server"],
+] as const)("the log's level where %s is a role of the server is set the provider's way", (provider, fix) => {
+  expect(serverFindings({ ...server, walLevel: "replica", provider }, undefined)[0]?.fix).toBe(fix);
 });
 
 test("a source whose slot exists needs no free one, and one that is read no free walsender", () => {

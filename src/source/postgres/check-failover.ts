@@ -2,7 +2,8 @@
 
 import type { Finding } from "../../telemetry/finding.ts";
 import type { Session } from "./session.ts";
-import { quoteIdentifier, quoteLiteral } from "./sql.ts";
+import { type Provider, providerColumn, settingFix } from "./setting-fix.ts";
+import { quoteIdentifier } from "./sql.ts";
 
 export interface FailoverFacts {
   readonly version: number;
@@ -11,6 +12,7 @@ export interface FailoverFacts {
   /** Physical slots whose standbys must have the log before a failover slot sends it; from 17 on. */
   readonly awaited: readonly string[];
   readonly physical: readonly PhysicalSlot[];
+  readonly provider: Provider | null;
   /** Of the source's own slot; null before 17, and while there is none. */
   readonly marked: boolean | null;
 }
@@ -35,7 +37,8 @@ export async function readFailover(session: Session, slot: string): Promise<Fail
        coalesce((SELECT json_agg(json_build_object('name', slot_name, 'active', active, 'lost', wal_status = 'lost',
          'feedback', xmin IS NOT NULL OR catalog_xmin IS NOT NULL) ORDER BY slot_name)
          FROM pg_replication_slots WHERE slot_type = 'physical' AND NOT temporary), '[]') AS physical,
-       (SELECT (to_jsonb(s)->>'failover')::bool FROM pg_replication_slots s WHERE slot_name = $1) AS marked`,
+       (SELECT (to_jsonb(s)->>'failover')::bool FROM pg_replication_slots s WHERE slot_name = $1) AS marked,
+       ${providerColumn}`,
     [slot],
   );
   const { awaited, ...facts } = row as Exclude<typeof row, undefined>;
@@ -72,7 +75,7 @@ function standbyFinding({ version }: FailoverFacts): Finding {
 }
 
 /** Every slot that is marked for failover waits for the named standbys: nothing is sent before they have it. */
-function stalledFindings({ awaited, physical }: FailoverFacts): readonly Finding[] {
+function stalledFindings({ awaited, physical, provider }: FailoverFacts): readonly Finding[] {
   const here = awaited.flatMap((name) => physical.find((slot) => slot.name === name && !slot.lost) ?? []);
   const gone = awaited.filter((name) => !here.some((slot) => slot.name === name));
   const away = here.filter(({ active }) => !active).map(({ name }) => name);
@@ -87,13 +90,17 @@ function stalledFindings({ awaited, physical }: FailoverFacts): readonly Finding
         ...(gone.length > 0 ? [`${gone.join(", ")} ${gone.length > 1 ? "are" : "is"} no physical slot`] : []),
         ...(away.length > 0 ? [`nobody reads ${away.join(", ")}`] : []),
       ].join(", ")}: the source stands still`,
-      fix: `ALTER SYSTEM SET synchronized_standby_slots = ${quoteLiteral(served.join(", "))}; -- or bring the standby back\nSELECT pg_reload_conf();`,
+      fix: settingFix(provider, {
+        name: "synchronized_standby_slots",
+        value: served.join(", "),
+        note: "or bring the standby back",
+      }),
     },
   ];
 }
 
 function readinessFindings(
-  { version, awaited, marked }: FailoverFacts,
+  { version, awaited, marked, provider }: FailoverFacts,
   standbys: readonly PhysicalSlot[],
   slot: string,
 ): readonly Finding[] {
@@ -126,7 +133,11 @@ function readinessFindings(
       code: "FAILOVER_NOT_AWAITED",
       subject: "setting synchronized_standby_slots",
       message: `events may be published before ${ahead.join(", ")} has them: promoted then, it never had what the stream tells`,
-      fix: `ALTER SYSTEM SET synchronized_standby_slots = ${quoteLiteral([...awaited, ...ahead].join(", "))}; -- only standbys that may be promoted\nSELECT pg_reload_conf();`,
+      fix: settingFix(provider, {
+        name: "synchronized_standby_slots",
+        value: [...awaited, ...ahead].join(", "),
+        note: "only standbys that may be promoted",
+      }),
     });
   }
   const silent = standbys.filter(({ feedback }) => !feedback).map(({ name }) => name);

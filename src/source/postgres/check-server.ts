@@ -2,6 +2,7 @@
 
 import type { Finding } from "../../telemetry/finding.ts";
 import type { Session } from "./session.ts";
+import { type Provider, providerColumn, settingFix } from "./setting-fix.ts";
 import { quoteIdentifier } from "./sql.ts";
 
 export interface ServerFacts {
@@ -23,6 +24,7 @@ export interface ServerFacts {
   readonly maxWalMb: number;
   /** 0: never, and on servers that do not know it. */
   readonly idleSlotSeconds: number;
+  readonly provider: Provider | null;
 }
 
 const OLDEST = 140_000;
@@ -47,7 +49,8 @@ const facts = `
     (SELECT setting::int FROM pg_settings WHERE name = 'max_slot_wal_keep_size') AS "keepMb",
     (SELECT setting::int FROM pg_settings WHERE name = 'max_wal_size') AS "maxWalMb",
     coalesce((SELECT extract(epoch FROM (setting || unit)::interval) FROM pg_settings
-      WHERE name = 'idle_replication_slot_timeout'), 0)::int AS "idleSlotSeconds"`;
+      WHERE name = 'idle_replication_slot_timeout'), 0)::int AS "idleSlotSeconds",
+    ${providerColumn}`;
 
 export async function readServer(session: Session): Promise<ServerFacts> {
   const [row] = await session.query<{ [Key in keyof ServerFacts]: ServerFacts[Key] }>(facts);
@@ -77,7 +80,7 @@ export function versionFinding({ version, versionText }: ServerFacts): Finding {
   return { ...finding, level: "fail", fix: "Upgrade it: Millrace needs Postgres 14 or newer." };
 }
 
-function walLevelFinding({ version, walLevel }: ServerFacts): Finding {
+function walLevelFinding({ version, walLevel, provider }: ServerFacts): Finding {
   const finding = { code: "WAL_LEVEL_NOT_LOGICAL", subject: "setting wal_level", message: `it is ${walLevel}` };
   if (walLevel === "logical") return { ...finding, level: "ok" };
   if (version >= RAISES_WAL_LEVEL && walLevel === "replica") {
@@ -86,14 +89,17 @@ function walLevelFinding({ version, walLevel }: ServerFacts): Finding {
   return {
     ...finding,
     level: "fail",
-    fix: "ALTER SYSTEM SET wal_level = 'logical'; -- then restart the server (RDS: the parameter rds.logical_replication = 1)",
+    fix: settingFix(provider, { name: "wal_level", value: "logical", restart: true }),
   };
 }
 
-function roleFinding({ role, mayReplicate }: ServerFacts): Finding {
+function roleFinding({ role, mayReplicate, provider }: ServerFacts): Finding {
   const finding = { code: "ROLE_NOT_REPLICATION", subject: `role ${role}` };
   if (mayReplicate) return { ...finding, level: "ok", message: "it may replicate" };
-  const fix = `ALTER ROLE ${quoteIdentifier(role)} REPLICATION; -- RDS: GRANT rds_replication TO ${quoteIdentifier(role)}`;
+  const fix =
+    provider === "rdsadmin"
+      ? `GRANT rds_replication TO ${quoteIdentifier(role)};`
+      : `ALTER ROLE ${quoteIdentifier(role)} REPLICATION; -- RDS: GRANT rds_replication TO ${quoteIdentifier(role)}`;
   return { ...finding, level: "fail", message: "it may not replicate", fix };
 }
 
@@ -104,38 +110,43 @@ function encodingFinding({ database, encoding }: ServerFacts): Finding {
   return { ...finding, level: "fail", fix };
 }
 
-function slotsFinding({ maxSlots, usedSlots }: ServerFacts, exists: boolean): Finding {
+function slotsFinding({ maxSlots, usedSlots, provider }: ServerFacts, exists: boolean): Finding {
   const message = `${usedSlots} of ${maxSlots} replication slots are taken`;
   const finding = { code: "SLOTS_EXHAUSTED", subject: "setting max_replication_slots", message };
   if (exists || usedSlots < maxSlots) return { ...finding, level: "ok" };
   return {
     ...finding,
     level: "fail",
-    fix: `ALTER SYSTEM SET max_replication_slots = ${usedSlots + 5}; -- then restart the server; or drop one that nobody needs`,
+    fix: settingFix(provider, {
+      name: "max_replication_slots",
+      value: usedSlots + 5,
+      restart: true,
+      note: "or drop one that nobody needs",
+    }),
   };
 }
 
-function sendersFinding({ maxSenders, usedSenders }: ServerFacts, reading: boolean): Finding {
+function sendersFinding({ maxSenders, usedSenders, provider }: ServerFacts, reading: boolean): Finding {
   const message = `${usedSenders} of ${maxSenders} walsenders are busy`;
   const finding = { code: "WALSENDERS_EXHAUSTED", subject: "setting max_wal_senders", message };
   if (reading || usedSenders < maxSenders) return { ...finding, level: "ok" };
   return {
     ...finding,
     level: "fail",
-    fix: `ALTER SYSTEM SET max_wal_senders = ${usedSenders + 5}; -- then restart the server`,
+    fix: settingFix(provider, { name: "max_wal_senders", value: usedSenders + 5, restart: true }),
   };
 }
 
-function keepFinding({ keepMb, maxWalMb }: ServerFacts): Finding {
+function keepFinding({ keepMb, maxWalMb, provider }: ServerFacts): Finding {
   const finding = { code: "SLOT_WAL_LIMIT", subject: "setting max_slot_wal_keep_size" };
-  const set = (size: string, why: string): string =>
-    `ALTER SYSTEM SET max_slot_wal_keep_size = '${size}'; -- ${why}\nSELECT pg_reload_conf();`;
+  const set = (sizeMb: number, note: string): string =>
+    settingFix(provider, { name: "max_slot_wal_keep_size", value: sizeMb, note: `MB: ${note}` });
   if (keepMb === -1) {
     return {
       ...finding,
       level: "warn",
       message: "it is -1: while the worker is away, or any slot is dead, log grows until the disk is full",
-      fix: set("50GB", "or what the disk can spare"),
+      fix: set(51_200, "or what the disk can spare"),
     };
   }
   const wantedMb = Math.max(SMALL_KEEP_MB, maxWalMb);
@@ -144,17 +155,21 @@ function keepFinding({ keepMb, maxWalMb }: ServerFacts): Finding {
     ...finding,
     level: "warn",
     message: `it is ${keepMb} MB: a worker that is away while more is written loses its slot, and with it events`,
-    fix: set(`${Math.max(10_240, wantedMb)}MB`, "enough for the longest time that the worker may be away"),
+    fix: set(Math.max(10_240, wantedMb), "enough for the longest time that the worker may be away"),
   };
 }
 
-function idleFinding({ idleSlotSeconds }: ServerFacts): Finding {
+function idleFinding({ idleSlotSeconds, provider }: ServerFacts): Finding {
   const finding = { code: "SLOT_IDLE_TIMEOUT", subject: "setting idle_replication_slot_timeout" };
   if (idleSlotSeconds === 0) return { ...finding, level: "ok", message: "slots are not given up for being idle" };
   return {
     ...finding,
     level: "warn",
     message: `a worker that is away for ${idleSlotSeconds} s loses its slot, however little was written`,
-    fix: "ALTER SYSTEM SET idle_replication_slot_timeout = 0; -- max_slot_wal_keep_size bounds the log by its size\nSELECT pg_reload_conf();",
+    fix: settingFix(provider, {
+      name: "idle_replication_slot_timeout",
+      value: 0,
+      note: "max_slot_wal_keep_size bounds the log by its size",
+    }),
   };
 }

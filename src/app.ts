@@ -249,7 +249,7 @@ async function queueDepths(
 }
 
 /** Of the sources that hold an outbox: what tells whose. Those that another worker reads are among them. */
-function outboxesOf({ sources }: ResolvedConfig<unknown>): ReadonlyMap<SourceId, () => Promise<string>> {
+export function outboxesOf({ sources }: ResolvedConfig<unknown>): ReadonlyMap<SourceId, () => Promise<string>> {
   const found = new Map<SourceId, () => Promise<string>>();
   for (const [id, source] of sources) {
     const home = connectorOf(source).outboxHome(id, source.config.reveal());

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net/url"
@@ -52,6 +53,9 @@ func main() {
 		if err != nil {
 			if ctx.Err() != nil {
 				return
+			}
+			if errors.Is(err, nats.ErrTimeout) { // nothing came for half a minute
+				continue
 			}
 			log.Fatal(err)
 		}

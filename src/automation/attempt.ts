@@ -155,8 +155,9 @@ class Given implements HandlerContext<AnyEvent> {
 
   #beginTx(): RunTx<PgClient> {
     const { automation, database } = this.#context;
-    const subject = this.#message.header("ce-subject") ?? "";
-    const cause = { id: this.event.id, subject, lineage: lineageOf(this.#message) };
+    const header = (name: string): string => this.#message.header(name) ?? "";
+    const lineage = lineageOf(this.#message);
+    const cause = { id: this.event.id, source: header("ce-source"), subject: header("ce-subject"), lineage };
     this.#tx ??= new Tx(automation.id, database, cause);
     const tx = this.#tx;
     return (work) => tx.run(work, this.#signal());

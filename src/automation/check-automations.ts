@@ -1,10 +1,11 @@
 // What `check` says of automations: triggers that would never match in silence, and subscriptions that nobody has any more.
 
-import type { SourceId } from "../event/source-id.ts";
+import { outboxId, type SourceId, systemId } from "../event/source-id.ts";
 import { changeSubjectPrefix } from "../event/subject.ts";
 import type { Finding } from "../telemetry/finding.ts";
 import type { Automation } from "./automation.ts";
 import type { Trigger } from "./collection.ts";
+import { inEach } from "./event-trigger.ts";
 
 /** What is known of one source. */
 export interface ListenedSource {
@@ -17,14 +18,25 @@ export interface ListenedSource {
 
 const OPS = ["created", "updated", "deleted"] as const;
 
-/** @param configured every source of the configuration @param sources those that are looked at */
+/** The sources of a configuration. */
+export interface ConfiguredSources {
+  readonly all: readonly SourceId[];
+  /** Those that hold an outbox: there domain events come from. */
+  readonly outboxes: readonly SourceId[];
+}
+
+/** @param sources those that are looked at; the worker's own events count as one */
 export function automationFindings(
   automations: readonly Automation[],
-  configured: readonly SourceId[],
+  { all, outboxes }: ConfiguredSources,
   sources: ReadonlyMap<SourceId, ListenedSource>,
 ): readonly Finding[] {
+  const configured = [...all, systemId];
   const findings = automations.flatMap(({ id, triggers }) => {
-    const about = triggers.filter(({ source }) => sources.has(source) || !configured.includes(source));
+    if (outboxes.length === 0 && triggers.some(({ source }) => source === outboxId)) return [deafFinding(id)];
+    const about = triggers
+      .flatMap((trigger) => inEach(outboxes, trigger))
+      .filter(({ source }) => sources.has(source) || !configured.includes(source));
     const wrong = about.flatMap(
       (trigger) => triggerFinding(id, trigger, configured, sources.get(trigger.source)) ?? [],
     );
@@ -33,6 +45,17 @@ export function automationFindings(
     return [{ level: "ok", code: "AUTOMATION", subject: `automation ${id}`, message } satisfies Finding];
   });
   return [...findings, ...[...sources.values()].flatMap((source) => orphanFindings(automations, source))];
+}
+
+/** In the words of the start, which refuses it. */
+function deafFinding(id: string): Finding {
+  return {
+    level: "fail",
+    code: "AUTOMATION_WITHOUT_OUTBOX",
+    subject: `automation ${id}`,
+    message: "it waits for domain events, and no source holds an outbox",
+    fix: "Set `outbox: true` on the source whose database the application emits them in.",
+  };
 }
 
 function triggerFinding(
@@ -47,7 +70,7 @@ function triggerFinding(
       ...finding,
       code: "AUTOMATION_SOURCE_UNKNOWN",
       message: `it listens to the source ${source}, which this configuration does not have: it waits until another worker makes its stream`,
-      fix: `Correct the name; the configuration has ${configured.join(", ") || "none"}.`,
+      fix: `Correct the name; the configuration has ${configured.filter((one) => one !== systemId).join(", ") || "none"}.`,
     };
   }
   if (known?.collections === undefined || !filter.startsWith("cdc.")) return undefined;

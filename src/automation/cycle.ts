@@ -15,7 +15,8 @@ export function cycleIn(delivery: Delivery, automation: string, maxHops: number)
   if (lineage.hops >= maxHops) {
     return cycle(`${lineage.hops} handlers stand between the first change and this event; the limit is ${maxHops}`);
   }
-  if (!lineage.trail.includes(visitOf(automation, delivery.header("ce-subject") ?? ""))) return undefined;
+  const visit = visitOf(automation, delivery.header("ce-source") ?? "", delivery.header("ce-subject") ?? "");
+  if (!lineage.trail.includes(visit)) return undefined;
   return cycle("this automation has handled the same key already, and that caused this event");
 }
 

@@ -31,6 +31,8 @@ export interface TxDatabase {
 /** What is known of the event that is handled. */
 export interface Cause {
   readonly id: string;
+  /** `ce-source`. */
+  readonly source: string;
   /** `ce-subject`. */
   readonly subject: string;
   readonly lineage: Lineage | undefined;
@@ -107,12 +109,12 @@ export class Tx {
   }
 }
 
-function lineageBehind({ id, subject, lineage }: Cause, automation: string): Lineage {
+function lineageBehind({ id, source, subject, lineage }: Cause, automation: string): Lineage {
   return {
     correlationId: lineage?.correlationId ?? id,
     causationId: id,
     hops: (lineage?.hops ?? 0) + 1,
     automation,
-    trail: [...(lineage?.trail ?? []), visitOf(automation, subject)],
+    trail: [...(lineage?.trail ?? []), visitOf(automation, source, subject)],
   };
 }

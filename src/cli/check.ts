@@ -1,6 +1,6 @@
 // `millrace check`: every precondition of source and bus, each with what mends it. It changes nothing.
 
-import { connectors } from "../app.ts";
+import { connectors, outboxesOf } from "../app.ts";
 import type { Automation } from "../automation/automation.ts";
 import { automationFindings, type ListenedSource } from "../automation/check-automations.ts";
 import { checkBus } from "../bus/jetstream/check.ts";
@@ -9,7 +9,7 @@ import { readSavedMemory } from "../bus/jetstream/saved-memory.ts";
 import { refuseOpenHttp } from "../config/http.ts";
 import { loadConfigFile } from "../config/load.ts";
 import { resolveConfig } from "../config/resolve.ts";
-import { type SourceId, streamName } from "../event/source-id.ts";
+import { type SourceId, streamName, systemId } from "../event/source-id.ts";
 import * as millrace from "../index.ts";
 import type { Finding } from "../telemetry/finding.ts";
 import { redact } from "../telemetry/redact.ts";
@@ -67,7 +67,11 @@ export async function check({ config: file, source, json, signal, print }: Check
   await part("bus", "bus", checkBus({ servers: servers.reveal(), replicas, fsync, sources: ids, signal }));
   const automations = config.automations as readonly Automation[];
   const listened = await listenedSources(sources, { servers: servers.reveal(), signal });
-  const findings = automationFindings(automations, [...config.sources.keys()], listened);
+  const findings = automationFindings(
+    automations,
+    { all: [...config.sources.keys()], outboxes: [...outboxesOf(config).keys()] },
+    listened,
+  );
   if (findings.length > 0) await part("automations", "automations", findings);
   const [ok, warn, fail] = (["ok", "warn", "fail"] as const).map((level) => found.filter((f) => f.level === level));
   const counts = { ok: ok?.length ?? 0, warn: warn?.length ?? 0, fail: fail?.length ?? 0 };
@@ -76,14 +80,15 @@ export async function check({ config: file, source, json, signal, print }: Check
   return counts.fail === 0;
 }
 
-/** Who cannot be asked has said so among the findings before. */
+/** The worker's own events among them. Who cannot be asked has said so among the findings before. */
 async function listenedSources(
   sources: ReturnType<typeof chooseSources>,
   bus: { readonly servers: readonly string[]; readonly signal: AbortSignal },
 ): Promise<ReadonlyMap<SourceId, ListenedSource>> {
-  const asked = sources.map(async ([id, { kind, config }]) => {
-    const connector = connectors.get(kind);
-    const collections = await connector?.collections(id, config.reveal()).catch(() => undefined);
+  const all = [...sources.map(([id, source]) => [id, source] as const), [systemId, undefined] as const];
+  const asked = all.map(async ([id, source]) => {
+    const connector = source && connectors.get(source.kind);
+    const collections = await connector?.collections(id, source?.config.reveal()).catch(() => undefined);
     const onBus = await findSourceOnBus(id, bus).catch(() => null);
     const durables = onBus?.durables.flatMap(({ name, automation }) => (automation ? [name] : [])) ?? [];
     return [id, { collections, durables, stream: streamName(id) }] as const;

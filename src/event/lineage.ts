@@ -26,9 +26,12 @@ const MAX_TEXT = 1024;
 const MAX_TRAIL = 256;
 const visit = /^[a-z][a-z0-9-]{0,62}~[0-9a-f]{16}$/;
 
-/** An automation and what it handled, for the trail: the key is only hashed. @param subject `ce-subject` */
-export function visitOf(automation: string, subject: string): string {
-  return `${automation}~${createHash("sha256").update(subject).digest("hex").slice(0, 16)}`;
+/**
+ * An automation and what it handled, for the trail: source and key are only hashed.
+ * @param source `ce-source` @param subject `ce-subject`, which is the same for equal tables of two sources
+ */
+export function visitOf(automation: string, source: string, subject: string): string {
+  return `${automation}~${createHash("sha256").update(`${source} ${subject}`).digest("hex").slice(0, 16)}`;
 }
 
 /** What the headers of an event say; undefined when nobody said what caused it. */

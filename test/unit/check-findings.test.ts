@@ -1,11 +1,40 @@
 // What `check` decides where this machine cannot be broken that way: old and new servers, poolers, clocks, clusters.
 
 import type { StreamInfo } from "@nats-io/jetstream";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { automationFindings, type ListenedSource } from "../../src/automation/check-automations.ts";
 import { replicasFinding, streamFindings } from "../../src/bus/jetstream/check-findings.ts";
+import { type SourceId, systemId } from "../../src/event/source-id.ts";
+import { automation, event, system } from "../../src/index.ts";
 import { addressFindings, clockFinding } from "../../src/source/postgres/check-connection.ts";
 import { type ServerFacts, serverFindings, versionFinding } from "../../src/source/postgres/check-server.ts";
 import { ownSlotFinding, type SlotFacts } from "../../src/source/postgres/check-slots.ts";
+
+describe("automations", () => {
+  const SHOP = "shop" as SourceId;
+  const sources = new Map<SourceId, ListenedSource>([
+    [SHOP, { collections: [{ namespace: "public", name: "orders" }], durables: [], stream: "CDC_SHOP" }],
+    [systemId, { collections: undefined, durables: ["page", "gone"], stream: "MILLRACE_EVENTS" }],
+  ]);
+  const page = automation("page", { on: system("lag") }, () => {});
+  const mail = automation("mail", { on: event("order.placed") }, () => {});
+  const codes = (outboxes: readonly SourceId[]): readonly string[] =>
+    automationFindings([page, mail], { all: [SHOP], outboxes }, sources).map(
+      ({ level, code, subject }) => `${level} ${code} ${subject}`,
+    );
+
+  test("of the worker's own events and of domain events are fine, and their subscriptions are looked through", () => {
+    expect(codes([SHOP])).toEqual([
+      "ok AUTOMATION automation page",
+      "ok AUTOMATION automation mail",
+      "warn AUTOMATION_ORPHAN subscription gone",
+    ]);
+  });
+
+  test("of domain events that no source holds fail, as the start does", () => {
+    expect(codes([])).toContain("fail AUTOMATION_WITHOUT_OUTBOX automation mail");
+  });
+});
 
 const server: ServerFacts = {
   version: 180_004,

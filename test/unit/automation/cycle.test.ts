@@ -1,0 +1,34 @@
+// When an event has come round to an automation that it has been through, and what a dead letter says of an error.
+
+import { expect, test } from "vitest";
+import { cycleIn } from "../../../src/automation/cycle.ts";
+import { summarizeError } from "../../../src/automation/error-summary.ts";
+import type { Delivery } from "../../../src/bus/bus.ts";
+import { visitOf } from "../../../src/event/lineage.ts";
+import { rememberSecret } from "../../../src/telemetry/redact.ts";
+
+function delivery(source: string, trail: string): Delivery {
+  const headers: Readonly<Record<string, string>> = {
+    "ce-source": source,
+    "ce-subject": "public.orders/7",
+    "ce-hops": "1",
+    "ce-trail": trail,
+  };
+  return { header: (name: string) => headers[name] } as Delivery;
+}
+
+test("the same key of the same source is a cycle; equal tables and keys of two sources are none", () => {
+  const trail = visitOf("receipt", "/shop", "public.orders/7");
+
+  expect(cycleIn(delivery("/shop", trail), "receipt", 8)).toMatchObject({ code: "AUTOMATION_CYCLE" });
+  expect(cycleIn(delivery("/archive", trail), "receipt", 8)).toBeUndefined();
+  expect(cycleIn(delivery("/shop", trail), "mail", 8)).toBeUndefined();
+});
+
+test("a secret in an error's message does not go into the dead letter, also where the message is cut", () => {
+  rememberSecret("s3cret-of-the-mailer");
+  const at = 495;
+
+  expect(summarizeError(new Error("refused: s3cret-of-the-mailer")).message).toBe("refused: [redacted]");
+  expect(summarizeError(new Error(`${"x".repeat(at)}s3cret-of-the-mailer`)).message).not.toContain("s3cre");
+});

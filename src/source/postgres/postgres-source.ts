@@ -8,6 +8,7 @@ import type { Notice, SchemaBook, Source, SourceContext, SourceLag, SourceMessag
 import type { PostgresConfig } from "./config.ts";
 import { Decoder } from "./decoder.ts";
 import { describeRelation, learnTables } from "./describe-relation.ts";
+import { displaySettings } from "./display-settings.ts";
 import { sqlState, translateError } from "./errors.ts";
 import type { ProvidedSlot } from "./first-start.ts";
 import { checkCluster, followLog, identifySystem } from "./identity.ts";
@@ -46,12 +47,6 @@ export interface PostgresSourceOptions {
   /** Of the server, as `server_version_num`. */
   readonly version: number;
 }
-
-/** Texts must not depend on what a role or a database is set to. */
-export const displaySettings = `SET datestyle = 'ISO, MDY'; SET intervalstyle = 'iso_8601'; SET timezone = 'UTC';
-  SET bytea_output = 'hex'; SET extra_float_digits = 1; SET client_encoding = 'UTF8';
-  SET search_path = pg_catalog; SET quote_all_identifiers = off;
-  SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0`;
 
 export class PostgresSource implements Source {
   readonly id: SourceId;

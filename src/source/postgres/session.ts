@@ -6,7 +6,7 @@ import type { SourceId } from "../../event/source-id.ts";
 import { sqlState, translateError } from "./errors.ts";
 
 const CONNECT_MS = 10_000;
-/** Of one statement: none of them reads tables. */
+/** Of one statement: none of them reads whole tables. */
 const STATEMENT_MS = 15_000;
 /** An ALTER PUBLICATION that waits for a lock makes the application wait behind it. */
 const LOCK_MS = 3_000;
@@ -23,12 +23,15 @@ export function clientConfig(source: SourceId, url: string): ClientConfig {
 
 export class Session implements AsyncDisposable {
   readonly #config: ClientConfig;
+  readonly #prepare: string | undefined;
   #client: Client | undefined;
   #closed = false;
   /** One statement at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(config: ClientConfig) {
+  /** @param prepare SQL that every connection begins with */
+  constructor(config: ClientConfig, prepare?: string) {
+    this.#prepare = prepare;
     this.#config = {
       ...config,
       statement_timeout: STATEMENT_MS,
@@ -69,6 +72,12 @@ export class Session implements AsyncDisposable {
     if (this.#closed) {
       await endClient(client);
       throw closed();
+    }
+    try {
+      if (this.#prepare !== undefined) await client.query(this.#prepare);
+    } catch (error) {
+      await endClient(client);
+      throw translateError(error);
     }
     this.#client = client;
     client.once("end", () => {

@@ -15,8 +15,10 @@ export interface ChangeBody<Row = Json> {
   readonly after: Row | null;
   /** Columns whose value differs; only present when the log tells. */
   readonly changed?: readonly string[];
-  /** Columns that the log left out (unchanged TOAST); they are absent from `after`. */
+  /** Columns that the log left out (unchanged TOAST) and nobody filled in; they are absent from `after`. */
   readonly unchanged?: readonly string[];
+  /** Columns that the log left out and the database was asked for: as they were at this LSN at the latest, or earlier. */
+  readonly enriched?: { readonly columns: readonly string[]; readonly asOfLsn: string };
   /** On the `deleted` half of a changed key: the new key. */
   readonly movedTo?: Json;
   /** On the `created` half of a changed key: the old key. */

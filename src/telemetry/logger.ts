@@ -15,6 +15,7 @@ export type LogEvent =
   | "source_publication_changed"
   | "source_table_left_out"
   | "source_gap"
+  | "source_commit_unseen"
   | "guard_exceeded"
   | "guard_recovered"
   | "guard_full"

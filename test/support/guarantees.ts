@@ -112,7 +112,10 @@ function sameChange(expected: TruthChange, { body, event, lane }: Change, last: 
   if (lane !== rightLane) wrong.push(`lane ${lane} should be ${rightLane}`);
   const after = body.after as Record<string, unknown> | null;
   if ((after === null) !== (expected.after === undefined)) wrong.push("after is there or not");
+  const { columns: enriched = [] } = (body.enriched ?? {}) as { readonly columns?: readonly string[] };
   for (const [column, value] of expected.after?.values ?? []) {
+    // What the log left out and the database was asked for may be newer than the log.
+    if (value === undefined && enriched.includes(column) && after?.[column] !== undefined) continue;
     const named = (body.unchanged as readonly string[] | undefined)?.includes(column) === true;
     const same = isSameValue(after?.[column], value, expected.after?.types.get(column) ?? "");
     if (!same || named !== (value === undefined)) wrong.push(`column ${column} differs`);

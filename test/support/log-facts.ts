@@ -69,6 +69,18 @@ export const LOG_FACTS: readonly LogFact[] = [
     ),
   },
   {
+    fact: "A commit is in the log before a SELECT can see it, for as long as it waits for a standby",
+    rule: 'a value that `toast: "reselect"` asks for counts only from a snapshot that sees the event\'s transaction',
+    file: "test/integration/postgres-reselect.test.ts",
+    test: "of a commit that is in the log and not yet visible are waited for: a plain SELECT would give older ones",
+    broken: replaced(
+      "any snapshot will do",
+      "source/postgres/reselect.ts",
+      "if (!visible(one.transaction)) {",
+      "if (visible === undefined) {",
+    ),
+  },
+  {
     fact: "Several rows share one LSN (COPY), and an LSN is no place in the order of commits",
     rule: "a position is commit, change and a count",
     file: "test/integration/postgres-facts.test.ts",

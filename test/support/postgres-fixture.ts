@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach } from "vitest";
 import { type OpenOptions, openShop, Reading, type TestSource } from "./postgres-reader.ts";
-import { type Database, freshDatabase } from "./servers.ts";
+import { type Database, freshDatabase, freshPostgres } from "./servers.ts";
 
 export interface PostgresFixture {
   readonly database: Database;
@@ -15,8 +15,13 @@ export interface PostgresFixture {
   value(sql: string, values?: readonly unknown[]): Promise<unknown>;
 }
 
-/** Call it inside of `describe`. @param setUp SQL that every test's database begins with */
-export function postgresFixture(setUp: string): PostgresFixture {
+/**
+ * Call it inside of `describe`.
+ * @param setUp SQL that every test's database begins with
+ * @param settings of a server of their own
+ */
+export function postgresFixture(setUp: string, settings?: Readonly<Record<string, string>>): PostgresFixture {
+  let server: ReturnType<typeof freshPostgres> | undefined;
   let database: Database | undefined;
   const sources: TestSource[] = [];
   const current = (): Database => {
@@ -24,7 +29,8 @@ export function postgresFixture(setUp: string): PostgresFixture {
     return database;
   };
   beforeEach(async () => {
-    database = await freshDatabase();
+    if (settings !== undefined) server ??= freshPostgres(settings);
+    database = await freshDatabase(await server);
     await database.query(setUp);
   });
   afterEach(async () => {

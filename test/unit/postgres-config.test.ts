@@ -141,6 +141,14 @@ describe("the rules of a table", () => {
     expect(users).toMatchObject({ hides: true });
   });
 
+  test("ask for what the log leaves out where one item says so", () => {
+    const tables = ["public.*", { match: "public.docs", toast: "reselect" }, { match: "public.d*", toast: "omit" }];
+
+    expect(rules(tables, "public", "docs")?.reselects).toBe(true);
+    expect(rules(tables, "public", "drafts")?.reselects).toBe(false);
+    expect(() => rules([{ match: "public.docs", toast: "fill" }], "public", "docs")).toThrow(/"omit" or "reselect"/);
+  });
+
   test("write a column as the first item says", () => {
     const orders = rules(
       [

@@ -76,7 +76,7 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
       .min(1, { error: "expected at least one table" })
       .prefault(["public.*"])
       .describe(
-        'The tables to read, as "schema.table": `*` stands for any letters, a leading `!` leaves tables out, names in double quotes are taken as they are. An item may be an object `{ match, columns, mask, values }`: docs/connectors/postgres.md.',
+        'The tables to read, as "schema.table": `*` stands for any letters, a leading `!` leaves tables out, names in double quotes are taken as they are. An item may be an object `{ match, columns, mask, values, where, toast }`: docs/connectors/postgres.md.',
       ),
     maskKey: z
       .string()

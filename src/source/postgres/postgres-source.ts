@@ -20,13 +20,14 @@ import { finalOf, historyOf } from "./position.ts";
 import { abandon, slotMissing } from "./provide-slot.ts";
 import { publicationGone } from "./publication.ts";
 import { Replication, type ServerNotice } from "./replication.ts";
+import { Reselect } from "./reselect.ts";
 import { type Resumption, resumeAt } from "./resume.ts";
 import { RuleBook } from "./rule-book.ts";
 import type { Sequencer } from "./sequencer.ts";
 import type { Session } from "./session.ts";
 import { checkKept, findSlot, withSlot } from "./slot.ts";
 import { quoteIdentifier } from "./sql.ts";
-import { decodeStream, type TableBook } from "./stream.ts";
+import { decodeStream, type FillUnread, type TableBook } from "./stream.ts";
 import { tableRules } from "./table-rules.ts";
 import { TableWatch } from "./table-watch.ts";
 
@@ -85,7 +86,11 @@ export class PostgresSource implements Source {
       run: (connection, start) => this.#run(connection, start),
       judge: (notice) => this.#judge(notice),
     });
-    const close = (): void => void stream.close();
+    const reselect = this.#reselect(signal);
+    const close = (): void => {
+      void stream.close();
+      void reselect?.[Symbol.asyncDispose]();
+    };
     const ended = new AbortController();
     this.#stream = stream;
     signal.addEventListener("abort", close);
@@ -102,7 +107,8 @@ export class PostgresSource implements Source {
       await this.#options.schemas.open(from);
       const decoder = this.#decoder(position);
       this.#watchTables(stream, decoder.sequencer);
-      yield* decodeStream(stream, decoder, this.#book());
+      const fill: FillUnread | undefined = reselect && ((messages, unread) => reselect.fill(messages, unread));
+      yield* decodeStream(stream, decoder, this.#book(), fill);
     } catch (error) {
       this.#tables = undefined;
       if (!signal.aborted) throw await this.#giveUp(await this.#explain(translateError(error)), from);
@@ -112,7 +118,7 @@ export class PostgresSource implements Source {
       this.#stream = undefined;
       this.#started = false;
       void this.#watch.follow(undefined);
-      await stream.close();
+      await Promise.all([stream.close(), reselect?.[Symbol.asyncDispose]()]);
     }
   }
 
@@ -245,6 +251,14 @@ export class PostgresSource implements Source {
       note: (announcements) => schemas.note(announcements),
       describe: (relation) => describeRelation(relation, { source: id, session, schemas, rules, items, log }),
     };
+  }
+
+  /** For tables that ask for it. */
+  #reselect(signal: AbortSignal): Reselect | undefined {
+    const { config, client, context } = this.#options;
+    if (!config.tables.some(({ options }) => options?.toast === "reselect")) return undefined;
+    const { maxRowBytes, timeoutMs: patienceMs } = config;
+    return new Reselect({ source: this.id, client, maxRowBytes, patienceMs, log: context.log, signal });
   }
 
   #decoder(from: Position): Decoder {

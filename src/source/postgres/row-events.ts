@@ -6,6 +6,7 @@ import type { FrameReader } from "./frame-reader.ts";
 import { escapedBound, type JsonWriter } from "./json-writer.ts";
 import type { Table } from "./table.ts";
 import { NULL, type Tuple, UNCHANGED } from "./tuple.ts";
+import { UnreadRow } from "./unread-row.ts";
 
 /** An event before its place in the transaction is known. */
 export interface RowEvent {
@@ -14,6 +15,8 @@ export interface RowEvent {
   /** The key's values, as `ce-subject` has them. */
   readonly key: string;
   readonly data: Uint8Array;
+  /** Where values that the log left out are to be asked of the database. */
+  readonly unread?: UnreadRow | undefined;
 }
 
 /** Keys, before and after: a value is written three times at most. */
@@ -32,6 +35,7 @@ const CHANGED = Buffer.from(',"changed":[');
 const UNCHANGED_COLUMNS = Buffer.from(',"unchanged":[');
 const MOVED_TO = Buffer.from(',"movedTo":');
 const MOVED_FROM = Buffer.from(',"movedFrom":');
+const ENRICHED = Buffer.from(',"enriched":');
 const END = 0x7d;
 const END_LIST = 0x5d;
 const COMMA = 0x2c;
@@ -50,8 +54,11 @@ export class RowEvents {
     return this.#created(table, frame, after, undefined, undefined);
   }
 
-  /** @param before the old row, whole or its key alone; undefined when the log carries none */
-  updated(table: Table, frame: FrameReader, before: Tuple | undefined, after: Tuple): RowEvent {
+  /**
+   * @param before the old row, whole or its key alone; undefined when the log carries none
+   * @param enriched JSON of what was asked of the database
+   */
+  updated(table: Table, frame: FrameReader, before: Tuple | undefined, after: Tuple, enriched?: Uint8Array): RowEvent {
     const writer = this.#start(UPDATED, table, frame, after, before);
     const whole = table.full ? before : undefined;
     if (whole === undefined) {
@@ -63,8 +70,11 @@ export class RowEvents {
     }
     table.writeRow(writer, frame.bytes, after, whole);
     if (whole !== undefined) this.#changed(table, frame, whole, after);
-    this.#unchanged(table, after, whole);
-    return this.#end("updated", table, frame, after, before);
+    const lacking = this.#unchanged(table, after, whole);
+    if (enriched !== undefined) this.#enriched(enriched);
+    const event = this.#end("updated", table, frame, after, before);
+    if (!lacking || table.reselected === undefined || enriched !== undefined) return event;
+    return { ...event, unread: unreadRow(table, frame, before, after, false) };
   }
 
   /** @param movedTo the row under its new key, when the key was changed */
@@ -83,8 +93,11 @@ export class RowEvents {
   }
 
   /** The second half of a changed key. */
-  moved(table: Table, frame: FrameReader, before: Tuple, after: Tuple): RowEvent {
-    return this.#created(table, frame, after, table.full ? before : undefined, before);
+  moved(table: Table, frame: FrameReader, before: Tuple, after: Tuple, enriched?: Uint8Array): RowEvent {
+    const event = this.#created(table, frame, after, table.full ? before : undefined, before, enriched);
+    if (table.reselected === undefined || enriched !== undefined) return event;
+    const unread = unreadRow(table, frame, before, after, true);
+    return unread.columns.length === 0 ? event : { ...event, unread };
   }
 
   truncated(table: Table): RowEvent {
@@ -105,6 +118,7 @@ export class RowEvents {
     after: Tuple,
     whole: Tuple | undefined,
     movedFrom: Tuple | undefined,
+    enriched?: Uint8Array,
   ): RowEvent {
     const writer = this.#start(CREATED, table, frame, after, movedFrom);
     writer.literal(BEFORE_NULL_AFTER);
@@ -114,6 +128,7 @@ export class RowEvents {
       writer.literal(MOVED_FROM);
       table.writeKey(writer, frame.bytes, movedFrom, undefined);
     }
+    if (enriched !== undefined) this.#enriched(enriched);
     return this.#end("created", table, frame, after, movedFrom);
   }
 
@@ -155,7 +170,13 @@ export class RowEvents {
     writer.byte(END_LIST);
   }
 
-  #unchanged(table: Table, after: Tuple, whole: Tuple | undefined): void {
+  #enriched(json: Uint8Array): void {
+    this.#writer.literal(ENRICHED);
+    this.#writer.literal(json);
+  }
+
+  /** @returns whether it names any */
+  #unchanged(table: Table, after: Tuple, whole: Tuple | undefined): boolean {
     const writer = this.#writer;
     let open = false;
     for (let index = 0; index < after.count; index++) {
@@ -168,7 +189,22 @@ export class RowEvents {
       writer.literal(name);
     }
     if (open) writer.byte(END_LIST);
+    return open;
   }
+}
+
+/** Of a table whose rows never come whole before. */
+function unreadRow(
+  table: Table,
+  frame: FrameReader,
+  before: Tuple | undefined,
+  after: Tuple,
+  moved: boolean,
+): UnreadRow {
+  const columns: number[] = [];
+  for (let index = 0; index < after.count; index++)
+    if (after.kinds[index] === UNCHANGED && table.columnName(index) !== undefined) columns.push(index);
+  return new UnreadRow(table, columns, frame, { before, after, moved });
 }
 
 /** Whether an update gave the row another key. */

@@ -139,7 +139,12 @@ function former({ rules }: Hidden, column: string): ColumnRule {
 }
 
 function hiding(column: string, rule: NonNullable<ColumnRule>): TableRules {
-  return { column: (name) => (name === column ? rule : undefined), format: () => undefined, hides: true };
+  return {
+    column: (name) => (name === column ? rule : undefined),
+    format: () => undefined,
+    hides: true,
+    reselects: false,
+  };
 }
 
 /** Whether a column whose number is not known may have this one: the log has columns in the order of their numbers. */

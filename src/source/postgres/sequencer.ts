@@ -14,6 +14,7 @@ import type { SourceMessage } from "../source.ts";
 import { hex8, hex16 } from "./lsn.ts";
 import { historyPrefix, restAt } from "./position.ts";
 import type { RowEvent } from "./row-events.ts";
+import type { UnreadRow } from "./unread-row.ts";
 
 /** A row that could not be decoded, before its place in the transaction is known. */
 export interface PoisonRow {
@@ -23,6 +24,15 @@ export interface PoisonRow {
   readonly sizeBytes: number;
   readonly sha256: string | undefined;
   readonly error: PoisonError;
+}
+
+/** A message that lacks values which the database is to be asked for. */
+export interface Unread {
+  /** Of the message, among those that are taken. */
+  readonly index: number;
+  /** Its transaction's id. */
+  readonly transaction: string;
+  readonly row: UnreadRow;
 }
 
 const MAX_EVENTS = 0xffffff;
@@ -52,6 +62,7 @@ export class Sequencer {
   #standing: boolean;
   #markers: ((at: Position) => StreamMessage)[] = [];
   #messages: SourceMessage[] = [];
+  #unread: Unread[] = [];
   #bytes = 0;
 
   /** @param from what stands there or before it is dropped, but still counted */
@@ -173,6 +184,13 @@ export class Sequencer {
     return this.#messages.length >= maxMessages || this.#bytes >= maxBytes;
   }
 
+  /** Those of the messages that `take` gives next, in order; take them first. */
+  takeUnread(): readonly Unread[] {
+    const unread = this.#unread;
+    if (unread.length > 0) this.#unread = [];
+    return unread;
+  }
+
   /** All that is ready, in order. */
   take(): readonly SourceMessage[] {
     this.#flushRest();
@@ -204,6 +222,10 @@ export class Sequencer {
           ? eventHead(held.template, this.#source, held.key, transaction, position)
           : held.head + transactionLines(transaction, position);
       const { subject, data } = held;
+      if ("unread" in held && held.unread !== undefined) {
+        this.#unread.push({ index: this.#messages.length, transaction: transaction.id, row: held.unread });
+        this.#bytes += held.unread.bytes;
+      }
       this.#add({ type: "message", subject, head, data, position }, data.length + MESSAGE_OVERHEAD_BYTES);
     }
   }

@@ -15,3 +15,14 @@ export function quoteLiteral(text: string): string {
 export function quoteTable(table: { readonly schema: string; readonly name: string }): string {
   return `${quoteIdentifier(table.schema)}.${quoteIdentifier(table.name)}`;
 }
+
+/** What lets a role read a table. @param role quoted */
+export function grantSelect(
+  table: { readonly schema: string; readonly name: string },
+  role: string,
+): readonly [string, string] {
+  return [
+    `GRANT USAGE ON SCHEMA ${quoteIdentifier(table.schema)} TO ${role};`,
+    `GRANT SELECT ON ${quoteTable(table)} TO ${role};`,
+  ];
+}

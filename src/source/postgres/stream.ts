@@ -3,6 +3,7 @@
 import type { CollectionVersion, SchemaBook, SourceMessage } from "../source.ts";
 import type { TableDescription } from "./catalog.ts";
 import type { Decoder } from "./decoder.ts";
+import type { Unread } from "./sequencer.ts";
 import type { Relation } from "./table.ts";
 import type { ReplicationTransport } from "./transport.ts";
 
@@ -17,13 +18,21 @@ export interface TableBook extends Pick<SchemaBook, "note"> {
   ): Promise<{ readonly description: TableDescription; readonly version: CollectionVersion }>;
 }
 
+/** Fills in what the log left out. */
+export type FillUnread = (
+  messages: readonly SourceMessage[],
+  unread: readonly Unread[],
+) => AsyncIterable<readonly SourceMessage[]>;
+
 /**
  * Hands out what is there and never waits to fill a chunk. Ends only by throwing.
+ * @param fill for tables that ask for it; needed where there is one
  */
 export async function* decodeStream(
   transport: ReplicationTransport,
   decoder: Decoder,
   tables: TableBook,
+  fill?: FillUnread,
 ): AsyncGenerator<readonly SourceMessage[], never> {
   const { sequencer } = decoder;
   const note = async (): Promise<void> => {
@@ -31,7 +40,8 @@ export async function* decodeStream(
     if (announcements.length > 0) await tables.note(announcements);
   };
   for (;;) {
-    while (transport.next()) {
+    let full = false;
+    while (!full && transport.next()) {
       const { bytes, from, to } = transport.frames;
       const relation = decoder.decode(bytes, from, to);
       if (relation !== undefined) {
@@ -39,13 +49,13 @@ export async function* decodeStream(
         const { description, version } = await tables.describe(relation);
         decoder.define(relation, description, version);
       }
-      if (!sequencer.full(MAX_MESSAGES, MAX_BYTES)) continue;
-      await note();
-      yield sequencer.take();
+      full = sequencer.full(MAX_MESSAGES, MAX_BYTES);
     }
     await note();
+    const unread = sequencer.takeUnread();
     const messages = sequencer.take();
-    if (messages.length > 0) yield messages;
-    await transport.ready();
+    if (unread.length > 0 && fill !== undefined) yield* fill(messages, unread);
+    else if (messages.length > 0) yield messages;
+    if (!full) await transport.ready();
   }
 }

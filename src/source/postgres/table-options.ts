@@ -12,6 +12,8 @@ export interface TableOptions {
   readonly values: Readonly<Record<string, ValueFormat>>;
   /** An SQL condition that rows must meet; the publication's row filter. */
   readonly where?: string | undefined;
+  /** What becomes of values that the log leaves out, as they did not change. */
+  readonly toast: "omit" | "reselect";
 }
 
 export interface TableItem extends TablePattern {
@@ -43,6 +45,7 @@ const withOptions = z
     mask: z.record(z.string(), maskSchema).default({}),
     values: z.record(z.string(), z.enum(["number", "text"], { error: 'expected "number" or "text"' })).default({}),
     where: z.string().min(1).optional(),
+    toast: z.enum(["omit", "reselect"], { error: 'expected "omit" or "reselect"' }).default("omit"),
   })
   .transform(({ match, ...options }): TableItem => ({ ...match, options }));
 

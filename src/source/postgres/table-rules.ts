@@ -16,9 +16,16 @@ export interface TableRules {
   format(name: string): ValueFormat | undefined;
   /** Whether some column is hidden: the raw bytes of such a table's rows must not be kept. */
   readonly hides: boolean;
+  /** Whether values that the log leaves out are asked of the database. */
+  readonly reselects: boolean;
 }
 
-export const NO_RULES: TableRules = { column: () => undefined, format: () => undefined, hides: false };
+export const NO_RULES: TableRules = {
+  column: () => undefined,
+  format: () => undefined,
+  hides: false,
+  reselects: false,
+};
 
 /** The rules of a table; undefined for one that is not read. */
 export type RulesOf = (schema: string, table: string) => TableRules | undefined;
@@ -29,7 +36,11 @@ export function tableRules(items: readonly TableItem[], secret: string | undefin
   return (schema, table) => {
     if (!includesTable(items, schema, table)) return undefined;
     const options = items.flatMap((item) => (item.options && item.matches(schema, table) ? [item.options] : []));
-    return options.length === 0 ? NO_RULES : rulesOf(options, key);
+    if (options.length === 0) return NO_RULES;
+    const rules = rulesOf(options, key);
+    // The rows of an outbox are inserted, and come whole.
+    const outbox = items.some((item) => item.outbox === true && item.matches(schema, table));
+    return outbox ? { ...rules, reselects: false } : rules;
   };
 }
 
@@ -44,6 +55,7 @@ function rulesOf(options: readonly TableOptions[], key: KeyObject | undefined): 
     column: (name) => (options.every((option) => delivers(option, name)) ? masks.get(name) : "left out"),
     format: (name) => formats.get(name),
     hides: masks.size > 0 || options.some(({ columns }) => columns !== undefined),
+    reselects: options.some(({ toast }) => toast === "reselect"),
   };
 }
 

@@ -7,6 +7,7 @@ import type { SourceId } from "../../event/source-id.ts";
 import type { Op } from "../../event/subject.ts";
 import type { CollectionVersion } from "../source.ts";
 import type { TableDescription } from "./catalog.ts";
+import { columnNumbers } from "./column-numbers.ts";
 import type { JsonWriter } from "./json-writer.ts";
 import { checkKey, NO_RULES, type TableRules } from "./table-rules.ts";
 import { NULL, type Tuple, UNCHANGED } from "./tuple.ts";
@@ -61,6 +62,12 @@ export class Table {
   readonly frameBytes: number;
   /** Whether columns are left out or masked: the raw bytes of a row must not be kept. */
   readonly hides: boolean;
+  readonly relation: Relation;
+  /**
+   * The numbers of its columns, where values that the log leaves out are asked of the database; null for one that is not
+   * known.
+   */
+  readonly reselected: readonly (number | null)[] | undefined;
   /** Undefined for a column that is left out. */
   readonly #columns: readonly (Column | undefined)[];
   readonly #plainKey: boolean;
@@ -89,6 +96,7 @@ export class Table {
     this.collection = relation.name;
     this.full = relation.identity === "f";
     this.hides = rules.hides;
+    this.relation = relation;
     const types = relation.columns.map((column) => valueType(column, description.types, rules.format(column.name)));
     const shown = relation.columns.map((column) => rules.column(column.name));
     this.#columns = relation.columns.map((column, index) => {
@@ -107,6 +115,8 @@ export class Table {
     this.key = keyColumns(relation, description);
     const keyNames = this.key.map((index) => (relation.columns[index] as Relation["columns"][number]).name);
     checkKey(this.namespace, this.collection, keyNames, rules);
+    const reselects = rules.reselects && !this.full && this.key.length > 0;
+    this.reselected = reselects ? columnNumbers(relation.columns, description.columns) : undefined;
     this.#plainKey = this.key.every((index) => types[index]?.plain === true && shown[index] === undefined);
     this.frameBytes = shown.reduce((sum, rule, index) => {
       const room = typeof rule === "object" ? rule.room : 0;
@@ -199,6 +209,11 @@ export class Table {
       text += tuple.kinds[index] === NULL ? "null" : keyPart(columnText(frame, tuple, index));
     }
     return text;
+  }
+
+  /** The texts of the key's values, in its order: as Postgres printed them. */
+  keyTexts(frame: Buffer, row: Tuple, old: Tuple | undefined): readonly string[] {
+    return this.key.map((index) => columnText(frame, keyTuple(row, old, index), index));
   }
 
   #writeColumn(writer: JsonWriter, frame: Buffer, index: number, first: boolean, tuple: Tuple): void {

@@ -7,7 +7,7 @@ const MAX_COLUMNS = 1664;
 
 export const NULL = 0x6e;
 export const UNCHANGED = 0x75;
-const TEXT = 0x74;
+export const TEXT = 0x74;
 
 /** Used again for every row; what it says is about the frame that was read last. */
 export class Tuple {
@@ -15,6 +15,14 @@ export class Tuple {
   readonly kinds: Uint8Array = new Uint8Array(MAX_COLUMNS);
   readonly from: Int32Array = new Int32Array(MAX_COLUMNS);
   readonly to: Int32Array = new Int32Array(MAX_COLUMNS);
+
+  /** Sets it to what it was. */
+  restore({ count, kinds, from, to }: Pick<Tuple, "count" | "kinds" | "from" | "to">): void {
+    this.count = count;
+    this.kinds.set(kinds);
+    this.from.set(from);
+    this.to.set(to);
+  }
 
   /** @throws PoisonError when it does not end within the frame or is not in text format */
   read(reader: FrameReader, columns: number): void {

@@ -27,9 +27,10 @@ describe.skipIf(missing("postgres", "nats"))("a worker killed", () => {
     await database.query(WriteLoad.tables);
     const truth = await createTruthSlot(database.url, `truth_${point.replaceAll("-", "_")}`);
     const slot = `slot_${point.replaceAll("-", "_")}`;
+    const tables = [{ match: "public.item", toast: "reselect" }, "public.whole"];
     const config = {
       bus: { servers: nats.url, fsync: "always" as const },
-      sources: { shop: { kind: "postgres", url: database.url, tables: ["public.item", "public.whole"], slot } },
+      sources: { shop: { kind: "postgres", url: database.url, tables, slot } },
     };
     const acknowledged = watchAcknowledged({ url: database.url, slot, natsUrl: nats.url, stream: "CDC_SHOP" });
     await using first = new CrashingWorker({ config, crash: undefined });

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { migrationSql } from "../../src/outbox/migration-sql.ts";
 import { findingsOf, runFix, wrong } from "../support/postgres-findings.ts";
 import { postgresFixture } from "../support/postgres-fixture.ts";
-import { openShop, Reading, type TestSource } from "../support/postgres-reader.ts";
+import { failureOf, openShop, Reading, type TestSource } from "../support/postgres-reader.ts";
 import { missing } from "../support/servers.ts";
 
 const PARTS = [
@@ -196,6 +196,51 @@ describe.skipIf(missing("postgres"))("checking a Postgres source", () => {
       await fixture.database.query("alter publication millrace_shop set (publish_via_partition_root = true)");
 
       expect(await wrong(fixture.database.url, "PUBLICATION_YOUNGER")).toEqual([]);
+    });
+
+    test.each<readonly [code: string, breaking: string]>([
+      ["RESELECT_NOT_GRANTED", "grant select (id) on docs to least"],
+      [
+        "RESELECT_NOT_GRANTED",
+        "create schema apart; alter table docs set schema apart; grant select on apart.docs to least",
+      ],
+      ["RESELECT_ROW_SECURITY", "grant select on docs to least; alter table docs enable row level security"],
+    ])("%s refuses the start, and its SQL mends it: %s", async (code, breaking) => {
+      const options = { tables: [{ match: "*.docs", toast: "reselect" }] };
+      const url = await leastRole();
+      await fixture.database.query("create table docs(id int primary key, body text, at timestamptz)");
+      await fixture.database.query("create publication millrace_shop for table docs");
+      await fixture.database.query(breaking);
+
+      const [finding] = await wrong(url, code, options);
+      expect(finding).toMatchObject({ level: "fail" });
+      expect(await failureOf(openShop(url, { options }))).toMatchObject({ name: "ConfigError", code });
+      await runFix(fixture.database, finding?.fix);
+      expect(await wrong(url, code, options)).toEqual([]);
+      await (await openShop(url, { options }))[Symbol.asyncDispose]();
+    });
+
+    test("RESELECT_WITHOUT_KEY refuses the start: rows are looked up by their key", async () => {
+      const options = { tables: [{ match: "public.docs", toast: "reselect" }] };
+      await fixture.database.query(
+        "create table docs(id int not null, body text); alter table docs replica identity full",
+      );
+      const code = "RESELECT_WITHOUT_KEY";
+      expect(await wrong(fixture.database.url, code, options)).toMatchObject([{ level: "fail" }]);
+      expect(await failureOf(fixture.open({ options }))).toMatchObject({ name: "ConfigError", code });
+
+      await fixture.database.query("alter table docs add primary key (id)");
+      expect(await wrong(fixture.database.url, code, options)).toEqual([]);
+    });
+
+    test("TOAST_LEFT_OUT is not said of a table whose values are asked for", async () => {
+      await fixture.database.query("create table docs(id int primary key, body text)");
+      await fixture.database.query("alter table docs alter body set storage external");
+      await fixture.database.query("insert into docs values (1, repeat('x', 9000))");
+
+      expect(await wrong(fixture.database.url, "TOAST_LEFT_OUT")).toHaveLength(1);
+      const tables = [{ match: "public.docs", toast: "reselect" }];
+      expect(await wrong(fixture.database.url, "TOAST_LEFT_OUT", { tables })).toEqual([]);
     });
 
     test("the application's own updates really fail where check says so, and work after its SQL", async () => {

@@ -35,6 +35,22 @@ describe.skipIf(missing("postgres"))("the SQL for a DBA", () => {
     expect(await fixture.value(rights)).toBe(false);
   });
 
+  test("a role that is to look values up is granted the tables that are named, and told of those that a * stands for", async () => {
+    await fixture.database.query(`drop role if exists reader; insert into orders values (1)`);
+    const url = fixture.database.url.replace("postgres@", "reader@");
+    const tables = [{ match: '"public"."Odd ""one"', toast: "reselect" }, "public.orders"];
+    const options = { tables };
+
+    await run([...roleSql(parsePostgresConfig({ url, ...options }, "sources.shop")), ...(await publication(options))]);
+    await using source = await openShop(url, { options });
+
+    expect(source.notices()).toEqual([]);
+    const rights = `select has_table_privilege('reader', '"Odd ""one"', 'select') as one, has_table_privilege('reader', 'orders', 'select') as other`;
+    expect(await fixture.database.query(rights)).toEqual([{ one: true, other: false }]);
+    const open = parsePostgresConfig({ url, tables: [{ match: "public.o*", toast: "reselect" }] }, "sources.shop");
+    expect(roleSql(open).at(-1)).toBe('-- the GRANT for each table of "public.o*": npx millrace check');
+  });
+
   test("the role of a url that is the administrator's own is millrace", () => {
     expect(roleSql({ url: "postgres://postgres@db/app" })[0]).toContain('CREATE ROLE "millrace" LOGIN REPLICATION;');
   });

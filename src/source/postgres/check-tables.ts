@@ -115,7 +115,9 @@ export function tableFindings(table: TableFacts): readonly Finding[] {
       fix: [table, ...table.leaves.filter(({ full }) => !full)]
         .map((one) => `ALTER TABLE ${quoteTable(one)} REPLICA IDENTITY FULL;`)
         .join("\n")
-        .concat(` -- doubles the log of its updates; or let handlers read "unchanged"`),
+        .concat(
+          ` -- doubles the log of its updates; or toast: "reselect" for it in tables; or let handlers read "unchanged"`,
+        ),
     });
   }
   if (table.virtualGenerated.length > 0) {

@@ -9,6 +9,7 @@ import { addressFindings, clockFinding, readClock } from "./check-connection.ts"
 import { failoverFindings, readFailover } from "./check-failover.ts";
 import { outboxFindings } from "./check-outbox.ts";
 import { publicationFindings } from "./check-publication.ts";
+import { readReselect, reselectFindings } from "./check-reselect.ts";
 import { checkRules } from "./check-rules.ts";
 import { readServer, serverFindings, versionFinding } from "./check-server.ts";
 import { otherSlotFindings, ownSlotFinding, readSlots } from "./check-slots.ts";
@@ -90,7 +91,16 @@ async function* findings({ id, config, session, client, ages, saved, others }: C
   const facts = await readTables(session, tables);
   const publication = await readPublication(session, id, names.publication, tables, slot);
   const anyIdentity = publication.exists && insertsOnly(publication.ops);
-  for (const table of facts) yield* tableFindings(anyIdentity ? { ...table, identified: true } : table);
+  const rulesOf = tableRules(config.tables, config.maskKey);
+  for (const table of facts) {
+    const reselects = rulesOf(table.schema, table.name)?.reselects === true;
+    yield* tableFindings({
+      ...table,
+      ...(anyIdentity && { identified: true }),
+      ...(reselects && { toasted: [] }),
+    });
+  }
+  yield* (await readReselect(session, rulesOf, tables)).flatMap(reselectFindings);
   yield* await outboxFindings(session, config);
   const slotExists = slots.some(({ name }) => name === slot);
   yield* publicationFindings(publication, facts, { version: server.version, slotExists, slot });

@@ -9,6 +9,7 @@ import { failoverFindings, readFailover } from "./check-failover.ts";
 import { outboxFindings } from "./check-outbox.ts";
 import { partitionFindings } from "./check-partitions.ts";
 import { publicationFindings } from "./check-publication.ts";
+import { readReselect, reselectFindings } from "./check-reselect.ts";
 import { readServer, type ServerFacts, serverFindings, versionFinding } from "./check-server.ts";
 import { readTables } from "./check-tables.ts";
 import { type PostgresConfig, parsePostgresConfig } from "./config.ts";
@@ -27,6 +28,7 @@ import { clientConfig, connectClient, endClient, Session } from "./session.ts";
 import { findSlot } from "./slot.ts";
 import { SlotHold } from "./slot-hold.ts";
 import { slotNameOf } from "./slots.ts";
+import { tableRules } from "./table-rules.ts";
 import { findTables, type MatchedTables, matchTables, withoutIdentity } from "./tables.ts";
 
 export const postgresConnector: Connector<PostgresConfig> = {
@@ -152,6 +154,8 @@ async function check(
   if (publication.exists || slot === undefined) {
     refuse(publicationFindings(publication, tables, { version: server.version, slotExists: false, slot: name }));
   }
+  const rulesOf = tableRules(config.tables, config.maskKey);
+  refuse((await readReselect(session, rulesOf, matched.tables)).flatMap(reselectFindings));
   refuse(await outboxFindings(session, config));
   return { server, system, matched, warnings: partitions };
 }

@@ -27,6 +27,9 @@ const refused: readonly { readonly code: string; readonly hint: string }[] = [
     hint: "Give the table the columns that `millrace sql outbox` prints, or name another one.",
   },
   { code: "OUTBOX_CLEAN_UP", hint: "Grant the worker's role what the printed GRANT says, or leave out outbox.keep." },
+  { code: "RESELECT_WITHOUT_KEY", hint: 'Give the table a primary key, or name it without toast: "reselect".' },
+  { code: "RESELECT_NOT_GRANTED", hint: "Let the owner of the table run the printed GRANT." },
+  { code: "RESELECT_ROW_SECURITY", hint: 'ALTER ROLE … BYPASSRLS; or name the table without toast: "reselect".' },
   { code: "ROW_FILTER_OFF_KEY", hint: "ALTER TABLE … REPLICA IDENTITY FULL; or publish the table without its filter." },
 ];
 

@@ -8,7 +8,7 @@ import { readPublication } from "./publication-facts.ts";
 import { createPublication } from "./publication-sql.ts";
 import { clientConfig, Session } from "./session.ts";
 import { slotNameOf } from "./slots.ts";
-import { quoteIdentifier, quoteTable } from "./sql.ts";
+import { grantSelect, quoteIdentifier, quoteTable } from "./sql.ts";
 import { isOwnOutbox } from "./table-pattern.ts";
 import { findTables, matchesNothing, matchTables, type SourceTable, withoutIdentity } from "./tables.ts";
 
@@ -33,13 +33,29 @@ function namesOf({ url }: Pick<PostgresConfig, "url">): Names {
   };
 }
 
-export function roleSql(config: Pick<PostgresConfig, "url">): readonly string[] {
+type RoleOptions = Pick<PostgresConfig, "url"> & Partial<Pick<PostgresConfig, "tables">>;
+
+export function roleSql(config: RoleOptions): readonly string[] {
   const { role, database } = namesOf(config);
   return [
     `CREATE ROLE ${role} LOGIN REPLICATION; -- then a password: \\password ${role}`,
     "-- RDS, Aurora: CREATE ROLE … LOGIN; GRANT rds_replication TO … instead",
     `GRANT CONNECT ON DATABASE ${database} TO ${role};`,
     "-- it needs no right to read tables: REPLICATION shows it the rows of all published ones",
+    ...reselectSql(config, role),
+  ];
+}
+
+/** What `toast: "reselect"` needs beyond that; the server is not asked which tables a `*` stands for. */
+function reselectSql({ tables = [] }: RoleOptions, role: string): readonly string[] {
+  const asking = tables.filter(({ options }) => options?.toast === "reselect");
+  if (asking.length === 0) return [];
+  const exact = asking.flatMap((item) => item.exact ?? []);
+  const open = asking.filter((item) => item.exact === undefined).map(({ text }) => JSON.stringify(text));
+  return [
+    '-- but for toast: "reselect" (under row level security BYPASSRLS too):',
+    ...new Set(exact.flatMap((table) => grantSelect(table, role))),
+    ...(open.length > 0 ? [`-- the GRANT for each table of ${open.join(", ")}: npx millrace check`] : []),
   ];
 }
 

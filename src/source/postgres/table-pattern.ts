@@ -8,6 +8,8 @@ export interface TablePattern {
   readonly outbox?: true;
   /** It may name nothing. */
   readonly optional?: true;
+  /** The one table that it names; undefined where a `*` may stand for more. */
+  readonly exact?: { readonly schema: string; readonly name: string } | undefined;
   matches(schema: string, table: string): boolean;
 }
 
@@ -17,12 +19,16 @@ const pattern = /^(!?)(?:"((?:[^"]|"")+)"|([^."]+))\.(?:"((?:[^"]|"")+)"|([^"].*
 /** Undefined when the text is no pattern. */
 export function parseTablePattern(text: string): TablePattern | undefined {
   const [, mark, quotedSchema, schema, quotedTable, table] = pattern.exec(text) ?? [];
+  const exactSchema = exactName(quotedSchema, schema);
+  const exactTable = exactName(quotedTable, table);
   const schemas = nameTest(quotedSchema, schema);
   const tables = nameTest(quotedTable, table);
   if (schemas === undefined || tables === undefined) return undefined;
   return {
     text,
     excludes: mark === "!",
+    exact:
+      exactSchema === undefined || exactTable === undefined ? undefined : { schema: exactSchema, name: exactTable },
     matches: (schemaName, tableName) => schemas(schemaName) && tables(tableName),
   };
 }
@@ -64,12 +70,15 @@ export function includesTable(patterns: readonly TablePattern[], schema: string,
 }
 
 function nameTest(quoted: string | undefined, plain: string | undefined): ((name: string) => boolean) | undefined {
-  if (quoted !== undefined) {
-    const exact = quoted.replaceAll('""', '"');
-    return (name) => name === exact;
-  }
+  const exact = exactName(quoted, plain);
+  if (exact !== undefined) return (name) => name === exact;
   if (plain === undefined) return undefined;
   const parts = plain.split("*").map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, "\\$&"));
   const letters = new RegExp(`^${parts.join(".*")}$`, "s");
   return (name) => letters.test(name);
+}
+
+function exactName(quoted: string | undefined, plain: string | undefined): string | undefined {
+  if (quoted !== undefined) return quoted.replaceAll('""', '"');
+  return plain?.includes("*") ? undefined : plain;
 }

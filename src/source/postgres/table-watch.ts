@@ -8,12 +8,14 @@ import { comparePositions, type Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Notice } from "../source.ts";
+import { readReselect, reselectFindings } from "./check-reselect.ts";
 import { readRuled } from "./check-rules.ts";
 import type { PostgresConfig } from "./config.ts";
 import { translateError } from "./errors.ts";
 import type { KnownTables } from "./memory.ts";
 import { adjustPublication, publicationGone } from "./publication.ts";
 import { insertsOnly, type Published, type PublishedEntry, readPublished } from "./published.ts";
+import { refuse } from "./refuse.ts";
 import type { RuleBook } from "./rule-book.ts";
 import type { Session } from "./session.ts";
 import { checkKey } from "./table-rules.ts";
@@ -135,7 +137,7 @@ export class TableWatch {
     await this.#options.save(unsaved.known);
   }
 
-  /** Without those whose rows cannot be told apart, or whose key would be hidden. */
+  /** Without those whose rows cannot be told apart or looked up, or whose key would be hidden. */
   async #allowed(
     { ops }: Published,
     tables: readonly FoundTable[],
@@ -160,6 +162,15 @@ export class TableWatch {
         if (!(error instanceof ConfigError)) throw error;
         refusals.push(error);
         refused.add(oid);
+      }
+    }
+    for (const table of await readReselect(session, rules.of, tables)) {
+      try {
+        refuse(reselectFindings(table));
+      } catch (error) {
+        if (!(error instanceof ConfigError)) throw error;
+        refusals.push(error);
+        refused.add(table.oid);
       }
     }
     return tables.filter(({ oid }) => !refused.has(oid));

@@ -7,8 +7,9 @@ import type { Bus } from "../../src/bus/bus.ts";
 import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
-import { bareNats } from "../support/bare-nats.ts";
+import { bareNats, startBareNats } from "../support/bare-nats.ts";
 import { freshNats, missing } from "../support/servers.ts";
+import { waitFor } from "../support/wait-for.ts";
 import { busContract } from "./bus-contract.ts";
 import type { MakeBusOptions } from "./bus-ground.ts";
 
@@ -117,6 +118,29 @@ describe.skipIf(skip)("on JetStream", () => {
     expect(bus.connected()).toBe(true);
     await expect(open(`nats://u:wrong@${address}`)).rejects.toMatchObject({ name: "ConfigError", code: "BUS_AUTH" });
     await expect(open(`nats://${address}`)).rejects.toMatchObject({ name: "ConfigError", code: "BUS_AUTH" });
+  });
+
+  test("credentials that are refused while it runs are tried until they are accepted again", async () => {
+    const config = (password: string): string =>
+      `authorization { user: u, password: ${password} }\njetstream { store_dir: $DIR }`;
+    const nats = await startBareNats(config("right"));
+    await using bus = await open(`nats://u:right@${nats.host}`);
+    await nats.reload(config("other"));
+    // The client gives up at the second one unless it is told not to.
+    await waitFor(async () => (await nats.logged("authentication error")) > 2, { what: "three refusals" });
+    await nats.reload(config("right"));
+    await waitFor(() => bus.connected(), { what: "the connection" });
+
+    await using writer = await bus.stream(shop).openWriter(never);
+    expect(writer.resume).toBeUndefined();
+  });
+
+  test("a connection that the client has closed for good ends the worker", async () => {
+    const { url } = await freshNats();
+    const bus = await open(url);
+    await bus[Symbol.asyncDispose]();
+
+    await expect(bus.stream(shop).openWriter(never)).rejects.toMatchObject({ name: "BugError", code: "BUS_GIVEN_UP" });
   });
 
   test("a server without JetStream is a wrong configuration", async () => {

@@ -1,7 +1,7 @@
 // A nats-server with exactly the configuration given: for servers that cannot serve, or want credentials.
 
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
@@ -10,17 +10,33 @@ import { freePort } from "../../src/dev/free-port.ts";
 import { ServerProcess } from "../../src/dev/server-process.ts";
 import { scratchDir } from "./servers.ts";
 
+export interface BareNats {
+  readonly host: string;
+  /** Has it read another configuration, without a restart. */
+  reload(config: string): Promise<void>;
+  /** How often its log says this. */
+  logged(text: string): Promise<number>;
+}
+
 /** Starts it; it ends with the test. Resolves to its host and port. */
 export async function bareNats(config: string): Promise<string> {
+  return (await startBareNats(config)).host;
+}
+
+/** The same, for a test that does something with it. */
+export async function startBareNats(config: string): Promise<BareNats> {
   const dir = await scratchDir();
   const port = await freePort();
   const configFile = join(dir, "nats.conf");
-  await writeFile(configFile, `listen: "127.0.0.1:${port}"\n${config.replaceAll("$DIR", dir)}\n`);
+  const logFile = join(dir, "server.log");
+  const configure = (text: string): Promise<void> =>
+    writeFile(configFile, `listen: "127.0.0.1:${port}"\n${text.replaceAll("$DIR", dir)}\n`);
+  await configure(config);
   const server = new ServerProcess({
     name: "nats-server",
     file: await findNatsServer(),
     args: ["-c", configFile],
-    logFile: join(dir, "server.log"),
+    logFile,
     user: undefined,
     endSignal: "SIGTERM",
     probe: () => probe(port),
@@ -28,7 +44,14 @@ export async function bareNats(config: string): Promise<string> {
   });
   await server.start();
   onTestFinished(() => server.kill("SIGKILL"));
-  return `127.0.0.1:${port}`;
+  return {
+    host: `127.0.0.1:${port}`,
+    reload: async (text) => {
+      await configure(text);
+      process.kill(server.pid, "SIGHUP");
+    },
+    logged: async (text) => (await readFile(logFile, "utf8")).split(text).length - 1,
+  };
 }
 
 async function probe(port: number): Promise<void> {

@@ -57,6 +57,8 @@ export class Connection implements AsyncDisposable {
           name: "millrace",
           timeout: 3000,
           maxReconnectAttempts: -1,
+          // Credentials that are refused twice may be right again a moment later: the server's configuration was changed.
+          ignoreAuthErrorAbort: true,
           reconnectTimeWait: 250,
           reconnectJitter: 100,
           pingInterval: pingIntervalMs,

@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
-import { TransientError } from "../../errors.ts";
+import { BugError, TransientError } from "../../errors.ts";
 import { type DataRef, LARGE_BUCKET } from "../../event/data-ref.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
@@ -189,6 +189,11 @@ class JetStreamBus implements Bus {
 
   async #openWriter(source: SourceId, signal: AbortSignal, onWaiting?: (lease: number) => void): Promise<Writer> {
     const { log, fsync, replicas } = this.#options;
+    if (this.#connection.nc.isClosed()) {
+      throw new BugError("BUS_GIVEN_UP", "the NATS client has closed its connection for good", {
+        hint: "start the worker again; if it stays, see the server's log for why it refuses the client",
+      });
+    }
     const port = new JetStreamPort({
       connection: this.#connection,
       jsm: this.#jsm,

@@ -68,8 +68,9 @@ export interface SourceStream {
    * @throws ConfigError, FencedError
    */
   openWriter(signal: AbortSignal, onWaiting?: (lease: number) => void): Promise<Writer>;
-  /** What the source must not forget. Both are fenced by the lease's revision order. */
+  /** What the source must not forget. */
   loadMemory(): Promise<Readonly<Record<string, unknown>> | undefined>;
+  /** @throws FencedError when it was saved under a newer lease than that of the last writer opened here */
   saveMemory(value: Readonly<Record<string, unknown>>): Promise<void>;
 }
 

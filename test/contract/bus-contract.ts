@@ -1,7 +1,7 @@
 // What any bus owes the worker: one writer a source, whole transactions in order, each once, whatever happens between.
 
 import { describe, expect, test } from "vitest";
-import { PoisonError } from "../../src/errors.ts";
+import { FencedError, PoisonError } from "../../src/errors.ts";
 import { readStream, type StreamEvent } from "../support/stream-events.ts";
 import { brokenLinks, place, positionsOf, transaction } from "../support/transactions.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -128,6 +128,19 @@ function beside({ nats, bus, freshSource }: BusGround): void {
       await stream.saveMemory({ slot: "a" });
       await stream.saveMemory({ slot: "b" });
       expect(await stream.loadMemory()).toEqual({ slot: "b" });
+    });
+
+    test("a source's memory cannot be saved by who has lost the lease", async () => {
+      const source = freshSource();
+      const [one, other] = [(await bus()).stream(source), (await bus()).stream(source)];
+      const never = new AbortController().signal;
+      await (await one.openWriter(never))[Symbol.asyncDispose]();
+      await one.saveMemory({ slot: "a" });
+      await (await other.openWriter(never))[Symbol.asyncDispose]();
+      await other.saveMemory({ slot: "b" });
+
+      await expect(one.saveMemory({ slot: "c" })).rejects.toBeInstanceOf(FencedError);
+      expect(await one.loadMemory()).toEqual({ slot: "b" });
     });
 
     test("a dead letter is stored with its headers, and one that is too large is refused", async () => {

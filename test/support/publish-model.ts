@@ -161,7 +161,7 @@ class ModelWorker {
         clock,
         instance: this.#instance,
         ttlMs: 3000,
-        newestInStream: () => newestLease(port, source),
+        newestUsed: () => newestLease(port, source),
         onWaiting: () => {},
       },
       signal,

@@ -20,6 +20,7 @@ import { JetStreamPort } from "./jetstream-port.ts";
 import { LargeBodies } from "./large-bodies.ts";
 import { Lease, type LeasePort, type LeaseRecord } from "./lease.ts";
 import type { Clock } from "./port.ts";
+import { SourceMemory } from "./source-memory.ts";
 import { openStateStore } from "./state-store.ts";
 import { findStream, refuseTakenSubjects } from "./streams.ts";
 import { openSystemEvents, type SystemEvents } from "./system-events.ts";
@@ -56,11 +57,6 @@ export const defaultTiming: BusTiming = {
   maxAwayMs: 5 * 60_000,
   idleCheckMs: 30_000,
 };
-
-/** Under which a source keeps its memory in the state bucket. */
-export function memoryKey(source: SourceId): string {
-  return `memory.${source}`;
-}
 
 export const LEASE_BUCKET = "millrace_leases";
 export const SCHEMA_BUCKET = "millrace_schemas";
@@ -150,20 +146,19 @@ class JetStreamBus implements Bus {
   }
 
   stream(source: SourceId): SourceStream {
-    const key = memoryKey(source);
+    const memory = new SourceMemory(this.state, source);
     const maxMessageBytes = (this.#connection.nc.info?.max_payload ?? 1024 * 1024) - MAX_ADDED_HEADER_BYTES;
     return {
       maxMessageBytes,
       maxHeadBytes: Math.min(MAX_HEAD_BYTES, maxMessageBytes - MAX_POINTER_BYTES),
       claim: (message, signal) => this.#largeBodies.claim(source, message, signal),
-      openWriter: (signal, onWaiting) => this.#openWriter(source, signal, onWaiting),
-      loadMemory: async () => (await this.state.get(key))?.value as Readonly<Record<string, unknown>> | undefined,
-      saveMemory: async (value) => {
-        for (;;) {
-          const entry = await this.state.get(key);
-          if ((await this.state.put(key, value, entry?.revision ?? 0)) !== undefined) return;
-        }
+      openWriter: async (signal, onWaiting) => {
+        const writer = await this.#openWriter(source, memory, signal, onWaiting);
+        memory.lease = writer.lease;
+        return writer;
       },
+      loadMemory: () => memory.load(),
+      saveMemory: (value) => memory.save(value),
     };
   }
 
@@ -187,7 +182,12 @@ class JetStreamBus implements Bus {
     await this.#connection[Symbol.asyncDispose]();
   }
 
-  async #openWriter(source: SourceId, signal: AbortSignal, onWaiting?: (lease: number) => void): Promise<Writer> {
+  async #openWriter(
+    source: SourceId,
+    memory: SourceMemory,
+    signal: AbortSignal,
+    onWaiting?: (lease: number) => void,
+  ): Promise<Writer> {
     const { log, fsync, replicas } = this.#options;
     if (this.#connection.nc.isClosed()) {
       throw new BugError("BUS_GIVEN_UP", "the NATS client has closed its connection for good", {
@@ -205,13 +205,15 @@ class JetStreamBus implements Bus {
     try {
       // Before the first write: a start that is refused changes nothing.
       if ((await port.info()) === undefined) await refuseTakenSubjects(this.#jsm, source);
+      const checkpoints = new CheckpointStore(this.#whileConnected(this.state), source);
       const lease = await Lease.acquire(
         {
           port: this.#leasePort(source),
           clock: realClock,
           instance: this.#instance,
           ttlMs: this.#timing.leaseTtlMs,
-          newestInStream: () => newestLease(port, source),
+          newestUsed: async () =>
+            Math.max(await newestLease(port, source), (await checkpoints.load())?.lease ?? 0, await memory.savedBy()),
           onWaiting: (holder) => {
             log.info("source_waiting_for_lease", { source, holder: holder.instance, lease: holder.number });
             onWaiting?.(holder.number);
@@ -220,7 +222,6 @@ class JetStreamBus implements Bus {
         signal,
       );
       log.info("lease_acquired", { source, lease: lease.number });
-      const checkpoints = new CheckpointStore(this.#whileConnected(this.state), source);
       const options: WriterOptions = {
         ...this.#timing,
         port,

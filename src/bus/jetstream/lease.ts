@@ -25,8 +25,8 @@ export interface LeaseOptions {
   readonly instance: string;
   /** Without a renewal for this long another worker may take it. */
   readonly ttlMs: number;
-  /** The highest lease number in the stream; 0 when there is none. */
-  readonly newestInStream: () => Promise<number>;
+  /** The highest lease number that anything was written under, as far as it is still there; 0 when there is none. */
+  readonly newestUsed: () => Promise<number>;
   /** Another worker holds it: called once for each holder. */
   readonly onWaiting: (holder: LeaseRecord) => void;
 }
@@ -59,7 +59,7 @@ export class Lease {
         seen = { revision: held.revision, sinceMs: clock.now() };
       }
       if (free || (seen !== undefined && clock.now() - seen.sinceMs >= ttlMs)) {
-        const number = Math.max(held?.record.number ?? 0, await options.newestInStream()) + 1;
+        const number = Math.max(held?.record.number ?? 0, await options.newestUsed()) + 1;
         const revision = await port.write({ number, instance }, held?.revision ?? 0);
         if (revision !== undefined) return new Lease(options, number, revision);
         seen = undefined;

@@ -9,8 +9,9 @@ import { checkpointKey } from "./checkpoint-store.ts";
 import { Connection } from "./connection.ts";
 import { MADE_FOR_AUTOMATION } from "./consumer.ts";
 import { DEAD_STREAM } from "./dead-letters.ts";
-import { LEASE_BUCKET, memoryKey, SCHEMA_BUCKET, STATE_BUCKET } from "./jetstream-bus.ts";
+import { LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./jetstream-bus.ts";
 import { removeLargeBodies } from "./remove-large-bodies.ts";
+import { memoryKey } from "./source-memory.ts";
 import { findStream } from "./streams.ts";
 import { timeLimit } from "./time-limit.ts";
 

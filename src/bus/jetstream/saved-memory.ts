@@ -3,7 +3,8 @@
 import type { SourceId } from "../../event/source-id.ts";
 import { silentLogger } from "../../telemetry/logger.ts";
 import { Connection } from "./connection.ts";
-import { memoryKey, STATE_BUCKET } from "./jetstream-bus.ts";
+import { STATE_BUCKET } from "./jetstream-bus.ts";
+import { SourceMemory } from "./source-memory.ts";
 import { openStateStore } from "./state-store.ts";
 import { timeLimit } from "./time-limit.ts";
 
@@ -23,8 +24,6 @@ export async function readSavedMemory(options: SavedMemoryOptions): Promise<Read
   using limit = timeLimit(options.signal, CONNECT_MS);
   await using connection = await Connection.open({ servers, log: silentLogger, signal: limit.signal });
   const state = await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas: 1 });
-  const saved = sources.map(
-    async (source) => [source, (await state.get(memoryKey(source)))?.value as SavedMemory] as const,
-  );
+  const saved = sources.map(async (source) => [source, await new SourceMemory(state, source).load()] as const);
   return new Map(await Promise.all(saved));
 }

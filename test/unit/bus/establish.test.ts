@@ -67,7 +67,7 @@ class Ground {
           clock,
           instance: "w1",
           ttlMs: 3000,
-          newestInStream: () => newestLease(port, source),
+          newestUsed: () => newestLease(port, source),
           onWaiting: () => {},
         },
         signal,

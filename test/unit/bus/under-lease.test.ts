@@ -32,7 +32,7 @@ const bucket = (): { port: Bucket; clock: VirtualClock; of: (instance: string) =
     clock,
     instance,
     ttlMs,
-    newestInStream: async () => 0,
+    newestUsed: async () => 0,
     onWaiting: () => {},
   });
   return { port, clock, of };

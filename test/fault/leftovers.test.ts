@@ -275,12 +275,12 @@ const cases: readonly Case[] = [
           file: "bus/jetstream/establish.ts",
           find: "    const found = await lookForLoss(options);\n",
           replace:
-            "    const early = await findTail(port, options.clock, source, (await port.info())?.lastSeq ?? 0, 1);\n    const found = await lookForLoss(options);\n",
+            "    const early = (await port.info())?.lastSeq ?? 0;\n    const found = await lookForLoss(options);\n",
         },
         {
           file: "bus/jetstream/establish.ts",
-          find: "const end = await findTail(port, options.clock, source, marker.seq - 1, state.firstSeq, options.onForeign);",
-          replace: "const end = early;",
+          find: "verifiedTail(walk, marker.seq - 1,",
+          replace: "verifiedTail(walk, early,",
         },
       ],
     },

@@ -54,7 +54,7 @@ func main() {
 			if ctx.Err() != nil {
 				return
 			}
-			if errors.Is(err, nats.ErrTimeout) { // nothing came for half a minute
+			if errors.Is(err, nats.ErrTimeout) { // nothing has come for half a minute
 				continue
 			}
 			log.Fatal(err)

@@ -1,13 +1,12 @@
 // Each example, by the line of its own README: applications that emit, and subscribers in other languages that read it.
 
-import { spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, existsSync, readFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { startWorker, type Worker } from "../../src/app.ts";
+import { freePort } from "../../src/dev/free-port.ts";
 import type { NatsServer } from "../../src/dev/nats-server.ts";
-import { migrationSql } from "../../src/outbox/migration-sql.ts";
 import { type Database, freshDatabase, freshNats, missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
 
@@ -23,10 +22,10 @@ function lacks(tool: string): boolean {
   return !there;
 }
 
-describe.skipIf(absent)("the example", () => {
+describe.skipIf(absent || lacks("psql"))("the example", () => {
   let nats: NatsServer;
   let database: Database;
-  let worker: Worker;
+  let worker: ChildProcess | undefined;
   /** Laid out like the package, with its build. */
   let root: string;
 
@@ -36,10 +35,13 @@ describe.skipIf(absent)("the example", () => {
     cpSync("examples", join(root, "examples"), { recursive: true });
     nats = await freshNats();
     database = await freshDatabase();
-    await database.query(`create table orders(id int primary key); ${migrationSql("outbox")}`);
-    const source = { kind: "postgres", url: database.url, outbox: true };
-    worker = await startWorker({ bus: { servers: nats.url, fsync: "always" }, sources: { shop: source } });
-    await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the worker" });
+    const port = await freePort();
+    const [first = ""] = blocksOf("sql-outbox");
+    worker = spawned(first.replace("node dist/cli.js run", "exec $&"), { MILLRACE_HTTP: `127.0.0.1:${port}` });
+    for (const stream of [worker.stdout, worker.stderr]) stream?.resume();
+    const ready = async (): Promise<boolean> =>
+      (await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined))?.status === 200;
+    await waitFor(ready, { what: "the worker", timeoutMs: 30_000 });
     await database.query("begin; select millrace.emit('order.first', '1', '{}'); rollback");
     await database.query(
       "select millrace.emit('order.first', '1', '{\"n\": 1}', '{}', '00000000-0000-4000-8000-000000000001')",
@@ -47,19 +49,30 @@ describe.skipIf(absent)("the example", () => {
   }, 60_000);
 
   afterAll(async () => {
-    await worker?.stop();
+    worker?.kill();
+    if (worker?.exitCode === null) await once(worker, "close");
     await database?.[Symbol.asyncDispose]();
   });
 
-  /** Runs what its README says, apart from what installs and builds the package itself; resolves to what it prints. */
-  async function run(name: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
+  /** What a README says to run, apart from what installs and builds the package itself: the worker, then the example. */
+  function blocksOf(name: string): readonly string[] {
     const blocks = readFileSync(`examples/${name}/README.md`, "utf8").matchAll(/```sh\n(.*?)\n```/gs);
-    const line = [...blocks].at(-1)?.[1]?.replace("npm ci && npm run build && ", "") ?? "";
-    const child = spawn("bash", ["-c", line], {
+    return [...blocks].map(([, block = ""]) => block.replace("npm ci && npm run build\n", ""));
+  }
+
+  function spawned(line: string, env: Readonly<Record<string, string>> = {}) {
+    return spawn("bash", ["-c", line], {
       cwd: root,
       env: { ...process.env, PATH, DATABASE_URL: database.url, NATS_URL: nats.url, ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
+  }
+
+  /** Resolves to what it prints. */
+  async function run(name: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
+    const [worker, line = "", ...more] = blocksOf(name);
+    expect([worker, more]).toEqual([blocksOf("sql-outbox")[0], []]);
+    const child = spawned(line, env);
     let printed = "";
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding("utf8").on("data", (text) => (printed += text));
@@ -76,7 +89,7 @@ describe.skipIf(absent)("the example", () => {
     expect(await database.query("select customer from drizzle_orders")).toEqual([{ customer: "Ada" }]);
   });
 
-  test.skipIf(lacks("psql"))("of plain SQL does the same", async () => {
+  test("of plain SQL does the same", async () => {
     expect(await run("sql-outbox")).toContain("never_seen");
     expect(await database.query("select customer from sql_orders")).toEqual([{ customer: "Ada" }]);
   });

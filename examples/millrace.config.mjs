@@ -1,0 +1,13 @@
+// The worker beside the examples: it reads what they write into the outbox, and no table.
+
+export default {
+  bus: { servers: process.env.NATS_URL ?? "nats://127.0.0.1:4222" },
+  sources: {
+    shop: {
+      kind: "postgres",
+      url: { env: "DATABASE_URL" },
+      tables: ["millrace.outbox"],
+      outbox: true,
+    },
+  },
+};

@@ -45,8 +45,12 @@ describe.skipIf(missing("nats"))("checking the bus", () => {
     expect(await (await manager(url)).getAccountInfo()).toMatchObject({ streams: 0 });
   });
 
-  test("a server that does not answer", async () => {
-    expect(await wrong(`nats://127.0.0.1:${await freePort()}`)).toEqual(["fail BUS_UNREACHABLE"]);
+  test("a server that does not answer, until it does", async () => {
+    const port = await freePort();
+
+    expect(await wrong(`nats://127.0.0.1:${port}`)).toEqual(["fail BUS_UNREACHABLE"]);
+    await freshNats({ port });
+    expect(await wrong(`nats://127.0.0.1:${port}`)).toEqual([]);
   });
 
   test("a server before 2.12 (a double that sends the INFO of one)", async () => {
@@ -139,6 +143,18 @@ describe.skipIf(missing("nats"))("checking the bus", () => {
 
     expect(await wrong(url)).toEqual(["fail STREAM_NOT_ATOMIC"]);
     await jsm.streams.update("CDC_SHOP", { allow_atomic: true });
+    expect(await wrong(url)).toEqual([]);
+  });
+
+  test("a stream that is sealed, until it is removed", async () => {
+    const { url } = await freshNats();
+    const jsm = await manager(url);
+    await jsm.streams.add({ name: "CDC_SHOP", subjects, allow_atomic: true });
+    const sealed = { sealed: true } as Parameters<typeof jsm.streams.update>[1]; // which its type leaves out
+    await jsm.streams.update("CDC_SHOP", sealed);
+
+    expect(await wrong(url)).toEqual(["fail STREAM_SEALED"]);
+    await jsm.streams.delete("CDC_SHOP");
     expect(await wrong(url)).toEqual([]);
   });
 

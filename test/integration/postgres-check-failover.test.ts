@@ -51,6 +51,7 @@ describe.skipIf(missing("postgres"))("checking a primary with a standby", () => 
     }
     expect(await failover(database)).toEqual([]);
     expect(await findingsOf(standby.url)).toContainEqual(expect.objectContaining({ code: "SERVER_STANDBY" }));
+    expect(await wrong(database.url, "SERVER_STANDBY")).toEqual([]); // with the primary's address, as its fix says
 
     await replica.end();
     await standby.stop();

@@ -249,15 +249,19 @@ describe.skipIf(missing("postgres"))("checking the server of a Postgres source",
     await database.query("drop role guarded");
   });
 
-  test("a server that does not answer, a wrong database: one finding with the code that run ends with", async () => {
-    const away = await findingsOf(`postgres://postgres@127.0.0.1:${await freePort()}/x`);
-    const nowhere = await findingsOf(fixture.database.url.replace(/test_\d+$/, "nowhere"));
+  test("a server that does not answer and a database that is not there: one finding each, until they are", async () => {
+    const { database } = fixture;
+    const port = await freePort();
+    const away = database.url.replace(/:\d+\//, `:${port}/`);
+    const nowhere = database.url.replace(/test_\d+$/, "nowhere");
+    const failed = async (url: string): Promise<readonly string[]> =>
+      (await findingsOf(url)).filter(({ level }) => level === "fail").map(({ code }) => code);
 
-    expect(away.filter(({ level }) => level === "fail")).toEqual([
-      expect.objectContaining({ code: "SOURCE_UNREACHABLE" }),
-    ]);
-    expect(nowhere.filter(({ level }) => level === "fail")).toEqual([
-      expect.objectContaining({ code: "DATABASE_MISSING" }),
-    ]);
+    expect([await failed(away), await failed(nowhere)]).toEqual([["SOURCE_UNREACHABLE"], ["DATABASE_MISSING"]]);
+    await using _proxy = await TcpProxy.start(database.server.port, port);
+    await database.query("create database nowhere");
+    expect(await wrong(away, "SOURCE_UNREACHABLE")).toEqual([]);
+    expect(await wrong(nowhere, "DATABASE_MISSING")).toEqual([]);
+    await database.query("drop database nowhere");
   });
 });

@@ -116,11 +116,6 @@ describe.skipIf(missing("postgres"))("checking a Postgres source", () => {
         "alter table plain add primary key (id)",
       ],
       [
-        "ROW_SECURITY_IGNORED",
-        "alter table orders enable row level security",
-        "alter table orders disable row level security",
-      ],
-      [
         "PARTITIONS_TO_COME",
         "create table parts(id int not null) partition by range (id); alter table parts replica identity full; create table parts_1 partition of parts for values from (0) to (9); alter table parts_1 replica identity full",
         "alter table parts add primary key (id)",
@@ -284,6 +279,34 @@ describe.skipIf(missing("postgres"))("checking a Postgres source", () => {
       expect(await wrong(fixture.database.url, "TABLE_NOT_LOGGED", options)).toEqual([]);
     });
 
+    test("rows that are hidden from others and leave all the same, until it is said which of them may", async () => {
+      await fixture.database.query("alter table orders enable row level security");
+      const where = { tables: [{ match: "public.orders", where: "id < 10" }] };
+
+      expect(await wrong(fixture.database.url, "ROW_SECURITY_IGNORED")).toMatchObject([{ level: "warn" }]);
+      expect(await wrong(fixture.database.url, "ROW_SECURITY_IGNORED", where)).toEqual([]);
+    });
+
+    test("options of tables that do not fit them: a column that is not there, and a key that is hidden", async () => {
+      const { url } = fixture.database;
+      const columns = (exclude: readonly string[]): Record<string, unknown> => ({
+        tables: [{ match: "public.orders", columns: { exclude } }],
+      });
+
+      expect(await wrong(url, "TABLE_COLUMN_UNKNOWN", columns(["note"]))).toMatchObject([{ level: "fail" }]);
+      await fixture.database.query("alter table orders add note text");
+      expect(await wrong(url, "TABLE_COLUMN_UNKNOWN", columns(["note"]))).toEqual([]);
+      expect(await wrong(url, "TABLE_KEY_HIDDEN", columns(["id"]))).toMatchObject([{ level: "fail" }]);
+      await fixture.database.query("alter table orders drop constraint orders_pkey, add primary key (status)");
+      expect(await wrong(url, "TABLE_KEY_HIDDEN", columns(["id"]))).toEqual([]);
+    });
+
+    test("an outbox that is not there, until the printed migration has made it", async () => {
+      expect(await wrong(fixture.database.url, "OUTBOX_MISSING", { outbox: true })).toMatchObject([{ level: "fail" }]);
+      await fixture.database.query(migrationSql("outbox"));
+      expect(await wrong(fixture.database.url, "OUTBOX_MISSING", { outbox: true })).toEqual([]);
+    });
+
     test("a short timeout", async () => {
       expect(await wrong(fixture.database.url, "TIMEOUT_SHORT", { timeout: "5s" })).toHaveLength(1);
       expect(await wrong(fixture.database.url, "TIMEOUT_SHORT", { timeout: "10s" })).toEqual([]);
@@ -323,6 +346,18 @@ describe.skipIf(missing("postgres"))("checking a Postgres source", () => {
       const [finding] = await wrong(url, "ROLE_NOT_REPLICATION");
       await runFix(fixture.database, finding?.fix);
       expect(await wrong(url, "ROLE_NOT_REPLICATION")).toEqual([]);
+    });
+
+    test("a right that it needs and everybody has by default", async () => {
+      const url = await leastRole();
+      await fixture.database.query("revoke execute on function pg_control_system() from public");
+
+      expect(await wrong(url, "PERMISSION_MISSING")).toMatchObject([
+        { level: "fail", message: expect.stringContaining("pg_control_system") },
+      ]);
+      await fixture.database.query("grant execute on function pg_control_system() to least");
+      expect(await wrong(url, "PERMISSION_MISSING")).toEqual([]);
+      await fixture.database.query("drop owned by least");
     });
 
     test("transactions whose age it may not see", async () => {

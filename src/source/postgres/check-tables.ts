@@ -129,13 +129,14 @@ export function tableFindings(table: TableFacts): readonly Finding[] {
       fix: "Compute them in the handler, or make them STORED.",
     });
   }
-  if (table.rowSecurity) {
+  // A filter of rows is an answer to that, if not the same one.
+  if (table.rowSecurity && table.where.length === 0) {
     findings.push({
       level: "warn",
       code: "ROW_SECURITY_IGNORED",
       subject,
       message: "row level security does not hold for the log: all of its rows reach the bus",
-      fix: "Limit by NATS permissions who may subscribe, or give the publication a row filter.",
+      fix: "Limit by NATS permissions who may subscribe; or say by the option where of tables which rows may leave.",
     });
   }
   if (findings.length > 0) return findings;

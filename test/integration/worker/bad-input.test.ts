@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import { bareNats } from "../../support/bare-nats.ts";
 import { oldNats } from "../../support/old-nats.ts";
+import { startPooler } from "../../support/pooler.ts";
 import { type CommandResult, runCommand } from "../../support/run-command.ts";
 import { type Database, freshDatabase, freshNats, freshPostgres, missing, scratchDir } from "../../support/servers.ts";
 
@@ -136,6 +137,32 @@ describe.skipIf(missing("postgres", "nats"))("`run` refuses, and changes nothing
     const filtered = { publication: "filtered", tables };
     expectRefusal(await run({ source: filtered }), "ROW_FILTER_OFF_KEY", /REPLICA IDENTITY FULL/);
     expectRefusal(await run({ source: { publication: "listed", tables } }), "COLUMN_LIST_LACKS_KEY", /ADD TABLE/);
+  });
+
+  test("a publication of somebody else that lacks a table, or the roots of partitions", async () => {
+    await database.query("create table parts(id int primary key) partition by range (id)");
+    await database.query("create publication other for table item; create publication split for table parts");
+
+    const other = { publication: "other", tables: ["public.item", "public.parts"] };
+    expectRefusal(await run({ source: other }), "PUBLICATION_LACKS_TABLES", /ADD TABLE .*"parts"/);
+    const split = { publication: "split", tables: ["public.parts"] };
+    expectRefusal(await run({ source: split }), "PUBLICATION_OF_PARTITIONS", /publish_via_partition_root = true/);
+    await database.query("drop table parts");
+  });
+
+  test("a database whose texts have no encoding", async () => {
+    await database.query("create database unencoded encoding 'SQL_ASCII' locale 'C' template template0");
+    const url = database.url.replace(/\/\w+$/, "/unencoded");
+
+    expectRefusal(await run({ source: { url } }), "ENCODING_UNKNOWN", /UTF8/);
+    await database.query("drop database unencoded");
+  });
+
+  test("a pooler in front of the server", async () => {
+    await using pooler = await startPooler(database.server.port);
+    const url = database.url.replace(/:\d+\//, `:${pooler.port}/`);
+
+    expectRefusal(await run({ source: { url } }), "POOLER_IN_THE_WAY", /direct connection/);
   });
 
   test("a server without a free slot", async () => {

@@ -260,6 +260,24 @@ describe.skipIf(missing("postgres"))("the tables of a running source", () => {
       await reading.stop();
     });
 
+    test.each([
+      ["a condition", { where: "id < 10" }],
+      ["a mask", { mask: { id: "hash" } }],
+    ])("or %s of a partition are refused where its rows come under its root", async (_, of) => {
+      await query("create table parts(id int primary key) partition by range (id)");
+      await query("create table parts_1 partition of parts for values from (0) to (10)");
+      const open = (...tables: readonly unknown[]) =>
+        fixture.open({ options: { ...options, maskKey: "a-key-of-the-test", tables } });
+      const item = { match: "public.*_1", ...of };
+
+      expect(await failureOf(open("public.*", item))).toMatchObject({
+        name: "ConfigError",
+        code: "TABLE_OPTIONS_IGNORED",
+        message: expect.stringMatching(/"public\.\*_1".*public\.parts_1 come under public\.parts$/),
+      });
+      await open("public.*", "!public.parts", item);
+    });
+
     test("are refused where the publication is another's and has none", async () => {
       await query("create publication theirs for table orders");
       const open = (condition: string) =>

@@ -5,10 +5,13 @@ import type { Session } from "./session.ts";
 import type { TableItem } from "./table-options.ts";
 import { checkKey, namedColumns, type RulesOf } from "./table-rules.ts";
 
-interface RuledTable {
-  readonly oid: string;
+interface TableName {
   readonly schema: string;
   readonly name: string;
+}
+
+interface RuledTable extends TableName {
+  readonly oid: string;
 }
 
 export interface TableColumns extends RuledTable {
@@ -50,13 +53,19 @@ export async function readRuled(
   });
 }
 
-/** @throws ConfigError TABLE_COLUMN_UNKNOWN, TABLE_KEY_HIDDEN */
+/** @throws ConfigError TABLE_OPTIONS_IGNORED, TABLE_COLUMN_UNKNOWN, TABLE_KEY_HIDDEN */
 export async function checkRules(
   session: Session,
   items: readonly TableItem[],
   rulesOf: RulesOf,
-  tables: readonly RuledTable[],
+  tables: readonly (RuledTable & { readonly partitions: readonly TableName[] })[],
 ): Promise<void> {
+  for (const item of items.filter(({ options }) => options !== undefined)) {
+    for (const { schema, name, partitions } of tables) {
+      const ignored = item.matches(schema, name) ? [] : partitions.filter((one) => item.matches(one.schema, one.name));
+      if (ignored[0] !== undefined) throw optionsIgnored(item, ignored[0], { schema, name });
+    }
+  }
   const described = await readRuled(session, items, tables);
   for (const item of items.filter(namesColumns)) {
     const own = described.filter(({ schema, name }) => item.matches(schema, name));
@@ -72,6 +81,14 @@ export async function checkRules(
 
 function namesColumns({ options }: TableItem): boolean {
   return options !== undefined && namedColumns(options).length > 0;
+}
+
+function optionsIgnored({ text }: TableItem, partition: TableName, root: TableName): ConfigError {
+  const whole = `${root.schema}.${root.name}`;
+  const message = `options of ${JSON.stringify(text)} cannot hold: rows of the partition ${partition.schema}.${partition.name} come under ${whole}`;
+  return new ConfigError("TABLE_OPTIONS_IGNORED", message, {
+    hint: `Let the item match ${whole}, or leave that out with "!${whole}": then its partitions are read as tables of their own.`,
+  });
 }
 
 function columnUnknown({ text }: TableItem, columns: readonly string[]): ConfigError {

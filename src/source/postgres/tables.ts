@@ -45,6 +45,8 @@ export interface FoundTable extends SourceTable {
   readonly identified: boolean;
   /** Whether its primary key would serve if the replica identity were not another one, or none. */
   readonly keyed: boolean;
+  /** Those of its partitions that patterns name too. */
+  readonly partitions: readonly { readonly schema: string; readonly name: string }[];
 }
 
 export interface FoundTables {
@@ -56,13 +58,20 @@ export interface FoundTables {
 
 /** The tables that the patterns name, whatever is wrong with them. */
 export async function findTables(session: Session, patterns: readonly TableItem[]): Promise<FoundTables> {
-  const all = await session.query<Omit<FoundTable, "where"> & { ancestors: readonly string[] }>(candidates);
+  type Candidate = Omit<FoundTable, "where" | "partitions"> & { readonly ancestors: readonly string[] };
+  const all = await session.query<Candidate>(candidates);
   const matched = all
     .filter((table) => includesTable(patterns, table.schema, table.name))
     .map((table) => ({ ...table, where: conditionsOf(patterns, table.schema, table.name) }));
   const oids = new Set(matched.map((table) => table.oid));
+  const partitions = new Map<string, FoundTable["partitions"][number][]>();
+  for (const { ancestors, schema, name } of matched) {
+    for (const oid of ancestors) partitions.set(oid, [...(partitions.get(oid) ?? []), { schema, name }]);
+  }
   return {
-    tables: matched.filter((table) => !table.ancestors.some((oid) => oids.has(oid))),
+    tables: matched
+      .filter((table) => !table.ancestors.some((oid) => oids.has(oid)))
+      .map((table) => ({ ...table, partitions: partitions.get(table.oid) ?? [] })),
     unmatched: patterns.filter(
       (pattern) =>
         !pattern.excludes && !pattern.optional && !matched.some((table) => pattern.matches(table.schema, table.name)),
@@ -79,7 +88,7 @@ export interface MatchedTables {
 
 /**
  * @param anyIdentity the publication publishes neither updates nor deletes: then none is anonymous
- * @throws ConfigError TABLES_MATCH_NOTHING, TABLE_COLUMN_UNKNOWN, TABLE_KEY_HIDDEN
+ * @throws ConfigError TABLES_MATCH_NOTHING, TABLE_OPTIONS_IGNORED, TABLE_COLUMN_UNKNOWN, TABLE_KEY_HIDDEN
  */
 export async function matchTables(
   session: Session,

@@ -2,6 +2,7 @@
 
 import { ConfigError } from "../errors.ts";
 import type { ChangeEvent } from "../event/change-event.ts";
+import { parseCollectionName } from "../event/collection-name.ts";
 import { isSourceId, type SourceId } from "../event/source-id.ts";
 import { changeSubjectPrefix } from "../event/subject.ts";
 
@@ -46,7 +47,7 @@ export interface Collection<Row> {
 /**
  * The changes of a collection: `collection<Order>("shop", "public.orders").created()`.
  * @param source the source's id in the configuration
- * @param name `<namespace>.<collection>`, split at the first dot
+ * @param name `<namespace>.<collection>`, split at the first dot; a namespace with a dot stands in double quotes
  * @param decode makes what the handler gets of each change
  * @throws ConfigError `AUTOMATION_INVALID`
  */
@@ -54,12 +55,11 @@ export function collection<Row>(source: string, name: string, decode?: Trigger["
   if (!isSourceId(source)) {
     throw invalid(`"${source}" cannot be a source's id`, "use the name under `sources` in the configuration");
   }
-  const dot = name.indexOf(".");
-  if (dot < 1 || dot === name.length - 1) {
+  const parsed = parseCollectionName(name);
+  if (parsed === undefined) {
     throw invalid(`"${name}" does not name a collection`, 'write schema and table, like "public.orders"');
   }
-  const namespace = name.slice(0, dot);
-  const table = name.slice(dot + 1);
+  const { namespace, collection: table } = parsed;
   const on = (op: "created" | "updated" | "deleted"): Trigger<never> =>
     Object.freeze({
       source,

@@ -3,6 +3,7 @@
 import type { InferSelectModel, Table } from "drizzle-orm";
 import { ConfigError, PoisonError } from "../errors.ts";
 import type { ChangeEvent } from "../event/change-event.ts";
+import { formatCollectionName } from "../event/collection-name.ts";
 import { type Collection, collection } from "./collection.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -47,7 +48,8 @@ export function fromDrizzle(
       hint: "give it what pgTable() returned",
     });
   }
-  const full = `${(kept[drizzle("Schema")] as string | undefined) ?? DEFAULT_SCHEMA}.${name}`;
+  const namespace = (kept[drizzle("Schema")] as string | undefined) ?? DEFAULT_SCHEMA;
+  const full = formatCollectionName({ namespace, collection: name });
   if (raw) return collection(source, full);
   const properties = new Map(
     Object.entries(columns).map(([property, column]) => [column.name, { property, column }] as const),

@@ -1,5 +1,5 @@
 // Which version of each collection the stream was told of, kept in the bucket `millrace_schemas` across restarts.
-// What is noted is written ahead of its announcement; docs/decisions/0004 has the argument.
+// What is noted is written ahead of its announcement; docs/decisions/0005 has the argument.
 
 import { createHash } from "node:crypto";
 import type { StateStore } from "../bus/bus.ts";

@@ -1,5 +1,6 @@
 // What `millrace types` writes for a source: its rows as TypeScript, with a typed trigger for each, and as JSON Schema.
 
+import { formatCollectionName } from "../event/collection-name.ts";
 import type { CollectionSchema, ColumnSchema, JsonSchema } from "../event/collection-schema.ts";
 import type { SourceId } from "../event/source-id.ts";
 import { propertyName, typeText } from "./type-text.ts";
@@ -9,7 +10,7 @@ const DEFAULT_NAMESPACE = "public";
 
 /** The same for the same tables, whatever was asked before: by file name. */
 export function typeFiles(source: SourceId, collections: readonly CollectionSchema[]): ReadonlyMap<string, string> {
-  const sorted = [...collections].sort((a, b) => (fullName(a) < fullName(b) ? -1 : 1));
+  const sorted = [...collections].sort((a, b) => (formatCollectionName(a) < formatCollectionName(b) ? -1 : 1));
   return new Map([
     [`${source}.ts`, typeScript(source, sorted)],
     [`${source}.schema.json`, `${JSON.stringify(jsonSchema(sorted), null, 2)}\n`],
@@ -22,30 +23,33 @@ function typeScript(source: SourceId, collections: readonly CollectionSchema[]):
   const keys = new Set(named.map(({ collection }) => keyOf(collection)));
   const interfaces = named.map(
     ({ collection, type }) =>
-      `/** A row of \`${fullName(collection)}\`. */\nexport interface ${type} {\n${collection.columns.map(member).join("")}}\n`,
+      `/** A row of \`${comment(formatCollectionName(collection))}\`. */\nexport interface ${type} {\n${collection.columns.map(member).join("")}}\n`,
   );
   const members = named.map(({ collection, type }) => {
-    const key = keys.size === named.length ? keyOf(collection) : fullName(collection);
-    return `  ${propertyName(key)}: collection<${type}>(${JSON.stringify(source)}, ${JSON.stringify(fullName(collection))}),\n`;
+    const key = keys.size === named.length ? keyOf(collection) : formatCollectionName(collection);
+    return `  ${propertyName(key)}: collection<${type}>(${JSON.stringify(source)}, ${JSON.stringify(formatCollectionName(collection))}),\n`;
   });
   return [
     "// Written by `millrace types`: do not edit.\n",
     'import { collection } from "millrace";\n',
     ...interfaces,
-    `/** The tables of the source \`${source}\`. */\nexport const ${source} = {\n${members.join("")}} as const;\n`,
+    `/** The tables of the source \`${source}\`. */\nexport const ${constantName(source)} = {\n${members.join("")}} as const;\n`,
   ].join("\n");
 }
 
 function member(column: ColumnSchema): string {
   const type = typeText(rowValue(column));
-  return `  /** ${column.type.replaceAll("*/", "* /")} */\n  readonly ${propertyName(column.name)}: ${type};\n`;
+  return `  /** ${comment(column.type)} */\n  readonly ${propertyName(column.name)}: ${type};\n`;
 }
 
 function jsonSchema(collections: readonly CollectionSchema[]): JsonSchema {
   const rows = collections.map((collection) => {
     const properties = Object.fromEntries(collection.columns.map((column) => [column.name, rowValue(column)]));
     const required = collection.columns.map(({ name }) => name);
-    return [fullName(collection), { type: "object", properties, required, additionalProperties: false }] as const;
+    return [
+      formatCollectionName(collection),
+      { type: "object", properties, required, additionalProperties: false },
+    ] as const;
   });
   return { $schema: "https://json-schema.org/draft/2020-12/schema", $defs: Object.fromEntries(rows) };
 }
@@ -57,16 +61,31 @@ function rowValue({ value, nullable }: ColumnSchema): JsonSchema {
 }
 
 function keyOf({ namespace, collection }: CollectionSchema): string {
-  return namespace === DEFAULT_NAMESPACE ? collection : `${namespace}.${collection}`;
+  return namespace === DEFAULT_NAMESPACE ? collection : formatCollectionName({ namespace, collection });
 }
 
-function fullName({ namespace, collection }: CollectionSchema): string {
-  return `${namespace}.${collection}`;
+/** A text that does not end the comment that it stands in. */
+function comment(text: string): string {
+  return text.replaceAll("*/", "* /");
 }
+
+/** Not an id of another source, for these have no upper-case letters. */
+function constantName(source: SourceId): string {
+  return RESERVED.has(source) ? `${source}Tables` : source;
+}
+
+/** What the file itself uses, and what TypeScript takes for no name of a constant. */
+const RESERVED: ReadonlySet<string> = new Set(
+  (
+    "collection arguments await break case catch class const continue debugger default delete do else enum eval export " +
+    "extends false finally for function if implements import in instanceof interface let new null package private " +
+    "protected public return static super switch this throw true try typeof undefined var void while with yield"
+  ).split(" "),
+);
 
 /** Names of types, each once. */
 class Names {
-  readonly #used = new Set<string>();
+  readonly #used = new Set<string>(["Record", "Readonly"]);
 
   typeOf(collection: CollectionSchema): string {
     const words = keyOf(collection).split(/[^A-Za-z0-9]+/);

@@ -5,7 +5,10 @@ import { join } from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import ts from "typescript";
 import { describe, expect, test } from "vitest";
+import { collection } from "../../src/automation/collection.ts";
 import type { JsonSchema } from "../../src/event/collection-schema.ts";
+import type { SourceId } from "../../src/event/source-id.ts";
+import { changeSubjectPrefix } from "../../src/event/subject.ts";
 import { typeFiles } from "../../src/schema/type-files.ts";
 import { parsePostgresConfig } from "../../src/source/postgres/config.ts";
 import { tableSchemas } from "../../src/source/postgres/table-schemas.ts";
@@ -42,10 +45,36 @@ describe.skipIf(missing("postgres"))("types", () => {
   readonly tags: readonly (string | null)[] | null;
   /** timestamp with time zone */
   readonly at: string | "infinity" | "-infinity" | null;
+  /** bigint */
+  readonly twice: string | null;
 }`);
     expect(text).toContain('  orders: collection<Orders>("shop", "public.orders"),');
     expect(text).toContain('  "2nd.orders": collection<Table2ndOrders>("shop", "2nd.orders"),');
     expect(ts.transpileModule(text, { reportDiagnostics: true }).diagnostics).toEqual([]);
+  });
+
+  test("of names that mean something in TypeScript compile", async () => {
+    await fixture.database.query(`create schema "my.schema"; create table "my.schema"."*/ x"(id int primary key);
+      create table record(id int primary key, tags jsonb); create table "a""b"(id int primary key)`);
+    for (const id of ["new", "collection", "shop"] as SourceId[]) {
+      const config = parsePostgresConfig({ url: fixture.database.url, tables: ["public.*", '"my.schema".*'] }, "x");
+      const text = typeFiles(id, await tableSchemas(id, config)).get(`${id}.ts`) ?? "";
+      const constant = id === "shop" ? "shop" : `${id}Tables`;
+
+      expect(text).toContain(`export const ${constant} = {`);
+      const name = '"my.schema".*/ x';
+      expect(text).toContain(`collection<MySchemaX>("${id}", ${JSON.stringify(name)})`);
+      expect(text).toContain("export interface Record2 {");
+      expect(ts.transpileModule(text, { reportDiagnostics: true }).diagnostics).toEqual([]);
+      const prefix = changeSubjectPrefix(id, "my.schema", "*/ x", "created");
+      expect(collection(id, name).created().filter).toBe(`${prefix}*`);
+    }
+  });
+
+  test("follow the publication where it is another's: without generated columns", async () => {
+    await fixture.database.query(`${TABLES}; create publication theirs for table orders`);
+
+    expect((await files({ tables: ["public.orders"], publication: "theirs" })).get("shop.ts")).not.toContain("twice");
   });
 
   test("follow the options: columns left out, masked, and written otherwise", async () => {

@@ -5,12 +5,14 @@ import type { SourceId } from "../../event/source-id.ts";
 import { describeTable } from "./catalog.ts";
 import { collectionSchema } from "./collection-schema.ts";
 import type { PostgresConfig } from "./config.ts";
+import { publishesGenerated } from "./publication-sql.ts";
+import { readPublished } from "./published.ts";
 import { clientConfig, Session } from "./session.ts";
 import type { Relation } from "./table.ts";
 import { NO_RULES, tableRules } from "./table-rules.ts";
 import { findTables, matchesNothing } from "./tables.ts";
 
-/** As the log would describe it; generated columns are not in the log. */
+/** As the log would describe it: with its stored generated columns where the publication has them, never with virtual ones. */
 const relation = `
   SELECT c.relreplident AS identity, coalesce(json_agg(json_build_object(
       'name', a.attname, 'type', a.atttypid::int8, 'typmod', a.atttypmod, 'identity', a.attnum = ANY (k.columns)
@@ -20,7 +22,8 @@ const relation = `
     SELECT (i.indkey::int2[])[0:i.indnkeyatts - 1] AS columns FROM pg_index i
     WHERE i.indrelid = c.oid AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END
   ) k ON true
-  LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+  LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    AND (a.attgenerated = '' OR a.attgenerated = 's' AND $2)
   WHERE c.oid = $1::oid GROUP BY c.oid, k.columns`;
 
 /** By their names. @throws ConfigError TABLES_MATCH_NOTHING; TransientError */
@@ -29,10 +32,11 @@ export async function tableSchemas(id: SourceId, config: PostgresConfig): Promis
   const { tables, unmatched } = await findTables(session, config.tables);
   const [pattern] = unmatched;
   if (pattern !== undefined) throw matchesNothing(pattern);
+  const generated = await hasGenerated(session, id, config);
   const rulesOf = tableRules(config.tables, config.maskKey);
   const schemas: CollectionSchema[] = [];
   for (const { oid, schema: namespace, name } of tables) {
-    const [found] = await session.query<Pick<Relation, "identity" | "columns">>(relation, [oid]);
+    const [found] = await session.query<Pick<Relation, "identity" | "columns">>(relation, [oid, generated]);
     if (found === undefined) continue; // dropped meanwhile
     const description = await describeTable(session, Number(oid), found.columns);
     const table: Relation = { ...found, oid: Number(oid), namespace, name };
@@ -40,4 +44,14 @@ export async function tableSchemas(id: SourceId, config: PostgresConfig): Promis
     schemas.push(collectionSchema(table, description, rules, { labels: true }));
   }
   return schemas;
+}
+
+/** Whether events have stored generated columns, or will once the worker has made its publication. */
+async function hasGenerated(session: Session, id: SourceId, config: PostgresConfig): Promise<boolean> {
+  const published = await readPublished(session, id, config.publication ?? `millrace_${id}`);
+  if (published !== undefined && !published.ours) return published.generated;
+  const [server] = await session.query<{ version: number }>(
+    "SELECT current_setting('server_version_num')::int AS version",
+  );
+  return publishesGenerated(server?.version ?? 0);
 }

@@ -1,5 +1,6 @@
 // What automation() and collection() accept, and what they make of it.
 
+import { integer, pgSchema } from "drizzle-orm/pg-core";
 import { expect, expectTypeOf, test } from "vitest";
 import { type AutomationOptions, isAutomation } from "../../../src/automation/automation.ts";
 import { ConfigError } from "../../../src/errors.ts";
@@ -10,6 +11,7 @@ import {
   type DeletedEvent,
   event,
   Fatal,
+  fromDrizzle,
   Retry,
   type Trigger,
 } from "../../../src/index.ts";
@@ -30,6 +32,16 @@ test("a trigger's filter is the whole subject with all lanes", () => {
 
 test("names that are no subject tokens are escaped, and only the first dot splits", () => {
   expect(collection("shop", "My Schema.a.b").created().filter).toBe("cdc.shop.My~20Schema.a~2Eb.created.*");
+});
+
+test("a schema with dots stands in double quotes, and a drizzle table's needs none", () => {
+  const filter = "cdc.shop.my~2Eschema.Order~20Items.created.*";
+
+  expect(collection("shop", '"my.schema"."Order Items"').created().filter).toBe(filter);
+  expect(collection("shop", '"my.schema".Order Items').created().filter).toBe(filter);
+  const table = pgSchema("my.schema").table("Order Items", { id: integer() });
+  expect(fromDrizzle("shop", table).created().filter).toBe(filter);
+  expect(collection("shop", 'public."say ""hi"""').created().filter).toBe("cdc.shop.public.say~20~22hi~22.created.*");
 });
 
 test("domain events are named by a type, or by its parts where an aggregate has dots", () => {

@@ -6,6 +6,8 @@ import { describe, expect, test } from "vitest";
 import type { CatalogColumn } from "../../src/source/postgres/catalog.ts";
 import { parsePostgresConfig } from "../../src/source/postgres/config.ts";
 import { FrameCutter } from "../../src/source/postgres/cut-frame.ts";
+import { JsonWriter } from "../../src/source/postgres/json-writer.ts";
+import { columnMask } from "../../src/source/postgres/mask.ts";
 import { RuleBook } from "../../src/source/postgres/rule-book.ts";
 import { tableRules } from "../../src/source/postgres/table-rules.ts";
 import type { SourceMessage } from "../../src/source/source.ts";
@@ -77,6 +79,19 @@ describe("a column", () => {
     });
 
     expect(cards).toEqual(["***", "***", "***", "***5678", "*** von"]);
+  });
+
+  test("of any length shows its last letters, and only these are read", () => {
+    const ends = ["aé😀z", "😀".repeat(9), "é".repeat(40), "日".repeat(11)].map((end) => {
+      const wide = Buffer.alloc(600 * 1024 * 1024); // more than one string can hold
+      wide.write(end, wide.length - Buffer.byteLength(end));
+      const writer = new JsonWriter();
+      writer.reserve(100);
+      columnMask({ partial: 3 }, undefined).write(writer, wide, 5, wide.length);
+      return JSON.parse(Buffer.from(writer.view(0)).toString());
+    });
+
+    expect(ends).toEqual(["***é😀z", "***😀😀😀", "***ééé", "***日日日"]);
   });
 
   test("that is not in a list of columns is not delivered", () => {

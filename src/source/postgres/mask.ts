@@ -37,6 +37,8 @@ const NULL_TEXT = Buffer.from("null");
 const HIDDEN = "***";
 const HASH_BYTES = 64;
 const QUOTES = 2;
+/** At most, in UTF-8. */
+const LETTER_BYTES = 4;
 const HASHED: JsonSchema = { type: "string", pattern: "^[0-9a-f]{64}$" };
 
 /** @param key of the hash; null stays null except under a constant */
@@ -70,8 +72,16 @@ function hash(key: KeyObject): ValueWriter {
 /** How long a value is stays hidden too; where less than half of it would be hidden, all of it is. */
 function partial(kept: number): ValueWriter {
   return (writer, source, from, to) => {
-    const letters = Array.from(Buffer.from(source.subarray(from, to)).toString("utf8"));
+    const letters = Array.from(Buffer.from(source.subarray(tailFrom(source, from, to, 2 * kept), to)).toString("utf8"));
     const shown = letters.length < 2 * kept ? [] : letters.slice(-kept);
     writer.literal(Buffer.from(JSON.stringify(HIDDEN + shown.join(""))));
   };
+}
+
+/** Where the last letters of a text may begin: enough for this many, however long the text is. */
+function tailFrom(source: Uint8Array, from: number, to: number, letters: number): number {
+  let at = to - LETTER_BYTES * (letters + 1);
+  if (at <= from) return from;
+  while (at < to && ((source[at] as number) & 0xc0) === 0x80) at++; // inside of a letter
+  return at;
 }

@@ -96,6 +96,13 @@ describe("a logical message", () => {
     expect(shown(one(only))).toMatchObject({ body: { contentBase64: "/wA=" } });
   });
 
+  test("that begins with a byte order mark keeps it", () => {
+    const content = Buffer.from("\uFEFFabc");
+    const [only] = decodeFrames([message(0x30n, { prefix: "audit", content })], { messages: ["audit"] });
+
+    expect(shown(one(only))).toMatchObject({ body: { content: "\uFEFFabc" } });
+  });
+
   test("with a prefix that nobody asked for is dropped", () => {
     const inside = message(0x40n, { ...outbox });
     const frames = [message(0x30n), begin(0x90n), inside, commit(0x90n, 0x98n)];

@@ -29,6 +29,8 @@ const TRANSACTIONAL = 1;
 /** In the frame, behind its tag and two LSNs: when the server sent it. */
 const SEND_TIME_AT = 17;
 const utf8 = new TextDecoder("utf-8", { fatal: true });
+/** Keeps a byte order mark: it is a letter of the text like any other. */
+const letters = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export class LogicalMessages {
   readonly #source: SourceId;
@@ -111,7 +113,7 @@ function bytesOf(reader: FrameReader): Buffer {
 /** As text where it is one, else as base64: a message may hold any bytes. */
 function contentOf(content: Buffer): { readonly content: string } | { readonly contentBase64: string } {
   try {
-    return { content: utf8.decode(content) };
+    return { content: letters.decode(content) };
   } catch {
     return { contentBase64: content.toString("base64") };
   }

@@ -59,7 +59,8 @@ function factsOf({ source, delivery }: Given): Readonly<Record<string, unknown>>
     type: typeOf(delivery),
     source,
     sequence: delivery.sequence,
-    correlationId: delivery.header("ce-correlationid"),
+    // Nobody caused it: it begins its chain.
+    correlationId: delivery.header("ce-correlationid") ?? delivery.header("ce-id"),
   };
 }
 

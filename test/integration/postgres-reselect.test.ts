@@ -2,9 +2,12 @@
 
 import { createHmac } from "node:crypto";
 import { describe, expect, test } from "vitest";
+import { startWorker } from "../../src/app.ts";
+import { automation } from "../../src/automation/automation.ts";
+import { collection } from "../../src/automation/collection.ts";
 import { postgresFixture } from "../support/postgres-fixture.ts";
 import { failureOf, openShop, Reading } from "../support/postgres-reader.ts";
-import { missing } from "../support/servers.ts";
+import { freshNats, missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 const RESELECT = { tables: [{ match: "public.*", toast: "reselect" }] };
@@ -112,6 +115,23 @@ describe.skipIf(missing("postgres"))("values that the log leaves out", () => {
     expect(source.logged.filter(({ event }) => event === "source_commit_unseen")).toHaveLength(1);
   });
 
+  test("keep no reader from being stopped while they are waited for", async () => {
+    const { reading } = await begin();
+    const writer = await fixture.database.connect();
+    await writer.query("set synchronous_commit = on");
+    const committing = writer.query(
+      `begin; insert into docs values (1, ${WIDE}, 'a'); update docs set note = 'b'; commit`,
+    );
+    await reading.rows(1);
+
+    await reading.stop();
+
+    expect(reading.bodies).toHaveLength(1);
+    await query("select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'");
+    await committing;
+    await writer.end();
+  });
+
   test("may be newer than the event, stay out when the row is gone, and change neither id nor place", async () => {
     const { source, reading } = await begin();
     await query(`insert into docs select g, ${WIDE}, 'a' from generate_series(1, 4) g`);
@@ -180,6 +200,28 @@ describe.skipIf(missing("postgres"))("values that the log leaves out", () => {
     await reading.stop();
   });
 
+  test("of a key that cannot be looked up stay out alone", async () => {
+    await query("create domain code as int; create table coded(id code primary key, body text, note text)");
+    const { source, reading } = await begin();
+    await query(`insert into coded select g, ${WIDE}, 'a' from generate_series(1, 3) g`);
+    await reading.rows(3);
+    await reading.stop();
+    await query("alter domain code add check (value <> 2) not valid");
+    await query("update coded set note = 'b' where id <> 2");
+    await query("alter domain code drop constraint code_check; update coded set note = 'b' where id = 2");
+    await query("alter domain code add check (value <> 2) not valid");
+
+    const late = new Reading(await fixture.reopen(source, { options: RESELECT }), reading.last);
+    const rows = await late.rows(3);
+    await late.stop();
+
+    expect(rows.map(({ key, unchanged }) => [key, unchanged])).toEqual([
+      [{ id: 1 }, undefined],
+      [{ id: 3 }, undefined],
+      [{ id: 2 }, ["body"]],
+    ]);
+  });
+
   test("are masked and left out as the log's own are", async () => {
     const maskKey = "a-key-of-the-test";
     const table = { match: "public.docs", mask: { body: "hash" }, columns: { exclude: ["secret"] }, toast: "reselect" };
@@ -229,6 +271,21 @@ describe.skipIf(missing("postgres"))("values that the log leaves out", () => {
   describe("need a right that the stream does not need", () => {
     const as = () => fixture.database.url.replace("postgres@", "least@");
 
+    test("and a table that comes without it is told of", async () => {
+      await query("drop role if exists least; create role least login replication");
+      await query("grant select on docs to least; create publication millrace_shop for table docs");
+      await using source = await openShop(as(), { options: { ...RESELECT, timeout: "1s" } });
+      const reading = new Reading(source);
+      await query("create table later(id int primary key, body text)");
+
+      const told = () => source.notices().find(({ code }) => code === "RESELECT_NOT_GRANTED");
+      await reading.until(() => told() !== undefined, "the notice");
+      expect(told()?.hint).toContain('GRANT SELECT ON "public"."later" TO "least";');
+      await query("grant select on later to least");
+      await reading.until(() => told() === undefined, "its end");
+      await reading.stop();
+    });
+
     test("and when it is taken away the source stops with the GRANT that mends it", async () => {
       await query("drop role if exists least; create role least login replication");
       await query("grant select on docs to least; create publication millrace_shop for table docs");
@@ -243,5 +300,25 @@ describe.skipIf(missing("postgres"))("values that the log leaves out", () => {
       expect(failure).toMatchObject({ name: "ConfigError", code: "RESELECT_NOT_GRANTED" });
       expect(failure).toMatchObject({ hint: expect.stringContaining('GRANT SELECT ON "public"."docs" TO "least";') });
     });
+  });
+
+  test.skipIf(missing("nats"))("are there for automations, under the event's own id", async () => {
+    await using nats = await freshNats();
+    const docs = collection<{ readonly id: number; readonly body?: string }>("shop", "public.docs");
+    const seen: unknown[] = [];
+    const remember = automation("remember", { on: docs.updated(), start: "earliest" }, ({ event }) => {
+      seen.push([event.after, event.enriched?.columns, event.id === `shop.${event.position.replace("+", "")}`]);
+    });
+    const worker = await startWorker({
+      bus: { servers: nats.url, fsync: "always" },
+      sources: { shop: { kind: "postgres", url: fixture.database.url, ...RESELECT } },
+      automations: [remember],
+    });
+    await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source" });
+    await query(`insert into docs values (1, ${WIDE}, 'a'); update docs set note = 'b'`);
+
+    await waitFor(() => seen.length === 1, { what: "the event" });
+    expect(seen).toEqual([[{ id: 1, body: await wide(), note: "b" }, ["body"], true]]);
+    await worker.stop();
   });
 });

@@ -198,8 +198,8 @@ describe.skipIf(missing("postgres"))("an event", () => {
 
     test("is poison where the log has another key than the root's, never a wrong key", async () => {
       await query(`${parts}; create unique index by_code on parts_2 (code)`);
+      const { reading } = await begin(); // a start is refused where this is so already
       await query("alter table parts_2 replica identity using index by_code");
-      const { reading } = await begin();
       await query("insert into parts values (1, 5, 'a'), (2, 15, 'b'); update parts set note = 'x'; delete from parts");
       await query("insert into parts values (3, 5, 'c')");
       await reading.until(() => reading.bodies.length === 6, "the last row");

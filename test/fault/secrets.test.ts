@@ -1,8 +1,12 @@
 // All that a full run prints, looked through for the secrets it was given: logs, errors, metrics, status, every command.
 
-import { mkdir, writeFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import { describe, expect, inject, onTestFinished, test } from "vitest";
 import { type CommandResult, runCommand } from "../support/run-command.ts";
 import { freshDatabase, freshNats, missing, scratchDir } from "../support/servers.ts";
 import { readStream } from "../support/stream-events.ts";
@@ -41,6 +45,54 @@ function leaked(text: string): readonly string[] {
     const at = text.indexOf(form);
     return at < 0 ? [] : `${name}: ${text.slice(Math.max(0, at - 100), at + 100)}`;
   });
+}
+
+/** Runs a command that does not end by itself until it has said that; resolves to all it said. */
+async function runUntil(
+  args: readonly string[],
+  { cwd, env }: { readonly cwd: string; readonly env: Readonly<Record<string, string>> },
+  pattern: RegExp,
+  meanwhile?: () => Promise<unknown>,
+): Promise<string> {
+  const child = spawn(process.execPath, [inject("cliFile"), ...args], { cwd, env: { ...process.env, ...env } });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  let said = "";
+  for (const output of [child.stdout, child.stderr])
+    output.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+    });
+  const look = async (): Promise<boolean> => {
+    await meanwhile?.();
+    return pattern.test(said);
+  };
+  await waitFor(look, { what: `${pattern} of ${args.join(" ")}`, timeoutMs: 60_000 });
+  child.kill("SIGTERM");
+  await once(child, "close");
+  return said;
+}
+
+/** All that a bus holds: subjects, headers and bodies of every stream. */
+async function readBus(url: string): Promise<string> {
+  const nc = await connect({ servers: url });
+  onTestFinished(() => nc.close());
+  const { streams } = await jetstreamManager(nc);
+  const texts: string[] = [];
+  for (const name of await streams.names().next()) {
+    const { state } = await streams.info(name);
+    if (state.messages === 0) continue;
+    const consumer = await jetstream(nc).consumers.get(name);
+    for await (const message of await consumer.consume()) {
+      texts.push(message.subject, message.headers?.toString() ?? "", message.string());
+      if (message.seq >= state.last_seq) break;
+    }
+  }
+  return texts.join("\n");
+}
+
+async function filesIn(directory: string): Promise<readonly string[]> {
+  const found = await readdir(directory, { recursive: true, withFileTypes: true });
+  const files = found.filter((entry) => entry.isFile());
+  return Promise.all(files.map((entry) => readFile(join(entry.parentPath, entry.name), "utf8")));
 }
 
 describe.skipIf(missing("postgres", "nats"))("the secrets of a full run", () => {
@@ -113,14 +165,32 @@ describe.skipIf(missing("postgres", "nats"))("the secrets of a full run", () => 
     const commands = [
       "check",
       "check --json",
+      "slots",
       "slots --json",
+      "slots drop millrace_shop",
+      "slots drop nobody --yes",
+      "source remove shop",
+      "source remove shop --stream --json",
+      "types",
+      "types --check",
       "status",
       "status --json",
       "verify shop --json",
-      "sql role",
+      "verify shop --tables",
+      ...["role", "publication", "outbox", "inbox", "event-triggers"].map((what) => `sql ${what}`),
     ];
     for (const command of commands) keep(await runCommand(command.split(" "), { cwd, env: at }));
     keep(await runCommand(["status"], { cwd, env: { ...at, MILLRACE_HTTP_TOKEN: secrets.wrong } }));
+    const beginner = await scratchDir();
+    keep(await runCommand(["init", "--url", env.DATABASE_URL], { cwd: beginner, env: at }));
+    const written = await filesIn(beginner);
+    expect(written.length).toBeGreaterThan(2);
+    outputs.push(...written, ...(await filesIn(join(cwd, ".millrace"))));
+    const elsewhere = { cwd, env: { ...env, MILLRACE_HTTP: "127.0.0.1:0" } };
+    // It tells of what comes after it has begun, so something must come until it does.
+    const write = () => database.query("update orders set note = $1 || clock_timestamp() where id = 1", [secrets.row]);
+    outputs.push(await runUntil(["tail", "shop"], elsewhere, /orders.updated/, write));
+    outputs.push(await runUntil(["dev"], elsewhere, /source_waiting_for_lease/));
 
     // The servers away, and back.
     await nats.stop();
@@ -148,6 +218,12 @@ describe.skipIf(missing("postgres", "nats"))("the secrets of a full run", () => 
     keep(await runCommand(["--verbose", "verify", "shop"], { cwd, env: wrong[0] ?? {} }));
     expect(await worker.stop()).toBe(0);
     outputs.push(worker.log());
+    const { row, ...others } = secrets;
+    const onBus = await readBus(nats.url);
+    expect(onBus).toContain(row); // a stream holds rows, and so does the dead letter of one
+    expect(leaked(onBus).filter((leak) => Object.keys(others).some((name) => leak.startsWith(`${name}: `)))).toEqual(
+      [],
+    );
 
     const all = outputs.join("\n");
     expect(outputs.filter((output) => output !== "").length).toBeGreaterThan(20);

@@ -1,9 +1,12 @@
 // A bus of three servers whose leaders are killed one after the other while rows are written: each row is stored once, in
 // order. CLUSTER_ROWS=500000 CLUSTER_KILLS=10 is the full size.
 
-import { jetstream } from "@nats-io/jetstream";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { checkBus } from "../../src/bus/jetstream/check.ts";
+import type { SourceId } from "../../src/event/source-id.ts";
+import type { Finding } from "../../src/telemetry/finding.ts";
 import { NatsCluster } from "../support/nats-cluster.ts";
 import { type Database, freshDatabase, missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -135,5 +138,50 @@ describe.skipIf(missing("postgres", "nats"))("on a cluster of three", () => {
     await lines.writeUpTo(5_000);
     await allStored(cluster, 5_000);
     expect(await worker.stop()).toBe(0);
+  });
+
+  test("check sees too few copies, a copy that is away, and that all is well again", { timeout: 300_000 }, async () => {
+    await using cluster = await NatsCluster.start();
+    const connection = await connect({ servers: [...cluster.urls] });
+    onTestFinished(() => connection.close());
+    const jsm = await jetstreamManager(connection);
+    const subjects = ["cdc.shop.>", "events.shop.>", "meta.shop.>"];
+    const wrong = async (replicas: number): Promise<readonly string[]> => {
+      const signal = AbortSignal.timeout(60_000);
+      const options = {
+        servers: cluster.urls,
+        replicas,
+        fsync: "always" as const,
+        sources: ["shop" as SourceId],
+        signal,
+      };
+      const findings: Finding[] = [];
+      for await (const finding of checkBus(options)) findings.push(finding);
+      // Where the servers' own setting cannot be read is another check's.
+      return findings.filter(({ level, code }) => level !== "ok" && code !== "BUS_FSYNC").map(({ code }) => code);
+    };
+    const soon = (replicas: number, codes: readonly string[]): Promise<true> =>
+      waitFor(
+        async () => {
+          expect(await wrong(replicas)).toEqual(codes);
+          return true as const;
+        },
+        { what: codes.join(", ") || "nothing wrong", timeoutMs: 90_000 },
+      );
+    await waitFor(() => jsm.streams.add({ name: STREAM, subjects, allow_atomic: true, num_replicas: 1 }), {
+      what: "the stream to be made",
+      timeoutMs: 60_000,
+    });
+
+    await soon(1, ["BUS_TOO_FEW_SERVERS"]);
+    await soon(3, ["BUS_STREAM_REPLICAS"]);
+    await jsm.streams.update(STREAM, { num_replicas: 3 }); // as the fix says
+    const leader = await cluster.settled(STREAM);
+    await soon(3, []);
+    const follower = [...cluster.nodes].find(([name]) => name !== leader)?.[1];
+    await follower?.kill();
+    await soon(3, ["BUS_REPLICA_AWAY"]);
+    await follower?.restart();
+    await soon(3, []);
   });
 });

@@ -1,7 +1,10 @@
 // Postgres 13, which is refused, and 14 to 17: the golden corpus, and the worker's tail with transactions of every shape, as on the installed 18.
 
+import { Client, type ClientConfig } from "pg";
 import { describe, expect, inject, test } from "vitest";
 import { startWorker } from "../../src/app.ts";
+import { endClient } from "../../src/source/postgres/session.ts";
+import type { Finding } from "../../src/telemetry/finding.ts";
 import { assertGolden } from "../support/golden-file.ts";
 import { deliverCorpus, HOSTILE } from "../support/golden-types.ts";
 import { assertGuarantees } from "../support/guarantees.ts";
@@ -86,5 +89,27 @@ test.skipIf(missing("postgres13"))(
     const failed = (await findingsOf(database.url)).filter(({ level }) => level === "fail");
     expect(failed).toEqual([expect.objectContaining({ code: "SERVER_TOO_OLD", message: "it is Postgres 13.23" })]);
     expect(await failureOf(openShop(database.url))).toMatchObject({ name: "ConfigError", code: "SERVER_TOO_OLD" });
+  },
+);
+
+test.skipIf(missing("postgres16"))(
+  "before Postgres 17 a standby never has the slot, and check says what keeps it",
+  async () => {
+    await using database = await freshDatabase(await freshPostgres({}, inject("olderPostgres").postgres16));
+    await database.query("create table orders(id int primary key)");
+    await database.query("select pg_create_physical_replication_slot('standby', true)");
+    const standby = new Client({ connectionString: database.url, replication: "true" } as ClientConfig);
+    standby.on("error", () => {}); // it ends with its server
+    await standby.connect();
+    const warned = (): Promise<readonly Finding[]> => wrong(database.url, "FAILOVER_LOSES_SLOT");
+
+    expect(await warned()).toEqual([]);
+    const [end] = await database.query<{ lsn: string }>("select pg_current_wal_lsn()::text as lsn");
+    const reading = standby.query(`START_REPLICATION SLOT standby PHYSICAL ${end?.lsn}`).catch(() => {}); // until it is closed
+    await waitFor(async () => (await warned()).length === 1, { what: "the standby to read" });
+    expect(await warned()).toMatchObject([{ level: "warn", fix: expect.stringContaining("pg_failover_slots") }]);
+    await endClient(standby);
+    await reading;
+    await waitFor(async () => (await warned()).length === 0, { what: "the standby to be gone" });
   },
 );

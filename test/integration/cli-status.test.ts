@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { startWorker, type Worker } from "../../src/app.ts";
 import { freePort } from "../../src/dev/free-port.ts";
+import { lineageText } from "../../src/event/lineage.ts";
 import { automation, collection } from "../../src/index.ts";
 import { hasTerminals, onTerminal } from "../support/on-terminal.ts";
 import { type CommandResult, runCommand } from "../support/run-command.ts";
@@ -109,12 +110,17 @@ describe.skipIf(missing("postgres", "nats"))("millrace status", () => {
       await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source to run" });
       await database.query("insert into orders values (1)");
       await waitFor(() => worker.status().automations[0]?.handled === 1, { what: "the event to be handled" });
+      // What a handler's tx writes, at the limit of hops.
+      const cause = { correlationId: "a", causationId: "b", hops: 8, automation: "greet", trail: [] };
+      await database.query(`begin; select pg_logical_emit_message(true, 'millrace.lineage', '${lineageText(cause)}');
+        insert into orders values (2); commit`);
+      await waitFor(() => worker.status().automations[0]?.deadBy?.cycle === 1, { what: "the cycle to be stopped" });
 
       const table = await status();
       expect([table.code, table.stderr]).toEqual([0, ""]);
       expect(table.stdout).toMatch(/^millrace \S+, up for \d+ s, bus connected\n/);
       expect(table.stdout).toMatch(/\nshop +running +\d/);
-      expect(table.stdout).toMatch(/\ngreet +running +1 /);
+      expect(table.stdout).toMatch(/\ngreet +running +1 .*\n +dead letters: cycle 1\n/);
       expect(table.stdout).not.toContain("\u{1b}");
       await waitFor(() => worker.status().sources[0]?.heartbeatSeconds !== undefined, { what: "a heartbeat" });
       const slots = await runCommand(["slots", "--json"], { cwd });
@@ -128,7 +134,7 @@ describe.skipIf(missing("postgres", "nats"))("millrace status", () => {
       expect(Math.max(...table.stdout.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
       expect(report.parse(JSON.parse((await status("--json")).stdout))).toMatchObject({
         sources: [{ id: "shop", state: "running" }],
-        automations: [{ id: "greet", handled: 1 }],
+        automations: [{ id: "greet", handled: 1, dead: 1, deadBy: { cycle: 1 } }],
       });
       if (hasTerminals()) await watchTheEnd(cwd, worker);
     } finally {

@@ -6,18 +6,20 @@ import { drizzle } from "drizzle-orm/node-postgres";
 import { Client, Pool, type PoolClient } from "pg";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { z } from "zod";
 import { startWorker, type Worker } from "../../../src/app.ts";
 import { type Automation, automation } from "../../../src/automation/automation.ts";
 import { collection } from "../../../src/automation/collection.ts";
 import { event } from "../../../src/automation/event-trigger.ts";
-import { transactionsOf } from "../../../src/automation/transaction.ts";
+import { type PgClient, transactionsOf } from "../../../src/automation/transaction.ts";
+import { Tx } from "../../../src/automation/tx.ts";
 import { TxDatabases } from "../../../src/automation/tx-databases.ts";
 import { TxHome } from "../../../src/automation/tx-home.ts";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import { type ConfigError, TransientError } from "../../../src/errors.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { migrationSql } from "../../../src/outbox/migration-sql.ts";
-import { inboxTable } from "../../../src/outbox.ts";
+import { inboxTable, outbox } from "../../../src/outbox.ts";
 import { parsePostgresConfig } from "../../../src/source/postgres/config.ts";
 import { postgresConnector } from "../../../src/source/postgres/connector.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
@@ -77,6 +79,11 @@ describe.skipIf(absent)("tx()", () => {
       [...worker.status().sources, ...worker.status().automations].every(({ state }) => state === "running");
     await waitFor(all, { what: "sources and automations to run", ...long });
   }
+  /** What a source with an outbox on this database tells of it. */
+  const home = (): (() => Promise<string>) => {
+    const config = parsePostgresConfig({ url: database.url, outbox: true }, "sources.shop");
+    return postgresConnector.outboxHome("shop" as SourceId, config) ?? expect.unreachable();
+  };
   const effects = async (id: string): Promise<number> =>
     (await database.query("select from effect where automation = $1", [id])).length;
   const effect = "insert into effect(automation, item) values ($1, $2)";
@@ -154,17 +161,62 @@ describe.skipIf(absent)("tx()", () => {
     expect(await effects("fatal")).toBe(all);
   }, 120_000);
 
+  test.each([
+    ["commits", "and has no effect of its own", ["one", undefined], [false, true]],
+    ["rolls back", "and has the effect then", ["failed", "two"], [false, false]],
+  ] as const)("waits for another attempt of the event: when that %s, %s", async (end, _, results, duplicates) => {
+    const cause = { id: `first-${end}`, source: "/shop", subject: "public.item/1", lineage: undefined };
+    const transaction = transactionsOf(pool);
+    const [one, two] = [1, 2].map(
+      () => new Tx("waits", { transaction, home: new TxHome(transaction, [home()]) }, cause),
+    );
+    const { signal } = new AbortController();
+    let open: () => void = () => {};
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    let entered = false;
+    const first = one?.run<PgClient, string>(async ({ client }) => {
+      entered = true;
+      await client.query(effect, [cause.id, 1]);
+      await gate;
+      if (end === "rolls back") throw new Error("it fails");
+      return "one";
+    }, signal);
+    await waitFor(() => entered, { what: "the first to be in its transaction" });
+    const second = two?.run<PgClient, string>(async ({ client }) => {
+      await client.query(effect, [cause.id, 1]);
+      return "two";
+    }, signal);
+    const waiting = `select from pg_stat_activity where wait_event_type = 'Lock' and query like 'insert into millrace.inbox%'`;
+    await waitFor(async () => (await database.query(waiting)).length === 1, { what: "the second to wait" });
+    open();
+
+    expect(await Promise.all([first?.catch(() => "failed"), second])).toEqual(results);
+    expect([one?.duplicate, two?.duplicate]).toEqual(duplicates);
+    expect(await effects(cause.id)).toBe(1);
+  });
+
   test("works on drizzle and on postgres.js, and rolls back with what the work throws", async () => {
     const sql = postgres(database.url, { max: 2, onnotice: () => {} });
     onTestFinished(() => sql.end());
     const orm = drizzle(pool);
     let failures = 0;
+    const events = { "item.known": z.object({ id: z.int() }) };
+    const refused = { key: 1, data: { id: "no number" as never } };
     const worker = await run(
       [
+        automation("refused", { on: items.created(), retry: { attempts: 1 } }, async ({ event, tx }) => {
+          await tx(async ({ client }) => {
+            await client.query(effect, ["refused", event.after.id]);
+            await outbox(client, { events }).emit("item.known", refused);
+          });
+        }),
         automation("orm", { on: items.created(), db: orm }, async ({ event, tx }) => {
           await tx(async ({ client }) => {
             await client.insert(inboxTable).values({ automation: "by-hand", event_id: event.id });
             await client.execute(`insert into effect(automation, item) values ('orm', ${event.after.id})`);
+            await outbox(client, { events }).emit("item.known", { key: event.after.id, data: { id: event.after.id } });
           });
         }),
         automation("sql", { on: items.created(), db: sql, retry: { min: 1, max: 5 } }, async ({ event, tx }) => {
@@ -174,13 +226,30 @@ describe.skipIf(absent)("tx()", () => {
           });
         }),
       ],
-      {},
+      { db: pool },
     );
 
     await database.query("insert into item values (2, 'z')");
-    await waitFor(() => worker.status().automations.every(({ handled }) => handled === 1), { what: "both", ...long });
+    const ends = (): readonly unknown[] => worker.status().automations.map(({ handled, dead }) => [handled, dead]);
+    await waitFor(
+      () =>
+        ends()
+          .flat()
+          .filter((end) => end === 1).length === 3,
+      { what: "all", ...long },
+    );
+    const known = await waitFor(
+      async () => (await readStream(nats.url, "CDC_SHOP")).find(({ subject }) => subject.includes(".item.known.")),
+      { what: "the declared event", ...long },
+    );
 
-    expect([await effects("orm"), await effects("sql"), failures]).toEqual([1, 1, 2]);
+    expect(ends()).toEqual([
+      [0, 1],
+      [1, 0],
+      [1, 0],
+    ]);
+    expect([await effects("refused"), await effects("orm"), await effects("sql"), failures]).toEqual([0, 1, 1, 2]);
+    expect([known.text, known.header("ce-automation")]).toEqual(['{"id": 2}', "orm"]);
   }, 90_000);
 
   test("is tried again when the commit was none, the connection broke, or nobody waited for its error", async () => {
@@ -316,7 +385,9 @@ describe.skipIf(absent)("tx()", () => {
 
     expect([status("a")?.handled, status("b")?.handled]).toEqual([3, 2]);
     expect(await database.query("select note from item where id = 1")).toEqual([{ note: "once!" }]);
-    const letters = (await readStream(nats.url, "MILLRACE_DEAD")).map(({ text }) => JSON.parse(text));
+    const letters = (await readStream(nats.url, "MILLRACE_DEAD"))
+      .map(({ text }) => JSON.parse(text))
+      .filter(({ reason }) => reason === "cycle");
     expect(new Set(letters.map(({ automation, reason, error }) => `${automation} ${reason} ${error.code}`))).toEqual(
       new Set(["b cycle AUTOMATION_CYCLE", "own cycle AUTOMATION_CYCLE"]),
     );
@@ -367,14 +438,10 @@ describe.skipIf(absent)("tx()", () => {
   }, 60_000);
 
   test("works while the database of another source is away, and is not refused for it", async () => {
-    const home = postgresConnector.outboxHome(
-      "shop" as SourceId,
-      parsePostgresConfig({ url: database.url, outbox: true }, ""),
-    );
     const away = (): Promise<string> => Promise.reject(new TransientError("SOURCE_UNREACHABLE", "away"));
     const check = (...homes: readonly (() => Promise<string>)[]) => new TxHome(transactionsOf(pool), homes).check();
 
-    expect(await check(away, home as () => Promise<string>)).toEqual({});
+    expect(await check(away, home())).toEqual({});
     await expect(check(away, async () => "1/other")).rejects.toMatchObject({ code: "SOURCE_UNREACHABLE" });
     await expect(check(async () => "1/other")).rejects.toMatchObject({ code: "TX_WITHOUT_OUTBOX" });
   });

@@ -68,6 +68,7 @@ function decodeEvent(event: ChangeEvent, properties: ReadonlyMap<string, Propert
     after: row(event.after),
     ...(event.changed && { changed: names(event.changed) }),
     ...(event.unchanged && { unchanged: names(event.unchanged) }),
+    ...(event.enriched && { enriched: { ...event.enriched, columns: names(event.enriched.columns) } }),
     ...(event.movedTo && { movedTo: decodeRow(event.movedTo, properties) }),
     ...(event.movedFrom && { movedFrom: decodeRow(event.movedFrom, properties) }),
   };

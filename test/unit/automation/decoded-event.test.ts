@@ -1,11 +1,14 @@
 // A trigger that decodes: its handler gets what it makes of a change, other triggers' handlers the change itself.
 
+import { integer, pgTable, text } from "drizzle-orm/pg-core";
 import { expect, test } from "vitest";
 import { automation } from "../../../src/automation/automation.ts";
 import { collection } from "../../../src/automation/collection.ts";
+import { fromDrizzle } from "../../../src/automation/from-drizzle.ts";
 import { readEvent } from "../../../src/automation/read-event.ts";
 import type { Delivery } from "../../../src/bus/bus.ts";
 import { BugError, PoisonError } from "../../../src/errors.ts";
+import type { ChangeEvent } from "../../../src/event/change-event.ts";
 
 const lines: Readonly<Record<string, string>> = {
   "ce-id": "1",
@@ -36,6 +39,20 @@ test("a handler gets what its trigger makes of a change, and a change as it is f
   const both = reader([orders.created(), collection("shop", "public.orders").deleted()]);
   expect(readEvent(delivery("created"), both)).toMatchObject({ after: { id: "decoded" } });
   expect(readEvent(delivery("deleted"), both)).toMatchObject({ after: { id: 1 } });
+});
+
+test("columns are called by the properties of a drizzle table wherever an event names them", () => {
+  const docs = pgTable("docs", { id: integer("id").primaryKey(), theBody: text("the_body"), aNote: text("a_note") });
+  const trigger = fromDrizzle("shop", docs).updated();
+  const after = { id: 1, the_body: "text" };
+  const enriched = { columns: ["the_body"], asOfLsn: "0/1" };
+  const event = { op: "updated", key: { id: 1 }, before: null, after, unchanged: ["a_note"], enriched };
+
+  expect(trigger.decode?.(event as unknown as ChangeEvent)).toMatchObject({
+    after: { id: 1, theBody: "text" },
+    unchanged: ["aNote"],
+    enriched: { columns: ["theBody"], asOfLsn: "0/1" },
+  });
 });
 
 test("a change that its trigger cannot decode is poison", () => {

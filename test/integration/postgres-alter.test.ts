@@ -12,7 +12,9 @@ interface Alteration {
   readonly sql: (name: string) => string;
   /** Where its rows are then. */
   readonly table?: string;
-  /** The new row, but for its `id`. */
+  /** What its key is called then: `id` by default. */
+  readonly key?: string;
+  /** The new row, but for its key. */
   readonly row: Readonly<Record<string, unknown>>;
   /** What the stream is told, at the first event of the new version; undefined when no event depends on the change. */
   readonly changes: unknown;
@@ -62,6 +64,21 @@ const alterations: Readonly<Record<string, Alteration>> = {
     changes: { identity: "key" },
     deleted: { a: "x", b: 0 },
   },
+  index: {
+    sql: (name) =>
+      `alter table ${name} alter a set not null; create unique index ${name}_index on ${name} (a, id);
+       alter table ${name} replica identity using index ${name}_index`,
+    row: { a: "x", b: 0 },
+    changes: { key: ["id"], identity: "key" },
+    nullable: "a",
+    deleted: { a: "x" },
+  },
+  called: {
+    sql: (name) => `alter table ${name} rename id to number`,
+    key: "number",
+    row: { a: "x", b: 0 },
+    changes: { renamed: [{ from: "id", to: "number" }] },
+  },
   rekey: {
     sql: (name) => `alter table ${name} alter a set not null, drop constraint ${name}_pkey, add primary key (id, a)`,
     row: { a: "x", b: 0 },
@@ -104,12 +121,20 @@ describe.skipIf(missing("postgres"))("after an ALTER TABLE", () => {
   );
   const options = { tables: ["public.*", "other.*"] };
   const tableOf = (name: string): string => alterations[name]?.table ?? `public.${name}`;
-  const insert = (table: string, id: number): string => `insert into ${table}(id) values (${id})`;
-  const deleteFirst = (table: string): string => `delete from ${table} where id = 1`;
+  const insert = (table: string, id: number): string => `insert into ${table} values (${id})`;
+  const deleteFirst = (name: string): string =>
+    `delete from ${tableOf(name)} where ${alterations[name]?.key ?? "id"} = 1`;
 
   /** What a table's events must be: two rows, the change, another row, and the deletion of the first. */
   const judge = (reading: Reading, name: string, live: boolean): void => {
-    const { row, changes, nullable, deleted = {}, table = `public.${name}` } = alterations[name] as Alteration;
+    const {
+      row,
+      changes,
+      nullable,
+      deleted = {},
+      key = "id",
+      table = `public.${name}`,
+    } = alterations[name] as Alteration;
     const before = { a: "x", b: 0 };
     const followed = followVersions(asStored(reading.messages)).filter(({ collection }) =>
       [`public.${name}`, table].includes(collection),
@@ -119,9 +144,9 @@ describe.skipIf(missing("postgres"))("after an ALTER TABLE", () => {
     expect([first?.body.after, second?.body.after, third?.body.after]).toEqual([
       { id: 1, ...before },
       { id: 2, ...before },
-      { id: 3, ...row },
+      { [key]: 3, ...row },
     ]);
-    expect(last?.body.before, name).toEqual({ id: 1, ...deleted });
+    expect(last?.body.before, name).toEqual({ [key]: 1, ...deleted });
     expect(first?.announced).toMatchObject({ previous: null, changes: null });
     const [early, told] = [second, third].map((event) => nullableApart(event?.announced?.changes));
     expect(early?.others, name).toEqual({});
@@ -144,7 +169,7 @@ describe.skipIf(missing("postgres"))("after an ALTER TABLE", () => {
       await reading.rows(4 * names.indexOf(name) + 2);
       await fixture.database.query(sql(name));
       await fixture.database.query(insert(tableOf(name), 3));
-      await fixture.database.query(deleteFirst(tableOf(name)));
+      await fixture.database.query(deleteFirst(name));
     }
     await judgeAll(reading, true);
     await reading.stop();
@@ -155,7 +180,7 @@ describe.skipIf(missing("postgres"))("after an ALTER TABLE", () => {
     for (const name of names) {
       const { sql } = alterations[name] as Alteration;
       const statements = [insert(`public.${name}`, 1), insert(`public.${name}`, 2), sql(name)];
-      await fixture.database.query([...statements, insert(tableOf(name), 3), deleteFirst(tableOf(name))].join(";"));
+      await fixture.database.query([...statements, insert(tableOf(name), 3), deleteFirst(name)].join(";"));
     }
     await judgeAll(reading);
     await reading.stop();
@@ -168,12 +193,7 @@ describe.skipIf(missing("postgres"))("after an ALTER TABLE", () => {
     await reading.stop();
     for (const name of names) {
       const { sql } = alterations[name] as Alteration;
-      for (const statement of [
-        insert(`public.${name}`, 2),
-        sql(name),
-        insert(tableOf(name), 3),
-        deleteFirst(tableOf(name)),
-      ])
+      for (const statement of [insert(`public.${name}`, 2), sql(name), insert(tableOf(name), 3), deleteFirst(name)])
         await fixture.database.query(statement);
     }
     const later = new Reading(await fixture.reopen(source, { options }), reading.last);

@@ -41,6 +41,7 @@ export const CORPUS_TYPES = `
   create type nested as (p pair, many pair[], j jsonb, at timestamptz, span tstzrange, raw bytea, yes boolean, f float8, m mood);
   create type lonely as (v text);
   create domain pairs as pair;
+  create type mixed as (d positive, ds positive[], h hstore, m int4multirange, p pairs);
   create type span as range (subtype = text, multirange_type_name = spans);
   create sequence pointed_at;`;
 
@@ -55,6 +56,14 @@ const nested = asRow({
   yes: asIs,
   f: asFloat,
   m: asText,
+});
+
+const mixed = asRow({
+  d: asIs,
+  ds: asArray(asIs),
+  h: asObject,
+  m: asMultirange(asIs),
+  p: asBase("pair", pair),
 });
 
 const key = true;
@@ -214,6 +223,10 @@ export const CORPUS: readonly CorpusType[] = [
   { type: "interval[]", rule: asArray(asText), values: ['{"1 day"}'] },
   { type: "uuid[]", rule: asArray(asText), values: ["{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11,NULL}"] },
   { type: "mood[]", rule: asArray(asText), values: ['{happy,"it\'s \\"complicated\\", \\\\ ok"}'] },
+  { type: "positive[]", rule: asArray(asIs), values: ["{1,NULL,7}", "{{1},{2}}"] },
+  { type: "money[]", rule: asArray(asText), values: ['{"1,234.56",NULL,-0.01}'] },
+  { type: "inet[]", rule: asArray(asIs), values: ["{192.168.0.1/24,::1,NULL}"] },
+  { type: "numeric(6,2)[]", rule: asArray(asText), values: ["{1.5,NULL,-0.01,NaN}"] },
   { type: "box[]", rule: asArray(asText), values: ["{(1,1),(0,0);(2,2),(1,1)}"] },
   { type: "point[]", rule: asArray(asText), values: ['{"(1,2)","(3,4)"}'] },
   { type: "int4range", rule: asRange(asIs), values: ["[1,5)", "(,5)", "[1,)", "(,)", "empty"], key },
@@ -229,6 +242,9 @@ export const CORPUS: readonly CorpusType[] = [
   { type: "span", rule: asRange(asText), values: ['["",""]', '["a,\\"b\\\\","c]d"]', "(,z)"] },
   { type: "int4range[]", rule: asArray(asRange(asIs)), values: ['{"[1,5)",empty,NULL}'] },
   { type: "int4multirange", rule: asMultirange(asIs), values: ["{}", "{[1,3),[5,7)}", "{(,1),[9,)}"] },
+  { type: "int8multirange", rule: asMultirange(asText), values: ["{[9007199254740993,9223372036854775807)}"] },
+  { type: "nummultirange", rule: asMultirange(asText), values: ["{(0.50,1.5],[7,NaN]}"] },
+  { type: "datemultirange", rule: asMultirange(asDate), values: ["{[2024-01-01,2024-03-01),[2025-01-01,infinity)}"] },
   { type: "tstzmultirange", rule: asMultirange(asTimestamptz), values: ["{[2024-01-01,2024-01-02),[2025-01-01,)}"] },
   { type: "spans", rule: asMultirange(asText), values: ['{["a,}{","b"],[x,)}'] },
   { type: "pair", rule: pair, values: ["(1,x)", "(,)", '(,"")', '(-1,"a ""q"" \\\\ (b), {c}")', '(1," ")'], key },
@@ -242,6 +258,15 @@ export const CORPUS: readonly CorpusType[] = [
       "(,,,,,,,,)",
       `("(1,""a """"b"""" \\\\\\\\"")","{""(2,\\\\""x, y\\\\"")"",NULL}","{""a"": [1e3, ""\\\\""""]}","2024-02-29 18:29:59.5+00","[""2024-01-01 00:00:00+00"",infinity)","\\\\xdead",t,NaN,"it's ""complicated"", \\\\ ok")`,
       "(,{},null,-infinity,empty,\\\\x,f,-0,happy)",
+    ],
+  },
+  {
+    type: "mixed",
+    rule: mixed,
+    values: [
+      String.raw`(1,"{1,2,NULL}","""a b""=>""1,\\""2\\\\"", c=>NULL","{[1,3),[5,)}","(1,""x, y"")")`,
+      "(,,,,)",
+      '(,{},"",{},"(,)")',
     ],
   },
   { type: "hstore", rule: asObject, values: ["", 'a=>1, "b c"=>"x\\"\\\\y", d=>NULL, ""=>"NULL"'] },

@@ -85,6 +85,7 @@ async function openPostgres(
     }
     const { tables, anonymous: kept } = matched;
     const publication = config.publication ?? `millrace_${id}`;
+    const known = intent?.stage === "created" ? intent.published : undefined;
     const slot = await provideSlot(intent, {
       slot: slotNameOf(id, config),
       publication,
@@ -103,7 +104,7 @@ async function openPostgres(
       ensurePublication: (mayCreate) =>
         ensurePublication(
           session,
-          { source: id, name: publication, tables, kept, version: server.version, log: context.log },
+          { source: id, name: publication, tables, kept, known, version: server.version, log: context.log },
           mayCreate,
         ),
     });

@@ -25,6 +25,8 @@ export interface PublicationOptions {
   readonly tables: readonly SourceTable[];
   /** Tables that are not added, and not dropped when they are in it. */
   readonly kept: readonly SourceTable[];
+  /** What it published when it was looked last: an option that it lost since stays lost, until that is on record. */
+  readonly known?: Pick<Published, "ops" | "viaRoot"> | undefined;
   /** Of the server, as `server_version_num`. */
   readonly version: number;
   readonly log: Logger;
@@ -83,7 +85,7 @@ export async function adjustPublication(
   existing: Published,
   refilter: boolean,
 ): Promise<boolean> {
-  const { source, name, tables, kept, version, log } = options;
+  const { source, name, tables, kept, known, version, log } = options;
   checkFilters(tables, version);
   const { ours, all } = existing;
   // One for all tables has roots by way of their partitions; see `viaRoot`.
@@ -94,9 +96,9 @@ export async function adjustPublication(
   const filters = tables.some(({ where }) => where.length > 0) || (ours && existing.tables.some(isFiltered));
   const set = {
     // Else rows of partitions would come under the partitions' own names.
-    viaRoot: !existing.viaRoot && tables.some((table) => table.partitioned),
+    viaRoot: !existing.viaRoot && known?.viaRoot !== true && tables.some((table) => table.partitioned),
     generated: ours && publishesGenerated(version) && !existing.generated,
-    ops: ours && existing.ops.length < ALL_OPS.length,
+    ops: ours && existing.ops.length < ALL_OPS.length && known?.ops.every((op) => existing.ops.includes(op)) !== false,
   };
   const optioned = set.viaRoot || set.generated || set.ops;
   if (!ours && unfiltered.length > 0) throw filterMissing(name, unfiltered);

@@ -68,8 +68,10 @@ test("a host that others can reach needs a token", async () => {
   expect(code).toBe(2);
   expect(stderr).toMatch(twoLines("HTTP_TOKEN_MISSING"));
   const configured = { "millrace.config.yaml": "sources: {}\nhttp: { host: 0.0.0.0 }" };
-  const run = await inDirectory(configured, ["run"]);
-  expect([run.code, run.stderr]).toEqual([2, expect.stringMatching(twoLines("HTTP_TOKEN_MISSING"))]);
+  for (const command of ["run", "check"]) {
+    const refused = await inDirectory(configured, [command]);
+    expect([refused.code, refused.stderr]).toEqual([2, expect.stringMatching(twoLines("HTTP_TOKEN_MISSING"))]);
+  }
   // Who only asks the database needs none.
   expect(await inDirectory(configured, ["slots"])).toMatchObject({ code: 0, stderr: "" });
 });

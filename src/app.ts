@@ -124,7 +124,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
         preflight: (context) => connector.preflight(id, source.config.reveal(), context),
         open: (context, schemas) => connector.open(id, source.config.reveal(), context, schemas),
         schemas: (lease) => new KeptSchemaBook({ source: id, store: bus.schemas, lease }),
-        deadLetter: (subject, head, data) => bus.deadLetter(subject, head, data),
+        deadLetter: bus.deadLetter.bind(bus),
         onGap: async (gap) => {
           await bus.announce(gapMessage(id, gap));
           metrics.source(id).gaps++;

@@ -136,9 +136,10 @@ export interface Bus extends AsyncDisposable {
   consume(options: ConsumeOptions): Promise<Subscription>;
   /**
    * Stores a dead letter; resolves at the bus' acknowledgement, however long the bus is away. Headers are lines ended by CRLF.
+   * @param signal ends the waiting
    * @throws PoisonError when it is larger than a message may be, TransientError when the bus refuses it for now or was closed
    */
-  deadLetter(subject: string, head: string, data: Uint8Array): Promise<void>;
+  deadLetter(subject: string, head: string, data: Uint8Array, signal?: AbortSignal): Promise<void>;
   /**
    * The body of an event that points to it, whole and checked; undefined while it is not there.
    * @throws TransientError while the bus is away

@@ -14,11 +14,16 @@ export const MAX_RAW_BYTES: number = 64 * 1024;
 export interface PoisonPlaces {
   readonly source: SourceId;
   /** Stores the dead letter durably. */
-  readonly deadLetter: (subject: string, head: string, data: Uint8Array) => Promise<void>;
+  readonly deadLetter: (subject: string, head: string, data: Uint8Array, signal: AbortSignal) => Promise<void>;
+  /** Ends the waiting for a bus that is away. */
+  readonly signal: AbortSignal;
 }
 
 /** Stores the dead letter of a row; resolves to the marker that stands in its place. */
-export async function bury({ source, deadLetter }: PoisonPlaces, poison: Omit<Poison, "type">): Promise<StreamMessage> {
+export async function bury(
+  { source, deadLetter, signal }: PoisonPlaces,
+  poison: Omit<Poison, "type">,
+): Promise<StreamMessage> {
   const { position, sizeBytes, sha256, error, namespace, collection } = poison;
   const id = `${source}.poison.${bare(position)}`;
   const what = { code: error.code, message: error.message, namespace, collection, sizeBytes, sha256 };
@@ -31,6 +36,7 @@ export async function bury({ source, deadLetter }: PoisonPlaces, poison: Omit<Po
       "content-type: application/octet-stream",
     ),
     poison.raw.subarray(0, MAX_RAW_BYTES),
+    signal,
   );
   const last = isComplete(position) ? "Cdc-Tx-Last: 1\r\n" : "";
   const within = poison.transaction && `Cdc-Tx: ${poison.transaction.id}\r\n${poison.transaction.lineage}${last}`;

@@ -135,6 +135,17 @@ describe.skipIf(skip)("on JetStream", () => {
     expect(writer.resume).toBeUndefined();
   });
 
+  test("a dead letter waits for a bus that is away, until it is told to stop", async () => {
+    const nats = await freshNats();
+    const bus = await open(nats.url);
+    await nats.kill();
+    const stop = new AbortController();
+    const storing = bus.deadLetter("dead._source.shop", "", Buffer.from("why"), stop.signal);
+    stop.abort();
+
+    await expect(storing).rejects.toMatchObject({ name: "TransientError", code: "BUS_UNREACHABLE" });
+  });
+
   test("a connection that the client has closed for good ends the worker", async () => {
     const { url } = await freshNats();
     const bus = await open(url);

@@ -17,7 +17,7 @@ import { busError, isApiError } from "./bus-errors.ts";
 import type { Confirmations } from "./confirmations.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import { maxPrefetch } from "./prefetch.ts";
-import { maxFinishing, PullSubscription } from "./pull-subscription.ts";
+import { maxFinishing, type PullOptions, PullSubscription } from "./pull-subscription.ts";
 import type { SystemEvents } from "./system-events.ts";
 
 const streamPollMs = 500;
@@ -155,14 +155,14 @@ async function verify(jsm: JetStreamManager, stream: string, durable: string): P
   }
 }
 
-async function depth(
-  jsm: JetStreamManager,
-  stream: string,
-  durable: string,
-): Promise<{ readonly pending: number; readonly unacked: number }> {
+async function depth(jsm: JetStreamManager, stream: string, durable: string): ReturnType<PullOptions["depth"]> {
   try {
     const info = await jsm.consumers.info(stream, durable);
-    return { pending: info.num_pending, unacked: info.num_ack_pending };
+    return {
+      pending: info.num_pending,
+      unacked: info.num_ack_pending,
+      settledThrough: info.ack_floor.stream_seq,
+    };
   } catch (error) {
     throw busError(error, `ask for the depth of ${durable}`);
   }

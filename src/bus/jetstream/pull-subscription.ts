@@ -32,7 +32,12 @@ export interface PullOptions {
   readonly signal: AbortSignal;
   /** Asks the server for the durable; rejects with what says that it is gone, resolves otherwise. */
   readonly verify: () => Promise<void>;
-  readonly depth: () => Promise<{ readonly pending: number; readonly unacked: number }>;
+  /** What the server knows of the durable; all up to and including `settledThrough` is settled. */
+  readonly depth: () => Promise<{
+    readonly pending: number;
+    readonly unacked: number;
+    readonly settledThrough: number;
+  }>;
 }
 
 export class PullSubscription implements Subscription, DeliveryOwner {
@@ -76,8 +81,12 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     return Math.min(this.#inherited, this.#next, ...this.#unsettled);
   }
 
-  depth(): Promise<{ readonly pending: number; readonly unacked: number }> {
-    return this.#options.depth();
+  async depth(): Promise<{ readonly pending: number; readonly unacked: number }> {
+    const { pending, unacked, settledThrough } = await this.#options.depth();
+    // What came back for a retry may have been settled by another worker, of which nobody tells us.
+    for (const sequence of this.#unsettled)
+      if (sequence <= settledThrough && !this.#open.has(sequence)) this.#unsettled.delete(sequence);
+    return { pending, unacked };
   }
 
   finishing(): void {

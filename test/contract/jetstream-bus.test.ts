@@ -9,6 +9,7 @@ import type { SourceId } from "../../src/event/source-id.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { bareNats, startBareNats } from "../support/bare-nats.ts";
 import { freshNats, missing } from "../support/servers.ts";
+import { place, transaction } from "../support/transactions.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { busContract } from "./bus-contract.ts";
 import type { MakeBusOptions } from "./bus-ground.ts";
@@ -133,6 +134,30 @@ describe.skipIf(skip)("on JetStream", () => {
 
     await using writer = await bus.stream(shop).openWriter(never);
     expect(writer.resume).toBeUndefined();
+  });
+
+  test("a batch that the server refuses, though it takes the markers, is told with the server's code, and sent again", async () => {
+    const { url } = await freshNats();
+    const writer = await (await open(url)).stream(shop).openWriter(never);
+    await manage(url, (jsm) => jsm.streams.update("CDC_SHOP", { max_msg_size: 2000 }));
+    await writer.write(transaction(shop, 10, 1, { bytes: 5000 }));
+    const stalled = await waitFor(() => writer.stalledBy()?.code === "BUS_REFUSED" && writer.stalledBy(), {
+      what: "the refusal",
+    });
+    expect(stalled?.message).toContain("(10054)");
+    await manage(url, (jsm) => jsm.streams.update("CDC_SHOP", { max_msg_size: -1 }));
+
+    expect(await writer.nextMark()).toMatchObject({ position: place(10) });
+    expect([writer.stalledBy(), writer.stalledMs()]).toEqual([undefined, 0]);
+    await writer[Symbol.asyncDispose]();
+  });
+
+  test("a transaction whose end has not come yet stalls nobody", async () => {
+    const { url } = await freshNats();
+    await using writer = await (await open(url)).stream(shop).openWriter(never);
+    await writer.write(transaction(shop, 10, 2, { whole: false }));
+
+    expect(writer.stalledMs()).toBe(0);
   });
 
   test("a dead letter waits for a bus that is away, until it is told to stop", async () => {

@@ -15,7 +15,7 @@ import { beforeMissingBodies, newestLarge } from "./missing-bodies.ts";
 import { type Range, writerLease } from "./own-markers.ts";
 import { type Clock, PublishRefused, type StreamPort, type StreamState } from "./port.ts";
 import { readBack } from "./read-back.ts";
-import { streamFull } from "./stall.ts";
+import { refusal } from "./stall.ts";
 import { joinRanges, readSurely, type Tail, verifiedTail } from "./stream-tail.ts";
 
 /** More lost numbers than this are not filled: a person decides. */
@@ -232,8 +232,8 @@ async function fillAndMark(
       lastSeq = ack.seq;
     }
   } catch (error) {
-    const full = streamFull(error, streamName(source));
-    if (full) throw full;
+    const refused = refusal(error, streamName(source));
+    if (refused) throw refused;
     if (error instanceof PublishRefused) return undefined;
     throw error;
   }
@@ -291,6 +291,8 @@ async function writeHistory(
     return { lastSeq: ack.seq, lastId: id };
   } catch (error) {
     if (!(error instanceof PublishRefused)) throw error;
+    const refused = refusal(error, streamName(source));
+    if (refused) throw refused;
     throw new TransientError("BUS_UNSTEADY", "the stream moved right behind our marker", {
       cause: error,
       hint: "it is tried again",

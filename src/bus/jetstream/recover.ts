@@ -10,6 +10,8 @@ import type { Life } from "./life.ts";
 /** The first pause before recovering a second time in a row, and the longest one. */
 const AGAIN_MS = 50;
 const MAX_AGAIN_MS = 5000;
+/** The same where the bus answers, and takes the marker of each recovery but not what comes behind it. */
+const MAX_REFUSED_MS = 60_000;
 
 /** What has happened since a batch was last stored. */
 export class Disruptions {
@@ -28,7 +30,8 @@ export class Disruptions {
   /** A recovery begins. Returns how long to wait first, in ms: the more there were in a row, the longer. */
   begin(): number {
     this.#count++;
-    return this.#count === 1 ? 0 : Math.min(AGAIN_MS * 2 ** (this.#count - 2), MAX_AGAIN_MS);
+    const maxMs = this.trouble?.code === "BUS_REFUSED" ? MAX_REFUSED_MS : MAX_AGAIN_MS;
+    return this.#count === 1 ? 0 : Math.min(AGAIN_MS * 2 ** (this.#count - 2), maxMs);
   }
 
   /** A batch was stored. */

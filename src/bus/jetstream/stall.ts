@@ -28,17 +28,19 @@ export class Stall {
   }
 }
 
-/** A refusal that is about the stream's room, not about its order; undefined for all others. */
-export function streamFull(thrown: unknown, stream: string): TransientError | undefined {
-  const full =
-    thrown instanceof PublishRefused && (apiCodes.noRoom as readonly number[]).includes(thrown.apiCode)
-      ? thrown
-      : undefined;
-  return (
-    full &&
-    new TransientError("STREAM_FULL", `the stream ${stream} takes nothing more: ${full.message}`, {
+/** What a refusal says that is not about the order, which only another try can settle; undefined for all else. */
+export function refusal(thrown: unknown, stream: string): TransientError | undefined {
+  if (!(thrown instanceof PublishRefused)) return undefined;
+  const { apiCode, message } = thrown;
+  if (apiCode === apiCodes.wrongLastSequence || apiCode === apiCodes.wrongLastSequenceUnknown) return undefined;
+  if ((apiCodes.noRoom as readonly number[]).includes(apiCode)) {
+    return new TransientError("STREAM_FULL", `the stream ${stream} takes nothing more: ${message}`, {
       hint: "raise its max_bytes, or free the server's disk; nothing is lost, the source waits",
-      cause: full,
-    })
-  );
+      cause: thrown,
+    });
+  }
+  return new TransientError("BUS_REFUSED", `the stream ${stream} refuses what is sent: ${message}`, {
+    hint: "see what the server's code in the brackets means, and the stream's limits; nothing is lost, the source waits",
+    cause: thrown,
+  });
 }

@@ -18,6 +18,8 @@ export class WriterQueue {
   /** Messages ever taken away, so that a commit can be tied to a count that does not move. */
   #taken = 0;
   #bytes = 0;
+  /** How many messages had ever come up to the end of the newest complete transaction. */
+  #complete = 0;
   /** Commits without a message of their own, each with the count of messages before it. */
   #commits: { after: number; position: Position }[] = [];
 
@@ -33,6 +35,7 @@ export class WriterQueue {
     if (item.type === "message") {
       this.#messages.push(item);
       this.#bytes += sizeOf(item);
+      if (isComplete(item.position)) this.#complete = this.#taken + this.length;
       return;
     }
     const after = this.#taken + this.length;
@@ -99,8 +102,8 @@ export class WriterQueue {
     return this.#messages.slice(this.#head).filter(({ data }) => data.length === 0);
   }
 
-  /** Whether the stream, once the queue is empty, stands between transactions. */
+  /** Whether there is something to send: a transaction whose end is not there yet waits for the source and not for the bus. */
   get waiting(): boolean {
-    return this.length > 0;
+    return this.#complete > this.#taken || this.length > MAX_BATCH_MESSAGES || this.#bytes > MAX_BATCH_BYTES;
   }
 }

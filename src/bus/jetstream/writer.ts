@@ -19,7 +19,7 @@ import { type Encoded, PublishRefused } from "./port.ts";
 import { Disruptions, recover } from "./recover.ts";
 import { sendSurely } from "./send-surely.ts";
 import { MAX_ONE_BY_ONE, SendTimes } from "./send-times.ts";
-import { Stall, streamFull } from "./stall.ts";
+import { refusal, Stall } from "./stall.ts";
 import { startUpkeep } from "./upkeep.ts";
 import type { WakeUp } from "./wake-up.ts";
 import { MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, WriterQueue } from "./writer-queue.ts";
@@ -174,6 +174,7 @@ export class JetStreamWriter implements Writer {
 
   /** What was sent may be lost, or what was stored: find out before anything else is sent. */
   disrupt(reason: string, code?: string): void {
+    this.#marks.clear(); // at once: what waits may be lost, and time goes on
     this.#disruptions.note(reason, code);
     this.#work.set();
   }
@@ -216,8 +217,8 @@ export class JetStreamWriter implements Writer {
         prepared = undefined;
         const passing =
           error instanceof PublishRefused || (error instanceof TransientError && error.code !== "BUS_AWAY");
-        const full = streamFull(error, streamName(this.#options.source));
-        if (full) this.disrupt(full.message, full.code);
+        const refused = refusal(error, streamName(this.#options.source));
+        if (refused) this.disrupt(refused.message, refused.code);
         else if (passing) this.disrupt(error.message, error instanceof TransientError ? error.code : undefined);
         else this.#stop(toError(error));
       }

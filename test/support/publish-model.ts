@@ -329,6 +329,15 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
       // Another server of the cluster keeps them: its power is gone, and the stream's leader is told to be another one.
       options.onLostBodies?.(bodies.losePower());
       for (const worker of workers) worker.port.disconnect();
+    } else if (r < 0.02) {
+      if (powerLoss === true && random.chance(0.4)) {
+        // The new leader does not have what the old one had acknowledged, and what was under way to that one is gone.
+        server.losePower();
+        server.losePublishes();
+        sinceSyncMs = 0;
+      }
+      server.elect();
+      for (const worker of workers) worker.port.hearElection();
     } else if (r < 0.03) consume();
     else if (r < 0.2) pass(random.below(500));
     else if (!server.deliver()) pass(100);

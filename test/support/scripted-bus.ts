@@ -1,5 +1,5 @@
 // A scripted bus in virtual time: delays, drops acknowledgements, keeps the batches of dead connections and delivers them
-// late, changes leaders, loses its unsynced tail. It stands for faults that a real server cannot be made to show on
+// late, changes leaders (with and without a loss), loses its unsynced tail. It stands for faults that a real server cannot be made to show on
 // demand; the writer, the recovery, the lease and the checkpoints that run against it are the real ones.
 
 import type { StateStore } from "../../src/bus/bus.ts";
@@ -83,6 +83,8 @@ interface Request {
   readonly isPublish: boolean;
   /** Executes it at the server; what it returns answers the client, if that still listens. */
   readonly execute: () => (dropped: boolean) => void;
+  /** It never gets there, and its client waits in vain. */
+  readonly lose: () => void;
 }
 
 interface Link {
@@ -104,6 +106,8 @@ export class ScriptedServer {
   #kv = new Map<string, Entry>();
   #revision = 0;
   #synced: { messages: Stored[]; kv: Map<string, Entry> } = { messages: [], kv: new Map() };
+  /** What a leader that was just elected does not have yet: numbers from here on, for so many questions. */
+  #behind = { from: 0, questions: 0 };
   /** The highest sequence that the one consumer was given; it never goes back. */
   delivered = 0;
 
@@ -124,6 +128,28 @@ export class ScriptedServer {
     const unsynced = this.messages.length - this.#synced.messages.length;
     this.messages.length -= Math.min(unsynced, this.random.chance(0.5) ? unsynced : this.random.below(4));
     if (this.random.chance(0.5)) this.#kv = new Map([...this.#synced.kv].map(([key, entry]) => [key, { ...entry }]));
+  }
+
+  /** Another server leads: for a while it does not have the newest messages. */
+  elect(): void {
+    this.#behind = { from: this.messages.length - this.random.below(6), questions: this.random.below(40) };
+  }
+
+  /** What was sent to the leader before never arrives. */
+  losePublishes(): void {
+    for (const link of this.links) {
+      const [lost, kept] = [true, false].map((is) => link.requests.filter(({ isPublish }) => isPublish === is));
+      link.requests.splice(0, link.requests.length, ...(kept ?? []));
+      for (const { lose } of lost ?? []) lose();
+    }
+  }
+
+  /** One question for a message; false when the leader does not have it, or not yet. */
+  finds(seq: number): boolean {
+    const { from, questions } = this.#behind;
+    if (seq < from || questions === 0) return seq <= this.messages.length;
+    this.#behind.questions--;
+    return false;
   }
 
   /** What dead connections had sent never arrives. */
@@ -201,6 +227,8 @@ export class ScriptedPort implements StreamPort {
   #inFlight = 0;
   #link: Link;
   readonly #pending = new Set<(error: Error) => void>();
+  /** Of those, the batches. */
+  readonly #batches = new Set<(error: Error) => void>();
   /** A killed process hears nothing any more. */
   killed = false;
   readonly maxBatchMessages: number;
@@ -227,6 +255,15 @@ export class ScriptedPort implements StreamPort {
     for (const listener of this.#listeners) listener();
   }
 
+  /** Another server leads: whoever waits for the answer to a batch is told, though it may still arrive. */
+  hearElection(): void {
+    if (this.killed) return;
+    const waiting = [...this.#batches];
+    this.#batches.clear();
+    for (const fail of waiting) fail(new TransientError("BUS_INTERRUPTED", "another server leads the stream"));
+    for (const listener of this.#listeners) listener();
+  }
+
   kill(): void {
     this.killed = true;
     this.disconnect();
@@ -241,7 +278,7 @@ export class ScriptedPort implements StreamPort {
   }
 
   read(seq: number): Promise<StoredMessage | undefined> {
-    return this.#ask(() => this.#stored(seq));
+    return this.#ask(() => (this.#server.finds(seq) ? this.#stored(seq) : undefined));
   }
 
   readLast(subject: string): Promise<StoredMessage | undefined> {
@@ -255,7 +292,7 @@ export class ScriptedPort implements StreamPort {
   }
 
   send(batch: readonly Encoded[]): Promise<PublishAck> {
-    const sent = this.#ask(() => this.#server.publish(batch), true);
+    const sent = this.#sent(this.#ask(() => this.#server.publish(batch), true));
     const expected = /Nats-Expected-Last-Sequence: (\d+)/.exec(
       Buffer.from(batch[0]?.headers ?? []).toString("latin1"),
     )?.[1];
@@ -315,12 +352,23 @@ export class ScriptedPort implements StreamPort {
     );
   }
 
+  #sent(answer: Promise<PublishAck>): Promise<PublishAck> {
+    return new Promise((resolve, reject) => {
+      this.#batches.add(reject);
+      answer.then(resolve, reject).finally(() => this.#batches.delete(reject));
+    });
+  }
+
   #ask<T>(execute: () => T, isPublish = false): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (this.killed) return;
       this.#pending.add(reject);
       this.#link.requests.push({
         isPublish,
+        lose: () => {
+          this.#pending.delete(reject);
+          reject(new TransientError("BUS_INTERRUPTED", "no answer in time"));
+        },
         execute: () => {
           const answer = (settled: () => void) => (dropped: boolean) => {
             this.#pending.delete(reject);

@@ -43,17 +43,6 @@ const mutants: readonly (Mutation & Pick<ScheduleOptions, "powerLoss" | "window"
       },
     ],
   },
-  {
-    name: "time counted though no ping was answered in it",
-    powerLoss: true,
-    edits: [
-      {
-        file: "bus/jetstream/horizon.ts",
-        find: "if (gap <= this.#fsync / 2) this.#serverMs += gap;",
-        replace: "if (gap < Number.POSITIVE_INFINITY) this.#serverMs += gap;",
-      },
-    ],
-  },
 ];
 
 /** At worst one schedule in some hundred shows it: so many miss it less often than a disk flips a bit. */

@@ -17,6 +17,7 @@ export class Marks {
   #next: Mark | undefined;
   #saveCount = 0;
   #durableSaves = 0;
+  #clears = 0;
 
   constructor(life: Life, fsync: Fsync, clock: Clock) {
     this.#life = life;
@@ -47,8 +48,14 @@ export class Marks {
     this.tick();
   }
 
+  /** How often the bus may have lost what it had acknowledged. */
+  get clears(): number {
+    return this.#clears;
+  }
+
   /** The bus may have lost what waits: until it is held again, nothing of it becomes durable. */
   clear(): void {
+    this.#clears++;
     this.#next = undefined;
     for (const horizon of this.horizons) horizon.clear();
   }

@@ -140,9 +140,11 @@ export class JetStreamWriter implements Writer {
     const { position, streamSeq, id, streamCreated } = mark;
     const checkpoint = { position, streamSeq, id, streamCreated, lease: this.lease };
     for (;;) {
+      const { clears } = this.#marks;
       try {
         await this.#options.checkpoints.save(checkpoint);
-        break;
+        if (this.#marks.clears === clears) break;
+        this.#life.throwIfOver(); // its answer may be older than the loss
       } catch (error) {
         if (!(error instanceof TransientError)) throw error;
         await this.#options.clock.sleep(SAVE_AGAIN_MS, this.#life.signal);

@@ -75,7 +75,8 @@ function readiness(worker: Worker, source: string): Readiness | undefined {
 }
 
 async function running(worker: Worker): Promise<void> {
-  await waitFor(() => readiness(worker, "shop")?.reason === "running", {
+  // Behind a gap it says so too.
+  await waitFor(() => readiness(worker, "shop")?.ready === true && worker.status().sources[0]?.state === "running", {
     what: "the source to run",
     timeoutMs: 30_000,
   });

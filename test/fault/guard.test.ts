@@ -57,7 +57,7 @@ describe.skipIf(missing("postgres", "nats"))("the guard of a worker", () => {
     const { nats, database, start } = await shopWith({
       max_slot_wal_keep_size: "64MB",
       checkpoint_timeout: "1h",
-      max_wal_size: "1GB",
+      max_wal_size: "4GB",
     });
     const log = new RecordedLog();
     const heard: LagData[] = [];
@@ -71,14 +71,14 @@ describe.skipIf(missing("postgres", "nats"))("the guard of a worker", () => {
     await nats.stop();
     await database.query("insert into orders select generate_series(1, 1000)");
     const stop = new AbortController();
+    onTestFinished(() => stop.abort());
     const writing = writeSteadily(database, 8_000_000, stop.signal);
+    writing.catch(() => {}); // the test awaits it, unless it has failed
     const line = await waitFor(() => log.of("guard_exceeded").find(({ measure }) => measure === "timeToFullSeconds"), {
       what: "the guard to speak",
       ...quickly,
     });
     const [slot] = await slots(database);
-    stop.abort();
-    await writing;
     expect(line).toMatchObject({ source: "shop", limit: 6 });
     expect(slot).toMatchObject({ name: "millrace_shop", status: expect.stringMatching(/reserved|extended/) });
     expect(Number(slot?.safe)).toBeGreaterThan(0);
@@ -89,6 +89,8 @@ describe.skipIf(missing("postgres", "nats"))("the guard of a worker", () => {
       what: "the automation to hear",
       ...quickly,
     });
+    stop.abort(); // not before: what came and went while the bus was away is not told
+    await writing;
     await waitFor(async () => (await countChanges(nats.url, "CDC_SHOP")) === 1000, { what: "the rows", ...quickly });
     await running(worker);
     await waitFor(() => log.count("guard_recovered") > 0, { what: "the guard to be content", ...quickly });

@@ -63,7 +63,7 @@ const literal = (text: string): string => `E'${text.replaceAll("\\", "\\\\").rep
 
 async function wrongValues(
   row: TruthRow,
-  after: Readonly<Record<string, unknown>>,
+  image: Readonly<Record<string, unknown>>,
   expected: Expectations,
 ): Promise<string[]> {
   const wrong: string[] = [];
@@ -71,8 +71,8 @@ async function wrongValues(
     if (text === undefined) continue;
     const type = row.types.get(column) ?? "";
     const value = text === null ? null : await expected.of(type, text);
-    if (!isDeepStrictEqual(after[column], value))
-      wrong.push(`${column} ${type}: ${JSON.stringify(after[column])} for ${text}`);
+    if (!isDeepStrictEqual(image[column], value))
+      wrong.push(`${column} ${type}: ${JSON.stringify(image[column])} for ${text}`);
   }
   return wrong;
 }
@@ -115,11 +115,14 @@ describe.skipIf(missing("postgres", "nats"))("random tables that change at rando
     expect(events).toHaveLength(committed.length);
     const expected = await Expectations.create(client);
     const wrong: string[] = [];
-    for (const [index, { after }] of committed.entries()) {
+    for (const [index, change] of committed.entries()) {
       const event = events[index];
-      if (after === undefined || event === undefined) continue;
-      const row = event.body.after as Record<string, unknown>;
-      for (const what of await wrongValues(after, row, expected)) wrong.push(`${event.collection} ${what}`);
+      for (const image of ["before", "after"] as const) {
+        const row = event?.body[image] as Record<string, unknown> | null | undefined;
+        if (change[image] === undefined || row === null || row === undefined) continue; // whether it is there was looked at
+        for (const what of await wrongValues(change[image], row, expected))
+          wrong.push(`${event?.collection} ${image} ${what}`);
+      }
     }
     await client.end();
     expect(wrong).toEqual([]);

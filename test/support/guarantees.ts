@@ -112,6 +112,7 @@ function sameChange(expected: TruthChange, { body, event, lane }: Change, last: 
   if (lane !== rightLane) wrong.push(`lane ${lane} should be ${rightLane}`);
   const after = body.after as Record<string, unknown> | null;
   if ((after === null) !== (expected.after === undefined)) wrong.push("after is there or not");
+  wrong.push(...sameBefore(expected, body.before as Record<string, unknown> | null));
   const { columns: enriched = [] } = (body.enriched ?? {}) as { readonly columns?: readonly string[] };
   for (const [column, value] of expected.after?.values ?? []) {
     // What the log left out and the database was asked for may be newer than the log.
@@ -121,6 +122,20 @@ function sameChange(expected: TruthChange, { body, event, lane }: Change, last: 
     if (!same || named !== (value === undefined)) wrong.push(`column ${column} differs`);
   }
   return wrong;
+}
+
+/** Null where the log has nothing or the key alone, which a deleted row says of itself; else the whole row, nulls too. */
+function sameBefore({ before, key, op }: TruthChange, found: Readonly<Record<string, unknown>> | null): string[] {
+  if (found === null) {
+    const more = [...(before?.values.keys() ?? [])].filter((column) => key?.[column] === undefined);
+    return op === "deleted" || more.length > 0 ? ["before is missing"] : [];
+  }
+  if (before === undefined) return ["before is there"];
+  const wrong = [...before.values].filter(
+    ([column, value]) => !isSameValue(found[column], value, before.types.get(column) ?? ""),
+  );
+  const unknown = Object.entries(found).filter(([column, value]) => !before.values.has(column) && value !== null);
+  return [...wrong, ...unknown].map(([column]) => `column ${column} differs before`);
 }
 
 type Named = Pick<Change, "namespace" | "collection" | "op" | "transaction">;

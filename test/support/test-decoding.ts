@@ -17,6 +17,8 @@ export interface LoggedChange {
   readonly op: "created" | "updated" | "deleted" | "truncated";
   /** Null when the table has no key. */
   readonly key: Readonly<Record<string, TruthValue>> | null;
+  /** What the log has of the row before: a part of it, without its nulls. */
+  readonly before: TruthRow | undefined;
   readonly after: TruthRow | undefined;
   readonly moved: "movedTo" | "movedFrom" | undefined;
 }
@@ -34,7 +36,14 @@ export function parseChange(transaction: string, line: string, keys: Pick<Keys, 
   const op = scan.until(": ");
   const at = ({ namespace, collection }: Table) => ({ transaction, namespace, collection });
   if (op === "TRUNCATE") {
-    return tables.map((table) => ({ ...at(table), op: "truncated", key: null, after: undefined, moved: undefined }));
+    return tables.map((table) => ({
+      ...at(table),
+      op: "truncated",
+      key: null,
+      before: undefined,
+      after: undefined,
+      moved: undefined,
+    }));
   }
 
   const [table] = tables;
@@ -44,19 +53,21 @@ export function parseChange(transaction: string, line: string, keys: Pick<Keys, 
     columns === undefined ? null : Object.fromEntries(columns.map((name) => [name, row.values.get(name)]));
   const old = op === "DELETE" || scan.take("old-key: ") ? scan.row() : undefined;
   if (op === "DELETE") {
-    return [{ ...at(table), op: "deleted", key: keyOf(old ?? emptyRow), after: undefined, moved: undefined }];
+    return [
+      { ...at(table), op: "deleted", key: keyOf(old ?? emptyRow), before: old, after: undefined, moved: undefined },
+    ];
   }
   scan.take("new-tuple: ");
   const after = withOld(scan.row(), old);
   const key = keyOf(after);
-  if (op === "INSERT") return [{ ...at(table), op: "created", key, after, moved: undefined }];
+  if (op === "INSERT") return [{ ...at(table), op: "created", key, before: undefined, after, moved: undefined }];
   const oldKey = old === undefined ? key : keyOf(old);
   if (JSON.stringify(oldKey) === JSON.stringify(key)) {
-    return [{ ...at(table), op: "updated", key, after, moved: undefined }];
+    return [{ ...at(table), op: "updated", key, before: old, after, moved: undefined }];
   }
   return [
-    { ...at(table), op: "deleted", key: oldKey, after: undefined, moved: "movedTo" },
-    { ...at(table), op: "created", key, after, moved: "movedFrom" },
+    { ...at(table), op: "deleted", key: oldKey, before: old, after: undefined, moved: "movedTo" },
+    { ...at(table), op: "created", key, before: undefined, after, moved: "movedFrom" },
   ];
 }
 

@@ -30,7 +30,10 @@ function rightStream(): readonly Message[] {
     const last = truth[index + 1]?.transaction !== change.transaction;
     const first = truth[index - 1]?.transaction !== change.transaction;
     const key = { id: change.key?.id };
-    const after = change.after === undefined ? null : Object.fromEntries(change.after.values);
+    const image = (of: "before" | "after") => {
+      const row = change[of];
+      return row === undefined ? null : Object.fromEntries(row.values);
+    };
     const whole = change.transaction === "11";
     return {
       subject: `cdc.s.public.t.${change.op}.${laneOf(Buffer.from(canonicalJson(key)))}`,
@@ -42,7 +45,7 @@ function rightStream(): readonly Message[] {
         ...(first && index > 0 ? { "Cdc-Prev": `${index - 1}+` } : {}),
         ...(whole ? { "Nats-Batch-Id": "b1", "Nats-Batch-Sequence": first ? "1" : "2" } : {}),
       },
-      text: JSON.stringify({ op: change.op, key, after }),
+      text: JSON.stringify({ op: change.op, key, before: image("before"), after: image("after") }),
     };
   });
   return [{ subject: "meta.s.writer", headers: {}, text: "{}" }, ...changes];
@@ -77,6 +80,16 @@ describe("caught:", () => {
     ["a doubled change", [marker, first, second, third, third, fourth], "not in the database's log, or once too often"],
     ["two changes in the wrong order", [marker, first, second, fourth, third], "out of order: 12"],
     ["a wrong value", change(3, ({ text }) => ({ text: text.replace('"c"', '"x"') })), "column v differs"],
+    [
+      "a wrong row before",
+      change(4, ({ text }) => ({ text: text.replace('before":{', 'before":{"v":"x",') })),
+      "column v differs before",
+    ],
+    [
+      "a row before that is missing",
+      change(4, ({ text }) => ({ text: text.replace(/"before":{.*?}/, '"before":null') })),
+      "before is missing",
+    ],
     ["a wrong lane", change(3, ({ subject }) => ({ subject: subject.replace(/p..$/, "p99") })), "lane p99 should be"],
     ["a missing end of a transaction", header(2, "Cdc-Tx-Last", "0"), "Cdc-Tx-Last or + is wrong"],
     ["a torn transaction", header(2, "Nats-Batch-Id", "b2"), "transaction 11 is not in one batch"],

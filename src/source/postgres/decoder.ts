@@ -1,7 +1,7 @@
 // Decodes pgoutput (protocol version 1): the frames of the log to events, keepalives and commits to places to rest at.
 
 import { isDeepStrictEqual } from "node:util";
-import { BugError, PoisonError, toError } from "../../errors.ts";
+import { BugError, type PoisonError } from "../../errors.ts";
 import { markerLines } from "../../event/message.ts";
 import type { Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
@@ -9,11 +9,30 @@ import { metaSubject } from "../../event/subject.ts";
 import type { Announcement, CollectionVersion } from "../source.ts";
 import { type TableDescription, unknownTable } from "./catalog.ts";
 import type { OutboxConfig } from "./config.ts";
-import { CUT, keptOf, keptOfCut } from "./cut-frame.ts";
+import { CUT, keptOfCut } from "./cut-frame.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { JsonWriter } from "./json-writer.ts";
 import { LogicalMessages } from "./logical-messages.ts";
 import { isOutboxTable, OutboxTable } from "./outbox-table.ts";
+import {
+  BEGIN,
+  COMMIT,
+  DELETE,
+  INSERT,
+  KEEPALIVE,
+  KEY,
+  MESSAGE,
+  NEW,
+  OLD,
+  ORIGIN,
+  RELATION,
+  TRUNCATE,
+  TYPE,
+  UPDATE,
+  XLOG,
+} from "./pgoutput-tags.ts";
+import { keyMissing, poisonRow, tooLarge } from "./poison-row.ts";
+import { readRelation } from "./read-relation.ts";
 import { keyDiffers, RowEvents } from "./row-events.ts";
 import type { RuleBook } from "./rule-book.ts";
 import { type PoisonRow, Sequencer } from "./sequencer.ts";
@@ -33,23 +52,6 @@ export interface DecoderOptions {
   readonly outbox: OutboxConfig | undefined;
 }
 
-const tag = (letter: string): number => letter.charCodeAt(0);
-const XLOG = tag("w");
-const KEEPALIVE = tag("k");
-const BEGIN = tag("B");
-const COMMIT = tag("C");
-const RELATION = tag("R");
-const TYPE = tag("Y");
-const ORIGIN = tag("O");
-const MESSAGE = tag("M");
-const INSERT = tag("I");
-const UPDATE = tag("U");
-const DELETE = tag("D");
-const TRUNCATE = tag("T");
-const NEW = tag("N");
-const KEY = tag("K");
-const OLD = tag("O");
-
 interface KnownTable {
   /** The Relation message, to know an unchanged one by. */
   readonly raw: Buffer;
@@ -61,9 +63,6 @@ interface KnownTable {
   /** Its rows are no changes but domain events. */
   readonly outbox: OutboxTable | undefined;
 }
-
-/** Where a row that cannot travel comes from, and whether its bytes must not be kept. */
-type Place = Pick<PoisonRow, "namespace" | "collection"> & { readonly hides: boolean };
 
 export class Decoder {
   readonly sequencer: Sequencer;
@@ -188,18 +187,8 @@ export class Decoder {
   #relation(): Relation | undefined {
     const reader = this.#reader;
     this.#relationRaw = Buffer.from(reader.bytes.subarray(reader.at, reader.end));
-    const oid = reader.uint32();
-    const namespace = reader.text() || "pg_catalog";
-    const name = reader.text();
-    const identity = String.fromCharCode(reader.uint8());
-    const columns = Array.from({ length: reader.uint16() }, () => {
-      const flags = reader.uint8();
-      const column = reader.text();
-      const type = reader.uint32();
-      const typmod = reader.uint32() | 0;
-      return { name: column, identity: (flags & 1) === 1, type, typmod, typeName: this.#domains.get(type) };
-    });
-    const relation = { oid, namespace, name, identity, columns };
+    const relation = readRelation(reader, this.#domains);
+    const { oid, namespace, name } = relation;
     const isOutbox = isOutboxTable(this.#outbox, { schema: namespace, name });
     const outbox = isOutbox ? new OutboxTable(this.#source, relation) : undefined;
     if (outbox === undefined && this.#rules.of(namespace, name) !== undefined) return relation;
@@ -219,7 +208,7 @@ export class Decoder {
       else this.#delete(table, position);
     } catch (error) {
       if (error instanceof BugError) throw error;
-      this.sequencer.push(position, this.#poison(table, error));
+      this.sequencer.push(position, poisonRow(this.#reader, table, error));
     }
   }
 
@@ -230,14 +219,14 @@ export class Decoder {
       this.sequencer.push(position, outbox.event(this.#reader, this.#after));
     } catch (error) {
       if (error instanceof BugError) throw error;
-      this.sequencer.push(position, this.#poison(outbox, error));
+      this.sequencer.push(position, poisonRow(this.#reader, outbox, error));
     }
   }
 
   /** @param tooLarge why its content is not there */
   #logicalMessage(tooLarge: PoisonError | undefined): void {
     const poison = (prefix: string, error: PoisonError): PoisonRow =>
-      this.#poison({ namespace: "message", collection: prefix, hides: false }, error);
+      poisonRow(this.#reader, { namespace: "message", collection: prefix, hides: false }, error);
     this.#messages.decode(this.#reader, this.sequencer, poison, tooLarge);
   }
 
@@ -254,7 +243,7 @@ export class Decoder {
       throw new BugError("PROTOCOL_MALFORMED", `a message of the kind ${kind} that is larger than maxRowBytes`);
     const { table, outbox } = this.#known(this.#reader.uint32());
     const place = table ?? (kind === INSERT ? outbox : undefined);
-    if (place !== undefined) this.sequencer.push(this.sequencer.next(high, low), this.#poison(place, error));
+    if (place !== undefined) this.sequencer.push(this.sequencer.next(high, low), poisonRow(this.#reader, place, error));
   }
 
   #insert(table: Table, position: string): void {
@@ -326,30 +315,4 @@ export class Decoder {
     if (known === undefined) throw new BugError("RELATION_UNKNOWN", `the log never described relation ${oid}`);
     return known;
   }
-
-  #poison({ namespace, collection, hides }: Place, error: unknown): PoisonRow {
-    const { bytes, from, end } = this.#reader;
-    const kept = bytes[from] === CUT ? keptOfCut(bytes, from, end) : keptOf(bytes, from, end);
-    // What must not leave must not leave here; the bare hash of one of few possible values would tell it.
-    const shown = hides ? { ...kept, raw: new Uint8Array(), sha256: undefined } : kept;
-    // The cause is left out: a parser's message may quote the row.
-    const known = error instanceof PoisonError ? error : undecodable(toError(error).name);
-    return { namespace, collection, ...shown, error: known };
-  }
-}
-
-function tooLarge(bytes: number): PoisonError {
-  return new PoisonError("ROW_TOO_LARGE", `a row of ${bytes} bytes is larger than the source's maxRowBytes`, {
-    hint: "raise maxRowBytes of the source (the worker holds a few such rows in memory), or leave the wide column out",
-  });
-}
-
-function keyMissing(): PoisonError {
-  return new PoisonError("KEY_MISSING", "the log carries no value for a key column before the change", {
-    hint: "give all partitions the replica identity of their root",
-  });
-}
-
-function undecodable(what: string): PoisonError {
-  return new PoisonError("ROW_UNDECODABLE", `a row cannot be decoded: ${what}`);
 }

@@ -2,24 +2,20 @@
 // writer marker, and only then read where the stream ends. The order is the argument: before the marker is stored a batch
 // of an older connection may still arrive; behind it, none can (its token is stale), so what is read then is final.
 
-import { FencedError, HistoryLostError, TransientError } from "../../errors.ts";
+import { FencedError, TransientError } from "../../errors.ts";
 import type { DataRef } from "../../event/data-ref.ts";
-import { markerHead } from "../../event/message.ts";
 import { laterPosition, type Position } from "../../event/position.ts";
-import { type SourceId, streamName } from "../../event/source-id.ts";
+import type { SourceId } from "../../event/source-id.ts";
 import { metaSubject } from "../../event/subject.ts";
 import type { Checkpoint } from "./checkpoint-store.ts";
-import { encodeBatch, idOf, type Outgoing } from "./encode.ts";
 import type { Lease } from "./lease.ts";
 import { beforeMissingBodies, newestLarge } from "./missing-bodies.ts";
 import { type Range, writerLease } from "./own-markers.ts";
-import { type Clock, PublishRefused, type StreamPort, type StreamState } from "./port.ts";
+import type { Clock, StreamPort, StreamState } from "./port.ts";
 import { readBack } from "./read-back.ts";
-import { refusal } from "./stall.ts";
-import { joinRanges, readSurely, type Tail, verifiedTail } from "./stream-tail.ts";
+import { fillAndMark, writeHistory } from "./start-markers.ts";
+import { joinRanges, readSurely, verifiedTail } from "./stream-tail.ts";
 
-/** More lost numbers than this are not filled: a person decides. */
-const MAX_FILL = 1_000_000;
 /** How often a marker may be refused because the stream moved under it. */
 const MAX_TRIES = 50;
 
@@ -96,7 +92,7 @@ async function markAndRead(options: EstablishOptions): Promise<Established> {
         hint: "nothing to do: that worker has taken over",
       });
     }
-    const marker = await fillAndMark(options, found, previous.seq);
+    const marker = await fillAndMark(options, { lastSeq: found.state.lastSeq, known: found.known }, previous.seq);
     if (marker === undefined) continue; // the stream moved under us: a batch of an older connection, or another writer
     const stored = await readSurely(port, options.clock, marker.seq);
     if (stored.header("ce-id") !== marker.id) continue;
@@ -194,108 +190,4 @@ async function newestMarker(
 /** The newest lease number written into a stream; 0 for a stream without a marker, or none at all. */
 export async function newestLease(port: StreamPort, source: SourceId): Promise<number> {
   return (await port.info()) === undefined ? 0 : (await newestMarker(port, source)).lease;
-}
-
-/**
- * Fills the lost numbers, so that no number is ever used twice, and publishes the marker behind them: in one atomic
- * batch where it fits. Undefined when the stream moved meanwhile.
- */
-async function fillAndMark(
-  options: EstablishOptions,
-  found: Found,
-  previousToken: number,
-): Promise<{ readonly seq: number; readonly id: string } | undefined> {
-  const { port, source, lease } = options;
-  const tokenSubject = metaSubject(source, "writer");
-  let lastSeq = found.state.lastSeq;
-  const missing = found.known - lastSeq;
-  if (missing > MAX_FILL) {
-    throw new HistoryLostError("BUS_LOST_TOO_MUCH", `the bus lost ${missing} acknowledged messages of ${source}`, {
-      hint: `more than ${MAX_FILL} are not filled by themselves: restore the stream from a backup, or delete it to start with a gap`,
-    });
-  }
-  const range = { from: lastSeq + 1, to: found.known };
-  const marker = writerMarker(
-    options,
-    undefined,
-    `${source}.writer.${lease.number}.${Math.max(found.known, lastSeq) + 1}`,
-  );
-  try {
-    for (;;) {
-      options.signal.throwIfAborted();
-      const count = Math.min(Math.max(found.known - lastSeq, 0), port.maxBatchMessages - 1);
-      const fill = Array.from({ length: count }, (_, n) => lostMarker(source, lease.number, lastSeq + 1 + n, range));
-      const last = lastSeq + count >= found.known;
-      const fence = { lastSeq, token: previousToken, tokenSubject, large: 0 };
-      const ack = await port.send(encodeBatch(last ? [...fill, marker] : fill, options.instance, fence, undefined));
-      if (last) return { seq: ack.seq, id: idOf(marker.head) };
-      lastSeq = ack.seq;
-    }
-  } catch (error) {
-    const refused = refusal(error, streamName(source));
-    if (refused) throw refused;
-    if (error instanceof PublishRefused) return undefined;
-    throw error;
-  }
-}
-
-/** A writer marker: the fencing token, and the heartbeat of an idle source. */
-export function writerMarker(
-  { source, lease, instance, reason }: Pick<EstablishOptions, "source" | "lease" | "instance" | "reason">,
-  position: Position | undefined,
-  id: string,
-): Outgoing {
-  return {
-    type: "message",
-    subject: metaSubject(source, "writer"),
-    head: markerHead(source, "writer", id),
-    data: Buffer.from(JSON.stringify({ lease: lease.number, instance, reason })),
-    position,
-  };
-}
-
-function lostMarker(source: SourceId, lease: number, seq: number, range: Range): Outgoing {
-  return {
-    type: "message",
-    subject: metaSubject(source, "lost"),
-    head: markerHead(source, "lost", `${source}.lost.${lease}.${seq}`),
-    data: Buffer.from(JSON.stringify(range)),
-    position: undefined,
-  };
-}
-
-/** Tells the subscribers which numbers were lost and where the source goes on from. */
-async function writeHistory(
-  { port, source, lease, instance }: EstablishOptions,
-  lost: Range,
-  { token, large }: { readonly token: number; readonly large: number },
-  end: Tail | undefined,
-  resume: Position | undefined,
-): Promise<{ readonly lastSeq: number; readonly lastId: string }> {
-  const id = `${source}.history.${lease.number}.${token}`;
-  const message: Outgoing = {
-    type: "message",
-    subject: metaSubject(source, "history"),
-    head: markerHead(source, "history", id),
-    data: Buffer.from(JSON.stringify({ reason: "the bus lost acknowledged messages", lost, resume: resume ?? null })),
-    position: resume,
-  };
-  const fence = {
-    lastSeq: token,
-    token,
-    tokenSubject: metaSubject(source, "writer"),
-    large,
-  };
-  try {
-    const ack = await port.send(encodeBatch([message], instance, fence, end?.position));
-    return { lastSeq: ack.seq, lastId: id };
-  } catch (error) {
-    if (!(error instanceof PublishRefused)) throw error;
-    const refused = refusal(error, streamName(source));
-    if (refused) throw refused;
-    throw new TransientError("BUS_UNSTEADY", "the stream moved right behind our marker", {
-      cause: error,
-      hint: "it is tried again",
-    });
-  }
 }

@@ -1,4 +1,5 @@
-// Once a run, before all files: finds the servers that tests need, and builds the command that they start.
+// Once a run, before all files: finds the servers that tests need, makes a Postgres that they copy, and builds the command
+// that they start.
 
 import { readFileSync } from "node:fs";
 import type { TestProject } from "vitest/node";
@@ -7,6 +8,7 @@ import { type PostgresPackage, postgresBinaries } from "../../src/dev/postgres-b
 import { toError } from "../../src/errors.ts";
 import { buildCli } from "./build-cli.ts";
 import { FETCHED_POSTGRES, fetchPostgres, type OlderPostgres } from "./older-postgres.ts";
+import { makePostgresTemplate } from "./postgres-template.ts";
 
 /** Why a server cannot be had on this machine, by its name. */
 export type MissingServers = Readonly<Record<string, string>>;
@@ -16,6 +18,8 @@ declare module "vitest" {
     missingServers: MissingServers;
     /** Unpacked, by name; those that are missing or that no file needs are not there. */
     olderPostgres: Readonly<Partial<Record<OlderPostgres, PostgresPackage>>>;
+    /** The data directory of a Postgres that files copy; undefined where it would not pay. */
+    postgresTemplate: string | undefined;
     /** The built `cli.js`. */
     cliFile: string;
     /** The built `crashing-worker-main.ts`. */
@@ -31,8 +35,12 @@ export default async function setUp(project: TestProject): Promise<() => Promise
   const older = await fetchOlder(
     process.env.POSTGRES !== undefined || files.some((file) => imports(file.moduleId, /support\/older-postgres\.ts/)),
   );
-  project.provide("missingServers", await findMissingServers(older.missing));
+  const missing = await findMissingServers(older.missing);
+  project.provide("missingServers", missing);
   project.provide("olderPostgres", older.found);
+  const served = files.filter(({ moduleId }) => /\/test\/(contract|integration|fault)\//.test(moduleId));
+  const template = served.length > 1 && missing.postgres === undefined ? await makePostgresTemplate() : undefined;
+  project.provide("postgresTemplate", template?.dataDir);
   if (
     !files.some((file) =>
       imports(
@@ -41,13 +49,15 @@ export default async function setUp(project: TestProject): Promise<() => Promise
       ),
     )
   ) {
-    return async () => {};
+    return async () => template?.remove();
   }
 
   const cli = await buildCli();
   project.provide("cliFile", cli.file);
   project.provide("crashingWorkerFile", cli.crashingWorkerFile);
-  return cli.remove;
+  return async () => {
+    await Promise.all([cli.remove(), template?.remove()]);
+  };
 }
 
 function imports(testFile: string, support: RegExp): boolean {

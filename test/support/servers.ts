@@ -9,6 +9,7 @@ import { type NatsServer, type NatsServerOptions, startNats } from "../../src/de
 import { type PostgresServer, startPostgres } from "../../src/dev/postgres.ts";
 import type { PostgresPackage } from "../../src/dev/postgres-binaries.ts";
 import type { OlderPostgres } from "./older-postgres.ts";
+import { copyPostgresTemplate } from "./postgres-template.ts";
 import { waitFor } from "./wait-for.ts";
 
 /**
@@ -47,7 +48,7 @@ let databases = 0;
  * it may be killed and frozen, and all databases of the file feel it.
  */
 export async function freshDatabase(server?: PostgresServer): Promise<Database> {
-  shared ??= server === undefined ? freshPostgres() : undefined;
+  shared ??= server === undefined ? copiedPostgres() : undefined;
   const host = server ?? (await shared);
   if (host === undefined) throw new Error("no server");
   const name = `test_${++databases}`;
@@ -81,17 +82,27 @@ export async function freshDatabase(server?: PostgresServer): Promise<Database> 
   };
 }
 
+/** The file's own: a copy of the run's template, where that is the version to test on. */
+async function copiedPostgres(): Promise<PostgresServer> {
+  const installed = process.env.VITEST !== undefined && process.env.POSTGRES === undefined;
+  const template = installed ? inject("postgresTemplate") : undefined;
+  return freshPostgres({}, undefined, template);
+}
+
 /**
  * A Postgres of its own, ended with the file. Data is not synced to disk: a killed process loses nothing by that.
  * @param older default: what the variable `POSTGRES` names (`postgres15`), else the installed one
+ * @param template a data directory to copy; by default a new cluster is made
  */
 export async function freshPostgres(
   settings: Readonly<Record<string, string>> = {},
   older: PostgresPackage | undefined = named(process.env.POSTGRES),
+  template?: string,
 ): Promise<PostgresServer> {
-  const dir = await scratchDir();
+  const dataDir = join(await scratchDir(), "postgres");
+  if (template !== undefined) await copyPostgresTemplate(template, dataDir);
   const server = await startPostgres({
-    dataDir: join(dir, "postgres"),
+    dataDir,
     settings: { fsync: "off", ...settings },
     ...(older && { package: older }),
   });

@@ -1,14 +1,14 @@
 // A transaction far larger than a batch, and the worker killed in its middle.
 
 import { describe, expect, test } from "vitest";
-import { isComplete, type Position } from "../../../src/event/position.ts";
-import { countMessages } from "../../support/count-messages.ts";
-import { assertGuarantees } from "../../support/guarantees.ts";
-import { freshDatabase, freshNats, missing } from "../../support/servers.ts";
-import { lastPosition } from "../../support/stream-events.ts";
-import { createTruthSlot } from "../../support/truth.ts";
-import { waitFor } from "../../support/wait-for.ts";
-import { WorkerProcess } from "../../support/worker-process.ts";
+import { isComplete, type Position } from "../../src/event/position.ts";
+import { countMessages } from "../support/count-messages.ts";
+import { assertGuarantees } from "../support/guarantees.ts";
+import { freshDatabase, freshNats, missing } from "../support/servers.ts";
+import { lastPosition } from "../support/stream-events.ts";
+import { createTruthSlot } from "../support/truth.ts";
+import { waitFor } from "../support/wait-for.ts";
+import { WorkerProcess } from "../support/worker-process.ts";
 
 const ROWS = 200_000;
 

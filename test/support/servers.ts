@@ -143,8 +143,9 @@ async function once(url: string, sql: string): Promise<void> {
 
 async function dropDatabase(url: string, name: string): Promise<void> {
   const ofDatabase = `from pg_replication_slots where database = '${name}'`;
-  await once(url, `select pg_terminate_backend(active_pid) ${ofDatabase} and active_pid is not null`);
   const drop = async (): Promise<true> => {
+    // Each time: a worker that a test ends only after its database may have connected again.
+    await once(url, `select pg_terminate_backend(active_pid) ${ofDatabase} and active_pid is not null`);
     await once(url, `select pg_drop_replication_slot(slot_name) ${ofDatabase}`);
     await once(url, `drop database ${name} with (force)`);
     return true;

@@ -8,7 +8,8 @@ export default defineConfig({
     reporters: ["default", "./test/support/summary-reporter.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    maxWorkers: 2,
+    // Most of them wait most of the time: for a server, or for what a timeout says.
+    maxWorkers: 3,
     retry: 0,
   },
 });

@@ -41,7 +41,7 @@ export async function pump(options: PumpOptions): Promise<void> {
     counts.read(chunk.length, last.position);
     let items: (StreamMessage | Commit)[] = [];
     for (const message of chunk) {
-      if (fits(message, options.stream)) {
+      if (fits(message, options)) {
         items.push(message);
         continue;
       }
@@ -57,11 +57,12 @@ export async function pump(options: PumpOptions): Promise<void> {
 
 function fits(
   message: SourceMessage,
-  { maxMessageBytes, maxHeadBytes }: PumpOptions["stream"],
+  { maxEventBytes, stream: { maxMessageBytes, maxHeadBytes } }: PumpOptions,
 ): message is StreamMessage | Commit {
   if (message.type !== "message") return message.type === "commit";
   const headBytes = message.head.length;
-  return headBytes + message.data.length <= maxMessageBytes && headBytes <= maxHeadBytes;
+  const bodyBytes = message.data.length;
+  return headBytes + bodyBytes <= maxMessageBytes && headBytes <= maxHeadBytes && bodyBytes <= maxEventBytes;
 }
 
 /** What goes into the stream for a message that does not fit: one that points to its body, or the marker of its burial. */

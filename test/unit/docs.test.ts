@@ -6,6 +6,7 @@ import { expect, test } from "vitest";
 import { configPage } from "../../docs/config-page.ts";
 import { errorSites, errorsPage } from "../../docs/errors-page.ts";
 import { metricsPage } from "../../docs/metrics-page.ts";
+import { performancePage } from "../../docs/performance-page.ts";
 import { LOG_FACTS, logFactsTable } from "../support/log-facts.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -21,6 +22,10 @@ test("docs/errors.md is what `npm run docs` writes", () => {
 
 test("docs/operations/metrics.md is what `npm run docs` writes", async () => {
   expect(page("operations/metrics.md")).toBe(await metricsPage());
+});
+
+test("docs/performance.md is what `npm run docs` writes of the recorded benches", () => {
+  expect(page("performance.md")).toBe(performancePage(root));
 });
 
 test("every code of the source is upper case and in docs/errors.md", () => {

@@ -1,0 +1,66 @@
+// docs/performance.md from bench/results: what was measured, beside what, on which machine and servers.
+
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { BenchResult } from "../bench/result.ts";
+
+/** As `npm run bench` writes it. */
+interface Recorded extends BenchResult {
+  readonly machine: Readonly<Record<"cpu" | "system", string> & Record<"cores" | "memoryGb", number>>;
+  readonly node: string;
+  readonly date: string;
+}
+
+const head = `# Performance
+
+Written by \`npm run docs\` from \`bench/results\`, which \`npm run bench -- <name>\` writes. Each figure stands beside a reference
+that was measured in the same run on the same machine: compare ratios, not figures. \`sync\` is nats-server's
+\`sync_interval\`: its default of two minutes, or \`always\`. RSS is the most that the worker ever held.
+
+- **tail**: rows in transactions of 100, drained from a slot into a file stream; beside \`pg_recvlogical\` reading the same log
+  to /dev/null.
+- **transaction**: the same with one transaction of all rows; \`silentS\` is the longest time without a word to Postgres.
+- **latency**: 1000 transactions a second of one row, from the commit to the handler; beside the insert's own p99.
+- **outbox**: docs/outbox.md says how it was measured, and what for.
+`;
+
+/** @param root of the project */
+export function performancePage(root: string): string {
+  const dir = join(root, "bench/results");
+  const results = readdirSync(dir)
+    .sort()
+    .map((file) => JSON.parse(readFileSync(join(dir, file), "utf8")) as Recorded);
+  const rows = results.map((result) => {
+    const {
+      name,
+      sync,
+      rows,
+      value,
+      unit,
+      reference,
+      ratio,
+      rssMb,
+      details = {},
+      servers,
+      machine,
+      node,
+      date,
+    } = result;
+    const more = Object.entries(details).map(([detail, number]) => `${detail} ${number}`);
+    const versions = Object.entries(servers).map(([server, version]) => `${server} ${version.split(" ")[0]}`);
+    const measured = [
+      name,
+      sync,
+      rows,
+      `${value} ${unit}`,
+      reference ?? "-",
+      ratio ?? "-",
+      rssMb ?? "-",
+      more.join(", "),
+    ];
+    const where = `${machine.cores} × ${machine.cpu}, ${machine.memoryGb} GB; node ${node}, ${versions.join(", ")}; ${date}`;
+    return `| ${[...measured, where].join(" | ")} |`;
+  });
+  const titles = ["bench", "sync", "rows", "ours", "reference", "ratio", "RSS, MB", "more", "where and when"];
+  return [head, `| ${titles.join(" | ")} |`, `|${"---|".repeat(titles.length)}`, ...rows, ""].join("\n");
+}

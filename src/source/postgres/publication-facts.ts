@@ -2,6 +2,7 @@
 
 import type { SourceId } from "../../event/source-id.ts";
 import { publicationMark } from "./publication-sql.ts";
+import { FROM_PUBLISHED_TABLES, PUBLISHED_OPS } from "./published.ts";
 import type { Session } from "./session.ts";
 import type { FoundTable } from "./tables.ts";
 
@@ -59,8 +60,7 @@ const facts = `
     NOT pg_is_in_recovery() AND (SELECT coalesce(bool_and(pg_has_role(c.relowner, 'USAGE')), true) FROM pg_class c WHERE c.oid = ANY ($3::text[]::oid[]))
       AND CASE WHEN p.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE')
         ELSE pg_has_role(p.pubowner, 'USAGE') AND coalesce(obj_description(p.oid, 'pg_publication') = $2, false) END AS "mayMake",
-    ARRAY_REMOVE(ARRAY[CASE WHEN pubinsert THEN 'insert' END, CASE WHEN pubupdate THEN 'update' END,
-      CASE WHEN pubdelete THEN 'delete' END, CASE WHEN pubtruncate THEN 'truncate' END], NULL) AS ops,
+    ${PUBLISHED_OPS} AS ops,
     coalesce(pubviaroot, false) AS "viaRoot",
     coalesce((SELECT NOT s.active AND age(p.xmin) <= age(s.catalog_xmin)
       AND NOT EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND age(r.xmin) > age(s.catalog_xmin))
@@ -77,14 +77,6 @@ const facts = `
           WHERE t.pubname = p.pubname AND t.schemaname = n.nspname AND t.tablename = c.relname),
         'filterColumns', ARRAY(SELECT a.attname FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum IN (
           SELECT m[1]::int FROM regexp_matches(to_jsonb(r)->>'prqual', ':varattno (\\d+)', 'g') m))))
-      FROM (
-        SELECT r.prrelid AS relid FROM pg_publication_rel r WHERE r.prpubid = p.oid
-        UNION
-        SELECT c.oid FROM pg_publication_tables t JOIN pg_namespace n ON n.nspname = t.schemaname
-        JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename WHERE t.pubname = p.pubname
-      ) published
-      JOIN pg_class c ON c.oid = published.relid
-      JOIN pg_namespace n ON n.oid = c.relnamespace
-      LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = c.oid
+      ${FROM_PUBLISHED_TABLES}
     ), '[]') AS tables
   FROM (SELECT) one LEFT JOIN pg_publication p ON p.pubname = $1`;

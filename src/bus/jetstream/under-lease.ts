@@ -1,9 +1,9 @@
 // Keeps a lease alive while a start is under way, which may have a long stream to walk: else another worker would take it
 // meanwhile, and lose it again in the same way.
 
-import { TransientError, toError } from "../../errors.ts";
 import type { Lease } from "./lease.ts";
 import type { Clock } from "./port.ts";
+import { repeat } from "./upkeep.ts";
 
 export interface UnderLeaseOptions {
   readonly lease: Lease;
@@ -18,20 +18,9 @@ export async function underLease<T>(
 ): Promise<T> {
   const ended = new AbortController();
   const lost = new AbortController();
-  const renew = async (): Promise<void> => {
-    for (;;) {
-      await clock.sleep(lease.ttlMs / 3, ended.signal);
-      if (ended.signal.aborted) return;
-      try {
-        await lease.renew();
-      } catch (error) {
-        if (error instanceof TransientError) continue; // the bus is away for now, which the work hears of by itself
-        lost.abort(toError(error));
-        return;
-      }
-    }
-  };
-  void renew();
+  void repeat({ clock, signal: ended.signal, onFailed: (error) => lost.abort(error) }, lease.ttlMs / 3, () =>
+    lease.renew(),
+  );
   try {
     return await work(AbortSignal.any([signal, lost.signal]));
   } finally {

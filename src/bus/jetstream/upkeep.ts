@@ -62,8 +62,8 @@ async function asked<T>({ port, onDisrupted }: UpkeepOptions, ask: () => Promise
 }
 
 /** While the bus is away a step fails and comes again: publishing notices by itself and recovers. */
-async function repeat(
-  { clock, signal, onFailed }: UpkeepOptions,
+export async function repeat(
+  { clock, signal, onFailed }: Pick<UpkeepOptions, "clock" | "signal" | "onFailed">,
   everyMs: number,
   step: () => Promise<void>,
 ): Promise<void> {

@@ -28,7 +28,8 @@ export interface OnTerminal {
 
 export function onTerminal(args: readonly string[], { cwd, env }: TerminalOptions): OnTerminal {
   const quoted = [process.execPath, inject("cliFile"), ...args].map((word) => `'${word}'`).join(" ");
-  const child = spawn("script", ["--quiet", "--flush", "--return", "--command", quoted, "/dev/null"], {
+  // `exec`, or else the shell may stay, and Ctrl-C ends it with 130 whatever the command says (dash, where SHELL is unset).
+  const child = spawn("script", ["--quiet", "--flush", "--return", "--command", `exec ${quoted}`, "/dev/null"], {
     cwd,
     stdio: ["pipe", "pipe", "inherit"],
     env: { ...process.env, NO_COLOR: "", FORCE_COLOR: "1", ...env },

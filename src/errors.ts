@@ -37,6 +37,29 @@ export class PoisonError extends MillraceError {}
 /** A broken invariant of our own: crash rather than guess. */
 export class BugError extends MillraceError {}
 
+const programmingErrors = [TypeError, RangeError, ReferenceError, SyntaxError];
+
+/**
+ * What a library throws when it, or whoever calls it, is broken: it is no outage, and trying again does not help. Undefined
+ * for all else, also for network errors that come as a TypeError: those have a cause.
+ */
+export function bugOf(thrown: unknown): BugError | undefined {
+  if (!(thrown instanceof Error) || thrown.cause !== undefined || !isProgrammingError(thrown)) return undefined;
+  // The text of a SyntaxError quotes what was parsed.
+  const message = thrown instanceof SyntaxError ? thrown.name : `${thrown.name}: ${thrown.message}`;
+  const bug = new BugError("BUG", message, {
+    hint: "Nothing to mend here: please report it with the lines below, or with the output of --verbose.",
+    cause: thrown,
+  });
+  const frames = thrown.stack?.split("\n").filter((line) => line.startsWith("    at ")) ?? [];
+  bug.stack = [`${bug.name}: ${message}`, ...frames].join("\n");
+  return bug;
+}
+
+function isProgrammingError(error: Error): boolean {
+  return programmingErrors.some((kind) => error instanceof kind) || ("code" in error && error.code === "ERR_ASSERTION");
+}
+
 /** `unknown` from a catch clause as an Error, its own message kept. */
 export function toError(value: unknown): Error {
   return value instanceof Error ? value : new Error(String(value));

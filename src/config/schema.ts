@@ -49,7 +49,10 @@ export interface ParsedConfig {
   readonly log: { readonly events: boolean };
 }
 
-const serverUrl = z.string().min(1, { error: "expected the url of a server" });
+/** The scheme may be left out; user and password may hold what no url does. */
+const serverUrl = z.string().refine((text) => URL.canParse(`http://${text.replace(/^(\w+:\/\/)?([^@]*@)?/, "")}`), {
+  error: "expected the url of a server, like nats://host:4222",
+});
 
 const busSchema = z.strictObject({
   servers: z

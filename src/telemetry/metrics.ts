@@ -23,6 +23,8 @@ export interface SourceCounts {
   recovered: number;
   /** How often the source was opened again after an error. */
   retried: number;
+  /** How often it stopped for an error that no outage explains: of Millrace, or of a library. */
+  bugs: number;
   /** Gaps that it went on behind. */
   gaps: number;
 }
@@ -68,6 +70,7 @@ const sourceCounters: Readonly<Record<keyof SourceCounts, readonly [name: string
   poison: ["source_poison_total", "Rows dead-lettered because they cannot be decoded or are too large."],
   recovered: ["bus_recoveries_total", "Times the writer had to find out again what the stream holds."],
   retried: ["source_retries_total", "Times the source was opened again after an error."],
+  bugs: ["source_bugs_total", "Times the source stopped because code is broken: Millrace's, or a library's."],
   gaps: ["source_gaps_total", "Gaps that the source went on behind: events that can never come."],
 };
 
@@ -136,6 +139,7 @@ export function createMetrics(): Metrics {
         poison: 0,
         recovered: 0,
         retried: 0,
+        bugs: 0,
         gaps: 0,
       })),
     automation,

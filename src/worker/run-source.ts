@@ -147,7 +147,7 @@ async function attempt(options: RunSourceOptions, context: SourceContext, onRunn
       keepCheckpoints({ reader, writer, counts, probe, untilNextSave: () => pause(options.saveEveryMs, stop) }),
     ];
     // Who is held up by a bus that is away does not hear the signal.
-    await Promise.race([...tasks, writer.failed, aborted(stop)]);
+    await Promise.race([...tasks, watching, writer.failed, aborted(stop)]);
   } finally {
     ended.abort();
     // What was read is published: where the source's history is lost it cannot be read again.

@@ -1,7 +1,7 @@
 // One source that runs, as status and readiness see it.
 
 import type { Writer } from "../bus/bus.ts";
-import { MillraceError } from "../errors.ts";
+import { BugError, MillraceError } from "../errors.ts";
 import type { Position } from "../event/position.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { GapData } from "../event/system-event.ts";
@@ -17,6 +17,7 @@ export interface SourceRunCounts {
   acknowledged: number;
   poison: number;
   retried: number;
+  bugs: number;
 }
 
 export interface SourceRunOptions extends Omit<RunSourceOptions, "counts" | "onState" | "onParts" | "onLag"> {
@@ -96,6 +97,7 @@ export class SourceRun {
       },
       onState: (state, reason) => {
         if (state === "retrying") counts.retried++;
+        if (state === "stopped" && reason !== undefined && isBug(reason)) counts.bugs++;
         if (state === "waiting-for-lease" || state === "running") this.#ownsLog = true;
         if (state === "stopped") this.#ownsLog = false;
         // One that failed is retrying until it runs, and one that stood still until it moves.
@@ -153,6 +155,10 @@ export class SourceRun {
     this.#state = state;
     this.#reason = reason;
   }
+}
+
+function isBug(error: Error): boolean {
+  return error instanceof BugError || !(error instanceof MillraceError);
 }
 
 function reasonOf(error: Error): Reason {

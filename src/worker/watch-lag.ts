@@ -1,5 +1,6 @@
 // Asks a running source again and again how far the database's log is ahead of it.
 
+import { BugError } from "../errors.ts";
 import type { Source, SourceLag } from "../source/source.ts";
 import { pause } from "./backoff.ts";
 
@@ -11,11 +12,14 @@ export interface WatchLagOptions {
   readonly signal: AbortSignal;
 }
 
-/** Resolves with the signal; never rejects. */
+/** Resolves with the signal. @throws BugError */
 export async function watchLag({ reader, everyMs, onLag, signal }: WatchLagOptions): Promise<void> {
   while (!signal.aborted) {
     // Why it cannot be had is for the reader to find out: it is on the same database, and decides what to do.
-    const lag = await reader.lag(signal).catch(() => undefined);
+    const lag = await reader.lag(signal).catch((error: unknown) => {
+      if (error instanceof BugError) throw error;
+      return undefined;
+    });
     onLag(signal.aborted ? undefined : lag);
     await pause(everyMs, signal);
   }

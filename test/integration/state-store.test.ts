@@ -40,6 +40,12 @@ describe.skipIf(missing("nats"))("the state store", async () => {
     expect(await store.put("a.gone", 2, 0)).toBeDefined();
   });
 
+  test("tells of a TypeError in the client's call as a bug", async () => {
+    const key = undefined as unknown as string;
+
+    await expect(store.get(key)).rejects.toMatchObject({ name: "BugError", code: "BUG" });
+  });
+
   test("is made again when somebody has deleted it", async () => {
     await store.put("a.kept", 1, 0);
     await (await jetstreamManager(nc)).streams.delete("KV_millrace_state");

@@ -1,5 +1,6 @@
 // What the driver and the server throw, as the class that says what to do next.
 
+import { AssertionError } from "node:assert";
 import { DatabaseError } from "pg";
 import { expect, test } from "vitest";
 import { BugError } from "../../src/errors.ts";
@@ -51,6 +52,34 @@ test("a connection that several addresses refused still says why", () => {
 
 test("a system error whose code looks like an SQLSTATE is none", () => {
   const error = Object.assign(new Error("write EPIPE"), { code: "EPIPE" });
+
+  expect(translateError(error)).toMatchObject({ name: "TransientError", code: "SOURCE_UNREACHABLE" });
+});
+
+test.each([
+  new TypeError("x is undefined"),
+  new RangeError("x is out of range"),
+  new ReferenceError("x is not defined"),
+  new AssertionError({ message: "x is not y" }),
+])("$name is a bug, and not a database that is away", (error) => {
+  expect(translateError(error)).toMatchObject({
+    name: "BugError",
+    code: "BUG",
+    message: `${error.name}: ${error.message}`,
+    stack: expect.stringContaining("postgres-errors.test.ts"),
+    cause: error,
+  });
+});
+
+test("what a SyntaxError quotes is not told", () => {
+  const error = translateError(new SyntaxError(`Unexpected token 'r', "row data" is not valid JSON`));
+
+  expect(error).toMatchObject({ name: "BugError", message: "SyntaxError" });
+  expect(error.stack).not.toContain("row data");
+});
+
+test("a network error that comes as a TypeError has a cause, and is no bug", () => {
+  const error = new TypeError("fetch failed", { cause: new Error("connect ECONNREFUSED") });
 
   expect(translateError(error)).toMatchObject({ name: "TransientError", code: "SOURCE_UNREACHABLE" });
 });

@@ -1,7 +1,7 @@
 // What the NATS client throws, as the errors that the supervisor knows what to do with.
 
 import { JetStreamApiError } from "@nats-io/jetstream";
-import { ConfigError, MillraceError, TransientError, toError } from "../../errors.ts";
+import { bugOf, ConfigError, MillraceError, TransientError, toError } from "../../errors.ts";
 
 /** JetStream's `err_code`s that are about the set-up, not about now. */
 const settings: Readonly<Record<number, { readonly code: string; readonly hint: string }>> = {
@@ -30,11 +30,13 @@ export function isApiError(thrown: unknown, ...codes: readonly number[]): boolea
 }
 
 /**
- * A ConfigError where only a person can help, a TransientError otherwise; our own errors pass unchanged.
+ * A ConfigError where only a person can help, a BugError where code is broken, a TransientError otherwise; our own errors
+ * pass unchanged.
  * @param doing what was being done, for the message: "make the stream CDC_SHOP"
  */
 export function busError(thrown: unknown, doing: string): MillraceError {
-  if (thrown instanceof MillraceError) return thrown;
+  const ready = thrown instanceof MillraceError ? thrown : bugOf(thrown);
+  if (ready !== undefined) return ready;
   const cause = toError(thrown);
   if (cause instanceof JetStreamApiError) {
     const setting = settings[cause.code];

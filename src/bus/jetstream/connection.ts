@@ -8,7 +8,7 @@ import {
   PermissionViolationError,
   type Status,
 } from "@nats-io/transport-node";
-import { ConfigError, toError } from "../../errors.ts";
+import { ConfigError, TransientError, toError } from "../../errors.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { busError } from "./bus-errors.ts";
 
@@ -74,7 +74,7 @@ export class Connection implements AsyncDisposable {
         return new Connection(nc, log);
       } catch (thrown) {
         const error = authError(thrown) ?? busError(thrown, "connect to NATS");
-        if (error instanceof ConfigError) throw error;
+        if (!(error instanceof TransientError)) throw error;
         if (!said)
           log.warn(
             "bus_disconnected",

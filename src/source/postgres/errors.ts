@@ -1,7 +1,7 @@
 // Translates what the driver and the server throw into our classes, by SQLSTATE.
 
 import { DatabaseError } from "pg";
-import { ConfigError, HistoryLostError, MillraceError, TransientError, toError } from "../../errors.ts";
+import { bugOf, ConfigError, HistoryLostError, MillraceError, TransientError, toError } from "../../errors.ts";
 
 type Translation = (message: string, cause: Error) => MillraceError;
 
@@ -64,9 +64,10 @@ const byText: readonly (readonly [RegExp, Translation])[] = [
   [/^SASL: .*password/i, authFailed],
 ];
 
-/** An error of the driver or the server as one of ours; ours stay as they are. */
+/** An error of the driver or the server as one of ours; ours stay as they are, and what is broken code is a bug. */
 export function translateError(thrown: unknown): MillraceError {
-  if (thrown instanceof MillraceError) return thrown;
+  const ready = thrown instanceof MillraceError ? thrown : bugOf(thrown);
+  if (ready !== undefined) return ready;
   const error = toError(thrown);
   // Node leaves the message of a connection that several addresses refused empty.
   const message = error.message || systemCode(error) || "the connection failed";

@@ -1,6 +1,7 @@
 // A mark in the database's log that needs no table: how long it takes to come back is what a change would take.
 // It is no event: the publication does not carry it, and only its place in the log is looked for.
 
+import { BugError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { sqlState } from "./errors.ts";
@@ -54,9 +55,10 @@ export class Heartbeat {
   }
 
   /**
-   * Sends one, unless one is under way. Resolves to where the log then ends; undefined when none was sent. Never rejects:
-   * a role that may not is told so once; a database that is away, or in trouble, is the stream's to notice, and the next
-   * heartbeat's to try again.
+   * Sends one, unless one is under way. Resolves to where the log then ends; undefined when none was sent. A role that may
+   * not is told so once; a database that is away, or in trouble, is the stream's to notice, and the next heartbeat's to try
+   * again.
+   * @throws BugError
    */
   async send(path: HeartbeatPath): Promise<bigint | undefined> {
     if (this.#refused || this.#sentMs !== undefined) return undefined;
@@ -77,6 +79,7 @@ export class Heartbeat {
       return lsn;
     } catch (error) {
       if (this.#sentMs === sentMs) this.#sentMs = undefined;
+      if (error instanceof BugError) throw error;
       const cause = error instanceof Error ? error.cause : undefined;
       if (!REFUSALS.has(sqlState(cause))) return undefined;
       this.#refused = true;

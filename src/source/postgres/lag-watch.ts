@@ -85,7 +85,7 @@ export class LagWatch {
   async #beat(): Promise<void> {
     const stream = this.#stream;
     if (stream === undefined) return;
-    const lsn = await this.#heartbeat.send(stream);
+    const lsn = await this.#heartbeat.send(stream).catch((bug: MillraceError) => stream.abandon(bug));
     if (lsn !== undefined && stream === this.#stream) this.#progress.expect(lsn);
   }
 

@@ -29,6 +29,16 @@ function failure(input: unknown, environment: NodeJS.ProcessEnv = {}): string {
   return "no ConfigError";
 }
 
+test.each(["", "nats://bus:99999", "nats://a:4222,nats://b:4222"])("%j is no server's url", (servers) => {
+  expect(failure({ bus: { servers }, sources: {} })).toMatch(
+    /^CONFIG_INVALID: bus\.servers: expected the url of a server, like nats:\/\/host:4222/,
+  );
+});
+
+test.each(["nats", "nats:4222", "tls://[::1]:4222", "nats://me:p/%@nats:4222"])("%j is a server's url", (servers) => {
+  expect(failure({ bus: { servers }, sources: {} })).toBe("no ConfigError");
+});
+
 test("a configuration of sources alone gets the defaults", () => {
   const config = resolveConfig({ sources: { shop } }, connectors, {});
 

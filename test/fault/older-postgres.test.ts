@@ -3,7 +3,9 @@
 import { Client, type ClientConfig } from "pg";
 import { describe, expect, inject, test } from "vitest";
 import { startWorker } from "../../src/app.ts";
+import type { SourceId } from "../../src/event/source-id.ts";
 import { endClient } from "../../src/source/postgres/session.ts";
+import { SlotWatch } from "../../src/source/postgres/slots.ts";
 import type { Finding } from "../../src/telemetry/finding.ts";
 import { assertGolden } from "../support/golden-file.ts";
 import { deliverCorpus, HOSTILE } from "../support/golden-types.ts";
@@ -81,14 +83,23 @@ test.skipIf(missing("postgres14"))("a row filter is refused before Postgres 15, 
 });
 
 test.skipIf(missing("postgres13"))(
-  "check and start say of Postgres 13 that it is too old, and nothing else",
+  "check, start and slots say of Postgres 13 that it is too old, and nothing else",
   async () => {
     await using database = await freshDatabase(await freshPostgres({}, inject("olderPostgres").postgres13));
     await database.query("create table orders(id int primary key)");
 
     const failed = (await findingsOf(database.url)).filter(({ level }) => level === "fail");
-    expect(failed).toEqual([expect.objectContaining({ code: "SERVER_TOO_OLD", message: "it is Postgres 13.23" })]);
-    expect(await failureOf(openShop(database.url))).toMatchObject({ name: "ConfigError", code: "SERVER_TOO_OLD" });
+    const message = "it is Postgres 13.23, older than 14";
+    expect(failed).toEqual([expect.objectContaining({ code: "SERVER_TOO_OLD", message })]);
+    const refusal = {
+      name: "ConfigError",
+      code: "SERVER_TOO_OLD",
+      message: `server: ${message}`,
+      hint: "Upgrade it: Millrace needs Postgres 14 or newer.",
+    };
+    expect(await failureOf(openShop(database.url))).toMatchObject(refusal);
+    await using watch = new SlotWatch("shop" as SourceId, database);
+    expect(await failureOf(watch.look())).toMatchObject(refusal);
   },
 );
 

@@ -31,9 +31,12 @@ const OLDEST = 140_000;
 const RAISES_WAL_LEVEL = 190_000;
 const SMALL_KEEP_MB = 1024;
 
+/** Any server answers it. */
+export const versionColumns = `current_setting('server_version_num')::int AS version,
+    split_part(current_setting('server_version'), ' ', 1) AS "versionText"`;
+
 const facts = `
-  SELECT current_setting('server_version_num')::int AS version,
-    split_part(current_setting('server_version'), ' ', 1) AS "versionText",
+  SELECT ${versionColumns},
     coalesce(current_setting('effective_wal_level', true), current_setting('wal_level')) AS "walLevel",
     (SELECT system_identifier::text FROM pg_control_system()) AS "systemId",
     current_setting('server_encoding') AS encoding,
@@ -74,10 +77,11 @@ export function serverFindings(
 }
 
 /** To be judged before anything else is asked: an older server does not know the columns. */
-export function versionFinding({ version, versionText }: ServerFacts): Finding {
+export function versionFinding({ version, versionText }: Pick<ServerFacts, "version" | "versionText">): Finding {
   const finding = { code: "SERVER_TOO_OLD", subject: "server", message: `it is Postgres ${versionText}` };
   if (version >= OLDEST) return { ...finding, level: "ok" };
-  return { ...finding, level: "fail", fix: "Upgrade it: Millrace needs Postgres 14 or newer." };
+  const message = `${finding.message}, older than 14`;
+  return { ...finding, level: "fail", message, fix: "Upgrade it: Millrace needs Postgres 14 or newer." };
 }
 
 function walLevelFinding({ version, walLevel, provider }: ServerFacts): Finding {

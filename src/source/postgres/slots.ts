@@ -2,7 +2,9 @@
 
 import { ConfigError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
+import { type ServerFacts as CheckedServer, versionColumns, versionFinding } from "./check-server.ts";
 import type { PostgresConfig } from "./config.ts";
+import { refuse } from "./refuse.ts";
 import { clientConfig, Session } from "./session.ts";
 
 /** Bytes of log, unless said otherwise; null where the server does not say. */
@@ -110,7 +112,7 @@ const slotFacts = `
   WHERE s.slot_type = 'logical' ORDER BY s.slot_name`;
 
 const serverFacts = `
-  SELECT (SELECT system_identifier::text FROM pg_control_system()) AS "systemId",
+  SELECT ${versionColumns}, (SELECT system_identifier::text FROM pg_control_system()) AS "systemId",
     pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, '0/0')::float8 AS lsn,
     extract(epoch FROM clock_timestamp())::float8 AS seconds,
     (SELECT json_build_object('pid', pid, 'gid', gid, 'ageSeconds', extract(epoch FROM clock_timestamp() - since)) FROM (
@@ -132,12 +134,13 @@ export class SlotWatch implements AsyncDisposable {
     this.#session = new Session(clientConfig(id, url));
   }
 
-  /** @throws ConfigError, TransientError */
+  /** @throws ConfigError SERVER_TOO_OLD and others, TransientError */
   async look(): Promise<ServerFacts> {
-    const [server] = await this.#session.query<Sample & Pick<ServerReport, "systemId" | "oldestTransaction">>(
-      serverFacts,
-    );
+    const [server] = await this.#session.query<
+      Sample & Pick<ServerReport, "systemId" | "oldestTransaction"> & Pick<CheckedServer, "version" | "versionText">
+    >(serverFacts);
     const { systemId, oldestTransaction, ...sample } = server as Exclude<typeof server, undefined>;
+    refuse([versionFinding(sample)]); // before what older ones do not know
     const slots = await this.#session.query<Omit<SlotReport, "source" | "orphan" | "fullInSeconds">>(slotFacts);
     const rate = this.#previous === undefined ? null : rateBetween(this.#previous, sample);
     this.#previous = sample;

@@ -4,7 +4,7 @@ import type { DataRef } from "../event/data-ref.ts";
 import type { StreamMessage } from "../event/message.ts";
 import type { Position } from "../event/position.ts";
 import type { SourceId } from "../event/source-id.ts";
-import type { SystemMessage } from "../event/system-event.ts";
+import type { GapData, SystemMessage } from "../event/system-event.ts";
 
 /** A place that the writer holds durably and that may be saved, then acknowledged. */
 export interface Mark {
@@ -49,6 +49,11 @@ export interface Writer extends AsyncDisposable {
   heldForFsync(): { readonly marks: number; readonly oldestMs: number };
 }
 
+/** Events between the two positions can never come; see `GapData`. */
+export interface RecordedGap extends Pick<GapData, "code" | "after" | "upTo"> {
+  readonly agoMs: number;
+}
+
 /** All that the worker needs of the bus for one source. */
 export interface SourceStream {
   /** Bytes of headers and body that one message may have. */
@@ -72,6 +77,8 @@ export interface SourceStream {
   loadMemory(): Promise<Readonly<Record<string, unknown>> | undefined>;
   /** @throws FencedError when it was saved under a newer lease than that of the last writer opened here */
   saveMemory(value: Readonly<Record<string, unknown>>): Promise<void>;
+  /** What the stream's newest history begins behind; undefined where that is no gap. @throws TransientError */
+  recordedGap(): Promise<RecordedGap | undefined>;
 }
 
 /** One handing-over of a message to an automation. */

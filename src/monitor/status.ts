@@ -40,7 +40,7 @@ export interface SourceStatus {
   readonly stalledBy?: Reason | undefined;
   /** For how long a checkpoint could not be saved. */
   readonly unsavedMs: number;
-  /** The newest gap that it went on behind since this worker started, and how long ago that was. */
+  /** The newest gap that the source went on behind, and how long ago that was. */
   readonly gap?: Gap | undefined;
   /** What it goes on without, such as a table that cannot be published. */
   readonly notices: readonly Reason[];

@@ -1,6 +1,6 @@
 // Supervises one source: lease, reader, pump, checkpoints; decides by the class of an error what happens next.
 
-import type { SourceStream, Writer } from "../bus/bus.ts";
+import type { RecordedGap, SourceStream, Writer } from "../bus/bus.ts";
 import { ConfigError, FencedError, MillraceError, TransientError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { SchemaBook, Source, SourceContext, SourceLag } from "../source/source.ts";
@@ -31,6 +31,8 @@ export interface RunSourceOptions {
   readonly onState: (state: SourceState, reason?: Error) => void;
   /** Writer and reader while there are any, for status. */
   readonly onParts: (parts: { readonly writer: Writer; readonly reader?: Source } | undefined) => void;
+  /** The newest gap that the stream has on record, whoever went on behind it. */
+  readonly onRecordedGap: (gap: RecordedGap) => void;
   /** While it runs; undefined where it cannot be had. */
   readonly onLag: (lag: SourceLag | undefined) => void;
   readonly probe: Probe;
@@ -126,6 +128,8 @@ async function attempt(options: RunSourceOptions, context: SourceContext, onRunn
   let sourceFailed = false;
   try {
     onState("starting");
+    const gap = await stream.recordedGap();
+    if (gap !== undefined) options.onRecordedGap(gap);
     reader = await options.open(context, options.schemas(writer.lease));
     log.info("source_started", { source: id, lease: writer.lease, from: writer.resume });
     options.onParts({ writer, reader });

@@ -1,10 +1,9 @@
 // One source that runs, as status and readiness see it.
 
-import type { Writer } from "../bus/bus.ts";
+import type { RecordedGap, Writer } from "../bus/bus.ts";
 import { BugError, MillraceError } from "../errors.ts";
 import type { Position } from "../event/position.ts";
 import type { SourceId } from "../event/source-id.ts";
-import type { GapData } from "../event/system-event.ts";
 import type { Source } from "../source/source.ts";
 import { type RunSourceOptions, runSource, type SourceState } from "./run-source.ts";
 import { type LagFigures, LagGauge } from "./source-lag.ts";
@@ -20,7 +19,8 @@ export interface SourceRunCounts {
   bugs: number;
 }
 
-export interface SourceRunOptions extends Omit<RunSourceOptions, "counts" | "onState" | "onParts" | "onLag"> {
+export interface SourceRunOptions
+  extends Omit<RunSourceOptions, "counts" | "onState" | "onParts" | "onRecordedGap" | "onLag"> {
   readonly kind: string;
   readonly counts: SourceRunCounts;
 }
@@ -45,7 +45,7 @@ export interface SourceRunStatus extends Readonly<SourceRunCounts>, Partial<LagF
   /** For how long a checkpoint could not be saved. */
   readonly unsavedMs: number;
   /** The newest gap that it went on behind, and how long ago. */
-  readonly gap?: Omit<GapData, "source" | "reason"> & { readonly agoMs: number };
+  readonly gap?: RecordedGap;
   /** What it goes on without. */
   readonly notices: readonly Reason[];
 }
@@ -62,7 +62,7 @@ export class SourceRun {
   #acknowledged: Position | undefined;
   #savingSince: number | undefined;
   #ownsLog = false;
-  #gap: { readonly data: Omit<GapData, "source" | "reason">; readonly at: number } | undefined;
+  #gap: { readonly data: Omit<RecordedGap, "agoMs">; readonly at: number } | undefined;
 
   constructor(options: SourceRunOptions) {
     this.#options = options;
@@ -92,9 +92,9 @@ export class SourceRun {
       },
       onGap: async (gap) => {
         await options.onGap(gap);
-        const { code, after, upTo } = gap;
-        this.#gap = { data: { code, after, upTo }, at: performance.now() };
+        this.#show({ ...gap, agoMs: 0 });
       },
+      onRecordedGap: (gap) => this.#show(gap),
       onState: (state, reason) => {
         if (state === "retrying") counts.retried++;
         if (state === "stopped" && reason !== undefined && isBug(reason)) counts.bugs++;
@@ -149,6 +149,10 @@ export class SourceRun {
 
   get #standsStill(): boolean {
     return this.#reason instanceof MillraceError && this.#reason.code === "SOURCE_STUCK";
+  }
+
+  #show({ code, after, upTo, agoMs }: RecordedGap): void {
+    this.#gap = { data: { code, after, upTo }, at: performance.now() - agoMs };
   }
 
   #enter(state: SourceState, reason: Error | undefined): void {

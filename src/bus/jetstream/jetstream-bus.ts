@@ -20,6 +20,7 @@ import { JetStreamPort } from "./jetstream-port.ts";
 import { LargeBodies } from "./large-bodies.ts";
 import { Lease, type LeasePort, type LeaseRecord } from "./lease.ts";
 import type { Clock } from "./port.ts";
+import { recordedGap } from "./recorded-gap.ts";
 import { SourceMemory } from "./source-memory.ts";
 import { openStateStore } from "./state-store.ts";
 import { findStream, refuseTakenSubjects } from "./streams.ts";
@@ -159,6 +160,7 @@ class JetStreamBus implements Bus {
       },
       loadMemory: () => memory.load(),
       saveMemory: (value) => memory.save(value),
+      recordedGap: () => recordedGap(this.#jsm, source),
     };
   }
 

@@ -181,16 +181,27 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
     }
   }
 
-  async #get(query: { readonly seq: number } | { readonly last_by_subj: string }): Promise<StoredMessage | undefined> {
-    try {
-      const stored = await this.#options.jsm.streams.getMessage(this.#stream, query);
-      if (stored === null) return undefined;
-      const { seq, subject, header, data } = stored;
-      return { seq, subject, data, header: (name) => header?.get(name) || undefined };
-    } catch (thrown) {
-      if (isApiError(thrown, apiCodes.noMessageFound)) return undefined;
-      throw busError(thrown, `read ${JSON.stringify(query)} of ${this.#stream}`);
-    }
+  #get(query: MessageQuery): Promise<StoredMessage | undefined> {
+    return readMessage(this.#options.jsm, this.#stream, query);
+  }
+}
+
+type MessageQuery = { readonly seq: number } | { readonly last_by_subj: string };
+
+/** Through the stream's leader. Undefined when there is no such message. @throws TransientError, ConfigError */
+export async function readMessage(
+  jsm: JetStreamManager,
+  stream: string,
+  query: MessageQuery,
+): Promise<StoredMessage | undefined> {
+  try {
+    const stored = await jsm.streams.getMessage(stream, query);
+    if (stored === null) return undefined;
+    const { seq, subject, header, data } = stored;
+    return { seq, subject, data, header: (name) => header?.get(name) || undefined };
+  } catch (thrown) {
+    if (isApiError(thrown, apiCodes.noMessageFound)) return undefined;
+    throw busError(thrown, `read ${JSON.stringify(query)} of ${stream}`);
   }
 }
 

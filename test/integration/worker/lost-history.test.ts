@@ -47,20 +47,20 @@ async function freshShop(): Promise<Shop> {
       for (const id of ids) await database.query("insert into orders values ($1)", [id]);
     },
     until: async (id, source = "shop") => {
-      await waitFor(async () => (await newestId(nats, source)) === id, {
-        what: `the event of row ${id}`,
-        timeoutMs: 30_000,
-      });
+      const [stream, subject] = [`CDC_${source.toUpperCase()}`, `cdc.${source}.public.orders.created.*`];
+      const isThere = async (): Promise<boolean> =>
+        (await newest<{ key: { id: number } }>(nats, stream, subject))?.key.id === id;
+      await waitFor(isThere, { what: `the event of row ${id}`, timeoutMs: 30_000 });
     },
   };
 }
 
-async function newestId(nats: NatsServer, source: string): Promise<number | undefined> {
+/** The body of the newest message of a subject. */
+async function newest<Body>(nats: NatsServer, stream: string, subject: string): Promise<Body | undefined> {
   const connection = await connect({ servers: nats.url, reconnect: false });
   try {
     const { streams } = await jetstreamManager(connection);
-    const query = { last_by_subj: `cdc.${source}.public.orders.created.*` };
-    return (await streams.getMessage(`CDC_${source.toUpperCase()}`, query))?.json<{ key: { id: number } }>().key.id;
+    return (await streams.getMessage(stream, { last_by_subj: subject }))?.json<Body>();
   } finally {
     await connection.close();
   }
@@ -170,6 +170,36 @@ describe.skipIf(missing("postgres", "nats"))("a worker whose source lost its his
 
     await dropSlot(shop);
     expect(await worker.finished.catch((error: unknown) => error)).toMatchObject({ code: "SLOT_MISSING" });
+  });
+
+  test("shows the gap for the rest of its hour when it is started again, also once a table has joined", async () => {
+    const shop = await freshShop();
+    const first = await shop.start();
+    await running(first);
+    await first.stop();
+    await dropSlot(shop);
+    const second = await shop.start({ adopt: true });
+    await waitFor(() => readiness(second, "shop")?.code === "GAP_RECORDED", { what: "the gap to be shown" });
+    const gap = second.status().sources[0]?.gap;
+    const [state, memory] = ["KV_millrace_state", "$KV.millrace_state.memory.shop"];
+    const looked = async (): Promise<boolean> =>
+      (await newest<{ published?: unknown }>(shop.nats, state, memory))?.published !== undefined;
+    await waitFor(looked, { what: "the tables to be known" });
+    await second.stop();
+    await shop.database.query("create table returns(id int primary key); insert into returns values (1)");
+    // Markers wait for the stream to move: heartbeats move it.
+    const third = await shop.start({ timing: { ...timing, lagEveryMs: 300 } });
+    const joined = async (): Promise<boolean> =>
+      (await newest<{ code: string }>(shop.nats, "CDC_SHOP", "meta.shop.gap"))?.code === "TABLE_ADDED";
+    await waitFor(joined, { what: "the table to join", timeoutMs: 30_000 });
+    await third.stop();
+    const fourth = await shop.start();
+    await running(fourth);
+
+    expect(readiness(fourth, "shop")).toMatchObject({ ready: true, code: "GAP_RECORDED" });
+    const shown = fourth.status().sources[0]?.gap;
+    expect(shown).toEqual({ ...gap, agoMs: expect.any(Number) });
+    expect(shown?.agoMs).toBeGreaterThan(gap?.agoMs ?? Number.NaN);
   });
 
   test('goes on by onGap: "continue" while it runs: what was read is published, then the gap', async () => {

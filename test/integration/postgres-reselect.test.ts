@@ -222,6 +222,46 @@ describe.skipIf(missing("postgres"))("values that the log leaves out", () => {
     ]);
   });
 
+  describe("of rows that are slow to look up", () => {
+    /** Cancels a lookup as `statement_timeout` does, without its 15 seconds. */
+    const slowWhere = async (condition: string): Promise<void> => {
+      await query(`create function swift(id int) returns boolean language plpgsql as $$
+        begin
+          if current_setting('transaction_read_only') = 'off' then return true; end if; -- no lookup
+          perform set_config('test.keys', (coalesce(nullif(current_setting('test.keys', true), ''), '0')::int + 1)::text, true);
+          if ${condition} then raise 'it takes too long' using errcode = 'query_canceled'; end if;
+          return true;
+        end $$;
+        create domain slow as int check (swift(value)); create table slows(id slow primary key, body text, note text)`);
+    };
+
+    test("are asked for in smaller parts when all at once take too long", async () => {
+      await slowWhere("current_setting('test.keys')::int > 10");
+      const { reading } = await begin();
+      await query(`insert into slows select g, ${WIDE}, 'a' from generate_series(1, 60) g`);
+      await query("update slows set note = 'b'");
+
+      const updated = (await reading.rows(120)).slice(60);
+      await reading.stop();
+
+      expect(updated.map(({ key, enriched }) => [key, enriched])).toEqual(
+        Array.from({ length: 60 }, (_, nth) => [{ id: nth + 1 }, expect.objectContaining({ columns: ["body"] })]),
+      );
+    });
+
+    test("are tried again when one alone takes too long", async () => {
+      await slowWhere("id = 2");
+      const { reading } = await begin();
+      await query(`insert into slows select g, ${WIDE}, 'a' from generate_series(1, 3) g`);
+      await query("update slows set note = 'b'");
+
+      const failure = await failureOf(reading.rows(6));
+
+      expect(failure).toMatchObject({ name: "TransientError", message: "it takes too long" });
+      expect(reading.bodies.at(-1)).toMatchObject({ op: "updated", key: { id: 1 } });
+    });
+  });
+
   test("are masked and left out as the log's own are", async () => {
     const maskKey = "a-key-of-the-test";
     const table = { match: "public.docs", mask: { body: "hash" }, columns: { exclude: ["secret"] }, toast: "reselect" };

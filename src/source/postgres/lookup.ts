@@ -37,6 +37,8 @@ interface Row {
 }
 
 const REFUSED = "42501";
+/** By `statement_timeout`, or by a person. */
+const CANCELED = "57014";
 
 export class Lookup {
   readonly #session: Session;
@@ -58,10 +60,10 @@ export class Lookup {
    * @param keys as `UnreadRow` has them
    * @param room bytes of values from where on they are left out; the first that is found is always there
    * @returns "gone" when table or columns are not what the log describes, "unanswerable" when one of the keys cannot be
-   *   looked up
+   *   looked up, "slow" when so many take longer than a statement may
    * @throws ConfigError RESELECT_NOT_GRANTED; TransientError
    */
-  async ask(keys: readonly (readonly string[])[], room: number): Promise<Answer | "gone" | "unanswerable"> {
+  async ask(keys: readonly (readonly string[])[], room: number): Promise<Answer | "gone" | "unanswerable" | "slow"> {
     // Once more where somebody renamed something since the last time.
     for (let attempt = 0; attempt < 2 && !this.#gone; attempt++) {
       this.#target ??= await readTarget(this.#session, this.#table, this.#columns);
@@ -83,6 +85,7 @@ export class Lookup {
       } catch (error) {
         const state = error instanceof MillraceError ? sqlState(error.cause) : undefined;
         if (state === REFUSED) throw notGranted(this.#table, target, error);
+        if (state === CANCELED && keys.length > 1) return "slow";
         if (state === undefined || !/^(22|23|42|54)/.test(state)) throw error;
         if (!state.startsWith("42")) return "unanswerable";
       }

@@ -61,6 +61,8 @@ export class Reselect implements AsyncDisposable {
   readonly #before = new Tuple();
   readonly #after = new Tuple();
   #rows = FIRST_ROWS;
+  /** Half of what was too slow, then one more each time: to find out that it still is costs a whole timeout. */
+  #mostRows = MOST_ROWS;
   #told = false;
 
   constructor(options: ReselectOptions) {
@@ -133,6 +135,10 @@ export class Reselect implements AsyncDisposable {
         group.map(({ row }) => row.key),
         room - bytes,
       );
+      if (answer === "slow") {
+        this.#mostRows = Math.floor(asked.length / 2);
+        break;
+      }
       if (answer === "unanswerable" && group.length > 1) {
         this.#rows = 1; // one of them: they are asked for one by one
         break;
@@ -155,7 +161,8 @@ export class Reselect implements AsyncDisposable {
       });
     }
     const cut = settled.size + unseen.length < asked.length;
-    this.#rows = cut ? Math.max(1, settled.size) : Math.min(2 * this.#rows, MOST_ROWS);
+    this.#rows = Math.min(cut ? Math.max(1, settled.size) : 2 * this.#rows, this.#mostRows);
+    this.#mostRows = Math.min(this.#mostRows + 1, MOST_ROWS);
     return { settled, unseen, bytes };
   }
 

@@ -1,19 +1,19 @@
 // Decodes pgoutput (protocol version 1): the frames of the log to events, keepalives and commits to places to rest at.
 
-import { isDeepStrictEqual } from "node:util";
 import { BugError, type PoisonError } from "../../errors.ts";
 import { markerLines } from "../../event/message.ts";
 import type { Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { metaSubject } from "../../event/subject.ts";
 import type { Announcement, CollectionVersion } from "../source.ts";
-import { type TableDescription, unknownTable } from "./catalog.ts";
+import type { TableDescription } from "./catalog.ts";
 import type { OutboxConfig } from "./config.ts";
 import { CUT, keptOfCut } from "./cut-frame.ts";
+import { DescribedTables } from "./described-tables.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { JsonWriter } from "./json-writer.ts";
 import { LogicalMessages } from "./logical-messages.ts";
-import { isOutboxTable, OutboxTable } from "./outbox-table.ts";
+import type { OutboxTable } from "./outbox-table.ts";
 import {
   BEGIN,
   COMMIT,
@@ -32,11 +32,10 @@ import {
   XLOG,
 } from "./pgoutput-tags.ts";
 import { keyMissing, poisonRow, tooLarge } from "./poison-row.ts";
-import { readRelation } from "./read-relation.ts";
 import { keyDiffers, RowEvents } from "./row-events.ts";
 import type { RuleBook } from "./rule-book.ts";
 import { type PoisonRow, Sequencer } from "./sequencer.ts";
-import { type Relation, Table } from "./table.ts";
+import type { Relation, Table } from "./table.ts";
 import { timeText } from "./time-text.ts";
 import { Tuple } from "./tuple.ts";
 
@@ -52,38 +51,21 @@ export interface DecoderOptions {
   readonly outbox: OutboxConfig | undefined;
 }
 
-interface KnownTable {
-  /** The Relation message, to know an unchanged one by. */
-  readonly raw: Buffer;
-  readonly description: TableDescription;
-  /** Of what is known to be hidden of it. */
-  readonly revision: number;
-  /** Undefined when the table is in the publication but not read. */
-  readonly table: Table | undefined;
-  /** Its rows are no changes but domain events. */
-  readonly outbox: OutboxTable | undefined;
-}
-
 export class Decoder {
   readonly sequencer: Sequencer;
   readonly #source: SourceId;
-  readonly #rules: RuleBook;
   readonly #reader = new FrameReader();
   readonly #events = new RowEvents(new JsonWriter());
   readonly #messages: LogicalMessages;
-  readonly #outbox: OutboxConfig | undefined;
   readonly #before = new Tuple();
   readonly #after = new Tuple();
-  readonly #tables = new Map<number, KnownTable>();
-  readonly #domains = new Map<number, string>();
+  readonly #tables: DescribedTables;
   #announcements: Announcement[] = [];
-  #relationRaw: Buffer = Buffer.alloc(0);
 
   constructor({ source, history, from, rules, messages, outbox }: DecoderOptions) {
     this.#source = source;
-    this.#rules = rules;
     this.#messages = new LogicalMessages({ source, prefixes: messages, outbox: outbox !== undefined });
-    this.#outbox = outbox;
+    this.#tables = new DescribedTables(source, rules, outbox);
     this.sequencer = new Sequencer(source, history, from);
   }
 
@@ -122,19 +104,9 @@ export class Decoder {
     return announcements;
   }
 
-  /** Compiles a table; one that is as it was stays compiled. @throws ConfigError TABLE_KEY_HIDDEN */
+  /** @throws ConfigError TABLE_KEY_HIDDEN */
   define(relation: Relation, description: TableDescription, version: CollectionVersion): void {
-    const known = this.#tables.get(relation.oid);
-    const rules = this.#rules.for(relation, description.columns);
-    const revision = this.#rules.revision(relation.oid);
-    if (
-      known?.raw.equals(this.#relationRaw) === true &&
-      known.revision === revision &&
-      isDeepStrictEqual(known.description, description)
-    )
-      return;
-    const table = rules && new Table(this.#source, relation, description, rules, version);
-    this.#tables.set(relation.oid, { raw: this.#relationRaw, description, revision, table, outbox: undefined });
+    this.#tables.define(relation, description, version);
   }
 
   #message(kind: number, high: number, low: number): Relation | undefined {
@@ -153,12 +125,12 @@ export class Decoder {
         return undefined;
       }
       case RELATION:
-        return this.#relation();
+        return this.#tables.readRelation(this.#reader);
       case TRUNCATE:
         this.#truncate(high, low);
         return undefined;
       case TYPE:
-        this.#type();
+        this.#tables.readType(this.#reader);
         return undefined;
       case MESSAGE:
         this.#logicalMessage(undefined);
@@ -178,26 +150,8 @@ export class Decoder {
     this.sequencer.begin(high, low, { id: String(reader.uint32()), time, lineage: "" });
   }
 
-  #type(): void {
-    const oid = this.#reader.uint32();
-    // An empty name means pg_catalog: a domain over a built-in type, for other built-in types are not announced.
-    if (this.#reader.text() === "") this.#domains.set(oid, this.#reader.text());
-  }
-
-  #relation(): Relation | undefined {
-    const reader = this.#reader;
-    this.#relationRaw = Buffer.from(reader.bytes.subarray(reader.at, reader.end));
-    const relation = readRelation(reader, this.#domains);
-    const { oid, namespace, name } = relation;
-    const isOutbox = isOutboxTable(this.#outbox, { schema: namespace, name });
-    const outbox = isOutbox ? new OutboxTable(this.#source, relation) : undefined;
-    if (outbox === undefined && this.#rules.of(namespace, name) !== undefined) return relation;
-    this.#tables.set(oid, { raw: this.#relationRaw, description: unknownTable, revision: 0, table: undefined, outbox });
-    return undefined;
-  }
-
   #row(kind: number, high: number, low: number): void {
-    const { table, outbox } = this.#known(this.#reader.uint32());
+    const { table, outbox } = this.#tables.get(this.#reader.uint32());
     if (outbox !== undefined && kind === INSERT) this.#domainEvent(outbox, high, low);
     if (table === undefined) return;
     if (table.untold !== undefined) this.#announce(table, table.untold, high, low, 0);
@@ -241,7 +195,7 @@ export class Decoder {
     }
     if (kind !== INSERT && kind !== UPDATE && kind !== DELETE)
       throw new BugError("PROTOCOL_MALFORMED", `a message of the kind ${kind} that is larger than maxRowBytes`);
-    const { table, outbox } = this.#known(this.#reader.uint32());
+    const { table, outbox } = this.#tables.get(this.#reader.uint32());
     const place = table ?? (kind === INSERT ? outbox : undefined);
     if (place !== undefined) this.sequencer.push(this.sequencer.next(high, low), poisonRow(this.#reader, place, error));
   }
@@ -290,7 +244,7 @@ export class Decoder {
   #truncate(high: number, low: number): void {
     const count = this.#reader.uint32();
     this.#reader.skip(1);
-    const tables = Array.from({ length: count }, () => this.#known(this.#reader.uint32()).table).filter(
+    const tables = Array.from({ length: count }, () => this.#tables.get(this.#reader.uint32()).table).filter(
       (table) => table !== undefined,
     );
     for (const [nth, table] of tables.entries())
@@ -308,11 +262,5 @@ export class Decoder {
     if (!this.sequencer.push(position, event)) return;
     this.#announcements.push({ id, name, position });
     table.untold = undefined;
-  }
-
-  #known(oid: number): KnownTable {
-    const known = this.#tables.get(oid);
-    if (known === undefined) throw new BugError("RELATION_UNKNOWN", `the log never described relation ${oid}`);
-    return known;
   }
 }

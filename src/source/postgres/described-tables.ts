@@ -1,0 +1,82 @@
+// The tables that the log has described, as rows are decoded by: the newest description of each, by its oid.
+
+import { isDeepStrictEqual } from "node:util";
+import { BugError } from "../../errors.ts";
+import type { SourceId } from "../../event/source-id.ts";
+import type { CollectionVersion } from "../source.ts";
+import { type TableDescription, unknownTable } from "./catalog.ts";
+import type { OutboxConfig } from "./config.ts";
+import type { FrameReader } from "./frame-reader.ts";
+import { isOutboxTable, OutboxTable } from "./outbox-table.ts";
+import { readRelation } from "./read-relation.ts";
+import type { RuleBook } from "./rule-book.ts";
+import { type Relation, Table } from "./table.ts";
+
+export interface DescribedTable {
+  /** The Relation message, to know an unchanged one by. */
+  readonly raw: Buffer;
+  readonly description: TableDescription;
+  /** Of what is known to be hidden of it. */
+  readonly revision: number;
+  /** Undefined when the table is in the publication but not read. */
+  readonly table: Table | undefined;
+  /** Its rows are no changes but domain events. */
+  readonly outbox: OutboxTable | undefined;
+}
+
+export class DescribedTables {
+  readonly #source: SourceId;
+  readonly #rules: RuleBook;
+  readonly #outbox: OutboxConfig | undefined;
+  readonly #tables = new Map<number, DescribedTable>();
+  readonly #domains = new Map<number, string>();
+  #relationRaw: Buffer = Buffer.alloc(0);
+
+  /** @param rules which tables are read, and what of them */
+  constructor(source: SourceId, rules: RuleBook, outbox: OutboxConfig | undefined) {
+    this.#source = source;
+    this.#rules = rules;
+    this.#outbox = outbox;
+  }
+
+  /** @throws BugError RELATION_UNKNOWN */
+  get(oid: number): DescribedTable {
+    const described = this.#tables.get(oid);
+    if (described === undefined) throw new BugError("RELATION_UNKNOWN", `the log never described relation ${oid}`);
+    return described;
+  }
+
+  /** A Type message. */
+  readType(reader: FrameReader): void {
+    const oid = reader.uint32();
+    // An empty name means pg_catalog: a domain over a built-in type, for other built-in types are not announced.
+    if (reader.text() === "") this.#domains.set(oid, reader.text());
+  }
+
+  /** A Relation message. @returns a table that the catalog must describe: `define` it before its first row */
+  readRelation(reader: FrameReader): Relation | undefined {
+    this.#relationRaw = Buffer.from(reader.bytes.subarray(reader.at, reader.end));
+    const relation = readRelation(reader, this.#domains);
+    const { oid, namespace, name } = relation;
+    const isOutbox = isOutboxTable(this.#outbox, { schema: namespace, name });
+    const outbox = isOutbox ? new OutboxTable(this.#source, relation) : undefined;
+    if (outbox === undefined && this.#rules.of(namespace, name) !== undefined) return relation;
+    this.#tables.set(oid, { raw: this.#relationRaw, description: unknownTable, revision: 0, table: undefined, outbox });
+    return undefined;
+  }
+
+  /** Compiles a table; one that is as it was stays compiled. @throws ConfigError TABLE_KEY_HIDDEN */
+  define(relation: Relation, description: TableDescription, version: CollectionVersion): void {
+    const known = this.#tables.get(relation.oid);
+    const rules = this.#rules.for(relation, description.columns);
+    const revision = this.#rules.revision(relation.oid);
+    if (
+      known?.raw.equals(this.#relationRaw) === true &&
+      known.revision === revision &&
+      isDeepStrictEqual(known.description, description)
+    )
+      return;
+    const table = rules && new Table(this.#source, relation, description, rules, version);
+    this.#tables.set(relation.oid, { raw: this.#relationRaw, description, revision, table, outbox: undefined });
+  }
+}

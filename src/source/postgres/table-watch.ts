@@ -12,9 +12,10 @@ import { readReselect, reselectFindings } from "./check-reselect.ts";
 import { readRuled } from "./check-rules.ts";
 import type { PostgresConfig } from "./config.ts";
 import { translateError } from "./errors.ts";
+import { knownOf, leftSince, optionsLost, sameKnown } from "./known-tables.ts";
 import type { KnownTables } from "./memory.ts";
 import { adjustPublication, publicationGone } from "./publication.ts";
-import { insertsOnly, type Published, type PublishedEntry, readPublished } from "./published.ts";
+import { insertsOnly, type Published, readPublished } from "./published.ts";
 import { refuse } from "./refuse.ts";
 import type { RuleBook } from "./rule-book.ts";
 import type { Session } from "./session.ts";
@@ -124,7 +125,7 @@ export class TableWatch {
     const joined = await this.#stored(tables.filter(isNew));
     if (joined.length > 0) told.push(tableAdded(publication, joined));
     if (told.length > 0) return this.#tell(known, told);
-    if (this.#unsaved === undefined && !same(last, known)) await this.#save(known);
+    if (this.#unsaved === undefined && !sameKnown(last, known)) await this.#save(known);
     return [];
   }
 
@@ -237,40 +238,6 @@ export class TableWatch {
     }
     this.notices = notices;
   }
-}
-
-function knownOf(published: Published, tables: readonly FoundTable[]): KnownTables {
-  const ours = new Set(tables.map(({ oid }) => oid));
-  const entries = published.tables
-    .filter(({ oid }) => ours.has(oid))
-    .map((table) => [table.oid, entryOf(table)] as const);
-  const { oid, ops, viaRoot } = published;
-  return { publication: oid, ops: [...ops], viaRoot, tables: Object.fromEntries(entries) };
-}
-
-/** One that came back is another entry; those with a row filter are made anew when the filter changes, at one stroke. */
-function leftSince(known: KnownTables, published: Published, oid: string): boolean {
-  const entry = known.tables[oid];
-  if (entry === undefined) return false;
-  const now = published.tables.find((table) => table.oid === oid);
-  return now === undefined || (entry !== "" && entryOf(now) !== "" && entryOf(now) !== entry);
-}
-
-function entryOf({ entry, filtered }: PublishedEntry): string {
-  return filtered ? "" : entry;
-}
-
-/** In words; undefined when it publishes all that it did. */
-function optionsLost(known: KnownTables, { ops, viaRoot }: Published): string | undefined {
-  const lost = known.ops.filter((op) => !ops.includes(op));
-  if (lost.length > 0) return lost.join(", ");
-  return known.viaRoot && !viaRoot ? "rows of partitions under the name of their root" : undefined;
-}
-
-function same(a: KnownTables, b: KnownTables): boolean {
-  const text = ({ publication, ops, viaRoot, tables }: KnownTables): string =>
-    JSON.stringify([publication, ops, viaRoot, Object.entries(tables).sort()]);
-  return text(a) === text(b);
 }
 
 function altered(publication: string, tables: readonly string[], options: string | undefined): HistoryLostError {

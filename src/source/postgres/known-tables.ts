@@ -1,0 +1,39 @@
+// What was published of a source's tables when it was looked last, and what is missing of that now. Pure.
+
+import type { KnownTables } from "./memory.ts";
+import type { Published, PublishedEntry } from "./published.ts";
+import type { FoundTable } from "./tables.ts";
+
+export function knownOf(published: Published, tables: readonly FoundTable[]): KnownTables {
+  const ours = new Set(tables.map(({ oid }) => oid));
+  const entries = published.tables
+    .filter(({ oid }) => ours.has(oid))
+    .map((table) => [table.oid, entryOf(table)] as const);
+  const { oid, ops, viaRoot } = published;
+  return { publication: oid, ops: [...ops], viaRoot, tables: Object.fromEntries(entries) };
+}
+
+/** One that came back is another entry; those with a row filter are made anew when the filter changes, at one stroke. */
+export function leftSince(known: KnownTables, published: Published, oid: string): boolean {
+  const entry = known.tables[oid];
+  if (entry === undefined) return false;
+  const now = published.tables.find((table) => table.oid === oid);
+  return now === undefined || (entry !== "" && entryOf(now) !== "" && entryOf(now) !== entry);
+}
+
+/** In words; undefined when it publishes all that it did. */
+export function optionsLost(known: KnownTables, { ops, viaRoot }: Published): string | undefined {
+  const lost = known.ops.filter((op) => !ops.includes(op));
+  if (lost.length > 0) return lost.join(", ");
+  return known.viaRoot && !viaRoot ? "rows of partitions under the name of their root" : undefined;
+}
+
+export function sameKnown(a: KnownTables, b: KnownTables): boolean {
+  const text = ({ publication, ops, viaRoot, tables }: KnownTables): string =>
+    JSON.stringify([publication, ops, viaRoot, Object.entries(tables).sort()]);
+  return text(a) === text(b);
+}
+
+function entryOf({ entry, filtered }: PublishedEntry): string {
+  return filtered ? "" : entry;
+}

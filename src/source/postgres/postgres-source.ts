@@ -9,15 +9,16 @@ import type { PostgresConfig } from "./config.ts";
 import { Decoder } from "./decoder.ts";
 import { describeRelation, learnTables } from "./describe-relation.ts";
 import { displaySettings } from "./display-settings.ts";
-import { sqlState, translateError } from "./errors.ts";
+import { translateError } from "./errors.ts";
 import type { ProvidedSlot } from "./first-start.ts";
 import { checkCluster, followLog, identifySystem } from "./identity.ts";
+import { explained, freeSlot } from "./kept-slot.ts";
 import { LagWatch } from "./lag-watch.ts";
 import { formatLsn } from "./lsn.ts";
 import type { Created, Intent } from "./memory.ts";
 import { cleanUpOutbox } from "./outbox-clean-up.ts";
 import { finalOf, historyOf } from "./position.ts";
-import { abandon, slotMissing } from "./provide-slot.ts";
+import { abandon } from "./provide-slot.ts";
 import { publicationGone } from "./publication.ts";
 import { Replication, type ServerNotice } from "./replication.ts";
 import { Reselect } from "./reselect.ts";
@@ -25,7 +26,7 @@ import { type Resumption, resumeAt } from "./resume.ts";
 import { RuleBook } from "./rule-book.ts";
 import type { Sequencer } from "./sequencer.ts";
 import type { Session } from "./session.ts";
-import { checkKept, findSlot, withSlot } from "./slot.ts";
+import { withSlot } from "./slot.ts";
 import { quoteIdentifier } from "./sql.ts";
 import { decodeStream, type FillUnread, type TableBook } from "./stream.ts";
 import { tableRules } from "./table-rules.ts";
@@ -111,7 +112,8 @@ export class PostgresSource implements Source {
       yield* decodeStream(stream, decoder, this.#book(), fill);
     } catch (error) {
       this.#tables = undefined;
-      if (!signal.aborted) throw await this.#giveUp(await this.#explain(translateError(error)), from);
+      if (!signal.aborted)
+        throw await this.#giveUp(await explained(translateError(error), this.#options.session, this.#intent), from);
     } finally {
       signal.removeEventListener("abort", close);
       ended.abort();
@@ -161,7 +163,7 @@ export class PostgresSource implements Source {
     await client.query(`${displaySettings}; SET wal_sender_timeout = ${config.timeoutMs}`);
     const system = await identifySystem(client);
     checkCluster(this.#intent, system);
-    const slot = await withSlot(session, this.#intent.slot, () => this.#freeSlot());
+    const slot = await withSlot(session, this.#intent.slot, () => freeSlot(session, this.#intent.slot));
     const known = this.#saved || from === undefined ? this.#intent : { ...this.#intent, history: historyOf(from) };
     const acceptGap = this.#acceptGap;
     const intent = await followLog({
@@ -216,15 +218,6 @@ export class PostgresSource implements Source {
       hint: "Nothing to do: the source begins a new history with a new slot, and the stream names the gap.",
       cause: error,
     });
-  }
-
-  /** Where the slot begins. */
-  async #freeSlot(): Promise<bigint> {
-    const slot = await findSlot(this.#options.session, this.#intent.slot);
-    if (slot === undefined) throw slotMissing(this.#intent.slot);
-    checkKept(slot);
-    if (slot.active || slot.confirmed === undefined) throw new TransientError("SLOT_ACTIVE", "the slot has a reader");
-    return slot.confirmed;
   }
 
   #run(client: Client, start: bigint): Promise<unknown> {
@@ -294,20 +287,5 @@ export class PostgresSource implements Source {
       mark: (marker) => sequencer.mark(marker),
       fail: (error) => stream.abandon(error),
     });
-  }
-
-  /** Two codes say too little about what is gone: asks the server. */
-  async #explain(error: MillraceError): Promise<MillraceError> {
-    const state = sqlState(error.cause);
-    if (state !== "42704" && state !== "55000") return error;
-    const { slot: name, publication } = this.#intent;
-    try {
-      const slot = await findSlot(this.#options.session, name);
-      if (slot === undefined) return slotMissing(name);
-      checkKept(slot);
-    } catch (better) {
-      return translateError(better);
-    }
-    return state === "42704" ? publicationGone(publication) : error;
   }
 }

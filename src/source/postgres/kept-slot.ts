@@ -1,0 +1,38 @@
+// The slot that a stream needs, as the server has it now: there, and with its log.
+
+import { type MillraceError, TransientError } from "../../errors.ts";
+import { sqlState, translateError } from "./errors.ts";
+import { slotMissing } from "./provide-slot.ts";
+import { publicationGone } from "./publication.ts";
+import type { Session } from "./session.ts";
+import { checkKept, findSlot, type Slot } from "./slot.ts";
+
+/** Where the slot begins. @throws HistoryLostError SLOT_MISSING, SLOT_LOST; TransientError SLOT_ACTIVE */
+export async function freeSlot(session: Session, name: string): Promise<bigint> {
+  const { active, confirmed } = await keptSlot(session, name);
+  if (active || confirmed === undefined) throw new TransientError("SLOT_ACTIVE", "the slot has a reader");
+  return confirmed;
+}
+
+/** Two codes say too little about what is gone: asks the server. All other errors stay as they are. */
+export async function explained(
+  error: MillraceError,
+  session: Session,
+  { slot, publication }: { readonly slot: string; readonly publication: string },
+): Promise<MillraceError> {
+  const state = sqlState(error.cause);
+  if (state !== "42704" && state !== "55000") return error;
+  try {
+    await keptSlot(session, slot);
+  } catch (better) {
+    return translateError(better);
+  }
+  return state === "42704" ? publicationGone(publication) : error;
+}
+
+async function keptSlot(session: Session, name: string): Promise<Slot> {
+  const slot = await findSlot(session, name);
+  if (slot === undefined) throw slotMissing(name);
+  checkKept(slot);
+  return slot;
+}

@@ -6,20 +6,21 @@
 export const MAX_ONE_BY_ONE = 32;
 /** Batches beyond this size say nothing about small ones. */
 const MAX_SMALL = 64;
-/** Every so often the other way is tried, for the server may have changed. */
-const TRY_OTHER_EVERY = 64;
-/** The weight of the newest measurement. */
-const NEWEST = 0.1;
+/** The other way is tried, for the server may have changed, once small sends together took so many times what it costs. */
+const TRY_OTHER_EVERY = 300;
+/** How far one measurement moves what is known. */
+const STEP = 1.2;
 
 export class SendTimes {
   #loneMs: number | undefined;
   #batchMs: number | undefined;
-  #choices = 0;
+  /** What small sends took, by their medians, since the other way was tried. */
+  #spentMs = 0;
 
   /** @param messages how many were sent together; their acknowledgement took this long */
   took(messages: number, ms: number): void {
-    if (messages === 1) this.#loneMs = mean(this.#loneMs, ms);
-    else if (messages <= MAX_SMALL) this.#batchMs = mean(this.#batchMs, ms);
+    if (messages === 1) this.#spentMs += this.#loneMs = median(this.#loneMs, ms);
+    else if (messages <= MAX_SMALL) this.#spentMs += this.#batchMs = median(this.#batchMs, ms);
   }
 
   /** @param messages how many wait, each a transaction of its own */
@@ -27,10 +28,14 @@ export class SendTimes {
     if (this.#loneMs === undefined || this.#batchMs === undefined) return false;
     // What a message waits on the average: half of the others go before it, or all of them with it.
     const choice = ((messages + 1) / 2) * this.#loneMs < this.#batchMs;
-    return ++this.#choices % TRY_OTHER_EVERY === 0 ? !choice : choice;
+    if (this.#spentMs < TRY_OTHER_EVERY * (choice ? this.#batchMs : this.#loneMs)) return choice;
+    this.#spentMs = 0;
+    return !choice;
   }
 }
 
-function mean(known: number | undefined, ms: number): number {
-  return known === undefined ? ms : known + NEWEST * (ms - known);
+/** A running median, not a mean: what a pause of this process or of the server adds says nothing about either way. */
+function median(known: number | undefined, ms: number): number {
+  if (known === undefined) return ms;
+  return ms > known ? Math.min(ms, known * STEP) : Math.max(ms, known / STEP);
 }

@@ -7,7 +7,8 @@ import type { Established, EstablishOptions } from "../../src/bus/jetstream/esta
 import type { Lease, LeaseOptions } from "../../src/bus/jetstream/lease.ts";
 import type { StreamPort } from "../../src/bus/jetstream/port.ts";
 import type { underLease } from "../../src/bus/jetstream/under-lease.ts";
-import type { JetStreamWriter, WriterOptions } from "../../src/bus/jetstream/writer.ts";
+import type { JetStreamWriter } from "../../src/bus/jetstream/writer.ts";
+import type { WriterOptions } from "../../src/bus/jetstream/writer-options.ts";
 import { TransientError } from "../../src/errors.ts";
 import { dataRefLines } from "../../src/event/data-ref.ts";
 import type { StreamMessage } from "../../src/event/message.ts";

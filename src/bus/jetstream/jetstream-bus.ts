@@ -26,7 +26,8 @@ import { openStateStore } from "./state-store.ts";
 import { findStream, refuseTakenSubjects } from "./streams.ts";
 import { openSystemEvents, type SystemEvents } from "./system-events.ts";
 import { underLease } from "./under-lease.ts";
-import { JetStreamWriter, type WriterOptions } from "./writer.ts";
+import { JetStreamWriter } from "./writer.ts";
+import type { WriterOptions } from "./writer-options.ts";
 
 export interface BusOptions {
   readonly servers: readonly string[];

@@ -74,6 +74,14 @@ export class Lease {
     return this.#options.clock.now() - this.#renewedMs;
   }
 
+  /** Nobody may write under a lease that may have run out. @throws TransientError LEASE_UNCONFIRMED */
+  refuseUnconfirmed(): void {
+    if (this.unconfirmedMs <= this.ttlMs) return;
+    throw new TransientError("LEASE_UNCONFIRMED", "the process was paused", {
+      hint: "nothing to do: the lease is renewed first",
+    });
+  }
+
   /** @throws FencedError when another worker took it; TransientError while the bus is away */
   async renew(): Promise<void> {
     const { port, clock, instance } = this.#options;

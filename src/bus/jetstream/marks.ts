@@ -1,14 +1,19 @@
 // The places that may become a checkpoint, on their way over the durable horizon; and the saves, on theirs.
 
+import { TransientError } from "../../errors.ts";
 import { laterPosition, type Position } from "../../event/position.ts";
 import type { Mark } from "../bus.ts";
+import type { Checkpoint, CheckpointStore } from "./checkpoint-store.ts";
 import { type Fsync, Horizon } from "./horizon.ts";
 import type { Life } from "./life.ts";
 import type { Clock } from "./port.ts";
 import type { WakeUp } from "./wake-up.ts";
 
+const SAVE_AGAIN_MS = 250;
+
 export class Marks {
   readonly #life: Life;
+  readonly #clock: Clock;
   readonly #stored: Horizon<Mark>;
   readonly #saves: Horizon<number>;
   readonly #durable: WakeUp;
@@ -17,10 +22,12 @@ export class Marks {
   #next: Mark | undefined;
   #saveCount = 0;
   #durableSaves = 0;
+  /** How often the bus may have lost what it had acknowledged. */
   #clears = 0;
 
   constructor(life: Life, fsync: Fsync, clock: Clock) {
     this.#life = life;
+    this.#clock = clock;
     this.#stored = new Horizon(fsync, clock);
     this.#saves = new Horizon(fsync, clock);
     this.#durable = life.wakeUp();
@@ -46,11 +53,6 @@ export class Marks {
     if (this.#complete !== mark.position) return;
     this.#stored.add(mark);
     this.tick();
-  }
-
-  /** How often the bus may have lost what it had acknowledged. */
-  get clears(): number {
-    return this.#clears;
   }
 
   /** The bus may have lost what waits: until it is held again, nothing of it becomes durable. */
@@ -83,8 +85,21 @@ export class Marks {
     return mark;
   }
 
-  /** A checkpoint was stored just now. */
-  saved(): void {
+  /** Stores a checkpoint, again and again until it is stored. @throws Error what its writer ended with */
+  async save(checkpoint: Checkpoint, checkpoints: CheckpointStore): Promise<void> {
+    this.#life.throwIfOver(); // after a loss the mark may be of a stream that is no more
+    for (;;) {
+      const clears = this.#clears;
+      try {
+        await checkpoints.save(checkpoint);
+        if (this.#clears === clears) break;
+        this.#life.throwIfOver(); // its answer may be older than the loss
+      } catch (error) {
+        if (!(error instanceof TransientError)) throw error;
+        await this.#clock.sleep(SAVE_AGAIN_MS, this.#life.signal);
+        this.#life.throwIfOver();
+      }
+    }
     this.#saves.add(++this.#saveCount);
     this.tick();
   }

@@ -7,10 +7,17 @@ import { bare, isComplete, type Position } from "../../event/position.ts";
 export const MAX_BATCH_MESSAGES = 1000;
 export const MAX_BATCH_BYTES: number = 4 * 1024 * 1024;
 
+/** More than the largest batch, or that one never became full. */
+const MAX_QUEUED_BYTES = MAX_BATCH_BYTES + 2 * 1024 * 1024;
+const MAX_QUEUED_MESSAGES = 3 * MAX_BATCH_MESSAGES;
+
 /** What a message takes on the way beyond its head and body, roughly. */
 const OVERHEAD_BYTES = 400;
 
 const sizeOf = (message: StreamMessage): number => message.head.length + message.data.length + OVERHEAD_BYTES;
+
+/** A message, or a commit that has none of its own. */
+export type QueueItem = StreamMessage | { readonly type: "commit"; readonly position: Position };
 
 export class WriterQueue {
   #messages: StreamMessage[] = [];
@@ -23,15 +30,16 @@ export class WriterQueue {
   /** Commits without a message of their own, each with the count of messages before it. */
   #commits: { after: number; position: Position }[] = [];
 
-  get bytes(): number {
-    return this.#bytes;
+  /** Whether so much waits that whoever writes waits too. */
+  get full(): boolean {
+    return this.#bytes > MAX_QUEUED_BYTES || this.length > MAX_QUEUED_MESSAGES;
   }
 
   get length(): number {
     return this.#messages.length - this.#head;
   }
 
-  push(item: StreamMessage | { readonly type: "commit"; readonly position: Position }): void {
+  push(item: QueueItem): void {
     if (item.type === "message") {
       this.#messages.push(item);
       this.#bytes += sizeOf(item);

@@ -6,46 +6,25 @@ import type { StreamMessage } from "../../event/message.ts";
 import { comparePositions, isComplete, laterPosition, type Position } from "../../event/position.ts";
 import { streamName } from "../../event/source-id.ts";
 import { metaSubject } from "../../event/subject.ts";
-import type { Logger } from "../../telemetry/logger.ts";
 import type { Mark, Writer } from "../bus.ts";
-import type { CheckpointStore } from "./checkpoint-store.ts";
-import { encodeBatch, headerOf, idOf, largeBehind, type Outgoing } from "./encode.ts";
-import type { Established, EstablishOptions } from "./establish.ts";
-import type { Fsync } from "./horizon.ts";
+import { encodeBatch, idOf, largeBehind, type Outgoing } from "./encode.ts";
+import type { Established } from "./establish.ts";
+import { hasLostBodies, hasLostMessages, lostBodies, lostMessages } from "./found.ts";
 import { Life } from "./life.ts";
 import { Marks } from "./marks.ts";
-import { pointsTo } from "./missing-bodies.ts";
 import { type Encoded, PublishRefused } from "./port.ts";
+import { ReadAgain } from "./read-again.ts";
 import { Disruptions, recover } from "./recover.ts";
 import { sendSurely } from "./send-surely.ts";
-import { MAX_ONE_BY_ONE, SendTimes } from "./send-times.ts";
+import { SendTimes } from "./send-times.ts";
 import { refusal, Stall } from "./stall.ts";
 import { writerMarker } from "./start-markers.ts";
 import { startUpkeep } from "./upkeep.ts";
 import type { WakeUp } from "./wake-up.ts";
-import { MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, WriterQueue } from "./writer-queue.ts";
+import type { WriterOptions } from "./writer-options.ts";
+import { type QueueItem, WriterQueue } from "./writer-queue.ts";
 
-/** Above this much waiting, whoever writes waits too. More than the largest batch, or that one never became full. */
-const MAX_QUEUED_BYTES = MAX_BATCH_BYTES + 2 * 1024 * 1024;
-const MAX_QUEUED_MESSAGES = 3 * MAX_BATCH_MESSAGES;
-const SAVE_AGAIN_MS = 250;
 const FLUSH_POLL_MS = 20;
-
-export interface WriterOptions
-  extends Omit<EstablishOptions, "highest" | "created" | "reason" | "checkpoint" | "signal"> {
-  readonly checkpoints: CheckpointStore;
-  readonly fsync: Fsync;
-  readonly log: Logger;
-  /** The marker is renewed between transactions when it is older than this. */
-  readonly markerEveryMs: number;
-  /** The bus away for longer than this: the source is closed until it is back. */
-  readonly maxAwayMs: number;
-  /** How often an idle stream is looked at for lost messages. */
-  readonly idleCheckMs: number;
-  /** Called with what a stored batch holds. */
-  readonly onStored: (messages: readonly Pick<StreamMessage, "subject" | "position">[]) => void;
-  readonly onRecovered: () => void;
-}
 
 interface Prepared {
   readonly messages: readonly Outgoing[];
@@ -73,8 +52,7 @@ export class JetStreamWriter implements Writer {
   /** The newest `Cdc-Pos` in the stream. */
   #prev: Position | undefined;
   #markedMs: number;
-  /** Until then what is written is in the stream already. */
-  #storedThrough: Position | undefined;
+  readonly #again: ReadAgain;
   readonly #stall = new Stall();
   /** Of the newest transaction that was stored. */
   #committedHead: string | undefined;
@@ -85,7 +63,7 @@ export class JetStreamWriter implements Writer {
     this.#onClosed = onClosed;
     this.#at = established;
     this.#prev = established.tail;
-    this.#storedThrough = established.storedThrough;
+    this.#again = new ReadAgain(established.storedThrough, (through) => this.#hold(through));
     this.resume = established.resume;
     this.lease = options.lease.number;
     this.#marks = new Marks(this.#life, options.fsync, options.clock);
@@ -111,48 +89,20 @@ export class JetStreamWriter implements Writer {
     return this.#life.failed;
   }
 
-  async write(
-    items: readonly (StreamMessage | { readonly type: "commit"; readonly position: Position })[],
-  ): Promise<void> {
+  async write(items: readonly QueueItem[]): Promise<void> {
     if (!this.#queue.waiting) this.#stall.begin(this.#options.clock.now());
-    for (const item of items) if (this.#storedThrough === undefined || !this.#isStored(item)) this.#queue.push(item);
+    for (const item of items) if (!this.#again.has(item)) this.#queue.push(item);
     this.#work.set();
-    const full = (): boolean => this.#queue.bytes > MAX_QUEUED_BYTES || this.#queue.length > MAX_QUEUED_MESSAGES;
-    while (full()) await this.#life.until(this.#room);
-  }
-
-  /** Read again only for the bodies of large events, which are there again now. */
-  #isStored(item: StreamMessage | { readonly type: "commit"; readonly position: Position }): boolean {
-    const through = this.#storedThrough;
-    if (through === undefined) return false;
-    const order = comparePositions(item.position, through);
-    if (order < 0) return true;
-    this.#storedThrough = undefined;
-    if (order === 0 && isComplete(through)) this.#hold(through);
-    return order === 0;
+    while (this.#queue.full) await this.#life.until(this.#room);
   }
 
   nextMark(): Promise<Mark> {
     return this.#marks.next();
   }
 
-  async save(mark: Mark): Promise<void> {
-    this.#life.throwIfOver(); // after a loss the mark may be of a stream that is no more
-    const { position, streamSeq, id, streamCreated } = mark;
+  save({ position, streamSeq, id, streamCreated }: Mark): Promise<void> {
     const checkpoint = { position, streamSeq, id, streamCreated, lease: this.lease };
-    for (;;) {
-      const { clears } = this.#marks;
-      try {
-        await this.#options.checkpoints.save(checkpoint);
-        if (this.#marks.clears === clears) break;
-        this.#life.throwIfOver(); // its answer may be older than the loss
-      } catch (error) {
-        if (!(error instanceof TransientError)) throw error;
-        await this.#options.clock.sleep(SAVE_AGAIN_MS, this.#life.signal);
-        this.#life.throwIfOver();
-      }
-    }
-    this.#marks.saved();
+    return this.#marks.save(checkpoint, this.#options.checkpoints);
   }
 
   saveDurable(): Promise<void> {
@@ -230,7 +180,9 @@ export class JetStreamWriter implements Writer {
 
   /** The next batch, encoded; a renewed marker goes before it when one is due and the stream stands between transactions. */
   #prepare(lastSeq: number, prev: Position | undefined, skip: number, large: number): Prepared | undefined {
-    const messages = skip === 0 && this.#markerDue() ? [this.#renewedMarker()] : this.#nextOf(skip);
+    const renewal = skip === 0 && this.#markerDue();
+    const waiting = renewal ? undefined : this.#queue.next(skip);
+    const messages = renewal ? [this.#renewedMarker()] : waiting && this.#sendTimes.share(waiting);
     if (messages === undefined || messages.length === 0) return undefined;
     const { source, instance } = this.#options;
     const fence = { lastSeq, token: this.#at.token, tokenSubject: metaSubject(source, "writer"), large };
@@ -238,43 +190,23 @@ export class JetStreamWriter implements Writer {
     return { messages, encoded, lastSeq, large: largeBehind(messages, fence) };
   }
 
-  /** What waits, up to what one batch takes; the first of a few transactions of one message where that is quicker. */
-  #nextOf(skip: number): readonly StreamMessage[] | undefined {
-    const messages = this.#queue.next(skip);
-    const few = messages !== undefined && messages.length > 1 && messages.length <= MAX_ONE_BY_ONE;
-    const lone = few && messages.every(({ position }) => isComplete(position));
-    return lone && this.#sendTimes.areQuickerOneByOne(messages.length) ? messages.slice(0, 1) : messages;
-  }
-
   /** Sends a batch, waits for its acknowledgement, and prepares the next one meanwhile when that is a full one. */
   async #send(batch: Prepared): Promise<Prepared | undefined> {
-    if (this.#options.lease.unconfirmedMs > this.#options.lease.ttlMs)
-      throw new TransientError("LEASE_UNCONFIRMED", "the process was paused", {
-        hint: "nothing to do: the lease is renewed first",
-      });
-    const sending = sendSurely(this.#options.port, this.#options.clock, batch.encoded);
+    this.#options.lease.refuseUnconfirmed();
     const { messages } = batch;
     const renewal = messages[0]?.subject === metaSubject(this.#options.source, "writer");
     const last = messages.at(-1) as Outgoing;
     const lastSeq = batch.lastSeq + messages.length;
+    const sending = sendSurely(this.#options.port, this.#options.clock, batch.encoded, lastSeq);
     let next: Prepared | undefined;
     if (!renewal && this.#queue.hasFullBatch(messages.length))
       next = this.#prepare(lastSeq, last.position, messages.length, batch.large);
     const sentMs = this.#options.clock.now();
-    const ack = await sending;
+    await sending;
     this.#sendTimes.took(messages.length, this.#options.clock.now() - sentMs);
-    if (ack.seq !== lastSeq || ack.count !== messages.length) {
-      throw new TransientError(
-        "BUS_ACK_UNEXPECTED",
-        `stored ${ack.count} up to ${ack.seq}, expected ${messages.length} up to ${lastSeq}`,
-        {
-          hint: "the stream must have allow_atomic on and no other writer",
-        },
-      );
-    }
     if (renewal) this.#markedMs = this.#options.clock.now();
     else this.#queue.drop(messages.length);
-    const token = renewal ? ack.seq : this.#at.token;
+    const token = renewal ? lastSeq : this.#at.token;
     this.#at = { ...this.#at, lastSeq, lastId: idOf(last.head), token, large: batch.large };
     this.#advance(messages);
     return next;
@@ -312,7 +244,7 @@ export class JetStreamWriter implements Writer {
   }
 
   #markerDue(): boolean {
-    if (this.#storedThrough !== undefined) return false;
+    if (this.#again.underWay) return false;
     if (this.#prev !== undefined && !isComplete(this.#prev)) return false;
     return this.#options.clock.now() - this.#markedMs > this.#options.markerEveryMs;
   }
@@ -337,41 +269,23 @@ export class JetStreamWriter implements Writer {
       onTry: () => this.#marks.clear(),
     });
     this.#stall.found();
-    if (found) this.#goOn(found, reason, await this.#hasLostBodies(found));
+    if (found) this.#goOn(found, reason, await hasLostBodies(found, this.#queue.large(), this.#options.hasBody));
   }
 
-  /** Of large events in the stream, or of those that wait. */
-  async #hasLostBodies({ storedThrough }: Established): Promise<boolean> {
-    if (storedThrough !== undefined) return true;
-    for (const { head, data } of this.#queue.large()) {
-      const ref = pointsTo({ data, header: (name) => headerOf(head, name) });
-      if (ref !== undefined && !(await this.#options.hasBody(ref))) return true;
-    }
-    return false;
-  }
-
-  #goOn(found: Established, reason: string, lostBodies: boolean): void {
+  #goOn(found: Established, reason: string, bodiesLost: boolean): void {
     const { log, source } = this.#options;
     const before = this.#prev;
     this.#at = found;
     this.#prev = found.tail;
     this.#markedMs = this.#options.clock.now();
     this.#options.onRecovered();
-    if (found.lost !== undefined || (before && (!found.tail || comparePositions(found.tail, before) < 0))) {
+    if (hasLostMessages(found, before)) {
       log.error("bus_messages_lost", { source, ...found.lost });
-      this.#stop(
-        new TransientError("BUS_LOST_MESSAGES", `the bus lost messages it had acknowledged, of ${source}`, {
-          hint: "the source is read again from the surviving tail",
-        }),
-      );
+      this.#stop(lostMessages(source));
       return;
     }
-    if (lostBodies) {
-      this.#stop(
-        new TransientError("BUS_LOST_BODIES", `the bus lost bodies of large events of ${source}`, {
-          hint: "nothing to do: the source is read again, and they are stored again",
-        }),
-      );
+    if (bodiesLost) {
+      this.#stop(lostBodies(source));
       return;
     }
     const stored = found.tail === undefined ? 0 : this.#queue.dropThrough(found.tail);

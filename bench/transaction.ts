@@ -31,6 +31,7 @@ export function benchTransaction(options: BenchOptions): Promise<BenchResult> {
     const watch = async (drain: () => Promise<Drain>): Promise<Drain> => {
       const ended = new AbortController();
       const watching = watchSender(bench.url, ended.signal);
+      watching.catch(() => {}); // thrown below: here it would end the process, and leave the servers
       try {
         return await drain();
       } finally {

@@ -35,7 +35,10 @@ export interface WorkerOptions {
   readonly sources?: readonly string[] | undefined;
   /** Ids of the automations to run; undefined means all, an empty list none. */
   readonly automations?: readonly string[] | undefined;
-  /** Accept, once for each source, that history was lost or that its slot is not on record: go on, and record the gap. */
+  /**
+   * Accept, once for each source, that history was lost or that its slot is not on record, and once for each automation,
+   * that events left the stream before it got them: go on, and record the gap.
+   */
   readonly adopt?: boolean;
   /** Silent by default. */
   readonly log?: Logger;
@@ -45,7 +48,7 @@ export interface WorkerOptions {
   readonly http?: boolean;
   /** For tests: where to kill the process, and shorter times. */
   readonly probe?: Probe;
-  readonly timing?: Partial<BusTiming & GuardTiming & { readonly lagEveryMs: number }>;
+  readonly timing?: Partial<BusTiming & GuardTiming & { readonly lagEveryMs: number; readonly missedLookMs: number }>;
 }
 
 export interface Worker {
@@ -95,7 +98,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       sources: begun?.runs.map((run) => run.status()) ?? sources.map(([id, { kind }]) => waitingSource(id, kind)),
       automations: (
         begun?.running.status() ?? automations.map(({ id, timeoutMs }) => waitingAutomation(id, timeoutMs))
-      ).map(({ id, state, error, hanging, runningMs, timeoutMs, settlingMs }) => ({
+      ).map(({ id, state, error, hanging, runningMs, timeoutMs, settlingMs, gap }) => ({
         id,
         state,
         ...(error ? { reason: error } : {}),
@@ -104,6 +107,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
         runningMs,
         timeoutMs,
         settlingMs,
+        ...(gap ? { gap } : {}),
       })),
     });
   const end = once(async () => {
@@ -148,6 +152,8 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       log,
       logEvents: config.log.events,
       metrics: metrics.automations,
+      adopt,
+      ...(options.timing?.missedLookMs === undefined ? {} : { missedLookMs: options.timing.missedLookMs }),
       signal: stopping.signal,
     });
     const pruning = databases.pruneRegularly(bus, log, stopping.signal);

@@ -1,7 +1,7 @@
 // One automation at work: a subscription for each of its sources, kept up for ever, and one deliverer for all of them.
 
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Bus, Subscription } from "../bus/bus.ts";
+import type { Bus, StreamGap, Subscription } from "../bus/bus.ts";
 import { MillraceError, TransientError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -10,6 +10,7 @@ import type { Trigger } from "./collection.ts";
 import { Deliverer } from "./deliverer.ts";
 import { inEach } from "./event-trigger.ts";
 import type { AutomationMetrics } from "./metrics.ts";
+import { lookForMissed, type MissedContext, watchMissed } from "./missed.ts";
 import { backoffMs } from "./retry-policy.ts";
 import type { TxDatabase } from "./tx.ts";
 
@@ -39,6 +40,8 @@ export interface AutomationStatus {
   readonly held: number;
   /** For how long the oldest outcome could not be told to the bus. */
   readonly settlingMs: number;
+  /** The newest gap that it went on behind since it was started, and how long ago that was. */
+  readonly gap?: StreamGap & { readonly source: SourceId; readonly agoMs: number };
   readonly error?: { readonly code: string; readonly message: string; readonly hint: string | undefined };
 }
 
@@ -57,6 +60,10 @@ export interface AutomationRunOptions {
   readonly outboxes: readonly SourceId[];
   readonly signal: AbortSignal;
   readonly ackWaitMs: number;
+  /** Go on, once, behind what was missed before the start. */
+  readonly adopt: boolean;
+  /** How often it is looked for what left the stream unseen. */
+  readonly missedLookMs: number;
 }
 
 export class AutomationRun {
@@ -69,6 +76,7 @@ export class AutomationRun {
   readonly #sources = new Map<SourceId, Standing>();
   readonly #triggers: readonly Trigger[];
   #failure: Error | undefined;
+  #gap: (StreamGap & { readonly source: SourceId; readonly sinceMs: number }) | undefined;
 
   constructor(options: AutomationRunOptions) {
     this.#options = options;
@@ -95,6 +103,7 @@ export class AutomationRun {
       state,
       ...this.#deliverer.counts(),
       timeoutMs: this.#options.automation.timeoutMs,
+      ...(this.#gap && { gap: { ...this.#gap, agoMs: performance.now() - this.#gap.sinceMs } }),
       ...(error && {
         error: {
           code: error instanceof MillraceError ? error.code : "BUG",
@@ -127,6 +136,8 @@ export class AutomationRun {
     const { automation, bus, log } = this.#options;
     const filters = this.#triggers.filter((one) => one.source === source).map((one) => one.filter);
     let start: "now" | "earliest" | number = automation.start;
+    let goOn = this.#options.adopt || automation.onGap === "continue";
+    const context = this.#missedContext(source);
     for (let failures = 0; !this.#signal.aborted; ) {
       try {
         if (failures === 0) this.#sources.set(source, { state: "waiting" });
@@ -139,14 +150,21 @@ export class AutomationRun {
           ackWaitMs: this.#options.ackWaitMs,
           signal: this.#signal,
         });
+        await lookForMissed(context, subscription, goOn);
+        goOn = automation.onGap === "continue";
         this.#sources.set(source, { state: "running", subscription });
         failures = 0;
         log.info("automation_started", { automation: automation.id, source });
+        const ended = new AbortController();
+        const signal = AbortSignal.any([this.#signal, ended.signal]);
+        const watching = watchMissed(context, subscription, { goOn, everyMs: this.#options.missedLookMs, signal });
+        watching.catch((error: unknown) => this.#fail(error));
         try {
           for await (const deliveries of subscription) {
             for (const delivery of deliveries) this.#deliverer.take(source, delivery);
           }
         } finally {
+          ended.abort();
           // Should the durable be lost, the next one begins where nothing is left out.
           start = subscription.resumeAt();
         }
@@ -163,6 +181,15 @@ export class AutomationRun {
       }
     }
     this.#sources.delete(source);
+  }
+
+  #missedContext(source: SourceId): MissedContext {
+    const { automation, bus, log, metrics } = this.#options;
+    const onMissed = (gap: StreamGap): void => {
+      metrics.missed(automation.id);
+      this.#gap = { ...gap, source, sinceMs: performance.now() };
+    };
+    return { automation: automation.id, source, bus, log, onMissed };
   }
 
   #fail(thrown: unknown): void {

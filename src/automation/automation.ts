@@ -64,6 +64,11 @@ export interface AutomationOptions<On, Db extends Database = Database> {
   readonly db?: Db;
   /** Where a new automation begins in the stream. Default `now`. */
   readonly start?: "now" | "earliest";
+  /**
+   * When events left the stream before they were handed out: `stop` the automation and say so, or `continue` behind them,
+   * with a `system("gap")` event that names them. Default `stop`; `run --adopt` continues once.
+   */
+  readonly onGap?: "stop" | "continue";
 }
 
 // Found by name and not by instanceof: a user's module may load its own copy of this package.
@@ -77,6 +82,7 @@ export interface Automation {
   readonly timeoutMs: number;
   readonly concurrency: number;
   readonly start: "now" | "earliest";
+  readonly onGap: "stop" | "continue";
   readonly db: Database | undefined;
   readonly handler: Handler<AnyEvent>;
 }
@@ -104,6 +110,9 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
   }
   const timeoutMs = durationMs(options.timeout ?? "30s", `${id}: timeout`);
   if (timeoutMs > 86_400_000) throw invalid(`${id}: timeout is longer than 24h`, 'write "24h" or less');
+  const onGap = options.onGap ?? "stop";
+  if (onGap !== "stop" && onGap !== "continue")
+    throw invalid(`${id}: onGap is neither "stop" nor "continue"`, "write one");
   const defined: Automation = {
     [brand]: true,
     id,
@@ -112,6 +121,7 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
     timeoutMs,
     concurrency,
     start: options.start ?? "now",
+    onGap,
     db: options.db,
     // The filters let only the triggers' events through, so the handler gets the type it asked for.
     handler: handler as Handler<AnyEvent>,

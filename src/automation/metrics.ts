@@ -9,6 +9,8 @@ export interface AutomationMetrics {
   retried(automation: string, type: string): void;
   /** A dead letter was stored. */
   dead(automation: string, reason: DeadReason, type: string): void;
+  /** It went on behind events that left the stream before it got them. */
+  missed(automation: string): void;
   /** Handlers that run now. */
   running(automation: string, handlers: number): void;
   /** How long an attempt took, until it ended or timed out. */

@@ -7,6 +7,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { Automation } from "./automation.ts";
 import { AutomationRun, type AutomationStatus } from "./automation-run.ts";
 import type { AutomationMetrics } from "./metrics.ts";
+import { MISSED_LOOK_MS } from "./missed.ts";
 import type { TxDatabases } from "./tx-databases.ts";
 
 export interface RunAutomationsOptions {
@@ -26,6 +27,10 @@ export interface RunAutomationsOptions {
   readonly signal: AbortSignal;
   /** What the server waits for a sign of life before it hands an event out again. Default 30 s. */
   readonly ackWaitMs?: number;
+  /** Go on, once, behind what left the stream before an automation got it. Default no. */
+  readonly adopt?: boolean;
+  /** How often that is looked for. Default 30 s. */
+  readonly missedLookMs?: number;
 }
 
 export interface RunningAutomations {
@@ -55,11 +60,12 @@ export function refuseUnfit(automations: readonly Automation[], outboxes: readon
  * @throws ConfigError as `refuseUnfit`
  */
 export function runAutomations(options: RunAutomationsOptions): RunningAutomations {
-  const { automations, ackWaitMs = 30_000, maxHops = 8, outboxes = [], databases, ...rest } = options;
+  const { automations, outboxes = [], databases, ...rest } = options;
   refuseUnfit(automations, outboxes);
+  const defaults = { ackWaitMs: 30_000, maxHops: 8, adopt: false, missedLookMs: MISSED_LOOK_MS };
   const runs = automations.map(
     (automation) =>
-      new AutomationRun({ ...rest, ackWaitMs, maxHops, outboxes, automation, database: databases?.of(automation) }),
+      new AutomationRun({ ...defaults, ...rest, outboxes, automation, database: databases?.of(automation) }),
   );
   return {
     status: () => runs.map((run) => run.status()),

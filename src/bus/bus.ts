@@ -116,6 +116,12 @@ export interface ConsumeOptions {
   readonly signal: AbortSignal;
 }
 
+/** Sequences of a stream, both ends included. */
+export interface StreamGap {
+  readonly first: number;
+  readonly last: number;
+}
+
 /**
  * A running subscription, handing out all that is there: iterate it at once and without pausing (a delivery that nobody
  * has taken is kept alive by nobody).
@@ -125,6 +131,14 @@ export interface ConsumeOptions {
 export interface Subscription extends AsyncIterable<readonly Delivery[]> {
   /** The oldest sequence that may not be settled: where to begin when the durable itself was lost. */
   resumeAt(): number;
+  /**
+   * What left the stream before it was handed out, since the last look; told again until it is accepted. Of the sequences
+   * named, those that the filters let through are lost to this durable.
+   * @throws TransientError while the bus is away
+   */
+  missed(): Promise<StreamGap | undefined>;
+  /** A gap is on record: the subscription goes on behind it. @throws TransientError */
+  accept(gap: StreamGap): Promise<void>;
   /** Messages not yet handed out, and handed out but not acked. */
   depth(): Promise<{ readonly pending: number; readonly unacked: number }>;
 }

@@ -64,7 +64,7 @@ program
   .option("--automations <ids>", "only these automations: a,b, or none", list)
   .option(
     "--adopt",
-    "accept once that history was lost, or a replication slot that is not on record: go on, and record the gap",
+    "accept once that history was lost, a slot that is not on record, or events that an automation missed: go on, and record the gap",
     false,
   )
   .action(async (options) => {

@@ -17,9 +17,14 @@ export interface LagData {
   readonly action?: "stop" | "drop-and-gap";
 }
 
-/** A source goes on behind a gap: what stands between the two positions can never come. */
+/**
+ * A source goes on behind a gap: what stands between the two positions can never come. Or an automation goes on behind
+ * events that left the stream before it got them: then the two are sequences of the stream.
+ */
 export interface GapData {
   readonly source: string;
+  /** Where only this one misses something. */
+  readonly automation?: string;
   readonly code: string | null;
   readonly reason: string;
   /** Null when nothing was stored before. */
@@ -95,6 +100,11 @@ export function isSystemSubject(subject: string): boolean {
 /** The event that says that a source's gap is on record. @param position of its marker */
 export function gapMessage(source: SourceId, gap: Omit<GapData, "source">): SystemMessage {
   return systemMessage("gap", "recorded", `${source}.${gap.upTo}`, { source, ...gap });
+}
+
+/** The event that says what an automation missed. */
+export function missedMessage(data: GapData & { readonly automation: string }): SystemMessage {
+  return systemMessage("gap", "missed", `${data.source}.${data.automation}.${data.upTo}`, data);
 }
 
 /** @throws PoisonError `EVENT_UNDECODABLE` */

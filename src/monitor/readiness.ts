@@ -75,7 +75,8 @@ function gap({ state, gap: newest }: SourceStatus): View | undefined {
   return { ready: true, state, code: "GAP_RECORDED", message };
 }
 
-function automationView({ state, reason, hanging, runningMs, timeoutMs, settlingMs }: AutomationStatus): View {
+function automationView(automation: AutomationStatus): View {
+  const { state, reason, hanging, runningMs, timeoutMs, settlingMs, gap: missed } = automation;
   if (state !== "running") return { ready: false, state, ...reason };
   if (hanging > 0) {
     const message = `handlers that have ignored their timeout and still run: ${hanging}`;
@@ -85,7 +86,12 @@ function automationView({ state, reason, hanging, runningMs, timeoutMs, settling
     const message = `a handler has run for ${seconds(runningMs)}, and may for ${seconds(timeoutMs)}`;
     return { ready: false, state, code: "HANDLER_STUCK", message };
   }
-  if (settlingMs <= STALLED_MS) return { ready: true, state };
+  if (settlingMs <= STALLED_MS) {
+    if (missed === undefined || missed.agoMs > GAP_SHOWN_MS) return { ready: true, state };
+    const { source, first, last, agoMs } = missed;
+    const message = `it went on ${seconds(agoMs)} ago behind messages ${first} to ${last} of ${source}, which it never got`;
+    return { ready: true, state, code: "GAP_RECORDED", message };
+  }
   const message = `for ${seconds(settlingMs)} the bus has not taken the outcome of an event`;
   return { ready: false, state, code: "OUTCOME_UNSETTLED", message };
 }

@@ -69,6 +69,15 @@ export interface AutomationStatus {
   readonly timeoutMs: number;
   /** For how long the oldest outcome could not be told to the bus. */
   readonly settlingMs: number;
+  /** Gaps that it went on behind. */
+  readonly gaps: number;
+  /** The newest one: sequences of the source's stream, and how long ago that was. */
+  readonly gap?: {
+    readonly source: string;
+    readonly first: number;
+    readonly last: number;
+    readonly agoMs: number;
+  };
 }
 
 /** What the worker knows of its parts. */

@@ -34,6 +34,7 @@ export type LogEvent =
   | "automation_stopped"
   | "automation_retrying"
   | "automation_failed"
+  | "automation_gap"
   | "automation_dead_letter"
   | "automation_skipped"
   | "automation_log"

@@ -39,6 +39,8 @@ export interface AutomationCounts {
   deadBy: Record<string, number>;
   /** Handlers that run now. */
   running: number;
+  /** Gaps that it went on behind. */
+  gaps: number;
 }
 
 /** What automations report, by their ids. */
@@ -47,6 +49,7 @@ export interface AutomationReports {
   skipped(automation: string, type: string): void;
   retried(automation: string, type: string): void;
   dead(automation: string, reason: string, type: string): void;
+  missed(automation: string): void;
   running(automation: string, handlers: number): void;
   duration(automation: string, type: string, seconds: number): void;
 }
@@ -118,9 +121,19 @@ export function createMetrics(): Metrics {
       }
     },
   });
+  new Counter({
+    name: "millrace_automation_gaps_total",
+    help: "Gaps that the automation went on behind: events that left the stream before it got them.",
+    labelNames: ["automation"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [automation, { gaps }] of automations) this.inc({ automation }, gaps);
+    },
+  });
   const events = new EventMetrics(registry);
   const automation = (id: string): AutomationCounts =>
-    entry(automations, id, () => ({ handled: 0, skipped: 0, retried: 0, dead: 0, deadBy: {}, running: 0 }));
+    entry(automations, id, () => ({ handled: 0, skipped: 0, retried: 0, dead: 0, deadBy: {}, running: 0, gaps: 0 }));
   const buried = (id: string, reason: string): void => {
     const counts = automation(id);
     counts.dead++;
@@ -159,6 +172,9 @@ export function createMetrics(): Metrics {
       dead: (id, reason, type) => {
         buried(id, reason);
         events.ended(type, "failure");
+      },
+      missed: (id) => {
+        automation(id).gaps++;
       },
       running: (id, handlers) => {
         automation(id).running = handlers;

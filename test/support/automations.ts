@@ -38,6 +38,9 @@ export class Counts implements AutomationMetrics {
   dead(id: string, reason: string): void {
     this.#add(`${id}.${reason}`);
   }
+  missed(id: string): void {
+    this.#add(`${id}.missed`);
+  }
   running(_id: string, handlers: number): void {
     this.peak = Math.max(this.peak, handlers);
   }
@@ -64,11 +67,13 @@ export interface WorkerOptions {
   readonly url: string;
   readonly automations: readonly Automation[];
   readonly ackWaitMs?: number;
+  readonly adopt?: boolean;
+  readonly missedLookMs?: number;
   /** Puts something between the automations and the bus. */
   readonly through?: (bus: Bus) => Bus;
 }
 
-export async function startWorker({ url, automations, ackWaitMs, through }: WorkerOptions): Promise<Worker> {
+export async function startWorker({ url, automations, through, ...options }: WorkerOptions): Promise<Worker> {
   const stopping = new AbortController();
   const bus = await openJetStreamBus({
     servers: [url],
@@ -85,7 +90,7 @@ export async function startWorker({ url, automations, ackWaitMs, through }: Work
     metrics,
     logEvents: false,
     signal: stopping.signal,
-    ...(ackWaitMs === undefined ? {} : { ackWaitMs }),
+    ...options,
   });
   const stop = async (): Promise<void> => {
     stopping.abort();

@@ -59,6 +59,13 @@ export class ShopStream implements AsyncDisposable {
     return (await jetstream(this.nc).publish(subject, body, { headers: lines })).seq;
   }
 
+  /** Retention takes all but the newest messages. */
+  async keepOnly(messages: number): Promise<void> {
+    const jsm = await jetstreamManager(this.nc);
+    await jsm.streams.update("CDC_SHOP", { max_msgs: messages });
+    await jsm.streams.update("CDC_SHOP", { max_msgs: -1 });
+  }
+
   /** Bodies of the dead letters of an automation, oldest first. */
   async deadLetters(automation: string): Promise<readonly Record<string, unknown>[]> {
     const jsm = await jetstreamManager(this.nc);

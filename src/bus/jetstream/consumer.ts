@@ -11,13 +11,14 @@ import {
 import { type NatsConnection, nanos } from "@nats-io/transport-node";
 import { ConfigError, TransientError } from "../../errors.ts";
 import { streamName, systemId } from "../../event/source-id.ts";
-import type { ConsumeOptions, Subscription } from "../bus.ts";
+import type { ConsumeOptions, StateStore, Subscription } from "../bus.ts";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
 import type { Confirmations } from "./confirmations.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import { maxPrefetch } from "./prefetch.ts";
 import { maxFinishing, type PullOptions, PullSubscription } from "./pull-subscription.ts";
+import { RetentionWatch } from "./retention-watch.ts";
 import type { SystemEvents } from "./system-events.ts";
 
 const streamPollMs = 500;
@@ -27,6 +28,7 @@ const maxRetrying = 1000;
 /** What all subscriptions of a connection share. */
 export interface SubscriptionParts {
   readonly nc: NatsConnection;
+  readonly state: StateStore;
   readonly deadLetters: DeadLetters;
   readonly systemEvents: SystemEvents;
   readonly confirmations: Confirmations;
@@ -37,7 +39,7 @@ export interface SubscriptionParts {
  * @throws TransientError, ConfigError
  */
 export async function openSubscription(
-  { nc, deadLetters, systemEvents, confirmations }: SubscriptionParts,
+  { nc, state, deadLetters, systemEvents, confirmations }: SubscriptionParts,
   options: ConsumeOptions,
 ): Promise<Subscription> {
   const stream = streamName(options.source);
@@ -45,9 +47,10 @@ export async function openSubscription(
     const jsm = await jetstreamManager(nc, { checkAPI: false });
     // A source's stream is made by its writer; this one has none.
     if (options.source === systemId) await systemEvents.make();
-    const lastSeq = await waitForStream(jsm, stream, options.signal);
+    const found = await waitForStream(jsm, stream, options.signal);
     await deadLetters.make();
-    const info = (await find(jsm, stream, options.durable)) ?? (await create(jsm, stream, lastSeq, options));
+    const retention = new RetentionWatch({ jsm, state, stream, durable: options.durable });
+    const info = (await find(jsm, stream, options.durable)) ?? (await create(jsm, found, options, retention));
     const current = await update(jsm, stream, info, options);
     return new PullSubscription(nc, current, {
       stream,
@@ -55,6 +58,7 @@ export async function openSubscription(
       confirmations,
       minPending: options.minPending,
       signal: options.signal,
+      retention,
       verify: () => verify(jsm, stream, options.durable),
       depth: () => depth(jsm, stream, options.durable),
     });
@@ -63,13 +67,20 @@ export async function openSubscription(
   }
 }
 
-/** The newest sequence; 0 when the stream did not exist yet at the first look, for then all of it is new. */
-async function waitForStream(jsm: JetStreamManager, stream: string, signal: AbortSignal): Promise<number> {
+interface FoundStream {
+  readonly name: string;
+  readonly created: string;
+  readonly firstSeq: number;
+  /** The newest sequence; 0 when the stream did not exist yet at the first look, for then all of it is new. */
+  readonly lastSeq: number;
+}
+
+async function waitForStream(jsm: JetStreamManager, name: string, signal: AbortSignal): Promise<FoundStream> {
   for (let first = true; ; first = false) {
     signal.throwIfAborted();
     try {
-      const { state } = await jsm.streams.info(stream);
-      return first ? state.last_seq : 0;
+      const { created, state } = await jsm.streams.info(name);
+      return { name, created, firstSeq: state.first_seq, lastSeq: first ? state.last_seq : 0 };
     } catch (error) {
       // Once it was seen to be missing, that must not be forgotten by an outage.
       if (first && !isApiError(error, apiCodes.streamNotFound)) throw error;
@@ -90,14 +101,17 @@ async function find(jsm: JetStreamManager, stream: string, durable: string): Pro
 /** So that `check` can tell it from a subscriber of somebody else. */
 export const MADE_FOR_AUTOMATION: Readonly<Record<string, string>> = { millrace: "automation" };
 
-function create(
+async function create(
   jsm: JetStreamManager,
-  stream: string,
-  lastSeq: number,
+  { name, created, firstSeq, lastSeq }: FoundStream,
   options: ConsumeOptions,
+  retention: RetentionWatch,
 ): Promise<ConsumerInfo> {
   const start = options.start === "now" ? lastSeq + 1 : options.start === "earliest" ? 1 : options.start;
-  return jsm.consumers.add(stream, {
+  // A number is where a lost durable stood: what left the stream since then is missed.
+  const stood = typeof options.start === "number" ? start : Math.max(start, firstSeq);
+  await retention.begin({ created, through: stood - 1 }, firstSeq);
+  return jsm.consumers.add(name, {
     durable_name: options.durable,
     metadata: MADE_FOR_AUTOMATION,
     ack_policy: AckPolicy.Explicit,

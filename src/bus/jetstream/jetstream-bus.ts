@@ -168,7 +168,8 @@ class JetStreamBus implements Bus {
   consume(options: ConsumeOptions): Promise<Subscription> {
     const { nc } = this.#connection;
     const [deadLetters, systemEvents] = [this.#deadLetters, this.#systemEvents];
-    return openSubscription({ nc, deadLetters, systemEvents, confirmations: this.#confirmations }, options);
+    const { state } = this;
+    return openSubscription({ nc, state, deadLetters, systemEvents, confirmations: this.#confirmations }, options);
   }
 
   fetchBody(ref: DataRef): Promise<Uint8Array | undefined> {

@@ -11,11 +11,12 @@ import {
   type Subscription as Sub,
 } from "@nats-io/transport-node";
 import { type MillraceError, TransientError } from "../../errors.ts";
-import type { Delivery, Subscription } from "../bus.ts";
+import type { Delivery, StreamGap, Subscription } from "../bus.ts";
 import { busError } from "./bus-errors.ts";
 import type { Confirmations } from "./confirmations.ts";
 import { type DeliveryOwner, JetStreamDelivery } from "./delivery.ts";
 import { Prefetch } from "./prefetch.ts";
+import type { RetentionWatch } from "./retention-watch.ts";
 
 const expiresMs = 30_000;
 const heartbeatMs = 5_000;
@@ -32,6 +33,7 @@ export interface PullOptions {
   readonly signal: AbortSignal;
   /** Asks the server for the durable; rejects with what says that it is gone, resolves otherwise. */
   readonly verify: () => Promise<void>;
+  readonly retention: RetentionWatch;
   /** What the server knows of the durable; all up to and including `settledThrough` is settled. */
   readonly depth: () => Promise<{
     readonly pending: number;
@@ -79,6 +81,14 @@ export class PullSubscription implements Subscription, DeliveryOwner {
 
   resumeAt(): number {
     return Math.min(this.#inherited, this.#next, ...this.#unsettled);
+  }
+
+  missed(): Promise<StreamGap | undefined> {
+    return this.#options.retention.missed();
+  }
+
+  accept(gap: StreamGap): Promise<void> {
+    return this.#options.retention.accept(gap);
   }
 
   async depth(): Promise<{ readonly pending: number; readonly unacked: number }> {

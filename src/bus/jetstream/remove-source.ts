@@ -11,6 +11,7 @@ import { MADE_FOR_AUTOMATION } from "./consumer.ts";
 import { DEAD_STREAM } from "./dead-letters.ts";
 import { LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./jetstream-bus.ts";
 import { removeLargeBodies } from "./remove-large-bodies.ts";
+import { accountedKey } from "./retention-watch.ts";
 import { memoryKey } from "./source-memory.ts";
 import { findStream } from "./streams.ts";
 import { timeLimit } from "./time-limit.ts";
@@ -61,6 +62,7 @@ export async function removeSourceFromBus(source: SourceId, options: BusOptions)
     [STATE_BUCKET, memoryKey(source)],
     [STATE_BUCKET, checkpointKey(source)],
     [STATE_BUCKET, `attempts.*.${stream}.*`],
+    [STATE_BUCKET, accountedKey("*", stream)],
     [STATE_BUCKET, `guard.${source}.>`],
     [LEASE_BUCKET, source],
     [SCHEMA_BUCKET, source],

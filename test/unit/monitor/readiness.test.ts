@@ -30,6 +30,7 @@ const automation: AutomationStatus = {
   runningMs: 0,
   timeoutMs: 30_000,
   settlingMs: 0,
+  gaps: 0,
 };
 const bus: Report["bus"] = { connected: true, fsync: 120_000 };
 
@@ -157,4 +158,15 @@ test("a source that goes on without a table is ready, and says which", () => {
     "TABLE_WITHOUT_IDENTITY",
     "running: TABLE_WITHOUT_IDENTITY: rows of public.bad cannot be told apart",
   ]);
+});
+
+test("an automation tells for an hour of what it never got", () => {
+  const gap = { source: "shop", first: 3, last: 9, agoMs: 60_000 };
+
+  expect(mail({ gap })).toEqual([
+    true,
+    "GAP_RECORDED",
+    "running: GAP_RECORDED: it went on 60 s ago behind messages 3 to 9 of shop, which it never got",
+  ]);
+  expect(mail({ gap: { ...gap, agoMs: 61 * 60_000 } })).toEqual([true, undefined, "running"]);
 });

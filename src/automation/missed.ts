@@ -1,0 +1,66 @@
+// What an automation does about events that left the stream before it got them: they are never passed over in silence.
+
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Bus, StreamGap, Subscription } from "../bus/bus.ts";
+import { HistoryLostError, TransientError } from "../errors.ts";
+import { type SourceId, streamName } from "../event/source-id.ts";
+import { missedMessage } from "../event/system-event.ts";
+import type { Logger } from "../telemetry/logger.ts";
+
+/** Often enough that a stream whose retention is hours or days drops nothing between two looks. */
+export const MISSED_LOOK_MS = 30_000;
+
+export interface MissedContext {
+  readonly automation: string;
+  readonly source: SourceId;
+  readonly bus: Pick<Bus, "announce">;
+  readonly log: Logger;
+  /** Called when it went on behind a gap. */
+  readonly onMissed: (gap: StreamGap) => void;
+}
+
+/**
+ * Looks once. First the gap is told, then it is accepted: killed in between, it is told again, by the same id.
+ * @param goOn whether to go on behind it
+ * @throws HistoryLostError AUTOMATION_GAP; TransientError while the bus is away
+ */
+export async function lookForMissed(context: MissedContext, subscription: Subscription, goOn: boolean): Promise<void> {
+  const gap = await subscription.missed();
+  if (gap === undefined) return;
+  const { automation, source, bus, log, onMissed } = context;
+  const { first, last } = gap;
+  const message = `${streamName(source)} dropped the messages ${first} to ${last} before ${automation} got its events among them`;
+  log.error("automation_gap", { automation, source, first, last, goOn }, message);
+  if (!goOn) {
+    throw new HistoryLostError("AUTOMATION_GAP", message, {
+      hint: 'see to what they would have done, then start once with --adopt, or give the automation onGap: "continue"; so that it does not come again: more retention, more concurrency, or another worker',
+    });
+  }
+  await bus.announce(
+    missedMessage({
+      source,
+      automation,
+      code: "AUTOMATION_GAP",
+      reason: message,
+      after: String(first - 1),
+      upTo: String(last),
+    }),
+  );
+  await subscription.accept(gap);
+  onMissed(gap);
+}
+
+/** Looks regularly until the signal. @throws HistoryLostError AUTOMATION_GAP */
+export async function watchMissed(
+  context: MissedContext,
+  subscription: Subscription,
+  { goOn, everyMs, signal }: { readonly goOn: boolean; readonly everyMs: number; readonly signal: AbortSignal },
+): Promise<void> {
+  for (;;) {
+    await sleep(everyMs, undefined, { signal }).catch(() => {});
+    if (signal.aborted) return;
+    await lookForMissed(context, subscription, goOn).catch((error: unknown) => {
+      if (!(error instanceof TransientError)) throw error;
+    });
+  }
+}

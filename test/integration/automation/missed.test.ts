@@ -1,0 +1,204 @@
+// Events that leave the stream before an automation got them. On a real nats-server, whose retention takes them.
+
+import { jetstreamManager } from "@nats-io/jetstream";
+import { describe, expect, test } from "vitest";
+import { startWorker as startWholeWorker, type Worker as WholeWorker } from "../../../src/app.ts";
+import { automation } from "../../../src/automation/automation.ts";
+import type { GapData } from "../../../src/event/system-event.ts";
+import { onOrder, orders, startWorker, type Worker } from "../../support/automations.ts";
+import { freshNats, missing } from "../../support/servers.ts";
+import { ShopStream } from "../../support/shop-stream.ts";
+import { waitFor } from "../../support/wait-for.ts";
+
+/** All `gap` events, oldest first. */
+async function gapsTold(stream: ShopStream): Promise<readonly GapData[]> {
+  const jsm = await jetstreamManager(stream.nc);
+  const { state } = await jsm.streams.info("MILLRACE_EVENTS");
+  const told: GapData[] = [];
+  for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
+    const message = await jsm.streams.getMessage("MILLRACE_EVENTS", { seq });
+    if (message?.subject.startsWith("events._system.gap.missed.")) told.push(message.json());
+  }
+  return told;
+}
+
+/** Up to where the automation is on record as having missed nothing. */
+async function accounted({ bus }: Worker, id: string): Promise<number> {
+  const entry = await bus.state.get(`accounted.${id}.CDC_SHOP`);
+  return (entry?.value as { readonly through: number } | undefined)?.through ?? -1;
+}
+
+const failure = ({ running }: Worker): unknown => {
+  const [status] = running.status();
+  return status?.state === "failed" ? status.error : undefined;
+};
+
+describe.skipIf(missing("nats"))("events that left the stream unseen", () => {
+  test("stop their automation, until it goes on behind them once, and tells of them once", async () => {
+    await using nats = await freshNats();
+    const { url } = nats;
+    await using stream = await ShopStream.create(url);
+    const handled: number[] = [];
+    const automations = [onOrder("mail", ({ event }) => void handled.push(event.sequence))];
+    await stream.order("created", { id: 1, status: "new" });
+    {
+      await using _worker = await startWorker({ url, automations });
+      await waitFor(() => handled.length === 1, { what: "the first order" });
+    }
+    for (let id = 2; id <= 5; id++) await stream.order("created", { id, status: "new" });
+    await stream.keepOnly(1);
+    {
+      await using worker = await startWorker({ url, automations });
+      await waitFor(() => failure(worker) !== undefined, { what: "the automation to stop" });
+      expect(failure(worker)).toMatchObject({
+        code: "AUTOMATION_GAP",
+        message: "CDC_SHOP dropped the messages 2 to 4 before mail got its events among them",
+        hint: expect.stringContaining("--adopt"),
+      });
+      expect([handled, worker.metrics.counts["mail.missed"]]).toEqual([[1], undefined]);
+    }
+    {
+      await using worker = await startWorker({ url, automations, adopt: true });
+      await waitFor(() => handled.length === 2, { what: "what is left" });
+      expect(worker.metrics.counts["mail.missed"]).toBe(1);
+      expect(worker.running.status()[0]).toMatchObject({
+        state: "running",
+        gap: { source: "shop", first: 2, last: 4 },
+      });
+    }
+    const told = [
+      {
+        source: "shop",
+        automation: "mail",
+        code: "AUTOMATION_GAP",
+        reason: "CDC_SHOP dropped the messages 2 to 4 before mail got its events among them",
+        after: "1",
+        upTo: "4",
+      },
+    ];
+    expect(await gapsTold(stream)).toEqual(told);
+    await stream.order("created", { id: 6, status: "new" });
+    await using worker = await startWorker({ url, automations });
+    await waitFor(() => handled.length === 3, { what: "the next order" });
+    expect(handled).toEqual([1, 5, 6]);
+    expect([await gapsTold(stream), worker.running.status()[0]?.gap]).toEqual([told, undefined]);
+  });
+
+  test("are noticed while it runs, and it continues where it may", async () => {
+    await using nats = await freshNats();
+    const { url } = nats;
+    await using stream = await ShopStream.create(url);
+    const [free, release] = gate();
+    const handled: number[] = [];
+    const slow = onOrder(
+      "slow",
+      async ({ event }) => {
+        await free;
+        handled.push(event.sequence);
+      },
+      { concurrency: 1, onGap: "continue" },
+    );
+    for (let id = 1; id <= 400; id++) await stream.order("created", { id, status: "new" });
+    await using worker = await startWorker({ url, automations: [slow], missedLookMs: 20 });
+    await waitFor(async () => (await accounted(worker, "slow")) === 2, { what: "a look that finds two handed out" });
+    await stream.keepOnly(10);
+    await waitFor(() => worker.metrics.counts["slow.missed"] === 1, { what: "the gap" });
+    release();
+    await waitFor(() => handled.at(-1) === 400, { what: "what is left" });
+
+    // What it had in hand by then it has handled.
+    expect(handled).toEqual([1, 2, ...Array.from({ length: 10 }, (_, at) => 391 + at)]);
+    expect(await gapsTold(stream)).toMatchObject([{ automation: "slow", after: "2", upTo: "390" }]);
+  });
+
+  test("stop it while it runs where it may not continue", async () => {
+    await using nats = await freshNats();
+    const { url } = nats;
+    await using stream = await ShopStream.create(url);
+    const [free, release] = gate();
+    const slow = onOrder("slow", () => free, { concurrency: 1 });
+    for (let id = 1; id <= 400; id++) await stream.order("created", { id, status: "new" });
+    await using worker = await startWorker({ url, automations: [slow], missedLookMs: 20 });
+    await waitFor(async () => (await accounted(worker, "slow")) === 2, { what: "a look that finds two handed out" });
+    await stream.keepOnly(10);
+    await waitFor(() => failure(worker) !== undefined, { what: "the automation to stop" });
+    release();
+
+    expect(failure(worker)).toMatchObject({
+      code: "AUTOMATION_GAP",
+      message: "CDC_SHOP dropped the messages 3 to 390 before slow got its events among them",
+    });
+  });
+});
+
+test.skipIf(missing("nats"))("a whole worker says so in its status, and goes on when it is asked to", async () => {
+  await using nats = await freshNats();
+  await using stream = await ShopStream.create(nats.url);
+  let handled = 0;
+  const automations = [onOrder("mail", () => void handled++)];
+  const config = {
+    bus: { servers: nats.url },
+    sources: { shop: { kind: "postgres", url: "postgres://nobody@127.0.0.1:1/none" } },
+    automations,
+  };
+  const run = (adopt: boolean): Promise<WholeWorker> => startWholeWorker(config, { sources: [], adopt });
+  await stream.order("created", { id: 1, status: "new" });
+  const first = await run(false);
+  await waitFor(() => handled === 1, { what: "the first order" });
+  await first.stop();
+  for (let id = 2; id <= 5; id++) await stream.order("created", { id, status: "new" });
+  await stream.keepOnly(1);
+
+  const second = await run(false);
+  const mail = (worker: WholeWorker) => worker.status().parts.find(({ id }) => id === "mail");
+  await waitFor(() => mail(second)?.code === "AUTOMATION_GAP", { what: "the automation to stop" });
+  expect([mail(second)?.ready, handled]).toEqual([false, 1]);
+  await second.stop();
+
+  const third = await run(true);
+  await waitFor(() => handled === 2, { what: "what is left" });
+  expect([mail(third), third.status().automations[0]?.gaps]).toMatchObject([{ ready: true, code: "GAP_RECORDED" }, 1]);
+  await third.stop();
+});
+
+describe.skipIf(missing("nats"))("nothing is missed", () => {
+  test("where what left was of no interest, was there before the automation, or nothing is on record of it", async () => {
+    await using nats = await freshNats();
+    const { url } = nats;
+    await using stream = await ShopStream.create(url);
+    const seen: string[] = [];
+    const deletions = automation("deletions", { on: orders.deleted(), start: "now" }, ({ event }) => {
+      seen.push(`deletions ${event.sequence}`);
+    });
+    const all = onOrder("all", ({ event }) => void seen.push(`all ${event.sequence}`));
+    {
+      await using worker = await startWorker({ url, automations: [deletions], missedLookMs: 20 });
+      for (let id = 1; id <= 50; id++) await stream.order("created", { id, status: "new" });
+      await waitFor(async () => (await accounted(worker, "deletions")) === 50, { what: "all to be accounted for" });
+    }
+    await stream.keepOnly(1);
+    {
+      await using worker = await startWorker({ url, automations: [deletions, all], missedLookMs: 20 });
+      await waitFor(() => seen.includes("all 50"), { what: "what an automation finds that begins at the earliest" });
+      expect(worker.running.status().map(({ state, gap }) => [state, gap])).toEqual([
+        ["running", undefined],
+        ["running", undefined],
+      ]);
+      await worker.bus.state.delete("accounted.all.CDC_SHOP"); // an older version kept none
+    }
+    for (let id = 51; id <= 60; id++) await stream.order("created", { id, status: "new" });
+    await stream.keepOnly(1);
+    await stream.order("deleted", { id: 1, status: "new" });
+    await using worker = await startWorker({ url, automations: [all] });
+    await waitFor(() => seen.includes("all 60"), { what: "what is left" });
+    expect([worker.metrics.counts["all.missed"], failure(worker)]).toEqual([undefined, undefined]);
+  });
+});
+
+function gate(): [Promise<void>, () => void] {
+  let open = (): void => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return [opened, () => open()];
+}

@@ -2,7 +2,7 @@
 
 import type { StreamGap } from "../bus.ts";
 
-/** What one look shows; the stream is looked at before the durable. */
+/** What one look shows: first the stream, then the durable and what waits for it, then the stream once more. */
 export interface Look {
   /** When the stream was made: in another one the numbers are others. */
   readonly created: string;
@@ -13,6 +13,8 @@ export interface Look {
   readonly delivered: number;
   /** The next sequence to be handed out; undefined when nothing waits. */
   readonly next: number | undefined;
+  /** What the stream's first sequence is in the end: it may have dropped something meanwhile. */
+  readonly firstSeqAfter: number;
 }
 
 /** As it is kept: all that the durable is to get was handed out, or is to come, up to and including `through`. */
@@ -32,7 +34,14 @@ export function missedSince(known: Accounted | undefined, look: Look): StreamGap
   return look.firstSeq > through + 1 ? { first: through + 1, last: look.firstSeq - 1 } : undefined;
 }
 
-/** What is accounted for after a look that found nothing missed, or whose gap was accepted. */
-export function accountFor({ created, firstSeq, lastSeq, delivered, next }: Look): Accounted {
-  return { created, through: Math.max(firstSeq - 1, delivered, next === undefined ? lastSeq : next - 1) };
+/**
+ * What is accounted for after a look that found nothing missed. Where the stream dropped something while it was looked at,
+ * `next` may stand behind what was missed: then nothing new is, and the next look tells.
+ */
+export function accountFor(known: Accounted | undefined, look: Look): Accounted {
+  const { created, firstSeq, lastSeq, delivered, next, firstSeqAfter } = look;
+  const found = Math.max(firstSeq - 1, delivered, next === undefined ? lastSeq : next - 1);
+  if (known === undefined || known.created !== created) return { created, through: found };
+  const sure = Math.max(known.through, delivered);
+  return { created, through: firstSeqAfter > sure + 1 ? sure : Math.max(sure, found) };
 }

@@ -36,8 +36,9 @@ export class RetentionWatch {
   async missed(): Promise<StreamGap | undefined> {
     const look = await this.#look();
     if (look === undefined) return undefined;
-    const gap = missedSince((await this.#read())?.value, look);
-    if (gap === undefined) await this.#save(accountFor(look));
+    const known = (await this.#read())?.value;
+    const gap = missedSince(known, look);
+    if (gap === undefined) await this.#save(accountFor(known, look));
     return gap;
   }
 
@@ -66,8 +67,15 @@ export class RetentionWatch {
       const { created, state } = await jsm.streams.info(stream);
       const info = await jsm.consumers.info(stream, durable);
       const next = info.num_pending === 0 ? undefined : await this.#next(info);
-      const delivered = Math.max(info.delivered.stream_seq, (info.config.opt_start_seq ?? 1) - 1);
-      return { created, firstSeq: state.first_seq, lastSeq: state.last_seq, delivered, next };
+      const after = await jsm.streams.info(stream);
+      return {
+        created,
+        firstSeq: state.first_seq,
+        lastSeq: state.last_seq,
+        delivered: Math.max(info.delivered.stream_seq, (info.config.opt_start_seq ?? 1) - 1),
+        next,
+        firstSeqAfter: after.state.first_seq,
+      };
     } catch (thrown) {
       if (isApiError(thrown, apiCodes.streamNotFound, apiCodes.consumerNotFound)) return undefined;
       throw busError(thrown, `look for what left ${stream} before ${durable} got it`);

@@ -76,10 +76,9 @@ function readiness(worker: Worker, source: string): Readiness | undefined {
 
 async function running(worker: Worker): Promise<void> {
   // Behind a gap it says so too.
-  await waitFor(() => readiness(worker, "shop")?.ready === true && worker.status().sources[0]?.state === "running", {
-    what: "the source to run",
-    timeoutMs: 30_000,
-  });
+  const runs = ({ id, state }: { readonly id: string; readonly state: string }): boolean =>
+    readiness(worker, id)?.ready === true && state === "running";
+  await waitFor(() => worker.status().sources.every(runs), { what: "the sources to run", timeoutMs: 30_000 });
 }
 
 const dropSlot = async ({ database }: Shop, slot = "millrace_shop"): Promise<void> => {

@@ -75,6 +75,8 @@ export class AutomationRun {
   readonly #signal: AbortSignal;
   readonly #sources = new Map<SourceId, Standing>();
   readonly #triggers: readonly Trigger[];
+  /** The newest subscription of each source. */
+  readonly #consumed = new Map<SourceId, Subscription>();
   #failure: Error | undefined;
   #gap: (StreamGap & { readonly source: SourceId; readonly sinceMs: number }) | undefined;
 
@@ -128,6 +130,9 @@ export class AutomationRun {
     const sources = new Set(this.#triggers.map((trigger) => trigger.source));
     await Promise.all([...sources].map((source) => this.#subscribe(source)));
     await this.#deliverer.drain();
+    // So that what was settled last counts, should the stream drop it before the next start.
+    if (this.#options.bus.connected())
+      await Promise.allSettled([...this.#consumed.values()].map((one) => one.missed()));
     this.#options.log.info("automation_stopped", { automation: automation.id });
   }
 
@@ -150,6 +155,7 @@ export class AutomationRun {
           ackWaitMs: this.#options.ackWaitMs,
           signal: this.#signal,
         });
+        this.#consumed.set(source, subscription);
         await lookForMissed(context, subscription, goOn);
         goOn = automation.onGap === "continue";
         this.#sources.set(source, { state: "running", subscription });

@@ -29,7 +29,7 @@ export async function lookForMissed(context: MissedContext, subscription: Subscr
   if (gap === undefined) return;
   const { automation, source, bus, log, onMissed } = context;
   const { first, last } = gap;
-  const message = `${streamName(source)} dropped the messages ${first} to ${last} before ${automation} got its events among them`;
+  const message = `${streamName(source)} dropped the messages ${first} to ${last} before ${automation} had settled its events among them`;
   log.error("automation_gap", { automation, source, first, last, goOn }, message);
   if (!goOn) {
     throw new HistoryLostError("AUTOMATION_GAP", message, {

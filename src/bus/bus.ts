@@ -132,8 +132,8 @@ export interface Subscription extends AsyncIterable<readonly Delivery[]> {
   /** The oldest sequence that may not be settled: where to begin when the durable itself was lost. */
   resumeAt(): number;
   /**
-   * What left the stream before it was handed out, since the last look; told again until it is accepted. Of the sequences
-   * named, those that the filters let through are lost to this durable.
+   * What left the stream before it was known to be settled; told again until it is accepted. Of the sequences named, those
+   * that the filters let through are lost to this durable, but for what was settled since the last look.
    * @throws TransientError while the bus is away
    */
   missed(): Promise<StreamGap | undefined>;

@@ -104,7 +104,7 @@ export function gapMessage(source: SourceId, gap: Omit<GapData, "source">): Syst
 
 /** The event that says what an automation missed. */
 export function missedMessage(data: GapData & { readonly automation: string }): SystemMessage {
-  return systemMessage("gap", "missed", `${data.source}.${data.automation}.${data.upTo}`, data);
+  return systemMessage("gap", "missed", `${data.source}.${data.automation}.${data.after}.${data.upTo}`, data);
 }
 
 /** @throws PoisonError `EVENT_UNDECODABLE` */

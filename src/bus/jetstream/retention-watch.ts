@@ -72,7 +72,7 @@ export class RetentionWatch {
         created,
         firstSeq: state.first_seq,
         lastSeq: state.last_seq,
-        delivered: Math.max(info.delivered.stream_seq, (info.config.opt_start_seq ?? 1) - 1),
+        ackFloor: info.num_ack_pending === 0 ? undefined : info.ack_floor.stream_seq,
         next,
         firstSeqAfter: after.state.first_seq,
       };

@@ -8,7 +8,7 @@ const look = (parts: Partial<Look>): Look => ({
   created: made,
   firstSeq: 1,
   lastSeq: 100,
-  delivered: 0,
+  ackFloor: undefined,
   next: undefined,
   firstSeqAfter: parts.firstSeq ?? 1,
   ...parts,
@@ -16,43 +16,46 @@ const look = (parts: Partial<Look>): Look => ({
 const through = (seq: number): Accounted => ({ created: made, through: seq });
 
 test("where nothing waits all of the stream is accounted for, however long ago its newest event of ours was", () => {
-  expect(accountFor(through(5), look({ delivered: 5 }))).toEqual(through(100));
-  expect(missedSince(through(100), look({ firstSeq: 101, lastSeq: 120, delivered: 5 }))).toBeUndefined();
+  expect(accountFor(through(5), look({}))).toEqual(through(100));
+  expect(missedSince(through(100), look({ firstSeq: 101, lastSeq: 120 }))).toBeUndefined();
 });
 
-test("where something waits all before it is accounted for, and it is missed when it leaves undelivered", () => {
-  expect(accountFor(through(5), look({ delivered: 5, next: 40 }))).toEqual(through(39));
-  expect(missedSince(through(39), look({ firstSeq: 40, delivered: 5 }))).toBeUndefined();
-  expect(missedSince(through(39), look({ firstSeq: 41, delivered: 5 }))).toEqual({ first: 40, last: 40 });
-  expect(missedSince(through(39), look({ firstSeq: 61, delivered: 5 }))).toEqual({ first: 40, last: 60 });
+test("where something waits all before it is accounted for, and it is missed when it leaves", () => {
+  expect(accountFor(through(5), look({ next: 40 }))).toEqual(through(39));
+  expect(missedSince(through(39), look({ firstSeq: 40 }))).toBeUndefined();
+  expect(missedSince(through(39), look({ firstSeq: 41 }))).toEqual({ first: 40, last: 40 });
+  expect(missedSince(through(39), look({ firstSeq: 61 }))).toEqual({ first: 40, last: 60 });
 });
 
-test("what was handed out is not missed when it leaves", () => {
-  expect(missedSince(through(39), look({ firstSeq: 61, delivered: 60 }))).toBeUndefined();
-  expect(missedSince(through(39), look({ firstSeq: 61, delivered: 50 }))).toEqual({ first: 51, last: 60 });
+test("what was handed out and is not settled is not accounted for, and missed when it leaves", () => {
+  expect(accountFor(through(5), look({ ackFloor: 30 }))).toEqual(through(30));
+  expect(accountFor(through(5), look({ ackFloor: 30, next: 40 }))).toEqual(through(30));
+  expect(missedSince(through(30), look({ firstSeq: 35 }))).toEqual({ first: 31, last: 34 });
+});
+
+test("a gap stays one until it is accepted, wherever the durable goes on behind it", () => {
+  const behind = look({ firstSeq: 61, next: 90 });
+  expect(missedSince(through(39), behind)).toEqual({ first: 40, last: 60 });
+  expect(missedSince(through(60), behind)).toBeUndefined();
 });
 
 test("a stream that dropped everything has missed up to its end", () => {
-  expect(missedSince(through(39), look({ firstSeq: 101, lastSeq: 100, delivered: 39 }))).toEqual({
-    first: 40,
-    last: 100,
-  });
+  expect(missedSince(through(39), look({ firstSeq: 101, lastSeq: 100 }))).toEqual({ first: 40, last: 100 });
 });
 
 test("a durable that nothing is known of, and one in another stream, have missed nothing", () => {
-  const dropped = look({ firstSeq: 50, delivered: 10, next: 50 });
+  const dropped = look({ firstSeq: 50, next: 50 });
+  const elsewhere = { created: "2026-11-01T00:00:00Z", through: 3 };
 
-  expect(missedSince(undefined, dropped)).toBeUndefined();
-  expect(missedSince({ created: "2026-11-01T00:00:00Z", through: 3 }, dropped)).toBeUndefined();
-  expect(accountFor(undefined, dropped)).toEqual(through(49));
-  expect(accountFor({ created: "2026-11-01T00:00:00Z", through: 3 }, dropped)).toEqual(through(49));
+  expect([missedSince(undefined, dropped), missedSince(elsewhere, dropped)]).toEqual([undefined, undefined]);
+  expect([accountFor(undefined, dropped), accountFor(elsewhere, dropped)]).toEqual([through(49), through(49)]);
 });
 
 test("what leaves in the middle of a look is missed at the next one, whether something waits behind it or not", () => {
   for (const next of [61, undefined]) {
-    const during = look({ delivered: 5, next, firstSeqAfter: 61 });
+    const during = look({ next, firstSeqAfter: 61 });
     expect(missedSince(through(5), during)).toBeUndefined();
     expect(accountFor(through(5), during)).toEqual(through(5));
   }
-  expect(missedSince(through(5), look({ firstSeq: 61, delivered: 5, next: 61 }))).toEqual({ first: 6, last: 60 });
+  expect(missedSince(through(5), look({ firstSeq: 61, next: 61 }))).toEqual({ first: 6, last: 60 });
 });

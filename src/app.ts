@@ -48,7 +48,7 @@ export interface WorkerOptions {
   readonly http?: boolean;
   /** For tests: where to kill the process, and shorter times. */
   readonly probe?: Probe;
-  readonly timing?: Partial<BusTiming & GuardTiming & { readonly lagEveryMs: number; readonly missedLookMs: number }>;
+  readonly timing?: Partial<BusTiming & GuardTiming & { readonly lagEveryMs: number }>;
 }
 
 export interface Worker {
@@ -153,7 +153,6 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       logEvents: config.log.events,
       metrics: metrics.automations,
       adopt,
-      ...(options.timing?.missedLookMs === undefined ? {} : { missedLookMs: options.timing.missedLookMs }),
       signal: stopping.signal,
     });
     const pruning = databases.pruneRegularly(bus, log, stopping.signal);

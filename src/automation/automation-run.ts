@@ -75,10 +75,8 @@ export class AutomationRun {
   readonly #signal: AbortSignal;
   readonly #sources = new Map<SourceId, Standing>();
   readonly #triggers: readonly Trigger[];
-  /** The newest subscription of each source. */
-  readonly #consumed = new Map<SourceId, Subscription>();
   #failure: Error | undefined;
-  #gap: (StreamGap & { readonly source: SourceId; readonly sinceMs: number }) | undefined;
+  #gap: { readonly at: StreamGap & { readonly source: SourceId }; readonly sinceMs: number } | undefined;
 
   constructor(options: AutomationRunOptions) {
     this.#options = options;
@@ -105,7 +103,7 @@ export class AutomationRun {
       state,
       ...this.#deliverer.counts(),
       timeoutMs: this.#options.automation.timeoutMs,
-      ...(this.#gap && { gap: { ...this.#gap, agoMs: performance.now() - this.#gap.sinceMs } }),
+      ...(this.#gap && { gap: { ...this.#gap.at, agoMs: performance.now() - this.#gap.sinceMs } }),
       ...(error && {
         error: {
           code: error instanceof MillraceError ? error.code : "BUG",
@@ -128,25 +126,25 @@ export class AutomationRun {
   async #run(): Promise<void> {
     const { automation } = this.#options;
     const sources = new Set(this.#triggers.map((trigger) => trigger.source));
-    await Promise.all([...sources].map((source) => this.#subscribe(source)));
+    const newest = await Promise.all([...sources].map((source) => this.#subscribe(source)));
     await this.#deliverer.drain();
     // So that what was settled last counts, should the stream drop it before the next start.
-    if (this.#options.bus.connected())
-      await Promise.allSettled([...this.#consumed.values()].map((one) => one.missed()));
+    if (this.#options.bus.connected()) await Promise.allSettled(newest.map((subscription) => subscription?.missed()));
     this.#options.log.info("automation_stopped", { automation: automation.id });
   }
 
-  /** Consumes one source until the signal; while the bus is away it tries again. */
-  async #subscribe(source: SourceId): Promise<void> {
+  /** Consumes one source until the signal; while the bus is away it tries again. Resolves to the newest subscription. */
+  async #subscribe(source: SourceId): Promise<Subscription | undefined> {
     const { automation, bus, log } = this.#options;
     const filters = this.#triggers.filter((one) => one.source === source).map((one) => one.filter);
     let start: "now" | "earliest" | number = automation.start;
     let goOn = this.#options.adopt || automation.onGap === "continue";
     const context = this.#missedContext(source);
+    let subscription: Subscription | undefined;
     for (let failures = 0; !this.#signal.aborted; ) {
       try {
         if (failures === 0) this.#sources.set(source, { state: "waiting" });
-        const subscription = await bus.consume({
+        subscription = await bus.consume({
           source,
           durable: automation.id,
           filters,
@@ -155,7 +153,6 @@ export class AutomationRun {
           ackWaitMs: this.#options.ackWaitMs,
           signal: this.#signal,
         });
-        this.#consumed.set(source, subscription);
         await lookForMissed(context, subscription, goOn);
         goOn = automation.onGap === "continue";
         this.#sources.set(source, { state: "running", subscription });
@@ -187,13 +184,14 @@ export class AutomationRun {
       }
     }
     this.#sources.delete(source);
+    return subscription;
   }
 
   #missedContext(source: SourceId): MissedContext {
     const { automation, bus, log, metrics } = this.#options;
     const onMissed = (gap: StreamGap): void => {
       metrics.missed(automation.id);
-      this.#gap = { ...gap, source, sinceMs: performance.now() };
+      this.#gap = { at: { ...gap, source }, sinceMs: performance.now() };
     };
     return { automation: automation.id, source, bus, log, onMissed };
   }

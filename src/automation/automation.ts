@@ -65,7 +65,7 @@ export interface AutomationOptions<On, Db extends Database = Database> {
   /** Where a new automation begins in the stream. Default `now`. */
   readonly start?: "now" | "earliest";
   /**
-   * When events left the stream before they were handed out: `stop` the automation and say so, or `continue` behind them,
+   * When events left the stream before they were settled: `stop` the automation and say so, or `continue` behind them,
    * with a `system("gap")` event that names them. Default `stop`; `run --adopt` continues once.
    */
   readonly onGap?: "stop" | "continue";

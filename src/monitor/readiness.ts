@@ -86,14 +86,14 @@ function automationView(automation: AutomationStatus): View {
     const message = `a handler has run for ${seconds(runningMs)}, and may for ${seconds(timeoutMs)}`;
     return { ready: false, state, code: "HANDLER_STUCK", message };
   }
-  if (settlingMs <= STALLED_MS) {
-    if (missed === undefined || missed.agoMs > GAP_SHOWN_MS) return { ready: true, state };
-    const { source, first, last, agoMs } = missed;
-    const message = `it went on ${seconds(agoMs)} ago behind messages ${first} to ${last} of ${source}, which it never got`;
-    return { ready: true, state, code: "GAP_RECORDED", message };
+  if (settlingMs > STALLED_MS) {
+    const message = `for ${seconds(settlingMs)} the bus has not taken the outcome of an event`;
+    return { ready: false, state, code: "OUTCOME_UNSETTLED", message };
   }
-  const message = `for ${seconds(settlingMs)} the bus has not taken the outcome of an event`;
-  return { ready: false, state, code: "OUTCOME_UNSETTLED", message };
+  if (missed === undefined || missed.agoMs > GAP_SHOWN_MS) return { ready: true, state };
+  const { source, first, last, agoMs } = missed;
+  const message = `it went on ${seconds(agoMs)} ago behind messages ${first} to ${last} of ${source}, which it never got`;
+  return { ready: true, state, code: "GAP_RECORDED", message };
 }
 
 function seconds(ms: number): string {

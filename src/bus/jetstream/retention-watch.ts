@@ -36,16 +36,24 @@ export class RetentionWatch {
   async missed(): Promise<StreamGap | undefined> {
     const look = await this.#look();
     if (look === undefined) return undefined;
-    const known = (await this.#read())?.value;
-    const gap = missedSince(known, look);
-    if (gap === undefined) await this.#save(accountFor(known, look));
-    return gap;
+    const known = await this.#read();
+    const gap = missedSince(known?.value, look);
+    if (gap !== undefined) return gap;
+    const accounted = accountFor(known?.value, look);
+    const moved = accounted.created !== known?.value.created || accounted.through !== known.value.through;
+    // One that another worker was quicker with counts as well, and never goes back: the revision sees to it.
+    if (moved) await this.#options.state.put(this.#key, accounted, known?.revision ?? 0);
+    return undefined;
   }
 
   /** The gap is on record: from now on it counts as accounted for. @throws TransientError */
   async accept({ last }: StreamGap): Promise<void> {
-    const known = await this.#read();
-    if (known !== undefined) await this.#save({ ...known.value, through: last });
+    for (;;) {
+      const known = await this.#read();
+      if (known === undefined || known.value.through >= last) return;
+      const accepted = { ...known.value, through: last };
+      if ((await this.#options.state.put(this.#key, accepted, known.revision)) !== undefined) return;
+    }
   }
 
   /**
@@ -99,16 +107,6 @@ export class RetentionWatch {
     } catch (thrown) {
       if (isApiError(thrown, apiCodes.noMessageFound)) return undefined;
       throw thrown;
-    }
-  }
-
-  /** It never goes back, whoever else saves it. */
-  async #save(accounted: Accounted): Promise<void> {
-    for (;;) {
-      const known = await this.#read();
-      const same = known?.value.created === accounted.created;
-      if (same && known.value.through >= accounted.through) return;
-      if ((await this.#options.state.put(this.#key, accounted, known?.revision ?? 0)) !== undefined) return;
     }
   }
 

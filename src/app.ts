@@ -12,6 +12,7 @@ import { ConfigError, MillraceError, toError } from "./errors.ts";
 import type { SourceId } from "./event/source-id.ts";
 import { gapMessage } from "./event/system-event.ts";
 import { type HttpServer, startHttp } from "./monitor/http.ts";
+import { queueDepths } from "./monitor/queue-depth.ts";
 import { withReadiness } from "./monitor/readiness.ts";
 import { type Guards, type GuardTiming, startGuards } from "./monitor/start-guards.ts";
 import type { Status } from "./monitor/status.ts";
@@ -22,6 +23,7 @@ import type { Connector } from "./source/source.ts";
 import { type Logger, silentLogger } from "./telemetry/logger.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { version } from "./version.ts";
+import { admitOwn } from "./worker/own-streams.ts";
 import { noProbe, type Probe } from "./worker/probe.ts";
 import { SourceRun } from "./worker/source-run.ts";
 
@@ -145,6 +147,9 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
     guards.begin({ bus, ownsLog: (id) => runs.some((run) => run.id === id && run.ownsLog) });
     const running = runAutomations({
       bus,
+      admit: admitOwn(bus, config.sources, (id, source, memory) =>
+        connectorOf(source).recognise(id, source.config.reveal(), memory),
+      ),
       automations,
       databases,
       outboxes: [...outboxes.keys()],
@@ -167,7 +172,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
         token: config.http.token?.reveal(),
         status,
         registry: metrics.registry,
-        queueDepth: async () => (begun === undefined ? new Map() : queueDepths(begun, automations)),
+        queueDepth: async () => (begun === undefined ? new Map() : queueDepths(begun.bus, begun.running, automations)),
         log,
       });
     }
@@ -236,21 +241,6 @@ async function openBus(
     },
     ...rest,
   });
-}
-
-/** What waits for each automation; none of it while the bus is away. */
-async function queueDepths(
-  { bus, running }: Pick<Begun, "bus" | "running">,
-  automations: readonly Automation[],
-): Promise<ReadonlyMap<string, number>> {
-  const depths = new Map<string, number>();
-  if (!bus.connected()) return depths;
-  const asked = automations.map(async ({ id }) => {
-    const { pending, unacked } = await running.depth(id);
-    depths.set(id, pending + unacked);
-  });
-  await Promise.allSettled(asked); // one that cannot be asked is left out
-  return depths;
 }
 
 /** Of the sources that hold an outbox: what tells whose. Those that another worker reads are among them. */

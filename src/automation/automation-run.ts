@@ -58,6 +58,8 @@ export interface AutomationRunOptions {
   readonly maxHops: number;
   /** Sources that hold an outbox: there domain events come from. */
   readonly outboxes: readonly SourceId[];
+  /** Resolves when a source's stream may be read, or with the signal. @throws TransientError while it may not */
+  readonly admit: (source: SourceId, signal: AbortSignal) => Promise<void>;
   readonly signal: AbortSignal;
   readonly ackWaitMs: number;
   /** Go on, once, behind what was missed before the start. */
@@ -144,6 +146,7 @@ export class AutomationRun {
     for (let failures = 0; !this.#signal.aborted; ) {
       try {
         if (failures === 0) this.#sources.set(source, { state: "waiting" });
+        await this.#options.admit(source, this.#signal);
         subscription = await bus.consume({
           source,
           durable: automation.id,

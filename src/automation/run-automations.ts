@@ -23,6 +23,8 @@ export interface RunAutomationsOptions {
   readonly databases?: TxDatabases;
   /** Sources that hold an outbox: there domain events come from. Default none. */
   readonly outboxes?: readonly SourceId[];
+  /** Resolves when a source's stream may be read, or with the signal; rejects with TransientError while it may not. Default: at once. */
+  readonly admit?: (source: SourceId, signal: AbortSignal) => Promise<void>;
   /** Begins the drain. */
   readonly signal: AbortSignal;
   /** What the server waits for a sign of life before it hands an event out again. Default 30 s. */
@@ -62,7 +64,13 @@ export function refuseUnfit(automations: readonly Automation[], outboxes: readon
 export function runAutomations(options: RunAutomationsOptions): RunningAutomations {
   const { automations, outboxes = [], databases, ...rest } = options;
   refuseUnfit(automations, outboxes);
-  const defaults = { ackWaitMs: 30_000, maxHops: 8, adopt: false, missedLookMs: MISSED_LOOK_MS };
+  const defaults = {
+    admit: () => Promise.resolve(),
+    ackWaitMs: 30_000,
+    maxHops: 8,
+    adopt: false,
+    missedLookMs: MISSED_LOOK_MS,
+  };
   const runs = automations.map(
     (automation) =>
       new AutomationRun({ ...defaults, ...rest, outboxes, automation, database: databases?.of(automation) }),

@@ -19,3 +19,24 @@ export function registerQueueDepth(registry: Registry, depth: QueueDepth): void 
     },
   });
 }
+
+interface Depth {
+  readonly pending: number;
+  readonly unacked: number;
+}
+
+/** What waits for each automation; none of it while the bus is away. */
+export async function queueDepths(
+  bus: { connected(): boolean },
+  running: { depth(automation: string): Promise<Depth> },
+  automations: readonly { readonly id: string }[],
+): Promise<ReadonlyMap<string, number>> {
+  const depths = new Map<string, number>();
+  if (!bus.connected()) return depths;
+  const asked = automations.map(async ({ id }) => {
+    const { pending, unacked } = await running.depth(id);
+    depths.set(id, pending + unacked);
+  });
+  await Promise.allSettled(asked); // one that cannot be asked is left out
+  return depths;
+}

@@ -198,6 +198,12 @@ export interface Connector<Config> {
    */
   preflight(id: SourceId, config: Config, context: SourceContext): Promise<void>;
   /**
+   * Whether a source's memory is about the database of this configuration. Asks nothing else, and changes nothing.
+   * @param saved what some worker has saved for the source
+   * @throws HistoryLostError, ConfigError when it is about another one; TransientError while the database cannot be asked
+   */
+  recognise(id: SourceId, config: Config, saved: Readonly<Record<string, unknown>>): Promise<void>;
+  /**
    * `millrace check`: every precondition, with what mends it. Needs no more than the worker's own role, and changes nothing.
    * What is wrong is a finding, not an error.
    */

@@ -2,7 +2,7 @@
 
 import { type Finding, findingOf } from "../../telemetry/finding.ts";
 import { slotUnknown } from "./first-start.ts";
-import { checkCluster } from "./identity.ts";
+import { checkHome, type Home } from "./identity.ts";
 import type { Intent } from "./memory.ts";
 import { checkNames, slotMissing } from "./provide-slot.ts";
 import type { Session } from "./session.ts";
@@ -42,7 +42,7 @@ export async function readSlots(session: Session): Promise<readonly SlotFacts[]>
 export function ownSlotFinding(
   slots: readonly SlotFacts[],
   names: { readonly slot: string; readonly publication: string },
-  server: { readonly database: string; readonly systemId: string },
+  server: Home,
   intent: Intent | undefined | "unknown",
 ): Finding {
   const subject = `slot ${names.slot}`;
@@ -62,18 +62,18 @@ export function ownSlotFinding(
   return { level: "ok", code: "SLOT", subject, message: `${reader}; ${holds}` };
 }
 
-/** As a start does. @throws ConfigError SLOT_UNKNOWN, SLOT_RENAMED; HistoryLostError SLOT_MISSING, SOURCE_OTHER_CLUSTER */
+/** As a start does. @throws ConfigError SLOT_UNKNOWN, SLOT_RENAMED, SOURCE_OTHER_DATABASE; HistoryLostError SLOT_MISSING, SOURCE_OTHER_CLUSTER */
 function checkRecord(
   intent: Intent | undefined,
   slot: SlotFacts | undefined,
   names: { readonly slot: string; readonly publication: string },
-  system: { readonly systemId: string },
+  home: Home,
 ): void {
   if (intent === undefined && slot !== undefined) throw slotUnknown(slot.name);
   if (intent === undefined || intent.stage === "planned") return;
   checkNames(intent, names);
   if (intent.stage === "abandoned") return;
-  checkCluster(intent, system);
+  checkHome(intent, home, slot?.database);
   if (slot === undefined) throw slotMissing(names.slot);
 }
 

@@ -15,9 +15,9 @@ import { readTables } from "./check-tables.ts";
 import { type PostgresConfig, parsePostgresConfig } from "./config.ts";
 import { translateError } from "./errors.ts";
 import { slotUnknown } from "./first-start.ts";
-import { identifySystem, type System, timelineEnd } from "./identity.ts";
+import { checkHome, identifySystem, type System, timelineEnd } from "./identity.ts";
 import { openKeySnapshot } from "./key-snapshot.ts";
-import { type Intent, loadIntent } from "./memory.ts";
+import { type Intent, loadIntent, readIntent } from "./memory.ts";
 import { PostgresSource } from "./postgres-source.ts";
 import { provideSlot } from "./provide-slot.ts";
 import { ensurePublication } from "./publication.ts";
@@ -35,6 +35,7 @@ export const postgresConnector: Connector<PostgresConfig> = {
   kind: "postgres",
   parse: parsePostgresConfig,
   preflight,
+  recognise,
   check: checkPostgres,
   snapshotKeys: openKeySnapshot,
   outboxHome: (id, config) => (config.outbox === undefined ? undefined : () => homeOf(id, config)),
@@ -56,8 +57,10 @@ async function preflight(id: SourceId, config: PostgresConfig, { memory, adopt }
   const client = clientConfig(id, config.url);
   const session = new Session(client);
   try {
-    await check(id, config, session, forReplication(client), await loadIntent(memory));
+    const intent = await loadIntent(memory);
+    const { server } = await check(id, config, session, forReplication(client), intent);
     const slot = await findSlot(session, slotNameOf(id, config));
+    if (intent?.stage === "created" && !adopt) checkHome(intent, server, slot?.database);
     // In this order: a slot that another worker has just made is on record by now.
     if (slot !== undefined && !adopt && (await loadIntent(memory)) === undefined) throw slotUnknown(slot.name);
   } catch (error) {
@@ -65,6 +68,18 @@ async function preflight(id: SourceId, config: PostgresConfig, { memory, adopt }
   } finally {
     await session[Symbol.asyncDispose]();
   }
+}
+
+async function recognise(
+  id: SourceId,
+  config: PostgresConfig,
+  saved: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const intent = readIntent(saved);
+  if (intent === undefined) return;
+  await using session = new Session(clientConfig(id, config.url));
+  const server = await readServer(session);
+  checkHome(intent, server, (await findSlot(session, intent.slot))?.database);
 }
 
 /** @throws ConfigError, TransientError, HistoryLostError; nothing is changed before all checks have passed */

@@ -1,7 +1,7 @@
 // Whether this is still the database, and still the log, that the positions are about.
 
 import type { Client } from "pg";
-import { HistoryLostError } from "../../errors.ts";
+import { ConfigError, HistoryLostError } from "../../errors.ts";
 import type { Position } from "../../event/position.ts";
 import { sqlState } from "./errors.ts";
 import { formatLsn, parseLsn } from "./lsn.ts";
@@ -28,15 +28,47 @@ export async function identifySystem(client: Client): Promise<System> {
 }
 
 /** @throws HistoryLostError SOURCE_OTHER_CLUSTER */
-export function checkCluster(intent: Created, system: Pick<System, "systemId">): void {
-  if (system.systemId === intent.systemId) return;
+export function checkCluster(record: Pick<Home, "systemId">, { systemId }: Pick<Home, "systemId">): void {
+  if (record.systemId === systemId) return;
   throw new HistoryLostError(
     "SOURCE_OTHER_CLUSTER",
-    `the server is the cluster ${system.systemId}, but the stream comes from ${intent.systemId}`,
+    `the server is the cluster ${systemId}, but the stream comes from ${record.systemId}`,
     {
-      hint: "Was it restored from a dump or upgraded? Then run --adopt starts over with a new slot and records the gap.",
+      hint: "Is it a copied configuration? Then give the source another id, or use another bus or NATS account. Was the server restored from a dump or upgraded? Then run --adopt starts over with a new slot and records the gap.",
     },
   );
+}
+
+/**
+ * Whether a loss may be given up for a new history. Another cluster is no gap of this one's log: only a person can say that
+ * its stream shall go on from here.
+ */
+export function isAccepted(
+  error: unknown,
+  { adopt, acceptGap }: { readonly adopt: boolean; readonly acceptGap: boolean },
+): error is HistoryLostError {
+  return error instanceof HistoryLostError && (error.code === "SOURCE_OTHER_CLUSTER" ? adopt : acceptGap);
+}
+
+/** Which server and which database it is, as far as a record can be compared with it. */
+export interface Home {
+  readonly systemId: string;
+  readonly database: string;
+}
+
+/**
+ * Whether the record is about another database: then the stream belongs to whoever writes it, and nothing of it may be read
+ * or written from here.
+ * @param slotDatabase whose the slot on record is now, where it is there: it goes along when a database is renamed
+ * @throws HistoryLostError SOURCE_OTHER_CLUSTER, ConfigError SOURCE_OTHER_DATABASE
+ */
+export function checkHome(record: Home, home: Home, slotDatabase: string | null | undefined): void {
+  checkCluster(record, home);
+  const from = slotDatabase ?? record.database;
+  if (from === home.database) return;
+  throw new ConfigError("SOURCE_OTHER_DATABASE", `the stream comes from the database ${from}, not ${home.database}`, {
+    hint: "Give the source another id, or use another bus or NATS account; or set the option url back to that database.",
+  });
 }
 
 export interface FollowOptions {

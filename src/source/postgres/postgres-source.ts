@@ -1,7 +1,7 @@
 // A Postgres source: its slot, its stream, its feedback.
 
 import type { Client, ClientConfig } from "pg";
-import { BugError, HistoryLostError, type MillraceError, TransientError } from "../../errors.ts";
+import { BugError, type MillraceError, TransientError } from "../../errors.ts";
 import { isComplete, type Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Notice, SchemaBook, Source, SourceContext, SourceLag, SourceMessage } from "../source.ts";
@@ -11,7 +11,7 @@ import { describeRelation, learnTables } from "./describe-relation.ts";
 import { displaySettings } from "./display-settings.ts";
 import { translateError } from "./errors.ts";
 import type { ProvidedSlot } from "./first-start.ts";
-import { checkCluster, followLog, identifySystem } from "./identity.ts";
+import { checkCluster, followLog, identifySystem, isAccepted } from "./identity.ts";
 import { explained, freeSlot } from "./kept-slot.ts";
 import { LagWatch } from "./lag-watch.ts";
 import { formatLsn } from "./lsn.ts";
@@ -209,8 +209,8 @@ export class PostgresSource implements Source {
 
   /** A loss that may be accepted is: on record, so that the next `open` begins a new history. */
   async #giveUp(error: MillraceError, from: Position | undefined): Promise<MillraceError> {
-    if (!(error instanceof HistoryLostError) || !this.#saved || !this.#acceptGap) return error;
     const { context } = this.#options;
+    if (!this.#saved || !isAccepted(error, { adopt: context.adopt, acceptGap: this.#acceptGap })) return error;
     const history = Math.max(this.#intent.history, from === undefined ? 0 : historyOf(from));
     await this.#save(() => abandon(this.#intent, error, undefined, history));
     context.onAdopted();

@@ -2,7 +2,7 @@
 
 import { ConfigError, HistoryLostError } from "../../errors.ts";
 import { adoptSlot, type FirstStartOptions, firstStart, type ProvidedSlot, startHistory } from "./first-start.ts";
-import { checkCluster } from "./identity.ts";
+import { checkHome, isAccepted } from "./identity.ts";
 import { type Abandoned, type Created, causeOf, type Intent } from "./memory.ts";
 import { checkKept, checkKind, dropSlotWhenFree, findSlot } from "./slot.ts";
 
@@ -18,7 +18,7 @@ export interface ProvideSlotOptions extends FirstStartOptions {
  * what the stream holds. A loss that may be accepted is: abandoned, then planned, then created are saved, with the old
  * slot dropped behind the first, so that a crash between any two comes to the same end.
  * @throws HistoryLostError SLOT_MISSING, SLOT_LOST, SOURCE_OTHER_CLUSTER, PUBLICATION_MISSING
- * @throws ConfigError SLOT_UNKNOWN, SLOT_RENAMED, SLOT_WRONG_PLUGIN, SLOT_WRONG_DATABASE
+ * @throws ConfigError SLOT_UNKNOWN, SLOT_RENAMED, SLOT_WRONG_PLUGIN, SLOT_WRONG_DATABASE, SOURCE_OTHER_DATABASE
  */
 export async function provideSlot(intent: Intent | undefined, options: ProvideSlotOptions): Promise<ProvidedSlot> {
   if (intent === undefined || intent.stage === "planned") return firstStart(intent, options);
@@ -27,7 +27,7 @@ export async function provideSlot(intent: Intent | undefined, options: ProvideSl
   try {
     return await keepSlot(intent, options);
   } catch (error) {
-    if (!(error instanceof HistoryLostError) || !options.acceptGap) throw error;
+    if (!isAccepted(error, options)) throw error;
     const abandoned = abandon(intent, error, await options.switchedAt(intent));
     await options.memory.save(abandoned);
     return startOver(abandoned, options);
@@ -53,8 +53,8 @@ export function slotMissing(slot: string): HistoryLostError {
 }
 
 async function keepSlot(intent: Created, options: ProvideSlotOptions): Promise<ProvidedSlot> {
-  checkCluster(intent, options.system);
   const slot = await findSlot(options.session, options.slot);
+  checkHome(intent, { ...options.system, database: options.database }, slot?.database);
   if (slot === undefined) throw slotMissing(options.slot);
   checkKind(slot, options.database);
   checkKept(slot);

@@ -18,6 +18,11 @@ export interface Attempts {
   readonly dead?: DeadReason;
 }
 
+/** What the keys of an automation's events of one source begin with; the sequence follows. */
+export function attemptsPrefix(automation: string, source: SourceId): string {
+  return `attempts.${automation}.${streamName(source)}.`;
+}
+
 /** The record of one event; its methods reject with TransientError while the bus is away. */
 export class AttemptsRecord {
   readonly #state: StateStore;
@@ -34,7 +39,7 @@ export class AttemptsRecord {
 
   get #key(): string {
     const [automation, source, sequence] = this.#place;
-    return `attempts.${automation}.${streamName(source)}.${sequence}`;
+    return `${attemptsPrefix(automation, source)}${sequence}`;
   }
 
   async load(): Promise<Attempts | undefined> {

@@ -6,14 +6,18 @@ import { HistoryLostError, TransientError } from "../errors.ts";
 import { type SourceId, streamName } from "../event/source-id.ts";
 import { missedMessage } from "../event/system-event.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { sweepAttempts } from "./sweep-attempts.ts";
 
-/** Often enough that a stream whose retention is hours or days drops nothing between two looks. */
-export const MISSED_LOOK_MS = 30_000;
+/**
+ * Often enough that a stream whose retention is hours or days drops nothing between two looks, and that a durable that is
+ * deleted and made again begins close to where it stood: what is settled is put on record at each look.
+ */
+export const MISSED_LOOK_MS = 10_000;
 
 export interface MissedContext {
   readonly automation: string;
   readonly source: SourceId;
-  readonly bus: Pick<Bus, "announce">;
+  readonly bus: Pick<Bus, "announce" | "state">;
   readonly log: Logger;
   /** Called when it went on behind a gap. */
   readonly onMissed: (gap: StreamGap) => void;
@@ -59,8 +63,11 @@ export async function watchMissed(
   for (;;) {
     await sleep(everyMs, undefined, { signal }).catch(() => {});
     if (signal.aborted) return;
-    await lookForMissed(context, subscription, goOn).catch((error: unknown) => {
+    try {
+      await lookForMissed(context, subscription, goOn);
+      await sweepAttempts(context.bus.state, context.automation, context.source, subscription.settledThrough());
+    } catch (error) {
       if (!(error instanceof TransientError)) throw error;
-    });
+    }
   }
 }

@@ -42,6 +42,8 @@ export interface SettleContext extends LifecycleContext {
   readonly release: (job: Job) => void;
   readonly entered: (job: Job, state: Job["state"]) => void;
   readonly signal: AbortSignal;
+  /** What the server waits for a sign of life before it hands an event out again. */
+  readonly ackWaitMs: number;
   readonly persist: <Result>(operation: () => Promise<Result>) => Promise<Result>;
 }
 
@@ -58,7 +60,8 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
   const found = readEvent(delivery, context);
   const event = found instanceof Promise ? await found : found;
   if (event instanceof PoisonError) {
-    return bury(job, context, { reason: "undecodable", attempts: 0, firstAt: null, error: summarizeError(event) });
+    await bury(job, context, { reason: "undecodable", attempts: 0, firstAt: null, error: summarizeError(event) });
+    return;
   }
   const id = event instanceof TransientError ? (delivery.header("ce-id") ?? "") : event.id;
   const record = new AttemptsRecord(bus.state, automation.id, source, delivery.sequence, id);
@@ -66,22 +69,23 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
   const known = delivery.serverCount > 1 ? await persist(() => record.load()) : undefined;
   const dead = deadBefore(automation.retry, known, delivery.serverCount, Date.now());
   const cycle = dead === undefined ? cycleIn(delivery, automation.id, context.maxHops) : undefined;
+  let over: boolean;
   if (cycle !== undefined) {
-    await bury(job, context, { reason: "cycle", attempts: 0, firstAt: null, error: cycle });
+    over = await bury(job, context, { reason: "cycle", attempts: 0, firstAt: null, error: cycle });
   } else if (dead) {
-    await bury(job, context, {
+    over = await bury(job, context, {
       reason: dead,
       attempts: known?.attempts ?? 0,
       firstAt: known?.firstAt ?? null,
       error: known?.lastError ?? crashed,
     });
-  } else if (context.signal.aborted) {
+  } else if (context.signal.aborted || !delivery.ours) {
     delivery.retry(0);
     return;
-  } else if (!(await attempt(job, context, { id, event }, known, record))) {
-    return;
+  } else {
+    over = await attempt(job, context, { id, event }, known, record);
   }
-  if (record.stored) await persist(() => record.clear());
+  if (over && record.stored) await persist(() => record.clear());
 }
 
 /** One attempt and what follows from it; whether the event is settled for good. An event without its body is a failed one. */
@@ -140,13 +144,11 @@ async function failed(
   const error = summarizeError(result.error);
   const { dead } = next;
   const ended = hanging?.then(() => free(job, context));
+  if (!(await isOurs(job, context))) return false;
   await context.persist(() => record.save({ attempts, firstAt, lastError: error, ...(dead ? { dead } : {}) }));
   // A handler that ignores its timeout is waited for: the event must not be handled twice at once.
   await ended;
-  if (dead) {
-    await bury(job, context, { reason: dead, attempts, firstAt, error });
-    return true;
-  }
+  if (dead) return bury(job, context, { reason: dead, attempts, firstAt, error });
   job.delivery.retry(next.delayMs);
   settled(context, job, "retried");
   log.warn("automation_retrying", {
@@ -160,6 +162,17 @@ async function failed(
   return false;
 }
 
+/**
+ * Whether it is for us to tell what became of an event. Where this process stood still for too long, the event has been
+ * handed out once more: when that was to us, it is; when it was to another worker, nothing may be told of it.
+ */
+async function isOurs({ delivery }: Job, context: SettleContext): Promise<boolean> {
+  // What the server hands out again just before we can tell that it does comes once more after that.
+  if (delivery.ours || (await delivery.regained(2 * context.ackWaitMs))) return true;
+  delivery.retry(0);
+  return false;
+}
+
 interface Burial {
   readonly reason: DeadReason;
   readonly attempts: number;
@@ -167,11 +180,12 @@ interface Burial {
   readonly error: ErrorSummary;
 }
 
-/** Stores the dead letter, and only then tells the server never to hand the event out again. */
-async function bury(job: Job, context: SettleContext, burial: Burial): Promise<void> {
+/** Stores the dead letter, and only then tells the server never to hand the event out again; whether it was for us to do so. */
+async function bury(job: Job, context: SettleContext, burial: Burial): Promise<boolean> {
   const { automation, log } = context;
   const { reason, attempts, error } = burial;
   context.release(job);
+  if (!(await isOurs(job, context))) return false;
   const letter = {
     reason,
     automation: automation.id,
@@ -191,4 +205,5 @@ async function bury(job: Job, context: SettleContext, burial: Burial): Promise<v
     error: error.name,
     code: error.code,
   });
+  return true;
 }

@@ -92,9 +92,16 @@ export interface Delivery {
   readonly sequence: number;
   /** How often the server handed it out, from 1; counts prefetches that were never started. */
   readonly serverCount: number;
+  /**
+   * Whether it is surely still ours: the bus has not begun to hand it out to another worker since it came, or since the
+   * last sign of life that it heard. Once it is not, no handler may begin and no failure may be told.
+   */
+  readonly ours: boolean;
+  /** Waits, where it is not ours any more, for it to be handed out to us once more; whether it is ours now. */
+  regained(withinMs: number): Promise<boolean>;
   /** Resolves when the server has confirmed the ack; asks again until then. @throws TransientError when the subscription is over */
   ack(): Promise<void>;
-  /** Comes again after the delay. */
+  /** Comes again after the delay; where it is not ours any more, only let go. */
   retry(delayMs: number): void;
   /** Still being worked on: the server must not hand it out again. */
   working(): void;
@@ -137,6 +144,8 @@ export interface Subscription extends AsyncIterable<readonly Delivery[]> {
    * @throws TransientError while the bus is away
    */
   missed(): Promise<StreamGap | undefined>;
+  /** All of its own up to and including this sequence was settled at the last look, by whichever worker; 0 before the first one. */
+  settledThrough(): number;
   /** A gap is on record: the subscription goes on behind it. @throws TransientError */
   accept(gap: StreamGap): Promise<void>;
   /** Messages not yet handed out, and handed out but not acked. */
@@ -149,6 +158,8 @@ export interface StateStore {
   /** @param revision of the value it replaces, 0 for a new key. Resolves to the new revision, or undefined when it did not match. */
   put(key: string, value: unknown, revision: number): Promise<number | undefined>;
   delete(key: string): Promise<void>;
+  /** Keys that begin with the prefix, which ends with a dot; in no order. */
+  keys(prefix: string): Promise<readonly string[]>;
 }
 
 export interface Bus extends AsyncDisposable {

@@ -6,7 +6,7 @@ import type { AutomationMetrics } from "../../src/automation/metrics.ts";
 import { type RunningAutomations, runAutomations } from "../../src/automation/run-automations.ts";
 import type { Bus } from "../../src/bus/bus.ts";
 import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
-import { silentLogger } from "../../src/telemetry/logger.ts";
+import { type Logger, silentLogger } from "../../src/telemetry/logger.ts";
 import type { Order } from "./shop-stream.ts";
 
 export const orders = collection<Order>("shop", "public.orders");
@@ -69,24 +69,31 @@ export interface WorkerOptions {
   readonly ackWaitMs?: number;
   readonly adopt?: boolean;
   readonly missedLookMs?: number;
+  readonly log?: Logger;
   /** Puts something between the automations and the bus. */
   readonly through?: (bus: Bus) => Bus;
 }
 
-export async function startWorker({ url, automations, through, ...options }: WorkerOptions): Promise<Worker> {
+export async function startWorker({
+  url,
+  automations,
+  through,
+  log = silentLogger,
+  ...options
+}: WorkerOptions): Promise<Worker> {
   const stopping = new AbortController();
   const bus = await openJetStreamBus({
     servers: [url],
     replicas: 1,
     fsync: "always",
-    log: silentLogger,
+    log,
     signal: stopping.signal,
   });
   const metrics = new Counts();
   const running = runAutomations({
     bus: through?.(bus) ?? bus,
     automations,
-    log: silentLogger,
+    log,
     metrics,
     logEvents: false,
     signal: stopping.signal,

@@ -1,4 +1,4 @@
-// Builds the command, and the worker that kills itself, into a directory of its own, so that it is this source and no other build is disturbed.
+// Builds the command, the worker that kills itself and the one of automations alone, into a directory of its own, so that it is this source and no other build is disturbed.
 
 import { copyFile, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -10,6 +10,8 @@ export interface BuiltCli {
   readonly file: string;
   /** The built `crashing-worker-main.ts`. */
   readonly crashingWorkerFile: string;
+  /** The built `automation-process-main.ts`. */
+  readonly automationProcessFile: string;
   remove(): Promise<void>;
 }
 
@@ -20,9 +22,12 @@ export async function buildCli(): Promise<BuiltCli> {
   const remove = (): Promise<void> => rm(dir, { recursive: true, force: true });
   try {
     await copyFile("package.json", join(dir, "package.json"));
-    const crashingWorker = { "crashing-worker": "test/support/crashing-worker-main.ts" };
+    const workers = {
+      "crashing-worker": "test/support/crashing-worker-main.ts",
+      "automation-process": "test/support/automation-process-main.ts",
+    };
     await build({
-      entry: { ...entry, ...crashingWorker },
+      entry: { ...entry, ...workers },
       outDir: join(dir, "dist"),
       dts: false,
       clean: false,
@@ -32,5 +37,11 @@ export async function buildCli(): Promise<BuiltCli> {
     await remove();
     throw error;
   }
-  return { file: join(dir, "dist/cli.js"), crashingWorkerFile: join(dir, "dist/crashing-worker.js"), remove };
+  const built = (name: string): string => join(dir, "dist", `${name}.js`);
+  return {
+    file: built("cli"),
+    crashingWorkerFile: built("crashing-worker"),
+    automationProcessFile: built("automation-process"),
+    remove,
+  };
 }

@@ -24,6 +24,8 @@ declare module "vitest" {
     cliFile: string;
     /** The built `crashing-worker-main.ts`. */
     crashingWorkerFile: string;
+    /** The built `automation-process-main.ts`. */
+    automationProcessFile: string;
   }
 }
 
@@ -45,7 +47,7 @@ export default async function setUp(project: TestProject): Promise<() => Promise
     !files.some((file) =>
       imports(
         file.moduleId,
-        /support\/(worker-process|crashing-worker|run-command|on-terminal|soak-run|dev-process)\.ts|inject\("cliFile"\)/,
+        /support\/(worker-process|crashing-worker|automation-process|run-command|on-terminal|soak-run|dev-process)\.ts|inject\("cliFile"\)/,
       ),
     )
   ) {
@@ -55,6 +57,7 @@ export default async function setUp(project: TestProject): Promise<() => Promise
   const cli = await buildCli();
   project.provide("cliFile", cli.file);
   project.provide("crashingWorkerFile", cli.crashingWorkerFile);
+  project.provide("automationProcessFile", cli.automationProcessFile);
   return async () => {
     await Promise.all([cli.remove(), template?.remove()]);
   };

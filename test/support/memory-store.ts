@@ -14,5 +14,6 @@ export function memoryStore(): StateStore {
     delete: async (key) => {
       entries.delete(key);
     },
+    keys: async (prefix) => [...entries.keys()].filter((key) => key.startsWith(prefix)),
   };
 }

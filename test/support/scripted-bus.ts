@@ -332,6 +332,7 @@ export class ScriptedPort implements StreamPort {
       get: (key) => this.get(key),
       put: (key, value, revision) => this.put(key, value, revision),
       delete: async () => {},
+      keys: async () => [],
     };
   }
 

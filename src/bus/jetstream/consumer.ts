@@ -57,6 +57,7 @@ export async function openSubscription(
       durable: options.durable,
       confirmations,
       minPending: options.minPending,
+      ackWaitMs: options.ackWaitMs,
       signal: options.signal,
       retention,
       verify: () => verify(jsm, stream, options.durable),

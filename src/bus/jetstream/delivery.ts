@@ -4,6 +4,7 @@ import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import type { Delivery } from "../bus.ts";
 import type { Confirmable, Confirmations } from "./confirmations.ts";
 import { headerBlock, headerValue } from "./header-block.ts";
+import type { Possession } from "./possession.ts";
 
 const ACK: Uint8Array = Buffer.from("+ACK");
 
@@ -28,12 +29,19 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   #serverCount: number;
   #data: Uint8Array | undefined;
   #block: string | undefined;
+  #possession: Possession;
+  /** Called when the server has handed it out to us once more. */
+  readonly #renewed = new Set<() => void>();
 
-  /** @param reply the message's own, which is where its ack goes */
-  constructor(owner: DeliveryOwner, message: Msg, reply: string) {
+  /**
+   * @param reply the message's own, which is where its ack goes
+   * @param possession of what has just arrived
+   */
+  constructor(owner: DeliveryOwner, message: Msg, reply: string, possession: Possession) {
     const { sequence, serverCount } = parseReply(reply);
     this.#owner = owner;
     this.#message = message;
+    this.#possession = possession;
     this.sequence = sequence;
     this.#serverCount = serverCount;
   }
@@ -75,6 +83,31 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   renew(newer: JetStreamDelivery): void {
     this.#message = newer.#message;
     this.#serverCount = newer.#serverCount;
+    this.#possession = newer.#possession;
+    for (const renewed of this.#renewed) renewed();
+  }
+
+  get ours(): boolean {
+    return this.#possession.ours;
+  }
+
+  async regained(withinMs: number): Promise<boolean> {
+    if (this.ours) return true;
+    this.#release(); // or there may be no room for it to come again
+    await new Promise<void>((resolve) => {
+      const over = (): void => {
+        clearTimeout(timer);
+        this.#renewed.delete(look);
+        resolve();
+      };
+      // What had come while we stood still may be another's again by now: then the next one counts.
+      const look = (): void => {
+        if (this.ours) over();
+      };
+      const timer = setTimeout(over, withinMs);
+      this.#renewed.add(look);
+    });
+    return this.ours;
   }
 
   ack(): Promise<void> {
@@ -86,8 +119,8 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   }
 
   retry(delayMs: number): void {
-    // Lost, it only means that the server waits for ack_wait instead.
-    this.#tell(delayMs > 0 ? `-NAK {"delay": ${Math.round(delayMs * 1_000_000)}}` : "-NAK");
+    // Lost, it only means that the server waits for ack_wait instead; so does what may be another's by now.
+    if (this.ours) this.#tell(delayMs > 0 ? `-NAK {"delay": ${Math.round(delayMs * 1_000_000)}}` : "-NAK");
     this.#owner.closed(this, false);
   }
 
@@ -96,13 +129,20 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   }
 
   working(): void {
+    if (!this.ours) return;
     this.#tell("+WPI");
+    this.#possession.extend();
   }
 
   #finish(what: Uint8Array): Promise<void> {
+    this.#release();
+    return this.#owner.confirmations.confirm(this, what);
+  }
+
+  #release(): void {
+    if (this.finishing) return;
     this.finishing = true;
     this.#owner.finishing();
-    return this.#owner.confirmations.confirm(this, what);
   }
 
   #tell(what: string): void {

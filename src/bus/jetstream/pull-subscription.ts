@@ -12,9 +12,11 @@ import {
 } from "@nats-io/transport-node";
 import { type MillraceError, TransientError } from "../../errors.ts";
 import type { Delivery, StreamGap, Subscription } from "../bus.ts";
+import { AnsweredPings } from "./answered-pings.ts";
 import { busError } from "./bus-errors.ts";
 import type { Confirmations } from "./confirmations.ts";
 import { type DeliveryOwner, JetStreamDelivery } from "./delivery.ts";
+import { PINGS_PER_ACK_WAIT, Possession } from "./possession.ts";
 import { Prefetch } from "./prefetch.ts";
 import type { RetentionWatch } from "./retention-watch.ts";
 
@@ -30,6 +32,8 @@ export interface PullOptions {
   readonly confirmations: Confirmations;
   /** Deliveries that may be open at once, besides those that only wait for their confirmation; more when they go quickly. */
   readonly minPending: number;
+  /** What the server waits for a sign of life before it hands a message out again. */
+  readonly ackWaitMs: number;
   readonly signal: AbortSignal;
   /** Asks the server for the durable; rejects with what says that it is gone, resolves otherwise. */
   readonly verify: () => Promise<void>;
@@ -47,6 +51,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   readonly confirmations: Confirmations;
   readonly #options: PullOptions;
   readonly #prefetch: Prefetch;
+  readonly #pings: AnsweredPings;
   readonly #inbox: string = createInbox();
   #ready: JetStreamDelivery[] = [];
   readonly #open = new Map<number, JetStreamDelivery>();
@@ -64,6 +69,8 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   #heardAt: number = performance.now();
   #failure: MillraceError | undefined;
   #lost = false;
+  /** Nothing more is handed out; what is open may still end. */
+  #over = false;
   #wake: () => void = () => {};
 
   constructor(nc: NatsConnection, info: ConsumerInfo, options: PullOptions) {
@@ -71,6 +78,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     this.confirmations = options.confirmations;
     this.#prefetch = new Prefetch(options.minPending);
     this.#options = options;
+    this.#pings = new AnsweredPings(nc, options.ackWaitMs / PINGS_PER_ACK_WAIT);
     this.#next = Math.max(info.delivered.stream_seq + 1, info.config.opt_start_seq ?? 1);
     this.#inherited = info.num_ack_pending > 0 ? info.ack_floor.stream_seq + 1 : Number.POSITIVE_INFINITY;
   }
@@ -81,6 +89,10 @@ export class PullSubscription implements Subscription, DeliveryOwner {
 
   resumeAt(): number {
     return Math.min(this.#inherited, this.#next, ...this.#unsettled);
+  }
+
+  settledThrough(): number {
+    return this.#options.retention.settledThrough;
   }
 
   missed(): Promise<StreamGap | undefined> {
@@ -110,6 +122,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     if (delivery.finishing) this.#finishing--;
     else this.#prefetch.finished();
     if (settled) this.#unsettled.delete(delivery.sequence);
+    if (this.#over && this.#open.size === 0) this.#pings.stop();
     this.#request();
   }
 
@@ -145,6 +158,8 @@ export class PullSubscription implements Subscription, DeliveryOwner {
       clearInterval(heartbeat);
       watching.stop();
       quit(this.nc, sub);
+      this.#over = true;
+      if (this.#open.size === 0) this.#pings.stop();
     }
   }
 
@@ -167,7 +182,8 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     const { reply } = message;
     if (!reply?.startsWith("$JS.ACK.")) return;
     this.#requested = Math.max(0, this.#requested - 1);
-    const delivery = new JetStreamDelivery(this, message, reply);
+    const possession = new Possession(this.#pings, this.#options.ackWaitMs);
+    const delivery = new JetStreamDelivery(this, message, reply, possession);
     this.#next = Math.max(this.#next, delivery.sequence + 1);
     const open = this.#open.get(delivery.sequence);
     if (open) {

@@ -22,10 +22,16 @@ export function accountedKey(durable: string, stream: string): string {
 export class RetentionWatch {
   readonly #options: RetentionWatchOptions;
   readonly #key: string;
+  #settledThrough = 0;
 
   constructor(options: RetentionWatchOptions) {
     this.#options = options;
     this.#key = accountedKey(options.durable, options.stream);
+  }
+
+  /** All of the durable's own up to and including this is settled, by the last look; 0 before the first one. */
+  get settledThrough(): number {
+    return this.#settledThrough;
   }
 
   /**
@@ -41,6 +47,7 @@ export class RetentionWatch {
     if (gap !== undefined) return gap;
     const accounted = accountFor(known?.value, look);
     const moved = accounted.created !== known?.value.created || accounted.through !== known.value.through;
+    this.#settledThrough = accounted.through;
     // One that another worker was quicker with counts as well, and never goes back: the revision sees to it.
     if (moved) await this.#options.state.put(this.#key, accounted, known?.revision ?? 0);
     return undefined;

@@ -1,6 +1,6 @@
 // A KV bucket: small state by key, written by revision.
 
-import { jetstreamManager } from "@nats-io/jetstream";
+import { jetstreamManager, type StreamAPI } from "@nats-io/jetstream";
 import { type KV, Kvm, type KvOptions } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { StateStore } from "../bus.ts";
@@ -45,7 +45,20 @@ export async function openStateStore(nc: NatsConnection, options: StateStoreOpti
         () => undefined,
         (error: unknown) => Promise.reject(busError(error, "delete state")),
       ),
+    keys: (prefix) => keys(streams, bucket, prefix),
   };
+}
+
+/** By the server's list of subjects: a read of the bucket would make a consumer for it. */
+async function keys(streams: StreamAPI, bucket: string, prefix: string): Promise<readonly string[]> {
+  const head = `$KV.${bucket}.`;
+  try {
+    const { state } = await streams.info(`KV_${bucket}`, { subjects_filter: `${head}${prefix}>` });
+    return Object.keys(state.subjects ?? {}).map((subject) => subject.slice(head.length));
+  } catch (error) {
+    if (isApiError(error, apiCodes.streamNotFound)) return [];
+    throw busError(error, "list state");
+  }
 }
 
 async function make(kvm: Kvm, bucket: string, settings: Partial<KvOptions>): Promise<void> {

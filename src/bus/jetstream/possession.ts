@@ -1,0 +1,37 @@
+// Whether a message that the server handed out is still ours: by our own clock, since nobody tells us when it no longer is.
+
+import type { AnsweredPings } from "./answered-pings.ts";
+
+/** Of what the server waits for a sign of life, the part that a word may need to get there. */
+const MARGIN_SHARE = 1 / 6;
+/** How often within that time it must be known that the server hears us. */
+export const PINGS_PER_ACK_WAIT = 6;
+
+export class Possession {
+  readonly #pings: Pick<AnsweredPings, "sentMs">;
+  readonly #lastsMs: number;
+  /** The server counts from here on, or from later. */
+  #sinceMs: number;
+  /** When it was extended, where it is not known yet whether the server heard of it. */
+  #extendedMs: number | undefined;
+
+  /** Of what has just arrived. @param ackWaitMs what the server waits for a sign of life */
+  constructor(pings: Pick<AnsweredPings, "sentMs">, ackWaitMs: number) {
+    this.#pings = pings;
+    this.#lastsMs = ackWaitMs * (1 - MARGIN_SHARE);
+    this.#sinceMs = pings.sentMs;
+  }
+
+  get ours(): boolean {
+    if (this.#extendedMs !== undefined && this.#extendedMs <= this.#pings.sentMs) {
+      this.#sinceMs = this.#extendedMs;
+      this.#extendedMs = undefined;
+    }
+    return performance.now() < this.#sinceMs + this.#lastsMs;
+  }
+
+  /** A sign of life is about to be sent; one that is sent too late extends nothing. */
+  extend(): void {
+    this.#extendedMs ??= performance.now();
+  }
+}

@@ -4,6 +4,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { benchAutomations } from "./automations.ts";
+import { benchCatalog } from "./catalog.ts";
 import { benchLatency } from "./latency.ts";
 import { describeMachine } from "./machine.ts";
 import { benchOutbox } from "./outbox.ts";
@@ -23,6 +24,8 @@ const benches: Readonly<Record<string, Bench>> = {
   latency: { run: benchLatency, rows: 20_000 },
   outbox: { run: benchOutbox, rows: 5_000 },
   automations: { run: benchAutomations, rows: 500_000 },
+  /** Rows are tables here. */
+  catalog: { run: benchCatalog, rows: 50_000 },
 };
 
 async function main(): Promise<void> {

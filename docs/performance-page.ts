@@ -21,6 +21,9 @@ that was measured in the same run on the same machine: compare ratios, not figur
   to /dev/null.
 - **transaction**: the same with one transaction of all rows; \`silentS\` is the longest time without a word to Postgres.
 - **latency**: 1000 transactions a second of one row, from the commit to the handler; beside the insert's own p99.
+- **catalog**: what a source of two tables costs a database of 50,000 (half of them partitions): a look at its tables, which
+  comes every ten seconds, beside the same look where there are no others; a first start; the description of a table that the
+  log names. Rows are tables here.
 - **outbox**: docs/outbox.md says how it was measured, and what for.
 `;
 

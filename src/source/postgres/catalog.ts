@@ -60,20 +60,8 @@ export const unknownTable: TableDescription = {
   partlyFull: false,
 };
 
-/**
- * One statement, so one state of the catalog. A type is told by the function that prints it: `point` has elements and
- * yet is no array. An expression is never printed: that could wait for a table's lock. Names of types are printed under
- * settings of our own, for as long as the statement runs: a role's search_path would change them.
- */
-const description = `
-  WITH RECURSIVE settings AS MATERIALIZED (
-    SELECT set_config('search_path', 'public', true), set_config('quote_all_identifiers', 'off', true)
-  ), columns AS (
-    SELECT a.* FROM settings, pg_attribute a WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped
-  ), partitions (oid) AS (
-    SELECT inhrelid FROM pg_inherits WHERE inhparent = $1::oid
-    UNION SELECT i.inhrelid FROM partitions p JOIN pg_inherits i ON i.inhparent = p.oid
-  ), shapes AS (
+/** A type that is reached. OFFSET keeps it to a look by the index for each: every table of a database is two more types. */
+const shape = `
     SELECT t.oid, t.typnamespace, t.typname, t.typrelid, t.typbasetype, t.typelem, r.rngsubtype, m.rngtypid, p.proname,
       CASE
         WHEN t.typtype = 'd' THEN 'domain'
@@ -88,10 +76,25 @@ const description = `
     LEFT JOIN pg_proc p ON p.oid = t.typoutput
     LEFT JOIN pg_range r ON r.rngtypid = t.oid
     LEFT JOIN pg_range m ON m.rngmultitypid = t.oid
+    WHERE t.oid = reached.oid OFFSET 0`;
+
+/**
+ * One statement, so one state of the catalog. A type is told by the function that prints it: `point` has elements and
+ * yet is no array. An expression is never printed: that could wait for a table's lock. Names of types are printed under
+ * settings of our own, for as long as the statement runs: a role's search_path would change them.
+ */
+const description = `
+  WITH RECURSIVE settings AS MATERIALIZED (
+    SELECT set_config('search_path', 'public', true), set_config('quote_all_identifiers', 'off', true)
+  ), columns AS (
+    SELECT a.* FROM settings, pg_attribute a WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped
+  ), partitions (oid) AS (
+    SELECT inhrelid FROM pg_inherits WHERE inhparent = $1::oid
+    UNION SELECT i.inhrelid FROM partitions p JOIN pg_inherits i ON i.inhparent = p.oid
   ), reached (oid) AS (
     SELECT unnest($2::oid[])
     UNION SELECT atttypid FROM columns
-    UNION SELECT part.oid FROM reached JOIN shapes s USING (oid) CROSS JOIN LATERAL (
+    UNION SELECT part.oid FROM reached CROSS JOIN LATERAL (${shape}) s CROSS JOIN LATERAL (
       SELECT s.typbasetype WHERE s.kind = 'domain'
       UNION ALL SELECT s.typelem WHERE s.kind = 'array'
       UNION ALL SELECT s.rngsubtype WHERE s.kind = 'range'
@@ -127,7 +130,7 @@ const description = `
             SELECT coalesce(jsonb_agg(e.enumlabel ORDER BY e.enumsortorder), '[]') FROM pg_enum e WHERE e.enumtypid = s.oid))
           ELSE jsonb_build_object('output', s.proname)
         END) ORDER BY s.oid), '[]')
-      FROM shapes s JOIN pg_namespace n ON n.oid = s.typnamespace WHERE s.oid IN (SELECT oid FROM reached)) AS types,
+      FROM reached CROSS JOIN LATERAL (${shape}) s JOIN pg_namespace n ON n.oid = s.typnamespace) AS types,
     (SELECT coalesce(json_agg(format_type(f.type, f.typmod) ORDER BY f.place), '[]')
       FROM settings, unnest($2::oid[], $3::int4[]) WITH ORDINALITY f (type, typmod, place)) AS formats,
     EXISTS (SELECT FROM partitions JOIN pg_class c USING (oid)

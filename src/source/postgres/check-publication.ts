@@ -6,7 +6,7 @@ import type { TableFacts } from "./check-tables.ts";
 import type { PublicationFacts } from "./publication-facts.ts";
 import { ALL_OPS, alterTables, createPublication } from "./publication-sql.ts";
 import { insertsOnly } from "./published.ts";
-import { quoteIdentifier, quoteLiteral } from "./sql.ts";
+import { quoteIdentifier, quoteLiteral, quoteTable } from "./sql.ts";
 
 /** From here on a publication can have row filters. */
 const FILTER_VERSION = 150_000;
@@ -19,6 +19,7 @@ export function publicationFindings(
 ): readonly Finding[] {
   const unfit = filterFindings(publication, tables, server.version);
   if (!publication.exists) return unfit.length > 0 ? unfit : [missingFinding(publication, tables, server)];
+  const members = new Map(publication.tables.map((table) => [quoteTable(table), table]));
   const findings = [
     ...unfit,
     coverageFinding(publication, tables),
@@ -26,7 +27,7 @@ export function publicationFindings(
     rootFinding(publication, tables),
     youngerFinding(publication, server.slot),
     ...tables.flatMap((table) => {
-      const published = publication.tables.find(({ schema, name }) => schema === table.schema && name === table.name);
+      const published = members.get(quoteTable(table));
       return published === undefined ? [] : publishedFindings(publication, published, table, server.version);
     }),
   ].filter((finding) => finding !== undefined);
@@ -78,10 +79,9 @@ function missingFinding(
 
 /** Without those whose rows cannot be told apart: to publish them would make the application's UPDATE and DELETE fail. */
 function coverageFinding(publication: PublicationFacts, tables: readonly TableFacts[]): Finding | undefined {
+  const members = new Set(publication.tables.map(quoteTable));
   const lacking = tables.filter(
-    (table) =>
-      (table.identified || insertsOnly(publication.ops)) &&
-      !publication.tables.some(({ schema, name }) => schema === table.schema && name === table.name),
+    (table) => (table.identified || insertsOnly(publication.ops)) && !members.has(quoteTable(table)),
   );
   if (publication.all || lacking.length === 0) return undefined;
   const names = lacking.map(({ schema, name }) => `${schema}.${name}`).join(", ");

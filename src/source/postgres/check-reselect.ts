@@ -42,8 +42,9 @@ export async function readReselect(
   const rows = await session.query<Omit<ReselectFacts, keyof FoundTable> & { oid: string }>(facts, [
     asking.map(({ oid }) => oid),
   ]);
+  const byOid = new Map(rows.map((row) => [row.oid, row]));
   return asking.flatMap((table) => {
-    const row = rows.find(({ oid }) => oid === table.oid);
+    const row = byOid.get(table.oid);
     if (row === undefined) return []; // dropped meanwhile
     const rules = rulesOf(table.schema, table.name);
     return [{ ...row, ...table, unreadable: row.unreadable.filter((name) => rules?.column(name) !== "left out") }];

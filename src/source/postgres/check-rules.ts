@@ -47,8 +47,9 @@ export async function readRuled(
   const rows = await session.query<Pick<TableColumns, "oid" | "columns" | "key">>(columnsOf, [
     ruled.map(({ oid }) => oid),
   ]);
+  const byOid = new Map(rows.map((row) => [row.oid, row]));
   return ruled.flatMap((table): readonly TableColumns[] => {
-    const row = rows.find(({ oid }) => oid === table.oid);
+    const row = byOid.get(table.oid);
     return row === undefined ? [] : [{ ...table, ...row }];
   });
 }

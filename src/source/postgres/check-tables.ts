@@ -22,8 +22,9 @@ export async function readTables(session: Session, tables: readonly FoundTable[]
   const rows = await session.query<Omit<TableFacts, keyof FoundTable> & { oid: string }>(facts, [
     tables.map(({ oid }) => oid),
   ]);
+  const byOid = new Map(rows.map((row) => [row.oid, row]));
   return tables.flatMap((table) => {
-    const row = rows.find(({ oid }) => oid === table.oid);
+    const row = byOid.get(table.oid);
     return row === undefined ? [] : [{ ...row, ...table }]; // one that was dropped meanwhile has no facts
   });
 }
@@ -43,13 +44,11 @@ const identityOf = (relation: string): string =>
     relation,
   );
 
-/** The tree of a table without partitions is empty, without even itself. */
+/** The table and its partitions. The server's tree of a table without partitions is empty, without even itself. */
+const TREE = `(SELECT c.oid AS relid, 0 AS level
+        UNION ALL SELECT p.relid, p.level FROM pg_partition_tree(c.oid) p WHERE p.level > 0) t`;
+
 const facts = `
-  WITH tree AS (
-    SELECT root, root AS relid, 0 AS level FROM unnest($1::text[]::oid[]) root
-    UNION ALL
-    SELECT root, t.relid, t.level FROM unnest($1::text[]::oid[]) root, pg_partition_tree(root) t WHERE t.level > 0
-  )
   SELECT c.oid::int8::text AS oid,
     ${columnsWhere("true")} AS columns,
     ${identityOf("c")} AS identity,
@@ -62,20 +61,20 @@ const facts = `
           SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = r.oid AND EXISTS (
             SELECT FROM pg_partition_ancestors(x.oid) up JOIN pg_index top ON top.indexrelid = up.relid
             WHERE top.indrelid = c.oid AND top.indisreplident))) ORDER BY r.relname)
-      FROM tree t JOIN pg_class r ON r.oid = t.relid JOIN pg_namespace n ON n.oid = r.relnamespace
-      WHERE t.root = c.oid AND t.level > 0 AND r.relkind = 'r'
+      FROM ${TREE} JOIN pg_class r ON r.oid = t.relid JOIN pg_namespace n ON n.oid = r.relnamespace
+      WHERE t.level > 0 AND r.relkind = 'r'
     ), '[]') AS leaves,
     coalesce((
       SELECT json_agg(json_build_object('schema', n.nspname, 'name', r.relname, 'keyed', EXISTS (
         SELECT FROM pg_index i WHERE i.indrelid = r.oid AND i.indisprimary AND i.indimmediate)) ORDER BY t.level, r.relname)
-      FROM tree t
+      FROM ${TREE}
       JOIN pg_class r ON r.oid = t.relid JOIN pg_namespace n ON n.oid = r.relnamespace
-      WHERE t.root = c.oid AND r.relreplident <> 'f'
+      WHERE r.relreplident <> 'f'
         AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = r.oid AND i.indisvalid AND ${keyOf("r")})
     ), '[]') AS anonymous,
     CASE WHEN EXISTS (
-      SELECT FROM tree t JOIN pg_class r ON r.oid = t.relid
-      WHERE t.root = c.oid AND r.reltoastrelid <> 0 AND pg_relation_size(r.reltoastrelid) > 0
+      SELECT FROM ${TREE} JOIN pg_class r ON r.oid = t.relid
+      WHERE r.reltoastrelid <> 0 AND pg_relation_size(r.reltoastrelid) > 0
     ) THEN ${columnsWhere("a.attlen = -1 AND a.attstorage <> 'p'")} ELSE '{}' END AS toasted,
     ${columnsWhere("a.attgenerated = 's'")} AS "storedGenerated",
     ${columnsWhere("a.attgenerated = 'v'")} AS "virtualGenerated",

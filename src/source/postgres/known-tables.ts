@@ -13,12 +13,16 @@ export function knownOf(published: Published, tables: readonly FoundTable[]): Kn
   return { publication: oid, ops: [...ops], viaRoot, tables: Object.fromEntries(entries) };
 }
 
-/** One that came back is another entry; those with a row filter are made anew when the filter changes, at one stroke. */
-export function leftSince(known: KnownTables, published: Published, oid: string): boolean {
-  const entry = known.tables[oid];
-  if (entry === undefined) return false;
-  const now = published.tables.find((table) => table.oid === oid);
-  return now === undefined || (entry !== "" && entryOf(now) !== "" && entryOf(now) !== entry);
+/**
+ * Whether a table is no longer published as it was. One that came back is another entry; those with a row filter are made
+ * anew when the filter changes, at one stroke.
+ */
+export function leftSince(known: KnownTables, published: Published): (oid: string) => boolean {
+  const entries = new Map(published.tables.map((table) => [table.oid, entryOf(table)]));
+  return (oid) => {
+    const [before, now] = [known.tables[oid], entries.get(oid)];
+    return before !== undefined && (now === undefined || (before !== "" && now !== "" && now !== before));
+  };
 }
 
 /** In words; undefined when it publishes all that it did. */

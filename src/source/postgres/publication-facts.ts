@@ -2,7 +2,7 @@
 
 import type { SourceId } from "../../event/source-id.ts";
 import { publicationMark } from "./publication-sql.ts";
-import { FROM_PUBLISHED_TABLES, PUBLISHED_OPS } from "./published.ts";
+import { fromPublished, PUBLISHED_OPS } from "./published.ts";
 import type { Session } from "./session.ts";
 import type { FoundTable } from "./tables.ts";
 
@@ -73,10 +73,11 @@ const facts = `
       SELECT json_agg(json_build_object('schema', n.nspname, 'name', c.relname, 'member', r.oid IS NOT NULL,
         'columns', (SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a
           WHERE a.attrelid = c.oid AND to_jsonb(r)->'prattrs' @> to_jsonb(a.attnum)),
-        'filter', (SELECT to_jsonb(t)->>'rowfilter' FROM pg_publication_tables t
-          WHERE t.pubname = p.pubname AND t.schemaname = n.nspname AND t.tablename = c.relname),
+        'filter', CASE WHEN to_jsonb(r)->>'prqual' IS NOT NULL THEN (SELECT to_jsonb(t)->>'rowfilter'
+          FROM pg_publication_tables t
+          WHERE t.pubname = p.pubname AND t.schemaname = n.nspname AND t.tablename = c.relname) END,
         'filterColumns', ARRAY(SELECT a.attname FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum IN (
           SELECT m[1]::int FROM regexp_matches(to_jsonb(r)->>'prqual', ':varattno (\\d+)', 'g') m))))
-      ${FROM_PUBLISHED_TABLES}
+      ${fromPublished("SELECT unnest($3::text[]::oid[])")}
     ), '[]') AS tables
   FROM (SELECT) one LEFT JOIN pg_publication p ON p.pubname = $1`;

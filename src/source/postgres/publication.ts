@@ -16,7 +16,7 @@ import {
 } from "./publication-sql.ts";
 import { type Published, type PublishedEntry, readPublished } from "./published.ts";
 import type { Session } from "./session.ts";
-import { quoteIdentifier, quoteLiteral } from "./sql.ts";
+import { quoteIdentifier, quoteLiteral, quoteTable } from "./sql.ts";
 import type { SourceTable } from "./tables.ts";
 
 export interface PublicationOptions {
@@ -45,7 +45,12 @@ export async function ensurePublication(
   options: PublicationOptions,
   mayCreate: boolean,
 ): Promise<void> {
-  const existing = await readPublished(session, options.source, options.name);
+  const existing = await readPublished(
+    session,
+    options.source,
+    options.name,
+    [...options.tables, ...options.kept].map(({ schema, name }) => ({ exact: { schema, name } })),
+  );
   if (existing !== undefined) await adjustPublication(session, options, existing, true);
   else if (mayCreate) await create(session, options);
   else throw publicationGone(options.name);
@@ -89,10 +94,13 @@ export async function adjustPublication(
   checkFilters(tables, version);
   const { ours, all } = existing;
   // One for all tables has roots by way of their partitions; see `viaRoot`.
-  const missing = tables.filter((table) => !find(existing, table) && !(all && table.partitioned));
-  const staying = existing.tables.filter((table) => has(tables, table) || has(kept, table));
-  const extra = ours ? existing.tables.filter((table) => !staying.includes(table)) : [];
-  const unfiltered = tables.filter((table) => table.where.length > 0 && find(existing, table)?.filtered !== true);
+  const members = new Map(existing.tables.map((table) => [quoteTable(table), table]));
+  const missing = tables.filter((table) => !members.has(quoteTable(table)) && !(all && table.partitioned));
+  const staying = new Set([...tables, ...kept].map(quoteTable));
+  const extra = ours ? existing.tables.filter((table) => !staying.has(quoteTable(table))) : [];
+  const unfiltered = tables.filter(
+    (table) => table.where.length > 0 && members.get(quoteTable(table))?.filtered !== true,
+  );
   const filters = tables.some(({ where }) => where.length > 0) || (ours && existing.tables.some(isFiltered));
   const set = {
     // Else rows of partitions would come under the partitions' own names.
@@ -105,7 +113,7 @@ export async function adjustPublication(
   const changed = missing.length + extra.length + unfiltered.length > 0 || optioned;
   if (!changed && !(filters && ours && refilter)) return false;
   // A filter can only be set; but a list of none cannot be.
-  const whole = [...tables, ...kept.filter((table) => find(existing, table))];
+  const whole = [...tables, ...kept.filter((table) => members.has(quoteTable(table)))];
   const setting = filters && ours && whole.length > 0;
   const statements = [
     ...(setting ? [alterTables(name, "SET", whole)] : []),
@@ -194,12 +202,4 @@ function nameOf({ schema, name }: SourceTable): string {
 
 function isFiltered({ filtered }: Pick<PublishedEntry, "filtered">): boolean {
   return filtered;
-}
-
-function has(tables: readonly SourceTable[], { schema, name }: SourceTable): boolean {
-  return tables.some((table) => table.schema === schema && table.name === name);
-}
-
-function find({ tables }: Published, { schema, name }: SourceTable): PublishedEntry | undefined {
-  return tables.find((table) => table.schema === schema && table.name === name);
 }

@@ -10,6 +10,8 @@ export interface TablePattern {
   readonly optional?: true;
   /** The one table that it names; undefined where a `*` may stand for more. */
   readonly exact?: { readonly schema: string; readonly name: string } | undefined;
+  /** The names in the letters of SQL's LIKE. */
+  readonly like: { readonly schema: string; readonly name: string };
   matches(schema: string, table: string): boolean;
 }
 
@@ -29,6 +31,7 @@ export function parseTablePattern(text: string): TablePattern | undefined {
     excludes: mark === "!",
     exact:
       exactSchema === undefined || exactTable === undefined ? undefined : { schema: exactSchema, name: exactTable },
+    like: { schema: likeText(exactSchema, schema), name: likeText(exactTable, table) },
     matches: (schemaName, tableName) => schemas(schemaName) && tables(tableName),
   };
 }
@@ -50,6 +53,8 @@ export function outboxPatterns(
     text: `${schema}.${name}`,
     excludes: false,
     outbox: true,
+    exact: { schema, name },
+    like: { schema: likeText(schema), name: likeText(name) },
     matches: (schemaName, tableName) => schemaName === schema && tableName === name,
   });
   if (table === undefined) return [{ ...one(OWN_OUTBOX), optional: true }];
@@ -76,6 +81,12 @@ function nameTest(quoted: string | undefined, plain: string | undefined): ((name
   const parts = plain.split("*").map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, "\\$&"));
   const letters = new RegExp(`^${parts.join(".*")}$`, "s");
   return (name) => letters.test(name);
+}
+
+/** @param plain with `*` for any letters, where there is no exact name */
+function likeText(exact: string | undefined, plain = ""): string {
+  const escaped = (exact ?? plain).replace(/[\\%_]/g, "\\$&");
+  return exact === undefined ? escaped.replaceAll("*", "%") : escaped;
 }
 
 function exactName(quoted: string | undefined, plain: string | undefined): string | undefined {

@@ -48,7 +48,7 @@ export async function tableSchemas(id: SourceId, config: PostgresConfig): Promis
 
 /** Whether events have stored generated columns, or will once the worker has made its publication. */
 async function hasGenerated(session: Session, id: SourceId, config: PostgresConfig): Promise<boolean> {
-  const published = await readPublished(session, id, config.publication ?? `millrace_${id}`);
+  const published = await readPublished(session, id, config.publication ?? `millrace_${id}`, []);
   if (published !== undefined && !published.ours) return published.generated;
   const [server] = await session.query<{ version: number }>(
     "SELECT current_setting('server_version_num')::int AS version",

@@ -100,7 +100,7 @@ export class TableWatch {
    */
   async look(): Promise<readonly ((at: Position) => StreamMessage)[]> {
     const { session, source, publication, config, acceptGap, onAccepted } = this.#options;
-    const before = await readPublished(session, source, publication);
+    const before = await readPublished(session, source, publication, config.tables);
     if (before === undefined || (this.#known !== undefined && this.#known.publication !== before.oid)) {
       throw publicationGone(publication);
     }
@@ -108,7 +108,8 @@ export class TableWatch {
     const last = this.#known ?? knownOf(before, tables);
     if (this.#known === undefined) await this.#save(last);
     const told: Told[] = [];
-    const left = tables.filter(({ oid }) => leftSince(last, before, oid)).map(nameOf);
+    const hasLeft = leftSince(last, before);
+    const left = tables.filter(({ oid }) => hasLeft(oid)).map(nameOf);
     const gone = optionsLost(last, before);
     if (left.length > 0 || gone !== undefined) {
       const error = altered(publication, left, gone);
@@ -183,8 +184,9 @@ export class TableWatch {
     all: readonly FoundTable[],
     refusals: MillraceError[],
   ): Promise<Published> {
-    const { session, source, publication, version, log } = this.#options;
-    const kept = all.filter((table) => !wanted.includes(table));
+    const { session, source, publication, version, config, log } = this.#options;
+    const published = new Set(wanted);
+    const kept = all.filter((table) => !published.has(table));
     try {
       const changed = await adjustPublication(
         session,
@@ -192,7 +194,7 @@ export class TableWatch {
         before,
         false,
       );
-      return (changed ? await readPublished(session, source, publication) : undefined) ?? before;
+      return (changed ? await readPublished(session, source, publication, config.tables) : undefined) ?? before;
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       refusals.push(error); // what is published goes on; this is for a person to run
@@ -206,7 +208,8 @@ export class TableWatch {
     const rows = await this.#options.session.query<{ oid: string; stored: boolean }>(stored, [
       tables.map(({ oid }) => oid),
     ]);
-    return tables.filter(({ oid }) => rows.some((row) => row.oid === oid && row.stored)).map(nameOf);
+    const holding = new Set(rows.filter((row) => row.stored).map(({ oid }) => oid));
+    return tables.filter(({ oid }) => holding.has(oid)).map(nameOf);
   }
 
   #tell(known: KnownTables, told: readonly Told[]): readonly ((at: Position) => StreamMessage)[] {

@@ -3,6 +3,7 @@
 import { ConfigError } from "../../errors.ts";
 import { checkRules } from "./check-rules.ts";
 import type { PostgresConfig } from "./config.ts";
+import { namedTables } from "./named-tables.ts";
 import type { Session } from "./session.ts";
 import { quoteTable } from "./sql.ts";
 import type { TableItem } from "./table-options.ts";
@@ -17,26 +18,36 @@ export interface SourceTable {
   readonly where: readonly string[];
 }
 
-/** A key that may be deferred cannot identify a row; a partition's own identity counts, its root's is not inherited. */
-const candidates = `
-  WITH identified AS (
-    SELECT c.oid, c.relreplident = 'f' OR EXISTS (
+/**
+ * A key that may be deferred cannot identify a row; a partition's own identity counts, its root's is not inherited. What is
+ * asked of a table is asked of those named and their partitions alone, and of all of them at once: a database may have
+ * many others.
+ */
+const candidates = (named: string): string => `
+  WITH named AS MATERIALIZED (
+    SELECT c.oid, c.relkind, c.relispartition FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.oid IN (${named}) AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
+      AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+  ), members AS (
+    SELECT oid AS root, oid AS relid FROM named
+    UNION SELECT n.oid, t.relid FROM named n CROSS JOIN LATERAL pg_partition_tree(n.oid) t WHERE n.relkind = 'p'
+  ), anonymous AS (
+    SELECT DISTINCT m.root FROM members m JOIN pg_class c ON c.oid = m.relid
+    WHERE c.relkind IN ('r', 'p') AND NOT (c.relreplident = 'f' OR EXISTS (
       SELECT FROM pg_index i
       WHERE i.indrelid = c.oid AND i.indisvalid
         AND (c.relreplident = 'd' AND i.indisprimary AND i.indimmediate OR c.relreplident = 'i' AND i.indisreplident)
-    ) AS ok
-    FROM pg_class c WHERE c.relkind IN ('r', 'p')
+    ))
   )
   SELECT c.oid::int8::text AS oid, n.nspname AS schema, c.relname AS name, c.relkind = 'p' AS partitioned,
-    ARRAY(SELECT a.relid::oid::int8::text FROM pg_partition_ancestors(c.oid) a WHERE a.relid <> c.oid) AS ancestors,
-    (SELECT ok FROM identified i WHERE i.oid = c.oid)
-      AND NOT EXISTS (SELECT FROM pg_partition_tree(c.oid) t JOIN identified i ON i.oid = t.relid WHERE NOT i.ok)
-      AS identified,
+    CASE WHEN named.relispartition THEN ARRAY(
+      SELECT a.relid::oid::int8::text FROM pg_partition_ancestors(c.oid) a WHERE a.relid <> c.oid
+    ) ELSE '{}' END AS ancestors,
+    anonymous.root IS NULL AS identified,
     c.relreplident IN ('n', 'i')
       AND EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate) AS keyed
-  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
-    AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+  FROM named JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN anonymous ON anonymous.root = c.oid
   ORDER BY n.nspname, c.relname`;
 
 export interface FoundTable extends SourceTable {
@@ -59,14 +70,19 @@ export interface FoundTables {
 /** The tables that the patterns name, whatever is wrong with them. */
 export async function findTables(session: Session, patterns: readonly TableItem[]): Promise<FoundTables> {
   type Candidate = Omit<FoundTable, "where" | "partitions"> & { readonly ancestors: readonly string[] };
-  const all = await session.query<Candidate>(candidates);
+  const named = namedTables(patterns);
+  const all = await session.query<Candidate>(candidates(named.text), named.values);
   const matched = all
     .filter((table) => includesTable(patterns, table.schema, table.name))
     .map((table) => ({ ...table, where: conditionsOf(patterns, table.schema, table.name) }));
   const oids = new Set(matched.map((table) => table.oid));
   const partitions = new Map<string, FoundTable["partitions"][number][]>();
   for (const { ancestors, schema, name } of matched) {
-    for (const oid of ancestors) partitions.set(oid, [...(partitions.get(oid) ?? []), { schema, name }]);
+    for (const oid of ancestors) {
+      const known = partitions.get(oid);
+      if (known === undefined) partitions.set(oid, [{ schema, name }]);
+      else known.push({ schema, name });
+    }
   }
   return {
     tables: matched

@@ -1,0 +1,124 @@
+// What is read of the catalog for two tables, where a database has many others: counted in blocks, for times say little.
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describeTable } from "../../src/source/postgres/catalog.ts";
+import { readTables } from "../../src/source/postgres/check-tables.ts";
+import { parsePostgresConfig } from "../../src/source/postgres/config.ts";
+import { readPublication } from "../../src/source/postgres/publication-facts.ts";
+import { readPublished } from "../../src/source/postgres/published.ts";
+import { clientConfig, Session } from "../../src/source/postgres/session.ts";
+import { findTables } from "../../src/source/postgres/tables.ts";
+import { SHOP } from "../support/postgres-reader.ts";
+import { type Database, freshDatabase, freshPostgres, missing } from "../support/servers.ts";
+
+const NAMED = { tables: ["public.orders", "public.zz_*"] };
+const OTHERS = 1500;
+
+const setUp = `create table orders(id int primary key, note text);
+  create table zz_done(id int primary key) partition by range (id);
+  create table zz_done_1 partition of zz_done for values from (0) to (10);
+  create schema theirs; create table theirs.items(id int primary key);
+  create publication named for table orders, zz_done with (publish_via_partition_root = true);
+  create publication everything for all tables;
+  create publication leaves for all tables with (publish_via_partition_root = true);
+  create publication schemas for tables in schema public`;
+
+describe.skipIf(missing("postgres"))("with many other tables in the database, what is read for two of them", () => {
+  let alone: Database;
+  let crowded: Database;
+  beforeAll(async () => {
+    const server = await freshPostgres({ autovacuum: "off", max_locks_per_transaction: "2000" });
+    [alone, crowded] = [await freshDatabase(server), await freshDatabase(server)];
+    for (const database of [alone, crowded]) await database.query(setUp);
+    await crowded.query(`do $$ begin for n in 1..${OTHERS} loop
+      execute format('create table other_%s(id int primary key, note text)', n); end loop; end $$`);
+    for (const database of [alone, crowded]) await database.query("vacuum analyze");
+  });
+  afterAll(async () => {
+    await alone[Symbol.asyncDispose]();
+    await crowded[Symbol.asyncDispose]();
+  });
+
+  const config = parsePostgresConfig({ url: "postgres://localhost/x", ...NAMED }, "sources.shop");
+  const tables = async (session: Session) => (await findTables(session, config.tables)).tables;
+
+  test.each<[string, (session: Session) => Promise<unknown>]>([
+    ["the tables that patterns name", tables],
+    ["a publication that names them", (session) => readPublished(session, SHOP, "named", config.tables)],
+    ["a publication for all tables", (session) => readPublished(session, SHOP, "everything", config.tables)],
+    ["one for all tables, by their roots", (session) => readPublished(session, SHOP, "leaves", config.tables)],
+    ["a publication for a schema", (session) => readPublished(session, SHOP, "schemas", config.tables)],
+    ["what check says of them", async (session) => readTables(session, await tables(session))],
+    [
+      "what check says of their publication",
+      async (session) => readPublication(session, SHOP, "everything", await tables(session), "none"),
+    ],
+    [
+      "how a table and its types are made",
+      async (session) => describeTable(session, Number((await tables(session))[0]?.oid), [{ type: 25, typmod: -1 }]),
+    ],
+  ])("is no more: %s", async (_, read) => {
+    const few = await blocksOf(alone, read);
+    const many = await blocksOf(crowded, read);
+
+    expect(few.answer).not.toEqual([]);
+    expect(few.blocks).toBeGreaterThan(0);
+    expect(many.blocks).toBeLessThan(2 * few.blocks + 50);
+  });
+
+  test.each(["true", "false"])(
+    "is what the server itself would tell of a publication with publish_via_partition_root = %s",
+    async (viaRoot) => {
+      await using database = await freshDatabase(alone.server);
+      await database.query(`${setUp};
+        create schema other; create table other.part partition of zz_done for values from (10) to (20);
+        create table zz_sub partition of zz_done for values from (20) to (40) partition by range (id);
+        create table zz_sub_1 partition of zz_sub for values from (20) to (30);
+        create unlogged table zz_gone(id int primary key); create view zz_view as select 1 as id;
+        create publication one_root for table zz_done; create publication one_part for table zz_sub;
+        create publication part_and_schema for table zz_sub_1, tables in schema other;
+        create publication two_schemas for tables in schema public, other; create publication nothing`);
+      const names = await database.query<{ name: string }>("select pubname as name from pg_publication");
+      await using session = new Session(clientConfig(SHOP, database.url));
+      const every = parsePostgresConfig(
+        { url: "postgres://x/x", tables: ["public.*", "oth*.*"] },
+        "sources.shop",
+      ).tables;
+      for (const { name } of names) {
+        await database.query(`alter publication ${name} set (publish_via_partition_root = ${viaRoot})`);
+        const own = await database.query<{ name: string }>(
+          `select schemaname || '.' || tablename as name from pg_publication_tables where pubname = $1 and schemaname <> 'theirs'
+           union select n.nspname || '.' || c.relname from pg_publication_rel r join pg_publication p on p.oid = r.prpubid
+           join pg_class c on c.oid = r.prrelid join pg_namespace n on n.oid = c.relnamespace where pubname = $1
+           order by 1`,
+          [name],
+        );
+        const published = await readPublished(session, SHOP, name, every);
+
+        const found = (published?.tables ?? []).map((table) => `${table.schema}.${table.name}`).sort();
+        expect([name, found]).toEqual([name, own.map((table) => table.name).sort()]);
+      }
+    },
+  );
+
+  /** How many blocks a read takes when what it needs is in the session's caches. */
+  async function blocksOf(database: Database, read: (session: Session) => Promise<unknown>) {
+    await using session = new Session(clientConfig(SHOP, database.url));
+    const told = async (): Promise<number> => {
+      await session.query("select pg_stat_force_next_flush()");
+      const [row] = await database.query<{ blocks: number }>(
+        `select sum(pg_stat_get_blocks_fetched(oid))::int as blocks from pg_class
+         where relnamespace = 'pg_catalog'::regnamespace and relkind in ('r', 'i')
+           and relname ~ '^pg_(class|index|inherits|type|attribute|publication|namespace)'`,
+      );
+      return row?.blocks ?? 0;
+    };
+    const answer = await read(session);
+    // What the account itself reads is the same before and after: taken off.
+    const empty = [await told(), await told()] as const;
+    const before = await told();
+    await read(session);
+    const after = await told();
+    return { answer, blocks: after - before - (empty[1] - empty[0]) };
+  }
+});

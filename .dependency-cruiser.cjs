@@ -3,7 +3,7 @@ const rooms = {
   event: [],
   telemetry: ["event"],
   config: ["event", "telemetry"],
-  source: ["event", "telemetry", "config/parse.ts"],
+  source: ["event", "telemetry", "config/parse.ts", "config/nearest.ts"],
   bus: ["event", "telemetry"],
   schema: ["event", "source/source.ts", "bus/bus.ts"],
   worker: ["event", "telemetry", "source/source.ts", "bus/bus.ts"],

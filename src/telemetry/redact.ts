@@ -17,7 +17,9 @@ export function rememberSecret(secret: string): void {
 
 /** Remembers what is secret in a url: its password, and a user name without one where it is a token (NATS). */
 export function rememberUrlSecrets(text: string): void {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
+  // Several hosts are no host to the parser, and which they are does not matter here.
+  const alone = text.replace(/^([a-z][a-z0-9+.-]*:\/\/(?:[^/?#]*@)?)[^/?#]*/i, "$1host");
+  const url = URL.canParse(alone) ? new URL(alone) : undefined;
   if (url === undefined) return;
   const user = decode(url.username);
   const password = decode(url.password);
@@ -37,10 +39,13 @@ export function redact(text: string): string {
 /** A url, or a text with urls in it, without their passwords: `postgres://app:[redacted]@db/shop`. */
 function redactUrls(text: string): string {
   if (!text.includes("://")) return text;
-  return text
-    .replace(/([a-z][a-z0-9+.-]*:\/\/[^\s/:@"'\\]*):[^\s"'\\]*@/gi, `$1:${REDACTED}@`)
-    .replace(/((?:nats|tls|wss?):\/\/)[^\s/:@"'\\]+@/gi, `$1${REDACTED}@`)
-    .replace(/([?&][^=&\s]*(?:password|token|secret)[^=&\s]*=)[^&\s"'\\]+/gi, `$1${REDACTED}`);
+  return (
+    text
+      // `user:password@` is what an example says; a password that is really that is known by its value.
+      .replace(/([a-z][a-z0-9+.-]*:\/\/[^\s/:@"'\\]*):(?!password@)[^\s"'\\]*@/gi, `$1:${REDACTED}@`)
+      .replace(/((?:nats|tls|wss?):\/\/)[^\s/:@"'\\]+@/gi, `$1${REDACTED}@`)
+      .replace(/([?&][^=&\s]*(?:password|token|secret)[^=&\s]*=)[^&\s"'\\]+/gi, `$1${REDACTED}`)
+  );
 }
 
 function remember(...forms: readonly string[]): void {

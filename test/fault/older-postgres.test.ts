@@ -4,7 +4,7 @@ import { Client, type ClientConfig } from "pg";
 import { describe, expect, inject, test } from "vitest";
 import { startWorker } from "../../src/app.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
-import { endClient } from "../../src/source/postgres/session.ts";
+import { endClient } from "../../src/source/postgres/connect/dial.ts";
 import { SlotWatch } from "../../src/source/postgres/slots.ts";
 import type { Finding } from "../../src/telemetry/finding.ts";
 import { assertGolden } from "../support/golden-file.ts";

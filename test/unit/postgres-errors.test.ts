@@ -38,10 +38,14 @@ test("a pooler that does not know replication is in the way", () => {
   expect(translateError(error)).toMatchObject({ name: "ConfigError", code: "POOLER_IN_THE_WAY" });
 });
 
-test("a password that is wanted and not given is a failed authentication", () => {
-  const error = new Error("SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string");
-
-  expect(translateError(error)).toMatchObject({ name: "ConfigError", code: "AUTH_FAILED" });
+test.each([
+  ['no pg_hba.conf entry for host "10.0.0.7", user "app", database "shop", no encryption', "sslmode=require"],
+  ["connection requires a valid client certificate", "sslcert"],
+])("a refusal that is about TLS has a way out that names it: %s", (message, wayOut) => {
+  expect(translateError(fromServer("28000", message))).toMatchObject({
+    code: "AUTH_FAILED",
+    hint: expect.stringContaining(wayOut),
+  });
 });
 
 test("a connection that several addresses refused still says why", () => {

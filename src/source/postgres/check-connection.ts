@@ -2,23 +2,25 @@
 
 import type { Finding } from "../../telemetry/finding.ts";
 import type { PostgresConfig } from "./config.ts";
+import { parseConnectionUrl } from "./connect/connection-url.ts";
 import type { Session } from "./session.ts";
 
-const POOLER_PORTS: readonly string[] = ["6432", "6543"];
+const POOLER_PORTS: readonly number[] = [6432, 6543];
 const SHORT_TIMEOUT_MS = 10_000;
 const SKEW_MS = 5_000;
 
 export function addressFindings({ url, timeoutMs }: Pick<PostgresConfig, "url" | "timeoutMs">): readonly Finding[] {
-  const { hostname, port } = new URL(url);
-  const pooled = POOLER_PORTS.includes(port) || /^pooler\.|[-.]pooler\./.test(hostname);
+  const pooled = parseConnectionUrl(url).hosts.find(
+    ({ host, port }) => POOLER_PORTS.includes(port) || /^pooler\.|[-.]pooler\./.test(host),
+  );
   const short = timeoutMs < SHORT_TIMEOUT_MS;
   return [
-    pooled
+    pooled !== undefined
       ? {
           level: "warn",
           code: "POOLER_IN_THE_WAY",
           subject: "url",
-          message: `${hostname}:${port || "5432"} looks like a connection pooler; replication needs the server itself`,
+          message: `${pooled.host}:${pooled.port} looks like a connection pooler; replication needs the server itself`,
           fix: "Use the database's own host and port (most often 5432) in the source's url.",
         }
       : { level: "ok", code: "POOLER_IN_THE_WAY", subject: "url", message: "no known pooler's host or port" },

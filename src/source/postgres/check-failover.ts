@@ -70,7 +70,7 @@ function standbyFinding({ version }: FailoverFacts): Finding {
       version < STANDBY_READABLE
         ? "it is a standby, which cannot be read before Postgres 16"
         : "it is a standby: it makes no publication, and its slot is made only when the primary next logs what runs",
-    fix: "Use the primary's address in the source's url.",
+    fix: "Use the primary's address in the source's url, or all addresses and target_session_attrs=primary.",
   };
 }
 

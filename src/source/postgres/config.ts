@@ -2,7 +2,9 @@
 
 import { z } from "zod";
 import { parseConfig } from "../../config/parse.ts";
+import { toError } from "../../errors.ts";
 import { parseDuration } from "../../event/duration.ts";
+import { parseConnectionUrl } from "./connect/connection-url.ts";
 import { type FullSlot, type GuardLimits, guardSchema, slotSchema } from "./guard-config.ts";
 import { type TableItem, tableItemSchema } from "./table-options.ts";
 import { isOwnOutbox, outboxPatterns } from "./table-pattern.ts";
@@ -67,10 +69,16 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
   .strictObject({
     url: z
       .string()
-      .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), {
-        error: "expected a url like postgres://user@host:5432/database",
+      .superRefine((text, context) => {
+        try {
+          parseConnectionUrl(text);
+        } catch (error) {
+          context.addIssue({ code: "custom", message: toError(error).message });
+        }
       })
-      .describe("Where the database is, directly and not through a pooler: `postgres://user@host:5432/database`."),
+      .describe(
+        "Where the database is, directly and not through a pooler: `postgres://user@host:5432/database`, with libpq's parameters, such as `?sslmode=verify-full` (docs/operations/tls.md).",
+      ),
     tables: z
       .array(tableItemSchema)
       .min(1, { error: "expected at least one table" })

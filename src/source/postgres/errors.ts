@@ -7,7 +7,11 @@ type Translation = (message: string, cause: Error) => MillraceError;
 
 const authFailed: Translation = (message, cause) =>
   new ConfigError("AUTH_FAILED", message, {
-    hint: "Check user and password of the url, and that pg_hba.conf lets this role in from here.",
+    hint: /no encryption$/.test(message)
+      ? "If pg_hba.conf lets this role in over TLS only: sslmode=require or stronger in the url (docs/operations/tls.md). Else let it in from here."
+      : /certificate/.test(message)
+        ? "The server wants a certificate of this client: name it in sslcert and sslkey (docs/operations/tls.md)."
+        : "Check user and password of the url, and that pg_hba.conf lets this role in from here.",
     cause,
   });
 
@@ -58,10 +62,9 @@ const bySqlState: Readonly<Record<string, Translation>> = {
     }),
 };
 
-/** The last resort, where there is no code: how old poolers refuse replication, and the driver's missing password. */
+/** The last resort, where there is no code: how old poolers refuse replication. */
 const byText: readonly (readonly [RegExp, Translation])[] = [
   [/unsupported startup parameter.*replication/i, poolerInTheWay],
-  [/^SASL: .*password/i, authFailed],
 ];
 
 /** An error of the driver or the server as one of ours; ours stay as they are, and what is broken code is a bug. */

@@ -6,7 +6,10 @@ import type { Finding } from "../../telemetry/finding.ts";
 /** docs/errors.md is made from this table; the fix that is printed is the finding's own. */
 const refused: readonly { readonly code: string; readonly hint: string }[] = [
   { code: "SERVER_TOO_OLD", hint: "Upgrade it: Millrace needs Postgres 14 or newer." },
-  { code: "SERVER_STANDBY", hint: "Use the primary's address in the source's url." },
+  {
+    code: "SERVER_STANDBY",
+    hint: "Use the primary's address in the source's url, or all addresses and target_session_attrs=primary.",
+  },
   { code: "WAL_LEVEL_NOT_LOGICAL", hint: "Set wal_level to logical and restart the server." },
   { code: "ROLE_NOT_REPLICATION", hint: "ALTER ROLE … REPLICATION; on RDS: GRANT rds_replication TO …" },
   { code: "ENCODING_UNKNOWN", hint: "Move it to a database with the encoding UTF8." },

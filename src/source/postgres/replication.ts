@@ -1,16 +1,16 @@
 // A replication stream by `pg-logical-replication`, used as the transport alone: own plugin, own queue, own feedback.
 
-import type { EventEmitter } from "node:events";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Client, ClientConfig } from "pg";
-import { LogicalReplicationService } from "pg-logical-replication";
+import type { LogicalReplicationService } from "pg-logical-replication";
 import { BugError, type MillraceError, TransientError } from "../../errors.ts";
 import { CopyFrames } from "./copy-frames.ts";
 import { translateError } from "./errors.ts";
 import { FrameQueue } from "./frame-queue.ts";
 import { formatLsn } from "./lsn.ts";
 import type { Received } from "./progress.ts";
+import { replicationService, type WireConnection } from "./replication-service.ts";
 import { statusFrame } from "./status-frame.ts";
 import type { ReplicationTransport } from "./transport.ts";
 
@@ -34,13 +34,6 @@ export interface ReplicationOptions<Plan extends { readonly start: bigint }> {
   readonly run: (client: Client, start: bigint) => Promise<unknown>;
   /** An error ends the stream. */
   readonly judge: (notice: ServerNotice) => MillraceError | undefined;
-}
-
-/** The driver's connection, as far as it is used here; it has no public type. */
-interface WireConnection extends EventEmitter {
-  readonly stream: Duplex;
-  sendCopyFromChunk(chunk: Buffer): void;
-  endCopyFrom(): void;
 }
 
 const PAUSE_BYTES = 4 * 1024 * 1024;
@@ -84,8 +77,7 @@ export class Replication<Plan extends { readonly start: bigint }> implements Rep
       taken: (bytes, from, length) => this.#taken(bytes, from, length),
       malformed: () => this.#fail(new TransientError("PROTOCOL_MALFORMED", "the server sent a message without length")),
     });
-    // The library's own acknowledgements are off: they confirm what was only received, and one byte too much.
-    this.#service = new LogicalReplicationService(options.client, { acknowledge: { auto: false, timeoutSeconds: 0 } });
+    this.#service = replicationService(options.client);
   }
 
   /** Resolves when the stream has started. @throws what `prepare` and `run` throw, translated; then only `close` is left */

@@ -1,8 +1,9 @@
 // The ordinary connection beside the stream: for the catalog, the slot's state and lag. Connects when it is needed.
 
-import { Client, type ClientConfig, type QueryResultRow } from "pg";
+import type { Client, ClientConfig, QueryResultRow } from "pg";
 import { TransientError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
+import { connectClient, endClient } from "./connect/dial.ts";
 import { sqlState, translateError } from "./errors.ts";
 
 const CONNECT_MS = 10_000;
@@ -89,25 +90,4 @@ export class Session implements AsyncDisposable {
 
 function closed(): TransientError {
   return new TransientError("SOURCE_CLOSED", "the session was closed");
-}
-
-/** Connected, and an error on the idle connection does not end the process: whoever uses it next hears of it. */
-export async function connectClient(config: ClientConfig): Promise<Client> {
-  const client = new Client(config);
-  client.on("error", () => {});
-  try {
-    await client.connect();
-    return client;
-  } catch (error) {
-    await endClient(client);
-    throw translateError(error);
-  }
-}
-
-/** Ends a connection; after two seconds by force. Never rejects. */
-export async function endClient(client: Client): Promise<void> {
-  const { connection } = client as unknown as { readonly connection: { readonly stream: { destroy(): void } } };
-  const timer = setTimeout(() => connection.stream.destroy(), 2_000);
-  await client.end().catch(() => {}); // it is gone either way
-  clearTimeout(timer);
 }

@@ -4,6 +4,7 @@ import type { SourceId } from "../../event/source-id.ts";
 import { publicationFindings } from "./check-publication.ts";
 import { readTables } from "./check-tables.ts";
 import type { OutboxConfig, PostgresConfig } from "./config.ts";
+import { parseConnectionUrl } from "./connect/connection-url.ts";
 import { readPublication } from "./publication-facts.ts";
 import { createPublication } from "./publication-sql.ts";
 import { clientConfig, Session } from "./session.ts";
@@ -25,11 +26,10 @@ interface Names {
 
 /** Quoted: the user of the source's url, or `millrace` where that is the administrator or nobody; and its database. */
 function namesOf({ url }: Pick<PostgresConfig, "url">): Names {
-  const { username, pathname } = new URL(url);
-  const named = decodeURIComponent(username);
+  const { user, database, parameters } = parseConnectionUrl(url);
   return {
-    role: quoteIdentifier(named === "" || named === "postgres" ? DEFAULT_ROLE : named),
-    database: quoteIdentifier(decodeURIComponent(pathname.slice(1)) || named),
+    role: quoteIdentifier(parameters.user === undefined || user === "postgres" ? DEFAULT_ROLE : user),
+    database: quoteIdentifier(database),
   };
 }
 

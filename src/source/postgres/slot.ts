@@ -4,9 +4,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { ClientConfig } from "pg";
 import { ConfigError, HistoryLostError, TransientError } from "../../errors.ts";
 import { readTransactions } from "./check-transactions.ts";
+import { connectClient, endClient } from "./connect/dial.ts";
 import { sqlState, translateError } from "./errors.ts";
 import { parseLsn } from "./lsn.ts";
-import { connectClient, endClient, type Session } from "./session.ts";
+import type { Session } from "./session.ts";
 import { nameOfTransaction } from "./slots.ts";
 import { quoteIdentifier } from "./sql.ts";
 

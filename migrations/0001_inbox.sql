@@ -1,6 +1,8 @@
 -- The inbox: which events an automation has handled, with their effect in the same transaction. Two that run this at once
 -- take turns.
-SELECT pg_advisory_xact_lock(hashtext('millrace migrations'));
+SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('millrace migrations'));
+--> statement-breakpoint
+SET LOCAL search_path = pg_catalog, pg_temp;
 --> statement-breakpoint
 CREATE SCHEMA IF NOT EXISTS "millrace";
 --> statement-breakpoint

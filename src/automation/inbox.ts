@@ -3,8 +3,12 @@
 import { type SqlClient, sqlRunner } from "../outbox/sql-client.ts";
 import type { RunTransaction } from "./transaction.ts";
 
-const INSERT = `insert into millrace.inbox (automation, event_id, run) values ($1::text, $2::text, $3::text)
+/** All is qualified: the transaction is the application's own, with its search_path. */
+const INSERT = `insert into millrace.inbox (automation, event_id, run)
+  values ($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text)
   on conflict do nothing returning 1 as fresh`;
+/** Begins a transaction that nobody else has a part in: what its statements name is Postgres' own. */
+export const OWN_TRANSACTION = "set local search_path = pg_catalog, pg_temp";
 /** In parts, so that no transaction is long. */
 const PRUNE_ROWS = 5000;
 const PRUNE = `with old as (
@@ -21,9 +25,11 @@ export async function enterInbox(client: SqlClient, automation: string, eventId:
 /** Deletes entries older than this; resolves to how many. */
 export async function pruneInbox(transaction: RunTransaction, olderThanMs: number): Promise<number> {
   for (let pruned = 0; ; ) {
-    const result = await transaction((client) =>
-      sqlRunner(client)(PRUNE, [`${Math.ceil(olderThanMs / 1000)} seconds`]),
-    );
+    const result = await transaction(async (client) => {
+      const run = sqlRunner(client);
+      await run(OWN_TRANSACTION, []);
+      return await run(PRUNE, [`${Math.ceil(olderThanMs / 1000)} seconds`]);
+    });
     const count = Number(rowsOf(result)[0]?.pruned ?? 0);
     pruned += count;
     if (count < PRUNE_ROWS) return pruned;

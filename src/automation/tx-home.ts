@@ -3,7 +3,7 @@
 import { ConfigError, TransientError, toError } from "../errors.ts";
 import type { OutboxOptions } from "../outbox/emit.ts";
 import { sqlRunner } from "../outbox/sql-client.ts";
-import { rowsOf } from "./inbox.ts";
+import { OWN_TRANSACTION, rowsOf } from "./inbox.ts";
 import { type RunTransaction, sqlStateOf } from "./transaction.ts";
 
 /** By joins: to_regclass() fails for a role that may not use the schema, and that is one of the things to find out. */
@@ -77,6 +77,7 @@ export class TxHome {
     try {
       return await this.#transaction(async (client) => {
         const run = sqlRunner(client);
+        await run(OWN_TRANSACTION, []);
         const [row] = rowsOf(await run(LOOK, []));
         const [system] = row?.may_ask === true ? rowsOf(await run(SYSTEM, [])) : [];
         const home = `${system?.system ?? "?"}/${row?.database}`;

@@ -42,8 +42,11 @@ export interface Outbox<Schemas extends EventSchemas = EventSchemas> {
 
 type InputOf<Schema> = Schema extends EventSchema<infer Input> ? Input : never;
 
-const CALL = "select millrace.emit($1::text, $2::text, $3::text::jsonb, $4::text::jsonb, $5::text::uuid)";
-const MESSAGE = "select pg_logical_emit_message(true, 'millrace.outbox', convert_to($1::text, 'UTF8'))";
+// In the application's own session, whose search_path may lead to anybody's functions, types and operators: all is qualified.
+const CALL = `select millrace.emit($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text::pg_catalog.jsonb,
+  $4::pg_catalog.text::pg_catalog.jsonb, $5::pg_catalog.text::pg_catalog.uuid)`;
+const MESSAGE = `select pg_catalog.pg_logical_emit_message(true, 'millrace.outbox',
+  pg_catalog.convert_to($1::pg_catalog.text, 'UTF8'))`;
 /** nats-server's `max_payload`. */
 const MAX_BYTES = 1_048_576;
 const MAX_NAME_BYTES = 200;

@@ -3,7 +3,9 @@
 import { LINEAGE_PREFIX, type Lineage, lineageText } from "../event/lineage.ts";
 import { type SqlClient, sqlRunner } from "./sql-client.ts";
 
-const MESSAGE = `select pg_logical_emit_message(true, '${LINEAGE_PREFIX}', convert_to($1::text, 'UTF8'))`;
+/** All is qualified: the session is the application's own. */
+const MESSAGE = `select pg_catalog.pg_logical_emit_message(true, '${LINEAGE_PREFIX}',
+  pg_catalog.convert_to($1::pg_catalog.text, 'UTF8'))`;
 
 /**
  * Call it first in the transaction: what was written before it does not carry it.

@@ -3,5 +3,5 @@
 /** Texts must not depend on what a role or a database is set to. */
 export const displaySettings: string = `SET datestyle = 'ISO, MDY'; SET intervalstyle = 'iso_8601'; SET timezone = 'UTC';
   SET bytea_output = 'hex'; SET extra_float_digits = 1; SET client_encoding = 'UTF8';
-  SET search_path = pg_catalog; SET quote_all_identifiers = off;
+  SET search_path = pg_catalog, pg_temp; SET quote_all_identifiers = off;
   SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0`;

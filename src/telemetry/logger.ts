@@ -28,6 +28,7 @@ export type LogEvent =
   | "bus_recovered"
   | "bus_messages_lost"
   | "bus_foreign_write"
+  | "bus_messages_removed"
   | "lease_acquired"
   | "lease_lost"
   | "automation_started"

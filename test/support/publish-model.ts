@@ -185,6 +185,7 @@ class ModelWorker {
         if (random.chance(0.01)) throw new TransientError("BUS_UNREACHABLE", "no answer about a body");
         return this.#bodies?.has(name) === true;
       },
+      onRemoved: () => {},
       onForeign: () => {},
       onStored: () => {},
       onRecovered: () => {},

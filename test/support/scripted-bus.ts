@@ -281,6 +281,11 @@ export class ScriptedPort implements StreamPort {
     return this.#ask(() => (this.#server.finds(seq) ? this.#stored(seq) : undefined));
   }
 
+  /** Nobody takes anything out of a scripted stream. */
+  isRemoved(): Promise<boolean> {
+    return this.#ask(() => false);
+  }
+
   readLast(subject: string): Promise<StoredMessage | undefined> {
     return this.#ask(() =>
       this.#stored(this.#server.messages.findLastIndex((message) => message.subject === subject) + 1),

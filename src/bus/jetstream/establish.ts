@@ -14,7 +14,7 @@ import { type Range, writerLease } from "./own-markers.ts";
 import type { Clock, StreamPort, StreamState } from "./port.ts";
 import { readBack } from "./read-back.ts";
 import { fillAndMark, writeHistory } from "./start-markers.ts";
-import { joinRanges, readSurely, verifiedTail } from "./stream-tail.ts";
+import { joinRanges, type Reader, readSurely, verifiedTail } from "./stream-tail.ts";
 
 /** How often a marker may be refused because the stream moved under it. */
 const MAX_TRIES = 50;
@@ -35,6 +35,8 @@ export interface EstablishOptions {
   readonly hasBody: (ref: DataRef) => Promise<boolean>;
   /** A message in the stream that is not ours. */
   readonly onForeign: (seq: number, subject: string) => void;
+  /** Numbers among which somebody has taken messages out of the stream. */
+  readonly onRemoved: (range: Range) => void;
   /** Ends it, with its reason. */
   readonly signal: AbortSignal;
 }
@@ -95,14 +97,17 @@ async function markAndRead(options: EstablishOptions): Promise<Established> {
     const marker = await fillAndMark(options, { lastSeq: found.state.lastSeq, known: found.known }, previous.seq);
     if (marker === undefined) continue; // the stream moved under us: a batch of an older connection, or another writer
     const stored = await readSurely(port, options.clock, marker.seq);
-    if (stored.header("ce-id") !== marker.id) continue;
+    if (stored?.header("ce-id") !== marker.id) continue;
     const state = { ...found.state, lastSeq: marker.seq };
-    const intact = found.checkpointIntact ? checkpoint : undefined;
+    // Only now: behind the marker it is sure whether the message that stood last was taken out.
+    const intact = (await bearsOut(options, found.state)) ? checkpoint : undefined;
     const walk = { port: until(signal, readBack(port)), clock: options.clock, source, firstSeq: state.firstSeq };
     const tail = await verifiedTail(walk, marker.seq - 1, intact?.streamSeq ?? 0, options.onForeign);
     const { end } = tail;
+    if (tail.removed !== undefined) options.onRemoved(tail.removed);
     // What an earlier writer has dealt with is not a loss again only because no checkpoint has passed it yet.
-    const doubted = found.doubted !== undefined && found.doubted.from > tail.dealtWith ? found.doubted : undefined;
+    const doubts = found.lost === undefined && (found.recreated || (checkpoint !== undefined && intact === undefined));
+    const doubted = doubts && found.range.from > tail.dealtWith ? found.range : undefined;
     const lost = [found.lost, doubted, tail.broken, tail.unsaid].reduce(joinRanges);
     const whole =
       lost === undefined || intact ? laterPosition(intact?.position, tail.trusted?.position) : tail.trusted?.position;
@@ -115,7 +120,7 @@ async function markAndRead(options: EstablishOptions): Promise<Established> {
     });
     const resume = before === undefined ? whole : laterPosition(intact?.position, before);
     const storedThrough = before === undefined ? undefined : tail.trusted?.position;
-    const large = await newestLarge(options, end);
+    const large = await newestLarge(walk, end);
     const base = { token: marker.seq, resume, storedThrough, large, created: state.created, lost };
     signal.throwIfAborted();
     if (lost === undefined) return { ...base, lastSeq: marker.seq, lastId: marker.id, tail: end?.position };
@@ -126,11 +131,10 @@ async function markAndRead(options: EstablishOptions): Promise<Established> {
   });
 }
 
-type Reader = Pick<StreamPort, "read">;
-
 /** The port's `read`, until the signal. */
 function until(signal: AbortSignal, port: Reader): Reader {
   return {
+    isRemoved: (seq) => port.isRemoved(seq),
     read: async (seq) => {
       signal.throwIfAborted();
       return port.read(seq);
@@ -142,11 +146,12 @@ interface Found {
   readonly state: StreamState;
   /** The highest sequence that anyone was given. */
   readonly known: number;
-  readonly checkpointIntact: boolean;
   /** Numbers lost since this process knew of them, or missing at the end. */
   readonly lost: Range | undefined;
-  /** Numbers that a checkpoint speaks for which the stream no longer bears out: lost unless somebody has dealt with it. */
-  readonly doubted: Range | undefined;
+  /** The same, should the stream not bear the checkpoint out: lost unless somebody has dealt with it. */
+  readonly range: Range;
+  /** Another stream of the same name than the one that is known. */
+  readonly recreated: boolean;
 }
 
 /** Whether the stream is shorter than a number anyone was given, or is not the stream that the checkpoint speaks of. */
@@ -158,23 +163,20 @@ async function lookForLoss(options: EstablishOptions): Promise<Found> {
   const expected = options.created ?? checkpoint?.streamCreated;
   const recreated = expected !== undefined && expected !== state.created;
   const missing = Math.max(0, known - state.lastSeq);
-  let checkpointIntact =
-    checkpoint !== undefined && checkpoint.streamCreated === state.created && checkpoint.streamSeq <= state.lastSeq;
-  if (checkpoint && checkpointIntact && checkpoint.streamSeq >= state.firstSeq && checkpoint.streamSeq > 0) {
-    const stored = await readSurely(port, options.clock, checkpoint.streamSeq);
-    checkpointIntact = stored.header("ce-id") === checkpoint.id;
-  }
   const from = missing > 0 && !recreated ? state.lastSeq + 1 : Math.min(checkpoint?.streamSeq ?? 1, state.lastSeq + 1);
   const range = { from, to: Math.max(known, from) };
   const isKnown = missing > 0 || (options.created !== undefined && recreated);
-  const isDoubted = recreated || (checkpoint !== undefined && !checkpointIntact);
-  return {
-    state,
-    known,
-    checkpointIntact,
-    lost: isKnown ? range : undefined,
-    doubted: isDoubted && !isKnown ? range : undefined,
-  };
+  return { state, known, lost: isKnown ? range : undefined, range, recreated };
+}
+
+/** Whether the stream has the checkpoint's message where it says. @param state before the writer's marker was stored */
+async function bearsOut({ port, clock, checkpoint }: EstablishOptions, state: StreamState): Promise<boolean> {
+  if (checkpoint === undefined) return false;
+  if (checkpoint.streamCreated !== state.created || checkpoint.streamSeq > state.lastSeq) return false;
+  if (checkpoint.streamSeq < Math.max(state.firstSeq, 1)) return true;
+  const stored = await readSurely(port, clock, checkpoint.streamSeq);
+  // One that somebody has taken out had stood there; a stream that was set back has a filling in its place.
+  return stored === undefined || stored.header("ce-id") === checkpoint.id;
 }
 
 async function newestMarker(

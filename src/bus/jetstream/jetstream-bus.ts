@@ -239,6 +239,7 @@ class JetStreamBus implements Bus {
         hasBody: (ref) => this.#largeBodies.has(ref),
         onForeign: (seq, subject) =>
           log.error("bus_foreign_write", { source, seq, subject, code: "BUS_FOREIGN_WRITE" }),
+        onRemoved: (range) => log.error("bus_messages_removed", { source, ...range, code: "BUS_MESSAGES_REMOVED" }),
         onStored: (messages) => this.#options.onStored?.(source, messages),
         onRecovered: () => this.#options.onRecovered?.(source),
       };

@@ -83,6 +83,11 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
     return this.#get({ seq });
   }
 
+  async isRemoved(seq: number): Promise<boolean> {
+    const next = await this.#get({ seq, next_by_subj: ">" });
+    return next !== undefined && next.seq > seq;
+  }
+
   readLast(subject: string): Promise<StoredMessage | undefined> {
     return this.#get({ last_by_subj: subject });
   }
@@ -186,7 +191,7 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
   }
 }
 
-type MessageQuery = { readonly seq: number } | { readonly last_by_subj: string };
+type MessageQuery = { readonly seq: number; readonly next_by_subj?: string } | { readonly last_by_subj: string };
 
 /** Through the stream's leader. Undefined when there is no such message. @throws TransientError, ConfigError */
 export async function readMessage(

@@ -5,11 +5,11 @@
 import { type DataRef, dataRefOf } from "../../event/data-ref.ts";
 import type { Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
-import type { Clock, StoredMessage, StreamPort } from "./port.ts";
-import { findTail, readSurely, type Tail } from "./stream-tail.ts";
+import type { Clock, StoredMessage } from "./port.ts";
+import { findTail, type Reader, readSurely, type Tail } from "./stream-tail.ts";
 
 export interface MissingBodiesOptions {
-  readonly port: Pick<StreamPort, "read">;
+  readonly port: Reader;
   readonly clock: Clock;
   readonly source: SourceId;
   /** Whether the whole body is there. */
@@ -21,17 +21,18 @@ export interface MissingBodiesOptions {
   readonly floorSeq: number;
 }
 
+type Walk = Pick<MissingBodiesOptions, "port" | "clock" | "source" | "firstSeq">;
+
 /** The newest large event at or before the stream's end: its sequence, or 0. */
-export async function newestLarge(
-  { port, clock }: Pick<MissingBodiesOptions, "port" | "clock">,
-  end: Tail | undefined,
-): Promise<number> {
+export async function newestLarge(walk: Walk, end: Tail | undefined): Promise<number> {
+  const { port, clock } = walk;
   for (let message = end?.message; message !== undefined; ) {
     if (pointsTo(message) !== undefined) return message.seq;
     // A power cut may have taken the end of the batch, and with it the message that tells.
     const told = message.header("Cdc-Large") !== undefined || message.header("Nats-Batch-Commit") !== undefined;
     if (told || Number(message.header("Nats-Batch-Sequence") ?? 1) <= 1) return largeBefore(message);
-    message = await readSurely(port, clock, message.seq - 1);
+    const before: number = message.seq - 1;
+    message = (await readSurely(port, clock, before)) ?? (await findTail(walk, before))?.message;
   }
   return 0;
 }
@@ -45,6 +46,11 @@ export async function beforeMissingBodies(options: MissingBodiesOptions): Promis
   let oldest: number | undefined;
   for (let seq = await newestLarge(options, from); seq > floorSeq && seq >= firstSeq; ) {
     const message = await readSurely(port, clock, seq);
+    if (message === undefined) {
+      // Whom it named is gone with it: the next message before it tells.
+      seq = await newestLarge(options, await findTail(options, seq - 1));
+      continue;
+    }
     const ref = pointsTo(message);
     if (ref !== undefined && !(await hasBody(ref))) oldest = seq;
     seq = Math.min(largeBefore(message), seq - 1);

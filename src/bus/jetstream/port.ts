@@ -51,6 +51,11 @@ export interface StreamPort {
   create(firstSeq: number): Promise<StreamState>;
   /** Through the stream's leader. Undefined when nothing is stored under that number. */
   read(seq: number): Promise<StoredMessage | undefined>;
+  /**
+   * Whether somebody took this message out of the stream: the leader stores a later one and not this one. What a leader has not
+   * got yet it lacks from some number on.
+   */
+  isRemoved(seq: number): Promise<boolean>;
   /** The newest message of a subject, through the leader. */
   readLast(subject: string): Promise<StoredMessage | undefined>;
   /** The highest sequence that any consumer was given. */

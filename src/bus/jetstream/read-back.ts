@@ -2,15 +2,17 @@
 // one lie behind, the more messages are asked for at once.
 
 import type { StoredMessage, StreamPort } from "./port.ts";
+import type { Reader } from "./stream-tail.ts";
 
 const MAX_AHEAD = 64;
 
 /** The port's `read`, which asks for up to 64 older messages along once it was asked for neighbours. Keeps only those. */
-export function readBack(port: StreamPort): Pick<StreamPort, "read"> {
+export function readBack(port: StreamPort): Reader {
   const ahead = new Map<number, Promise<StoredMessage | undefined>>();
   let window = 1;
   let last = 0;
   return {
+    isRemoved: (seq) => port.isRemoved(seq),
     read: (seq) => {
       window = seq === last - 1 ? Math.min(window * 2, MAX_AHEAD) : seq === last ? window : 1;
       last = seq;

@@ -13,16 +13,21 @@ export interface Tail {
   readonly position: Position;
 }
 
+/** What a walk needs of the port. */
+export type Reader = Pick<StreamPort, "read" | "isRemoved">;
+
 /**
- * A message that must be there: a leader that has just been elected may not have it yet, so "not found" means ask again.
+ * A message inside of the stream: a leader that has just been elected may not have it yet, so "not found" means ask again.
+ * Undefined when somebody has taken it out, which a later one proves that is there.
  * One answer may be lost: a walk back of hundreds of messages would else hardly ever end on a bus that loses some.
  */
-export async function readSurely(port: Pick<StreamPort, "read">, clock: Clock, seq: number): Promise<StoredMessage> {
+export async function readSurely(port: Reader, clock: Clock, seq: number): Promise<StoredMessage | undefined> {
   let lost: Error | undefined;
   for (let tries = 0; tries < 20; tries++) {
     try {
       const message = await port.read(seq);
       if (message) return message;
+      if (await port.isRemoved(seq)) return undefined;
     } catch (error) {
       if (!(error instanceof TransientError) || lost !== undefined) throw error;
       lost = error;
@@ -34,14 +39,14 @@ export async function readSurely(port: Pick<StreamPort, "read">, clock: Clock, s
     "BUS_MESSAGE_MISSING",
     `message ${seq} is inside the stream but its leader does not have it`,
     {
-      hint: "it is tried again; if it stays, the stream's store is damaged",
+      hint: "it is tried again; if it stays: docs/operations/bus-changed-by-others.md",
     },
   );
 }
 
 /** A stream to walk back through. */
 export interface Walk {
-  readonly port: Pick<StreamPort, "read">;
+  readonly port: Reader;
   readonly clock: Clock;
   readonly source: SourceId;
   readonly firstSeq: number;
@@ -51,6 +56,8 @@ export interface Walk {
 interface Passing {
   /** A message that is not ours. */
   foreign?(seq: number, subject: string): void;
+  /** A message that somebody has taken out. */
+  removed?(seq: number): void;
   /** Lost numbers that were filled. */
   lost?(range: Range): void;
   /** The first marker of a writer. */
@@ -61,12 +68,16 @@ interface Passing {
 
 /**
  * The newest message at or below `from` that carries `Cdc-Pos`; undefined when there is none down to the stream's first, or
- * down to where a writer began anew. Goes past markers, fillings of lost numbers and messages that are not ours.
+ * down to where a writer began anew. Goes past markers, fillings of lost numbers, messages that are not ours, and what somebody has taken out.
  */
 export async function findTail(walk: Walk, from: number, passing: Passing = {}): Promise<Tail | undefined> {
   const { port, clock, source, firstSeq } = walk;
   for (let seq = from; seq >= firstSeq && seq > 0; ) {
     const message = await readSurely(port, clock, seq);
+    if (message === undefined) {
+      passing.removed?.(seq--);
+      continue;
+    }
     const position = isOwn(source, message) ? message.header("Cdc-Pos") : undefined;
     if (position) return { message, position: position as Position };
     if (resumedAt(source, message) === null) {
@@ -93,6 +104,8 @@ export interface Verified {
   readonly broken: Range | undefined;
   /** Lost numbers that were filled by a writer that did not come to say so. */
   readonly unsaid: Range | undefined;
+  /** Numbers whose messages somebody has taken out, as far as the walk came. */
+  readonly removed: Range | undefined;
   /** What stands at this number or before, an earlier writer has looked at and dealt with; 0 when none has. */
   readonly dealtWith: number;
 }
@@ -116,11 +129,15 @@ export async function verifiedTail(
   let dealtWith = 0;
   let marker = 0;
   let lost: Range | undefined;
+  let removed: Range | undefined;
   const back = (seq: number, passing: Passing = {}): Promise<Tail | undefined> => {
     marker = 0;
     lost = undefined;
     return findTail(walk, seq, {
       ...passing,
+      removed: (at) => {
+        removed = joinRanges(removed, { from: at, to: at });
+      },
       lost: (range) => {
         lost = joinRanges(lost, range);
       },
@@ -146,9 +163,13 @@ export async function verifiedTail(
     const start = message.seq - nth + 1;
     if (start <= firstSeq) break;
     const first = nth === 1 ? message : await readSurely(port, clock, start);
+    const known = removed;
     const before = await back(start - 1);
-    const previous = first.header("Cdc-Prev");
-    if (previous !== before?.position) {
+    if (first === undefined) removed = joinRanges(removed, { from: start, to: start });
+    const previous = first?.header("Cdc-Prev");
+    if (first === undefined || (removed !== known && before?.position !== previous)) {
+      // What it names, or it itself, is one that was taken out.
+    } else if (previous !== before?.position) {
       if (before === undefined && previous !== undefined) break; // its predecessor left with retention
       trusted = before;
       broken = { from: start, to: end?.message.seq ?? start };
@@ -158,7 +179,7 @@ export async function verifiedTail(
     }
     at = before;
   }
-  return { end, trusted, broken, unsaid, dealtWith };
+  return { end, trusted, broken, unsaid, removed, dealtWith };
 }
 
 /** From the lower beginning to the higher end. */

@@ -84,6 +84,7 @@ class Ground {
         reason: "start",
         signal,
         hasBody: async () => true,
+        onRemoved: () => {},
         onForeign: (seq) => {
           this.foreign.push(seq);
           this.onForeign();

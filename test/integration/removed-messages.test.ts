@@ -1,0 +1,132 @@
+// Messages that somebody took out of the middle of a source's stream: by a deletion, or by a limit per subject. The source
+// passes over them, automations that had not had them are told. On a real nats-server.
+
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
+import type { NatsServer } from "../../src/dev/nats-server.ts";
+import { eventHead, eventTemplate, type StreamMessage } from "../../src/event/message.ts";
+import type { Position } from "../../src/event/position.ts";
+import type { SourceId } from "../../src/event/source-id.ts";
+import { RecordedLog } from "../support/recorded-log.ts";
+import { freshNats, missing } from "../support/servers.ts";
+import { readStream } from "../support/stream-events.ts";
+
+const shop = "shop" as SourceId;
+const template = eventTemplate(shop, "public", "orders", "created");
+const place = (n: number): Position => `0001.${n.toString(16).padStart(16, "0")}+` as Position;
+
+/** One transaction of one event. */
+function order(n: number): StreamMessage {
+  const position = place(n);
+  const transaction = { id: String(n), time: "2026-01-01T00:00:00.000000Z", lineage: "" };
+  const head = eventHead(template, shop, "1", transaction, position);
+  return { type: "message", subject: `${template.subjectPrefix}p00`, head, data: Buffer.from("{}"), position };
+}
+
+interface Written {
+  readonly log: RecordedLog;
+  /** Where it went on from. */
+  readonly resume: Position | undefined;
+}
+
+/** What our own writer does at a start; it saves its last place. */
+async function write(server: NatsServer, ...messages: readonly StreamMessage[]): Promise<Written> {
+  const { signal } = new AbortController();
+  const log = new RecordedLog();
+  await using bus = await openJetStreamBus({ servers: [server.url], replicas: 1, fsync: "always", log, signal });
+  await using writer = await bus.stream(shop).openWriter(signal);
+  await writer.write(messages);
+  await writer.flush(20_000);
+  let mark = await writer.nextMark();
+  while (messages.length > 0 && mark.position !== messages.at(-1)?.position) mark = await writer.nextMark();
+  await writer.save(mark);
+  return { log, resume: writer.resume };
+}
+
+async function client(server: NatsServer): Promise<NatsConnection> {
+  const nc = await connect({ servers: server.url });
+  onTestFinished(() => nc.close());
+  return nc;
+}
+
+/** A stream as somebody made it who wants to be able to delete. */
+async function deletable(server: NatsServer) {
+  const jsm = await jetstreamManager(await client(server));
+  await jsm.streams.add({
+    name: "CDC_SHOP",
+    subjects: ["cdc.shop.>", "events.shop.>", "meta.shop.>"],
+    allow_atomic: true,
+    allow_direct: true,
+    deny_purge: true,
+  });
+  return jsm;
+}
+
+const subjects = async (server: NatsServer): Promise<readonly string[]> =>
+  (await readStream(server.url, "CDC_SHOP")).map(({ subject }) => subject.split(".").slice(0, 5).join("."));
+
+describe.skipIf(missing("nats"))("the source of a stream from which messages were taken out", () => {
+  for (const [what, gone] of [
+    ["the message that its checkpoint names", [5]],
+    ["the newest ones, the checkpoint's among them", [3, 4, 5]],
+    ["all but the checkpoint's", [1, 2, 3, 4]],
+    ["all of them", [1, 2, 3, 4, 5]],
+  ] as const) {
+    test(`goes on where it stood: ${what}`, async () => {
+      const server = await freshNats();
+      const jsm = await deletable(server);
+      await write(server, order(1), order(2), order(3), order(4)); // 1 is the writer's marker
+      for (const seq of gone) await jsm.streams.deleteMessage("CDC_SHOP", seq);
+
+      const { resume, log } = await write(server, order(5));
+      expect([resume, log.count("bus_messages_lost")]).toEqual([place(4), 0]);
+      await write(server);
+      const { state } = await jsm.streams.info("CDC_SHOP");
+      expect([state.num_deleted ?? 0, state.last_seq]).toEqual([
+        state.last_seq - state.messages - state.first_seq + 1,
+        8,
+      ]);
+      expect((await subjects(server)).filter((subject) => subject.startsWith("cdc."))).toHaveLength(
+        5 - gone.filter((seq) => seq > 1).length,
+      );
+    });
+  }
+
+  test("believes what was stored behind the deletion, and says which numbers it passed over", async () => {
+    const server = await freshNats();
+    const jsm = await deletable(server);
+    await write(server, order(1)); // 1, 2
+    const { signal } = new AbortController();
+    const bus = await openJetStreamBus({
+      servers: [server.url],
+      replicas: 1,
+      fsync: "always",
+      log: new RecordedLog(),
+      signal,
+    });
+    const writer = await bus.stream(shop).openWriter(signal); // 3
+    for (const n of [2, 3, 4]) {
+      await writer.write([order(n)]);
+      await writer.flush(20_000);
+    }
+    await writer[Symbol.asyncDispose](); // without a checkpoint behind 2
+    await bus[Symbol.asyncDispose]();
+    await jsm.streams.deleteMessage("CDC_SHOP", 5);
+
+    const { resume, log } = await write(server);
+    expect([resume, log.count("bus_messages_lost")]).toEqual([place(4), 0]);
+    expect(log.of("bus_messages_removed")).toEqual([{ source: "shop", from: 5, to: 5, code: "BUS_MESSAGES_REMOVED" }]);
+  });
+
+  test("goes on behind a limit of one message a subject", async () => {
+    const server = await freshNats();
+    const jsm = await deletable(server);
+    await write(server, ...Array.from({ length: 60 }, (_, at) => order(at + 1)));
+    await jsm.streams.update("CDC_SHOP", { max_msgs_per_subject: 1 });
+
+    expect((await write(server, order(61))).resume).toBe(place(60));
+    expect((await write(server, order(62))).resume).toBe(place(61));
+  });
+});

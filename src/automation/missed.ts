@@ -32,12 +32,16 @@ export async function lookForMissed(context: MissedContext, subscription: Subscr
   const gap = await subscription.missed();
   if (gap === undefined) return;
   const { automation, source, bus, log, onMissed } = context;
-  const { first, last } = gap;
-  const message = `${streamName(source)} dropped the messages ${first} to ${last} before ${automation} had settled its events among them`;
+  const { first, last, removed } = gap;
+  const what =
+    removed === undefined
+      ? `${streamName(source)} dropped the messages ${first} to ${last}`
+      : `${removed} of the messages ${first} to ${last} were taken out of ${streamName(source)}`;
+  const message = `${what} before ${automation} had settled its events among them`;
   log.error("automation_gap", { automation, source, first, last, goOn }, message);
   if (!goOn) {
     throw new HistoryLostError("AUTOMATION_GAP", message, {
-      hint: 'see to what they would have done, then start once with --adopt, or give the automation onGap: "continue"; so that it does not come again: more retention, more concurrency, or another worker',
+      hint: 'see to what they would have done, then start once with --adopt, or give the automation onGap: "continue"; so that it does not come again: more retention, more concurrency, or another worker, and no limit per subject',
     });
   }
   await bus.announce(

@@ -127,6 +127,8 @@ export interface ConsumeOptions {
 export interface StreamGap {
   readonly first: number;
   readonly last: number;
+  /** How many of them were taken out, where others between them are still there; undefined: all. */
+  readonly removed?: number;
 }
 
 /**

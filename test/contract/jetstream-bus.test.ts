@@ -64,7 +64,7 @@ describe.skipIf(skip)("on JetStream", () => {
       max_bytes: -1,
       allow_atomic: true,
       allow_direct: true,
-      deny_delete: true,
+      deny_delete: false,
       deny_purge: true,
     });
   });

@@ -1,6 +1,10 @@
 // Up to where a durable has settled all that is its own, and what left its stream before that. Pure.
 
 import type { StreamGap } from "../bus.ts";
+import { countOf, newlyRemoved, type Runs } from "./removed.ts";
+
+/** More runs than this are told as a gap though they are old. */
+const MAX_GONE = 1000;
 
 /** What one look shows: first the stream, then the durable and what waits for it, then the stream once more. */
 export interface Look {
@@ -15,12 +19,16 @@ export interface Look {
   readonly next: number | undefined;
   /** What the stream's first sequence is in the end: it may have dropped something meanwhile. */
   readonly firstSeqAfter: number;
+  /** What is missing among the numbers of the stream. */
+  readonly removed: Runs;
 }
 
 /** As it is kept: all that is the durable's own up to and including `through` is settled. */
 export interface Accounted {
   readonly created: string;
   readonly through: number;
+  /** Numbers above it that had been taken out of the stream before the first look: nobody was promised them. */
+  readonly gone?: Runs;
 }
 
 /**
@@ -44,4 +52,22 @@ export function accountFor(known: Accounted | undefined, look: Look): Accounted 
   if (known === undefined || known.created !== created) return { created, through: Math.max(firstSeq - 1, settled) };
   const dropped = firstSeqAfter > known.through + 1;
   return { created, through: dropped ? known.through : Math.max(known.through, settled) };
+}
+
+/**
+ * What was taken out of the middle of the stream since the durable was looked at first, as far as the durable has passed it
+ * by now: one gap from the first to the last of them, for others between them were handed out.
+ * @param accounted what `accountFor` makes of the look
+ */
+export function removedSince(known: Accounted | undefined, accounted: Accounted, removed: Runs): StreamGap | undefined {
+  if (known?.gone === undefined || known.created !== accounted.created) return undefined;
+  const runs = newlyRemoved(removed, known.gone, known.through, accounted.through);
+  const [first, last] = [runs[0]?.[0], runs.at(-1)?.[1]];
+  return first === undefined || last === undefined ? undefined : { first, last, removed: countOf(runs) };
+}
+
+/** What is kept of `gone`: taken anew for another stream, and at the first look. */
+export function goneBefore(known: Accounted | undefined, { created, through }: Accounted, removed: Runs): Runs {
+  const gone = known?.created === created ? (known.gone ?? removed) : removed;
+  return gone.filter(([, last]) => last > through).slice(0, MAX_GONE);
 }

@@ -1,11 +1,13 @@
 // Looks for events that left the stream before an automation got them. The record of how far nothing was missed is in the
 // state bucket: what left while no worker ran is found by the next one.
 
+import { isDeepStrictEqual } from "node:util";
 import type { ConsumerInfo, JetStreamManager } from "@nats-io/jetstream";
 import type { StateStore, StreamGap } from "../bus.ts";
-import { type Accounted, accountFor, type Look, missedSince } from "./accounted.ts";
+import { type Accounted, accountFor, goneBefore, type Look, missedSince, removedSince } from "./accounted.ts";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
+import { readRemoved } from "./removed.ts";
 
 export interface RetentionWatchOptions {
   readonly jsm: JetStreamManager;
@@ -45,8 +47,11 @@ export class RetentionWatch {
     const known = await this.#read();
     const gap = missedSince(known?.value, look);
     if (gap !== undefined) return gap;
-    const accounted = accountFor(known?.value, look);
-    const moved = accounted.created !== known?.value.created || accounted.through !== known.value.through;
+    const next = accountFor(known?.value, look);
+    const removed = removedSince(known?.value, next, look.removed);
+    if (removed !== undefined) return removed;
+    const accounted = { ...next, gone: goneBefore(known?.value, next, look.removed) };
+    const moved = !isDeepStrictEqual(accounted, known?.value);
     this.#settledThrough = accounted.through;
     // One that another worker was quicker with counts as well, and never goes back: the revision sees to it.
     if (moved) await this.#options.state.put(this.#key, accounted, known?.revision ?? 0);
@@ -90,6 +95,8 @@ export class RetentionWatch {
         ackFloor: info.num_ack_pending === 0 ? undefined : info.ack_floor.stream_seq,
         next,
         firstSeqAfter: after.state.first_seq,
+        // Asked last: what was taken out while the durable was looked at may have been passed by it.
+        removed: await readRemoved(jsm, after),
       };
     } catch (thrown) {
       if (isApiError(thrown, apiCodes.streamNotFound, apiCodes.consumerNotFound)) return undefined;

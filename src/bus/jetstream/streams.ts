@@ -73,7 +73,7 @@ export async function createStream(
       max_bytes: free < 0 ? -1 : Math.floor((free * STORAGE_SHARE) / replicas),
       allow_atomic: true,
       allow_direct: true,
-      deny_delete: true,
+      // Not deny_delete, which can never be taken back: what the law wants erased can be, and who deletes else is found out.
       deny_purge: true,
       ...(firstSeq > 1 ? { first_seq: firstSeq } : {}),
     });

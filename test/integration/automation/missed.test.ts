@@ -170,10 +170,10 @@ test.skipIf(missing("nats"))("a whole worker says so in its status, and goes on 
   const automations = [onOrder("mail", () => void handled++)];
   const config = {
     bus: { servers: nats.url },
-    sources: { shop: { kind: "postgres", url: "postgres://nobody@127.0.0.1:1/none" } },
+    sources: {}, // of a source that is another worker's nothing is asked
     automations,
   };
-  const run = (adopt: boolean): Promise<WholeWorker> => startWholeWorker(config, { sources: [], adopt });
+  const run = (adopt: boolean): Promise<WholeWorker> => startWholeWorker(config, { adopt });
   await stream.order("created", { id: 1, status: "new" });
   const first = await run(false);
   await waitFor(() => handled === 1, { what: "the first order" });
@@ -226,6 +226,77 @@ describe.skipIf(missing("nats"))("nothing is missed", () => {
     await using worker = await startWorker({ url, automations: [all] });
     await waitFor(() => seen.includes("all 60"), { what: "what is left" });
     expect([worker.metrics.counts["all.missed"], failure(worker)]).toEqual([undefined, undefined]);
+  });
+});
+
+describe.skipIf(missing("nats"))("events that were taken out of the middle of the stream", () => {
+  test("stop their automation, and none that had had them; by a limit per subject, while it is stopped", async () => {
+    await using nats = await freshNats();
+    const { url } = nats;
+    await using stream = await ShopStream.create(url);
+    const [handled, had]: [number[], number[]] = [[], []];
+    const slow = onOrder("slow", ({ event }) => void handled.push(event.sequence));
+    const quick = onOrder("quick", ({ event }) => void had.push(event.sequence));
+    for (let id = 1; id <= 5; id++) await stream.order("created", { id, status: "new" });
+    {
+      await using _worker = await startWorker({ url, automations: [slow, quick] });
+      await waitFor(() => handled.length === 5 && had.length === 5, { what: "the first orders" });
+    }
+    for (let id = 6; id <= 30; id++) await stream.order("created", { id, status: "new" });
+    {
+      await using _worker = await startWorker({ url, automations: [quick] });
+      await waitFor(() => had.length === 30, { what: "the other one to have all" });
+    }
+    const { streams } = await jetstreamManager(stream.nc);
+    await streams.update("CDC_SHOP", { max_msgs_per_subject: 3 });
+    await streams.update("CDC_SHOP", { max_msgs_per_subject: -1 });
+    await stream.raw("meta.shop.writer", "", "{}"); // keeps the numbers before it inside of the stream
+    {
+      await using worker = await startWorker({ url, automations: [slow, quick], missedLookMs: 20 });
+      await waitFor(() => worker.running.status()[0]?.state === "failed", { what: "the automation to stop" });
+      expect(worker.running.status().map(({ error }) => error?.message)).toEqual([
+        expect.stringContaining("CDC_SHOP dropped the messages 6 to 27 before slow had settled"),
+        undefined,
+      ]);
+    }
+  });
+
+  test("are told by their count, once, and the others between them are handled", async () => {
+    await using nats = await freshNats();
+    const { url } = nats;
+    await using stream = await ShopStream.create(url);
+    const handled: number[] = [];
+    const mail = onOrder("mail", ({ event }) => void handled.push(event.sequence));
+    const take = async (...sequences: readonly number[]): Promise<void> => {
+      const { streams } = await jetstreamManager(stream.nc);
+      for (const sequence of sequences) await streams.deleteMessage("CDC_SHOP", sequence);
+    };
+    for (let id = 1; id <= 5; id++) await stream.order("created", { id, status: "new" });
+    await take(2); // before it began: nobody was promised it
+    {
+      await using worker = await startWorker({ url, automations: [mail] });
+      await waitFor(() => handled.length === 4, { what: "the first orders" });
+      expect(failure(worker)).toBeUndefined();
+    }
+    for (let id = 6; id <= 12; id++) await stream.order("created", { id, status: "new" });
+    await take(3, 7, 8, 10); // it had had 3
+    {
+      await using worker = await startWorker({ url, automations: [mail], missedLookMs: 20 });
+      await waitFor(() => failure(worker) !== undefined, { what: "the automation to stop" });
+      expect(failure(worker)).toMatchObject({
+        code: "AUTOMATION_GAP",
+        message: expect.stringMatching(
+          /^\d of the messages 7 to \d+ were taken out of CDC_SHOP before mail had settled/,
+        ),
+      });
+    }
+    await using worker = await startWorker({ url, automations: [mail], adopt: true });
+    await waitFor(() => handled.length === 8, { what: "what is left" });
+    expect(handled).toEqual([1, 3, 4, 5, 6, 9, 11, 12]);
+    await waitFor(() => worker.metrics.counts["mail.missed"] === 1, { what: "the gap to be told" });
+    expect((await gapsTold(url)).map(({ reason, after, upTo }) => [reason, after, upTo])).toEqual([
+      ["3 of the messages 7 to 10 were taken out of CDC_SHOP before mail had settled its events among them", "6", "10"],
+    ]);
   });
 });
 

@@ -1,7 +1,15 @@
 // Up to where a durable has missed nothing, look by look.
 
 import { expect, test } from "vitest";
-import { type Accounted, accountFor, type Look, missedSince } from "../../../src/bus/jetstream/accounted.ts";
+import {
+  type Accounted,
+  accountFor,
+  goneBefore,
+  type Look,
+  missedSince,
+  removedSince,
+} from "../../../src/bus/jetstream/accounted.ts";
+import { newlyRemoved, runsOf } from "../../../src/bus/jetstream/removed.ts";
 
 const made = "2026-11-26T00:00:00Z";
 const look = (parts: Partial<Look>): Look => ({
@@ -11,6 +19,7 @@ const look = (parts: Partial<Look>): Look => ({
   ackFloor: undefined,
   next: undefined,
   firstSeqAfter: parts.firstSeq ?? 1,
+  removed: [],
   ...parts,
 });
 const through = (seq: number): Accounted => ({ created: made, through: seq });
@@ -58,4 +67,45 @@ test("what leaves in the middle of a look is missed at the next one, whether som
     expect(accountFor(through(5), during)).toEqual(through(5));
   }
   expect(missedSince(through(5), look({ firstSeq: 61, next: 61 }))).toEqual({ first: 6, last: 60 });
+});
+
+test("what was taken out of the middle is missed once the durable has passed it, and all of it is one gap", () => {
+  const known: Accounted = { ...through(10), gone: [] };
+  const runs = runsOf([31, 12, 13, 60]);
+  expect(runs).toEqual([
+    [12, 13],
+    [31, 31],
+    [60, 60],
+  ]);
+  expect(removedSince(known, through(11), runs)).toBeUndefined();
+  expect(removedSince(known, through(40), runs)).toEqual({ first: 12, last: 31, removed: 3 });
+  expect(removedSince({ ...known, through: 31 }, through(40), runs)).toBeUndefined();
+  expect(removedSince({ ...known, through: 31 }, through(70), runs)).toEqual({ first: 60, last: 60, removed: 1 });
+});
+
+test("what had been taken out before the first look is asked for by nobody, and what leaves beside it is", () => {
+  const begun = through(0);
+  expect(removedSince(begun, through(40), [[5, 6]])).toBeUndefined();
+  const known = { ...through(3), gone: goneBefore(begun, through(3), [[5, 6]]) };
+  expect(known.gone).toEqual([[5, 6]]);
+  expect(removedSince(known, through(40), [[5, 6]])).toBeUndefined();
+  expect(removedSince(known, through(40), [[4, 8]])).toEqual({ first: 4, last: 8, removed: 3 });
+  expect(goneBefore(known, through(6), [[4, 8]])).toEqual([]);
+  // Another stream has other numbers.
+  expect(goneBefore(known, { created: "another", through: 0 }, [[2, 2]])).toEqual([[2, 2]]);
+  expect(
+    newlyRemoved(
+      [[1, 10]],
+      [
+        [3, 4],
+        [8, 8],
+      ],
+      0,
+      9,
+    ),
+  ).toEqual([
+    [1, 2],
+    [5, 7],
+    [9, 9],
+  ]);
 });

@@ -12,16 +12,10 @@ const STATEMENT_MS = 15_000;
 /** An ALTER PUBLICATION that waits for a lock makes the application wait behind it. */
 const LOCK_MS = 3_000;
 
-/** Of every connection: nobody else's function, operator or type is ever found by a name of ours. Not as a SET: a pooler would lend it on. */
-const PINNED = "-c search_path=pg_catalog,pg_temp";
-
 /** What every connection to the source has in common. */
 export function clientConfig(source: SourceId, url: string): ClientConfig {
-  const own = new URL(url).searchParams.get("options");
-  const options = own === null ? PINNED : `${own} ${PINNED}`;
   return {
-    // The last of two counts, and a url's before what stands beside it.
-    connectionString: `${url}${url.includes("?") ? "&" : "?"}options=${encodeURIComponent(options)}`,
+    connectionString: url,
     application_name: `millrace ${source}`,
     connectionTimeoutMillis: CONNECT_MS,
     keepAlive: true,

@@ -19,6 +19,8 @@ interface WireConnection {
 
 /** Where libpq's builds have their socket. */
 const SOCKET_DIRECTORIES: readonly string[] = ["/var/run/postgresql", "/tmp"];
+/** Nobody else's function, operator or type is ever found by a name of ours. Not by a SET: a pooler would lend it on. */
+const PINNED = "-c search_path=pg_catalog,pg_temp";
 const CHANNEL_BINDING = "SCRAM-SHA-256-PLUS";
 
 /**
@@ -131,7 +133,7 @@ function socketOptions({ parameters }: ConnectionPlace): ClientConfig {
   return {
     ...(application_name === undefined ? {} : { application_name }),
     ...(fallback_application_name === undefined ? {} : { fallback_application_name }),
-    ...(options === undefined ? {} : { options }),
+    options: options === undefined ? PINNED : `${options} ${PINNED}`, // the last of two counts
     ...(sslnegotiation === undefined ? {} : { sslnegotiation }),
     ...(Number(connect_timeout ?? 0) > 0 ? { connectionTimeoutMillis: Number(connect_timeout) * 1000 } : {}),
     ...(keepalives === "0" ? { keepAlive: false } : {}),

@@ -50,7 +50,7 @@ describe.skipIf(missing("postgres"))("a type that is not what it was when the lo
     expect(values).toEqual(['{"(1,x)",NULL}', 2]);
   });
 
-  test("and has other attributes now is text, and an object where they fit", async () => {
+  test("and has other attributes now is text for all that was written before they were looked at", async () => {
     await using database = await freshDatabase();
 
     const values = await delivered(
@@ -60,7 +60,7 @@ describe.skipIf(missing("postgres"))("a type that is not what it was when the lo
       "insert into t values (2, '(1,x,t)')",
     );
 
-    expect(values).toEqual(["(1,x)", { a: 1, b: "x", c: true }]);
+    expect(values).toEqual(["(1,x)", "(1,x,t)"]);
   });
 
   test("and whose table was dropped with it is text, not an error", async () => {

@@ -41,9 +41,9 @@ export function decodeFrames(frames: readonly Buffer[], options: DecodeOptions =
   const messages: SourceMessage[] = [];
   for (const frame of frames) {
     const copy = Buffer.from(frame);
-    const relation = decoder.decode(copy, 0, copy.length);
-    if (relation !== undefined)
-      decoder.define(relation, { ...unknownTable, primaryKey: options.primaryKey ?? [] }, knownVersion);
+    const question = decoder.decode(copy, 0, copy.length);
+    const description = { ...unknownTable, primaryKey: options.primaryKey ?? [] };
+    if (question !== undefined) decoder.define(question.relation, { description, version: knownVersion });
     copy.fill(0xee);
     messages.push(...decoder.sequencer.take());
   }

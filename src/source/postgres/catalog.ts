@@ -1,5 +1,6 @@
 // What the catalog knows of a table and the log does not say: key, numbers of columns, defaults, and how types are made.
 
+import { attributesState, type CompositeState } from "./composite-states.ts";
 import type { Session } from "./session.ts";
 
 /** A table as the catalog has it now; the log may be of an earlier time. Of a dropped table all lists are empty. */
@@ -10,6 +11,8 @@ export interface TableDescription {
   readonly columns: readonly CatalogColumn[];
   /** By oid: every type that the columns reach, of the log and of now. One that was dropped is missing. */
   readonly types: ReadonlyMap<number, CatalogType>;
+  /** Of the types that are made of attributes, by the type's oid. */
+  readonly composites: ReadonlyMap<number, CompositeState>;
   /** How SQL writes the types that the log has, with what modifies them: in the log's order. */
   readonly formats: readonly string[];
   /** Whether the log carries less before a row of some partition than of the others: not all have replica identity FULL. */
@@ -56,6 +59,7 @@ export const unknownTable: TableDescription = {
   primaryKey: [],
   columns: [],
   types: new Map(),
+  composites: new Map(),
   formats: [],
   partlyFull: false,
 };
@@ -131,17 +135,21 @@ const description = `
           ELSE jsonb_build_object('output', s.proname)
         END) ORDER BY s.oid), '[]')
       FROM reached CROSS JOIN LATERAL (${shape}) s JOIN pg_namespace n ON n.oid = s.typnamespace) AS types,
+    (SELECT coalesce(json_agg(json_build_object('oid', s.oid::int8, 'relation', s.typrelid::int8,
+        'state', ${attributesState("s.typrelid")}) ORDER BY s.oid), '[]')
+      FROM reached CROSS JOIN LATERAL (${shape}) s WHERE s.kind = 'composite') AS composites,
     (SELECT coalesce(json_agg(format_type(f.type, f.typmod) ORDER BY f.place), '[]')
       FROM settings, unnest($2::oid[], $3::int4[]) WITH ORDINALITY f (type, typmod, place)) AS formats,
     EXISTS (SELECT FROM partitions JOIN pg_class c USING (oid)
       WHERE c.relispartition AND c.relkind = 'r' AND c.relreplident <> 'f') AS "partlyFull"`;
 
-type Row = Omit<TableDescription, "columns" | "types"> & {
+type Row = Omit<TableDescription, "columns" | "types" | "composites"> & {
   readonly columns: readonly (Omit<CatalogColumn, "generated" | "identity"> & {
     readonly generated: "stored" | "virtual" | null;
     readonly identity: "always" | "by default" | null;
   })[];
   readonly types: readonly CatalogType[];
+  readonly composites: readonly (CompositeState & { readonly oid: number })[];
 };
 
 /**
@@ -168,5 +176,6 @@ export async function describeTable(
       identity: column.identity ?? undefined,
     })),
     types: new Map(row.types.map((type) => [type.oid, type])),
+    composites: new Map(row.composites.map(({ oid: type, relation, state }) => [type, { relation, state }])),
   };
 }

@@ -6,10 +6,10 @@ import type { Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { metaSubject } from "../../event/subject.ts";
 import type { Announcement, CollectionVersion } from "../source.ts";
-import type { TableDescription } from "./catalog.ts";
+import type { CompositeStates } from "./composite-states.ts";
 import type { OutboxConfig } from "./config.ts";
 import { CUT, keptOfCut } from "./cut-frame.ts";
-import { DescribedTables } from "./described-tables.ts";
+import { type Definition, type DescribedTable, DescribedTables } from "./described-tables.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { JsonWriter } from "./json-writer.ts";
 import { LogicalMessages } from "./logical-messages.ts";
@@ -49,6 +49,15 @@ export interface DecoderOptions {
   /** Prefixes of the logical messages that become events. */
   readonly messages: readonly string[];
   readonly outbox: OutboxConfig | undefined;
+  /** Undefined where no catalog is asked. */
+  readonly composites?: CompositeStates | undefined;
+}
+
+/** A table that the catalog must describe. */
+export interface Question {
+  readonly relation: Relation;
+  /** Where the change stands for which it is asked: decode its frame again. Undefined when the log has just named the table. */
+  readonly at: bigint | undefined;
 }
 
 export class Decoder {
@@ -60,21 +69,23 @@ export class Decoder {
   readonly #before = new Tuple();
   readonly #after = new Tuple();
   readonly #tables: DescribedTables;
+  readonly #composites: CompositeStates | undefined;
   #announcements: Announcement[] = [];
 
-  constructor({ source, history, from, rules, messages, outbox }: DecoderOptions) {
+  constructor({ source, history, from, rules, messages, outbox, composites }: DecoderOptions) {
     this.#source = source;
     this.#messages = new LogicalMessages({ source, prefixes: messages, outbox: outbox !== undefined });
+    this.#composites = composites;
     this.#tables = new DescribedTables(source, rules, outbox);
     this.sequencer = new Sequencer(source, history, from);
   }
 
   /**
    * Decodes one frame. A row that cannot be decoded becomes poison in its place.
-   * @returns a table that the catalog must describe: `define` it before the next frame
+   * @returns what the catalog must be asked: `define` the table before the next frame
    * @throws BugError when the log is not what the protocol says: nothing behind it can be trusted
    */
-  decode(bytes: Buffer, from: number, end: number): Relation | undefined {
+  decode(bytes: Buffer, from: number, end: number): Question | undefined {
     const reader = this.#reader;
     reader.reset(bytes, from, end);
     try {
@@ -105,17 +116,16 @@ export class Decoder {
   }
 
   /** @throws ConfigError TABLE_KEY_HIDDEN */
-  define(relation: Relation, description: TableDescription, version: CollectionVersion): void {
-    this.#tables.define(relation, description, version);
+  define(relation: Relation, definition: Definition): void {
+    this.#tables.define(relation, definition);
   }
 
-  #message(kind: number, high: number, low: number): Relation | undefined {
+  #message(kind: number, high: number, low: number): Question | undefined {
     switch (kind) {
       case INSERT:
       case UPDATE:
       case DELETE:
-        this.#row(kind, high, low);
-        return undefined;
+        return this.#row(kind, high, low);
       case BEGIN:
         this.#begin();
         return undefined;
@@ -124,8 +134,10 @@ export class Decoder {
         this.sequencer.commit(this.#reader.uint32(), this.#reader.uint32());
         return undefined;
       }
-      case RELATION:
-        return this.#tables.readRelation(this.#reader);
+      case RELATION: {
+        const relation = this.#tables.readRelation(this.#reader);
+        return relation && { relation, at: undefined };
+      }
       case TRUNCATE:
         this.#truncate(high, low);
         return undefined;
@@ -150,10 +162,15 @@ export class Decoder {
     this.sequencer.begin(high, low, { id: String(reader.uint32()), time, lineage: "" });
   }
 
-  #row(kind: number, high: number, low: number): void {
-    const { table, outbox } = this.#tables.get(this.#reader.uint32());
+  #row(kind: number, high: number, low: number): Question | undefined {
+    const described = this.#tables.get(this.#reader.uint32());
+    if (described.composites.length > 0) {
+      const question = this.#question(described, (BigInt(high) << 32n) | BigInt(low));
+      if (question !== undefined) return question;
+    }
+    const { table, outbox } = described;
     if (outbox !== undefined && kind === INSERT) this.#domainEvent(outbox, high, low);
-    if (table === undefined) return;
+    if (table === undefined) return undefined;
     if (table.untold !== undefined) this.#announce(table, table.untold, high, low, 0);
     const position = this.sequencer.next(high, low);
     try {
@@ -164,6 +181,17 @@ export class Decoder {
       if (error instanceof BugError) throw error;
       this.sequencer.push(position, poisonRow(this.#reader, table, error));
     }
+    return undefined;
+  }
+
+  /** What must be known before a row with attributes is decoded: whether their names are of its time. */
+  #question({ relation, composites, isDoubtful }: DescribedTable, at: bigint): Question | undefined {
+    const states = this.#composites;
+    if (states === undefined || relation === undefined) return undefined;
+    const stands = isDoubtful
+      ? !states.isCertainAt(composites, at)
+      : composites.every((composite) => states.isState(composite, at));
+    return stands && states.coversFrame ? undefined : { relation, at };
   }
 
   #domainEvent(outbox: OutboxTable, high: number, low: number): void {

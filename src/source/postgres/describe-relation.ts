@@ -8,6 +8,7 @@ import { describeTable, type TableDescription } from "./catalog.ts";
 import { readRuled } from "./check-rules.ts";
 import { collectionSchema } from "./collection-schema.ts";
 import { columnNumbers } from "./column-numbers.ts";
+import type { CompositeState, CompositeStates } from "./composite-states.ts";
 import type { RuleBook } from "./rule-book.ts";
 import type { Session } from "./session.ts";
 import type { Relation } from "./table.ts";
@@ -22,6 +23,19 @@ export interface DescribeOptions {
   readonly rules: RuleBook;
   readonly items: readonly TableItem[];
   readonly log: Logger;
+  readonly composites: CompositeStates;
+  /** How many received frames wait behind the one in hand. */
+  readonly waiting: () => number;
+}
+
+export interface Described {
+  /** Without the types whose attributes may have had other names: their values are the text that Postgres prints. */
+  readonly description: TableDescription;
+  readonly version: CollectionVersion;
+  /** All that its columns reach, whether they count or not. */
+  readonly composites: readonly CompositeState[];
+  /** Whether some of them do not count. */
+  readonly isDoubtful: boolean;
 }
 
 /** Before the log is read: what is renamed from now on is known by its number. @throws TransientError */
@@ -33,12 +47,23 @@ export async function learnTables(session: Session, rules: RuleBook, items: read
   }
 }
 
-/** Asks the catalog. @throws TransientError */
+/**
+ * Asks the catalog.
+ * @param at the place of the change that is to be decoded by it; undefined where none is in hand
+ * @throws TransientError
+ */
 export async function describeRelation(
   relation: Relation,
-  { source, session, schemas, rules, items, log }: DescribeOptions,
-): Promise<{ readonly description: TableDescription; readonly version: CollectionVersion }> {
-  const found = await describeTable(session, relation.oid, relation.columns);
+  at: bigint | undefined,
+  { source, session, schemas, rules, items, log, composites: states, waiting }: DescribeOptions,
+): Promise<Described> {
+  const all = await describeTable(session, relation.oid, relation.columns);
+  const composites = [...all.composites.values()];
+  if (composites.length > 0) await states.observe(waiting(), composites);
+  const doubtful = [...all.composites].flatMap(([type, state]) =>
+    at === undefined || states.isState(state, at) ? [] : [type],
+  );
+  const found = { ...all, types: new Map([...all.types].filter(([oid]) => !doubtful.includes(oid))) };
   const primaryKey = await keyInLog(relation, found, schemas);
   const description = { ...found, primaryKey };
   await learnPartitions(relation, session, rules, items);
@@ -49,7 +74,8 @@ export async function describeRelation(
     const text = `the log describes ${table} as it was: ${bound.doubtful.join(", ")} may be a hidden column's former name, and is hidden`;
     log.warn("source_table_left_out", fields, text);
   }
-  return { description, version: await schemas.describe(collectionSchema(relation, description, bound ?? NO_RULES)) };
+  const version = await schemas.describe(collectionSchema(relation, description, bound ?? NO_RULES));
+  return { description, version, composites, isDoubtful: doubtful.length > 0 };
 }
 
 /**

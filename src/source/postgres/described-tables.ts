@@ -3,9 +3,10 @@
 import { isDeepStrictEqual } from "node:util";
 import { BugError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
-import type { CollectionVersion } from "../source.ts";
 import { type TableDescription, unknownTable } from "./catalog.ts";
+import type { CompositeState } from "./composite-states.ts";
 import type { OutboxConfig } from "./config.ts";
+import type { Described } from "./describe-relation.ts";
 import type { FrameReader } from "./frame-reader.ts";
 import { isOutboxTable, OutboxTable } from "./outbox-table.ts";
 import { readRelation } from "./read-relation.ts";
@@ -13,16 +14,25 @@ import type { RuleBook } from "./rule-book.ts";
 import { type Relation, Table } from "./table.ts";
 
 export interface DescribedTable {
+  /** As the log described it. */
+  readonly relation: Relation | undefined;
   /** The Relation message, to know an unchanged one by. */
   readonly raw: Buffer;
   readonly description: TableDescription;
   /** Of what is known to be hidden of it. */
   readonly revision: number;
+  /** The types made of attributes that its columns reach. */
+  readonly composites: readonly CompositeState[];
+  /** Whether values of some of them are text, as the names of their attributes are not certain. */
+  readonly isDoubtful: boolean;
   /** Undefined when the table is in the publication but not read. */
   readonly table: Table | undefined;
   /** Its rows are no changes but domain events. */
   readonly outbox: OutboxTable | undefined;
 }
+
+/** What a table is compiled from. */
+export type Definition = Pick<Described, "description" | "version"> & Partial<Described>;
 
 export class DescribedTables {
   readonly #source: SourceId;
@@ -30,7 +40,7 @@ export class DescribedTables {
   readonly #outbox: OutboxConfig | undefined;
   readonly #tables = new Map<number, DescribedTable>();
   readonly #domains = new Map<number, string>();
-  #relationRaw: Buffer = Buffer.alloc(0);
+  readonly #raws = new WeakMap<Relation, Buffer>();
 
   /** @param rules which tables are read, and what of them */
   constructor(source: SourceId, rules: RuleBook, outbox: OutboxConfig | undefined) {
@@ -55,28 +65,30 @@ export class DescribedTables {
 
   /** A Relation message. @returns a table that the catalog must describe: `define` it before its first row */
   readRelation(reader: FrameReader): Relation | undefined {
-    this.#relationRaw = Buffer.from(reader.bytes.subarray(reader.at, reader.end));
+    const raw = Buffer.from(reader.bytes.subarray(reader.at, reader.end));
     const relation = readRelation(reader, this.#domains);
+    this.#raws.set(relation, raw);
     const { oid, namespace, name } = relation;
     const isOutbox = isOutboxTable(this.#outbox, { schema: namespace, name });
     const outbox = isOutbox ? new OutboxTable(this.#source, relation) : undefined;
     if (outbox === undefined && this.#rules.of(namespace, name) !== undefined) return relation;
-    this.#tables.set(oid, { raw: this.#relationRaw, description: unknownTable, revision: 0, table: undefined, outbox });
+    const unread = { relation: undefined, composites: [], isDoubtful: false, table: undefined };
+    this.#tables.set(oid, { ...unread, raw, description: unknownTable, revision: 0, outbox });
     return undefined;
   }
 
   /** Compiles a table; one that is as it was stays compiled. @throws ConfigError TABLE_KEY_HIDDEN */
-  define(relation: Relation, description: TableDescription, version: CollectionVersion): void {
+  define(relation: Relation, { description, version, composites = [], isDoubtful = false }: Definition): void {
     const known = this.#tables.get(relation.oid);
     const rules = this.#rules.for(relation, description.columns);
     const revision = this.#rules.revision(relation.oid);
-    if (
-      known?.raw.equals(this.#relationRaw) === true &&
+    const raw = this.#raws.get(relation) ?? Buffer.alloc(0);
+    const isKnown =
+      known?.raw.equals(raw) === true &&
       known.revision === revision &&
-      isDeepStrictEqual(known.description, description)
-    )
-      return;
-    const table = rules && new Table(this.#source, relation, description, rules, version);
-    this.#tables.set(relation.oid, { raw: this.#relationRaw, description, revision, table, outbox: undefined });
+      isDeepStrictEqual(known.description, description);
+    const table = isKnown ? known.table : rules && new Table(this.#source, relation, description, rules, version);
+    const described = { relation, raw, description, revision, composites, isDoubtful, table, outbox: undefined };
+    this.#tables.set(relation.oid, described);
   }
 }

@@ -23,6 +23,8 @@ export class FrameQueue {
   to = 0;
   /** What waits, in bytes. */
   size = 0;
+  /** How many wait. */
+  count = 0;
   #reading: Arena;
   #writing: Arena;
   #between: Arena[] = [];
@@ -69,6 +71,7 @@ export class FrameQueue {
     target.bytes.writeUInt32LE(length, target.written);
     target.written += LENGTH_BYTES + length;
     this.size += LENGTH_BYTES + length;
+    this.count++;
   }
 
   /** False when there is none. */
@@ -89,6 +92,7 @@ export class FrameQueue {
     this.to = this.from + length;
     current.read = this.to;
     this.size -= LENGTH_BYTES + length;
+    this.count--;
     return true;
   }
 

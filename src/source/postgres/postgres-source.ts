@@ -5,6 +5,7 @@ import { BugError, type MillraceError, TransientError } from "../../errors.ts";
 import { isComplete, type Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Notice, SchemaBook, Source, SourceContext, SourceLag, SourceMessage } from "../source.ts";
+import { CompositeStates } from "./composite-states.ts";
 import type { PostgresConfig } from "./config.ts";
 import { Decoder } from "./decoder.ts";
 import { describeRelation, learnTables } from "./describe-relation.ts";
@@ -106,10 +107,12 @@ export class PostgresSource implements Source {
       if (this.#acknowledged <= start) stream.acknowledge(this.#acknowledged);
       if (markers.length > 0) yield markers;
       await this.#options.schemas.open(from);
-      const decoder = this.#decoder(position);
+      const composites = new CompositeStates(this.#options.session, this.#intent.slot);
+      const decoder = this.#decoder(position, composites);
       this.#watchTables(stream, decoder.sequencer);
       const fill: FillUnread | undefined = reselect && ((messages, unread) => reselect.fill(messages, unread));
-      yield* decodeStream(stream, decoder, this.#book(), fill);
+      const book = this.#book(composites, () => stream.frames.count);
+      yield* decodeStream(stream, decoder, book, fill);
     } catch (error) {
       this.#tables = undefined;
       if (!signal.aborted)
@@ -235,14 +238,16 @@ export class PostgresSource implements Source {
     return undefined;
   }
 
-  #book(): TableBook {
+  #book(composites: CompositeStates, waiting: () => number): TableBook {
     const { id, session, schemas, config, context } = this.#options;
     const rules = this.#rules;
     const items = config.tables;
     const { log } = context;
     return {
       note: (announcements) => schemas.note(announcements),
-      describe: (relation) => describeRelation(relation, { source: id, session, schemas, rules, items, log }),
+      describe: (relation, at) =>
+        describeRelation(relation, at, { source: id, session, schemas, rules, items, log, composites, waiting }),
+      composites,
     };
   }
 
@@ -254,10 +259,10 @@ export class PostgresSource implements Source {
     return new Reselect({ source: this.id, client, maxRowBytes, patienceMs, log: context.log, signal });
   }
 
-  #decoder(from: Position): Decoder {
+  #decoder(from: Position, composites: CompositeStates): Decoder {
     const { messages, outbox } = this.#options.config;
     const { history } = this.#intent;
-    return new Decoder({ source: this.id, history, from, rules: this.#rules, messages, outbox });
+    return new Decoder({ source: this.id, history, from, rules: this.#rules, messages, outbox, composites });
   }
 
   /** While the stream is read; a failure ends it. */

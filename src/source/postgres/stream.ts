@@ -1,8 +1,9 @@
 // The loop between the connection and the worker: frames in, bounded chunks of messages out, as they are pulled.
 
-import type { CollectionVersion, SchemaBook, SourceMessage } from "../source.ts";
-import type { TableDescription } from "./catalog.ts";
+import type { SchemaBook, SourceMessage } from "../source.ts";
+import type { CompositeStates } from "./composite-states.ts";
 import type { Decoder } from "./decoder.ts";
+import type { Definition } from "./described-tables.ts";
 import type { Unread } from "./sequencer.ts";
 import type { Relation } from "./table.ts";
 import type { ReplicationTransport } from "./transport.ts";
@@ -12,10 +13,10 @@ const MAX_BYTES = 256 * 1024;
 
 /** What must be asked and told about tables while they are decoded. */
 export interface TableBook extends Pick<SchemaBook, "note"> {
-  /** Asks the catalog; once for each description of a table in the log. */
-  describe(
-    relation: Relation,
-  ): Promise<{ readonly description: TableDescription; readonly version: CollectionVersion }>;
+  /** Asks the catalog; once for each description of a table in the log. @param at where the change stands that asks */
+  describe(relation: Relation, at: bigint | undefined): Promise<Definition>;
+  /** What is looked at between rows; undefined where no catalog is asked. */
+  readonly composites?: CompositeStates | undefined;
 }
 
 /** Fills in what the log left out. */
@@ -35,6 +36,7 @@ export async function* decodeStream(
   fill?: FillUnread,
 ): AsyncGenerator<readonly SourceMessage[], never> {
   const { sequencer } = decoder;
+  const { composites } = tables;
   const note = async (): Promise<void> => {
     const announcements = decoder.takeAnnouncements();
     if (announcements.length > 0) await tables.note(announcements);
@@ -43,11 +45,17 @@ export async function* decodeStream(
     let full = false;
     while (!full && transport.next()) {
       const { bytes, from, to } = transport.frames;
-      const relation = decoder.decode(bytes, from, to);
-      if (relation !== undefined) {
+      composites?.step();
+      for (;;) {
+        const question = decoder.decode(bytes, from, to);
+        if (question === undefined) break;
+        if (question.at !== undefined && composites?.coversFrame === false) {
+          await composites.observe(transport.frames.count);
+          continue;
+        }
         await note(); // a version is compared with the one announced last
-        const { description, version } = await tables.describe(relation);
-        decoder.define(relation, description, version);
+        decoder.define(question.relation, await tables.describe(question.relation, question.at));
+        if (question.at === undefined) break;
       }
       full = sequencer.full(MAX_MESSAGES, MAX_BYTES);
     }
@@ -56,6 +64,9 @@ export async function* decodeStream(
     const messages = sequencer.take();
     if (unread.length > 0 && fill !== undefined) yield* fill(messages, unread);
     else if (messages.length > 0) yield messages;
-    if (!full) await transport.ready();
+    if (full) continue;
+    // The next row may be the first one after ALTER TYPE: looked at before it, its names are certain.
+    if (composites?.isBehind === true) await composites.observe(transport.frames.count);
+    await transport.ready();
   }
 }

@@ -14,6 +14,7 @@ import { gapMessage } from "./event/system-event.ts";
 import { type HttpServer, startHttp } from "./monitor/http.ts";
 import { queueDepths } from "./monitor/queue-depth.ts";
 import { withReadiness } from "./monitor/readiness.ts";
+import { Recent } from "./monitor/recent.ts";
 import { type Guards, type GuardTiming, startGuards } from "./monitor/start-guards.ts";
 import type { Status } from "./monitor/status.ts";
 import { waitingAutomation, waitingSource } from "./monitor/waiting.ts";
@@ -87,6 +88,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   const stopping = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal;
   const metrics = createMetrics();
+  const recoveries = new Map(sources.map(([id]) => [id, new Recent()]));
   const startedAt = new Date().toISOString();
   let http: HttpServer | undefined;
   let guarding: Guards | undefined;
@@ -97,7 +99,11 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       version,
       startedAt,
       bus: { connected: begun?.bus.connected() ?? false, fsync: config.bus.fsync },
-      sources: begun?.runs.map((run) => run.status()) ?? sources.map(([id, { kind }]) => waitingSource(id, kind)),
+      sources: sources.map(([id, { kind }]) => ({
+        ...(begun?.runs.find((run) => run.id === id)?.status() ?? waitingSource(id, kind)),
+        guard: guarding?.status(id),
+        recentRecoveries: recoveries.get(id)?.count,
+      })),
       automations: (
         begun?.running.status() ?? automations.map(({ id, timeoutMs }) => waitingAutomation(id, timeoutMs))
       ).map(({ id, state, error, hanging, runningMs, timeoutMs, settlingMs, gap }) => ({
@@ -185,7 +191,8 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       registry: metrics.registry,
       signal,
     });
-    begun = begin(await openBus(config, { log, signal, metrics, probe, timing: options.timing ?? {} }), guarding);
+    const parts = { log, signal, metrics, recoveries, probe, timing: options.timing ?? {} };
+    begun = begin(await openBus(config, parts), guarding);
   } catch (error) {
     await end();
     throw error;
@@ -215,11 +222,12 @@ async function openBus(
     readonly log: Logger;
     readonly signal: AbortSignal;
     readonly metrics: ReturnType<typeof createMetrics>;
+    readonly recoveries: ReadonlyMap<SourceId, Recent>;
     readonly probe: Probe;
     readonly timing: Partial<BusTiming>;
   },
 ): Promise<Bus> {
-  const { metrics, probe, ...rest } = parts;
+  const { metrics, recoveries, probe, ...rest } = parts;
   return await openJetStreamBus({
     servers: config.bus.servers.reveal(),
     replicas: config.bus.replicas,
@@ -238,6 +246,7 @@ async function openBus(
     },
     onRecovered: (source) => {
       metrics.source(source).recovered++;
+      recoveries.get(source)?.note();
     },
     ...rest,
   });

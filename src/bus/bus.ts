@@ -6,7 +6,7 @@ import type { Position } from "../event/position.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { GapData, SystemMessage } from "../event/system-event.ts";
 
-/** A place that the writer holds durably and that may be saved, then acknowledged. */
+/** A place that may be saved, then acknowledged. */
 export interface Mark {
   readonly position: Position;
   /** Sequence and id of the newest message of the stream at that place. */
@@ -16,6 +16,10 @@ export interface Mark {
   readonly streamCreated: string;
   /** False when only the save holds this place: then the save itself must be durable before the acknowledgement. */
   readonly inStream: boolean;
+  /** The stream's newest place then; between it and this mark's the source has no event. */
+  readonly behind: Position | undefined;
+  /** Whether the stream durably holds all before this place; else it counts only while the stream reaches `behind`. */
+  readonly durable: boolean;
 }
 
 /** The right to write one source's stream. Only one is alive on the bus; all others are fenced. */
@@ -29,12 +33,12 @@ export interface Writer extends AsyncDisposable {
    * @throws whatever `failed` rejects with
    */
   write(items: readonly (StreamMessage | { readonly type: "commit"; readonly position: Position })[]): Promise<void>;
-  /** Resolves at the next durable place, always the newest one. */
+  /** Resolves at the next place that is to be saved, always the newest one; one that is durable goes first. */
   nextMark(): Promise<Mark>;
   /** Stores the checkpoint. @throws FencedError when the lease is another's. */
   save(mark: Mark): Promise<void>;
-  /** Resolves when what was saved last can no longer be lost by the bus. */
-  saveDurable(): Promise<void>;
+  /** Resolves at the next place that only a save holds, once the bus can no longer lose that save. */
+  nextSaved(): Promise<Mark>;
   /** Rejects once this writer can do no more: FencedError, or TransientError when the source must be read again. Never resolves. */
   readonly failed: Promise<never>;
   /** Waits until all whole transactions that were queued are stored, at most this long. */

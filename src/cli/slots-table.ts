@@ -1,7 +1,7 @@
 // The slots of a server as a table of at most 100 columns, and below each one what is to be said of it.
 
 import { nameOfTransaction, type ServerReport, type SlotReport } from "../source/postgres/slots.ts";
-import { type Paint, printable, wrap } from "./terminal.ts";
+import { alarmLines, type Paint, printable, wrap } from "./terminal.ts";
 
 const WIDTHS: readonly number[] = [27, 13, 8, 9, 9, 11, 9, 7];
 const HEADS: readonly string[] = ["SLOT", "STATE", "PID", "RETAINED", "UNSENT", "UNCONFIRMED", "SPILLED", "FULL IN"];
@@ -14,6 +14,8 @@ const DEAD_SECONDS = 300;
 export interface ShownSlot extends SlotReport {
   readonly lagSeconds: number | null;
   readonly heartbeatSeconds: number | null;
+  /** What it says is beyond its limit. */
+  readonly alarms: readonly { readonly code: string; readonly message: string }[];
 }
 
 /** @param sources ids of the sources that read from this server */
@@ -68,6 +70,7 @@ function notesOf(slot: ShownSlot): readonly string[] {
       `its worker: ${preciseSeconds(slot.lagSeconds)} behind, heartbeat ${preciseSeconds(slot.heartbeatSeconds)}`,
     );
   }
+  notes.push(...alarmLines(slot.alarms));
   if (slot.invalidation !== null) notes.push(`the server gave it up: ${slot.invalidation}`);
   if (slot.orphan) notes.push("no configured source reads it; if none should:", `millrace slots drop ${slot.name}`);
   const dead = slot.invalidation !== null || (slot.inactiveSeconds ?? 0) >= DEAD_SECONDS;

@@ -71,7 +71,9 @@ function withLags(servers: readonly SlotServer[], worker: Status | undefined): r
     ...server,
     slots: server.slots.map((slot) => {
       const known = worker?.sources.find(({ id }) => id === slot.source);
-      return { ...slot, lagSeconds: known?.lagSeconds ?? null, heartbeatSeconds: known?.heartbeatSeconds ?? null };
+      const part = worker?.parts.find(({ kind, id }) => kind === "source" && id === slot.source);
+      const { lagSeconds = null, heartbeatSeconds = null } = known ?? {};
+      return { ...slot, lagSeconds, heartbeatSeconds, alarms: part?.alarms ?? [] };
     }),
   }));
 }

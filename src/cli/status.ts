@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { TransientError } from "../errors.ts";
 import { runningWorker, type Status } from "./running-worker.ts";
 import { bytes, duration, preciseSeconds } from "./slots-table.ts";
-import { type Paint, paint, printable, wrap } from "./terminal.ts";
+import { alarmLines, type Paint, paint, printable, wrap } from "./terminal.ts";
 
 export interface StatusOptions {
   readonly config?: string | undefined;
@@ -103,5 +103,8 @@ function row(widths: readonly number[], cells: readonly (string | number)[]): st
 
 /** What /readyz says where there is more to say than the state. */
 function reason(part: Part | undefined): string[] {
-  return part?.code === undefined ? [] : wrap(printable(part.reason), 96).map((line) => `    ${line}`);
+  if (part?.code === undefined) return [];
+  const { reason: first, alarms = [] } = part;
+  const others = alarmLines(alarms).filter((line) => !first.endsWith(line));
+  return [first, ...others].flatMap((line) => wrap(printable(line), 96).map((text) => `    ${text}`));
 }

@@ -27,3 +27,8 @@ export function wrap(text: string, columns: number): readonly string[] {
   }
   return [...lines, line];
 }
+
+/** What a part of the worker says is beyond its limit. */
+export function alarmLines(alarms: readonly { readonly code: string; readonly message: string }[]): readonly string[] {
+  return alarms.map(({ code, message }) => `${code}: ${message}`);
+}

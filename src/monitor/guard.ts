@@ -7,6 +7,7 @@ import type { SourceId } from "../event/source-id.ts";
 import type { LogHold, LogWatch, Measure } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type Crossing, crossings } from "./crossings.ts";
+import type { GuardStatus } from "./status.ts";
 
 export interface GuardOptions {
   readonly source: SourceId;
@@ -52,6 +53,7 @@ export class Guard {
   readonly #exceeded = new Set<Measure>();
   #hold: LogHold | undefined;
   #sees = false;
+  #looked = false;
   /** Codes of what was said already. */
   readonly #blind = new Set<string>();
   readonly #failed = new Set<string>();
@@ -70,6 +72,11 @@ export class Guard {
     return this.#hold;
   }
 
+  /** Whether a first look is over. */
+  get looked(): boolean {
+    return this.#looked;
+  }
+
   /** Whether the last look was answered. */
   get sees(): boolean {
     return this.#sees;
@@ -78,6 +85,18 @@ export class Guard {
   /** What is beyond its limit now. */
   get exceeded(): ReadonlySet<Measure> {
     return this.#exceeded;
+  }
+
+  get status(): GuardStatus {
+    return {
+      sees: this.#sees,
+      exceeded: [...this.#exceeded].map((measure) => ({
+        measure,
+        value: this.#hold?.[measure],
+        limit: this.#limits[measure],
+      })),
+      timeToFullSeconds: this.#hold?.timeToFullSeconds,
+    };
   }
 
   async #run(): Promise<void> {
@@ -99,6 +118,8 @@ export class Guard {
       this.#sees = false;
       this.#sayOnce(this.#blind, "guard_blind", toError(thrown));
       return;
+    } finally {
+      this.#looked = true;
     }
     this.#compare(this.#hold);
     if (!this.#isFull()) return;

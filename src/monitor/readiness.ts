@@ -1,15 +1,15 @@
 // Which parts of the worker get on, and by name why one does not.
 
+import { automationAlarms, sourceAlarms } from "./alarms.ts";
 import type { AutomationStatus, Readiness, Reason, Report, SourceStatus, Status } from "./status.ts";
 
 /** Longer than a bus that changes its leader takes. */
 const STALLED_MS = 15_000;
 /** The part of its timeout after which a handler counts as stuck: of the default of 30 s, 20 s. */
 const STUCK_SHARE = 2 / 3;
-/** As long as the alert MillraceGap lasts. */
-const GAP_SHOWN_MS = 60 * 60_000;
-/** Beyond twice the bus's sync interval, for pings and saves. */
+/** Beyond twice the bus's sync interval and the pings before and behind it. */
 const FSYNC_SLACK_MS = 30_000;
+const PING_SHARE = 1 / 8;
 
 /** Which parts are ready. A source that another worker reads is: this worker stands by for it. */
 export function withReadiness(report: Report): Status {
@@ -18,8 +18,10 @@ export function withReadiness(report: Report): Status {
     connected
       ? { kind: "bus", id: "nats", ready: true, reason: "connected" }
       : { kind: "bus", id: "nats", ready: false, code: "BUS_DISCONNECTED", reason: "not connected" },
-    ...report.sources.map((source) => part("source", source.id, sourceView(source, report))),
-    ...report.automations.map((automation) => part("automation", automation.id, automationView(automation))),
+    ...report.sources.map((source) => part("source", source.id, sourceView(source, report), sourceAlarms(source))),
+    ...report.automations.map((automation) =>
+      part("automation", automation.id, automationView(automation), automationAlarms(automation)),
+    ),
   ];
   return { ...report, ready: parts.every(({ ready }) => ready), parts };
 }
@@ -30,20 +32,21 @@ interface View extends Partial<Reason> {
   readonly state: string;
 }
 
-function part(kind: Readiness["kind"], id: string, { ready, state, code, message }: View): Readiness {
-  if (code === undefined) return { kind, id, ready, reason: state };
-  return { kind, id, ready, code, reason: `${state}: ${code}: ${message}` };
+function part(kind: Readiness["kind"], id: string, view: View, found: readonly Reason[]): Readiness {
+  const { ready, state } = view;
+  const { code, message } = view.code === undefined ? { ...view, ...found[0] } : view;
+  const alarms = found.length > 0 ? { alarms: found } : {};
+  if (code === undefined) return { kind, id, ready, reason: state, ...alarms };
+  return { kind, id, ready, code, reason: `${state}: ${code}: ${message}`, ...alarms };
 }
 
 function sourceView(source: SourceStatus, { bus }: Report): View {
   const { state, reason } = source;
   if (state === "waiting-for-lease") return { ready: true, state, ...reason };
   if (state !== "running") return { ready: false, state, ...reason };
-  return (
-    stalled(source, bus.connected) ??
-    held(source, bus.fsync) ??
-    gap(source) ?? { ready: true, state, ...source.notices[0] }
-  );
+  const stuck = stalled(source, bus.connected) ?? overdue(source, bus.fsync);
+  if (stuck !== undefined) return stuck;
+  return { ready: true, state, ...(sourceAlarms(source)[0] ?? source.notices[0]) };
 }
 
 function stalled({ state, stalledMs, stalledBy, unsavedMs }: SourceStatus, connected: boolean): View | undefined {
@@ -58,25 +61,17 @@ function stalled({ state, stalledMs, stalledBy, unsavedMs }: SourceStatus, conne
   return { ready: false, state, code: "CHECKPOINT_UNSAVED", message };
 }
 
-/** No fault within the time that the bus may take, but what an operator who looks at the slot's lag asks for. */
-function held({ state, heldForFsync }: SourceStatus, fsync: "always" | number): View | undefined {
+/** Waiting is what a bus that does not sync always is for; only longer than that is a fault. */
+function overdue({ state, heldForFsync }: SourceStatus, fsync: "always" | number): View | undefined {
   const { marks, oldestMs } = heldForFsync;
-  if (marks === 0 || oldestMs < FSYNC_SLACK_MS) return undefined;
-  const ready = oldestMs < (fsync === "always" ? 0 : 2 * fsync) + FSYNC_SLACK_MS;
-  const message = `for ${seconds(oldestMs)} what is stored waits for the bus's fsync`;
-  return { ready, state, code: ready ? "FSYNC_WAITING" : "FSYNC_OVERDUE", message };
-}
-
-/** Nothing can mend it: it is said for as long as somebody may not have seen it. */
-function gap({ state, gap: newest }: SourceStatus): View | undefined {
-  if (newest === undefined || newest.agoMs > GAP_SHOWN_MS) return undefined;
-  const from = newest.after === null ? "before" : `between ${newest.after} and`;
-  const message = `it went on behind a gap ${seconds(newest.agoMs)} ago: events ${from} ${newest.upTo} can never come`;
-  return { ready: true, state, code: "GAP_RECORDED", message };
+  const mayMs = fsync === "always" ? 0 : 2 * fsync * (1 + PING_SHARE);
+  if (marks === 0 || oldestMs < mayMs + FSYNC_SLACK_MS) return undefined;
+  const message = `for ${seconds(oldestMs)} what is stored waits for the bus's fsync, which may take ${seconds(mayMs)}`;
+  return { ready: false, state, code: "FSYNC_OVERDUE", message };
 }
 
 function automationView(automation: AutomationStatus): View {
-  const { state, reason, hanging, runningMs, timeoutMs, settlingMs, gap: missed } = automation;
+  const { state, reason, hanging, runningMs, timeoutMs, settlingMs } = automation;
   if (state !== "running") return { ready: false, state, ...reason };
   if (hanging > 0) {
     const message = `handlers that have ignored their timeout and still run: ${hanging}`;
@@ -90,10 +85,7 @@ function automationView(automation: AutomationStatus): View {
     const message = `for ${seconds(settlingMs)} the bus has not taken the outcome of an event`;
     return { ready: false, state, code: "OUTCOME_UNSETTLED", message };
   }
-  if (missed === undefined || missed.agoMs > GAP_SHOWN_MS) return { ready: true, state };
-  const { source, first, last, agoMs } = missed;
-  const message = `it went on ${seconds(agoMs)} ago behind messages ${first} to ${last} of ${source}, which it never got`;
-  return { ready: true, state, code: "GAP_RECORDED", message };
+  return { ready: true, state };
 }
 
 function seconds(ms: number): string {

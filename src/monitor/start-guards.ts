@@ -10,6 +10,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import { Announcer } from "./announcer.ts";
 import { Guard } from "./guard.ts";
 import { registerGuardGauges } from "./guard-gauges.ts";
+import type { GuardStatus } from "./status.ts";
 
 /** For tests: how often the guard looks. */
 export interface GuardTiming {
@@ -29,6 +30,8 @@ export interface GuardsOptions {
 export interface Guards {
   /** From now on what was seen, and what will be, is told to this bus; and a source's log may be dropped if it is its own. */
   begin(worker: { readonly bus: Bus; readonly ownsLog: (source: SourceId) => boolean }): void;
+  /** Undefined before the first look. */
+  status(source: SourceId): GuardStatus | undefined;
   /** Aborts, with the error to stop by, when the source's slot is full and it shall stop then. */
   full(source: SourceId): AbortSignal;
   /** Resolves after the signal; never rejects. Close the bus only then. */
@@ -60,6 +63,7 @@ export function startGuards(options: GuardsOptions): Guards {
     begin: (begun) => {
       worker = begun;
     },
+    status: (source) => guards.find((guard) => guard.source === source && guard.looked)?.status,
     full: (source) => (stops.get(source) ?? new AbortController()).signal,
     ended: Promise.all([...guards.map((guard) => guard.ended), telling()]).then(() => undefined),
   };

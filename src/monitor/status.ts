@@ -1,6 +1,7 @@
 // What the worker says of itself.
 
 import type { Position } from "../event/position.ts";
+import type { Measure } from "../source/source.ts";
 
 /** Why something does not run; never row data. */
 export interface Reason {
@@ -14,6 +15,19 @@ export interface Gap {
   readonly after: string | null;
   readonly upTo: string;
   readonly agoMs: number;
+}
+
+/** What the guard of a source sees. */
+export interface GuardStatus {
+  /** Whether its last look was answered. */
+  readonly sees: boolean;
+  /** What is beyond its limit, as `millrace_guard_exceeded`; the value is undefined while it cannot be had. */
+  readonly exceeded: readonly {
+    readonly measure: Measure;
+    readonly value?: number | undefined;
+    readonly limit: number;
+  }[];
+  readonly timeToFullSeconds?: number | undefined;
 }
 
 export interface SourceStatus {
@@ -42,6 +56,9 @@ export interface SourceStatus {
   readonly unsavedMs: number;
   /** The newest gap that the source went on behind, and how long ago that was. */
   readonly gap?: Gap | undefined;
+  readonly guard?: GuardStatus | undefined;
+  /** How often in the last 15 minutes its writer had to find out again where the stream ends. */
+  readonly recentRecoveries?: number | undefined;
   /** What it goes on without, such as a table that cannot be published. */
   readonly notices: readonly Reason[];
   readonly read: number;
@@ -98,6 +115,8 @@ export interface Readiness {
   /** What is the case, for a machine; absent where all is well. */
   readonly code?: string;
   readonly reason: string;
+  /** What is beyond its limit, whether ready or not; absent where nothing is. */
+  readonly alarms?: readonly Reason[];
 }
 
 /** The body of /api/status; `ready` and `parts` are that of /readyz. */

@@ -7,7 +7,7 @@ import type { Source } from "../source/source.ts";
 import type { Probe } from "./probe.ts";
 
 export interface CheckpointCounts {
-  /** A place is durable: its save begins. */
+  /** The save of a place begins. */
   saving(): void;
   saved(): void;
   acknowledged(position: Position): void;
@@ -22,7 +22,7 @@ export interface CheckpointOptions {
   readonly untilNextSave: () => Promise<void>;
 }
 
-/** Saves and acknowledges what becomes durable; ends by throwing what the writer or the source throws. */
+/** Saves places and acknowledges what became durable; ends by throwing what the writer or the source throws. */
 export async function keepCheckpoints(options: CheckpointOptions): Promise<void> {
   const { reader, writer, counts, probe } = options;
   let acknowledged: Position | undefined;
@@ -33,16 +33,11 @@ export async function keepCheckpoints(options: CheckpointOptions): Promise<void>
     await reader.acknowledge(position);
     counts.acknowledged(position);
   };
-  const savedOnly = new Latest<Mark>();
   await Promise.all([
-    saveMarks(options, acknowledge, savedOnly),
+    saveMarks(options, acknowledge),
     // A place that only the save holds is acknowledged when the save itself is durable; the others need not wait for it.
     (async () => {
-      for (;;) {
-        const mark = await savedOnly.take();
-        await writer.saveDurable();
-        await acknowledge(mark);
-      }
+      for (;;) await acknowledge(await writer.nextSaved());
     })(),
   ]);
 }
@@ -50,7 +45,6 @@ export async function keepCheckpoints(options: CheckpointOptions): Promise<void>
 async function saveMarks(
   { writer, counts, probe, untilNextSave }: CheckpointOptions,
   acknowledge: (mark: Mark) => Promise<void>,
-  savedOnly: Latest<Mark>,
 ): Promise<void> {
   for (;;) {
     const mark = await writer.nextMark();
@@ -60,29 +54,6 @@ async function saveMarks(
     counts.saved();
     probe("after-save");
     if (mark.inStream) await acknowledge(mark);
-    else savedOnly.put(mark);
     await untilNextSave();
-  }
-}
-
-/** Hands the newest value from one loop to another. */
-class Latest<T> {
-  #value: T | undefined;
-  #resolve: (() => void) | undefined;
-
-  put(value: T): void {
-    this.#value = value;
-    this.#resolve?.();
-  }
-
-  async take(): Promise<T> {
-    while (this.#value === undefined) {
-      await new Promise<void>((resolve) => {
-        this.#resolve = resolve;
-      });
-    }
-    const value = this.#value;
-    this.#value = undefined;
-    return value;
   }
 }

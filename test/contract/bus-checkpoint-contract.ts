@@ -21,7 +21,7 @@ export function busCheckpointContract({ freshSource, writer: open, events }: Bus
       );
       expect(mark.inStream).toBe(false);
       await first.save(mark);
-      await first.saveDurable();
+      expect((await first.nextSaved()).position).toBe(place(90));
       await first[Symbol.asyncDispose]();
 
       const second = await open(source);
@@ -59,7 +59,7 @@ export function busCheckpointContract({ freshSource, writer: open, events }: Bus
       expect(mark).toMatchObject({ position: place(10), inStream: false });
       const savedAt = performance.now();
       await writer.save(mark);
-      await writer.saveDurable();
+      expect(await writer.nextSaved()).toMatchObject({ position: place(10) });
 
       expect(performance.now() - savedAt).toBeGreaterThanOrEqual(2 * fsyncMs);
     });

@@ -33,6 +33,28 @@ const mutants: readonly (Mutation & Pick<ScheduleOptions, "powerLoss" | "window"
   },
   { name: "four batches in flight without a token", powerLoss: false, window: 4, edits: [noToken] },
   {
+    name: "an idle place believed though what is behind it was lost",
+    powerLoss: true,
+    edits: [
+      {
+        file: "bus/jetstream/checkpoint-store.ts",
+        find: "return behind === null || (at !== undefined && comparePositions(at, behind) >= 0);",
+        replace: "return true;",
+      },
+    ],
+  },
+  {
+    name: "only the newest idle place on record",
+    powerLoss: true,
+    edits: [
+      {
+        file: "bus/jetstream/checkpoint-store.ts",
+        find: "return [...ahead.filter(({ behind }) => behind !== replaced), place];",
+        replace: "return [place];",
+      },
+    ],
+  },
+  {
     name: "the source acknowledged at the PubAck",
     powerLoss: true,
     edits: [

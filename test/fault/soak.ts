@@ -1,8 +1,10 @@
 // `npm run soak -- --minutes 30 [--seed 7] [--pause 250]`: random faults of every kind; prints one JSON result, exits 1
-// unless everything is exact. What ran here is on record in docs/reliability.md.
+// unless everything is exact. What ran here is on record in docs/reliability.md. `-- --idle --minutes 30`: a worker with the
+// default configuration and no writes; exits 1 at any warning or alarm, and when the first acknowledgement is late.
 
 import { parseArgs } from "node:util";
 import { buildCli } from "../support/build-cli.ts";
+import { runIdle } from "../support/idle-run.ts";
 import { cleanUp } from "../support/servers.ts";
 import { runSoak } from "../support/soak-run.ts";
 
@@ -11,18 +13,16 @@ const { values } = parseArgs({
     minutes: { type: "string", default: "5" },
     seed: { type: "string", default: String(Date.now() % 1e9) },
     pause: { type: "string", default: "250" },
+    idle: { type: "boolean", default: false },
   },
 });
 const cli = await buildCli();
+const common = { minutes: Number(values.minutes), cliFile: cli.file, say: (text: string) => console.error(text) };
 try {
-  console.error(`seed ${values.seed}`);
-  const result = await runSoak({
-    minutes: Number(values.minutes),
-    seed: Number(values.seed),
-    pauseMs: Number(values.pause),
-    cliFile: cli.file,
-    say: (text) => console.error(text),
-  });
+  if (!values.idle) console.error(`seed ${values.seed}`);
+  const result = values.idle
+    ? await runIdle(common)
+    : await runSoak({ ...common, seed: Number(values.seed), pauseMs: Number(values.pause) });
   console.log(JSON.stringify(result));
   process.exitCode = result.ok ? 0 : 1;
 } finally {

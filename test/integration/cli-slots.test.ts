@@ -45,6 +45,7 @@ const report = z.strictObject({
           synced: z.boolean().nullable(),
           lagSeconds: number,
           heartbeatSeconds: number,
+          alarms: z.array(z.strictObject({ code: z.string(), message: z.string() })),
         }),
       ),
     }),

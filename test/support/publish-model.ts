@@ -191,8 +191,7 @@ class ModelWorker {
       onRecovered: () => {},
     };
     const established = await underLease({ lease, clock, signal }, async (held) => {
-      const checkpoint = await checkpoints.load();
-      const start = { checkpoint, highest: 0, created: undefined, reason: "start", signal: held };
+      const start = { highest: 0, created: undefined, reason: "start", signal: held, ...(await checkpoints.load()) };
       return establish({ ...options, ...start });
     });
     const writer = new JetStreamWriter(options, established);

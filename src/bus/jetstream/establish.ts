@@ -7,7 +7,7 @@ import type { DataRef } from "../../event/data-ref.ts";
 import { laterPosition, type Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { metaSubject } from "../../event/subject.ts";
-import type { Checkpoint } from "./checkpoint-store.ts";
+import { type Checkpoints, withIdle } from "./checkpoint-store.ts";
 import type { Lease } from "./lease.ts";
 import { beforeMissingBodies, newestLarge } from "./missing-bodies.ts";
 import { type Range, writerLease } from "./own-markers.ts";
@@ -19,13 +19,12 @@ import { joinRanges, type Reader, readSurely, verifiedTail } from "./stream-tail
 /** How often a marker may be refused because the stream moved under it. */
 const MAX_TRIES = 50;
 
-export interface EstablishOptions {
+export interface EstablishOptions extends Checkpoints {
   readonly port: StreamPort;
   readonly clock: Clock;
   readonly source: SourceId;
   readonly lease: Lease;
   readonly instance: string;
-  readonly checkpoint: Checkpoint | undefined;
   /** The highest sequence that this process knows to have been stored, and the stream's time of birth then. */
   readonly highest: number;
   readonly created: string | undefined;
@@ -83,7 +82,7 @@ export async function establish(options: EstablishOptions): Promise<Established>
 }
 
 async function markAndRead(options: EstablishOptions): Promise<Established> {
-  const { port, source, lease, checkpoint, signal } = options;
+  const { port, source, lease, checkpoint, idle, signal } = options;
   await lease.renew();
   for (let tries = 0; tries < MAX_TRIES; tries++) {
     signal.throwIfAborted();
@@ -109,8 +108,9 @@ async function markAndRead(options: EstablishOptions): Promise<Established> {
     const doubts = found.lost === undefined && (found.recreated || (checkpoint !== undefined && intact === undefined));
     const doubted = doubts && found.range.from > tail.dealtWith ? found.range : undefined;
     const lost = [found.lost, doubted, tail.broken, tail.unsaid].reduce(joinRanges);
-    const whole =
-      lost === undefined || intact ? laterPosition(intact?.position, tail.trusted?.position) : tail.trusted?.position;
+    const reached = (position: Position | undefined): Position | undefined =>
+      withIdle(laterPosition(intact?.position, position), state.created, idle);
+    const whole = reached(tail.trusted?.position);
     const before = await beforeMissingBodies({
       ...options,
       port: until(signal, port),
@@ -118,7 +118,7 @@ async function markAndRead(options: EstablishOptions): Promise<Established> {
       firstSeq: state.firstSeq,
       floorSeq: intact?.streamSeq ?? 0,
     });
-    const resume = before === undefined ? whole : laterPosition(intact?.position, before);
+    const resume = before === undefined ? whole : reached(before);
     const storedThrough = before === undefined ? undefined : tail.trusted?.position;
     const large = await newestLarge(walk, end);
     const base = { token: marker.seq, resume, storedThrough, large, created: state.created, lost };

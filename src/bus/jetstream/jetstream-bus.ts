@@ -216,8 +216,11 @@ class JetStreamBus implements Bus {
           clock: realClock,
           instance: this.#instance,
           ttlMs: this.#timing.leaseTtlMs,
-          newestUsed: async () =>
-            Math.max(await newestLease(port, source), (await checkpoints.load())?.lease ?? 0, await memory.savedBy()),
+          newestUsed: async () => {
+            const { checkpoint, idle } = await checkpoints.load();
+            const saved = Math.max(checkpoint?.lease ?? 0, idle?.lease ?? 0, await memory.savedBy());
+            return Math.max(await newestLease(port, source), saved);
+          },
           onWaiting: (holder) => {
             log.info("source_waiting_for_lease", { source, holder: holder.instance, lease: holder.number });
             onWaiting?.(holder.number);
@@ -245,8 +248,7 @@ class JetStreamBus implements Bus {
       };
       const established = await underLease({ lease, clock: realClock, signal }, async (held) => {
         await this.#deadLetters.make();
-        const checkpoint = await checkpoints.load();
-        const start = { checkpoint, highest: 0, created: undefined, reason: "start", signal: held };
+        const start = { highest: 0, created: undefined, reason: "start", signal: held, ...(await checkpoints.load()) };
         return establish({ ...options, ...start });
       });
       if (established.lost) log.error("bus_messages_lost", { source, ...established.lost });

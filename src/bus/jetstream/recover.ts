@@ -41,7 +41,7 @@ export class Disruptions {
   }
 }
 
-export interface RecoverOptions extends Omit<EstablishOptions, "checkpoint"> {
+export interface RecoverOptions extends Omit<EstablishOptions, "checkpoint" | "idle"> {
   readonly checkpoints: CheckpointStore;
   readonly life: Life;
   readonly disruptions: Disruptions;
@@ -65,7 +65,7 @@ export async function recover(options: RecoverOptions): Promise<Established | un
     disruptions.reason = undefined;
     options.onTry();
     try {
-      const found = await establish({ ...options, checkpoint: await checkpoints.load() });
+      const found = await establish({ ...options, ...(await checkpoints.load()) });
       if (disruptions.reason === undefined) return found;
     } catch (error) {
       if (!(error instanceof TransientError)) throw error;

@@ -5,7 +5,7 @@ import { type SourceId, streamName } from "../../event/source-id.ts";
 import { silentLogger } from "../../telemetry/logger.ts";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
-import { checkpointKey } from "./checkpoint-store.ts";
+import { checkpointKey, idleKey } from "./checkpoint-store.ts";
 import { Connection } from "./connection.ts";
 import { MADE_FOR_AUTOMATION } from "./consumer.ts";
 import { DEAD_STREAM } from "./dead-letters.ts";
@@ -61,6 +61,7 @@ export async function removeSourceFromBus(source: SourceId, options: BusOptions)
   const records: readonly (readonly [bucket: string, key: string])[] = [
     [STATE_BUCKET, memoryKey(source)],
     [STATE_BUCKET, checkpointKey(source)],
+    [STATE_BUCKET, idleKey(source)],
     [STATE_BUCKET, `attempts.*.${stream}.*`],
     [STATE_BUCKET, accountedKey("*", stream)],
     [STATE_BUCKET, `guard.${source}.>`],

@@ -7,7 +7,7 @@ import type { EstablishOptions } from "./establish.ts";
 import type { Fsync } from "./horizon.ts";
 
 export interface WriterOptions
-  extends Omit<EstablishOptions, "highest" | "created" | "reason" | "checkpoint" | "signal"> {
+  extends Omit<EstablishOptions, "highest" | "created" | "reason" | "checkpoint" | "idle" | "signal"> {
   readonly checkpoints: CheckpointStore;
   readonly fsync: Fsync;
   readonly log: Logger;

@@ -100,13 +100,12 @@ export class JetStreamWriter implements Writer {
     return this.#marks.next();
   }
 
-  save({ position, streamSeq, id, streamCreated }: Mark): Promise<void> {
-    const checkpoint = { position, streamSeq, id, streamCreated, lease: this.lease };
-    return this.#marks.save(checkpoint, this.#options.checkpoints);
+  save(mark: Mark): Promise<void> {
+    return this.#marks.save(mark, this.lease, this.#options.checkpoints);
   }
 
-  saveDurable(): Promise<void> {
-    return this.#marks.saveDurable();
+  nextSaved(): Promise<Mark> {
+    return this.#marks.nextSaved();
   }
 
   stalledMs(): number {
@@ -233,9 +232,10 @@ export class JetStreamWriter implements Writer {
   }
 
   #hold(position: Position): void {
-    const inStream = this.#prev !== undefined && comparePositions(position, this.#prev) <= 0;
+    const behind = this.#prev;
+    const inStream = behind !== undefined && comparePositions(position, behind) <= 0;
     const { lastSeq: streamSeq, lastId: id, created: streamCreated } = this.#at;
-    this.#marks.hold({ position, streamSeq, id, streamCreated, inStream });
+    this.#marks.hold({ position, streamSeq, id, streamCreated, inStream, behind, durable: false });
   }
 
   #tick(): void {

@@ -79,6 +79,7 @@ class Ground {
         lease,
         instance: "w1",
         checkpoint,
+        idle: undefined,
         highest: 0,
         created: undefined,
         reason: "start",

@@ -29,6 +29,7 @@ const slot: ShownSlot = {
   synced: false,
   lagSeconds: null,
   heartbeatSeconds: null,
+  alarms: [],
 };
 const neighbour = { ...slot, name: "theirs", source: null, active: false, pid: null, failover: false };
 const plain = paint({ isTTY: false });

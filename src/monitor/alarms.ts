@@ -1,0 +1,79 @@
+// What of a part is beyond its limit, in the words of /readyz and `millrace status`: for each alert rule that watches a
+// source or an automation there is one, so that nobody is paged for what the worker itself does not show.
+
+import type { Measure } from "../source/source.ts";
+import type { AutomationStatus, GuardStatus, Reason, SourceStatus } from "./status.ts";
+
+/** As long as the alerts MillraceGap and MillraceAutomationGap last: nothing can mend a gap. */
+const GAP_SHOWN_MS = 60 * 60_000;
+/** As in the alert rules: docker/prometheus/alerts.yml. */
+const FULL_SOON_SECONDS = 3600;
+const LAGGING_SECONDS = 300;
+const UNSTEADY_RECOVERIES = 5;
+
+const what: Readonly<Record<Measure, (value: number, limit: number) => string>> = {
+  lost: () => "the database has given up the slot: what was not read from it is lost",
+  retainedBytes: (value, limit) => `the database keeps ${value} bytes of log for it, more than ${limit}`,
+  timeToFullSeconds: (value, limit) => `its slot is full in ${whole(value)} s, sooner than in ${whole(limit)} s`,
+  lagSeconds: (value, limit) => `its oldest unacknowledged log is ${whole(value)} s old, more than ${whole(limit)} s`,
+  catalogXminAge: (value, limit) => `VACUUM must leave ${value} transactions of the catalog to it, more than ${limit}`,
+};
+
+/** Of a source, the worst first; what makes it not ready is not among them. */
+export function sourceAlarms(source: SourceStatus): readonly Reason[] {
+  const { guard, lagSeconds = 0, recentRecoveries = 0 } = source;
+  return [
+    ...(guard === undefined ? [] : guardAlarms(guard)),
+    ...gapAlarm(source),
+    ...only(lagSeconds > LAGGING_SECONDS, {
+      code: "SOURCE_LAGGING",
+      message: `what it stores was committed ${whole(lagSeconds)} s ago, and there is more in the log`,
+    }),
+    ...only(recentRecoveries > UNSTEADY_RECOVERIES, {
+      code: "BUS_UNSTEADY",
+      message: `in the last 15 minutes its writer had to look up ${recentRecoveries} times where the stream ends`,
+    }),
+  ];
+}
+
+/** Of an automation. */
+export function automationAlarms({ gap }: AutomationStatus): readonly Reason[] {
+  if (gap === undefined || gap.agoMs > GAP_SHOWN_MS) return [];
+  const { source, first, last, agoMs } = gap;
+  const messages = `messages ${first} to ${last} of ${source}, which it never got`;
+  return [{ code: "GAP_RECORDED", message: `it went on ${whole(agoMs / 1000)} s ago behind ${messages}` }];
+}
+
+function guardAlarms({ sees, exceeded, timeToFullSeconds }: GuardStatus): readonly Reason[] {
+  const soon = timeToFullSeconds !== undefined && timeToFullSeconds < FULL_SOON_SECONDS;
+  const said = exceeded.some(({ measure }) => measure === "timeToFullSeconds");
+  return [
+    ...exceeded.map(({ measure, value = 0, limit }) => {
+      const page = measure === "lost" ? "slot-lost" : "slot-growing";
+      return { code: "GUARD_EXCEEDED", message: `${what[measure](value, limit)} (docs/operations/${page}.md)` };
+    }),
+    ...only(soon && !said, {
+      code: "SLOT_FULL_SOON",
+      message: `its slot is full in ${whole(timeToFullSeconds ?? 0)} s`,
+    }),
+    ...only(!sees, {
+      code: "GUARD_BLIND",
+      message: "the database does not answer its guard: nobody sees what the slot holds (docs/operations/guard.md)",
+    }),
+  ];
+}
+
+function gapAlarm({ gap }: SourceStatus): readonly Reason[] {
+  if (gap === undefined || gap.agoMs > GAP_SHOWN_MS) return [];
+  const from = gap.after === null ? "before" : `between ${gap.after} and`;
+  const ago = `it went on behind a gap ${whole(gap.agoMs / 1000)} s ago`;
+  return [{ code: "GAP_RECORDED", message: `${ago}: events ${from} ${gap.upTo} can never come` }];
+}
+
+function only(is: boolean, alarm: Reason): readonly Reason[] {
+  return is ? [alarm] : [];
+}
+
+function whole(seconds: number): number {
+  return Math.round(seconds);
+}

@@ -24,6 +24,7 @@ const rooms = {
     "automation/check-automations.ts",
     "bus/jetstream/check.ts",
     "bus/jetstream/key-ledger.ts",
+    "bus/jetstream/erase.ts",
     "bus/jetstream/remove-source.ts",
     "bus/jetstream/saved-memory.ts",
     "bus/jetstream/tail.ts",

@@ -211,6 +211,18 @@ program
   });
 
 program
+  .command("erase")
+  .description("take one event out of a source's stream for good; says first who has not had it")
+  .argument("<source>", "the source's id")
+  .argument("<sequence>", "the event's number in the stream", sequence)
+  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
+  .option("--yes", "really do it", false)
+  .action(async (source: string, nth: number, options) => {
+    const { erase } = await import("./erase.ts");
+    await erase({ ...options, source, sequence: nth, signal: stopSignal(), print });
+  });
+
+program
   .command("demo")
   .description("show it all on this machine: servers, a shop, automations, and a count of what was lost")
   .option("--seconds <n>", "end by itself (default: at Ctrl-C)", seconds)

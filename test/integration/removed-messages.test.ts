@@ -1,16 +1,21 @@
 // Messages that somebody took out of the middle of a source's stream: by a deletion, or by a limit per subject. The source
 // passes over them, automations that had not had them are told. On a real nats-server.
 
-import { jetstreamManager } from "@nats-io/jetstream";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { erase } from "../../src/bus/jetstream/erase.ts";
 import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
+import { verify } from "../../src/bus/jetstream/verify.ts";
 import type { NatsServer } from "../../src/dev/nats-server.ts";
 import { eventHead, eventTemplate, type StreamMessage } from "../../src/event/message.ts";
 import type { Position } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import { RecordedLog } from "../support/recorded-log.ts";
-import { freshNats, missing } from "../support/servers.ts";
+import { type CommandResult, runCommand } from "../support/run-command.ts";
+import { freshNats, missing, scratchDir } from "../support/servers.ts";
 import { readStream } from "../support/stream-events.ts";
 
 const shop = "shop" as SourceId;
@@ -66,6 +71,66 @@ async function deletable(server: NatsServer) {
 
 const subjects = async (server: NatsServer): Promise<readonly string[]> =>
   (await readStream(server.url, "CDC_SHOP")).map(({ subject }) => subject.split(".").slice(0, 5).join("."));
+
+describe.skipIf(missing("nats"))("an event that is erased on purpose", () => {
+  test("is gone with its dead letter, the source goes on, and verify tells it and finds nothing wrong", async () => {
+    const server = await freshNats();
+    const jsm = await jetstreamManager(await client(server));
+    await write(server, ...Array.from({ length: 9 }, (_, at) => order(at + 1))); // one batch, 2 to 10
+    const cwd = await scratchDir();
+    await writeFile(join(cwd, "millrace.config.json"), JSON.stringify({ bus: { servers: server.url }, sources: {} }));
+    const erase = (sequence: number, ...flags: readonly string[]): Promise<CommandResult> =>
+      runCommand(["erase", "shop", String(sequence), ...flags], { cwd });
+    await jetstream(await client(server)).publish(
+      "dead.mail",
+      JSON.stringify({ reason: "handler", event: { stream: "CDC_SHOP", sequence: 5 } }),
+    );
+
+    expect(await erase(5)).toMatchObject({ code: 2, stderr: expect.stringMatching(/^ERASE_UNCONFIRMED: /) });
+    expect(await erase(1, "--yes")).toMatchObject({ code: 2, stderr: expect.stringMatching(/^ERASE_NO_EVENT: /) });
+    expect(await erase(99, "--yes")).toMatchObject({ code: 2, stderr: expect.stringMatching(/^ERASE_NOTHING: /) });
+    const erased = await erase(5, "--yes");
+    expect([erased.code, erased.stderr]).toEqual([0, ""]);
+    expect(erased.stdout).toContain("CDC_SHOP #5: cdc.shop.public.orders.created.p00");
+    expect(erased.stdout).toContain("dead letters that hold it: 1");
+    expect(await jsm.streams.getMessage("CDC_SHOP", { seq: 5 }).catch(() => null)).toBeNull();
+    expect((await jsm.streams.info("MILLRACE_DEAD")).state.messages).toBe(0);
+
+    expect((await write(server, order(10))).resume).toBe(place(9));
+    const report = await verify({
+      servers: [server.url],
+      source: shop,
+      onProgress: () => {},
+      log: new RecordedLog(),
+      signal: new AbortController().signal,
+    });
+    expect(report.findings).toEqual([]);
+    expect(report.notes).toEqual([
+      {
+        kind: "erased",
+        sequence: 5,
+        about: { subject: "cdc.shop.public.orders.created.p00", at: expect.any(String) },
+      },
+    ]);
+    await jsm.streams.deleteMessage("CDC_SHOP", 7);
+    expect((await runCommand(["verify", "shop", "--json"], { cwd })).code).toBe(3);
+  });
+
+  test("is not while a start could publish it once more, or where the stream was made with deny_delete", async () => {
+    const server = await freshNats();
+    const jsm = await jetstreamManager(await client(server));
+    await write(server, order(1), order(2));
+    const { signal } = new AbortController();
+    const refusal = (sequence: number): Promise<unknown> =>
+      erase({ servers: [server.url], source: shop, sequence, signal, confirm: async () => true });
+    const template = (await write(server, order(3))) && (await jsm.streams.getMessage("CDC_SHOP", { seq: 2 }));
+    await jetstream(await client(server)).publish(template?.subject ?? "", "{}");
+    const { state } = await jsm.streams.info("CDC_SHOP");
+    await expect(refusal(state.last_seq)).rejects.toMatchObject({ code: "ERASE_TOO_NEW" });
+    await jsm.streams.update("CDC_SHOP", { deny_delete: true });
+    await expect(refusal(2)).rejects.toMatchObject({ code: "ERASE_DENIED" });
+  });
+});
 
 describe.skipIf(missing("nats"))("the source of a stream from which messages were taken out", () => {
   for (const [what, gone] of [

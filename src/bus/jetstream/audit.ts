@@ -65,6 +65,14 @@ export class StreamAudit {
     this.#find("SEQUENCE_HOLE", from, from === to ? `${from} is missing` : `${from} to ${to} are missing`);
   }
 
+  /** What was there cannot be compared with: batch, transaction and chain begin anew behind it. */
+  passOver(): void {
+    this.#batch = undefined;
+    this.#transaction = undefined;
+    this.#newest = undefined;
+    this.#begun = false;
+  }
+
   see(message: AuditMessage): void {
     const { sequence, subject } = message;
     this.counts.messages++;

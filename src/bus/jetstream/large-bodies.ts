@@ -174,7 +174,7 @@ export function chunkSubject(nuid: string): string {
   return `$O.${LARGE_BUCKET}.C.${nuid}`;
 }
 
-function entrySubject(name: string): string {
+export function entrySubject(name: string): string {
   return `$O.${LARGE_BUCKET}.M.${base64(Buffer.from(name))}`;
 }
 

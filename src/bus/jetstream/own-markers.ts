@@ -58,7 +58,7 @@ function markerNumbers(
 }
 
 /** The object that the body of a marker is; undefined when it is none. */
-export function bodyOf(message: StoredMessage): Readonly<Record<string, unknown>> | undefined {
+export function bodyOf(message: Pick<StoredMessage, "data">): Readonly<Record<string, unknown>> | undefined {
   try {
     const body: unknown = JSON.parse(Buffer.from(message.data).toString("utf8"));
     return typeof body === "object" && body !== null ? (body as Record<string, unknown>) : undefined;

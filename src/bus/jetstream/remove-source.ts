@@ -9,6 +9,7 @@ import { checkpointKey, idleKey } from "./checkpoint-store.ts";
 import { Connection } from "./connection.ts";
 import { MADE_FOR_AUTOMATION } from "./consumer.ts";
 import { DEAD_STREAM } from "./dead-letters.ts";
+import { erasedKey } from "./erased.ts";
 import { LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./jetstream-bus.ts";
 import { removeLargeBodies } from "./remove-large-bodies.ts";
 import { accountedKey } from "./retention-watch.ts";
@@ -65,6 +66,7 @@ export async function removeSourceFromBus(source: SourceId, options: BusOptions)
     [STATE_BUCKET, `attempts.*.${stream}.*`],
     [STATE_BUCKET, accountedKey("*", stream)],
     [STATE_BUCKET, `guard.${source}.>`],
+    [STATE_BUCKET, erasedKey(source, "*")],
     [LEASE_BUCKET, source],
     [SCHEMA_BUCKET, source],
     [SCHEMA_BUCKET, `${source}.>`],

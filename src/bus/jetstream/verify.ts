@@ -9,6 +9,7 @@ import type { Logger } from "../../telemetry/logger.ts";
 import { type AuditCounts, type AuditMessage, StreamAudit } from "./audit.ts";
 import { busError } from "./bus-errors.ts";
 import { Connection } from "./connection.ts";
+import { type Erased, readErased } from "./erased.ts";
 import { type Finding, type FindingCode, finding } from "./finding.ts";
 import { type HeldKeys, KeyLedger, type TableReport } from "./key-ledger.ts";
 import { LargeBodies } from "./large-bodies.ts";
@@ -35,11 +36,11 @@ export interface VerifyOptions {
   readonly signal: AbortSignal;
 }
 
-/** A marker that says something happened to the source or the stream, though nothing is wrong with the record of it. */
+/** A marker, or an erasure on record, that says something happened to the source or the stream, though nothing is wrong with it. */
 export interface Note {
-  readonly kind: "history" | "gap" | "poison" | "lost";
+  readonly kind: "history" | "gap" | "poison" | "lost" | "erased";
   readonly sequence: number;
-  /** The marker's body; of a run of `lost` markers its numbers. */
+  /** The marker's body; of a run of `lost` markers its numbers; of an erasure its subject and time. */
   readonly about: Readonly<Record<string, unknown>>;
 }
 
@@ -90,6 +91,7 @@ class Walk {
   readonly #wrong: Partial<Record<FindingCode, number>> = {};
   readonly #findings: Finding[] = [];
   #lost: { from: number; to: number } | undefined;
+  #erasures: ReadonlyMap<number, Erased> | undefined;
 
   constructor(connection: Connection, jsm: JetStreamManager, options: VerifyOptions) {
     this.#connection = connection;
@@ -205,7 +207,26 @@ class Walk {
   /** What retention has removed meanwhile is no hole. */
   async #hole({ from, to }: { readonly from: number; readonly to: number }): Promise<void> {
     const { state } = await this.#info();
-    if (to >= state.first_seq) this.#audit.hole({ from: Math.max(from, state.first_seq), to });
+    let allErased = to >= state.first_seq;
+    for (let seq = Math.max(from, state.first_seq); seq <= to; ) {
+      let next = seq + 1;
+      const erased = await this.#erased(seq);
+      if (erased !== undefined) {
+        this.#note({ kind: "erased", sequence: seq, about: { ...erased } });
+      } else {
+        while (next <= to && (await this.#erased(next)) === undefined) next++;
+        this.#audit.hole({ from: seq, to: next - 1 });
+        allErased = false;
+      }
+      seq = next;
+    }
+    if (allErased) this.#audit.passOver();
+  }
+
+  /** What is on record of a number that somebody erased on purpose. */
+  async #erased(sequence: number): Promise<Erased | undefined> {
+    this.#erasures ??= await readErased(this.#jsm, this.#options.source);
+    return this.#erasures.get(sequence);
   }
 
   async #info(): Promise<StreamInfo> {

@@ -106,7 +106,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       })),
       automations: (
         begun?.running.status() ?? automations.map(({ id, timeoutMs }) => waitingAutomation(id, timeoutMs))
-      ).map(({ id, state, error, hanging, runningMs, timeoutMs, settlingMs, gap }) => ({
+      ).map(({ id, state, error, hanging, runningMs, timeoutMs, settlingMs, obstacle, gap }) => ({
         id,
         state,
         ...(error ? { reason: error } : {}),
@@ -115,6 +115,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
         runningMs,
         timeoutMs,
         settlingMs,
+        ...(obstacle ? { obstacle } : {}),
         ...(gap ? { gap } : {}),
       })),
     });

@@ -1,19 +1,22 @@
 // What is remembered of an event between its attempts, in the bus' state, so that it survives the process.
 
 import type { StateStore } from "../bus/bus.ts";
+import type { DeadReason } from "../event/dead-reason.ts";
 import type { SourceId } from "../event/source-id.ts";
 import { streamName } from "../event/source-id.ts";
 import type { ErrorSummary } from "./error-summary.ts";
-import type { DeadReason } from "./metrics.ts";
 
 export interface Attempts {
   /** `ce-id` of the event: the same sequence in a re-created stream is another event. */
   readonly id: string;
   /** Handlers that were started and failed. */
   readonly attempts: number;
-  /** When the first one was started, ms since 1970. */
+  /** When the first one was started, ms since 1970; where none of them has failed yet, when one was first noted. */
   readonly firstAt: number;
-  readonly lastError: ErrorSummary;
+  /** Undefined where none has failed yet. */
+  readonly lastError?: ErrorSummary;
+  /** Handlers that were started since then and of whose end nothing is known. Noted of an event that comes again. */
+  readonly unexplained?: number;
   /** Set once it is decided that no attempt follows. */
   readonly dead?: DeadReason;
 }

@@ -1,7 +1,7 @@
 // One automation at work: a subscription for each of its sources, kept up for ever, and one deliverer for all of them.
 
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Bus, StreamGap, Subscription } from "../bus/bus.ts";
+import type { Bus, Obstacle, StreamGap, Subscription } from "../bus/bus.ts";
 import { MillraceError, TransientError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -12,6 +12,7 @@ import { inEach } from "./event-trigger.ts";
 import type { AutomationMetrics } from "./metrics.ts";
 import { lookForMissed, type MissedContext, watchMissed } from "./missed.ts";
 import { backoffMs } from "./retry-policy.ts";
+import type { Solitude } from "./solitude.ts";
 import type { TxDatabase } from "./tx.ts";
 
 const reconnect = { minMs: 250, maxMs: 10_000 };
@@ -40,6 +41,8 @@ export interface AutomationStatus {
   readonly held: number;
   /** For how long the oldest outcome could not be told to the bus. */
   readonly settlingMs: number;
+  /** What keeps it from what waits, though nothing of it is broken. */
+  readonly obstacle?: Obstacle;
   /** The newest gap that it went on behind since it was started, and how long ago that was. */
   readonly gap?: StreamGap & { readonly source: SourceId; readonly agoMs: number };
   readonly error?: { readonly code: string; readonly message: string; readonly hint: string | undefined };
@@ -62,6 +65,8 @@ export interface AutomationRunOptions {
   readonly admit: (source: SourceId, signal: AbortSignal) => Promise<void>;
   readonly signal: AbortSignal;
   readonly ackWaitMs: number;
+  /** Of all handlers of this process. */
+  readonly solitude: Solitude;
   /** Go on, once, behind what was missed before the start. */
   readonly adopt: boolean;
   /** How often it is looked for what left the stream unseen. */
@@ -97,6 +102,7 @@ export class AutomationRun {
     const worst = ["retrying", "waiting", "running"].flatMap(
       (state) => sources.find((one) => one.state === state) ?? [],
     );
+    const obstacle = sources.flatMap(({ subscription }) => subscription?.obstacle() ?? [])[0];
     const { state, error }: Standing = this.#failure
       ? { state: "failed", error: this.#failure }
       : (worst[0] ?? { state: "stopped" });
@@ -105,6 +111,7 @@ export class AutomationRun {
       state,
       ...this.#deliverer.counts(),
       timeoutMs: this.#options.automation.timeoutMs,
+      ...(obstacle && { obstacle }),
       ...(this.#gap && { gap: { ...this.#gap.at, agoMs: performance.now() - this.#gap.sinceMs } }),
       ...(error && {
         error: {
@@ -156,6 +163,12 @@ export class AutomationRun {
           ackWaitMs: this.#options.ackWaitMs,
           signal: this.#signal,
         });
+        this.#sources.set(source, { state: "waiting", subscription });
+        const { madeAgain: why } = subscription;
+        if (why !== undefined) {
+          const message = "its durable was made again, or put right: it goes on where all before is settled";
+          log.warn("automation_durable_mended", { automation: automation.id, source, why }, message);
+        }
         await lookForMissed(context, subscription, goOn);
         goOn = automation.onGap === "continue";
         this.#sources.set(source, { state: "running", subscription });
@@ -171,8 +184,8 @@ export class AutomationRun {
           }
         } finally {
           ended.abort();
-          // Should the durable be lost, the next one begins where nothing is left out.
-          start = subscription.resumeAt();
+          // Should the record be lost with the durable, the next one begins where nothing is left out.
+          if (subscription.settledThrough() > 0) start = subscription.settledThrough() + 1;
         }
       } catch (error) {
         if (this.#signal.aborted) break;
@@ -180,13 +193,15 @@ export class AutomationRun {
           this.#fail(error);
           break;
         }
-        this.#sources.set(source, { state: "retrying", error });
+        this.#sources.set(source, { state: "retrying", error, ...(subscription && { subscription }) });
         failures++;
-        log.warn("automation_failed", { automation: automation.id, source, code: error.code, hint: error.hint });
+        const { code, hint, message } = error;
+        log.warn("automation_failed", { automation: automation.id, source, code, hint }, message);
         await sleep(backoffMs(reconnect, failures), undefined, { signal: this.#signal }).catch(() => {});
       }
     }
-    this.#sources.delete(source);
+    // What waits for one that failed is asked for on.
+    if (this.#failure === undefined) this.#sources.delete(source);
     return subscription;
   }
 

@@ -2,9 +2,9 @@
 
 import type { Bus, Delivery } from "../bus/bus.ts";
 import { PoisonError } from "../errors.ts";
+import type { DeadReason } from "../event/dead-reason.ts";
 import { type SourceId, streamName } from "../event/source-id.ts";
 import type { ErrorSummary } from "./error-summary.ts";
-import type { DeadReason } from "./metrics.ts";
 
 export interface DeadLetter {
   readonly reason: DeadReason;

@@ -9,11 +9,14 @@ import type { Automation } from "./automation.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { AutomationMetrics } from "./metrics.ts";
 import { type Job, type SettleContext, settle } from "./settle.ts";
+import type { Solitude } from "./solitude.ts";
 import type { TxDatabase } from "./tx.ts";
 
 /** What acks, retries and dead letters get at a stop, once no handler runs any more. */
 const settleMs = 5_000;
 const againMs = 500;
+/** Of so many that were handled last it is known that they were, should a durable that was made again hand them out. */
+const handledAtMost = 10_000;
 /** How often it is said that something cannot be stored. */
 const sayEveryMs = 30_000;
 
@@ -30,6 +33,8 @@ export interface DelivererOptions {
   readonly maxHops: number;
   /** What the server waits for a sign of life before it hands an event out again. */
   readonly ackWaitMs: number;
+  /** Of all handlers of this process. */
+  readonly solitude: Solitude;
   /** From its abort on no handler is started. */
   readonly signal: AbortSignal;
   /** Something that no later try can mend: the automation must stop. */
@@ -45,6 +50,8 @@ export class Deliverer {
   readonly #alive: NodeJS.Timeout;
   /** Jobs by their state. */
   readonly #in: Record<Job["state"], number> = { running: 0, hanging: 0, settling: 0 };
+  /** The `ce-id` of what was handled, by its job's key; oldest first. */
+  readonly #handled = new Map<string, string | undefined>();
   #slots: number;
   #changed: () => void = () => {};
   #saidAt: number = Number.NEGATIVE_INFINITY;
@@ -55,6 +62,7 @@ export class Deliverer {
       ...options,
       deadlines: new Deadlines(options.automation.timeoutMs),
       release: (job) => this.#release(job),
+      handled: (job) => this.#remember(job),
       entered: (job, state) => this.#entered(job, state),
       persist: (operation) => this.#persist(operation),
     };
@@ -89,11 +97,14 @@ export class Deliverer {
   /** Takes an event over; never waits and never throws. */
   take(source: SourceId, delivery: Delivery): void {
     const key = `${source}.${delivery.sequence}`;
-    if (this.#options.signal.aborted) {
+    const has = this.#jobs.get(key);
+    if (has) {
+      // Of an older subscription: never twice at once, and its outcome is this one's.
+      delivery.succeed(has.delivery);
+    } else if (this.#isHandled(key, delivery)) {
+      void delivery.ack().catch(() => {}); // else it comes once more
+    } else if (this.#options.signal.aborted) {
       delivery.retry(0);
-    } else if (this.#jobs.has(key)) {
-      // An older subscription's handler still has it: never twice at once.
-      delivery.retry(this.#options.ackWaitMs);
     } else {
       const since = { runningSince: undefined, settlingSince: undefined };
       const job: Job = { key, source, delivery, state: "settling", ...since, placed: false };
@@ -102,6 +113,11 @@ export class Deliverer {
       this.#waiting.push(job);
       this.#start();
     }
+  }
+
+  /** The same number in a bus that was set back may be another event's. */
+  #isHandled(key: string, delivery: Delivery): boolean {
+    return delivery.again && this.#handled.has(key) && this.#handled.get(key) === delivery.header("ce-id");
   }
 
   /** After the signal: gives back what was not started, and waits for handlers (up to their timeout) and their acks. */
@@ -151,6 +167,15 @@ export class Deliverer {
       this.#forget(job);
       this.#release(job);
       this.#changed();
+    }
+  }
+
+  #remember({ key, delivery }: Job): void {
+    this.#handled.set(key, delivery.header("ce-id"));
+    if (this.#handled.size <= handledAtMost) return;
+    for (const oldest of this.#handled.keys()) {
+      this.#handled.delete(oldest);
+      break;
     }
   }
 

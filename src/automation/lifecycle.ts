@@ -1,10 +1,11 @@
 // What is told of each event on its way through an automation: always counted, and logged where that is asked for.
 
 import type { Delivery } from "../bus/bus.ts";
+import type { DeadReason } from "../event/dead-reason.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Automation } from "./automation.ts";
-import type { AutomationMetrics, DeadReason } from "./metrics.ts";
+import type { AutomationMetrics } from "./metrics.ts";
 
 export interface LifecycleContext {
   readonly automation: Automation;

@@ -1,5 +1,7 @@
 // What an automation counts; the application turns it into metrics.
 
+import type { DeadReason } from "../event/dead-reason.ts";
+
 export interface AutomationMetrics {
   /** A handler returned and the ack was confirmed. `type` is everywhere the event's `ce-type`. */
   handled(automation: string, type: string): void;
@@ -16,6 +18,3 @@ export interface AutomationMetrics {
   /** How long an attempt took, until it ended or timed out. */
   duration(automation: string, type: string, seconds: number): void;
 }
-
-/** Why an event became a dead letter. */
-export type DeadReason = "exhausted" | "expired" | "fatal" | "undecodable" | "crashed" | "cycle";

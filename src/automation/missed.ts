@@ -58,17 +58,22 @@ export async function lookForMissed(context: MissedContext, subscription: Subscr
   onMissed(gap);
 }
 
-/** Looks regularly until the signal. @throws HistoryLostError AUTOMATION_GAP */
+/** Looks regularly until the signal, sweeps up, and says what holds the automation up. @throws HistoryLostError AUTOMATION_GAP */
 export async function watchMissed(
   context: MissedContext,
   subscription: Subscription,
   { goOn, everyMs, signal }: { readonly goOn: boolean; readonly everyMs: number; readonly signal: AbortSignal },
 ): Promise<void> {
+  let said: string | undefined;
   for (;;) {
     await sleep(everyMs, undefined, { signal }).catch(() => {});
     if (signal.aborted) return;
     try {
       await lookForMissed(context, subscription, goOn);
+      const { automation, source, log } = context;
+      const { code, message } = subscription.obstacle() ?? {};
+      if (code !== said && code !== undefined) log.warn("automation_held_up", { automation, source, code }, message);
+      said = code;
       await sweepAttempts(context.bus.state, context.automation, context.source, subscription.settledThrough());
     } catch (error) {
       if (!(error instanceof TransientError)) throw error;

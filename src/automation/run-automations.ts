@@ -8,6 +8,7 @@ import type { Automation } from "./automation.ts";
 import { AutomationRun, type AutomationStatus } from "./automation-run.ts";
 import type { AutomationMetrics } from "./metrics.ts";
 import { MISSED_LOOK_MS } from "./missed.ts";
+import { Solitude } from "./solitude.ts";
 import type { TxDatabases } from "./tx-databases.ts";
 
 export interface RunAutomationsOptions {
@@ -69,6 +70,7 @@ export function runAutomations(options: RunAutomationsOptions): RunningAutomatio
     ackWaitMs: 30_000,
     maxHops: 8,
     adopt: false,
+    solitude: new Solitude(),
     missedLookMs: MISSED_LOOK_MS,
   };
   const runs = automations.map(

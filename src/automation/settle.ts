@@ -2,6 +2,7 @@
 
 import type { Bus, Delivery } from "../bus/bus.ts";
 import { PoisonError, TransientError } from "../errors.ts";
+import type { DeadReason } from "../event/dead-reason.ts";
 import type { SourceId } from "../event/source-id.ts";
 import { type AttemptResult, startAttempt } from "./attempt.ts";
 import { type Attempts, AttemptsRecord } from "./attempts.ts";
@@ -11,10 +12,10 @@ import { storeDeadLetter } from "./dead-letter.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { type ErrorSummary, summarizeError } from "./error-summary.ts";
 import { type LifecycleContext, received, settled, took } from "./lifecycle.ts";
-import type { DeadReason } from "./metrics.ts";
 import { readEvent } from "./read-event.ts";
+import type { Solitude } from "./solitude.ts";
 import type { TxDatabase } from "./tx.ts";
-import { afterFailure, deadBefore } from "./verdict.ts";
+import { afterFailure, deadBefore, isSuspect } from "./verdict.ts";
 
 /** An event in hand. */
 export interface Job {
@@ -40,8 +41,12 @@ export interface SettleContext extends LifecycleContext {
   readonly maxHops: number;
   /** Lets the next handler start. */
   readonly release: (job: Job) => void;
+  /** Its handler has done its work: never again, also when the bus does not hear of it. */
+  readonly handled: (job: Job) => void;
   readonly entered: (job: Job, state: Job["state"]) => void;
   readonly signal: AbortSignal;
+  /** Of all handlers of this process. */
+  readonly solitude: Solitude;
   /** What the server waits for a sign of life before it hands an event out again. */
   readonly ackWaitMs: number;
   readonly persist: <Result>(operation: () => Promise<Result>) => Promise<Result>;
@@ -49,7 +54,7 @@ export interface SettleContext extends LifecycleContext {
 
 const crashed: ErrorSummary = {
   name: "Error",
-  message: "handed out again and again without an outcome: its handler may end the process",
+  message: "its handler was started again and again, in the end alone, and each time the process ended before it did",
   code: "AUTOMATION_CRASHED",
 };
 
@@ -66,8 +71,8 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
   const id = event instanceof TransientError ? (delivery.header("ce-id") ?? "") : event.id;
   const record = new AttemptsRecord(bus.state, automation.id, source, delivery.sequence, id);
   // The first time nothing can have been stored: no cost where all goes well.
-  const known = delivery.serverCount > 1 ? await persist(() => record.load()) : undefined;
-  const dead = deadBefore(automation.retry, known, delivery.serverCount, Date.now());
+  const known = delivery.again ? await persist(() => record.load()) : undefined;
+  const dead = deadBefore(automation.retry, known, Date.now());
   const cycle = dead === undefined ? cycleIn(delivery, automation.id, context.maxHops) : undefined;
   let over: boolean;
   if (cycle !== undefined) {
@@ -75,13 +80,10 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
   } else if (dead) {
     over = await bury(job, context, {
       reason: dead,
-      attempts: known?.attempts ?? 0,
+      attempts: (known?.attempts ?? 0) + (dead === "crashed" ? (known?.unexplained ?? 0) : 0),
       firstAt: known?.firstAt ?? null,
-      error: known?.lastError ?? crashed,
+      error: dead === "crashed" ? crashed : (known?.lastError ?? crashed),
     });
-  } else if (context.signal.aborted || !delivery.ours) {
-    delivery.retry(0);
-    return;
   } else {
     over = await attempt(job, context, { id, event }, known, record);
   }
@@ -98,6 +100,7 @@ async function attempt(
 ): Promise<boolean> {
   const { automation, log } = context;
   const attempts = (known?.attempts ?? 0) + 1;
+  if (!(await mayStart(job, context, known, record))) return false;
   const startedAt = Date.now();
   context.entered(job, "running");
   received(context, job, attempts);
@@ -105,16 +108,52 @@ async function attempt(
     event instanceof TransientError
       ? { type: "failed", error: event }
       : await startAttempt(context, event, attempts, job.delivery);
+  context.solitude.leave();
   took(context, job, (Date.now() - startedAt) / 1000);
   if (result.type === "failed") {
-    return failed(job, context, record, { ...result, attempts, firstAt: known?.firstAt ?? startedAt, id });
+    const firstAt = known && known.attempts > 0 ? known.firstAt : startedAt;
+    return failed(job, context, record, { ...result, attempts, firstAt, id });
   }
   free(job, context);
+  context.handled(job);
   await job.delivery.ack();
   settled(context, job, result.type === "done" ? "handled" : "skipped");
   if (result.type === "skipped")
     log.debug("automation_skipped", { automation: automation.id, id, reason: result.reason });
   return true;
+}
+
+/**
+ * Whether its handler may start: then it has its place beside the others, or alone where it may have ended the process
+ * before. Of an event that comes again the start is noted first, so that such an end is not forgotten.
+ */
+async function mayStart(
+  job: Job,
+  context: SettleContext,
+  known: Attempts | undefined,
+  record: AttemptsRecord,
+): Promise<boolean> {
+  const { solitude, signal, persist } = context;
+  const { delivery } = job;
+  const turn = solitude.enter(isSuspect(known));
+  if (turn !== undefined) {
+    job.settlingSince = undefined; // it waits for other handlers, not for the bus
+    await turn;
+  }
+  try {
+    if (!signal.aborted && delivery.ours && delivery.again) {
+      const { attempts = 0, firstAt = Date.now(), unexplained = 0, ...rest } = known ?? {};
+      await persist(() => record.save({ ...rest, attempts, firstAt, unexplained: unexplained + 1 }));
+      if (signal.aborted && delivery.ours) await persist(() => (known ? record.save(known) : record.clear()));
+    }
+    if (!signal.aborted && delivery.ours) return true;
+  } catch (error) {
+    solitude.leave();
+    throw error;
+  }
+  solitude.leave();
+  delivery.retry(0);
+  return false;
 }
 
 /** No handler runs for it any more. */

@@ -1,24 +1,27 @@
 // Decides what becomes of an event: whether an attempt may begin, and what follows a failed one. Pure.
 
+import type { DeadReason } from "../event/dead-reason.ts";
 import type { Attempts } from "./attempts.ts";
-import type { DeadReason } from "./metrics.ts";
 import { isFatal, isRetry } from "./outcome.ts";
 import { backoffMs, type RetryPolicy } from "./retry-policy.ts";
 
-/** Times an event may be handed out without an attempt (prefetch, drain, a crash of the process) besides its attempts. */
-export const spareDeliveries = 10;
+/** Ends of the process in a handler of the event, beside others, after which its handler runs alone. */
+const suspectAfter = 2;
+/** Further ones, alone, after which it is the event that ends the process. */
+const aloneAtMost = 3;
 
 /** Why no attempt may begin any more; undefined when one may. */
-export function deadBefore(
-  policy: RetryPolicy,
-  known: Attempts | undefined,
-  serverCount: number,
-  now: number,
-): DeadReason | undefined {
-  if (known?.dead) return known.dead;
-  if (known && known.attempts >= policy.attempts) return "exhausted";
-  if (known && now > known.firstAt + policy.maxAgeMs) return "expired";
-  return serverCount > policy.attempts + spareDeliveries ? "crashed" : undefined;
+export function deadBefore(policy: RetryPolicy, known: Attempts | undefined, now: number): DeadReason | undefined {
+  if (known === undefined) return undefined;
+  if (known.dead) return known.dead;
+  if (known.attempts >= policy.attempts) return "exhausted";
+  if (known.attempts > 0 && now > known.firstAt + policy.maxAgeMs) return "expired";
+  return (known.unexplained ?? 0) >= suspectAfter + aloneAtMost ? "crashed" : undefined;
+}
+
+/** Whether its handler may be what ended the process. */
+export function isSuspect(known: Attempts | undefined): boolean {
+  return (known?.unexplained ?? 0) >= suspectAfter;
 }
 
 /** What follows an attempt that failed. */

@@ -94,8 +94,10 @@ export interface Delivery {
   headers(): Readonly<Record<string, string>>;
   readonly data: Uint8Array;
   readonly sequence: number;
-  /** How often the server handed it out, from 1; counts prefetches that were never started. */
-  readonly serverCount: number;
+  /** Whether it may have been handed out before, be it only to a worker that never began it: then it may be on record. */
+  readonly again: boolean;
+  /** It is what another delivery had in hand, whose subscription is over: whoever has that one goes on with this one's right. */
+  succeed(older: Delivery): void;
   /**
    * Whether it is surely still ours: the bus has not begun to hand it out to another worker since it came, or since the
    * last sign of life that it heard. Once it is not, no handler may begin and no failure may be told.
@@ -118,13 +120,19 @@ export interface ConsumeOptions {
   /** The durable's name: the automation's id. */
   readonly durable: string;
   readonly filters: readonly string[];
-  /** Where a durable that does not exist yet begins: behind the newest message, at the first, or at a sequence. */
+  /** Where a durable begins of which nothing is on record: behind the newest message, at the first, or at a sequence. */
   readonly start: "now" | "earliest" | number;
   /** Deliveries that may be out at once, more while they end quickly; those that wait for a retry do not count. */
   readonly minPending: number;
   readonly ackWaitMs: number;
   /** Ends the wait for a stream that does not exist yet, and the subscription itself. */
   readonly signal: AbortSignal;
+}
+
+/** What stops an automation, though nothing of it is broken. */
+export interface Obstacle {
+  readonly code: "AUTOMATION_PAUSED" | "AUTOMATION_RETRIES_FULL";
+  readonly message: string;
 }
 
 /** Sequences of a stream, both ends included. */
@@ -142,12 +150,14 @@ export interface StreamGap {
  * acks still work after that.
  */
 export interface Subscription extends AsyncIterable<readonly Delivery[]> {
-  /** The oldest sequence that may not be settled: where to begin when the durable itself was lost. */
-  resumeAt(): number;
+  /** Why the durable was made again, or put right, for this subscription; for a person. */
+  readonly madeAgain: string | undefined;
+  /** What keeps it from handing out what waits, as of the last look. */
+  obstacle(): Obstacle | undefined;
   /**
    * What left the stream before it was known to be settled; told again until it is accepted. Of the sequences named, those
    * that the filters let through are lost to this durable, but for what was settled since the last look.
-   * @throws TransientError while the bus is away
+   * @throws TransientError while the bus is away, and when the durable is not what it was: then the iteration throws it too
    */
   missed(): Promise<StreamGap | undefined>;
   /** All of its own up to and including this sequence was settled at the last look, by whichever worker; 0 before the first one. */

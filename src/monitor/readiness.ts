@@ -71,7 +71,7 @@ function overdue({ state, heldForFsync }: SourceStatus, fsync: "always" | number
 }
 
 function automationView(automation: AutomationStatus): View {
-  const { state, reason, hanging, runningMs, timeoutMs, settlingMs } = automation;
+  const { state, reason, hanging, runningMs, timeoutMs, settlingMs, obstacle } = automation;
   if (state !== "running") return { ready: false, state, ...reason };
   if (hanging > 0) {
     const message = `handlers that have ignored their timeout and still run: ${hanging}`;
@@ -85,6 +85,8 @@ function automationView(automation: AutomationStatus): View {
     const message = `for ${seconds(settlingMs)} the bus has not taken the outcome of an event`;
     return { ready: false, state, code: "OUTCOME_UNSETTLED", message };
   }
+  // Pausing is somebody's wish, and ends by itself.
+  if (obstacle) return { ready: obstacle.code === "AUTOMATION_PAUSED", state, ...obstacle };
   return { ready: true, state };
 }
 

@@ -86,6 +86,8 @@ export interface AutomationStatus {
   readonly timeoutMs: number;
   /** For how long the oldest outcome could not be told to the bus. */
   readonly settlingMs: number;
+  /** What keeps it from what waits, though nothing of it is broken. */
+  readonly obstacle?: { readonly code: string; readonly message: string };
   /** Gaps that it went on behind. */
   readonly gaps: number;
   /** The newest one: sequences of the source's stream, and how long ago that was. */

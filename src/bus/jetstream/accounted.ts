@@ -21,6 +21,7 @@ export interface Look {
   readonly firstSeqAfter: number;
   /** What is missing among the numbers of the stream. */
   readonly removed: Runs;
+  readonly durable: DurableOnRecord;
 }
 
 /** As it is kept: all that is the durable's own up to and including `through` is settled. */
@@ -29,6 +30,22 @@ export interface Accounted {
   readonly through: number;
   /** Numbers above it that had been taken out of the stream before the first look: nobody was promised them. */
   readonly gone?: Runs;
+  /** The durable that does so; undefined where an older version made it. */
+  readonly durable?: DurableOnRecord;
+}
+
+/** Each one that is made for an automation is another life of it. */
+export interface DurableOnRecord {
+  readonly life: number;
+  /** When the server says it was made; undefined until it was. */
+  readonly created?: string;
+}
+
+/** Whether a durable is the one whose work is on record: else somebody made it, from a place of their own. */
+export function isOnRecord(known: Accounted | undefined, { life, created }: Required<DurableOnRecord>): boolean {
+  const durable = known?.durable;
+  if (durable === undefined) return true;
+  return durable.life === life && (durable.created ?? created) === created;
 }
 
 /**
@@ -47,11 +64,12 @@ export function missedSince(known: Accounted | undefined, { created, firstSeq }:
  * `next` may stand behind what was missed: then nothing new is, and the next look tells.
  */
 export function accountFor(known: Accounted | undefined, look: Look): Accounted {
-  const { created, firstSeq, lastSeq, ackFloor, next, firstSeqAfter } = look;
+  const { created, firstSeq, lastSeq, ackFloor, next, firstSeqAfter, durable } = look;
   const settled = ackFloor ?? (next === undefined ? lastSeq : next - 1);
-  if (known === undefined || known.created !== created) return { created, through: Math.max(firstSeq - 1, settled) };
+  if (known === undefined || known.created !== created)
+    return { created, through: Math.max(firstSeq - 1, settled), durable };
   const dropped = firstSeqAfter > known.through + 1;
-  return { created, through: dropped ? known.through : Math.max(known.through, settled) };
+  return { created, through: dropped ? known.through : Math.max(known.through, settled), durable };
 }
 
 /**

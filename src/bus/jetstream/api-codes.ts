@@ -3,6 +3,8 @@
 /** JetStream's `err_code`s that are decided by. */
 export const apiCodes = {
   consumerNotFound: 10014,
+  /** One of that name, set otherwise: to a request for a new one, and to one of an older kind. */
+  consumerExists: [10148, 10013],
   noMessageFound: 10037,
   streamNotFound: 10059,
   wrongLastSequence: 10071,

@@ -63,6 +63,7 @@ function needsOf(sources: readonly SourceId[], version: string): readonly Need[]
       },
       { allow: "$JS.API.CONSUMER.LIST.*", tried: `$JS.API.CONSUMER.LIST.${stream}` },
       { allow: "$JS.API.CONSUMER.INFO.>", tried: `$JS.API.CONSUMER.INFO.${stream}.${NAME}` },
+      { allow: "$JS.API.CONSUMER.DELETE.>", tried: `$JS.API.CONSUMER.DELETE.${stream}.${NAME}` },
       { allow: "$JS.API.CONSUMER.MSG.NEXT.>", tried: `$JS.API.CONSUMER.MSG.NEXT.${stream}.${NAME}` },
     ]),
   ];
@@ -82,7 +83,7 @@ export async function permissionFindings(
   const needs = needsOf(sources, nc.info?.version ?? "");
   const denied = await Promise.all(needs.map(async (need) => ((await mayPublish(nc, need)) ? [] : [need.allow])));
   const subjects = [...new Set(denied.flat())];
-  const findings = await Promise.all(sources.map((source) => electionFinding(nc, streamName(source))));
+  const findings = await Promise.all(advisories.map((advisory) => advisoryFinding(nc, advisory, sources)));
   if (subjects.length > 0) {
     findings.push({
       level: "fail",
@@ -114,23 +115,51 @@ async function mayPublish(nc: NatsConnection, { tried, body }: Need): Promise<bo
   }
 }
 
-/** Without these a loss that comes with a new leader is noticed only at the next idle look. */
-async function electionFinding(nc: NatsConnection, stream: string): Promise<Finding | undefined> {
-  const subject = `$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.${stream}`;
+/** What the server tells the moment it happens, and what it means not to hear it. */
+const advisories: readonly { readonly allow: string; readonly rest: string; readonly deaf: string }[] = [
+  {
+    allow: "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.*",
+    rest: "",
+    deaf: "it learns only every 30 s whether a new leader has lost messages",
+  },
+  {
+    allow: "$JS.EVENT.ADVISORY.CONSUMER.DELETED.>",
+    rest: `.${NAME}`,
+    deaf: "it learns only every 10 s that somebody deleted a durable",
+  },
+  {
+    allow: "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>",
+    rest: `.${NAME}`,
+    deaf: "it does not learn that the server gave up an event where a durable was changed and changed back",
+  },
+  {
+    allow: "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>",
+    rest: `.${NAME}`,
+    deaf: "it does not learn that somebody terminated an event of a durable",
+  },
+];
+
+async function advisoryFinding(
+  nc: NatsConnection,
+  { allow, rest, deaf }: (typeof advisories)[number],
+  sources: readonly SourceId[],
+): Promise<Finding | undefined> {
   let denied = false;
-  const subscription = nc.subscribe(subject, {
-    callback: (error) => {
-      denied ||= error !== null;
-    },
-  });
+  const subscriptions = sources.map((source) =>
+    nc.subscribe(`${allow.replace(/[*>]$/, streamName(source))}${rest}`, {
+      callback: (error) => {
+        denied ||= error !== null;
+      },
+    }),
+  );
   await nc.flush();
-  if (!denied) subscription.unsubscribe();
+  for (const subscription of subscriptions) if (!subscription.isClosed()) subscription.unsubscribe();
   if (!denied) return undefined;
   return {
     level: "warn",
     code: "BUS_PERMISSION",
     subject: "nats user",
-    message: `it may not subscribe to ${subject}: it learns only every 30 s whether a new leader has lost messages`,
-    fix: 'Let the worker\'s user subscribe to ["$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.*"].',
+    message: `it may not subscribe to ${allow}: ${deaf}`,
+    fix: `Let the worker's user subscribe to ["${allow}"].`,
   };
 }

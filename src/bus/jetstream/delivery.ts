@@ -14,17 +14,21 @@ export interface DeliveryOwner {
   readonly confirmations: Confirmations;
   /** Set when the durable is gone: then nobody confirms any more. */
   readonly lost: boolean;
+  /** Set when it hands out nothing any more, and what it had handed out comes again. */
+  readonly over: boolean;
+  /** What comes up to this sequence may have been handed out before, whatever the server's count says. */
+  readonly repeatsThrough: number;
   /** All that is left of it is the server's word: another one may take its place. */
   finishing(): void;
   /** The delivery is out of the way: confirmed, or on its way back for a retry. */
-  closed(delivery: JetStreamDelivery, settled: boolean): void;
+  closed(delivery: JetStreamDelivery): void;
 }
 
 export class JetStreamDelivery implements Delivery, Confirmable {
   readonly sequence: number;
   /** Whether only its confirmation is waited for. */
   finishing = false;
-  readonly #owner: DeliveryOwner;
+  #owner: DeliveryOwner;
   #message: Msg;
   #serverCount: number;
   #data: Uint8Array | undefined;
@@ -55,8 +59,8 @@ export class JetStreamDelivery implements Delivery, Confirmable {
     return this.#data;
   }
 
-  get serverCount(): number {
-    return this.#serverCount;
+  get again(): boolean {
+    return this.#serverCount > 1 || this.sequence <= this.#owner.repeatsThrough;
   }
 
   get reply(): string {
@@ -84,11 +88,19 @@ export class JetStreamDelivery implements Delivery, Confirmable {
     this.#message = newer.#message;
     this.#serverCount = newer.#serverCount;
     this.#possession = newer.#possession;
+    if (this.#owner !== newer.#owner) {
+      this.#owner = newer.#owner;
+      if (this.finishing) this.#owner.finishing();
+    }
     for (const renewed of this.#renewed) renewed();
   }
 
+  succeed(older: Delivery): void {
+    if (older instanceof JetStreamDelivery) older.renew(this);
+  }
+
   get ours(): boolean {
-    return this.#possession.ours;
+    return !this.#owner.over && this.#possession.ours;
   }
 
   async regained(withinMs: number): Promise<boolean> {
@@ -121,11 +133,11 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   retry(delayMs: number): void {
     // Lost, it only means that the server waits for ack_wait instead; so does what may be another's by now.
     if (this.ours) this.#tell(delayMs > 0 ? `-NAK {"delay": ${Math.round(delayMs * 1_000_000)}}` : "-NAK");
-    this.#owner.closed(this, false);
+    this.#owner.closed(this);
   }
 
   settled(): void {
-    this.#owner.closed(this, true);
+    this.#owner.closed(this);
   }
 
   working(): void {

@@ -1,49 +1,42 @@
 // A running pull subscription. It asks the server for exactly as many messages as there is room for: the client's own
 // consume() keeps messages in a queue where nobody keeps them alive, so that slow handlers would get them twice.
 
-import type { ConsumerInfo } from "@nats-io/jetstream";
-import {
-  createInbox,
-  type Msg,
-  type NatsConnection,
-  nanos,
-  type Status,
-  type Subscription as Sub,
-} from "@nats-io/transport-node";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createInbox, type Msg, type NatsConnection, nanos, type Subscription as Sub } from "@nats-io/transport-node";
 import { type MillraceError, TransientError } from "../../errors.ts";
-import type { Delivery, StreamGap, Subscription } from "../bus.ts";
+import type { Delivery, Obstacle, StreamGap, Subscription } from "../bus.ts";
 import { AnsweredPings } from "./answered-pings.ts";
 import { busError } from "./bus-errors.ts";
 import type { Confirmations } from "./confirmations.ts";
+import { listenToAdvisories } from "./consumer-advisories.ts";
 import { type DeliveryOwner, JetStreamDelivery } from "./delivery.ts";
+import { changed, type Durable } from "./durable.ts";
+import { maxFinishing } from "./durable-settings.ts";
 import { PINGS_PER_ACK_WAIT, Possession } from "./possession.ts";
 import { Prefetch } from "./prefetch.ts";
 import type { RetentionWatch } from "./retention-watch.ts";
+import { watchReconnects } from "./watch-reconnects.ts";
 
 const expiresMs = 30_000;
 const heartbeatMs = 5_000;
 const againMs = 250;
-/** So many may wait for the confirmation of their ack without holding up others: their handlers have ended. */
-export const maxFinishing = 256;
+/** For so long what has ended waits for another durable that hands it out once more, and takes its ack. */
+const lostMs = 5_000;
+
+/** Codes of what can only be mended by opening the durable anew. */
+const needsAnother: readonly string[] = ["BUS_DURABLE_LOST", "BUS_DURABLE_CHANGED"];
 
 export interface PullOptions {
   readonly stream: string;
-  readonly durable: string;
+  readonly name: string;
+  readonly durable: Durable;
   readonly confirmations: Confirmations;
   /** Deliveries that may be open at once, besides those that only wait for their confirmation; more when they go quickly. */
   readonly minPending: number;
   /** What the server waits for a sign of life before it hands a message out again. */
   readonly ackWaitMs: number;
   readonly signal: AbortSignal;
-  /** Asks the server for the durable; rejects with what says that it is gone, resolves otherwise. */
-  readonly verify: () => Promise<void>;
   readonly retention: RetentionWatch;
-  /** What the server knows of the durable; all up to and including `settledThrough` is settled. */
-  readonly depth: () => Promise<{
-    readonly pending: number;
-    readonly unacked: number;
-    readonly settledThrough: number;
-  }>;
 }
 
 export class PullSubscription implements Subscription, DeliveryOwner {
@@ -55,48 +48,59 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   readonly #inbox: string = createInbox();
   #ready: JetStreamDelivery[] = [];
   readonly #open = new Map<number, JetStreamDelivery>();
-  /** Sequences open or on their way back for a retry. */
-  readonly #unsettled = new Set<number>();
-  /** Handed out before this subscription began and perhaps not settled: from here on. */
-  readonly #inherited: number;
   /** Open deliveries that wait for nothing but their confirmation. */
   #finishing = 0;
-  #next: number;
   /** Messages that the server was asked for and has not sent yet. */
   #requested = 0;
   /** Number of the current requests; a status of older ones says nothing any more. */
   #epoch = 0;
   #heardAt: number = performance.now();
   #failure: MillraceError | undefined;
-  #lost = false;
+  /** When the durable was found to be gone or another one. */
+  #lostMs: number | undefined;
   /** Nothing more is handed out; what is open may still end. */
-  #over = false;
+  #ended = false;
   #wake: () => void = () => {};
 
-  constructor(nc: NatsConnection, info: ConsumerInfo, options: PullOptions) {
+  constructor(nc: NatsConnection, options: PullOptions) {
     this.nc = nc;
     this.confirmations = options.confirmations;
     this.#prefetch = new Prefetch(options.minPending);
     this.#options = options;
     this.#pings = new AnsweredPings(nc, options.ackWaitMs / PINGS_PER_ACK_WAIT);
-    this.#next = Math.max(info.delivered.stream_seq + 1, info.config.opt_start_seq ?? 1);
-    this.#inherited = info.num_ack_pending > 0 ? info.ack_floor.stream_seq + 1 : Number.POSITIVE_INFINITY;
   }
 
   get lost(): boolean {
-    return this.#lost;
+    return this.#lostMs !== undefined && performance.now() > this.#lostMs + lostMs;
   }
 
-  resumeAt(): number {
-    return Math.min(this.#inherited, this.#next, ...this.#unsettled);
+  get over(): boolean {
+    return this.#lostMs !== undefined;
+  }
+
+  get repeatsThrough(): number {
+    return this.#options.durable.repeatsThrough;
+  }
+
+  get madeAgain(): string | undefined {
+    return this.#options.durable.madeAgain;
+  }
+
+  obstacle(): Obstacle | undefined {
+    return this.#options.durable.obstacle;
   }
 
   settledThrough(): number {
     return this.#options.retention.settledThrough;
   }
 
-  missed(): Promise<StreamGap | undefined> {
-    return this.#options.retention.missed();
+  async missed(): Promise<StreamGap | undefined> {
+    try {
+      return await this.#options.retention.missed();
+    } catch (error) {
+      this.#judge(error);
+      throw error;
+    }
   }
 
   accept(gap: StreamGap): Promise<void> {
@@ -104,11 +108,11 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   }
 
   async depth(): Promise<{ readonly pending: number; readonly unacked: number }> {
-    const { pending, unacked, settledThrough } = await this.#options.depth();
-    // What came back for a retry may have been settled by another worker, of which nobody tells us.
-    for (const sequence of this.#unsettled)
-      if (sequence <= settledThrough && !this.#open.has(sequence)) this.#unsettled.delete(sequence);
-    return { pending, unacked };
+    try {
+      return await this.#options.durable.depth();
+    } catch (error) {
+      throw busError(error, `ask for the depth of ${this.#options.name}`);
+    }
   }
 
   finishing(): void {
@@ -117,12 +121,11 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     this.#request();
   }
 
-  closed(delivery: JetStreamDelivery, settled: boolean): void {
+  closed(delivery: JetStreamDelivery): void {
     this.#open.delete(delivery.sequence);
     if (delivery.finishing) this.#finishing--;
     else this.#prefetch.finished();
-    if (settled) this.#unsettled.delete(delivery.sequence);
-    if (this.#over && this.#open.size === 0) this.#pings.stop();
+    if (this.#ended && this.#open.size === 0) this.#pings.stop();
     this.#request();
   }
 
@@ -132,11 +135,15 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     const wake = (): void => this.#wake();
     signal.addEventListener("abort", wake);
     const sub = this.nc.subscribe(`${this.#inbox}.*`, { callback: (error, message) => this.#receive(error, message) });
-    const watching = watchStatus(
+    const watching = watchReconnects(
       this.nc,
       () => this.#reset(),
       () => this.#fail(closedError()),
     );
+    const advisories = listenToAdvisories(this.nc, this.#options.stream, this.#options.name, {
+      deleted: () => void this.#verify(),
+      gaveUp: (sequence, why) => void this.#gaveUp(sequence, why),
+    });
     const heartbeat = setInterval(() => this.#beat(), heartbeatMs);
     try {
       this.#request();
@@ -158,7 +165,8 @@ export class PullSubscription implements Subscription, DeliveryOwner {
       clearInterval(heartbeat);
       watching.stop();
       quit(this.nc, sub);
-      this.#over = true;
+      this.#ended = true;
+      advisories.stop();
       if (this.#open.size === 0) this.#pings.stop();
     }
   }
@@ -184,14 +192,12 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     this.#requested = Math.max(0, this.#requested - 1);
     const possession = new Possession(this.#pings, this.#options.ackWaitMs);
     const delivery = new JetStreamDelivery(this, message, reply, possession);
-    this.#next = Math.max(this.#next, delivery.sequence + 1);
     const open = this.#open.get(delivery.sequence);
     if (open) {
       open.renew(delivery);
       return;
     }
     this.#open.set(delivery.sequence, delivery);
-    this.#unsettled.add(delivery.sequence);
     this.#ready.push(delivery);
     this.#wake();
     this.#request();
@@ -213,7 +219,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
 
   /** Asks for what there is room for; in halves, so that a request is not made for each message. */
   #request(): void {
-    const { signal, stream, durable } = this.#options;
+    const { signal, stream, name } = this.#options;
     const pending = this.#prefetch.size;
     const busy = this.#open.size - Math.min(this.#finishing, maxFinishing);
     const room = pending - busy - this.#requested;
@@ -221,7 +227,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     if (signal.aborted || this.#failure || this.nc.isClosed() || this.nc.isDraining()) return;
     this.#requested += room;
     const request = { batch: room, expires: nanos(expiresMs), idle_heartbeat: nanos(heartbeatMs) };
-    this.nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${durable}`, JSON.stringify(request), {
+    this.nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`, JSON.stringify(request), {
       reply: `${this.#inbox}.${this.#epoch}`,
     });
   }
@@ -239,36 +245,36 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     void this.#verify();
   }
 
+  /** Looks whether the durable is still what it was. */
   async #verify(): Promise<void> {
-    try {
-      await this.#options.verify();
-    } catch (error) {
-      this.#lost = true;
-      this.#fail(busError(error, "find the durable"));
+    await this.#options.durable.look().catch((error: unknown) => this.#judge(error));
+  }
+
+  /** What was handed out since the last look may be passed over too: all of it comes again. */
+  async #gaveUp(sequence: number, why: string): Promise<void> {
+    const { durable, stream, name, signal } = this.#options;
+    while (!signal.aborted && !this.nc.isClosed()) {
+      try {
+        await durable.distrust(sequence);
+        break;
+      } catch {
+        await sleep(againMs, undefined, { signal }).catch(() => {});
+      }
     }
+    this.#judge(changed(`the durable ${name} of ${stream} gave up message ${sequence}, ${why}`));
+  }
+
+  /** Whatever else went wrong while it was asked for says nothing of the durable. */
+  #judge(error: unknown): void {
+    if (!(error instanceof TransientError) || !needsAnother.includes(error.code)) return;
+    this.#lostMs ??= performance.now();
+    this.#fail(error);
   }
 
   #fail(error: MillraceError): void {
     this.#failure ??= error;
     this.#wake();
   }
-}
-
-function watchStatus(nc: NatsConnection, reconnected: () => void, closed: () => void): { stop(): void } {
-  // The client's type hides that its status iterator can be stopped; without that each subscription leaks one.
-  const statuses = nc.status() as AsyncIterable<Status> & { stop(): void };
-  let stopped = false;
-  const watch = async (): Promise<void> => {
-    for await (const status of statuses) if (status.type === "reconnect") reconnected();
-    if (!stopped) closed();
-  };
-  watch().catch(closed);
-  return {
-    stop: () => {
-      stopped = true;
-      statuses.stop();
-    },
-  };
 }
 
 function quit(nc: NatsConnection, sub: Sub): void {

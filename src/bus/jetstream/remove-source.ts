@@ -3,16 +3,16 @@
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import { silentLogger } from "../../telemetry/logger.ts";
+import { accountedKey } from "./accounted-record.ts";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
 import { checkpointKey, idleKey } from "./checkpoint-store.ts";
 import { Connection } from "./connection.ts";
-import { MADE_FOR_AUTOMATION } from "./consumer.ts";
 import { DEAD_STREAM } from "./dead-letters.ts";
+import { MADE_FOR_AUTOMATION } from "./durable-settings.ts";
 import { erasedKey } from "./erased.ts";
 import { LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./jetstream-bus.ts";
 import { removeLargeBodies } from "./remove-large-bodies.ts";
-import { accountedKey } from "./retention-watch.ts";
 import { memoryKey } from "./source-memory.ts";
 import { findStream } from "./streams.ts";
 import { timeLimit } from "./time-limit.ts";

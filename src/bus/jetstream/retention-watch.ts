@@ -3,32 +3,36 @@
 
 import { isDeepStrictEqual } from "node:util";
 import type { ConsumerInfo, JetStreamManager } from "@nats-io/jetstream";
-import type { StateStore, StreamGap } from "../bus.ts";
-import { type Accounted, accountFor, goneBefore, type Look, missedSince, removedSince } from "./accounted.ts";
+import type { StreamGap } from "../bus.ts";
+import {
+  accountFor,
+  type DurableOnRecord,
+  goneBefore,
+  isOnRecord,
+  type Look,
+  missedSince,
+  removedSince,
+} from "./accounted.ts";
+import type { AccountedRecord } from "./accounted-record.ts";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
+import type { Durable } from "./durable.ts";
+import { filtersOf, lifeOf } from "./durable-settings.ts";
 import { readRemoved } from "./removed.ts";
 
 export interface RetentionWatchOptions {
   readonly jsm: JetStreamManager;
-  readonly state: StateStore;
   readonly stream: string;
-  readonly durable: string;
-}
-
-/** Under which it is on record. */
-export function accountedKey(durable: string, stream: string): string {
-  return `accounted.${durable}.${stream}`;
+  readonly record: AccountedRecord;
+  readonly durable: Pick<Durable, "look">;
 }
 
 export class RetentionWatch {
   readonly #options: RetentionWatchOptions;
-  readonly #key: string;
   #settledThrough = 0;
 
   constructor(options: RetentionWatchOptions) {
     this.#options = options;
-    this.#key = accountedKey(options.durable, options.stream);
   }
 
   /** All of the durable's own up to and including this is settled, by the last look; 0 before the first one. */
@@ -37,55 +41,37 @@ export class RetentionWatch {
   }
 
   /**
-   * What is missing since the last look; told again until it is accepted. Nothing while stream or durable are gone: that is
-   * told elsewhere.
-   * @throws TransientError while the bus is away
+   * What is missing since the last look; told again until it is accepted.
+   * @throws TransientError while the bus is away, and when the durable has to be opened anew
    */
   async missed(): Promise<StreamGap | undefined> {
+    const { record } = this.#options;
     const look = await this.#look();
-    if (look === undefined) return undefined;
-    const known = await this.#read();
+    const known = await record.read();
+    // A look that began before somebody put another durable on record says nothing.
+    if (!isOnRecord(known?.value, look.durable)) return undefined;
     const gap = missedSince(known?.value, look);
     if (gap !== undefined) return gap;
     const next = accountFor(known?.value, look);
     const removed = removedSince(known?.value, next, look.removed);
     if (removed !== undefined) return removed;
     const accounted = { ...next, gone: goneBefore(known?.value, next, look.removed) };
-    const moved = !isDeepStrictEqual(accounted, known?.value);
     this.#settledThrough = accounted.through;
     // One that another worker was quicker with counts as well, and never goes back: the revision sees to it.
-    if (moved) await this.#options.state.put(this.#key, accounted, known?.revision ?? 0);
+    if (!isDeepStrictEqual(accounted, known?.value)) await record.put(accounted, known);
     return undefined;
   }
 
   /** The gap is on record: from now on it counts as accounted for. @throws TransientError */
-  async accept({ last }: StreamGap): Promise<void> {
-    for (;;) {
-      const known = await this.#read();
-      if (known === undefined || known.value.through >= last) return;
-      const accepted = { ...known.value, through: last };
-      if ((await this.#options.state.put(this.#key, accepted, known.revision)) !== undefined) return;
-    }
+  accept({ last }: StreamGap): Promise<void> {
+    return this.#options.record.change((known) => (known.through >= last ? undefined : { ...known, through: last }));
   }
 
-  /**
-   * A durable is about to be made: it is accounted for from its start on. In another stream than the one on record a start
-   * where the durable stood says nothing: what that stream had comes again under new numbers.
-   * @param firstSeq of what the stream holds
-   * @throws TransientError
-   */
-  async begin({ created, through }: Accounted, firstSeq: number): Promise<void> {
-    const known = await this.#read();
-    const sameStream = known === undefined || known.value.created === created;
-    const begun = { created, through: sameStream ? through : Math.max(through, firstSeq - 1) };
-    await this.#options.state.put(this.#key, begun, known?.revision ?? 0);
-  }
-
-  async #look(): Promise<Look | undefined> {
+  async #look(): Promise<Look & { readonly durable: Required<DurableOnRecord> }> {
     const { jsm, stream, durable } = this.#options;
     try {
       const { created, state } = await jsm.streams.info(stream);
-      const info = await jsm.consumers.info(stream, durable);
+      const info = await durable.look();
       const next = info.num_pending === 0 ? undefined : await this.#next(info);
       const after = await jsm.streams.info(stream);
       return {
@@ -97,16 +83,16 @@ export class RetentionWatch {
         firstSeqAfter: after.state.first_seq,
         // Asked last: what was taken out while the durable was looked at may have been passed by it.
         removed: await readRemoved(jsm, after),
+        durable: { life: lifeOf(info.config), created: info.created },
       };
     } catch (thrown) {
-      if (isApiError(thrown, apiCodes.streamNotFound, apiCodes.consumerNotFound)) return undefined;
-      throw busError(thrown, `look for what left ${stream} before ${durable} got it`);
+      throw busError(thrown, `look for what left ${stream} before it was handed out`);
     }
   }
 
   /** The first message that waits; where it left meanwhile, where it may have stood. */
   async #next({ config, delivered }: ConsumerInfo): Promise<number> {
-    const filters = config.filter_subjects ?? (config.filter_subject ? [config.filter_subject] : [">"]);
+    const filters = filtersOf(config);
     const seq = Math.max(delivered.stream_seq + 1, config.opt_start_seq ?? 1);
     const found = await Promise.all(filters.map((filter) => this.#nextOf(filter, seq)));
     const seqs = found.filter((one) => one !== undefined);
@@ -122,10 +108,5 @@ export class RetentionWatch {
       if (isApiError(thrown, apiCodes.noMessageFound)) return undefined;
       throw thrown;
     }
-  }
-
-  async #read(): Promise<{ readonly value: Accounted; readonly revision: number } | undefined> {
-    const entry = await this.#options.state.get(this.#key);
-    return entry && { value: entry.value as Accounted, revision: entry.revision };
   }
 }

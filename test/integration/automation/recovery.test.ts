@@ -90,15 +90,16 @@ test.skipIf(skip)(
       },
       { retry: { attempts: 1, min: 10, max: 20 } },
     );
-    for (let life = 1; life <= 11; life++) {
+    for (let life = 1; life <= 6; life++) {
       const worker = await startWorker({ url, automations: [deadly], ackWaitMs: 150 });
       await waitFor(() => started === life, { what: `start ${life}` });
       await worker.kill();
     }
     await using last = await startWorker({ url, automations: [deadly], ackWaitMs: 150 });
     await waitFor(() => last.metrics.counts["deadly.crashed"] === 1, { what: "the dead letter" });
-    expect(started).toBe(11);
-    expect(await stream.deadLetters("deadly")).toMatchObject([{ reason: "crashed", attempts: 0, firstAt: null }]);
+    expect(started).toBe(6);
+    // All but the first one, which nothing was noted of.
+    expect(await stream.deadLetters("deadly")).toMatchObject([{ reason: "crashed", attempts: 5 }]);
   },
 );
 

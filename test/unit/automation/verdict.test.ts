@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import type { Attempts } from "../../../src/automation/attempts.ts";
 import { Fatal, Retry } from "../../../src/automation/outcome.ts";
 import { retryPolicy } from "../../../src/automation/retry-policy.ts";
-import { afterFailure, deadBefore } from "../../../src/automation/verdict.ts";
+import { afterFailure, deadBefore, isSuspect } from "../../../src/automation/verdict.ts";
 
 const policy = retryPolicy({ attempts: 3, min: "2s", max: "8s", maxAge: "1h" });
 const hour = 3_600_000;
@@ -17,26 +17,35 @@ const known = (more: Partial<Attempts>): Attempts => ({
 });
 
 test("a first delivery may begin", () => {
-  expect(deadBefore(policy, undefined, 1, 0)).toBeUndefined();
+  expect(deadBefore(policy, undefined, 0)).toBeUndefined();
 });
 
-test("redeliveries without an attempt do not count until there are ten more than attempts", () => {
-  expect(deadBefore(policy, undefined, 13, 0)).toBeUndefined();
-  expect(deadBefore(policy, undefined, 14, 0)).toBe("crashed");
+test("an event whose handler was begun and never heard of is a suspect after two ends of its process, and dead after three more", () => {
+  const begun = (unexplained: number): Attempts => known({ attempts: 0, unexplained });
+  expect([undefined, begun(1), begun(2), begun(4)].map(isSuspect)).toEqual([false, false, true, true]);
+  expect([begun(1), begun(4), begun(5)].map((one) => deadBefore(policy, one, 0))).toEqual([
+    undefined,
+    undefined,
+    "crashed",
+  ]);
+});
+
+test("the note of a start is no attempt: maxAge does not run from it", () => {
+  expect(deadBefore(policy, known({ attempts: 0, unexplained: 1 }), 2 * hour)).toBeUndefined();
 });
 
 test("what was decided before a crash stays decided", () => {
-  expect(deadBefore(policy, known({ dead: "fatal" }), 2, 0)).toBe("fatal");
+  expect(deadBefore(policy, known({ dead: "fatal" }), 0)).toBe("fatal");
 });
 
 test("an event with all its attempts behind it gets no more, also when the policy was lowered since", () => {
-  expect(deadBefore(policy, known({ attempts: 3 }), 4, 0)).toBe("exhausted");
-  expect(deadBefore(retryPolicy({ attempts: 1 }), known({ attempts: 2 }), 3, 0)).toBe("exhausted");
+  expect(deadBefore(policy, known({ attempts: 3 }), 0)).toBe("exhausted");
+  expect(deadBefore(retryPolicy({ attempts: 1 }), known({ attempts: 2 }), 0)).toBe("exhausted");
 });
 
 test("no attempt begins after maxAge, counted from the first one", () => {
-  expect(deadBefore(policy, known({}), 2, hour)).toBeUndefined();
-  expect(deadBefore(policy, known({}), 2, hour + 1)).toBe("expired");
+  expect(deadBefore(policy, known({}), hour)).toBeUndefined();
+  expect(deadBefore(policy, known({}), hour + 1)).toBe("expired");
 });
 
 test("a failure before the last attempt is tried again within the policy's bounds", () => {

@@ -5,6 +5,7 @@ import {
   type Accounted,
   accountFor,
   goneBefore,
+  isOnRecord,
   type Look,
   missedSince,
   removedSince,
@@ -12,6 +13,7 @@ import {
 import { newlyRemoved, runsOf } from "../../../src/bus/jetstream/removed.ts";
 
 const made = "2026-11-26T00:00:00Z";
+const durable = { life: 1, created: "2026-11-27T00:00:00Z" };
 const look = (parts: Partial<Look>): Look => ({
   created: made,
   firstSeq: 1,
@@ -20,9 +22,10 @@ const look = (parts: Partial<Look>): Look => ({
   next: undefined,
   firstSeqAfter: parts.firstSeq ?? 1,
   removed: [],
+  durable,
   ...parts,
 });
-const through = (seq: number): Accounted => ({ created: made, through: seq });
+const through = (seq: number): Accounted => ({ created: made, through: seq, durable });
 
 test("where nothing waits all of the stream is accounted for, however long ago its newest event of ours was", () => {
   expect(accountFor(through(5), look({}))).toEqual(through(100));
@@ -107,5 +110,16 @@ test("what had been taken out before the first look is asked for by nobody, and 
     [1, 2],
     [5, 7],
     [9, 9],
+  ]);
+});
+
+test("a durable is the one on record by its life and by when it was made, and any where an older version kept the record", () => {
+  const on = (known: Accounted["durable"]): boolean =>
+    isOnRecord({ created: made, through: 5, ...(known && { durable: known }) }, durable);
+  expect([undefined, durable, { life: 1 }].map(on)).toEqual([true, true, true]);
+  expect([{ life: 2 }, { life: 2, created: durable.created }, { life: 1, created: made }].map(on)).toEqual([
+    false,
+    false,
+    false,
   ]);
 });

@@ -1,0 +1,40 @@
+// Handlers of one process run side by side, but for those that may be what ended a process before: each of them runs alone,
+// so that it takes nobody along, and so that its end tells something.
+
+interface Waiting {
+  readonly alone: boolean;
+  readonly go: () => void;
+}
+
+export class Solitude {
+  #running = 0;
+  #alone = false;
+  readonly #waiting: Waiting[] = [];
+
+  /** In the order of asking. Undefined at once, or resolves, when a handler may start; `leave` once it has ended. */
+  enter(alone: boolean): Promise<void> | undefined {
+    if (this.#waiting.length === 0 && this.#mayGo(alone)) return this.#go(alone);
+    return new Promise((resolve) => {
+      this.#waiting.push({ alone, go: resolve });
+    });
+  }
+
+  leave(): void {
+    this.#running--;
+    this.#alone = false;
+    for (let next = this.#waiting[0]; next && this.#mayGo(next.alone); next = this.#waiting[0]) {
+      this.#waiting.shift();
+      this.#go(next.alone);
+      next.go();
+    }
+  }
+
+  #mayGo(alone: boolean): boolean {
+    return !this.#alone && !(alone && this.#running > 0);
+  }
+
+  #go(alone: boolean): undefined {
+    this.#running++;
+    this.#alone = alone;
+  }
+}

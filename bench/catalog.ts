@@ -7,6 +7,7 @@ import { Client } from "pg";
 import { startPostgres } from "../src/dev/postgres.ts";
 import { describeTable } from "../src/source/postgres/catalog.ts";
 import { parsePostgresConfig } from "../src/source/postgres/config.ts";
+import { restBefore } from "../src/source/postgres/position.ts";
 import { RuleBook } from "../src/source/postgres/rule-book.ts";
 import { clientConfig, Session } from "../src/source/postgres/session.ts";
 import { tableRules } from "../src/source/postgres/table-rules.ts";
@@ -102,12 +103,18 @@ async function measure(url: string, database: Client): Promise<Cost> {
     publication: "millrace_shop",
     version: Number(await readText(database, "select current_setting('server_version_num') as text")),
     session,
-    log: { debug: silent, info: silent, warn: silent, error: silent },
+    context: {
+      log: { debug: silent, info: silent, warn: silent, error: silent },
+      onGap: async () => {},
+      newestGap: async () => undefined,
+      onAdopted: silent,
+    },
     rules: new RuleBook(tableRules(config.tables, undefined)),
     known: undefined,
+    untold: undefined,
+    from: restBefore(1, 1n),
     save: async () => {},
     acceptGap: () => false,
-    onAccepted: silent,
   });
   const lookMs = await timed(async () => void (await watch.look()));
   const oid = Number(await readText(database, "select 'orders'::regclass::oid::text as text"));

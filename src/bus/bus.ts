@@ -83,6 +83,8 @@ export interface SourceStream {
   saveMemory(value: Readonly<Record<string, unknown>>): Promise<void>;
   /** What the stream's newest history begins behind; undefined where that is no gap. @throws TransientError */
   recordedGap(): Promise<RecordedGap | undefined>;
+  /** Id of the newest `gap` marker. @throws TransientError */
+  newestGap(): Promise<string | undefined>;
 }
 
 /** One handing-over of a message to an automation. */

@@ -25,6 +25,8 @@ export interface GapData {
   readonly source: string;
   /** Where only this one misses something. */
   readonly automation?: string;
+  /** Where only these tables miss something. */
+  readonly collections?: readonly string[];
   readonly code: string | null;
   readonly reason: string;
   /** Null when nothing was stored before. */
@@ -99,7 +101,8 @@ export function isSystemSubject(subject: string): boolean {
 
 /** The event that says that a source's gap is on record. @param position of its marker */
 export function gapMessage(source: SourceId, gap: Omit<GapData, "source">): SystemMessage {
-  return systemMessage("gap", "recorded", `${source}.${gap.upTo}`, { source, ...gap });
+  const place = `${source}.${gap.upTo}${gap.collections === undefined ? "" : `.${gap.code}`}`;
+  return systemMessage("gap", "recorded", place, { source, ...gap });
 }
 
 /** The event that says what an automation missed. */

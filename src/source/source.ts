@@ -86,6 +86,8 @@ export interface SourceContext {
   onAdopted(): void;
   /** A gap is about to be recorded in the stream; resolves when that is told. Told again, it is the same. */
   onGap(gap: Omit<GapData, "source">): Promise<void>;
+  /** Id of the newest gap marker that the stream holds. @throws TransientError */
+  newestGap(): Promise<string | undefined>;
 }
 
 /** What a source's log does to its database. The connector measures it, the guard compares it with the limits. */

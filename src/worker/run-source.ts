@@ -98,6 +98,7 @@ function contextOf({ stream, log, adopt: asked, onGap }: RunSourceOptions): Sour
     memory: { load: () => stream.loadMemory(), save: (value) => stream.saveMemory(value) },
     log,
     onGap,
+    newestGap: () => stream.newestGap(),
     get adopt() {
       return adopt;
     },

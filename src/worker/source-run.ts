@@ -92,7 +92,8 @@ export class SourceRun {
       },
       onGap: async (gap) => {
         await options.onGap(gap);
-        this.#show({ ...gap, agoMs: 0 });
+        // Of some tables alone it is told and counted; the source itself goes on as it was.
+        if (gap.collections === undefined) this.#show({ ...gap, agoMs: 0 });
       },
       onRecordedGap: (gap) => this.#show(gap),
       onState: (state, reason) => {

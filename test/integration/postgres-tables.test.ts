@@ -54,6 +54,12 @@ describe.skipIf(missing("postgres"))("the tables of a running source", () => {
     const again = await fixture.reopen(source, { options });
     const second = new Reading(again, reading.last);
     await second.until(() => gaps(second).length > 0, "the gap once more");
+    const ids = [reading, second].map(({ events }) => events.find(({ subject }) => subject === "meta.shop.gap")?.head);
+    expect(gaps(second)).toEqual(gaps(reading));
+    expect(ids.map((head) => /ce-id: (.*)\r/.exec(head ?? "")?.[1])).toEqual([
+      expect.anything(),
+      ids[0]?.match(/ce-id: (.*)\r/)?.[1],
+    ]);
     await query("insert into items values (2)");
     await second.until(async () => {
       await second.acknowledge();

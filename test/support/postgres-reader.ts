@@ -66,6 +66,7 @@ export async function openShop(url: string, { memory, adopt, options }: OpenOpti
     adopt: adopt ?? false,
     onAdopted: () => {},
     onGap: async () => {},
+    newestGap: async () => undefined,
   };
   const config = postgresConnector.parse({ url, ...options }, "sources.shop");
   const schemas = new KeptSchemaBook({ source: SHOP, store: kept.schemas, lease: 1 });

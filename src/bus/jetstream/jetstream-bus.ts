@@ -20,7 +20,7 @@ import { JetStreamPort } from "./jetstream-port.ts";
 import { LargeBodies } from "./large-bodies.ts";
 import { Lease, type LeasePort, type LeaseRecord } from "./lease.ts";
 import type { Clock } from "./port.ts";
-import { recordedGap } from "./recorded-gap.ts";
+import { newestGap, recordedGap } from "./recorded-gap.ts";
 import { SourceMemory } from "./source-memory.ts";
 import { openStateStore } from "./state-store.ts";
 import { findStream, refuseTakenSubjects } from "./streams.ts";
@@ -162,6 +162,7 @@ class JetStreamBus implements Bus {
       loadMemory: () => memory.load(),
       saveMemory: (value) => memory.save(value),
       recordedGap: () => recordedGap(this.#jsm, source),
+      newestGap: () => newestGap(this.#jsm, source),
     };
   }
 

@@ -24,6 +24,12 @@ export async function recordedGap(jsm: JetStreamManager, source: SourceId): Prom
   return { code, after, upTo, agoMs: Math.max(0, Date.now() - at) };
 }
 
+/** Id of the newest gap marker, whatever it is about. @throws TransientError while the bus is away */
+export async function newestGap(jsm: JetStreamManager, source: SourceId): Promise<string | undefined> {
+  const gap = await readMessage(jsm, streamName(source), { last_by_subj: metaSubject(source, "gap") });
+  return gap !== undefined && isOwn(source, gap) ? gap.header("ce-id") : undefined;
+}
+
 function isTextOrNull(value: unknown): value is string | null {
   return value === null || typeof value === "string";
 }

@@ -1,7 +1,7 @@
 // Whether the catalog's names for the attributes of rows within columns are those that the log was written under. The log
 // tells nothing of ALTER TYPE: the catalog is looked at after a row has come, and before it is decoded.
 
-import { parseLsn } from "./lsn.ts";
+import { LOG_END, parseLsn } from "./lsn.ts";
 import type { Session } from "./session.ts";
 
 /** What a type made of attributes was like when the catalog was read. */
@@ -32,7 +32,7 @@ const look = `
       AND a.xmin NOT IN (${MADE_BY})
       AND NOT coalesce(age(a.xmin) > (SELECT age(s.catalog_xmin) FROM pg_replication_slots s WHERE s.slot_name = $2), false)
     ) AS settled,
-    (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END)::text AS lsn
+    ${LOG_END}::text AS lsn
   FROM unnest($1::text[]::oid[]) r (oid)`;
 
 /** Whoever changes attributes holds this until all others can see it: a commit may be in the log before that. */

@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import { BugError, type MillraceError } from "../../errors.ts";
+import type { Position } from "../../event/position.ts";
 import type { SourceMemory } from "../source.ts";
 import { formatLsn } from "./lsn.ts";
 
@@ -24,6 +25,21 @@ const knownTables = z.object({
   tables: z.record(z.string(), z.string()),
 });
 
+/** Gaps of tables whose markers are not stored for certain, and what was published when they were found. */
+const untold = z.object({
+  known: knownTables,
+  gaps: z.array(
+    z.object({
+      /** Of the marker: told again, it is the same one. */
+      id: z.string(),
+      code: z.string(),
+      reason: z.string(),
+      collections: z.array(z.string()),
+      upTo: z.string().transform((text) => text as Position),
+    }),
+  ),
+});
+
 const identity = {
   slot: z.string(),
   publication: z.string(),
@@ -43,6 +59,7 @@ const intentSchema = z.discriminatedUnion("stage", [
     consistentPoint: lsn,
     cause: cause.optional(),
     published: knownTables.optional(),
+    untold: untold.optional(),
   }),
   /** Saved when the loss of this history was accepted. Its slot goes, then the next history is planned. */
   z.object({ stage: z.literal("abandoned"), ...identity, cause }),
@@ -53,6 +70,7 @@ export type Planned = Extract<Intent, { stage: "planned" }>;
 export type Created = Extract<Intent, { stage: "created" }>;
 export type Abandoned = Extract<Intent, { stage: "abandoned" }>;
 export type KnownTables = z.infer<typeof knownTables>;
+export type Untold = z.infer<typeof untold>;
 export type Cause = z.infer<typeof cause>;
 
 export function causeOf({ code, message }: MillraceError, switchedAt?: bigint): Cause {

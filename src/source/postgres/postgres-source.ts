@@ -109,7 +109,7 @@ export class PostgresSource implements Source {
       await this.#options.schemas.open(from);
       const composites = new CompositeStates(this.#options.session, this.#intent.slot);
       const decoder = this.#decoder(position, composites);
-      this.#watchTables(stream, decoder.sequencer);
+      this.#watchTables(stream, decoder.sequencer, position);
       const fill: FillUnread | undefined = reselect && ((messages, unread) => reselect.fill(messages, unread));
       const book = this.#book(composites, () => stream.frames.count);
       yield* decodeStream(stream, decoder, book, fill);
@@ -266,7 +266,7 @@ export class PostgresSource implements Source {
   }
 
   /** While the stream is read; a failure ends it. */
-  #watchTables(stream: Replication<Resumption>, sequencer: Sequencer): void {
+  #watchTables(stream: Replication<Resumption>, sequencer: Sequencer, from: Position): void {
     const { config, version, session, context } = this.#options;
     const watch = new TableWatch({
       source: this.id,
@@ -274,17 +274,18 @@ export class PostgresSource implements Source {
       publication: this.#intent.publication,
       version,
       session,
-      log: context.log,
+      context,
       rules: this.#rules,
       known: this.#intent.published,
-      save: (published) =>
+      untold: this.#intent.untold,
+      from,
+      save: (published, untold) =>
         this.#save(() => {
           if (this.#tables !== watch) return undefined; // what was given up stays so
-          this.#intent = { ...this.#intent, published };
+          this.#intent = { ...this.#intent, published, untold };
           return this.#intent;
         }),
       acceptGap: () => this.#acceptGap,
-      onAccepted: () => context.onAdopted(),
     });
     this.#tables = watch;
     void watch.follow({

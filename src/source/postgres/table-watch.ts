@@ -1,66 +1,42 @@
 // Keeps a source at its tables while it runs: new ones are published and told of, and what left the publication is noticed.
 
-import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { ConfigError, HistoryLostError, type MillraceError, TransientError } from "../../errors.ts";
-import { markerMessage, type StreamMessage } from "../../event/message.ts";
-import { comparePositions, type Position } from "../../event/position.ts";
-import type { SourceId } from "../../event/source-id.ts";
-import type { Logger } from "../../telemetry/logger.ts";
-import type { Notice } from "../source.ts";
+import type { Position } from "../../event/position.ts";
+import type { Notice, SourceContext } from "../source.ts";
 import { readReselect, reselectFindings } from "./check-reselect.ts";
 import { readRuled } from "./check-rules.ts";
 import type { PostgresConfig } from "./config.ts";
 import { translateError } from "./errors.ts";
-import { knownOf, leftSince, optionsLost, sameKnown } from "./known-tables.ts";
-import type { KnownTables } from "./memory.ts";
+import { knownOf, leftSince, optionsLost } from "./known-tables.ts";
 import { adjustPublication, publicationGone } from "./publication.ts";
 import { insertsOnly, type Published, readPublished } from "./published.ts";
 import { refuse } from "./refuse.ts";
 import type { RuleBook } from "./rule-book.ts";
-import type { Session } from "./session.ts";
+import { type MakeMarker, type TableGap, TableRecord, type TableRecordOptions } from "./table-record.ts";
 import { checkKey } from "./table-rules.ts";
 import { type FoundTable, findTables, withoutIdentity } from "./tables.ts";
 
-export interface TableWatchOptions {
-  readonly source: SourceId;
+export interface TableWatchOptions extends TableRecordOptions {
   readonly config: PostgresConfig;
   readonly publication: string;
   readonly version: number;
-  readonly session: Session;
-  readonly log: Logger;
+  readonly context: Pick<SourceContext, "log" | "onGap" | "newestGap" | "onAdopted">;
   readonly rules: RuleBook;
-  /** What was published when it was looked last; undefined before the first look. */
-  readonly known: KnownTables | undefined;
-  readonly save: (known: KnownTables) => Promise<void>;
   /** Whether rows that were not published may be given up; they are on record then. */
   readonly acceptGap: () => boolean;
-  readonly onAccepted: () => void;
 }
 
 /** Whoever reads the stream. */
 export interface Follower {
   goesOn(): boolean;
   /** To be told as soon as the stream stands between two transactions. */
-  mark(marker: (at: Position) => StreamMessage): void;
+  mark(marker: MakeMarker): void;
   fail(error: MillraceError): void;
 }
 
 /** After how long at most a new table is noticed. */
 const LONGEST_LOOK_MS = 10_000;
-
-interface Unsaved {
-  readonly known: KnownTables;
-  /** Where their marker stands; undefined until it does. */
-  at: Position | undefined;
-}
-
-/** Of some tables events can never come. */
-interface Told {
-  readonly code: string;
-  readonly reason: string;
-  readonly collections: readonly string[];
-}
 
 const stored = `
   SELECT t.oid::int8::text AS oid, pg_relation_size(t.oid) + coalesce((
@@ -70,12 +46,11 @@ const stored = `
 export class TableWatch {
   notices: readonly Notice[] = [];
   readonly #options: TableWatchOptions;
-  #known: KnownTables | undefined;
-  #unsaved: Unsaved | undefined;
+  readonly #record: TableRecord;
 
   constructor(options: TableWatchOptions) {
     this.#options = options;
-    this.#known = options.known;
+    this.#record = new TableRecord(options);
   }
 
   /** Looks at once, then again and again. Never rejects. */
@@ -98,23 +73,26 @@ export class TableWatch {
    * @returns what the stream must be told, as soon as it stands between two transactions
    * @throws HistoryLostError PUBLICATION_MISSING, PUBLICATION_ALTERED; TransientError
    */
-  async look(): Promise<readonly ((at: Position) => StreamMessage)[]> {
-    const { session, source, publication, config, acceptGap, onAccepted } = this.#options;
+  async look(): Promise<readonly MakeMarker[]> {
+    const { session, source, publication, config, acceptGap, context } = this.#options;
+    const record = this.#record;
+    const again = await record.resume();
+    if (again.length > 0) return again;
     const before = await readPublished(session, source, publication, config.tables);
-    if (before === undefined || (this.#known !== undefined && this.#known.publication !== before.oid)) {
+    if (before === undefined || (record.known !== undefined && record.known.publication !== before.oid)) {
       throw publicationGone(publication);
     }
     const { tables } = await findTables(session, config.tables);
-    const last = this.#known ?? knownOf(before, tables);
-    if (this.#known === undefined) await this.#save(last);
-    const told: Told[] = [];
+    const last = record.known ?? knownOf(before, tables);
+    if (record.known === undefined) await record.note(last);
+    const told: TableGap[] = [];
     const hasLeft = leftSince(last, before);
     const left = tables.filter(({ oid }) => hasLeft(oid)).map(nameOf);
     const gone = optionsLost(last, before);
     if (left.length > 0 || gone !== undefined) {
       const error = altered(publication, left, gone);
       if (!acceptGap()) throw error; // before it is mended: of options that are there again nobody knows that they were not
-      onAccepted();
+      context.onAdopted();
       told.push({ code: error.code, reason: error.message, collections: left });
     }
     const refusals: MillraceError[] = [];
@@ -125,18 +103,14 @@ export class TableWatch {
     const isNew = ({ oid }: FoundTable): boolean => known.tables[oid] !== undefined && last.tables[oid] === undefined;
     const joined = await this.#stored(tables.filter(isNew));
     if (joined.length > 0) told.push(tableAdded(publication, joined));
-    if (told.length > 0) return this.#tell(known, told);
-    if (this.#unsaved === undefined && !sameKnown(last, known)) await this.#save(known);
+    if (told.length > 0) return record.tell(known, told);
+    await record.note(known);
     return [];
   }
 
-  /** What was told of is on record once it is stored: a crash before that tells it again. */
-  async acknowledged(position: Position): Promise<void> {
-    const unsaved = this.#unsaved;
-    // The marker repeats a position: it is stored for certain when a later one is.
-    if (unsaved?.at === undefined || comparePositions(position, unsaved.at) <= 0) return;
-    this.#unsaved = undefined;
-    await this.#options.save(unsaved.known);
+  /** The stream is stored for certain up to here. */
+  acknowledged(position: Position): Promise<void> {
+    return this.#record.acknowledged(position);
   }
 
   /** Without those whose rows cannot be told apart or looked up, or whose key would be hidden. */
@@ -184,13 +158,13 @@ export class TableWatch {
     all: readonly FoundTable[],
     refusals: MillraceError[],
   ): Promise<Published> {
-    const { session, source, publication, version, config, log } = this.#options;
+    const { session, source, publication, version, config, context } = this.#options;
     const published = new Set(wanted);
     const kept = all.filter((table) => !published.has(table));
     try {
       const changed = await adjustPublication(
         session,
-        { source, name: publication, tables: wanted, kept, version, log },
+        { source, name: publication, tables: wanted, kept, version, log: context.log },
         before,
         false,
       );
@@ -212,32 +186,13 @@ export class TableWatch {
     return tables.filter(({ oid }) => holding.has(oid)).map(nameOf);
   }
 
-  #tell(known: KnownTables, told: readonly Told[]): readonly ((at: Position) => StreamMessage)[] {
-    const { source, log } = this.#options;
-    const unsaved: Unsaved = { known, at: undefined };
-    this.#known = known;
-    this.#unsaved = unsaved;
-    return told.map((gap) => {
-      log.warn("source_gap", { source, code: gap.code, collections: gap.collections }, gap.reason);
-      return (at) => {
-        unsaved.at = at;
-        return markerMessage(source, "gap", at, { after: null, upTo: at, ...gap }, randomUUID());
-      };
-    });
-  }
-
-  async #save(known: KnownTables): Promise<void> {
-    this.#known = known;
-    await this.#options.save(known);
-  }
-
   /** Once for each: status and readiness show it all the time. */
   #say(refusals: readonly MillraceError[]): void {
-    const { source, log } = this.#options;
+    const { source, context } = this.#options;
     const notices = refusals.map(noticeOf);
     for (const { code, message, hint } of notices) {
       if (this.notices.some((said) => said.code === code && said.message === message)) continue;
-      log.warn("source_table_left_out", { source, code, hint }, message);
+      context.log.warn("source_table_left_out", { source, code, hint }, message);
     }
     this.notices = notices;
   }
@@ -250,7 +205,7 @@ function altered(publication: string, tables: readonly string[], options: string
   });
 }
 
-function tableAdded(publication: string, collections: readonly string[]): Told {
+function tableAdded(publication: string, collections: readonly string[]): TableGap {
   const reason = `${collections.join(", ")} came into the publication ${publication}; rows written before are not in the stream`;
   return { code: "TABLE_ADDED", reason, collections };
 }

@@ -27,6 +27,7 @@ const rooms = {
     "bus/jetstream/erase.ts",
     "bus/jetstream/remove-source.ts",
     "bus/jetstream/saved-memory.ts",
+    "bus/jetstream/stored-position.ts",
     "bus/jetstream/tail.ts",
     "bus/jetstream/verify.ts",
     "outbox/migration-sql.ts",

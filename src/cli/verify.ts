@@ -2,13 +2,14 @@
 
 import { connectors } from "../app.ts";
 import type { TableReport } from "../bus/jetstream/key-ledger.ts";
+import { openStoredPosition } from "../bus/jetstream/stored-position.ts";
 import { type VerifyReport, verify as walk } from "../bus/jetstream/verify.ts";
 import { loadConfigFile } from "../config/load.ts";
 import { resolveBusConfig, resolveConfig } from "../config/resolve.ts";
 import { BugError, ConfigError, TransientError } from "../errors.ts";
 import { isSourceId, type SourceId } from "../event/source-id.ts";
 import * as millrace from "../index.ts";
-import type { Connector, KeySnapshot } from "../source/source.ts";
+import type { Connector, KeySnapshot, SnapshotOptions } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { chooseSources } from "./choose-sources.ts";
 
@@ -28,7 +29,7 @@ export interface VerifyCommandOptions {
 
 const DRAW_EVERY_MS = 200;
 const LOG_EVERY_MS = 10_000;
-/** Longer than what is stored waits for the fsync of a bus with the server's own settings. */
+/** A place of an idle source is saved within seconds; a busy worker may be minutes behind. */
 const REACH_MS = 300_000;
 
 /** Resolves to whether nothing is wrong. @throws ConfigError, TransientError */
@@ -53,7 +54,11 @@ export async function verify({
   let report: VerifyReport;
   let held: KeySnapshot | undefined;
   try {
-    if (tables) held = await snapshotKeys(file, source, options, signal);
+    if (tables) {
+      await using stored = await openStoredPosition(source, { servers, log: options.log, signal });
+      const wait = { stored: () => stored.look(), onWaiting: progress.waiting, reachWithinMs: REACH_MS, signal };
+      held = await snapshotKeys(file, source, options, wait);
+    }
     report = await walk({ ...options, servers, source, signal, held, onProgress: progress.show });
   } catch (error) {
     if (!signal.aborted) throw error;
@@ -70,7 +75,7 @@ async function snapshotKeys(
   file: unknown,
   source: SourceId,
   { from, to }: Pick<VerifyCommandOptions, "from" | "to">,
-  signal: AbortSignal,
+  wait: SnapshotOptions,
 ): Promise<KeySnapshot> {
   if (from !== undefined || to !== undefined) {
     throw new ConfigError("VERIFY_RANGE", "the tables can only be compared with all of the stream", {
@@ -81,7 +86,7 @@ async function snapshotKeys(
   if (chosen === undefined) throw new BugError("SOURCE_UNCHOSEN", `${source} was found and is not there`);
   const [, { kind, config }] = chosen;
   const connector = connectors.get(kind) as Connector<unknown>;
-  return await connector.snapshotKeys(source, config.reveal(), { reachWithinMs: REACH_MS, signal });
+  return await connector.snapshotKeys(source, config.reveal(), wait);
 }
 
 /** The report for a person; what comes from the stream may hold anything, and a terminal must not take it for a command. */
@@ -104,15 +109,27 @@ export function textLines(report: VerifyReport): readonly string[] {
   ].map((line) => line.replace(/\p{Cc}/gu, "\u{FFFD}"));
 }
 
-function tableLine({ namespace, collection, rows, inStream, notInStream, gone, unexpected }: TableReport): string {
+function tableLine({
+  namespace,
+  collection,
+  rows,
+  inStream,
+  notInStream,
+  lost,
+  gone,
+  unexpected,
+}: TableReport): string {
   const name = `${namespace}.${collection}`;
   if (rows === undefined) return `${name}: has no key, not compared`;
   const wrong = gone + unexpected === 0 ? "" : `, ${gone} gone, ${unexpected} unexpected`;
-  return `${name}: ${rows} rows, ${inStream} in the stream, ${notInStream} older than it${wrong}`;
+  const told = lost === 0 ? "" : `, ${lost} that a gap has taken`;
+  return `${name}: ${rows} rows, ${inStream} in the stream, ${notInStream - lost} older than it${told}${wrong}`;
 }
 
 interface Progress {
   readonly show: (progress: { readonly done: number; readonly total: number }) => void;
+  /** Before the walk, for the stream. */
+  readonly waiting: (waitedMs: number) => void;
   readonly end: () => void;
 }
 
@@ -121,15 +138,28 @@ function showProgress(log: Logger): Progress {
   const { stderr } = process;
   let saidAt = performance.now();
   let drawn = false;
+  const due = (): boolean => {
+    const now = performance.now();
+    if (now - saidAt < (stderr.isTTY ? DRAW_EVERY_MS : LOG_EVERY_MS)) return false;
+    saidAt = now;
+    return true;
+  };
+  const draw = (text: string): void => {
+    drawn = true;
+    stderr.write(`\r\u001b[2K${text}`);
+  };
   return {
+    waiting: (waitedMs) => {
+      const seconds = Math.round(waitedMs / 1000);
+      if (!due()) return;
+      if (stderr.isTTY) draw(`waiting for the stream to hold what the tables hold: ${seconds} s`);
+      else log.info("verify_waiting", { seconds });
+    },
     show: ({ done, total }) => {
-      const now = performance.now();
-      if (now - saidAt < (stderr.isTTY ? DRAW_EVERY_MS : LOG_EVERY_MS)) return;
-      saidAt = now;
+      if (!due()) return;
       if (!stderr.isTTY) return log.info("verify_progress", { done, total });
-      drawn = true;
       const filled = Math.round((20 * done) / total);
-      stderr.write(`\r\u001b[2K${"█".repeat(filled)}${"░".repeat(20 - filled)} ${done} of ${total}`);
+      draw(`${"█".repeat(filled)}${"░".repeat(20 - filled)} ${done} of ${total}`);
     },
     end: () => {
       if (drawn) stderr.write("\r\u001b[2K");

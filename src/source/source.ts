@@ -175,18 +175,36 @@ export interface Source extends AsyncDisposable {
   notices(): readonly Notice[];
 }
 
+export interface SnapshotOptions {
+  /** Up to where the stream holds all; undefined: nothing yet. */
+  readonly stored: () => Promise<Position | undefined>;
+  readonly reachWithinMs: number;
+  /** Called again and again with for how long it has waited for the stream. */
+  readonly onWaiting: (waitedMs: number) => void;
+  readonly signal: AbortSignal;
+}
+
 /** The keys of one collection in a snapshot. */
 export interface TableKeys {
   readonly namespace: string;
   readonly collection: string;
-  /** As `ce-subject` has them behind the slash, in bounded lists; undefined for a collection without a key. One at a time. */
-  readonly keys: (() => AsyncIterable<readonly string[]>) | undefined;
+  /** In bounded lists; undefined for a collection without a key. One collection at a time. @throws ConfigError, TransientError */
+  readonly keys: (() => AsyncIterable<readonly HeldKey[]>) | undefined;
+}
+
+export interface HeldKey {
+  /** As `ce-subject` has it behind the slash. */
+  readonly key: string;
+  /** The transaction that wrote the row last, for `isAfter`; of a nested one its own. */
+  readonly writtenBy: string;
 }
 
 /** What the database held at one moment that the stream has reached. */
 export interface KeySnapshot extends AsyncDisposable {
   /** @param transaction as `Cdc-Tx` has it */
   includes(transaction: string): boolean;
+  /** Whether the first one began after the other. */
+  isAfter(transaction: string, other: string): boolean;
   readonly tables: readonly TableKeys[];
 }
 
@@ -216,14 +234,10 @@ export interface Connector<Config> {
    */
   outboxHome(id: SourceId, config: Config): (() => Promise<string>) | undefined;
   /**
-   * For `millrace verify --tables`: the keys that the database holds now, once the source is acknowledged up to here.
+   * For `millrace verify --tables`: the keys that the database holds now, once the stream holds what they come from.
    * @throws ConfigError where it may not be read; TransientError when the stream does not get here in time
    */
-  snapshotKeys(
-    id: SourceId,
-    config: Config,
-    options: { readonly reachWithinMs: number; readonly signal: AbortSignal },
-  ): Promise<KeySnapshot>;
+  snapshotKeys(id: SourceId, config: Config, options: SnapshotOptions): Promise<KeySnapshot>;
   /** What it reads now: namespaces and names of collections. @throws ConfigError, TransientError */
   collections(id: SourceId, config: Config): Promise<readonly { readonly namespace: string; readonly name: string }[]>;
   /** For the guard; asks nothing yet. */

@@ -46,6 +46,7 @@ export type LogEvent =
   | "inbox_pruned"
   | "inbox_prune_failed"
   | "verify_progress"
+  | "verify_waiting"
   | "dev_server_started"
   | "dev_reloading"
   | "dev_worker_ended";

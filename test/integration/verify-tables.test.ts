@@ -3,9 +3,9 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { startWorker } from "../../src/app.ts";
+import { startWorker, type Worker } from "../../src/app.ts";
 import type { VerifyReport } from "../../src/bus/jetstream/verify.ts";
-import { visibleIn } from "../../src/source/postgres/snapshot-visibility.ts";
+import { beganAfter, visibleIn } from "../../src/source/postgres/snapshot-visibility.ts";
 import { runCommand } from "../support/run-command.ts";
 import { freshDatabase, freshNats, missing, scratchDir } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -16,6 +16,15 @@ test("a transaction is visible in a snapshot when it had ended before, also beyo
 
   const wrapped = visibleIn(`${2n ** 32n - 2n}:${2n ** 32n + 5n}:${2n ** 32n + 1n}`);
   expect(["4294967290", "0", "1", "4", "5"].filter(wrapped)).toEqual(["4294967290", "0", "4"]);
+});
+
+test("of two transactions the one that began later is known, also where their ids wrap", () => {
+  expect([beganAfter("7", "6"), beganAfter("6", "7"), beganAfter("6", "6"), beganAfter("3", "4294967290")]).toEqual([
+    true,
+    false,
+    false,
+    true,
+  ]);
 });
 
 describe.skipIf(missing("postgres", "nats"))("the tables", () => {
@@ -49,7 +58,7 @@ describe.skipIf(missing("postgres", "nats"))("the tables", () => {
       const verify = (...args: string[]) => runCommand(["verify", "shop", "--tables", ...args], { cwd });
       const right = await verify("--json");
       expect(right).toMatchObject({ code: 0, stderr: "" });
-      const counts = { gone: 0, unexpected: 0 };
+      const counts = { lost: 0, gone: 0, unexpected: 0 };
       expect((JSON.parse(right.stdout) as VerifyReport).tables).toEqual(
         [
           { namespace: "public", collection: "Odd, names", rows: 2, inStream: 2, notInStream: 0, ...counts },
@@ -73,6 +82,89 @@ describe.skipIf(missing("postgres", "nats"))("the tables", () => {
       expect(await verify("--from", "3")).toMatchObject({ code: 2, stderr: expect.stringContaining("VERIFY_RANGE") });
     } finally {
       await worker.stop();
+    }
+  }, 120_000);
+
+  test("that lost rows in a recorded gap are told by the gap and their number; what is older than the stream is not among them", async () => {
+    await using database = await freshDatabase();
+    const nats = await freshNats();
+    await database.query(
+      "create table orders(id int primary key); create table other(id int primary key); insert into orders values (1), (2)",
+    );
+    const config = {
+      bus: { servers: nats.url, fsync: "always" },
+      sources: { shop: { kind: "postgres", url: database.url } },
+    };
+    const cwd = await scratchDir();
+    await writeFile(join(cwd, "millrace.config.json"), JSON.stringify(config));
+    const running = async (adopt: boolean): Promise<Worker> => {
+      const worker = await startWorker(config, { adopt });
+      worker.finished.catch(() => {}); // the test would see it
+      await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source", timeoutMs: 30_000 });
+      return worker;
+    };
+    const first = await running(false);
+    await database.query("insert into orders values (3)");
+    await waitFor(() => first.status().sources[0]?.published === 1, { what: "the event" });
+    await first.stop();
+    await database.query("select pg_drop_replication_slot('millrace_shop')");
+    await database.query("insert into orders select generate_series(100, 1299)");
+    const second = await running(true);
+    try {
+      await database.query("insert into orders values (4); insert into other values (1)");
+      const { code, stdout } = await runCommand(["verify", "shop", "--tables"], { cwd });
+
+      expect(code).toBe(3);
+      expect(stdout).toMatch(
+        /\n {2}public\.orders: 1204 rows, 2 in the stream, 2 older than it, 1200 that a gap has taken\n {2}public\.other: 1 rows, 1 in the stream, 0 older than it\n/,
+      );
+      expect(stdout).toMatch(
+        /\n#\d+ ROWS_LOST: 1200 rows of public\.orders without an event, written after the last event before the gap from \S+ to \S+\n {2}means: .+\n {2}fix: .+/,
+      );
+    } finally {
+      await second.stop();
+    }
+    await database.query("insert into orders values (5)");
+    const unread = await runCommand(["verify", "shop", "--tables"], { cwd });
+    expect(unread).toMatchObject({ code: 1, stderr: expect.stringContaining("no worker reads it") });
+  }, 120_000);
+
+  test("of an idle source are compared within seconds though the bus syncs every two minutes; what the role may not read is told at once", async () => {
+    await using database = await freshDatabase();
+    const nats = await freshNats();
+    await database.query("create table orders(id int primary key); insert into orders values (1)");
+    const sources = { shop: { kind: "postgres", url: database.url } };
+    const cwd = await scratchDir();
+    const configure = (url: string): Promise<void> =>
+      writeFile(
+        join(cwd, "millrace.config.json"),
+        JSON.stringify({ bus: { servers: nats.url }, sources: { shop: { kind: "postgres", url } } }),
+      );
+    await configure(database.url);
+    const worker = await startWorker({ bus: { servers: nats.url }, sources }, { timing: { lagEveryMs: 500 } });
+    try {
+      await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source", timeoutMs: 30_000 });
+      await database.query("insert into orders values (2)");
+      expect(await runCommand(["verify", "shop", "--tables"], { cwd })).toMatchObject({
+        code: 0,
+        stdout: expect.stringContaining("public.orders: 2 rows, 1 in the stream, 1 older than it"),
+      });
+      expect(worker.status().sources[0]?.acknowledged).toBe(0);
+
+      await database.query("drop role if exists verify_reader; create role verify_reader login");
+      await configure(database.url.replace("//postgres@", "//verify_reader@"));
+      const refused = await runCommand(["verify", "shop", "--tables"], { cwd });
+      expect(refused.code).toBe(2);
+      expect(refused.stderr).toContain("PERMISSION_MISSING");
+      expect(refused.stderr).toContain('GRANT SELECT ON "public"."orders" TO verify_reader;');
+      await database.query(
+        "grant select on orders to verify_reader; alter table orders enable row level security; grant usage on schema public to verify_reader",
+      );
+      const hidden = await runCommand(["verify", "shop", "--tables"], { cwd });
+      expect(hidden.stderr).toContain("BYPASSRLS");
+    } finally {
+      await worker.stop();
+      await database.query("drop owned by verify_reader; drop role verify_reader");
     }
   }, 120_000);
 });

@@ -164,6 +164,7 @@ class Walk {
     const tells = kind === "meta" && (marker === "history" || marker === "gap" || marker === "poison");
     const about = tells ? await this.#body(sequence) : {};
     // Before it is looked at: it stands where the source was gone back to itself.
+    if (marker === "gap" && tells) this.#ledger?.gap(sequence, about);
     if (tells && marker !== "poison")
       this.#audit.turn(about.lost === undefined ? undefined : ((about.resume ?? null) as Position | null));
     this.#audit.see(message);

@@ -1,29 +1,37 @@
 // The keys of the tables as they are at one moment, written as events write them: what `verify --tables` compares with.
 
 import type { Client, QueryArrayConfig } from "pg";
-import { TransientError } from "../../errors.ts";
+import { ConfigError, TransientError } from "../../errors.ts";
+import { isComplete } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
-import type { KeySnapshot, TableKeys } from "../source.ts";
+import type { HeldKey, KeySnapshot, SnapshotOptions, TableKeys } from "../source.ts";
 import { describeTable, type TableDescription } from "./catalog.ts";
 import type { PostgresConfig } from "./config.ts";
 import { connectClient, endClient } from "./connect/dial.ts";
 import { displaySettings } from "./display-settings.ts";
 import { translateError } from "./errors.ts";
 import { JsonWriter } from "./json-writer.ts";
+import { parseLsn } from "./lsn.ts";
+import { finalOf } from "./position.ts";
+import { slotMissing } from "./provide-slot.ts";
 import { clientConfig, Session } from "./session.ts";
-import { visibleIn } from "./snapshot-visibility.ts";
-import { quoteIdentifier, quoteTable } from "./sql.ts";
+import { beganAfter, visibleIn } from "./snapshot-visibility.ts";
+import { grantSelect, quoteIdentifier, quoteTable } from "./sql.ts";
 import { Table } from "./table.ts";
 import { Tuple } from "./tuple.ts";
 
 const FETCH_ROWS = 5000;
 const POLL_MS = 500;
+/** A worker that starts again has its slot back by then. */
+const UNREAD_MS = 15_000;
 const TEXT = 0x74;
 
 /** The columns of the key that events of a table carry: the identity index', under full identity the primary key's. */
 const keyColumns = `
   SELECT c.oid::int8::text AS oid, n.nspname AS schema, c.relname AS name, a.attname AS column,
-    a.atttypid::int8::text AS type, a.atttypmod AS typmod
+    a.atttypid::int8::text AS type, a.atttypmod AS typmod,
+    has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, a.attnum, 'SELECT') AS readable,
+    row_security_active(c.oid) AS "rowSecurity", quote_ident(current_user) AS role
   FROM pg_publication_tables t
   JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relname = t.tablename AND c.relnamespace = n.oid
   LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisvalid
@@ -40,17 +48,21 @@ interface KeyColumn {
   readonly column: string | null;
   readonly type: string;
   readonly typmod: number;
+  readonly readable: boolean | null;
+  readonly rowSecurity: boolean;
+  /** Quoted where it must be. */
+  readonly role: string;
 }
 
 /**
  * Takes a snapshot of the database and gives the keys of the published tables as it has them.
- * @param reachWithinMs how long the slot may take to be acknowledged up to the snapshot
- * @throws ConfigError PERMISSION_MISSING where the role may not read a table; TransientError VERIFY_BEHIND
+ * @throws ConfigError PERMISSION_MISSING where the role may not read a table; HistoryLostError SLOT_MISSING; TransientError
+ * VERIFY_BEHIND, and what `stored` throws
  */
 export async function openKeySnapshot(
   id: SourceId,
   config: PostgresConfig,
-  { reachWithinMs, signal }: { readonly reachWithinMs: number; readonly signal: AbortSignal },
+  wait: SnapshotOptions,
 ): Promise<KeySnapshot> {
   const options = clientConfig(id, config.url);
   const client = await connectClient(options);
@@ -64,41 +76,79 @@ export async function openKeySnapshot(
     ).rows;
     if (taken === undefined) throw new Error("a snapshot has no row");
     const columns = (await client.query<KeyColumn>(keyColumns, [config.publication ?? `millrace_${id}`])).rows;
+    refuseUnreadable(columns);
     await using session = new Session(options);
-    await reached(session, { slot: config.slot ?? `millrace_${id}`, end: taken.end, withinMs: reachWithinMs, signal });
+    await reached(session, config.slot ?? `millrace_${id}`, taken.end, wait);
     return {
       includes: visibleIn(taken.snapshot),
+      isAfter: beganAfter,
       tables: await Promise.all(tablesOf(columns).map((table) => tableKeys(id, client, session, table))),
       [Symbol.asyncDispose]: () => endClient(client),
     };
   } catch (error) {
     await endClient(client);
-    signal.throwIfAborted();
+    wait.signal.throwIfAborted();
     throw translateError(error);
   }
 }
 
-/** Waits until the slot is acknowledged up to there: then the stream holds all that the snapshot shows. */
+/** Before anything is waited for. Policies would hide rows, which then looked as if they were gone. */
+function refuseUnreadable(columns: readonly KeyColumn[]): void {
+  const refused = columns.find(
+    ({ column, readable, rowSecurity }) => column !== null && (readable === false || rowSecurity),
+  );
+  if (refused === undefined) return;
+  const { rowSecurity, readable, role } = refused;
+  const table = quoteTable(refused);
+  const why = readable === false ? "has no right to SELECT its key" : "sees only rows that its policies let through";
+  throw new ConfigError("PERMISSION_MISSING", `the role ${role} cannot read ${table} whole: it ${why}`, {
+    hint:
+      readable === false || !rowSecurity
+        ? `Let its owner run: ${grantSelect(refused, role).join(" ")}`
+        : `Run this command with a url of the table's owner, or of a role that has BYPASSRLS (ALTER ROLE ${role} BYPASSRLS;).`,
+  });
+}
+
+interface Reach {
+  /** Acknowledged up to there: then the stream holds it durably. */
+  readonly confirmed: boolean;
+  readonly active: boolean;
+}
+
+/** Waits until the stream holds all that the snapshot shows: that is stored; it need not be synced and acknowledged. */
 async function reached(
   session: Session,
-  options: { readonly slot: string; readonly end: string; readonly withinMs: number; readonly signal: AbortSignal },
+  slot: string,
+  end: string,
+  { stored, reachWithinMs, onWaiting, signal }: SnapshotOptions,
 ): Promise<void> {
-  const { slot, end, withinMs, signal } = options;
-  const until = performance.now() + withinMs;
+  const since = performance.now();
+  let readMs = since;
   for (;;) {
     signal.throwIfAborted();
-    const [row] = await session.query<{ reached: boolean }>(
-      "SELECT confirmed_flush_lsn >= $2::pg_lsn AS reached FROM pg_replication_slots WHERE slot_name = $1",
+    const [row] = await session.query<Reach>(
+      "SELECT confirmed_flush_lsn >= $2::pg_lsn AS confirmed, active FROM pg_replication_slots WHERE slot_name = $1",
       [slot, end],
     );
-    if (row?.reached === true) return;
-    if (performance.now() > until) {
-      throw new TransientError("VERIFY_BEHIND", `the slot ${slot} is not acknowledged up to ${end}`, {
-        hint: "The stream must hold what the tables hold before both can be compared: see with `millrace status` that the worker runs, and run it again. What is held for the bus's fsync counts as not reached.",
-      });
+    if (row === undefined) throw slotMissing(slot);
+    if (row.confirmed) return;
+    const now = performance.now();
+    if (row.active) {
+      readMs = now;
+      const position = await stored();
+      if (position !== undefined && isComplete(position) && finalOf(position) + 1n >= parseLsn(end)) return;
     }
+    if (now - readMs > UNREAD_MS) throw behind(slot, end, "and no worker reads it");
+    if (now - since > reachWithinMs) throw behind(slot, end, "though a worker reads it");
+    onWaiting(now - since);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
+}
+
+function behind(slot: string, end: string, why: string): TransientError {
+  return new TransientError("VERIFY_BEHIND", `the stream has not reached ${end} of the log of ${slot}, ${why}`, {
+    hint: "Both can be compared only when the stream holds what the tables hold: see with `millrace status` that the worker runs and is not far behind, and run it again.",
+  });
 }
 
 function tablesOf(columns: readonly KeyColumn[]): readonly (readonly KeyColumn[])[] {
@@ -129,7 +179,8 @@ async function tableKeys(
     typeName: domainBase(description, Number(type)),
   }));
   const table = new Table(id, { oid: Number(oid), namespace: schema, name, identity: "d", columns: key }, description);
-  const select = `SELECT ${key.map((column) => quoteIdentifier(column.name)).join(", ")} FROM ${quoteTable({ schema, name })}`;
+  const selected = ["xmin", ...key.map((column) => quoteIdentifier(column.name))].join(", ");
+  const select = `SELECT ${selected} FROM ${quoteTable({ schema, name })}`;
   return { namespace: schema, collection: name, keys: () => readKeys(client, select, table) };
 }
 
@@ -141,20 +192,24 @@ function domainBase({ types }: TableDescription, oid: number): string | undefine
   return type?.namespace === "pg_catalog" ? type.name : undefined;
 }
 
-async function* readKeys(client: Client, select: string, table: Table): AsyncGenerator<readonly string[]> {
+async function* readKeys(client: Client, select: string, table: Table): AsyncGenerator<readonly HeldKey[]> {
   const writer = new JsonWriter();
   const tuple = new Tuple();
-  await client.query(`DECLARE keys NO SCROLL CURSOR FOR ${select}`);
-  for (;;) {
-    const { rows } = await client.query<string[]>({
-      text: `FETCH ${FETCH_ROWS} FROM keys`,
-      rowMode: "array",
-      types: { getTypeParser: () => (text: string) => text },
-    } as QueryArrayConfig);
-    if (rows.length === 0) break;
-    yield rows.map((row) => keyText(writer, tuple, table, row));
+  try {
+    await client.query(`DECLARE keys NO SCROLL CURSOR FOR ${select}`);
+    for (;;) {
+      const { rows } = await client.query<[string, ...string[]]>({
+        text: `FETCH ${FETCH_ROWS} FROM keys`,
+        rowMode: "array",
+        types: { getTypeParser: () => (text: string) => text },
+      } as QueryArrayConfig);
+      if (rows.length === 0) break;
+      yield rows.map(([writtenBy, ...key]) => ({ key: keyText(writer, tuple, table, key), writtenBy }));
+    }
+    await client.query("CLOSE keys");
+  } catch (error) {
+    throw translateError(error);
   }
-  await client.query("CLOSE keys");
 }
 
 /** The key as `ce-subject` has it. */

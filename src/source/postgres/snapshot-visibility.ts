@@ -17,3 +17,8 @@ export function visibleIn(snapshot: string): (transaction: string) => boolean {
     return id < xmin || (id < xmax && !inProgress.has(String(id)));
   };
 }
+
+/** Of two transactions' ids (32 bit) that are less than half of all ids apart: whether the first began after the other. */
+export function beganAfter(transaction: string, other: string): boolean {
+  return ((Number(transaction) - Number(other)) | 0) > 0;
+}

@@ -11,10 +11,17 @@ export interface DemoCommandOptions {
   readonly print: (line: string) => Promise<void>;
 }
 
+/** Of a terminal that does not say. */
+const USUAL_COLUMNS = 80;
+
 /** Resolves to whether all was exact. */
 export async function demo({ seconds, json, keep, signal, print }: DemoCommandOptions): Promise<boolean> {
   const live = !json && process.stdout.isTTY === true;
   if (!json) await print("Starting Postgres, nats-server, a shop and three automations. Ctrl-C ends it.");
+  signal.addEventListener("abort", () => {
+    if (!json) console.error("Counting what is under way; Ctrl-C once more ends it without.");
+    drawn = 0;
+  });
   const startedMs = performance.now();
   let drawn = 0;
   const { summary, faults, directory } = await runDemo({
@@ -24,7 +31,7 @@ export async function demo({ seconds, json, keep, signal, print }: DemoCommandOp
     show: (progress, newest) => {
       if (!live) return;
       const lines = liveTable(progress, (performance.now() - startedMs) / 1000, newest);
-      process.stdout.write(drawOver(lines, drawn));
+      process.stdout.write(drawOver(lines, drawn, process.stdout.columns || USUAL_COLUMNS));
       drawn = lines.length;
     },
   });

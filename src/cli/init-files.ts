@@ -12,6 +12,8 @@ export interface InitChoices {
   readonly table: { readonly schema: string; readonly name: string };
   /** What a DBA runs, when a database is there. */
   readonly sql: readonly string[];
+  /** What DATABASE_URL is to be, but for the password, when a database is there. */
+  readonly workerUrl?: string | undefined;
   /** Whether `millrace dev` shall make the table in a database of its own. */
   readonly ownTable: boolean;
 }

@@ -7,7 +7,7 @@ import { createInterface } from "node:readline/promises";
 import { ConfigError, MillraceError } from "../errors.ts";
 import { isSourceId, type SourceId } from "../event/source-id.ts";
 import { type PostgresConfig, parsePostgresConfig } from "../source/postgres/config.ts";
-import { exampleSql, firstTable, publicationSql, roleSql } from "../source/postgres/setup-sql.ts";
+import { exampleSql, firstTable, publicationSql, roleSql, workerRole } from "../source/postgres/setup-sql.ts";
 import { rememberUrlSecrets } from "../telemetry/redact.ts";
 import { type InitChoices, initFiles } from "./init-files.ts";
 import { printable } from "./terminal.ts";
@@ -86,7 +86,7 @@ async function lookAt(
   source: SourceId,
   url: string,
   tables: readonly string[],
-): Promise<Pick<InitChoices, "table" | "sql" | "ownTable">> {
+): Promise<Pick<InitChoices, "table" | "sql" | "ownTable" | "workerUrl">> {
   const config = (where: string): PostgresConfig => parsePostgresConfig({ url: where, tables }, `sources.${source}`);
   if (url === "") {
     const table = tableOf(tables);
@@ -94,7 +94,16 @@ async function lookAt(
   }
   const named = config(url);
   const table = await firstTable(source, named);
-  return { table, sql: [...roleSql(named), ...(await publication(source, named))], ownTable: false };
+  const role = await workerRole(source, named);
+  const sql = [...roleSql(named, role), ...(await publication(source, named))];
+  return { table, sql, ownTable: false, workerUrl: workerUrl(url, role.name) };
+}
+
+/** With a place for the password, which only the DBA knows; undefined for a url that is not written as one. */
+function workerUrl(url: string, role: string): string | undefined {
+  if (!URL.canParse(url)) return undefined;
+  const { protocol, host, pathname } = new URL(url);
+  return `${protocol}//${encodeURIComponent(role)}:PASSWORD@${host}${pathname}`;
 }
 
 /** @throws what cannot be mended by SQL */
@@ -120,13 +129,14 @@ function split(text: string): readonly string[] {
   return text.split(",").map((part) => part.trim());
 }
 
-function nextSteps({ ownTable, table }: InitChoices): readonly string[] {
+function nextSteps({ ownTable, table, workerUrl }: InitChoices): readonly string[] {
   const insert = `insert into ${table.schema}.${table.name} default values`;
   return ownTable
     ? ["", "npx millrace dev        # brings its own Postgres and nats-server, and says their urls", `then: ${insert}`]
     : [
         "",
-        "let a DBA run millrace.sql, and set DATABASE_URL (and NATS_URL); then:",
+        "let a DBA run millrace.sql and give the role a password (\\password); then, and NATS_URL likewise:",
+        `export DATABASE_URL='${workerUrl ?? "postgres://millrace:PASSWORD@HOST:5432/DATABASE"}'`,
         "npx millrace check      # whether all is as it must be",
         "npx millrace run",
       ];

@@ -1,12 +1,13 @@
 // The demo: real servers, a shop that is written to, three automations, and books that trust none of them.
 
-import { appendFileSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { appendFileSync, rmSync } from "node:fs";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { connect } from "@nats-io/transport-node";
 import pg from "pg";
 import { startWorker } from "../app.ts";
+import { endWithParent } from "../dev/end-with-parent.ts";
 import { startNats } from "../dev/nats-server.ts";
 import { startPostgres } from "../dev/postgres.ts";
 import { TransientError } from "../errors.ts";
@@ -42,11 +43,21 @@ const SHOW_EVERY_MS = 500;
 /** Without any progress for this long, what is missing counts as lost. */
 const SETTLE_MS = 30_000;
 const START_MS = 30_000;
+const KEPT = "kept";
 
 /** Runs it below `.millrace/demo`. @throws ConfigError when a server cannot be had, and what ended the worker */
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
-  const directory = resolve(".millrace/demo", `${new Date().toISOString().replace(/[:.]/g, "-")}-${process.pid}`);
+  const place = resolve(".millrace/demo");
+  await removeLeftOvers(place);
+  const name = `${new Date().toISOString().replace(/[:.]/g, "-")}-${options.keep ? KEPT : process.pid}`;
+  const directory = join(place, name);
   const data = new Set([directory]);
+  // Where it is ended at once, for there is no time to wait for the servers.
+  const release = options.keep
+    ? () => {}
+    : endWithParent(() => {
+        for (const path of data) rmSync(path, { recursive: true, force: true, maxRetries: 3 });
+      });
   try {
     await mkdir(directory, { recursive: true });
     await using postgres = await startPostgres({ dataDir: join(directory, "postgres") });
@@ -55,7 +66,26 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     data.add(nats.dataDir);
     return { directory, ...(await runShop(options, { postgresUrl: postgres.url, natsUrl: nats.url, directory })) };
   } finally {
+    release();
     if (!options.keep) await Promise.all([...data].map((path) => rm(path, { recursive: true, force: true })));
+  }
+}
+
+/** What a demo left that was killed. */
+async function removeLeftOvers(place: string): Promise<void> {
+  for (const name of await readdir(place).catch(() => [])) {
+    const owner = /-(\d+)$/.exec(name)?.[1];
+    if (owner === undefined || isAlive(Number(owner))) continue;
+    await rm(join(place, name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 

@@ -37,7 +37,11 @@ export function liveTable(summary: DemoSummary, seconds: number, newest: readonl
   });
 }
 
-/** What a terminal is sent to show these lines in place of the last ones. */
-export function drawOver(lines: readonly string[], drawn: number): string {
-  return `${drawn > 0 ? `\u001b[${drawn}A` : ""}${lines.map((line) => `\u001b[2K${line}\n`).join("")}`;
+/**
+ * What a terminal is sent to show these lines in place of the last ones.
+ * @param columns that it has: a longer line would take two, and the next picture begin too low
+ */
+export function drawOver(lines: readonly string[], drawn: number, columns: number): string {
+  const cut = lines.map((line) => (line.length < columns ? line : `${line.slice(0, columns - 2)}…`));
+  return `${drawn > 0 ? `\u001b[${drawn}A` : ""}${cut.map((line) => `\u001b[2K${line}\n`).join("")}`;
 }

@@ -53,6 +53,33 @@ describe.skipIf(missing("postgres", "nats"))("with servers", () => {
     expect(await runCommand(["check"], { cwd, env })).toMatchObject({ code: 0, stderr: "" });
   });
 
+  test("`init` with an administrator's url makes a role for the worker, begins with a table that can be published, and says the url whole", async () => {
+    await using database = await freshDatabase();
+    await database.query('drop role if exists millrace; drop role if exists "Boss"');
+    await database.query(`create role "Boss" login superuser; create table a_log(note text);
+      create table orders(id int primary key)`);
+    const cwd = await scratchDir();
+    const url = database.url.replace("postgres@", "Boss:s3cret@");
+    const first = await runCommand(["init", "--url", url], { cwd });
+
+    expect(first).toMatchObject({ code: 0, stderr: "" });
+    expect(first.stdout).toContain("wrote automations/orders-created.ts");
+    expect(first.stdout).toContain(`export DATABASE_URL='${url.replace("Boss:s3cret@", "millrace:PASSWORD@")}'`);
+    const sql = await readFile(join(cwd, "millrace.sql"), "utf8");
+    expect(sql).toContain('CREATE ROLE "millrace" LOGIN REPLICATION;');
+    expect(sql).not.toContain("Boss");
+
+    // What is there is not made again, and a worker's own url is the worker's.
+    await database.query("create role millrace login replication");
+    const again = await scratchDir();
+    await runCommand(["init", "--url", url], { cwd: again });
+    const second = await readFile(join(again, "millrace.sql"), "utf8");
+    expect(second).toContain('-- the role "millrace" is there');
+    expect(second).toContain('TO "millrace";');
+    expect(second).not.toContain("CREATE ROLE");
+    await database.query('drop role millrace; drop role "Boss"');
+  });
+
   test("what `init` writes for no database runs by `dev`, follows changes of files and tables, and ends cleanly", async () => {
     const cwd = await scratchDir();
     expect(await runCommand(["init"], { cwd })).toMatchObject({ code: 0, stderr: "" });

@@ -1,6 +1,6 @@
 // The command on a terminal: it asks, it colours, it draws anew, and Ctrl-C ends it.
 
-import { readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { hasTerminals, onTerminal } from "../support/on-terminal.ts";
@@ -84,5 +84,36 @@ describe.skipIf(missing("postgres", "nats") || !hasTerminals())("on a terminal",
     expect(shown).toMatch(/committed in Postgres +\d+ +\d+\/s +> \w+\.\w+ \S+/);
     expect(shown).toContain(`${ESC}[9A${ESC}[2K  committed in Postgres`);
     expect(shown).toMatch(/\ncommitted \d+ · published \d+ · handled \d+ of \d+ .+ · lost 0 · duplicated 0 · /);
+  });
+
+  test.each([60, 80, 100])("`demo` draws no line that %i columns would break", async (columns) => {
+    const cwd = await scratchDir();
+    const terminal = onTerminal(["demo", "--seconds", "2"], { cwd, columns });
+
+    expect(await terminal.ended).toBe(0);
+    const drawn = terminal
+      .shown()
+      .split(`${ESC}[9A`)
+      .slice(1, -1)
+      .flatMap((picture) => picture.split(/\r?\n/));
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: what moves the cursor takes no room
+    const widths = drawn.map((line) => line.replace(/\u{1b}\[\d*[A-Z]/gu, "").length);
+    expect(widths.length).toBeGreaterThan(9);
+    expect(Math.max(...widths)).toBeGreaterThan(48);
+    expect(Math.max(...widths)).toBeLessThan(columns);
+  });
+
+  test("Ctrl-C under `npm run demo` ends with the account, and leaves nothing behind", async () => {
+    const place = ".millrace/demo";
+    const before = new Set(await readdir(place).catch(() => []));
+    const terminal = onTerminal([], { cwd: process.cwd(), program: ["npm", "run", "demo"] });
+    await terminal.shows(/published to JetStream +[1-9]/);
+    terminal.type("\u{3}");
+    await terminal.ended;
+
+    expect(terminal.shown()).toMatch(
+      /\ncommitted \d+ · published \d+ · handled \d+ of \d+ .+ · lost 0 · duplicated 0 · /,
+    );
+    expect((await readdir(place)).filter((name) => !before.has(name))).toEqual([]);
   });
 });

@@ -15,6 +15,9 @@ export function hasTerminals(): boolean {
 export interface TerminalOptions {
   readonly cwd: string;
   readonly env?: Readonly<Record<string, string>>;
+  readonly columns?: number;
+  /** What is run; default: the built command. */
+  readonly program?: readonly string[];
 }
 
 export interface OnTerminal {
@@ -26,10 +29,12 @@ export interface OnTerminal {
   readonly ended: Promise<number | null>;
 }
 
-export function onTerminal(args: readonly string[], { cwd, env }: TerminalOptions): OnTerminal {
-  const quoted = [process.execPath, inject("cliFile"), ...args].map((word) => `'${word}'`).join(" ");
+export function onTerminal(args: readonly string[], options: TerminalOptions): OnTerminal {
+  const { cwd, env, columns, program = [process.execPath, inject("cliFile")] } = options;
+  const quoted = [...program, ...args].map((word) => `'${word}'`).join(" ");
   // `exec`, or else the shell may stay, and Ctrl-C ends it with 130 whatever the command says (dash, where SHELL is unset).
-  const child = spawn("script", ["--quiet", "--flush", "--return", "--command", `exec ${quoted}`, "/dev/null"], {
+  const command = `${columns === undefined ? "" : `stty cols ${columns} rows 24; `}exec ${quoted}`;
+  const child = spawn("script", ["--quiet", "--flush", "--return", "--command", command, "/dev/null"], {
     cwd,
     stdio: ["pipe", "pipe", "inherit"],
     env: { ...process.env, NO_COLOR: "", FORCE_COLOR: "1", ...env },

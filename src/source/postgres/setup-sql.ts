@@ -35,11 +35,22 @@ function namesOf({ url }: Pick<PostgresConfig, "url">): Names {
 
 type RoleOptions = Pick<PostgresConfig, "url"> & Partial<Pick<PostgresConfig, "tables">>;
 
-export function roleSql(config: RoleOptions): readonly string[] {
-  const { role, database } = namesOf(config);
-  return [
+/** The role that a worker shall have. */
+export interface WorkerRole {
+  readonly name: string;
+  readonly exists: boolean;
+}
+
+/** @param worker default: the user of the url, or `millrace` where that is the administrator or nobody; to be made */
+export function roleSql(config: RoleOptions, worker?: WorkerRole): readonly string[] {
+  const { role: own, database } = namesOf(config);
+  const role = worker === undefined ? own : quoteIdentifier(worker.name);
+  const make = [
     `CREATE ROLE ${role} LOGIN REPLICATION; -- then a password: \\password ${role}`,
-    "-- RDS, Aurora: CREATE ROLE … LOGIN; GRANT rds_replication TO … instead",
+    "-- RDS, Aurora: CREATE ROLE ... LOGIN; GRANT rds_replication TO ... instead",
+  ];
+  return [
+    ...(worker?.exists ? [`-- the role ${role} is there; it needs LOGIN and REPLICATION`] : make),
     `GRANT CONNECT ON DATABASE ${database} TO ${role};`,
     "-- it needs no right to read tables: REPLICATION shows it the rows of all published ones",
     ...reselectSql(config, role),
@@ -73,7 +84,26 @@ export function exampleSql(
   ];
 }
 
-/** The first table that the patterns name. @throws ConfigError TABLES_MATCH_NOTHING; ConfigError, TransientError */
+/**
+ * For whoever may make roles and tables, as which role a worker shall come: never the one that asks, unless it can do no more
+ * than a worker needs. @throws ConfigError, TransientError
+ */
+export async function workerRole(id: SourceId, config: Pick<PostgresConfig, "url">): Promise<WorkerRole> {
+  await using session = new Session(clientConfig(id, config.url));
+  const [asking] = await session.query<{ name: string; worker: boolean; taken: boolean }>(
+    `SELECT rolname AS name, rolreplication AND NOT (rolsuper OR rolcreaterole OR rolcreatedb) AS worker,
+       EXISTS (SELECT FROM pg_roles WHERE rolname = $1) AS taken
+     FROM pg_roles WHERE rolname = current_user`,
+    [DEFAULT_ROLE],
+  );
+  if (asking?.worker) return { name: asking.name, exists: true };
+  return { name: DEFAULT_ROLE, exists: asking?.taken ?? false };
+}
+
+/**
+ * The first table that the patterns name and that can be published as it is; the first one of all where none can.
+ * @throws ConfigError TABLES_MATCH_NOTHING; ConfigError, TransientError
+ */
 export async function firstTable(
   id: SourceId,
   config: PostgresConfig,
@@ -82,7 +112,7 @@ export async function firstTable(
   const { tables, unmatched } = await findTables(session, config.tables);
   const [pattern] = unmatched;
   if (pattern !== undefined) throw matchesNothing(pattern);
-  return tables[0] as SourceTable;
+  return tables.find(({ identified }) => identified) ?? (tables[0] as SourceTable);
 }
 
 /** What the setting `millrace.outbox` is for such an option; only our own table is what `millrace.emit` writes. */

@@ -47,6 +47,8 @@ export interface WorkerOptions {
   readonly log?: Logger;
   /** Ends the start while a server is waited for; later `stop()` does. */
   readonly signal?: AbortSignal;
+  /** Whether to log all that is known of what handlers throw, for who writes them. Default: no; `millrace dev` does. */
+  readonly wholeErrors?: boolean;
   /** Whether to listen on the configured HTTP address. Default: no; the command does. */
   readonly http?: boolean;
   /** For tests: where to kill the process, and shorter times. */
@@ -163,6 +165,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       maxHops: config.defaults.maxHops,
       log,
       logEvents: config.log.events,
+      logErrors: options.wholeErrors ? "whole" : config.log.messages ? "message" : "name",
       metrics: metrics.automations,
       adopt,
       signal: stopping.signal,

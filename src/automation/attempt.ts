@@ -8,7 +8,9 @@ import type { AnyEvent, Automation, HandlerContext, HandlerLog } from "./automat
 import type { Deadlines } from "./deadlines.ts";
 import { Fatal, isFatal, isRetry, isSkip, Retry, type RetryOptions, skip } from "./outcome.ts";
 import type { PgClient } from "./transaction.ts";
+import { controlError } from "./transaction-control.ts";
 import { type RunTx, Tx, type TxDatabase } from "./tx.ts";
+import { isUnavailable } from "./unavailable.ts";
 
 export type AttemptResult =
   | { readonly type: "done" }
@@ -56,7 +58,7 @@ export function startAttempt(
 function limited({ automation, deadlines }: AttemptContext, given: Given, returned: unknown): Promise<AttemptResult> {
   return new Promise((resolve) => {
     const deadline = deadlines.begin(() => {
-      const error = timeoutError(automation.timeoutMs);
+      const error = Given.tx(given)?.waitedFor ?? timeoutError(automation.timeoutMs);
       Given.abort(given, error);
       resolve({ type: "failed", error, hanging: ended });
     });
@@ -78,8 +80,16 @@ async function settled(given: Given, returned: unknown): Promise<AttemptResult> 
   const tx = Given.tx(given);
   if (tx === undefined) return result;
   const failure = await tx.ended;
-  if (failure !== undefined && result.type === "done") return { type: "failed", error: failure.error };
+  if (failure !== undefined && outweighs(failure.error, result)) return { type: "failed", error: failure.error };
   return tx.duplicate && result.type === "done" ? { type: "skipped", reason: "it had its effect before" } : result;
+}
+
+/** Whether what tx failed by counts, and not what the handler made of it. */
+function outweighs(failure: unknown, result: AttemptResult): boolean {
+  if (result.type !== "failed") return result.type === "done";
+  return (
+    !isRetry(result.error) && !isFatal(result.error) && (isUnavailable(failure) || controlError(failure) !== undefined)
+  );
 }
 
 function resultOf(returned: unknown): AttemptResult {

@@ -8,9 +8,11 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { Automation } from "./automation.ts";
 import type { Trigger } from "./collection.ts";
 import { Deliverer } from "./deliverer.ts";
+import type { LogErrors } from "./error-lines.ts";
 import { inEach } from "./event-trigger.ts";
 import type { AutomationMetrics } from "./metrics.ts";
 import { lookForMissed, type MissedContext, watchMissed } from "./missed.ts";
+import { isRetry } from "./outcome.ts";
 import { backoffMs } from "./retry-policy.ts";
 import type { Solitude } from "./solitude.ts";
 import type { TxDatabase } from "./tx.ts";
@@ -28,7 +30,7 @@ interface Standing {
 
 export interface AutomationStatus {
   readonly id: string;
-  /** `waiting` for a stream that does not exist yet, `retrying` while the bus is away; `failed` needs a person. */
+  /** `waiting` for a stream that does not exist yet, `retrying` while the bus is away, or what handlers need; `failed` needs a person. */
   readonly state: State;
   /** Handlers that run now. */
   readonly running: number;
@@ -55,6 +57,8 @@ export interface AutomationRunOptions {
   readonly metrics: AutomationMetrics;
   /** One line when an event is given to a handler, and one with what became of it. */
   readonly logEvents: boolean;
+  /** How much of what a handler throws is logged. */
+  readonly logErrors: LogErrors;
   /** Where `tx` opens its transactions; undefined when none was configured. */
   readonly database: TxDatabase | undefined;
   /** Handlers that may stand between the first change and an event, before that is a cycle. */
@@ -103,9 +107,10 @@ export class AutomationRun {
       (state) => sources.find((one) => one.state === state) ?? [],
     );
     const obstacle = sources.flatMap(({ subscription }) => subscription?.obstacle() ?? [])[0];
-    const { state, error }: Standing = this.#failure
-      ? { state: "failed", error: this.#failure }
-      : (worst[0] ?? { state: "stopped" });
+    const away = this.#deliverer.away();
+    const { state, error }: Standing = (this.#failure && { state: "failed", error: this.#failure }) ??
+      (away && { state: "retrying", error: away }) ??
+      worst[0] ?? { state: "stopped" };
     return {
       id: this.id,
       state,
@@ -115,7 +120,7 @@ export class AutomationRun {
       ...(this.#gap && { gap: { ...this.#gap.at, agoMs: performance.now() - this.#gap.sinceMs } }),
       ...(error && {
         error: {
-          code: error instanceof MillraceError ? error.code : "BUG",
+          code: error instanceof MillraceError || isRetry(error) ? error.code : "BUG",
           message: error.message,
           hint: error instanceof MillraceError ? error.hint : undefined,
         },

@@ -29,7 +29,7 @@ export interface HandlerContext<Event = ChangeEvent, Client = PgClient> {
   readonly tx: RunTx<Client>;
   /** `return skip("why")`: nothing to do; acked and counted as skipped. */
   skip(reason: string): Skip;
-  /** `throw retry({ after: "30s" })`: try again later; the attempt counts. */
+  /** `throw retry({ after: "30s" })`: try again later; the attempt counts, but not with `unavailable: "the mail server"`. */
   retry(options: RetryOptions): Retry;
   /** `throw fatal("why")`: a dead letter now. */
   fatal(reason: string): Fatal;

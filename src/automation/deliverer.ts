@@ -1,5 +1,6 @@
 // Runs one automation's handlers: so many at once, each event to its end (ack, retry, dead letter), and a graceful stop.
 
+import { setMaxListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Bus, Delivery } from "../bus/bus.ts";
 import { TransientError } from "../errors.ts";
@@ -7,10 +8,13 @@ import type { SourceId } from "../event/source-id.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Automation } from "./automation.ts";
 import { Deadlines } from "./deadlines.ts";
+import type { LogErrors } from "./error-lines.ts";
+import type { Job, SettleContext } from "./job.ts";
 import type { AutomationMetrics } from "./metrics.ts";
-import { type Job, type SettleContext, settle } from "./settle.ts";
+import { settle } from "./settle.ts";
 import type { Solitude } from "./solitude.ts";
-import type { TxDatabase } from "./tx.ts";
+import { SILENT_MS, type TxDatabase } from "./tx.ts";
+import { unreachable } from "./unavailable.ts";
 
 /** What acks, retries and dead letters get at a stop, once no handler runs any more. */
 const settleMs = 5_000;
@@ -27,6 +31,8 @@ export interface DelivererOptions {
   readonly metrics: AutomationMetrics;
   /** One line when an event is given to a handler, and one with what became of it. */
   readonly logEvents: boolean;
+  /** How much of what a handler throws is logged. */
+  readonly logErrors: LogErrors;
   /** Where `tx` opens its transactions; undefined when none was configured. */
   readonly database: TxDatabase | undefined;
   /** Handlers that may stand between the first change and an event, before that is a cycle. */
@@ -49,7 +55,7 @@ export class Deliverer {
   readonly #closing = new AbortController();
   readonly #alive: NodeJS.Timeout;
   /** Jobs by their state. */
-  readonly #in: Record<Job["state"], number> = { running: 0, hanging: 0, settling: 0 };
+  readonly #in: Record<Job["state"], number> = { running: 0, hanging: 0, away: 0, settling: 0 };
   /** The `ce-id` of what was handled, by its job's key; oldest first. */
   readonly #handled = new Map<string, string | undefined>();
   #slots: number;
@@ -58,12 +64,14 @@ export class Deliverer {
 
   constructor(options: DelivererOptions) {
     this.#options = options;
+    setMaxListeners(0, options.signal); // each event that waits for what is away listens to it
     this.#context = {
       ...options,
       deadlines: new Deadlines(options.automation.timeoutMs),
       release: (job) => this.#release(job),
       handled: (job) => this.#remember(job),
       entered: (job, state) => this.#entered(job, state),
+      wait: (job, away, delayMs) => this.#wait(job, away, delayMs),
       persist: (operation) => this.#persist(operation),
     };
     this.#slots = options.automation.concurrency;
@@ -94,6 +102,15 @@ export class Deliverer {
     return { running: running + hanging, hanging, runningMs, held: this.#jobs.size, settlingMs };
   }
 
+  /** What the events in hand wait for, where that is no fault of theirs. */
+  away(): Error | undefined {
+    for (const { away } of this.#jobs.values()) if (away) return away;
+    const { database } = this.#options;
+    if (database === undefined || this.#in.running + this.#in.hanging === 0) return undefined;
+    const silentMs = database.silence.ms();
+    return silentMs > SILENT_MS ? unreachable(`it has not answered for ${Math.round(silentMs / 1000)} s`) : undefined;
+  }
+
   /** Takes an event over; never waits and never throws. */
   take(source: SourceId, delivery: Delivery): void {
     const key = `${source}.${delivery.sequence}`;
@@ -107,7 +124,7 @@ export class Deliverer {
       delivery.retry(0);
     } else {
       const since = { runningSince: undefined, settlingSince: undefined };
-      const job: Job = { key, source, delivery, state: "settling", ...since, placed: false };
+      const job: Job = { key, source, delivery, state: "settling", away: undefined, ...since, placed: false };
       this.#jobs.set(key, job);
       this.#in[job.state]++;
       this.#waiting.push(job);
@@ -126,7 +143,7 @@ export class Deliverer {
       job.delivery.retry(0);
       this.#forget(job);
     }
-    await this.#until(() => this.#in.running === 0);
+    await this.#until(() => this.#in.running === 0 && this.#in.away === 0);
     const late = sleep(settleMs, undefined, { signal: this.#closing.signal }).catch(() => {});
     await Promise.race([this.#until(() => this.#in.settling === 0), late]);
     this.#closing.abort();
@@ -198,11 +215,19 @@ export class Deliverer {
     this.#changed();
   }
 
-  #say(error: TransientError): void {
+  async #wait(job: Job, away: Error, delayMs: number): Promise<void> {
+    job.away = away;
+    this.#entered(job, "away");
+    this.#say(away);
+    await sleep(delayMs, undefined, { signal: this.#options.signal }).catch(() => {});
+  }
+
+  #say(error: Error): void {
     if (performance.now() - this.#saidAt < sayEveryMs) return;
     this.#saidAt = performance.now();
     const { automation, log } = this.#options;
-    log.warn("automation_failed", { automation: automation.id, code: error.code, hint: error.hint }, error.message);
+    const { code, hint } = error as { readonly code?: string; readonly hint?: string };
+    log.warn("automation_failed", { automation: automation.id, code, hint }, error.message);
   }
 
   /** Repeats an operation on the bus while the bus is away. */

@@ -6,7 +6,11 @@ import type { RunTransaction } from "./transaction.ts";
 /** All is qualified: the transaction is the application's own, with its search_path. */
 const INSERT = `insert into millrace.inbox (automation, event_id, run)
   values ($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text)
-  on conflict do nothing returning 1 as fresh`;
+  on conflict do nothing returning pg_catalog.pg_current_xact_id()::pg_catalog.text as xid`;
+/** Also has the commit be on disk when it is told: else the ack could outlive the effect. */
+const LEAVE = `select pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text as xid,
+  case when pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off'
+    then pg_catalog.set_config('synchronous_commit', 'on', true) end`;
 /** Begins a transaction that nobody else has a part in: what its statements name is Postgres' own. */
 export const OWN_TRANSACTION = "set local search_path = pg_catalog, pg_temp";
 /** In parts, so that no transaction is long. */
@@ -17,9 +21,19 @@ const PRUNE = `with old as (
     )) returning 1
   ) select count(*)::int as pruned from old`;
 
-/** Whether this transaction is the one that handles the event. A concurrent one is waited for; when it commits, ours is not. */
-export async function enterInbox(client: SqlClient, automation: string, eventId: string): Promise<boolean> {
-  return rowsOf(await sqlRunner(client)(INSERT, [automation, eventId, ""])).length > 0;
+/**
+ * Resolves to this transaction's id when it is the one that handles the event. A concurrent one is waited for; when it
+ * commits, ours is not.
+ */
+export async function enterInbox(client: SqlClient, automation: string, eventId: string): Promise<string | undefined> {
+  const [entry] = rowsOf(await sqlRunner(client)(INSERT, [automation, eventId, ""]));
+  return entry === undefined ? undefined : String(entry.xid);
+}
+
+/** Call it last in the transaction; resolves to its id, which is another one where somebody has ended the first. */
+export async function leaveInbox(client: SqlClient): Promise<string | undefined> {
+  const [now] = rowsOf(await sqlRunner(client)(LEAVE, []));
+  return typeof now?.xid === "string" ? now.xid : undefined;
 }
 
 /** Deletes entries older than this; resolves to how many. */

@@ -5,6 +5,7 @@ import type { DeadReason } from "../event/dead-reason.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Automation } from "./automation.ts";
+import type { LogErrors } from "./error-lines.ts";
 import type { AutomationMetrics } from "./metrics.ts";
 
 export interface LifecycleContext {
@@ -13,6 +14,8 @@ export interface LifecycleContext {
   readonly metrics: AutomationMetrics;
   /** One line when an event is given to the handler, and one with what became of it. */
   readonly logEvents: boolean;
+  /** How much of what a handler throws is logged. */
+  readonly logErrors: LogErrors;
 }
 
 interface Given {

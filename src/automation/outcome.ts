@@ -12,18 +12,28 @@ const kind: unique symbol = Symbol.for("millrace.outcome");
 export interface RetryOptions {
   /** How long to wait before the next attempt; at most `2m`. */
   readonly after: DurationInput;
+  /**
+   * What the handler needs is away, by its name or `true`: no attempt is spent, the event stays in hand, and the automation
+   * is not ready until it gets on. `retry.maxAge` counts as ever.
+   */
+  readonly unavailable?: true | string;
 }
 
-/** Throw it to have the event tried again after a delay of your own; the attempt counts. */
+/** Throw it to have the event tried again after a delay of your own; the attempt counts, unless something is away. */
 export class Retry extends Error {
   readonly [kind] = "retry";
-  readonly code = "RETRY";
+  readonly code: "RETRY" | "UNAVAILABLE";
   readonly afterMs: number;
+  readonly unavailable: true | string | undefined;
 
   /** @throws ConfigError when the delay is no duration or longer than `2m` */
   constructor(options: RetryOptions) {
-    super("the handler asked for a retry");
+    const { unavailable } = options;
+    const what = typeof unavailable === "string" ? unavailable : "what the handler needs";
+    super(unavailable === undefined ? "the handler asked for a retry" : `${what} is away`);
     this.name = "Retry";
+    this.code = unavailable === undefined ? "RETRY" : "UNAVAILABLE";
+    this.unavailable = unavailable;
     this.afterMs = durationMs(options.after, "retry after");
     if (this.afterMs > maxRetryMs) {
       throw new ConfigError("AUTOMATION_INVALID", "a retry cannot be put off by more than 2m", {

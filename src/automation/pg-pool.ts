@@ -7,8 +7,9 @@ interface Emitter {
 }
 
 /** What a pool of pg lends. */
-interface Lent extends Emitter {
+export interface Lent extends Emitter {
   query(text: string): Promise<{ readonly command?: string }>;
+  end(): Promise<void>;
   release(error?: Error): void;
 }
 

@@ -6,6 +6,7 @@ import { outboxId, type SourceId } from "../event/source-id.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Automation } from "./automation.ts";
 import { AutomationRun, type AutomationStatus } from "./automation-run.ts";
+import type { LogErrors } from "./error-lines.ts";
 import type { AutomationMetrics } from "./metrics.ts";
 import { MISSED_LOOK_MS } from "./missed.ts";
 import { Solitude } from "./solitude.ts";
@@ -18,6 +19,8 @@ export interface RunAutomationsOptions {
   readonly metrics: AutomationMetrics;
   /** One line when an event is given to a handler, and one with what became of it. */
   readonly logEvents: boolean;
+  /** How much of what a handler throws is logged. */
+  readonly logErrors: LogErrors;
   /** Handlers that may stand between the first change and an event, before that is a cycle. Default 8. */
   readonly maxHops?: number;
   /** Where `tx` opens its transactions. */

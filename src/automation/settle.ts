@@ -1,56 +1,19 @@
 // Takes one event to its end: guards, handler, then ack, retry or dead letter. What is decided is stored before it is told.
 
-import type { Bus, Delivery } from "../bus/bus.ts";
 import { PoisonError, TransientError } from "../errors.ts";
 import type { DeadReason } from "../event/dead-reason.ts";
-import type { SourceId } from "../event/source-id.ts";
 import { type AttemptResult, startAttempt } from "./attempt.ts";
 import { type Attempts, AttemptsRecord } from "./attempts.ts";
 import type { AnyEvent } from "./automation.ts";
 import { cycleIn } from "./cycle.ts";
 import { storeDeadLetter } from "./dead-letter.ts";
-import type { Deadlines } from "./deadlines.ts";
+import { errorFields, wholeError } from "./error-lines.ts";
 import { type ErrorSummary, summarizeError } from "./error-summary.ts";
-import { type LifecycleContext, received, settled, took } from "./lifecycle.ts";
+import { free, isOurs, type Job, type SettleContext } from "./job.ts";
+import { received, settled, took } from "./lifecycle.ts";
 import { readEvent } from "./read-event.ts";
-import type { Solitude } from "./solitude.ts";
-import type { TxDatabase } from "./tx.ts";
 import { afterFailure, deadBefore, isSuspect } from "./verdict.ts";
-
-/** An event in hand. */
-export interface Job {
-  readonly key: string;
-  readonly source: SourceId;
-  readonly delivery: Delivery;
-  /** `hanging`: its attempt has timed out, but the handler still runs. `settling`: no handler runs. */
-  state: "running" | "hanging" | "settling";
-  /** Since when its handler runs, by `performance.now()`; undefined before, after, and beyond its timeout. */
-  runningSince: number | undefined;
-  /** Since when it is settled, by `performance.now()`; undefined while it waits for its turn or its handler. */
-  settlingSince: number | undefined;
-  /** Whether it holds one of the places of `concurrency`. */
-  placed: boolean;
-}
-
-export interface SettleContext extends LifecycleContext {
-  readonly bus: Bus;
-  readonly deadlines: Deadlines;
-  /** Where `tx` opens its transactions; undefined when none was configured. */
-  readonly database: TxDatabase | undefined;
-  /** Handlers that may stand between the first change and an event, before that is a cycle. */
-  readonly maxHops: number;
-  /** Lets the next handler start. */
-  readonly release: (job: Job) => void;
-  /** Its handler has done its work: never again, also when the bus does not hear of it. */
-  readonly handled: (job: Job) => void;
-  readonly entered: (job: Job, state: Job["state"]) => void;
-  readonly signal: AbortSignal;
-  /** Of all handlers of this process. */
-  readonly solitude: Solitude;
-  /** What the server waits for a sign of life before it hands an event out again. */
-  readonly ackWaitMs: number;
-  readonly persist: <Result>(operation: () => Promise<Result>) => Promise<Result>;
-}
+import { type Failed, whileAway } from "./while-away.ts";
 
 const crashed: ErrorSummary = {
   name: "Error",
@@ -100,19 +63,25 @@ async function attempt(
 ): Promise<boolean> {
   const { automation, log } = context;
   const attempts = (known?.attempts ?? 0) + 1;
-  if (!(await mayStart(job, context, known, record))) return false;
-  const startedAt = Date.now();
-  context.entered(job, "running");
-  received(context, job, attempts);
-  const result: AttemptResult =
-    event instanceof TransientError
-      ? { type: "failed", error: event }
-      : await startAttempt(context, event, attempts, job.delivery);
-  context.solitude.leave();
-  took(context, job, (Date.now() - startedAt) / 1000);
+  const started = Date.now();
+  // A start that was only noted, and ended with its process, does not age it.
+  const firstAt = known?.lastError === undefined ? started : known.firstAt;
+  const attemptOnce = async (so: Attempts | undefined): Promise<AttemptResult | undefined> => {
+    if (!(await mayStart(job, context, so, record))) return undefined;
+    const startedAt = Date.now();
+    context.entered(job, "running");
+    received(context, job, attempts);
+    const failure = event instanceof TransientError ? ({ type: "failed", error: event } as const) : undefined;
+    const result = failure ?? (await startAttempt(context, event as AnyEvent, attempts, job.delivery));
+    context.solitude.leave();
+    took(context, job, (Date.now() - startedAt) / 1000);
+    return result;
+  };
+  const result = await whileAway(job, context, record, { id, attempts: attempts - 1, firstAt, known }, attemptOnce);
+  if (result === undefined) return false;
   if (result.type === "failed") {
-    const firstAt = known && known.attempts > 0 ? known.firstAt : startedAt;
-    return failed(job, context, record, { ...result, attempts, firstAt, id });
+    const counted = "tooOld" in result ? attempts - 1 : attempts;
+    return failed(job, context, record, { ...result, attempts: counted, firstAt, id });
   }
   free(job, context);
   context.handled(job);
@@ -156,13 +125,8 @@ async function mayStart(
   return false;
 }
 
-/** No handler runs for it any more. */
-function free(job: Job, context: SettleContext): void {
-  context.entered(job, "settling");
-  context.release(job);
-}
-
-interface Failure extends Extract<AttemptResult, { type: "failed" }> {
+interface Failure extends Failed {
+  readonly tooOld?: true;
   readonly attempts: number;
   readonly firstAt: number;
   /** Of the event. */
@@ -174,12 +138,14 @@ async function failed(
   job: Job,
   context: SettleContext,
   record: AttemptsRecord,
-  { attempts, firstAt, id, hanging, ...result }: Failure,
+  { attempts, firstAt, id, hanging, tooOld, ...result }: Failure,
 ): Promise<boolean> {
-  const { automation, log } = context;
+  const { automation, log, logErrors } = context;
   if (hanging) context.entered(job, "hanging");
   else free(job, context);
-  const next = afterFailure(automation.retry, attempts, firstAt, result.error, Date.now());
+  const next = tooOld
+    ? ({ dead: "expired" } as const)
+    : afterFailure(automation.retry, attempts, firstAt, result.error, Date.now());
   const error = summarizeError(result.error);
   const { dead } = next;
   const ended = hanging?.then(() => free(job, context));
@@ -187,28 +153,20 @@ async function failed(
   await context.persist(() => record.save({ attempts, firstAt, lastError: error, ...(dead ? { dead } : {}) }));
   // A handler that ignores its timeout is waited for: the event must not be handled twice at once.
   await ended;
-  if (dead) return bury(job, context, { reason: dead, attempts, firstAt, error });
+  if (dead) return bury(job, context, { reason: dead, attempts, firstAt, error, thrown: result.error });
   job.delivery.retry(next.delayMs);
   settled(context, job, "retried");
-  log.warn("automation_retrying", {
-    automation: automation.id,
-    id,
-    attempt: attempts,
-    error: error.name,
-    code: error.code,
-    delayMs: Math.round(next.delayMs),
-  });
-  return false;
-}
-
-/**
- * Whether it is for us to tell what became of an event. Where this process stood still for too long, the event has been
- * handed out once more: when that was to us, it is; when it was to another worker, nothing may be told of it.
- */
-async function isOurs({ delivery }: Job, context: SettleContext): Promise<boolean> {
-  // What the server hands out again just before we can tell that it does comes once more after that.
-  if (delivery.ours || (await delivery.regained(2 * context.ackWaitMs))) return true;
-  delivery.retry(0);
+  log.warn(
+    "automation_retrying",
+    {
+      automation: automation.id,
+      id,
+      attempt: attempts,
+      ...errorFields(error, logErrors),
+      delayMs: Math.round(next.delayMs),
+    },
+    logErrors === "whole" ? wholeError(result.error) : undefined,
+  );
   return false;
 }
 
@@ -217,11 +175,13 @@ interface Burial {
   readonly attempts: number;
   readonly firstAt: number | null;
   readonly error: ErrorSummary;
+  /** What the handler threw; undefined where none was started. */
+  readonly thrown?: unknown;
 }
 
 /** Stores the dead letter, and only then tells the server never to hand the event out again; whether it was for us to do so. */
 async function bury(job: Job, context: SettleContext, burial: Burial): Promise<boolean> {
-  const { automation, log } = context;
+  const { automation, log, logErrors } = context;
   const { reason, attempts, error } = burial;
   context.release(job);
   if (!(await isOurs(job, context))) return false;
@@ -235,14 +195,18 @@ async function bury(job: Job, context: SettleContext, burial: Burial): Promise<b
   await context.persist(() => storeDeadLetter(context.bus, job.source, job.delivery, letter));
   await job.delivery.terminate(reason);
   settled(context, job, reason);
-  log.error("automation_dead_letter", {
-    automation: automation.id,
-    reason,
-    source: job.source,
-    sequence: job.delivery.sequence,
-    attempts,
-    error: error.name,
-    code: error.code,
-  });
+  const { source, delivery } = job;
+  log.error(
+    "automation_dead_letter",
+    {
+      automation: automation.id,
+      reason,
+      source,
+      sequence: delivery.sequence,
+      attempts,
+      ...errorFields(error, logErrors),
+    },
+    logErrors === "whole" && "thrown" in burial ? wholeError(burial.thrown) : undefined,
+  );
   return true;
 }

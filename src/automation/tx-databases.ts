@@ -8,6 +8,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { Automation } from "./automation.ts";
 import { inEach } from "./event-trigger.ts";
 import { pruneInbox } from "./inbox.ts";
+import { Silence } from "./silence.ts";
 import { type Database, transactionsOf } from "./transaction.ts";
 import type { TxDatabase } from "./tx.ts";
 import { type OutboxHomes, TxHome } from "./tx-home.ts";
@@ -38,7 +39,7 @@ export class TxDatabases {
     for (const { db = options.fallback } of options.automations) {
       if (db === undefined || this.#databases.has(db)) continue;
       const transaction = transactionsOf(db);
-      this.#databases.set(db, { transaction, home: new TxHome(transaction, options.homes) });
+      this.#databases.set(db, { transaction, home: new TxHome(transaction, options.homes), silence: new Silence() });
     }
   }
 

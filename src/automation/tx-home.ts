@@ -1,10 +1,11 @@
 // Whether tx() can keep its word: its database must be one that a source captures with its outbox, else emits would vanish.
 
-import { ConfigError, TransientError, toError } from "../errors.ts";
+import { ConfigError, toError } from "../errors.ts";
 import type { OutboxOptions } from "../outbox/emit.ts";
 import { sqlRunner } from "../outbox/sql-client.ts";
 import { OWN_TRANSACTION, rowsOf } from "./inbox.ts";
-import { type RunTransaction, sqlStateOf } from "./transaction.ts";
+import type { RunTransaction } from "./transaction.ts";
+import { sqlStateOf, unreachable } from "./unavailable.ts";
 
 /** By joins: to_regclass() fails for a role that may not use the schema, and that is one of the things to find out. */
 const LOOK = `select current_database() as database, format('%I', current_user) as role, c.oid is not null as inbox,
@@ -93,10 +94,7 @@ export class TxHome {
     } catch (error) {
       const { message } = toError(error);
       if (sqlStateOf(error) === PERMISSION_MISSING) throw forbidden(message);
-      throw new TransientError("TX_UNREACHABLE", `the database of tx() cannot be asked: ${message}`, {
-        hint: "see that it runs and that `db` leads to it; it is asked again at the next tx()",
-        cause: error,
-      });
+      throw unreachable(error);
     }
   }
 }

@@ -5,9 +5,17 @@ import { type Lineage, visitOf } from "../event/lineage.ts";
 import { type EventParts, outbox } from "../outbox/emit.ts";
 import type { SqlClient } from "../outbox/sql-client.ts";
 import { writeLineage } from "../outbox/write-lineage.ts";
-import { enterInbox } from "./inbox.ts";
-import type { RunTransaction } from "./transaction.ts";
+import { enterInbox, leaveInbox } from "./inbox.ts";
+import type { Silence } from "./silence.ts";
+import { aborted, type RunTransaction } from "./transaction.ts";
+import { controlError, endedInside } from "./transaction-control.ts";
 import type { TxHome } from "./tx-home.ts";
+import { sqlStateOf, type TxPhase, txFailure, unreachable } from "./unavailable.ts";
+
+/** As long as a database may take for what is not the handler's own work, before it counts as away. */
+export const SILENT_MS = 5000;
+/** An earlier statement of the transaction has failed. */
+const IN_FAILED_TRANSACTION = "25P02";
 
 /** What the work of a `tx` is given. */
 export interface TxContext<Client> {
@@ -26,6 +34,7 @@ export type RunTx<Client> = <Result>(
 export interface TxDatabase {
   readonly transaction: RunTransaction;
   readonly home: TxHome;
+  readonly silence: Silence;
 }
 
 /** What is known of the event that is handled. */
@@ -47,6 +56,8 @@ export class Tx {
   readonly #automation: string;
   readonly #database: TxDatabase | undefined;
   readonly #cause: Cause;
+  #phase: TxPhase = "entering";
+  #answered: ((answered: boolean) => void) | undefined;
 
   constructor(automation: string, database: TxDatabase | undefined, cause: Cause) {
     this.#automation = automation;
@@ -72,6 +83,14 @@ export class Tx {
     return running;
   }
 
+  /** What an attempt that timed out failed by, where the database let it wait; else undefined. */
+  get waitedFor(): TransientError | undefined {
+    const waits = this.#answered !== undefined;
+    return waits || (this.#database?.silence.ms() ?? 0) > SILENT_MS
+      ? unreachable("it has not answered before the handler's timeout")
+      : undefined;
+  }
+
   async #twice(): Promise<never> {
     throw new BugError(
       "TX_TWICE",
@@ -89,24 +108,102 @@ export class Tx {
         hint: "give the pool as `db` of the automation, or of `defaults` in the configuration",
       });
     }
-    const options = await this.#database.home.check();
-    return await this.#database.transaction(async (client: SqlClient) => {
-      if (!(await enterInbox(client, automation, this.#cause.id))) {
+    const { silence } = this.#database;
+    this.#answered = silence.wait();
+    const late = tooLate(automation);
+    let thrown: unknown;
+    const transaction = this.#inTransaction(this.#database, signal, async (context) => {
+      this.#answer(true);
+      this.#phase = "working";
+      try {
+        return await work(context as TxContext<Client>);
+      } catch (error) {
+        thrown = error;
+        throw error;
+      } finally {
+        this.#phase = "committing";
+        this.#answered = silence.wait();
+      }
+    });
+    try {
+      const result = await Promise.race([transaction, this.#givenUp(signal, late)]);
+      this.#answer(true);
+      return result;
+    } catch (error) {
+      this.#answer(sqlStateOf(error) !== undefined || error === thrown);
+      if (signal.aborted) throw late;
+      const own = thrown !== undefined;
+      const told = own && sqlStateOf(thrown) !== undefined ? thrown : error;
+      throw controlError(error) ?? txFailure(told, own ? "working" : this.#phase, error !== thrown);
+    }
+  }
+
+  async #inTransaction<Result>(
+    { home, transaction }: TxDatabase,
+    signal: AbortSignal,
+    work: (context: TxContext<SqlClient>) => Promise<Result>,
+  ): Promise<Result | undefined> {
+    const options = await home.check();
+    return await transaction(async (client: SqlClient) => {
+      const xid = await enterInbox(client, this.#automation, this.#cause.id);
+      if (xid === undefined) {
         this.duplicate = true;
         return undefined;
       }
       // Before the work: what is written before it carries no lineage.
-      await writeLineage(client, lineageBehind(this.#cause, automation));
+      await writeLineage(client, lineageBehind(this.#cause, this.#automation));
+      if (signal.aborted) throw tooLate(this.#automation); // nobody waits for it any more
       const { emit } = outbox(client, options);
-      const result = await work({ client: client as Client, emit });
-      if (signal.aborted) {
-        throw new TransientError("TX_TOO_LATE", `${automation}: the attempt had timed out before the commit`, {
-          hint: "what it did is rolled back; give the automation a longer timeout",
+      let open = true;
+      const emitOpen: typeof emit = async (type, event) => {
+        if (!open) throw emitTooLate(this.#automation);
+        return await emit(type, event);
+      };
+      const result = await work({ client, emit: emitOpen })
+        .catch(async (error: unknown) => {
+          // What it did before may be committed by now.
+          const now = await leaveInbox(client).catch(() => xid);
+          throw now === xid ? error : endedInside();
+        })
+        .finally(() => {
+          open = false;
         });
-      }
+      const last = await leaveInbox(client).catch((error: unknown) => {
+        throw sqlStateOf(error) === IN_FAILED_TRANSACTION ? aborted(error) : error;
+      });
+      if (last !== xid) throw endedInside();
+      if (signal.aborted) throw tooLate(this.#automation);
       return result;
+    }, signal);
+  }
+
+  #answer(answered: boolean): void {
+    this.#answered?.(answered);
+    this.#answered = undefined;
+  }
+
+  /** Rejects at the signal where the database is waited for; a handler's own work is waited for to its end. */
+  #givenUp(signal: AbortSignal, late: Error): Promise<never> {
+    return new Promise((_, reject) => {
+      const check = (): void => {
+        if (this.#phase !== "working") reject(late);
+      };
+      if (signal.aborted) check();
+      else signal.addEventListener("abort", check, { once: true });
     });
   }
+}
+
+function tooLate(automation: string): TransientError {
+  return new TransientError("TX_TOO_LATE", `${automation}: the attempt had timed out before the commit`, {
+    hint: "what it did is rolled back; give the automation a longer timeout",
+  });
+}
+
+function emitTooLate(automation: string): BugError {
+  return new BugError("TX_EMIT_TOO_LATE", `${automation}: emit() was called after the work of its tx() had ended`, {
+    hint: "await it inside of the work: behind it, it would be part of another event's transaction",
+  });
 }
 
 function lineageBehind({ id, source, subject, lineage }: Cause, automation: string): Lineage {

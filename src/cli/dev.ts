@@ -70,7 +70,7 @@ function startWorker(file: string, variables: Readonly<Record<string, string>>, 
   const [command = ""] = process.argv.slice(1);
   const child = spawn(process.execPath, [...process.execArgv, command, "run", "--config", file], {
     stdio: ["ignore", "inherit", "inherit"],
-    env: { ...process.env, ...variables },
+    env: { ...process.env, ...variables, MILLRACE_DEV: "1" },
     detached: true, // Ctrl-C reaches us alone, and we stop things in the right order
   });
   const release = endWithParent(() => child.kill("SIGKILL"));

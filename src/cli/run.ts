@@ -41,7 +41,15 @@ export async function run({ config: file, sources, automations, adopt, log, sign
   });
   let worker: Worker;
   try {
-    worker = await startWorker(config, { sources, automations, adopt, log, signal, http: true });
+    worker = await startWorker(config, {
+      sources,
+      automations,
+      adopt,
+      log,
+      signal,
+      http: true,
+      wholeErrors: process.env.MILLRACE_DEV === "1",
+    });
   } catch (error) {
     if (signal.aborted) return; // asked to stop while it waited for a server
     throw error;

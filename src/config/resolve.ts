@@ -36,7 +36,7 @@ export interface ResolvedConfig<Section> {
   readonly automations: readonly unknown[];
   readonly defaults: ParsedConfig["defaults"];
   readonly http: HttpConfig;
-  readonly log: { readonly events: boolean };
+  readonly log: { readonly events: boolean; readonly messages: boolean };
 }
 
 /**

@@ -30,7 +30,7 @@ export interface Config {
     readonly maxHops?: number;
   };
   readonly http?: { readonly host?: Text; readonly port?: number };
-  readonly log?: { readonly events?: boolean };
+  readonly log?: { readonly events?: boolean; readonly messages?: boolean };
 }
 
 /** The same after the defaults; sources are still unparsed. */
@@ -46,7 +46,7 @@ export interface ParsedConfig {
   readonly automations: readonly unknown[];
   readonly defaults: { readonly db?: object | undefined; readonly maxHops: number };
   readonly http: { readonly host: string; readonly port: number };
-  readonly log: { readonly events: boolean };
+  readonly log: { readonly events: boolean; readonly messages: boolean };
 }
 
 /** The scheme may be left out; user and password may hold what no url does. */
@@ -126,6 +126,12 @@ const logSchema = z.strictObject({
     .default(false)
     .describe(
       "Log each event that an automation is given: `event_received` when its handler is started, `event_settled` with the outcome; type, id, source and correlation id, never the row.",
+    ),
+  messages: z
+    .boolean({ error: "expected true or false" })
+    .default(true)
+    .describe(
+      "Log the messages of the errors that handlers throw, cut to 500 characters and without secrets. `false` where they may hold what must not be in a log: then name, code, cause and place remain, and the message is in the dead letter only.",
     ),
 });
 

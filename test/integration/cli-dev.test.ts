@@ -98,7 +98,10 @@ describe.skipIf(missing("postgres", "nats"))("with servers", () => {
     await writeFile(
       file,
       `import { automation, collection } from "millrace";
-export const twice = automation("twice", { on: collection<{ id: string }>("shop", "public.more").created() }, async ({ log }) => log.info("changed"));`,
+export const twice = automation("twice", { on: collection<{ id: string }>("shop", "public.more").created() }, async ({ log }) => {
+  log.info("changed");
+  throw new Error("smtp 421", { cause: new Error("no route") });
+});`,
     );
     await dev.logged("automation_started", ({ automation }) => automation === "twice");
     await query(url, "create table more (id int primary key)");
@@ -107,6 +110,10 @@ export const twice = automation("twice", { on: collection<{ id: string }>("shop"
     await dev.logged("source_started", (_line, nth) => nth >= 2);
     await query(url, "insert into more values (1)");
     await dev.logged("automation_log", ({ msg }) => msg === "changed");
+    const thrown = await dev.logged("automation_retrying");
+    expect(thrown).toMatchObject({ message: "smtp 421", cause: { message: "no route" } });
+    expect(thrown.at).toEqual([expect.stringMatching(/automations\/orders-created\.ts:4:9\)?$/)]);
+    expect(thrown.msg).toMatch(/\[cause\]: Error: no route[\s\S]+> +4 \| {3}throw new Error\("smtp 421"/);
 
     dev.stop();
     expect(await dev.ended).toBe(0);

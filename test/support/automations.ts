@@ -2,6 +2,7 @@
 
 import { type Automation, type AutomationOptions, automation, type Handler } from "../../src/automation/automation.ts";
 import { type CreatedEvent, collection, type Trigger } from "../../src/automation/collection.ts";
+import type { LogErrors } from "../../src/automation/error-lines.ts";
 import type { AutomationMetrics } from "../../src/automation/metrics.ts";
 import { type RunningAutomations, runAutomations } from "../../src/automation/run-automations.ts";
 import type { Bus } from "../../src/bus/bus.ts";
@@ -70,6 +71,7 @@ export interface WorkerOptions {
   readonly adopt?: boolean;
   readonly missedLookMs?: number;
   readonly log?: Logger;
+  readonly logErrors?: LogErrors;
   /** Puts something between the automations and the bus. */
   readonly through?: (bus: Bus) => Bus;
 }
@@ -96,6 +98,7 @@ export async function startWorker({
     log,
     metrics,
     logEvents: false,
+    logErrors: "message",
     signal: stopping.signal,
     ...options,
   });

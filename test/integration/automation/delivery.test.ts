@@ -50,6 +50,53 @@ describe.skipIf(missing("nats"))("an event", async () => {
     });
   });
 
+  test("spends no attempt while what its handler needs is away, which is said, and goes on by itself", async () => {
+    const attempts: number[] = [];
+    let away = true;
+    const waits = onOrder(
+      "waits",
+      ({ attempt }) => {
+        attempts.push(attempt);
+        if (away) throw new Retry({ after: 10, unavailable: "the mail server" });
+        if (attempts.filter((one) => one === 1).length < 31) throw new Retry({ after: 10, unavailable: true });
+        if (attempt === 1) throw new Error("its own fault");
+      },
+      { retry: { attempts: 2, min: 20, max: 50 } },
+    );
+    await using worker = await startWorker({ url, automations: [waits] });
+    const status = () => worker.running.status()[0];
+    await waitFor(() => attempts.length > 25, { what: "more tries than attempts and spare deliveries" });
+    expect(status()).toMatchObject({
+      state: "retrying",
+      error: { code: "UNAVAILABLE", message: "the mail server is away" },
+    });
+    away = false;
+    await waitFor(() => worker.metrics.counts["waits.handled"] === 1, { what: "the effect" });
+
+    expect(new Set(attempts)).toEqual(new Set([1, 2]));
+    expect(attempts.filter((one) => one === 2)).toHaveLength(1);
+    expect(worker.metrics.counts["waits.retried"]).toBe(1);
+    expect(status()).toMatchObject({ state: "running" });
+    expect(status()).not.toHaveProperty("error");
+  });
+
+  test("that waits for what is away is a dead letter once it is too old, and given back at a stop", async () => {
+    const unavailable = (id: string, maxAge: "200ms" | "1h") =>
+      onOrder(
+        id,
+        () => {
+          throw new Retry({ after: 10, unavailable: true });
+        },
+        { retry: { min: 20, max: 50, maxAge } },
+      );
+    const worker = await startWorker({ url, automations: [unavailable("old", "200ms"), unavailable("kept", "1h")] });
+    await waitFor(() => worker.metrics.counts["old.expired"] === 1, { what: "the dead letter" });
+    await worker.stop();
+
+    expect(worker.metrics.counts["kept.retried"]).toBeUndefined();
+    expect(await stream.open("kept")).toBe(1);
+  });
+
   test("is tried again after its handler threw, with what is known about it, then acked", async () => {
     const attempts: number[] = [];
     const flaky = onOrder("flaky", ({ attempt }) => {
@@ -85,7 +132,12 @@ describe.skipIf(missing("nats"))("an event", async () => {
         automation: "broken",
         attempts: 2,
         firstAt: expect.stringMatching(/^\d{4}-.*Z$/),
-        error: { name: "TypeError", message: "no such thing", code: "E_NO" },
+        error: {
+          name: "TypeError",
+          message: "no such thing",
+          code: "E_NO",
+          at: [expect.stringMatching(/\(test\/integration\/automation\/delivery\.test\.ts:\d+:\d+\)$/)],
+        },
         event: {
           stream: "CDC_SHOP",
           sequence: 1,

@@ -4,7 +4,9 @@ import { expect, test } from "vitest";
 import type { Attempts } from "../../../src/automation/attempts.ts";
 import { Fatal, Retry } from "../../../src/automation/outcome.ts";
 import { retryPolicy } from "../../../src/automation/retry-policy.ts";
-import { afterFailure, deadBefore, isSuspect } from "../../../src/automation/verdict.ts";
+import { isUnavailable, txFailure } from "../../../src/automation/unavailable.ts";
+import { afterFailure, awayDelayMs, deadBefore, isSuspect } from "../../../src/automation/verdict.ts";
+import { ConfigError, TransientError } from "../../../src/errors.ts";
 
 const policy = retryPolicy({ attempts: 3, min: "2s", max: "8s", maxAge: "1h" });
 const hour = 3_600_000;
@@ -67,3 +69,49 @@ test("Fatal is the end at once, Retry has its own delay", () => {
 test("a retry that would begin after maxAge is not waited for", () => {
   expect(afterFailure(policy, 1, 0, new Retry({ after: "1m" }), hour - 1000)).toEqual({ dead: "expired" });
 });
+
+test("while something is away the pauses grow to five seconds, or are the handler's own, until the event is too old", () => {
+  const away = new TransientError("TX_UNREACHABLE", "refused");
+  const delay = (tries: number): number => awayDelayMs(policy, tries, 0, away, 0) ?? 0;
+
+  expect(delay(1)).toBeLessThanOrEqual(500);
+  expect(delay(5)).toBeGreaterThanOrEqual(2500);
+  expect(delay(9)).toBeLessThanOrEqual(5000);
+  expect(awayDelayMs(policy, 1, 0, new Retry({ after: "30s", unavailable: true }), 0)).toBe(30_000);
+  expect(awayDelayMs(policy, 1, 0, away, hour)).toBeUndefined();
+});
+
+const pg = (code: string): Error => Object.assign(new Error("from the server"), { code });
+const socket = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" });
+
+test.each([
+  ["it cannot be connected to", "entering", socket, false, "TX_UNREACHABLE"],
+  ["it is read-only", "entering", pg("25006"), false, "TX_UNREACHABLE"],
+  ["it has no connection left", "entering", pg("53300"), false, "TX_UNREACHABLE"],
+  ["it starts up", "entering", pg("57P03"), false, "TX_UNREACHABLE"],
+  ["it takes the inbox entry for bytes", "entering", pg("22021"), false, "22021"],
+  ["it waits for a lock", "entering", pg("55P03"), false, "55P03"],
+  ["its disk is full", "working", pg("53100"), false, "TX_UNREACHABLE"],
+  [
+    "it is shut down in the work",
+    "working",
+    new Error("Failed query", { cause: pg("57P01") }),
+    true,
+    "TX_CONNECTION_LOST",
+  ],
+  ["the work is cut off", "working", new Error("Connection terminated unexpectedly"), true, "TX_CONNECTION_LOST"],
+  ["the work cannot reach something else", "working", socket, false, "ECONNREFUSED"],
+  ["the work makes its own transaction read-only", "working", pg("25006"), false, "25006"],
+  ["the work breaks a rule", "working", pg("23505"), false, "23505"],
+  ["the commit gets no answer", "committing", new Error("Connection terminated"), false, "TX_UNREACHABLE"],
+  ["the commit breaks a deferred rule", "committing", pg("23503"), false, "23503"],
+  ["its set-up lacks something", "entering", new ConfigError("TX_WITHOUT_INBOX", "none"), false, "TX_WITHOUT_INBOX"],
+] as const)(
+  "of a tx() that failed since %s, the event's own faults spend an attempt",
+  (_, phase, thrown, lost, code) => {
+    const failure = txFailure(thrown, phase, lost) as { readonly code: string };
+
+    expect(failure.code).toBe(code);
+    expect(isUnavailable(failure)).toBe(code.startsWith("TX_"));
+  },
+);

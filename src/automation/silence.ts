@@ -1,0 +1,22 @@
+// For how long a database has given tx() no answer: what tells one that is frozen from handlers that take their time.
+
+export class Silence {
+  /** When each wait began, by `performance.now()`; the oldest first. */
+  readonly #waits = new Set<{ readonly sinceMs: number }>();
+  #answeredMs = Number.NEGATIVE_INFINITY;
+
+  /** tx() begins to wait for the database. Returns what ends the wait; given `true`, it was answered. */
+  wait(): (answered: boolean) => void {
+    const wait = { sinceMs: performance.now() };
+    this.#waits.add(wait);
+    return (answered) => {
+      if (this.#waits.delete(wait) && answered) this.#answeredMs = performance.now();
+    };
+  }
+
+  /** Since the oldest wait began, or since the newest answer; 0 while nothing waits. */
+  ms(): number {
+    const [oldest] = this.#waits;
+    return oldest === undefined ? 0 : performance.now() - Math.max(oldest.sinceMs, this.#answeredMs);
+  }
+}

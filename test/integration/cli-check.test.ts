@@ -54,6 +54,9 @@ describe.skipIf(missing("postgres", "nats"))("millrace check", () => {
     expect(failed.map(({ code }) => code)).toEqual(["TABLE_WITHOUT_IDENTITY", "PUBLICATION_MISSING"]);
     expect(json.stdout).not.toContain("pa55word");
     for (const { fix } of failed) await database.query(fix ?? "");
+    // No statement names a table before it is fit: what is printed next adds it.
+    const next = report.parse(JSON.parse((await check("shop", "--json")).stdout));
+    for (const { fix } of next.findings.filter(({ level }) => level === "fail")) await database.query(fix ?? "");
     expect(await check("--json")).toMatchObject({ code: 0, stderr: "" });
     expect(await check("nobody")).toMatchObject({
       code: 2,

@@ -150,8 +150,8 @@ export const LOG_FACTS: readonly LogFact[] = [
     broken: replaced(
       "any row filter",
       "source/postgres/publication.ts",
-      "[...statements, ...(filters ? [refuseLooseFilters(name)] : [])]",
-      "statements",
+      "const guard = where ? [refuseLooseFilter(filtered.name, filtered.table)] : [];",
+      "const guard: string[] = [];",
     ),
   },
   {

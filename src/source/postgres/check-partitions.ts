@@ -1,8 +1,10 @@
 // What `check` says of the partitions of a table: the log names the identity of the root, and holds what the partition has.
 
 import type { Finding } from "../../telemetry/finding.ts";
+import { type Identity, serves } from "./refused-writes.ts";
 import { quoteIdentifier, quoteTable } from "./sql.ts";
 import type { FoundTable } from "./tables.ts";
+import type { WrittenTable } from "./written-tables.ts";
 
 /** A partition that holds rows. */
 export interface Leaf {
@@ -22,8 +24,12 @@ export interface IdentifiedTable extends FoundTable {
   readonly full: boolean;
   /** Its columns; empty for a table without one. */
   readonly primaryKey: readonly string[];
+  /** Of the server, as `server_version_num`. */
+  readonly version: number;
   /** Of a partitioned table. */
   readonly leaves: readonly Leaf[];
+  /** Those that hold its rows: itself, or its partitions. */
+  readonly written: readonly WrittenTable[];
 }
 
 /** Nothing for a table without partitions, or whose partitions are as their root. */
@@ -40,7 +46,7 @@ function identityFindings(table: IdentifiedTable): readonly Finding[] {
   const finding = {
     code: "PARTITION_IDENTITY",
     subject: `table ${table.schema}.${table.name}`,
-    fix: others.map((leaf) => `ALTER TABLE ${quoteTable(leaf)} REPLICA IDENTITY ${ofRoot(table, leaf)};`).join("\n"),
+    fix: alike(table, others),
   };
   if (keyless.length > 0) {
     const message = `the log holds no key of rows that are deleted from ${names(keyless)}, whose replica identity is another than the root's: they would become dead letters`;
@@ -63,6 +69,27 @@ function comingFindings({ schema, name, primaryKey }: IdentifiedTable): readonly
       fix: `Give it a primary key: ALTER TABLE ${quoteTable({ schema, name })} ADD PRIMARY KEY (…); or leave it out with "!${schema}.${name}" in tables.`,
     },
   ];
+}
+
+/** What makes them alike, if that leaves the application's writes working: the partitions as the root, or all by their key. */
+function alike(table: IdentifiedTable, others: readonly Leaf[]): string {
+  const may = (one: Pick<Leaf, "schema" | "name">, identity: (own: WrittenTable) => Identity): boolean => {
+    const own = table.written.find(({ schema, name }) => schema === one.schema && name === one.name);
+    return own === undefined || serves(own, identity(own), table.version);
+  };
+  const byRoot = (own: WrittenTable): Identity =>
+    table.full ? "full" : hasIndex(table) ? table.identity : own.primaryKey;
+  if (others.every((leaf) => may(leaf, byRoot))) {
+    return others.map((leaf) => `ALTER TABLE ${quoteTable(leaf)} REPLICA IDENTITY ${ofRoot(table, leaf)};`).join("\n");
+  }
+  if (table.primaryKey.length > 0 && table.leaves.every((leaf) => may(leaf, ({ primaryKey }) => primaryKey))) {
+    return [table, ...table.leaves].map((one) => `ALTER TABLE ${quoteTable(one)} REPLICA IDENTITY DEFAULT;`).join("\n");
+  }
+  return `Read its partitions as tables of their own: "!${table.schema}.${table.name}" in tables; each replica identity is in use by a publication that refuses the others.`;
+}
+
+function hasIndex({ leaves }: IdentifiedTable): boolean {
+  return leaves.some(({ rootIndex }) => rootIndex !== null);
 }
 
 function ofRoot({ full }: IdentifiedTable, { rootIndex }: Leaf): string {

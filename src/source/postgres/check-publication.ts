@@ -4,8 +4,9 @@ import type { Finding } from "../../telemetry/finding.ts";
 import { publishedFindings } from "./check-published.ts";
 import type { TableFacts } from "./check-tables.ts";
 import type { PublicationFacts } from "./publication-facts.ts";
-import { ALL_OPS, alterTables, createPublication } from "./publication-sql.ts";
+import { ALL_OPS, addLine, publicationLines, publishesGenerated, publishGenerated } from "./publication-sql.ts";
 import { insertsOnly } from "./published.ts";
+import { identityOf, refusalOf } from "./refused-writes.ts";
 import { quoteIdentifier, quoteLiteral, quoteTable } from "./sql.ts";
 
 /** From here on a publication can have row filters. */
@@ -22,14 +23,11 @@ export function publicationFindings(
   const members = new Map(publication.tables.map((table) => [quoteTable(table), table]));
   const findings = [
     ...unfit,
-    coverageFinding(publication, tables),
+    coverageFinding(publication, tables, server.version),
     opsFinding(publication),
     rootFinding(publication, tables),
     youngerFinding(publication, server.slot),
-    ...tables.flatMap((table) => {
-      const published = members.get(quoteTable(table));
-      return published === undefined ? [] : publishedFindings(publication, published, table, server.version);
-    }),
+    ...tables.flatMap((table) => publishedFindings(publication, members.get(quoteTable(table)), table, server.version)),
   ].filter((finding) => finding !== undefined);
   if (findings.length > 0) return findings;
   const message = "it covers all configured tables and everything that happens to them";
@@ -72,23 +70,47 @@ function missingFinding(
     };
   }
   if (publication.mayMake) return { ...finding, level: "ok", message: "the worker makes it at its first start" };
-  const fix =
-    tables.length === 0 ? "See the tables above." : `${createPublication(publication.name, tables, version)};`;
-  return { ...finding, level: "fail", message: "it is missing, and the worker's role may not make it", fix };
+  const fit = tables.filter(({ identified }) => identified);
+  const fix = fit.length === 0 ? "See the tables above." : publicationLines(publication.name, fit, version).join("\n");
+  const rest = fit.length < tables.length && fit.length > 0 ? "; those above are mended first, and added then" : "";
+  return { ...finding, level: "fail", message: `it is missing, and the worker's role may not make it${rest}`, fix };
 }
 
 /** Without those whose rows cannot be told apart: to publish them would make the application's UPDATE and DELETE fail. */
-function coverageFinding(publication: PublicationFacts, tables: readonly TableFacts[]): Finding | undefined {
+function coverageFinding(
+  publication: PublicationFacts,
+  tables: readonly TableFacts[],
+  version: number,
+): Finding | undefined {
   const members = new Set(publication.tables.map(quoteTable));
   const lacking = tables.filter(
-    (table) => (table.identified || insertsOnly(publication.ops)) && !members.has(quoteTable(table)),
+    (table) => (table.identified || publishesAny(publication)) && !members.has(quoteTable(table)),
   );
   if (publication.all || lacking.length === 0) return undefined;
   const names = lacking.map(({ schema, name }) => `${schema}.${name}`).join(", ");
   const finding = { code: "PUBLICATION_LACKS_TABLES", subject: subjectOf(publication), message: `it lacks ${names}` };
   if (publication.mayMake) return { ...finding, level: "ok", message: `${finding.message}; the worker adds them` };
-  const fix = `${alterTables(publication.name, "ADD", lacking)};`;
+  const strict = !insertsOnly(publication.ops);
+  const generated = strict && !publication.generated && lacking.some((table) => needsGenerated(table, version));
+  const fix = [
+    ...(generated ? [publishGenerated(publication.name)] : []),
+    ...lacking.map((table) => addLine(publication.name, table)),
+  ].join("\n");
   return { ...finding, level: "fail", fix };
+}
+
+/** Whether it may have tables whose rows cannot be told apart. One of ours will tell of updates as soon as the worker starts. */
+export function publishesAny({ exists, ours, ops }: PublicationFacts): boolean {
+  return exists && !ours && insertsOnly(ops);
+}
+
+/** Whether its writes would be refused by a publication without stored generated columns. */
+function needsGenerated({ written }: TableFacts, version: number): boolean {
+  const by = { generated: false, list: null, filter: [] };
+  return (
+    publishesGenerated(version) &&
+    written.some((one) => refusalOf(one, by, identityOf(one), version)?.kind === "stored")
+  );
 }
 
 function opsFinding(publication: PublicationFacts): Finding | undefined {
@@ -97,6 +119,12 @@ function opsFinding(publication: PublicationFacts): Finding | undefined {
   const finding = { code: "PUBLICATION_LACKS_OPS", subject: subjectOf(publication) };
   const message = `it does not publish ${lacking.join(", ")}`;
   if (publication.mayMake) return { ...finding, level: "ok", message: `${message}; the worker adds them` };
+  // Of tables that come in with others nobody was asked.
+  if (publication.unfit.length > 0 || (publication.open && insertsOnly(publication.ops))) {
+    const which = publication.unfit.join(", ") || "tables that it has without naming them";
+    const fix = `None by SQL alone: if it told of them, the application's UPDATE and DELETE of ${which} could fail. Give these a replica identity that can be published first, or read by a publication of its own.`;
+    return { ...finding, level: "warn", message: `${message}: no event will tell of them`, fix };
+  }
   const fix = `ALTER PUBLICATION ${quoteIdentifier(publication.name)} SET (publish = '${ALL_OPS.join(", ")}');`;
   return { ...finding, level: "warn", message: `${message}: no event will tell of them`, fix };
 }

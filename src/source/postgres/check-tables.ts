@@ -2,14 +2,16 @@
 
 import type { Finding } from "../../telemetry/finding.ts";
 import { type IdentifiedTable, partitionFindings } from "./check-partitions.ts";
+import { type Identity, serves } from "./refused-writes.ts";
 import type { Session } from "./session.ts";
-import { quoteTable } from "./sql.ts";
+import { quoteIdentifier, quoteTable } from "./sql.ts";
 import { includesTable, type TablePattern } from "./table-pattern.ts";
-import type { FoundTable } from "./tables.ts";
+import { type FoundTable, HAS_VIRTUAL } from "./tables.ts";
+import { readWritten } from "./written-tables.ts";
 
 export interface TableFacts extends IdentifiedTable {
   readonly columns: readonly string[];
-  /** It and its partitions, without an identity; `keyed`: a primary key that would serve is there. */
+  /** It and its partitions, without an identity that can be published; `keyed`: a primary key that would serve is there. */
   readonly anonymous: readonly { readonly schema: string; readonly name: string; readonly keyed: boolean }[];
   /** Columns that may be stored apart, where some value of the table is. */
   readonly toasted: readonly string[];
@@ -18,14 +20,25 @@ export interface TableFacts extends IdentifiedTable {
   readonly rowSecurity: boolean;
 }
 
-export async function readTables(session: Session, tables: readonly FoundTable[]): Promise<readonly TableFacts[]> {
+/** @param version of the server, as `server_version_num` */
+export async function readTables(
+  session: Session,
+  tables: readonly FoundTable[],
+  version: number,
+): Promise<readonly TableFacts[]> {
   const rows = await session.query<Omit<TableFacts, keyof FoundTable> & { oid: string }>(facts, [
     tables.map(({ oid }) => oid),
   ]);
+  const written = await readWritten(
+    session,
+    tables.map(({ oid }) => oid),
+    version,
+  );
   const byOid = new Map(rows.map((row) => [row.oid, row]));
   return tables.flatMap((table) => {
     const row = byOid.get(table.oid);
-    return row === undefined ? [] : [{ ...row, ...table }]; // one that was dropped meanwhile has no facts
+    // One that was dropped meanwhile has no facts.
+    return row === undefined ? [] : [{ ...row, ...table, version, written: written.get(table.oid) ?? [] }];
   });
 }
 
@@ -69,8 +82,8 @@ const facts = `
         SELECT FROM pg_index i WHERE i.indrelid = r.oid AND i.indisprimary AND i.indimmediate)) ORDER BY t.level, r.relname)
       FROM ${TREE}
       JOIN pg_class r ON r.oid = t.relid JOIN pg_namespace n ON n.oid = r.relnamespace
-      WHERE r.relreplident <> 'f'
-        AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = r.oid AND i.indisvalid AND ${keyOf("r")})
+      WHERE CASE r.relreplident WHEN 'f' THEN ${HAS_VIRTUAL("r")}
+        ELSE NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = r.oid AND i.indisvalid AND ${keyOf("r")}) END
     ), '[]') AS anonymous,
     CASE WHEN EXISTS (
       SELECT FROM ${TREE} JOIN pg_class r ON r.oid = t.relid
@@ -90,8 +103,8 @@ export function tableFindings(table: TableFacts): readonly Finding[] {
       level: "fail",
       code: "TABLE_WITHOUT_IDENTITY",
       subject,
-      message: "its rows cannot be told apart: once it is published, the application's UPDATE and DELETE would fail",
-      fix: table.anonymous.map(identify).join("\n"),
+      message: anonymousMessage(table),
+      fix: table.anonymous.map((one) => identify(one, table)).join("\n"),
     });
   } else if (table.primaryKey.length === 0 && table.full) {
     findings.push({
@@ -99,7 +112,7 @@ export function tableFindings(table: TableFacts): readonly Finding[] {
       code: "TABLE_WITHOUT_KEY",
       subject,
       message: "it has replica identity FULL and no primary key: the key of its events is null",
-      fix: `Give it a primary key: ALTER TABLE ${quoted} ADD PRIMARY KEY (…);`,
+      fix: `Give it a primary key: ALTER TABLE ${quoted} ADD PRIMARY KEY (…).`,
     });
   }
   findings.push(...partitionFindings(table));
@@ -111,12 +124,14 @@ export function tableFindings(table: TableFacts): readonly Finding[] {
       code: "TOAST_LEFT_OUT",
       subject,
       message: `values are stored apart; an update that leaves one alone comes without it, its column named in "unchanged": ${apart.join(", ")}`,
-      fix: [table, ...table.leaves.filter(({ full }) => !full)]
-        .map((one) => `ALTER TABLE ${quoteTable(one)} REPLICA IDENTITY FULL;`)
-        .join("\n")
-        .concat(
-          ` -- doubles the log of its updates; or toast: "reselect" for it in tables; or let handlers read "unchanged"`,
-        ),
+      fix: table.written.every((one) => serves(one, "full", table.version))
+        ? [table, ...table.leaves.filter(({ full }) => !full)]
+            .map((one) => `ALTER TABLE ${quoteTable(one)} REPLICA IDENTITY FULL;`)
+            .join("\n")
+            .concat(
+              ` -- doubles the log of its updates; or toast: "reselect" for it in tables; or let handlers read "unchanged"`,
+            )
+        : `Set toast: "reselect" for it in tables, or let handlers read "unchanged". REPLICA IDENTITY FULL would make the application's UPDATE and DELETE fail.`,
     });
   }
   if (table.virtualGenerated.length > 0) {
@@ -148,7 +163,12 @@ export function tableFindings(table: TableFacts): readonly Finding[] {
 /** Tables of all schemas whose rows are never in the log. */
 export async function readUnlogged(session: Session): Promise<readonly UnloggedTable[]> {
   return session.query<{ [Key in keyof UnloggedTable]: UnloggedTable[Key] }>(`
-    SELECT n.nspname AS schema, c.relname AS name, c.relkind = 'f' AS foreign
+    SELECT n.nspname AS schema, c.relname AS name, c.relkind = 'f' AS foreign,
+      CASE WHEN c.relreplident = 'f' THEN NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated <> ''
+          AND NOT a.attisdropped)
+        ELSE EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND ${keyOf("c")}
+          AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey) AND a.attgenerated <> ''))
+        END AS fit
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE (c.relkind IN ('r', 'p') AND c.relpersistence = 'u' OR c.relkind = 'f')
       AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
@@ -160,6 +180,8 @@ export interface UnloggedTable {
   readonly name: string;
   /** It is another server's: then that one has to be read. */
   readonly foreign: boolean;
+  /** Whether the application could still update and delete its rows if it were published. */
+  readonly fit: boolean;
 }
 
 /** A pattern that names one promises events that never come. */
@@ -176,12 +198,34 @@ export function unloggedFindings(
       message: `it is ${table.foreign ? "foreign" : "unlogged"}: a pattern of the source names it, and its rows are never in the log`,
       fix: table.foreign
         ? `Leave it out with "!${table.schema}.${table.name}" in tables, and read the server that it belongs to.`
-        : `ALTER TABLE ${quoteTable(table)} SET LOGGED; -- or leave it out with "!${table.schema}.${table.name}" in tables`,
+        : !table.fit
+          ? `Give it a primary key, then ALTER TABLE ${quoteTable(table)} SET LOGGED. Or leave it out with "!${table.schema}.${table.name}" in tables.`
+          : `ALTER TABLE ${quoteTable(table)} SET LOGGED; -- or leave it out with "!${table.schema}.${table.name}" in tables`,
     }));
 }
 
-function identify(table: TableFacts["anonymous"][number]): string {
+function anonymousMessage({ written }: TableFacts): string {
+  const refused = "the application's UPDATE and DELETE";
+  const fail = written.some(({ publishing }) => publishing.length > 0)
+    ? `it is published, so ${refused} fail`
+    : `once it is published, ${refused} would fail`;
+  const hidden = written.filter(({ replident }) => replident === "f").flatMap(({ virtual }) => virtual);
+  if (hidden.length === 0) return `its rows cannot be told apart: ${fail}`;
+  return `REPLICA IDENTITY FULL cannot hold virtual generated columns (${[...new Set(hidden)].join(", ")}): ${fail}`;
+}
+
+/** Only what leaves the application's writes working, in every publication that has the table. */
+function identify(table: TableFacts["anonymous"][number], { written, version }: TableFacts): string {
   const quoted = quoteTable(table);
-  if (table.keyed) return `ALTER TABLE ${quoted} REPLICA IDENTITY DEFAULT;`;
-  return `ALTER TABLE ${quoted} REPLICA IDENTITY FULL; -- or better: ALTER TABLE ${quoted} ADD PRIMARY KEY (…)`;
+  const own = written.find(({ schema, name }) => schema === table.schema && name === table.name);
+  const may = (identity: Identity): boolean => own === undefined || serves(own, identity, version);
+  if (table.keyed && may(own?.primaryKey ?? [])) return `ALTER TABLE ${quoted} REPLICA IDENTITY DEFAULT;`;
+  if (may("full")) {
+    return `ALTER TABLE ${quoted} REPLICA IDENTITY FULL; -- or better: ALTER TABLE ${quoted} ADD PRIMARY KEY (…)`;
+  }
+  const index = own?.candidate;
+  if (index && may(index.columns)) {
+    return `ALTER TABLE ${quoted} REPLICA IDENTITY USING INDEX ${quoteIdentifier(index.name)};`;
+  }
+  return `Give it a primary key, and REPLICA IDENTITY DEFAULT: ALTER TABLE ${quoted} ADD PRIMARY KEY (…); or leave it out with "!${table.schema}.${table.name}" in tables.`;
 }

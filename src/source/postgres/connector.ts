@@ -8,7 +8,7 @@ import { checkPostgres } from "./check.ts";
 import { failoverFindings, readFailover } from "./check-failover.ts";
 import { outboxFindings } from "./check-outbox.ts";
 import { partitionFindings } from "./check-partitions.ts";
-import { publicationFindings } from "./check-publication.ts";
+import { publicationFindings, publishesAny } from "./check-publication.ts";
 import { readReselect, reselectFindings } from "./check-reselect.ts";
 import { readServer, type ServerFacts, serverFindings, versionFinding } from "./check-server.ts";
 import { readTables } from "./check-tables.ts";
@@ -23,7 +23,6 @@ import { PostgresSource } from "./postgres-source.ts";
 import { provideSlot } from "./provide-slot.ts";
 import { ensurePublication } from "./publication.ts";
 import { readPublication } from "./publication-facts.ts";
-import { insertsOnly } from "./published.ts";
 import { refuse } from "./refuse.ts";
 import { clientConfig, Session } from "./session.ts";
 import { findSlot } from "./slot.ts";
@@ -160,16 +159,19 @@ async function check(
   refuse(failoverFindings(await readFailover(session, name), name));
   const system = await withReplication(replication, identifySystem);
   const { tables: found } = await findTables(session, config.tables);
-  const publication = await readPublication(session, id, config.publication ?? `millrace_${id}`, found, name);
-  const anyIdentity = publication.exists && insertsOnly(publication.ops);
+  const { version } = server;
+  const publicationName = config.publication ?? `millrace_${id}`;
+  const publication = await readPublication(session, id, publicationName, found, { slot: name, version });
+  const anyIdentity = publishesAny(publication);
   const matched = await matchTables(session, config, anyIdentity);
   // At a first start nothing is left out in silence. Later a table that somebody made must not stop all others.
   if (matched.anonymous.length > 0 && intent?.stage !== "created") throw withoutIdentity(matched.anonymous);
-  const tables = await readTables(session, found);
+  const tables = await readTables(session, found, version);
   const partitions = anyIdentity ? [] : tables.flatMap(partitionFindings);
   if (intent?.stage !== "created") refuse(partitions);
-  if (publication.exists || slot === undefined) {
-    refuse(publicationFindings(publication, tables, { version: server.version, slotExists: false, slot: name }));
+  // One that the worker may change, it mends by itself: what breaks the application's writes is taken out of it.
+  if ((publication.exists || slot === undefined) && !publication.mayMake) {
+    refuse(publicationFindings(publication, tables, { version, slotExists: false, slot: name }));
   }
   const rulesOf = tableRules(config.tables, config.maskKey);
   refuse((await readReselect(session, rulesOf, matched.tables)).flatMap(reselectFindings));

@@ -13,6 +13,24 @@ export function knownOf(published: Published, tables: readonly FoundTable[]): Kn
   return { publication: oid, ops: [...ops], viaRoot, tables: Object.fromEntries(entries) };
 }
 
+/** On record, before the entry, while a table is taken out by ourselves: that it is gone is then no loss by somebody else. */
+const LEAVING = "leaving ";
+
+export function withLeaving(known: KnownTables, tables: readonly FoundTable[]): KnownTables {
+  const leaving = tables.map(({ oid }) => [oid, LEAVING + (known.tables[oid] ?? "").replace(LEAVING, "")] as const);
+  return { ...known, tables: { ...known.tables, ...Object.fromEntries(leaving) } };
+}
+
+/** Whether a table that was to be taken out was; one of which that cannot be told counts as taken out. */
+export function takenOut(known: KnownTables, published: Published): (oid: string) => boolean {
+  const entries = new Map(published.tables.map((table) => [table.oid, entryOf(table)]));
+  return (oid) => {
+    const [before, now] = [known.tables[oid], entries.get(oid)];
+    if (!before?.startsWith(LEAVING)) return false;
+    return now === undefined || before === LEAVING || now !== before.slice(LEAVING.length);
+  };
+}
+
 /**
  * Whether a table is no longer published as it was. One that came back is another entry; those with a row filter are made
  * anew when the filter changes, at one stroke.
@@ -21,7 +39,8 @@ export function leftSince(known: KnownTables, published: Published): (oid: strin
   const entries = new Map(published.tables.map((table) => [table.oid, entryOf(table)]));
   return (oid) => {
     const [before, now] = [known.tables[oid], entries.get(oid)];
-    return before !== undefined && (now === undefined || (before !== "" && now !== "" && now !== before));
+    if (before === undefined || before.startsWith(LEAVING)) return false;
+    return now === undefined || (before !== "" && now !== "" && now !== before);
   };
 }
 

@@ -6,15 +6,18 @@ import type { Logger } from "../../telemetry/logger.ts";
 import { sqlState } from "./errors.ts";
 import {
   ALL_OPS,
-  alterTables,
+  addLine,
+  addTable,
   createPublication,
+  dropTable,
   LOOSE_FILTER,
+  publicationLines,
   publicationMark,
   publishesGenerated,
-  refuseLooseFilters,
+  refuseLooseFilter,
   setOptions,
 } from "./publication-sql.ts";
-import { type Published, type PublishedEntry, readPublished } from "./published.ts";
+import { type Published, readPublished } from "./published.ts";
 import type { Session } from "./session.ts";
 import { quoteIdentifier, quoteLiteral, quoteTable } from "./sql.ts";
 import type { SourceTable } from "./tables.ts";
@@ -63,26 +66,33 @@ export function publicationGone(name: string): HistoryLostError {
   });
 }
 
+/** All or nothing: what a refused start has made is taken back. */
 async function create(session: Session, options: PublicationOptions): Promise<void> {
   const { source, name, tables, version, log } = options;
   checkFilters(tables, version);
-  const statement = createPublication(name, tables, version);
+  const lines = publicationLines(name, tables, version);
   const comment = `COMMENT ON PUBLICATION ${quoteIdentifier(name)} IS ${quoteLiteral(publicationMark(source))}`;
-  await change(session, [statement, comment], options).catch((error: unknown) => {
+  try {
+    await change(session, [createPublication(name, version), comment]);
+    await each(tables.map((table) => () => change(session, [addTable(name, table)], { name, table })));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    await session.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(name)}`);
     if (!isRefused(error)) throw error;
     throw new ConfigError("PUBLICATION_MISSING", `the publication ${name} is missing, and this role may not make it`, {
-      hint: `Let the owner of the tables run: ${statement};`,
+      hint: `Let the owner of the tables run: ${lines.join(" ")}`,
       cause: error,
     });
-  });
+  }
   log.info("source_publication_changed", { source, publication: name, tables: tables.length }, "publication created");
 }
 
 /**
- * Brings it to the tables where it is ours, in one transaction.
+ * Brings it to the tables where it is ours: each table in a transaction of its own, so that no lock is held while another is
+ * waited for. What is in the way of one does not hold up the others.
  * @param refilter also sets row filters that are there already: their words may have changed, and cannot be compared
  * @returns whether something was changed
- * @throws ConfigError PUBLICATION_LACKS_TABLES, ROW_FILTER_REFUSED
+ * @throws ConfigError PUBLICATION_LACKS_TABLES, ROW_FILTER_REFUSED; TransientError SOURCE_LOCKED; the rest is done by then
  */
 export async function adjustPublication(
   session: Session,
@@ -101,52 +111,85 @@ export async function adjustPublication(
   const unfiltered = tables.filter(
     (table) => table.where.length > 0 && members.get(quoteTable(table))?.filtered !== true,
   );
-  const filters = tables.some(({ where }) => where.length > 0) || (ours && existing.tables.some(isFiltered));
+  const unlike = tables.filter((table) => {
+    const now = members.get(quoteTable(table));
+    if (now === undefined || !ours) return false;
+    return refilter ? table.where.length > 0 || now.filtered : table.where.length > 0 && !now.filtered;
+  });
   const set = {
     // Else rows of partitions would come under the partitions' own names.
     viaRoot: !existing.viaRoot && known?.viaRoot !== true && tables.some((table) => table.partitioned),
     generated: ours && publishesGenerated(version) && !existing.generated,
-    ops: ours && existing.ops.length < ALL_OPS.length && known?.ops.every((op) => existing.ops.includes(op)) !== false,
+    // Not while it has a table whose writes would then fail.
+    ops:
+      ours &&
+      existing.ops.length < ALL_OPS.length &&
+      known?.ops.every((op) => existing.ops.includes(op)) !== false &&
+      !kept.some((table) => members.has(quoteTable(table))),
   };
   const optioned = set.viaRoot || set.generated || set.ops;
   if (!ours && unfiltered.length > 0) throw filterMissing(name, unfiltered);
   const changed = missing.length + extra.length + unfiltered.length > 0 || optioned;
-  if (!changed && !(filters && ours && refilter)) return false;
-  // A filter can only be set; but a list of none cannot be.
-  const whole = [...tables, ...kept.filter((table) => members.has(quoteTable(table)))];
-  const setting = filters && ours && whole.length > 0;
-  const statements = [
-    ...(setting ? [alterTables(name, "SET", whole)] : []),
-    ...(!setting && missing.length > 0 ? [alterTables(name, "ADD", missing)] : []),
-    ...(!setting && extra.length > 0 ? [alterTables(name, "DROP", extra)] : []),
-    ...(optioned ? [setOptions(name, set)] : []),
-  ];
-  if (!ours) throw lacking(name, missing, statements.join("; "));
-  await change(session, statements, options).catch((error: unknown) => {
-    throw isRefused(error) ? lacking(name, missing, statements.join("; "), error) : error;
-  });
+  if (!changed && unlike.length === 0) return false;
+  const needed = { name, missing, set: { ...set, generated: needsGenerated(missing, existing, version) } };
+  if (!ours) throw lacking(needed);
+  // In this order: options may break the writes of tables that go, and are needed by those that come.
+  const optionStep = optioned ? [() => change(session, [setOptions(name, set)])] : [];
+  try {
+    await each(extra.map((table) => () => change(session, [dropTable(name, table)])));
+    await each(optionStep);
+    await each([
+      ...unlike.map((table) => () => change(session, [dropTable(name, table), addTable(name, table)], { name, table })),
+      ...missing.map((table) => () => change(session, [addTable(name, table)], { name, table })),
+    ]);
+  } catch (error) {
+    throw isRefused(error) ? lacking(needed, error) : error;
+  }
   const fields = { source, publication: name, added: missing.map(nameOf), dropped: extra.map(nameOf) };
   if (changed) log.info("source_publication_changed", fields, "publication altered");
   return true;
 }
 
-/** All or nothing, and nothing with a filter that would break the application's writes. */
+/** Runs all, and then fails with the first that failed; what is no matter of one table ends it at once. */
+async function each(steps: readonly (() => Promise<void>)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const step of steps) {
+    await step().catch((error: unknown) => {
+      const ofTable =
+        error instanceof MillraceError && (error instanceof ConfigError || error.code === "SOURCE_LOCKED");
+      if (!ofTable) throw error;
+      failures.push(error);
+    });
+  }
+  if (failures.length > 0) throw failures.find((error) => error instanceof ConfigError) ?? failures[0];
+}
+
+/** A lock is waited for well below the second after which the application's own wait may end in a deadlock's death. */
+const LOCK_MS = 300;
+
+/** One transaction, with no filter of the table that would break the application's writes. */
 async function change(
   session: Session,
   statements: readonly string[],
-  { name, tables }: Pick<PublicationOptions, "name" | "tables">,
+  filtered?: { readonly name: string; readonly table: SourceTable },
 ): Promise<void> {
-  const filters = tables.some(({ where }) => where.length > 0);
+  const where = filtered !== undefined && filtered.table.where.length > 0;
+  const guard = where ? [refuseLooseFilter(filtered.name, filtered.table)] : [];
   try {
-    await session.query([...statements, ...(filters ? [refuseLooseFilters(name)] : [])].join("; "));
+    await session.query([`SET LOCAL lock_timeout = ${LOCK_MS}`, ...statements, ...guard].join("; "));
   } catch (error) {
     const { cause, message } = toError(error);
     const state = sqlState(cause) ?? "";
     if (state === LOOSE_FILTER) throw filterLoose(message);
     // What a condition can be wrong in: syntax, names, types, functions that are not immutable.
-    if (filters && /^(42(?!501)|0A|22)/.test(state)) throw filterRefused(message, error);
+    if (where && /^(42(?!501)|0A|22)/.test(state)) throw filterRefused(message, error);
     throw error;
   }
+}
+
+/** Whether the writes of a table that is to come would be refused without. */
+function needsGenerated(missing: readonly SourceTable[], { generated }: Published, version: number): boolean {
+  return publishesGenerated(version) && !generated && missing.some((table) => table.storedIdentity === true);
 }
 
 /** @throws ConfigError ROW_FILTER_REFUSED */
@@ -188,18 +231,22 @@ function isRefused(error: unknown): boolean {
   return error instanceof MillraceError && error.code === "PERMISSION_MISSING";
 }
 
-function lacking(name: string, missing: readonly SourceTable[], statements: string, cause?: unknown): ConfigError {
+interface Needed {
+  readonly name: string;
+  readonly missing: readonly SourceTable[];
+  readonly set: Parameters<typeof setOptions>[1];
+}
+
+function lacking({ name, missing, set }: Needed, cause?: unknown): ConfigError {
   const what = missing.map(nameOf).join(", ") || "what the configured tables need";
+  const optioned = set.viaRoot || set.generated || set.ops;
+  const lines = [...(optioned ? [`${setOptions(name, set)};`] : []), ...missing.map((table) => addLine(name, table))];
   return new ConfigError("PUBLICATION_LACKS_TABLES", `the publication ${name} lacks ${what}`, {
-    hint: `It is not Millrace's to change. Let the owner of the tables run: ${statements};`,
+    hint: `It is not Millrace's to change. Let the owner of the tables run: ${lines.join(" ")}`,
     cause,
   });
 }
 
 function nameOf({ schema, name }: SourceTable): string {
   return `${schema}.${name}`;
-}
-
-function isFiltered({ filtered }: Pick<PublishedEntry, "filtered">): boolean {
-  return filtered;
 }

@@ -24,6 +24,10 @@ const refused: readonly { readonly code: string; readonly hint: string }[] = [
   { code: "PUBLICATION_LACKS_TABLES", hint: "Let the owner of the tables run the printed ALTER PUBLICATION." },
   { code: "PUBLICATION_OF_PARTITIONS", hint: "ALTER PUBLICATION … SET (publish_via_partition_root = true);" },
   { code: "COLUMN_LIST_LACKS_KEY", hint: "Run the printed statements: they publish the table with its key." },
+  {
+    code: "GENERATED_IN_IDENTITY",
+    hint: "ALTER PUBLICATION … SET (publish_generated_columns = stored);",
+  },
   { code: "ROW_FILTER_REFUSED", hint: "Let the owner of the tables run the printed statements." },
   {
     code: "OUTBOX_COLUMNS_MISSING",

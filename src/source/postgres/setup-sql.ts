@@ -1,12 +1,12 @@
 // The SQL that a DBA runs for a source: its role with no more than it needs, and its publication. Made here, run by a person.
 
 import type { SourceId } from "../../event/source-id.ts";
-import { publicationFindings } from "./check-publication.ts";
+import { publicationFindings, publishesAny } from "./check-publication.ts";
 import { readTables } from "./check-tables.ts";
 import type { OutboxConfig, PostgresConfig } from "./config.ts";
 import { parseConnectionUrl } from "./connect/connection-url.ts";
 import { readPublication } from "./publication-facts.ts";
-import { createPublication } from "./publication-sql.ts";
+import { publicationLines } from "./publication-sql.ts";
 import { clientConfig, Session } from "./session.ts";
 import { slotNameOf } from "./slots.ts";
 import { grantSelect, quoteIdentifier, quoteTable } from "./sql.ts";
@@ -80,7 +80,7 @@ export function exampleSql(
   return [
     ...roleSql(config),
     "-- by the owner of the tables; once the database is there, `npx millrace sql publication` names them all:",
-    `${createPublication(config.publication ?? `millrace_${id}`, tables, ANY_VERSION)};`,
+    ...publicationLines(config.publication ?? `millrace_${id}`, tables, ANY_VERSION),
   ];
 }
 
@@ -144,20 +144,22 @@ export function outboxSql(config: Pick<PostgresConfig, "url" | "outbox">): reado
  */
 export async function publicationSql(id: SourceId, config: PostgresConfig): Promise<readonly string[]> {
   await using session = new Session(clientConfig(id, config.url));
-  const { anonymous } = await matchTables(session, config);
-  if (anonymous.length > 0) throw withoutIdentity(anonymous);
-  const { tables } = await findTables(session, config.tables);
-  const name = config.publication ?? `millrace_${id}`;
-  const publication = await readPublication(session, id, name, tables, slotNameOf(id, config));
   const [server] = await session.query<{ version: number }>(
     "SELECT current_setting('server_version_num')::int AS version",
   );
-  if (!publication.exists) return [`${createPublication(name, tables, server?.version ?? 0)};`];
-  const facts = await readTables(session, tables);
+  const version = server?.version ?? ANY_VERSION;
+  const slot = slotNameOf(id, config);
+  const name = config.publication ?? `millrace_${id}`;
+  const { tables } = await findTables(session, config.tables);
+  const publication = await readPublication(session, id, name, tables, { slot, version });
+  const { anonymous } = await matchTables(session, config, publishesAny(publication));
+  if (anonymous.length > 0) throw withoutIdentity(anonymous);
+  if (!publication.exists) return publicationLines(name, tables, version);
+  const facts = await readTables(session, tables, version);
   const findings = publicationFindings({ ...publication, mayMake: false, youngerThanSlot: false }, facts, {
-    version: server?.version ?? 0,
+    version,
     slotExists: false,
-    slot: slotNameOf(id, config),
+    slot,
   });
   const lines = findings.flatMap(({ fix }) => fix?.split("\n") ?? []);
   const lacking = lines.map((line) => (/;( --.*)?$/.test(line) ? line : `-- ${line}`));

@@ -6,11 +6,12 @@ import { bare, comparePositions, type Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { metaSubject } from "../../event/subject.ts";
 import type { SourceContext } from "../source.ts";
-import { sameKnown } from "./known-tables.ts";
+import { sameKnown, withLeaving } from "./known-tables.ts";
 import { LOG_END, parseLsn } from "./lsn.ts";
 import type { KnownTables, Untold } from "./memory.ts";
 import { historyOf, restBefore } from "./position.ts";
 import type { Session } from "./session.ts";
+import type { FoundTable } from "./tables.ts";
 
 export interface TableRecordOptions {
   readonly source: SourceId;
@@ -57,6 +58,17 @@ export class TableRecord {
     if (this.#told !== undefined || (this.#saved !== undefined && sameKnown(this.#saved, known))) return;
     await this.#options.save(known, undefined);
     this.#saved = known;
+  }
+
+  /** Before tables are taken out by ourselves: who is killed behind it takes that for no loss by somebody, and tells of it. */
+  async leaving(tables: readonly FoundTable[]): Promise<void> {
+    const before = this.#saved ?? this.known;
+    if (before === undefined) return;
+    const untold = this.#untold && { ...this.#untold, known: withLeaving(this.#untold.known, tables) };
+    const saved = withLeaving(before, tables);
+    await this.#options.save(saved, untold);
+    this.#saved = saved;
+    this.#untold = untold;
   }
 
   /** On record first: whatever happens then, each is told as the same marker, and of the same rows. */

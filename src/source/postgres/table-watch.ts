@@ -4,18 +4,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import { ConfigError, HistoryLostError, type MillraceError, TransientError } from "../../errors.ts";
 import type { Position } from "../../event/position.ts";
 import type { Notice, SourceContext } from "../source.ts";
-import { readReselect, reselectFindings } from "./check-reselect.ts";
-import { readRuled } from "./check-rules.ts";
 import type { PostgresConfig } from "./config.ts";
 import { translateError } from "./errors.ts";
-import { knownOf, leftSince, optionsLost } from "./known-tables.ts";
+import { knownOf, leftSince, optionsLost, takenOut } from "./known-tables.ts";
 import { adjustPublication, publicationGone } from "./publication.ts";
-import { insertsOnly, type Published, readPublished } from "./published.ts";
-import { refuse } from "./refuse.ts";
+import { publishableTables } from "./publishable.ts";
+import { type Published, readPublished } from "./published.ts";
 import type { RuleBook } from "./rule-book.ts";
 import { type MakeMarker, type TableGap, TableRecord, type TableRecordOptions } from "./table-record.ts";
-import { checkKey } from "./table-rules.ts";
-import { type FoundTable, findTables, withoutIdentity } from "./tables.ts";
+import { type FoundTable, findTables } from "./tables.ts";
 
 export interface TableWatchOptions extends TableRecordOptions {
   readonly config: PostgresConfig;
@@ -95,12 +92,19 @@ export class TableWatch {
       context.onAdopted();
       told.push({ code: error.code, reason: error.message, collections: left });
     }
-    const refusals: MillraceError[] = [];
-    const wanted = await this.#allowed(before, tables, refusals);
-    const now = await this.#adjust(before, wanted, tables, refusals);
+    const { wanted, breaking, refusals: refused } = await publishableTables(this.#options, before, tables);
+    const refusals = [...refused];
+    if (breaking.length > 0) await record.leaving(breaking);
+    const kept = tables.filter((table) => !wanted.some(({ oid }) => oid === table.oid) && !breaking.includes(table));
+    const now = await this.#adjust(before, { tables: wanted, kept }, refusals);
     this.#say(refusals);
     const known = knownOf(now, tables);
-    const isNew = ({ oid }: FoundTable): boolean => known.tables[oid] !== undefined && last.tables[oid] === undefined;
+    const wasTaken = takenOut(last, before);
+    const isTaken = (table: FoundTable): boolean => breaking.includes(table) && !isIn(now, table);
+    const withdrawn = tables.filter((table) => wasTaken(table.oid) || isTaken(table));
+    if (withdrawn.length > 0) told.push(tableWithdrawn(publication, withdrawn.map(nameOf)));
+    const isNew = (table: FoundTable): boolean =>
+      known.tables[table.oid] !== undefined && (last.tables[table.oid] === undefined || wasTaken(table.oid));
     const joined = await this.#stored(tables.filter(isNew));
     if (joined.length > 0) told.push(tableAdded(publication, joined));
     if (told.length > 0) return record.tell(known, told);
@@ -113,67 +117,23 @@ export class TableWatch {
     return this.#record.acknowledged(position);
   }
 
-  /** Without those whose rows cannot be told apart or looked up, or whose key would be hidden. */
-  async #allowed(
-    { ops }: Published,
-    tables: readonly FoundTable[],
-    refusals: MillraceError[],
-  ): Promise<readonly FoundTable[]> {
-    const { session, config, rules } = this.#options;
-    const refused = new Set<string>();
-    const anonymous = insertsOnly(ops) ? [] : tables.filter(({ identified }) => !identified);
-    if (anonymous.length > 0) refusals.push(withoutIdentity(anonymous));
-    for (const { oid } of anonymous) refused.add(oid);
-    for (const table of await readRuled(session, config.tables, tables, rules.hiding)) {
-      const { oid, schema, name, key, columns } = table;
-      const own = rules.of(schema, name);
-      if (own === undefined) continue;
-      const named = { oid: Number(oid), namespace: schema, name };
-      rules.learn(named, columns);
-      const unnamed = rules.unnamed(named, columns);
-      if (unnamed.length > 0) refusals.push(hiddenByNumber(nameOf(table), unnamed));
-      try {
-        checkKey(schema, name, key, own);
-      } catch (error) {
-        if (!(error instanceof ConfigError)) throw error;
-        refusals.push(error);
-        refused.add(oid);
-      }
-    }
-    for (const table of await readReselect(session, rules.of, tables)) {
-      try {
-        refuse(reselectFindings(table));
-      } catch (error) {
-        if (!(error instanceof ConfigError)) throw error;
-        refusals.push(error);
-        refused.add(table.oid);
-      }
-    }
-    return tables.filter(({ oid }) => !refused.has(oid));
-  }
-
+  /** What is in the way of one table is told, and does not hold up the others. */
   async #adjust(
     before: Published,
-    wanted: readonly FoundTable[],
-    all: readonly FoundTable[],
+    { tables, kept }: { readonly tables: readonly FoundTable[]; readonly kept: readonly FoundTable[] },
     refusals: MillraceError[],
   ): Promise<Published> {
     const { session, source, publication, version, config, context } = this.#options;
-    const published = new Set(wanted);
-    const kept = all.filter((table) => !published.has(table));
+    const options = { source, name: publication, tables, kept, version, log: context.log };
     try {
-      const changed = await adjustPublication(
-        session,
-        { source, name: publication, tables: wanted, kept, version, log: context.log },
-        before,
-        false,
-      );
-      return (changed ? await readPublished(session, source, publication, config.tables) : undefined) ?? before;
+      if (!(await adjustPublication(session, options, before, false))) return before;
     } catch (error) {
-      if (!(error instanceof ConfigError)) throw error;
-      refusals.push(error); // what is published goes on; this is for a person to run
-      return before;
+      // What is published goes on: this is for a person to run, or waits for who holds a lock.
+      if (!(error instanceof ConfigError) && !(error instanceof TransientError && error.code === "SOURCE_LOCKED"))
+        throw error;
+      refusals.push(error);
     }
+    return (await readPublished(session, source, publication, config.tables)) ?? before;
   }
 
   /** Rows of a table that never held one were not missed. */
@@ -210,15 +170,13 @@ function tableAdded(publication: string, collections: readonly string[]): TableG
   return { code: "TABLE_ADDED", reason, collections };
 }
 
-/** What was renamed stays hidden as long as this process lives. */
-function hiddenByNumber(table: string, columns: readonly string[]): ConfigError {
-  return new ConfigError(
-    "TABLE_COLUMN_UNKNOWN",
-    `${table} was renamed, or columns of it: no item of tables hides ${columns.join(", ")} any more`,
-    {
-      hint: "Name table and columns in tables as they are called now: until the next start they are hidden all the same.",
-    },
-  );
+function tableWithdrawn(publication: string, collections: readonly string[]): TableGap {
+  const reason = `${collections.join(", ")} left the publication ${publication}, for the application's UPDATE and DELETE failed by it; rows written from here on are not in the stream, until TABLE_ADDED`;
+  return { code: "TABLE_WITHDRAWN", reason, collections };
+}
+
+function isIn({ tables }: Published, { oid }: FoundTable): boolean {
+  return tables.some((table) => table.oid === oid);
 }
 
 function noticeOf({ code, message, hint }: MillraceError): Notice {

@@ -16,7 +16,13 @@ export interface SourceTable {
   readonly partitioned: boolean;
   /** Conditions of `tables` that its rows must meet. */
   readonly where: readonly string[];
+  /** Its replica identity, or a partition's, holds stored generated columns. */
+  readonly storedIdentity?: boolean;
 }
+
+/** SQL: whether a table has columns that no publication can hold: under replica identity FULL its writes would be refused. */
+export const HAS_VIRTUAL = (relation: string): string =>
+  `(${relation}.relkind = 'r' AND EXISTS (SELECT FROM pg_attribute v WHERE v.attrelid = ${relation}.oid AND v.attgenerated = 'v' AND NOT v.attisdropped))`;
 
 /**
  * A key that may be deferred cannot identify a row; a partition's own identity counts, its root's is not inherited. What is
@@ -33,7 +39,7 @@ const candidates = (named: string): string => `
     UNION SELECT n.oid, t.relid FROM named n CROSS JOIN LATERAL pg_partition_tree(n.oid) t WHERE n.relkind = 'p'
   ), anonymous AS (
     SELECT DISTINCT m.root FROM members m JOIN pg_class c ON c.oid = m.relid
-    WHERE c.relkind IN ('r', 'p') AND NOT (c.relreplident = 'f' OR EXISTS (
+    WHERE c.relkind IN ('r', 'p') AND NOT (c.relreplident = 'f' AND NOT ${HAS_VIRTUAL("c")} OR EXISTS (
       SELECT FROM pg_index i
       WHERE i.indrelid = c.oid AND i.indisvalid
         AND (c.relreplident = 'd' AND i.indisprimary AND i.indimmediate OR c.relreplident = 'i' AND i.indisreplident)
@@ -44,7 +50,7 @@ const candidates = (named: string): string => `
       SELECT a.relid::oid::int8::text FROM pg_partition_ancestors(c.oid) a WHERE a.relid <> c.oid
     ) ELSE '{}' END AS ancestors,
     anonymous.root IS NULL AS identified,
-    c.relreplident IN ('n', 'i')
+    c.relreplident <> 'd'
       AND EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate) AS keyed
   FROM named JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN anonymous ON anonymous.root = c.oid
@@ -138,7 +144,8 @@ export function withoutIdentity(tables: readonly FoundTable[]): ConfigError {
   const [first] = tables as readonly [FoundTable];
   const table = quoteTable(first);
   const way = first.keyed ? "REPLICA IDENTITY DEFAULT" : "ADD PRIMARY KEY (…)";
-  return new ConfigError("TABLE_WITHOUT_IDENTITY", `rows of ${names} cannot be told apart: no replica identity`, {
-    hint: `For each what \`millrace check\` prints: ALTER TABLE ${table} ${way}, or ALTER TABLE ${table} REPLICA IDENTITY FULL (its partitions too), or leave it out with "!${first.schema}.${first.name}" in tables.`,
+  const message = `rows of ${names} cannot be told apart: no replica identity that can be published`;
+  return new ConfigError("TABLE_WITHOUT_IDENTITY", message, {
+    hint: `For each what \`millrace check\` prints: ALTER TABLE ${table} ${way}, or REPLICA IDENTITY FULL (not with virtual generated columns), or leave it out with "!${first.schema}.${first.name}" in tables.`,
   });
 }

@@ -1,0 +1,145 @@
+// Which tables of a running source may be published: none whose events could not be told apart, and above all none whose
+// writes Postgres would then refuse to the application.
+
+import { ConfigError, type MillraceError } from "../../errors.ts";
+import { readReselect, reselectFindings } from "./check-reselect.ts";
+import { readRuled } from "./check-rules.ts";
+import type { PostgresConfig } from "./config.ts";
+import { insertsOnly, type Published } from "./published.ts";
+import { refuse } from "./refuse.ts";
+import { identityOf, type Refusal, refusalOf } from "./refused-writes.ts";
+import type { RuleBook } from "./rule-book.ts";
+import type { Session } from "./session.ts";
+import { checkKey } from "./table-rules.ts";
+import { type FoundTable, withoutIdentity } from "./tables.ts";
+import { readWritten, type WrittenTable } from "./written-tables.ts";
+
+export interface PublishableOptions {
+  readonly session: Session;
+  readonly config: PostgresConfig;
+  readonly rules: RuleBook;
+  readonly publication: string;
+  /** Of the server, as `server_version_num`. */
+  readonly version: number;
+}
+
+export interface Publishable {
+  readonly wanted: readonly FoundTable[];
+  /** Those that our publication has, and by that breaks the application's writes. */
+  readonly breaking: readonly FoundTable[];
+  readonly refusals: readonly MillraceError[];
+}
+
+/** @param published as it is now @param tables the configured ones */
+export async function publishableTables(
+  options: PublishableOptions,
+  published: Published,
+  tables: readonly FoundTable[],
+): Promise<Publishable> {
+  const { session, version } = options;
+  const oids = tables.map(({ oid }) => oid);
+  const written = await readWritten(session, oids, version);
+  const refusals: MillraceError[] = [];
+  const refused = new Set<string>();
+  const anonymous = insertsOnly(published.ops) && !published.ours ? [] : tables.filter(({ identified }) => !identified);
+  if (anonymous.length > 0) refusals.push(withoutIdentity(anonymous));
+  const breaking = tables.filter((table) => {
+    const refusal = refusalBy(options, published, written.get(table.oid) ?? []);
+    if (refusal !== undefined && !anonymous.includes(table)) refusals.push(writesRefused(options, table, refusal));
+    return refusal !== undefined && published.ours;
+  });
+  for (const { oid } of [...anonymous, ...breaking]) refused.add(oid);
+  for (const [oid, error] of await refusedByOptions(options, tables)) {
+    refusals.push(error);
+    if (oid !== undefined) refused.add(oid);
+  }
+  const wanted = tables.filter(({ oid }) => !refused.has(oid));
+  return {
+    wanted: wanted.map((table) => ({ ...table, storedIdentity: hasStored(written.get(table.oid)) })),
+    breaking,
+    refusals,
+  };
+}
+
+/** Why the publication that is read has Postgres refuse writes; what ours lacks of options, it gets. */
+function refusalBy(
+  { publication, version }: PublishableOptions,
+  { ours }: Published,
+  written: readonly WrittenTable[],
+): Refusal | undefined {
+  for (const one of written) {
+    const by = [...one.publishing, ...(ours ? one.inserting : [])].find((entry) => entry.publication === publication);
+    const refusal = by && refusalOf(one, ours ? { ...by, generated: true } : by, identityOf(one), version);
+    if (refusal !== undefined) return refusal;
+  }
+  return undefined;
+}
+
+function hasStored(written: readonly WrittenTable[] = []): boolean {
+  return written.some((one) => {
+    const identity = identityOf(one);
+    return one.stored.some((column) => identity === "full" || identity.includes(column));
+  });
+}
+
+/** With the oid of the table where it cannot be published for that. */
+async function refusedByOptions(
+  { session, config, rules }: PublishableOptions,
+  tables: readonly FoundTable[],
+): Promise<readonly (readonly [oid: string | undefined, error: ConfigError])[]> {
+  const found: [string | undefined, ConfigError][] = [];
+  const judge = (oid: string, check: () => void): void => {
+    try {
+      check();
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      found.push([oid, error]);
+    }
+  };
+  for (const { oid, schema, name, key, columns } of await readRuled(session, config.tables, tables, rules.hiding)) {
+    const own = rules.of(schema, name);
+    if (own === undefined) continue;
+    const named = { oid: Number(oid), namespace: schema, name };
+    rules.learn(named, columns);
+    const unnamed = rules.unnamed(named, columns);
+    if (unnamed.length > 0) found.push([undefined, hiddenByNumber(`${schema}.${name}`, unnamed)]);
+    judge(oid, () => checkKey(schema, name, key, own));
+  }
+  for (const table of await readReselect(session, rules.of, tables)) {
+    judge(table.oid, () => refuse(reselectFindings(table)));
+  }
+  return found;
+}
+
+/** What was renamed stays hidden as long as this process lives. */
+function hiddenByNumber(table: string, columns: readonly string[]): ConfigError {
+  return new ConfigError(
+    "TABLE_COLUMN_UNKNOWN",
+    `${table} was renamed, or columns of it: no item of tables hides ${columns.join(", ")} any more`,
+    {
+      hint: "Name table and columns in tables as they are called now: until the next start they are hidden all the same.",
+    },
+  );
+}
+
+const REASONS: Readonly<Record<Refusal["kind"], string>> = {
+  identity: "it has no replica identity",
+  virtual: "its REPLICA IDENTITY FULL holds virtual generated columns",
+  stored: "its replica identity holds generated columns that are not published",
+  list: "its column list lacks a part of the replica identity",
+  filter: "its row filter reads more than the replica identity",
+};
+
+function writesRefused(
+  { publication }: PublishableOptions,
+  { schema, name }: FoundTable,
+  { kind }: Refusal,
+): ConfigError {
+  return new ConfigError(
+    "TABLE_WRITES_REFUSED",
+    `Postgres refuses the application's UPDATE and DELETE of ${schema}.${name}, which ${publication} publishes: ${REASONS[kind]}`,
+    {
+      hint: "Run what `millrace check` prints for the table, now. Out of a publication of the worker's own it is taken at once, and a marker says so.",
+    },
+  );
+}

@@ -1,0 +1,52 @@
+// Why Postgres would refuse the application's UPDATE and DELETE of a table that is published: its own rules, of 14 to 18. Pure.
+
+import type { Publishing, WrittenTable } from "./written-tables.ts";
+
+/** `columns` are those in the way; none where there is no identity at all. */
+export interface Refusal {
+  readonly kind: "identity" | "virtual" | "stored" | "list" | "filter";
+  readonly columns: readonly string[];
+}
+
+/** By which rows are told apart: "full", or the columns of a key. */
+export type Identity = "full" | readonly string[];
+
+export function identityOf({ replident, primaryKey, index }: WrittenTable): Identity {
+  if (replident === "f") return "full";
+  return replident === "d" ? primaryKey : replident === "i" ? index : [];
+}
+
+/**
+ * Undefined where the writes are accepted.
+ * @param identity what the table has; another one to know what it would be like
+ * @param version of the server, as `server_version_num`
+ */
+export function refusalOf(
+  table: Pick<WrittenTable, "columns" | "stored" | "virtual">,
+  by: Omit<Publishing, "publication">,
+  identity: Identity,
+  version: number,
+): Refusal | undefined {
+  const full = identity === "full";
+  const told = full ? table.columns : identity;
+  if (told.length === 0) return { kind: "identity", columns: [] };
+  if (full && table.virtual.length > 0) return { kind: "virtual", columns: table.virtual };
+  if (by.list !== null) {
+    const unlisted = told.filter((column) => by.list?.includes(column) === false);
+    if (full || unlisted.length > 0) return { kind: "list", columns: unlisted };
+  }
+  const stored = told.filter((column) => table.stored.includes(column));
+  const unpublished = version >= GENERATED_VERSION && !by.generated && (full || by.list === null);
+  if (unpublished && stored.length > 0) return { kind: "stored", columns: stored };
+  const loose = full ? [] : by.filter.filter((column) => !told.includes(column));
+  return loose.length > 0 ? { kind: "filter", columns: loose } : undefined;
+}
+
+/** From here on Postgres knows whether generated columns are published, and refuses writes for it. */
+const GENERATED_VERSION = 180_000;
+
+/** Whether an identity would serve in each publication that has the table, and in one of ours. */
+export function serves(table: WrittenTable, identity: Identity, version: number): boolean {
+  const own = { generated: true, list: null, filter: [] };
+  return [own, ...table.publishing].every((by) => refusalOf(table, by, identity, version) === undefined);
+}

@@ -1,0 +1,131 @@
+// All SQL that we print, run over tables of every shape and publications of every kind: the application's writes go on.
+
+import type { Client } from "pg";
+import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
+import type { SourceId } from "../../src/event/source-id.ts";
+import { migrationSql } from "../../src/outbox/migration-sql.ts";
+import { parsePostgresConfig } from "../../src/source/postgres/config.ts";
+import { eventTriggerSql } from "../../src/source/postgres/event-trigger-sql.ts";
+import { exampleSql, outboxSql, publicationSql } from "../../src/source/postgres/setup-sql.ts";
+import type { Finding } from "../../src/telemetry/finding.ts";
+import type { OlderPostgres } from "../support/older-postgres.ts";
+import { findingsOf } from "../support/postgres-findings.ts";
+import { type Database, freshDatabase, freshPostgres, missing } from "../support/servers.ts";
+import {
+  makeShapes,
+  PUBLICATION_KINDS,
+  type PublicationKind,
+  refusing,
+  TABLE_SHAPES,
+  type TableShape,
+  versionOf,
+} from "../support/table-shapes.ts";
+
+const SHOP = "shop" as SourceId;
+/** Those between have the rules of 15. */
+const VERSIONS: readonly (OlderPostgres | "postgres")[] = ["postgres", "postgres14", "postgres15"];
+/** Then nothing is printed for the server itself. */
+const BOUNDED = { max_slot_wal_keep_size: "1GB" };
+/** What is printed may lead to something else that is printed. */
+const ROUNDS = 3;
+/** Say that the application's writes fail now. */
+const BROKEN = ["ROW_FILTER_OFF_KEY", "COLUMN_LIST_LACKS_KEY", "GENERATED_IN_IDENTITY"];
+
+describe.each(VERSIONS)("%s: the SQL that is printed", (name) => {
+  describe.skipIf(missing(name))("leaves the application's writes working", () => {
+    let server: ReturnType<typeof freshPostgres> | undefined;
+    let database: Database;
+    let client: Client;
+    let shapes: readonly TableShape[];
+
+    beforeEach(async () => {
+      server ??= freshPostgres(BOUNDED, name === "postgres" ? undefined : inject("olderPostgres")[name]);
+      database = await freshDatabase(await server);
+      client = await database.connect();
+      await client.query("drop role if exists least; create role least login replication");
+    });
+    afterEach(async () => {
+      await client.end();
+      await database[Symbol.asyncDispose]();
+    });
+
+    const make = async (kind: PublicationKind): Promise<boolean> => {
+      const version = await versionOf(client);
+      shapes = TABLE_SHAPES.filter(({ since = 0 }) => since <= version);
+      if ((kind.since ?? 0) > version) return false;
+      await makeShapes(client, shapes, kind);
+      return true;
+    };
+    /** Tables whose writes are refused behind some SQL, which is then taken back. */
+    const refusedBehind = async (lines: readonly string[]): Promise<readonly string[]> => {
+      await client.query("begin");
+      for (const line of lines) await client.query(line.replace(/^BEGIN; (.*) COMMIT;/, "$1"));
+      const refused = await refusing(client, shapes);
+      await client.query("rollback");
+      return refused;
+    };
+    // Without the worker's rights: what it would do by itself is printed too.
+    const check = (role = "least"): Promise<readonly Finding[]> =>
+      findingsOf(database.url.replace("postgres@", `${role}@`));
+
+    test.each(PUBLICATION_KINDS)("with a publication, $name: each by itself, and all together", async (kind) => {
+      if (!(await make(kind))) return;
+      const before = await refusedBehind([]);
+      for (const { fix = "" } of await check()) {
+        const broken = await refusedBehind(statements(fix));
+        expect(
+          broken.filter((table) => !before.includes(table)),
+          fix,
+        ).toEqual([]);
+      }
+
+      for (let round = 0; round < ROUNDS; round++) {
+        for (const { fix = "" } of await check()) for (const line of statements(fix)) await client.query(line);
+        const broken = await refusedBehind([]);
+        expect(broken.filter((table) => !before.includes(table))).toEqual([]);
+      }
+      const failed = (await check()).filter(({ level, fix = "" }) => level === "fail" && statements(fix).length > 0);
+      expect(failed).toEqual([]);
+    });
+
+    test.each(PUBLICATION_KINDS.filter(({ create = "" }) => !create.includes("elsewhere")))(
+      "with a publication, $name: check fails for the tables whose writes are refused, and says it of no others",
+      async (kind) => {
+        if (!(await make(kind))) return;
+        const refused = await refusedBehind([]);
+        for (const role of ["least", "postgres"]) {
+          const failed = (await check(role)).filter(({ level }) => level === "fail");
+          const said = failed.filter(
+            ({ code, message }) => BROKEN.includes(code) || message.includes("is published, so"),
+          );
+          expect([...new Set(said.map(({ subject }) => subject))].sort()).toEqual([...refused].sort());
+        }
+      },
+    );
+
+    test("that of sql and init, for what is fit and what is not", async () => {
+      await make({ name: "none" });
+      const unfit = (await check()).filter(({ code }) => code === "TABLE_WITHOUT_IDENTITY");
+      const tables = ["public.*", ...unfit.map(({ subject }) => `!${subject.replace("table ", "")}*`)];
+      await client.query(migrationSql("outbox"));
+      const config = parsePostgresConfig({ url: database.url, tables, outbox: true }, "sources.shop");
+      const printed = [
+        ...exampleSql(SHOP, { ...config, publication: "example" }, { schema: "public", name: "plain" }),
+        ...(await publicationSql(SHOP, config)),
+        ...outboxSql(config),
+      ];
+      for (const sql of [...statements(printed.join("\n")), ...(["outbox", "inbox"] as const).map(migrationSql)]) {
+        await client.query(sql);
+      }
+      await client.query(eventTriggerSql().join("\n"));
+
+      expect(unfit.length).toBeGreaterThan(5);
+      expect(await refusedBehind([])).toEqual([]);
+    });
+  });
+});
+
+/** What is SQL of a fix. */
+function statements(fix: string): readonly string[] {
+  return fix.split("\n").filter((line) => /;( --.*)?$/.test(line));
+}

@@ -1,9 +1,9 @@
 // What `check` says of the bus, from what the server said of itself.
 
 import type { JetStreamAccountStats, StreamInfo } from "@nats-io/jetstream";
-import type { MillraceError } from "../../errors.ts";
 import { type Finding, findingOf } from "../../telemetry/finding.ts";
 import type { Fsync } from "./horizon.ts";
+import { type Unfit, unfitError } from "./stream-fitness.ts";
 
 /** A nats-server's own sync_interval. */
 const DEFAULT_SYNC_MS = 120_000;
@@ -88,15 +88,15 @@ export function fsyncFinding(stated: Fsync, real: Fsync | undefined): Finding {
   };
 }
 
-/** @param unfit why the worker would refuse it */
+/** @param unfit for what the worker refuses it */
 export function streamFindings(
   { config, state, cluster }: StreamInfo,
   replicas: number,
-  unfit: MillraceError | undefined,
+  unfit: readonly Unfit[],
 ): readonly Finding[] {
   const subject = `stream ${config.name}`;
   const findings: Finding[] = [];
-  if (unfit !== undefined) findings.push(findingOf(unfit, subject));
+  for (const setting of unfit) findings.push(findingOf(unfitError(config.name, setting), subject));
   if (config.num_replicas !== replicas) {
     findings.push({
       level: "warn",

@@ -2,7 +2,7 @@
 
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { MillraceError } from "../../errors.ts";
-import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
+import { type SourceId, streamName } from "../../event/source-id.ts";
 import { type Finding, findingOf } from "../../telemetry/finding.ts";
 import { silentLogger } from "../../telemetry/logger.ts";
 import { apiCodes } from "./api-codes.ts";
@@ -10,11 +10,10 @@ import { busError, isApiError } from "./bus-errors.ts";
 import { accountFindings, fsyncFinding, replicasFinding, streamFindings } from "./check-findings.ts";
 import { permissionFindings } from "./check-permissions.ts";
 import { Connection } from "./connection.ts";
-import { DEAD_STREAM } from "./dead-letters.ts";
 import type { Fsync } from "./horizon.ts";
-import { LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./jetstream-bus.ts";
-import { LARGE_STREAM } from "./large-bodies.ts";
-import { findStream, refuseTakenSubjects, refuseUnfitStream } from "./streams.ts";
+import { namesOf, readUnfitStreams } from "./shared-streams-check.ts";
+import { unfitError, unfitSettings } from "./stream-fitness.ts";
+import { findStream, needsOf, refuseTakenSubjects } from "./streams.ts";
 import { timeLimit } from "./time-limit.ts";
 
 export interface CheckBusOptions {
@@ -27,13 +26,6 @@ export interface CheckBusOptions {
   readonly monitor?: string;
 }
 
-/** Made at the first start. */
-const OWN_STREAMS: readonly string[] = [
-  ...[LEASE_BUCKET, STATE_BUCKET, SCHEMA_BUCKET].map((bucket) => `KV_${bucket}`),
-  DEAD_STREAM,
-];
-/** Made once there is something for them. */
-const LATER_STREAMS: readonly string[] = [streamName(systemId), LARGE_STREAM];
 const CONNECT_MS = 5000;
 const MONITOR_MS = 1000;
 
@@ -77,8 +69,8 @@ async function* findings(options: CheckBusOptions, connection: Connection): Asyn
   const streams = await Promise.all(options.sources.map((source) => findStream(jsm, source)));
   const missing = streams.filter((stream) => stream === undefined).length;
   const toMake = {
-    now: missing + (await countMissing(jsm, OWN_STREAMS)),
-    later: await countMissing(jsm, LATER_STREAMS),
+    now: missing + (await countMissing(jsm, namesOf("start"))),
+    later: await countMissing(jsm, namesOf("later")),
   };
   yield accountFindings(await jsm.getAccountInfo(), toMake);
   yield replicasFinding(options.replicas, info?.cluster);
@@ -88,12 +80,10 @@ async function* findings(options: CheckBusOptions, connection: Connection): Asyn
     const stream = streams[nth];
     if (stream === undefined) yield await newStreamFinding(jsm, source);
     else
-      yield* streamFindings(
-        stream,
-        options.replicas,
-        unfit(() => refuseUnfitStream(stream)),
-      );
+      yield* streamFindings(stream, options.replicas, unfitSettings(stream.config, needsOf(source, info?.max_payload)));
   }
+  for (const { name, unfit } of await readUnfitStreams(jsm))
+    yield* unfit.map((setting) => findingOf(unfitError(name, setting), `stream ${name}`));
 }
 
 async function countMissing({ streams }: JetStreamManager, names: readonly string[]): Promise<number> {
@@ -114,16 +104,6 @@ async function newStreamFinding(jsm: JetStreamManager, source: SourceId): Promis
     return findingOf(error, subject);
   }
   return { level: "ok", code: "BUS_STREAM", subject, message: "the worker makes it at its first start" };
-}
-
-function unfit(check: () => void): MillraceError | undefined {
-  try {
-    check();
-    return undefined;
-  } catch (error) {
-    if (error instanceof MillraceError) return error;
-    throw error;
-  }
 }
 
 /** How the server really syncs, as its HTTP port says; undefined where that cannot be asked, or is another server's. */

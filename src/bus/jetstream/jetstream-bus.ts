@@ -7,6 +7,7 @@ import { type DataRef, LARGE_BUCKET } from "../../event/data-ref.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Bus, ConsumeOptions, SourceStream, StateStore, Subscription, Writer } from "../bus.ts";
+import { LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./buckets.ts";
 import { busError } from "./bus-errors.ts";
 import { CheckpointStore } from "./checkpoint-store.ts";
 import { Confirmations } from "./confirmations.ts";
@@ -21,6 +22,7 @@ import { LargeBodies } from "./large-bodies.ts";
 import { Lease, type LeasePort, type LeaseRecord } from "./lease.ts";
 import type { Clock } from "./port.ts";
 import { newestGap, recordedGap } from "./recorded-gap.ts";
+import { refuseUnfitShared } from "./shared-streams-check.ts";
 import { SourceMemory } from "./source-memory.ts";
 import { openStateStore } from "./state-store.ts";
 import { findStream, refuseTakenSubjects } from "./streams.ts";
@@ -60,9 +62,6 @@ export const defaultTiming: BusTiming = {
   idleCheckMs: 30_000,
 };
 
-export const LEASE_BUCKET = "millrace_leases";
-export const SCHEMA_BUCKET = "millrace_schemas";
-export const STATE_BUCKET = "millrace_state";
 /** Leases of workers that are long gone disappear. */
 const LEASE_BUCKET_TTL_MS = 60 * 60_000;
 
@@ -209,6 +208,7 @@ class JetStreamBus implements Bus {
     });
     try {
       // Before the first write: a start that is refused changes nothing.
+      await refuseUnfitShared(this.#jsm);
       if ((await port.info()) === undefined) await refuseTakenSubjects(this.#jsm, source);
       const checkpoints = new CheckpointStore(this.#whileConnected(this.state), source);
       const lease = await Lease.acquire(

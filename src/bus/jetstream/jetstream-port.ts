@@ -15,7 +15,8 @@ import {
   type StreamPort,
   type StreamState,
 } from "./port.ts";
-import { createStream, findStream, refuseUnfitStream } from "./streams.ts";
+import { refuseUnfit } from "./stream-fitness.ts";
+import { createStream, findStream, needsOf } from "./streams.ts";
 import { MAX_BATCH_MESSAGES } from "./writer-queue.ts";
 
 export interface JetStreamPortOptions {
@@ -69,7 +70,7 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
   async info(): Promise<StreamState | undefined> {
     const info = await findStream(this.#options.jsm, this.#options.source);
     if (info === undefined) return undefined;
-    refuseUnfitStream(info);
+    refuseUnfit(info, needsOf(this.#options.source, this.#options.connection.nc.info?.max_payload));
     return { created: info.created, firstSeq: info.state.first_seq, lastSeq: info.state.last_seq };
   }
 

@@ -2,8 +2,8 @@
 
 import type { SourceId } from "../../event/source-id.ts";
 import { silentLogger } from "../../telemetry/logger.ts";
+import { STATE_BUCKET } from "./buckets.ts";
 import { Connection } from "./connection.ts";
-import { STATE_BUCKET } from "./jetstream-bus.ts";
 import { SourceMemory } from "./source-memory.ts";
 import { openStateStore } from "./state-store.ts";
 import { timeLimit } from "./time-limit.ts";

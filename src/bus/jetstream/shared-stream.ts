@@ -4,6 +4,7 @@ import { jetstreamManager, RetentionPolicy, StorageType, type StreamConfig } fro
 import type { NatsConnection } from "@nats-io/transport-node";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
+import { refuseUnfit } from "./stream-fitness.ts";
 
 export interface SharedStream extends Partial<StreamConfig> {
   readonly name: string;
@@ -11,7 +12,7 @@ export interface SharedStream extends Partial<StreamConfig> {
   readonly num_replicas: number;
 }
 
-/** Makes it unless it is there; one that is there stays as it is. @throws ConfigError, TransientError */
+/** Makes it unless it is there; one that is there stays as it is, if it can serve. @throws ConfigError, TransientError */
 export async function makeSharedStream(nc: NatsConnection, stream: SharedStream): Promise<void> {
   try {
     const { streams } = await jetstreamManager(nc, { checkAPI: false });
@@ -19,7 +20,7 @@ export async function makeSharedStream(nc: NatsConnection, stream: SharedStream)
       if (isApiError(error, apiCodes.streamNotFound)) return undefined;
       throw error;
     });
-    if (found) return;
+    if (found) return refuseUnfit(found, { subjects: stream.subjects });
     await streams.add({
       retention: RetentionPolicy.Limits,
       storage: StorageType.File,

@@ -12,6 +12,7 @@ import { ConfigError } from "../../errors.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
+import type { Needs } from "./stream-fitness.ts";
 
 /** How long a source's stream keeps an event. */
 const MAX_AGE_MS: number = 7 * 24 * 60 * 60 * 1000;
@@ -82,16 +83,7 @@ export async function createStream(
   }
 }
 
-/** @throws ConfigError when a stream of this name exists that cannot serve */
-export function refuseUnfitStream({ config }: StreamInfo): void {
-  if (config.allow_atomic !== true) {
-    throw new ConfigError("STREAM_NOT_ATOMIC", `the stream ${config.name} does not allow atomic batches`, {
-      hint: `nats stream edit ${config.name} --allow-batch, or remove the stream to have it made again`,
-    });
-  }
-  if (config.sealed) {
-    throw new ConfigError("STREAM_SEALED", `the stream ${config.name} is sealed`, {
-      hint: "remove it, or give the source another id",
-    });
-  }
+/** What a source's stream must be like. @param maxPayload of the server */
+export function needsOf(source: SourceId, maxPayload: number | undefined): Needs {
+  return { subjects: subjectsOf(source), atomic: true, maxPayload };
 }

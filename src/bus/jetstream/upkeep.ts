@@ -37,9 +37,11 @@ export function startUpkeep(options: UpkeepOptions): void {
     });
   }
   void repeat(options, idleCheckMs, async () => {
-    if (!options.isIdle()) return;
+    const idle = options.isIdle();
     const highest = options.lastSeq();
+    // Also while it is written to: what somebody has edited may be one that cannot serve any more.
     const state = await asked(options, () => port.info());
+    if (!idle) return;
     if (state === undefined || state.lastSeq < highest)
       options.onDisrupted("the stream is shorter than what it had acknowledged");
   });

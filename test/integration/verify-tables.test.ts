@@ -36,6 +36,7 @@ describe.skipIf(missing("postgres", "nats"))("the tables", () => {
       create table "Odd, names"("b%" text, a timestamptz, primary key ("b%", a));
       create table emptied(id int primary key);
       create table keyless(note text); alter table keyless replica identity full;
+      create table def(id int, v int, primary key (id) deferrable initially deferred); alter table def replica identity full;
       insert into orders select n, 'old' from generate_series(1, 3) n`);
     const config = {
       bus: { servers: nats.url, fsync: "always" },
@@ -48,6 +49,7 @@ describe.skipIf(missing("postgres", "nats"))("the tables", () => {
         insert into orders select n, 'new' from generate_series(10, 6010) n;
         insert into "Odd, names" values ('a,b%/ü', '2024-02-29 12:00:00.5+02'), ('', 'infinity');
         insert into emptied values (1), (2);
+        insert into def values (1, 1), (2, 2), (3, 3); update def set id = 4 - id; update def set id = id + 1;
         insert into keyless values ('x')`);
       await database.query("delete from orders where id in (2, 10, 11); update orders set id = 7000 where id = 12");
       await database.query("truncate emptied");
@@ -62,6 +64,7 @@ describe.skipIf(missing("postgres", "nats"))("the tables", () => {
       expect((JSON.parse(right.stdout) as VerifyReport).tables).toEqual(
         [
           { namespace: "public", collection: "Odd, names", rows: 2, inStream: 2, notInStream: 0, ...counts },
+          { namespace: "public", collection: "def", rows: 3, inStream: 3, notInStream: 0, ...counts },
           { namespace: "public", collection: "emptied", rows: 1, inStream: 1, notInStream: 0, ...counts },
           { namespace: "public", collection: "keyless", rows: undefined, inStream: 0, notInStream: 0, ...counts },
           { namespace: "public", collection: "orders", rows: 6001, inStream: 5999, notInStream: 2, ...counts },

@@ -7,6 +7,8 @@ import type { Session } from "./session.ts";
 export interface TableDescription {
   /** Names, in the order of the key; empty for a table without one. */
   readonly primaryKey: readonly string[];
+  /** Whether the primary key may be checked later than at once: two rows may have one key for a moment. */
+  readonly deferrable: boolean;
   /** By their number. Compare with the log by name and type: a column may have been renamed or dropped since. */
   readonly columns: readonly CatalogColumn[];
   /** By oid: every type that the columns reach, of the log and of now. One that was dropped is missing. */
@@ -57,6 +59,7 @@ export type TypeShape =
 /** For tests and for what the catalog no longer has. */
 export const unknownTable: TableDescription = {
   primaryKey: [],
+  deferrable: false,
   columns: [],
   types: new Map(),
   composites: new Map(),
@@ -112,6 +115,7 @@ const description = `
       CROSS JOIN LATERAL unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) WITH ORDINALITY k (attnum, place)
       JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
       WHERE i.indrelid = $1::oid AND i.indisprimary) AS "primaryKey",
+    EXISTS (SELECT FROM pg_index i WHERE i.indrelid = $1::oid AND i.indisprimary AND NOT i.indimmediate) AS deferrable,
     (SELECT coalesce(json_agg(json_build_object(
         'attnum', c.attnum, 'name', c.attname, 'type', c.atttypid::int8, 'typmod', c.atttypmod,
         'sqlType', format_type(c.atttypid, c.atttypmod), 'notNull', c.attnotnull,
@@ -168,6 +172,7 @@ export async function describeTable(
   if (row === undefined) return unknownTable;
   return {
     primaryKey: row.primaryKey,
+    deferrable: row.deferrable,
     formats: row.formats,
     partlyFull: row.partlyFull,
     columns: row.columns.map((column) => ({

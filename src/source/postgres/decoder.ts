@@ -11,7 +11,6 @@ import type { OutboxConfig } from "./config.ts";
 import { CUT, keptOfCut } from "./cut-frame.ts";
 import { type Definition, type DescribedTable, DescribedTables } from "./described-tables.ts";
 import { FrameReader } from "./frame-reader.ts";
-import { JsonWriter } from "./json-writer.ts";
 import { LogicalMessages } from "./logical-messages.ts";
 import type { OutboxTable } from "./outbox-table.ts";
 import {
@@ -20,10 +19,7 @@ import {
   DELETE,
   INSERT,
   KEEPALIVE,
-  KEY,
   MESSAGE,
-  NEW,
-  OLD,
   ORIGIN,
   RELATION,
   TRUNCATE,
@@ -31,13 +27,12 @@ import {
   UPDATE,
   XLOG,
 } from "./pgoutput-tags.ts";
-import { keyMissing, poisonRow, tooLarge } from "./poison-row.ts";
-import { keyDiffers, RowEvents } from "./row-events.ts";
+import { poisonRow, tooLarge } from "./poison-row.ts";
+import { RowDecoder } from "./row-decoder.ts";
 import type { RuleBook } from "./rule-book.ts";
 import { type PoisonRow, Sequencer } from "./sequencer.ts";
 import type { Relation, Table } from "./table.ts";
 import { timeText } from "./time-text.ts";
-import { Tuple } from "./tuple.ts";
 
 export interface DecoderOptions {
   readonly source: SourceId;
@@ -64,10 +59,8 @@ export class Decoder {
   readonly sequencer: Sequencer;
   readonly #source: SourceId;
   readonly #reader = new FrameReader();
-  readonly #events = new RowEvents(new JsonWriter());
+  readonly #rows: RowDecoder;
   readonly #messages: LogicalMessages;
-  readonly #before = new Tuple();
-  readonly #after = new Tuple();
   readonly #tables: DescribedTables;
   readonly #composites: CompositeStates | undefined;
   #announcements: Announcement[] = [];
@@ -78,6 +71,7 @@ export class Decoder {
     this.#composites = composites;
     this.#tables = new DescribedTables(source, rules, outbox);
     this.sequencer = new Sequencer(source, history, from);
+    this.#rows = new RowDecoder(this.#reader, (position, event) => this.sequencer.push(position, event));
   }
 
   /**
@@ -159,6 +153,7 @@ export class Decoder {
     const high = reader.uint32();
     const low = reader.uint32();
     const time = timeText(reader.uint32(), reader.uint32());
+    this.#rows.begin();
     this.sequencer.begin(high, low, { id: String(reader.uint32()), time, lineage: "" });
   }
 
@@ -174,9 +169,7 @@ export class Decoder {
     if (table.untold !== undefined) this.#announce(table, table.untold, high, low, 0);
     const position = this.sequencer.next(high, low);
     try {
-      if (kind === INSERT) this.#insert(table, position);
-      else if (kind === UPDATE) this.#update(table, position, high, low);
-      else this.#delete(table, position);
+      this.#rows.decode(kind, table, position, () => this.sequencer.next(high, low));
     } catch (error) {
       if (error instanceof BugError) throw error;
       this.sequencer.push(position, poisonRow(this.#reader, table, error));
@@ -197,8 +190,7 @@ export class Decoder {
   #domainEvent(outbox: OutboxTable, high: number, low: number): void {
     const position = this.sequencer.next(high, low);
     try {
-      this.#tuple(NEW, outbox.columnCount, this.#after);
-      this.sequencer.push(position, outbox.event(this.#reader, this.#after));
+      this.sequencer.push(position, outbox.event(this.#reader, this.#rows.inserted(outbox.columnCount)));
     } catch (error) {
       if (error instanceof BugError) throw error;
       this.sequencer.push(position, poisonRow(this.#reader, outbox, error));
@@ -228,47 +220,6 @@ export class Decoder {
     if (place !== undefined) this.sequencer.push(this.sequencer.next(high, low), poisonRow(this.#reader, place, error));
   }
 
-  #insert(table: Table, position: string): void {
-    this.#tuple(NEW, table.columnCount, this.#after);
-    this.sequencer.push(position, this.#events.created(table, this.#reader, this.#after));
-  }
-
-  #update(table: Table, position: string, high: number, low: number): void {
-    const reader = this.#reader;
-    const kind = reader.uint8();
-    const before = kind === NEW ? undefined : this.#before;
-    if (before !== undefined) {
-      this.#oldTuple(kind, table);
-      this.#tuple(NEW, table.columnCount, this.#after);
-    } else {
-      this.#after.read(reader, table.columnCount);
-    }
-    if (before === undefined || !keyDiffers(table, reader, before, this.#after)) {
-      this.sequencer.push(position, this.#events.updated(table, reader, before, this.#after));
-      return;
-    }
-    const deleted = this.#events.deleted(table, reader, before, this.#after);
-    const created = this.#events.moved(table, reader, before, this.#after);
-    this.sequencer.push(position, deleted);
-    this.sequencer.push(this.sequencer.next(high, low), created);
-  }
-
-  #delete(table: Table, position: string): void {
-    this.#oldTuple(this.#reader.uint8(), table);
-    this.sequencer.push(position, this.#events.deleted(table, this.#reader, this.#before, undefined));
-  }
-
-  #oldTuple(kind: number, table: Table): void {
-    if (kind !== KEY && kind !== OLD) throw this.#reader.malformed("an old row is neither whole nor a key");
-    this.#before.read(this.#reader, table.columnCount);
-    if (!table.hasKey(this.#before)) throw keyMissing();
-  }
-
-  #tuple(expected: number, columns: number, tuple: Tuple): void {
-    if (this.#reader.uint8() !== expected) throw this.#reader.malformed("a row has no new values");
-    tuple.read(this.#reader, columns);
-  }
-
   #truncate(high: number, low: number): void {
     const count = this.#reader.uint32();
     this.#reader.skip(1);
@@ -277,7 +228,7 @@ export class Decoder {
     );
     for (const [nth, table] of tables.entries())
       if (table.untold !== undefined) this.#announce(table, table.untold, high, low, nth);
-    for (const table of tables) this.sequencer.push(this.sequencer.next(high, low), this.#events.truncated(table));
+    for (const table of tables) this.sequencer.push(this.sequencer.next(high, low), this.#rows.truncated(table));
   }
 
   /** Where the stream has the place already, the announcement is not lost: it waits for the next row. */

@@ -56,6 +56,8 @@ export class Table {
   untold: CollectionVersion | undefined;
   /** Whether the old row comes whole with updates and deletes. */
   readonly full: boolean;
+  /** Whether two rows may have one key until a transaction ends. */
+  readonly keyMayCollide: boolean;
   /** Indexes of the key's columns, sorted by name: the JSON of a key is canonical. */
   readonly key: readonly number[];
   /** The most that names, nulls and punctuation of one event may need. */
@@ -113,6 +115,7 @@ export class Table {
       };
     });
     this.key = keyColumns(relation, description);
+    this.keyMayCollide = this.full && this.key.length > 0 && description.deferrable;
     const keyNames = this.key.map((index) => (relation.columns[index] as Relation["columns"][number]).name);
     checkKey(this.namespace, this.collection, keyNames, rules);
     const reselects = rules.reselects && !this.full && this.key.length > 0;

@@ -6,7 +6,7 @@ import { TxDatabases } from "./automation/tx-databases.ts";
 import type { Bus } from "./bus/bus.ts";
 import { type BusTiming, openJetStreamBus } from "./bus/jetstream/jetstream-bus.ts";
 import { refuseOpenHttp } from "./config/http.ts";
-import { type ResolvedConfig, resolveConfig } from "./config/resolve.ts";
+import { type ResolvedConfig, refuseIdle, resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config/schema.ts";
 import { ConfigError, MillraceError, toError } from "./errors.ts";
 import type { SourceId } from "./event/source-id.ts";
@@ -21,7 +21,7 @@ import { waitingAutomation, waitingSource } from "./monitor/waiting.ts";
 import { KeptSchemaBook } from "./schema/schema-book.ts";
 import { postgresConnector } from "./source/postgres/connector.ts";
 import type { Connector } from "./source/source.ts";
-import { type Logger, silentLogger } from "./telemetry/logger.ts";
+import { atLevel, type Logger, silentLogger } from "./telemetry/logger.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { version } from "./version.ts";
 import { admitOwn } from "./worker/own-streams.ts";
@@ -74,9 +74,11 @@ const GUARD_EVERY_MS = 10_000;
  * @throws ConfigError when the configuration or the bus cannot serve; a bus that is only away is waited for
  */
 export async function startWorker(input: Config | unknown, options: WorkerOptions = {}): Promise<Worker> {
-  const { log = silentLogger, adopt = false, probe = noProbe } = options;
+  const { adopt = false, probe = noProbe } = options;
   const config = resolveConfig(input, connectors);
+  const log = atLevel(options.log ?? silentLogger, config.log.level ?? "debug");
   if (options.http) refuseOpenHttp(config.http);
+  refuseIdle(config);
   const sources = only([...config.sources], ([id]) => id, options.sources, "source");
   const automations = only(config.automations as Automation[], ({ id }) => id, options.automations, "automation");
   const outboxes = outboxesOf(config);
@@ -86,6 +88,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
     fallback: config.defaults.db,
     homes: [...outboxes.values()],
     outboxes: [...outboxes.keys()],
+    madeToKeepMs: config.bus.retention.ageMs,
   });
   const stopping = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal;
@@ -232,20 +235,17 @@ async function openBus(
   },
 ): Promise<Bus> {
   const { metrics, recoveries, probe, ...rest } = parts;
+  const { access, ...bus } = config.bus;
   return await openJetStreamBus({
-    servers: config.bus.servers.reveal(),
-    replicas: config.bus.replicas,
-    fsync: config.bus.fsync,
+    ...access.reveal(),
+    ...bus,
     onStored: (source: SourceId, messages) => {
       probe("after-publish");
       const counts = metrics.source(source);
       for (const { position, subject } of messages) {
-        if (subject.startsWith("meta.")) {
-          counts.markers++;
-          continue;
-        }
-        counts.published++;
-        if (position.endsWith("+")) counts.transactions++;
+        const marker = subject.startsWith("meta.");
+        counts[marker ? "markers" : "published"]++;
+        if (!marker && position.endsWith("+")) counts.transactions++;
       }
     },
     onRecovered: (source) => {

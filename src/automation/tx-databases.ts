@@ -15,7 +15,7 @@ import { type OutboxHomes, TxHome } from "./tx-home.ts";
 
 const CHECK_MS = 10_000;
 const PRUNE_EVERY_MS = 10 * 60_000;
-/** Of a stream that is not there: as it will be made, should it be made again. */
+/** Of a stream that is not there: as it will be made, should it be made again, where the configuration does not say. */
 const MADE_TO_KEEP_MS = 7 * 86_400_000;
 /** Beyond what can still be delivered: clocks differ. */
 const PRUNE_SLACK_MS = 3_600_000;
@@ -27,6 +27,8 @@ export interface TxDatabasesOptions {
   readonly homes: OutboxHomes;
   /** Sources that hold an outbox: there domain events come from. */
   readonly outboxes: readonly SourceId[];
+  /** How long a stream that is made from now on keeps an event; Infinity: for ever. */
+  readonly madeToKeepMs?: number | undefined;
 }
 
 export class TxDatabases {
@@ -68,13 +70,14 @@ export class TxDatabases {
 
   /** The same once: what is older than any stream keeps an event, and the longest retry on top. Never rejects. */
   async prune(bus: Pick<Bus, "keepsForMs">, log: Logger): Promise<void> {
+    const { madeToKeepMs = MADE_TO_KEEP_MS } = this.#options;
     const automations = this.#options.automations.filter((automation) => this.of(automation) !== undefined);
     const longestRetryMs = Math.max(0, ...automations.map(({ retry }) => retry.maxAgeMs));
     const triggers = automations.flatMap((automation) => automation.triggers);
     const sources = new Set(triggers.flatMap((one) => inEach(this.#options.outboxes, one)).map(({ source }) => source));
     try {
       const kept = await Promise.all([...sources].map((source) => bus.keepsForMs(source)));
-      const keptMs = Math.max(0, ...kept.map((ms) => ms ?? MADE_TO_KEEP_MS));
+      const keptMs = Math.max(0, ...kept.map((ms) => ms ?? madeToKeepMs));
       if (keptMs === Number.POSITIVE_INFINITY) return; // any event may come again for ever
       const prunes = [...this.#databases.values()].map(async ({ transaction }) => {
         const entries = await pruneInbox(transaction, keptMs + longestRetryMs + PRUNE_SLACK_MS);

@@ -47,6 +47,8 @@ export interface Writer extends AsyncDisposable {
   stalledMs(): number;
   /** What went wrong last, while that is so. */
   stalledBy(): { readonly code: string; readonly message: string } | undefined;
+  /** The sequence of the newest message that the stream is known to hold. */
+  lastSequence(): number;
   /** When the newest transaction that this writer stored was committed, RFC 3339; undefined before the first one. */
   committedAt(): string | undefined;
   /** What waits for the bus' fsync before it may be saved. */

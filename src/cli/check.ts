@@ -8,7 +8,7 @@ import { findSourceOnBus } from "../bus/jetstream/remove-source.ts";
 import { readSavedMemory } from "../bus/jetstream/saved-memory.ts";
 import { refuseOpenHttp } from "../config/http.ts";
 import { loadConfigFile } from "../config/load.ts";
-import { resolveConfig } from "../config/resolve.ts";
+import { refuseIdle, resolveConfig } from "../config/resolve.ts";
 import { type SourceId, streamName, systemId } from "../event/source-id.ts";
 import * as millrace from "../index.ts";
 import type { Finding } from "../telemetry/finding.ts";
@@ -36,6 +36,7 @@ export async function check({ config: file, source, json, signal, print }: Check
   const input = await loadConfigFile({ file, directory: process.cwd(), modules: { millrace }, automations: true });
   const config = resolveConfig(input, connectors);
   refuseOpenHttp(config.http); // as `run` would
+  refuseIdle(config);
   const sources = chooseSources(config.sources, source);
   const found: Located[] = [];
   const part = async (
@@ -51,9 +52,10 @@ export async function check({ config: file, source, json, signal, print }: Check
     }
   };
   const ids = sources.map(([id]) => id);
-  const { servers, replicas, fsync } = config.bus;
+  const { replicas, fsync, retention } = config.bus;
+  const access = config.bus.access.reveal();
   // Where the bus cannot be asked, its own findings say why.
-  const saved = await readSavedMemory({ servers: servers.reveal(), sources: ids, signal }).catch(() => undefined);
+  const saved = await readSavedMemory({ ...access, sources: ids, signal }).catch(() => undefined);
   for (const [id, { kind, config: section }] of sources) {
     const others = [...config.sources].filter(([other, { kind: its }]) => other !== id && its === kind);
     const context = {
@@ -64,9 +66,9 @@ export async function check({ config: file, source, json, signal, print }: Check
     const findings = connectors.get(kind)?.check(id, section.reveal(), context);
     if (findings !== undefined) await part(id, `${id} (${kind})`, findings);
   }
-  await part("bus", "bus", checkBus({ servers: servers.reveal(), replicas, fsync, sources: ids, signal }));
+  await part("bus", "bus", checkBus({ ...access, replicas, fsync, retention, sources: ids, signal }));
   const automations = config.automations as readonly Automation[];
-  const listened = await listenedSources(sources, { servers: servers.reveal(), signal });
+  const listened = await listenedSources(sources, { ...access, signal });
   const findings = automationFindings(
     automations,
     { all: [...config.sources.keys()], outboxes: [...outboxesOf(config).keys()] },
@@ -83,7 +85,7 @@ export async function check({ config: file, source, json, signal, print }: Check
 /** The worker's own events among them. Who cannot be asked has said so among the findings before. */
 async function listenedSources(
   sources: ReturnType<typeof chooseSources>,
-  bus: { readonly servers: readonly string[]; readonly signal: AbortSignal },
+  bus: Parameters<typeof findSourceOnBus>[1],
 ): Promise<ReadonlyMap<SourceId, ListenedSource>> {
   const all = [...sources.map(([id, source]) => [id, source] as const), [systemId, undefined] as const];
   const asked = all.map(async ([id, source]) => {

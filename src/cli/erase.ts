@@ -36,8 +36,8 @@ export async function erase({ config, source, sequence, yes, signal, print }: Er
     for (const line of lossLines(event)) await print(printable(line));
     return confirm({ word: String(sequence), to: "erase it", yes, signal });
   };
-  const servers = resolveBusConfig(file).servers.reveal();
-  if (!(await eraseEvent({ servers, source, sequence, signal, confirm: ask }))) {
+  const access = resolveBusConfig(file).access.reveal();
+  if (!(await eraseEvent({ ...access, source, sequence, signal, confirm: ask }))) {
     throw new ConfigError("ERASE_UNCONFIRMED", `the message ${sequence} of ${source} is still there`, {
       hint: "Add --yes to erase it.",
     });

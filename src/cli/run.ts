@@ -14,7 +14,10 @@ export interface RunOptions {
   /** Ids; undefined means all, an empty list none. */
   readonly automations?: readonly string[] | undefined;
   readonly adopt: boolean;
+  /** Of all levels: the configuration says which are wanted. */
   readonly log: Logger;
+  /** Say all, whatever the configuration wants. */
+  readonly verbose: boolean;
   /** Drains and ends. */
   readonly signal: AbortSignal;
 }
@@ -27,14 +30,23 @@ export interface RunOptions {
 const HEAP_GROWING_PERCENT = 70;
 
 /** Resolves when it was asked to stop and has drained. @throws what ended the worker */
-export async function run({ config: file, sources, automations, adopt, log, signal }: RunOptions): Promise<void> {
+export async function run({
+  config: file,
+  sources,
+  automations,
+  adopt,
+  log,
+  verbose,
+  signal,
+}: RunOptions): Promise<void> {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
-  const config = await loadConfigFile({
+  const loaded = await loadConfigFile({
     file,
     directory: process.cwd(),
     modules: { millrace },
     automations: automations?.length !== 0,
   });
+  const config = withLevel(loaded, verbose);
   const asked = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
@@ -59,4 +71,12 @@ export async function run({ config: file, sources, automations, adopt, log, sign
   } finally {
     await worker.stop();
   }
+}
+
+/** What is wrong with it is said where it is checked. */
+function withLevel(config: unknown, verbose: boolean): unknown {
+  if (typeof config !== "object" || config === null) return config;
+  const { log } = config as { readonly log?: unknown };
+  if (log !== undefined && (typeof log !== "object" || log === null)) return config;
+  return { ...config, log: { level: "info", ...log, ...(verbose ? { level: "debug" } : {}) } };
 }

@@ -44,7 +44,7 @@ export async function removeSource(options: SourceRemoveOptions): Promise<void> 
   if (chosen === undefined) return; // not: it is named
   const [id, { config }] = chosen;
   const postgres = config.reveal() as PostgresConfig; // as its connector parsed it: there is no other kind yet
-  const bus = { servers: resolved.bus.servers.reveal(), signal };
+  const bus = { ...resolved.bus.access.reveal(), signal };
   const [remains, onBus] = await Promise.allSettled([findRemains(id, postgres), findSourceOnBus(id, bus)]);
   const left: Left[] = [];
   if (remains.status === "rejected") left.push({ what: "database", error: toError(remains.reason) });

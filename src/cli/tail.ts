@@ -22,8 +22,8 @@ export interface TailCommandOptions {
 export async function tail({ config, filter, json, log, signal, print }: TailCommandOptions): Promise<void> {
   const directory = process.cwd();
   const file = await loadConfigFile({ file: config, directory, modules: { millrace }, automations: false });
-  const servers = resolveBusConfig(file).servers.reveal();
-  for await (const message of follow({ servers, filter, log, signal })) {
+  const access = resolveBusConfig(file).access.reveal();
+  for await (const message of follow({ ...access, filter, log, signal })) {
     await print(json ? jsonLine(message) : textLine(message));
   }
 }

@@ -49,17 +49,17 @@ export async function verify({
   }
   const directory = process.cwd();
   const file = await loadConfigFile({ file: config, directory, modules: { millrace }, automations: false });
-  const servers = resolveBusConfig(file).servers.reveal();
+  const access = resolveBusConfig(file).access.reveal();
   const progress = showProgress(options.log);
   let report: VerifyReport;
   let held: KeySnapshot | undefined;
   try {
     if (tables) {
-      await using stored = await openStoredPosition(source, { servers, log: options.log, signal });
+      await using stored = await openStoredPosition(source, { ...access, log: options.log, signal });
       const wait = { stored: () => stored.look(), onWaiting: progress.waiting, reachWithinMs: REACH_MS, signal };
       held = await snapshotKeys(file, source, options, wait);
     }
-    report = await walk({ ...options, servers, source, signal, held, onProgress: progress.show });
+    report = await walk({ ...options, ...access, source, signal, held, onProgress: progress.show });
   } catch (error) {
     if (!signal.aborted) throw error;
     throw new TransientError("VERIFY_STOPPED", "it was stopped before its end", { hint: "Run it again." });

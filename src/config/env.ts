@@ -19,8 +19,8 @@ export function env(name: string, fallback?: string): EnvRef {
   return fallback === undefined ? { env: name } : { env: name, default: fallback };
 }
 
-/** Options that must not stand in a file, not even as a default. */
-const secretOptions: ReadonlySet<string> = new Set(["maskKey"]);
+/** Places of what must not stand in a file, not even as a default. */
+const secretPlaces = /^(sources\.[^.]+\.maskKey|bus\.credentials\.(nkey|token|password))$/;
 
 /** The same plain data with every `EnvRef` in it replaced by its value. @throws ConfigError ENV_MISSING, SECRET_IN_FILE */
 export function resolveEnv(input: unknown, path: string, environment: NodeJS.ProcessEnv): unknown {
@@ -33,7 +33,7 @@ export function resolveEnv(input: unknown, path: string, environment: NodeJS.Pro
         const place = path === "" ? key : `${path}.${key}`;
         return [
           key,
-          secretOptions.has(key) ? secret(value, place, environment) : resolveEnv(value, place, environment),
+          secretPlaces.test(place) ? secret(value, place, environment) : resolveEnv(value, place, environment),
         ];
       }),
     );

@@ -1,6 +1,7 @@
 // From what a user wrote to what the worker runs on: environment, defaults, each connector's own section.
 
 import { ConfigError } from "../errors.ts";
+import type { Retention } from "../event/retention.ts";
 import type { SourceId } from "../event/source-id.ts";
 import { rememberUrlSecrets } from "../telemetry/redact.ts";
 import { Secret } from "../telemetry/secret.ts";
@@ -22,7 +23,9 @@ export interface ResolvedSource<Section> {
 }
 
 export interface BusConfig {
-  readonly servers: Secret<readonly string[]>;
+  /** Where the servers are, and as whom they are spoken to. */
+  readonly access: Secret<Pick<ParsedConfig["bus"], "servers" | "credentials" | "tls">>;
+  readonly retention: Retention;
   readonly replicas: 1 | 3 | 5;
   /** "always", or the server's sync interval in ms. */
   readonly fsync: "always" | number;
@@ -36,7 +39,7 @@ export interface ResolvedConfig<Section> {
   readonly automations: readonly unknown[];
   readonly defaults: ParsedConfig["defaults"];
   readonly http: HttpConfig;
-  readonly log: { readonly events: boolean; readonly messages: boolean };
+  readonly log: ParsedConfig["log"];
 }
 
 /**
@@ -63,10 +66,27 @@ export function resolveConfig<Section>(
   };
 }
 
+/** @throws ConfigError for a worker that would do nothing, and look healthy */
+export function refuseIdle({ sources, automations }: ResolvedConfig<unknown>): void {
+  if (sources.size > 0 || automations.length > 0) return;
+  throw new ConfigError("CONFIG_INVALID", "sources: there is none, and no automation either: nothing to do", {
+    hint: 'Name a source: sources: { shop: { kind: "postgres", url: env("DATABASE_URL") } }.',
+  });
+}
+
 /** The `bus` section alone, for commands that read no source. */
 export function resolveBusConfig(input: unknown, environment: NodeJS.ProcessEnv = process.env): BusConfig {
   const bus = typeof input === "object" && input !== null && "bus" in input ? { bus: input.bus } : {};
   return busConfig(parseConfig(configSchema, withEnvironment({ ...bus, sources: {} }, environment), ""));
+}
+
+/** The `http` section alone, for who only asks a worker: no other variable needs to be set. */
+export function resolveHttpConfig(input: unknown, environment: NodeJS.ProcessEnv = process.env): HttpConfig {
+  const http = typeof input === "object" && input !== null && "http" in input ? { http: input.http } : {};
+  return resolveHttp(
+    parseConfig(configSchema, withEnvironment({ ...http, sources: {} }, environment), "").http,
+    environment,
+  );
 }
 
 /** Automations and a pool are code, not data: nothing in them is a reference to the environment. */
@@ -88,8 +108,10 @@ function remembered(value: unknown): unknown {
 }
 
 function busConfig({ bus }: ParsedConfig): BusConfig {
+  for (const server of bus.servers) rememberUrlSecrets(server.includes("://") ? server : `nats://${server}`);
   return {
-    servers: new Secret(bus.servers),
+    access: new Secret({ servers: bus.servers, credentials: bus.credentials, tls: bus.tls }),
+    retention: bus.retention,
     replicas: bus.replicas,
     fsync: bus.fsync,
     maxEventBytes: bus.maxEventBytes,

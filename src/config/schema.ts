@@ -1,8 +1,11 @@
 // The configuration's shape: what may be written, what it means, what it defaults to. docs/config.md is made from it.
 
 import { z } from "zod";
-import { type Duration, parseDuration } from "../event/duration.ts";
+import type { Duration } from "../event/duration.ts";
+import type { Retention } from "../event/retention.ts";
 import { isSourceId } from "../event/source-id.ts";
+import { type LogLevel, logLevels } from "../telemetry/logger.ts";
+import { busSchema } from "./bus-schema.ts";
 import type { EnvRef } from "./env.ts";
 
 type Text = string | EnvRef;
@@ -19,6 +22,21 @@ export interface Config {
     readonly servers?: Text | readonly Text[];
     readonly replicas?: 1 | 3 | 5;
     readonly fsync?: "always" | Duration | EnvRef;
+    readonly retention?: {
+      readonly age?: "unlimited" | Duration | EnvRef;
+      readonly bytes?: number;
+      readonly discard?: "old" | "new";
+    };
+    /** One of: a file, an NKey, a token, user and password. */
+    readonly credentials?: {
+      readonly file?: Text;
+      readonly nkey?: EnvRef;
+      readonly token?: EnvRef;
+      readonly user?: Text;
+      readonly password?: EnvRef;
+    };
+    /** Paths of PEM files. */
+    readonly tls?: { readonly ca?: Text; readonly cert?: Text; readonly key?: Text };
     readonly maxEventBytes?: number;
   };
   readonly sources: Readonly<Record<string, SourceOptions>>;
@@ -30,7 +48,7 @@ export interface Config {
     readonly maxHops?: number;
   };
   readonly http?: { readonly host?: Text; readonly port?: number };
-  readonly log?: { readonly events?: boolean; readonly messages?: boolean };
+  readonly log?: { readonly events?: boolean; readonly messages?: boolean; readonly level?: LogLevel | EnvRef };
 }
 
 /** The same after the defaults; sources are still unparsed. */
@@ -40,51 +58,27 @@ export interface ParsedConfig {
     readonly replicas: 1 | 3 | 5;
     /** "always", or the server's sync interval in ms. */
     readonly fsync: "always" | number;
+    readonly retention: Retention;
+    readonly credentials?:
+      | {
+          readonly file?: string | undefined;
+          readonly nkey?: string | undefined;
+          readonly token?: string | undefined;
+          readonly user?: string | undefined;
+          readonly password?: string | undefined;
+        }
+      | undefined;
+    readonly tls?:
+      | { readonly ca?: string | undefined; readonly cert?: string | undefined; readonly key?: string | undefined }
+      | undefined;
     readonly maxEventBytes: number;
   };
   readonly sources: Readonly<Record<string, SourceOptions>>;
   readonly automations: readonly unknown[];
   readonly defaults: { readonly db?: object | undefined; readonly maxHops: number };
   readonly http: { readonly host: string; readonly port: number };
-  readonly log: { readonly events: boolean; readonly messages: boolean };
+  readonly log: { readonly events: boolean; readonly messages: boolean; readonly level?: LogLevel | undefined };
 }
-
-/** The scheme may be left out; user and password may hold what no url does. */
-const serverUrl = z.string().refine((text) => URL.canParse(`http://${text.replace(/^(\w+:\/\/)?([^@]*@)?/, "")}`), {
-  error: "expected the url of a server, like nats://host:4222",
-});
-
-const busSchema = z.strictObject({
-  servers: z
-    .union([serverUrl, z.array(serverUrl).min(1, { error: "expected at least one server" })])
-    .default("nats://127.0.0.1:4222")
-    .transform((servers) => (typeof servers === "string" ? [servers] : servers))
-    .describe("The url of a NATS server, or a list of the urls of one cluster."),
-  replicas: z
-    .literal([1, 3, 5], { error: "expected 1, 3 or 5" })
-    .default(1)
-    .describe("How many servers keep a copy of each stream: 1, 3 or 5; 3 in production."),
-  fsync: z
-    .string()
-    .default("2m")
-    .transform((text, context): "always" | number => {
-      const ms = text === "always" ? undefined : parseDuration(text);
-      if (ms !== undefined && ms > 0) return ms;
-      if (text !== "always") context.addIssue({ code: "custom", message: 'expected "always" or a duration like "2m"' });
-      return "always";
-    })
-    .describe(
-      'How the NATS server is set to sync, a statement about its `sync_interval`: "always", or a duration like "2m" (the server\'s own default). A source may drop its log only past twice that duration.',
-    ),
-  maxEventBytes: z
-    .int()
-    .min(1024)
-    .max(1024 * 1024 * 1024)
-    .default(64 * 1024 * 1024)
-    .describe(
-      "The largest body of an event, in bytes. One above the server's `max_payload` is kept in the object store `millrace_large`, and the event points to it; one above this becomes a dead letter, with a `poison` marker in its place.",
-    ),
-});
 
 const defaultsSchema = z.strictObject({
   db: z
@@ -121,6 +115,12 @@ const httpSchema = z.strictObject({
 });
 
 const logSchema = z.strictObject({
+  level: z
+    .enum(logLevels)
+    .optional()
+    .describe(
+      'The least that is logged: "debug", "info" (the default of the command), "warn" or "error". `--verbose` is "debug". Inside an application the given logger decides, unless this is set.',
+    ),
   events: z
     .boolean({ error: "expected true or false" })
     .default(false)

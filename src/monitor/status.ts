@@ -37,6 +37,8 @@ export interface SourceStatus {
   readonly reason?: Reason | undefined;
   /** The newest position that was acknowledged to the database. */
   readonly position?: Position | undefined;
+  /** The sequence of the newest message that its stream is known to hold. */
+  readonly sequence?: number | undefined;
   /** Bytes of the database's log that it has not yet read for this source. Each lag is undefined while it cannot be had. */
   readonly unsentBytes?: number | undefined;
   /** Bytes of the database's log beyond what was acknowledged. */

@@ -8,6 +8,7 @@ export type LogEvent =
   | "http_failed"
   | "source_waiting_for_lease"
   | "source_started"
+  | "source_progress"
   | "source_stopped"
   | "source_retrying"
   | "source_notice"
@@ -51,11 +52,22 @@ export type LogEvent =
   | "dev_reloading"
   | "dev_worker_ended";
 
+export const logLevels = ["debug", "info", "warn", "error"] as const;
+export type LogLevel = (typeof logLevels)[number];
+
 export interface Logger {
   debug(event: LogEvent, fields?: Readonly<Record<string, unknown>>, text?: string): void;
   info(event: LogEvent, fields?: Readonly<Record<string, unknown>>, text?: string): void;
   warn(event: LogEvent, fields?: Readonly<Record<string, unknown>>, text?: string): void;
   error(event: LogEvent, fields?: Readonly<Record<string, unknown>>, text?: string): void;
+}
+
+/** The same without the lines below a level. */
+export function atLevel(log: Logger, level: LogLevel): Logger {
+  const lowest = logLevels.indexOf(level);
+  return Object.fromEntries(
+    logLevels.map((name, nth) => [name, nth < lowest ? nothing : log[name].bind(log)]),
+  ) as unknown as Logger;
 }
 
 const nothing = (): void => {};

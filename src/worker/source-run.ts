@@ -5,6 +5,7 @@ import { BugError, MillraceError } from "../errors.ts";
 import type { Position } from "../event/position.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Source } from "../source/source.ts";
+import { ProgressLog } from "./progress-log.ts";
 import { type RunSourceOptions, runSource, type SourceState } from "./run-source.ts";
 import { type LagFigures, LagGauge } from "./source-lag.ts";
 
@@ -37,6 +38,8 @@ export interface SourceRunStatus extends Readonly<SourceRunCounts>, Partial<LagF
   readonly state: SourceState;
   readonly reason?: Reason;
   readonly position: Position | undefined;
+  /** Of the newest message that its stream is known to hold. */
+  readonly sequence: number | undefined;
   readonly lease: number | undefined;
   readonly heldForFsync: { readonly marks: number; readonly oldestMs: number };
   /** For how long nothing could be stored though something waited, and why as far as the bus has said. */
@@ -55,6 +58,7 @@ export class SourceRun {
   readonly ended: Promise<void>;
   readonly #options: SourceRunOptions;
   readonly #gauge = new LagGauge();
+  readonly #progress: ProgressLog;
   #state: SourceState = "starting";
   #reason: Error | undefined;
   #writer: Writer | undefined;
@@ -66,6 +70,7 @@ export class SourceRun {
 
   constructor(options: SourceRunOptions) {
     this.#options = options;
+    this.#progress = new ProgressLog(options.log);
     const { counts } = options;
     this.ended = runSource({
       ...options,
@@ -112,7 +117,10 @@ export class SourceRun {
         this.#reader = parts?.reader;
         this.#savingSince = undefined;
       },
-      onLag: (lag) => this.#gauge.looked(lag),
+      onLag: (lag) => {
+        this.#gauge.looked(lag);
+        this.#progress.look(this.status(), performance.now());
+      },
     });
     this.ended.catch(() => {}); // whoever waits for the worker's end hears of it
   }
@@ -127,6 +135,7 @@ export class SourceRun {
       state: this.#state,
       ...(this.#reason && { reason: reasonOf(this.#reason) }),
       position: this.#acknowledged,
+      sequence: writer?.lastSequence(),
       ...(writer && reader && this.#gauge.figures({ writer, reader }, Date.now())),
       lease: writer?.lease,
       heldForFsync: writer?.heldForFsync() ?? { marks: 0, oldestMs: 0 },
@@ -159,6 +168,7 @@ export class SourceRun {
   #enter(state: SourceState, reason: Error | undefined): void {
     this.#state = state;
     this.#reason = reason;
+    this.#progress.look(this.status(), performance.now());
   }
 }
 

@@ -38,6 +38,7 @@ const report = z.object({
       state: z.enum(["starting", "waiting-for-lease", "running", "retrying", "stopped"]),
       reason,
       position: z.string().optional(),
+      sequence: count.optional(),
       unsentBytes: z.number().optional(),
       unconfirmedBytes: z.number().optional(),
       lagSeconds: z.number().optional(),
@@ -136,6 +137,14 @@ describe.skipIf(missing("postgres", "nats"))("millrace status", () => {
         sources: [{ id: "shop", state: "running" }],
         automations: [{ id: "greet", handled: 1, dead: 1, deadBy: { cycle: 1 } }],
       });
+      // It asks over HTTP: the variables that the worker needs for its servers need not be set here.
+      const elsewhere = await scratchDir();
+      const needs = {
+        sources: { shop: { kind: "postgres", url: { env: "NO_SUCH_URL" } } },
+        bus: { servers: { env: "NO" } },
+      };
+      await writeFile(join(elsewhere, "millrace.config.json"), JSON.stringify({ http, ...needs }));
+      expect(await runCommand(["status"], { cwd: elsewhere })).toMatchObject({ code: 0, stderr: "" });
       if (hasTerminals()) await watchTheEnd(cwd, worker);
     } finally {
       await worker.stop();

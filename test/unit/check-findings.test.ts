@@ -141,6 +141,8 @@ test("copies of a stream that are away, and fewer than wanted, are named with th
     },
   } as unknown as StreamInfo;
 
-  expect(streamFindings(info, 3, [])).toEqual([expect.objectContaining({ code: "BUS_REPLICA_AWAY", level: "warn" })]);
-  expect(streamFindings(info, 5, [])[0]?.fix).toBe("nats stream edit CDC_SHOP --replicas 5");
+  expect(streamFindings(info, { replicas: 3 }, [])).toEqual([
+    expect.objectContaining({ code: "BUS_REPLICA_AWAY", level: "warn" }),
+  ]);
+  expect(streamFindings(info, { replicas: 5 }, [])[0]?.fix).toBe("nats stream edit CDC_SHOP --replicas 5");
 });

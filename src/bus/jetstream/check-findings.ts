@@ -1,7 +1,9 @@
 // What `check` says of the bus, from what the server said of itself.
 
-import type { JetStreamAccountStats, StreamInfo } from "@nats-io/jetstream";
+import { DiscardPolicy, type JetStreamAccountStats, type StreamInfo } from "@nats-io/jetstream";
+import type { Retention } from "../../event/retention.ts";
 import { type Finding, findingOf } from "../../telemetry/finding.ts";
+import { retentionFindings, retentionText } from "./check-retention.ts";
 import type { Fsync } from "./horizon.ts";
 import { type Unfit, unfitError } from "./stream-fitness.ts";
 
@@ -91,7 +93,7 @@ export function fsyncFinding(stated: Fsync, real: Fsync | undefined): Finding {
 /** @param unfit for what the worker refuses it */
 export function streamFindings(
   { config, state, cluster }: StreamInfo,
-  replicas: number,
+  { replicas, retention = {} }: { readonly replicas: number; readonly retention?: Retention },
   unfit: readonly Unfit[],
 ): readonly Finding[] {
   const subject = `stream ${config.name}`;
@@ -106,6 +108,7 @@ export function streamFindings(
       fix: `nats stream edit ${config.name} --replicas ${replicas}`,
     });
   }
+  findings.push(...retentionFindings(config, retention));
   const away = (cluster?.replicas ?? []).filter((peer) => peer.offline === true || !peer.current);
   if (away.length > 0) {
     findings.push({
@@ -122,14 +125,13 @@ export function streamFindings(
       level: "warn",
       code: "BUS_STREAM_TOO_SMALL",
       subject,
-      message: `at the rate so far its max_bytes holds ${duration(early)} of events, not the ${duration(config.max_age / 1e6)} of its max_age`,
+      message: `at the rate so far its max_bytes holds ${duration(early)} of events, not the ${duration(config.max_age / 1e6)} of its max_age${config.discard === DiscardPolicy.New ? ": then the source waits, and Postgres keeps its log" : ""}`,
       fix: `nats stream edit ${config.name} --max-bytes=${Math.ceil((config.max_bytes * config.max_age) / 1e6 / Math.max(early, 1))}`,
     });
   }
   if (findings.length > 0) return findings;
-  return [
-    { level: "ok", code: "BUS_STREAM", subject, message: `${state.messages} messages, ${megabytes(state.bytes)}` },
-  ];
+  const message = `${state.messages} messages, ${megabytes(state.bytes)}; ${retentionText(config)}`;
+  return [{ level: "ok", code: "BUS_STREAM", subject, message }];
 }
 
 /** For how long a stream holds its events, in ms, when that is shorter than it should be. */

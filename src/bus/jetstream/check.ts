@@ -2,9 +2,11 @@
 
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { MillraceError } from "../../errors.ts";
+import type { Retention } from "../../event/retention.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import { type Finding, findingOf } from "../../telemetry/finding.ts";
 import { silentLogger } from "../../telemetry/logger.ts";
+import { addressesOf, type BusAccess } from "./access.ts";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
 import { accountFindings, fsyncFinding, replicasFinding, streamFindings } from "./check-findings.ts";
@@ -16,10 +18,10 @@ import { unfitError, unfitSettings } from "./stream-fitness.ts";
 import { findStream, needsOf, refuseTakenSubjects } from "./streams.ts";
 import { timeLimit } from "./time-limit.ts";
 
-export interface CheckBusOptions {
-  readonly servers: readonly string[];
+export interface CheckBusOptions extends BusAccess {
   readonly replicas: number;
   readonly fsync: Fsync;
+  readonly retention?: Retention;
   readonly sources: readonly SourceId[];
   readonly signal: AbortSignal;
   /** Where the server's own HTTP port is; by default 8222 of the same host. */
@@ -31,13 +33,12 @@ const MONITOR_MS = 1000;
 
 /** What is wrong is a finding, not an error. */
 export async function* checkBus(options: CheckBusOptions): AsyncGenerator<Finding> {
-  const { servers } = options;
   using limit = timeLimit(options.signal, CONNECT_MS);
   let connection: Connection;
   try {
-    connection = await Connection.open({ servers, log: silentLogger, signal: limit.signal });
+    connection = await Connection.open({ ...options, log: silentLogger, signal: limit.signal });
   } catch (error) {
-    yield error instanceof MillraceError ? findingOf(error, "nats-server") : unreachable;
+    yield error instanceof MillraceError ? findingOf(error, "nats-server") : unreachable(options.servers);
     return;
   }
   try {
@@ -49,13 +50,15 @@ export async function* checkBus(options: CheckBusOptions): AsyncGenerator<Findin
   }
 }
 
-const unreachable: Finding = {
-  level: "fail",
-  code: "BUS_UNREACHABLE",
-  subject: "nats-server",
-  message: `none of bus.servers answered within ${CONNECT_MS / 1000} s`,
-  fix: "See that nats-server runs and can be reached from here.",
-};
+function unreachable(servers: readonly string[]): Finding {
+  return {
+    level: "fail",
+    code: "BUS_UNREACHABLE",
+    subject: "nats-server",
+    message: `no answer from ${addressesOf(servers).join(", ")} within ${CONNECT_MS / 1000} s`,
+    fix: "See that nats-server runs there and can be reached from here.",
+  };
+}
 
 async function* findings(options: CheckBusOptions, connection: Connection): AsyncGenerator<Finding> {
   const { info } = connection.nc;
@@ -79,8 +82,7 @@ async function* findings(options: CheckBusOptions, connection: Connection): Asyn
   for (const [nth, source] of options.sources.entries()) {
     const stream = streams[nth];
     if (stream === undefined) yield await newStreamFinding(jsm, source);
-    else
-      yield* streamFindings(stream, options.replicas, unfitSettings(stream.config, needsOf(source, info?.max_payload)));
+    else yield* streamFindings(stream, options, unfitSettings(stream.config, needsOf(source, info?.max_payload)));
   }
   for (const { name, unfit } of await readUnfitStreams(jsm))
     yield* unfit.map((setting) => findingOf(unfitError(name, setting), `stream ${name}`));

@@ -1,19 +1,14 @@
 // One connection to NATS, with the settings that the publish protocol needs, and one place that hears of its ups and downs.
 
 import { jetstreamManager } from "@nats-io/jetstream";
-import {
-  type ConnectionOptions,
-  connect as dial,
-  type NatsConnection,
-  PermissionViolationError,
-  type Status,
-} from "@nats-io/transport-node";
-import { ConfigError, TransientError, toError } from "../../errors.ts";
+import { connect as dial, type NatsConnection, PermissionViolationError, type Status } from "@nats-io/transport-node";
+import { ConfigError, MillraceError, TransientError, toError } from "../../errors.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import { addressesOf, type BusAccess, dialOptions } from "./access.ts";
 import { busError } from "./bus-errors.ts";
+import { asksForCertificate } from "./server-info.ts";
 
-export interface ConnectOptions {
-  readonly servers: readonly string[];
+export interface ConnectOptions extends BusAccess {
   readonly log: Logger;
   readonly signal: AbortSignal;
   /** Pause between two tries to connect, in ms. */
@@ -42,18 +37,14 @@ export class Connection implements AsyncDisposable {
    * Connects; a server that is only away is waited for (said once), until the signal aborts.
    * @throws ConfigError for wrong credentials, a server too old, or one without JetStream
    */
-  static async open({
-    servers,
-    log,
-    signal,
-    retryMs = 500,
-    pingIntervalMs = 10_000,
-  }: ConnectOptions): Promise<Connection> {
+  static async open(options: ConnectOptions): Promise<Connection> {
+    const { log, signal, retryMs = 500, pingIntervalMs = 10_000 } = options;
+    const addresses = addressesOf(options.servers).join(", ");
     for (let said = false; ; ) {
       signal.throwIfAborted();
       try {
         const nc = await dial({
-          ...withCredentials(servers),
+          ...(await dialOptions(options)),
           name: "millrace",
           timeout: 3000,
           maxReconnectAttempts: -1,
@@ -73,7 +64,10 @@ export class Connection implements AsyncDisposable {
         }
         return new Connection(nc, log);
       } catch (thrown) {
-        const error = authError(thrown) ?? busError(thrown, "connect to NATS");
+        const error =
+          refusal(thrown, addresses) ??
+          (await silence(thrown, options)) ??
+          busError(thrown, `connect to NATS at ${addresses}`);
         if (!(error instanceof TransientError)) throw error;
         if (!said)
           log.warn(
@@ -134,33 +128,50 @@ export class Connection implements AsyncDisposable {
   }
 }
 
-/** `nats://user:password@host` or `nats://token@host`: the client takes them only apart from the address. */
-function withCredentials(servers: readonly string[]): Pick<ConnectionOptions, "servers" | "user" | "pass" | "token"> {
-  const parts = servers.map((server) => /^(?<scheme>\w+:\/\/)?(?:(?<who>[^@]*)@)?(?<host>.*)$/.exec(server)?.groups);
-  const addresses = parts.map((part) => `${part?.scheme ?? ""}${part?.host ?? ""}`);
-  const who = parts.find((part) => part?.who)?.who;
-  if (who === undefined) return { servers: addresses };
-  const [name = "", password] = who.split(/:(.*)/s).map(decoded);
-  return password === undefined
-    ? { servers: addresses, token: name }
-    : { servers: addresses, user: name, pass: password };
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text; // written as it is
-  }
-}
-
-function authError(thrown: unknown): ConfigError | undefined {
+/** What the server or TLS refuses, and a person has to mend. */
+function refusal(thrown: unknown, addresses: string): ConfigError | undefined {
   const cause = toError(thrown);
-  if (!/authoriz|authentic|user.*expired/i.test(`${cause.name} ${cause.message}`)) return undefined;
-  return new ConfigError("BUS_AUTH", `NATS refused the connection: ${cause.message}`, {
-    hint: "see user and password, or the token, in the urls of bus.servers: nats://user:password@host",
+  if (cause instanceof MillraceError) return undefined;
+  if (/authoriz|authentic|user.*expired/i.test(`${cause.name} ${cause.message}`)) {
+    return new ConfigError("BUS_AUTH", `NATS at ${addresses} refused the connection: ${cause.message}`, {
+      hint: "see bus.credentials, or user and password, or the token, in the urls of bus.servers: nats://user:password@host",
+      cause,
+    });
+  }
+  const tls = tlsReason(cause);
+  if (tls === undefined) return undefined;
+  return new ConfigError("BUS_TLS", `no TLS with NATS at ${addresses}: ${tls}`, {
+    hint: "see bus.tls: ca is the authority that signed the server's certificate, which is for the name in the url; cert and key are what a server with `verify: true` asks for (docs/operations/tls.md)",
     cause,
   });
+}
+
+/** With TLS 1.3 a server that refuses this client's certificate ends the connection, and the client hears nothing of why. */
+async function silence(thrown: unknown, { servers, tls }: BusAccess): Promise<MillraceError | undefined> {
+  const [first = ""] = addressesOf(servers);
+  if (toError(thrown).name !== "TimeoutError" || !(await asksForCertificate(first))) return undefined;
+  if (tls?.cert === undefined) {
+    return new ConfigError(
+      "BUS_TLS",
+      `NATS at ${first} asks for a certificate of this client, and bus.tls names none`,
+      {
+        hint: "set bus.tls.cert and bus.tls.key to one that its ca_file has signed (docs/operations/tls.md)",
+        cause: thrown,
+      },
+    );
+  }
+  return new TransientError("BUS_UNREACHABLE", `NATS at ${first} let this client in no further than TLS`, {
+    hint: "if it stays so, the server's ca_file has not signed the certificate of bus.tls.cert",
+    cause: thrown,
+  });
+}
+
+/** In the words of the error that is about TLS; undefined where none is. */
+function tlsReason(error: Error): string | undefined {
+  const code = "code" in error ? String(error.code) : "";
+  if (/^(ERR_TLS|ERR_SSL|ERR_OSSL|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|CERT_)/.test(code)) return error.message;
+  if (/server does not support 'tls'|'tls' is not available/.test(error.message)) return "the server takes none";
+  return error.cause instanceof Error ? tlsReason(error.cause) : undefined;
 }
 
 async function refuseUnfit(nc: NatsConnection): Promise<void> {

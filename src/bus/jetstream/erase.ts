@@ -7,6 +7,7 @@ import { dataRefOf } from "../../event/data-ref.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import { silentLogger } from "../../telemetry/logger.ts";
 import type { StateStore } from "../bus.ts";
+import type { BusAccess } from "./access.ts";
 import { apiCodes } from "./api-codes.ts";
 import { STATE_BUCKET } from "./buckets.ts";
 import { busError, isApiError } from "./bus-errors.ts";
@@ -22,8 +23,7 @@ import { openStateStore } from "./state-store.ts";
 import { findStream } from "./streams.ts";
 import { timeLimit } from "./time-limit.ts";
 
-export interface EraseOptions {
-  readonly servers: readonly string[];
+export interface EraseOptions extends BusAccess {
   readonly source: SourceId;
   readonly sequence: number;
   /** Shown what it is before anything is changed; false leaves all as it is. */
@@ -50,9 +50,9 @@ const CONNECT_MS = 5000;
  * @throws ConfigError ERASE_NOTHING, ERASE_NO_EVENT, ERASE_TOO_NEW, ERASE_DENIED; TransientError
  */
 export async function erase(options: EraseOptions): Promise<boolean> {
-  const { servers, source, sequence, confirm } = options;
+  const { source, sequence, confirm } = options;
   using limit = timeLimit(options.signal, CONNECT_MS);
-  await using connection = await Connection.open({ servers, log: silentLogger, signal: limit.signal });
+  await using connection = await Connection.open({ ...options, log: silentLogger, signal: limit.signal });
   try {
     const jsm = await jetstreamManager(connection.nc, { checkAPI: false });
     const state = await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas: 1 });

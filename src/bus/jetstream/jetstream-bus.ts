@@ -4,9 +4,11 @@ import { randomBytes } from "node:crypto";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { BugError, TransientError } from "../../errors.ts";
 import { type DataRef, LARGE_BUCKET } from "../../event/data-ref.ts";
+import type { Retention } from "../../event/retention.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Bus, ConsumeOptions, SourceStream, StateStore, Subscription, Writer } from "../bus.ts";
+import type { BusAccess } from "./access.ts";
 import { LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./buckets.ts";
 import { busError } from "./bus-errors.ts";
 import { CheckpointStore } from "./checkpoint-store.ts";
@@ -31,9 +33,10 @@ import { underLease } from "./under-lease.ts";
 import { JetStreamWriter } from "./writer.ts";
 import type { WriterOptions } from "./writer-options.ts";
 
-export interface BusOptions {
-  readonly servers: readonly string[];
+export interface BusOptions extends BusAccess {
   readonly replicas: number;
+  /** Of streams that are made. */
+  readonly retention?: Retention;
   readonly fsync: Fsync;
   readonly log: Logger;
   /** Ends the waiting for a server that is away. */
@@ -192,7 +195,7 @@ class JetStreamBus implements Bus {
     signal: AbortSignal,
     onWaiting?: (lease: number) => void,
   ): Promise<Writer> {
-    const { log, fsync, replicas } = this.#options;
+    const { log, fsync, replicas, retention } = this.#options;
     if (this.#connection.nc.isClosed()) {
       throw new BugError("BUS_GIVEN_UP", "the NATS client has closed its connection for good", {
         hint: "start the worker again; if it stays, see the server's log for why it refuses the client",
@@ -203,6 +206,7 @@ class JetStreamBus implements Bus {
       jsm: this.#jsm,
       source,
       replicas,
+      retention,
       beside: [`KV_${STATE_BUCKET}`, `OBJ_${LARGE_BUCKET}`, DEAD_STREAM],
       ackTimeoutMs: this.#timing.ackTimeoutMs,
     });

@@ -3,6 +3,7 @@
 import type { JetStreamManager } from "@nats-io/jetstream";
 import { createInbox, type Msg, type MsgHdrs, type Subscription } from "@nats-io/transport-node";
 import { TransientError, toError } from "../../errors.ts";
+import type { Retention } from "../../event/retention.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
@@ -24,6 +25,7 @@ export interface JetStreamPortOptions {
   readonly jsm: JetStreamManager;
   readonly source: SourceId;
   readonly replicas: number;
+  readonly retention: Retention | undefined;
   /** Streams that keep what belongs to this one: checkpoints, bodies, dead letters. Perhaps on other servers of the cluster. */
   readonly beside: readonly string[];
   /** How long an acknowledgement may take. */
@@ -75,8 +77,8 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
   }
 
   async create(firstSeq: number): Promise<StreamState> {
-    const { jsm, source, replicas } = this.#options;
-    const { created, state } = await createStream(jsm, source, { replicas, firstSeq });
+    const { jsm, source, replicas, retention } = this.#options;
+    const { created, state } = await createStream(jsm, source, { replicas, firstSeq, retention });
     return { created, firstSeq: state.first_seq, lastSeq: state.last_seq };
   }
 

@@ -3,6 +3,7 @@
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import { silentLogger } from "../../telemetry/logger.ts";
+import type { BusAccess } from "./access.ts";
 import { accountedKey } from "./accounted-record.ts";
 import { apiCodes } from "./api-codes.ts";
 import { LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./buckets.ts";
@@ -30,8 +31,7 @@ export interface SourceOnBus {
   }[];
 }
 
-export interface BusOptions {
-  readonly servers: readonly string[];
+export interface BusOptions extends BusAccess {
   readonly signal: AbortSignal;
 }
 
@@ -83,13 +83,13 @@ export async function removeSourceFromBus(source: SourceId, options: BusOptions)
 }
 
 async function onBus<Result>(
-  { servers, signal }: BusOptions,
+  { signal, ...access }: BusOptions,
   doing: string,
   use: (jsm: JetStreamManager) => Promise<Result>,
 ): Promise<Result> {
   using limit = timeLimit(signal, CONNECT_MS);
   try {
-    await using connection = await Connection.open({ servers, log: silentLogger, signal: limit.signal });
+    await using connection = await Connection.open({ ...access, log: silentLogger, signal: limit.signal });
     return await use(await jetstreamManager(connection.nc, { checkAPI: false }));
   } catch (error) {
     throw busError(error, doing);

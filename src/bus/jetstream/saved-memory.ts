@@ -2,6 +2,7 @@
 
 import type { SourceId } from "../../event/source-id.ts";
 import { silentLogger } from "../../telemetry/logger.ts";
+import type { BusAccess } from "./access.ts";
 import { STATE_BUCKET } from "./buckets.ts";
 import { Connection } from "./connection.ts";
 import { SourceMemory } from "./source-memory.ts";
@@ -10,8 +11,7 @@ import { timeLimit } from "./time-limit.ts";
 
 export type SavedMemory = Readonly<Record<string, unknown>> | undefined;
 
-export interface SavedMemoryOptions {
-  readonly servers: readonly string[];
+export interface SavedMemoryOptions extends BusAccess {
   readonly sources: readonly SourceId[];
   readonly signal: AbortSignal;
 }
@@ -20,9 +20,9 @@ const CONNECT_MS = 5000;
 
 /** Changes nothing. @throws ConfigError, TransientError, or the signal's reason when the bus is away */
 export async function readSavedMemory(options: SavedMemoryOptions): Promise<ReadonlyMap<SourceId, SavedMemory>> {
-  const { servers, sources } = options;
+  const { sources } = options;
   using limit = timeLimit(options.signal, CONNECT_MS);
-  await using connection = await Connection.open({ servers, log: silentLogger, signal: limit.signal });
+  await using connection = await Connection.open({ ...options, log: silentLogger, signal: limit.signal });
   const state = await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas: 1 });
   const saved = sources.map(async (source) => [source, await new SourceMemory(state, source).load()] as const);
   return new Map(await Promise.all(saved));

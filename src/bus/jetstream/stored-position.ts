@@ -5,6 +5,7 @@ import { laterPosition, type Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { streamName } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import type { BusAccess } from "./access.ts";
 import { STATE_BUCKET } from "./buckets.ts";
 import { busError } from "./bus-errors.ts";
 import { CheckpointStore, withIdle } from "./checkpoint-store.ts";
@@ -23,7 +24,7 @@ export interface StoredPosition extends AsyncDisposable {
 /** Connects. @throws ConfigError, TransientError */
 export async function openStoredPosition(
   source: SourceId,
-  options: { readonly servers: readonly string[]; readonly log: Logger; readonly signal: AbortSignal },
+  options: BusAccess & { readonly log: Logger; readonly signal: AbortSignal },
 ): Promise<StoredPosition> {
   const connection = await Connection.open(options);
   const jsm = await jetstreamManager(connection.nc, { checkAPI: false });

@@ -9,12 +9,13 @@ import {
 } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-node";
 import { ConfigError } from "../../errors.ts";
+import type { Retention } from "../../event/retention.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
 import type { Needs } from "./stream-fitness.ts";
 
-/** How long a source's stream keeps an event. */
+/** How long a source's stream keeps an event, where the configuration does not say. */
 const MAX_AGE_MS: number = 7 * 24 * 60 * 60 * 1000;
 /** The part of the account's free storage that one new stream may fill. */
 const STORAGE_SHARE = 0.8;
@@ -57,7 +58,11 @@ export async function refuseTakenSubjects(jsm: JetStreamManager, source: SourceI
 export async function createStream(
   jsm: JetStreamManager,
   source: SourceId,
-  { replicas, firstSeq }: { readonly replicas: number; readonly firstSeq: number },
+  {
+    replicas,
+    firstSeq,
+    retention: { ageMs = MAX_AGE_MS, bytes, discard = "old" } = {},
+  }: { readonly replicas: number; readonly firstSeq: number; readonly retention?: Retention | undefined },
 ): Promise<StreamInfo> {
   const name = streamName(source);
   try {
@@ -68,10 +73,10 @@ export async function createStream(
       subjects: subjectsOf(source),
       retention: RetentionPolicy.Limits,
       storage: StorageType.File,
-      discard: DiscardPolicy.Old,
+      discard: discard === "old" ? DiscardPolicy.Old : DiscardPolicy.New,
       num_replicas: replicas,
-      max_age: nanos(MAX_AGE_MS),
-      max_bytes: free < 0 ? -1 : Math.floor((free * STORAGE_SHARE) / replicas),
+      max_age: ageMs === Number.POSITIVE_INFINITY ? 0 : nanos(ageMs),
+      max_bytes: bytes ?? (free < 0 ? -1 : Math.floor((free * STORAGE_SHARE) / replicas)),
       allow_atomic: true,
       allow_direct: true,
       // Not deny_delete, which can never be taken back: what the law wants erased can be, and who deletes else is found out.

@@ -5,11 +5,11 @@ import { ConfigError } from "../../errors.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import { isSourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import type { BusAccess } from "./access.ts";
 import { busError } from "./bus-errors.ts";
 import { Connection } from "./connection.ts";
 
-export interface TailOptions {
-  readonly servers: readonly string[];
+export interface TailOptions extends BusAccess {
   /** A whole subject, or a source's id; undefined means the events of all sources. */
   readonly filter: string | undefined;
   readonly log: Logger;
@@ -21,9 +21,9 @@ export interface TailOptions {
  * Messages as they are stored, until the signal; several streams each in their own order.
  * @throws ConfigError TAIL_FILTER, TAIL_NO_STREAM, and what a bus that cannot serve throws; TransientError
  */
-export async function* tail({ servers, filter, log, signal }: TailOptions): AsyncGenerator<StoredMessage> {
+export async function* tail({ filter, signal, ...access }: TailOptions): AsyncGenerator<StoredMessage> {
   const subject = subjectOf(filter);
-  const connection = await Connection.open({ servers, log, signal });
+  const connection = await Connection.open({ ...access, signal });
   const reading: Reading[] = [];
   const stop = (): void => {
     for (const { messages } of reading) messages.stop();

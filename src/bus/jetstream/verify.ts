@@ -6,6 +6,7 @@ import { ConfigError } from "../../errors.ts";
 import type { Position } from "../../event/position.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import type { BusAccess } from "./access.ts";
 import { type AuditCounts, type AuditMessage, StreamAudit } from "./audit.ts";
 import { busError } from "./bus-errors.ts";
 import { Connection } from "./connection.ts";
@@ -21,8 +22,7 @@ import { findStream } from "./streams.ts";
 const MAX_KEPT = 100;
 const NO_BODY = new Uint8Array();
 
-export interface VerifyOptions {
-  readonly servers: readonly string[];
+export interface VerifyOptions extends BusAccess {
   readonly source: SourceId;
   /** First and last sequence; default: all that the stream holds when it begins. */
   readonly from?: number | undefined;
@@ -67,8 +67,8 @@ export interface VerifyReport extends AuditCounts {
  * signal says once it aborts
  */
 export async function verify(options: VerifyOptions): Promise<VerifyReport> {
-  const { servers, source, log, signal } = options;
-  const connection = await Connection.open({ servers, log, signal });
+  const { source, signal } = options;
+  const connection = await Connection.open(options);
   try {
     return await new Walk(connection, await jetstreamManager(connection.nc, { checkAPI: false }), options).run();
   } catch (thrown) {

@@ -37,6 +37,7 @@ interface Prepared {
 export class JetStreamWriter implements Writer {
   readonly resume: Position | undefined;
   readonly lease: number;
+  readonly lastSequence = (): number => this.#at.lastSeq;
   readonly #life = new Life();
   readonly #options: WriterOptions;
   readonly #queue = new WriterQueue();

@@ -42,7 +42,7 @@ test.each(["nats", "nats:4222", "tls://[::1]:4222", "nats://me:p/%@nats:4222"])(
 test("a configuration of sources alone gets the defaults", () => {
   const config = resolveConfig({ sources: { shop } }, connectors, {});
 
-  expect(config.bus.servers.reveal()).toEqual(["nats://127.0.0.1:4222"]);
+  expect(config.bus.access.reveal().servers).toEqual(["nats://127.0.0.1:4222"]);
   expect(config.bus).toMatchObject({ replicas: 1, fsync: 120_000 });
   expect(config.http).toEqual({ host: "127.0.0.1", port: 9464, token: undefined });
   expect(config.automations).toEqual([]);
@@ -62,7 +62,7 @@ test("each option of the bus changes what is resolved", () => {
 
   const config = resolveConfig({ bus, sources: {} }, connectors, {});
 
-  expect(config.bus.servers.reveal()).toEqual(["nats://a", "nats://b"]);
+  expect(config.bus.access.reveal().servers).toEqual(["nats://a", "nats://b"]);
   expect(config.bus).toMatchObject({ replicas: 3, fsync: "always" });
   expect(resolveBusConfig({ bus: { fsync: "1500ms" } }, {}).fsync).toBe(1500);
 });
@@ -79,7 +79,7 @@ test("an unknown key names the one that was probably meant", () => {
 
 test("an unknown key like no other gets the list of options", () => {
   expect(failure({ bus: { zzz: 1 }, sources: {} })).toBe(
-    "CONFIG_UNKNOWN_KEY: bus.zzz: there is no such option | Remove it; the options here are servers, replicas, fsync, maxEventBytes.",
+    "CONFIG_UNKNOWN_KEY: bus.zzz: there is no such option | Remove it; the options here are servers, replicas, fsync, maxEventBytes, retention, credentials, tls.",
   );
 });
 
@@ -172,7 +172,7 @@ test("a resolved configuration prints no password", () => {
     { MILLRACE_HTTP_TOKEN: "t0ken-t0ken" },
   );
 
-  const printed = `${inspect(config, { depth: 9, showHidden: true })} ${JSON.stringify(config)} ${config.bus.servers} ${JSON.stringify([...config.sources])}`;
+  const printed = `${inspect(config, { depth: 9, showHidden: true })} ${JSON.stringify(config)} ${config.bus.access} ${JSON.stringify([...config.sources])}`;
 
   expect(printed).not.toMatch(/sw0rdfish|hunter22|t0ken/);
   expect(printed).toContain("[redacted]");
@@ -187,4 +187,37 @@ test("a mask's key comes from the environment alone, and is printed nowhere", ()
   const config = resolveConfig(sources(env("MASK_KEY")), keyed, { MASK_KEY: "from-the-environment" });
   expect(config.sources.get("shop" as SourceId)?.config.reveal().maskKey).toBe("from-the-environment");
   expect(redact("a from-the-environment b")).toBe("a [redacted] b");
+});
+
+test.each<readonly [object, string]>([
+  [{ retention: { age: "1s" } }, 'bus.retention.age: expected "unlimited" or a duration like "30d", from 1m'],
+  [{ retention: { age: "soon" } }, 'bus.retention.age: expected "unlimited" or a duration like "30d", from 1m'],
+  [{ retention: { bytes: 10 } }, "bus.retention.bytes: "],
+  [{ retention: { discard: "all" } }, "bus.retention.discard: "],
+  [{ credentials: {} }, "bus.credentials: expected one of file, nkey, token, or user and password"],
+  [{ credentials: { file: "a", user: "b" } }, "bus.credentials: expected one of "],
+  [{ credentials: { user: "b" } }, "bus.credentials: expected user and password together"],
+  [
+    { servers: "nats://a:b@c", credentials: { file: "a" } },
+    "bus.credentials: the urls of bus.servers hold credentials too",
+  ],
+  [{ tls: { cert: "a" } }, "bus.tls: expected cert and key together"],
+])("%j is refused", (bus, message) => {
+  expect(failure({ bus, sources: {} })).toContain(`CONFIG_INVALID: ${message}`);
+});
+
+test.each(["nkey", "token", "password"])("bus.credentials.%s comes from the environment alone", (name) => {
+  const bus = { credentials: { [name]: "in the file" } };
+
+  expect(failure({ bus, sources: {} })).toContain(`SECRET_IN_FILE: bus.credentials.${name}: `);
+});
+
+test("a column of that name may be masked in the file", () => {
+  const tables = [{ match: "public.a", mask: { password: "hash", token: "hash", maskKey: "hash" } }];
+
+  expect(failure({ sources: { a: { kind: "none", tables } } })).not.toContain("SECRET_IN_FILE");
+});
+
+test("a log level that there is not is refused", () => {
+  expect(failure({ log: { level: "loud" }, sources: {} })).toContain("CONFIG_INVALID: log.level: ");
 });

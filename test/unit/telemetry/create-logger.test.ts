@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { BugError, TransientError } from "../../../src/errors.ts";
 import { createLogger } from "../../../src/telemetry/create-logger.ts";
+import { atLevel, type LogLevel, logLevels, silentLogger } from "../../../src/telemetry/logger.ts";
 import { rememberSecret } from "../../../src/telemetry/redact.ts";
 
 function logger(options: { readonly level: "debug" | "info"; readonly pretty: boolean }) {
@@ -79,4 +80,19 @@ test.each([false, true])("no secret is in a line, pretty: %s", (pretty) => {
 
   expect(lines.join("")).not.toMatch(/hunter|:pw@/);
   expect(lines.join("")).toContain("[redacted]");
+});
+
+test.each<readonly [LogLevel, readonly LogLevel[]]>([
+  ["debug", ["debug", "info", "warn", "error"]],
+  ["info", ["info", "warn", "error"]],
+  ["warn", ["warn", "error"]],
+  ["error", ["error"]],
+])("at the level %s only these are logged: %j", (level, expected) => {
+  const heard: LogLevel[] = [];
+  const all = Object.fromEntries(logLevels.map((name) => [name, () => void heard.push(name)]));
+  const log = atLevel({ ...silentLogger, ...all }, level);
+
+  for (const name of logLevels) log[name]("source_started");
+
+  expect(heard).toEqual(expected);
 });

@@ -7,7 +7,7 @@ const rooms = {
   bus: ["event", "telemetry"],
   schema: ["event", "source/source.ts", "bus/bus.ts"],
   worker: ["event", "telemetry", "source/source.ts", "bus/bus.ts"],
-  automation: ["event", "telemetry", "bus/bus.ts", "outbox"],
+  automation: ["event", "telemetry", "bus/bus.ts", "outbox", "config/nearest.ts"],
   outbox: ["event"],
   monitor: ["event", "telemetry", "source/source.ts", "bus/bus.ts"],
   dev: ["config", "telemetry"],

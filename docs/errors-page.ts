@@ -65,11 +65,13 @@ export function errorsPage(sites: readonly ErrorSite[]): string {
   return `${lines.join("\n")}\n`;
 }
 
+/** Inside of backticks a `<` is one. */
 function cell(text: string): string {
-  return text
+  const parts = text
     .replace(/\s*\n\s*/g, " ")
     .replaceAll("|", "\\|")
-    .replaceAll("<", "&lt;");
+    .split("`");
+  return parts.map((part, nth) => (nth % 2 === 0 ? part.replaceAll("<", "&lt;") : part)).join("`");
 }
 
 function sitesIn(path: string, file: string): ErrorSite[] {

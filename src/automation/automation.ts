@@ -5,6 +5,7 @@ import type { ChangeEvent } from "../event/change-event.ts";
 import type { Trigger } from "./collection.ts";
 import { type DurationInput, durationMs } from "./duration-ms.ts";
 import type { Fatal, Retry, RetryOptions, Skip } from "./outcome.ts";
+import { refuseUnknown } from "./refuse-unknown.ts";
 import { type RetryPolicy, type RetryPolicyInput, retryPolicy } from "./retry-policy.ts";
 import type { ClientOf, Database, PgClient } from "./transaction.ts";
 import type { RunTx } from "./tx.ts";
@@ -87,6 +88,11 @@ export interface Automation {
   readonly handler: Handler<AnyEvent>;
 }
 
+/** Who writes JavaScript, or casts, has no compiler to tell. */
+const OPTIONS: Readonly<Record<keyof AutomationOptions<unknown>, true>> = {
+  ...{ on: true, retry: true, timeout: true, concurrency: true, db: true, start: true, onGap: true },
+};
+
 const idPattern = /^[a-z][a-z0-9-]{0,62}$/;
 
 /**
@@ -99,6 +105,7 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
   options: AutomationOptions<On, Db>,
   handler: Handler<EventOf<On>, ClientOf<Db>>,
 ): Automation {
+  refuseUnknown(options, OPTIONS, `${id}: `);
   if (!idPattern.test(id)) {
     throw invalid(`"${id}" cannot be an automation's id`, "use a-z, 0-9 and -, beginning with a letter, at most 63");
   }
@@ -113,14 +120,17 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
   const onGap = options.onGap ?? "stop";
   if (onGap !== "stop" && onGap !== "continue")
     throw invalid(`${id}: onGap is neither "stop" nor "continue"`, "write one");
+  const start = options.start ?? "now";
+  if (start !== "now" && start !== "earliest")
+    throw invalid(`${id}: start is neither "now" nor "earliest"`, "write one");
   const defined: Automation = {
     [brand]: true,
     id,
     triggers: Object.freeze([...triggers]),
-    retry: Object.freeze(retryPolicy(options.retry)),
+    retry: Object.freeze(retryPolicy(options.retry, `${id}: `)),
     timeoutMs,
     concurrency,
-    start: options.start ?? "now",
+    start,
     onGap,
     db: options.db,
     // The filters let only the triggers' events through, so the handler gets the type it asked for.

@@ -3,6 +3,7 @@
 import { ConfigError } from "../errors.ts";
 import { type DurationInput, durationMs } from "./duration-ms.ts";
 import { maxRetryMs } from "./outcome.ts";
+import { refuseUnknown } from "./refuse-unknown.ts";
 
 export interface RetryPolicyInput {
   /** Handlers started for one event at most, the first included. Default 3. */
@@ -22,8 +23,11 @@ export interface RetryPolicy {
   readonly maxAgeMs: number;
 }
 
-/** The policy with its defaults. @throws ConfigError `AUTOMATION_INVALID` */
-export function retryPolicy(input: RetryPolicyInput = {}): RetryPolicy {
+const OPTIONS: Readonly<Record<keyof RetryPolicyInput, true>> = { attempts: true, min: true, max: true, maxAge: true };
+
+/** The policy with its defaults. @param where said before an option that there is not @throws ConfigError `AUTOMATION_INVALID` */
+export function retryPolicy(input: RetryPolicyInput = {}, where = ""): RetryPolicy {
+  refuseUnknown(input, OPTIONS, `${where}retry.`);
   const attempts = input.attempts ?? 3;
   if (!Number.isInteger(attempts) || attempts < 1) {
     throw invalid("retry.attempts must be a whole number of at least 1", "1 means: no retry");

@@ -2,12 +2,14 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { dirname } from "node:path";
+import { dirname, relative } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { findConfigFile, loadConfigFile } from "../config/load.ts";
+import { resolveHttpConfig } from "../config/resolve.ts";
 import { DevServers } from "../dev/dev-servers.ts";
 import { endWithParent } from "../dev/end-with-parent.ts";
-import { fileFingerprint } from "../dev/file-changes.ts";
+import { changedFiles, fileFingerprint } from "../dev/file-changes.ts";
+import { freePort } from "../dev/free-port.ts";
 import { ConfigError } from "../errors.ts";
 import * as millrace from "../index.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -31,9 +33,15 @@ export async function dev({ config, log, signal }: DevOptions): Promise<void> {
     const before = await fileFingerprint(directory);
     const variables = await provided(file, servers);
     await using worker = variables === undefined ? undefined : startWorker(file, variables, log);
-    const known = [before, await servers.tables()].join();
-    await settledChange(known, async () => [await fileFingerprint(directory), await servers.tables()].join(), signal);
-    if (worker !== undefined && !signal.aborted) log.info("dev_reloading", { file });
+    const known = [before, await servers.tables()] as const;
+    const now = await settledChange(
+      known,
+      async () => [await fileFingerprint(directory), await servers.tables()] as const,
+      signal,
+    );
+    if (worker === undefined || signal.aborted) continue;
+    const files = changedFiles(known[0], now[0]).map((changed) => relative(directory, changed));
+    log.info("dev_reloading", { files, tables: now[1] !== known[1] });
   }
 }
 
@@ -45,7 +53,7 @@ async function provided(file: string, servers: DevServers): Promise<Readonly<Rec
     const config = await loadConfigFile(options).catch((error: unknown) => {
       throw error instanceof ConfigError ? new Mendable(error) : error;
     });
-    return await servers.provide(config);
+    return { ...(await servers.provide(config)), ...(await httpAddress(config).catch(() => ({}))) }; // the worker says what is wrong with it
   } catch (thrown) {
     const error = thrown instanceof Mendable ? thrown.error : thrown;
     const mendable = thrown instanceof Mendable || (error instanceof ConfigError && error.code === "DEV_SQL_FAILED");
@@ -53,6 +61,13 @@ async function provided(file: string, servers: DevServers): Promise<Readonly<Rec
     console.error(describeError(error, false));
     return undefined;
   }
+}
+
+/** The configured address, or a free port where another worker has it: two projects may be worked on at once. */
+async function httpAddress(config: unknown): Promise<Readonly<Record<string, string>>> {
+  if (process.env.MILLRACE_HTTP) return {};
+  const { host, port } = resolveHttpConfig(config);
+  return host === "127.0.0.1" && port !== 0 ? { MILLRACE_HTTP: `${host}:${await freePort(port)}` } : {};
 }
 
 /** Wrong in a way that a change of a file may mend. */
@@ -92,13 +107,16 @@ function startWorker(file: string, variables: Readonly<Record<string, string>>, 
   };
 }
 
-/** Resolves when what is looked at has changed and stands still, or at the signal. */
-async function settledChange(known: string, look: () => Promise<string>, signal: AbortSignal): Promise<void> {
+type Look = readonly [files: string, tables: string];
+
+/** Resolves to what is seen when it has changed and stands still, or at the signal. */
+async function settledChange(known: Look, look: () => Promise<Look>, signal: AbortSignal): Promise<Look> {
   let last = known;
   while (!signal.aborted) {
     await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => {}); // asked to end
     const now = await look();
-    if (now !== known && now === last) return;
+    if (now.join() !== known.join() && now.join() === last.join()) return now;
     last = now;
   }
+  return last;
 }

@@ -1,7 +1,7 @@
 // `millrace init`: asks, or takes flags, and writes what a first run needs. It never writes over a file, nor a secret.
 
 import { existsSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { ConfigError, MillraceError } from "../errors.ts";
@@ -49,7 +49,19 @@ export async function init(options: InitOptions): Promise<void> {
     await writeFile(file, text, { flag: "wx" });
     await options.print(printable(`wrote ${file}`));
   }
+  if (await ignoreOwnData(join(process.cwd(), ".gitignore"))) await options.print("wrote .gitignore");
   for (const line of nextSteps(choices)) await options.print(line);
+}
+
+/** What there is in the file stays. Resolves to whether something was missing. */
+async function ignoreOwnData(file: string): Promise<boolean> {
+  const old = await readFile(file, "utf8").catch(() => "");
+  const lines = old.split(/\r?\n/).map((line) => line.trim().replace(/^\//, "").replace(/\/$/, ""));
+  const missing = ["node_modules/", ".millrace/"].filter((line) => !lines.includes(line.slice(0, -1)));
+  if (missing.length === 0) return false;
+  const gap = old === "" || old.endsWith("\n") ? "" : "\n";
+  await appendFile(file, `${gap}${missing.join("\n")}\n`);
+  return true;
 }
 
 interface Answers {

@@ -21,8 +21,8 @@ function fail(thrown: unknown): never {
   end(exitCodeOf(thrown));
 }
 
-function logger(): Logger {
-  return createLogger({ level: verbose ? "debug" : "info", pretty: process.stderr.isTTY === true });
+function logger(level: "debug" | "info" = verbose ? "debug" : "info"): Logger {
+  return createLogger({ level, pretty: process.stderr.isTTY === true });
 }
 
 function list(text: string): readonly string[] {
@@ -70,7 +70,7 @@ program
   .action(async (options) => {
     const { run } = await import("./run.ts");
     const automations = options.automations?.join() === "none" ? [] : options.automations;
-    await run({ ...options, automations, log: logger(), signal: stopSignal() });
+    await run({ ...options, automations, log: logger("debug"), verbose, signal: stopSignal() });
   });
 
 program
@@ -178,7 +178,7 @@ program
   .description("write the rows of all tables as TypeScript and as JSON Schema")
   .argument("[source]", "only this source")
   .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
-  .option("--out <directory>", "where to write the files", ".millrace")
+  .option("--out <directory>", "where to write the files", "millrace-types")
   .option("--check", "write nothing; end with 3 when the files differ from the database", false)
   .action(async (source: string | undefined, options) => {
     const { types } = await import("./types.ts");

@@ -1,8 +1,8 @@
 // Asks the running worker, at the configured address, how it does.
 
-import { connectors, type Worker } from "../app.ts";
+import type { Worker } from "../app.ts";
 import { loadConfigFile } from "../config/load.ts";
-import { resolveConfig } from "../config/resolve.ts";
+import { resolveHttpConfig } from "../config/resolve.ts";
 import { ConfigError, TransientError } from "../errors.ts";
 import * as millrace from "../index.ts";
 
@@ -16,7 +16,7 @@ const ANSWER_MS = 5000;
  */
 export async function runningWorker(file: string | undefined): Promise<() => Promise<Status>> {
   const input = await loadConfigFile({ file, directory: process.cwd(), modules: { millrace }, automations: false });
-  const { host, port, token } = resolveConfig(input, connectors).http;
+  const { host, port, token } = resolveHttpConfig(input);
   const url = `http://${host.includes(":") ? `[${host}]` : host}:${port}/api/status`;
   return () => ask(url, token?.reveal());
 }

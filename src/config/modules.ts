@@ -25,10 +25,25 @@ export function moduleLoader(own: Readonly<Record<string, unknown>>, fresh = fal
       return await jiti.import<Record<string, unknown>>(file);
     } catch (error) {
       if (error instanceof MillraceError) throw error;
-      throw new ConfigError("CONFIG_LOAD_FAILED", `${file}: ${toError(error).message.split("\n")[0]}`, {
-        hint: "Mend the file; it must load without an error by itself.",
-        cause: error,
-      });
+      const { message } = toError(error);
+      throw new ConfigError(
+        "CONFIG_LOAD_FAILED",
+        `${placeOf(toError(error)) ?? file}: ${message.split("\n")[0]?.trim()}`,
+        {
+          hint: "Mend the file; it must load without an error by itself.",
+          cause: error,
+        },
+      );
     }
   };
+}
+
+/** The file, line and column that is wrong: the parser says it below its message, the runtime in its stack. */
+function placeOf({ message, stack = "" }: Error): string | undefined {
+  const lines = `${message}\n${stack}`.split("\n");
+  const places = lines.map((line) =>
+    /^\s+(?:at (?:.* \()?)?(?:file:\/\/)?(\/.+|[A-Za-z]:\\.+):(\d+:\d+)\)?$/.exec(line),
+  );
+  const found = places.find((place) => place !== null && !/[\\/]node_modules[\\/]/.test(place[1] ?? ""));
+  return found ? `${found[1]}:${found[2]}` : undefined;
 }

@@ -18,3 +18,10 @@ export async function fileFingerprint(directory: string): Promise<string> {
   });
   return (await Promise.all(seen)).join("\n");
 }
+
+/** The files that were written, added or removed between two fingerprints. */
+export function changedFiles(before: string, after: string): readonly string[] {
+  const [old, now] = [before, after].map((text) => new Set(text.split("\n"))) as [Set<string>, Set<string>];
+  const lines = [...old, ...now].filter((line) => old.has(line) !== now.has(line));
+  return [...new Set(lines.map((line) => line.replace(/ \S+ \S+$/, "")))].filter((file) => file !== "");
+}

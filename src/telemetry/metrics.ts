@@ -81,6 +81,8 @@ const sourceCounters: Readonly<Record<keyof SourceCounts, readonly [name: string
 export function createMetrics(): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  // Gauges that are named as counters are; the same numbers come by type without the ending.
+  for (const what of ["handles", "requests", "resources"]) registry.removeSingleMetric(`nodejs_active_${what}_total`);
   const sources = new Map<string, SourceCounts>();
   const automations = new Map<string, AutomationCounts>();
   for (const [count, [name, help]] of Object.entries(sourceCounters)) {

@@ -8,6 +8,19 @@ import { query, startDev } from "../support/dev-process.ts";
 import { runCommand } from "../support/run-command.ts";
 import { freshDatabase, freshNats, missing, scratchDir } from "../support/servers.ts";
 
+test("`init` keeps what it makes for itself out of git, and leaves what else is in .gitignore", async () => {
+  const ignoredBy = async (before?: string): Promise<string> => {
+    const cwd = await scratchDir();
+    if (before !== undefined) await writeFile(join(cwd, ".gitignore"), before);
+    expect(await runCommand(["init"], { cwd })).toMatchObject({ code: 0, stderr: "" });
+    return readFile(join(cwd, ".gitignore"), "utf8");
+  };
+
+  expect(await ignoredBy()).toBe("node_modules/\n.millrace/\n");
+  expect(await ignoredBy("dist\n/node_modules")).toBe("dist\n/node_modules\n.millrace/\n");
+  expect(await ignoredBy(".millrace\nnode_modules\n")).toBe(".millrace\nnode_modules\n");
+});
+
 test("`init` refuses a name that no source can have, and to write over a file: nothing is written", async () => {
   const cwd = await scratchDir();
   await writeFile(join(cwd, "millrace.sql"), "mine");
@@ -42,6 +55,7 @@ describe.skipIf(missing("postgres", "nats"))("with servers", () => {
       "millrace.config.ts",
       "automations/order-lines-created.ts",
       "millrace.sql",
+      ".gitignore",
     ]);
     const texts = await Promise.all(files.map((line) => readFile(join(cwd, line.slice("wrote ".length)), "utf8")));
     for (const secret of ["s3cret", "n4ts"]) expect(texts.join() + written.stdout).not.toContain(secret);
@@ -80,6 +94,19 @@ describe.skipIf(missing("postgres", "nats"))("with servers", () => {
     await database.query('drop role millrace; drop role "Boss"');
   });
 
+  test("a second `dev` runs beside the first, whatever port that one has", async () => {
+    const ports: string[] = [];
+    for (const _ of [1, 2]) {
+      const cwd = await scratchDir();
+      expect(await runCommand(["init"], { cwd })).toMatchObject({ code: 0 });
+      const dev = startDev(cwd);
+      ports.push(String((await dev.logged("http_listening")).url));
+      await dev.logged("source_started");
+    }
+
+    expect(new Set(ports).size).toBe(2);
+  });
+
   test("what `init` writes for no database runs by `dev`, follows changes of files and tables, and ends cleanly", async () => {
     const cwd = await scratchDir();
     expect(await runCommand(["init"], { cwd })).toMatchObject({ code: 0, stderr: "" });
@@ -93,7 +120,11 @@ describe.skipIf(missing("postgres", "nats"))("with servers", () => {
 
     const file = join(cwd, "automations/orders-created.ts");
     await writeFile(file, "export const broken = {");
-    await dev.said(/CONFIG_LOAD_FAILED: .+orders-created\.ts/);
+    await dev.said(/CONFIG_LOAD_FAILED: .+orders-created\.ts:1:\d+: /);
+    await dev.logged(
+      "dev_reloading",
+      ({ files, tables }) => `${files} ${tables}` === "automations/orders-created.ts false",
+    );
     await dev.logged("dev_worker_ended");
     await writeFile(
       file,
@@ -105,7 +136,7 @@ export const twice = automation("twice", { on: collection<{ id: string }>("shop"
     );
     await dev.logged("automation_started", ({ automation }) => automation === "twice");
     await query(url, "create table more (id int primary key)");
-    await dev.logged("dev_reloading", (_line, nth) => nth >= 2); // for the table
+    await dev.logged("dev_reloading", ({ files, tables }) => String(files) === "" && tables === true);
     await dev.logged("automation_started", ({ automation }, nth) => automation === "twice" && nth >= 2);
     await dev.logged("source_started", (_line, nth) => nth >= 2);
     await query(url, "insert into more values (1)");

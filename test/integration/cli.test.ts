@@ -52,6 +52,8 @@ test.each<readonly [string, string, Readonly<Record<string, string>>]>([
   ["CONFIG_INVALID", "run", { "millrace.config.json": '{ "sources": { "a": { "kind": "oracle" } } }' }],
   ["CONFIG_LOAD_FAILED", "run", { "millrace.config.ts": "export default {" }],
   ["ENV_MISSING", "run", { "millrace.config.yaml": "sources: { a: { kind: postgres, url: { env: NO_SUCH_URL } } }" }],
+  ["CONFIG_INVALID", "run", { "millrace.config.yaml": "sources: {}" }],
+  ["CONFIG_INVALID", "check", { "millrace.config.yaml": "sources: {}" }],
   ["AUTOMATIONS_NOT_FOUND", "run", { "millrace.config.yaml": "sources: {}\nautomations: ./x/*.ts" }],
 ])("%s of `%s` is two lines and exit code 2", async (error, command, files) => {
   const { code, stdout, stderr } = await inDirectory(files, [command]);
@@ -93,8 +95,11 @@ export default { bus: { servers: "nats://me:n4ts-n4ts@127.0.0.1:1", fsnyc: "${ur
   for (const { stdout, stderr } of [wrongKey, throwing]) expect(stdout + stderr).not.toMatch(/s3cret|n4ts-n4ts/);
 });
 
+/** A source whose database does not answer. */
+const AWAY = { shop: { kind: "postgres", url: "postgres://127.0.0.1:1/shop" } };
+
 test("while the bus is away `run` waits for it, says so without the password, and SIGTERM ends it with 0", async () => {
-  const worker = await WorkerProcess.start({ bus: { servers: "nats://me:n4ts-n4ts@127.0.0.1:1" }, sources: {} });
+  const worker = await WorkerProcess.start({ bus: { servers: "nats://me:n4ts-n4ts@127.0.0.1:1" }, sources: AWAY });
   onTestFinished(() => worker.kill());
 
   await worker.logged("bus_disconnected");
@@ -113,7 +118,7 @@ test("with `--automations none` their modules are not even loaded", async () => 
   // Without the broken module the next thing that is wrong comes up.
   const none = await inDirectory(files, ["run", "--automations", "none"], { MILLRACE_HTTP: "nowhere" });
 
-  expect(all.stderr).toMatch(/^CONFIG_LOAD_FAILED: .+broken\.ts: loaded\n/);
+  expect(all.stderr).toMatch(/^CONFIG_LOAD_FAILED: .+broken\.ts:1:\d+: loaded\n/);
   expect(none.stderr).toMatch(/^CONFIG_INVALID: MILLRACE_HTTP: /);
 });
 

@@ -7,6 +7,7 @@ import { configPage } from "../../docs/config-page.ts";
 import { errorSites, errorsPage } from "../../docs/errors-page.ts";
 import { metricsPage } from "../../docs/metrics-page.ts";
 import { performancePage } from "../../docs/performance-page.ts";
+import { redact } from "../../src/telemetry/redact.ts";
 import { LOG_FACTS, logFactsTable } from "../support/log-facts.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -34,6 +35,17 @@ test("every code of the source is upper case and in docs/errors.md", () => {
   expect(codes.length).toBeGreaterThan(50);
   expect(codes.filter((code) => !/^[A-Z][A-Z0-9_]+$/.test(code))).toEqual([]);
   expect(codes.filter((code) => !page("errors.md").includes(`\`${code}\``))).toEqual([]);
+});
+
+test("no hint hides a part of itself where it is printed", () => {
+  const hidden = errorSites(root).filter(({ hint, message }) => redact(hint) !== hint || redact(message) !== message);
+
+  expect(hidden).toEqual([]);
+});
+
+test("docs/errors.md shows what stands in backticks as it is", () => {
+  expect(page("errors.md")).toContain("`millrace <command> --help`");
+  expect(page("errors.md")).not.toMatch(/`[^`\n]*&lt;[^`\n]*`/);
 });
 
 test("docs/reliability.md names the tests of what Postgres does, and each of them exists", () => {

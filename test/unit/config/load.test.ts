@@ -95,6 +95,17 @@ test("a glob collects the exported automations, and nothing else, in the order o
   expect(config).toMatchObject({ automations: [{ id: "b" }, { id: "a" }] });
 });
 
+test.each([
+  ["what does not parse", "export const a = 1;\nexport const b = async ({ event } => {};\n", "2:\\d+"],
+  ["what throws", "const rows: any = undefined;\n\nexport const first = rows[0];\n", "3:\\d+"],
+])("of an automation that does not load the line is named: %s", async (_what, text, place) => {
+  const one = await failure({ ...withGlob, "automations/a.ts": text });
+  const inner = await failure({ ...withGlob, "automations/b.ts": 'import "../lib/a.ts";', "lib/a.ts": text });
+
+  expect(one).toMatch(new RegExp(`^CONFIG_LOAD_FAILED: /.+/automations/a\\.ts:${place}: `));
+  expect(inner).toMatch(new RegExp(`^CONFIG_LOAD_FAILED: /.+/lib/a\\.ts:${place}: `));
+});
+
 test("two automations of one id are refused, with both files", async () => {
   const text = 'import { automation } from "millrace";\nexport const a = automation("mail");';
 

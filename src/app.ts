@@ -173,8 +173,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       adopt,
       signal: stopping.signal,
     });
-    const pruning = databases.pruneRegularly(bus, log, stopping.signal);
-    return { bus, runs, running, pruning };
+    return { bus, runs, running, pruning: databases.pruneRegularly(bus, log, stopping.signal) };
   };
 
   try {
@@ -207,8 +206,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   log.info("worker_started", { version, sources: sources.length, automations: automations.length });
   const finished = finish(begun.runs, log);
   finished.catch(() => {}); // whoever embeds the worker may look at its status instead
-  const stop = once(() => end().then(() => log.info("worker_stopped", {})));
-  return { status, stop, finished };
+  return { status, stop: once(() => end().then(() => log.info("worker_stopped", {}))), finished };
 }
 
 /** What there is once the bus is. */
@@ -235,10 +233,9 @@ async function openBus(
   },
 ): Promise<Bus> {
   const { metrics, recoveries, probe, ...rest } = parts;
-  const { access, ...bus } = config.bus;
   return await openJetStreamBus({
-    ...access.reveal(),
-    ...bus,
+    ...config.bus,
+    ...config.bus.access.reveal(),
     onStored: (source: SourceId, messages) => {
       probe("after-publish");
       const counts = metrics.source(source);

@@ -55,7 +55,7 @@ describe.skipIf(missing("postgres"))("a Postgres with TLS", () => {
       "create role plainonly login",
       "set password_encryption = md5",
       "create role md5 login password 'old'",
-      "create table orders(id int primary key)",
+      "create table public.orders(id int primary key)",
     ]);
   });
   afterEach(() => {
@@ -216,15 +216,15 @@ describe.skipIf(missing("postgres"))("a Postgres with TLS", () => {
   ])("the log is read over TLS too, with %s", async (_, user, more) => {
     const role = user.split(":")[0];
     await run(tls.server.url, [
-      `alter table orders owner to ${role}`,
+      `alter table public.orders owner to ${role}`,
       `grant create on database postgres to ${role}`,
-      "delete from orders",
+      "delete from public.orders",
     ]);
     const url = at(`sslmode=verify-full&sslrootcert=${file("ca.crt")}${more()}`, { user });
     const source = await openShop(url, { options: { slot: `of_${role}`, publication: `of_${role}` } });
     const reading = new Reading(source);
     try {
-      await run(tls.server.url, ["insert into orders values (7)"]);
+      await run(tls.server.url, ["insert into public.orders values (7)"]);
       await waitFor(() => reading.bodies.length > 0, { what: "the row" });
 
       expect(reading.bodies.at(-1)).toMatchObject({ after: { id: 7 } });

@@ -6,6 +6,7 @@ import type { StoredMessage } from "../event/parse-event.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { AnyEvent, Automation, HandlerContext, HandlerLog } from "./automation.ts";
 import type { Deadlines } from "./deadlines.ts";
+import { inboxKey } from "./inbox.ts";
 import { Fatal, isFatal, isRetry, isSkip, Retry, type RetryOptions, skip } from "./outcome.ts";
 import type { PgClient } from "./transaction.ts";
 import { controlError } from "./transaction-control.ts";
@@ -43,7 +44,7 @@ export function startAttempt(
   context: AttemptContext,
   event: AnyEvent,
   attempt: number,
-  message: Pick<StoredMessage, "header">,
+  message: Pick<StoredMessage, "header" | "subject">,
 ): AttemptResult | Promise<AttemptResult> {
   const given = new Given(context, event, attempt, message);
   let returned: unknown;
@@ -133,12 +134,17 @@ class Given implements HandlerContext<AnyEvent> {
   readonly retry: typeof retry = retry;
   readonly fatal: typeof fatal = fatal;
   readonly #context: AttemptContext;
-  readonly #message: Pick<StoredMessage, "header">;
+  readonly #message: Pick<StoredMessage, "header" | "subject">;
   #tx: Tx | undefined;
   #controller: AbortController | undefined;
   #aborted: Error | undefined;
 
-  constructor(context: AttemptContext, event: AnyEvent, attempt: number, message: Pick<StoredMessage, "header">) {
+  constructor(
+    context: AttemptContext,
+    event: AnyEvent,
+    attempt: number,
+    message: Pick<StoredMessage, "header" | "subject">,
+  ) {
     this.#context = context;
     this.#message = message;
     this.event = event;
@@ -167,7 +173,8 @@ class Given implements HandlerContext<AnyEvent> {
     const { automation, database } = this.#context;
     const header = (name: string): string => this.#message.header(name) ?? "";
     const lineage = lineageOf(this.#message);
-    const cause = { id: this.event.id, source: header("ce-source"), subject: header("ce-subject"), lineage };
+    const inbox = inboxKey(this.#message, this.event.id);
+    const cause = { id: this.event.id, inbox, source: header("ce-source"), subject: header("ce-subject"), lineage };
     this.#tx ??= new Tx(automation.id, database, cause);
     const tx = this.#tx;
     return (work) => tx.run(work, this.#signal());

@@ -1,5 +1,7 @@
 // The inbox: which events an automation has handled, each written in the transaction that holds its effect.
 
+import { isDomainSubject } from "../event/parse-domain-event.ts";
+import type { StoredMessage } from "../event/parse-event.ts";
 import { type SqlClient, sqlRunner } from "../outbox/sql-client.ts";
 import type { RunTransaction } from "./transaction.ts";
 
@@ -7,6 +9,9 @@ import type { RunTransaction } from "./transaction.ts";
 const INSERT = `insert into millrace.inbox (automation, event_id, run)
   values ($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text)
   on conflict do nothing returning pg_catalog.pg_current_xact_id()::pg_catalog.text as xid`;
+const HAS = `select 1 as done from millrace.inbox
+  where automation operator(pg_catalog.=) $1::pg_catalog.text and event_id operator(pg_catalog.=) $2::pg_catalog.text
+    and run operator(pg_catalog.=) ''`;
 /** Also has the commit be on disk when it is told: else the ack could outlive the effect. */
 const LEAVE = `select pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text as xid,
   case when pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off'
@@ -24,10 +29,35 @@ const PRUNE = `with old as (
 /**
  * Resolves to this transaction's id when it is the one that handles the event. A concurrent one is waited for; when it
  * commits, ours is not.
+ * @param key of the event
+ * @param before its key as entries before version 0.2 have it, where that differs
  */
-export async function enterInbox(client: SqlClient, automation: string, eventId: string): Promise<string | undefined> {
-  const [entry] = rowsOf(await sqlRunner(client)(INSERT, [automation, eventId, ""]));
+export async function enterInbox(
+  client: SqlClient,
+  automation: string,
+  { key, before }: InboxKey,
+): Promise<string | undefined> {
+  const run = sqlRunner(client);
+  const done = before === undefined ? [] : rowsOf(await run(HAS, [automation, before]));
+  if (done.length > 0) return undefined;
+  const [entry] = rowsOf(await run(INSERT, [automation, key, ""]));
   return entry === undefined ? undefined : String(entry.xid);
+}
+
+/** What makes an event one, in the inbox of an automation. */
+export interface InboxKey {
+  readonly key: string;
+  readonly before?: string;
+}
+
+/**
+ * A change's id names its source. A domain event's is the application's own: two sources may use one uuid, or one for two
+ * types.
+ */
+export function inboxKey(message: Pick<StoredMessage, "header" | "subject">, id: string): InboxKey {
+  if (!isDomainSubject(message.subject)) return { key: id };
+  const [source, type] = ["ce-source", "ce-type"].map((name) => message.header(name) ?? "");
+  return { key: `${id} ${source} ${type}`, before: id };
 }
 
 /** Call it last in the transaction; resolves to its id, which is another one where somebody has ended the first. */

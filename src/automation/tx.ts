@@ -5,7 +5,7 @@ import { type Lineage, visitOf } from "../event/lineage.ts";
 import { type EventParts, outbox } from "../outbox/emit.ts";
 import type { SqlClient } from "../outbox/sql-client.ts";
 import { writeLineage } from "../outbox/write-lineage.ts";
-import { enterInbox, leaveInbox } from "./inbox.ts";
+import { enterInbox, type InboxKey, leaveInbox } from "./inbox.ts";
 import type { Silence } from "./silence.ts";
 import { aborted, type RunTransaction } from "./transaction.ts";
 import { controlError, endedInside } from "./transaction-control.ts";
@@ -40,6 +40,7 @@ export interface TxDatabase {
 /** What is known of the event that is handled. */
 export interface Cause {
   readonly id: string;
+  readonly inbox: InboxKey;
   /** `ce-source`. */
   readonly source: string;
   /** `ce-subject`. */
@@ -145,7 +146,7 @@ export class Tx {
   ): Promise<Result | undefined> {
     const options = await home.check();
     return await transaction(async (client: SqlClient) => {
-      const xid = await enterInbox(client, this.#automation, this.#cause.id);
+      const xid = await enterInbox(client, this.#automation, this.#cause.inbox);
       if (xid === undefined) {
         this.duplicate = true;
         return undefined;

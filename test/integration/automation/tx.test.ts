@@ -12,6 +12,7 @@ import { startWorker, type Worker } from "../../../src/app.ts";
 import { type Automation, automation } from "../../../src/automation/automation.ts";
 import { collection } from "../../../src/automation/collection.ts";
 import { event } from "../../../src/automation/event-trigger.ts";
+import { inboxKey } from "../../../src/automation/inbox.ts";
 import { Silence } from "../../../src/automation/silence.ts";
 import { type PgClient, type RunTransaction, transactionsOf } from "../../../src/automation/transaction.ts";
 import { Tx } from "../../../src/automation/tx.ts";
@@ -168,7 +169,13 @@ describe.skipIf(absent)("tx()", () => {
     ["commits", "and has no effect of its own", ["one", undefined], [false, true]],
     ["rolls back", "and has the effect then", ["failed", "two"], [false, false]],
   ] as const)("waits for another attempt of the event: when that %s, %s", async (end, _, results, duplicates) => {
-    const cause = { id: `first-${end}`, source: "/shop", subject: "public.item/1", lineage: undefined };
+    const cause = {
+      id: `first-${end}`,
+      inbox: { key: `first-${end}` },
+      source: "/shop",
+      subject: "public.item/1",
+      lineage: undefined,
+    };
     const transaction = transactionsOf(pool);
     const [one, two] = [1, 2].map(
       () => new Tx("waits", { transaction, home: new TxHome(transaction, [home()]), silence: new Silence() }, cause),
@@ -199,6 +206,38 @@ describe.skipIf(absent)("tx()", () => {
     expect([one?.duplicate, two?.duplicate]).toEqual(duplicates);
     expect(await effects(cause.id)).toBe(1);
   });
+
+  test("one uuid for two types is two events, and so is one of two sources; an entry of before counts still", async () => {
+    const id = "00000000-0000-4000-8000-000000000001";
+    const old = "00000000-0000-4000-8000-000000000002";
+    const worker = await run([
+      automation("typed", { on: [event("twin.one"), event("twin.two")] }, async ({ event, tx }) => {
+        await tx(({ client }) => client.query(effect, ["typed", event.type === "twin.one" ? 1 : 2]));
+      }),
+    ]);
+    await database.query("insert into millrace.inbox (automation, event_id) values ('typed', $1)", [old]);
+    for (const [type, eventId] of [
+      ["twin.one", id],
+      ["twin.two", id],
+      ["twin.one", old],
+    ] as const)
+      await outbox(pool).emit(type, { key: 1, data: null, id: eventId });
+    await waitFor(() => worker.status().automations.every((one) => one.handled + one.skipped === 3), {
+      what: "all three",
+      ...long,
+    });
+
+    expect(await database.query("select item from effect where automation = 'typed' order by item")).toEqual([
+      { item: 1 },
+      { item: 2 },
+    ]);
+    const key = (source: string) =>
+      inboxKey(
+        { subject: `events.${source}.twin.one.p00`, header: (name) => (name === "ce-source" ? `/${source}` : "t") },
+        id,
+      ).key;
+    expect(key("shop")).not.toBe(key("other"));
+  }, 60_000);
 
   test("works on drizzle and on postgres.js, and rolls back with what the work throws", async () => {
     const sql = postgres(database.url, { max: 2, onnotice: () => {} });
@@ -448,7 +487,13 @@ describe.skipIf(absent)("tx()", () => {
         client.release();
       }
     };
-    const cause = { id: `bare ${_}`, source: "/shop", subject: "public.item/1", lineage: undefined };
+    const cause = {
+      id: `bare ${_}`,
+      inbox: { key: `bare ${_}` },
+      source: "/shop",
+      subject: "public.item/1",
+      lineage: undefined,
+    };
     const place = { transaction: bare, home: new TxHome(bare, [home()]), silence: new Silence() };
     const work = async ({ client }: { readonly client: PgClient }): Promise<void> => {
       await client.query("commit");

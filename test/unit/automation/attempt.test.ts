@@ -15,7 +15,7 @@ const event = { id: "shop.1" } as ChangeEvent;
 function start(handler: Handler, timeoutMs = 60_000): AttemptResult | Promise<AttemptResult> {
   const defined = automation("a", { on, timeout: timeoutMs }, handler);
   const context = { automation: defined, deadlines: new Deadlines(timeoutMs), log: silentLogger, database: undefined };
-  return startAttempt(context, event, 2, { header: () => undefined });
+  return startAttempt(context, event, 2, { subject: "cdc.shop.public.orders.created.p00", header: () => undefined });
 }
 
 test("a handler that returns or throws without a promise has ended at once", () => {

@@ -26,6 +26,16 @@ interface Property {
 const DEFAULT_SCHEMA = "public";
 const drizzle = (what: string): symbol => Symbol.for(`drizzle:${what}`);
 
+/** Of a table whose columns say that they are its primary key; one that is declared apart can be any part of the row. */
+type KeyOf<T extends Table> = [PrimaryKey<T>] extends [never]
+  ? Readonly<Partial<InferSelectModel<T>>> | null
+  : Readonly<Pick<InferSelectModel<T>, PrimaryKey<T>>>;
+
+type PrimaryKey<T extends Table> = {
+  [Name in keyof T["_"]["columns"] &
+    keyof InferSelectModel<T>]: T["_"]["columns"][Name]["_"]["isPrimaryKey"] extends true ? Name : never;
+}[keyof T["_"]["columns"] & keyof InferSelectModel<T>];
+
 /**
  * The changes of a drizzle table: `fromDrizzle("shop", orders).created()`. Rows, keys and names of columns are as
  * drizzle's `$inferSelect` has them: its property names, bigint, Date. Columns that the table does not declare are left
@@ -33,7 +43,7 @@ const drizzle = (what: string): symbol => Symbol.for(`drizzle:${what}`);
  * @param options `raw: true`: as the events have them instead, by the database's names
  * @throws ConfigError `AUTOMATION_INVALID`
  */
-export function fromDrizzle<T extends Table>(source: string, table: T): Collection<InferSelectModel<T>>;
+export function fromDrizzle<T extends Table>(source: string, table: T): Collection<InferSelectModel<T>, KeyOf<T>>;
 export function fromDrizzle(source: string, table: Table, options: { readonly raw: true }): Collection<Json>;
 export function fromDrizzle(
   source: string,

@@ -6,10 +6,10 @@ import type { Op } from "./subject.ts";
 type Json = Readonly<Record<string, unknown>>;
 
 /** The JSON body of a `cdc.…` message. */
-export interface ChangeBody<Row = Json> {
+export interface ChangeBody<Row = Json, Key = Json | null> {
   readonly op: Op;
   /** The identity columns; null for `truncated` and for collections without a key. */
-  readonly key: Json | null;
+  readonly key: Key;
   /** The row before, or the part of it that the log carries; null when it carries none. */
   readonly before: Partial<Row> | null;
   readonly after: Row | null;
@@ -20,13 +20,13 @@ export interface ChangeBody<Row = Json> {
   /** Columns that the log left out and the database was asked for: as they were at this LSN at the latest, or earlier. */
   readonly enriched?: { readonly columns: readonly string[]; readonly asOfLsn: string };
   /** On the `deleted` half of a changed key: the new key. */
-  readonly movedTo?: Json;
+  readonly movedTo?: NonNullable<Key>;
   /** On the `created` half of a changed key: the old key. */
-  readonly movedFrom?: Json;
+  readonly movedFrom?: NonNullable<Key>;
 }
 
 /** A change with its envelope. */
-export interface ChangeEvent<Row = Json> extends ChangeBody<Row> {
+export interface ChangeEvent<Row = Json, Key = Json | null> extends ChangeBody<Row, Key> {
   /** `ce-id`: the same change always has the same id, and ids sort like the log. */
   readonly id: string;
   /** `ce-type`: `<source>.<namespace>.<collection>.<op>`. */

@@ -13,6 +13,8 @@ export interface ColumnSchema {
   readonly nullable: boolean | null;
   /** Of the value as events carry it, null aside. */
   readonly value: JsonSchema;
+  /** Whether the log may leave it out of an update, and nobody fills it in. Asked for types only. */
+  readonly omissible?: boolean;
 }
 
 export interface CollectionSchema {

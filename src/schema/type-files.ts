@@ -27,7 +27,7 @@ function typeScript(source: SourceId, collections: readonly CollectionSchema[]):
   );
   const members = named.map(({ collection, type }) => {
     const key = keys.size === named.length ? keyOf(collection) : formatCollectionName(collection);
-    return `  ${propertyName(key)}: collection<${type}>(${JSON.stringify(source)}, ${JSON.stringify(formatCollectionName(collection))}),\n`;
+    return `  ${propertyName(key)}: collection<${typeArguments(type, collection)}>(${JSON.stringify(source)}, ${JSON.stringify(formatCollectionName(collection))}),\n`;
   });
   return [
     "// Written by `millrace types`: do not edit.\n",
@@ -35,6 +35,14 @@ function typeScript(source: SourceId, collections: readonly CollectionSchema[]):
     ...interfaces,
     `/** The tables of the source \`${source}\`. */\nexport const ${constantName(source)} = {\n${members.join("")}} as const;\n`,
   ].join("\n");
+}
+
+/** The row, its key, and the columns that an update may lack. */
+function typeArguments(type: string, { key, columns }: CollectionSchema): string {
+  const names = (of: readonly string[]): string => of.map((name) => JSON.stringify(name)).join(" | ");
+  const omissible = columns.filter((column) => column.omissible).map(({ name }) => name);
+  const keyType = key.length === 0 ? "null" : `Pick<${type}, ${names(key)}>`;
+  return [type, keyType, ...(omissible.length === 0 ? [] : [names(omissible)])].join(", ");
 }
 
 function member(column: ColumnSchema): string {
@@ -45,7 +53,7 @@ function member(column: ColumnSchema): string {
 function jsonSchema(collections: readonly CollectionSchema[]): JsonSchema {
   const rows = collections.map((collection) => {
     const properties = Object.fromEntries(collection.columns.map((column) => [column.name, rowValue(column)]));
-    const required = collection.columns.map(({ name }) => name);
+    const required = collection.columns.filter(({ omissible }) => !omissible).map(({ name }) => name);
     return [
       formatCollectionName(collection),
       { type: "object", properties, required, additionalProperties: false },
@@ -85,7 +93,7 @@ const RESERVED: ReadonlySet<string> = new Set(
 
 /** Names of types, each once. */
 class Names {
-  readonly #used = new Set<string>(["Record", "Readonly"]);
+  readonly #used = new Set<string>(["Record", "Readonly", "Pick"]);
 
   typeOf(collection: CollectionSchema): string {
     const words = keyOf(collection).split(/[^A-Za-z0-9]+/);

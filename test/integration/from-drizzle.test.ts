@@ -22,7 +22,7 @@ import {
   varchar,
 } from "drizzle-orm/pg-core";
 import { describe, expect, expectTypeOf, test } from "vitest";
-import type { CreatedEvent, Trigger } from "../../src/automation/collection.ts";
+import type { CreatedEvent, DeletedEvent, Trigger } from "../../src/automation/collection.ts";
 import { fromDrizzle } from "../../src/automation/from-drizzle.ts";
 import type { ChangeEvent } from "../../src/event/change-event.ts";
 import { parseEvent } from "../../src/event/parse-event.ts";
@@ -109,7 +109,13 @@ describe.skipIf(missing("postgres"))("fromDrizzle", () => {
 
   test("is typed by the table, and knows its schema", () => {
     const trigger = fromDrizzle("shop", everything).created();
-    expectTypeOf(trigger).toEqualTypeOf<Trigger<CreatedEvent<typeof everything.$inferSelect>>>();
+    type Row = typeof everything.$inferSelect;
+    expectTypeOf(trigger).toEqualTypeOf<Trigger<CreatedEvent<Row, Readonly<Pick<Row, "orderId">>>>>();
+    const keyless = pgTable("log", { line: text() });
+    type Line = Readonly<Partial<typeof keyless.$inferSelect>> | null;
+    expectTypeOf(fromDrizzle("shop", keyless).deleted()).toEqualTypeOf<
+      Trigger<DeletedEvent<typeof keyless.$inferSelect, Line>>
+    >();
     expect(fromDrizzle("shop", accounts).deleted().filter).toBe("cdc.shop.sales.account.deleted.*");
   });
 

@@ -4,7 +4,8 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import ts from "typescript";
-import { describe, expect, test } from "vitest";
+import { describe, expect, expectTypeOf, test } from "vitest";
+import { automation } from "../../src/automation/automation.ts";
 import { collection } from "../../src/automation/collection.ts";
 import type { JsonSchema } from "../../src/event/collection-schema.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
@@ -48,8 +49,12 @@ describe.skipIf(missing("postgres"))("types", () => {
   /** bigint */
   readonly twice: string | null;
 }`);
-    expect(text).toContain('  orders: collection<Orders>("shop", "public.orders"),');
-    expect(text).toContain('  "2nd.orders": collection<Table2ndOrders>("shop", "2nd.orders"),');
+    expect(text).toContain(
+      '  orders: collection<Orders, Pick<Orders, "id">, "the note" | "tags">("shop", "public.orders"),',
+    );
+    expect(text).toContain(
+      '  "2nd.orders": collection<Table2ndOrders, Pick<Table2ndOrders, "id">>("shop", "2nd.orders"),',
+    );
     expect(ts.transpileModule(text, { reportDiagnostics: true }).diagnostics).toEqual([]);
   });
 
@@ -63,7 +68,7 @@ describe.skipIf(missing("postgres"))("types", () => {
 
       expect(text).toContain(`export const ${constant} = {`);
       const name = '"my.schema".*/ x';
-      expect(text).toContain(`collection<MySchemaX>("${id}", ${JSON.stringify(name)})`);
+      expect(text).toContain(`collection<MySchemaX, Pick<MySchemaX, "id">>("${id}", ${JSON.stringify(name)})`);
       expect(text).toContain("export interface Record2 {");
       expect(ts.transpileModule(text, { reportDiagnostics: true }).diagnostics).toEqual([]);
       const prefix = changeSubjectPrefix(id, "my.schema", "*/ x", "created");
@@ -112,6 +117,48 @@ describe.skipIf(missing("postgres"))("types", () => {
     for (const { after } of reading.bodies) expect([validate(after), validate.errors]).toEqual([true, null]);
     expect(validate({ ...(reading.bodies[0]?.after as object), id: "1" })).toBe(false);
     await reading.stop();
+  });
+
+  test("say what an update may lack: what is stored apart, unless the log has it all or it is asked for", async () => {
+    await fixture.database.query(`create table doc(id int primary key, body text, tiny varchar(5), price numeric(12, 2), n int);
+      alter table doc alter body set storage external; create table keyless(note text);
+      alter table keyless replica identity full`);
+    const { reading } = await fixture.begin();
+    await fixture.database.query("insert into doc values (1, repeat('x', 9000), 'abc', 1.5, 1); update doc set n = 2");
+    await reading.rows(2);
+    const text = async (options?: object): Promise<string> => (await files(options)).get("shop.ts") ?? "";
+    const told = await text();
+    const schema = JSON.parse((await files()).get("shop.schema.json") ?? "") as JsonSchema;
+    const ajv = new Ajv2020({ strict: false, validateFormats: false });
+    const updated = reading.bodies.find(({ op }) => op === "updated");
+
+    expect(updated).toMatchObject({ after: { id: 1, n: 2 }, unchanged: ["body"] });
+    expect(ajv.compile({ ...schema, $ref: "#/$defs/public.doc" })(updated?.after)).toBe(true);
+    expect(told).toContain('collection<Doc, Pick<Doc, "id">, "body">(');
+    expect(told).toContain("collection<Keyless, null>(");
+    expect(await text({ tables: [{ match: "public.*", toast: "reselect" }] })).toContain('<Doc, Pick<Doc, "id">>(');
+    await fixture.database.query("alter table doc replica identity full");
+    expect(await text()).toContain('<Doc, Pick<Doc, "id">>(');
+    await reading.stop();
+  });
+
+  test("have an automation know the key and what an update may lack", () => {
+    interface Doc {
+      readonly id: string;
+      readonly body: string | null;
+    }
+    const docs = collection<Doc, Pick<Doc, "id">, "body">("shop", "public.doc");
+    automation("typed", { on: docs.updated() }, ({ event }) => {
+      expectTypeOf(event.key).toEqualTypeOf<Pick<Doc, "id">>();
+      expectTypeOf(event.after.body).toEqualTypeOf<string | null | undefined>();
+      expectTypeOf(event.after.id).toBeString();
+    });
+    automation("whole", { on: docs.created() }, ({ event }) => {
+      expectTypeOf(event.after.body).toEqualTypeOf<string | null>();
+    });
+    automation("any", { on: collection<Doc>("shop", "public.doc").updated() }, ({ event }) => {
+      expectTypeOf(event.after).toEqualTypeOf<Doc>();
+    });
   });
 
   test("are written by the command, which ends with 3 when they differ from the database", async () => {

@@ -17,33 +17,37 @@ const identities: Readonly<Record<string, CollectionSchema["identity"]>> = {
 
 /**
  * The catalog may be of a later time than the log: what it no longer knows is null. Columns left out are not part of it.
+ * @param toasts columns that can be stored apart from their row: the log leaves them out of an update that keeps them
  * @param labels whether the labels of enums are part of it: adding one is no new version of a table
  */
 export function collectionSchema(
   described: Relation,
   description: TableDescription,
   rules: TableRules,
-  { labels = false }: { readonly labels?: boolean } = {},
+  { labels = false, toasts = new Set() }: { readonly labels?: boolean; readonly toasts?: ReadonlySet<string> } = {},
 ): CollectionSchema {
   const relation = identified(described, description);
   const { columns, types, formats } = description;
   const numbers = columnNumbers(relation.columns, columns);
+  const key = keyColumns(relation, description).map(
+    (index) => (relation.columns[index] as Relation["columns"][number]).name,
+  );
+  const whole = rules.reselects || (relation.identity === "f" && !description.partlyFull);
   return {
     id: String(relation.oid),
     namespace: relation.namespace,
     collection: relation.name,
     identity: identities[relation.identity] ?? "nothing",
-    key: keyColumns(relation, description).map(
-      (index) => (relation.columns[index] as Relation["columns"][number]).name,
-    ),
+    key,
     columns: relation.columns.flatMap(({ name, type }, index): ColumnSchema[] => {
       const rule = rules.column(name);
       if (rule === "left out") return [];
       const number = numbers[index] ?? null;
       const column = columns.find(({ attnum }) => attnum === number);
       const value = rule?.schema ?? valueSchema(type, { types, labels, format: rules.format(name) });
+      const omissible = !whole && toasts.has(name) && !key.includes(name);
       const nullable = column === undefined ? null : !column.notNull;
-      return [{ name, number, type: formats[index] ?? "unknown", nullable, value }];
+      return [{ name, number, type: formats[index] ?? "unknown", nullable, value, ...(omissible && { omissible }) }];
     }),
   };
 }

@@ -12,9 +12,14 @@ import type { Relation } from "./table.ts";
 import { NO_RULES, tableRules } from "./table-rules.ts";
 import { findTables, matchesNothing } from "./tables.ts";
 
+/** A value that is never longer than what points to one that is stored apart, 24 bytes, is never stored apart. */
+const toasted = `a.attlen = -1 AND a.attstorage <> 'p' AND (c.reltoastrelid <> 0 OR c.relkind = 'p')
+  AND NOT (a.atttypid = 'numeric'::regtype AND a.atttypmod >= 0 AND ((a.atttypmod - 4) >> 16) <= 28)
+  AND NOT (a.atttypid IN ('varchar'::regtype, 'bpchar'::regtype) AND a.atttypmod BETWEEN 0 AND 9)`;
+
 /** As the log would describe it: with its stored generated columns where the publication has them, never with virtual ones. */
 const relation = `
-  SELECT c.relreplident AS identity, coalesce(json_agg(json_build_object(
+  SELECT c.relreplident AS identity, coalesce(json_agg(a.attname) FILTER (WHERE ${toasted}), '[]') AS toasts, coalesce(json_agg(json_build_object(
       'name', a.attname, 'type', a.atttypid::int8, 'typmod', a.atttypmod, 'identity', a.attnum = ANY (k.columns)
     ) ORDER BY a.attnum) FILTER (WHERE a.attnum IS NOT NULL), '[]') AS columns
   FROM pg_class c
@@ -26,6 +31,8 @@ const relation = `
     AND (a.attgenerated = '' OR a.attgenerated = 's' AND $2)
   WHERE c.oid = $1::oid GROUP BY c.oid, k.columns`;
 
+type Found = Pick<Relation, "identity" | "columns"> & { readonly toasts: readonly string[] };
+
 /** By their names. @throws ConfigError TABLES_MATCH_NOTHING; TransientError */
 export async function tableSchemas(id: SourceId, config: PostgresConfig): Promise<readonly CollectionSchema[]> {
   await using session = new Session(clientConfig(id, config.url));
@@ -36,12 +43,12 @@ export async function tableSchemas(id: SourceId, config: PostgresConfig): Promis
   const rulesOf = tableRules(config.tables, config.maskKey);
   const schemas: CollectionSchema[] = [];
   for (const { oid, schema: namespace, name } of tables) {
-    const [found] = await session.query<Pick<Relation, "identity" | "columns">>(relation, [oid, generated]);
+    const [found] = await session.query<Found>(relation, [oid, generated]);
     if (found === undefined) continue; // dropped meanwhile
     const description = await describeTable(session, Number(oid), found.columns);
     const table: Relation = { ...found, oid: Number(oid), namespace, name };
     const rules = rulesOf(namespace, name) ?? NO_RULES;
-    schemas.push(collectionSchema(table, description, rules, { labels: true }));
+    schemas.push(collectionSchema(table, description, rules, { labels: true, toasts: new Set(found.toasts) }));
   }
   return schemas;
 }

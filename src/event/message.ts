@@ -34,6 +34,18 @@ export function percentEncode(text: string): string {
   });
 }
 
+/**
+ * `<namespace>.<collection>` for a header: a dot, a slash or a `~` within a name is escaped as in subjects, so that two
+ * collections never share it.
+ */
+export function collectionPlace(namespace: string, collection: string): string {
+  return percentEncode(`${placeToken(namespace)}.${placeToken(collection)}`);
+}
+
+function placeToken(name: string): string {
+  return name.replace(/[./~]/g, (letter) => `~${letter.charCodeAt(0).toString(16).toUpperCase()}`);
+}
+
 /** Built once for each table version and op; `eventHead` fills it in for a row. @param schema `ce-dataschema` */
 export function eventTemplate(
   source: SourceId,
@@ -42,12 +54,11 @@ export function eventTemplate(
   op: Op,
   schema?: string,
 ): EventTemplate {
-  const type = percentEncode(`${source}.${namespace}.${collection}.${op}`);
-  const place = percentEncode(`${namespace}.${collection}`);
+  const place = collectionPlace(namespace, collection);
   const dataschema = schema === undefined ? "" : `ce-dataschema: ${schema}\r\n`;
   return {
     subjectPrefix: changeSubjectPrefix(source, namespace, collection, op),
-    head: `ce-specversion: 1.0\r\nce-source: /${source}\r\nce-type: ${type}\r\ncontent-type: application/json\r\n${dataschema}ce-subject: ${place}/`,
+    head: `ce-specversion: 1.0\r\nce-source: /${source}\r\nce-type: ${source}.${place}.${op}\r\ncontent-type: application/json\r\n${dataschema}ce-subject: ${place}/`,
   };
 }
 

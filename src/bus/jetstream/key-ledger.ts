@@ -1,6 +1,6 @@
 // Which rows there are by a source's stream, from headers alone, to be held against what the tables hold.
 
-import { percentEncode } from "../../event/message.ts";
+import { collectionPlace } from "../../event/message.ts";
 import { unescapeToken } from "../../event/subject.ts";
 import type { AuditMessage } from "./audit.ts";
 import { type Finding, finding } from "./finding.ts";
@@ -69,7 +69,7 @@ export class KeyLedger {
       for (const key of rows.keys()) rows.set(key, -sequence);
       return;
     }
-    const key = header("ce-subject")?.slice(percentEncode(`${schema}.${table}`).length + 1) ?? "";
+    const key = header("ce-subject")?.slice(collectionPlace(schema, table).length + 1) ?? "";
     rows.set(key, op === "deleted" ? -sequence : sequence);
   }
 

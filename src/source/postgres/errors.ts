@@ -28,6 +28,11 @@ const unreachable: Translation = (message, cause) =>
   });
 
 const bySqlState: Readonly<Record<string, Translation>> = {
+  "25P04": (message, cause) =>
+    new TransientError("TRANSACTION_TIMEOUT", message, {
+      hint: "Millrace turns transaction_timeout off for its sessions; where something turns it on again, such as a pooler: ALTER ROLE … SET transaction_timeout = 0.",
+      cause,
+    }),
   "28P01": authFailed,
   "28000": authFailed,
   "3D000": (message, cause) =>

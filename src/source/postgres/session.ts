@@ -4,6 +4,7 @@ import type { Client, ClientConfig, QueryResultRow } from "pg";
 import { TransientError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { connectClient, endClient } from "./connect/dial.ts";
+import { NO_TRANSACTION_TIMEOUT } from "./display-settings.ts";
 import { sqlState, translateError } from "./errors.ts";
 
 const CONNECT_MS = 10_000;
@@ -30,7 +31,7 @@ export class Session implements AsyncDisposable {
   /** One statement at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** @param prepare SQL that every connection begins with */
+  /** @param prepare SQL that every connection begins with, `displaySettings` among it */
   constructor(config: ClientConfig, prepare?: string) {
     this.#prepare = prepare;
     this.#config = {
@@ -75,7 +76,7 @@ export class Session implements AsyncDisposable {
       throw closed();
     }
     try {
-      if (this.#prepare !== undefined) await client.query(this.#prepare);
+      await client.query(this.#prepare ?? NO_TRANSACTION_TIMEOUT);
     } catch (error) {
       await endClient(client);
       throw translateError(error);

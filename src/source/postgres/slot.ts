@@ -5,6 +5,7 @@ import type { ClientConfig } from "pg";
 import { ConfigError, HistoryLostError, TransientError } from "../../errors.ts";
 import { readTransactions } from "./check-transactions.ts";
 import { connectClient, endClient } from "./connect/dial.ts";
+import { NO_TRANSACTION_TIMEOUT } from "./display-settings.ts";
 import { sqlState, translateError } from "./errors.ts";
 import { parseLsn } from "./lsn.ts";
 import type { Session } from "./session.ts";
@@ -89,7 +90,7 @@ export async function createSlot(
 ): Promise<string> {
   const client = await connectClient(config);
   try {
-    await client.query(`SET lock_timeout = ${lockMs}`);
+    await client.query(`SET lock_timeout = ${lockMs}; ${NO_TRANSACTION_TIMEOUT}`);
     const { rows } = await client.query<{ consistent_point: string }>(
       `CREATE_REPLICATION_SLOT ${quoteIdentifier(name)} LOGICAL pgoutput ${await slotOptions(session)}`,
     );

@@ -8,10 +8,11 @@ import type { Op } from "../../event/subject.ts";
 import type { CollectionVersion } from "../source.ts";
 import type { TableDescription } from "./catalog.ts";
 import { columnNumbers } from "./column-numbers.ts";
+import { memberText } from "./json-member.ts";
 import type { JsonWriter } from "./json-writer.ts";
 import { checkKey, NO_RULES, type TableRules } from "./table-rules.ts";
 import { NULL, type Tuple, UNCHANGED } from "./tuple.ts";
-import { valueType } from "./values/compile.ts";
+import { isJsonb, valueType } from "./values/compile.ts";
 import type { ValueWriter } from "./values/value-type.ts";
 
 /** What a Relation message says. */
@@ -73,6 +74,7 @@ export class Table {
   /** Undefined for a column that is left out. */
   readonly #columns: readonly (Column | undefined)[];
   readonly #plainKey: boolean;
+  readonly #keyNames: ReadonlyMap<number, KeyName>;
   readonly #templates = new Map<Op, EventTemplate>();
   readonly #subjects = new Map<string, string>();
   readonly #source: SourceId;
@@ -115,6 +117,13 @@ export class Table {
       };
     });
     this.key = keyColumns(relation, description);
+    this.#keyNames = new Map(
+      this.key.map((index) => {
+        const { name, type, typeName } = relation.columns[index] as Relation["columns"][number];
+        const asItIs = shown[index] === undefined && rules.format(name) !== "text";
+        return [index, { name, isJson: asItIs && isJsonb({ type, typeName }, description.types) }];
+      }),
+    );
     this.keyMayCollide = this.full && this.key.length > 0 && description.deferrable;
     const keyNames = this.key.map((index) => (relation.columns[index] as Relation["columns"][number]).name);
     checkKey(this.namespace, this.collection, keyNames, rules);
@@ -201,8 +210,8 @@ export class Table {
   /** The key's values for `ce-subject`: percent-encoded, joined by commas. */
   keyText(frame: Buffer, row: Tuple, old: Tuple | undefined, json: Buffer, from: number, to: number): string {
     if (!this.#plainKey) {
-      const key = JSON.parse(json.toString("utf8", from, to)) as Record<string, unknown>;
-      return Object.values(key).map(jsonKeyPart).join(",");
+      const key = json.subarray(from, to);
+      return this.key.map((index) => jsonKeyPart(key, this.#keyNames.get(index) as KeyName)).join(",");
     }
     let text = "";
     for (let nth = 0; nth < this.key.length; nth++) {
@@ -261,8 +270,17 @@ function columnText(frame: Buffer, tuple: Tuple, index: number): string {
   return frame.toString("utf8", tuple.from[index] as number, tuple.to[index] as number);
 }
 
-function jsonKeyPart(value: unknown): string {
-  return keyPart(typeof value === "string" ? value : JSON.stringify(value));
+interface KeyName {
+  readonly name: string;
+  /** Its value is any JSON: a text of it keeps its quotes, or it would look like a number. */
+  readonly isJson: boolean;
+}
+
+/** As the body has it, to the last digit, without space between the parts. */
+function jsonKeyPart(key: Buffer, { name, isJson }: KeyName): string {
+  const text = memberText(key, name)?.toString("utf8") ?? "null";
+  if (text.startsWith('"') && !isJson) return keyPart(JSON.parse(text) as string);
+  return keyPart(text.replace(/("(?:[^"\\]|\\.)*")|\s+/g, "$1"));
 }
 
 /** A comma inside a value is escaped, so that the ones between values can be told. */

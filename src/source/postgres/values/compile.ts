@@ -42,6 +42,13 @@ export function valueType(
   return structured(compiler, column.type);
 }
 
+/** Whether a column's values are JSON of any kind: jsonb, or a domain over it. */
+export function isJsonb({ type, typeName }: ColumnType, types: ReadonlyMap<number, CatalogType>): boolean {
+  if (typeName === "jsonb" || builtInName(type) === "jsonb") return true;
+  const shape = types.get(type)?.shape;
+  return shape?.kind === "domain" && isJsonb({ type: shape.base, typeName: undefined }, types);
+}
+
 interface Compiler {
   readonly types: ReadonlyMap<number, CatalogType>;
   /** Of int8. */

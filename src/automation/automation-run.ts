@@ -140,11 +140,21 @@ export class AutomationRun {
   async #run(): Promise<void> {
     const { automation } = this.#options;
     const sources = new Set(this.#triggers.map((trigger) => trigger.source));
-    const newest = await Promise.all([...sources].map((source) => this.#subscribe(source)));
+    const newest = await Promise.all(
+      [...sources].map(async (source) => {
+        const subscription = await this.#subscribe(source);
+        return subscription && { source, subscription };
+      }),
+    );
     await this.#deliverer.drain();
     // So that what was settled last counts, should the stream drop it before the next start.
-    if (this.#options.bus.connected()) await Promise.allSettled(newest.map((subscription) => subscription?.missed()));
+    if (this.#options.bus.connected()) await Promise.allSettled(newest.map((of) => of && this.#account(of)));
     this.#options.log.info("automation_stopped", { automation: automation.id });
+  }
+
+  async #account({ source, subscription }: { source: SourceId; subscription: Subscription }): Promise<void> {
+    await subscription.missed();
+    await this.#deliverer.settledOf(source).share(subscription.settledThrough());
   }
 
   /** Consumes one source until the signal; while the bus is away it tries again. Resolves to the newest subscription. */
@@ -174,6 +184,7 @@ export class AutomationRun {
           const message = "its durable was made again, or put right: it goes on where all before is settled";
           log.warn("automation_durable_mended", { automation: automation.id, source, why }, message);
         }
+        await context.settled.learn();
         await lookForMissed(context, subscription, goOn);
         goOn = automation.onGap === "continue";
         this.#sources.set(source, { state: "running", subscription });
@@ -191,6 +202,8 @@ export class AutomationRun {
           ended.abort();
           // Should the record be lost with the durable, the next one begins where nothing is left out.
           if (subscription.settledThrough() > 0) start = subscription.settledThrough() + 1;
+          // Also for the others, should that be why it ended.
+          if (bus.connected()) await context.settled.share(subscription.settledThrough()).catch(unlessAway);
         }
       } catch (error) {
         if (this.#signal.aborted) break;
@@ -216,7 +229,8 @@ export class AutomationRun {
       metrics.missed(automation.id);
       this.#gap = { at: { ...gap, source }, sinceMs: performance.now() };
     };
-    return { automation: automation.id, source, bus, log, onMissed };
+    const settled = this.#deliverer.settledOf(source);
+    return { automation: automation.id, source, bus, log, settled, onMissed };
   }
 
   #fail(thrown: unknown): void {
@@ -226,4 +240,8 @@ export class AutomationRun {
     this.#options.log.error("automation_failed", { automation: this.#options.automation.id, code, hint });
     this.#failing.abort();
   }
+}
+
+function unlessAway(error: unknown): void {
+  if (!(error instanceof TransientError)) throw error;
 }

@@ -12,6 +12,7 @@ import type { LogErrors } from "./error-lines.ts";
 import type { Job, SettleContext } from "./job.ts";
 import type { AutomationMetrics } from "./metrics.ts";
 import { settle } from "./settle.ts";
+import { SettledEvents } from "./settled-events.ts";
 import type { Solitude } from "./solitude.ts";
 import { SILENT_MS, type TxDatabase } from "./tx.ts";
 import { unreachable } from "./unavailable.ts";
@@ -19,8 +20,6 @@ import { unreachable } from "./unavailable.ts";
 /** What acks, retries and dead letters get at a stop, once no handler runs any more. */
 const settleMs = 5_000;
 const againMs = 500;
-/** Of so many that were handled last it is known that they were, should a durable that was made again hand them out. */
-const handledAtMost = 10_000;
 /** How often it is said that something cannot be stored. */
 const sayEveryMs = 30_000;
 
@@ -56,8 +55,7 @@ export class Deliverer {
   readonly #alive: NodeJS.Timeout;
   /** Jobs by their state. */
   readonly #in: Record<Job["state"], number> = { running: 0, hanging: 0, away: 0, settling: 0 };
-  /** The `ce-id` of what was handled, by its job's key; oldest first. */
-  readonly #handled = new Map<string, string | undefined>();
+  readonly #settled = new Map<SourceId, SettledEvents>();
   #slots: number;
   #changed: () => void = () => {};
   #saidAt: number = Number.NEGATIVE_INFINITY;
@@ -69,7 +67,8 @@ export class Deliverer {
       ...options,
       deadlines: new Deadlines(options.automation.timeoutMs),
       release: (job) => this.#release(job),
-      handled: (job) => this.#remember(job),
+      handled: ({ source, delivery }) => this.settledOf(source).handled(delivery),
+      buried: ({ source, delivery }) => this.settledOf(source).buried(delivery),
       entered: (job, state) => this.#entered(job, state),
       wait: (job, away, delayMs) => this.#wait(job, away, delayMs),
       persist: (operation) => this.#persist(operation),
@@ -118,7 +117,7 @@ export class Deliverer {
     if (has) {
       // Of an older subscription: never twice at once, and its outcome is this one's.
       delivery.succeed(has.delivery);
-    } else if (this.#isHandled(key, delivery)) {
+    } else if (this.settledOf(source).has(delivery)) {
       void delivery.ack().catch(() => {}); // else it comes once more
     } else if (this.#options.signal.aborted) {
       delivery.retry(0);
@@ -132,9 +131,14 @@ export class Deliverer {
     }
   }
 
-  /** The same number in a bus that was set back may be another event's. */
-  #isHandled(key: string, delivery: Delivery): boolean {
-    return delivery.again && this.#handled.has(key) && this.#handled.get(key) === delivery.header("ce-id");
+  settledOf(source: SourceId): SettledEvents {
+    let settledEvents = this.#settled.get(source);
+    if (settledEvents === undefined) {
+      const { bus, automation } = this.#options;
+      settledEvents = new SettledEvents(bus.state, automation.id, source);
+      this.#settled.set(source, settledEvents);
+    }
+    return settledEvents;
   }
 
   /** After the signal: gives back what was not started, and waits for handlers (up to their timeout) and their acks. */
@@ -184,15 +188,6 @@ export class Deliverer {
       this.#forget(job);
       this.#release(job);
       this.#changed();
-    }
-  }
-
-  #remember({ key, delivery }: Job): void {
-    this.#handled.set(key, delivery.header("ce-id"));
-    if (this.#handled.size <= handledAtMost) return;
-    for (const oldest of this.#handled.keys()) {
-      this.#handled.delete(oldest);
-      break;
     }
   }
 

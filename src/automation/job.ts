@@ -35,6 +35,8 @@ export interface SettleContext extends LifecycleContext {
   readonly release: (job: Job) => void;
   /** Its handler has done its work: never again, also when the bus does not hear of it. */
   readonly handled: (job: Job) => void;
+  /** Its dead letter is stored. */
+  readonly buried: (job: Job) => void;
   readonly entered: (job: Job, state: Job["state"]) => void;
   /** Keeps the event in hand, with its place, while something is away; resolves early at the signal. */
   readonly wait: (job: Job, away: Error, delayMs: number) => Promise<void>;

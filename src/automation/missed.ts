@@ -6,6 +6,7 @@ import { HistoryLostError, TransientError } from "../errors.ts";
 import { type SourceId, streamName } from "../event/source-id.ts";
 import { missedMessage } from "../event/system-event.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { SettledEvents } from "./settled-events.ts";
 import { sweepAttempts } from "./sweep-attempts.ts";
 
 /**
@@ -18,6 +19,7 @@ export interface MissedContext {
   readonly automation: string;
   readonly source: SourceId;
   readonly bus: Pick<Bus, "announce" | "state">;
+  readonly settled: SettledEvents;
   readonly log: Logger;
   /** Called when it went on behind a gap. */
   readonly onMissed: (gap: StreamGap) => void;
@@ -74,7 +76,10 @@ export async function watchMissed(
       const { code, message } = subscription.obstacle() ?? {};
       if (code !== said && code !== undefined) log.warn("automation_held_up", { automation, source, code }, message);
       said = code;
-      await sweepAttempts(context.bus.state, context.automation, context.source, subscription.settledThrough());
+      const through = subscription.settledThrough();
+      await context.settled.share(through);
+      await context.settled.sweep(through);
+      await sweepAttempts(context.bus.state, automation, source, through);
     } catch (error) {
       if (!(error instanceof TransientError)) throw error;
     }

@@ -115,7 +115,9 @@ async function mayStart(
       await persist(() => record.save({ ...rest, attempts, firstAt, unexplained: unexplained + 1 }));
       if (signal.aborted && delivery.ours) await persist(() => (known ? record.save(known) : record.clear()));
     }
-    if (!signal.aborted && delivery.ours) return true;
+    // It may have waited for its turn, or for the bus, until it was too old: then it is so when it comes again, at once.
+    const dead = deadBefore(context.automation.retry, known, Date.now());
+    if (!signal.aborted && delivery.ours && dead === undefined) return true;
   } catch (error) {
     solitude.leave();
     throw error;
@@ -193,6 +195,7 @@ async function bury(job: Job, context: SettleContext, burial: Burial): Promise<b
     error,
   };
   await context.persist(() => storeDeadLetter(context.bus, job.source, job.delivery, letter));
+  context.buried(job);
   await job.delivery.terminate(reason);
   settled(context, job, reason);
   const { source, delivery } = job;

@@ -11,11 +11,14 @@ export class Solitude {
   #alone = false;
   readonly #waiting: Waiting[] = [];
 
-  /** In the order of asking. Undefined at once, or resolves, when a handler may start; `leave` once it has ended. */
+  /** Undefined at once, or resolves, when a handler may start; `leave` once it has ended. */
   enter(alone: boolean): Promise<void> | undefined {
     if (this.#waiting.length === 0 && this.#mayGo(alone)) return this.#go(alone);
     return new Promise((resolve) => {
-      this.#waiting.push({ alone, go: resolve });
+      // Those that run alone go first, one behind the other: the process is emptied for all of them once.
+      const firstOther = this.#waiting.findIndex((one) => !one.alone);
+      const at = alone && firstOther >= 0 ? firstOther : this.#waiting.length;
+      this.#waiting.splice(at, 0, { alone, go: resolve });
     });
   }
 

@@ -100,6 +100,8 @@ export interface Delivery {
   readonly sequence: number;
   /** Whether it may have been handed out before, be it only to a worker that never began it: then it may be on record. */
   readonly again: boolean;
+  /** Whether it may have been handed out, and settled, by a durable that this one replaces. */
+  readonly remade: boolean;
   /** It is what another delivery had in hand, whose subscription is over: whoever has that one goes on with this one's right. */
   succeed(older: Delivery): void;
   /**

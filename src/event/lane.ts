@@ -7,9 +7,14 @@ const FNV_PRIME = 0x01000193;
 
 /** The lane (`p00` to `p15`) of a key: FNV-1a, 32 bit, over the bytes `[start, end)` of its canonical JSON, mod 16. */
 export function laneOf(bytes: Uint8Array, start = 0, end: number = bytes.length): string {
+  return LANES[fnv1a(bytes, start, end) % 16] as string;
+}
+
+/** FNV-1a, 32 bit, over the bytes `[start, end)`. */
+export function fnv1a(bytes: Uint8Array, start = 0, end: number = bytes.length): number {
   let hash = FNV_OFFSET;
   for (let at = start; at < end; at++) hash = Math.imul(hash ^ (bytes[at] as number), FNV_PRIME);
-  return LANES[(hash >>> 0) % 16] as string;
+  return hash >>> 0;
 }
 
 /** JSON with members sorted by name and no spaces: what a key's lane is computed from. */

@@ -60,7 +60,11 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   }
 
   get again(): boolean {
-    return this.#serverCount > 1 || this.sequence <= this.#owner.repeatsThrough;
+    return this.#serverCount > 1 || this.remade;
+  }
+
+  get remade(): boolean {
+    return this.sequence <= this.#owner.repeatsThrough;
   }
 
   get reply(): string {

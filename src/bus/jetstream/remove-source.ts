@@ -64,6 +64,7 @@ export async function removeSourceFromBus(source: SourceId, options: BusOptions)
     [STATE_BUCKET, checkpointKey(source)],
     [STATE_BUCKET, idleKey(source)],
     [STATE_BUCKET, `attempts.*.${stream}.*`],
+    [STATE_BUCKET, `settled.*.${stream}.*`],
     [STATE_BUCKET, accountedKey("*", stream)],
     [STATE_BUCKET, `guard.${source}.>`],
     [STATE_BUCKET, erasedKey(source, "*")],

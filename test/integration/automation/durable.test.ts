@@ -122,6 +122,35 @@ describe.skipIf(missing("nats"))("a durable that is gone", () => {
     expect([...seen].sort((a, b) => a - b)).toEqual([1, ...range(1, 301)]);
   });
 
+  test("does not bring back what two workers had settled behind an event that still waits, also when they are gone", async () => {
+    await using nats = await freshNats();
+    await using stream = await ShopStream.create(nats.url);
+    const { seen, mail } = noting(
+      ({ event, attempt, fatal }) => {
+        if (event.after.id === 1 && attempt === 1) throw new Error("once");
+        if (event.after.id % 50 === 0) throw fatal("never");
+      },
+      { retry: { min: 60_000, max: 60_000 } },
+    );
+    await write(stream, 1, 1);
+    {
+      await using one = await startWorker({ url: nats.url, automations: [mail] });
+      await waitFor(() => one.metrics.counts["mail.retried"] === 1, { what: "the first attempt" });
+      await using _two = await startWorker({ url: nats.url, automations: [mail] });
+      await write(stream, 2, 300);
+      await waitFor(async () => (await stream.open("mail")) === 1, { what: "all but the first to be settled" });
+    }
+    await remove(stream);
+    await write(stream, 301, 301);
+    await using worker = await startWorker({ url: nats.url, automations: [mail], missedLookMs: 50 });
+    await settled(stream);
+    expect(seen.sort((a, b) => a - b)).toEqual([1, ...range(1, 301)]);
+    expect(await stream.deadLetters("mail")).toHaveLength(6);
+    await waitFor(async () => (await worker.bus.state.keys("settled.mail.CDC_SHOP.")).length === 0, {
+      what: "what was on record for it to be swept",
+    });
+  });
+
   test("while all handlers are busy is noticed, and what they have in hand is not repeated", async () => {
     await using nats = await freshNats();
     await using stream = await ShopStream.create(nats.url);

@@ -88,3 +88,12 @@ test("of many deadlines those that are not ended pass, in their order, each once
 
   expect(passed).toEqual([1, 3, 4]);
 });
+
+test("one that ends behind its timeout has failed, also where the process was too busy to notice before", async () => {
+  const result = await start(async () => {
+    await Promise.resolve();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
+  }, 50);
+
+  expect(result).toMatchObject({ type: "failed", error: { code: "AUTOMATION_TIMEOUT" } });
+});

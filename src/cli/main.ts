@@ -190,6 +190,7 @@ program
   .description("print events as they come")
   .argument("[filter]", "a source's id, or a whole subject: cdc.shop.public.orders.created.*")
   .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
+  .option("--last <n>", "begin with the newest n events that are there, of each stream", sequence)
   .option("--json", "one JSON object a line", false)
   .action(async (filter: string | undefined, options) => {
     const { tail } = await import("./tail.ts");

@@ -13,27 +13,40 @@ export interface TailCommandOptions {
   /** A whole subject, or a source's id. */
   readonly filter?: string | undefined;
   readonly json: boolean;
+  /** How many of those that are there already come first, of each stream. */
+  readonly last?: number | undefined;
   readonly log: Logger;
   readonly signal: AbortSignal;
   /** Writes a line; resolves when there is room for more. */
   readonly print: (line: string) => Promise<void>;
 }
 
-export async function tail({ config, filter, json, log, signal, print }: TailCommandOptions): Promise<void> {
+export async function tail({ config, filter, json, last, log, signal, print }: TailCommandOptions): Promise<void> {
   const directory = process.cwd();
   const file = await loadConfigFile({ file: config, directory, modules: { millrace }, automations: false });
   const access = resolveBusConfig(file).access.reveal();
-  for await (const message of follow({ ...access, filter, log, signal })) {
+  for await (const message of follow({ ...access, filter, last, log, signal })) {
     await print(json ? jsonLine(message) : textLine(message));
   }
 }
 
-/** Time, type, key, sequence. */
+/** Time, type (which ends with the op), key, of an update the columns that changed (`?` where the log does not tell), sequence. */
 export function textLine(message: StoredMessage): string {
   const key = header(message, "ce-subject")?.split("/").slice(1).join("/") || "-";
   const [time = "-", type = message.subject] = [header(message, "ce-time"), header(message, "ce-type")];
   // A key may hold anything; a terminal must not take it for a command.
-  return `${time}  ${type}  ${key}  #${message.sequence}`.replace(/\p{Cc}/gu, "\u{FFFD}");
+  const changed = type.endsWith(".updated") ? `  changed: ${changedOf(message)}` : "";
+  return `${time}  ${type}  ${key}${changed}  #${message.sequence}`.replace(/\p{Cc}/gu, "\u{FFFD}");
+}
+
+function changedOf({ data }: StoredMessage): string {
+  try {
+    const body: unknown = JSON.parse(Buffer.from(data).toString("utf8"));
+    const changed = typeof body === "object" && body !== null && "changed" in body ? body.changed : undefined;
+    return Array.isArray(changed) ? changed.join(", ") || "nothing" : "?";
+  } catch {
+    return "?"; // a large event's body is elsewhere
+  }
 }
 
 /** One object; `data` is the body as it is, so that no number loses a digit, or null with the `dataref` of a large one. */

@@ -30,11 +30,11 @@ describe.skipIf(missing("nats"))("tail", () => {
     return { server, nc };
   }
 
-  async function start(server: NatsServer, nc: NatsConnection, filter?: string): Promise<Tail> {
+  async function start(server: NatsServer, nc: NatsConnection, filter?: string, last?: number): Promise<Tail> {
     const controller = new AbortController();
     const seen: StoredMessage[] = [];
     const read = async (): Promise<undefined> => {
-      const options = { servers: [server.url], filter, log: silentLogger, signal: controller.signal };
+      const options = { servers: [server.url], filter, last, log: silentLogger, signal: controller.signal };
       for await (const message of tail(options)) seen.push(message);
     };
     const ended = read().catch(toError);
@@ -81,6 +81,25 @@ describe.skipIf(missing("nats"))("tail", () => {
 
     await waitFor(() => seen.length === expected.length, { what: "what the filter lets through" });
     expect(seen.map(({ subject }) => subject)).toEqual(expected);
+  });
+
+  test.each([
+    [2, [5, 7, 8]],
+    [1, [7, 8]],
+    [100, [1, 3, 5, 7, 8]],
+  ])("with --last %i the newest that the filter lets through come first", async (last, expected) => {
+    const { server, nc } = await busWith("shop");
+    for (let nth = 0; nth < 4; nth++) {
+      await publish(
+        nc,
+        "cdc.shop.public.orders.created.p00",
+        nth === 3 ? "cdc.shop.public.a.updated.p00" : "meta.shop.writer",
+      );
+    }
+    const { seen } = await start(server, nc, "shop", last);
+    await waitFor(() => seen.length === last || seen.length === 5, { what: "what was there" });
+
+    expect(seen.map(({ sequence }) => sequence)).toEqual(expected.slice(-last));
   });
 
   test("after a restart of the server it goes on, with nothing left out or shown twice", async () => {

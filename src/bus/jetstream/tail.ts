@@ -1,6 +1,15 @@
 // Reads along with what is stored from now on, for a person at a terminal: in the stream's order, leaving no durable behind.
 
-import { type Consumer, type ConsumerMessages, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import {
+  AckPolicy,
+  type Consumer,
+  type ConsumerMessages,
+  DeliverPolicy,
+  type JetStreamManager,
+  jetstream,
+  jetstreamManager,
+} from "@nats-io/jetstream";
+import { nanos } from "@nats-io/transport-node";
 import { ConfigError } from "../../errors.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import { isSourceId } from "../../event/source-id.ts";
@@ -9,9 +18,14 @@ import type { BusAccess } from "./access.ts";
 import { busError } from "./bus-errors.ts";
 import { Connection } from "./connection.ts";
 
+/** A count that could not be taken away goes by itself after this. */
+const COUNT_KEPT_MS = 5000;
+
 export interface TailOptions extends BusAccess {
   /** A whole subject, or a source's id; undefined means the events of all sources. */
   readonly filter: string | undefined;
+  /** How many of those that are there already come first, of each stream; default: none. */
+  readonly last?: number | undefined;
   readonly log: Logger;
   /** Ends it. */
   readonly signal: AbortSignal;
@@ -21,7 +35,7 @@ export interface TailOptions extends BusAccess {
  * Messages as they are stored, until the signal; several streams each in their own order.
  * @throws ConfigError TAIL_FILTER, TAIL_NO_STREAM, and what a bus that cannot serve throws; TransientError
  */
-export async function* tail({ filter, signal, ...access }: TailOptions): AsyncGenerator<StoredMessage> {
+export async function* tail({ filter, last = 0, signal, ...access }: TailOptions): AsyncGenerator<StoredMessage> {
   const subject = subjectOf(filter);
   const connection = await Connection.open({ ...access, signal });
   const reading: Reading[] = [];
@@ -30,7 +44,7 @@ export async function* tail({ filter, signal, ...access }: TailOptions): AsyncGe
   };
   signal.addEventListener("abort", stop);
   try {
-    reading.push(...(await follow(connection, subject)));
+    reading.push(...(await follow(connection, subject, last)));
     if (signal.aborted) stop();
     yield* merged(reading.map(({ messages }) => messages));
   } catch (thrown) {
@@ -63,7 +77,7 @@ interface Reading {
   readonly messages: ConsumerMessages;
 }
 
-async function follow({ nc }: Connection, subject: string): Promise<Reading[]> {
+async function follow({ nc }: Connection, subject: string, last: number): Promise<Reading[]> {
   const jsm = await jetstreamManager(nc, { checkAPI: false });
   const names: string[] = [];
   for await (const name of jsm.streams.names(subject)) names.push(name);
@@ -75,16 +89,43 @@ async function follow({ nc }: Connection, subject: string): Promise<Reading[]> {
   const js = jetstream(nc);
   return Promise.all(
     names.map(async (name) => {
-      const { state } = await jsm.streams.info(name);
+      const first = await firstOfLast(jsm, name, subject, last);
       const consumer = await js.consumers.get(name, {
         filter_subjects: [subject],
         // By number, not by "new": a consumer that is made again after a lost connection goes on where this one was.
         deliver_policy: DeliverPolicy.StartSequence,
-        opt_start_seq: state.last_seq + 1,
+        opt_start_seq: first,
       });
       return { consumer, messages: await consumer.consume() };
     }),
   );
+}
+
+/** Where to begin to have so many before what comes: the server counts by subject only from a number on, so it is halved. */
+async function firstOfLast(jsm: JetStreamManager, stream: string, subject: string, last: number): Promise<number> {
+  const { state } = await jsm.streams.info(stream);
+  let [low, high] = [Math.max(state.first_seq, 1), state.last_seq + 1];
+  if (last === 0) return high;
+  // From `low` on there are enough, if there are; from `high` on there are not.
+  while (high - low > 1) {
+    const middle = low + Math.floor((high - low) / 2);
+    if ((await countFrom(jsm, stream, subject, middle)) >= last) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+async function countFrom(jsm: JetStreamManager, stream: string, subject: string, from: number): Promise<number> {
+  const { name, num_pending } = await jsm.consumers.add(stream, {
+    filter_subjects: [subject],
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: from,
+    ack_policy: AckPolicy.None,
+    mem_storage: true,
+    inactive_threshold: nanos(COUNT_KEPT_MS),
+  });
+  await jsm.consumers.delete(stream, name);
+  return num_pending;
 }
 
 /** What any of them yields next, until all have ended. */

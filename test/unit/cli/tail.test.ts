@@ -27,6 +27,16 @@ test("a line is time, type, key and sequence, and no command to the terminal", (
   );
 });
 
+test("of an update the line says which columns changed, as far as the log tells", () => {
+  const updated = { ...headers, "ce-type": "shop.public.orders.updated" };
+  const line = (body: string): string => textLine(message(body, updated)).split("  ")[3] ?? "";
+
+  expect(line('{"op":"updated","changed":["status","no\\u001b[2Jte"]}')).toBe("changed: status, no\u{FFFD}[2Jte");
+  expect(line('{"op":"updated","changed":[]}')).toBe("changed: nothing");
+  expect(line('{"op":"updated"}')).toBe("changed: ?");
+  expect(line("")).toBe("changed: ?");
+});
+
 test("a message that is not ours is shown by its subject", () => {
   expect(textLine(message("hello", {}))).toBe("-  cdc.shop.public.orders.created.p03  -  #12");
   expect(JSON.parse(jsonLine(message("hello", {})))).toEqual({

@@ -3,8 +3,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { inject, onTestFailed } from "vitest";
 import { freePort } from "../../src/dev/free-port.ts";
 import { scratchDir } from "./servers.ts";
@@ -16,6 +16,8 @@ export interface WorkerOptions {
   /** Behind `run`. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Where it runs; default: a fresh one. */
+  readonly directory?: string;
   /** Written beside the configuration, by name. */
   readonly files?: Readonly<Record<string, string>>;
 }
@@ -45,9 +47,14 @@ export class WorkerProcess implements AsyncDisposable {
 
   /** Starts it; `configuration` becomes its `millrace.config.json`. A failing test prints the end of its log. */
   static async start(configuration: unknown, options: WorkerOptions = {}): Promise<WorkerProcess> {
-    const configFile = join(await scratchDir(), "millrace.config.json");
+    const directory = options.directory ?? (await scratchDir());
+    await mkdir(directory, { recursive: true });
+    const configFile = join(directory, "millrace.config.json");
     await writeFile(configFile, JSON.stringify(configuration, null, 2));
-    for (const [name, text] of Object.entries(options.files ?? {})) await writeFile(join(configFile, "..", name), text);
+    for (const [name, text] of Object.entries(options.files ?? {})) {
+      await mkdir(dirname(join(directory, name)), { recursive: true });
+      await writeFile(join(directory, name), text);
+    }
     const worker = new WorkerProcess(configFile, options, await freePort());
     worker.#tellWhenTestFails();
     return worker;

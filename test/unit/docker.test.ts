@@ -103,6 +103,14 @@ test("runbooks name commands and options of ours that exist", () => {
   expect([...options].filter((option) => !commands.includes(`"${option}`))).toEqual([]);
 });
 
+test("the nats-server of the compose file is the recommended one, and `check` can read its monitoring port", () => {
+  const recommended = /2\.12 or newer, (\d+\.\d+) recommended/.exec(readFileSync(join(root, "README.md"), "utf8"))?.[1];
+
+  expect(recommended).toBeDefined();
+  expect(compose.services.nats?.image).toMatch(new RegExp(`^nats:${recommended}(\\.|-|$)`));
+  expect(text("nats/nats.conf")).toMatch(/^http: 0\.0\.0\.0:8222$/m);
+});
+
 interface Service {
   readonly image?: string;
   readonly build?: { readonly context: string; readonly dockerfile: string };

@@ -35,6 +35,7 @@ const rooms = {
     "source/postgres/config.ts",
     "source/postgres/remains.ts",
     "source/postgres/event-trigger-sql.ts",
+    "source/postgres/message-rights.ts",
     "source/postgres/setup-sql.ts",
     "source/postgres/table-schemas.ts",
     "schema/type-files.ts",

@@ -26,7 +26,7 @@ interface Cost {
 }
 
 export function benchOutbox({ rows, sync, say }: BenchOptions): Promise<BenchResult> {
-  return onGround({ sync, sources: ["s1"], options: { outbox: true } }, async (bench) => {
+  return onGround({ sync, sources: ["s1"], options: { outbox: { mode: "message" } } }, async (bench) => {
     await createTable(bench.database);
     await bench.database.query(migrationSql("outbox"));
     const worker = await Worker.start(bench.cli, bench.dir);

@@ -5,6 +5,7 @@ import { type RunningAutomations, refuseUnfit, runAutomations } from "./automati
 import { TxDatabases } from "./automation/tx-databases.ts";
 import type { Bus } from "./bus/bus.ts";
 import { type BusTiming, openJetStreamBus } from "./bus/jetstream/jetstream-bus.ts";
+import { keptLineageKey, lineageKey } from "./bus/lineage-key.ts";
 import { refuseOpenHttp } from "./config/http.ts";
 import { type ResolvedConfig, refuseIdle, resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config/schema.ts";
@@ -20,7 +21,7 @@ import type { Status } from "./monitor/status.ts";
 import { waitingAutomation, waitingSource } from "./monitor/waiting.ts";
 import { KeptSchemaBook } from "./schema/schema-book.ts";
 import { postgresConnector } from "./source/postgres/connector.ts";
-import type { Connector } from "./source/source.ts";
+import type { Connector, OutboxHome } from "./source/source.ts";
 import { atLevel, type Logger, silentLogger } from "./telemetry/logger.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { version } from "./version.ts";
@@ -89,6 +90,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
     homes: [...outboxes.values()],
     outboxes: [...outboxes.keys()],
     madeToKeepMs: config.bus.retention.ageMs,
+    lineageKey: keptLineageKey(() => begun?.bus.state),
   });
   const stopping = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal;
@@ -147,6 +149,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
           await bus.announce(gapMessage(id, gap));
           metrics.source(id).gaps++;
         },
+        lineageKey: () => lineageKey(bus.state),
         adopt,
         counts: metrics.source(id),
         probe,
@@ -254,13 +257,9 @@ async function openBus(
 }
 
 /** Of the sources that hold an outbox: what tells whose. Those that another worker reads are among them. */
-export function outboxesOf({ sources }: ResolvedConfig<unknown>): ReadonlyMap<SourceId, () => Promise<string>> {
-  const found = new Map<SourceId, () => Promise<string>>();
-  for (const [id, source] of sources) {
-    const home = connectorOf(source).outboxHome(id, source.config.reveal());
-    if (home !== undefined) found.set(id, home);
-  }
-  return found;
+export function outboxesOf({ sources }: ResolvedConfig<unknown>): ReadonlyMap<SourceId, () => Promise<OutboxHome>> {
+  const homes = [...sources].map(([id, source]) => [id, connectorOf(source).outboxHome(id, source.config.reveal())]);
+  return new Map(homes.filter(([, home]) => home !== undefined) as [SourceId, () => Promise<OutboxHome>][]);
 }
 
 /** The first end that the others cannot go on from: any wrong set-up, or the last source's end. */

@@ -29,6 +29,8 @@ export interface TxDatabasesOptions {
   readonly outboxes: readonly SourceId[];
   /** How long a stream that is made from now on keeps an event; Infinity: for ever. */
   readonly madeToKeepMs?: number | undefined;
+  /** The key that lineage is sealed with; without one nobody believes it. @throws TransientError while it cannot be had */
+  readonly lineageKey?: () => Promise<string>;
 }
 
 export class TxDatabases {
@@ -41,7 +43,8 @@ export class TxDatabases {
     for (const { db = options.fallback } of options.automations) {
       if (db === undefined || this.#databases.has(db)) continue;
       const transaction = transactionsOf(db);
-      this.#databases.set(db, { transaction, home: new TxHome(transaction, options.homes), silence: new Silence() });
+      const home = new TxHome(transaction, options.homes);
+      this.#databases.set(db, { transaction, home, silence: new Silence(), lineageKey: options.lineageKey });
     }
   }
 

@@ -35,6 +35,8 @@ export interface TxDatabase {
   readonly transaction: RunTransaction;
   readonly home: TxHome;
   readonly silence: Silence;
+  /** The key that lineage is sealed with. @throws TransientError while it cannot be had */
+  readonly lineageKey?: (() => Promise<string>) | undefined;
 }
 
 /** What is known of the event that is handled. */
@@ -140,11 +142,12 @@ export class Tx {
   }
 
   async #inTransaction<Result>(
-    { home, transaction }: TxDatabase,
+    { home, transaction, lineageKey }: TxDatabase,
     signal: AbortSignal,
     work: (context: TxContext<SqlClient>) => Promise<Result>,
   ): Promise<Result | undefined> {
     const options = await home.check();
+    const key = await lineageKey?.();
     return await transaction(async (client: SqlClient) => {
       const xid = await enterInbox(client, this.#automation, this.#cause.inbox);
       if (xid === undefined) {
@@ -152,7 +155,8 @@ export class Tx {
         return undefined;
       }
       // Before the work: what is written before it carries no lineage.
-      await writeLineage(client, lineageBehind(this.#cause, this.#automation));
+      const seal = key === undefined ? undefined : { key, transaction: xid };
+      await writeLineage(client, lineageBehind(this.#cause, this.#automation), seal);
       if (signal.aborted) throw tooLate(this.#automation); // nobody waits for it any more
       const { emit } = outbox(client, options);
       let open = true;

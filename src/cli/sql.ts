@@ -4,6 +4,7 @@ import type { SourceId } from "../event/source-id.ts";
 import { migrationSql } from "../outbox/migration-sql.ts";
 import type { PostgresConfig } from "../source/postgres/config.ts";
 import { eventTriggerSql } from "../source/postgres/event-trigger-sql.ts";
+import { messageRightsSql } from "../source/postgres/message-rights.ts";
 import { outboxSql, publicationSql, roleSql } from "../source/postgres/setup-sql.ts";
 import { redact } from "../telemetry/redact.ts";
 import { postgresSources } from "./postgres-sources.ts";
@@ -33,9 +34,10 @@ export async function sql({ what, config: file, source, print }: SqlOptions): Pr
 /** What is the same for all sources: the migrations, and what the application's own roles need. */
 async function printTables(what: "outbox" | "inbox", which: string, print: SqlOptions["print"]): Promise<void> {
   await print(`-- for the owner of the database\n${migrationSql(what)}`);
-  await print(`-- for each role ${which}, with its name in place of …:`);
-  await print("-- GRANT USAGE ON SCHEMA millrace TO …;");
-  await print(`-- GRANT SELECT, INSERT, DELETE ON millrace.${what} TO …;`);
+  await print(`-- for each role ${which}, with its name in place of <role>:`);
+  await print("-- GRANT USAGE ON SCHEMA millrace TO <role>;");
+  await print(`-- GRANT SELECT, INSERT, DELETE ON millrace.${what} TO <role>;`);
+  for (const line of messageRightsSql("<role>")) await print(line);
   if (what === "inbox")
     await print("-- and, where it emits events, what `millrace sql outbox` says of roles that write them");
 }

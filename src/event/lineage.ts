@@ -1,6 +1,6 @@
 // Lineage: what caused a transaction, written into it and carried by every change of it.
 
-import { createHash } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import { PoisonError } from "../errors.ts";
 import { percentEncode } from "./message.ts";
 import { percentDecode } from "./percent-decode.ts";
@@ -19,6 +19,13 @@ export interface Lineage {
   readonly automation: string;
   /** What handled what on the way here, oldest first (see `visitOf`): so that a circle is seen. */
   readonly trail: readonly string[];
+}
+
+/** What only `tx()` has, and no role of a database: that a lineage is its own, in this one transaction. */
+export interface LineageSeal {
+  readonly key: string;
+  /** The transaction's id; only its lower 32 bits count, for the log has no more. */
+  readonly transaction: string;
 }
 
 const MAX_TEXT = 1024;
@@ -49,28 +56,40 @@ export function lineageOf(message: { header(name: string): string | undefined })
 }
 
 /** The logical message's content. @throws PoisonError LINEAGE_MALFORMED */
-export function lineageText(lineage: Lineage): string {
-  return JSON.stringify(checked(lineage));
+export function lineageText(lineage: Lineage, seal?: LineageSeal): string {
+  const said = checked(lineage);
+  return JSON.stringify(seal === undefined ? said : { ...said, proof: proofOf(said, seal) });
 }
 
 /**
- * The header lines of a change that carries it.
+ * The header lines of a change that carries it. Any role may write such a message: one without the proof still says what
+ * caused what, but neither hops nor trail, by which an automation is stopped.
  * @throws PoisonError LINEAGE_MALFORMED
  */
-export function lineageLines(content: string): string {
-  const { correlationId, causationId, hops, automation, trail } = parse(content);
+export function lineageLines(content: string, seal: LineageSeal): string {
+  const { proof, ...lineage } = parse(content);
+  const { correlationId, causationId, hops, automation, trail } = lineage;
+  const ids = `ce-correlationid: ${percentEncode(correlationId)}\r\nce-causationid: ${percentEncode(causationId)}\r\n`;
+  if (proof !== proofOf(lineage, seal)) return ids;
   const visits = trail.length === 0 ? "" : `ce-trail: ${trail.join(",")}\r\n`;
-  return `ce-correlationid: ${percentEncode(correlationId)}\r\nce-causationid: ${percentEncode(causationId)}\r\nce-hops: ${hops}\r\nce-automation: ${percentEncode(automation)}\r\n${visits}`;
+  return `${ids}ce-hops: ${hops}\r\nce-automation: ${percentEncode(automation)}\r\n${visits}`;
 }
 
-function parse(content: string): Lineage {
-  let value: Partial<Record<keyof Lineage, unknown>> | null;
+function proofOf(lineage: Lineage, { key, transaction }: LineageSeal): string {
+  const id = BigInt.asUintN(32, BigInt(transaction));
+  return createHmac("sha256", key)
+    .update(`${id} ${JSON.stringify(lineage)}`)
+    .digest("hex");
+}
+
+function parse(content: string): Lineage & { readonly proof: unknown } {
+  let value: Partial<Record<keyof Lineage | "proof", unknown>> | null;
   try {
     value = JSON.parse(content) as typeof value;
   } catch {
     throw malformed(); // the parser's message would quote the content
   }
-  return checked(value ?? {});
+  return { ...checked(value ?? {}), proof: value?.proof };
 }
 
 function checked(value: Partial<Record<keyof Lineage, unknown>>): Lineage {

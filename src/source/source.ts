@@ -80,6 +80,8 @@ export interface SchemaBook {
 export interface SourceContext {
   readonly memory: SourceMemory;
   readonly log: Logger;
+  /** The key that lineage is sealed with. @throws TransientError while it cannot be had */
+  lineageKey(): Promise<string>;
   /** `run --adopt`: take over a slot that is not on record, or start over where history was lost, and record the gap. */
   readonly adopt: boolean;
   /** One gap was accepted and is on record: `adopt` is false from now on. */
@@ -208,6 +210,14 @@ export interface KeySnapshot extends AsyncDisposable {
   readonly tables: readonly TableKeys[];
 }
 
+/** Where an outbox is. */
+export interface OutboxHome {
+  /** `<system identifier>/<database>`. */
+  readonly database: string;
+  /** Whether events that are written as messages are read, and not only rows. */
+  readonly messages: boolean;
+}
+
 export interface Connector<Config> {
   readonly kind: string;
   /** @throws ConfigError with the path of the bad value */
@@ -229,10 +239,10 @@ export interface Connector<Config> {
    */
   check(id: SourceId, config: Config, context: CheckContext<Config>): AsyncIterable<Finding>;
   /**
-   * Undefined when this source holds no outbox; else it resolves to the database whose outbox that is, as
-   * `<system identifier>/<database>`, or rejects with TransientError while that cannot be asked.
+   * Undefined when this source holds no outbox; else it resolves to the database whose outbox that is, or rejects with
+   * TransientError while that cannot be asked.
    */
-  outboxHome(id: SourceId, config: Config): (() => Promise<string>) | undefined;
+  outboxHome(id: SourceId, config: Config): (() => Promise<OutboxHome>) | undefined;
   /**
    * For `millrace verify --tables`: the keys that the database holds now, once the stream holds what they come from.
    * @throws ConfigError where it may not be read; TransientError when the stream does not get here in time

@@ -26,6 +26,7 @@ export interface RunSourceOptions {
   readonly schemas: (lease: number) => SchemaBook;
   readonly deadLetter: PoisonPlaces["deadLetter"];
   readonly onGap: SourceContext["onGap"];
+  readonly lineageKey: SourceContext["lineageKey"];
   readonly adopt: boolean;
   readonly counts: PumpCounts & CheckpointCounts;
   readonly onState: (state: SourceState, reason?: Error) => void;
@@ -92,13 +93,14 @@ export async function runSource(options: RunSourceOptions): Promise<void> {
   if (why instanceof MillraceError) throw why;
 }
 
-function contextOf({ stream, log, adopt: asked, onGap }: RunSourceOptions): SourceContext {
+function contextOf({ stream, log, adopt: asked, onGap, lineageKey }: RunSourceOptions): SourceContext {
   let adopt = asked;
   return {
     memory: { load: () => stream.loadMemory(), save: (value) => stream.saveMemory(value) },
     log,
     onGap,
     newestGap: () => stream.newestGap(),
+    lineageKey,
     get adopt() {
       return adopt;
     },

@@ -2,9 +2,12 @@
 
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { connect } from "@nats-io/transport-node";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { startWorker, type Worker } from "../../src/app.ts";
+import { openStateStore } from "../../src/bus/jetstream/state-store.ts";
+import { lineageKey } from "../../src/bus/lineage-key.ts";
 import { freePort } from "../../src/dev/free-port.ts";
 import { lineageText } from "../../src/event/lineage.ts";
 import { automation, collection } from "../../src/index.ts";
@@ -113,8 +116,19 @@ describe.skipIf(missing("postgres", "nats"))("millrace status", () => {
       await waitFor(() => worker.status().automations[0]?.handled === 1, { what: "the event to be handled" });
       // What a handler's tx writes, at the limit of hops.
       const cause = { correlationId: "a", causationId: "b", hops: 8, automation: "greet", trail: [] };
-      await database.query(`begin; select pg_logical_emit_message(true, 'millrace.lineage', '${lineageText(cause)}');
-        insert into orders values (2); commit`);
+      const nc = await connect({ servers: nats.url });
+      const store = await openStateStore(nc, { bucket: "millrace_state", replicas: 1 });
+      const writer = await database.connect();
+      await writer.query("begin");
+      const [entry] = (await writer.query<{ xid: string }>("select pg_current_xact_id()::text as xid")).rows;
+      const seal = { key: await lineageKey(store), transaction: entry?.xid ?? "" };
+      await writer.query("select pg_logical_emit_message(true, 'millrace.lineage', $1::text)", [
+        lineageText(cause, seal),
+      ]);
+      await writer.query("insert into orders values (2)");
+      await writer.query("commit");
+      await writer.end();
+      await nc.close();
       await waitFor(() => worker.status().automations[0]?.deadBy?.cycle === 1, { what: "the cycle to be stopped" });
 
       const table = await status();

@@ -114,6 +114,8 @@ test("frames give the same events in whatever portions they arrive", async () =>
         rules: new RuleBook(() => NO_RULES),
         ...READ,
         outbox: undefined,
+        lineageKey: "of the tests",
+        onUnreadMessage: () => {},
       });
       const over = new Error("over");
       const transport = portioned(frames, portions, over);

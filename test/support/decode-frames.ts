@@ -17,7 +17,8 @@ export interface DecodeOptions {
   readonly rulesOf?: RulesOf;
   readonly messages?: readonly string[];
   /** Whether the outbox is `millrace.outbox`. */
-  readonly outbox?: boolean;
+  readonly outbox?: boolean | "messages";
+  readonly onUnreadMessage?: () => void;
 }
 
 /** A version that need not be announced. */
@@ -36,7 +37,11 @@ export function decodeFrames(frames: readonly Buffer[], options: DecodeOptions =
     from: options.from ?? restBefore(1, 1n),
     rules: new RuleBook(options.rulesOf ?? (() => NO_RULES)),
     messages: options.messages ?? [],
-    outbox: options.outbox === true ? { table: { schema: "millrace", name: "outbox" }, keepMs: undefined } : undefined,
+    outbox: options.outbox
+      ? { table: options.outbox === true ? { schema: "millrace", name: "outbox" } : undefined, keepMs: undefined }
+      : undefined,
+    lineageKey: "of the tests",
+    onUnreadMessage: options.onUnreadMessage ?? (() => {}),
   });
   const messages: SourceMessage[] = [];
   for (const frame of frames) {

@@ -16,6 +16,8 @@ type Saved = Readonly<Record<string, unknown>>;
 
 const ANNOUNCED = "meta.shop.schema";
 
+/** What the sources of tests take for sealed. */
+export const LINEAGE_KEY = "of the tests";
 export const SHOP = "shop" as SourceId;
 
 /** Keeps what a source saves. `onSave` may throw: a crash at that place. */
@@ -67,6 +69,7 @@ export async function openShop(url: string, { memory, adopt, options }: OpenOpti
     onAdopted: () => {},
     onGap: async () => {},
     newestGap: async () => undefined,
+    lineageKey: async () => LINEAGE_KEY,
   };
   const config = postgresConnector.parse({ url, ...options }, "sources.shop");
   const schemas = new KeptSchemaBook({ source: SHOP, store: kept.schemas, lease: 1 });

@@ -115,7 +115,7 @@ describe("an outbox row", () => {
   test("is one domain event in its place, with the row's id, and no change", () => {
     const frames = [begin(0x90n), ITEM, OUTBOX, insert(0x10n, 1, ["1"]), insert(0x20n, 2, row())];
     frames.push(remove(0x28n, 2, "K", row()), insert(0x30n, 1, ["2"]), commit(0x90n, 0x98n));
-    const messages = decodeFrames(frames, { outbox: true });
+    const messages = decodeFrames(frames, { outbox: "messages" });
 
     expect(messages.map((message) => shown(message).subject)).toEqual([
       expect.stringMatching(/^cdc\.shop\.public\.item\.created/),
@@ -148,7 +148,7 @@ describe("an outbox row", () => {
     ["a header that is no text", row({ 5: '{"a": 1}' })],
   ])("with %s is poison in its place", (_, values) => {
     const frames = [begin(0x90n), OUTBOX, insert(0x20n, 2, values), commit(0x90n, 0x98n)];
-    const [only] = decodeFrames(frames, { outbox: true });
+    const [only] = decodeFrames(frames, { outbox: "messages" });
 
     expect(only).toMatchObject({
       type: "poison",
@@ -164,7 +164,7 @@ describe("an outbox message", () => {
   test("is a domain event whose payload keeps its text", () => {
     const content = `{ "payload" : {"a": [1.00, "}\\""]} , "id":"${ID}","type":"placed","aggregatetype":"order","aggregateid":"42"}`;
     const frames = [begin(0x90n), message(0x30n, { ...outbox, content }), commit(0x90n, 0x98n)];
-    const [only] = decodeFrames(frames, { outbox: true });
+    const [only] = decodeFrames(frames, { outbox: "messages" });
 
     expect(only?.position).toBe(`${shop(`${hex(0x90)}.${hex(0x2f)}.m`)}+`);
     expect(shown(one(only)).subject).toBe("events.shop.order.placed.p03");
@@ -176,12 +176,21 @@ describe("an outbox message", () => {
     "of %j is poison in its place",
     (content) => {
       const frames = [begin(0x90n), message(0x30n, { ...outbox, content }), commit(0x90n, 0x98n)];
-      const [only] = decodeFrames(frames, { outbox: true });
+      const [only] = decodeFrames(frames, { outbox: "messages" });
 
       expect(only).toMatchObject({ type: "poison", namespace: "message", collection: "millrace.outbox" });
       expect(only?.position).toBe(`${shop(`${hex(0x90)}.${hex(0x2f)}.m`)}+`);
     },
   );
+});
+
+test("a message of the outbox is no event where the outbox has a table, and that is told", () => {
+  let told = 0;
+  const frames = [begin(0x90n), ITEM, message(0x20n, outbox), insert(0x30n, 1, ["2"]), commit(0x90n, 0x98n)];
+  const events = decodeFrames(frames, { outbox: true, onUnreadMessage: () => told++ });
+
+  expect(events.map((event) => event.type === "message" && event.subject.split(".")[0])).toEqual(["cdc"]);
+  expect(told).toBe(1);
 });
 
 describe("a message that was cut for its size", () => {
@@ -195,7 +204,7 @@ describe("a message that was cut for its size", () => {
   test("is poison in its place, inside a transaction or outside, when it is one to read", () => {
     const frames = [cut(message(0x30n, { prefix: "audit", content: large })), begin(0x90n)];
     frames.push(cut(message(0x40n, { ...outbox, content: large })), commit(0x90n, 0x98n));
-    const [lone, inside] = decodeFrames(frames, { messages: ["audit"], outbox: true });
+    const [lone, inside] = decodeFrames(frames, { messages: ["audit"], outbox: "messages" });
 
     const error = { code: "ROW_TOO_LARGE" };
     expect(lone).toMatchObject({ type: "poison", collection: "audit", transaction: undefined, error });
@@ -223,12 +232,20 @@ describe("a lineage", () => {
   };
   const lineage = (content: string): Buffer =>
     message(0x18n, { prefix: "millrace.lineage", content, transactional: true });
+  /** As the decoder of the tests knows it; the log has the lower 32 bits of the transaction's id. */
+  const seal = { key: "of the tests", transaction: String(2n ** 32n + 7n) };
 
   test("is carried by every change behind it, and is no event itself", () => {
-    const frames = [begin(0x90n), ITEM, insert(0x10n, 1, ["1"]), lineage(lineageText(cause)), message(0x20n, outbox)];
+    const frames = [
+      begin(0x90n),
+      ITEM,
+      insert(0x10n, 1, ["1"]),
+      lineage(lineageText(cause, seal)),
+      message(0x20n, outbox),
+    ];
     frames.push(insert(0x30n, 1, ["2"]), commit(0x90n, 0x98n));
     frames.push(begin(0xa0n), insert(0xa0n, 1, ["3"]), commit(0xa0n, 0xa8n));
-    const events = decodeFrames(frames, { outbox: true });
+    const events = decodeFrames(frames, { outbox: "messages" });
 
     expect(events.map((event) => "ce-hops" in headers(event))).toEqual([false, true, true, false]);
     expect(headers(one(events[1]))).toMatchObject(lines);
@@ -236,12 +253,37 @@ describe("a lineage", () => {
   });
 
   test("is carried after a restart inside its transaction, too", () => {
-    const frames = [begin(0x90n), ITEM, lineage(lineageText(cause)), insert(0x20n, 1, ["1"]), insert(0x30n, 1, ["2"])];
+    const frames = [
+      begin(0x90n),
+      ITEM,
+      lineage(lineageText(cause, seal)),
+      insert(0x20n, 1, ["1"]),
+      insert(0x30n, 1, ["2"]),
+    ];
     const from = shop(`${hex(0x90)}.${hex(0x20)}.r`);
     const events = decodeFrames([...frames, commit(0x90n, 0x98n)], { from });
 
     expect(events).toHaveLength(1);
     expect(headers(one(events[0]))).toMatchObject(lines);
+  });
+
+  test.each([
+    ["without a seal", undefined],
+    ["sealed by another key", { ...seal, key: "guessed" }],
+    ["sealed for another transaction", { ...seal, transaction: "8" }],
+  ])("%s says what caused what, and nothing that stops an automation", (_, other) => {
+    const frames = [begin(0x90n), ITEM, lineage(lineageText(cause, other)), insert(0x20n, 1, ["1"])];
+    const [event] = decodeFrames([...frames, commit(0x90n, 0x98n)]);
+
+    expect(headers(one(event))).toMatchObject({ "ce-correlationid": "a%20b", "ce-causationid": "shop.1" });
+    expect(Object.keys(headers(one(event))).filter((name) => /hops|trail|automation/.test(name))).toEqual([]);
+  });
+
+  test("whose text was altered behind its seal says no more either", () => {
+    const altered = lineageText(cause, seal).replace('"hops":2', '"hops":8');
+    const frames = [begin(0x90n), ITEM, lineage(altered), insert(0x20n, 1, ["1"]), commit(0x90n, 0x98n)];
+
+    expect(headers(one(decodeFrames(frames)[0]))).not.toHaveProperty("ce-hops");
   });
 
   test("that says nothing is poison in its place", () => {

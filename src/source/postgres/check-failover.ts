@@ -123,7 +123,7 @@ function readinessFindings(
       code: "FAILOVER_LOSES_SLOT",
       subject,
       message: "it is not marked for failover: a standby that is promoted does not have it",
-      fix: `ALTER_REPLICATION_SLOT ${quoteIdentifier(slot)} (FAILOVER true); -- while nobody reads it, by psql "dbname=… replication=database"`,
+      fix: `ALTER_REPLICATION_SLOT ${quoteIdentifier(slot)} (FAILOVER true); -- while nobody reads it, by psql "dbname=... replication=database"`,
     });
   }
   const ahead = standbys.filter(({ name }) => !awaited.includes(name)).map(({ name }) => name);
@@ -147,7 +147,7 @@ function readinessFindings(
       code: "FAILOVER_NO_FEEDBACK",
       subject: `standby of ${silent.join(", ")}`,
       message: "its hot_standby_feedback is off: the slot cannot be copied to it",
-      fix: "ALTER SYSTEM SET hot_standby_feedback = 'on'; -- on that standby\nALTER SYSTEM SET sync_replication_slots = 'on'; -- on that standby, with a dbname in its primary_conninfo\nSELECT pg_reload_conf(); -- on that standby",
+      fix: "ALTER SYSTEM SET hot_standby_feedback = 'on'; -- on that standby\nALTER SYSTEM SET sync_replication_slots = 'on'; -- on that standby, with a dbname in its primary_conninfo\nSELECT pg_catalog.pg_reload_conf(); -- on that standby",
     });
   }
   return findings;

@@ -66,7 +66,7 @@ function comingFindings({ schema, name, primaryKey }: IdentifiedTable): readonly
       subject: `table ${schema}.${name}`,
       message:
         "it has no primary key: the application's UPDATE and DELETE will fail in each new partition, until that is given a replica identity",
-      fix: `Give it a primary key: ALTER TABLE ${quoteTable({ schema, name })} ADD PRIMARY KEY (…); or leave it out with "!${schema}.${name}" in tables.`,
+      fix: `Give it a primary key: ALTER TABLE ${quoteTable({ schema, name })} ADD PRIMARY KEY (...); or leave it out with "!${schema}.${name}" in tables.`,
     },
   ];
 }

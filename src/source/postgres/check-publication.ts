@@ -148,6 +148,6 @@ function youngerFinding(publication: PublicationFacts, slot: string): Finding | 
     code: "PUBLICATION_YOUNGER",
     subject: subjectOf(publication),
     message: `it was made or altered after the place where the slot ${slot} stands: made anew, it cannot be read from there`,
-    fix: `SELECT pg_drop_replication_slot(${quoteLiteral(slot).trim()}); -- if it was dropped and made anew; then millrace run --adopt, which records the gap`,
+    fix: `SELECT pg_catalog.pg_drop_replication_slot(${quoteLiteral(slot).trim()}); -- if it was dropped and made anew; then millrace run --adopt, which records the gap`,
   };
 }

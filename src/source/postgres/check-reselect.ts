@@ -63,7 +63,7 @@ export function reselectFindings(table: ReselectFacts): readonly Finding[] {
       code: "RESELECT_WITHOUT_KEY",
       subject,
       message: 'toast: "reselect" looks rows up by their key, and its events have none',
-      fix: `Give it a primary key: ALTER TABLE ${quoteTable(table)} ADD PRIMARY KEY (…); or name it without toast.`,
+      fix: `Give it a primary key: ALTER TABLE ${quoteTable(table)} ADD PRIMARY KEY (...); or name it without toast.`,
     });
   }
   if (!table.mayEnter || table.unreadable.length > 0) {

@@ -112,7 +112,7 @@ export function otherSlotFindings(
 }
 
 function drop(name: string): string {
-  return `SELECT pg_drop_replication_slot(${quoteLiteral(name).trim()});`;
+  return `SELECT pg_catalog.pg_drop_replication_slot(${quoteLiteral(name).trim()});`;
 }
 
 function megabytes(bytes: number | null): string {

@@ -112,7 +112,7 @@ export function tableFindings(table: TableFacts): readonly Finding[] {
       code: "TABLE_WITHOUT_KEY",
       subject,
       message: "it has replica identity FULL and no primary key: the key of its events is null",
-      fix: `Give it a primary key: ALTER TABLE ${quoted} ADD PRIMARY KEY (…).`,
+      fix: `Give it a primary key: ALTER TABLE ${quoted} ADD PRIMARY KEY (...).`,
     });
   }
   findings.push(...partitionFindings(table));
@@ -221,11 +221,11 @@ function identify(table: TableFacts["anonymous"][number], { written, version }: 
   const may = (identity: Identity): boolean => own === undefined || serves(own, identity, version);
   if (table.keyed && may(own?.primaryKey ?? [])) return `ALTER TABLE ${quoted} REPLICA IDENTITY DEFAULT;`;
   if (may("full")) {
-    return `ALTER TABLE ${quoted} REPLICA IDENTITY FULL; -- or better: ALTER TABLE ${quoted} ADD PRIMARY KEY (…)`;
+    return `ALTER TABLE ${quoted} REPLICA IDENTITY FULL; -- or better: ALTER TABLE ${quoted} ADD PRIMARY KEY (...)`;
   }
   const index = own?.candidate;
   if (index && may(index.columns)) {
     return `ALTER TABLE ${quoted} REPLICA IDENTITY USING INDEX ${quoteIdentifier(index.name)};`;
   }
-  return `Give it a primary key, and REPLICA IDENTITY DEFAULT: ALTER TABLE ${quoted} ADD PRIMARY KEY (…); or leave it out with "!${table.schema}.${table.name}" in tables.`;
+  return `Give it a primary key, and REPLICA IDENTITY DEFAULT: ALTER TABLE ${quoted} ADD PRIMARY KEY (...); or leave it out with "!${table.schema}.${table.name}" in tables.`;
 }

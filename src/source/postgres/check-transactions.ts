@@ -66,6 +66,6 @@ function oldFinding({ pid, gid, database, ageSeconds }: TransactionFacts): Findi
     code: "TRANSACTION_OLD",
     subject,
     message: `its transaction writes and is ${open}: ${effect}`,
-    fix: `SELECT pg_terminate_backend(${pid}); -- or let its application end it`,
+    fix: `SELECT pg_catalog.pg_terminate_backend(${pid}); -- or let its application end it`,
   };
 }

@@ -142,7 +142,7 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
       .union([z.boolean().transform((on) => (on ? outboxSchema.parse({}) : undefined)), outboxSchema])
       .prefault(false)
       .describe(
-        'Whether this source carries the outbox of its database (docs/outbox.md): true, or { mode: "table" or "message", keep: "7d" (rows that the application left in the table are deleted after that time), table: "schema.table" }. What millrace.emit writes is read whichever it is.',
+        'Whether this source carries the outbox of its database (docs/outbox.md): true, or { mode: "table" or "message", keep: "7d" (rows that the application left in the table are deleted after that time), table: "schema.table" }. Messages are read in the mode "message" alone, for any role may write them (docs/security.md); rows of millrace.outbox in every mode.',
       ),
   })
   .superRefine(({ tables, maskKey, slot, onGap, outbox, messages }, context) => {

@@ -3,7 +3,7 @@
 import type { Client, ClientConfig } from "pg";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Finding } from "../../telemetry/finding.ts";
-import type { Connector, SchemaBook, SourceContext } from "../source.ts";
+import type { Connector, OutboxHome, SchemaBook, SourceContext } from "../source.ts";
 import { checkPostgres } from "./check.ts";
 import { failoverFindings, readFailover } from "./check-failover.ts";
 import { outboxFindings } from "./check-outbox.ts";
@@ -179,12 +179,12 @@ async function check(
   return { server, system, matched, warnings: partitions };
 }
 
-async function homeOf(id: SourceId, config: PostgresConfig): Promise<string> {
+async function homeOf(id: SourceId, config: PostgresConfig): Promise<OutboxHome> {
   await using session = new Session(clientConfig(id, config.url));
   const [row] = await session.query<{ home: string }>(
     "SELECT system_identifier::text || '/' || current_database() AS home FROM pg_control_system()",
   );
-  return row?.home ?? "";
+  return { database: row?.home ?? "", messages: config.outbox?.table === undefined };
 }
 
 async function withReplication<Result>(

@@ -11,7 +11,7 @@ import type { OutboxConfig } from "./config.ts";
 import { CUT, keptOfCut } from "./cut-frame.ts";
 import { type Definition, type DescribedTable, DescribedTables } from "./described-tables.ts";
 import { FrameReader } from "./frame-reader.ts";
-import { LogicalMessages } from "./logical-messages.ts";
+import { type LogicalMessageOptions, LogicalMessages } from "./logical-messages.ts";
 import type { OutboxTable } from "./outbox-table.ts";
 import {
   BEGIN,
@@ -34,7 +34,7 @@ import { type PoisonRow, Sequencer } from "./sequencer.ts";
 import type { Relation, Table } from "./table.ts";
 import { timeText } from "./time-text.ts";
 
-export interface DecoderOptions {
+export interface DecoderOptions extends Pick<LogicalMessageOptions, "lineageKey" | "onUnreadMessage"> {
   readonly source: SourceId;
   readonly history: number;
   /** Where the stream ends. */
@@ -65,10 +65,11 @@ export class Decoder {
   readonly #composites: CompositeStates | undefined;
   #announcements: Announcement[] = [];
 
-  constructor({ source, history, from, rules, messages, outbox, composites }: DecoderOptions) {
+  constructor(options: DecoderOptions) {
+    const { source, history, from, rules, messages: prefixes, outbox } = options;
     this.#source = source;
-    this.#messages = new LogicalMessages({ source, prefixes: messages, outbox: outbox !== undefined });
-    this.#composites = composites;
+    this.#messages = new LogicalMessages({ ...options, prefixes });
+    this.#composites = options.composites;
     this.#tables = new DescribedTables(source, rules, outbox);
     this.sequencer = new Sequencer(source, history, from);
     this.#rows = new RowDecoder(this.#reader, (position, event) => this.sequencer.push(position, event));

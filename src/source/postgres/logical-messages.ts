@@ -7,6 +7,7 @@ import { LINEAGE_PREFIX, lineageLines } from "../../event/lineage.ts";
 import { type OwnEvent, percentEncode } from "../../event/message.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { logicalMessageSubject } from "../../event/subject.ts";
+import type { OutboxConfig } from "./config.ts";
 import { DDL_PREFIX } from "./event-trigger-sql.ts";
 import type { FrameReader } from "./frame-reader.ts";
 import { memberText } from "./json-member.ts";
@@ -20,8 +21,12 @@ export interface LogicalMessageOptions {
   readonly source: SourceId;
   /** Of the messages that become events. */
   readonly prefixes: readonly string[];
-  /** Whether this source carries the outbox. */
-  readonly outbox: boolean;
+  /** Undefined when this source carries none; its messages are read where it has no table. */
+  readonly outbox: OutboxConfig | undefined;
+  /** What lineage is sealed with. */
+  readonly lineageKey: string;
+  /** Called at a message of an outbox that has a table: any role may write one, so none is an event there. */
+  readonly onUnreadMessage: () => void;
 }
 
 const EMPTY = Buffer.alloc(0);
@@ -34,12 +39,16 @@ const letters = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export class LogicalMessages {
   readonly #source: SourceId;
+  readonly #lineageKey: string;
+  readonly #onUnreadMessage: (() => void) | undefined;
   /** With the zero byte that ends each. */
   readonly #prefixes: ReadonlyMap<string, Buffer>;
 
-  constructor({ source, prefixes, outbox }: LogicalMessageOptions) {
+  constructor({ source, prefixes, outbox, lineageKey, onUnreadMessage }: LogicalMessageOptions) {
     this.#source = source;
-    const read = [...prefixes, LINEAGE_PREFIX, DDL_PREFIX, ...(outbox ? [OUTBOX_PREFIX] : [])];
+    this.#lineageKey = lineageKey;
+    this.#onUnreadMessage = outbox?.table !== undefined ? onUnreadMessage : undefined;
+    const read = [...prefixes, LINEAGE_PREFIX, DDL_PREFIX, ...(outbox === undefined ? [] : [OUTBOX_PREFIX])];
     this.#prefixes = new Map(read.map((prefix) => [prefix, Buffer.from(`${prefix}\0`)]));
   }
 
@@ -69,11 +78,17 @@ export class LogicalMessages {
       );
       return;
     }
+    if (prefix === OUTBOX_PREFIX && this.#onUnreadMessage !== undefined) {
+      this.#onUnreadMessage();
+      return;
+    }
     const position = sequencer.nextMessage(high, low);
     try {
       if (tooLarge !== undefined) throw tooLarge;
-      if (prefix === LINEAGE_PREFIX) sequencer.carry(lineageLines(content.toString("utf8")));
-      else if (prefix === OUTBOX_PREFIX) sequencer.push(position, outboxMessage(this.#source, content));
+      if (prefix === LINEAGE_PREFIX) {
+        const seal = { key: this.#lineageKey, transaction: sequencer.transactionId };
+        sequencer.carry(lineageLines(content.toString("utf8"), seal));
+      } else if (prefix === OUTBOX_PREFIX) sequencer.push(position, outboxMessage(this.#source, content));
       else sequencer.push(position, this.#event(prefix, content, position, ""));
     } catch (error) {
       if (!(error instanceof PoisonError)) throw error;

@@ -32,6 +32,7 @@ import { quoteIdentifier } from "./sql.ts";
 import { decodeStream, type FillUnread, type TableBook } from "./stream.ts";
 import { tableRules } from "./table-rules.ts";
 import { TableWatch } from "./table-watch.ts";
+import { tellUnread } from "./unread-message.ts";
 
 interface ReadOptions {
   readonly from: Position | undefined;
@@ -108,7 +109,7 @@ export class PostgresSource implements Source {
       if (markers.length > 0) yield markers;
       await this.#options.schemas.open(from);
       const composites = new CompositeStates(this.#options.session, this.#intent.slot);
-      const decoder = this.#decoder(position, composites);
+      const decoder = await this.#decoder(position, composites);
       this.#watchTables(stream, decoder.sequencer, position);
       const fill: FillUnread | undefined = reselect && ((messages, unread) => reselect.fill(messages, unread));
       const book = this.#book(composites, () => stream.frames.count);
@@ -259,10 +260,12 @@ export class PostgresSource implements Source {
     return new Reselect({ source: this.id, client, maxRowBytes, patienceMs, log: context.log, signal });
   }
 
-  #decoder(from: Position, composites: CompositeStates): Decoder {
-    const { messages, outbox } = this.#options.config;
-    const { history } = this.#intent;
-    return new Decoder({ source: this.id, history, from, rules: this.#rules, messages, outbox, composites });
+  async #decoder(from: Position, composites: CompositeStates): Promise<Decoder> {
+    const { config, context } = this.#options;
+    const { messages, outbox } = config;
+    const options = { source: this.id, history: this.#intent.history, from, rules: this.#rules, messages, outbox };
+    const lineageKey = await context.lineageKey();
+    return new Decoder({ ...options, composites, lineageKey, onUnreadMessage: tellUnread(this.id, context.log) });
   }
 
   /** While the stream is read; a failure ends it. */

@@ -33,6 +33,8 @@ const refused: readonly { readonly code: string; readonly hint: string }[] = [
     code: "OUTBOX_COLUMNS_MISSING",
     hint: "Give the table the columns that `millrace sql outbox` prints, or name another one.",
   },
+  { code: "OUTBOX_COLUMNS_UNFIT", hint: "Give the columns the types that `millrace sql outbox` prints." },
+  { code: "OUTBOX_SETTING", hint: "Run the printed ALTER DATABASE, or set the source's option outbox.mode." },
   { code: "OUTBOX_CLEAN_UP", hint: "Grant the worker's role what the printed GRANT says, or leave out outbox.keep." },
   { code: "RESELECT_WITHOUT_KEY", hint: 'Give the table a primary key, or name it without toast: "reselect".' },
   { code: "RESELECT_NOT_GRANTED", hint: "Let the owner of the table run the printed GRANT." },

@@ -78,6 +78,11 @@ export class Sequencer {
     return this.#transaction !== undefined;
   }
 
+  /** The id of the open one; empty between two. */
+  get transactionId(): string {
+    return this.#transaction?.id ?? "";
+  }
+
   begin(finalHigh: number, finalLow: number, transaction: Transaction): void {
     if (this.#transaction !== undefined) throw new BugError("LOG_OUT_OF_ORDER", "a transaction begins inside another");
     this.#transaction = transaction;

@@ -50,5 +50,5 @@ export function settingFix(provider: Provider | null, { name, value, note, resta
   const literal = typeof value === "number" ? value : `'${value.replaceAll("'", "''")}'`;
   const comments = [...(restart ? ["then restart the server"] : []), ...(note === undefined ? [] : [note])];
   const statement = `ALTER SYSTEM SET ${name} = ${literal};${comments.length > 0 ? ` -- ${comments.join("; ")}` : ""}`;
-  return restart ? statement : `${statement}\nSELECT pg_reload_conf();`;
+  return restart ? statement : `${statement}\nSELECT pg_catalog.pg_reload_conf();`;
 }

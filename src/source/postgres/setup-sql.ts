@@ -5,6 +5,7 @@ import { publicationFindings, publishesAny } from "./check-publication.ts";
 import { readTables } from "./check-tables.ts";
 import type { OutboxConfig, PostgresConfig } from "./config.ts";
 import { parseConnectionUrl } from "./connect/connection-url.ts";
+import { messageRightsSql } from "./message-rights.ts";
 import { readPublication } from "./publication-facts.ts";
 import { publicationLines } from "./publication-sql.ts";
 import { clientConfig, Session } from "./session.ts";
@@ -53,6 +54,7 @@ export function roleSql(config: RoleOptions, worker?: WorkerRole): readonly stri
     ...(worker?.exists ? [`-- the role ${role} is there; it needs LOGIN and REPLICATION`] : make),
     `GRANT CONNECT ON DATABASE ${database} TO ${role};`,
     "-- it needs no right to read tables: REPLICATION shows it the rows of all published ones",
+    ...messageRightsSql(role),
     ...reselectSql(config, role),
   ];
 }

@@ -146,7 +146,7 @@ export async function withSlot<Result>(session: Session, name: string, use: () =
       const pid = await endReader(session, name);
       if (performance.now() > deadline) {
         throw new TransientError("SLOT_ACTIVE", `the slot ${name} is read by the process ${pid ?? "of another"}`, {
-          hint: `If it should not: SELECT pg_terminate_backend(${pid ?? "active_pid"}).`,
+          hint: `If it should not: SELECT pg_catalog.pg_terminate_backend(${pid ?? "active_pid"}).`,
           cause: error,
         });
       }

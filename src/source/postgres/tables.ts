@@ -143,7 +143,7 @@ export function withoutIdentity(tables: readonly FoundTable[]): ConfigError {
   const names = tables.map((table) => `${table.schema}.${table.name}`).join(", ");
   const [first] = tables as readonly [FoundTable];
   const table = quoteTable(first);
-  const way = first.keyed ? "REPLICA IDENTITY DEFAULT" : "ADD PRIMARY KEY (…)";
+  const way = first.keyed ? "REPLICA IDENTITY DEFAULT" : "ADD PRIMARY KEY (...)";
   const message = `rows of ${names} cannot be told apart: no replica identity that can be published`;
   return new ConfigError("TABLE_WITHOUT_IDENTITY", message, {
     hint: `For each what \`millrace check\` prints: ALTER TABLE ${table} ${way}, or REPLICA IDENTITY FULL (not with virtual generated columns), or leave it out with "!${first.schema}.${first.name}" in tables.`,

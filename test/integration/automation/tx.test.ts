@@ -17,7 +17,7 @@ import { Silence } from "../../../src/automation/silence.ts";
 import { type PgClient, type RunTransaction, transactionsOf } from "../../../src/automation/transaction.ts";
 import { Tx } from "../../../src/automation/tx.ts";
 import { TxDatabases } from "../../../src/automation/tx-databases.ts";
-import { TxHome } from "../../../src/automation/tx-home.ts";
+import { type OutboxHomes, TxHome } from "../../../src/automation/tx-home.ts";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import { type ConfigError, TransientError } from "../../../src/errors.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
@@ -84,7 +84,7 @@ describe.skipIf(absent)("tx()", () => {
     await waitFor(all, { what: "sources and automations to run", ...long });
   }
   /** What a source with an outbox on this database tells of it. */
-  const home = (): (() => Promise<string>) => {
+  const home = (): OutboxHomes[number] => {
     const config = parsePostgresConfig({ url: database.url, outbox: true }, "sources.shop");
     return postgresConnector.outboxHome("shop" as SourceId, config) ?? expect.unreachable();
   };
@@ -647,12 +647,13 @@ describe.skipIf(absent)("tx()", () => {
   }, 60_000);
 
   test("works while the database of another source is away, and is not refused for it", async () => {
-    const away = (): Promise<string> => Promise.reject(new TransientError("SOURCE_UNREACHABLE", "away"));
-    const check = (...homes: readonly (() => Promise<string>)[]) => new TxHome(transactionsOf(pool), homes).check();
+    const away: OutboxHomes[number] = () => Promise.reject(new TransientError("SOURCE_UNREACHABLE", "away"));
+    const other: OutboxHomes[number] = async () => ({ database: "1/other", messages: true });
+    const check = (...homes: OutboxHomes) => new TxHome(transactionsOf(pool), homes).check();
 
     expect(await check(away, home())).toEqual({});
-    await expect(check(away, async () => "1/other")).rejects.toMatchObject({ code: "SOURCE_UNREACHABLE" });
-    await expect(check(async () => "1/other")).rejects.toMatchObject({ code: "TX_WITHOUT_OUTBOX" });
+    await expect(check(away, other)).rejects.toMatchObject({ code: "SOURCE_UNREACHABLE" });
+    await expect(check(other)).rejects.toMatchObject({ code: "TX_WITHOUT_OUTBOX" });
   });
 
   test("emits as messages where the database has an inbox and no outbox", async () => {

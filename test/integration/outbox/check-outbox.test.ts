@@ -5,6 +5,7 @@ import { migrationSql } from "../../../src/outbox/migration-sql.ts";
 import { outboxFindings } from "../../../src/source/postgres/check-outbox.ts";
 import { parsePostgresConfig } from "../../../src/source/postgres/config.ts";
 import { Session } from "../../../src/source/postgres/session.ts";
+import type { Finding } from "../../../src/telemetry/finding.ts";
 import { failureOf, openShop } from "../../support/postgres-reader.ts";
 import { type Database, freshDatabase, missing } from "../../support/servers.ts";
 
@@ -12,7 +13,19 @@ async function codes(database: Database, outbox: unknown, user = "postgres"): Pr
   const url = database.url.replace(/\/\/[^@]*@/, `//${user}@`);
   await using session = new Session({ connectionString: url });
   const findings = await outboxFindings(session, parsePostgresConfig({ url, outbox }, "sources.shop"));
-  return findings.map(({ level, code, fix = "" }) => [level, code, fix]);
+  return findings
+    .filter(({ code }) => code !== "MESSAGES_BY_ANYBODY")
+    .map(({ level, code, fix = "" }) => [level, code, fix]);
+}
+
+/** What it says of who may write messages. */
+async function messages(database: Database, options: object): Promise<Finding> {
+  await using session = new Session({ connectionString: database.url });
+  const findings = await outboxFindings(
+    session,
+    parsePostgresConfig({ url: database.url, ...options }, "sources.shop"),
+  );
+  return findings.find(({ code }) => code === "MESSAGES_BY_ANYBODY") ?? expect.unreachable();
 }
 
 describe.skipIf(missing("postgres"))("an outbox", () => {
@@ -51,6 +64,90 @@ describe.skipIf(missing("postgres"))("an outbox", () => {
     expect([level, code]).toEqual(["fail", "OUTBOX_CLEAN_UP"]);
     expect(start).toMatchObject({ code: "OUTBOX_CLEAN_UP", hint: expect.stringContaining("GRANT USAGE ON SCHEMA") });
     expect(after).toEqual([["ok", "OUTBOX", ""]]);
+  });
+
+  test("whose functions are an older version's, or altered, is warned of until the printed SQL has run", async () => {
+    await using database = await freshDatabase();
+    await database.query(`${migrationSql("outbox")}; alter function millrace.emit reset all`);
+    const before = await codes(database, true);
+    await database.query(migrationSql("outbox"));
+
+    expect(before.map(([level, code]) => [level, code])).toEqual([
+      ["ok", "OUTBOX"],
+      ["warn", "OUTBOX_FUNCTIONS_OLD"],
+    ]);
+    expect(await codes(database, true)).toEqual([["ok", "OUTBOX", ""]]);
+  });
+
+  test.each([
+    ["id bigint primary key", "id is int8"],
+    ["id uuid primary key, payload bytea", "payload is bytea"],
+    ["id uuid primary key, headers text[]", "headers is _text"],
+    ["id uuid primary key, type jsonb", "type is jsonb"],
+    ["id public.number primary key", "id is int8"],
+  ])("with columns that no event can be made of (%s) is refused, and says which", async (columns, said) => {
+    await using database = await freshDatabase();
+    await database.query("create domain public.number as int8; create domain public.short as varchar(36)");
+    const rest = "id uuid, aggregatetype public.short, aggregateid int, type varchar(255), payload text, headers jsonb";
+    const own = rest.split(", ").filter((column) => !columns.includes(`${column.split(" ")[0]} `));
+    await database.query(`create table public.events(${[columns, ...own].join(", ")})`);
+    const options = { tables: ["public.*"], outbox: { table: "public.events" } };
+    const failure = await failureOf(openShop(database.url, { options }));
+
+    expect(failure).toMatchObject({ code: "OUTBOX_COLUMNS_UNFIT", message: expect.stringContaining(said) });
+    await database.query(`drop table public.events; create table public.events(${rest}, primary key (id))`);
+    expect(await codes(database, { table: "public.events" })).toEqual([["ok", "OUTBOX", ""]]);
+  });
+
+  test("whose row level security keeps rows that should go is warned of, until a policy lets them go", async () => {
+    await using database = await freshDatabase();
+    await database.query(`${migrationSql("outbox")}; create role teller; grant usage on schema millrace to teller;
+      grant select, insert, delete on millrace.outbox to teller; alter table millrace.outbox enable row level security;
+      create policy tell on millrace.outbox for insert with check (true)`);
+    const [[level, code, fix] = []] = await codes(database, true);
+    const client = await database.connect();
+    const notices: (string | undefined)[] = [];
+    client.on("notice", ({ message }) => notices.push(message));
+    const emit = (): Promise<unknown> =>
+      client.query("set role teller; select millrace.emit('a.b', 'k', '1'); reset role");
+    await emit();
+    const kept = await database.query("delete from millrace.outbox returning 1");
+    await database.query(fix ?? "");
+    await emit();
+    await client.end();
+
+    expect([level, code, kept.length]).toEqual(["warn", "OUTBOX_ROWS_STAY", 1]);
+    expect(notices).toEqual([expect.stringContaining("OUTBOX_ROWS_STAY")]);
+    expect(await codes(database, true)).toEqual([["ok", "OUTBOX", ""]]);
+    expect(await database.query("select from millrace.outbox")).toEqual([]);
+    await database.query("drop owned by teller; drop role teller");
+  });
+
+  test("is warned of while everybody may write messages, with what narrows it", async () => {
+    await using database = await freshDatabase();
+    const before = await messages(database, { outbox: { mode: "message" }, messages: ["audit"] });
+    await database.query(before.fix ?? "");
+
+    expect(before).toMatchObject({
+      level: "warn",
+      message: expect.stringContaining('domain events, messages "audit"'),
+    });
+    expect(await messages(database, { outbox: true })).toMatchObject({ level: "ok" });
+    expect(await messages(database, { messages: ["audit"] })).toMatchObject({ level: "ok" });
+  });
+
+  test("that reads only rows is refused where the database writes messages, until it is set", async () => {
+    await using database = await freshDatabase();
+    const name = new URL(database.url).pathname.slice(1);
+    await database.query(`${migrationSql("outbox")}; alter database ${name} set millrace.outbox = 'message';
+      create table public.item(id int primary key)`);
+    const refused = await failureOf(openShop(database.url, { options: { outbox: true } }));
+    const [, [level, code, fix] = []] = await codes(database, true);
+    await database.query(fix ?? "");
+
+    expect(refused).toMatchObject({ code: "OUTBOX_SETTING" });
+    expect([level, code]).toEqual(["fail", "OUTBOX_SETTING"]);
+    expect(await codes(database, true)).toEqual([["ok", "OUTBOX", ""]]);
   });
 
   test("whose database is set otherwise is warned of, until it is set", async () => {

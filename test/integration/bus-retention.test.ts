@@ -5,6 +5,7 @@ import { connect } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker } from "../../src/app.ts";
 import { checkBus } from "../../src/bus/jetstream/check.ts";
+import { createStream } from "../../src/bus/jetstream/streams.ts";
 import { resolveBusConfig } from "../../src/config/resolve.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import type { Finding } from "../../src/telemetry/finding.ts";
@@ -57,8 +58,8 @@ describe.skipIf(missing("nats", "postgres"))("the stream that a source makes", (
     await using nats = await freshNats();
     const nc = await connect({ servers: nats.url });
     onTestFinished(() => nc.close());
-    const { streams } = await jetstreamManager(nc);
-    await streams.add({ name: "CDC_SHOP", subjects: ["cdc.shop.>"], allow_atomic: true, max_age: 3 * DAY_NS });
+    const retention = { ageMs: (3 * DAY_NS) / 1e6 };
+    await createStream(await jetstreamManager(nc), "shop" as SourceId, { replicas: 1, firstSeq: 1, retention });
 
     expect(await about(nats.url, {})).toEqual([
       expect.objectContaining({ level: "ok", message: "0 messages, 0 MB; it keeps events for 3d" }),

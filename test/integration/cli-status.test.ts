@@ -111,7 +111,7 @@ describe.skipIf(missing("postgres", "nats"))("millrace status", () => {
     const worker = await startWorker(config, { http: true });
     worker.finished.catch(() => {}); // the test would see it
     try {
-      await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source to run" });
+      await waitFor(() => worker.status().ready, { what: "source and automation to run" });
       await database.query("insert into orders values (1)");
       await waitFor(() => worker.status().automations[0]?.handled === 1, { what: "the event to be handled" });
       // What a handler's tx writes, at the limit of hops.

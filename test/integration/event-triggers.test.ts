@@ -40,4 +40,35 @@ describe.skipIf(missing("postgres"))("event triggers", () => {
     expect(text).not.toMatch(/gone|mine/);
     await reading.stop();
   });
+
+  const REVOKE = `do $$ declare f regprocedure; begin
+    for f in select oid::regprocedure from pg_proc where proname = 'pg_logical_emit_message' loop
+      execute format('revoke execute on function %s from public', f); end loop; end $$;`;
+
+  test.each([
+    ["may not emit messages", REVOKE],
+    [
+      "may not, and neither may the functions' owner",
+      `${REVOKE} alter function millrace.tell_ddl() owner to migrator; alter function millrace.tell_drop() owner to migrator`,
+    ],
+  ])("let the DDL of a role go on that %s", async (_, revoking) => {
+    await fixture.database.query(
+      "drop role if exists migrator; create role migrator; grant create on schema public to migrator",
+    );
+    await fixture.database.query(eventTriggerSql().join("\n"));
+    await fixture.database.query(revoking);
+    const { reading } = await fixture.begin();
+    await fixture.database.query(`set role migrator; create table made(id int primary key); alter table made add v int;
+      drop table made; reset role; insert into orders values (1)`);
+    await reading.rows(1);
+    const told = reading.events
+      .filter(({ subject }) => subject.includes("millrace~2Eddl"))
+      .flatMap(({ data }) => /(CREATE|ALTER|DROP) TABLE/.exec(Buffer.from(data).toString())?.[0] ?? []);
+
+    expect([...new Set(told)]).toEqual(
+      revoking.includes("alter function") ? [] : ["CREATE TABLE", "ALTER TABLE", "DROP TABLE"],
+    );
+    await reading.stop();
+    await fixture.database.query("drop owned by migrator cascade");
+  });
 });

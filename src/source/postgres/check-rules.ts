@@ -54,13 +54,14 @@ export async function readRuled(
   });
 }
 
-/** @throws ConfigError TABLE_OPTIONS_IGNORED, TABLE_COLUMN_UNKNOWN, TABLE_KEY_HIDDEN */
+/** @throws ConfigError TABLE_OPTIONS_IGNORED, TABLE_EXCLUSION_IGNORED, TABLE_COLUMN_UNKNOWN, TABLE_KEY_HIDDEN */
 export async function checkRules(
   session: Session,
   items: readonly TableItem[],
   rulesOf: RulesOf,
-  tables: readonly (RuledTable & { readonly partitions: readonly TableName[] })[],
+  tables: readonly (RuledTable & { readonly partitioned: boolean; readonly partitions: readonly TableName[] })[],
 ): Promise<void> {
+  await checkExclusions(session, items, tables);
   for (const item of items.filter(({ options }) => options !== undefined)) {
     for (const { schema, name, partitions } of tables) {
       const ignored = item.matches(schema, name) ? [] : partitions.filter((one) => item.matches(one.schema, one.name));
@@ -70,6 +71,7 @@ export async function checkRules(
   const described = await readRuled(session, items, tables);
   for (const item of items.filter(namesColumns)) {
     const own = described.filter(({ schema, name }) => item.matches(schema, name));
+    if (own.length === 0) continue; // of tables that are not there: told by itself
     const known = new Set(own.flatMap(({ columns }) => columns.map(({ name }) => name)));
     const unknown = (item.options === undefined ? [] : namedColumns(item.options)).filter((name) => !known.has(name));
     if (unknown.length > 0) throw columnUnknown(item, unknown);
@@ -78,6 +80,37 @@ export async function checkRules(
     const rules = rulesOf(schema, name);
     if (rules !== undefined) checkKey(schema, name, key, rules);
   }
+}
+
+const partitionsOf = `
+  SELECT root::text AS root, n.nspname AS schema, c.relname AS name
+  FROM unnest($1::text[]::oid[]) root CROSS JOIN LATERAL pg_partition_tree(root) t
+  JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE t.level > 0 ORDER BY n.nspname, c.relname`;
+
+/** A partition's rows come under the name of its root: an exclusion of the one would leave nothing out. */
+async function checkExclusions(
+  session: Session,
+  items: readonly TableItem[],
+  tables: readonly (RuledTable & { readonly partitioned: boolean })[],
+): Promise<void> {
+  const exclusions = items.filter(({ excludes }) => excludes);
+  const roots = new Map(tables.filter(({ partitioned }) => partitioned).map((table) => [table.oid, table]));
+  if (exclusions.length === 0 || roots.size === 0) return;
+  const partitions = await session.query<TableName & { root: string }>(partitionsOf, [[...roots.keys()]]);
+  for (const partition of partitions) {
+    const item = exclusions.find((one) => one.matches(partition.schema, partition.name));
+    const root = roots.get(partition.root);
+    if (item !== undefined && root !== undefined) throw exclusionIgnored(item, partition, root);
+  }
+}
+
+function exclusionIgnored({ text }: TableItem, partition: TableName, root: TableName): ConfigError {
+  const whole = `${root.schema}.${root.name}`;
+  const message = `${JSON.stringify(text)} would leave nothing out: rows of the partition ${partition.schema}.${partition.name} come under ${whole}`;
+  return new ConfigError("TABLE_EXCLUSION_IGNORED", message, {
+    hint: `Leave out the root with "!${whole}": then its other partitions are read as tables of their own. Or take the exclusion away.`,
+  });
 }
 
 function namesColumns({ options }: TableItem): boolean {

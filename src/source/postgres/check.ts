@@ -85,7 +85,12 @@ async function* findings({ id, config, session, client, ages, saved, others }: C
   yield* transactionFindings(await readTransactions(session), ages.transactionSeconds, server.role);
 
   const { tables, unmatched } = await findTables(session, config.tables);
-  for (const pattern of unmatched) yield findingOf(matchesNothing(pattern), "tables");
+  const started = saved !== "unknown" && readIntent(saved)?.stage === "created";
+  for (const pattern of unmatched) {
+    const finding = findingOf(matchesNothing(pattern), "tables");
+    // As the start goes: a table that was read and is gone stops no others.
+    yield started && pattern.outbox !== true ? { ...finding, level: "warn" } : finding;
+  }
   yield* await rulesFinding(session, config, tables);
   yield* unloggedFindings(await readUnlogged(session), config.tables);
   const facts = await readTables(session, tables, server.version);

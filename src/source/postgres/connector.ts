@@ -2,7 +2,7 @@
 
 import type { Client, ClientConfig } from "pg";
 import type { SourceId } from "../../event/source-id.ts";
-import type { Finding } from "../../telemetry/finding.ts";
+import { type Finding, findingOf } from "../../telemetry/finding.ts";
 import type { Connector, OutboxHome, SchemaBook, SourceContext } from "../source.ts";
 import { checkPostgres } from "./check.ts";
 import { failoverFindings, readFailover } from "./check-failover.ts";
@@ -29,7 +29,7 @@ import { findSlot } from "./slot.ts";
 import { SlotHold } from "./slot-hold.ts";
 import { slotNameOf } from "./slots.ts";
 import { tableRules } from "./table-rules.ts";
-import { findTables, type MatchedTables, matchTables, withoutIdentity } from "./tables.ts";
+import { findTables, type MatchedTables, matchesNothing, matchTables, withoutIdentity } from "./tables.ts";
 
 export const postgresConnector: Connector<PostgresConfig> = {
   kind: "postgres",
@@ -163,7 +163,7 @@ async function check(
   const publicationName = config.publication ?? `millrace_${id}`;
   const publication = await readPublication(session, id, publicationName, found, { slot: name, version });
   const anyIdentity = publishesAny(publication);
-  const matched = await matchTables(session, config, anyIdentity);
+  const matched = await matchTables(session, config, { anyIdentity, started: intent?.stage === "created" });
   // At a first start nothing is left out in silence. Later a table that somebody made must not stop all others.
   if (matched.anonymous.length > 0 && intent?.stage !== "created") throw withoutIdentity(matched.anonymous);
   const tables = await readTables(session, found, version);
@@ -176,7 +176,8 @@ async function check(
   const rulesOf = tableRules(config.tables, config.maskKey);
   refuse((await readReselect(session, rulesOf, matched.tables)).flatMap(reselectFindings));
   refuse(await outboxFindings(session, config));
-  return { server, system, matched, warnings: partitions };
+  const gone = matched.gone.map((pattern) => findingOf(matchesNothing(pattern), "tables"));
+  return { server, system, matched, warnings: [...gone, ...partitions] };
 }
 
 async function homeOf(id: SourceId, config: PostgresConfig): Promise<OutboxHome> {

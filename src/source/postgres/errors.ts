@@ -40,6 +40,11 @@ const bySqlState: Readonly<Record<string, Translation>> = {
       hint: "Check the database's name at the end of the url.",
       cause,
     }),
+  "25006": (message, cause) =>
+    new ConfigError("SESSION_READ_ONLY", message, {
+      hint: "The worker's role makes its publication and sends heartbeats: ALTER ROLE … SET default_transaction_read_only = off; or let the owner of the tables run what `millrace sql publication` prints.",
+      cause,
+    }),
   "42501": (message, cause) =>
     new ConfigError("PERMISSION_MISSING", message, {
       hint: "Give the role what the message names, or let an administrator run the statement.",

@@ -4,19 +4,34 @@
 /** Always read: whoever made the triggers wants to hear of it. */
 export const DDL_PREFIX = "millrace.ddl";
 
-/** Each command's tag and the objects it made, changed or dropped, in its transaction; never its text, which may hold values. */
+const MAY_TELL = [
+  "  IF EXISTS (SELECT FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = 'pg_logical_emit_message'",
+  "      AND NOT has_function_privilege(oid, 'EXECUTE')) THEN",
+  "    RAISE WARNING 'millrace: DDL is not told of, for % may not execute pg_logical_emit_message', current_user;",
+  "    RETURN;",
+  "  END IF;",
+];
+
+/**
+ * Each command's tag and the objects it made, changed or dropped, in its transaction; never its text, which may hold values.
+ * Told with the owner's rights, for whoever runs DDL may lack the one to emit messages; where the owner lacks it too, a
+ * warning says so, and the application's own command goes on. An exception is not caught, for that takes a subtransaction, and
+ * Postgres may hand out a subtransaction's message behind the change that follows it.
+ */
 export function eventTriggerSql(): readonly string[] {
   return [
     "-- what they tell is on meta.<source>.message.millrace~2Eddl",
     "CREATE SCHEMA IF NOT EXISTS millrace;",
-    "CREATE OR REPLACE FUNCTION millrace.tell_ddl() RETURNS event_trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$",
+    "CREATE OR REPLACE FUNCTION millrace.tell_ddl() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$",
     "BEGIN",
+    ...MAY_TELL,
     `  PERFORM pg_logical_emit_message(true, '${DDL_PREFIX}', json_build_object('command', command_tag,`,
     "      'type', object_type, 'object', object_identity, 'id', objid::int8::text)::text)",
     "    FROM pg_event_trigger_ddl_commands() WHERE schema_name IS DISTINCT FROM 'pg_temp';",
     "END $$;",
-    "CREATE OR REPLACE FUNCTION millrace.tell_drop() RETURNS event_trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$",
+    "CREATE OR REPLACE FUNCTION millrace.tell_drop() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$",
     "BEGIN",
+    ...MAY_TELL,
     `  PERFORM pg_logical_emit_message(true, '${DDL_PREFIX}', json_build_object('command', tg_tag,`,
     "      'type', object_type, 'object', object_identity, 'id', objid::int8::text, 'dropped', true)::text)",
     "    FROM pg_event_trigger_dropped_objects()",

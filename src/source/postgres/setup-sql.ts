@@ -154,7 +154,7 @@ export async function publicationSql(id: SourceId, config: PostgresConfig): Prom
   const name = config.publication ?? `millrace_${id}`;
   const { tables } = await findTables(session, config.tables);
   const publication = await readPublication(session, id, name, tables, { slot, version });
-  const { anonymous } = await matchTables(session, config, publishesAny(publication));
+  const { anonymous } = await matchTables(session, config, { anyIdentity: publishesAny(publication) });
   if (anonymous.length > 0) throw withoutIdentity(anonymous);
   if (!publication.exists) return publicationLines(name, tables, version);
   const facts = await readTables(session, tables, version);

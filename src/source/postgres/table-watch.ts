@@ -12,7 +12,7 @@ import { publishableTables } from "./publishable.ts";
 import { type Published, readPublished } from "./published.ts";
 import type { RuleBook } from "./rule-book.ts";
 import { type MakeMarker, type TableGap, TableRecord, type TableRecordOptions } from "./table-record.ts";
-import { type FoundTable, findTables } from "./tables.ts";
+import { type FoundTable, findTables, matchesNothing } from "./tables.ts";
 
 export interface TableWatchOptions extends TableRecordOptions {
   readonly config: PostgresConfig;
@@ -79,7 +79,7 @@ export class TableWatch {
     if (before === undefined || (record.known !== undefined && record.known.publication !== before.oid)) {
       throw publicationGone(publication);
     }
-    const { tables } = await findTables(session, config.tables);
+    const { tables, unmatched } = await findTables(session, config.tables);
     const last = record.known ?? knownOf(before, tables);
     if (record.known === undefined) await record.note(last);
     const told: TableGap[] = [];
@@ -93,7 +93,7 @@ export class TableWatch {
       told.push({ code: error.code, reason: error.message, collections: left });
     }
     const { wanted, breaking, refusals: refused } = await publishableTables(this.#options, before, tables);
-    const refusals = [...refused];
+    const refusals = [...refused, ...unmatched.map(matchesNothing)];
     if (breaking.length > 0) await record.leaving(breaking);
     const kept = tables.filter((table) => !wanted.some(({ oid }) => oid === table.oid) && !breaking.includes(table));
     const now = await this.#adjust(before, { tables: wanted, kept }, refusals);

@@ -106,24 +106,35 @@ export interface MatchedTables {
   readonly tables: readonly FoundTable[];
   /** Such a table in a publication would make the application's own UPDATE and DELETE fail. */
   readonly anonymous: readonly FoundTable[];
+  /** Patterns that name no table, where that is no reason to refuse. */
+  readonly gone: readonly TablePattern[];
+}
+
+export interface MatchOptions {
+  /** The publication publishes neither updates nor deletes: then none is anonymous. */
+  readonly anyIdentity?: boolean;
+  /** The source has been read before: a table that is gone since does not stop all others. */
+  readonly started?: boolean;
 }
 
 /**
- * @param anyIdentity the publication publishes neither updates nor deletes: then none is anonymous
- * @throws ConfigError TABLES_MATCH_NOTHING, TABLE_OPTIONS_IGNORED, TABLE_COLUMN_UNKNOWN, TABLE_KEY_HIDDEN
+ * @throws ConfigError TABLES_MATCH_NOTHING, TABLE_OPTIONS_IGNORED, TABLE_EXCLUSION_IGNORED, TABLE_COLUMN_UNKNOWN,
+ *   TABLE_KEY_HIDDEN
  */
 export async function matchTables(
   session: Session,
   { tables: items, maskKey }: Pick<PostgresConfig, "tables" | "maskKey">,
-  anyIdentity = false,
+  { anyIdentity = false, started = false }: MatchOptions = {},
 ): Promise<MatchedTables> {
   const { tables, unmatched } = await findTables(session, items);
-  const [pattern] = unmatched;
+  const gone = started ? unmatched.filter(({ outbox }) => outbox !== true) : [];
+  const pattern = unmatched.find((one) => !gone.includes(one));
   if (pattern !== undefined) throw matchesNothing(pattern);
   await checkRules(session, items, tableRules(items, maskKey), tables);
   return {
     tables: tables.filter((table) => table.identified || anyIdentity),
     anonymous: tables.filter((table) => !table.identified && !anyIdentity),
+    gone,
   };
 }
 

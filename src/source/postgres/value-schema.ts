@@ -16,6 +16,13 @@ const INTEGER: JsonSchema = { type: "integer" };
 /** A string where a double does not hold it. */
 const SAFE_INTEGER: JsonSchema = { anyOf: [INTEGER, { type: "string", pattern: "^-?\\d+$" }] };
 const INFINITIES: JsonSchema = { enum: ["infinity", "-infinity"] };
+/** Before the year 0 and after 9999, which `date-time` does not know. */
+const EXPANDED_YEAR: JsonSchema = { type: "string", pattern: "^[+-]\\d{6}-\\d\\d-\\d\\dT" };
+/** ISO 8601; `duration` knows neither signs nor fractions nor infinity. */
+const INTERVAL: JsonSchema = {
+  type: "string",
+  pattern: "^(P(-?\\d+Y)?(-?\\d+M)?(-?\\d+D)?(T(-?\\d+H)?(-?\\d+M)?(-?\\d+(\\.\\d+)?S)?)?|-?infinity)$",
+};
 const FLOAT: JsonSchema = { anyOf: [{ type: "number" }, { enum: ["NaN", "Infinity", "-Infinity"] }] };
 
 /** By the function that prints the type; all others are the text that Postgres prints. */
@@ -31,8 +38,8 @@ const scalars: ReadonlyMap<string, JsonSchema> = new Map<string, JsonSchema>([
   ["json_out", {}],
   ["jsonb_out", {}],
   ["uuid_out", { type: "string", format: "uuid" }],
-  ["timestamptz_out", { anyOf: [{ type: "string", format: "date-time" }, INFINITIES] }],
-  ["interval_out", { type: "string", format: "duration" }],
+  ["timestamptz_out", { anyOf: [{ type: "string", format: "date-time" }, EXPANDED_YEAR, INFINITIES] }],
+  ["interval_out", INTERVAL],
   ["hstore_out", { type: "object", additionalProperties: { type: ["string", "null"] } }],
   ["vector_out", { type: "array", items: { type: "number" } }],
   ["halfvec_out", { type: "array", items: { type: "number" } }],

@@ -8,14 +8,17 @@ import type { RunTransaction } from "./transaction.ts";
 /** All is qualified: the transaction is the application's own, with its search_path. */
 const INSERT = `insert into millrace.inbox (automation, event_id, run)
   values ($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text)
-  on conflict do nothing returning pg_catalog.pg_current_xact_id()::pg_catalog.text as xid`;
+  on conflict do nothing returning pg_catalog.pg_current_xact_id()::pg_catalog.text as xid,
+    pg_catalog.current_setting('role') as role`;
 const HAS = `select 1 as done from millrace.inbox
   where automation operator(pg_catalog.=) $1::pg_catalog.text and event_id operator(pg_catalog.=) $2::pg_catalog.text
     and run operator(pg_catalog.=) ''`;
 /** Also has the commit be on disk when it is told: else the ack could outlive the effect. */
 const LEAVE = `select pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text as xid,
+  pg_catalog.current_setting('role') as role,
   case when pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off'
     then pg_catalog.set_config('synchronous_commit', 'on', true) end`;
+const SET_ROLE = "select pg_catalog.set_config('role', $1::pg_catalog.text, false)";
 /** Begins a transaction that nobody else has a part in: what its statements name is Postgres' own. */
 export const OWN_TRANSACTION = "set local search_path = pg_catalog, pg_temp";
 /** In parts, so that no transaction is long. */
@@ -27,7 +30,7 @@ const PRUNE = `with old as (
   ) select count(*)::int as pruned from old`;
 
 /**
- * Resolves to this transaction's id when it is the one that handles the event. A concurrent one is waited for; when it
+ * Resolves to this transaction when it is the one that handles the event. A concurrent one is waited for; when it
  * commits, ours is not.
  * @param key of the event
  * @param before its key as entries before version 0.2 have it, where that differs
@@ -36,12 +39,18 @@ export async function enterInbox(
   client: SqlClient,
   automation: string,
   { key, before }: InboxKey,
-): Promise<string | undefined> {
+): Promise<Entered | undefined> {
   const run = sqlRunner(client);
   const done = before === undefined ? [] : rowsOf(await run(HAS, [automation, before]));
   if (done.length > 0) return undefined;
   const [entry] = rowsOf(await run(INSERT, [automation, key, ""]));
-  return entry === undefined ? undefined : String(entry.xid);
+  return entry === undefined ? undefined : { xid: String(entry.xid), role: String(entry.role) };
+}
+
+/** The transaction that an entry was made in, and the role that was set there. */
+export interface Entered {
+  readonly xid: string;
+  readonly role: string;
 }
 
 /** What makes an event one, in the inbox of an automation. */
@@ -61,8 +70,11 @@ export function inboxKey(message: Pick<StoredMessage, "header" | "subject">, id:
 }
 
 /** Call it last in the transaction; resolves to its id, which is another one where somebody has ended the first. */
-export async function leaveInbox(client: SqlClient): Promise<string | undefined> {
-  const [now] = rowsOf(await sqlRunner(client)(LEAVE, []));
+export async function leaveInbox(client: SqlClient, { role }: Pick<Entered, "role">): Promise<string | undefined> {
+  const run = sqlRunner(client);
+  const [now] = rowsOf(await run(LEAVE, []));
+  // The connection goes back to a pool: a SET ROLE of the work's would stay on it for the next handler.
+  if (now?.role !== role) await run(SET_ROLE, [role]);
   return typeof now?.xid === "string" ? now.xid : undefined;
 }
 

@@ -149,13 +149,13 @@ export class Tx {
     const options = await home.check();
     const key = await lineageKey?.();
     return await transaction(async (client: SqlClient) => {
-      const xid = await enterInbox(client, this.#automation, this.#cause.inbox);
-      if (xid === undefined) {
+      const entered = await enterInbox(client, this.#automation, this.#cause.inbox);
+      if (entered === undefined) {
         this.duplicate = true;
         return undefined;
       }
       // Before the work: what is written before it carries no lineage.
-      const seal = key === undefined ? undefined : { key, transaction: xid };
+      const seal = key === undefined ? undefined : { key, transaction: entered.xid };
       await writeLineage(client, lineageBehind(this.#cause, this.#automation), seal);
       if (signal.aborted) throw tooLate(this.#automation); // nobody waits for it any more
       const { emit } = outbox(client, options);
@@ -167,16 +167,16 @@ export class Tx {
       const result = await work({ client, emit: emitOpen })
         .catch(async (error: unknown) => {
           // What it did before may be committed by now.
-          const now = await leaveInbox(client).catch(() => xid);
-          throw now === xid ? error : endedInside();
+          const now = await leaveInbox(client, entered).catch(() => entered.xid);
+          throw now === entered.xid ? error : endedInside();
         })
         .finally(() => {
           open = false;
         });
-      const last = await leaveInbox(client).catch((error: unknown) => {
+      const last = await leaveInbox(client, entered).catch((error: unknown) => {
         throw sqlStateOf(error) === IN_FAILED_TRANSACTION ? aborted(error) : error;
       });
-      if (last !== xid) throw endedInside();
+      if (last !== entered.xid) throw endedInside();
       if (signal.aborted) throw tooLate(this.#automation);
       return result;
     }, signal);

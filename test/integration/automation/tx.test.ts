@@ -538,6 +538,42 @@ describe.skipIf(absent)("tx()", () => {
     await expect(kept?.("item.late", { key: 1, data: null })).rejects.toMatchObject({ code: "TX_EMIT_TOO_LATE" });
   }, 60_000);
 
+  test("gives its connection back with the role it was lent with, on each kind of database", async () => {
+    await database.query("create role tenant; grant insert on effect to tenant");
+    onTestFinished(async () => void (await database.query("drop owned by tenant; drop role tenant")));
+    const lone = new Pool({ connectionString: database.url, max: 1 });
+    const ormPool = new Pool({ connectionString: database.url, max: 1 });
+    const sql = postgres(database.url, { max: 1, onnotice: () => {} });
+    onTestFinished(async () => void (await Promise.all([lone.end(), ormPool.end(), sql.end()])));
+    const insert = (id: string): string => `insert into effect(automation, item) values ('${id}', 1)`;
+    const worker = await run([
+      automation("role-pg", { on: items.created(), db: lone }, async ({ tx }) => {
+        await tx(async ({ client }) => {
+          await client.query("set role tenant");
+          await client.query(insert("role-pg"));
+        });
+      }),
+      automation("role-orm", { on: items.created(), db: drizzle(ormPool) }, async ({ tx }) => {
+        await tx(async ({ client }) => {
+          await client.execute("set role tenant");
+          await client.execute(insert("role-orm"));
+        });
+      }),
+      automation("role-sql", { on: items.created(), db: sql }, async ({ tx }) => {
+        await tx(async ({ client }) => {
+          await client.unsafe("set role tenant");
+          await client.unsafe(insert("role-sql"));
+        });
+      }),
+    ]);
+    await database.query("insert into item values (80, 'r'), (81, 'r')");
+    await waitFor(() => worker.status().automations.every(({ handled }) => handled === 2), { what: "both", ...long });
+
+    const ask = "select current_user::text as name";
+    const names = [(await lone.query(ask)).rows, (await ormPool.query(ask)).rows, [...(await sql.unsafe(ask))]];
+    expect(names).toEqual([[{ name: "postgres" }], [{ name: "postgres" }], [{ name: "postgres" }]]);
+  }, 60_000);
+
   test("what a handler threw is logged with message, code and place; with log.messages off, without any message", async () => {
     const lines: Readonly<Record<string, unknown>>[] = [];
     const log = createLogger({ level: "info", pretty: false, write: (line) => lines.push(JSON.parse(line)) });

@@ -17,7 +17,7 @@ import { queueDepths } from "./monitor/queue-depth.ts";
 import { withReadiness } from "./monitor/readiness.ts";
 import { Recent } from "./monitor/recent.ts";
 import { type Guards, type GuardTiming, startGuards } from "./monitor/start-guards.ts";
-import type { Status } from "./monitor/status.ts";
+import { type Status, troubleOf } from "./monitor/status.ts";
 import { waitingAutomation, waitingSource } from "./monitor/waiting.ts";
 import { KeptSchemaBook } from "./schema/schema-book.ts";
 import { postgresConnector } from "./source/postgres/connector.ts";
@@ -105,7 +105,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
     withReadiness({
       version,
       startedAt,
-      bus: { connected: begun?.bus.connected() ?? false, fsync: config.bus.fsync },
+      bus: { connected: begun?.bus.connected() ?? false, fsync: config.bus.fsync, ...troubleOf(begun?.bus.trouble()) },
       sources: sources.map(([id, { kind }]) => ({
         ...(begun?.runs.find((run) => run.id === id)?.status() ?? waitingSource(id, kind)),
         guard: guarding?.status(id),

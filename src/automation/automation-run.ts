@@ -10,6 +10,7 @@ import type { Trigger } from "./collection.ts";
 import { Deliverer } from "./deliverer.ts";
 import type { LogErrors } from "./error-lines.ts";
 import { inEach } from "./event-trigger.ts";
+import { mayPass } from "./may-pass.ts";
 import type { AutomationMetrics } from "./metrics.ts";
 import { lookForMissed, type MissedContext, watchMissed } from "./missed.ts";
 import { isRetry } from "./outcome.ts";
@@ -86,6 +87,8 @@ export class AutomationRun {
   readonly #signal: AbortSignal;
   readonly #sources = new Map<SourceId, Standing>();
   readonly #triggers: readonly Trigger[];
+  /** What the bus refuses while it runs. */
+  readonly #denied = new Map<string, Obstacle>();
   #failure: Error | undefined;
   #gap: { readonly at: StreamGap & { readonly source: SourceId }; readonly sinceMs: number } | undefined;
 
@@ -93,7 +96,12 @@ export class AutomationRun {
     this.#options = options;
     this.#triggers = options.automation.triggers.flatMap((trigger) => inEach(options.outboxes, trigger));
     this.#signal = AbortSignal.any([options.signal, this.#failing.signal]);
-    this.#deliverer = new Deliverer({ ...options, signal: this.#signal, failed: (error) => this.#fail(error) });
+    this.#deliverer = new Deliverer({
+      ...options,
+      signal: this.#signal,
+      failed: (error) => this.#fail(error),
+      denied: (error) => this.#deny("outcomes", error),
+    });
     this.settled = this.#run();
   }
 
@@ -106,7 +114,10 @@ export class AutomationRun {
     const worst = ["retrying", "waiting", "running"].flatMap(
       (state) => sources.find((one) => one.state === state) ?? [],
     );
-    const obstacle = sources.flatMap(({ subscription }) => subscription?.obstacle() ?? [])[0];
+    const obstacle = [
+      ...this.#denied.values(),
+      ...sources.flatMap(({ subscription }) => subscription?.obstacle() ?? []),
+    ][0];
     const away = this.#deliverer.away();
     const { state, error }: Standing = (this.#failure && { state: "failed", error: this.#failure }) ??
       (away && { state: "retrying", error: away }) ??
@@ -207,7 +218,7 @@ export class AutomationRun {
         }
       } catch (error) {
         if (this.#signal.aborted) break;
-        if (!(error instanceof TransientError)) {
+        if (!mayPass(error)) {
           this.#fail(error);
           break;
         }
@@ -230,7 +241,14 @@ export class AutomationRun {
       this.#gap = { at: { ...gap, source }, sinceMs: performance.now() };
     };
     const settled = this.#deliverer.settledOf(source);
-    return { automation: automation.id, source, bus, log, settled, onMissed };
+    const denied = (error: Error | undefined): void => this.#deny(source, error);
+    return { automation: automation.id, source, bus, log, settled, onMissed, denied };
+  }
+
+  /** @param where the source that was looked at, or all that is to be stored */
+  #deny(where: string, error: Error | undefined): void {
+    if (error === undefined) this.#denied.delete(where);
+    else this.#denied.set(where, { code: "BUS_PERMISSION", message: error.message });
   }
 
   #fail(thrown: unknown): void {

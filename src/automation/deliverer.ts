@@ -3,13 +3,14 @@
 import { setMaxListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Bus, Delivery } from "../bus/bus.ts";
-import { TransientError } from "../errors.ts";
+import type { MillraceError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Automation } from "./automation.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { LogErrors } from "./error-lines.ts";
 import type { Job, SettleContext } from "./job.ts";
+import { isDenied, mayPass } from "./may-pass.ts";
 import type { AutomationMetrics } from "./metrics.ts";
 import { settle } from "./settle.ts";
 import { SettledEvents } from "./settled-events.ts";
@@ -44,6 +45,8 @@ export interface DelivererOptions {
   readonly signal: AbortSignal;
   /** Something that no later try can mend: the automation must stop. */
   readonly failed: (error: unknown) => void;
+  /** The bus refuses what has to be stored, or does so no more. */
+  readonly denied: (error: MillraceError | undefined) => void;
 }
 
 export class Deliverer {
@@ -183,7 +186,7 @@ export class Deliverer {
       await settle(job, this.#context);
     } catch (error) {
       // Transient: the durable or the connection is gone, or we are closing; the event is handed out again.
-      if (!(error instanceof TransientError)) this.#options.failed(error);
+      if (!mayPass(error)) this.#options.failed(error);
     } finally {
       this.#forget(job);
       this.#release(job);
@@ -227,11 +230,15 @@ export class Deliverer {
 
   /** Repeats an operation on the bus while the bus is away. */
   async #persist<Result>(operation: () => Promise<Result>): Promise<Result> {
-    for (;;) {
+    for (let denied = false; ; ) {
       try {
-        return await operation();
+        const result = await operation();
+        if (denied) this.#options.denied(undefined);
+        return result;
       } catch (error) {
-        if (!(error instanceof TransientError) || this.#closing.signal.aborted) throw error;
+        if (!mayPass(error) || this.#closing.signal.aborted) throw error;
+        denied = isDenied(error);
+        this.#options.denied(denied ? error : undefined);
         this.#say(error);
         await sleep(againMs, undefined, { signal: this.#closing.signal }).catch(() => {});
       }

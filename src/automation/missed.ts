@@ -2,10 +2,11 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Bus, StreamGap, Subscription } from "../bus/bus.ts";
-import { HistoryLostError, TransientError } from "../errors.ts";
+import { HistoryLostError, type MillraceError } from "../errors.ts";
 import { type SourceId, streamName } from "../event/source-id.ts";
 import { missedMessage } from "../event/system-event.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { isDenied, mayPass } from "./may-pass.ts";
 import type { SettledEvents } from "./settled-events.ts";
 import { sweepAttempts } from "./sweep-attempts.ts";
 
@@ -21,6 +22,8 @@ export interface MissedContext {
   readonly bus: Pick<Bus, "announce" | "state">;
   readonly settled: SettledEvents;
   readonly log: Logger;
+  /** The bus refuses a look, or does so no more. */
+  readonly denied: (error: MillraceError | undefined) => void;
   /** Called when it went on behind a gap. */
   readonly onMissed: (gap: StreamGap) => void;
 }
@@ -80,8 +83,10 @@ export async function watchMissed(
       await context.settled.share(through);
       await context.settled.sweep(through);
       await sweepAttempts(context.bus.state, automation, source, through);
+      context.denied(undefined);
     } catch (error) {
-      if (!(error instanceof TransientError)) throw error;
+      if (!mayPass(error)) throw error;
+      if (isDenied(error)) context.denied(error);
     }
   }
 }

@@ -137,7 +137,7 @@ export interface ConsumeOptions {
 
 /** What stops an automation, though nothing of it is broken. */
 export interface Obstacle {
-  readonly code: "AUTOMATION_PAUSED" | "AUTOMATION_RETRIES_FULL";
+  readonly code: "AUTOMATION_PAUSED" | "AUTOMATION_RETRIES_FULL" | "BUS_PERMISSION";
   readonly message: string;
 }
 
@@ -208,4 +208,6 @@ export interface Bus extends AsyncDisposable {
   readonly schemas: StateStore;
   /** For `/healthz` and readiness. */
   connected(): boolean;
+  /** Why it cannot be connected to, while that is so and is known. */
+  trouble(): { readonly code: string; readonly message: string } | undefined;
 }

@@ -13,11 +13,9 @@ const PING_SHARE = 1 / 8;
 
 /** Which parts are ready. A source that another worker reads is: this worker stands by for it. */
 export function withReadiness(report: Report): Status {
-  const { connected } = report.bus;
+  const { connected, trouble } = report.bus;
   const parts: readonly Readiness[] = [
-    connected
-      ? { kind: "bus", id: "nats", ready: true, reason: "connected" }
-      : { kind: "bus", id: "nats", ready: false, code: "BUS_DISCONNECTED", reason: "not connected" },
+    connected ? { kind: "bus", id: "nats", ready: true, reason: "connected" } : notConnected(trouble),
     ...report.sources.map((source) => part("source", source.id, sourceView(source, report), sourceAlarms(source))),
     ...report.automations.map((automation) =>
       part("automation", automation.id, automationView(automation), automationAlarms(automation)),
@@ -30,6 +28,12 @@ interface View extends Partial<Reason> {
   readonly ready: boolean;
   /** What comes before the reason. */
   readonly state: string;
+}
+
+function notConnected(trouble: Reason | undefined): Readiness {
+  const bus = { kind: "bus", id: "nats", ready: false } as const;
+  if (trouble === undefined) return { ...bus, code: "BUS_DISCONNECTED", reason: "not connected" };
+  return { ...bus, code: trouble.code, reason: `not connected: ${trouble.code}: ${trouble.message}` };
 }
 
 function part(kind: Readiness["kind"], id: string, view: View, found: readonly Reason[]): Readiness {

@@ -106,7 +106,12 @@ export interface Report {
   readonly version: string;
   readonly startedAt: string;
   /** `fsync`: "always", or the server's sync interval in ms. */
-  readonly bus: { readonly connected: boolean; readonly fsync: "always" | number };
+  readonly bus: {
+    readonly connected: boolean;
+    readonly fsync: "always" | number;
+    /** Why it cannot be connected to, as far as that is known. */
+    readonly trouble?: Reason | undefined;
+  };
   readonly sources: readonly SourceStatus[];
   readonly automations: readonly AutomationStatus[];
 }
@@ -127,4 +132,9 @@ export interface Readiness {
 export interface Status extends Report {
   readonly ready: boolean;
   readonly parts: readonly Readiness[];
+}
+
+/** As a part of the report; never more of an error than its words. */
+export function troubleOf(error: Reason | undefined): { readonly trouble?: Reason } {
+  return error === undefined ? {} : { trouble: { code: error.code, message: error.message } };
 }

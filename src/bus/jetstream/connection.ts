@@ -1,7 +1,13 @@
 // One connection to NATS, with the settings that the publish protocol needs, and one place that hears of its ups and downs.
 
 import { jetstreamManager } from "@nats-io/jetstream";
-import { connect as dial, type NatsConnection, PermissionViolationError, type Status } from "@nats-io/transport-node";
+import {
+  type ConnectionOptions,
+  connect as dial,
+  type NatsConnection,
+  PermissionViolationError,
+  type Status,
+} from "@nats-io/transport-node";
 import { ConfigError, MillraceError, TransientError, toError } from "../../errors.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { addressesOf, type BusAccess, dialOptions } from "./access.ts";
@@ -19,16 +25,26 @@ export interface ConnectOptions extends BusAccess {
 
 /** The first server version with atomic batches. */
 const MIN_VERSION = [2, 12] as const;
+const DEFAULT_MAX_PAYLOAD = 1024 * 1024;
+/** How often it is asked why the bus is away. */
+const ASK_MS = 2000;
 
 export class Connection implements AsyncDisposable {
   readonly nc: NatsConnection;
   readonly #log: Logger;
   readonly #listeners = new Set<() => void>();
   readonly #refusalListeners = new Set<(subject: string) => void>();
+  readonly #options: ConnectionOptions;
+  readonly #access: ConnectOptions;
   #connected = true;
+  #trouble: MillraceError | undefined;
+  #asking: NodeJS.Timeout | undefined;
+  #maxPayload = DEFAULT_MAX_PAYLOAD;
 
-  private constructor(nc: NatsConnection, log: Logger) {
+  private constructor(nc: NatsConnection, options: ConnectionOptions, access: ConnectOptions, log: Logger) {
     this.nc = nc;
+    this.#options = options;
+    this.#access = access;
     this.#log = log;
     void this.#watch();
   }
@@ -39,11 +55,10 @@ export class Connection implements AsyncDisposable {
    */
   static async open(options: ConnectOptions): Promise<Connection> {
     const { log, signal, retryMs = 500, pingIntervalMs = 10_000 } = options;
-    const addresses = addressesOf(options.servers).join(", ");
     for (let said = false; ; ) {
       signal.throwIfAborted();
       try {
-        const nc = await dial({
+        const dialled: ConnectionOptions = {
           ...(await dialOptions(options)),
           name: "millrace",
           timeout: 3000,
@@ -55,19 +70,17 @@ export class Connection implements AsyncDisposable {
           pingInterval: pingIntervalMs,
           maxPingOut: 2,
           noAsyncTraces: true,
-        });
+        };
+        const nc = await dial(dialled);
         try {
           await refuseUnfit(nc);
         } catch (unfit) {
           await nc.close();
           throw unfit;
         }
-        return new Connection(nc, log);
+        return new Connection(nc, dialled, options, log);
       } catch (thrown) {
-        const error =
-          refusal(thrown, addresses) ??
-          (await silence(thrown, options)) ??
-          busError(thrown, `connect to NATS at ${addresses}`);
+        const error = await whyNot(thrown, options);
         if (!(error instanceof TransientError)) throw error;
         if (!said)
           log.warn(
@@ -85,6 +98,17 @@ export class Connection implements AsyncDisposable {
     return this.#connected && !this.nc.isClosed();
   }
 
+  /** Why it cannot be connected to, while that is so and is known. */
+  get trouble(): MillraceError | undefined {
+    return this.connected ? undefined : this.#trouble;
+  }
+
+  /** Of the server connected to last, in bytes: headers and body of a message. */
+  get maxPayload(): number {
+    this.#maxPayload = this.nc.info?.max_payload ?? this.#maxPayload;
+    return this.#maxPayload;
+  }
+
   /** Called at each disconnect and at each other event after which answers may be missing. Returns the way to stop. */
   onDisruption(listener: () => void): () => void {
     this.#listeners.add(listener);
@@ -98,6 +122,7 @@ export class Connection implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#asking);
     await this.nc.close();
   }
 
@@ -107,9 +132,17 @@ export class Connection implements AsyncDisposable {
   }
 
   #heard(status: Status): void {
-    if (status.type === "disconnect") this.#log.warn("bus_disconnected", { server: status.server });
-    if (status.type === "reconnect") this.#log.info("bus_connected", { server: status.server });
-    if (status.type === "reconnect") this.#connected = true;
+    // A server that refuses its user is left and dialled several times a second: that is one outage.
+    if (status.type === "disconnect" && this.#connected) {
+      this.#log.warn("bus_disconnected", { server: status.server });
+      this.#askLater();
+    }
+    if (status.type === "reconnect") {
+      this.#log.info("bus_connected", { server: status.server });
+      this.#connected = true;
+      this.#trouble = undefined;
+      clearTimeout(this.#asking);
+    }
     if (status.type === "disconnect" || status.type === "close") this.#connected = false;
     if (status.type === "error") this.#refused(status.error);
     if (
@@ -122,10 +155,39 @@ export class Connection implements AsyncDisposable {
     for (const listener of this.#listeners) listener();
   }
 
+  #askLater(): void {
+    clearTimeout(this.#asking);
+    this.#asking = setTimeout(() => void this.#ask(), ASK_MS).unref();
+  }
+
+  /** The client does not tell why it cannot connect again: a connection of our own, tried once, does. */
+  async #ask(): Promise<void> {
+    if (this.#connected || this.nc.isClosed()) return;
+    try {
+      await (await dial({ ...this.#options, reconnect: false, maxReconnectAttempts: 0 })).close();
+    } catch (thrown) {
+      const error = await whyNot(thrown, this.#access);
+      if (error.code !== this.#trouble?.code || error.message !== this.#trouble.message)
+        this.#log.warn("bus_disconnected", { code: error.code, hint: error.hint }, error.message);
+      this.#trouble = error;
+    }
+    if (!this.connected && !this.nc.isClosed()) this.#askLater();
+  }
+
   #refused(error: Error): void {
     if (!(error instanceof PermissionViolationError) || error.operation !== "publish") return;
     for (const listener of this.#refusalListeners) listener(error.subject);
   }
+}
+
+/** Why it could not be connected, as one of our errors. */
+async function whyNot(thrown: unknown, options: ConnectOptions): Promise<MillraceError> {
+  const addresses = addressesOf(options.servers).join(", ");
+  return (
+    refusal(thrown, addresses) ??
+    (await silence(thrown, options)) ??
+    busError(thrown, `connect to NATS at ${addresses}`)
+  );
 }
 
 /** What the server or TLS refuses, and a person has to mend. */

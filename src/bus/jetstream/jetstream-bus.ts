@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
-import { BugError, TransientError } from "../../errors.ts";
+import { BugError, type MillraceError, TransientError } from "../../errors.ts";
 import { type DataRef, LARGE_BUCKET } from "../../event/data-ref.ts";
 import type { Retention } from "../../event/retention.ts";
 import type { SourceId } from "../../event/source-id.ts";
@@ -149,12 +149,21 @@ class JetStreamBus implements Bus {
     return this.#connection.connected;
   }
 
+  trouble(): MillraceError | undefined {
+    return this.#connection.trouble;
+  }
+
   stream(source: SourceId): SourceStream {
     const memory = new SourceMemory(this.state, source);
-    const maxMessageBytes = (this.#connection.nc.info?.max_payload ?? 1024 * 1024) - MAX_ADDED_HEADER_BYTES;
+    // Asked each time: another server, or the same one with another configuration, may take less.
+    const maxMessageBytes = (): number => this.#connection.maxPayload - MAX_ADDED_HEADER_BYTES;
     return {
-      maxMessageBytes,
-      maxHeadBytes: Math.min(MAX_HEAD_BYTES, maxMessageBytes - MAX_POINTER_BYTES),
+      get maxMessageBytes() {
+        return maxMessageBytes();
+      },
+      get maxHeadBytes() {
+        return Math.min(MAX_HEAD_BYTES, maxMessageBytes() - MAX_POINTER_BYTES);
+      },
       claim: (message, signal) => this.#largeBodies.claim(source, message, signal),
       openWriter: async (signal, onWaiting) => {
         const writer = await this.#openWriter(source, memory, signal, onWaiting);

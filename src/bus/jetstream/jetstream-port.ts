@@ -72,7 +72,7 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
   async info(): Promise<StreamState | undefined> {
     const info = await findStream(this.#options.jsm, this.#options.source);
     if (info === undefined) return undefined;
-    refuseUnfit(info, needsOf(this.#options.source, this.#options.connection.nc.info?.max_payload));
+    refuseUnfit(info, needsOf(this.#options.source, this.#options.connection.maxPayload));
     return { created: info.created, firstSeq: info.state.first_seq, lastSeq: info.state.last_seq };
   }
 
@@ -109,6 +109,9 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
   send(batch: readonly Encoded[]): Promise<PublishAck> {
     const { connection, ackTimeoutMs } = this.#options;
     if (!connection.connected) return Promise.reject(away("NATS is not connected"));
+    const { maxPayload } = connection;
+    if (batch.some(({ headers, data }) => headers.length + data.length > maxPayload))
+      return Promise.reject(payloadLowered(maxPayload));
     const reply = `${this.#inbox}.${++this.#sends}`;
     return new Promise<PublishAck>((resolve, reject) => {
       const timer = setTimeout(
@@ -211,6 +214,12 @@ export async function readMessage(
     if (isApiError(thrown, apiCodes.noMessageFound)) return undefined;
     throw busError(thrown, `read ${JSON.stringify(query)} of ${stream}`);
   }
+}
+
+function payloadLowered(maxPayload: number): TransientError {
+  return new TransientError("BUS_PAYLOAD_LOWERED", `nats-server takes messages of ${maxPayload} bytes by now`, {
+    hint: "nothing to do: the source is read again, and what is larger goes to the object store",
+  });
 }
 
 function away(what: string): TransientError {

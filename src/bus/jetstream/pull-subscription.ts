@@ -55,6 +55,8 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   /** Number of the current requests; a status of older ones says nothing any more. */
   #epoch = 0;
   #heardAt: number = performance.now();
+  /** The server does not let this user ask for messages; it is asked again at each beat. */
+  #denied: Obstacle | undefined;
   #failure: MillraceError | undefined;
   /** When the durable was found to be gone or another one. */
   #lostMs: number | undefined;
@@ -87,7 +89,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   }
 
   obstacle(): Obstacle | undefined {
-    return this.#options.durable.obstacle;
+    return this.#denied ?? this.#options.durable.obstacle;
   }
 
   settledThrough(): number {
@@ -139,6 +141,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
       this.nc,
       () => this.#reset(),
       () => this.#fail(closedError()),
+      (subject) => this.#deny(subject),
     );
     const advisories = listenToAdvisories(this.nc, this.#options.stream, this.#options.name, {
       deleted: () => void this.#verify(),
@@ -183,6 +186,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
       return;
     }
     this.#heardAt = performance.now();
+    this.#denied = undefined;
     if (message.subject.startsWith(this.#inbox)) {
       this.#status(message);
       return;
@@ -243,6 +247,12 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     this.#heardAt = performance.now();
     this.#request();
     void this.#verify();
+  }
+
+  #deny(subject: string): void {
+    const { stream, name } = this.#options;
+    if (subject !== `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`) return;
+    this.#denied = { code: "BUS_PERMISSION", message: `NATS does not let this user publish to ${subject}` };
   }
 
   /** Looks whether the durable is still what it was. */

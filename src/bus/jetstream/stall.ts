@@ -28,6 +28,14 @@ export class Stall {
   }
 }
 
+/** Errors that a writer cannot get over: what waits has to be read again. */
+const FINAL: readonly string[] = ["BUS_AWAY", "BUS_PAYLOAD_LOWERED"];
+
+/** Whether a writer finds out where the stream ends, and goes on from there. */
+export function isPassing(error: unknown): error is PublishRefused | TransientError {
+  return error instanceof PublishRefused || (error instanceof TransientError && !FINAL.includes(error.code));
+}
+
 /** What a refusal says that is not about the order, which only another try can settle; undefined for all else. */
 export function refusal(thrown: unknown, stream: string): TransientError | undefined {
   if (!(thrown instanceof PublishRefused)) return undefined;

@@ -40,6 +40,7 @@ export async function refuseTakenSubjects(jsm: JetStreamManager, source: SourceI
   try {
     for (const subject of subjectsOf(source)) {
       for await (const owner of jsm.streams.names(subject)) {
+        if (owner === streamName(source)) continue; // another worker has just made it
         throw new ConfigError("BUS_SUBJECTS_TAKEN", `the stream ${owner} captures subjects under ${subject}`, {
           hint: "remove them from that stream, or give the source another id",
         });

@@ -12,12 +12,12 @@ import type { Established } from "./establish.ts";
 import { hasLostBodies, hasLostMessages, lostBodies, lostMessages } from "./found.ts";
 import { Life } from "./life.ts";
 import { Marks } from "./marks.ts";
-import { type Encoded, PublishRefused } from "./port.ts";
+import type { Encoded } from "./port.ts";
 import { ReadAgain } from "./read-again.ts";
 import { Disruptions, recover } from "./recover.ts";
 import { sendSurely } from "./send-surely.ts";
 import { SendTimes } from "./send-times.ts";
-import { refusal, Stall } from "./stall.ts";
+import { isPassing, refusal, Stall } from "./stall.ts";
 import { writerMarker } from "./start-markers.ts";
 import { startUpkeep } from "./upkeep.ts";
 import type { WakeUp } from "./wake-up.ts";
@@ -168,8 +168,7 @@ export class JetStreamWriter implements Writer {
         else prepared = await this.#send(batch);
       } catch (error) {
         prepared = undefined;
-        const passing =
-          error instanceof PublishRefused || (error instanceof TransientError && error.code !== "BUS_AWAY");
+        const passing = isPassing(error);
         const refused = refusal(error, streamName(this.#options.source));
         if (refused) this.disrupt(refused.message, refused.code);
         else if (passing) this.disrupt(error.message, error instanceof TransientError ? error.code : undefined);

@@ -57,6 +57,7 @@ test.skipIf(skip)(
       state: bus.state,
       schemas: bus.schemas,
       connected: () => bus.connected(),
+      trouble: () => bus.trouble(),
       [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
       deadLetter: async (...letter) => {
         await bus.deadLetter(...letter);

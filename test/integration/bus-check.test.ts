@@ -1,13 +1,15 @@
 // `millrace check` of a real nats-server: each precondition is broken, the finding is seen, mended, and it is gone.
 
-import { type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { DiscardPolicy, type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, nanos } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { checkBus } from "../../src/bus/jetstream/check.ts";
-import { createStream } from "../../src/bus/jetstream/streams.ts";
+import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
+import { createStream, refuseTakenSubjects } from "../../src/bus/jetstream/streams.ts";
 import { freePort } from "../../src/dev/free-port.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import type { Finding } from "../../src/telemetry/finding.ts";
+import { silentLogger } from "../../src/telemetry/logger.ts";
 import { oldNats } from "../support/old-nats.ts";
 import { freshNats, missing } from "../support/servers.ts";
 
@@ -134,6 +136,40 @@ describe.skipIf(missing("nats"))("checking the bus", () => {
     expect(await wrong(url)).toEqual(["fail BUS_SUBJECTS_TAKEN"]);
     await jsm.streams.delete("ALL");
     expect(await wrong(url)).toEqual([]);
+  });
+
+  test("the source's own stream, which another worker has just made, is nobody else's", async () => {
+    const { url } = await freshNats();
+    const jsm = await manager(url);
+    await jsm.streams.add({ name: "CDC_SHOP", subjects, allow_atomic: true, max_bytes: 1_000_000 });
+
+    await refuseTakenSubjects(jsm, SHOP);
+    expect((await createStream(jsm, SHOP, { replicas: 1, firstSeq: 1 })).config.max_bytes).toBe(1_000_000);
+  });
+
+  test("a stream of dead letters that is full is called so, with what mends it", async () => {
+    const { url } = await freshNats();
+    const jsm = await manager(url);
+    await jsm.streams.add({
+      name: "MILLRACE_DEAD",
+      subjects: ["dead.>"],
+      max_bytes: 1000,
+      discard: DiscardPolicy.New,
+    });
+    const signal = new AbortController().signal;
+    await using bus = await openJetStreamBus({
+      servers: [url],
+      replicas: 1,
+      fsync: "always",
+      log: silentLogger,
+      signal,
+    });
+    const refused = bus.deadLetter("dead.mail", "", new Uint8Array(2000), signal);
+    await expect(refused).rejects.toMatchObject({
+      name: "TransientError",
+      code: "STREAM_FULL",
+      hint: expect.stringContaining("max_bytes"),
+    });
   });
 
   test("a stream that takes no batches", async () => {

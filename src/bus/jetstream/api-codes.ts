@@ -7,6 +7,7 @@ export const apiCodes = {
   consumerExists: [10148, 10013],
   noMessageFound: 10037,
   streamNotFound: 10059,
+  streamNameInUse: 10058,
   wrongLastSequence: 10071,
   wrongLastSequenceUnknown: 10164,
   /** The stream is at its limit and discards what is new; the server is out of storage. */

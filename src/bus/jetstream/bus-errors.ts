@@ -2,6 +2,7 @@
 
 import { JetStreamApiError } from "@nats-io/jetstream";
 import { bugOf, ConfigError, MillraceError, TransientError, toError } from "../../errors.ts";
+import { apiCodes } from "./api-codes.ts";
 
 /** JetStream's `err_code`s that are about the set-up, not about now. */
 const settings: Readonly<Record<number, { readonly code: string; readonly hint: string }>> = {
@@ -42,6 +43,12 @@ export function busError(thrown: unknown, doing: string): MillraceError {
     const setting = settings[cause.code];
     if (setting)
       return new ConfigError(setting.code, `could not ${doing}: ${cause.message}`, { hint: setting.hint, cause });
+    if (isApiError(cause, ...apiCodes.noRoom)) {
+      return new TransientError("STREAM_FULL", `could not ${doing}: ${cause.message}`, {
+        hint: "raise the stream's max_bytes, the account's storage or the server's max_file_store, or free its disk; it is tried again",
+        cause,
+      });
+    }
   }
   if (isForbidden(cause)) {
     return new ConfigError("BUS_PERMISSION", `could not ${doing}: ${cause.message}`, {

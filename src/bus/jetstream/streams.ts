@@ -85,6 +85,9 @@ export async function createStream(
       ...(firstSeq > 1 ? { first_seq: firstSeq } : {}),
     });
   } catch (thrown) {
+    // Another worker was quicker, with another part of the storage that is free: that one is as good.
+    const made = isApiError(thrown, apiCodes.streamNameInUse) ? await findStream(jsm, source) : undefined;
+    if (made !== undefined) return made;
     throw busError(thrown, `make the stream ${name}`);
   }
 }

@@ -164,9 +164,7 @@ test.skipIf(missing("postgres", "nats"))(
       });
       await Promise.all(pair.map((worker) => worker.stop()));
       for (const worker of pair) await worker.finished;
-      const jsm = await jetstreamManager(await connect({ servers: nats.url }));
       for await (const { config: stream } of jsm.streams.list()) await jsm.streams.delete(stream.name);
-      await jsm.streams.list().next();
       await database.query(
         "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()",
       );

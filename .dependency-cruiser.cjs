@@ -40,6 +40,7 @@ const rooms = {
     "source/postgres/table-schemas.ts",
     "schema/type-files.ts",
     "source/postgres/slots.ts",
+    "source/postgres/sql.ts",
   ],
   demo: ["app.ts", "index.ts", "config", "telemetry", "event", "dev", "outbox"],
 };

@@ -8,6 +8,7 @@ import { ConfigError, MillraceError, toError } from "../errors.ts";
 import * as millrace from "../index.ts";
 import type { PostgresConfig } from "../source/postgres/config.ts";
 import { findRemains, type Remains, removeRemains } from "../source/postgres/remains.ts";
+import { quoteIdentifier } from "../source/postgres/sql.ts";
 import { redact } from "../telemetry/redact.ts";
 import { chooseSources } from "./choose-sources.ts";
 import { confirm } from "./confirm.ts";
@@ -126,6 +127,8 @@ function remainsLines({ slot, publication }: Remains): readonly string[] {
   if (publication === null) return lines;
   return [
     ...lines,
-    `  publication ${publication.name}${publication.ours ? "" : ": stays, for Millrace has not made it"}`,
+    publication.ours
+      ? `  publication ${publication.name}`
+      : `  publication ${publication.name}: stays, for Millrace has not made it; if nobody else reads it: DROP PUBLICATION ${quoteIdentifier(publication.name)};`,
   ];
 }

@@ -1,5 +1,7 @@
 // Postgres 13, which is refused, and 14 to 17: the golden corpus, and the worker's tail with transactions of every shape, as on the installed 18.
 
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { Client, type ClientConfig } from "pg";
 import { describe, expect, inject, test } from "vitest";
 import { startWorker } from "../../src/app.ts";
@@ -15,7 +17,8 @@ import { findingsOf, wrong } from "../support/postgres-findings.ts";
 import { failureOf, openShop } from "../support/postgres-reader.ts";
 import { TABLES, writeAtRandom } from "../support/random-writes.ts";
 import { RecordedLog } from "../support/recorded-log.ts";
-import { freshDatabase, freshNats, freshPostgres, missing } from "../support/servers.ts";
+import { runCommand } from "../support/run-command.ts";
+import { freshDatabase, freshNats, freshPostgres, missing, scratchDir } from "../support/servers.ts";
 import { countChanges } from "../support/stream-events.ts";
 import { createTruthSlot } from "../support/truth.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -100,6 +103,13 @@ test.skipIf(missing("postgres13"))(
     expect(await failureOf(openShop(database.url))).toMatchObject(refusal);
     await using watch = new SlotWatch("shop" as SourceId, database);
     expect(await failureOf(watch.look())).toMatchObject(refusal);
+    const cwd = await scratchDir();
+    const sources = { shop: { kind: "postgres", url: database.url } };
+    await writeFile(join(cwd, "millrace.config.json"), JSON.stringify({ sources }));
+    const { code, stdout, stderr } = await runCommand(["slots"], { cwd });
+    expect(code).toBe(2);
+    expect(stdout).toContain(`server of shop: SERVER_TOO_OLD: server: ${message}`);
+    expect(stderr).toContain("fix: Upgrade it: Millrace needs Postgres 14 or newer.");
   },
 );
 

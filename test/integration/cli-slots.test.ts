@@ -54,23 +54,6 @@ const report = z.strictObject({
 });
 
 describe.skipIf(missing("postgres"))("millrace slots", () => {
-  test("of a server that says it is older than 14 the line says so, the minimum and what to do", async () => {
-    await using database = await freshDatabase();
-    await database.query(`create function public.current_setting(name text) returns text return case name
-      when 'server_version_num' then '130023' else '13.23 (of a test)' end`);
-    const name = new URL(database.url).pathname.slice(1);
-    await database.query(`alter database ${name} set search_path = public, pg_catalog`);
-    const cwd = await scratchDir();
-    const sources = { shop: { kind: "postgres", url: database.url } };
-    await writeFile(join(cwd, "millrace.config.json"), JSON.stringify({ sources }));
-
-    const { code, stdout, stderr } = await runCommand(["slots"], { cwd });
-
-    expect(code).toBe(2);
-    expect(stdout).toContain("server of shop: SERVER_TOO_OLD: server: it is Postgres 13.23, older than 14");
-    expect(stderr).toContain("fix: Upgrade it: Millrace needs Postgres 14 or newer.");
-  });
-
   test("a table of 100 columns, the same as JSON by its schema, and a slot dropped only with --yes", async () => {
     await using database = await freshDatabase();
     await using other = await freshDatabase();

@@ -52,8 +52,8 @@ export const LOG_FACTS: readonly LogFact[] = [
     broken: replaced(
       "errors are passed over",
       "source/postgres/stream.ts",
-      "const { description, version } = await tables.describe(relation);",
-      "const described = await tables.describe(relation).catch(() => undefined);\n        if (described === undefined) continue;\n        const { description, version } = described;",
+      "decoder.define(question.relation, await tables.describe(question.relation, question.at));",
+      "const described = await tables.describe(question.relation, question.at).catch(() => undefined);\n        if (described === undefined) break;\n        decoder.define(question.relation, described);",
     ),
   },
   {

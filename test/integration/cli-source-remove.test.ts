@@ -109,19 +109,26 @@ describe.skipIf(missing("postgres", "nats"))("millrace source remove", () => {
     }
   });
 
-  test("a publication that Millrace has not made stays", async () => {
+  test("a publication that Millrace has not made stays, and the statement that drops it is printed", async () => {
     await using database = await freshDatabase();
     const nats = await freshNats();
-    await database.query("create table orders(id int primary key); create publication theirs for table orders");
+    const name = 'Their "own"';
+    await database.query(
+      `create table orders(id int primary key); create publication "Their ""own""" for table orders`,
+    );
     await database.query("select pg_create_logical_replication_slot('millrace_shop', 'pgoutput')");
-    const sources = { shop: { kind: "postgres", url: database.url, publication: "theirs" } };
+    const sources = { shop: { kind: "postgres", url: database.url, publication: name } };
     const cwd = await scratchDir();
     await writeFile(join(cwd, "millrace.config.json"), JSON.stringify({ bus: { servers: nats.url }, sources }));
 
     const { code, stdout } = await runCommand(["source", "remove", "shop", "--yes"], { cwd });
-    expect([code, stdout]).toEqual([0, expect.stringContaining("publication theirs: stays")]);
+    expect([code, stdout]).toEqual([0, expect.stringContaining(`publication ${name}: stays`)]);
     expect(await database.query("select slot_name from pg_replication_slots")).toEqual([]);
-    expect(await database.query("select pubname::text from pg_publication")).toEqual([{ pubname: "theirs" }]);
+    const publications = (): Promise<unknown> => database.query("select pubname::text from pg_publication");
+    expect(await publications()).toEqual([{ pubname: name }]);
+    const [statement] = /DROP PUBLICATION .+;$/m.exec(stdout) ?? [];
+    await database.query(statement ?? "");
+    expect(await publications()).toEqual([]);
   });
 
   test("database and bus are cleaned each without the other; what is left is said, and large bodies and dead letters go too", async () => {

@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { configSchema } from "../src/config/schema.ts";
 import { postgresSchema } from "../src/source/postgres/config.ts";
+import { linked } from "./linked.ts";
 
 /** The parts of a JSON Schema that a table needs. */
 interface Node {
@@ -43,7 +44,7 @@ An unknown option is an error, as is a variable that is not set and has no defau
 `;
 
 export function configPage(): string {
-  return [
+  const page = [
     head,
     ...section("Options", "", z.toJSONSchema(configSchema, { io: "input", unrepresentable: "any" }) as Node),
     ...section(
@@ -52,6 +53,7 @@ export function configPage(): string {
       z.toJSONSchema(postgresSchema, { io: "input", unrepresentable: "any" }) as Node,
     ),
   ].join("\n");
+  return linked("docs/config.md", page);
 }
 
 function section(title: string, path: string, schema: Node): string[] {

@@ -3,6 +3,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
+import { linked } from "./linked.ts";
 
 /** One place in the code that makes an error. */
 export interface ErrorSite {
@@ -62,7 +63,7 @@ export function errorsPage(sites: readonly ErrorSite[]): string {
       );
     }
   }
-  return `${lines.join("\n")}\n`;
+  return linked("docs/errors.md", `${lines.join("\n")}\n`);
 }
 
 /** Inside of backticks a `<` is one. */

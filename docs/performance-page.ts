@@ -24,7 +24,7 @@ that was measured in the same run on the same machine: compare ratios, not figur
 - **catalog**: what a source of two tables costs a database of 50,000 (half of them partitions): a look at its tables, which
   comes every ten seconds, beside the same look where there are no others; a first start; the description of a table that the
   log names. Rows are tables here.
-- **outbox**: docs/outbox.md says how it was measured, and what for.
+- **outbox**: [docs/outbox.md](outbox.md) says how it was measured, and what for.
 `;
 
 /** @param root of the project */

@@ -30,15 +30,18 @@ export interface TlsPostgres {
   readonly directory: string;
 }
 
-/** Its certificate is for `localhost`, signed by `ca`; the files are named after what they are: `ca.crt`, `server.key`. */
-export async function tlsPostgres(): Promise<TlsPostgres> {
+/**
+ * Its certificate is for `localhost`, signed by `ca`; the files are named after what they are: `ca.crt`, `server.key`.
+ * @param rules who may come how, as in `pg_hba.conf`
+ */
+export async function tlsPostgres(rules: string = HBA): Promise<TlsPostgres> {
   const directory = await scratchDir();
   chmodSync(directory, 0o777); // the server may be another user's, and makes its socket there
   const certificates = new Certificates(directory);
   const ca = certificates.selfSigned("ca");
   const { cert, key } = certificates.signed(ca, "server");
   const hba = join(directory, "pg_hba.conf");
-  writeFileSync(hba, HBA);
+  writeFileSync(hba, rules);
   if (process.getuid?.() === 0) execFileSync("chown", ["nobody", key]);
   const server = await freshPostgres({
     ssl: "on",

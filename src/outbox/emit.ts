@@ -1,8 +1,9 @@
 // emit(): an event of the application's own, in the transaction that makes it true. It is on the bus when that commits.
 
-import { PoisonError } from "../errors.ts";
+import { ConfigError, PoisonError } from "../errors.ts";
 import { headerFault, MAX_OWN_HEAD_BYTES, ownHeadBytes } from "../event/domain-event.ts";
-import { type RunSql, type SqlClient, sqlRunner } from "./sql-client.ts";
+import { refusePool } from "./refuse-pool.ts";
+import { firstValue, type RunSql, type SqlClient, sqlRunner } from "./sql-client.ts";
 import { type EventSchema, validate } from "./standard-schema.ts";
 
 /** By type, `<aggregate>.<name>`: what the data of such an event is. */
@@ -35,7 +36,8 @@ export interface EventParts<Data = unknown> {
 export interface Outbox<Schemas extends EventSchemas = EventSchemas> {
   /**
    * Writes the event `<aggregate>.<name>`, split at the first dot; resolves to its id.
-   * @throws PoisonError OUTBOX_EVENT_INVALID, OUTBOX_EVENT_TOO_LARGE before anything is written; what the client throws
+   * @throws PoisonError OUTBOX_EVENT_INVALID, OUTBOX_EVENT_TOO_LARGE before anything is written; ConfigError
+   *   OUTBOX_NOT_WRITTEN when the client did not say that it is; what the client throws
    */
   emit<Type extends keyof Schemas & string>(type: Type, event: EventParts<InputOf<Schemas[Type]>>): Promise<string>;
 }
@@ -44,9 +46,10 @@ type InputOf<Schema> = Schema extends EventSchema<infer Input> ? Input : never;
 
 // In the application's own session, whose search_path may lead to anybody's functions, types and operators: all is qualified.
 const CALL = `select millrace.emit($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text::pg_catalog.jsonb,
-  $4::pg_catalog.text::pg_catalog.jsonb, $5::pg_catalog.text::pg_catalog.uuid)`;
+  $4::pg_catalog.text::pg_catalog.jsonb, $5::pg_catalog.text::pg_catalog.uuid)::pg_catalog.text as written`;
 const MESSAGE = `select pg_catalog.pg_logical_emit_message(true, 'millrace.outbox',
-  pg_catalog.convert_to($1::pg_catalog.text, 'UTF8'))`;
+  pg_catalog.convert_to($1::pg_catalog.text, 'UTF8'))::pg_catalog.text as written`;
+const lsn = /^[0-9A-F]+\/[0-9A-F]+$/i;
 /** nats-server's `max_payload`. */
 const MAX_BYTES = 1_048_576;
 const MAX_NAME_BYTES = 200;
@@ -54,11 +57,16 @@ const MAX_NAME_BYTES = 200;
 const HEADERS_BYTES = 1024;
 const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** The outbox in this transaction. @throws ConfigError SQL_CLIENT_UNKNOWN */
+/**
+ * The outbox in this transaction.
+ * @param transaction what runs statements in it, never the pool: an event on a pool commits by itself
+ * @throws ConfigError SQL_CLIENT_UNKNOWN, OUTBOX_ON_A_POOL
+ */
 export function outbox<Schemas extends EventSchemas = EventSchemas>(
   transaction: SqlClient,
   options: OutboxOptions<Schemas> = {},
 ): Outbox<Schemas> {
+  refusePool(transaction);
   const run = sqlRunner(transaction);
   return {
     emit: async (type, event) => {
@@ -113,7 +121,7 @@ async function checked(type: string, data: unknown, schemas: EventSchemas | unde
 }
 
 async function call(run: RunSql, { type, key, data, headers, id }: Entry): Promise<void> {
-  await run(CALL, [type, key, data, headers, id]);
+  if (firstValue(await run(CALL, [type, key, data, headers, id])) !== id) throw notWritten(type);
 }
 
 async function writeMessage(run: RunSql, { type, key, data, headers, id }: Entry, maxBytes: number): Promise<void> {
@@ -129,7 +137,15 @@ async function writeMessage(run: RunSql, { type, key, data, headers, id }: Entry
   }
   const dot = type.indexOf(".");
   const head = { id, aggregatetype: type.slice(0, dot), aggregateid: key, type: type.slice(dot + 1) };
-  await run(MESSAGE, [`${JSON.stringify(head).slice(0, -1)},"payload":${data},"headers":${headers}}`]);
+  const text = `${JSON.stringify(head).slice(0, -1)},"payload":${data},"headers":${headers}}`;
+  if (!lsn.test(String(firstValue(await run(MESSAGE, [text]))))) throw notWritten(type);
+}
+
+/** Some clients have the methods of one that is known, and do something else, or nothing, with a statement. */
+function notWritten(type: string): ConfigError {
+  return new ConfigError("OUTBOX_NOT_WRITTEN", `the client did not answer that it has written the event ${type}`, {
+    hint: "Roll the transaction back. Give outbox() the transaction of a driver that is known, or a function (text, values) that resolves to what the driver answers, rows and all.",
+  });
 }
 
 function invalid(type: string, fault: string): PoisonError {

@@ -8,7 +8,7 @@ export type RunSql = (text: string, values: readonly string[]) => Promise<unknow
 
 /**
  * A transaction, or a connection inside of one. Known by what they have: a function of text and values; `query` (pg,
- * PGlite, TypeORM); `execute` (drizzle); `unsafe` (postgres.js); `executeQuery` (Kysely); `$executeRawUnsafe` (Prisma).
+ * PGlite, TypeORM); `execute` (drizzle); `unsafe` (postgres.js); `executeQuery` (Kysely); `$queryRawUnsafe` (Prisma).
  */
 export type SqlClient = object;
 
@@ -22,8 +22,8 @@ export function sqlRunner(client: SqlClient): RunSql {
   };
   const unsafe = method("unsafe");
   if (unsafe) return (text, values) => unsafe(text, [...values]);
-  const executeRawUnsafe = method("$executeRawUnsafe");
-  if (executeRawUnsafe) return (text, values) => executeRawUnsafe(text, ...values);
+  const queryRawUnsafe = method("$queryRawUnsafe");
+  if (queryRawUnsafe) return (text, values) => queryRawUnsafe(text, ...values);
   const executeQuery = method("executeQuery");
   if (executeQuery) return (text, values) => executeQuery(kyselyQuery(text, values));
   const execute = method("execute");
@@ -32,8 +32,14 @@ export function sqlRunner(client: SqlClient): RunSql {
   if (query) return (text, values) => query(text, [...values]);
   if (typeof client === "function") return client as RunSql;
   throw new ConfigError("SQL_CLIENT_UNKNOWN", "this is no transaction that an outbox can write in", {
-    hint: "Pass the transaction of drizzle, pg, postgres.js, Kysely or Prisma, or a function (text, values) that runs a statement with $1, $2, ….",
+    hint: "Pass the transaction of drizzle, pg, postgres.js, Kysely or Prisma, or a function (text, values) that runs a statement with $1, $2, ... and resolves to what the driver answers.",
   });
+}
+
+/** The first value of what a statement has answered; undefined where there is none, or nothing that is an answer. */
+export function firstValue(result: unknown): unknown {
+  const rows = Array.isArray(result) ? result : (result as { readonly rows?: unknown } | null | undefined)?.rows;
+  return Array.isArray(rows) ? Object.values((rows[0] as object | undefined) ?? {})[0] : undefined;
 }
 
 /** As `CompiledQuery.raw` makes it. */

@@ -33,6 +33,7 @@ import type { RuleBook } from "./rule-book.ts";
 import { type PoisonRow, Sequencer } from "./sequencer.ts";
 import type { Relation, Table } from "./table.ts";
 import { timeText } from "./time-text.ts";
+import type { Tuple } from "./tuple.ts";
 
 export interface DecoderOptions extends Pick<LogicalMessageOptions, "lineageKey" | "onUnreadMessage"> {
   readonly source: SourceId;
@@ -64,6 +65,8 @@ export class Decoder {
   readonly #tables: DescribedTables;
   readonly #composites: CompositeStates | undefined;
   #announcements: Announcement[] = [];
+  /** The row of an outbox that was deleted last, and may only have moved. */
+  #left: string | undefined;
 
   constructor(options: DecoderOptions) {
     const { source, history, from, rules, messages: prefixes, outbox } = options;
@@ -166,6 +169,8 @@ export class Decoder {
     }
     const { table, outbox } = described;
     if (outbox !== undefined && kind === INSERT) this.#domainEvent(outbox, high, low);
+    if (outbox !== undefined && kind === DELETE)
+      this.#left = this.#identity(outbox, this.#rows.deleted(outbox.columnCount));
     if (table === undefined) return undefined;
     if (table.untold !== undefined) this.#announce(table, table.untold, high, low, 0);
     const position = this.sequencer.next(high, low);
@@ -191,11 +196,19 @@ export class Decoder {
   #domainEvent(outbox: OutboxTable, high: number, low: number): void {
     const position = this.sequencer.next(high, low);
     try {
-      this.sequencer.push(position, outbox.event(this.#reader, this.#rows.inserted(outbox.columnCount)));
+      const row = this.#rows.inserted(outbox.columnCount);
+      const left = this.#left;
+      this.#left = undefined;
+      if (left !== undefined && left === this.#identity(outbox, row)) return;
+      this.sequencer.push(position, outbox.event(this.#reader, row));
     } catch (error) {
       if (error instanceof BugError) throw error;
       this.sequencer.push(position, poisonRow(this.#reader, outbox, error));
     }
+  }
+
+  #identity(outbox: OutboxTable, row: Tuple): string | undefined {
+    return outbox.identity(this.#reader, row, this.sequencer.transactionId);
   }
 
   /** @param tooLarge why its content is not there */

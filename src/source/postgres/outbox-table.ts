@@ -6,7 +6,7 @@ import type { SourceId } from "../../event/source-id.ts";
 import type { OutboxConfig } from "./config.ts";
 import type { FrameReader } from "./frame-reader.ts";
 import type { Relation } from "./table.ts";
-import { outboxPatterns } from "./table-pattern.ts";
+import { isOwnOutbox, outboxPatterns } from "./table-pattern.ts";
 import { NULL, type Tuple } from "./tuple.ts";
 
 /** Debezium's names, so that its tables work as they are. `headers` may be left out. */
@@ -34,15 +34,29 @@ export class OutboxTable {
   readonly #source: SourceId;
   readonly #places: ReadonlyMap<string, number>;
   readonly #payloadIsJson: boolean;
+  /** Millrace's own has no partitions, and its rows are deleted at once. */
+  readonly #mayMove: boolean;
 
   constructor(source: SourceId, { namespace, name, columns }: Relation) {
     this.#source = source;
     this.namespace = namespace;
     this.collection = name;
     this.columnCount = columns.length;
+    this.#mayMove = !isOwnOutbox({ schema: namespace, name });
     this.#places = new Map(columns.map((column, place) => [column.name, place]));
     const payload = columns.find((column) => column.name === "payload");
     this.#payloadIsJson = payload !== undefined && JSON_TYPES.has(payload.type);
+  }
+
+  /**
+   * Which row it is. Where an UPDATE moves a row to another partition, its delete is followed by its insert.
+   * @param transaction the row's
+   * @returns undefined where rows do not move
+   */
+  identity({ bytes }: FrameReader, row: Tuple, transaction: string): string | undefined {
+    const place = this.#places.get("id");
+    if (!this.#mayMove || place === undefined || row.kinds[place] === NULL) return undefined;
+    return `${transaction} ${this.namespace}.${this.collection} ${bytes.toString("utf8", row.from[place], row.to[place])}`;
   }
 
   /** @throws PoisonError OUTBOX_MALFORMED */

@@ -44,6 +44,13 @@ export class RowDecoder {
     return this.#after;
   }
 
+  /** What a DELETE tells of the row. */
+  deleted(columns: number): Tuple {
+    this.#reader.uint8();
+    this.#before.read(this.#reader, columns);
+    return this.#before;
+  }
+
   truncated(table: Table): RowEvent {
     this.#collisions.truncated(table);
     return this.#events.truncated(table);

@@ -221,7 +221,11 @@ describe.skipIf(absent)("tx()", () => {
       ["twin.two", id],
       ["twin.one", old],
     ] as const)
-      await outbox(pool).emit(type, { key: 1, data: null, id: eventId });
+      await outbox((text: string, values: readonly string[]) => pool.query(text, [...values])).emit(type, {
+        key: 1,
+        data: null,
+        id: eventId,
+      });
     await waitFor(() => worker.status().automations.every((one) => one.handled + one.skipped === 3), {
       what: "all three",
       ...long,

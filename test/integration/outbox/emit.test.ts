@@ -2,6 +2,7 @@
 
 import { sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/node-postgres";
+import { drizzle as drizzleOnPostgresJs } from "drizzle-orm/postgres-js";
 import { Kysely, PostgresDialect } from "kysely";
 import { Pool } from "pg";
 import postgres from "postgres";
@@ -121,7 +122,7 @@ describe.skipIf(absent)("an event", () => {
     check(async (work) => {
       const client = await pool.connect();
       const run = (text: string, values: readonly unknown[]): Promise<unknown> => client.query(text, [...values]);
-      const prisma = { $executeRawUnsafe: (text: string, ...values: readonly unknown[]) => run(text, values) };
+      const prisma = { $queryRawUnsafe: (text: string, ...values: readonly unknown[]) => run(text, values) };
       try {
         await client.query("begin");
         await work(which === "a plain function" ? run : prisma);
@@ -309,10 +310,11 @@ describe.skipIf(absent)("an event", () => {
         client.release(true);
       }
       const event = (length: number) => ({ key, data: 1, headers: { a: "x".repeat(length) } });
-      await expect(outbox(pool).emit("longest.head", event(longest + 1))).rejects.toMatchObject({
+      const run = (text: string, values: readonly string[]) => pool.query(text, [...values]);
+      await expect(outbox(run).emit("longest.head", event(longest + 1))).rejects.toMatchObject({
         code: "OUTBOX_EVENT_TOO_LARGE",
       });
-      await outbox(pool).emit("longest.head", event(longest));
+      await outbox(run).emit("longest.head", event(longest));
 
       const events = await waitFor(
         async () => {
@@ -326,9 +328,10 @@ describe.skipIf(absent)("an event", () => {
 
     test("a caller's own id is the event's in every way of writing, in small letters, and none is a new one", async () => {
       const id = "ABCDEF00-0000-4000-8000-0000000000";
+      const run = (text: string, values: readonly string[]) => pool.query(text, [...values]);
       const emitted = [
-        await outbox(pool).emit("own.id", { key: 1, data: 1, id: `${id}01` }),
-        await outbox(pool, { mode: "message" }).emit("own.id", { key: 1, data: 1, id: `${id}02` }),
+        await outbox(run).emit("own.id", { key: 1, data: 1, id: `${id}01` }),
+        await outbox(run, { mode: "message" }).emit("own.id", { key: 1, data: 1, id: `${id}02` }),
         (await pool.query<{ id: string }>("select millrace.emit('own.id', '1', '1', '{}', null) as id")).rows[0]?.id,
       ];
       await database.query(
@@ -348,7 +351,8 @@ describe.skipIf(absent)("an event", () => {
 
     test("maxBytes is the limit of an event without a table", async () => {
       const event = { key: 1, data: "x".repeat(2000) };
-      const of = (maxBytes: number) => outbox(async () => {}, { mode: "message", maxBytes }).emit("a.b", event);
+      const of = (maxBytes: number) =>
+        outbox(async () => [{ written: "0/16B3748" }], { mode: "message", maxBytes }).emit("a.b", event);
 
       await expect(of(3000)).rejects.toMatchObject({ code: "OUTBOX_EVENT_TOO_LARGE" });
       await of(4000);
@@ -389,7 +393,10 @@ describe.skipIf(absent)("an event", () => {
         }),
       };
       const written: string[] = [];
-      const run = async (_: string, values: readonly string[]): Promise<void> => void written.push(values[2] ?? "");
+      const run = async (_: string, [, , data = "", , id]: readonly string[]): Promise<object> => {
+        written.push(data);
+        return [{ written: id }];
+      };
       const { emit } = outbox(run, { events });
 
       await expect(emit("order.placed", { key: 1, data: { total: "secret" as never } })).rejects.toThrow(
@@ -399,6 +406,49 @@ describe.skipIf(absent)("an event", () => {
       await emit("order.placed", { key: 1, data: { total: 5 } });
       await emit("order.paid", { key: 1, data: { at: "2026-01-01" } });
       expect(written).toEqual(['{"total":5}', '{"at":"2026-01-01T00:00:00.000Z"}']);
+    });
+
+    test.each([
+      ["resolves to nothing", async () => {}],
+      ["resolves to no rows", async () => ({ rows: [] })],
+      ["has the methods of a driver and does something else", { query: async () => [[{ id: "another" }], []] }],
+      ["answers with another event's id", { execute: async () => [{ written: crypto.randomUUID() }] }],
+    ])("a client that %s is not believed", async (_, client) => {
+      for (const options of [{}, { mode: "message" }] as const) {
+        await expect(outbox(client, options).emit("a.b", { key: 1, data: 1 })).rejects.toMatchObject({
+          code: "OUTBOX_NOT_WRITTEN",
+        });
+      }
+    });
+
+    test("a pool, on which an event would commit by itself, is refused", async () => {
+      const sql = postgres(database.url, { max: 1, onnotice: () => {} });
+      const kysely = new Kysely<object>({ dialect: new PostgresDialect({ pool }) });
+      const prisma = { $connect: async () => {}, $queryRawUnsafe: async () => [] };
+      const typeorm = { getRepository: () => {}, query: async () => [], queryRunner: undefined };
+      for (const one of [
+        pool,
+        drizzle({ client: pool }),
+        drizzleOnPostgresJs({ client: sql }),
+        sql,
+        kysely,
+        prisma,
+        typeorm,
+      ]) {
+        expect(() => outbox(one)).toThrow(expect.objectContaining({ code: "OUTBOX_ON_A_POOL" }));
+      }
+      const client = await database.connect();
+      await client.query("begin");
+      for (const one of [client, drizzle({ client })]) await outbox(one).emit("lone.client", { key: 1, data: 1 });
+      await client.query("rollback");
+      await client.end();
+      await expect(
+        drizzleOnPostgresJs({ client: sql }).transaction(async (tx) => {
+          await outbox(tx).emit("lone.client", { key: 1, data: 1 });
+          throw rollback;
+        }),
+      ).rejects.toThrow(rollback.message);
+      await sql.end();
     });
 
     test("a client that is none", () => {

@@ -45,6 +45,8 @@ export interface DecoderOptions extends Pick<LogicalMessageOptions, "lineageKey"
   /** Prefixes of the logical messages that become events. */
   readonly messages: readonly string[];
   readonly outbox: OutboxConfig | undefined;
+  /** Of the database. */
+  readonly encoding?: string;
   /** Undefined where no catalog is asked. */
   readonly composites?: CompositeStates | undefined;
 }
@@ -69,9 +71,9 @@ export class Decoder {
   #left: string | undefined;
 
   constructor(options: DecoderOptions) {
-    const { source, history, from, rules, messages: prefixes, outbox } = options;
+    const { source, history, from, rules, messages: prefixes, outbox, encoding = "UTF8" } = options;
     this.#source = source;
-    this.#messages = new LogicalMessages({ ...options, prefixes });
+    this.#messages = new LogicalMessages({ ...options, prefixes, encoding });
     this.#composites = options.composites;
     this.#tables = new DescribedTables(source, rules, outbox);
     this.sequencer = new Sequencer(source, history, from);

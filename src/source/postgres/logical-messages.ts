@@ -27,10 +27,14 @@ export interface LogicalMessageOptions {
   readonly lineageKey: string;
   /** Called at a message of an outbox that has a table: any role may write one, so none is an event there. */
   readonly onUnreadMessage: () => void;
+  /** Of the database, as Postgres names it: messages come in it, for nobody converts them. */
+  readonly encoding: string;
 }
 
 const EMPTY = Buffer.alloc(0);
 const TRANSACTIONAL = 1;
+/** Tab, line feed, carriage return. */
+const SPACES: ReadonlySet<number> = new Set([0x09, 0x0a, 0x0d]);
 /** In the frame, behind its tag and two LSNs: when the server sent it. */
 const SEND_TIME_AT = 17;
 const utf8 = new TextDecoder("utf-8", { fatal: true });
@@ -41,13 +45,15 @@ export class LogicalMessages {
   readonly #source: SourceId;
   readonly #lineageKey: string;
   readonly #onUnreadMessage: (() => void) | undefined;
+  readonly #encoding: string;
   /** With the zero byte that ends each. */
   readonly #prefixes: ReadonlyMap<string, Buffer>;
 
-  constructor({ source, prefixes, outbox, lineageKey, onUnreadMessage }: LogicalMessageOptions) {
+  constructor({ source, prefixes, outbox, lineageKey, onUnreadMessage, encoding }: LogicalMessageOptions) {
     this.#source = source;
     this.#lineageKey = lineageKey;
     this.#onUnreadMessage = outbox?.table !== undefined ? onUnreadMessage : undefined;
+    this.#encoding = encoding;
     const read = [...prefixes, LINEAGE_PREFIX, DDL_PREFIX, ...(outbox === undefined ? [] : [OUTBOX_PREFIX])];
     this.#prefixes = new Map(read.map((prefix) => [prefix, Buffer.from(`${prefix}\0`)]));
   }
@@ -88,8 +94,9 @@ export class LogicalMessages {
       if (prefix === LINEAGE_PREFIX) {
         const seal = { key: this.#lineageKey, transaction: sequencer.transactionId };
         sequencer.carry(lineageLines(content.toString("utf8"), seal));
-      } else if (prefix === OUTBOX_PREFIX) sequencer.push(position, outboxMessage(this.#source, content));
-      else sequencer.push(position, this.#event(prefix, content, position, ""));
+      } else if (prefix === OUTBOX_PREFIX) {
+        sequencer.push(position, outboxMessage(this.#source, utf8Of(content, this.#encoding)));
+      } else sequencer.push(position, this.#event(prefix, content, position, ""));
     } catch (error) {
       if (!(error instanceof PoisonError)) throw error;
       sequencer.push(position, poison(prefix, error));
@@ -113,7 +120,7 @@ export class LogicalMessages {
     return {
       subject: logicalMessageSubject(this.#source, prefix),
       head: `ce-specversion: 1.0\r\nce-source: /${this.#source}\r\nce-type: ${type}\r\ncontent-type: application/json\r\nce-id: ${this.#source}.${position}\r\n${sent}`,
-      data: Buffer.from(JSON.stringify({ prefix, transactional: sent === "", ...contentOf(content) })),
+      data: Buffer.from(JSON.stringify({ prefix, transactional: sent === "", ...contentOf(content, this.#encoding) })),
     };
   }
 }
@@ -126,16 +133,33 @@ function bytesOf(reader: FrameReader): Buffer {
 }
 
 /** As text where it is one, else as base64: a message may hold any bytes. */
-function contentOf(content: Buffer): { readonly content: string } | { readonly contentBase64: string } {
+function contentOf(
+  content: Buffer,
+  encoding: string,
+): { readonly content: string } | { readonly contentBase64: string } {
   try {
-    return { content: letters.decode(content) };
+    const text = utf8Of(content, encoding);
+    if (text !== undefined) return { content: letters.decode(text) };
   } catch {
-    return { contentBase64: content.toString("base64") };
+    // no UTF-8
   }
+  return { contentBase64: content.toString("base64") };
+}
+
+/**
+ * What may be a text, as UTF-8. All encodings of Postgres hold ASCII. In LATIN1 every byte is a letter, but a text has none of
+ * its control letters. Of other encodings nothing is guessed.
+ */
+function utf8Of(content: Buffer, encoding: string): Buffer | undefined {
+  if (encoding === "UTF8" || encoding === "SQL_ASCII" || content.every((byte) => byte < 0x80)) return content;
+  const isText =
+    encoding === "LATIN1" && content.every((byte) => byte >= 0xa0 || (byte >= 0x20 && byte < 0x7f) || SPACES.has(byte));
+  return isText ? Buffer.from(content.toString("latin1"), "utf8") : undefined;
 }
 
 /** @throws PoisonError OUTBOX_MALFORMED */
-function outboxMessage(source: SourceId, content: Buffer): OwnEvent {
+function outboxMessage(source: SourceId, content: Buffer | undefined): OwnEvent {
+  if (content === undefined) throw malformed("the message is no text in the database's encoding");
   let entry: Partial<Record<keyof OutboxEntry, unknown>> | null;
   try {
     entry = JSON.parse(utf8.decode(content)) as typeof entry;

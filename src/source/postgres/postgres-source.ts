@@ -26,7 +26,7 @@ import { Reselect } from "./reselect.ts";
 import { type Resumption, resumeAt } from "./resume.ts";
 import { RuleBook } from "./rule-book.ts";
 import type { Sequencer } from "./sequencer.ts";
-import type { Session } from "./session.ts";
+import { type Session, serverEncoding } from "./session.ts";
 import { withSlot } from "./slot.ts";
 import { quoteIdentifier } from "./sql.ts";
 import { decodeStream, type FillUnread, type TableBook } from "./stream.ts";
@@ -240,14 +240,11 @@ export class PostgresSource implements Source {
   }
 
   #book(composites: CompositeStates, waiting: () => number): TableBook {
-    const { id, session, schemas, config, context } = this.#options;
-    const rules = this.#rules;
-    const items = config.tables;
-    const { log } = context;
+    const { id: source, session, schemas, config, context } = this.#options;
+    const options = { source, session, schemas, rules: this.#rules, items: config.tables, log: context.log };
     return {
       note: (announcements) => schemas.note(announcements),
-      describe: (relation, at) =>
-        describeRelation(relation, at, { source: id, session, schemas, rules, items, log, composites, waiting }),
+      describe: (relation, at) => describeRelation(relation, at, { ...options, composites, waiting }),
       composites,
     };
   }
@@ -261,11 +258,12 @@ export class PostgresSource implements Source {
   }
 
   async #decoder(from: Position, composites: CompositeStates): Promise<Decoder> {
-    const { config, context } = this.#options;
+    const { config, context, session } = this.#options;
     const { messages, outbox } = config;
     const options = { source: this.id, history: this.#intent.history, from, rules: this.#rules, messages, outbox };
-    const lineageKey = await context.lineageKey();
-    return new Decoder({ ...options, composites, lineageKey, onUnreadMessage: tellUnread(this.id, context.log) });
+    const [lineageKey, encoding] = await Promise.all([context.lineageKey(), serverEncoding(session)]);
+    const seal = { lineageKey, onUnreadMessage: tellUnread(this.id, context.log) };
+    return new Decoder({ ...options, ...seal, composites, encoding });
   }
 
   /** While the stream is read; a failure ends it. */

@@ -92,3 +92,9 @@ export class Session implements AsyncDisposable {
 function closed(): TransientError {
   return new TransientError("SOURCE_CLOSED", "the session was closed");
 }
+
+/** The encoding that the database keeps texts in. @throws TransientError */
+export async function serverEncoding(session: Session): Promise<string> {
+  const [row] = await session.query<{ encoding: string }>("SELECT current_setting('server_encoding') AS encoding");
+  return row?.encoding ?? "UTF8";
+}

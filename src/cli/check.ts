@@ -11,7 +11,7 @@ import { loadConfigFile } from "../config/load.ts";
 import { refuseIdle, resolveConfig } from "../config/resolve.ts";
 import { type SourceId, streamName, systemId } from "../event/source-id.ts";
 import * as millrace from "../index.ts";
-import type { Finding } from "../telemetry/finding.ts";
+import { type Finding, isStatement, sqlOf } from "../telemetry/finding.ts";
 import { redact } from "../telemetry/redact.ts";
 import { chooseSources } from "./choose-sources.ts";
 import { type Paint, paint, printable, wrap } from "./terminal.ts";
@@ -29,6 +29,8 @@ export interface CheckOptions {
 interface Located extends Finding {
   /** A source's id, `bus`, or `automations`. */
   readonly of: string;
+  /** What of `fix` is SQL for the source's database; absent where none is. */
+  readonly sql?: readonly string[];
 }
 
 /** Resolves to whether none failed. @throws ConfigError for what is wrong with the file itself */
@@ -46,7 +48,8 @@ export async function check({ config: file, source, json, signal, print }: Check
   ): Promise<void> => {
     if (!json) await print(found.length === 0 ? title : `\n${title}`);
     for await (const finding of findings) {
-      found.push({ of, ...finding });
+      const sql = sqlOf(finding.fix);
+      found.push({ of, ...finding, ...(sql.length > 0 ? { sql } : {}) });
       if (json) continue;
       for (const line of findingLines(finding, paint(process.stdout))) await print(line);
     }
@@ -107,7 +110,7 @@ export function findingLines({ level, code, subject, message, fix }: Finding, co
   const lines = wrap(printable(redact(text)), 92).map((line, nth) => `  ${nth === 0 ? mark : "    "}  ${line}`);
   for (const line of level === "ok" || fix === undefined ? [] : fix.split("\n")) {
     const words = printable(redact(line));
-    const parts = /;( --.*)?$/.test(words) ? [words] : wrap(words, 87);
+    const parts = isStatement(words) ? [words] : wrap(words, 87);
     lines.push(...parts.map((part, nth) => `        ${nth === 0 ? "fix: " : "     "}${part}`));
   }
   return lines;

@@ -14,8 +14,18 @@ export interface Finding {
   readonly subject: string;
   /** What is the case, and why that matters. */
   readonly message: string;
-  /** SQL, one statement a line, where SQL mends it (what follows `--` is for the reader); else a sentence. */
+  /** SQL, one statement a line, where SQL mends it (what follows `--` is for the reader); else a sentence. See `sqlOf`. */
   readonly fix?: string;
+}
+
+/** Whether a line of a fix is to be copied whole: a statement, if perhaps one for another server than the source's. */
+export function isStatement(line: string): boolean {
+  return /;( --.*)?$/.test(line);
+}
+
+/** What of a fix is SQL for the source's own database, statement by statement; none where words say what to do. */
+export function sqlOf(fix: string | undefined): readonly string[] {
+  return (fix ?? "").split("\n").filter((line) => isStatement(line) && /^[A-Z]+[ ;]/.test(line));
 }
 
 /** An error of `run` as what `check` finds. @throws whatever is not one of ours */

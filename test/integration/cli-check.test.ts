@@ -21,6 +21,10 @@ const report = z.strictObject({
       subject: z.string(),
       message: z.string(),
       fix: z.string().optional(),
+      sql: z
+        .array(z.string().regex(/^[A-Z]+[ ;].*;( -- .*)?$/))
+        .min(1)
+        .optional(),
     }),
   ),
 });
@@ -53,10 +57,12 @@ describe.skipIf(missing("postgres", "nats"))("millrace check", () => {
     expect([json.code, ok, counts.fail]).toEqual([3, false, 2]);
     expect(failed.map(({ code }) => code)).toEqual(["TABLE_WITHOUT_IDENTITY", "PUBLICATION_MISSING"]);
     expect(json.stdout).not.toContain("pa55word");
-    for (const { fix } of failed) await database.query(fix ?? "");
+    for (const { sql = [] } of failed) for (const statement of sql) await database.query(statement);
     // No statement names a table before it is fit: what is printed next adds it.
     const next = report.parse(JSON.parse((await check("shop", "--json")).stdout));
-    for (const { fix } of next.findings.filter(({ level }) => level === "fail")) await database.query(fix ?? "");
+    for (const { level, sql = [] } of next.findings) {
+      if (level === "fail") for (const statement of sql) await database.query(statement);
+    }
     expect(await check("--json")).toMatchObject({ code: 0, stderr: "" });
     expect(await check("nobody")).toMatchObject({
       code: 2,

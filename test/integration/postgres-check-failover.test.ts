@@ -46,7 +46,8 @@ describe.skipIf(missing("postgres"))("checking a primary with a standby", () => 
       expect(finding?.level).toBe("warn");
       if (code === "FAILOVER_LOSES_SLOT") await replicating(database, finding?.fix);
       else if (code === "FAILOVER_NOT_AWAITED") await runFix(database, finding?.fix);
-      else for (const line of finding?.fix?.split("\n") ?? []) await replica.query(line);
+      else
+        for (const line of finding?.fix?.split("\n") ?? []) await replica.query(line.replace("On that standby: ", ""));
       await waitFor(async () => (await wrong(database.url, code)).length === 0, { what: `${code} to be gone` });
     }
     expect(await failover(database)).toEqual([]);

@@ -7,7 +7,7 @@ import { migrationSql } from "../../src/outbox/migration-sql.ts";
 import { parsePostgresConfig } from "../../src/source/postgres/config.ts";
 import { eventTriggerSql } from "../../src/source/postgres/event-trigger-sql.ts";
 import { exampleSql, outboxSql, publicationSql } from "../../src/source/postgres/setup-sql.ts";
-import type { Finding } from "../../src/telemetry/finding.ts";
+import { type Finding, isStatement, sqlOf } from "../../src/telemetry/finding.ts";
 import type { OlderPostgres } from "../support/older-postgres.ts";
 import { findingsOf } from "../support/postgres-findings.ts";
 import { type Database, freshDatabase, freshPostgres, missing } from "../support/servers.ts";
@@ -71,8 +71,9 @@ describe.each(VERSIONS)("%s: the SQL that is printed", (name) => {
     test.each(PUBLICATION_KINDS)("with a publication, $name: each by itself, and all together", async (kind) => {
       if (!(await make(kind))) return;
       const before = await refusedBehind([]);
-      for (const { fix = "" } of await check()) {
-        const broken = await refusedBehind(statements(fix));
+      for (const { fix } of await check()) {
+        expect(sqlOf(fix)).toEqual((fix ?? "").split("\n").filter(isStatement)); // none is for another server
+        const broken = await refusedBehind(sqlOf(fix));
         expect(
           broken.filter((table) => !before.includes(table)),
           fix,
@@ -80,11 +81,11 @@ describe.each(VERSIONS)("%s: the SQL that is printed", (name) => {
       }
 
       for (let round = 0; round < ROUNDS; round++) {
-        for (const { fix = "" } of await check()) for (const line of statements(fix)) await client.query(line);
+        for (const { fix } of await check()) for (const line of sqlOf(fix)) await client.query(line);
         const broken = await refusedBehind([]);
         expect(broken.filter((table) => !before.includes(table))).toEqual([]);
       }
-      const failed = (await check()).filter(({ level, fix = "" }) => level === "fail" && statements(fix).length > 0);
+      const failed = (await check()).filter(({ level, fix }) => level === "fail" && sqlOf(fix).length > 0);
       expect(failed).toEqual([]);
     });
 
@@ -114,7 +115,7 @@ describe.each(VERSIONS)("%s: the SQL that is printed", (name) => {
         ...(await publicationSql(SHOP, config)),
         ...outboxSql(config),
       ];
-      for (const sql of [...statements(printed.join("\n")), ...(["outbox", "inbox"] as const).map(migrationSql)]) {
+      for (const sql of [...sqlOf(printed.join("\n")), ...(["outbox", "inbox"] as const).map(migrationSql)]) {
         await client.query(sql);
       }
       await client.query(eventTriggerSql().join("\n"));
@@ -124,8 +125,3 @@ describe.each(VERSIONS)("%s: the SQL that is printed", (name) => {
     });
   });
 });
-
-/** What is SQL of a fix. */
-function statements(fix: string): readonly string[] {
-  return fix.split("\n").filter((line) => /;( --.*)?$/.test(line));
-}

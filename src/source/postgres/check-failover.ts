@@ -147,7 +147,7 @@ function readinessFindings(
       code: "FAILOVER_NO_FEEDBACK",
       subject: `standby of ${silent.join(", ")}`,
       message: "its hot_standby_feedback is off: the slot cannot be copied to it",
-      fix: "ALTER SYSTEM SET hot_standby_feedback = 'on'; -- on that standby\nALTER SYSTEM SET sync_replication_slots = 'on'; -- on that standby, with a dbname in its primary_conninfo\nSELECT pg_catalog.pg_reload_conf(); -- on that standby",
+      fix: "On that standby: ALTER SYSTEM SET hot_standby_feedback = 'on';\nOn that standby: ALTER SYSTEM SET sync_replication_slots = 'on'; -- with a dbname in its primary_conninfo\nOn that standby: SELECT pg_catalog.pg_reload_conf();",
     });
   }
   return findings;

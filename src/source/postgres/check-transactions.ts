@@ -11,6 +11,8 @@ export interface TransactionFacts {
   /** Its name, of a prepared one. */
   readonly gid: string | null;
   readonly database: string | null;
+  /** Whether that is the source's. */
+  readonly here: boolean;
   /** Null where the role may not know. */
   readonly ageSeconds: number | null;
 }
@@ -18,11 +20,12 @@ export interface TransactionFacts {
 /** Of the whole cluster: a transaction of a neighbouring database holds the log as well. */
 export async function readTransactions(session: Session): Promise<readonly TransactionFacts[]> {
   return session.query<{ [Key in keyof TransactionFacts]: TransactionFacts[Key] }>(`
-    SELECT pid, NULL AS gid, datname AS database, extract(epoch FROM clock_timestamp() - xact_start)::float8 AS "ageSeconds"
+    SELECT pid, NULL AS gid, datname AS database, coalesce(datname = current_database(), false) AS here,
+      extract(epoch FROM clock_timestamp() - xact_start)::float8 AS "ageSeconds"
     FROM pg_stat_activity WHERE backend_xid IS NOT NULL
     UNION ALL
-    SELECT NULL, gid, database, extract(epoch FROM clock_timestamp() - prepared)::float8 FROM pg_prepared_xacts
-    ORDER BY 4 DESC NULLS LAST, 1, 2`);
+    SELECT NULL, gid, database, database = current_database(), extract(epoch FROM clock_timestamp() - prepared)::float8 FROM pg_prepared_xacts
+    ORDER BY 5 DESC NULLS LAST, 1, 2`);
 }
 
 /** @param oldSeconds from which age on one is worth a warning */
@@ -48,7 +51,7 @@ export function transactionFindings(
   return [{ level: "ok", code: "TRANSACTION_OLD", subject: "transactions", message }];
 }
 
-function oldFinding({ pid, gid, database, ageSeconds }: TransactionFacts): Finding {
+function oldFinding({ pid, gid, database, here, ageSeconds }: TransactionFacts): Finding {
   const subject = nameOfTransaction({ pid, gid });
   const open = `open for ${Math.round(ageSeconds ?? 0)} s in the database ${database}`;
   const effect = "no slot can be made and no log dropped past it";
@@ -58,7 +61,7 @@ function oldFinding({ pid, gid, database, ageSeconds }: TransactionFacts): Findi
       code: "TRANSACTION_PREPARED",
       subject,
       message: `${open}: ${effect}`,
-      fix: `ROLLBACK PREPARED ${quoteLiteral(gid).trim()}; -- or COMMIT PREPARED, in the database ${database}`,
+      fix: `${here ? "" : `In the database ${database}: `}ROLLBACK PREPARED ${quoteLiteral(gid).trim()}; -- or COMMIT PREPARED`,
     };
   }
   return {

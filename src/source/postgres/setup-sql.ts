@@ -1,6 +1,7 @@
 // The SQL that a DBA runs for a source: its role with no more than it needs, and its publication. Made here, run by a person.
 
 import type { SourceId } from "../../event/source-id.ts";
+import { isStatement } from "../../telemetry/finding.ts";
 import { publicationFindings, publishesAny } from "./check-publication.ts";
 import { readTables } from "./check-tables.ts";
 import type { OutboxConfig, PostgresConfig } from "./config.ts";
@@ -164,6 +165,6 @@ export async function publicationSql(id: SourceId, config: PostgresConfig): Prom
     slot,
   });
   const lines = findings.flatMap(({ fix }) => fix?.split("\n") ?? []);
-  const lacking = lines.map((line) => (/;( --.*)?$/.test(line) ? line : `-- ${line}`));
+  const lacking = lines.map((line) => (isStatement(line) ? line : `-- ${line}`));
   return lacking.length > 0 ? lacking : [`-- the publication ${name} lacks nothing`];
 }

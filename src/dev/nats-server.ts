@@ -15,6 +15,8 @@ export interface NatsServerOptions {
   readonly port?: number;
   /** `always` (every acknowledgement is on disk) or a duration such as `2m`. */
   readonly syncInterval?: string;
+  /** Bytes that it may store in files; by default most of what the disk has free. */
+  readonly maxFileStore?: number;
   /** More lines for its configuration file. */
   readonly config?: string;
 }
@@ -33,11 +35,12 @@ export async function startNats(options: NatsServerOptions = {}): Promise<NatsSe
   const dataDir = resolve(options.dataDir ?? ".millrace/nats");
   const port = options.port ?? (await freePort());
   const configFile = join(dataDir, "nats.conf");
+  const limit = options.maxFileStore === undefined ? "" : `, max_file_store: ${options.maxFileStore}`;
   await mkdir(dataDir, { recursive: true });
   await writeFile(
     configFile,
     `listen: "127.0.0.1:${port}"
-jetstream { store_dir: ${JSON.stringify(dataDir)}, sync_interval: ${options.syncInterval ?? "always"} }
+jetstream { store_dir: ${JSON.stringify(dataDir)}, sync_interval: ${options.syncInterval ?? "always"}${limit} }
 ${options.config ?? ""}
 `,
   );

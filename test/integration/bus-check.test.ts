@@ -12,6 +12,8 @@ import type { Finding } from "../../src/telemetry/finding.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { oldNats } from "../support/old-nats.ts";
 import { freshNats, missing } from "../support/servers.ts";
+import { transaction } from "../support/transactions.ts";
+import { waitFor } from "../support/wait-for.ts";
 
 const SHOP = "shop" as SourceId;
 type Options = Partial<Parameters<typeof checkBus>[0]>;
@@ -35,6 +37,20 @@ async function manager(url: string): Promise<JetStreamManager> {
   const nc = await connect({ servers: host, ...(user ? { user, pass } : {}) });
   onTestFinished(() => nc.close());
   return jetstreamManager(nc);
+}
+
+/** Publishes until the server takes no more. */
+async function fill(url: string, subject: string): Promise<void> {
+  const nc = await connect({ servers: url });
+  onTestFinished(() => nc.close());
+  const refused = async (): Promise<boolean> =>
+    jetstream(nc)
+      .publish(subject, new Uint8Array(50_000))
+      .then(
+        () => false,
+        () => true,
+      );
+  while (!(await refused()));
 }
 
 const subjects = ["cdc.shop.>", "events.shop.>", "meta.shop.>"];
@@ -100,6 +116,52 @@ describe.skipIf(missing("nats"))("checking the bus", () => {
     });
     expect(await wrong(as("enough"))).toEqual([]);
     expect(await wrong(as("full"))).toEqual(["fail BUS_LIMIT_REACHED"]);
+  });
+
+  test("a server whose max_file_store is full, whatever the account may store", async () => {
+    const port = await freePort();
+    const { url } = await freshNats({ config: `http: "127.0.0.1:${port}"`, maxFileStore: 1_000_000 });
+    const monitor = `http://127.0.0.1:${port}`;
+    const jsm = await manager(url);
+    await jsm.streams.add({ name: "OTHER", subjects: ["other"] });
+    const account = async (options?: Options): Promise<Finding | undefined> =>
+      (await findingsOf(url, options)).find(({ subject }) => subject === "jetstream account");
+    expect(await account({ monitor })).toMatchObject({ level: "ok", message: "it has room: 1 MB of storage" });
+
+    await fill(url, "other");
+    expect(await account({ monitor })).toMatchObject({
+      level: "fail",
+      code: "BUS_LIMIT_REACHED",
+      message: "1 MB of 1 MB of the server's max_file_store are taken",
+    });
+    const unread = await account({ monitor: `http://127.0.0.1:${await freePort()}` });
+    expect(unread?.message).toBe("it has no limit of its own; the server's max_file_store cannot be read from here");
+    await jsm.streams.purge("OTHER");
+    expect(await account({ monitor })).toMatchObject({ level: "ok" });
+  });
+
+  test("a server whose max_file_store is full is named by writers and at starts, with what mends it", async () => {
+    const { url } = await freshNats({ maxFileStore: 1_000_000 });
+    const jsm = await manager(url);
+    await jsm.streams.add({ name: "OTHER", subjects: ["other"] });
+    const signal = new AbortController().signal;
+    const access = { servers: [url], replicas: 1, fsync: "always", log: silentLogger, signal } as const;
+    await using bus = await openJetStreamBus(access);
+    await using writer = await bus.stream(SHOP).openWriter(signal);
+    await fill(url, "other");
+
+    await writer.write(transaction(SHOP, 10, 1));
+    await waitFor(() => writer.stalledBy()?.code === "STREAM_FULL", { what: "the writer to name it" });
+    await expect(bus.deadLetter("dead.mail", "", new Uint8Array(2000), signal)).rejects.toMatchObject({
+      code: "STREAM_FULL",
+      hint: expect.stringContaining("max_file_store"),
+    });
+    await expect(bus.stream("second" as SourceId).openWriter(signal)).rejects.toMatchObject({
+      code: "STREAM_FULL",
+      hint: expect.stringContaining("max_file_store"),
+    });
+    await jsm.streams.purge("OTHER");
+    expect((await writer.nextMark()).streamSeq).toBeGreaterThan(1);
   });
 
   test("copies that one server cannot keep", async () => {

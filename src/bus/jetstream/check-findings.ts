@@ -13,10 +13,23 @@ const DEFAULT_SYNC_MS = 120_000;
 const RATE_SPAN_MS = 60 * 60_000;
 const FULL = 0.95;
 
-/** @param toMake how many streams are still to be made at the first start, and once there is something for them */
+/** What a nats-server says of its own JetStream, whatever the account. */
+export interface ServerStore {
+  /** How it syncs; undefined where it does not say. */
+  readonly fsync: Fsync | undefined;
+  /** What all its accounts have stored in files, and its max_file_store. */
+  readonly bytes: number;
+  readonly maxBytes: number;
+}
+
+/**
+ * @param toMake how many streams are still to be made at the first start, and once there is something for them
+ * @param server undefined where it cannot be read
+ */
 export function accountFindings(
   account: JetStreamAccountStats,
   toMake: { readonly now: number; readonly later: number },
+  server: ServerStore | undefined,
 ): Finding {
   const { limits, storage, streams } = account;
   const finding = { code: "BUS_LIMIT_REACHED", subject: "jetstream account" };
@@ -38,9 +51,21 @@ export function accountFindings(
       fix: "Raise the account's max_store, or remove streams that are not needed.",
     };
   }
-  const room =
-    limits.max_storage < 0 ? "the server's whole storage" : `${megabytes(limits.max_storage - storage)} of storage`;
-  return { ...finding, level: "ok", message: `it has room: ${room}` };
+  if (server !== undefined && server.bytes >= server.maxBytes * FULL) {
+    return {
+      ...finding,
+      level: "fail",
+      message: `${megabytes(server.bytes)} of ${megabytes(server.maxBytes)} of the server's max_file_store are taken`,
+      fix: "Raise max_file_store in the server's jetstream block and reload or restart it, or remove what is not needed from its streams.",
+    };
+  }
+  const own = limits.max_storage < 0 ? Number.POSITIVE_INFINITY : limits.max_storage - storage;
+  if (server !== undefined) {
+    const room = Math.min(own, server.maxBytes - server.bytes);
+    return { ...finding, level: "ok", message: `it has room: ${megabytes(room)} of storage` };
+  }
+  const limit = own === Number.POSITIVE_INFINITY ? "it has no limit of its own" : `it may store ${megabytes(own)} more`;
+  return { ...finding, level: "ok", message: `${limit}; the server's max_file_store cannot be read from here` };
 }
 
 export function replicasFinding(replicas: number, cluster: string | undefined): Finding {

@@ -9,7 +9,7 @@ import { silentLogger } from "../../telemetry/logger.ts";
 import { addressesOf, type BusAccess } from "./access.ts";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
-import { accountFindings, fsyncFinding, replicasFinding, streamFindings } from "./check-findings.ts";
+import { accountFindings, fsyncFinding, replicasFinding, type ServerStore, streamFindings } from "./check-findings.ts";
 import { permissionFindings } from "./check-permissions.ts";
 import { Connection } from "./connection.ts";
 import type { Fsync } from "./horizon.ts";
@@ -75,10 +75,10 @@ async function* findings(options: CheckBusOptions, connection: Connection): Asyn
     now: missing + (await countMissing(jsm, namesOf("start"))),
     later: await countMissing(jsm, namesOf("later")),
   };
-  yield accountFindings(await jsm.getAccountInfo(), toMake);
+  const server = await readServer(options, connection);
+  yield accountFindings(await jsm.getAccountInfo(), toMake, server);
   yield replicasFinding(options.replicas, info?.cluster);
-  const synced = await readFsync(options, connection);
-  yield fsyncFinding(options.fsync, synced);
+  yield fsyncFinding(options.fsync, server?.fsync);
   for (const [nth, source] of options.sources.entries()) {
     const stream = streams[nth];
     if (stream === undefined) yield await newStreamFinding(jsm, source);
@@ -108,20 +108,29 @@ async function newStreamFinding(jsm: JetStreamManager, source: SourceId): Promis
   return { level: "ok", code: "BUS_STREAM", subject, message: "the worker makes it at its first start" };
 }
 
-/** How the server really syncs, as its HTTP port says; undefined where that cannot be asked, or is another server's. */
-async function readFsync({ servers, monitor }: CheckBusOptions, { nc }: Connection): Promise<Fsync | undefined> {
+/** What the server's HTTP port says of its JetStream; undefined where that cannot be asked, or is another server's. */
+async function readServer({ servers, monitor }: CheckBusOptions, { nc }: Connection): Promise<ServerStore | undefined> {
   const host = /^(?:\w+:\/\/)?(?:[^@]*@)?(\[[^\]]+\]|[^:/]+)/.exec(servers[0] ?? "")?.[1];
   try {
     const response = await fetch(`${monitor ?? `http://${host}:8222`}/jsz?config=true`, {
       signal: AbortSignal.timeout(MONITOR_MS),
     });
-    const { server_id, config } = (await response.json()) as {
+    const { server_id, config, storage } = (await response.json()) as {
       readonly server_id?: string;
-      readonly config?: { readonly sync_interval?: number; readonly sync_always?: boolean };
+      readonly config?: {
+        readonly sync_interval?: number;
+        readonly sync_always?: boolean;
+        readonly max_storage?: number;
+      };
+      readonly storage?: number;
     };
     if (server_id !== nc.info?.server_id || config === undefined) return undefined;
-    if (config.sync_always === true) return "always";
-    return config.sync_interval === undefined ? undefined : config.sync_interval / 1e6;
+    const everyMs = config.sync_interval === undefined ? undefined : config.sync_interval / 1e6;
+    return {
+      fsync: config.sync_always === true ? "always" : everyMs,
+      bytes: storage ?? 0,
+      maxBytes: config.max_storage ?? Number.POSITIVE_INFINITY,
+    };
   } catch {
     return undefined; // no such port, or not for us: the finding says so
   }

@@ -43,7 +43,7 @@ export function refusal(thrown: unknown, stream: string): TransientError | undef
   if (apiCode === apiCodes.wrongLastSequence || apiCode === apiCodes.wrongLastSequenceUnknown) return undefined;
   if ((apiCodes.noRoom as readonly number[]).includes(apiCode)) {
     return new TransientError("STREAM_FULL", `the stream ${stream} takes nothing more: ${message}`, {
-      hint: "raise its max_bytes, or free the server's disk; nothing is lost, the source waits",
+      hint: "raise its max_bytes, or the server's max_file_store, or free its disk; nothing is lost, the source waits",
       cause: thrown,
     });
   }

@@ -44,17 +44,6 @@ const mutants: readonly (Mutation & Pick<ScheduleOptions, "powerLoss" | "window"
     ],
   },
   {
-    name: "only the newest idle place on record",
-    powerLoss: true,
-    edits: [
-      {
-        file: "bus/jetstream/checkpoint-store.ts",
-        find: "return [...ahead.filter(({ behind }) => behind !== replaced), place];",
-        replace: "return [place];",
-      },
-    ],
-  },
-  {
     name: "the source acknowledged at the PubAck",
     powerLoss: true,
     edits: [

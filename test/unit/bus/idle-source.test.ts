@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import type { Writer } from "../../../src/bus/bus.ts";
-import { CheckpointStore } from "../../../src/bus/jetstream/checkpoint-store.ts";
+import { CheckpointStore, withIdle } from "../../../src/bus/jetstream/checkpoint-store.ts";
 import { establish, newestLease } from "../../../src/bus/jetstream/establish.ts";
 import { Lease } from "../../../src/bus/jetstream/lease.ts";
 import { JetStreamWriter } from "../../../src/bus/jetstream/writer.ts";
@@ -107,20 +107,24 @@ class Idle {
   }
 }
 
+/** What the server answers, with as much time as that takes. */
+async function served<Result>(server: ScriptedServer, asking: Promise<Result>): Promise<Result> {
+  let done = false;
+  void asking.finally(() => {
+    done = true;
+  });
+  while (!done) {
+    if (!server.deliver()) server.clock.advance(50);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return asking;
+}
+
 async function started(): Promise<Idle & { stop(): void }> {
   const idle = new Idle();
   idle.server.dropsNothing = true;
   const stopping = new AbortController();
-  const starting = idle.start(stopping.signal);
-  let done = false;
-  void starting.finally(() => {
-    done = true;
-  });
-  while (!done) {
-    if (!idle.server.deliver()) idle.server.clock.advance(50);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  await starting;
+  await served(idle.server, idle.start(stopping.signal));
   return Object.assign(idle, { stop: () => stopping.abort() });
 }
 
@@ -141,4 +145,26 @@ test("is acknowledged as soon after its last write as at any other time", async 
   idle.stop();
 
   expect(idle.longestMs).toBeLessThan(LONGEST_MS);
+});
+
+test("goes on from the place behind what the stream still reaches, of all that were saved, when it lost its newest events", async () => {
+  const server = new ScriptedServer(new Random(1));
+  server.dropsNothing = true;
+  const store = new CheckpointStore(new ScriptedPort(server, 1, 1000).state, source);
+  const mark = { streamSeq: 1, id: "1", streamCreated: "then", inStream: false };
+  const save = (position: Position, behind: Position | undefined): Promise<void> =>
+    served(server, store.save({ ...mark, position, behind, durable: behind === undefined }, 1));
+  await save(place(10), undefined);
+  await save(place(20), place(10));
+  await save(place(25), place(10));
+  await save(place(40), place(30));
+  const { idle } = await served(server, store.load());
+
+  expect(withIdle(place(30), "then", idle)).toBe(place(40));
+  expect(withIdle(place(10), "then", idle)).toBe(place(25)); // 30 was never synced
+  expect(withIdle(place(10), "another stream", idle)).toBe(place(10));
+
+  await save(place(40), undefined);
+  await save(place(50), place(40));
+  expect((await served(server, store.load())).idle?.places).toEqual([{ behind: place(40), position: place(50) }]);
 });

@@ -1,6 +1,7 @@
 // Which tables a source reads while it runs: new ones, those that cannot be published, and what others do to its publication.
 
 import { describe, expect, test } from "vitest";
+import { wrong } from "../support/postgres-findings.ts";
 import { postgresFixture } from "../support/postgres-fixture.ts";
 import { failureOf, Reading, type TestSource } from "../support/postgres-reader.ts";
 import { missing } from "../support/servers.ts";
@@ -91,6 +92,11 @@ describe.skipIf(missing("postgres"))("the tables of a running source", () => {
     const second = new Reading(again, reading.last);
     await query("insert into good values (2)");
     await second.rows(1);
+    await waitFor(() => again.notices().length > 0, { what: "the notice after the restart" });
+    expect(again.notices()).toMatchObject([{ code: "TABLE_WITHOUT_IDENTITY" }]);
+    expect(await wrong(fixture.database.url, "TABLE_WITHOUT_IDENTITY")).toMatchObject([
+      { level: "fail", subject: "table public.bad" },
+    ]);
     await query("alter table bad add primary key (id)");
     await untilPublished("bad good orders");
     await waitFor(() => again.notices().length === 0, { what: "no notice" });

@@ -121,6 +121,16 @@ describe.skipIf(missing("postgres"))("checking a Postgres source", () => {
         "alter table parts add primary key (id)",
       ],
       [
+        "KEY_DEFERRABLE",
+        "create table swaps(id int primary key deferrable); alter table swaps replica identity full",
+        "alter table swaps drop constraint swaps_pkey, add primary key (id)",
+      ],
+      [
+        "KEY_DEFERRABLE",
+        "create table swaps(id int, part int, primary key (id, part) deferrable initially deferred) partition by list (part); create table swaps_1 partition of swaps for values in (1); alter table swaps replica identity full; alter table swaps_1 replica identity full",
+        "alter table swaps drop constraint swaps_pkey, add primary key (id, part)",
+      ],
+      [
         "GENERATED_LEFT_OUT",
         "alter table orders add twice int generated always as (id * 2) virtual",
         "alter table orders drop column twice",
@@ -226,6 +236,13 @@ describe.skipIf(missing("postgres"))("checking a Postgres source", () => {
 
       await fixture.database.query("alter table docs add primary key (id)");
       expect(await wrong(fixture.database.url, code, options)).toEqual([]);
+    });
+
+    test("KEY_DEFERRABLE is not said where another identity holds: no two rows have one key there", async () => {
+      await fixture.database.query("create table swaps(id int primary key deferrable, other int not null unique)");
+      await fixture.database.query("alter table swaps replica identity using index swaps_other_key");
+
+      expect(await wrong(fixture.database.url, "KEY_DEFERRABLE")).toEqual([]);
     });
 
     test("TOAST_LEFT_OUT is not said of a table whose values are asked for", async () => {

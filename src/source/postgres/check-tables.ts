@@ -18,6 +18,8 @@ export interface TableFacts extends IdentifiedTable {
   readonly storedGenerated: readonly string[];
   readonly virtualGenerated: readonly string[];
   readonly rowSecurity: boolean;
+  /** The constraint of a primary key that is deferrable: two rows may have one key for a moment. */
+  readonly deferrableKey: string | null;
 }
 
 /** @param version of the server, as `server_version_num` */
@@ -91,7 +93,8 @@ const facts = `
     ) THEN ${columnsWhere("a.attlen = -1 AND a.attstorage <> 'p'")} ELSE '{}' END AS toasted,
     ${columnsWhere("a.attgenerated = 's'")} AS "storedGenerated",
     ${columnsWhere("a.attgenerated = 'v'")} AS "virtualGenerated",
-    c.relrowsecurity AS "rowSecurity"
+    c.relrowsecurity AS "rowSecurity",
+    (SELECT k.conname::text FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'p' AND k.condeferrable) AS "deferrableKey"
   FROM pg_class c WHERE c.oid = ANY ($1::text[]::oid[])`;
 
 export function tableFindings(table: TableFacts): readonly Finding[] {
@@ -113,6 +116,16 @@ export function tableFindings(table: TableFacts): readonly Finding[] {
       subject,
       message: "it has replica identity FULL and no primary key: the key of its events is null",
       fix: `Give it a primary key: ALTER TABLE ${quoted} ADD PRIMARY KEY (...).`,
+    });
+  }
+  // Under another identity than FULL two rows never have one key.
+  if (table.full && table.deferrableKey !== null) {
+    findings.push({
+      level: "warn",
+      code: "KEY_DEFERRABLE",
+      subject,
+      message: `its primary key (${table.primaryKey.join(", ")}) is deferrable: when a transaction lets two rows have one key for a moment, what applies events by key may miss a row`,
+      fix: `Where the application needs no such moment: ALTER TABLE ${quoted} DROP CONSTRAINT ${quoteIdentifier(table.deferrableKey)}, ADD PRIMARY KEY (...); else let \`millrace verify --tables\` compare what a consumer keeps.`,
     });
   }
   findings.push(...partitionFindings(table));

@@ -20,16 +20,26 @@ const setUp = `create table orders(id int primary key, note text);
   create schema theirs; create table theirs.items(id int primary key);
   create publication named for table orders, zz_done with (publish_via_partition_root = true);
   create publication everything for all tables;
-  create publication leaves for all tables with (publish_via_partition_root = true);
-  create publication schemas for tables in schema public`;
+  create publication leaves for all tables with (publish_via_partition_root = true)`;
+/** Publications for schemas, and pg_stat_force_next_flush(), are of this version. */
+const SCHEMAS = 150_000;
+const COUNTED = 150_000;
 
 describe.skipIf(missing("postgres"))("with many other tables in the database, what is read for two of them", () => {
   let alone: Database;
   let crowded: Database;
+  let version: number;
   beforeAll(async () => {
     const server = await freshPostgres({ autovacuum: "off", max_locks_per_transaction: "2000" });
     [alone, crowded] = [await freshDatabase(server), await freshDatabase(server)];
-    for (const database of [alone, crowded]) await database.query(setUp);
+    const [row] = await alone.query<{ version: number }>(
+      "select current_setting('server_version_num')::int as version",
+    );
+    version = row?.version ?? 0;
+    for (const database of [alone, crowded]) {
+      await database.query(setUp);
+      if (version >= SCHEMAS) await database.query("create publication schemas for tables in schema public");
+    }
     await crowded.query(`do $$ begin for n in 1..${OTHERS} loop
       execute format('create table other_%s(id int primary key, note text)', n); end loop; end $$`);
     for (const database of [alone, crowded]) await database.query("vacuum analyze");
@@ -42,25 +52,23 @@ describe.skipIf(missing("postgres"))("with many other tables in the database, wh
   const config = parsePostgresConfig({ url: "postgres://localhost/x", ...NAMED }, "sources.shop");
   const tables = async (session: Session) => (await findTables(session, config.tables)).tables;
 
-  const VERSION = 180_000;
-
-  test.each<[string, (session: Session) => Promise<unknown>]>([
+  test.for<[string, (session: Session) => Promise<unknown>]>([
     ["the tables that patterns name", tables],
     ["a publication that names them", (session) => readPublished(session, SHOP, "named", config.tables)],
     ["a publication for all tables", (session) => readPublished(session, SHOP, "everything", config.tables)],
     ["one for all tables, by their roots", (session) => readPublished(session, SHOP, "leaves", config.tables)],
     ["a publication for a schema", (session) => readPublished(session, SHOP, "schemas", config.tables)],
-    ["what check says of them", async (session) => readTables(session, await tables(session), VERSION)],
+    ["what check says of them", async (session) => readTables(session, await tables(session), version)],
     [
       "what check says of their publication",
-      async (session) =>
-        readPublication(session, SHOP, "everything", await tables(session), { slot: "none", version: VERSION }),
+      async (session) => readPublication(session, SHOP, "everything", await tables(session), { slot: "none", version }),
     ],
     [
       "how a table and its types are made",
       async (session) => describeTable(session, Number((await tables(session))[0]?.oid), [{ type: 25, typmod: -1 }]),
     ],
-  ])("is no more: %s", async (_, read) => {
+  ])("is no more: %s", async ([, read], { skip }) => {
+    skip(version < COUNTED, "what blocks a session read can be asked at once from version 15 on");
     const few = await blocksOf(alone, read);
     const many = await blocksOf(crowded, read);
 
@@ -79,8 +87,10 @@ describe.skipIf(missing("postgres"))("with many other tables in the database, wh
         create table zz_sub_1 partition of zz_sub for values from (20) to (30);
         create unlogged table zz_gone(id int primary key); create view zz_view as select 1 as id;
         create publication one_root for table zz_done; create publication one_part for table zz_sub;
-        create publication part_and_schema for table zz_sub_1, tables in schema other;
-        create publication two_schemas for tables in schema public, other; create publication nothing`);
+        create publication nothing`);
+      if (version >= SCHEMAS)
+        await database.query(`create publication part_and_schema for table zz_sub_1, tables in schema other;
+          create publication two_schemas for tables in schema public, other`);
       const names = await database.query<{ name: string }>("select pubname as name from pg_publication");
       await using session = new Session(clientConfig(SHOP, database.url));
       const every = parsePostgresConfig(

@@ -1,6 +1,6 @@
 // tx() in a handler: inbox entry, effect and emitted events in one transaction, so one effect however often delivered.
 
-import { BugError, ConfigError, TransientError } from "../errors.ts";
+import { BugError, ConfigError, TransientError, toError } from "../errors.ts";
 import { type Lineage, visitOf } from "../event/lineage.ts";
 import { type EventParts, outbox } from "../outbox/emit.ts";
 import type { SqlClient } from "../outbox/sql-client.ts";
@@ -111,11 +111,15 @@ export class Tx {
         hint: "give the pool as `db` of the automation, or of `defaults` in the configuration",
       });
     }
-    const { silence } = this.#database;
+    const { silence, lineageKey } = this.#database;
+    // Before the database is waited for: it is the bus that is asked.
+    const key = await lineageKey?.().catch((error: unknown) => {
+      throw error instanceof BugError ? error : withoutKey(automation, error);
+    });
     this.#answered = silence.wait();
     const late = tooLate(automation);
     let thrown: unknown;
-    const transaction = this.#inTransaction(this.#database, signal, async (context) => {
+    const transaction = this.#inTransaction(this.#database, key, signal, async (context) => {
       this.#answer(true);
       this.#phase = "working";
       try {
@@ -142,12 +146,12 @@ export class Tx {
   }
 
   async #inTransaction<Result>(
-    { home, transaction, lineageKey }: TxDatabase,
+    { home, transaction }: TxDatabase,
+    key: string | undefined,
     signal: AbortSignal,
     work: (context: TxContext<SqlClient>) => Promise<Result>,
   ): Promise<Result | undefined> {
     const options = await home.check();
-    const key = await lineageKey?.();
     return await transaction(async (client: SqlClient) => {
       const entered = await enterInbox(client, this.#automation, this.#cause.inbox);
       if (entered === undefined) {
@@ -197,6 +201,14 @@ export class Tx {
       else signal.addEventListener("abort", check, { once: true });
     });
   }
+}
+
+function withoutKey(automation: string, cause: unknown): TransientError {
+  return new TransientError(
+    "TX_BUS_UNREACHABLE",
+    `${automation}: tx() cannot read from the bus the key that it seals its lineage with: ${toError(cause).message}`,
+    { hint: "see that nats-server runs and can be reached; the automation goes on by itself", cause },
+  );
 }
 
 function tooLate(automation: string): TransientError {

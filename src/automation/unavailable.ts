@@ -13,7 +13,7 @@ const AWAY = /^(08|53|57P)/;
 export function isUnavailable(error: unknown): boolean {
   if (isRetry(error)) return error.unavailable !== undefined;
   if (error instanceof ConfigError) return error.code.startsWith("TX_");
-  return isTransient(error, "TX_UNREACHABLE") || lostInWork(error);
+  return isTransient(error, "TX_UNREACHABLE") || isTransient(error, "TX_BUS_UNREACHABLE") || lostInWork(error);
 }
 
 /** Whether the connection was lost while the work had it: by an outage, or by what the work does to it. */

@@ -1,8 +1,11 @@
 // All SQL that we print, run over tables of every shape and publications of every kind: the application's writes go on.
 
-import type { Client } from "pg";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Client } from "pg";
 import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
 import type { SourceId } from "../../src/event/source-id.ts";
+import { outbox } from "../../src/outbox/emit.ts";
 import { migrationSql } from "../../src/outbox/migration-sql.ts";
 import { parsePostgresConfig } from "../../src/source/postgres/config.ts";
 import { eventTriggerSql } from "../../src/source/postgres/event-trigger-sql.ts";
@@ -10,6 +13,7 @@ import { exampleSql, outboxSql, publicationSql } from "../../src/source/postgres
 import { type Finding, isStatement, sqlOf } from "../../src/telemetry/finding.ts";
 import type { OlderPostgres } from "../support/older-postgres.ts";
 import { findingsOf } from "../support/postgres-findings.ts";
+import { openShop, Reading } from "../support/postgres-reader.ts";
 import { type Database, freshDatabase, freshPostgres, missing } from "../support/servers.ts";
 import {
   makeShapes,
@@ -29,7 +33,70 @@ const BOUNDED = { max_slot_wal_keep_size: "1GB" };
 /** What is printed may lead to something else that is printed. */
 const ROUNDS = 3;
 /** Say that the application's writes fail now. */
+const ASCII = /^[\0-\x7f]*$/;
 const BROKEN = ["ROW_FILTER_OFF_KEY", "COLUMN_LIST_LACKS_KEY", "GENERATED_IN_IDENTITY"];
+
+describe("the SQL that is printed", () => {
+  test("is ASCII, as is all text of the files that print it", async () => {
+    const root = join(import.meta.dirname, "../..");
+    const files: string[] = [];
+    for (const directory of ["migrations", "src/source", "src/outbox", "src/automation"])
+      for (const file of await readdir(join(root, directory), { recursive: true }))
+        if (/\.(sql|ts)$/.test(file)) files.push(join(root, directory, file));
+    const texts = await Promise.all(files.map((file) => readFile(file, "utf8")));
+    const lines = texts.flatMap((text) => text.split("\n"));
+
+    expect(lines.length).toBeGreaterThan(1000);
+    expect(lines.filter((line) => !ASCII.test(line) && !/^\s*(\/\/|\/?\*|.*\s\/\/ )/.test(line))).toEqual([]);
+  });
+
+  test.skipIf(missing("postgres"))("runs in a LATIN1 database, and what emit() writes there is read", async () => {
+    await using maintenance = await freshDatabase();
+    await maintenance.query("create database latin template template0 encoding 'LATIN1' lc_collate 'C' lc_ctype 'C'");
+    const url = new URL(maintenance.url);
+    url.pathname = "/latin";
+    const client = new Client({ connectionString: url.href });
+    await client.connect();
+    try {
+      await client.query("create table public.plain(id int primary key)");
+      const config = parsePostgresConfig(
+        { url: url.href, tables: ["public.*"], outbox: { keep: "1d" } },
+        "sources.shop",
+      );
+      const printed = [
+        ...exampleSql(SHOP, { ...config, publication: "example" }, { schema: "public", name: "plain" }),
+        ...(["outbox", "inbox"] as const).map(migrationSql),
+        ...outboxSql(config),
+        ...eventTriggerSql(),
+      ].join("\n");
+      expect(printed).toMatch(ASCII);
+      await client.query(printed);
+      const publication = (await publicationSql(SHOP, config)).join("\n");
+      expect(publication).toMatch(ASCII);
+      await client.query(publication);
+      const options = { tables: ["public.*"], outbox: { keep: "1d" } };
+      await using source = await openShop(url.href, { options });
+      const reading = new Reading(source);
+      await reading.until(() => reading.events.length > 0, "the first marker");
+      await client.query("set millrace.outbox = 'keep'");
+      await outbox(client).emit("caf\u00e9.opened", { key: "\u00e9", data: "Z\u00fcrich", headers: { a: "\u00fc" } });
+      await reading.until(() => reading.events.some(({ subject }) => subject.startsWith("events.")), "the event");
+      const event = reading.events.find(({ subject }) => subject.startsWith("events.")) ?? expect.unreachable();
+      await reading.stop();
+
+      expect(event.head).toContain("ce-type: caf%C3%A9.opened\r\n");
+      expect(event.head).toContain("a: %C3%BC\r\n");
+      expect(Buffer.from(event.data).toString()).toBe('"Z\u00fcrich"');
+    } finally {
+      await client.query(
+        "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = 'latin'",
+      );
+      await client.end();
+      await maintenance.query("drop database latin with (force)");
+      await maintenance.query("drop role if exists millrace");
+    }
+  });
+});
 
 describe.each(VERSIONS)("%s: the SQL that is printed", (name) => {
   describe.skipIf(missing(name))("leaves the application's writes working", () => {
@@ -72,6 +139,7 @@ describe.each(VERSIONS)("%s: the SQL that is printed", (name) => {
       if (!(await make(kind))) return;
       const before = await refusedBehind([]);
       for (const { fix } of await check()) {
+        expect(fix ?? "").toMatch(ASCII);
         expect(sqlOf(fix)).toEqual((fix ?? "").split("\n").filter(isStatement)); // none is for another server
         const broken = await refusedBehind(sqlOf(fix));
         expect(

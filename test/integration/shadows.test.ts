@@ -47,8 +47,11 @@ describe.skipIf(missing("postgres", "nats"))("functions and operators of an atta
       };
       const config = { bus: { servers: nats.url, fsync: "always" }, sources: { shop } };
       await writeFile(join(cwd, "millrace.config.json"), JSON.stringify(config));
-      const command = async (...args: readonly string[]): Promise<string> => {
-        const { code, stdout, stderr } = await runCommand(args, { cwd });
+      let directory = cwd;
+      const command = (...args: readonly string[]): Promise<string> => ended(0, args);
+      const ended = async (exitCode: number, args: readonly string[]): Promise<string> => {
+        const { code, stdout, stderr } = await runCommand(args, { cwd: directory });
+        expect(code, `${args.join(" ")}: ${stdout}${stderr}`).toBe(exitCode);
         expect(`${stdout}${stderr}`, args.join(" ")).not.toMatch(/SHADOW|shadow/);
         expect(await shadowRuns(database), args.join(" ")).toBe(0);
         return stdout;
@@ -62,8 +65,9 @@ describe.skipIf(missing("postgres", "nats"))("functions and operators of an atta
         expect(await shadowRuns(database), args.join(" ")).toBe(0);
       };
 
-      await command("init", "--url", url, "--yes");
-      await writeFile(join(cwd, "millrace.config.json"), JSON.stringify(config));
+      directory = await scratchDir();
+      await command("init", "--url", url);
+      directory = cwd;
       for (const what of ["outbox", "inbox", "publication", "event-triggers", "role"]) await printed(what);
       await command("check");
       await command("types");
@@ -131,7 +135,7 @@ describe.skipIf(missing("postgres", "nats"))("functions and operators of an atta
       }
       await command("slots");
       await command("slots", "drop", "millrace_shop", "--yes");
-      await command("check");
+      expect(await ended(3, ["check"])).toContain("[SLOT_MISSING]");
     },
     180_000,
   );

@@ -21,6 +21,10 @@ interface Facts {
   /** Of the functions that are installed; null where none is. */
   readonly functions: string | null;
   readonly everybodyWrites: boolean;
+  /** What of the schema millrace belongs to neither a superuser nor the owner of the database. */
+  readonly strangers: readonly { readonly what: string; readonly owner: string }[];
+  /** Quoted. */
+  readonly databaseOwner: string;
 }
 
 /** What `functions` is of those in `migrations/`. */
@@ -46,7 +50,17 @@ const facts = `
       FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
       WHERE n.nspname = 'millrace' AND p.proname IN ('check_event', 'check_outbox', 'emit')) AS functions,
     EXISTS (SELECT FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-      WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname = 'pg_logical_emit_message' AND a.grantee = 0) AS "everybodyWrites"
+      WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname = 'pg_logical_emit_message' AND a.grantee = 0) AS "everybodyWrites",
+    (SELECT format('%I', pg_get_userbyid(datdba)) FROM pg_database WHERE datname = current_database()) AS "databaseOwner",
+    (SELECT coalesce(json_agg(json_build_object('what', what, 'owner', r.rolname) ORDER BY what), '[]') FROM (
+        SELECT 'SCHEMA millrace' AS what, nspowner AS owner FROM pg_namespace WHERE nspname = 'millrace'
+        UNION ALL SELECT format('TABLE millrace.%I', c.relname), c.relowner
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+          WHERE n.nspname = 'millrace' AND c.relname IN ('outbox', 'inbox') AND c.relkind IN ('r', 'p')
+        UNION ALL SELECT format('FUNCTION millrace.%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)), p.proowner
+          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'millrace'
+      ) objects JOIN pg_roles r ON r.oid = owner
+      WHERE NOT r.rolsuper AND owner <> (SELECT datdba FROM pg_database WHERE datname = current_database())) AS strangers
   FROM (SELECT) one LEFT JOIN (
     SELECT c.* FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2
   ) t ON true`;
@@ -64,7 +78,9 @@ export async function outboxFindings(
   const table = row.columns.length === 0 ? undefined : outbox?.table;
   return [
     ...(outbox === undefined || table === undefined ? [] : tableFindings(outbox, table, row)),
-    ...(outbox === undefined ? [] : [...functionFindings(row), ...settingFindings(config, row.mode)]),
+    ...(outbox === undefined
+      ? []
+      : [...functionFindings(row), ...ownerFindings(row), ...settingFindings(config, row.mode)]),
     ...messageFindings(config, row),
   ];
 }
@@ -151,6 +167,21 @@ function functionFindings({ functions }: Facts): readonly Finding[] {
       subject: "outbox",
       message: "the functions of the schema millrace are not those of this version of Millrace",
       fix: "Let the owner of the database run what `millrace sql outbox` prints: it replaces them.",
+    },
+  ];
+}
+
+/** Who owns any of it, or could make the schema first, decides what runs with the rights of all who emit. */
+function ownerFindings({ strangers, databaseOwner }: Facts): readonly Finding[] {
+  if (strangers.length === 0) return [];
+  const owners = [...new Set(strangers.map(({ owner }) => JSON.stringify(owner)))].join(", ");
+  return [
+    {
+      level: "warn",
+      code: "OUTBOX_OWNER",
+      subject: "schema millrace",
+      message: `${strangers.map(({ what }) => what).join(", ")}: owned by ${owners}, neither a superuser nor the owner of the database, and what an owner puts there runs with the rights of all who emit`,
+      fix: `${strangers.map(({ what }) => `ALTER ${what} OWNER TO ${databaseOwner};`).join("\n")} -- then what \`millrace sql outbox\` prints; as it is where ${owners} may do all that the roles that emit may`,
     },
   ];
 }

@@ -30,7 +30,7 @@ const unreachable: Translation = (message, cause) =>
 const bySqlState: Readonly<Record<string, Translation>> = {
   "25P04": (message, cause) =>
     new TransientError("TRANSACTION_TIMEOUT", message, {
-      hint: "Millrace turns transaction_timeout off for its sessions; where something turns it on again, such as a pooler: ALTER ROLE … SET transaction_timeout = 0.",
+      hint: "Millrace turns transaction_timeout off for its sessions; where something turns it on again, such as a pooler: ALTER ROLE ... SET transaction_timeout = 0.",
       cause,
     }),
   "28P01": authFailed,
@@ -42,7 +42,7 @@ const bySqlState: Readonly<Record<string, Translation>> = {
     }),
   "25006": (message, cause) =>
     new ConfigError("SESSION_READ_ONLY", message, {
-      hint: "The worker's role makes its publication and sends heartbeats: ALTER ROLE … SET default_transaction_read_only = off; or let the owner of the tables run what `millrace sql publication` prints.",
+      hint: "The worker's role makes its publication and sends heartbeats: ALTER ROLE ... SET default_transaction_read_only = off; or let the owner of the tables run what `millrace sql publication` prints.",
       cause,
     }),
   "42501": (message, cause) =>

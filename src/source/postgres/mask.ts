@@ -12,7 +12,7 @@ export const maskSchema: z.ZodType<Mask> = z.union(
     z.strictObject({ constant: z.union([z.string(), z.number(), z.boolean(), z.null()]) }),
     z.strictObject({ partial: z.int().min(1).max(16) }),
   ],
-  { error: 'expected "hash", { constant: "…" } or { partial: 4 }' },
+  { error: 'expected "hash", { constant: "..." } or { partial: 4 }' },
 );
 
 export type Mask =

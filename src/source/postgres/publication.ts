@@ -222,7 +222,7 @@ function filterMissing(name: string, tables: readonly SourceTable[]): ConfigErro
     "ROW_FILTER_REFUSED",
     `the publication ${name} has no row filter for ${tables.map(nameOf).join(", ")}, and is not Millrace's to change`,
     {
-      hint: "Let its owner give the tables the condition (ALTER PUBLICATION … SET TABLE … WHERE …), or take where out of tables.",
+      hint: "Let its owner give the tables the condition (ALTER PUBLICATION ... SET TABLE ... WHERE ...), or take where out of tables.",
     },
   );
 }

@@ -11,7 +11,7 @@ const refused: readonly { readonly code: string; readonly hint: string }[] = [
     hint: "Use the primary's address in the source's url, or all addresses and target_session_attrs=primary.",
   },
   { code: "WAL_LEVEL_NOT_LOGICAL", hint: "Set wal_level to logical and restart the server." },
-  { code: "ROLE_NOT_REPLICATION", hint: "ALTER ROLE … REPLICATION; on RDS: GRANT rds_replication TO …" },
+  { code: "ROLE_NOT_REPLICATION", hint: "ALTER ROLE ... REPLICATION; on RDS: GRANT rds_replication TO ..." },
   { code: "ENCODING_UNKNOWN", hint: "Move it to a database with the encoding UTF8." },
   { code: "SLOTS_EXHAUSTED", hint: "Raise max_replication_slots, or drop a slot that nobody needs." },
   { code: "WALSENDERS_EXHAUSTED", hint: "Raise max_wal_senders." },
@@ -22,11 +22,11 @@ const refused: readonly { readonly code: string; readonly hint: string }[] = [
   },
   { code: "PUBLICATION_MISSING", hint: "Let the owner of the tables run the printed CREATE PUBLICATION." },
   { code: "PUBLICATION_LACKS_TABLES", hint: "Let the owner of the tables run the printed ALTER PUBLICATION." },
-  { code: "PUBLICATION_OF_PARTITIONS", hint: "ALTER PUBLICATION … SET (publish_via_partition_root = true);" },
+  { code: "PUBLICATION_OF_PARTITIONS", hint: "ALTER PUBLICATION ... SET (publish_via_partition_root = true);" },
   { code: "COLUMN_LIST_LACKS_KEY", hint: "Run the printed statements: they publish the table with its key." },
   {
     code: "GENERATED_IN_IDENTITY",
-    hint: "ALTER PUBLICATION … SET (publish_generated_columns = stored);",
+    hint: "ALTER PUBLICATION ... SET (publish_generated_columns = stored);",
   },
   { code: "ROW_FILTER_REFUSED", hint: "Let the owner of the tables run the printed statements." },
   {
@@ -38,8 +38,11 @@ const refused: readonly { readonly code: string; readonly hint: string }[] = [
   { code: "OUTBOX_CLEAN_UP", hint: "Grant the worker's role what the printed GRANT says, or leave out outbox.keep." },
   { code: "RESELECT_WITHOUT_KEY", hint: 'Give the table a primary key, or name it without toast: "reselect".' },
   { code: "RESELECT_NOT_GRANTED", hint: "Let the owner of the table run the printed GRANT." },
-  { code: "RESELECT_ROW_SECURITY", hint: 'ALTER ROLE … BYPASSRLS; or name the table without toast: "reselect".' },
-  { code: "ROW_FILTER_OFF_KEY", hint: "ALTER TABLE … REPLICA IDENTITY FULL; or publish the table without its filter." },
+  { code: "RESELECT_ROW_SECURITY", hint: 'ALTER ROLE ... BYPASSRLS; or name the table without toast: "reselect".' },
+  {
+    code: "ROW_FILTER_OFF_KEY",
+    hint: "ALTER TABLE ... REPLICA IDENTITY FULL; or publish the table without its filter.",
+  },
 ];
 
 /** @throws ConfigError for the first finding that fails, with what mends all that do */

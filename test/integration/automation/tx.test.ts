@@ -18,6 +18,7 @@ import { type PgClient, type RunTransaction, transactionsOf } from "../../../src
 import { Tx } from "../../../src/automation/tx.ts";
 import { TxDatabases } from "../../../src/automation/tx-databases.ts";
 import { type OutboxHomes, TxHome } from "../../../src/automation/tx-home.ts";
+import { isUnavailable } from "../../../src/automation/unavailable.ts";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import { type ConfigError, TransientError } from "../../../src/errors.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
@@ -694,6 +695,51 @@ describe.skipIf(absent)("tx()", () => {
     expect(await check(away, home())).toEqual({});
     await expect(check(away, other)).rejects.toMatchObject({ code: "SOURCE_UNREACHABLE" });
     await expect(check(other)).rejects.toMatchObject({ code: "TX_WITHOUT_OUTBOX" });
+  });
+
+  test("is refused where its events would be messages, and its source reads only rows", async () => {
+    await using other = await freshDatabase();
+    await other.query(migrationSql("inbox"));
+    const name = new URL(other.url).pathname.slice(1);
+    const check = async (messages: boolean): Promise<unknown> => {
+      const db = new Pool({ connectionString: other.url, max: 1 });
+      const { database: here } = await home()();
+      const there: OutboxHomes[number] = async () => ({ database: here.replace(/[^/]*$/, name), messages });
+      return await new TxHome(transactionsOf(db), [there]).check().finally(() => db.end());
+    };
+
+    await expect(check(false)).rejects.toMatchObject({
+      code: "TX_WITHOUT_OUTBOX",
+      message: "tx() would emit messages (without millrace.emit), and its source reads only rows",
+    });
+    expect(await check(true)).toEqual({ mode: "message" });
+    await other.query(migrationSql("outbox"));
+    expect(await check(false)).toEqual({});
+    await other.query(`alter database ${name} set millrace.outbox = 'message'`);
+    await expect(check(false)).rejects.toMatchObject({
+      code: "TX_WITHOUT_OUTBOX",
+      message: "tx() would emit messages (as millrace.outbox is set), and its source reads only rows",
+    });
+    expect(await check(true)).toEqual({});
+  });
+
+  test("says that the bus is away, and not its database, while it cannot read the key of the lineage", async () => {
+    let isAway = true;
+    const away = new TransientError("BUS_UNREACHABLE", "no answer");
+    const lineageKey = (): Promise<string> => (isAway ? Promise.reject(away) : Promise.resolve("0".repeat(64)));
+    const transaction = transactionsOf(pool);
+    const tx = (): Promise<unknown> =>
+      new Tx(
+        "sealed",
+        { transaction, home: new TxHome(transaction, [home()]), silence: new Silence(), lineageKey },
+        { id: "sealed", inbox: { key: "sealed" }, source: "/shop", subject: "public.item/1", lineage: undefined },
+      ).run(async () => "done", new AbortController().signal);
+    const failed: unknown = await tx().catch((error: unknown) => error);
+    isAway = false;
+
+    expect(failed).toMatchObject({ code: "TX_BUS_UNREACHABLE", message: expect.not.stringContaining("database") });
+    expect(isUnavailable(failed)).toBe(true);
+    expect(await tx()).toBe("done");
   });
 
   test("emits as messages where the database has an inbox and no outbox", async () => {

@@ -79,6 +79,24 @@ describe.skipIf(missing("postgres"))("an outbox", () => {
     expect(await codes(database, true)).toEqual([["ok", "OUTBOX", ""]]);
   });
 
+  test("whose schema or functions somebody else made first is warned of, until they belong to the database's owner", async () => {
+    await using database = await freshDatabase();
+    await database.query(`create role "early Bird"; create schema millrace authorization "early Bird";
+      create function millrace.emit() returns void language sql as ''; alter function millrace.emit() owner to "early Bird";
+      ${migrationSql("outbox")}`);
+    try {
+      const before = await codes(database, true);
+      const [, , fix = ""] = before.find(([, code]) => code === "OUTBOX_OWNER") ?? [];
+      await database.query(fix);
+
+      expect(before.map(([level, code]) => [level, code])).toContainEqual(["warn", "OUTBOX_OWNER"]);
+      expect(fix).toMatch(/^ALTER FUNCTION millrace\.emit\(\) OWNER TO \w+;\nALTER SCHEMA millrace OWNER TO \w+; -- /);
+      expect((await codes(database, true)).map(([, code]) => code)).not.toContain("OUTBOX_OWNER");
+    } finally {
+      await database.query('drop owned by "early Bird"; drop role "early Bird"');
+    }
+  });
+
   test.each([
     ["id bigint primary key", "id is int8"],
     ["id uuid primary key, payload bytea", "payload is bytea"],

@@ -60,6 +60,14 @@ export interface RecordedGap extends Pick<GapData, "code" | "after" | "upTo"> {
   readonly agoMs: number;
 }
 
+/** Hears why a writer is not there yet. */
+export interface OpeningListener {
+  /** Another worker holds the lease, of that number. */
+  waiting?(lease: number): void;
+  /** Messages are read back, which may take a while: how many at most, in words. */
+  readingBack?(what: string): void;
+}
+
 /** All that the worker needs of the bus for one source. */
 export interface SourceStream {
   /** Bytes of headers and body that one message may have. */
@@ -75,10 +83,10 @@ export interface SourceStream {
   claim(message: StreamMessage, signal: AbortSignal): Promise<StreamMessage>;
   /**
    * Waits for the lease, then for the bus; finds out where the stream ends.
-   * @param onWaiting called when another worker holds the lease, with its number
+   * @param on hears of what takes long
    * @throws ConfigError, FencedError
    */
-  openWriter(signal: AbortSignal, onWaiting?: (lease: number) => void): Promise<Writer>;
+  openWriter(signal: AbortSignal, on?: OpeningListener): Promise<Writer>;
   /** What the source must not forget. */
   loadMemory(): Promise<Readonly<Record<string, unknown>> | undefined>;
   /** @throws FencedError when it was saved under a newer lease than that of the last writer opened here */

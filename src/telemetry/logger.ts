@@ -7,6 +7,8 @@ export type LogEvent =
   | "http_listening"
   | "http_failed"
   | "source_waiting_for_lease"
+  | "source_reading_back"
+  | "checkpoint_missing"
   | "source_started"
   | "source_progress"
   | "source_stopped"

@@ -114,14 +114,22 @@ async function attempt(options: RunSourceOptions, context: SourceContext, onRunn
   const { id, stream, counts, onState, probe, log, signal } = options;
   // Before the lease: a set-up that is refused, or a database that is away, leaves no trace on the bus.
   await options.preflight(context);
-  const writer = await stream.openWriter(signal, (lease) =>
-    onState(
-      "waiting-for-lease",
-      new FencedError("LEASE_ELSEWHERE", `another worker reads this source (lease ${lease})`, {
-        hint: "Nothing to do: this worker stands by, and takes over when that one ends.",
-      }),
-    ),
-  );
+  const writer = await stream.openWriter(signal, {
+    waiting: (lease) =>
+      onState(
+        "waiting-for-lease",
+        new FencedError("LEASE_ELSEWHERE", `another worker reads this source (lease ${lease})`, {
+          hint: "Nothing to do: this worker stands by, and takes over when that one ends.",
+        }),
+      ),
+    readingBack: (what) =>
+      onState(
+        "starting",
+        new TransientError("STREAM_READ_BACK", what, {
+          hint: "Nothing to do: about ten seconds for each 100,000. With bus.fsync as true and as short as the server allows there are fewer.",
+        }),
+      ),
+  });
   options.onParts({ writer });
   const ended = new AbortController();
   const stop = AbortSignal.any([signal, ended.signal]);

@@ -8,6 +8,7 @@ import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { bareNats, startBareNats } from "../support/bare-nats.ts";
+import { RecordedLog } from "../support/recorded-log.ts";
 import { freshNats, missing } from "../support/servers.ts";
 import { place, transaction } from "../support/transactions.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -152,6 +153,27 @@ describe.skipIf(skip)("on JetStream", () => {
     await using next = await bus.stream(shop).openWriter(never);
     await next.write(transaction(shop, 10, 1, { bytes: 5000 }));
     expect(await next.nextMark()).toMatchObject({ position: place(10) });
+  });
+
+  test("a start that reads back many messages behind no checkpoint says how many at most, and that none is saved", async () => {
+    const { url } = await freshNats();
+    const log = new RecordedLog();
+    await using bus = await makeBus({ url, fsync: "always", log, timing: {} });
+    const writer = await bus.stream(shop).openWriter(never);
+    for (let n = 1; n <= 11; n++) await writer.write(transaction(shop, n, 1000));
+    await writer.flush(30_000);
+    await writer[Symbol.asyncDispose]();
+    expect([log.count("source_reading_back"), log.count("checkpoint_missing")]).toEqual([0, 0]);
+
+    const heard: string[] = [];
+    await using next = await bus.stream(shop).openWriter(never, { readingBack: (what) => heard.push(what) });
+    expect(heard).toEqual([expect.stringContaining("up to 11001 messages")]);
+    expect(log.of("source_reading_back")).toEqual([{ source: "shop", messages: 11_001 }]);
+    expect(log.of("checkpoint_missing")).toEqual([{ source: "shop", from: next.resume, code: "CHECKPOINT_MISSING" }]);
+    await next.save(await next.nextMark());
+    await next[Symbol.asyncDispose]();
+    await using third = await bus.stream(shop).openWriter(never, { readingBack: (what) => heard.push(what) });
+    expect([third.resume, heard.length, log.count("checkpoint_missing")]).toEqual([next.resume, 1, 1]);
   });
 
   test("a transaction whose end has not come yet stalls nobody", async () => {

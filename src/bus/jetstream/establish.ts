@@ -18,6 +18,8 @@ import { joinRanges, type Reader, readSurely, verifiedTail } from "./stream-tail
 
 /** How often a marker may be refused because the stream moved under it. */
 const MAX_TRIES = 50;
+/** From so many messages on a walk back is told of: a second or two. */
+const LONG_WALK = 10_000;
 
 export interface EstablishOptions extends Checkpoints {
   readonly port: StreamPort;
@@ -36,6 +38,8 @@ export interface EstablishOptions extends Checkpoints {
   readonly onForeign: (seq: number, subject: string) => void;
   /** Numbers among which somebody has taken messages out of the stream. */
   readonly onRemoved: (range: Range) => void;
+  /** Called before so many messages are read back, at most, where that may take long. */
+  readonly onReadBack?: (messages: number) => void;
   /** Ends it, with its reason. */
   readonly signal: AbortSignal;
 }
@@ -101,6 +105,8 @@ async function markAndRead(options: EstablishOptions): Promise<Established> {
     // Only now: behind the marker it is sure whether the message that stood last was taken out.
     const intact = (await bearsOut(options, found.state)) ? checkpoint : undefined;
     const walk = { port: until(signal, readBack(port)), clock: options.clock, source, firstSeq: state.firstSeq };
+    const behind = marker.seq - Math.max(intact?.streamSeq ?? 0, state.firstSeq);
+    if (behind > LONG_WALK) options.onReadBack?.(behind);
     const tail = await verifiedTail(walk, marker.seq - 1, intact?.streamSeq ?? 0, options.onForeign);
     const { end } = tail;
     if (tail.removed !== undefined) options.onRemoved(tail.removed);

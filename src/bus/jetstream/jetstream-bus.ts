@@ -7,7 +7,7 @@ import { type DataRef, LARGE_BUCKET } from "../../event/data-ref.ts";
 import type { Retention } from "../../event/retention.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import type { Bus, ConsumeOptions, SourceStream, StateStore, Subscription, Writer } from "../bus.ts";
+import type { Bus, ConsumeOptions, OpeningListener, SourceStream, StateStore, Subscription, Writer } from "../bus.ts";
 import type { BusAccess } from "./access.ts";
 import { LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./buckets.ts";
 import { busError } from "./bus-errors.ts";
@@ -22,7 +22,7 @@ import type { Fsync } from "./horizon.ts";
 import { JetStreamPort } from "./jetstream-port.ts";
 import { LargeBodies } from "./large-bodies.ts";
 import { Lease, type LeasePort, type LeaseRecord } from "./lease.ts";
-import type { Clock } from "./port.ts";
+import { realClock } from "./real-clock.ts";
 import { newestGap, recordedGap } from "./recorded-gap.ts";
 import { refuseUnfitShared } from "./shared-streams-check.ts";
 import { SourceMemory } from "./source-memory.ts";
@@ -67,21 +67,6 @@ export const defaultTiming: BusTiming = {
 
 /** Leases of workers that are long gone disappear. */
 const LEASE_BUCKET_TTL_MS = 60 * 60_000;
-
-const realClock: Clock = {
-  now: () => performance.now(),
-  sleep: (ms, signal) =>
-    new Promise((resolve) => {
-      if (signal?.aborted) return resolve();
-      const done = (): void => {
-        clearTimeout(timer);
-        signal?.removeEventListener("abort", done);
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      signal?.addEventListener("abort", done, { once: true });
-    }),
-};
 
 /**
  * Connects, and changes nothing on the server: what is missing there is made when it is first written.
@@ -165,8 +150,8 @@ class JetStreamBus implements Bus {
         return Math.min(MAX_HEAD_BYTES, maxMessageBytes() - MAX_POINTER_BYTES);
       },
       claim: (message, signal) => this.#largeBodies.claim(source, message, signal),
-      openWriter: async (signal, onWaiting) => {
-        const writer = await this.#openWriter(source, memory, signal, onWaiting);
+      openWriter: async (signal, on) => {
+        const writer = await this.#openWriter(source, memory, signal, on);
         memory.lease = writer.lease;
         return writer;
       },
@@ -202,7 +187,7 @@ class JetStreamBus implements Bus {
     source: SourceId,
     memory: SourceMemory,
     signal: AbortSignal,
-    onWaiting?: (lease: number) => void,
+    on: OpeningListener = {},
   ): Promise<Writer> {
     const { log, fsync, replicas, retention } = this.#options;
     if (this.#connection.nc.isClosed()) {
@@ -237,7 +222,7 @@ class JetStreamBus implements Bus {
           },
           onWaiting: (holder) => {
             log.info("source_waiting_for_lease", { source, holder: holder.instance, lease: holder.number });
-            onWaiting?.(holder.number);
+            on.waiting?.(holder.number);
           },
         },
         signal,
@@ -262,8 +247,19 @@ class JetStreamBus implements Bus {
       };
       const established = await underLease({ lease, clock: realClock, signal }, async (held) => {
         await this.#deadLetters.make();
-        const start = { highest: 0, created: undefined, reason: "start", signal: held, ...(await checkpoints.load()) };
-        return establish({ ...options, ...start });
+        const saved = await checkpoints.load();
+        const onReadBack = (messages: number): void => {
+          const what = `up to ${messages} messages that no checkpoint covers are read back first, to know where the stream ends`;
+          log.info("source_reading_back", { source, messages }, what);
+          on.readingBack?.(what);
+        };
+        const start = { highest: 0, created: undefined, reason: "start", signal: held, onReadBack };
+        const found = await establish({ ...options, ...start, ...saved });
+        if (saved.checkpoint === undefined && found.tail !== undefined) {
+          const what = "no checkpoint is saved, though the stream holds events: it goes on from the newest of them";
+          log.warn("checkpoint_missing", { source, from: found.resume, code: "CHECKPOINT_MISSING" }, what);
+        }
+        return found;
       });
       if (established.lost) log.error("bus_messages_lost", { source, ...established.lost });
       return new JetStreamWriter(options, established, () => port[Symbol.asyncDispose]());

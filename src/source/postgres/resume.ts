@@ -68,7 +68,9 @@ function slotAdvanced(confirmed: bigint, start: bigint): HistoryLostError {
   return new HistoryLostError(
     "SLOT_ADVANCED",
     `the slot begins at ${formatLsn(confirmed)}, but the stream ends at ${formatLsn(start)}`,
-    { hint: "Commits between the two are lost to the stream: run --adopt goes on and records the gap." },
+    {
+      hint: "Commits between the two are lost to the stream; where only its saved checkpoint was deleted (CHECKPOINT_MISSING in the log), perhaps none. run --adopt goes on and records the gap.",
+    },
   );
 }
 

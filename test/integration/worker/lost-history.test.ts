@@ -1,6 +1,7 @@
 // A worker whose source has lost its history: it stops and says so, or goes on and the stream says so.
 
 import { jetstreamManager } from "@nats-io/jetstream";
+import { Kvm } from "@nats-io/kv";
 import { connect } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker, type Worker, type WorkerOptions } from "../../../src/app.ts";
@@ -145,6 +146,39 @@ describe.skipIf(missing("postgres", "nats"))("a worker whose source lost its his
     const end = await worker.finished.catch((error: unknown) => error);
     expect(end).toBeInstanceOf(HistoryLostError);
     expect(end).toMatchObject({ code: "SLOT_MISSING" });
+  });
+
+  test("whose saved checkpoint somebody deleted says that, and that perhaps nothing is lost; --adopt goes on", async () => {
+    const shop = await freshShop();
+    const first = await shop.start();
+    await running(first);
+    await shop.insert(1);
+    await shop.until(1);
+    // Log without events: only the checkpoint says that the source is behind it.
+    const [end] = await shop.database.query<{ lsn: string }>(
+      "select pg_logical_emit_message(true, 'other', repeat('x', 9000))::text as lsn",
+    );
+    const passed = async (): Promise<boolean> => {
+      const slots = await shop.database.query<{ passed: boolean }>(
+        `select confirmed_flush_lsn > '${end?.lsn}'::pg_lsn as passed from pg_replication_slots where slot_name = 'millrace_shop'`,
+      );
+      return slots[0]?.passed === true;
+    };
+    await waitFor(passed, { what: "the idle log to be acknowledged", timeoutMs: 30_000 });
+    await first.stop();
+    const connection = await connect({ servers: shop.nats.url });
+    onTestFinished(() => connection.close());
+    await (await new Kvm(connection).open("millrace_state")).delete("checkpoint.shop");
+
+    const log = new RecordedLog();
+    const second = await shop.start({ log });
+    const thrown = await second.finished.catch((error: unknown) => error);
+    expect(thrown).toMatchObject({ code: "SLOT_ADVANCED", hint: expect.stringContaining("CHECKPOINT_MISSING") });
+    expect(log.of("checkpoint_missing")).toMatchObject([{ source: "shop", code: "CHECKPOINT_MISSING" }]);
+    await second.stop();
+    await running(await shop.start({ adopt: true }));
+    await shop.insert(2);
+    await shop.until(2);
   });
 
   test("goes on by --adopt once: the stream names the gap, and what follows is of the new history", async () => {

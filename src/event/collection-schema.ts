@@ -15,6 +15,8 @@ export interface ColumnSchema {
   readonly value: JsonSchema;
   /** Whether the log may leave it out of an update, and nobody fills it in. Asked for types only. */
   readonly omissible?: boolean;
+  /** Whether it is declared as an array of arrays; how deep its values really are is not checked by the database. Asked for types only. */
+  readonly nested?: boolean;
 }
 
 export interface CollectionSchema {

@@ -3,10 +3,14 @@
 import { formatCollectionName } from "../event/collection-name.ts";
 import type { CollectionSchema, ColumnSchema, JsonSchema } from "../event/collection-schema.ts";
 import type { SourceId } from "../event/source-id.ts";
-import { propertyName, typeText } from "./type-text.ts";
+import { itemText, propertyName, typeText } from "./type-text.ts";
 
 /** Collections of this namespace go by their bare names. */
 const DEFAULT_NAMESPACE = "public";
+
+const NESTED = `/** An array in one or more dimensions: Postgres does not hold a column to those it was declared with. */
+export type Nested<Element> = readonly (Element | Nested<Element>)[];
+`;
 
 /** The same for the same tables, whatever was asked before: by file name. */
 export function typeFiles(source: SourceId, collections: readonly CollectionSchema[]): ReadonlyMap<string, string> {
@@ -32,6 +36,7 @@ function typeScript(source: SourceId, collections: readonly CollectionSchema[]):
   return [
     "// Written by `millrace types`: do not edit.\n",
     'import { collection } from "millrace";\n',
+    ...(named.some(({ collection }) => collection.columns.some(isNested)) ? [NESTED] : []),
     ...interfaces,
     `/** The tables of the source \`${source}\`. */\nexport const ${constantName(source)} = {\n${members.join("")}} as const;\n`,
   ].join("\n");
@@ -46,8 +51,18 @@ function typeArguments(type: string, { key, columns }: CollectionSchema): string
 }
 
 function member(column: ColumnSchema): string {
-  const type = typeText(rowValue(column));
+  const type = isNested(column) ? nestedText(column) : typeText(rowValue(column));
   return `  /** ${comment(column.type)} */\n  readonly ${propertyName(column.name)}: ${type};\n`;
+}
+
+/** An array of arrays, unless it is delivered as something else. */
+function isNested({ nested, value }: ColumnSchema): boolean {
+  return nested === true && value.type === "array";
+}
+
+/** As deep as its values are: the database takes any depth, whatever was declared. */
+function nestedText({ value, nullable }: ColumnSchema): string {
+  return `Nested<${itemText(value.items)}>${nullable === false ? "" : " | null"}`;
 }
 
 function jsonSchema(collections: readonly CollectionSchema[]): JsonSchema {
@@ -93,7 +108,7 @@ const RESERVED: ReadonlySet<string> = new Set(
 
 /** Names of types, each once. */
 class Names {
-  readonly #used = new Set<string>(["Record", "Readonly", "Pick"]);
+  readonly #used = new Set<string>(["Record", "Readonly", "Pick", "Nested"]);
 
   typeOf(collection: CollectionSchema): string {
     const words = keyOf(collection).split(/[^A-Za-z0-9]+/);

@@ -34,8 +34,8 @@ export function propertyName(name: string): string {
   return /^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name);
 }
 
-/** An array may be nested however its column was declared; the type says what nearly all of them are: one dimension. */
-function itemText(items: unknown): string {
+/** Of the elements in the innermost arrays. An array may be nested however its column was declared; few are. */
+export function itemText(items: unknown): string {
   const schema = (items ?? {}) as JsonSchema;
   if (!Array.isArray(schema.anyOf)) return typeText(schema);
   const isBareArray = ({ type, items: inner }: JsonSchema): boolean => type === "array" && inner === undefined;

@@ -21,8 +21,9 @@ import { CORPUS, CORPUS_TYPES } from "../support/type-corpus.ts";
 
 const TABLES = `
   create type mood as enum ('happy', 'so so');
+  create domain grid as text[][];
   create table orders(id bigint primary key, "the note" text, mood mood not null, tags text[], at timestamptz,
-    twice bigint generated always as (id * 2) stored);
+    twice bigint generated always as (id * 2) stored, grid int[][] not null, board grid);
   create schema "2nd"; create table "2nd".orders(id int primary key)`;
 
 /** As their RFCs have them: 3339 for both. */
@@ -55,9 +56,13 @@ describe.skipIf(missing("postgres"))("types", () => {
   readonly at: string | "infinity" | "-infinity" | null;
   /** bigint */
   readonly twice: string | null;
+  /** integer[] */
+  readonly grid: Nested<number | null>;
+  /** grid */
+  readonly board: Nested<string | null> | null;
 }`);
     expect(text).toContain(
-      '  orders: collection<Orders, Pick<Orders, "id">, "the note" | "tags">("shop", "public.orders"),',
+      '  orders: collection<Orders, Pick<Orders, "id">, "the note" | "tags" | "grid" | "board">("shop", "public.orders"),',
     );
     expect(text).toContain(
       '  "2nd.orders": collection<Table2ndOrders, Pick<Table2ndOrders, "id">>("shop", "2nd.orders"),',

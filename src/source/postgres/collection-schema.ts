@@ -18,13 +18,22 @@ const identities: Readonly<Record<string, CollectionSchema["identity"]>> = {
 /**
  * The catalog may be of a later time than the log: what it no longer knows is null. Columns left out are not part of it.
  * @param toasts columns that can be stored apart from their row: the log leaves them out of an update that keeps them
+ * @param nested columns that are declared with more than one dimension
  * @param labels whether the labels of enums are part of it: adding one is no new version of a table
  */
 export function collectionSchema(
   described: Relation,
   description: TableDescription,
   rules: TableRules,
-  { labels = false, toasts = new Set() }: { readonly labels?: boolean; readonly toasts?: ReadonlySet<string> } = {},
+  {
+    labels = false,
+    toasts = new Set(),
+    nested = new Set(),
+  }: {
+    readonly labels?: boolean;
+    readonly toasts?: ReadonlySet<string>;
+    readonly nested?: ReadonlySet<string>;
+  } = {},
 ): CollectionSchema {
   const relation = identified(described, description);
   const { columns, types, formats } = description;
@@ -47,7 +56,8 @@ export function collectionSchema(
       const value = rule?.schema ?? valueSchema(type, { types, labels, format: rules.format(name) });
       const omissible = !whole && toasts.has(name) && !key.includes(name);
       const nullable = column === undefined ? null : !column.notNull;
-      return [{ name, number, type: formats[index] ?? "unknown", nullable, value, ...(omissible && { omissible }) }];
+      const marks = { ...(omissible && { omissible }), ...(nested.has(name) && { nested: true }) };
+      return [{ name, number, type: formats[index] ?? "unknown", nullable, value, ...marks }];
     }),
   };
 }

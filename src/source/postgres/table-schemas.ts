@@ -19,7 +19,8 @@ const toasted = `a.attlen = -1 AND a.attstorage <> 'p' AND (c.reltoastrelid <> 0
 
 /** As the log would describe it: with its stored generated columns where the publication has them, never with virtual ones. */
 const relation = `
-  SELECT c.relreplident AS identity, coalesce(json_agg(a.attname) FILTER (WHERE ${toasted}), '[]') AS toasts, coalesce(json_agg(json_build_object(
+  SELECT c.relreplident AS identity, coalesce(json_agg(a.attname) FILTER (WHERE ${toasted}), '[]') AS toasts,
+    coalesce(json_agg(a.attname) FILTER (WHERE a.attndims > 1 OR t.typndims > 1), '[]') AS nested, coalesce(json_agg(json_build_object(
       'name', a.attname, 'type', a.atttypid::int8, 'typmod', a.atttypmod, 'identity', a.attnum = ANY (k.columns)
     ) ORDER BY a.attnum) FILTER (WHERE a.attnum IS NOT NULL), '[]') AS columns
   FROM pg_class c
@@ -29,9 +30,13 @@ const relation = `
   ) k ON true
   LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     AND (a.attgenerated = '' OR a.attgenerated = 's' AND $2)
+  LEFT JOIN pg_type t ON t.oid = a.atttypid
   WHERE c.oid = $1::oid GROUP BY c.oid, k.columns`;
 
-type Found = Pick<Relation, "identity" | "columns"> & { readonly toasts: readonly string[] };
+type Found = Pick<Relation, "identity" | "columns"> & {
+  readonly toasts: readonly string[];
+  readonly nested: readonly string[];
+};
 
 /** By their names. @throws ConfigError TABLES_MATCH_NOTHING; TransientError */
 export async function tableSchemas(id: SourceId, config: PostgresConfig): Promise<readonly CollectionSchema[]> {
@@ -48,7 +53,8 @@ export async function tableSchemas(id: SourceId, config: PostgresConfig): Promis
     const description = await describeTable(session, Number(oid), found.columns);
     const table: Relation = { ...found, oid: Number(oid), namespace, name };
     const rules = rulesOf(namespace, name) ?? NO_RULES;
-    schemas.push(collectionSchema(table, description, rules, { labels: true, toasts: new Set(found.toasts) }));
+    const marked = { toasts: new Set(found.toasts), nested: new Set(found.nested) };
+    schemas.push(collectionSchema(table, description, rules, { labels: true, ...marked }));
   }
   return schemas;
 }

@@ -70,6 +70,12 @@ export interface AutomationOptions<On, Db extends Database = Database> {
    * with a `system("gap")` event that names them. Default `stop`; `run --adopt` continues once.
    */
   readonly onGap?: "stop" | "continue";
+  /**
+   * When what its `tx` did to a row brings the same row back to it: `stop`, the event is a dead letter with the reason
+   * `cycle`; or `allow`, for one that takes a row through its states step by step. `defaults.maxHops` bounds both. Default
+   * `stop`.
+   */
+  readonly cycles?: "stop" | "allow";
 }
 
 // Found by name and not by instanceof: a user's module may load its own copy of this package.
@@ -84,6 +90,7 @@ export interface Automation {
   readonly concurrency: number;
   readonly start: "now" | "earliest";
   readonly onGap: "stop" | "continue";
+  readonly cycles: "stop" | "allow";
   readonly db: Database | undefined;
   readonly handler: Handler<AnyEvent>;
 }
@@ -91,6 +98,7 @@ export interface Automation {
 /** Who writes JavaScript, or casts, has no compiler to tell. */
 const OPTIONS: Readonly<Record<keyof AutomationOptions<unknown>, true>> = {
   ...{ on: true, retry: true, timeout: true, concurrency: true, db: true, start: true, onGap: true },
+  cycles: true,
 };
 
 const idPattern = /^[a-z][a-z0-9-]{0,62}$/;
@@ -120,6 +128,9 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
   const onGap = options.onGap ?? "stop";
   if (onGap !== "stop" && onGap !== "continue")
     throw invalid(`${id}: onGap is neither "stop" nor "continue"`, "write one");
+  const cycles = options.cycles ?? "stop";
+  if (cycles !== "stop" && cycles !== "allow")
+    throw invalid(`${id}: cycles is neither "stop" nor "allow"`, "write one");
   const start = options.start ?? "now";
   if (start !== "now" && start !== "earliest")
     throw invalid(`${id}: start is neither "now" nor "earliest"`, "write one");
@@ -132,6 +143,7 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
     concurrency,
     start,
     onGap,
+    cycles,
     db: options.db,
     // The filters let only the triggers' events through, so the handler gets the type it asked for.
     handler: handler as Handler<AnyEvent>,

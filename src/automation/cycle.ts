@@ -2,6 +2,7 @@
 
 import type { Delivery } from "../bus/bus.ts";
 import { lineageOf, visitOf } from "../event/lineage.ts";
+import type { Automation } from "./automation.ts";
 import type { ErrorSummary } from "./error-summary.ts";
 
 /**
@@ -9,13 +10,18 @@ import type { ErrorSummary } from "./error-summary.ts";
  * them: who writes past it is not seen here.
  * @param maxHops handlers that may stand between the first change and this event
  */
-export function cycleIn(delivery: Delivery, automation: string, maxHops: number): ErrorSummary | undefined {
+export function cycleIn(
+  delivery: Delivery,
+  { id, cycles }: Pick<Automation, "id" | "cycles">,
+  maxHops: number,
+): ErrorSummary | undefined {
   const lineage = lineageOf(delivery);
   if (lineage === undefined) return undefined;
   if (lineage.hops >= maxHops) {
     return cycle(`${lineage.hops} handlers stand between the first change and this event; the limit is ${maxHops}`);
   }
-  const visit = visitOf(automation, delivery.header("ce-source") ?? "", delivery.header("ce-subject") ?? "");
+  if (cycles === "allow") return undefined;
+  const visit = visitOf(id, delivery.header("ce-source") ?? "", delivery.header("ce-subject") ?? "");
   if (!lineage.trail.includes(visit)) return undefined;
   return cycle("this automation has handled the same key already, and that caused this event");
 }

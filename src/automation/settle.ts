@@ -36,7 +36,7 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
   // The first time nothing can have been stored: no cost where all goes well.
   const known = delivery.again ? await persist(() => record.load()) : undefined;
   const dead = deadBefore(automation.retry, known, Date.now());
-  const cycle = dead === undefined ? cycleIn(delivery, automation.id, context.maxHops) : undefined;
+  const cycle = dead === undefined ? cycleIn(delivery, automation, context.maxHops) : undefined;
   let over: boolean;
   if (cycle !== undefined) {
     over = await bury(job, context, { reason: "cycle", attempts: 0, firstAt: null, error: cycle });

@@ -647,6 +647,25 @@ describe.skipIf(absent)("tx()", () => {
     expect(hops).toEqual(["0", "1", "2", "3", "4", "5"]);
   }, 90_000);
 
+  test("a handler that takes one row through its states may, where it says so, and the limit of hops still ends it", async () => {
+    const steps = automation("steps", { on: items.updated(), cycles: "allow" }, async ({ event, tx, skip }) => {
+      if (event.after.note === "!!!") return skip("done");
+      const note = event.key?.id === 101 ? `${event.after.note}!` : "for ever";
+      await tx(({ client }) => client.query("update item set note = $2 where id = $1", [event.key?.id, note]));
+      return undefined;
+    });
+    const worker = await run([steps], { db: pool, maxHops: 5 });
+    const status = () => worker.status().automations[0];
+
+    await database.query("insert into item values (101, null), (102, null)");
+    await database.query("update item set note = '' where id = 101");
+    await waitFor(() => status()?.skipped === 1, { what: "the last state", ...long });
+    await database.query("update item set note = '' where id = 102");
+    await waitFor(() => status()?.deadBy?.cycle === 1, { what: "the limit", ...long });
+
+    expect(status()).toMatchObject({ handled: 3 + 5, dead: 1 });
+  }, 60_000);
+
   test("is refused at the start where nobody reads its outbox, or it has no inbox", async () => {
     const one = automation("one", { on: items.created() }, async ({ tx }) => {
       await tx(async () => {});

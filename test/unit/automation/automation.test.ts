@@ -101,6 +101,7 @@ test.each<readonly [object, string, string]>([
   [{ concurency: 4 }, "receipt: concurency: there is no such option", 'did you mean "concurrency"?'],
   [{ handler: nothing }, "receipt: handler: there is no such option", "the options are on, retry, "],
   [{ retry: { atempts: 4 } }, "receipt: retry.atempts: there is no such option", 'did you mean "attempts"?'],
+  [{ cycles: true }, 'receipt: cycles is neither "stop" nor "allow"', "write one"],
   [{ start: "beginning" }, 'receipt: start is neither "now" nor "earliest"', "write one"],
 ])("what the compiler would not take is refused at run time too: %j", (options, message, hint) => {
   const define = (): unknown => automation("receipt", { on: orders.created(), ...options } as never, nothing);

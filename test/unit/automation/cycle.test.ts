@@ -17,12 +17,21 @@ function delivery(source: string, trail: string): Delivery {
   return { header: (name: string) => headers[name] } as Delivery;
 }
 
+const receipt = { id: "receipt", cycles: "stop" } as const;
+
 test("the same key of the same source is a cycle; equal tables and keys of two sources are none", () => {
   const trail = visitOf("receipt", "/shop", "public.orders/7");
 
-  expect(cycleIn(delivery("/shop", trail), "receipt", 8)).toMatchObject({ code: "AUTOMATION_CYCLE" });
-  expect(cycleIn(delivery("/archive", trail), "receipt", 8)).toBeUndefined();
-  expect(cycleIn(delivery("/shop", trail), "mail", 8)).toBeUndefined();
+  expect(cycleIn(delivery("/shop", trail), receipt, 8)).toMatchObject({ code: "AUTOMATION_CYCLE" });
+  expect(cycleIn(delivery("/archive", trail), receipt, 8)).toBeUndefined();
+  expect(cycleIn(delivery("/shop", trail), { ...receipt, id: "mail" }, 8)).toBeUndefined();
+});
+
+test("an automation that allows cycles is stopped by the limit of hops alone", () => {
+  const again = delivery("/shop", visitOf("receipt", "/shop", "public.orders/7"));
+
+  expect(cycleIn(again, { ...receipt, cycles: "allow" }, 2)).toBeUndefined();
+  expect(cycleIn(again, { ...receipt, cycles: "allow" }, 1)).toMatchObject({ code: "AUTOMATION_CYCLE" });
 });
 
 test("a secret in an error's message does not go into the dead letter, also where the message is cut", () => {

@@ -191,7 +191,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
         log,
       });
     }
-    await databases.check();
+    await databases.check(log);
     guarding = startGuards({
       watches: sources.map(([id, source]) => ({ id, watch: connectorOf(source).watch(id, source.config.reveal()) })),
       everyMs: options.timing?.guardEveryMs ?? GUARD_EVERY_MS,

@@ -4,9 +4,13 @@ import { TransientError } from "../errors.ts";
 import { lineageOf } from "../event/lineage.ts";
 import type { StoredMessage } from "../event/parse-event.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { owned } from "../telemetry/stray.ts";
 import type { AnyEvent, Automation, HandlerContext, HandlerLog } from "./automation.ts";
 import type { Deadlines } from "./deadlines.ts";
+import { errorFields, type LogErrors } from "./error-lines.ts";
+import { summarizeError } from "./error-summary.ts";
 import { inboxKey } from "./inbox.ts";
+import type { AutomationMetrics } from "./metrics.ts";
 import { Fatal, isFatal, isRetry, isSkip, Retry, type RetryOptions, skip } from "./outcome.ts";
 import type { PgClient } from "./transaction.ts";
 import { controlError } from "./transaction-control.ts";
@@ -27,6 +31,9 @@ export interface AttemptContext {
   readonly automation: Automation;
   readonly deadlines: Deadlines;
   readonly log: Logger;
+  /** How much of what a handler throws is logged. */
+  readonly logErrors: LogErrors;
+  readonly metrics: Pick<AutomationMetrics, "stray">;
   /** Where `tx` opens its transactions; undefined when none was configured. */
   readonly database: TxDatabase | undefined;
 }
@@ -49,11 +56,33 @@ export function startAttempt(
   const given = new Given(context, event, attempt, message);
   let returned: unknown;
   try {
-    returned = context.automation.handler(given);
+    returned = owned(
+      (thrown) => stray(context, given, thrown),
+      () => context.automation.handler(given),
+    );
   } catch (error) {
     return { type: "failed", error };
   }
-  return isThenable(returned) || Given.tx(given) ? limited(context, given, returned) : resultOf(returned);
+  if (isThenable(returned) || Given.tx(given)) return limited(context, given, returned);
+  Given.end(given);
+  return resultOf(returned);
+}
+
+/** What nobody caught: it fails the attempt while the handler runs, and can only be told of afterwards. */
+function stray({ automation, log, logErrors, metrics }: AttemptContext, given: Given, thrown: unknown): void {
+  const failed = Given.fail(given, thrown);
+  metrics.stray(automation.id);
+  log.error(
+    "automation_uncaught",
+    {
+      automation: automation.id,
+      id: given.event.id,
+      attempt: given.attempt,
+      ...errorFields(summarizeError(thrown), logErrors),
+      outcome: failed ? "the attempt fails" : "the handler had ended before",
+    },
+    "what this handler began failed, and nobody awaits or catches it",
+  );
 }
 
 function limited({ automation, deadlines }: AttemptContext, given: Given, returned: unknown): Promise<AttemptResult> {
@@ -82,8 +111,10 @@ async function settled(given: Given, returned: unknown): Promise<AttemptResult> 
     result = { type: "failed", error };
   }
   const tx = Given.tx(given);
+  const failure = await tx?.ended;
+  const uncaught = Given.end(given);
+  if (uncaught !== undefined && result.type !== "failed") return { type: "failed", error: uncaught.thrown };
   if (tx === undefined) return result;
-  const failure = await tx.ended;
   if (failure !== undefined && outweighs(failure.error, result)) return { type: "failed", error: failure.error };
   return tx.duplicate && result.type === "done" ? { type: "skipped", reason: "it had its effect before" } : result;
 }
@@ -141,6 +172,8 @@ class Given implements HandlerContext<AnyEvent> {
   #tx: Tx | undefined;
   #controller: AbortController | undefined;
   #aborted: Error | undefined;
+  #uncaught: { readonly thrown: unknown } | undefined;
+  #ended = false;
 
   constructor(
     context: AttemptContext,
@@ -157,6 +190,19 @@ class Given implements HandlerContext<AnyEvent> {
 
   static tx(given: Given): Tx | undefined {
     return given.#tx;
+  }
+
+  /** Whether the handler still ran, and its attempt fails by this. */
+  static fail(given: Given, thrown: unknown): boolean {
+    if (given.#ended) return false;
+    given.#uncaught ??= { thrown };
+    return true;
+  }
+
+  /** What was uncaught while the handler ran. */
+  static end(given: Given): { readonly thrown: unknown } | undefined {
+    given.#ended = true;
+    return given.#uncaught;
   }
 
   static abort(given: Given, reason: Error): void {

@@ -13,6 +13,8 @@ export interface AutomationMetrics {
   dead(automation: string, reason: DeadReason, type: string): void;
   /** It went on behind events that left the stream before it got them. */
   missed(automation: string): void;
+  /** What a handler began failed, and nobody caught it. */
+  stray(automation: string): void;
   /** Handlers that run now. */
   running(automation: string, handlers: number): void;
   /** How long an attempt took, until it ended or timed out. */

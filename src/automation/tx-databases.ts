@@ -5,7 +5,10 @@ import type { Bus } from "../bus/bus.ts";
 import { ConfigError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { owned } from "../telemetry/stray.ts";
 import type { Automation } from "./automation.ts";
+import { errorFields } from "./error-lines.ts";
+import { summarizeError } from "./error-summary.ts";
 import { inEach } from "./event-trigger.ts";
 import { pruneInbox } from "./inbox.ts";
 import { Silence } from "./silence.ts";
@@ -54,10 +57,10 @@ export class TxDatabases {
   }
 
   /** One that is away is asked again at the first `tx`. @throws ConfigError `TX_WITHOUT_INBOX`, `TX_WITHOUT_OUTBOX` */
-  async check(): Promise<void> {
+  async check(log: Logger): Promise<void> {
     const late = sleep(CHECK_MS, undefined, { ref: false });
     const checks = await Promise.allSettled(
-      [...this.#databases.values()].map(({ home }) => Promise.race([home.check(), late])),
+      [...this.#databases.values()].map(({ home }) => Promise.race([tolerant(log, () => home.check()), late])),
     );
     for (const check of checks)
       if (check.status === "rejected" && check.reason instanceof ConfigError) throw check.reason;
@@ -83,7 +86,8 @@ export class TxDatabases {
       const keptMs = Math.max(0, ...kept.map((ms) => ms ?? madeToKeepMs));
       if (keptMs === Number.POSITIVE_INFINITY) return; // any event may come again for ever
       const prunes = [...this.#databases.values()].map(async ({ transaction }) => {
-        const entries = await pruneInbox(transaction, keptMs + longestRetryMs + PRUNE_SLACK_MS);
+        const keepMs = keptMs + longestRetryMs + PRUNE_SLACK_MS;
+        const entries = await tolerant(log, () => pruneInbox(transaction, keepMs));
         if (entries > 0) log.debug("inbox_pruned", { entries });
       });
       const failed = (await Promise.allSettled(prunes)).find(({ status }) => status === "rejected");
@@ -92,4 +96,9 @@ export class TxDatabases {
       log.warn("inbox_prune_failed", {}, `${toError(error).message}; it is tried again in ten minutes`);
     }
   }
+}
+
+/** What a driver throws where nobody can catch it, on a connection that was opened here, ends no process. */
+function tolerant<Result>(log: Logger, work: () => Result): Result {
+  return owned((thrown) => log.error("tx_database_uncaught", errorFields(summarizeError(thrown), "name")), work);
 }

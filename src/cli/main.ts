@@ -5,6 +5,7 @@ import { Argument, Command, CommanderError, InvalidArgumentError } from "command
 import { BugError, ConfigError, toError } from "../errors.ts";
 import { createLogger } from "../telemetry/create-logger.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { takeStray } from "../telemetry/stray.ts";
 import { version } from "../version.ts";
 import { describeError, exitCodeOf } from "./report-error.ts";
 import type { SqlSubject } from "./sql.ts";
@@ -243,6 +244,7 @@ function usageError(error: CommanderError): ConfigError {
 
 for (const event of ["uncaughtException", "unhandledRejection"] as const) {
   process.on(event, (thrown: unknown) => {
+    if (takeStray(thrown)) return; // one automation's mistake ends no other
     fail(new BugError("UNHANDLED", toError(thrown).message, { cause: thrown }));
   });
 }

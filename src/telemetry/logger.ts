@@ -44,6 +44,8 @@ export type LogEvent =
   | "automation_dead_letter"
   | "automation_skipped"
   | "automation_log"
+  | "automation_uncaught"
+  | "tx_database_uncaught"
   | "event_received"
   | "event_settled"
   | "inbox_pruned"

@@ -41,6 +41,8 @@ export interface AutomationCounts {
   running: number;
   /** Gaps that it went on behind. */
   gaps: number;
+  /** Errors of what its handlers began, which nobody caught. */
+  uncaught: number;
 }
 
 /** What automations report, by their ids. */
@@ -50,6 +52,7 @@ export interface AutomationReports {
   retried(automation: string, type: string): void;
   dead(automation: string, reason: string, type: string): void;
   missed(automation: string): void;
+  stray(automation: string): void;
   running(automation: string, handlers: number): void;
   duration(automation: string, type: string, seconds: number): void;
 }
@@ -133,9 +136,28 @@ export function createMetrics(): Metrics {
       for (const [automation, { gaps }] of automations) this.inc({ automation }, gaps);
     },
   });
+  new Counter({
+    name: "millrace_automation_uncaught_total",
+    help: "Errors of what the automation's handlers began, which nobody awaited or caught.",
+    labelNames: ["automation"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [automation, { uncaught }] of automations) this.inc({ automation }, uncaught);
+    },
+  });
   const events = new EventMetrics(registry);
   const automation = (id: string): AutomationCounts =>
-    entry(automations, id, () => ({ handled: 0, skipped: 0, retried: 0, dead: 0, deadBy: {}, running: 0, gaps: 0 }));
+    entry(automations, id, () => ({
+      handled: 0,
+      skipped: 0,
+      retried: 0,
+      dead: 0,
+      deadBy: {},
+      running: 0,
+      gaps: 0,
+      uncaught: 0,
+    }));
   const buried = (id: string, reason: string): void => {
     const counts = automation(id);
     counts.dead++;
@@ -174,6 +196,9 @@ export function createMetrics(): Metrics {
       dead: (id, reason, type) => {
         buried(id, reason);
         events.ended(type, "failure");
+      },
+      stray: (id) => {
+        automation(id).uncaught++;
       },
       missed: (id) => {
         automation(id).gaps++;

@@ -262,6 +262,69 @@ export const note = automation("note", { on: collection<Order>("shop", "public.o
     expect(child.exitCode).toBe(0);
   });
 
+  test("what a handler began and nobody catches ends no worker: it is named, counted, and fails the attempt that runs", async () => {
+    const { database, config } = await shop();
+    const cwd = await scratchDir();
+    await writeFile(join(cwd, "millrace.config.json"), JSON.stringify({ ...config, automations: "./careless.ts" }));
+    await writeFile(
+      join(cwd, "careless.ts"),
+      `import { automation, collection } from "millrace";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+interface Order { id: string; note: string }
+const closed = () => new Promise((resolve) => process.once("uncaughtException", () => setImmediate(resolve)));
+export const careless = automation("careless", { on: collection<Order>("shop", "public.orders").created(), start: "earliest", concurrency: 1, retry: { min: 1, max: 5 } }, async ({ event, attempt }) => {
+  const { id, note } = event.after;
+  if (note === "rejects" && attempt === 1) {
+    const failed = new Promise((resolve) => process.once("unhandledRejection", resolve));
+    void Promise.reject(new Error("nobody awaits this"));
+    await failed;
+  }
+  if (note === "cut" && attempt === 1) {
+    const server = createServer((socket) => socket.destroy()).listen(0);
+    await once(server, "listening");
+    const cut = closed();
+    connect(server.address().port).on("error", () => {}).on("close", () => { throw new Error("the driver's own"); });
+    await cut;
+    server.close();
+  }
+  if (note === "later") setTimeout(() => { throw new Error("too late"); }, 20);
+  writeFileSync(${JSON.stringify(cwd)} + "/handled-" + id + "-" + attempt, "");
+});`,
+    );
+    const child = spawn(process.execPath, [inject("cliFile"), "run"], { cwd, stdio: ["ignore", "ignore", "pipe"] });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    let log = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      log += text;
+    });
+    await waitFor(
+      async () => (await database.query("select 1 from pg_replication_slots where active")).length > 0 || false,
+      { what: "the slot to be read" },
+    );
+
+    await database.query("insert into orders values (7, 'rejects'), (8, 'cut'), (9, 'later')");
+    const uncaught = () => log.split("\n").filter((line) => line.includes("automation_uncaught"));
+    await waitFor(() => uncaught().length === 3, { what: "three errors that nobody caught" });
+    await database.query("insert into orders values (10, 'well')");
+    await waitFor(async () => (await readdir(cwd)).includes("handled-10-1"), { what: "what comes after them" });
+    const handled = async () => (await readdir(cwd)).filter((name) => /^handled-[789]-/.test(name)).sort();
+    // The attempt that an error fell into writes its file before it ends, and then the next one does.
+    await waitFor(async () => (await handled()).length === 5, { what: "the second attempts" });
+    child.kill("SIGTERM");
+    await once(child, "close");
+
+    expect(child.exitCode).toBe(0);
+    expect(await handled()).toEqual(["handled-7-1", "handled-7-2", "handled-8-1", "handled-8-2", "handled-9-1"]);
+    const told = uncaught().map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(told.map(({ automation, outcome }) => `${automation}: ${outcome}`).sort()).toEqual([
+      "careless: the attempt fails",
+      "careless: the attempt fails",
+      "careless: the handler had ended before",
+    ]);
+  });
+
   test("`tail --json` prints one object for each event until it is stopped, and leaves stderr alone", async () => {
     const { database, config } = await shop();
     const worker = await WorkerProcess.start(config);

@@ -42,6 +42,9 @@ export class Counts implements AutomationMetrics {
   missed(id: string): void {
     this.#add(`${id}.missed`);
   }
+  stray(id: string): void {
+    this.#add(`${id}.stray`);
+  }
   running(_id: string, handlers: number): void {
     this.peak = Math.max(this.peak, handlers);
   }

@@ -7,6 +7,7 @@ import { collection } from "../../../src/automation/collection.ts";
 import { Deadlines } from "../../../src/automation/deadlines.ts";
 import type { ChangeEvent } from "../../../src/event/change-event.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
+import { Counts } from "../../support/automations.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
 const on = collection<{ id: number }>("shop", "public.orders").created();
@@ -14,7 +15,10 @@ const event = { id: "shop.1" } as ChangeEvent;
 
 function start(handler: Handler, timeoutMs = 60_000): AttemptResult | Promise<AttemptResult> {
   const defined = automation("a", { on, timeout: timeoutMs }, handler);
-  const context = { automation: defined, deadlines: new Deadlines(timeoutMs), log: silentLogger, database: undefined };
+  const context = {
+    ...{ automation: defined, deadlines: new Deadlines(timeoutMs), log: silentLogger, database: undefined },
+    ...{ logErrors: "name" as const, metrics: new Counts() },
+  };
   return startAttempt(context, event, 2, { subject: "cdc.shop.public.orders.created.p00", header: () => undefined });
 }
 

@@ -27,13 +27,24 @@ test("an automation's outcomes are counted apart, dead letters by reason", async
   automations.retried("mail", created);
   automations.dead("mail", "exhausted", "shop.public.orders.deleted");
   automations.missed("mail");
+  automations.stray("mail");
   automations.running("mail", 3);
   automations.duration("mail", created, 0.02);
 
   const text = await registry.metrics();
   const deadBy = { exhausted: 1 };
-  expect(automation("mail")).toEqual({ handled: 2, skipped: 1, retried: 1, dead: 1, deadBy, running: 3, gaps: 1 });
+  expect(automation("mail")).toEqual({
+    handled: 2,
+    skipped: 1,
+    retried: 1,
+    dead: 1,
+    deadBy,
+    running: 3,
+    gaps: 1,
+    uncaught: 1,
+  });
   expect(text).toContain('millrace_automation_gaps_total{automation="mail"} 1');
+  expect(text).toContain('millrace_automation_uncaught_total{automation="mail"} 1');
   expect(text).toContain('millrace_automation_events_total{automation="mail",outcome="handled",reason=""} 2');
   expect(text).toContain('millrace_automation_events_total{automation="mail",outcome="dead",reason="exhausted"} 1');
   expect(text).toContain('millrace_automation_running{automation="mail"} 3');

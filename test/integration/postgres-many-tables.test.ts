@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { describeTable } from "../../src/source/postgres/catalog.ts";
 import { readTables } from "../../src/source/postgres/check-tables.ts";
 import { parsePostgresConfig } from "../../src/source/postgres/config.ts";
+import { readPlaces } from "../../src/source/postgres/places.ts";
 import { readPublication } from "../../src/source/postgres/publication-facts.ts";
 import { readPublished } from "../../src/source/postgres/published.ts";
 import { clientConfig, Session } from "../../src/source/postgres/session.ts";
@@ -58,6 +59,13 @@ describe.skipIf(missing("postgres"))("with many other tables in the database, wh
     ["a publication for all tables", (session) => readPublished(session, SHOP, "everything", config.tables)],
     ["one for all tables, by their roots", (session) => readPublished(session, SHOP, "leaves", config.tables)],
     ["a publication for a schema", (session) => readPublished(session, SHOP, "schemas", config.tables)],
+    [
+      "where their rows are told from",
+      async (session) => {
+        const published = await readPublished(session, SHOP, "named", config.tables);
+        return published && (await readPlaces(session, published, await tables(session))).members;
+      },
+    ],
     ["what check says of them", async (session) => readTables(session, await tables(session), version)],
     [
       "what check says of their publication",

@@ -52,9 +52,18 @@ export function optionsLost(known: KnownTables, { ops, viaRoot }: Published): st
 }
 
 export function sameKnown(a: KnownTables, b: KnownTables): boolean {
-  const text = ({ publication, ops, viaRoot, tables }: KnownTables): string =>
-    JSON.stringify([publication, ops, viaRoot, Object.entries(tables).sort()]);
+  const text = ({ publication, ops, viaRoot, tables, places }: KnownTables): string =>
+    JSON.stringify([publication, ops, viaRoot, Object.entries(tables).sort(), places]);
   return text(a) === text(b);
+}
+
+/** What one record of a state may take of the places of rows, far below what the bus takes as a message. */
+const PLACES_BYTES = 256 * 1024;
+
+/** Without its places where they are too many (some 5,000 partitions): then they are compared while this process runs. */
+export function storable(known: KnownTables): KnownTables {
+  const { places, ...rest } = known;
+  return places !== undefined && JSON.stringify(places).length > PLACES_BYTES ? rest : known;
 }
 
 function entryOf({ entry, filtered }: PublishedEntry): string {

@@ -16,6 +16,15 @@ const cause = z.object({
   switchedAt: lsn.optional(),
 });
 
+/** Where rows were told from when it was looked last, by the catalog's numbers. */
+const places = z.object({
+  names: z.record(z.string(), z.string()),
+  /** A hash of the row filter of each table that has one. */
+  filters: z.record(z.string(), z.string()),
+  /** Of each root its partitions: the file's number, the transaction that put it there, and the name. */
+  parts: z.record(z.string(), z.record(z.string(), z.string())),
+});
+
 /** What the publication published when it was looked at last, by the catalog's numbers. */
 const knownTables = z.object({
   publication: z.string(),
@@ -23,6 +32,8 @@ const knownTables = z.object({
   viaRoot: z.boolean(),
   /** The entry in the publication of each table, by the table's oid. */
   tables: z.record(z.string(), z.string()),
+  /** Undefined in what older versions saved. */
+  places: places.optional(),
 });
 
 /** Gaps of tables whose markers are not stored for certain, and what was published when they were found. */
@@ -70,6 +81,7 @@ export type Planned = Extract<Intent, { stage: "planned" }>;
 export type Created = Extract<Intent, { stage: "created" }>;
 export type Abandoned = Extract<Intent, { stage: "abandoned" }>;
 export type KnownTables = z.infer<typeof knownTables>;
+export type Places = z.infer<typeof places>;
 export type Untold = z.infer<typeof untold>;
 export type Cause = z.infer<typeof cause>;
 

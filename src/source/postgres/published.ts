@@ -23,6 +23,8 @@ export interface PublishedEntry extends SourceTable {
   /** Of the table's membership; empty where the publication is for all tables or for a schema. */
   readonly entry: string;
   readonly filtered: boolean;
+  /** A hash of its row filter, the same for the same condition; null without. */
+  readonly filter: string | null;
 }
 
 /** SQL: what publication `p` publishes of changes. */
@@ -72,7 +74,8 @@ const published = (asked: string): string => `
     coalesce((
       SELECT json_agg(json_build_object('oid', c.oid::int8::text, 'schema', n.nspname, 'name', c.relname,
         'partitioned', c.relkind = 'p', 'entry', coalesce(r.oid::int8::text, ''),
-        'filtered', to_jsonb(r)->>'prqual' IS NOT NULL, 'where', '[]'::json) ORDER BY c.oid)
+        'filtered', to_jsonb(r)->>'prqual' IS NOT NULL,
+        'filter', hashtextextended(regexp_replace(to_jsonb(r)->>'prqual', ' :location -?\\d+', '', 'g'), 0)::text, 'where', '[]'::json) ORDER BY c.oid)
       ${fromPublished(asked)}
     ), '[]') AS tables
   FROM pg_publication p WHERE p.pubname = $3`;

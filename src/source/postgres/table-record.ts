@@ -6,7 +6,7 @@ import { bare, comparePositions, type Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { metaSubject } from "../../event/subject.ts";
 import type { SourceContext } from "../source.ts";
-import { sameKnown, withLeaving } from "./known-tables.ts";
+import { sameKnown, storable, withLeaving } from "./known-tables.ts";
 import { LOG_END, parseLsn } from "./lsn.ts";
 import type { KnownTables, Untold } from "./memory.ts";
 import { historyOf, restBefore } from "./position.ts";
@@ -56,7 +56,7 @@ export class TableRecord {
   async note(known: KnownTables): Promise<void> {
     this.known = known;
     if (this.#told !== undefined || (this.#saved !== undefined && sameKnown(this.#saved, known))) return;
-    await this.#options.save(known, undefined);
+    await this.#save(known, undefined);
     this.#saved = known;
   }
 
@@ -66,7 +66,7 @@ export class TableRecord {
     if (before === undefined) return;
     const untold = this.#untold && { ...this.#untold, known: withLeaving(this.#untold.known, tables) };
     const saved = withLeaving(before, tables);
-    await this.#options.save(saved, untold);
+    await this.#save(saved, untold);
     this.#saved = saved;
     this.#untold = untold;
   }
@@ -80,7 +80,7 @@ export class TableRecord {
       return { ...gap, collections: [...collections], upTo, id };
     });
     const untold = { known, gaps: [...(this.#untold?.gaps ?? []), ...found] };
-    await this.#options.save(this.#saved ?? known, untold);
+    await this.#save(this.#saved ?? known, untold);
     this.#untold = untold;
     this.#told = undefined;
     return this.#mark(found);
@@ -104,7 +104,11 @@ export class TableRecord {
     this.#untold = undefined;
     this.#told = undefined;
     this.#saved = untold.known;
-    await this.#options.save(untold.known, undefined);
+    await this.#save(untold.known, undefined);
+  }
+
+  #save(known: KnownTables, untold: Untold | undefined): Promise<void> {
+    return this.#options.save(storable(known), untold && { ...untold, known: storable(untold.known) });
   }
 
   async #mark(gaps: Untold["gaps"]): Promise<readonly MakeMarker[]> {

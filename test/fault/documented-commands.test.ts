@@ -1,0 +1,163 @@
+// Every command of our pages as it stands there: each page on a ground of its own, with a worker, a stream and a dead letter.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import { beforeAll, describe, expect, inject, test } from "vitest";
+import { toError } from "../../src/errors.ts";
+import { natsCli } from "../support/nats-cli.ts";
+import { runCommand } from "../support/run-command.ts";
+import { type Database, freshDatabase, freshNats, missing, scratchDir } from "../support/servers.ts";
+import { waitFor } from "../support/wait-for.ts";
+import { WorkerProcess } from "../support/worker-process.ts";
+
+/** The blocks of commands, without comments; what they are about is the page. */
+const blocks = readdirSync("docs", { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".md"))
+  .sort()
+  .flatMap((name) => {
+    const found = [...readFileSync(join("docs", name), "utf8").matchAll(/```sh\n(.*?)```/gs)];
+    return found.map(([, block = ""], nth) => ({
+      name: `docs/${name}, block ${nth + 1}`,
+      lines: block
+        .split("\n")
+        .map((line) => line.replace(/(^|\s+)#.*$/, ""))
+        .filter((line) => line !== ""),
+    }));
+  });
+
+/** What goes on until it is interrupted. */
+const GOES_ON = /millrace (run|tail)|--watch/;
+/** What takes something away that a worker uses: a person stops it first. */
+const TAKES_AWAY = /(drop|remove) .*--yes|^nats \w+ (rm|rmm|del|purge)/;
+/** What asks first, and says elsewhere than on a terminal that it needs to be told. */
+const ASKS = /millrace (slots drop|source remove|erase) (?!.*--yes)/;
+
+/** The nats command was understood: what it is about is not on this ground, or it wants a terminal to ask on. */
+const NOTHING_THERE = /^nats: error: .*(not found|no message found|without a terminal)/m;
+
+const AUTOMATION = `
+import { automation, collection } from "millrace";
+export const mail = automation("mail", { on: collection("shop", "public.orders").created() }, ({ fatal }) => {
+  throw fatal("no such address");
+});
+`;
+
+describe.skipIf(missing("postgres", "nats"))("every command is right", () => {
+  /** Undefined where the nats command cannot be had: then its lines are left out, and that is said. */
+  let natsDir: string | undefined;
+
+  beforeAll(async () => {
+    try {
+      natsDir = await natsCli();
+    } catch (error) {
+      console.error(`skipping the commands of nats: ${toError(error).message.slice(0, 200)}`);
+    }
+  }, 420_000);
+
+  interface Ground extends AsyncDisposable {
+    readonly database: Database;
+    readonly worker: WorkerProcess;
+    readonly cwd: string;
+    readonly env: Readonly<Record<string, string>>;
+  }
+
+  async function ground(): Promise<Ground> {
+    const [database, nats, cwd] = [await freshDatabase(), await freshNats(), await scratchDir()];
+    await database.query("create table orders (id int primary key, status text)");
+    const bin = join(cwd, "bin");
+    await mkdir(bin);
+    await writeFile(join(bin, "npx"), `#!/bin/sh\nshift\nexec "${process.execPath}" "${inject("cliFile")}" "$@"\n`);
+    await chmod(join(bin, "npx"), 0o755);
+    const configuration = {
+      bus: { servers: { env: "NATS_URL" } },
+      sources: { shop: { kind: "postgres", url: { env: "DATABASE_URL" }, tables: ["public.*"], outbox: true } },
+      automations: "./automations/*.mjs",
+    };
+    const urls = { DATABASE_URL: database.url, NATS_URL: nats.url };
+    const path = [bin, ...(natsDir === undefined ? [] : [natsDir]), process.env.PATH].join(delimiter);
+    await writeFile(join(cwd, "millrace.config.json"), JSON.stringify(configuration));
+    await mkdir(join(cwd, "automations"));
+    await writeFile(join(cwd, "automations/mail.mjs"), AUTOMATION);
+    const outbox = await runCommand(["sql", "outbox"], { cwd, env: urls });
+    await database.query(outbox.stdout);
+    const worker = await WorkerProcess.start(configuration, { directory: cwd, env: urls });
+    await worker.logged("automation_started");
+    await database.query("insert into orders values (1, 'new')");
+    await worker.logged("automation_dead_letter");
+    return {
+      [Symbol.asyncDispose]: async () => {
+        await worker.kill();
+        await database[Symbol.asyncDispose](); // with its slot
+      },
+      database,
+      worker,
+      cwd,
+      env: { ...urls, PATH: path },
+    };
+  }
+
+  /** With what a reader puts in place of what stands in brackets. */
+  function filledIn(line: string, worker: WorkerProcess): string {
+    return line
+      .replaceAll("<STREAM>", "CDC_SHOP")
+      .replaceAll("<automation>", "mail")
+      .replaceAll("<pid>", String(worker.pid))
+      .replace(/drop NAME$/, "drop millrace_shop")
+      .replace(/MILLRACE_DEAD \d+$/, "MILLRACE_DEAD 1")
+      .replace(/erase shop \d+$/, "erase shop 4");
+  }
+
+  interface Ended {
+    readonly code: number | null;
+    readonly said: string;
+  }
+
+  /** Runs it to its end; what goes on is interrupted once it has said something. */
+  async function run(line: string, { database, cwd, env }: Ground, worker: WorkerProcess): Promise<Ended> {
+    // It asks on a terminal; here there is none.
+    const asking = /^nats \w+ (rm|rmm|del|purge)/.test(line) ? `${line} --force` : line;
+    const child = spawn("bash", ["-c", asking], {
+      cwd,
+      env: { ...process.env, ...env, MILLRACE_HTTP: new URL(worker.httpUrl).host },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let said = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        said += text;
+      });
+    }
+    if (GOES_ON.test(line)) {
+      const begun = /millrace run/.test(line) ? /source_started/ : /./;
+      const look = async (): Promise<boolean> => {
+        if (/millrace tail/.test(line)) await database.query("insert into orders select max(id) + 1 from orders");
+        return begun.test(said) || child.exitCode !== null;
+      };
+      await waitFor(look, { what: `a word of ${line}: ${said}`, timeoutMs: 40_000 });
+      child.kill("SIGINT");
+    }
+    if (child.exitCode === null) await once(child, "close");
+    return { code: child.exitCode, said };
+  }
+
+  test.each(blocks)("$name", async ({ lines }) => {
+    await using here = await ground();
+    let worker = here.worker;
+    for (const documented of lines) {
+      const line = filledIn(documented, worker);
+      if (line.startsWith("nats ") && natsDir === undefined) continue;
+      const isRun = /millrace run/.test(line);
+      if (isRun || TAKES_AWAY.test(line)) await worker.stop();
+      const ended = await run(line, here, worker);
+      const code = ASKS.test(line) ? 2 : ended.code === 1 && NOTHING_THERE.test(ended.said) ? 1 : 0;
+      expect({ line, ...ended }).toEqual({ line, code, said: ended.said });
+      // It goes on, for what is run beside it.
+      if (isRun) worker = await worker.again();
+      if (isRun) await waitFor(async () => (await fetch(`${worker.httpUrl}/readyz`)).ok, { what: "the worker" });
+    }
+    await worker.kill();
+  });
+});

@@ -5,18 +5,9 @@ import { ConfigError, PoisonError } from "../errors.ts";
 import type { ChangeEvent } from "../event/change-event.ts";
 import { formatCollectionName } from "../event/collection-name.ts";
 import { type Collection, collection } from "./collection.ts";
+import { type DrizzleColumn, drizzleValue } from "./drizzle-value.ts";
 
 type Json = Readonly<Record<string, unknown>>;
-
-/** What drizzle keeps of a column; read by name, so that whichever drizzle an application has loaded is understood. */
-interface DrizzleColumn {
-  readonly name: string;
-  readonly dataType: string;
-  readonly columnType: string;
-  readonly baseColumn?: DrizzleColumn;
-  getSQLType(): string;
-  mapFromDriverValue(value: unknown): unknown;
-}
 
 interface Property {
   readonly property: string;
@@ -38,8 +29,8 @@ type PrimaryKey<T extends Table> = {
 
 /**
  * The changes of a drizzle table: `fromDrizzle("shop", orders).created()`. Rows, keys and names of columns are as
- * drizzle's `$inferSelect` has them: its property names, bigint, Date. Columns that the table does not declare are left
- * out. Names of columns are those of the declaration: drizzle's option `casing` is not known here.
+ * drizzle's own select gives them: its property names, bigint, Date. Columns that the table does not declare are left out.
+ * One that is declared without a name is found by either spelling that drizzle's option `casing` may give it.
  * @param options `raw: true`: as the events have them instead, by the database's names
  * @throws ConfigError `AUTOMATION_INVALID`
  */
@@ -61,10 +52,28 @@ export function fromDrizzle(
   const namespace = (kept[drizzle("Schema")] as string | undefined) ?? DEFAULT_SCHEMA;
   const full = formatCollectionName({ namespace, collection: name });
   if (raw) return collection(source, full);
-  const properties = new Map(
-    Object.entries(columns).map(([property, column]) => [column.name, { property, column }] as const),
-  );
+  const properties = propertiesOf(columns);
   return collection(source, full, (event) => decodeEvent(event, properties));
+}
+
+/** Of each column by its name, and of one that has none of its own by the names that `casing` gives it, where they are free. */
+function propertiesOf(columns: Readonly<Record<string, DrizzleColumn>>): ReadonlyMap<string, Property> {
+  const all = Object.entries(columns).map(([property, column]) => ({ property, column }));
+  const properties = new Map(all.map((one) => [one.column.name, one]));
+  for (const one of all) {
+    if (one.column.keyAsName !== true) continue;
+    for (const name of casings(one.column.name)) if (!properties.has(name)) properties.set(name, one);
+  }
+  return properties;
+}
+
+/** The same name in snake_case and in camelCase, as drizzle splits it into words. */
+function casings(name: string): readonly string[] {
+  const words = name.replace(/['\u2019]/g, "").match(/[\da-z]+|[A-Z]+(?![a-z])|[A-Z][\da-z]+/g) ?? [];
+  const camel = words.map((word, nth) =>
+    nth === 0 ? word.toLowerCase() : `${word.slice(0, 1).toUpperCase()}${word.slice(1)}`,
+  );
+  return [words.map((word) => word.toLowerCase()).join("_"), camel.join("")];
 }
 
 function decodeEvent(event: ChangeEvent, properties: ReadonlyMap<string, Property>): ChangeEvent {
@@ -88,7 +97,8 @@ function decodeRow(values: Json, properties: ReadonlyMap<string, Property>): Jso
   const row: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(values)) {
     const known = properties.get(name);
-    if (known !== undefined) row[known.property] = decodeValue(known.column, value);
+    if (known === undefined || (name !== known.column.name && known.column.name in values)) continue;
+    row[known.property] = decodeValue(known.column, value);
   }
   return row;
 }
@@ -101,45 +111,7 @@ function decodeValue(column: DrizzleColumn, value: unknown): unknown {
   } catch {
     // The cause is left out: it may quote the value.
     throw new PoisonError("ROW_NOT_AS_DECLARED", `the column ${column.name} holds no ${column.columnType}`, {
-      hint: "the drizzle table must be what the database has; a masked column needs raw: true",
+      hint: "the drizzle table must be what the database has; a masked column, or one of a composite type, needs raw: true",
     });
   }
-}
-
-function drizzleValue(column: DrizzleColumn, value: unknown): unknown {
-  switch (column.dataType) {
-    case "bigint":
-      return BigInt(value as string);
-    case "number":
-      return Number(value);
-    case "date":
-      return new Date(isZoned(value) || column.columnType === "PgDate" ? (value as string) : `${value as string}Z`);
-    case "array":
-      if (column.baseColumn !== undefined) return elements(column.baseColumn, value);
-      // A vector is an array already; a point or a line comes as text.
-      return typeof value === "string" ? column.mapFromDriverValue(value) : value;
-    case "custom":
-      return column.mapFromDriverValue(
-        column.getSQLType() === "bytea" ? Buffer.from(value as string, "base64") : value,
-      );
-    case "json":
-      // A point as an object comes as text; json itself is a value already.
-      return column.columnType.startsWith("PgJson") ? value : column.mapFromDriverValue(value);
-    default:
-      return column.columnType === "PgTimestampString" ? printed(value as string) : value;
-  }
-}
-
-function elements(column: DrizzleColumn, value: unknown): unknown {
-  if (!Array.isArray(value)) return value === null ? null : drizzleValue(column, value);
-  return value.map((element) => elements(column, element));
-}
-
-function isZoned(value: unknown): boolean {
-  return typeof value === "string" && (value.endsWith("Z") || value.endsWith("infinity"));
-}
-
-/** As Postgres prints it, which is what drizzle gives. */
-function printed(value: string): string {
-  return value.replace("T", " ").replace(/Z$/, "+00");
 }

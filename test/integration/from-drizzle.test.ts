@@ -1,27 +1,42 @@
 // Events of a table that is declared with drizzle: what handlers get is what drizzle's own query gives.
 
+import { getTableColumns } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/node-postgres";
 import {
   bigint,
   bigserial,
+  bit,
   boolean,
+  char,
+  cidr,
   customType,
   date,
   doublePrecision,
+  inet,
   integer,
+  interval,
+  json,
   jsonb,
+  line,
+  macaddr,
+  macaddr8,
   numeric,
+  type PgColumnBuilderBase,
   pgEnum,
   pgSchema,
   pgTable,
   point,
+  real,
+  serial,
   smallint,
+  smallserial,
   text,
+  time,
   timestamp,
   uuid,
   varchar,
 } from "drizzle-orm/pg-core";
-import { describe, expect, expectTypeOf, test } from "vitest";
+import { describe, expect, expectTypeOf, onTestFinished, test } from "vitest";
 import type { CreatedEvent, DeletedEvent, Trigger } from "../../src/automation/collection.ts";
 import { fromDrizzle } from "../../src/automation/from-drizzle.ts";
 import type { ChangeEvent } from "../../src/event/change-event.ts";
@@ -70,6 +85,73 @@ const TABLES = `
     nothing varchar(20), not_declared text default 'x');
   alter table everything replica identity full`;
 
+const custom = (type: string) => customType<{ data: unknown }>({ dataType: () => type })();
+/** With a value for each column, for the odd ones more than one; named by the property, as `casing` spells it. */
+const kinds = {
+  bigSerial53: [bigserial({ mode: "number" }), "1"],
+  big53: [bigint({ mode: "number" }), "-9007199254740991"],
+  serialOne: [serial(), "7"],
+  smallSerial: [smallserial(), "8"],
+  realOne: [real(), "0.1"],
+  realOdd: [real(), "'NaN'"],
+  doubleOdd: [doublePrecision(), "'-Infinity'"],
+  numericText: [numeric(), "'NaN'"],
+  numericNumber: [numeric({ mode: "number" }), "12.5"],
+  numericBig: [numeric({ mode: "bigint" }), "12345678901234567890"],
+  charFive: [char({ length: 5 }), "'ab'"],
+  varcharOne: [varchar({ length: 20 }), "'it''s'"],
+  timeOne: [time({ precision: 3 }), "'24:00:00'"],
+  timeZoned: [time({ withTimezone: true }), "'23:59:59.5+02'"],
+  intervalOne: [interval(), "'1 year -2 mons +3 days -04:05:06.007'"],
+  intervalZero: [interval(), "'0'"],
+  intervalOfDays: [interval({ fields: "day" }), "'-1 day'"],
+  intervalToSecond: [interval({ fields: "day to second", precision: 3 }), "'1 day -00:00:00.5'"],
+  intervals: [interval().array(), "'{1 mon -1 days +100:00:00}'"],
+  stampAncient: [timestamp({ mode: "string" }), "'0044-03-15 12:00:00 BC'"],
+  stampLate: [timestamp({ mode: "string", withTimezone: true }), "'12024-03-15 12:00:00.25+00'"],
+  stamps: [timestamp({ withTimezone: true }).array(), "'{2024-02-29 18:29:59+00}'"],
+  dayAncient: [date(), "'0001-01-01 BC'"],
+  dayNever: [date({ mode: "date" }), "'infinity'"],
+  days: [date().array(), "'{2024-02-29,12024-02-29}'"],
+  inetOne: [inet(), "'10.0.0.1/8'"],
+  cidrOne: [cidr(), "'10.0.0.0/8'"],
+  macOne: [macaddr(), "'08:00:2b:01:02:03'"],
+  macEight: [macaddr8(), "'08:00:2b:01:02:03:04:05'"],
+  lineTuple: [line(), "'{1,2.5,3}'"],
+  lineObject: [line({ mode: "abc" }), "'{1,2.5,3}'"],
+  points: [point().array(), '\'{"(1,2)","(3,4.5)"}\''],
+  jsonText: [json(), `'"5"'`],
+  jsonbText: [jsonb(), `'"word"'`],
+  jsons: [jsonb().array(), `'{"{\\"a\\": [1]}"}'`],
+  uuids: [uuid().array(), "'{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}'"],
+  moods: [mood().array(), "'{sad,happy}'"],
+  booleans: [boolean().array(), "'{t,f}'"],
+  wholes: [integer().array(), "'{1,2}'"],
+  bytesList: [bytes().array(), "'{\"\\\\xdead\"}'"],
+  bits: [bit({ dimensions: 3 }), "'101'"],
+  rangeWhole: [custom("int4range"), "'[1,5)'"],
+  rangeOpen: [custom("numrange"), "'(,1.50]'"],
+  rangeEmpty: [custom("int8range"), "'empty'"],
+  rangeDays: [custom("daterange"), "'[2024-01-01,infinity)'"],
+  rangeZoned: [custom("tstzrange"), "'[2024-01-01 00:00:00+00,)'"],
+  rangeLocal: [custom("tsrange"), "'[2024-01-01 00:00:00,2024-01-02 00:00:00.5)'"],
+  rangesWhole: [custom("int4multirange"), "'{[1,3),[7,9)}'"],
+  customText: [custom("text"), "'x'"],
+  customFloat: [custom("double precision"), "'Infinity'"],
+  customStamp: [custom("timestamptz"), "'2024-01-01 00:00:00.25+00'"],
+  customInterval: [custom("interval"), "'1 day 02:00:00'"],
+  customPoint: [custom("point"), "'(1,2)'"],
+  customCircle: [custom("circle"), "'<(1,2),3.5>'"],
+  customJson: [custom("jsonb"), `'{"a": [1, "x"]}'`],
+  customMoney: [custom("money"), "'12.50'"],
+  customWholes: [custom("int4[]"), "'{1,2}'"],
+} satisfies Readonly<Record<string, readonly [PgColumnBuilderBase, string]>>;
+type Kinds = typeof kinds;
+const builders = Object.fromEntries(Object.entries(kinds).map(([name, [builder]]) => [name, builder])) as {
+  [Name in keyof Kinds]: Kinds[Name][0];
+};
+const everyKind = pgTable("every_kind", builders);
+
 describe.skipIf(missing("postgres"))("fromDrizzle", () => {
   const fixture = postgresFixture(TABLES);
   const decoded = (reading: Reading, trigger: Trigger): ChangeEvent[] =>
@@ -106,6 +188,35 @@ describe.skipIf(missing("postgres"))("fromDrizzle", () => {
     expect(raw?.after).toMatchObject({ order_id: "9007199254740993", not_declared: "x" });
     await reading.stop();
   });
+
+  test.each(["snake_case", undefined] as const)(
+    "gives a value of each kind of column as drizzle's own query does, casing %s",
+    async (casing) => {
+      const client = await fixture.database.connect();
+      onTestFinished(() => client.end());
+      await client.query("set timezone = 'UTC'");
+      const db = drizzle(client, casing === undefined ? {} : { casing });
+      const spelled = (name: string) =>
+        casing ? name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`) : name;
+      const columns = Object.entries(getTableColumns(everyKind)).map(
+        ([name, column]) => `"${spelled(name)}" ${column.getSQLType()}`,
+      );
+      await client.query(`drop table if exists every_kind; create table every_kind(${columns.join(", ")});
+      alter table every_kind replica identity full`);
+      const { reading } = await fixture.begin();
+      await client.query(
+        `insert into every_kind values (${Object.values(kinds)
+          .map(([, value]) => value)
+          .join(", ")})`,
+      );
+      const rows = await db.select().from(everyKind);
+      await reading.rows(1);
+
+      const [created] = decoded(reading, fromDrizzle("shop", everyKind).created());
+      expect(created?.after).toEqual(rows[0]);
+      await reading.stop();
+    },
+  );
 
   test("is typed by the table, and knows its schema", () => {
     const trigger = fromDrizzle("shop", everything).created();

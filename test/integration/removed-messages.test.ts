@@ -185,11 +185,13 @@ describe.skipIf(missing("nats"))("the source of a stream from which messages wer
     expect(log.of("bus_messages_removed")).toEqual([{ source: "shop", from: 5, to: 5, code: "BUS_MESSAGES_REMOVED" }]);
   });
 
-  test("goes on behind a limit of one message a subject", async () => {
+  test("refuses a limit of one message a subject, and goes on behind what it took once it is lifted", async () => {
     const server = await freshNats();
     const jsm = await deletable(server);
     await write(server, ...Array.from({ length: 60 }, (_, at) => order(at + 1)));
     await jsm.streams.update("CDC_SHOP", { max_msgs_per_subject: 1 });
+    await expect(write(server, order(61))).rejects.toMatchObject({ code: "STREAM_UNFIT" });
+    await jsm.streams.update("CDC_SHOP", { max_msgs_per_subject: -1 });
 
     expect((await write(server, order(61))).resume).toBe(place(60));
     expect((await write(server, order(62))).resume).toBe(place(61));

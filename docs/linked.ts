@@ -10,7 +10,7 @@ export function linked(page: string, text: string): string {
     .map((part, nth) =>
       nth % 2 === 1
         ? part
-        : part.replace(/(?<![\w/.[(])docs\/[\w/-]+\.md/g, (target) => `[${target}](${posix.relative(from, target)})`),
+        : part.replace(/(?<![\w/.[])docs\/[\w/-]+\.md/g, (target) => `[${target}](${posix.relative(from, target)})`),
     )
     .join("");
 }

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -23,6 +24,15 @@ func env(name, otherwise string) string {
 	return otherwise
 }
 
+// Change is the body of a row's event. Columns in Unchanged are not in After: the log left them out.
+type Change struct {
+	Op        string          `json:"op"`
+	Key       json.RawMessage `json:"key"`
+	Before    json.RawMessage `json:"before"`
+	After     json.RawMessage `json:"after"`
+	Unchanged []string        `json:"unchanged"`
+}
+
 func main() {
 	source := env("SOURCE", "shop")
 	left, _ := strconv.Atoi(env("EVENTS", "-1")) // ends after that many; else it goes on until Ctrl-C
@@ -40,8 +50,8 @@ func main() {
 	}
 	// The durable remembers what was acked: started again, it goes on from there.
 	consumer, err := js.CreateOrUpdateConsumer(ctx, "CDC_"+strings.ToUpper(source), jetstream.ConsumerConfig{
-		Durable:        "go-subscriber",
-		FilterSubjects: []string{"events." + source + ".>"},
+		Durable:        env("DURABLE", "go-subscriber"),
+		FilterSubjects: []string{env("SUBJECT", "events."+source+".>")},
 		AckPolicy:      jetstream.AckExplicitPolicy,
 		MaxDeliver:     -1,
 	})
@@ -64,7 +74,15 @@ func main() {
 			return text
 		}
 		// The id stays the same when an event comes again: remember it where an effect must happen once.
-		fmt.Println(header("ce-type"), header("ce-subject"), header("ce-id"), string(msg.Data()))
+		if strings.HasPrefix(msg.Subject(), "cdc.") {
+			var change Change
+			if err := json.Unmarshal(msg.Data(), &change); err != nil {
+				log.Fatal(err) // a body above the server's max_payload is elsewhere: see docs/wire.md, Large events
+			}
+			fmt.Println(change.Op, header("ce-subject"), header("ce-id"), "before", string(change.Before), "after", string(change.After))
+		} else {
+			fmt.Println(header("ce-type"), header("ce-subject"), header("ce-id"), string(msg.Data()))
+		}
 		if err := msg.DoubleAck(ctx); err != nil {
 			log.Fatal(err)
 		}

@@ -36,12 +36,17 @@ describe.skipIf(absent || lacks("psql"))("the example", () => {
     nats = await freshNats();
     database = await freshDatabase();
     const port = await freePort();
+    await database.query("create table items (id int primary key, name text)");
     const [first = ""] = blocksOf("sql-outbox");
-    worker = spawned(first.replace("node dist/cli.js run", "exec $&"), { MILLRACE_HTTP: `127.0.0.1:${port}` });
+    worker = spawned(first.replace("node dist/cli.js run", "exec $&"), {
+      MILLRACE_HTTP: `127.0.0.1:${port}`,
+      TABLES: "public.items",
+    });
     for (const stream of [worker.stdout, worker.stderr]) stream?.resume();
     const ready = async (): Promise<boolean> =>
       (await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined))?.status === 200;
     await waitFor(ready, { what: "the worker", timeoutMs: 30_000 });
+    await database.query("insert into items values (1, 'a'); update items set name = 'b'");
     await database.query("begin; select millrace.emit('order.first', '1', '{}'); rollback");
     await database.query(
       "select millrace.emit('order.first', '1', '{\"n\": 1}', '{}', '00000000-0000-4000-8000-000000000001')",
@@ -69,10 +74,10 @@ describe.skipIf(absent || lacks("psql"))("the example", () => {
   }
 
   /** Resolves to what it prints. */
-  async function run(name: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
-    const [worker, line = "", ...more] = blocksOf(name);
-    expect([worker, more]).toEqual([blocksOf("sql-outbox")[0], []]);
-    const child = spawned(line, env);
+  async function run(name: string, env: Readonly<Record<string, string>> = {}, nth = 1): Promise<string> {
+    const blocks = blocksOf(name);
+    expect([blocks[0], blocks.length]).toEqual([blocksOf("sql-outbox")[0], name.endsWith("subscriber") ? 3 : 2]);
+    const child = spawned(blocks[nth] ?? "", env);
     let printed = "";
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding("utf8").on("data", (text) => (printed += text));
@@ -80,6 +85,9 @@ describe.skipIf(absent || lacks("psql"))("the example", () => {
     expect({ code: child.exitCode, printed }).toMatchObject({ code: 0 });
     return printed;
   }
+
+  const CHANGES =
+    /^created public\.items\/1 shop\.\S+ before null after \{"id": ?1, ?"name": ?"a"\}\nupdated public\.items\/1 shop\.\S+ before null after \{"id": ?1, ?"name": ?"b"\}$/m;
 
   /** Both subscribers read one order that was there before, and the one that each application has placed. */
   const first = '^order\\.first order/1 00000000-0000-4000-8000-000000000001 \\{"n": 1\\}$';
@@ -102,6 +110,14 @@ describe.skipIf(absent || lacks("psql"))("the example", () => {
   test.skipIf(lacks("python3"))("of a subscriber in Python reads them, and goes on where it was", async () => {
     expect(await run("python-subscriber", { EVENTS: "1" })).toMatch(new RegExp(first, "m"));
     expect(await run("python-subscriber", { EVENTS: "1" })).toMatch(/^order\.placed order\/1 .*"customer": "Ada"/m);
+  });
+
+  test.skipIf(lacks("go"))("of a subscriber in Go reads row changes too", async () => {
+    expect(await run("go-subscriber", { EVENTS: "2" }, 2)).toMatch(CHANGES);
+  });
+
+  test.skipIf(lacks("python3"))("of a subscriber in Python reads row changes too", async () => {
+    expect(await run("python-subscriber", { EVENTS: "2" }, 2)).toMatch(CHANGES);
   });
 
   test("is listed, and has a README", () => {

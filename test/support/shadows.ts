@@ -26,7 +26,7 @@ const sql = (names: readonly string[]): string => `
         array_to_string(array(select format_type(a, null) from unnest(p.proargtypes) with ordinality u (a, n) order by n), ', ') as args
       from pg_proc p join pg_type t on t.oid = p.prorettype
       where p.pronamespace = 'pg_catalog'::regnamespace and p.proname = any ('{${names.join(",")}}'::text[])
-        and not p.proargtypes::oid[] && array['internal', 'cstring']::regtype[]::oid[]
+        and not (p.proargtypes::oid[] || p.prorettype) && array['internal', 'cstring']::regtype[]::oid[] -- only C can do these
     loop
       for v in 0 .. array_length(variants, 1) loop
         args := case when v = 0 then f.args else replace(f.args, variants[v][1], variants[v][2]) end;

@@ -19,6 +19,7 @@ export {
 export { event } from "./automation/event-trigger.ts";
 export { fromDrizzle } from "./automation/from-drizzle.ts";
 export { Fatal, Retry, type RetryOptions, type Skip } from "./automation/outcome.ts";
+export { compilePattern } from "./automation/pattern/compile-pattern.ts";
 export { system } from "./automation/system.ts";
 export type { PgClient } from "./automation/transaction.ts";
 export type { TxContext } from "./automation/tx.ts";

@@ -650,17 +650,17 @@ describe.skipIf(absent)("tx()", () => {
   test("a handler that takes one row through its states may, where it says so, and the limit of hops still ends it", async () => {
     const steps = automation("steps", { on: items.updated(), cycles: "allow" }, async ({ event, tx, skip }) => {
       if (event.after.note === "!!!") return skip("done");
-      const note = event.key?.id === 101 ? `${event.after.note}!` : "for ever";
+      const note = event.key?.id === 201 ? `${event.after.note}!` : "for ever";
       await tx(({ client }) => client.query("update item set note = $2 where id = $1", [event.key?.id, note]));
       return undefined;
     });
     const worker = await run([steps], { db: pool, maxHops: 5 });
     const status = () => worker.status().automations[0];
 
-    await database.query("insert into item values (101, null), (102, null)");
-    await database.query("update item set note = '' where id = 101");
+    await database.query("insert into item values (201, null), (202, null)");
+    await database.query("update item set note = '' where id = 201");
     await waitFor(() => status()?.skipped === 1, { what: "the last state", ...long });
-    await database.query("update item set note = '' where id = 102");
+    await database.query("update item set note = '' where id = 202");
     await waitFor(() => status()?.deadBy?.cycle === 1, { what: "the limit", ...long });
 
     expect(status()).toMatchObject({ handled: 3 + 5, dead: 1 });

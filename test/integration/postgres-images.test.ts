@@ -320,6 +320,7 @@ describe.skipIf(missing("postgres"))("an event", () => {
     await waitFor(() => source.notices().length > 0, { what: "the notice" });
     expect(source.notices()).toMatchObject([
       { code: "TABLE_COLUMN_UNKNOWN", message: expect.stringMatching(/^public\.people .* email, note /) },
+      { code: "TABLES_MATCH_NOTHING", message: 'no table matches "public.users"' },
     ]);
     await query("create table clients_2 partition of clients for values from (100) to (200)");
     await query("insert into clients values (100, 'known', 'known')");

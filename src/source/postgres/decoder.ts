@@ -27,10 +27,11 @@ import {
   UPDATE,
   XLOG,
 } from "./pgoutput-tags.ts";
-import { poisonRow, tooLarge } from "./poison-row.ts";
+import { poisonRow, textUndefined, tooLarge } from "./poison-row.ts";
 import { RowDecoder } from "./row-decoder.ts";
 import type { RuleBook } from "./rule-book.ts";
 import { type PoisonRow, Sequencer } from "./sequencer.ts";
+import { ServerText, UNCONVERTIBLE } from "./server-text.ts";
 import type { Relation, Table } from "./table.ts";
 import { timeText } from "./time-text.ts";
 import type { Tuple } from "./tuple.ts";
@@ -66,6 +67,8 @@ export class Decoder {
   readonly #messages: LogicalMessages;
   readonly #tables: DescribedTables;
   readonly #composites: CompositeStates | undefined;
+  /** Undefined where texts come as UTF-8. */
+  readonly #text: ServerText | undefined;
   #announcements: Announcement[] = [];
   /** The row of an outbox that was deleted last, and may only have moved. */
   #left: string | undefined;
@@ -75,6 +78,7 @@ export class Decoder {
     this.#source = source;
     this.#messages = new LogicalMessages({ ...options, prefixes, encoding });
     this.#composites = options.composites;
+    this.#text = ServerText.of(encoding);
     this.#tables = new DescribedTables(source, rules, outbox);
     this.sequencer = new Sequencer(source, history, from);
     this.#rows = new RowDecoder(this.#reader, (position, event) => this.sequencer.push(position, event));
@@ -88,6 +92,7 @@ export class Decoder {
   decode(bytes: Buffer, from: number, end: number): Question | undefined {
     const reader = this.#reader;
     reader.reset(bytes, from, end);
+    this.#text?.convert(reader);
     try {
       const kind = reader.uint8();
       const high = reader.uint32();
@@ -98,7 +103,7 @@ export class Decoder {
       }
       reader.skip(16);
       if (kind !== XLOG) {
-        this.#cut(kind, reader.uint8(), high, low);
+        this.#untold(kind, reader.uint8(), high, low);
         return undefined;
       }
       return this.#message(reader.uint8(), high, low);
@@ -220,11 +225,12 @@ export class Decoder {
     this.#messages.decode(this.#reader, this.sequencer, poison, tooLarge);
   }
 
-  /** Too large to be held: the beginning tells the table. */
-  #cut(frame: number, kind: number, high: number, low: number): void {
-    if (frame !== CUT) throw new BugError("PROTOCOL_UNKNOWN", `a frame of the unknown kind ${frame}`);
+  /** Too large to be held, or with a byte that is no letter: the beginning tells the table. */
+  #untold(frame: number, kind: number, high: number, low: number): void {
+    if (frame !== CUT && frame !== UNCONVERTIBLE)
+      throw new BugError("PROTOCOL_UNKNOWN", `a frame of the unknown kind ${frame}`);
     const { bytes, from, end } = this.#reader;
-    const error = tooLarge(keptOfCut(bytes, from, end).sizeBytes);
+    const error = frame === CUT ? tooLarge(keptOfCut(bytes, from, end).sizeBytes) : textUndefined();
     if (kind === MESSAGE) {
       this.#logicalMessage(error);
       return;

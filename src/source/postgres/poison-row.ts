@@ -26,6 +26,17 @@ export function tooLarge(bytes: number): PoisonError {
   });
 }
 
+/** In an encoding that leaves bytes undefined; the server stores them all the same. */
+export function textUndefined(): PoisonError {
+  return new PoisonError(
+    "TEXT_UNDEFINED",
+    "a text of the row has a byte that the database's encoding leaves undefined",
+    {
+      hint: "write the value without it, twice under REPLICA IDENTITY FULL: the second event has the row",
+    },
+  );
+}
+
 /** A partition with another replica identity than its root. */
 export function keyMissing(): PoisonError {
   return new PoisonError("KEY_MISSING", "the log carries no value for a key column before the change", {

@@ -15,7 +15,6 @@ import type { ProvidedSlot } from "./first-start.ts";
 import { checkCluster, followLog, identifySystem, isAccepted } from "./identity.ts";
 import { explained, freeSlot } from "./kept-slot.ts";
 import { LagWatch } from "./lag-watch.ts";
-import { formatLsn } from "./lsn.ts";
 import type { Created, Intent } from "./memory.ts";
 import { cleanUpOutbox } from "./outbox-clean-up.ts";
 import { finalOf, historyOf } from "./position.ts";
@@ -26,9 +25,10 @@ import { Reselect } from "./reselect.ts";
 import { type Resumption, resumeAt } from "./resume.ts";
 import { RuleBook } from "./rule-book.ts";
 import type { Sequencer } from "./sequencer.ts";
+import { ServerText } from "./server-text.ts";
 import { type Session, serverEncoding } from "./session.ts";
 import { withSlot } from "./slot.ts";
-import { quoteIdentifier } from "./sql.ts";
+import { startReplication } from "./start-replication.ts";
 import { decodeStream, type FillUnread, type TableBook } from "./stream.ts";
 import { tableRules } from "./table-rules.ts";
 import { TableWatch } from "./table-watch.ts";
@@ -224,12 +224,11 @@ export class PostgresSource implements Source {
     });
   }
 
-  #run(client: Client, start: bigint): Promise<unknown> {
+  async #run(client: Client, start: bigint): Promise<void> {
     const { session } = this.#options;
     const { slot, publication } = this.#intent;
-    const names = quoteIdentifier(publication).replaceAll("'", "''");
-    const statement = `START_REPLICATION SLOT ${quoteIdentifier(slot)} LOGICAL ${formatLsn(start)} (proto_version '1', publication_names '${names}', messages 'true')`;
-    return withSlot(session, slot, () => client.query(statement));
+    const text = ServerText.of(await serverEncoding(session));
+    await withSlot(session, slot, () => startReplication(client, { slot, publication, start, text }));
   }
 
   /** From version 18 on the server only warns when the publication is gone, and leaves its rows out. */

@@ -46,7 +46,7 @@ function readFields(
       throw invalidPattern(
         place,
         "an operator stands where a field's name belongs",
-        `write ["…"] or [{ "${name}": … }]`,
+        `write ["..."] or [{ "${name}": ... }]`,
       );
     } else if (Array.isArray(value)) {
       const conditions = readList(value, place);
@@ -54,7 +54,7 @@ function readFields(
     } else if (typeof value === "object" && value !== null) {
       alternatives = readFields(value, place, alternatives, belowOr);
     } else {
-      throw invalidPattern(place, "expected a list of what it may be", `write [${JSON.stringify(value) ?? "…"}]`);
+      throw invalidPattern(place, "expected a list of what it may be", `write [${JSON.stringify(value) ?? "..."}]`);
     }
   }
   return alternatives;
@@ -62,7 +62,7 @@ function readFields(
 
 function readOr(value: unknown, path: readonly string[], before: readonly Conditions[]): readonly Conditions[] {
   if (!Array.isArray(value) || value.length < 2) {
-    throw invalidPattern([...path, "$or"], "expected a list of two patterns or more", "write $or: [{ … }, { … }]");
+    throw invalidPattern([...path, "$or"], "expected a list of two patterns or more", "write $or: [{ ... }, { ... }]");
   }
   const alternatives = value.flatMap((branch: unknown) => readFields(branch, path, before, true));
   if (alternatives.length > MOST_ALTERNATIVES) {

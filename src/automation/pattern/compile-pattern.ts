@@ -1,6 +1,6 @@
 // Event patterns with the semantics of Amazon EventBridge: which events an automation wants, said as data.
 
-import { leavesOf } from "./event-leaves.ts";
+import { leavesOf, wantedPaths } from "./event-leaves.ts";
 import { parsePattern } from "./parse-pattern.ts";
 import { type Field, matchesRule } from "./rule.ts";
 
@@ -17,7 +17,7 @@ import { type Field, matchesRule } from "./rule.ts";
  */
 export function compilePattern(pattern: unknown): (event: unknown) => boolean {
   const rules = parsePattern(pattern);
-  const wanted = new Set(rules.flatMap((rule) => rule.map((field: Field) => field.path)));
+  const wanted = wantedPaths(rules.flatMap((rule) => rule.map((field: Field) => field.path)));
   return (event) => {
     const leaves = leavesOf(event, wanted);
     return rules.some((rule) => matchesRule(rule, leaves));

@@ -19,12 +19,21 @@ export type Leaves = ReadonlyMap<string, readonly Leaf[]>;
 
 const NOWHERE: readonly Place[] = [];
 
+/** The paths that a pattern asks for, and all that lead to one: made once a pattern, not once an event. */
+export interface WantedPaths {
+  readonly paths: ReadonlySet<string>;
+  readonly prefixes: ReadonlySet<string>;
+}
+
+export function wantedPaths(paths: readonly string[]): WantedPaths {
+  return { paths: new Set(paths), prefixes: new Set(paths.flatMap(prefixesOf)) };
+}
+
 /**
  * The values at the wanted paths. A path is its names joined by dots, array indexes left out; an empty object or array has
  * no value, and an element of an array is a value of the array's own path.
  */
-export function leavesOf(event: unknown, wanted: ReadonlySet<string>): Leaves {
-  const prefixes = new Set([...wanted].flatMap(prefixesOf));
+export function leavesOf(event: unknown, wanted: WantedPaths): Leaves {
   const leaves = new Map<string, Leaf[]>();
   let arrays = 0;
   const visit = (value: unknown, path: string, places: readonly Place[]): void => {
@@ -36,9 +45,9 @@ export function leavesOf(event: unknown, wanted: ReadonlySet<string>): Leaves {
         visit(element, path, inside);
       });
     } else if (typeof value === "object" && value !== null) {
-      if (path !== "" && !prefixes.has(path)) return;
+      if (path !== "" && !wanted.prefixes.has(path)) return;
       for (const [name, member] of Object.entries(value)) visit(member, path === "" ? name : `${path}.${name}`, places);
-    } else if (wanted.has(path) && isValue(value)) {
+    } else if (wanted.paths.has(path) && isValue(value)) {
       const known = leaves.get(path);
       if (known === undefined) leaves.set(path, [{ value, places }]);
       else known.push({ value, places });

@@ -5,6 +5,7 @@ import { unescapeToken } from "../../src/event/subject.ts";
 import { isSameValue } from "./same-value.ts";
 import { readStream, type StreamEvent } from "./stream-events.ts";
 import type { TruthChange } from "./truth.ts";
+import { listWrong, type Wrong, wrongly } from "./wrong.ts";
 
 /** A transaction up to these sizes must be stored as one batch. */
 const WHOLE_MESSAGES = 900;
@@ -29,22 +30,22 @@ export interface Guarantees {
  * Nothing missing, commit order, nothing twice, the right values, ids that rise, true transaction marks, whole
  * transactions in one batch, positions that never fall and the `Cdc-Prev` chain; with samples also that the database
  * was never told before the stream held it.
- * @throws Error that lists the first things found wrong
+ * @throws Error that counts what was found wrong by its kind, with examples of each
  */
 export async function assertGuarantees({ truth, natsUrl, source, samples = [] }: Guarantees): Promise<void> {
   const messages = await readStream(natsUrl, `CDC_${source.toUpperCase()}`);
   const wrong = findWrong(truth, messages, samples);
   if (wrong.length === 0) return;
   const summary = `${truth.length} committed, ${messages.length} messages in the stream, ${wrong.length} things wrong`;
-  throw new Error([summary, ...wrong.slice(0, 12)].join("\n"));
+  throw new Error([summary, ...listWrong(wrong)].join("\n"));
 }
 
-/** What is wrong with a stream, a line for each. */
+/** Everything that is wrong with a stream. */
 export function findWrong(
   truth: readonly TruthChange[],
   messages: readonly StreamEvent[],
   samples: readonly AcknowledgeSample[],
-): readonly string[] {
+): readonly Wrong[] {
   const changes = messages.filter(({ subject }) => subject.startsWith("cdc.")).map(parse);
   return [
     ...sameChanges(truth, changes),
@@ -79,39 +80,47 @@ function parse(event: StreamEvent): Change {
 }
 
 /** Both lists with the same change at the same place; where they part, what is missing and what is too much. */
-function sameChanges(truth: readonly TruthChange[], changes: readonly Change[]): string[] {
-  const wrong: string[] = [];
+function sameChanges(truth: readonly TruthChange[], changes: readonly Change[]): Wrong[] {
+  const wrong: Wrong[] = [];
   const wanted = named(truth.map((change) => nameOf(change, keyText(change.key))));
   const got = named(changes.map((change) => nameOf(change, keyText(change.body.key))));
   const places = new Map(wanted.map((name, place) => [name, place]));
   const there = new Set(got);
-  wrong.push(...wanted.filter((name) => !there.has(name)).map((name) => `lost: ${name}`));
+  wrong.push(...wanted.filter((name) => !there.has(name)).map((name) => wrongly("lost", name)));
   let newest = -1;
   got.forEach((name, index) => {
     const change = changes[index];
     const place = places.get(name);
     const expected = place === undefined ? undefined : truth[place];
     if (change === undefined || place === undefined || expected === undefined) {
-      wrong.push(`not in the database's log, or once too often: ${name} at ${change?.event.sequence}`);
+      const known = places.has(name.replace(/ #\d+$/, " #1"));
+      wrong.push(
+        wrongly(known ? "once too often" : "not in the database's log", `${name} at ${change?.event.sequence}`),
+      );
       return;
     }
-    if (place < newest) wrong.push(`out of order: ${name} at ${change.event.sequence}`);
+    const which = `${name} at ${change.event.sequence}`;
+    if (place < newest) wrong.push(wrongly("out of order", which));
     newest = Math.max(newest, place);
     const last = truth[place + 1]?.transaction !== expected.transaction;
-    wrong.push(...sameChange(expected, change, last).map((what) => `${what}: ${name} at ${change.event.sequence}`));
+    wrong.push(
+      ...sameChange(expected, change, last).map(({ kind, what }) =>
+        wrongly(kind, [what, which].filter(Boolean).join(", ")),
+      ),
+    );
   });
   return wrong;
 }
 
-function sameChange(expected: TruthChange, { body, event, lane }: Change, last: boolean): string[] {
-  const wrong: string[] = [];
+function sameChange(expected: TruthChange, { body, event, lane }: Change, last: boolean): Wrong[] {
+  const wrong: Wrong[] = [];
   const marked = [event.header("Cdc-Tx-Last") === "1", event.header("Cdc-Pos")?.endsWith("+") === true];
-  if (marked.some((mark) => mark !== last)) wrong.push("Cdc-Tx-Last or + is wrong");
-  if (expected.moved !== undefined && body[expected.moved] === undefined) wrong.push(`no ${expected.moved}`);
+  if (marked.some((mark) => mark !== last)) wrong.push(wrongly("Cdc-Tx-Last or + is wrong"));
+  if (expected.moved !== undefined && body[expected.moved] === undefined) wrong.push(wrongly(`no ${expected.moved}`));
   const rightLane = expected.op === "truncated" ? "p00" : laneOf(Buffer.from(canonicalJson(body.key)));
-  if (lane !== rightLane) wrong.push(`lane ${lane} should be ${rightLane}`);
+  if (lane !== rightLane) wrong.push(wrongly("wrong lane", `${lane} should be ${rightLane}`));
   const after = body.after as Record<string, unknown> | null;
-  if ((after === null) !== (expected.after === undefined)) wrong.push("after is there or not");
+  if ((after === null) !== (expected.after === undefined)) wrong.push(wrongly("after is there or not"));
   wrong.push(...sameBefore(expected, body.before as Record<string, unknown> | null));
   const { columns: enriched = [] } = (body.enriched ?? {}) as { readonly columns?: readonly string[] };
   for (const [column, value] of expected.after?.values ?? []) {
@@ -119,23 +128,23 @@ function sameChange(expected: TruthChange, { body, event, lane }: Change, last: 
     if (value === undefined && enriched.includes(column) && after?.[column] !== undefined) continue;
     const named = (body.unchanged as readonly string[] | undefined)?.includes(column) === true;
     const same = isSameValue(after?.[column], value, expected.after?.types.get(column) ?? "");
-    if (!same || named !== (value === undefined)) wrong.push(`column ${column} differs`);
+    if (!same || named !== (value === undefined)) wrong.push(wrongly("a column differs", column));
   }
   return wrong;
 }
 
 /** Null where the log has nothing or the key alone, which a deleted row says of itself; else the whole row, nulls too. */
-function sameBefore({ before, key, op }: TruthChange, found: Readonly<Record<string, unknown>> | null): string[] {
+function sameBefore({ before, key, op }: TruthChange, found: Readonly<Record<string, unknown>> | null): Wrong[] {
   if (found === null) {
     const more = [...(before?.values.keys() ?? [])].filter((column) => key?.[column] === undefined);
-    return op === "deleted" || more.length > 0 ? ["before is missing"] : [];
+    return op === "deleted" || more.length > 0 ? [wrongly("before is missing")] : [];
   }
-  if (before === undefined) return ["before is there"];
+  if (before === undefined) return [wrongly("before is there")];
   const wrong = [...before.values].filter(
     ([column, value]) => !isSameValue(found[column], value, before.types.get(column) ?? ""),
   );
   const unknown = Object.entries(found).filter(([column, value]) => !before.values.has(column) && value !== null);
-  return [...wrong, ...unknown].map(([column]) => `column ${column} differs before`);
+  return [...wrong, ...unknown].map(([column]) => wrongly("a column differs before", column));
 }
 
 type Named = Pick<Change, "namespace" | "collection" | "op" | "transaction">;
@@ -159,12 +168,12 @@ function named(names: readonly string[]): readonly string[] {
   });
 }
 
-function risingIds(changes: readonly Change[]): string[] {
+function risingIds(changes: readonly Change[]): Wrong[] {
   const ids = changes.map(({ event }) => event.header("ce-id") ?? "");
-  return ids.flatMap((id, index) => (id > (ids[index - 1] ?? "") ? [] : [`id missing or not rising: ${id}`]));
+  return ids.flatMap((id, index) => (id > (ids[index - 1] ?? "") ? [] : [wrongly("id missing or not rising", id)]));
 }
 
-function wholeTransactions(changes: readonly Change[]): string[] {
+function wholeTransactions(changes: readonly Change[]): Wrong[] {
   const groups = new Map<string | undefined, Change[]>();
   for (const change of changes) {
     const group = groups.get(change.transaction);
@@ -176,23 +185,24 @@ function wholeTransactions(changes: readonly Change[]): string[] {
     if (group.length === 1 || group.length > WHOLE_MESSAGES || bytes > WHOLE_BYTES) return [];
     const batches = new Set(group.map(({ event }) => event.header("Nats-Batch-Id")));
     const whole = batches.size === 1 && !batches.has(undefined);
-    return whole ? [] : [`transaction ${transaction} is not in one batch`];
+    return whole ? [] : [wrongly("not in one batch", `transaction ${transaction}`)];
   });
 }
 
-function chained(messages: readonly StreamEvent[]): string[] {
-  const wrong: string[] = [];
+function chained(messages: readonly StreamEvent[]): Wrong[] {
+  const wrong: Wrong[] = [];
   let newest: string | undefined;
   for (const { sequence, header, subject } of messages) {
     const position = header("Cdc-Pos");
     if (position === undefined) {
-      if (!subject.startsWith("meta.")) wrong.push(`no Cdc-Pos at ${sequence}`);
+      if (!subject.startsWith("meta.")) wrong.push(wrongly("no Cdc-Pos", `at ${sequence}`));
       continue;
     }
     const first = header("Nats-Batch-Id") === undefined || header("Nats-Batch-Sequence") === "1";
     if (newest !== undefined && position.replace("+", "") < newest.replace("+", ""))
-      wrong.push(`position falls at ${sequence}`);
-    if (first && newest !== undefined && header("Cdc-Prev") !== newest) wrong.push(`Cdc-Prev is wrong at ${sequence}`);
+      wrong.push(wrongly("position falls", `at ${sequence}`));
+    if (first && newest !== undefined && header("Cdc-Prev") !== newest)
+      wrong.push(wrongly("Cdc-Prev is wrong", `at ${sequence}`));
     newest = position;
   }
   return wrong;
@@ -203,10 +213,12 @@ function neverTooEarly(
   truth: readonly TruthChange[],
   changes: readonly Change[],
   samples: readonly AcknowledgeSample[],
-): string[] {
+): Wrong[] {
   return samples.flatMap(({ confirmedFlush, streamSequence }) => {
     const told = truth.findLastIndex(({ commitEnd }) => commitEnd <= confirmedFlush);
     const needed = changes[told]?.event.sequence ?? 0;
-    return needed > streamSequence ? [`acknowledged up to ${needed} when the stream held ${streamSequence}`] : [];
+    return needed > streamSequence
+      ? [wrongly("acknowledged too early", `up to ${needed} when the stream held ${streamSequence}`)]
+      : [];
   });
 }

@@ -11,6 +11,7 @@ import { TcpProxy } from "./tcp-proxy.ts";
 import { watchAcknowledged } from "./watch-acknowledged.ts";
 import { WorkerProcess } from "./worker-process.ts";
 import { WriteLoad } from "./write-load.ts";
+import { listWrong } from "./wrong.ts";
 
 export interface SoakOptions {
   readonly minutes: number;
@@ -231,10 +232,10 @@ async function judge(
   const truth = await ground.settled(CAUGHT_UP_MS).catch(() => ground.committed());
   const events = await readStream(ground.nats.url, "CDC_SHOP");
   const wrong = findWrong(truth, events, samples);
-  const count = (start: string): number => wrong.filter((line) => line.startsWith(start)).length;
-  const lost = count("lost: ");
-  const duplicated = count("not in the database's log");
-  const outOfOrder = count("out of order: ");
+  const count = (wanted: string): number => wrong.filter(({ kind }) => kind === wanted).length;
+  const lost = count("lost");
+  const duplicated = count("once too often") + count("not in the database's log");
+  const outOfOrder = count("out of order");
   const selfExits = workers.reduce((sum, worker) => sum + worker.selfExits, 0);
   return {
     ok: wrong.length === 0 && selfExits === 0 && truth.length > 0,
@@ -245,7 +246,7 @@ async function judge(
     outOfOrder,
     otherwiseWrong: wrong.length - lost - duplicated - outOfOrder,
     selfExits,
-    examples: wrong.slice(0, 10),
+    examples: listWrong(wrong),
     versions: await ground.versions(),
   };
 }

@@ -6,6 +6,7 @@ import { findWrong } from "../../support/guarantees.ts";
 import type { StreamEvent } from "../../support/stream-events.ts";
 import { parseChange } from "../../support/test-decoding.ts";
 import type { TruthChange } from "../../support/truth.ts";
+import { listWrong, type Wrong } from "../../support/wrong.ts";
 
 const keys = new Map([["public.t", ["id"]]]);
 const log = [
@@ -51,7 +52,7 @@ function rightStream(): readonly Message[] {
   return [{ subject: "meta.s.writer", headers: {}, text: "{}" }, ...changes];
 }
 
-function judge(messages: readonly Message[]): readonly string[] {
+function judge(messages: readonly Message[]): readonly Wrong[] {
   const events = messages.map(
     ({ subject, headers, text }, index): StreamEvent => ({
       sequence: index + 1,
@@ -67,6 +68,11 @@ function change(at: number, to: (message: Message) => Partial<Message>): readonl
   return rightStream().map((message, index) => (index === at ? { ...message, ...to(message) } : message));
 }
 
+test("many things wrong are counted by kind, with two examples of each", () => {
+  const wrong = judge(rightStream().filter((_, index) => index < 2));
+  expect(listWrong(wrong)).toEqual(["3 x lost", "    11 public.t created id=2 #1", "    12 public.t updated id=1 #1"]);
+});
+
 test("a right stream passes", () => {
   expect(judge(rightStream())).toEqual([]);
 });
@@ -76,28 +82,41 @@ describe("caught:", () => {
     change(at, ({ headers }) => ({ headers: { ...headers, [name]: value } }));
   const [marker, first, second, third, fourth] = rightStream() as [Message, Message, Message, Message, Message];
   test.each([
-    ["a lost change", [marker, first, second, fourth], "lost: 12 public.t updated id=1"],
-    ["a doubled change", [marker, first, second, third, third, fourth], "not in the database's log, or once too often"],
-    ["two changes in the wrong order", [marker, first, second, fourth, third], "out of order: 12"],
-    ["a wrong value", change(3, ({ text }) => ({ text: text.replace('"c"', '"x"') })), "column v differs"],
+    ["a lost change", [marker, first, second, fourth], "1 x lost\n    12 public.t updated id=1"],
+    [
+      "a doubled change",
+      [marker, first, second, third, third, fourth],
+      "1 x once too often\n    12 public.t updated id=1 #2 at 5",
+    ],
+    [
+      "a change of nothing",
+      header(3, "Cdc-Tx", "14"),
+      "1 x not in the database's log\n    14 public.t updated id=1 #1 at 4",
+    ],
+    ["two changes in the wrong order", [marker, first, second, fourth, third], "out of order\n    12"],
+    ["a wrong value", change(3, ({ text }) => ({ text: text.replace('"c"', '"x"') })), "a column differs\n    v, 12"],
     [
       "a wrong row before",
       change(4, ({ text }) => ({ text: text.replace('before":{', 'before":{"v":"x",') })),
-      "column v differs before",
+      "a column differs before\n    v, 13",
     ],
     [
       "a row before that is missing",
       change(4, ({ text }) => ({ text: text.replace(/"before":{.*?}/, '"before":null') })),
       "before is missing",
     ],
-    ["a wrong lane", change(3, ({ subject }) => ({ subject: subject.replace(/p..$/, "p99") })), "lane p99 should be"],
+    [
+      "a wrong lane",
+      change(3, ({ subject }) => ({ subject: subject.replace(/p..$/, "p99") })),
+      "wrong lane\n    p99 should be",
+    ],
     ["a missing end of a transaction", header(2, "Cdc-Tx-Last", "0"), "Cdc-Tx-Last or + is wrong"],
-    ["a torn transaction", header(2, "Nats-Batch-Id", "b2"), "transaction 11 is not in one batch"],
-    ["an id that does not rise", header(3, "ce-id", "s.0"), "id missing or not rising: s.0"],
-    ["a broken chain", header(3, "Cdc-Prev", "0"), "Cdc-Prev is wrong at 4"],
-    ["a position that falls", header(4, "Cdc-Pos", "0+"), "position falls at 5"],
+    ["a torn transaction", header(2, "Nats-Batch-Id", "b2"), "not in one batch\n    transaction 11"],
+    ["an id that does not rise", header(3, "ce-id", "s.0"), "id missing or not rising\n    s.0"],
+    ["a broken chain", header(3, "Cdc-Prev", "0"), "Cdc-Prev is wrong\n    at 4"],
+    ["a position that falls", header(4, "Cdc-Pos", "0+"), "position falls\n    at 5"],
   ])("%s", (_, messages, expected) => {
-    expect(judge(messages).join("\n")).toContain(expected);
+    expect(listWrong(judge(messages)).join("\n")).toContain(expected);
   });
 
   test("a database that was told too early", () => {
@@ -109,7 +128,7 @@ describe("caught:", () => {
 
     expect(findWrong(truth, events, [{ confirmedFlush: 12n, streamSequence: 4 }])).toEqual([]);
     expect(findWrong(truth, events, [{ confirmedFlush: 12n, streamSequence: 3 }])).toEqual([
-      "acknowledged up to 4 when the stream held 3",
+      { kind: "acknowledged too early", what: "up to 4 when the stream held 3" },
     ]);
   });
 });

@@ -2,11 +2,17 @@
 
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, inject, test } from "vitest";
 import { hasTerminals, onTerminal } from "../support/on-terminal.ts";
 import { freshDatabase, missing, scratchDir } from "../support/servers.ts";
 
 const ESC = "\u{1b}";
+/** As npm does: what the terminal has sent to all is passed on to what it runs. Thrice, for signals that wait become one. */
+const RUNNER = `
+  import { spawn } from "node:child_process";
+  const child = spawn(process.execPath, process.argv.slice(2), { stdio: "inherit" });
+  process.on("SIGINT", () => { for (const ms of [10, 60, 110]) setTimeout(() => child.kill("SIGINT"), ms); });
+  child.on("exit", (code) => process.exit(code ?? 1));`;
 
 describe.skipIf(missing("postgres", "nats") || !hasTerminals())("on a terminal", () => {
   test("`init` asks for what no flag says, and Enter takes what stands in brackets", async () => {
@@ -101,6 +107,21 @@ describe.skipIf(missing("postgres", "nats") || !hasTerminals())("on a terminal",
     expect(widths.length).toBeGreaterThan(9);
     expect(Math.max(...widths)).toBeGreaterThan(48);
     expect(Math.max(...widths)).toBeLessThan(columns);
+  });
+
+  test("one Ctrl-C that a runner passes on once more ends `demo` with its account, and leaves nothing behind", async () => {
+    const cwd = await scratchDir();
+    await writeFile(join(cwd, "runner.mjs"), RUNNER);
+    const program = [process.execPath, "runner.mjs", inject("cliFile")];
+    const terminal = onTerminal(["demo"], { cwd, program });
+    await terminal.shows(/published to JetStream +[1-9]/);
+    terminal.type("\u{3}");
+
+    expect(await terminal.ended).toBe(0);
+    expect(terminal.shown()).toMatch(
+      /\ncommitted \d+ · published \d+ · handled \d+ of \d+ .+ · lost 0 · duplicated 0 · /,
+    );
+    expect(await readdir(join(cwd, ".millrace/demo"))).toEqual([]);
   });
 
   test("Ctrl-C under `npm run demo` ends with the account, and leaves nothing behind", async () => {

@@ -19,9 +19,10 @@ describe.skipIf(missing("postgres"))("publishing tables", () => {
         )) === 1,
       { what: "the worker to wait for a lock" },
     );
-  /** As a migration that takes its tables in another order. */
+  /** As a migration that takes its tables in another order. Of two that wait for each other it is the one to be ended. */
   const migrate = async (client: Client): Promise<void> => {
     await untilWaiting();
+    await client.query("set deadlock_timeout = '10ms'");
     await client.query("alter table x add v int");
   };
 

@@ -46,7 +46,7 @@ export function ownFrames(error: Error): readonly string[] {
 
 const here = dirname(fileURLToPath(import.meta.url));
 /** `dist`, or `src`. */
-const ours = here.endsWith("automation") ? dirname(here) : here;
+const ours = here.replace(/([\\/]src)[\\/]automation[\\/].*$/, "$1");
 
 function frame(line: string): string {
   const [, name = "", file = "", place = ""] = /^ +at (?:async )?(?:(.*) \()?(.*?)(:\d+:\d+)\)?$/.exec(line) ?? [];

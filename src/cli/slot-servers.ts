@@ -2,14 +2,8 @@
 
 import { MillraceError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
-import {
-  type ServerFacts,
-  type ServerReport,
-  SlotWatch,
-  slotNameOf,
-  slotNotFound,
-  withOwners,
-} from "../source/postgres/slots.ts";
+import { slotNameOf } from "../source/postgres/slot-facts.ts";
+import { type ServerFacts, type ServerReport, SlotWatch, slotNotFound, withOwners } from "../source/postgres/slots.ts";
 import { postgresSources } from "./postgres-sources.ts";
 
 export interface SlotServer extends ServerReport {

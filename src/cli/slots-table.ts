@@ -1,6 +1,7 @@
 // The slots of a server as a table of at most 100 columns, and below each one what is to be said of it.
 
-import { nameOfTransaction, type ServerReport, type SlotReport } from "../source/postgres/slots.ts";
+import { nameOfTransaction } from "../source/postgres/slot-facts.ts";
+import type { ServerReport, SlotReport } from "../source/postgres/slots.ts";
 import { alarmLines, type Paint, printable, wrap } from "./terminal.ts";
 
 const WIDTHS: readonly number[] = [27, 13, 8, 9, 9, 11, 9, 7];

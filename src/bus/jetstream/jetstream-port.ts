@@ -10,6 +10,7 @@ import { busError, isApiError } from "./bus-errors.ts";
 import type { Connection } from "./connection.ts";
 import {
   type Encoded,
+  MAX_BATCH_MESSAGES,
   type PublishAck,
   PublishRefused,
   type StoredMessage,
@@ -18,7 +19,6 @@ import {
 } from "./port.ts";
 import { refuseUnfit } from "./stream-fitness.ts";
 import { createStream, findStream, needsOf } from "./streams.ts";
-import { MAX_BATCH_MESSAGES } from "./writer-queue.ts";
 
 export interface JetStreamPortOptions {
   readonly connection: Connection;

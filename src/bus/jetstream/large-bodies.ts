@@ -13,6 +13,7 @@ import { type DataRef, dataRefLines, LARGE_BUCKET } from "../../event/data-ref.t
 import type { StreamMessage } from "../../event/message.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { apiCodes } from "./api-codes.ts";
+import { LARGE_STREAM } from "./buckets.ts";
 import { busError, isApiError } from "./bus-errors.ts";
 import { idOf } from "./encode.ts";
 import { findStream } from "./streams.ts";
@@ -23,7 +24,6 @@ export interface LargeBodiesOptions {
   readonly replicas: number;
 }
 
-export const LARGE_STREAM = `OBJ_${LARGE_BUCKET}`;
 const CHUNK_BYTES = 512 * 1024;
 const AGAIN_MS = 500;
 /** A body is stored before its event, which may wait for long: it lives by this much longer than the stream's messages. */

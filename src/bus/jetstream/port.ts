@@ -1,6 +1,9 @@
 // What the writer needs of a JetStream server, as small as it can be: the real one is `jetstream-port.ts`; the tests
 // of the publish and recovery protocol run the same writer against a scripted one.
 
+/** JetStream's own limit on the messages of one atomic batch. */
+export const MAX_BATCH_MESSAGES = 1000;
+
 /** A message as it is stored. */
 export interface StoredMessage {
   readonly seq: number;

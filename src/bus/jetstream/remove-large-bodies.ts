@@ -4,8 +4,9 @@ import type { JetStreamManager } from "@nats-io/jetstream";
 import { LARGE_BUCKET } from "../../event/data-ref.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { apiCodes } from "./api-codes.ts";
+import { LARGE_STREAM } from "./buckets.ts";
 import { isApiError } from "./bus-errors.ts";
-import { chunkSubject, LARGE_STREAM } from "./large-bodies.ts";
+import { chunkSubject } from "./large-bodies.ts";
 
 const ENTRIES = `$O.${LARGE_BUCKET}.M.`;
 

@@ -3,10 +3,9 @@
 import type { JetStreamManager } from "@nats-io/jetstream";
 import { streamName, systemId } from "../../event/source-id.ts";
 import { apiCodes } from "./api-codes.ts";
-import { LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./buckets.ts";
+import { LARGE_STREAM, LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./buckets.ts";
 import { busError, isApiError } from "./bus-errors.ts";
 import { DEAD_STREAM } from "./dead-letters.ts";
-import { LARGE_STREAM } from "./large-bodies.ts";
 import { type Needs, type Unfit, unfitError, unfitSettings } from "./stream-fitness.ts";
 
 interface SharedStreamNeeds {

@@ -2,9 +2,9 @@
 
 import type { StreamMessage } from "../../event/message.ts";
 import { bare, isComplete, type Position } from "../../event/position.ts";
+import { MAX_BATCH_MESSAGES } from "./port.ts";
 
-/** Atomic batches hold at most this much (JetStream's own limit on messages, and our own on bytes). */
-export const MAX_BATCH_MESSAGES = 1000;
+/** Atomic batches hold at most this much; `MAX_BATCH_MESSAGES` is their other limit. */
 export const MAX_BATCH_BYTES: number = 4 * 1024 * 1024;
 
 /** More than the largest batch, or that one never became full. */

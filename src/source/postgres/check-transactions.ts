@@ -1,32 +1,8 @@
 // What `check` says of transactions that have been open for long: no slot can be made, and no log dropped, past them.
 
 import type { Finding } from "../../telemetry/finding.ts";
-import type { Session } from "./session.ts";
-import { nameOfTransaction } from "./slots.ts";
+import { nameOfTransaction, type TransactionFacts } from "./slot-facts.ts";
 import { quoteIdentifier, quoteLiteral } from "./sql.ts";
-
-export interface TransactionFacts {
-  /** Null for a prepared one, which has no process. */
-  readonly pid: number | null;
-  /** Its name, of a prepared one. */
-  readonly gid: string | null;
-  readonly database: string | null;
-  /** Whether that is the source's. */
-  readonly here: boolean;
-  /** Null where the role may not know. */
-  readonly ageSeconds: number | null;
-}
-
-/** Of the whole cluster: a transaction of a neighbouring database holds the log as well. */
-export async function readTransactions(session: Session): Promise<readonly TransactionFacts[]> {
-  return session.query<{ [Key in keyof TransactionFacts]: TransactionFacts[Key] }>(`
-    SELECT pid, NULL AS gid, datname AS database, coalesce(datname = current_database(), false) AS here,
-      extract(epoch FROM clock_timestamp() - xact_start)::float8 AS "ageSeconds"
-    FROM pg_stat_activity WHERE backend_xid IS NOT NULL
-    UNION ALL
-    SELECT NULL, gid, database, database = current_database(), extract(epoch FROM clock_timestamp() - prepared)::float8 FROM pg_prepared_xacts
-    ORDER BY 5 DESC NULLS LAST, 1, 2`);
-}
 
 /** @param oldSeconds from which age on one is worth a warning */
 export function transactionFindings(

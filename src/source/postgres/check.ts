@@ -14,14 +14,14 @@ import { checkRules } from "./check-rules.ts";
 import { readServer, serverFindings, versionFinding } from "./check-server.ts";
 import { otherSlotFindings, ownSlotFinding, readSlots } from "./check-slots.ts";
 import { readTables, readUnlogged, tableFindings, unloggedFindings } from "./check-tables.ts";
-import { readTransactions, transactionFindings } from "./check-transactions.ts";
+import { transactionFindings } from "./check-transactions.ts";
 import type { PostgresConfig } from "./config.ts";
 import { connectClient, endClient } from "./connect/dial.ts";
 import { translateError } from "./errors.ts";
 import { readIntent } from "./memory.ts";
 import { readPublication } from "./publication-facts.ts";
 import { clientConfig, Session } from "./session.ts";
-import { slotNameOf } from "./slots.ts";
+import { readTransactions, slotNameOf } from "./slot-facts.ts";
 import { tableRules } from "./table-rules.ts";
 import { type FoundTable, findTables, matchesNothing } from "./tables.ts";
 

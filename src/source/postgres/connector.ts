@@ -26,8 +26,8 @@ import { readPublication } from "./publication-facts.ts";
 import { refuse } from "./refuse.ts";
 import { clientConfig, Session } from "./session.ts";
 import { findSlot } from "./slot.ts";
+import { slotNameOf } from "./slot-facts.ts";
 import { SlotHold } from "./slot-hold.ts";
-import { slotNameOf } from "./slots.ts";
 import { tableRules } from "./table-rules.ts";
 import { findTables, type MatchedTables, matchesNothing, matchTables, withoutIdentity } from "./tables.ts";
 

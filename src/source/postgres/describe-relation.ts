@@ -3,12 +3,13 @@
 
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import type { CollectionVersion, SchemaBook } from "../source.ts";
+import type { SchemaBook } from "../source.ts";
 import { describeTable, type TableDescription } from "./catalog.ts";
 import { readRuled } from "./check-rules.ts";
 import { collectionSchema } from "./collection-schema.ts";
 import { columnNumbers } from "./column-numbers.ts";
-import type { CompositeState, CompositeStates } from "./composite-states.ts";
+import type { CompositeStates } from "./composite-states.ts";
+import type { Described } from "./described-tables.ts";
 import type { RuleBook } from "./rule-book.ts";
 import type { Session } from "./session.ts";
 import type { Relation } from "./table.ts";
@@ -26,16 +27,6 @@ export interface DescribeOptions {
   readonly composites: CompositeStates;
   /** How many received frames wait behind the one in hand. */
   readonly waiting: () => number;
-}
-
-export interface Described {
-  /** Without the types whose attributes may have had other names: their values are the text that Postgres prints. */
-  readonly description: TableDescription;
-  readonly version: CollectionVersion;
-  /** All that its columns reach, whether they count or not. */
-  readonly composites: readonly CompositeState[];
-  /** Whether some of them do not count. */
-  readonly isDoubtful: boolean;
 }
 
 /** Before the log is read: what is renamed from now on is known by its number. @throws TransientError */

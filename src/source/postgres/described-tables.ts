@@ -3,15 +3,25 @@
 import { isDeepStrictEqual } from "node:util";
 import { BugError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
+import type { CollectionVersion } from "../source.ts";
 import { type TableDescription, unknownTable } from "./catalog.ts";
 import type { CompositeState } from "./composite-states.ts";
 import type { OutboxConfig } from "./config.ts";
-import type { Described } from "./describe-relation.ts";
 import type { FrameReader } from "./frame-reader.ts";
 import { isOutboxTable, OutboxTable } from "./outbox-table.ts";
 import { readRelation } from "./read-relation.ts";
 import type { RuleBook } from "./rule-book.ts";
 import { type Relation, Table } from "./table.ts";
+
+export interface Described {
+  /** Without the types whose attributes may have had other names: their values are the text that Postgres prints. */
+  readonly description: TableDescription;
+  readonly version: CollectionVersion;
+  /** All that its columns reach, whether they count or not. */
+  readonly composites: readonly CompositeState[];
+  /** Whether some of them do not count. */
+  readonly isDoubtful: boolean;
+}
 
 export interface DescribedTable {
   /** As the log described it. */

@@ -1,8 +1,7 @@
 // The SQL of event triggers that tell of DDL in the log itself: opt-in, run by a superuser, for who wants more than the
 // schema events that precede the next change of a table.
 
-/** Always read: whoever made the triggers wants to hear of it. */
-export const DDL_PREFIX = "millrace.ddl";
+import { DDL_PREFIX } from "./logical-messages.ts";
 
 const MAY_TELL = [
   "  IF EXISTS (SELECT FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = 'pg_logical_emit_message'",

@@ -8,11 +8,13 @@ import { type OwnEvent, percentEncode } from "../../event/message.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { logicalMessageSubject } from "../../event/subject.ts";
 import type { OutboxConfig } from "./config.ts";
-import { DDL_PREFIX } from "./event-trigger-sql.ts";
 import type { FrameReader } from "./frame-reader.ts";
 import { memberText } from "./json-member.ts";
 import type { PoisonRow, Sequencer } from "./sequencer.ts";
 import { timeText } from "./time-text.ts";
+
+/** Of what event triggers say of DDL. Always read: whoever made the triggers wants to hear of it. */
+export const DDL_PREFIX = "millrace.ddl";
 
 /** The prefix of a domain event that is written without a table. */
 export const OUTBOX_PREFIX = "millrace.outbox";

@@ -6,7 +6,7 @@ import type { PostgresConfig } from "./config.ts";
 import { publicationMark } from "./publication-sql.ts";
 import { clientConfig, Session } from "./session.ts";
 import { dropSlotWhenFree } from "./slot.ts";
-import { slotNameOf } from "./slots.ts";
+import { slotNameOf } from "./slot-facts.ts";
 import { quoteIdentifier } from "./sql.ts";
 
 export interface Remains {

@@ -10,7 +10,7 @@ import { messageRightsSql } from "./message-rights.ts";
 import { readPublication } from "./publication-facts.ts";
 import { publicationLines } from "./publication-sql.ts";
 import { clientConfig, Session } from "./session.ts";
-import { slotNameOf } from "./slots.ts";
+import { slotNameOf } from "./slot-facts.ts";
 import { grantSelect, quoteIdentifier, quoteTable } from "./sql.ts";
 import { isOwnOutbox } from "./table-pattern.ts";
 import { findTables, matchesNothing, matchTables, type SourceTable, withoutIdentity } from "./tables.ts";

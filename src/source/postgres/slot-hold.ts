@@ -5,7 +5,7 @@ import type { LogHold, LogWatch } from "../source.ts";
 import type { PostgresConfig } from "./config.ts";
 import { clientConfig, Session } from "./session.ts";
 import { withSlot } from "./slot.ts";
-import { fullInSeconds, slotNameOf } from "./slots.ts";
+import { fullInSeconds, slotNameOf } from "./slot-facts.ts";
 
 const logEnd = "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END";
 

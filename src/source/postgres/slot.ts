@@ -3,13 +3,12 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { ClientConfig } from "pg";
 import { ConfigError, HistoryLostError, TransientError } from "../../errors.ts";
-import { readTransactions } from "./check-transactions.ts";
 import { connectClient, endClient } from "./connect/dial.ts";
 import { NO_TRANSACTION_TIMEOUT } from "./display-settings.ts";
 import { sqlState, translateError } from "./errors.ts";
 import { parseLsn } from "./lsn.ts";
 import type { Session } from "./session.ts";
-import { nameOfTransaction } from "./slots.ts";
+import { nameOfTransaction, readTransactions } from "./slot-facts.ts";
 import { quoteIdentifier } from "./sql.ts";
 
 export interface Slot {

@@ -6,6 +6,7 @@ import { type ServerFacts as CheckedServer, versionColumns, versionFinding } fro
 import type { PostgresConfig } from "./config.ts";
 import { refuse } from "./refuse.ts";
 import { clientConfig, Session } from "./session.ts";
+import { fullInSeconds, type TransactionFacts } from "./slot-facts.ts";
 
 /** Bytes of log, unless said otherwise; null where the server does not say. */
 export interface SlotReport {
@@ -55,7 +56,7 @@ export interface ServerReport {
    * The longest open one that writes: no slot's log is dropped past it. A prepared one has a name (`gid`) and no process.
    * Its age is null where the role may not know.
    */
-  readonly oldestTransaction: (TransactionName & { readonly ageSeconds: number | null }) | null;
+  readonly oldestTransaction: (Pick<TransactionFacts, "pid" | "gid"> & { readonly ageSeconds: number | null }) | null;
   readonly slots: readonly SlotReport[];
 }
 
@@ -71,22 +72,6 @@ export function withOwners(server: ServerFacts, owners: ReadonlyMap<string, Sour
     return { ...slot, source, orphan: source === null && slot.name.startsWith("millrace_") };
   });
   return { ...server, slots };
-}
-
-interface TransactionName {
-  /** Null for a prepared one, which has no process. */
-  readonly pid: number | null;
-  /** Its name, of a prepared one. */
-  readonly gid: string | null;
-}
-
-export function nameOfTransaction({ pid, gid }: TransactionName): string {
-  return gid === null ? `process ${pid}` : `prepared transaction ${gid}`;
-}
-
-/** The name of a source's slot. */
-export function slotNameOf(id: SourceId, config: Pick<PostgresConfig, "slot">): string {
-  return config.slot ?? `millrace_${id}`;
 }
 
 /** Newer columns by way of JSON: one statement from 14 on. */
@@ -175,16 +160,4 @@ export function slotNotFound(name: string): ConfigError {
 function rateBetween(before: Sample, now: Sample): number | null {
   const seconds = now.seconds - before.seconds;
   return seconds > 0 ? Math.max(0, now.lsn - before.lsn) / seconds : null;
-}
-
-/**
- * A slot that keeps up moves its limit along: only one that lags, or is not read, comes nearer to it.
- * @param rate at which it comes nearer, in bytes a second
- */
-export function fullInSeconds(
-  { safeBytes, invalidation }: Pick<SlotReport, "safeBytes" | "invalidation">,
-  rate: number | null,
-): number | null {
-  if (safeBytes === null || invalidation !== null || rate === null || rate <= 0) return null;
-  return Math.max(0, safeBytes) / rate;
 }

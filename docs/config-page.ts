@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import { configSchema } from "../src/config/schema.ts";
-import { postgresSchema } from "../src/source/postgres/config.ts";
+import { postgresSchema } from "../src/source/postgres/options/config.ts";
 import { linked } from "./linked.ts";
 
 /** The parts of a JSON Schema that a table needs. */

@@ -1,8 +1,8 @@
 // Puts the worker together: the only file that knows every implementation.
 
-import type { Automation } from "./automation/automation.ts";
-import { type RunningAutomations, refuseUnfit, runAutomations } from "./automation/run-automations.ts";
-import { TxDatabases } from "./automation/tx-databases.ts";
+import type { Automation } from "./automation/define/automation.ts";
+import { type RunningAutomations, refuseUnfit, runAutomations } from "./automation/run/run-automations.ts";
+import { TxDatabases } from "./automation/run/tx-databases.ts";
 import type { Bus } from "./bus/bus.ts";
 import { type BusTiming, openJetStreamBus } from "./bus/jetstream/jetstream-bus.ts";
 import { keptLineageKey, lineageKey } from "./bus/lineage-key.ts";

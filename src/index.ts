@@ -7,7 +7,7 @@ export {
   automation,
   type Handler,
   type HandlerContext,
-} from "./automation/automation.ts";
+} from "./automation/define/automation.ts";
 export {
   type Collection,
   type CreatedEvent,
@@ -15,14 +15,14 @@ export {
   type DeletedEvent,
   type Trigger,
   type UpdatedEvent,
-} from "./automation/collection.ts";
-export { event } from "./automation/event-trigger.ts";
-export { fromDrizzle } from "./automation/from-drizzle.ts";
-export { Fatal, Retry, type RetryOptions, type Skip } from "./automation/outcome.ts";
+} from "./automation/define/collection.ts";
+export { event } from "./automation/define/event-trigger.ts";
+export { fromDrizzle } from "./automation/define/from-drizzle.ts";
+export { system } from "./automation/define/system.ts";
+export { Fatal, Retry, type RetryOptions, type Skip } from "./automation/outcome/outcome.ts";
 export { compilePattern } from "./automation/pattern/compile-pattern.ts";
-export { system } from "./automation/system.ts";
-export type { PgClient } from "./automation/transaction.ts";
-export type { TxContext } from "./automation/tx.ts";
+export type { PgClient } from "./automation/tx/transaction.ts";
+export type { TxContext } from "./automation/tx/tx.ts";
 export { defineConfig } from "./config/define.ts";
 export { env } from "./config/env.ts";
 export type { Config } from "./config/schema.ts";

@@ -7,9 +7,9 @@ import { createLogger } from "../telemetry/create-logger.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { takeStray } from "../telemetry/stray.ts";
 import { version } from "../version.ts";
-import { describeError, exitCodeOf } from "./report-error.ts";
-import type { SqlSubject } from "./sql.ts";
-import { stopSignal } from "./stop-signals.ts";
+import type { SqlSubject } from "./command/sql.ts";
+import { describeError, exitCodeOf } from "./common/report-error.ts";
+import { stopSignal } from "./common/stop-signals.ts";
 
 const verbose = process.argv.includes("--verbose");
 
@@ -69,7 +69,7 @@ program
     false,
   )
   .action(async (options) => {
-    const { run } = await import("./run.ts");
+    const { run } = await import("./command/run.ts");
     const automations = options.automations?.join() === "none" ? [] : options.automations;
     await run({ ...options, automations, log: logger("debug"), verbose, signal: stopSignal() });
   });
@@ -82,7 +82,7 @@ program
   .option("--tables <patterns>", "the tables to read: public.*,!public.sessions", list)
   .option("--nats <url>", "where the nats-server is")
   .action(async (options) => {
-    const { init } = await import("./init.ts");
+    const { init } = await import("./command/init.ts");
     await init({ ...options, signal: stopSignal(), print });
   });
 
@@ -91,7 +91,7 @@ program
   .description("run the worker with a Postgres and a nats-server of its own where none are named; reload on change")
   .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
   .action(async (options) => {
-    const { dev } = await import("./dev.ts");
+    const { dev } = await import("./command/dev.ts");
     await dev({ ...options, log: logger(), signal: stopSignal() });
   });
 
@@ -102,7 +102,7 @@ program
   .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
   .option("--json", "print the findings as one JSON object", false)
   .action(async (source: string | undefined, options) => {
-    const { check } = await import("./check.ts");
+    const { check } = await import("./command/check.ts");
     if (!(await check({ ...options, source, signal: stopSignal(), print }))) end(3);
   });
 
@@ -113,7 +113,7 @@ program
   .option("--watch", "again every two seconds", false)
   .option("--json", "one JSON object a look", false)
   .action(async (options) => {
-    const { status } = await import("./status.ts");
+    const { status } = await import("./command/status.ts");
     await status({ ...options, signal: stopSignal(), print });
   });
 
@@ -126,7 +126,7 @@ const slotsCommand = program
   .option("--watch", "again every two seconds", false)
   .option("--json", "one JSON object a look", false)
   .action(async (options) => {
-    const { slots } = await import("./slots.ts");
+    const { slots } = await import("./command/slots.ts");
     await slots({ ...options, signal: stopSignal(), print });
   });
 
@@ -138,7 +138,7 @@ slotsCommand
   .option("--source <id>", "only on this source's server: where several have a slot of this name, or one is away")
   .option("--yes", "really do it", false)
   .action(async (name: string, options) => {
-    const { dropSlot } = await import("./slots.ts");
+    const { dropSlot } = await import("./command/slots.ts");
     await dropSlot({ ...slotsCommand.opts(), ...options, name, signal: stopSignal(), print });
   });
 
@@ -153,7 +153,7 @@ program
   .option("--yes", "really do it", false)
   .option("--json", "print what it was, and whether it was removed, as one JSON object", false)
   .action(async (source: string, options) => {
-    const { removeSource } = await import("./source-remove.ts");
+    const { removeSource } = await import("./command/source-remove.ts");
     await removeSource({ ...options, source, signal: stopSignal(), print });
   });
 
@@ -169,7 +169,7 @@ program
   .argument("[source]", "only this source")
   .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
   .action(async (what: SqlSubject, source: string | undefined, options) => {
-    const { sql } = await import("./sql.ts");
+    const { sql } = await import("./command/sql.ts");
     await sql({ ...options, what, source, print });
   });
 
@@ -182,7 +182,7 @@ program
   .option("--out <directory>", "where to write the files", "millrace-types")
   .option("--check", "write nothing; end with 3 when the files differ from the database", false)
   .action(async (source: string | undefined, options) => {
-    const { types } = await import("./types.ts");
+    const { types } = await import("./command/types.ts");
     if (!(await types({ ...options, source, print }))) end(3);
   });
 
@@ -194,7 +194,7 @@ program
   .option("--last <n>", "begin with the newest n events that are there, of each stream", sequence)
   .option("--json", "one JSON object a line", false)
   .action(async (filter: string | undefined, options) => {
-    const { tail } = await import("./tail.ts");
+    const { tail } = await import("./command/tail.ts");
     await tail({ ...options, filter, log: logger(), signal: stopSignal(), print });
   });
 
@@ -208,7 +208,7 @@ program
   .option("--tables", "compare the keys in the tables with the stream's, once the worker has caught up", false)
   .option("--json", "print the report as one JSON object", false)
   .action(async (source: string, options) => {
-    const { verify } = await import("./verify.ts");
+    const { verify } = await import("./command/verify.ts");
     if (!(await verify({ ...options, source, log: logger(), signal: stopSignal(), print }))) end(3);
   });
 
@@ -220,7 +220,7 @@ program
   .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
   .option("--yes", "really do it", false)
   .action(async (source: string, nth: number, options) => {
-    const { erase } = await import("./erase.ts");
+    const { erase } = await import("./command/erase.ts");
     await erase({ ...options, source, sequence: nth, signal: stopSignal(), print });
   });
 
@@ -231,7 +231,7 @@ program
   .option("--json", "print the summary as one JSON object", false)
   .option("--keep", "leave the data in .millrace/demo", false)
   .action(async (options) => {
-    const { demo } = await import("./demo.ts");
+    const { demo } = await import("./command/demo.ts");
     if (!(await demo({ ...options, signal: stopSignal(), print }))) end(1);
   });
 

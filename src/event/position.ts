@@ -3,7 +3,7 @@
 /**
  * A place in a source's log as text of fixed width, so that comparing strings compares log order.
  * A `+` at its end says that the transaction is complete there. The format belongs to the source
- * (Postgres: `source/postgres/position.ts`); all other code only compares.
+ * (Postgres: `source/postgres/client/position.ts`); all other code only compares.
  */
 export type Position = string & { readonly __brand: "Position" };
 

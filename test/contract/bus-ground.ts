@@ -2,8 +2,8 @@
 
 import { afterEach } from "vitest";
 import type { Bus, Writer } from "../../src/bus/bus.ts";
-import type { Fsync } from "../../src/bus/jetstream/horizon.ts";
 import type { BusTiming } from "../../src/bus/jetstream/jetstream-bus.ts";
+import type { Fsync } from "../../src/bus/jetstream/lease/horizon.ts";
 import type { NatsServer } from "../../src/dev/nats-server.ts";
 import { type SourceId, streamName } from "../../src/event/source-id.ts";
 import { type Logger, silentLogger } from "../../src/telemetry/logger.ts";

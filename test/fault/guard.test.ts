@@ -2,8 +2,8 @@
 
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker, type Worker, type WorkerOptions } from "../../src/app.ts";
-import { automation } from "../../src/automation/automation.ts";
-import { system } from "../../src/automation/system.ts";
+import { automation } from "../../src/automation/define/automation.ts";
+import { system } from "../../src/automation/define/system.ts";
 import type { GapData, LagData } from "../../src/event/system-event.ts";
 import { RecordedLog } from "../support/recorded-log.ts";
 import { type Database, freshDatabase, freshNats, freshPostgres, missing } from "../support/servers.ts";

@@ -236,7 +236,7 @@ async function sendAgain(port: number, bytes: Buffer): Promise<void> {
 }
 
 const noToken = {
-  file: "bus/jetstream/encode.ts",
+  file: "bus/jetstream/stream/encode.ts",
   // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the source text of a template
   find: "Nats-Expected-Last-Subject-Sequence: ${fence.token}\\r\\nNats-Expected-Last-Subject-Sequence-Subject: ${fence.tokenSubject}\\r\\n",
   replace: "",
@@ -244,7 +244,7 @@ const noToken = {
 
 /** Each batch but a marker and each fourth counts as acknowledged when it is sent. */
 const fourInFlight = {
-  file: "bus/jetstream/jetstream-port.ts",
+  file: "bus/jetstream/stream/jetstream-port.ts",
   find: "  send(batch: readonly Encoded[]): Promise<PublishAck> {\n",
   replace: `  #inFlight = 0;
   send(batch: readonly Encoded[]): Promise<PublishAck> {
@@ -272,13 +272,13 @@ const cases: readonly Case[] = [
       name: "tail read before the marker, whole",
       edits: [
         {
-          file: "bus/jetstream/establish.ts",
+          file: "bus/jetstream/recovery/establish.ts",
           find: "    const found = await lookForLoss(options);\n",
           replace:
             "    const early = (await port.info())?.lastSeq ?? 0;\n    if (early > 0) await readSurely(port, options.clock, early);\n    const found = await lookForLoss(options);\n",
         },
         {
-          file: "bus/jetstream/establish.ts",
+          file: "bus/jetstream/recovery/establish.ts",
           find: "verifiedTail(walk, marker.seq - 1,",
           replace: "verifiedTail(walk, early,",
         },

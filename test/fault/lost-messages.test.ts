@@ -5,8 +5,8 @@
 import { resolve } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker, type Worker } from "../../src/app.ts";
-import { automation } from "../../src/automation/automation.ts";
-import { collection } from "../../src/automation/collection.ts";
+import { automation } from "../../src/automation/define/automation.ts";
+import { collection } from "../../src/automation/define/collection.ts";
 import { HistoryLostError } from "../../src/errors.ts";
 import { FaultGround, seedOf } from "../support/fault-ground.ts";
 import { loadWorker, mutate } from "../support/mutant.ts";
@@ -205,7 +205,7 @@ describe.skipIf(missing("postgres", "nats"))("acknowledged messages that the bus
       name: "acknowledged at the PubAck, whole",
       edits: [
         {
-          file: "bus/jetstream/horizon.ts",
+          file: "bus/jetstream/lease/horizon.ts",
           find: 'if (this.#fsync === "always") return true;',
           replace: "return true;",
         },

@@ -4,7 +4,7 @@ import { loadProtocol, type Mutation, mutate } from "../support/mutant.ts";
 import { runSchedule, type ScheduleOptions } from "../support/publish-model.ts";
 
 const noToken = {
-  file: "bus/jetstream/encode.ts",
+  file: "bus/jetstream/stream/encode.ts",
   // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the source text of a template
   find: "Nats-Expected-Last-Subject-Sequence: ${fence.token}\\r\\nNats-Expected-Last-Subject-Sequence-Subject: ${fence.tokenSubject}\\r\\n",
   replace: "",
@@ -19,13 +19,13 @@ const mutants: readonly (Mutation & Pick<ScheduleOptions, "powerLoss" | "window"
     late: 0.1,
     edits: [
       {
-        file: "bus/jetstream/establish.ts",
+        file: "bus/jetstream/recovery/establish.ts",
         find: "    const found = await lookForLoss(options);\n",
         replace:
           "    const early = (await port.info())?.lastSeq ?? 0;\n    if (early > 0) await readSurely(port, options.clock, early);\n    const found = await lookForLoss(options);\n",
       },
       {
-        file: "bus/jetstream/establish.ts",
+        file: "bus/jetstream/recovery/establish.ts",
         find: "verifiedTail(walk, marker.seq - 1,",
         replace: "verifiedTail(walk, early,",
       },
@@ -37,7 +37,7 @@ const mutants: readonly (Mutation & Pick<ScheduleOptions, "powerLoss" | "window"
     powerLoss: true,
     edits: [
       {
-        file: "bus/jetstream/checkpoint-store.ts",
+        file: "bus/jetstream/lease/checkpoint-store.ts",
         find: "return behind === null || (at !== undefined && comparePositions(at, behind) >= 0);",
         replace: "return true;",
       },
@@ -48,7 +48,7 @@ const mutants: readonly (Mutation & Pick<ScheduleOptions, "powerLoss" | "window"
     powerLoss: true,
     edits: [
       {
-        file: "bus/jetstream/horizon.ts",
+        file: "bus/jetstream/lease/horizon.ts",
         find: 'if (this.#fsync === "always") return true;',
         replace: "return true;",
       },

@@ -3,9 +3,9 @@
 import { DiscardPolicy, type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, nanos } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { checkBus } from "../../src/bus/jetstream/check.ts";
+import { createStream, refuseTakenSubjects } from "../../src/bus/jetstream/client/streams.ts";
+import { checkBus } from "../../src/bus/jetstream/commands/check.ts";
 import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
-import { createStream, refuseTakenSubjects } from "../../src/bus/jetstream/streams.ts";
 import { freePort } from "../../src/dev/free-port.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import type { Finding } from "../../src/telemetry/finding.ts";

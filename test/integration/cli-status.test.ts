@@ -6,7 +6,7 @@ import { connect } from "@nats-io/transport-node";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { startWorker, type Worker } from "../../src/app.ts";
-import { openStateStore } from "../../src/bus/jetstream/state-store.ts";
+import { openStateStore } from "../../src/bus/jetstream/client/state-store.ts";
 import { lineageKey } from "../../src/bus/lineage-key.ts";
 import { freePort } from "../../src/dev/free-port.ts";
 import { lineageText } from "../../src/event/lineage.ts";

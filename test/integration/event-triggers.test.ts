@@ -1,7 +1,7 @@
 // The event triggers that `sql event-triggers` prints: DDL is told in its own transaction, in the order of the log.
 
 import { describe, expect, test } from "vitest";
-import { eventTriggerSql } from "../../src/source/postgres/event-trigger-sql.ts";
+import { eventTriggerSql } from "../../src/source/postgres/commands/event-trigger-sql.ts";
 import { postgresFixture } from "../support/postgres-fixture.ts";
 import { missing } from "../support/servers.ts";
 

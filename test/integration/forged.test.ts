@@ -3,12 +3,12 @@
 import { Client, Pool } from "pg";
 import { describe, expect, inject, test } from "vitest";
 import { startWorker } from "../../src/app.ts";
-import { automation } from "../../src/automation/automation.ts";
-import { collection } from "../../src/automation/collection.ts";
-import { event } from "../../src/automation/event-trigger.ts";
+import { automation } from "../../src/automation/define/automation.ts";
+import { collection } from "../../src/automation/define/collection.ts";
+import { event } from "../../src/automation/define/event-trigger.ts";
 import type { ConfigError } from "../../src/errors.ts";
 import { migrationSql } from "../../src/outbox/migration-sql.ts";
-import { grantMessages, messageRightsSql, revokeMessages } from "../../src/source/postgres/message-rights.ts";
+import { grantMessages, messageRightsSql, revokeMessages } from "../../src/source/postgres/check/message-rights.ts";
 import type { OlderPostgres } from "../support/older-postgres.ts";
 import { freshDatabase, freshNats, freshPostgres, missing } from "../support/servers.ts";
 import { readStream } from "../support/stream-events.ts";

@@ -37,8 +37,8 @@ import {
   varchar,
 } from "drizzle-orm/pg-core";
 import { describe, expect, expectTypeOf, onTestFinished, test } from "vitest";
-import type { CreatedEvent, DeletedEvent, Trigger } from "../../src/automation/collection.ts";
-import { fromDrizzle } from "../../src/automation/from-drizzle.ts";
+import type { CreatedEvent, DeletedEvent, Trigger } from "../../src/automation/define/collection.ts";
+import { fromDrizzle } from "../../src/automation/define/from-drizzle.ts";
 import type { ChangeEvent } from "../../src/event/change-event.ts";
 import { parseEvent } from "../../src/event/parse-event.ts";
 import { headers } from "../support/decode-frames.ts";

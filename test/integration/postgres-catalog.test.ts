@@ -7,8 +7,8 @@ import {
   describeTable,
   type TableDescription,
   unknownTable,
-} from "../../src/source/postgres/catalog.ts";
-import { clientConfig, Session } from "../../src/source/postgres/session.ts";
+} from "../../src/source/postgres/client/catalog.ts";
+import { clientConfig, Session } from "../../src/source/postgres/client/session.ts";
 import { type Database, freshDatabase, missing } from "../support/servers.ts";
 
 describe.skipIf(missing("postgres"))("the catalog", () => {

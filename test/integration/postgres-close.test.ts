@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { startWorker } from "../../src/app.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
-import { clientConfig, Session } from "../../src/source/postgres/session.ts";
+import { clientConfig, Session } from "../../src/source/postgres/client/session.ts";
 import { freshDatabase, freshNats, missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
 

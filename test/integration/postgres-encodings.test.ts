@@ -3,7 +3,7 @@
 
 import { Client } from "pg";
 import { expect, test } from "vitest";
-import { serverLetters } from "../../src/source/postgres/server-letters.ts";
+import { serverLetters } from "../../src/source/postgres/decode/encoding/server-letters.ts";
 import type { SourceMessage } from "../../src/source/source.ts";
 import { openShop, Reading, type TestSource } from "../support/postgres-reader.ts";
 import { freshDatabase, missing } from "../support/servers.ts";

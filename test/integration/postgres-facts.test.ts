@@ -3,8 +3,8 @@
 import { describe, expect, test } from "vitest";
 import { TransientError } from "../../src/errors.ts";
 import type { Position } from "../../src/event/position.ts";
-import { parseLsn } from "../../src/source/postgres/lsn.ts";
-import { finalOf } from "../../src/source/postgres/position.ts";
+import { parseLsn } from "../../src/source/postgres/client/lsn.ts";
+import { finalOf } from "../../src/source/postgres/client/position.ts";
 import { postgresFixture } from "../support/postgres-fixture.ts";
 import { failureOf, Reading, TestMemory } from "../support/postgres-reader.ts";
 import { missing } from "../support/servers.ts";

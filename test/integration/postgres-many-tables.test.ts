@@ -1,14 +1,14 @@
 // What is read of the catalog for two tables, where a database has many others: counted in blocks, for times say little.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { describeTable } from "../../src/source/postgres/catalog.ts";
-import { readTables } from "../../src/source/postgres/check-tables.ts";
-import { parsePostgresConfig } from "../../src/source/postgres/config.ts";
-import { readPlaces } from "../../src/source/postgres/places.ts";
-import { readPublication } from "../../src/source/postgres/publication-facts.ts";
-import { readPublished } from "../../src/source/postgres/published.ts";
-import { clientConfig, Session } from "../../src/source/postgres/session.ts";
-import { findTables } from "../../src/source/postgres/tables.ts";
+import { readTables } from "../../src/source/postgres/check/check-tables.ts";
+import { describeTable } from "../../src/source/postgres/client/catalog.ts";
+import { clientConfig, Session } from "../../src/source/postgres/client/session.ts";
+import { parsePostgresConfig } from "../../src/source/postgres/options/config.ts";
+import { readPlaces } from "../../src/source/postgres/tables/places.ts";
+import { readPublication } from "../../src/source/postgres/tables/publication-facts.ts";
+import { readPublished } from "../../src/source/postgres/tables/published.ts";
+import { findTables } from "../../src/source/postgres/tables/tables.ts";
 import { SHOP } from "../support/postgres-reader.ts";
 import { type Database, freshDatabase, freshPostgres, missing } from "../support/servers.ts";
 

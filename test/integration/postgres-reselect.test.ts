@@ -3,8 +3,8 @@
 import { createHmac } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { startWorker } from "../../src/app.ts";
-import { automation } from "../../src/automation/automation.ts";
-import { collection } from "../../src/automation/collection.ts";
+import { automation } from "../../src/automation/define/automation.ts";
+import { collection } from "../../src/automation/define/collection.ts";
 import { postgresFixture } from "../support/postgres-fixture.ts";
 import { failureOf, openShop, Reading } from "../support/postgres-reader.ts";
 import { freshNats, missing } from "../support/servers.ts";

@@ -1,7 +1,7 @@
 // What every session of ours is, whatever the url, the role and the database are set to.
 
 import { describe, expect, test } from "vitest";
-import { clientConfig, Session } from "../../src/source/postgres/session.ts";
+import { clientConfig, Session } from "../../src/source/postgres/client/session.ts";
 import { SHOP } from "../support/postgres-reader.ts";
 import { freshDatabase, missing } from "../support/servers.ts";
 

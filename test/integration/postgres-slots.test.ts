@@ -3,7 +3,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { SourceId } from "../../src/event/source-id.ts";
-import { type ServerReport, type SlotReport, SlotWatch, withOwners } from "../../src/source/postgres/slots.ts";
+import { type ServerReport, type SlotReport, SlotWatch, withOwners } from "../../src/source/postgres/commands/slots.ts";
 import { postgresFixture } from "../support/postgres-fixture.ts";
 import { freshDatabase, freshPostgres, missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";

@@ -7,7 +7,7 @@ import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { freePort } from "../../src/dev/free-port.ts";
 import type { PostgresServer } from "../../src/dev/postgres.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
-import { clientConfig, Session } from "../../src/source/postgres/session.ts";
+import { clientConfig, Session } from "../../src/source/postgres/client/session.ts";
 import { findingsOf } from "../support/postgres-findings.ts";
 import { openShop, Reading } from "../support/postgres-reader.ts";
 import { freshPostgres, missing } from "../support/servers.ts";

@@ -2,7 +2,7 @@
 
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker, type Worker } from "../../src/app.ts";
-import type { Automation } from "../../src/automation/automation.ts";
+import type { Automation } from "../../src/automation/define/automation.ts";
 import { freePort } from "../../src/dev/free-port.ts";
 import type { NatsServer } from "../../src/dev/nats-server.ts";
 import { automation, collection } from "../../src/index.ts";

@@ -3,7 +3,7 @@
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { describe, expect, test } from "vitest";
-import { openStateStore } from "../../src/bus/jetstream/state-store.ts";
+import { openStateStore } from "../../src/bus/jetstream/client/state-store.ts";
 import { TransientError } from "../../src/errors.ts";
 import { freshNats, missing } from "../support/servers.ts";
 

@@ -3,7 +3,7 @@
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { tail } from "../../src/bus/jetstream/tail.ts";
+import { tail } from "../../src/bus/jetstream/commands/tail.ts";
 import type { NatsServer } from "../../src/dev/nats-server.ts";
 import { toError } from "../../src/errors.ts";
 import type { StoredMessage } from "../../src/event/parse-event.ts";

@@ -3,9 +3,9 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { CopyFrames } from "../../src/source/postgres/copy-frames.ts";
-import { CUT, keptOf, keptOfCut } from "../../src/source/postgres/cut-frame.ts";
-import { FrameQueue } from "../../src/source/postgres/frame-queue.ts";
+import { CopyFrames } from "../../src/source/postgres/replication/copy-frames.ts";
+import { CUT, keptOf, keptOfCut } from "../../src/source/postgres/replication/cut-frame.ts";
+import { FrameQueue } from "../../src/source/postgres/replication/frame-queue.ts";
 
 const MAX_BYTES = 100_000;
 const PASSED_CODES = ["c", "E", "N", "S", "T", "D", "C", "Z", "W"];

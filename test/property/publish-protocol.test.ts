@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import { CheckpointStore } from "../../src/bus/jetstream/checkpoint-store.ts";
-import { establish, newestLease } from "../../src/bus/jetstream/establish.ts";
-import { Lease } from "../../src/bus/jetstream/lease.ts";
-import { underLease } from "../../src/bus/jetstream/under-lease.ts";
-import { JetStreamWriter } from "../../src/bus/jetstream/writer.ts";
+import { CheckpointStore } from "../../src/bus/jetstream/lease/checkpoint-store.ts";
+import { Lease } from "../../src/bus/jetstream/lease/lease.ts";
+import { underLease } from "../../src/bus/jetstream/lease/under-lease.ts";
+import { establish, newestLease } from "../../src/bus/jetstream/recovery/establish.ts";
+import { JetStreamWriter } from "../../src/bus/jetstream/writer/writer.ts";
 import { keepCheckpoints } from "../../src/worker/checkpoint.ts";
 import { runSchedule } from "../support/publish-model.ts";
 

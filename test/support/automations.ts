@@ -1,10 +1,15 @@
 // Automations running against a real bus, as the worker runs them: for tests of what becomes of events.
 
-import { type Automation, type AutomationOptions, automation, type Handler } from "../../src/automation/automation.ts";
-import { type CreatedEvent, collection, type Trigger } from "../../src/automation/collection.ts";
-import type { LogErrors } from "../../src/automation/error-lines.ts";
-import type { AutomationMetrics } from "../../src/automation/metrics.ts";
-import { type RunningAutomations, runAutomations } from "../../src/automation/run-automations.ts";
+import {
+  type Automation,
+  type AutomationOptions,
+  automation,
+  type Handler,
+} from "../../src/automation/define/automation.ts";
+import { type CreatedEvent, collection, type Trigger } from "../../src/automation/define/collection.ts";
+import type { AutomationMetrics } from "../../src/automation/deliver/metrics.ts";
+import type { LogErrors } from "../../src/automation/outcome/error-lines.ts";
+import { type RunningAutomations, runAutomations } from "../../src/automation/run/run-automations.ts";
 import type { Bus } from "../../src/bus/bus.ts";
 import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
 import { type Logger, silentLogger } from "../../src/telemetry/logger.ts";

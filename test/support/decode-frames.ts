@@ -2,11 +2,11 @@
 
 import type { Position } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
-import { unknownTable } from "../../src/source/postgres/catalog.ts";
-import { Decoder } from "../../src/source/postgres/decoder.ts";
-import { restBefore } from "../../src/source/postgres/position.ts";
-import { RuleBook } from "../../src/source/postgres/rule-book.ts";
-import { NO_RULES, type RulesOf } from "../../src/source/postgres/table-rules.ts";
+import { unknownTable } from "../../src/source/postgres/client/catalog.ts";
+import { restBefore } from "../../src/source/postgres/client/position.ts";
+import { Decoder } from "../../src/source/postgres/decode/decoder.ts";
+import { RuleBook } from "../../src/source/postgres/options/rule-book.ts";
+import { NO_RULES, type RulesOf } from "../../src/source/postgres/options/table-rules.ts";
 import type { CollectionVersion, SourceMessage } from "../../src/source/source.ts";
 
 export interface DecodeOptions {

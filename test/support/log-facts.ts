@@ -27,7 +27,7 @@ export const LOG_FACTS: readonly LogFact[] = [
     test: "puts commits back to back, and a restart between two of them begins with the second",
     broken: replaced(
       "one added to the start",
-      "source/postgres/position.ts",
+      "source/postgres/client/position.ts",
       "finalOf(position) + 1n :",
       "finalOf(position) + 2n :",
     ),
@@ -39,7 +39,7 @@ export const LOG_FACTS: readonly LogFact[] = [
     test: "moves the slot only to what was acknowledged",
     broken: replaced(
       "received is acknowledged",
-      "source/postgres/replication.ts",
+      "source/postgres/replication/replication.ts",
       "acknowledged: this.#acknowledged, replyWanted",
       "acknowledged: this.#received, replyWanted",
     ),
@@ -51,7 +51,7 @@ export const LOG_FACTS: readonly LogFact[] = [
     test: "goes on behind what could not be taken only once it was: the reading ends before it, and begins with it again",
     broken: replaced(
       "errors are passed over",
-      "source/postgres/stream.ts",
+      "source/postgres/decode/stream.ts",
       "decoder.define(question.relation, await tables.describe(question.relation, question.at));",
       "const described = await tables.describe(question.relation, question.at).catch(() => undefined);\n        if (described === undefined) break;\n        decoder.define(question.relation, described);",
     ),
@@ -63,7 +63,7 @@ export const LOG_FACTS: readonly LogFact[] = [
     test: "comes in buffers that are used again, and what was read first is still right when the last is read",
     broken: replaced(
       "a full buffer is used again",
-      "source/postgres/json-writer.ts",
+      "source/postgres/values/json-writer.ts",
       "      this.bytes = Buffer.allocUnsafeSlow(Math.max(ARENA_BYTES, size));\n      this.at = 0;",
       "      if (size > this.bytes.length) this.bytes = Buffer.allocUnsafeSlow(Math.max(ARENA_BYTES, size));\n      this.at = 0;",
     ),
@@ -75,7 +75,7 @@ export const LOG_FACTS: readonly LogFact[] = [
     test: "of a commit that is in the log and not yet visible are waited for: a plain SELECT would give older ones",
     broken: replaced(
       "any snapshot will do",
-      "source/postgres/reselect.ts",
+      "source/postgres/reselect/reselect.ts",
       "if (!visible(one.transaction)) {",
       "if (visible === undefined) {",
     ),
@@ -87,7 +87,7 @@ export const LOG_FACTS: readonly LogFact[] = [
     test: "gives all rows of a COPY one LSN, and a restart behind the third goes on with the fourth",
     broken: replaced(
       "the LSN alone",
-      "source/postgres/sequencer.ts",
+      "source/postgres/decode/sequencer.ts",
       // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source text
       "return this.#count === 0 ? `${this.#change}000000` : this.#change + hex8(this.#count).slice(2);",
       // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source text
@@ -101,7 +101,7 @@ export const LOG_FACTS: readonly LogFact[] = [
     test: "refuses a place inside a transaction, and one that was not received",
     broken: replaced(
       "acknowledged unseen",
-      "source/postgres/replication.ts",
+      "source/postgres/replication/replication.ts",
       "if (end > this.#received) {",
       "if (end < 0n) {",
     ),
@@ -125,7 +125,7 @@ export const LOG_FACTS: readonly LogFact[] = [
     test: "of a new slot begins when the publication is there already",
     broken: replaced(
       "the slot comes first",
-      "source/postgres/first-start.ts",
+      "source/postgres/slot/first-start.ts",
       "  await options.ensurePublication(true);\n  const consistentPoint = await createSlot(options.replication, options.session, options.slot);\n",
       "  const consistentPoint = await createSlot(options.replication, options.session, options.slot);\n  await options.ensurePublication(true);\n",
     ),
@@ -137,7 +137,7 @@ export const LOG_FACTS: readonly LogFact[] = [
     test: "a table %s",
     broken: replaced(
       "tables of any identity",
-      "source/postgres/tables.ts",
+      "source/postgres/tables/tables.ts",
       "anonymous: tables.filter((table) => !table.identified && !anyIdentity),",
       "anonymous: [],",
     ),
@@ -149,7 +149,7 @@ export const LOG_FACTS: readonly LogFact[] = [
     test: "%s are refused, and the application's writes are as they were",
     broken: replaced(
       "any row filter",
-      "source/postgres/publication.ts",
+      "source/postgres/tables/publication.ts",
       "const guard = where ? [refuseLooseFilter(filtered.name, filtered.table)] : [];",
       "const guard: string[] = [];",
     ),
@@ -161,7 +161,7 @@ export const LOG_FACTS: readonly LogFact[] = [
     test: "flags every column as key under full identity, and an event's key is the primary key alone",
     broken: replaced(
       "the marks are the key",
-      "source/postgres/table.ts",
+      "source/postgres/decode/table.ts",
       '(identity === "f" ? primary.includes(column.name) : column.identity)',
       "column.identity",
     ),

@@ -2,13 +2,13 @@
 // A schedule ends in peace; then the stream, the source and a consumer are held against what was committed.
 
 import type { StateStore, Writer } from "../../src/bus/bus.ts";
-import type { CheckpointStore } from "../../src/bus/jetstream/checkpoint-store.ts";
-import type { Established, EstablishOptions } from "../../src/bus/jetstream/establish.ts";
-import type { Lease, LeaseOptions } from "../../src/bus/jetstream/lease.ts";
-import type { StreamPort } from "../../src/bus/jetstream/port.ts";
-import type { underLease } from "../../src/bus/jetstream/under-lease.ts";
-import type { JetStreamWriter } from "../../src/bus/jetstream/writer.ts";
-import type { WriterOptions } from "../../src/bus/jetstream/writer-options.ts";
+import type { CheckpointStore } from "../../src/bus/jetstream/lease/checkpoint-store.ts";
+import type { Lease, LeaseOptions } from "../../src/bus/jetstream/lease/lease.ts";
+import type { underLease } from "../../src/bus/jetstream/lease/under-lease.ts";
+import type { Established, EstablishOptions } from "../../src/bus/jetstream/recovery/establish.ts";
+import type { StreamPort } from "../../src/bus/jetstream/stream/port.ts";
+import type { JetStreamWriter } from "../../src/bus/jetstream/writer/writer.ts";
+import type { WriterOptions } from "../../src/bus/jetstream/writer/writer-options.ts";
 import { TransientError } from "../../src/errors.ts";
 import { dataRefLines } from "../../src/event/data-ref.ts";
 import type { StreamMessage } from "../../src/event/message.ts";

@@ -3,7 +3,7 @@
 // demand; the writer, the recovery, the lease and the checkpoints that run against it are the real ones.
 
 import type { StateStore } from "../../src/bus/bus.ts";
-import type { LeasePort, LeaseRecord } from "../../src/bus/jetstream/lease.ts";
+import type { LeasePort, LeaseRecord } from "../../src/bus/jetstream/lease/lease.ts";
 import {
   type Clock,
   type Encoded,
@@ -12,7 +12,7 @@ import {
   type StoredMessage,
   type StreamPort,
   type StreamState,
-} from "../../src/bus/jetstream/port.ts";
+} from "../../src/bus/jetstream/stream/port.ts";
 import { TransientError } from "../../src/errors.ts";
 
 /** How many answers never come. */

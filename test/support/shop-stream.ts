@@ -2,7 +2,7 @@
 
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
-import { createStream } from "../../src/bus/jetstream/streams.ts";
+import { createStream } from "../../src/bus/jetstream/client/streams.ts";
 import { eventHead, eventTemplate } from "../../src/event/message.ts";
 import type { Position } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";

@@ -2,13 +2,13 @@
 
 import type { StreamInfo } from "@nats-io/jetstream";
 import { describe, expect, test } from "vitest";
-import { automationFindings, type ListenedSource } from "../../src/automation/check-automations.ts";
-import { replicasFinding, streamFindings } from "../../src/bus/jetstream/check-findings.ts";
+import { automationFindings, type ListenedSource } from "../../src/automation/define/check-automations.ts";
+import { replicasFinding, streamFindings } from "../../src/bus/jetstream/commands/check-findings.ts";
 import { type SourceId, systemId } from "../../src/event/source-id.ts";
 import { automation, event, system } from "../../src/index.ts";
-import { addressFindings, clockFinding } from "../../src/source/postgres/check-connection.ts";
-import { type ServerFacts, serverFindings, versionFinding } from "../../src/source/postgres/check-server.ts";
-import { ownSlotFinding, type SlotFacts } from "../../src/source/postgres/check-slots.ts";
+import { addressFindings, clockFinding } from "../../src/source/postgres/check/check-connection.ts";
+import { type ServerFacts, serverFindings, versionFinding } from "../../src/source/postgres/check/check-server.ts";
+import { ownSlotFinding, type SlotFacts } from "../../src/source/postgres/check/check-slots.ts";
 
 describe("automations", () => {
   const SHOP = "shop" as SourceId;

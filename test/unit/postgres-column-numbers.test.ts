@@ -1,8 +1,8 @@
 // The numbers of the log's columns, told from a catalog that may be of a later time.
 
 import { expect, test } from "vitest";
-import type { CatalogColumn } from "../../src/source/postgres/catalog.ts";
-import { columnNumbers } from "../../src/source/postgres/column-numbers.ts";
+import type { CatalogColumn } from "../../src/source/postgres/client/catalog.ts";
+import { columnNumbers } from "../../src/source/postgres/options/column-numbers.ts";
 
 const INT = 23;
 const TEXT = 25;

@@ -1,9 +1,9 @@
 // The options of a Postgres source, and which tables its patterns name.
 
 import { describe, expect, test } from "vitest";
-import { parsePostgresConfig } from "../../src/source/postgres/config.ts";
-import { includesTable } from "../../src/source/postgres/table-pattern.ts";
-import { conditionsOf, NO_RULES, tableRules } from "../../src/source/postgres/table-rules.ts";
+import { parsePostgresConfig } from "../../src/source/postgres/options/config.ts";
+import { includesTable } from "../../src/source/postgres/options/table-pattern.ts";
+import { conditionsOf, NO_RULES, tableRules } from "../../src/source/postgres/options/table-rules.ts";
 
 const url = "postgres://app:hunter2secret@db.example/shop";
 const parse = (options: Record<string, unknown>) => parsePostgresConfig(options, "sources.shop");

@@ -4,7 +4,7 @@ import { AssertionError } from "node:assert";
 import { DatabaseError } from "pg";
 import { expect, test } from "vitest";
 import { BugError } from "../../src/errors.ts";
-import { translateError } from "../../src/source/postgres/errors.ts";
+import { translateError } from "../../src/source/postgres/client/errors.ts";
 
 function fromServer(code: string, message = "the server's words"): DatabaseError {
   const error = new DatabaseError(message, 0, "error");

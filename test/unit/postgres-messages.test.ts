@@ -3,8 +3,8 @@
 import { describe, expect, test } from "vitest";
 import { lineageText } from "../../src/event/lineage.ts";
 import type { Position } from "../../src/event/position.ts";
-import { FrameCutter } from "../../src/source/postgres/cut-frame.ts";
-import { restBefore } from "../../src/source/postgres/position.ts";
+import { restBefore } from "../../src/source/postgres/client/position.ts";
+import { FrameCutter } from "../../src/source/postgres/replication/cut-frame.ts";
 import type { SourceMessage } from "../../src/source/source.ts";
 import { bodyText, decodeFrames, headers, shown } from "../support/decode-frames.ts";
 import { begin, commit, insert, keepalive, message, relation, remove } from "../support/pgoutput-frames.ts";

@@ -2,8 +2,8 @@
 
 import { describe, expect, test } from "vitest";
 import type { Position } from "../../src/event/position.ts";
-import { formatLsn, hex16, parseLsn } from "../../src/source/postgres/lsn.ts";
-import { finalOf, historyOf, restBefore, startLsn } from "../../src/source/postgres/position.ts";
+import { formatLsn, hex16, parseLsn } from "../../src/source/postgres/client/lsn.ts";
+import { finalOf, historyOf, restBefore, startLsn } from "../../src/source/postgres/client/position.ts";
 
 describe("a log sequence number", () => {
   test("is written as Postgres writes it", () => {

@@ -1,7 +1,7 @@
 // How many messages are held ready follows how quickly they are taken.
 
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { Prefetch } from "../../src/bus/jetstream/prefetch.ts";
+import { Prefetch } from "../../src/bus/jetstream/consumer/prefetch.ts";
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["performance"] });

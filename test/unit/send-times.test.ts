@@ -1,7 +1,7 @@
 // A few lone transactions go the way that has been quicker.
 
 import { expect, test } from "vitest";
-import { SendTimes } from "../../src/bus/jetstream/send-times.ts";
+import { SendTimes } from "../../src/bus/jetstream/writer/send-times.ts";
 
 function measured(loneMs: number, batchMs: number): SendTimes {
   const times = new SendTimes();

@@ -4,18 +4,18 @@
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { SchemaBook } from "../source.ts";
-import { describeTable, type TableDescription } from "./catalog.ts";
-import { readRuled } from "./check-rules.ts";
-import { collectionSchema } from "./collection-schema.ts";
-import { columnNumbers } from "./column-numbers.ts";
-import type { CompositeStates } from "./composite-states.ts";
-import type { Described } from "./described-tables.ts";
-import type { RuleBook } from "./rule-book.ts";
-import type { Session } from "./session.ts";
-import type { Relation } from "./table.ts";
-import type { TableItem } from "./table-options.ts";
-import { NO_RULES } from "./table-rules.ts";
-import { findTables } from "./tables.ts";
+import { describeTable, type TableDescription } from "./client/catalog.ts";
+import type { CompositeStates } from "./client/composite-states.ts";
+import type { Session } from "./client/session.ts";
+import { collectionSchema } from "./decode/collection-schema.ts";
+import type { Described } from "./decode/described-tables.ts";
+import type { Relation } from "./decode/table.ts";
+import { columnNumbers } from "./options/column-numbers.ts";
+import type { RuleBook } from "./options/rule-book.ts";
+import type { TableItem } from "./options/table-options.ts";
+import { NO_RULES } from "./options/table-rules.ts";
+import { readRuled } from "./tables/check-rules.ts";
+import { findTables } from "./tables/tables.ts";
 
 export interface DescribeOptions {
   readonly source: SourceId;

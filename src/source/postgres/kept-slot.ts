@@ -1,11 +1,11 @@
 // The slot that a stream needs, as the server has it now: there, and with its log.
 
 import { type MillraceError, TransientError } from "../../errors.ts";
-import { sqlState, translateError } from "./errors.ts";
-import { slotMissing } from "./provide-slot.ts";
-import { publicationGone } from "./publication.ts";
-import type { Session } from "./session.ts";
-import { checkKept, findSlot, type Slot } from "./slot.ts";
+import { sqlState, translateError } from "./client/errors.ts";
+import type { Session } from "./client/session.ts";
+import { slotMissing } from "./slot/provide-slot.ts";
+import { checkKept, findSlot, type Slot } from "./slot/slot.ts";
+import { publicationGone } from "./tables/publication.ts";
 
 /** Where the slot begins. @throws HistoryLostError SLOT_MISSING, SLOT_LOST; TransientError SLOT_ACTIVE */
 export async function freeSlot(session: Session, name: string): Promise<bigint> {

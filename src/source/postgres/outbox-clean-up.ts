@@ -4,8 +4,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { MillraceError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import type { Session } from "./session.ts";
-import { quoteTable } from "./sql.ts";
+import type { Session } from "./client/session.ts";
+import { quoteTable } from "./client/sql.ts";
 
 export interface OutboxCleanUpOptions {
   readonly source: SourceId;

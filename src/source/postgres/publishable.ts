@@ -2,17 +2,17 @@
 // writes Postgres would then refuse to the application.
 
 import { ConfigError, type MillraceError } from "../../errors.ts";
-import { readReselect, reselectFindings } from "./check-reselect.ts";
-import { readRuled } from "./check-rules.ts";
-import type { PostgresConfig } from "./config.ts";
-import { insertsOnly, type Published } from "./published.ts";
-import { refuse } from "./refuse.ts";
-import { identityOf, type Refusal, refusalOf } from "./refused-writes.ts";
-import type { RuleBook } from "./rule-book.ts";
-import type { Session } from "./session.ts";
-import { checkKey } from "./table-rules.ts";
-import { type FoundTable, withoutIdentity } from "./tables.ts";
-import { readWritten, type WrittenTable } from "./written-tables.ts";
+import { readReselect, reselectFindings } from "./check/check-reselect.ts";
+import { refuse } from "./check/refuse.ts";
+import type { Session } from "./client/session.ts";
+import type { PostgresConfig } from "./options/config.ts";
+import type { RuleBook } from "./options/rule-book.ts";
+import { checkKey } from "./options/table-rules.ts";
+import { readRuled } from "./tables/check-rules.ts";
+import { insertsOnly, type Published } from "./tables/published.ts";
+import { identityOf, type Refusal, refusalOf } from "./tables/refused-writes.ts";
+import { type FoundTable, withoutIdentity } from "./tables/tables.ts";
+import { readWritten, type WrittenTable } from "./tables/written-tables.ts";
 
 export interface PublishableOptions {
   readonly session: Session;

@@ -2,10 +2,10 @@
 
 import { once } from "node:events";
 import { type Client, Query } from "pg";
-import { formatLsn } from "./lsn.ts";
-import type { WireConnection } from "./replication-service.ts";
-import type { ServerText } from "./server-text.ts";
-import { quoteIdentifier } from "./sql.ts";
+import { formatLsn } from "./client/lsn.ts";
+import { quoteIdentifier } from "./client/sql.ts";
+import type { ServerText } from "./decode/encoding/server-text.ts";
+import type { WireConnection } from "./replication/replication-service.ts";
 
 export interface StreamStart {
   readonly slot: string;

@@ -4,17 +4,17 @@ import { setTimeout as delay } from "node:timers/promises";
 import { ConfigError, HistoryLostError, type MillraceError, TransientError } from "../../errors.ts";
 import type { Position } from "../../event/position.ts";
 import type { Notice, SourceContext } from "../source.ts";
-import type { PostgresConfig } from "./config.ts";
-import { translateError } from "./errors.ts";
-import { knownOf, leftSince, optionsLost, takenOut } from "./known-tables.ts";
-import { movedRows } from "./moved-rows.ts";
-import { readPlaces } from "./places.ts";
-import { adjustPublication, publicationGone } from "./publication.ts";
+import { translateError } from "./client/errors.ts";
+import type { PostgresConfig } from "./options/config.ts";
+import type { RuleBook } from "./options/rule-book.ts";
 import { publishableTables } from "./publishable.ts";
-import { type Published, readPublished } from "./published.ts";
-import type { RuleBook } from "./rule-book.ts";
-import { type MakeMarker, type TableGap, TableRecord, type TableRecordOptions } from "./table-record.ts";
-import { type FoundTable, findTables, matchesNothing } from "./tables.ts";
+import { knownOf, leftSince, optionsLost, takenOut } from "./tables/known-tables.ts";
+import { movedRows } from "./tables/moved-rows.ts";
+import { readPlaces } from "./tables/places.ts";
+import { adjustPublication, publicationGone } from "./tables/publication.ts";
+import { type Published, readPublished } from "./tables/published.ts";
+import { type MakeMarker, type TableGap, TableRecord, type TableRecordOptions } from "./tables/table-record.ts";
+import { type FoundTable, findTables, matchesNothing } from "./tables/tables.ts";
 
 export interface TableWatchOptions extends TableRecordOptions {
   readonly config: PostgresConfig;

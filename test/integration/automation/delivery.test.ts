@@ -1,8 +1,8 @@
 // What becomes of an event: acked, retried, skipped, dead. On a real nats-server.
 
 import { describe, expect, test } from "vitest";
-import { automation } from "../../../src/automation/automation.ts";
-import { Fatal, Retry } from "../../../src/automation/outcome.ts";
+import { automation } from "../../../src/automation/define/automation.ts";
+import { Fatal, Retry } from "../../../src/automation/outcome/outcome.ts";
 import { onOrder, orders, startWorker } from "../../support/automations.ts";
 import { freshNats, missing } from "../../support/servers.ts";
 import { ShopStream } from "../../support/shop-stream.ts";

@@ -2,8 +2,8 @@
 
 import { type ConsumerConfig, DeliverPolicy, jetstreamManager } from "@nats-io/jetstream";
 import { describe, expect, test } from "vitest";
-import type { Handler, HandlerContext } from "../../../src/automation/automation.ts";
-import type { CreatedEvent } from "../../../src/automation/collection.ts";
+import type { Handler, HandlerContext } from "../../../src/automation/define/automation.ts";
+import type { CreatedEvent } from "../../../src/automation/define/collection.ts";
 import { onOrder, startWorker, type Worker } from "../../support/automations.ts";
 import { RecordedLog } from "../../support/recorded-log.ts";
 import { freshNats, missing } from "../../support/servers.ts";

@@ -2,7 +2,7 @@
 
 import { jetstreamManager } from "@nats-io/jetstream";
 import { expect, test } from "vitest";
-import { automation } from "../../../src/automation/automation.ts";
+import { automation } from "../../../src/automation/define/automation.ts";
 import { onOrder, orders, startWorker } from "../../support/automations.ts";
 import { freshNats, missing } from "../../support/servers.ts";
 import { ShopStream } from "../../support/shop-stream.ts";

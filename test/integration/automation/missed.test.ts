@@ -3,7 +3,7 @@
 import { jetstreamManager } from "@nats-io/jetstream";
 import { describe, expect, test } from "vitest";
 import { startWorker as startWholeWorker, type Worker as WholeWorker } from "../../../src/app.ts";
-import { automation } from "../../../src/automation/automation.ts";
+import { automation } from "../../../src/automation/define/automation.ts";
 import type { GapData } from "../../../src/event/system-event.ts";
 import { onOrder, orders, startWorker, type Worker } from "../../support/automations.ts";
 import { freshNats, missing } from "../../support/servers.ts";

@@ -2,9 +2,9 @@
 
 import { describe, expect, test } from "vitest";
 import { migrationSql } from "../../../src/outbox/migration-sql.ts";
-import { outboxFindings } from "../../../src/source/postgres/check-outbox.ts";
-import { parsePostgresConfig } from "../../../src/source/postgres/config.ts";
-import { Session } from "../../../src/source/postgres/session.ts";
+import { outboxFindings } from "../../../src/source/postgres/check/check-outbox.ts";
+import { Session } from "../../../src/source/postgres/client/session.ts";
+import { parsePostgresConfig } from "../../../src/source/postgres/options/config.ts";
 import type { Finding } from "../../../src/telemetry/finding.ts";
 import { failureOf, openShop } from "../../support/postgres-reader.ts";
 import { type Database, freshDatabase, missing } from "../../support/servers.ts";

@@ -3,9 +3,9 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { startWorker } from "../../../src/app.ts";
-import { automation } from "../../../src/automation/automation.ts";
-import { collection } from "../../../src/automation/collection.ts";
-import { type VerifyReport, verify } from "../../../src/bus/jetstream/verify.ts";
+import { automation } from "../../../src/automation/define/automation.ts";
+import { collection } from "../../../src/automation/define/collection.ts";
+import { type VerifyReport, verify } from "../../../src/bus/jetstream/verify/verify.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { countMessages } from "../../support/count-messages.ts";

@@ -4,7 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker, type Worker, type WorkerOptions } from "../../../src/app.ts";
-import { automation } from "../../../src/automation/automation.ts";
+import { automation } from "../../../src/automation/define/automation.ts";
 import { orders } from "../../support/automations.ts";
 import { runCommand } from "../../support/run-command.ts";
 import { type Database, freshDatabase, freshNats, freshPostgres, missing, scratchDir } from "../../support/servers.ts";

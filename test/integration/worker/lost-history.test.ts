@@ -5,7 +5,7 @@ import { Kvm } from "@nats-io/kv";
 import { connect } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker, type Worker, type WorkerOptions } from "../../../src/app.ts";
-import { verify } from "../../../src/bus/jetstream/verify.ts";
+import { verify } from "../../../src/bus/jetstream/verify/verify.ts";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import { HistoryLostError } from "../../../src/errors.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";

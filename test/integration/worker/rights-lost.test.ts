@@ -7,7 +7,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker, type Worker } from "../../../src/app.ts";
-import { automation } from "../../../src/automation/automation.ts";
+import { automation } from "../../../src/automation/define/automation.ts";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import { orders } from "../../support/automations.ts";
 import { RecordedLog } from "../../support/recorded-log.ts";

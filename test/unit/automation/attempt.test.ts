@@ -1,10 +1,10 @@
 // What a handler is given, how its end is told, and that a timeout is kept by one timer for all.
 
 import { expect, test } from "vitest";
-import { type AttemptResult, startAttempt } from "../../../src/automation/attempt.ts";
-import { automation, type Handler, type HandlerContext } from "../../../src/automation/automation.ts";
-import { collection } from "../../../src/automation/collection.ts";
-import { Deadlines } from "../../../src/automation/deadlines.ts";
+import { automation, type Handler, type HandlerContext } from "../../../src/automation/define/automation.ts";
+import { collection } from "../../../src/automation/define/collection.ts";
+import { type AttemptResult, startAttempt } from "../../../src/automation/deliver/attempt.ts";
+import { Deadlines } from "../../../src/automation/deliver/deadlines.ts";
 import type { ChangeEvent } from "../../../src/event/change-event.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { Counts } from "../../support/automations.ts";

@@ -2,7 +2,7 @@
 
 import { integer, pgSchema } from "drizzle-orm/pg-core";
 import { expect, expectTypeOf, test } from "vitest";
-import { type AutomationOptions, isAutomation } from "../../../src/automation/automation.ts";
+import { type AutomationOptions, isAutomation } from "../../../src/automation/define/automation.ts";
 import { ConfigError } from "../../../src/errors.ts";
 import {
   automation,

@@ -2,10 +2,10 @@
 
 import { integer, pgTable, text } from "drizzle-orm/pg-core";
 import { expect, test } from "vitest";
-import { automation } from "../../../src/automation/automation.ts";
-import { collection } from "../../../src/automation/collection.ts";
-import { fromDrizzle } from "../../../src/automation/from-drizzle.ts";
-import { readEvent } from "../../../src/automation/read-event.ts";
+import { automation } from "../../../src/automation/define/automation.ts";
+import { collection } from "../../../src/automation/define/collection.ts";
+import { fromDrizzle } from "../../../src/automation/define/from-drizzle.ts";
+import { readEvent } from "../../../src/automation/deliver/read-event.ts";
 import type { Delivery } from "../../../src/bus/bus.ts";
 import { BugError, PoisonError } from "../../../src/errors.ts";
 import type { ChangeEvent } from "../../../src/event/change-event.ts";

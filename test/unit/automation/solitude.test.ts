@@ -1,7 +1,7 @@
 // Who may run beside whom.
 
 import { expect, test } from "vitest";
-import { Solitude } from "../../../src/automation/solitude.ts";
+import { Solitude } from "../../../src/automation/deliver/solitude.ts";
 
 test("handlers run side by side, one that is to be alone waits for them, and the others for it and its like", async () => {
   const solitude = new Solitude();

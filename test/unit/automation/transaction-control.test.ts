@@ -1,7 +1,7 @@
 // Which statements would take a transaction away from tx(), and that only those are kept from running.
 
 import { expect, test } from "vitest";
-import { controlsTransaction, guardedClient, guardedSql } from "../../../src/automation/transaction-control.ts";
+import { controlsTransaction, guardedClient, guardedSql } from "../../../src/automation/tx/transaction-control.ts";
 
 test.each([
   "commit",

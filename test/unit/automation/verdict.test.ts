@@ -1,11 +1,11 @@
 // When an attempt may begin, and what follows a failed one.
 
 import { expect, test } from "vitest";
-import type { Attempts } from "../../../src/automation/attempts.ts";
-import { Fatal, Retry } from "../../../src/automation/outcome.ts";
-import { retryPolicy } from "../../../src/automation/retry-policy.ts";
-import { isUnavailable, txFailure } from "../../../src/automation/unavailable.ts";
-import { afterFailure, awayDelayMs, deadBefore, isSuspect } from "../../../src/automation/verdict.ts";
+import type { Attempts } from "../../../src/automation/deliver/attempts.ts";
+import { afterFailure, awayDelayMs, deadBefore, isSuspect } from "../../../src/automation/deliver/verdict.ts";
+import { Fatal, Retry } from "../../../src/automation/outcome/outcome.ts";
+import { retryPolicy } from "../../../src/automation/outcome/retry-policy.ts";
+import { isUnavailable, txFailure } from "../../../src/automation/outcome/unavailable.ts";
 import { ConfigError, TransientError } from "../../../src/errors.ts";
 
 const policy = retryPolicy({ attempts: 3, min: "2s", max: "8s", maxAge: "1h" });

@@ -9,8 +9,8 @@ import {
   type Look,
   missedSince,
   removedSince,
-} from "../../../src/bus/jetstream/accounted.ts";
-import { newlyRemoved, runsOf } from "../../../src/bus/jetstream/removed.ts";
+} from "../../../src/bus/jetstream/consumer/accounted.ts";
+import { newlyRemoved, runsOf } from "../../../src/bus/jetstream/consumer/removed.ts";
 
 const made = "2026-11-26T00:00:00Z";
 const durable = { life: 1, created: "2026-11-27T00:00:00Z" };

@@ -1,10 +1,10 @@
 // What a start makes of the end of a stream: whom it believes, how far it looks back, and when what it read counts.
 
 import { expect, test } from "vitest";
-import type { Checkpoint } from "../../../src/bus/jetstream/checkpoint-store.ts";
-import { encodeBatch, type Outgoing } from "../../../src/bus/jetstream/encode.ts";
-import { type Established, establish, newestLease } from "../../../src/bus/jetstream/establish.ts";
-import { Lease } from "../../../src/bus/jetstream/lease.ts";
+import type { Checkpoint } from "../../../src/bus/jetstream/lease/checkpoint-store.ts";
+import { Lease } from "../../../src/bus/jetstream/lease/lease.ts";
+import { type Established, establish, newestLease } from "../../../src/bus/jetstream/recovery/establish.ts";
+import { encodeBatch, type Outgoing } from "../../../src/bus/jetstream/stream/encode.ts";
 import type { Position } from "../../../src/event/position.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { Random, ScriptedPort, ScriptedServer } from "../../support/scripted-bus.ts";

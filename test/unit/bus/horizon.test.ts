@@ -1,7 +1,7 @@
 // When what is stored counts as durable: only time that the server is known to have lived through brings it nearer.
 
 import { expect, test } from "vitest";
-import { Horizon } from "../../../src/bus/jetstream/horizon.ts";
+import { Horizon } from "../../../src/bus/jetstream/lease/horizon.ts";
 import { VirtualClock } from "../../support/scripted-bus.ts";
 
 const fsyncMs = 8000;

@@ -2,11 +2,11 @@
 
 import { expect, test } from "vitest";
 import type { Writer } from "../../../src/bus/bus.ts";
-import { CheckpointStore, withIdle } from "../../../src/bus/jetstream/checkpoint-store.ts";
-import { establish, newestLease } from "../../../src/bus/jetstream/establish.ts";
-import { Lease } from "../../../src/bus/jetstream/lease.ts";
-import { JetStreamWriter } from "../../../src/bus/jetstream/writer.ts";
-import type { WriterOptions } from "../../../src/bus/jetstream/writer-options.ts";
+import { CheckpointStore, withIdle } from "../../../src/bus/jetstream/lease/checkpoint-store.ts";
+import { Lease } from "../../../src/bus/jetstream/lease/lease.ts";
+import { establish, newestLease } from "../../../src/bus/jetstream/recovery/establish.ts";
+import { JetStreamWriter } from "../../../src/bus/jetstream/writer/writer.ts";
+import type { WriterOptions } from "../../../src/bus/jetstream/writer/writer-options.ts";
 import type { Position } from "../../../src/event/position.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";

@@ -1,8 +1,8 @@
 // A lease is kept while a start is under way, however long that takes.
 
 import { expect, test } from "vitest";
-import { Lease, type LeaseOptions, type LeasePort, type LeaseRecord } from "../../../src/bus/jetstream/lease.ts";
-import { underLease } from "../../../src/bus/jetstream/under-lease.ts";
+import { Lease, type LeaseOptions, type LeasePort, type LeaseRecord } from "../../../src/bus/jetstream/lease/lease.ts";
+import { underLease } from "../../../src/bus/jetstream/lease/under-lease.ts";
 import { FencedError, TransientError } from "../../../src/errors.ts";
 import { VirtualClock } from "../../support/scripted-bus.ts";
 

@@ -1,7 +1,7 @@
 // What waits to be published: what goes together, and when there is something to send.
 
 import { expect, test } from "vitest";
-import { WriterQueue } from "../../../src/bus/jetstream/writer-queue.ts";
+import { WriterQueue } from "../../../src/bus/jetstream/writer/writer-queue.ts";
 import type { StreamMessage } from "../../../src/event/message.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { transaction } from "../../support/transactions.ts";

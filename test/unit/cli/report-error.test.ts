@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { describeError, exitCodeOf } from "../../../src/cli/report-error.ts";
+import { describeError, exitCodeOf } from "../../../src/cli/common/report-error.ts";
 import { BugError, ConfigError, FencedError, HistoryLostError, TransientError } from "../../../src/errors.ts";
 import { rememberSecret } from "../../../src/telemetry/redact.ts";
 

@@ -1,9 +1,9 @@
 // What the table of slots says below them, and that it colours only where colours are wanted.
 
 import { expect, test } from "vitest";
-import { type ShownSlot, slotLines } from "../../../src/cli/slots-table.ts";
-import { type Paint, paint } from "../../../src/cli/terminal.ts";
-import type { ServerReport } from "../../../src/source/postgres/slots.ts";
+import { type ShownSlot, slotLines } from "../../../src/cli/common/slots-table.ts";
+import { type Paint, paint } from "../../../src/cli/common/terminal.ts";
+import type { ServerReport } from "../../../src/source/postgres/commands/slots.ts";
 
 const slot: ShownSlot = {
   name: "millrace_shop",

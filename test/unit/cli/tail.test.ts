@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { jsonLine, textLine } from "../../../src/cli/tail.ts";
+import { jsonLine, textLine } from "../../../src/cli/command/tail.ts";
 import type { StoredMessage } from "../../../src/event/parse-event.ts";
 
 function message(body: string, headers: Readonly<Record<string, string>>): StoredMessage {

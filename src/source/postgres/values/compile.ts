@@ -1,6 +1,6 @@
 // Compiles a column's type to one writer: scalars by name, everything made of others from what the catalog says of it.
 
-import type { CatalogType } from "../catalog.ts";
+import type { CatalogType } from "../client/catalog.ts";
 import { arrayOf } from "./array.ts";
 import { checked, orText } from "./checked.ts";
 import { compositeOf } from "./composite.ts";

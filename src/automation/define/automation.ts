@@ -1,0 +1,161 @@
+// What an automation is: triggers, a handler, and the policy around it, checked where it is written.
+
+import { ConfigError } from "../../errors.ts";
+import type { ChangeEvent } from "../../event/change-event.ts";
+import { type DurationInput, durationMs } from "../outcome/duration-ms.ts";
+import type { Fatal, Retry, RetryOptions, Skip } from "../outcome/outcome.ts";
+import { refuseUnknown } from "../outcome/refuse-unknown.ts";
+import { type RetryPolicy, type RetryPolicyInput, retryPolicy } from "../outcome/retry-policy.ts";
+import type { ClientOf, Database, PgClient } from "../tx/transaction.ts";
+import type { RunTx } from "../tx/tx.ts";
+import type { Trigger } from "./collection.ts";
+
+/** What a handler logs; each line carries the automation, the event's id and the attempt. Never log row values. */
+export type HandlerLog = Readonly<
+  Record<"debug" | "info" | "warn" | "error", (text: string, fields?: Readonly<Record<string, unknown>>) => void>
+>;
+
+export interface HandlerContext<Event = ChangeEvent, Client = PgClient> {
+  readonly event: Event;
+  /** From 1: how often a handler was started for this event. */
+  readonly attempt: number;
+  /** Aborts at the timeout; give it to whatever waits. */
+  readonly signal: AbortSignal;
+  readonly log: HandlerLog;
+  /**
+   * Inbox entry, effect and emitted events in one transaction on `db`: one effect, however often the event is delivered.
+   * Once a handler. Resolves to what the work resolves to, or to undefined, without running it, when the event had its
+   * effect before: then the event ends as skipped.
+   */
+  readonly tx: RunTx<Client>;
+  /** `return skip("why")`: nothing to do; acked and counted as skipped. */
+  skip(reason: string): Skip;
+  /** `throw retry({ after: "30s" })`: try again later; the attempt counts, but not with `unavailable: "the mail server"`. */
+  retry(options: RetryOptions): Retry;
+  /** `throw fatal("why")`: a dead letter now. */
+  fatal(reason: string): Fatal;
+}
+
+/** What all events have, whichever trigger they came by. */
+export interface AnyEvent {
+  readonly id: string;
+}
+
+/** Returning acks; throwing is retried by the policy. May run more than once for an event: at least once. */
+export type Handler<Event = ChangeEvent, Client = PgClient> = (
+  context: HandlerContext<Event, Client>,
+  // biome-ignore lint/suspicious/noConfusingVoidType: a handler may hand back another function's promise of nothing
+) => Skip | void | Promise<Skip | void>;
+
+/** The event that a trigger, or one of a list of them, hands to the handler. */
+export type EventOf<On> = On extends readonly (infer One)[]
+  ? EventOf<One>
+  : On extends Trigger<infer Event>
+    ? Event
+    : never;
+
+export interface AutomationOptions<On, Db extends Database = Database> {
+  readonly on: On;
+  readonly retry?: RetryPolicyInput;
+  /** Then the attempt counts as failed and `signal` aborts. Default `30s`. */
+  readonly timeout?: DurationInput;
+  /** Handlers at once. Default 10, at most 256. */
+  readonly concurrency?: number;
+  /** Where `tx` opens its transactions: a pool of pg, a database of drizzle, or what postgres.js makes. Default: `defaults.db`. */
+  readonly db?: Db;
+  /** Where a new automation begins in the stream. Default `now`. */
+  readonly start?: "now" | "earliest";
+  /**
+   * When events left the stream before they were settled: `stop` the automation and say so, or `continue` behind them,
+   * with a `system("gap")` event that names them. Default `stop`; `run --adopt` continues once.
+   */
+  readonly onGap?: "stop" | "continue";
+  /**
+   * When what its `tx` did to a row brings the same row back to it: `stop`, the event is a dead letter with the reason
+   * `cycle`; or `allow`, for one that takes a row through its states step by step. `defaults.maxHops` bounds both. Default
+   * `stop`.
+   */
+  readonly cycles?: "stop" | "allow";
+}
+
+// Found by name and not by instanceof: a user's module may load its own copy of this package.
+const brand: unique symbol = Symbol.for("millrace.automation");
+
+export interface Automation {
+  readonly [brand]: true;
+  readonly id: string;
+  readonly triggers: readonly Trigger[];
+  readonly retry: RetryPolicy;
+  readonly timeoutMs: number;
+  readonly concurrency: number;
+  readonly start: "now" | "earliest";
+  readonly onGap: "stop" | "continue";
+  readonly cycles: "stop" | "allow";
+  readonly db: Database | undefined;
+  readonly handler: Handler<AnyEvent>;
+}
+
+/** Who writes JavaScript, or casts, has no compiler to tell. */
+const OPTIONS: Readonly<Record<keyof AutomationOptions<unknown>, true>> = {
+  ...{ on: true, retry: true, timeout: true, concurrency: true, db: true, start: true, onGap: true },
+  cycles: true,
+};
+
+const idPattern = /^[a-z][a-z0-9-]{0,62}$/;
+
+/**
+ * Defines an automation. Its id is the durable's name, the metrics' label and the dead letters' subject:
+ * changing it starts a new subscription.
+ * @throws ConfigError `AUTOMATION_INVALID`
+ */
+export function automation<const On extends Trigger | readonly Trigger[], Db extends Database = Database>(
+  id: string,
+  options: AutomationOptions<On, Db>,
+  handler: Handler<EventOf<On>, ClientOf<Db>>,
+): Automation {
+  refuseUnknown(options, OPTIONS, `${id}: `);
+  if (!idPattern.test(id)) {
+    throw invalid(`"${id}" cannot be an automation's id`, "use a-z, 0-9 and -, beginning with a letter, at most 63");
+  }
+  const triggers: readonly Trigger[] = Array.isArray(options.on) ? options.on : [options.on as Trigger];
+  if (triggers.length === 0) throw invalid(`${id}: "on" is empty`, "give it at least one trigger");
+  const concurrency = options.concurrency ?? 10;
+  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 256) {
+    throw invalid(`${id}: concurrency must be a whole number from 1 to 256`, "run more workers to go beyond 256");
+  }
+  const timeoutMs = durationMs(options.timeout ?? "30s", `${id}: timeout`);
+  if (timeoutMs > 86_400_000) throw invalid(`${id}: timeout is longer than 24h`, 'write "24h" or less');
+  const onGap = options.onGap ?? "stop";
+  if (onGap !== "stop" && onGap !== "continue")
+    throw invalid(`${id}: onGap is neither "stop" nor "continue"`, "write one");
+  const cycles = options.cycles ?? "stop";
+  if (cycles !== "stop" && cycles !== "allow")
+    throw invalid(`${id}: cycles is neither "stop" nor "allow"`, "write one");
+  const start = options.start ?? "now";
+  if (start !== "now" && start !== "earliest")
+    throw invalid(`${id}: start is neither "now" nor "earliest"`, "write one");
+  const defined: Automation = {
+    [brand]: true,
+    id,
+    triggers: Object.freeze([...triggers]),
+    retry: Object.freeze(retryPolicy(options.retry, `${id}: `)),
+    timeoutMs,
+    concurrency,
+    start,
+    onGap,
+    cycles,
+    db: options.db,
+    // The filters let only the triggers' events through, so the handler gets the type it asked for.
+    handler: handler as Handler<AnyEvent>,
+  };
+  return Object.freeze(defined);
+}
+
+/** Whether a module's export is an automation. */
+export function isAutomation(value: unknown): value is Automation {
+  return typeof value === "object" && value !== null && (value as { [brand]?: unknown })[brand] === true;
+}
+
+function invalid(message: string, hint: string): ConfigError {
+  return new ConfigError("AUTOMATION_INVALID", message, { hint });
+}

@@ -1,0 +1,117 @@
+// Triggers on a table that is declared with drizzle: events carry what drizzle's own queries give.
+
+import type { InferSelectModel, Table } from "drizzle-orm";
+import { ConfigError, PoisonError } from "../../errors.ts";
+import type { ChangeEvent } from "../../event/change-event.ts";
+import { formatCollectionName } from "../../event/collection-name.ts";
+import { type Collection, collection } from "./collection.ts";
+import { type DrizzleColumn, drizzleValue } from "./drizzle-value.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+interface Property {
+  readonly property: string;
+  readonly column: DrizzleColumn;
+}
+
+const DEFAULT_SCHEMA = "public";
+const drizzle = (what: string): symbol => Symbol.for(`drizzle:${what}`);
+
+/** Of a table whose columns say that they are its primary key; one that is declared apart can be any part of the row. */
+type KeyOf<T extends Table> = [PrimaryKey<T>] extends [never]
+  ? Readonly<Partial<InferSelectModel<T>>> | null
+  : Readonly<Pick<InferSelectModel<T>, PrimaryKey<T>>>;
+
+type PrimaryKey<T extends Table> = {
+  [Name in keyof T["_"]["columns"] &
+    keyof InferSelectModel<T>]: T["_"]["columns"][Name]["_"]["isPrimaryKey"] extends true ? Name : never;
+}[keyof T["_"]["columns"] & keyof InferSelectModel<T>];
+
+/**
+ * The changes of a drizzle table: `fromDrizzle("shop", orders).created()`. Rows, keys and names of columns are as
+ * drizzle's own select gives them: its property names, bigint, Date. Columns that the table does not declare are left out.
+ * One that is declared without a name is found by either spelling that drizzle's option `casing` may give it.
+ * @param options `raw: true`: as the events have them instead, by the database's names
+ * @throws ConfigError `AUTOMATION_INVALID`
+ */
+export function fromDrizzle<T extends Table>(source: string, table: T): Collection<InferSelectModel<T>, KeyOf<T>>;
+export function fromDrizzle(source: string, table: Table, options: { readonly raw: true }): Collection<Json>;
+export function fromDrizzle(
+  source: string,
+  table: Table,
+  { raw = false }: { raw?: boolean } = {},
+): Collection<unknown> {
+  const kept = table as unknown as Readonly<Record<symbol, unknown>>;
+  const name = kept[drizzle("Name")];
+  const columns = kept[drizzle("Columns")] as Readonly<Record<string, DrizzleColumn>> | undefined;
+  if (typeof name !== "string" || columns === undefined) {
+    throw new ConfigError("AUTOMATION_INVALID", "what fromDrizzle was given is no drizzle table", {
+      hint: "give it what pgTable() returned",
+    });
+  }
+  const namespace = (kept[drizzle("Schema")] as string | undefined) ?? DEFAULT_SCHEMA;
+  const full = formatCollectionName({ namespace, collection: name });
+  if (raw) return collection(source, full);
+  const properties = propertiesOf(columns);
+  return collection(source, full, (event) => decodeEvent(event, properties));
+}
+
+/** Of each column by its name, and of one that has none of its own by the names that `casing` gives it, where they are free. */
+function propertiesOf(columns: Readonly<Record<string, DrizzleColumn>>): ReadonlyMap<string, Property> {
+  const all = Object.entries(columns).map(([property, column]) => ({ property, column }));
+  const properties = new Map(all.map((one) => [one.column.name, one]));
+  for (const one of all) {
+    if (one.column.keyAsName !== true) continue;
+    for (const name of casings(one.column.name)) if (!properties.has(name)) properties.set(name, one);
+  }
+  return properties;
+}
+
+/** The same name in snake_case and in camelCase, as drizzle splits it into words. */
+function casings(name: string): readonly string[] {
+  const words = name.replace(/['\u2019]/g, "").match(/[\da-z]+|[A-Z]+(?![a-z])|[A-Z][\da-z]+/g) ?? [];
+  const camel = words.map((word, nth) =>
+    nth === 0 ? word.toLowerCase() : `${word.slice(0, 1).toUpperCase()}${word.slice(1)}`,
+  );
+  return [words.map((word) => word.toLowerCase()).join("_"), camel.join("")];
+}
+
+function decodeEvent(event: ChangeEvent, properties: ReadonlyMap<string, Property>): ChangeEvent {
+  const row = (values: Json | null): Json | null => (values === null ? null : decodeRow(values, properties));
+  const names = (columns: readonly string[]): readonly string[] =>
+    columns.flatMap((name) => properties.get(name)?.property ?? []);
+  return {
+    ...event,
+    key: row(event.key),
+    before: row(event.before),
+    after: row(event.after),
+    ...(event.changed && { changed: names(event.changed) }),
+    ...(event.unchanged && { unchanged: names(event.unchanged) }),
+    ...(event.enriched && { enriched: { ...event.enriched, columns: names(event.enriched.columns) } }),
+    ...(event.movedTo && { movedTo: decodeRow(event.movedTo, properties) }),
+    ...(event.movedFrom && { movedFrom: decodeRow(event.movedFrom, properties) }),
+  };
+}
+
+function decodeRow(values: Json, properties: ReadonlyMap<string, Property>): Json {
+  const row: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(values)) {
+    const known = properties.get(name);
+    if (known === undefined || (name !== known.column.name && known.column.name in values)) continue;
+    row[known.property] = decodeValue(known.column, value);
+  }
+  return row;
+}
+
+/** @throws PoisonError ROW_NOT_AS_DECLARED */
+function decodeValue(column: DrizzleColumn, value: unknown): unknown {
+  if (value === null) return null;
+  try {
+    return drizzleValue(column, value);
+  } catch {
+    // The cause is left out: it may quote the value.
+    throw new PoisonError("ROW_NOT_AS_DECLARED", `the column ${column.name} holds no ${column.columnType}`, {
+      hint: "the drizzle table must be what the database has; a masked column, or one of a composite type, needs raw: true",
+    });
+  }
+}

@@ -1,0 +1,251 @@
+// One attempt: a handler that is started, with its timeout.
+
+import { TransientError } from "../../errors.ts";
+import { lineageOf } from "../../event/lineage.ts";
+import type { StoredMessage } from "../../event/parse-event.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import { owned } from "../../telemetry/stray.ts";
+import type { AnyEvent, Automation, HandlerContext, HandlerLog } from "../define/automation.ts";
+import { errorFields, type LogErrors } from "../outcome/error-lines.ts";
+import { summarizeError } from "../outcome/error-summary.ts";
+import { Fatal, isFatal, isRetry, isSkip, Retry, type RetryOptions, skip } from "../outcome/outcome.ts";
+import { isUnavailable } from "../outcome/unavailable.ts";
+import { inboxKey } from "../tx/inbox.ts";
+import type { PgClient } from "../tx/transaction.ts";
+import { controlError } from "../tx/transaction-control.ts";
+import { type RunTx, Tx, type TxDatabase } from "../tx/tx.ts";
+import type { Deadlines } from "./deadlines.ts";
+import type { AutomationMetrics } from "./metrics.ts";
+
+export type AttemptResult =
+  | { readonly type: "done" }
+  | { readonly type: "skipped"; readonly reason: string }
+  | {
+      readonly type: "failed";
+      readonly error: unknown;
+      /** After a timeout: resolves when the handler has really ended. Never rejects. */
+      readonly hanging?: Promise<void>;
+    };
+
+export interface AttemptContext {
+  readonly automation: Automation;
+  readonly deadlines: Deadlines;
+  readonly log: Logger;
+  /** How much of what a handler throws is logged. */
+  readonly logErrors: LogErrors;
+  readonly metrics: Pick<AutomationMetrics, "stray">;
+  /** Where `tx` opens its transactions; undefined when none was configured. */
+  readonly database: TxDatabase | undefined;
+}
+
+const done: AttemptResult = { type: "done" };
+const retry = (options: RetryOptions): Retry => new Retry(options);
+const fatal = (reason: string): Fatal => new Fatal(reason);
+
+/**
+ * Starts the handler; how it ended, at the timeout `failed`, though the handler may still run. Never throws or rejects.
+ * @param attempt from 1
+ * @param message the event as it came
+ */
+export function startAttempt(
+  context: AttemptContext,
+  event: AnyEvent,
+  attempt: number,
+  message: Pick<StoredMessage, "header" | "subject">,
+): AttemptResult | Promise<AttemptResult> {
+  const given = new Given(context, event, attempt, message);
+  let returned: unknown;
+  try {
+    returned = owned(
+      (thrown) => stray(context, given, thrown),
+      () => context.automation.handler(given),
+    );
+  } catch (error) {
+    return { type: "failed", error };
+  }
+  if (isThenable(returned) || Given.tx(given)) return limited(context, given, returned);
+  Given.end(given);
+  return resultOf(returned);
+}
+
+/** What nobody caught: it fails the attempt while the handler runs, and can only be told of afterwards. */
+function stray({ automation, log, logErrors, metrics }: AttemptContext, given: Given, thrown: unknown): void {
+  const failed = Given.fail(given, thrown);
+  metrics.stray(automation.id);
+  log.error(
+    "automation_uncaught",
+    {
+      automation: automation.id,
+      id: given.event.id,
+      attempt: given.attempt,
+      ...errorFields(summarizeError(thrown), logErrors),
+      outcome: failed ? "the attempt fails" : "the handler had ended before",
+    },
+    "what this handler began failed, and nobody awaits or catches it",
+  );
+}
+
+function limited({ automation, deadlines }: AttemptContext, given: Given, returned: unknown): Promise<AttemptResult> {
+  return new Promise((resolve) => {
+    const passed = (): void => {
+      const error = Given.tx(given)?.waitedFor ?? timeoutError(automation.timeoutMs);
+      Given.abort(given, error);
+      resolve({ type: "failed", error, hanging: ended });
+    };
+    const deadline = deadlines.begin(passed);
+    const ended = settled(given, returned).then((result) => {
+      deadlines.end(deadline);
+      // Where the process was too busy for its timers, the handler may end behind its timeout and before that is told.
+      if (performance.now() >= deadline.atMs) passed();
+      resolve(result);
+    });
+  });
+}
+
+/** Once the handler's transaction has ended too: one that nobody waited for, or whose error was swallowed, counts. */
+async function settled(given: Given, returned: unknown): Promise<AttemptResult> {
+  let result: AttemptResult;
+  try {
+    result = resultOf(await returned);
+  } catch (error) {
+    result = { type: "failed", error };
+  }
+  const tx = Given.tx(given);
+  const failure = await tx?.ended;
+  const uncaught = Given.end(given);
+  if (uncaught !== undefined && result.type !== "failed") return { type: "failed", error: uncaught.thrown };
+  if (tx === undefined) return result;
+  if (failure !== undefined && outweighs(failure.error, result)) return { type: "failed", error: failure.error };
+  return tx.duplicate && result.type === "done" ? { type: "skipped", reason: "it had its effect before" } : result;
+}
+
+/** Whether what tx failed by counts, and not what the handler made of it. */
+function outweighs(failure: unknown, result: AttemptResult): boolean {
+  if (result.type !== "failed") return result.type === "done";
+  return (
+    !isRetry(result.error) && !isFatal(result.error) && (isUnavailable(failure) || controlError(failure) !== undefined)
+  );
+}
+
+function resultOf(returned: unknown): AttemptResult {
+  if (returned === undefined) return done;
+  // `return retry(…)` instead of `throw` must not ack.
+  if (isRetry(returned) || isFatal(returned)) return { type: "failed", error: returned };
+  return isSkip(returned) ? { type: "skipped", reason: returned.reason } : done;
+}
+
+/**
+ * What a handler is given. What few of them use is made when it is asked for; its getters are shared and stand on the
+ * object itself: cheap to make, and a wrapper may spread it.
+ */
+class Given implements HandlerContext<AnyEvent> {
+  static readonly #getters: PropertyDescriptorMap & ThisType<Given> = {
+    signal: {
+      enumerable: true,
+      get() {
+        return this.#signal();
+      },
+    },
+    log: {
+      enumerable: true,
+      get() {
+        return this.#handlerLog();
+      },
+    },
+    tx: {
+      enumerable: true,
+      get() {
+        return this.#beginTx();
+      },
+    },
+  };
+  readonly event: AnyEvent;
+  readonly attempt: number;
+  declare readonly signal: AbortSignal;
+  declare readonly log: HandlerLog;
+  declare readonly tx: RunTx<PgClient>;
+  readonly skip: typeof skip = skip;
+  readonly retry: typeof retry = retry;
+  readonly fatal: typeof fatal = fatal;
+  readonly #context: AttemptContext;
+  readonly #message: Pick<StoredMessage, "header" | "subject">;
+  #tx: Tx | undefined;
+  #controller: AbortController | undefined;
+  #aborted: Error | undefined;
+  #uncaught: { readonly thrown: unknown } | undefined;
+  #ended = false;
+
+  constructor(
+    context: AttemptContext,
+    event: AnyEvent,
+    attempt: number,
+    message: Pick<StoredMessage, "header" | "subject">,
+  ) {
+    this.#context = context;
+    this.#message = message;
+    this.event = event;
+    this.attempt = attempt;
+    Object.defineProperties(this, Given.#getters);
+  }
+
+  static tx(given: Given): Tx | undefined {
+    return given.#tx;
+  }
+
+  /** Whether the handler still ran, and its attempt fails by this. */
+  static fail(given: Given, thrown: unknown): boolean {
+    if (given.#ended) return false;
+    given.#uncaught ??= { thrown };
+    return true;
+  }
+
+  /** What was uncaught while the handler ran. */
+  static end(given: Given): { readonly thrown: unknown } | undefined {
+    given.#ended = true;
+    return given.#uncaught;
+  }
+
+  static abort(given: Given, reason: Error): void {
+    given.#aborted = reason;
+    given.#controller?.abort(reason);
+  }
+
+  #signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#aborted) this.#controller.abort(this.#aborted);
+    }
+    return this.#controller.signal;
+  }
+
+  #beginTx(): RunTx<PgClient> {
+    const { automation, database } = this.#context;
+    const header = (name: string): string => this.#message.header(name) ?? "";
+    const lineage = lineageOf(this.#message);
+    const inbox = inboxKey(this.#message, this.event.id);
+    const cause = { id: this.event.id, inbox, source: header("ce-source"), subject: header("ce-subject"), lineage };
+    this.#tx ??= new Tx(automation.id, database, cause);
+    const tx = this.#tx;
+    return (work) => tx.run(work, this.#signal());
+  }
+
+  #handlerLog(): HandlerLog {
+    const { automation, log } = this.#context;
+    const about = { automation: automation.id, id: this.event.id, attempt: this.attempt };
+    const at =
+      (level: keyof HandlerLog) =>
+      (text: string, fields?: Readonly<Record<string, unknown>>): void =>
+        log[level]("automation_log", { ...fields, ...about }, text);
+    return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+}
+
+function timeoutError(timeoutMs: number): TransientError {
+  return new TransientError("AUTOMATION_TIMEOUT", `the handler took longer than ${timeoutMs} ms`, {
+    hint: "give `signal` to what the handler waits for, or raise the automation's timeout",
+  });
+}

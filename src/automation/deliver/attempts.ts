@@ -1,0 +1,79 @@
+// What is remembered of an event between its attempts, in the bus' state, so that it survives the process.
+
+import type { StateStore } from "../../bus/bus.ts";
+import type { DeadReason } from "../../event/dead-reason.ts";
+import type { SourceId } from "../../event/source-id.ts";
+import { streamName } from "../../event/source-id.ts";
+import type { ErrorSummary } from "../outcome/error-summary.ts";
+
+export interface Attempts {
+  /** `ce-id` of the event: the same sequence in a re-created stream is another event. */
+  readonly id: string;
+  /** Handlers that were started and failed. */
+  readonly attempts: number;
+  /** When the first one was started, ms since 1970; where none of them has failed yet, when one was first noted. */
+  readonly firstAt: number;
+  /** Undefined where none has failed yet. */
+  readonly lastError?: ErrorSummary;
+  /** Handlers that were started since then and of whose end nothing is known. Noted of an event that comes again. */
+  readonly unexplained?: number;
+  /** Set once it is decided that no attempt follows. */
+  readonly dead?: DeadReason;
+}
+
+/** What the keys of an automation's events of one source begin with; the sequence follows. */
+export function attemptsPrefix(automation: string, source: SourceId): string {
+  return `attempts.${automation}.${streamName(source)}.`;
+}
+
+/** The record of one event; its methods reject with TransientError while the bus is away. */
+export class AttemptsRecord {
+  readonly #state: StateStore;
+  readonly #place: readonly [automation: string, source: SourceId, sequence: number];
+  readonly #id: string;
+  #revision = 0;
+  #stored = false;
+
+  constructor(state: StateStore, automation: string, source: SourceId, sequence: number, id: string) {
+    this.#state = state;
+    this.#place = [automation, source, sequence];
+    this.#id = id;
+  }
+
+  get #key(): string {
+    const [automation, source, sequence] = this.#place;
+    return `${attemptsPrefix(automation, source)}${sequence}`;
+  }
+
+  async load(): Promise<Attempts | undefined> {
+    const entry = await this.#state.get(this.#key);
+    this.#revision = entry?.revision ?? 0;
+    this.#stored = entry !== undefined;
+    const found = entry?.value as Attempts | undefined;
+    return found?.id === this.#id ? found : undefined;
+  }
+
+  async save(attempts: Omit<Attempts, "id">): Promise<void> {
+    const value: Attempts = { ...attempts, id: this.#id };
+    for (;;) {
+      const revision = await this.#state.put(this.#key, value, this.#revision);
+      if (revision !== undefined) {
+        this.#revision = revision;
+        this.#stored = true;
+        return;
+      }
+      // Not read before, or stored though the answer was lost.
+      await this.load();
+    }
+  }
+
+  /** Whether the bus holds it, as far as is known. */
+  get stored(): boolean {
+    return this.#stored;
+  }
+
+  /** Forgets the event. */
+  async clear(): Promise<void> {
+    await this.#state.delete(this.#key);
+  }
+}

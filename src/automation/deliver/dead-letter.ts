@@ -1,0 +1,81 @@
+// A dead letter: the whole event, why it ended here, and how often it was tried.
+
+import type { Bus, Delivery } from "../../bus/bus.ts";
+import { PoisonError } from "../../errors.ts";
+import type { DeadReason } from "../../event/dead-reason.ts";
+import { type SourceId, streamName } from "../../event/source-id.ts";
+import type { ErrorSummary } from "../outcome/error-summary.ts";
+
+export interface DeadLetter {
+  readonly reason: DeadReason;
+  readonly automation: string;
+  /** Handlers that were started. */
+  readonly attempts: number;
+  /** When the first one was started, RFC 3339; null when none was. */
+  readonly firstAt: string | null;
+  readonly error: ErrorSummary;
+  readonly event: DeadEvent;
+}
+
+export interface DeadEvent {
+  readonly stream: string;
+  readonly sequence: number;
+  readonly subject: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** The body as it came, when it is UTF-8; else `base64` holds it. Both are missing when it was too large to come along. */
+  readonly data?: string;
+  readonly base64?: string;
+  readonly dataBytes: number;
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/**
+ * Stores the dead letter; resolves at the bus' acknowledgement. Stored twice (a crash right after it) it has the same
+ * ids, so the bus drops the second one, or the reader can.
+ * @throws TransientError when the bus was closed
+ */
+export async function storeDeadLetter(
+  bus: Bus,
+  source: SourceId,
+  delivery: Delivery,
+  letter: Omit<DeadLetter, "event">,
+): Promise<void> {
+  const stream = streamName(source);
+  const subject = `dead.${letter.automation}`;
+  const id = `${stream}:${delivery.sequence}:${letter.automation}`;
+  const head = [
+    `Nats-Msg-Id: ${id}`,
+    "ce-specversion: 1.0",
+    `ce-id: ${id}`,
+    `ce-source: /${source}`,
+    `ce-type: millrace.dead.${letter.reason}`,
+    `ce-time: ${new Date().toISOString()}`,
+    "content-type: application/json",
+    "",
+  ].join("\r\n");
+  const event: DeadEvent = {
+    stream,
+    sequence: delivery.sequence,
+    subject: delivery.subject,
+    headers: delivery.headers(),
+    dataBytes: delivery.data.length,
+  };
+  const store = (whole: DeadEvent): Promise<void> =>
+    bus.deadLetter(subject, head, Buffer.from(JSON.stringify({ ...letter, event: whole })));
+  try {
+    await store({ ...event, ...dataOf(delivery.data) });
+  } catch (error) {
+    if (!(error instanceof PoisonError)) throw error;
+    // Quoted inside JSON it grew beyond what the bus takes; stream and sequence still lead to it.
+    await store(event);
+  }
+}
+
+function dataOf(data: Uint8Array): { readonly data: string } | { readonly base64: string } {
+  try {
+    return { data: utf8.decode(data) };
+  } catch {
+    return { base64: Buffer.from(data).toString("base64") };
+  }
+}

@@ -1,0 +1,247 @@
+// Runs one automation's handlers: so many at once, each event to its end (ack, retry, dead letter), and a graceful stop.
+
+import { setMaxListeners } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Bus, Delivery } from "../../bus/bus.ts";
+import type { MillraceError } from "../../errors.ts";
+import type { SourceId } from "../../event/source-id.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import type { Automation } from "../define/automation.ts";
+import type { LogErrors } from "../outcome/error-lines.ts";
+import { unreachable } from "../outcome/unavailable.ts";
+import { SILENT_MS, type TxDatabase } from "../tx/tx.ts";
+import { Deadlines } from "./deadlines.ts";
+import type { Job, SettleContext } from "./job.ts";
+import { isDenied, mayPass } from "./may-pass.ts";
+import type { AutomationMetrics } from "./metrics.ts";
+import { settle } from "./settle.ts";
+import { SettledEvents } from "./settled-events.ts";
+import type { Solitude } from "./solitude.ts";
+
+/** What acks, retries and dead letters get at a stop, once no handler runs any more. */
+const settleMs = 5_000;
+const againMs = 500;
+/** How often it is said that something cannot be stored. */
+const sayEveryMs = 30_000;
+
+export interface DelivererOptions {
+  readonly automation: Automation;
+  readonly bus: Bus;
+  readonly log: Logger;
+  readonly metrics: AutomationMetrics;
+  /** One line when an event is given to a handler, and one with what became of it. */
+  readonly logEvents: boolean;
+  /** How much of what a handler throws is logged. */
+  readonly logErrors: LogErrors;
+  /** Where `tx` opens its transactions; undefined when none was configured. */
+  readonly database: TxDatabase | undefined;
+  /** Handlers that may stand between the first change and an event, before that is a cycle. */
+  readonly maxHops: number;
+  /** What the server waits for a sign of life before it hands an event out again. */
+  readonly ackWaitMs: number;
+  /** Of all handlers of this process. */
+  readonly solitude: Solitude;
+  /** From its abort on no handler is started. */
+  readonly signal: AbortSignal;
+  /** Something that no later try can mend: the automation must stop. */
+  readonly failed: (error: unknown) => void;
+  /** The bus refuses what has to be stored, or does so no more. */
+  readonly denied: (error: MillraceError | undefined) => void;
+}
+
+export class Deliverer {
+  readonly #options: DelivererOptions;
+  readonly #context: SettleContext;
+  readonly #jobs = new Map<string, Job>();
+  readonly #waiting: Job[] = [];
+  readonly #closing = new AbortController();
+  readonly #alive: NodeJS.Timeout;
+  /** Jobs by their state. */
+  readonly #in: Record<Job["state"], number> = { running: 0, hanging: 0, away: 0, settling: 0 };
+  readonly #settled = new Map<SourceId, SettledEvents>();
+  #slots: number;
+  #changed: () => void = () => {};
+  #saidAt: number = Number.NEGATIVE_INFINITY;
+
+  constructor(options: DelivererOptions) {
+    this.#options = options;
+    setMaxListeners(0, options.signal); // each event that waits for what is away listens to it
+    this.#context = {
+      ...options,
+      deadlines: new Deadlines(options.automation.timeoutMs),
+      release: (job) => this.#release(job),
+      handled: ({ source, delivery }) => this.settledOf(source).handled(delivery),
+      buried: ({ source, delivery }) => this.settledOf(source).buried(delivery),
+      entered: (job, state) => this.#entered(job, state),
+      wait: (job, away, delayMs) => this.#wait(job, away, delayMs),
+      persist: (operation) => this.#persist(operation),
+    };
+    this.#slots = options.automation.concurrency;
+    this.#alive = setInterval(() => {
+      for (const { delivery } of this.#jobs.values()) delivery.working();
+    }, options.ackWaitMs / 3);
+  }
+
+  /**
+   * Handlers that run now, those among them that have ignored their timeout, for how long the oldest of the others has
+   * run, events in hand altogether, and for how long the oldest of those is being settled.
+   */
+  counts(): {
+    readonly running: number;
+    readonly hanging: number;
+    readonly runningMs: number;
+    readonly held: number;
+    readonly settlingMs: number;
+  } {
+    const { running, hanging } = this.#in;
+    const now = performance.now();
+    let [earliestRun, earliestSettled] = [now, now];
+    for (const { runningSince, settlingSince } of this.#jobs.values()) {
+      earliestRun = Math.min(earliestRun, runningSince ?? now);
+      earliestSettled = Math.min(earliestSettled, settlingSince ?? now);
+    }
+    const [runningMs, settlingMs] = [now - earliestRun, now - earliestSettled];
+    return { running: running + hanging, hanging, runningMs, held: this.#jobs.size, settlingMs };
+  }
+
+  /** What the events in hand wait for, where that is no fault of theirs. */
+  away(): Error | undefined {
+    for (const { away } of this.#jobs.values()) if (away) return away;
+    const { database } = this.#options;
+    if (database === undefined || this.#in.running + this.#in.hanging === 0) return undefined;
+    const silentMs = database.silence.ms();
+    return silentMs > SILENT_MS ? unreachable(`it has not answered for ${Math.round(silentMs / 1000)} s`) : undefined;
+  }
+
+  /** Takes an event over; never waits and never throws. */
+  take(source: SourceId, delivery: Delivery): void {
+    const key = `${source}.${delivery.sequence}`;
+    const has = this.#jobs.get(key);
+    if (has) {
+      // Of an older subscription: never twice at once, and its outcome is this one's.
+      delivery.succeed(has.delivery);
+    } else if (this.settledOf(source).has(delivery)) {
+      void delivery.ack().catch(() => {}); // else it comes once more
+    } else if (this.#options.signal.aborted) {
+      delivery.retry(0);
+    } else {
+      const since = { runningSince: undefined, settlingSince: undefined };
+      const job: Job = { key, source, delivery, state: "settling", away: undefined, ...since, placed: false };
+      this.#jobs.set(key, job);
+      this.#in[job.state]++;
+      this.#waiting.push(job);
+      this.#start();
+    }
+  }
+
+  settledOf(source: SourceId): SettledEvents {
+    let settledEvents = this.#settled.get(source);
+    if (settledEvents === undefined) {
+      const { bus, automation } = this.#options;
+      settledEvents = new SettledEvents(bus.state, automation.id, source);
+      this.#settled.set(source, settledEvents);
+    }
+    return settledEvents;
+  }
+
+  /** After the signal: gives back what was not started, and waits for handlers (up to their timeout) and their acks. */
+  async drain(): Promise<void> {
+    for (const job of this.#waiting.splice(0)) {
+      job.delivery.retry(0);
+      this.#forget(job);
+    }
+    await this.#until(() => this.#in.running === 0 && this.#in.away === 0);
+    const late = sleep(settleMs, undefined, { signal: this.#closing.signal }).catch(() => {});
+    await Promise.race([this.#until(() => this.#in.settling === 0), late]);
+    this.#closing.abort();
+    clearInterval(this.#alive);
+  }
+
+  #forget(job: Job): void {
+    this.#jobs.delete(job.key);
+    this.#in[job.state]--;
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    while (!condition()) {
+      await new Promise<void>((resolve) => {
+        this.#changed = resolve;
+      });
+    }
+  }
+
+  #start(): void {
+    while (this.#slots > 0 && !this.#options.signal.aborted) {
+      const job = this.#waiting.shift();
+      if (!job) return;
+      this.#slots--;
+      job.placed = true;
+      job.settlingSince = performance.now();
+      void this.#work(job);
+    }
+  }
+
+  async #work(job: Job): Promise<void> {
+    try {
+      await settle(job, this.#context);
+    } catch (error) {
+      // Transient: the durable or the connection is gone, or we are closing; the event is handed out again.
+      if (!mayPass(error)) this.#options.failed(error);
+    } finally {
+      this.#forget(job);
+      this.#release(job);
+      this.#changed();
+    }
+  }
+
+  #release(job: Job): void {
+    if (!job.placed) return;
+    job.placed = false;
+    this.#slots++;
+    this.#start();
+  }
+
+  #entered(job: Job, state: Job["state"]): void {
+    // A handler that hung on beyond the end of its job.
+    if (this.#jobs.get(job.key) !== job) return;
+    this.#in[job.state]--;
+    job.state = state;
+    job.runningSince = state === "running" ? performance.now() : undefined;
+    job.settlingSince = state === "settling" ? performance.now() : undefined;
+    this.#in[state]++;
+    this.#options.metrics.running(this.#options.automation.id, this.#in.running + this.#in.hanging);
+    this.#changed();
+  }
+
+  async #wait(job: Job, away: Error, delayMs: number): Promise<void> {
+    job.away = away;
+    this.#entered(job, "away");
+    this.#say(away);
+    await sleep(delayMs, undefined, { signal: this.#options.signal }).catch(() => {});
+  }
+
+  #say(error: Error): void {
+    if (performance.now() - this.#saidAt < sayEveryMs) return;
+    this.#saidAt = performance.now();
+    const { automation, log } = this.#options;
+    const { code, hint } = error as { readonly code?: string; readonly hint?: string };
+    log.warn("automation_failed", { automation: automation.id, code, hint }, error.message);
+  }
+
+  /** Repeats an operation on the bus while the bus is away. */
+  async #persist<Result>(operation: () => Promise<Result>): Promise<Result> {
+    for (let denied = false; ; ) {
+      try {
+        const result = await operation();
+        if (denied) this.#options.denied(undefined);
+        return result;
+      } catch (error) {
+        if (!mayPass(error) || this.#closing.signal.aborted) throw error;
+        denied = isDenied(error);
+        this.#options.denied(denied ? error : undefined);
+        this.#say(error);
+        await sleep(againMs, undefined, { signal: this.#closing.signal }).catch(() => {});
+      }
+    }
+  }
+}

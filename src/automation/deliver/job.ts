@@ -1,0 +1,66 @@
+// An event in hand, and what it takes to settle it.
+
+import type { Bus, Delivery } from "../../bus/bus.ts";
+import type { SourceId } from "../../event/source-id.ts";
+import type { TxDatabase } from "../tx/tx.ts";
+import type { Deadlines } from "./deadlines.ts";
+import type { LifecycleContext } from "./lifecycle.ts";
+import type { Solitude } from "./solitude.ts";
+
+/** An event in hand. */
+export interface Job {
+  readonly key: string;
+  readonly source: SourceId;
+  readonly delivery: Delivery;
+  /** `hanging`: its attempt has timed out, but the handler still runs. `away`: it waits for what is. `settling`: no handler runs. */
+  state: "running" | "hanging" | "away" | "settling";
+  /** What the newest try failed by, where that was no fault of the event. */
+  away: Error | undefined;
+  /** Since when its handler runs, by `performance.now()`; undefined before, after, and beyond its timeout. */
+  runningSince: number | undefined;
+  /** Since when it is settled, by `performance.now()`; undefined while it waits for its turn or its handler. */
+  settlingSince: number | undefined;
+  /** Whether it holds one of the places of `concurrency`. */
+  placed: boolean;
+}
+
+export interface SettleContext extends LifecycleContext {
+  readonly bus: Bus;
+  readonly deadlines: Deadlines;
+  /** Where `tx` opens its transactions; undefined when none was configured. */
+  readonly database: TxDatabase | undefined;
+  /** Handlers that may stand between the first change and an event, before that is a cycle. */
+  readonly maxHops: number;
+  /** Lets the next handler start. */
+  readonly release: (job: Job) => void;
+  /** Its handler has done its work: never again, also when the bus does not hear of it. */
+  readonly handled: (job: Job) => void;
+  /** Its dead letter is stored. */
+  readonly buried: (job: Job) => void;
+  readonly entered: (job: Job, state: Job["state"]) => void;
+  /** Keeps the event in hand, with its place, while something is away; resolves early at the signal. */
+  readonly wait: (job: Job, away: Error, delayMs: number) => Promise<void>;
+  readonly signal: AbortSignal;
+  /** Of all handlers of this process. */
+  readonly solitude: Solitude;
+  /** What the server waits for a sign of life before it hands an event out again. */
+  readonly ackWaitMs: number;
+  readonly persist: <Result>(operation: () => Promise<Result>) => Promise<Result>;
+}
+
+/** No handler runs for it any more. */
+export function free(job: Job, context: SettleContext): void {
+  context.entered(job, "settling");
+  context.release(job);
+}
+
+/**
+ * Whether it is for us to tell what became of an event. Where this process stood still for too long, the event has been
+ * handed out once more: when that was to us, it is; when it was to another worker, nothing may be told of it.
+ */
+export async function isOurs({ delivery }: Job, context: SettleContext): Promise<boolean> {
+  // What the server hands out again just before we can tell that it does comes once more after that.
+  if (delivery.ours || (await delivery.regained(2 * context.ackWaitMs))) return true;
+  delivery.retry(0);
+  return false;
+}

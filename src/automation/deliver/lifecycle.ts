@@ -1,0 +1,79 @@
+// What is told of each event on its way through an automation: always counted, and logged where that is asked for.
+
+import type { Delivery } from "../../bus/bus.ts";
+import type { DeadReason } from "../../event/dead-reason.ts";
+import type { SourceId } from "../../event/source-id.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import type { Automation } from "../define/automation.ts";
+import type { LogErrors } from "../outcome/error-lines.ts";
+import type { AutomationMetrics } from "./metrics.ts";
+
+export interface LifecycleContext {
+  readonly automation: Automation;
+  readonly log: Logger;
+  readonly metrics: AutomationMetrics;
+  /** One line when an event is given to the handler, and one with what became of it. */
+  readonly logEvents: boolean;
+  /** How much of what a handler throws is logged. */
+  readonly logErrors: LogErrors;
+}
+
+interface Given {
+  readonly source: SourceId;
+  readonly delivery: Delivery;
+}
+
+/** A handler is about to be started. @param attempt from 1 */
+export function received({ automation, log, logEvents }: LifecycleContext, given: Given, attempt: number): void {
+  if (!logEvents) return;
+  const committedAt = Date.parse(given.delivery.header("ce-time") ?? "");
+  const ageSeconds = Number.isNaN(committedAt) ? undefined : Math.max(0, Date.now() - committedAt) / 1000;
+  log.info("event_received", { automation: automation.id, ...factsOf(given), attempt, ageSeconds });
+}
+
+/** The attempt has ended, or timed out. */
+export function took({ automation, metrics }: LifecycleContext, { delivery }: Given, seconds: number): void {
+  metrics.duration(automation.id, typeOf(delivery), seconds);
+}
+
+/** What became of it is stored on the bus. @param reason of a dead letter */
+export function settled(
+  { automation, log, metrics, logEvents }: LifecycleContext,
+  given: Given,
+  outcome: "handled" | "skipped" | "retried" | DeadReason,
+): void {
+  const type = typeOf(given.delivery);
+  const dead = outcome !== "handled" && outcome !== "skipped" && outcome !== "retried";
+  if (dead) metrics.dead(automation.id, outcome, type);
+  else metrics[outcome](automation.id, type);
+  if (!logEvents) return;
+  const reason = dead ? outcome : undefined;
+  log.info("event_settled", {
+    automation: automation.id,
+    ...factsOf(given),
+    outcome: dead ? "dead" : outcome,
+    reason,
+  });
+}
+
+/** Of the event's envelope, never of the row. */
+function factsOf({ source, delivery }: Given): Readonly<Record<string, unknown>> {
+  return {
+    id: delivery.header("ce-id"),
+    type: typeOf(delivery),
+    source,
+    sequence: delivery.sequence,
+    // Nobody caused it: it begins its chain.
+    correlationId: delivery.header("ce-correlationid") ?? delivery.header("ce-id"),
+  };
+}
+
+function typeOf(delivery: Delivery): string {
+  const type = delivery.header("ce-type") ?? "unknown";
+  if (!type.includes("%")) return type;
+  try {
+    return decodeURIComponent(type);
+  } catch {
+    return type; // not one of ours
+  }
+}

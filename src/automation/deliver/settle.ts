@@ -1,0 +1,215 @@
+// Takes one event to its end: guards, handler, then ack, retry or dead letter. What is decided is stored before it is told.
+
+import { PoisonError, TransientError } from "../../errors.ts";
+import type { DeadReason } from "../../event/dead-reason.ts";
+import type { AnyEvent } from "../define/automation.ts";
+import { errorFields, wholeError } from "../outcome/error-lines.ts";
+import { type ErrorSummary, summarizeError } from "../outcome/error-summary.ts";
+import { type AttemptResult, startAttempt } from "./attempt.ts";
+import { type Attempts, AttemptsRecord } from "./attempts.ts";
+import { cycleIn } from "./cycle.ts";
+import { storeDeadLetter } from "./dead-letter.ts";
+import { free, isOurs, type Job, type SettleContext } from "./job.ts";
+import { received, settled, took } from "./lifecycle.ts";
+import { readEvent } from "./read-event.ts";
+import { afterFailure, deadBefore, isSuspect } from "./verdict.ts";
+import { type Failed, whileAway } from "./while-away.ts";
+
+const crashed: ErrorSummary = {
+  name: "Error",
+  message: "its handler was started again and again, in the end alone, and each time the process ended before it did",
+  code: "AUTOMATION_CRASHED",
+};
+
+/** Resolves when the event is settled, as far as this delivery goes. @throws MillraceError */
+export async function settle(job: Job, context: SettleContext): Promise<void> {
+  const { automation, bus, persist } = context;
+  const { delivery, source } = job;
+  const found = readEvent(delivery, context);
+  const event = found instanceof Promise ? await found : found;
+  if (event instanceof PoisonError) {
+    await bury(job, context, { reason: "undecodable", attempts: 0, firstAt: null, error: summarizeError(event) });
+    return;
+  }
+  const id = event instanceof TransientError ? (delivery.header("ce-id") ?? "") : event.id;
+  const record = new AttemptsRecord(bus.state, automation.id, source, delivery.sequence, id);
+  // The first time nothing can have been stored: no cost where all goes well.
+  const known = delivery.again ? await persist(() => record.load()) : undefined;
+  const dead = deadBefore(automation.retry, known, Date.now());
+  const cycle = dead === undefined ? cycleIn(delivery, automation, context.maxHops) : undefined;
+  let over: boolean;
+  if (cycle !== undefined) {
+    over = await bury(job, context, { reason: "cycle", attempts: 0, firstAt: null, error: cycle });
+  } else if (dead) {
+    over = await bury(job, context, {
+      reason: dead,
+      attempts: (known?.attempts ?? 0) + (dead === "crashed" ? (known?.unexplained ?? 0) : 0),
+      firstAt: known?.firstAt ?? null,
+      error: dead === "crashed" ? crashed : (known?.lastError ?? crashed),
+    });
+  } else {
+    over = await attempt(job, context, { id, event }, known, record);
+  }
+  if (over && record.stored) await persist(() => record.clear());
+}
+
+/** One attempt and what follows from it; whether the event is settled for good. An event without its body is a failed one. */
+async function attempt(
+  job: Job,
+  context: SettleContext,
+  { id, event }: { readonly id: string; readonly event: AnyEvent | TransientError },
+  known: Attempts | undefined,
+  record: AttemptsRecord,
+): Promise<boolean> {
+  const { automation, log } = context;
+  const attempts = (known?.attempts ?? 0) + 1;
+  const started = Date.now();
+  // A start that was only noted, and ended with its process, does not age it.
+  const firstAt = known?.lastError === undefined ? started : known.firstAt;
+  const attemptOnce = async (so: Attempts | undefined): Promise<AttemptResult | undefined> => {
+    if (!(await mayStart(job, context, so, record))) return undefined;
+    const startedAt = Date.now();
+    context.entered(job, "running");
+    received(context, job, attempts);
+    const failure = event instanceof TransientError ? ({ type: "failed", error: event } as const) : undefined;
+    const result = failure ?? (await startAttempt(context, event as AnyEvent, attempts, job.delivery));
+    context.solitude.leave();
+    took(context, job, (Date.now() - startedAt) / 1000);
+    return result;
+  };
+  const result = await whileAway(job, context, record, { id, attempts: attempts - 1, firstAt, known }, attemptOnce);
+  if (result === undefined) return false;
+  if (result.type === "failed") {
+    const counted = "tooOld" in result ? attempts - 1 : attempts;
+    return failed(job, context, record, { ...result, attempts: counted, firstAt, id });
+  }
+  free(job, context);
+  context.handled(job);
+  await job.delivery.ack();
+  settled(context, job, result.type === "done" ? "handled" : "skipped");
+  if (result.type === "skipped")
+    log.debug("automation_skipped", { automation: automation.id, id, reason: result.reason });
+  return true;
+}
+
+/**
+ * Whether its handler may start: then it has its place beside the others, or alone where it may have ended the process
+ * before. Of an event that comes again the start is noted first, so that such an end is not forgotten.
+ */
+async function mayStart(
+  job: Job,
+  context: SettleContext,
+  known: Attempts | undefined,
+  record: AttemptsRecord,
+): Promise<boolean> {
+  const { solitude, signal, persist } = context;
+  const { delivery } = job;
+  const turn = solitude.enter(isSuspect(known));
+  if (turn !== undefined) {
+    job.settlingSince = undefined; // it waits for other handlers, not for the bus
+    await turn;
+  }
+  try {
+    if (!signal.aborted && delivery.ours && delivery.again) {
+      const { attempts = 0, firstAt = Date.now(), unexplained = 0, ...rest } = known ?? {};
+      await persist(() => record.save({ ...rest, attempts, firstAt, unexplained: unexplained + 1 }));
+      if (signal.aborted && delivery.ours) await persist(() => (known ? record.save(known) : record.clear()));
+    }
+    // It may have waited for its turn, or for the bus, until it was too old: then it is so when it comes again, at once.
+    const dead = deadBefore(context.automation.retry, known, Date.now());
+    if (!signal.aborted && delivery.ours && dead === undefined) return true;
+  } catch (error) {
+    solitude.leave();
+    throw error;
+  }
+  solitude.leave();
+  delivery.retry(0);
+  return false;
+}
+
+interface Failure extends Failed {
+  readonly tooOld?: true;
+  readonly attempts: number;
+  readonly firstAt: number;
+  /** Of the event. */
+  readonly id: string;
+}
+
+/** What follows a failed attempt; whether the event is settled for good. */
+async function failed(
+  job: Job,
+  context: SettleContext,
+  record: AttemptsRecord,
+  { attempts, firstAt, id, hanging, tooOld, ...result }: Failure,
+): Promise<boolean> {
+  const { automation, log, logErrors } = context;
+  if (hanging) context.entered(job, "hanging");
+  else free(job, context);
+  const next = tooOld
+    ? ({ dead: "expired" } as const)
+    : afterFailure(automation.retry, attempts, firstAt, result.error, Date.now());
+  const error = summarizeError(result.error);
+  const { dead } = next;
+  const ended = hanging?.then(() => free(job, context));
+  if (!(await isOurs(job, context))) return false;
+  await context.persist(() => record.save({ attempts, firstAt, lastError: error, ...(dead ? { dead } : {}) }));
+  // A handler that ignores its timeout is waited for: the event must not be handled twice at once.
+  await ended;
+  if (dead) return bury(job, context, { reason: dead, attempts, firstAt, error, thrown: result.error });
+  job.delivery.retry(next.delayMs);
+  settled(context, job, "retried");
+  log.warn(
+    "automation_retrying",
+    {
+      automation: automation.id,
+      id,
+      attempt: attempts,
+      ...errorFields(error, logErrors),
+      delayMs: Math.round(next.delayMs),
+    },
+    logErrors === "whole" ? wholeError(result.error) : undefined,
+  );
+  return false;
+}
+
+interface Burial {
+  readonly reason: DeadReason;
+  readonly attempts: number;
+  readonly firstAt: number | null;
+  readonly error: ErrorSummary;
+  /** What the handler threw; undefined where none was started. */
+  readonly thrown?: unknown;
+}
+
+/** Stores the dead letter, and only then tells the server never to hand the event out again; whether it was for us to do so. */
+async function bury(job: Job, context: SettleContext, burial: Burial): Promise<boolean> {
+  const { automation, log, logErrors } = context;
+  const { reason, attempts, error } = burial;
+  context.release(job);
+  if (!(await isOurs(job, context))) return false;
+  const letter = {
+    reason,
+    automation: automation.id,
+    attempts,
+    firstAt: burial.firstAt === null ? null : new Date(burial.firstAt).toISOString(),
+    error,
+  };
+  await context.persist(() => storeDeadLetter(context.bus, job.source, job.delivery, letter));
+  context.buried(job);
+  await job.delivery.terminate(reason);
+  settled(context, job, reason);
+  const { source, delivery } = job;
+  log.error(
+    "automation_dead_letter",
+    {
+      automation: automation.id,
+      reason,
+      source,
+      sequence: delivery.sequence,
+      attempts,
+      ...errorFields(error, logErrors),
+    },
+    logErrors === "whole" && "thrown" in burial ? wholeError(burial.thrown) : undefined,
+  );
+  return true;
+}

@@ -1,0 +1,102 @@
+// Which events an automation has settled, though its durable may not know it: for a durable that is made again begins behind
+// the last event before which all is settled, and one that waits for its retry may stand far back. Each worker keeps in the
+// state bucket what it has settled behind that. Lost, it costs repeats, and no more.
+
+import { randomUUID } from "node:crypto";
+import type { Delivery, StateStore } from "../../bus/bus.ts";
+import { fnv1a } from "../../event/lane.ts";
+import { type SourceId, streamName } from "../../event/source-id.ts";
+
+/** Of so many that were settled last it is known that they were. */
+const atMost = 10_000;
+
+/** A sequence, and of what event: the same number in a bus that was set back may be another's. */
+type Settled = readonly [sequence: number, idHash: number];
+
+/** Of one automation on one source, as far as one worker knows. All that asks the bus rejects with TransientError while it is away. */
+export class SettledEvents {
+  readonly #state: StateStore;
+  readonly #prefix: string;
+  readonly #key: string;
+  /** Newest last. */
+  readonly #handled = new Map<number, number>();
+  readonly #buried = new Map<number, number>();
+  #others: ReadonlyMap<number, number> = new Map<number, number>();
+  #revision = 0;
+  #shared = "[]";
+
+  constructor(state: StateStore, automation: string, source: SourceId) {
+    this.#state = state;
+    this.#prefix = `settled.${automation}.${streamName(source)}.`;
+    this.#key = `${this.#prefix}${randomUUID()}`;
+  }
+
+  /** A handler has done its work. */
+  handled(delivery: Delivery): void {
+    keep(this.#handled, delivery);
+  }
+
+  /** A dead letter is stored. */
+  buried(delivery: Delivery): void {
+    keep(this.#buried, delivery);
+  }
+
+  /** Whether all that is left to do is to tell the bus so. A dead letter may be lost with the ack, unless only the durable was. */
+  has(delivery: Delivery): boolean {
+    if (!delivery.again) return false;
+    const { sequence } = delivery;
+    const remade = delivery.remade ? (this.#buried.get(sequence) ?? this.#others.get(sequence)) : undefined;
+    const known = this.#handled.get(sequence) ?? remade;
+    return known !== undefined && known === hashOf(delivery);
+  }
+
+  /** Puts on record what this worker settled behind a sequence up to which all is. */
+  async share(through: number): Promise<void> {
+    const settled: readonly Settled[] = [...this.#handled, ...this.#buried].filter(([sequence]) => sequence > through);
+    const text = JSON.stringify(settled);
+    if (text === this.#shared) return;
+    if (settled.length === 0) {
+      await this.#state.delete(this.#key);
+      [this.#revision, this.#shared] = [0, text];
+      return;
+    }
+    const revision = await this.#state.put(this.#key, settled, this.#revision);
+    // Stored, and the answer lost; or somebody swept it away.
+    if (revision === undefined) this.#revision = (await this.#state.get(this.#key))?.revision ?? 0;
+    else [this.#revision, this.#shared] = [revision, text];
+  }
+
+  /** Reads what the others have put on record. */
+  async learn(): Promise<void> {
+    const others = await Promise.all((await this.#keys()).map((key) => this.#read(key)));
+    this.#others = new Map(others.flat());
+  }
+
+  /** Deletes what workers that are gone have left, once all of it is behind. */
+  async sweep(through: number): Promise<void> {
+    for (const key of await this.#keys()) {
+      if ((await this.#read(key)).every(([sequence]) => sequence <= through)) await this.#state.delete(key);
+    }
+  }
+
+  async #keys(): Promise<readonly string[]> {
+    return (await this.#state.keys(this.#prefix)).filter((key) => key !== this.#key);
+  }
+
+  async #read(key: string): Promise<readonly Settled[]> {
+    return ((await this.#state.get(key))?.value ?? []) as readonly Settled[];
+  }
+}
+
+function keep(settled: Map<number, number>, delivery: Delivery): void {
+  settled.set(delivery.sequence, hashOf(delivery));
+  if (settled.size <= atMost) return;
+  for (const oldest of settled.keys()) {
+    settled.delete(oldest);
+    break;
+  }
+}
+
+function hashOf(delivery: Delivery): number {
+  return fnv1a(Buffer.from(delivery.header("ce-id") ?? ""));
+}

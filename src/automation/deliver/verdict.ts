@@ -1,0 +1,57 @@
+// Decides what becomes of an event: whether an attempt may begin, and what follows a failed one. Pure.
+
+import type { DeadReason } from "../../event/dead-reason.ts";
+import { isFatal, isRetry } from "../outcome/outcome.ts";
+import { backoffMs, type RetryPolicy } from "../outcome/retry-policy.ts";
+import { controlError } from "../tx/transaction-control.ts";
+import type { Attempts } from "./attempts.ts";
+
+/** Ends of the process in a handler of the event, beside others, after which its handler runs alone. */
+const suspectAfter = 2;
+/** Further ones, alone, after which it is the event that ends the process. */
+const aloneAtMost = 3;
+
+const awayPause = { minMs: 250, maxMs: 5000 };
+
+/** Why no attempt may begin any more; undefined when one may. */
+export function deadBefore(policy: RetryPolicy, known: Attempts | undefined, now: number): DeadReason | undefined {
+  if (known === undefined) return undefined;
+  if (known.dead) return known.dead;
+  if (known.attempts >= policy.attempts) return "exhausted";
+  if (known.attempts > 0 && now > known.firstAt + policy.maxAgeMs) return "expired";
+  return (known.unexplained ?? 0) >= suspectAfter + aloneAtMost ? "crashed" : undefined;
+}
+
+/** Whether its handler may be what ended the process. */
+export function isSuspect(known: Attempts | undefined): boolean {
+  return (known?.unexplained ?? 0) >= suspectAfter;
+}
+
+/** What follows an attempt that failed. */
+export function afterFailure(
+  policy: RetryPolicy,
+  attempts: number,
+  firstAt: number,
+  error: unknown,
+  now: number,
+): { readonly dead: DeadReason } | { readonly dead?: undefined; readonly delayMs: number } {
+  if (isFatal(error) || controlError(error)) return { dead: "fatal" };
+  if (attempts >= policy.attempts) return { dead: "exhausted" };
+  const delayMs = isRetry(error) ? error.afterMs : backoffMs(policy, attempts);
+  return now + delayMs > firstAt + policy.maxAgeMs ? { dead: "expired" } : { delayMs };
+}
+
+/**
+ * How long to wait after a try that failed because something is away; undefined when the event grows too old.
+ * @param tries how many of them there were
+ */
+export function awayDelayMs(
+  policy: RetryPolicy,
+  tries: number,
+  firstAt: number,
+  error: unknown,
+  now: number,
+): number | undefined {
+  const delayMs = isRetry(error) ? error.afterMs : backoffMs(awayPause, tries);
+  return now + delayMs > firstAt + policy.maxAgeMs ? undefined : delayMs;
+}

@@ -1,0 +1,58 @@
+// When a failed attempt is tried again, and when no more.
+
+import { ConfigError } from "../../errors.ts";
+import { type DurationInput, durationMs } from "./duration-ms.ts";
+import { maxRetryMs } from "./outcome.ts";
+import { refuseUnknown } from "./refuse-unknown.ts";
+
+export interface RetryPolicyInput {
+  /** Handlers started for one event at most, the first included. Default 3. */
+  readonly attempts?: number;
+  /** The shortest wait before a retry. Default `2s`. */
+  readonly min?: DurationInput;
+  /** The longest wait before a retry, `2m` at most. Default `8s`. */
+  readonly max?: DurationInput;
+  /** Counted from the first attempt: no attempt begins later than this. Default `24h`. */
+  readonly maxAge?: DurationInput;
+}
+
+export interface RetryPolicy {
+  readonly attempts: number;
+  readonly minMs: number;
+  readonly maxMs: number;
+  readonly maxAgeMs: number;
+}
+
+const OPTIONS: Readonly<Record<keyof RetryPolicyInput, true>> = { attempts: true, min: true, max: true, maxAge: true };
+
+/** The policy with its defaults. @param where said before an option that there is not @throws ConfigError `AUTOMATION_INVALID` */
+export function retryPolicy(input: RetryPolicyInput = {}, where = ""): RetryPolicy {
+  refuseUnknown(input, OPTIONS, `${where}retry.`);
+  const attempts = input.attempts ?? 3;
+  if (!Number.isInteger(attempts) || attempts < 1) {
+    throw invalid("retry.attempts must be a whole number of at least 1", "1 means: no retry");
+  }
+  const minMs = durationMs(input.min ?? "2s", "retry.min");
+  const maxMs = durationMs(input.max ?? "8s", "retry.max");
+  if (maxMs > maxRetryMs) throw invalid("retry.max cannot be more than 2m for now", 'write "2m" or less');
+  if (minMs > maxMs) throw invalid("retry.min is longer than retry.max", "raise retry.max or lower retry.min");
+  return { attempts, minMs, maxMs, maxAgeMs: durationMs(input.maxAge ?? "24h", "retry.maxAge") };
+}
+
+/**
+ * Milliseconds to wait after the n-th failure (from 1): between min·2^(n-1) and twice that, never above max
+ * (there between a half of it and all of it), so that what failed together does not come back together.
+ */
+export function backoffMs(
+  policy: Pick<RetryPolicy, "minMs" | "maxMs">,
+  failures: number,
+  random: () => number = Math.random,
+): number {
+  const longest = Math.min(policy.maxMs, policy.minMs * 2 ** failures);
+  const shortest = Math.max(policy.minMs, longest / 2);
+  return shortest + (longest - shortest) * random();
+}
+
+function invalid(message: string, hint: string): ConfigError {
+  return new ConfigError("AUTOMATION_INVALID", message, { hint });
+}

@@ -1,0 +1,265 @@
+// One automation at work: a subscription for each of its sources, kept up for ever, and one deliverer for all of them.
+
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Bus, Obstacle, StreamGap, Subscription } from "../../bus/bus.ts";
+import { MillraceError, TransientError, toError } from "../../errors.ts";
+import type { SourceId } from "../../event/source-id.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import type { Automation } from "../define/automation.ts";
+import type { Trigger } from "../define/collection.ts";
+import { inEach } from "../define/event-trigger.ts";
+import { Deliverer } from "../deliver/deliverer.ts";
+import { mayPass } from "../deliver/may-pass.ts";
+import type { AutomationMetrics } from "../deliver/metrics.ts";
+import type { Solitude } from "../deliver/solitude.ts";
+import type { LogErrors } from "../outcome/error-lines.ts";
+import { isRetry } from "../outcome/outcome.ts";
+import { backoffMs } from "../outcome/retry-policy.ts";
+import type { TxDatabase } from "../tx/tx.ts";
+import { lookForMissed, type MissedContext, watchMissed } from "./missed.ts";
+
+const reconnect = { minMs: 250, maxMs: 10_000 };
+
+type State = "waiting" | "running" | "retrying" | "failed" | "stopped";
+
+/** How the subscription to one source stands. */
+interface Standing {
+  readonly state: State;
+  readonly error?: Error;
+  readonly subscription?: Subscription;
+}
+
+export interface AutomationStatus {
+  readonly id: string;
+  /** `waiting` for a stream that does not exist yet, `retrying` while the bus is away, or what handlers need; `failed` needs a person. */
+  readonly state: State;
+  /** Handlers that run now. */
+  readonly running: number;
+  /** Those of them that have ignored their timeout; each holds a place of `concurrency`. */
+  readonly hanging: number;
+  /** For how long the oldest of the others has run, and how long it may. */
+  readonly runningMs: number;
+  readonly timeoutMs: number;
+  /** Events in hand. */
+  readonly held: number;
+  /** For how long the oldest outcome could not be told to the bus. */
+  readonly settlingMs: number;
+  /** What keeps it from what waits, though nothing of it is broken. */
+  readonly obstacle?: Obstacle;
+  /** The newest gap that it went on behind since it was started, and how long ago that was. */
+  readonly gap?: StreamGap & { readonly source: SourceId; readonly agoMs: number };
+  readonly error?: { readonly code: string; readonly message: string; readonly hint: string | undefined };
+}
+
+export interface AutomationRunOptions {
+  readonly automation: Automation;
+  readonly bus: Bus;
+  readonly log: Logger;
+  readonly metrics: AutomationMetrics;
+  /** One line when an event is given to a handler, and one with what became of it. */
+  readonly logEvents: boolean;
+  /** How much of what a handler throws is logged. */
+  readonly logErrors: LogErrors;
+  /** Where `tx` opens its transactions; undefined when none was configured. */
+  readonly database: TxDatabase | undefined;
+  /** Handlers that may stand between the first change and an event, before that is a cycle. */
+  readonly maxHops: number;
+  /** Sources that hold an outbox: there domain events come from. */
+  readonly outboxes: readonly SourceId[];
+  /** Resolves when a source's stream may be read, or with the signal. @throws TransientError while it may not */
+  readonly admit: (source: SourceId, signal: AbortSignal) => Promise<void>;
+  readonly signal: AbortSignal;
+  readonly ackWaitMs: number;
+  /** Of all handlers of this process. */
+  readonly solitude: Solitude;
+  /** Go on, once, behind what was missed before the start. */
+  readonly adopt: boolean;
+  /** How often it is looked for what left the stream unseen. */
+  readonly missedLookMs: number;
+}
+
+export class AutomationRun {
+  /** Resolves when the automation has stopped and drained; never rejects. */
+  readonly settled: Promise<void>;
+  readonly #options: AutomationRunOptions;
+  readonly #deliverer: Deliverer;
+  readonly #failing = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #sources = new Map<SourceId, Standing>();
+  readonly #triggers: readonly Trigger[];
+  /** What the bus refuses while it runs. */
+  readonly #denied = new Map<string, Obstacle>();
+  #failure: Error | undefined;
+  #gap: { readonly at: StreamGap & { readonly source: SourceId }; readonly sinceMs: number } | undefined;
+
+  constructor(options: AutomationRunOptions) {
+    this.#options = options;
+    this.#triggers = options.automation.triggers.flatMap((trigger) => inEach(options.outboxes, trigger));
+    this.#signal = AbortSignal.any([options.signal, this.#failing.signal]);
+    this.#deliverer = new Deliverer({
+      ...options,
+      signal: this.#signal,
+      failed: (error) => this.#fail(error),
+      denied: (error) => this.#deny("outcomes", error),
+    });
+    this.settled = this.#run();
+  }
+
+  get id(): string {
+    return this.#options.automation.id;
+  }
+
+  status(): AutomationStatus {
+    const sources = [...this.#sources.values()];
+    const worst = ["retrying", "waiting", "running"].flatMap(
+      (state) => sources.find((one) => one.state === state) ?? [],
+    );
+    const obstacle = [
+      ...this.#denied.values(),
+      ...sources.flatMap(({ subscription }) => subscription?.obstacle() ?? []),
+    ][0];
+    const away = this.#deliverer.away();
+    const { state, error }: Standing = (this.#failure && { state: "failed", error: this.#failure }) ??
+      (away && { state: "retrying", error: away }) ??
+      worst[0] ?? { state: "stopped" };
+    return {
+      id: this.id,
+      state,
+      ...this.#deliverer.counts(),
+      timeoutMs: this.#options.automation.timeoutMs,
+      ...(obstacle && { obstacle }),
+      ...(this.#gap && { gap: { ...this.#gap.at, agoMs: performance.now() - this.#gap.sinceMs } }),
+      ...(error && {
+        error: {
+          code: error instanceof MillraceError || isRetry(error) ? error.code : "BUG",
+          message: error.message,
+          hint: error instanceof MillraceError ? error.hint : undefined,
+        },
+      }),
+    };
+  }
+
+  /** Events that wait for this automation: not yet handed out, and handed out but not settled. @throws MillraceError */
+  async depth(): Promise<{ readonly pending: number; readonly unacked: number }> {
+    const depths = await Promise.all([...this.#sources.values()].map(({ subscription }) => subscription?.depth()));
+    return {
+      pending: depths.reduce((sum, depth) => sum + (depth?.pending ?? 0), 0),
+      unacked: depths.reduce((sum, depth) => sum + (depth?.unacked ?? 0), 0),
+    };
+  }
+
+  async #run(): Promise<void> {
+    const { automation } = this.#options;
+    const sources = new Set(this.#triggers.map((trigger) => trigger.source));
+    const newest = await Promise.all(
+      [...sources].map(async (source) => {
+        const subscription = await this.#subscribe(source);
+        return subscription && { source, subscription };
+      }),
+    );
+    await this.#deliverer.drain();
+    // So that what was settled last counts, should the stream drop it before the next start.
+    if (this.#options.bus.connected()) await Promise.allSettled(newest.map((of) => of && this.#account(of)));
+    this.#options.log.info("automation_stopped", { automation: automation.id });
+  }
+
+  async #account({ source, subscription }: { source: SourceId; subscription: Subscription }): Promise<void> {
+    await subscription.missed();
+    await this.#deliverer.settledOf(source).share(subscription.settledThrough());
+  }
+
+  /** Consumes one source until the signal; while the bus is away it tries again. Resolves to the newest subscription. */
+  async #subscribe(source: SourceId): Promise<Subscription | undefined> {
+    const { automation, bus, log } = this.#options;
+    const filters = this.#triggers.filter((one) => one.source === source).map((one) => one.filter);
+    let start: "now" | "earliest" | number = automation.start;
+    let goOn = this.#options.adopt || automation.onGap === "continue";
+    const context = this.#missedContext(source);
+    let subscription: Subscription | undefined;
+    for (let failures = 0; !this.#signal.aborted; ) {
+      try {
+        if (failures === 0) this.#sources.set(source, { state: "waiting" });
+        await this.#options.admit(source, this.#signal);
+        subscription = await bus.consume({
+          source,
+          durable: automation.id,
+          filters,
+          start,
+          minPending: automation.concurrency * 2,
+          ackWaitMs: this.#options.ackWaitMs,
+          signal: this.#signal,
+        });
+        this.#sources.set(source, { state: "waiting", subscription });
+        const { madeAgain: why } = subscription;
+        if (why !== undefined) {
+          const message = "its durable was made again, or put right: it goes on where all before is settled";
+          log.warn("automation_durable_mended", { automation: automation.id, source, why }, message);
+        }
+        await context.settled.learn();
+        await lookForMissed(context, subscription, goOn);
+        goOn = automation.onGap === "continue";
+        this.#sources.set(source, { state: "running", subscription });
+        failures = 0;
+        log.info("automation_started", { automation: automation.id, source });
+        const ended = new AbortController();
+        const signal = AbortSignal.any([this.#signal, ended.signal]);
+        const watching = watchMissed(context, subscription, { goOn, everyMs: this.#options.missedLookMs, signal });
+        watching.catch((error: unknown) => this.#fail(error));
+        try {
+          for await (const deliveries of subscription) {
+            for (const delivery of deliveries) this.#deliverer.take(source, delivery);
+          }
+        } finally {
+          ended.abort();
+          // Should the record be lost with the durable, the next one begins where nothing is left out.
+          if (subscription.settledThrough() > 0) start = subscription.settledThrough() + 1;
+          // Also for the others, should that be why it ended.
+          if (bus.connected()) await context.settled.share(subscription.settledThrough()).catch(unlessAway);
+        }
+      } catch (error) {
+        if (this.#signal.aborted) break;
+        if (!mayPass(error)) {
+          this.#fail(error);
+          break;
+        }
+        this.#sources.set(source, { state: "retrying", error, ...(subscription && { subscription }) });
+        failures++;
+        const { code, hint, message } = error;
+        log.warn("automation_failed", { automation: automation.id, source, code, hint }, message);
+        await sleep(backoffMs(reconnect, failures), undefined, { signal: this.#signal }).catch(() => {});
+      }
+    }
+    // What waits for one that failed is asked for on.
+    if (this.#failure === undefined) this.#sources.delete(source);
+    return subscription;
+  }
+
+  #missedContext(source: SourceId): MissedContext {
+    const { automation, bus, log, metrics } = this.#options;
+    const onMissed = (gap: StreamGap): void => {
+      metrics.missed(automation.id);
+      this.#gap = { at: { ...gap, source }, sinceMs: performance.now() };
+    };
+    const settled = this.#deliverer.settledOf(source);
+    const denied = (error: Error | undefined): void => this.#deny(source, error);
+    return { automation: automation.id, source, bus, log, settled, onMissed, denied };
+  }
+
+  /** @param where the source that was looked at, or all that is to be stored */
+  #deny(where: string, error: Error | undefined): void {
+    if (error === undefined) this.#denied.delete(where);
+    else this.#denied.set(where, { code: "BUS_PERMISSION", message: error.message });
+  }
+
+  #fail(thrown: unknown): void {
+    const error = toError(thrown);
+    this.#failure ??= error;
+    const { code, hint } = error instanceof MillraceError ? error : { code: "BUG", hint: undefined };
+    this.#options.log.error("automation_failed", { automation: this.#options.automation.id, code, hint });
+    this.#failing.abort();
+  }
+}
+
+function unlessAway(error: unknown): void {
+  if (!(error instanceof TransientError)) throw error;
+}

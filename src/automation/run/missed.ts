@@ -1,0 +1,92 @@
+// What an automation does about events that left the stream before it got them: they are never passed over in silence.
+
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Bus, StreamGap, Subscription } from "../../bus/bus.ts";
+import { HistoryLostError, type MillraceError } from "../../errors.ts";
+import { type SourceId, streamName } from "../../event/source-id.ts";
+import { missedMessage } from "../../event/system-event.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import { isDenied, mayPass } from "../deliver/may-pass.ts";
+import type { SettledEvents } from "../deliver/settled-events.ts";
+import { sweepAttempts } from "./sweep-attempts.ts";
+
+/**
+ * Often enough that a stream whose retention is hours or days drops nothing between two looks, and that a durable that is
+ * deleted and made again begins close to where it stood: what is settled is put on record at each look.
+ */
+export const MISSED_LOOK_MS = 10_000;
+
+export interface MissedContext {
+  readonly automation: string;
+  readonly source: SourceId;
+  readonly bus: Pick<Bus, "announce" | "state">;
+  readonly settled: SettledEvents;
+  readonly log: Logger;
+  /** The bus refuses a look, or does so no more. */
+  readonly denied: (error: MillraceError | undefined) => void;
+  /** Called when it went on behind a gap. */
+  readonly onMissed: (gap: StreamGap) => void;
+}
+
+/**
+ * Looks once. First the gap is told, then it is accepted: killed in between, it is told again, by the same id.
+ * @param goOn whether to go on behind it
+ * @throws HistoryLostError AUTOMATION_GAP; TransientError while the bus is away
+ */
+export async function lookForMissed(context: MissedContext, subscription: Subscription, goOn: boolean): Promise<void> {
+  const gap = await subscription.missed();
+  if (gap === undefined) return;
+  const { automation, source, bus, log, onMissed } = context;
+  const { first, last, removed } = gap;
+  const what =
+    removed === undefined
+      ? `${streamName(source)} dropped the messages ${first} to ${last}`
+      : `${removed} of the messages ${first} to ${last} were taken out of ${streamName(source)}`;
+  const message = `${what} before ${automation} had settled its events among them`;
+  log.error("automation_gap", { automation, source, first, last, goOn }, message);
+  if (!goOn) {
+    throw new HistoryLostError("AUTOMATION_GAP", message, {
+      hint: 'see to what they would have done, then start once with --adopt, or give the automation onGap: "continue"; so that it does not come again: more retention, more concurrency, or another worker, and no limit per subject',
+    });
+  }
+  await bus.announce(
+    missedMessage({
+      source,
+      automation,
+      code: "AUTOMATION_GAP",
+      reason: message,
+      after: String(first - 1),
+      upTo: String(last),
+    }),
+  );
+  await subscription.accept(gap);
+  onMissed(gap);
+}
+
+/** Looks regularly until the signal, sweeps up, and says what holds the automation up. @throws HistoryLostError AUTOMATION_GAP */
+export async function watchMissed(
+  context: MissedContext,
+  subscription: Subscription,
+  { goOn, everyMs, signal }: { readonly goOn: boolean; readonly everyMs: number; readonly signal: AbortSignal },
+): Promise<void> {
+  let said: string | undefined;
+  for (;;) {
+    await sleep(everyMs, undefined, { signal }).catch(() => {});
+    if (signal.aborted) return;
+    try {
+      await lookForMissed(context, subscription, goOn);
+      const { automation, source, log } = context;
+      const { code, message } = subscription.obstacle() ?? {};
+      if (code !== said && code !== undefined) log.warn("automation_held_up", { automation, source, code }, message);
+      said = code;
+      const through = subscription.settledThrough();
+      await context.settled.share(through);
+      await context.settled.sweep(through);
+      await sweepAttempts(context.bus.state, automation, source, through);
+      context.denied(undefined);
+    } catch (error) {
+      if (!mayPass(error)) throw error;
+      if (isDenied(error)) context.denied(error);
+    }
+  }
+}

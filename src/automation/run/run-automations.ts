@@ -1,0 +1,96 @@
+// Runs automations side by side: none of them delays or ends another.
+
+import type { Bus } from "../../bus/bus.ts";
+import { ConfigError } from "../../errors.ts";
+import { outboxId, type SourceId } from "../../event/source-id.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import type { Automation } from "../define/automation.ts";
+import type { AutomationMetrics } from "../deliver/metrics.ts";
+import { Solitude } from "../deliver/solitude.ts";
+import type { LogErrors } from "../outcome/error-lines.ts";
+import { AutomationRun, type AutomationStatus } from "./automation-run.ts";
+import { MISSED_LOOK_MS } from "./missed.ts";
+import type { TxDatabases } from "./tx-databases.ts";
+
+export interface RunAutomationsOptions {
+  readonly bus: Bus;
+  readonly automations: readonly Automation[];
+  readonly log: Logger;
+  readonly metrics: AutomationMetrics;
+  /** One line when an event is given to a handler, and one with what became of it. */
+  readonly logEvents: boolean;
+  /** How much of what a handler throws is logged. */
+  readonly logErrors: LogErrors;
+  /** Handlers that may stand between the first change and an event, before that is a cycle. Default 8. */
+  readonly maxHops?: number;
+  /** Where `tx` opens its transactions. */
+  readonly databases?: TxDatabases;
+  /** Sources that hold an outbox: there domain events come from. Default none. */
+  readonly outboxes?: readonly SourceId[];
+  /** Resolves when a source's stream may be read, or with the signal; rejects with TransientError while it may not. Default: at once. */
+  readonly admit?: (source: SourceId, signal: AbortSignal) => Promise<void>;
+  /** Begins the drain. */
+  readonly signal: AbortSignal;
+  /** What the server waits for a sign of life before it hands an event out again. Default 30 s. */
+  readonly ackWaitMs?: number;
+  /** Go on, once, behind what left the stream before an automation got it. Default no. */
+  readonly adopt?: boolean;
+  /** How often that is looked for. Default 30 s. */
+  readonly missedLookMs?: number;
+}
+
+export interface RunningAutomations {
+  status(): readonly AutomationStatus[];
+  /** How much waits for an automation. @throws MillraceError while the bus is away */
+  depth(automation: string): Promise<{ readonly pending: number; readonly unacked: number }>;
+  /** Resolves when all have stopped and drained, after the signal; never rejects. Close the bus only then. */
+  readonly settled: Promise<void>;
+}
+
+/** @throws ConfigError `AUTOMATION_DUPLICATE` when two share an id, `AUTOMATION_WITHOUT_OUTBOX` when one can never be called */
+export function refuseUnfit(automations: readonly Automation[], outboxes: readonly SourceId[]): void {
+  const ids = new Set<string>();
+  for (const { id } of automations) {
+    if (ids.has(id)) {
+      throw new ConfigError("AUTOMATION_DUPLICATE", `two automations have the id "${id}"`, {
+        hint: "give one of them another id: it names the subscription, the metrics and the dead letters",
+      });
+    }
+    ids.add(id);
+  }
+  for (const automation of automations) refuseDeaf(automation, outboxes);
+}
+
+/**
+ * Starts them all; returns at once.
+ * @throws ConfigError as `refuseUnfit`
+ */
+export function runAutomations(options: RunAutomationsOptions): RunningAutomations {
+  const { automations, outboxes = [], databases, ...rest } = options;
+  refuseUnfit(automations, outboxes);
+  const defaults = {
+    admit: () => Promise.resolve(),
+    ackWaitMs: 30_000,
+    maxHops: 8,
+    adopt: false,
+    solitude: new Solitude(),
+    missedLookMs: MISSED_LOOK_MS,
+  };
+  const runs = automations.map(
+    (automation) =>
+      new AutomationRun({ ...defaults, ...rest, outboxes, automation, database: databases?.of(automation) }),
+  );
+  return {
+    status: () => runs.map((run) => run.status()),
+    depth: (id) => runs.find((run) => run.id === id)?.depth() ?? Promise.resolve({ pending: 0, unacked: 0 }),
+    settled: Promise.all(runs.map((run) => run.settled)).then(() => undefined),
+  };
+}
+
+/** It would wait for events for ever. */
+function refuseDeaf({ id, triggers }: Automation, outboxes: readonly SourceId[]): void {
+  if (outboxes.length > 0 || !triggers.some(({ source }) => source === outboxId)) return;
+  throw new ConfigError("AUTOMATION_WITHOUT_OUTBOX", `${id} waits for domain events, and no source holds an outbox`, {
+    hint: "set `outbox: true` on the source whose database the application emits them in",
+  });
+}

@@ -1,0 +1,104 @@
+// The databases that handlers open their transactions on: checked at the start, and their inboxes kept small.
+
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Bus } from "../../bus/bus.ts";
+import { ConfigError, toError } from "../../errors.ts";
+import type { SourceId } from "../../event/source-id.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import { owned } from "../../telemetry/stray.ts";
+import type { Automation } from "../define/automation.ts";
+import { inEach } from "../define/event-trigger.ts";
+import { errorFields } from "../outcome/error-lines.ts";
+import { summarizeError } from "../outcome/error-summary.ts";
+import { pruneInbox } from "../tx/inbox.ts";
+import { Silence } from "../tx/silence.ts";
+import { type Database, transactionsOf } from "../tx/transaction.ts";
+import type { TxDatabase } from "../tx/tx.ts";
+import { type OutboxHomes, TxHome } from "../tx/tx-home.ts";
+
+const CHECK_MS = 10_000;
+const PRUNE_EVERY_MS = 10 * 60_000;
+/** Of a stream that is not there: as it will be made, should it be made again, where the configuration does not say. */
+const MADE_TO_KEEP_MS = 7 * 86_400_000;
+/** Beyond what can still be delivered: clocks differ. */
+const PRUNE_SLACK_MS = 3_600_000;
+
+export interface TxDatabasesOptions {
+  readonly automations: readonly Automation[];
+  /** Of automations without a `db` of their own. */
+  readonly fallback: Database | undefined;
+  readonly homes: OutboxHomes;
+  /** Sources that hold an outbox: there domain events come from. */
+  readonly outboxes: readonly SourceId[];
+  /** How long a stream that is made from now on keeps an event; Infinity: for ever. */
+  readonly madeToKeepMs?: number | undefined;
+  /** The key that lineage is sealed with; without one nobody believes it. @throws TransientError while it cannot be had */
+  readonly lineageKey?: () => Promise<string>;
+}
+
+export class TxDatabases {
+  readonly #options: TxDatabasesOptions;
+  readonly #databases = new Map<Database, TxDatabase>();
+
+  /** @throws ConfigError `TX_DATABASE_UNKNOWN` */
+  constructor(options: TxDatabasesOptions) {
+    this.#options = options;
+    for (const { db = options.fallback } of options.automations) {
+      if (db === undefined || this.#databases.has(db)) continue;
+      const transaction = transactionsOf(db);
+      const home = new TxHome(transaction, options.homes);
+      this.#databases.set(db, { transaction, home, silence: new Silence(), lineageKey: options.lineageKey });
+    }
+  }
+
+  /** Undefined for an automation without one. */
+  of({ db = this.#options.fallback }: Automation): TxDatabase | undefined {
+    return db === undefined ? undefined : this.#databases.get(db);
+  }
+
+  /** One that is away is asked again at the first `tx`. @throws ConfigError `TX_WITHOUT_INBOX`, `TX_WITHOUT_OUTBOX` */
+  async check(log: Logger): Promise<void> {
+    const late = sleep(CHECK_MS, undefined, { ref: false });
+    const checks = await Promise.allSettled(
+      [...this.#databases.values()].map(({ home }) => Promise.race([tolerant(log, () => home.check()), late])),
+    );
+    for (const check of checks)
+      if (check.status === "rejected" && check.reason instanceof ConfigError) throw check.reason;
+  }
+
+  /** Deletes inbox entries of events that can no longer come, every ten minutes until the signal. Never rejects. */
+  async pruneRegularly(bus: Pick<Bus, "keepsForMs">, log: Logger, signal: AbortSignal): Promise<void> {
+    while (this.#databases.size > 0 && !signal.aborted) {
+      await sleep(PRUNE_EVERY_MS, undefined, { signal, ref: false }).catch(() => {});
+      if (!signal.aborted) await this.prune(bus, log);
+    }
+  }
+
+  /** The same once: what is older than any stream keeps an event, and the longest retry on top. Never rejects. */
+  async prune(bus: Pick<Bus, "keepsForMs">, log: Logger): Promise<void> {
+    const { madeToKeepMs = MADE_TO_KEEP_MS } = this.#options;
+    const automations = this.#options.automations.filter((automation) => this.of(automation) !== undefined);
+    const longestRetryMs = Math.max(0, ...automations.map(({ retry }) => retry.maxAgeMs));
+    const triggers = automations.flatMap((automation) => automation.triggers);
+    const sources = new Set(triggers.flatMap((one) => inEach(this.#options.outboxes, one)).map(({ source }) => source));
+    try {
+      const kept = await Promise.all([...sources].map((source) => bus.keepsForMs(source)));
+      const keptMs = Math.max(0, ...kept.map((ms) => ms ?? madeToKeepMs));
+      if (keptMs === Number.POSITIVE_INFINITY) return; // any event may come again for ever
+      const prunes = [...this.#databases.values()].map(async ({ transaction }) => {
+        const keepMs = keptMs + longestRetryMs + PRUNE_SLACK_MS;
+        const entries = await tolerant(log, () => pruneInbox(transaction, keepMs));
+        if (entries > 0) log.debug("inbox_pruned", { entries });
+      });
+      const failed = (await Promise.allSettled(prunes)).find(({ status }) => status === "rejected");
+      if (failed?.status === "rejected") throw failed.reason;
+    } catch (error) {
+      log.warn("inbox_prune_failed", {}, `${toError(error).message}; it is tried again in ten minutes`);
+    }
+  }
+}
+
+/** What a driver throws where nobody can catch it, on a connection that was opened here, ends no process. */
+function tolerant<Result>(log: Logger, work: () => Result): Result {
+  return owned((thrown) => log.error("tx_database_uncaught", errorFields(summarizeError(thrown), "name")), work);
+}

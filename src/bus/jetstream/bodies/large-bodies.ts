@@ -1,0 +1,188 @@
+// Bodies that are too large for a message: in the object store `millrace_large`, in the format of all NATS clients.
+//
+// Nothing that is stored here is ever purged but by age, or with its whole source (remove-large-bodies.ts). A body's chunks are all stored before the entry that names them,
+// and no other writer, of whatever age, can take them away: so an entry that can be read stands for a whole body.
+
+import { createHash, randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { JetStreamApiError, type JetStreamManager, jetstream } from "@nats-io/jetstream";
+import { type ObjectInfo, type ObjectStore, Objm } from "@nats-io/obj";
+import { headers, type NatsConnection, nanos } from "@nats-io/transport-node";
+import { TransientError } from "../../../errors.ts";
+import { type DataRef, dataRefLines, LARGE_BUCKET } from "../../../event/data-ref.ts";
+import type { StreamMessage } from "../../../event/message.ts";
+import type { SourceId } from "../../../event/source-id.ts";
+import { apiCodes } from "../client/api-codes.ts";
+import { LARGE_STREAM } from "../client/buckets.ts";
+import { busError, isApiError } from "../client/bus-errors.ts";
+import { findStream } from "../client/streams.ts";
+import { idOf } from "../stream/encode.ts";
+
+export interface LargeBodiesOptions {
+  readonly nc: NatsConnection;
+  readonly jsm: JetStreamManager;
+  readonly replicas: number;
+}
+
+const CHUNK_BYTES = 512 * 1024;
+const AGAIN_MS = 500;
+/** A body is stored before its event, which may wait for long: it lives by this much longer than the stream's messages. */
+const LONGER_MS = 24 * 60 * 60_000;
+/** A body that was stored longer ago, by a worker that did not come to its event, is stored anew. */
+const REUSE_MS = LONGER_MS / 2;
+const NO_BODY = new Uint8Array();
+
+export class LargeBodies {
+  readonly #options: LargeBodiesOptions;
+  /** Sources whose events are known not to outlive the bucket's objects. */
+  readonly #ready = new Set<SourceId>();
+  readonly #store: Promise<ObjectStore>;
+
+  constructor(options: LargeBodiesOptions) {
+    this.#options = options;
+    this.#store = new Objm(options.nc).open(LARGE_BUCKET, false); // asks the server nothing
+    this.#store.catch(() => {}); // whoever uses it hears of it
+  }
+
+  /**
+   * Stores the body of a source's message; resolves to the message that stands for it, once the body is acknowledged. A
+   * bus that is away is waited for until the signal.
+   * @throws TransientError when the bus refuses it for now or it ended by the signal; ConfigError
+   */
+  async claim(source: SourceId, message: StreamMessage, signal: AbortSignal): Promise<StreamMessage> {
+    const { data } = message;
+    const sha256 = createHash("sha256").update(data).digest("hex");
+    const ref = { name: `${idOf(message.head)}.${sha256}`, sizeBytes: data.length, sha256 };
+    for (;;) {
+      try {
+        if (!this.#ready.has(source)) await this.#makeBucket(source);
+        this.#ready.add(source);
+        if (!(await this.#isStored(ref))) await this.#put(ref, data);
+        return { ...message, head: message.head + dataRefLines(ref), data: NO_BODY };
+      } catch (thrown) {
+        this.#ready.delete(source); // somebody may have deleted it
+        const error = busError(thrown, "store a large body");
+        const answered = thrown instanceof JetStreamApiError && !isApiError(thrown, apiCodes.streamNotFound);
+        if (answered || !(error instanceof TransientError) || signal.aborted || this.#options.nc.isClosed())
+          throw error;
+      }
+      await sleep(AGAIN_MS, undefined, { signal }).catch(() => {}); // the next try tells
+    }
+  }
+
+  /**
+   * The body of an event, checked against its size before it is read and its digest after; undefined while it is not
+   * there, or not whole.
+   * @throws TransientError while the bus is away
+   */
+  async fetch(ref: DataRef): Promise<Uint8Array | undefined> {
+    const { sizeBytes, sha256 } = ref;
+    const info = await this.#find(ref);
+    if (info === undefined) return undefined;
+    const data = Buffer.allocUnsafeSlow(sizeBytes);
+    try {
+      for (let at = 0, seq = 1; at < sizeBytes; ) {
+        const chunk = await this.#options.jsm.direct.getMessage(LARGE_STREAM, {
+          seq,
+          next_by_subj: chunkSubject(info.nuid),
+        });
+        if (chunk === null || chunk.data.length === 0 || at + chunk.data.length > sizeBytes) return undefined;
+        data.set(chunk.data, at);
+        at += chunk.data.length;
+        seq = chunk.seq + 1;
+      }
+    } catch (thrown) {
+      throw busError(thrown, "read a large body");
+    }
+    return createHash("sha256").update(data).digest("hex") === sha256 ? data : undefined;
+  }
+
+  /** Whether the whole body is there. @throws TransientError while the bus is away, ConfigError */
+  async has(ref: DataRef): Promise<boolean> {
+    const info = await this.#find(ref);
+    if (info === undefined) return false;
+    try {
+      return await this.#hasChunks(info);
+    } catch (thrown) {
+      if (isApiError(thrown, apiCodes.streamNotFound)) return false;
+      throw busError(thrown, "look for a large body");
+    }
+  }
+
+  /** The entry of this very body. */
+  async #find({ name, sizeBytes, sha256 }: DataRef): Promise<ObjectInfo | undefined> {
+    try {
+      const info = await (await this.#store).info(name);
+      return info !== null && info.size === sizeBytes && info.digest === digestText(sha256) ? info : undefined;
+    } catch (thrown) {
+      if (isApiError(thrown, apiCodes.streamNotFound, apiCodes.noMessageFound)) return undefined;
+      throw busError(thrown, "look for a large body");
+    }
+  }
+
+  async #hasChunks({ nuid, chunks }: ObjectInfo): Promise<boolean> {
+    const subject = chunkSubject(nuid);
+    const { state } = await this.#options.jsm.streams.info(LARGE_STREAM, { subjects_filter: subject });
+    return state.subjects?.[subject] === chunks;
+  }
+
+  /** By a worker that died, or was interrupted, before its event was. */
+  async #isStored(ref: DataRef): Promise<boolean> {
+    const info = await this.#find(ref);
+    return info !== undefined && Date.now() - Date.parse(info.mtime) < REUSE_MS && this.#hasChunks(info);
+  }
+
+  /** Not by the client's `put`: when that fails, it takes away what another writer's entry may have come to name. */
+  async #put({ name, sizeBytes, sha256 }: DataRef, data: Uint8Array): Promise<void> {
+    const { nc } = this.#options;
+    const js = jetstream(nc);
+    const nuid = randomBytes(16).toString("hex");
+    const size = Math.min(CHUNK_BYTES, nc.info?.max_payload ?? CHUNK_BYTES);
+    for (let at = 0; at < sizeBytes; at += size)
+      await js.publish(chunkSubject(nuid), data.subarray(at, Math.min(at + size, sizeBytes)));
+    const entry = {
+      name,
+      bucket: LARGE_BUCKET,
+      nuid,
+      size: sizeBytes,
+      chunks: Math.ceil(sizeBytes / size),
+      mtime: new Date().toISOString(),
+      digest: digestText(sha256),
+      deleted: false,
+      options: { max_chunk_size: size },
+    };
+    const rollup = headers();
+    rollup.set("Nats-Rollup", "sub");
+    await js.publish(entrySubject(name), JSON.stringify(entry), { headers: rollup });
+  }
+
+  /** Makes the bucket, or lets its objects live longer, so that none goes before the event that points to it. */
+  async #makeBucket(source: SourceId): Promise<void> {
+    const { nc, jsm, replicas } = this.#options;
+    const stream = await findStream(jsm, source);
+    const age = stream?.config.max_age ?? 0;
+    const ttl = age === 0 ? 0 : age + nanos(LONGER_MS);
+    await new Objm(nc).create(LARGE_BUCKET, { ttl, replicas });
+    const { config } = await jsm.streams.info(LARGE_STREAM);
+    if (config.max_age === 0 || (ttl > 0 && config.max_age >= ttl)) return;
+    await jsm.streams.update(LARGE_STREAM, { max_age: ttl });
+  }
+}
+
+/** Of the chunks of one body. */
+export function chunkSubject(nuid: string): string {
+  return `$O.${LARGE_BUCKET}.C.${nuid}`;
+}
+
+export function entrySubject(name: string): string {
+  return `$O.${LARGE_BUCKET}.M.${base64(Buffer.from(name))}`;
+}
+
+function digestText(sha256: string): string {
+  return `SHA-256=${base64(Buffer.from(sha256, "hex"))}`;
+}
+
+/** As all clients write it: for urls, padded. */
+function base64(bytes: Buffer): string {
+  return bytes.toString("base64").replaceAll("+", "-").replaceAll("/", "_");
+}

@@ -1,0 +1,84 @@
+// The stream `MILLRACE_DEAD`: what could not be handled, kept until a person decides.
+
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { JetStreamApiError, jetstream } from "@nats-io/jetstream";
+import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
+import { PoisonError, TransientError } from "../../../errors.ts";
+import { busError } from "./bus-errors.ts";
+import { makeSharedStream } from "./shared-stream.ts";
+
+export const DEAD_STREAM = "MILLRACE_DEAD";
+const retryMs = 500;
+const never = new AbortController().signal;
+
+/** Stores one dead letter; see `Bus.deadLetter`. */
+export type StoreDeadLetter = (subject: string, head: string, data: Uint8Array, signal?: AbortSignal) => Promise<void>;
+
+export interface DeadLetters {
+  /** Makes the stream when it is missing, so that a limit in its way is told at a start. @throws TransientError, ConfigError */
+  make(): Promise<void>;
+  readonly store: StoreDeadLetter;
+}
+
+/** The stream is made by `make`, or with its first letter. */
+export function openDeadLetters(nc: NatsConnection, { replicas }: { readonly replicas: number }): DeadLetters {
+  return { make: () => makeStream(nc, replicas), store: storeDeadLetter(nc, replicas) };
+}
+
+function storeDeadLetter(nc: NatsConnection, replicas: number): StoreDeadLetter {
+  const js = jetstream(nc);
+  return async (subject, head, data, signal = never) => {
+    const lines = parseHead(head);
+    const limit = nc.info?.max_payload ?? 0;
+    if (limit > 0 && head.length + data.length + 64 > limit) {
+      throw new PoisonError(
+        "DEAD_LETTER_TOO_LARGE",
+        `a dead letter of ${data.length} bytes is larger than the bus takes`,
+        { hint: "raise max_payload of nats-server" },
+      );
+    }
+    for (;;) {
+      try {
+        signal.throwIfAborted();
+        await until(signal, js.publish(subject, data, { headers: lines }));
+        return;
+      } catch (thrown) {
+        const error = busError(thrown, "store a dead letter");
+        // An answer is for the caller to tell; only silence is waited out.
+        if (thrown instanceof JetStreamApiError || !(error instanceof TransientError) || nc.isClosed()) throw error;
+        if (signal.aborted) throw error;
+      }
+      await sleep(retryMs, undefined, { signal }).catch(() => {}); // the next try tells
+      // Nobody answers for a stream that is not there either.
+      await until(signal, makeStream(nc, replicas)).catch((error: unknown) => {
+        if (!signal.aborted && !(error instanceof TransientError)) throw error;
+      });
+    }
+  };
+}
+
+/** What is asked of a bus that is away takes seconds to fail. @throws the signal's reason */
+async function until<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const done = new AbortController();
+  const aborted = once(signal, "abort", { signal: done.signal }).then(() => signal.throwIfAborted());
+  try {
+    return (await Promise.race([work, aborted])) as T;
+  } finally {
+    done.abort();
+    work.catch(() => {}); // nobody waits for it any more
+  }
+}
+
+function makeStream(nc: NatsConnection, replicas: number): Promise<void> {
+  return makeSharedStream(nc, { name: DEAD_STREAM, subjects: ["dead.>"], num_replicas: replicas });
+}
+
+function parseHead(head: string): MsgHdrs {
+  const lines = headers();
+  for (const line of head.split("\r\n")) {
+    const colon = line.indexOf(":");
+    if (colon > 0) lines.append(line.slice(0, colon), line.slice(colon + 1).trim());
+  }
+  return lines;
+}

@@ -1,0 +1,149 @@
+// Takes one event out of a source's stream for good, with its body and its dead letters, and puts on record that it was on
+// purpose. The numbers around it stay what they are.
+
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import { ConfigError } from "../../../errors.ts";
+import { dataRefOf } from "../../../event/data-ref.ts";
+import { type SourceId, streamName } from "../../../event/source-id.ts";
+import { silentLogger } from "../../../telemetry/logger.ts";
+import type { StateStore } from "../../bus.ts";
+import { chunkSubject, entrySubject } from "../bodies/large-bodies.ts";
+import type { BusAccess } from "../client/access.ts";
+import { apiCodes } from "../client/api-codes.ts";
+import { LARGE_STREAM, STATE_BUCKET } from "../client/buckets.ts";
+import { busError, isApiError } from "../client/bus-errors.ts";
+import { Connection } from "../client/connection.ts";
+import { DEAD_STREAM } from "../client/dead-letters.ts";
+import { openStateStore } from "../client/state-store.ts";
+import { findStream } from "../client/streams.ts";
+import { timeLimit } from "../client/time-limit.ts";
+import { CheckpointStore } from "../lease/checkpoint-store.ts";
+import { type Erased, erasedKey } from "../stream/erased.ts";
+import { readMessage } from "../stream/jetstream-port.ts";
+import { bodyOf } from "../stream/own-markers.ts";
+import type { StoredMessage } from "../stream/port.ts";
+
+export interface EraseOptions extends BusAccess {
+  readonly source: SourceId;
+  readonly sequence: number;
+  /** Shown what it is before anything is changed; false leaves all as it is. */
+  readonly confirm: (event: Erasable) => Promise<boolean>;
+  readonly signal: AbortSignal;
+}
+
+/** What stands at the number. */
+export interface Erasable {
+  readonly stream: string;
+  readonly sequence: number;
+  readonly subject: string;
+  readonly id: string;
+  /** Dead letters that hold it too. */
+  readonly deadLetters: number;
+  /** Automations and other subscribers that have not settled it: they never get it, and automations are told a gap. */
+  readonly unsettled: readonly string[];
+}
+
+const CONNECT_MS = 5000;
+
+/**
+ * Resolves to whether it was erased.
+ * @throws ConfigError ERASE_NOTHING, ERASE_NO_EVENT, ERASE_TOO_NEW, ERASE_DENIED; TransientError
+ */
+export async function erase(options: EraseOptions): Promise<boolean> {
+  const { source, sequence, confirm } = options;
+  using limit = timeLimit(options.signal, CONNECT_MS);
+  await using connection = await Connection.open({ ...options, log: silentLogger, signal: limit.signal });
+  try {
+    const jsm = await jetstreamManager(connection.nc, { checkAPI: false });
+    const state = await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas: 1 });
+    const message = await find(jsm, state, source, sequence);
+    const stream = streamName(source);
+    const letters = await deadLettersOf(jsm, stream, sequence);
+    const id = message.header("ce-id") ?? "";
+    const unsettled = await unsettledBy(jsm, stream, sequence);
+    const { subject } = message;
+    if (!(await confirm({ stream, sequence, subject, id, deadLetters: letters.length, unsettled }))) return false;
+    // On record first: an erasure that nobody knows of would be found as damage.
+    const entry = await state.get(erasedKey(source, sequence));
+    const erased: Erased = { subject, at: new Date().toISOString() };
+    await state.put(erasedKey(source, sequence), erased, entry?.revision ?? 0);
+    for (const letter of letters) await jsm.streams.deleteMessage(DEAD_STREAM, letter, true);
+    await eraseBody(jsm, message);
+    await jsm.streams.deleteMessage(stream, sequence, true);
+    return true;
+  } catch (thrown) {
+    throw busError(thrown, `erase the message ${sequence} of ${streamName(source)}`);
+  }
+}
+
+async function find(
+  jsm: JetStreamManager,
+  state: StateStore,
+  source: SourceId,
+  sequence: number,
+): Promise<StoredMessage> {
+  const info = await findStream(jsm, source);
+  const message = info && (await readMessage(jsm, info.config.name, { seq: sequence }));
+  if (message === undefined) {
+    throw new ConfigError("ERASE_NOTHING", `${streamName(source)} has no message ${sequence}`, {
+      hint: "See the sequence in the dead letter, in the log with log.events, or by millrace tail; perhaps it has expired already.",
+    });
+  }
+  if (message.subject.startsWith("meta.")) {
+    throw new ConfigError("ERASE_NO_EVENT", `the message ${sequence} is the marker ${message.subject}, not an event`, {
+      hint: "Markers hold no rows; the stream needs them.",
+    });
+  }
+  if (info?.config.deny_delete === true) {
+    throw new ConfigError("ERASE_DENIED", `the stream ${info.config.name} was made with deny_delete`, {
+      hint: "That can never be taken back: docs/operations/erase.md says how to restore it without, or when it expires by itself.",
+    });
+  }
+  const { checkpoint: saved } = await new CheckpointStore(state, source).load();
+  if (saved === undefined || saved.streamSeq < sequence) {
+    throw new ConfigError("ERASE_TOO_NEW", `no checkpoint of ${source} stands behind the message ${sequence} yet`, {
+      hint: "Wait until the worker has saved one: a source that starts again before would publish the event once more.",
+    });
+  }
+  return message;
+}
+
+async function unsettledBy(jsm: JetStreamManager, stream: string, sequence: number): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name, ack_floor } of jsm.consumers.list(stream))
+    if (ack_floor.stream_seq < sequence) names.push(name);
+  return names;
+}
+
+async function deadLettersOf({ streams }: JetStreamManager, stream: string, sequence: number): Promise<number[]> {
+  const found: number[] = [];
+  try {
+    for (let seq = 1; ; ) {
+      const query = { seq, next_by_subj: "dead.>" };
+      const letter = await streams.getMessage(DEAD_STREAM, query);
+      if (letter === null) return found;
+      const { event } = (bodyOf(letter) ?? {}) as {
+        readonly event?: { readonly stream?: unknown; readonly sequence?: unknown };
+      };
+      if (event?.stream === stream && event.sequence === sequence) found.push(letter.seq);
+      seq = letter.seq + 1;
+    }
+  } catch (error) {
+    if (isApiError(error, apiCodes.streamNotFound, apiCodes.noMessageFound)) return found;
+    throw error;
+  }
+}
+
+async function eraseBody({ streams }: JetStreamManager, message: StoredMessage): Promise<void> {
+  const ref = dataRefOf(message);
+  if (ref === undefined) return;
+  try {
+    const subject = entrySubject(ref.name);
+    const entry = await streams.getMessage(LARGE_STREAM, { last_by_subj: subject });
+    const nuid = entry?.json<{ readonly nuid?: unknown }>().nuid;
+    if (typeof nuid === "string") await streams.purge(LARGE_STREAM, { filter: chunkSubject(nuid) });
+    await streams.purge(LARGE_STREAM, { filter: subject });
+  } catch (error) {
+    if (!isApiError(error, apiCodes.streamNotFound, apiCodes.noMessageFound)) throw error;
+  }
+}

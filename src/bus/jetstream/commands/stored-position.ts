@@ -1,0 +1,59 @@
+// How far a source is by what the bus holds: its stream's newest place, or the one of an idle source that a save holds.
+
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import { laterPosition, type Position } from "../../../event/position.ts";
+import type { SourceId } from "../../../event/source-id.ts";
+import { streamName } from "../../../event/source-id.ts";
+import type { Logger } from "../../../telemetry/logger.ts";
+import type { BusAccess } from "../client/access.ts";
+import { STATE_BUCKET } from "../client/buckets.ts";
+import { busError } from "../client/bus-errors.ts";
+import { Connection } from "../client/connection.ts";
+import { openStateStore } from "../client/state-store.ts";
+import { findStream } from "../client/streams.ts";
+import { CheckpointStore, withIdle } from "../lease/checkpoint-store.ts";
+import { readMessage } from "../stream/jetstream-port.ts";
+import { isOwn } from "../stream/own-markers.ts";
+
+/** Asks again and again over one connection. */
+export interface StoredPosition extends AsyncDisposable {
+  /** All up to here is stored, though the bus may not have synced it; undefined before the first event. @throws TransientError */
+  look(): Promise<Position | undefined>;
+}
+
+/** Connects. @throws ConfigError, TransientError */
+export async function openStoredPosition(
+  source: SourceId,
+  options: BusAccess & { readonly log: Logger; readonly signal: AbortSignal },
+): Promise<StoredPosition> {
+  const connection = await Connection.open(options);
+  const jsm = await jetstreamManager(connection.nc, { checkAPI: false });
+  const checkpoints = new CheckpointStore(
+    await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas: 1 }),
+    source,
+  );
+  return {
+    look: async () => {
+      try {
+        const stream = await findStream(jsm, source);
+        if (stream === undefined) return undefined;
+        const { checkpoint, idle } = await checkpoints.load();
+        const saved = checkpoint?.streamCreated === stream.created ? checkpoint.position : undefined;
+        return withIdle(laterPosition(saved, await tail(jsm, source)), stream.created, idle);
+      } catch (thrown) {
+        throw busError(thrown, `read how far ${source} is`);
+      }
+    },
+    [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
+  };
+}
+
+async function tail(jsm: JetStreamManager, source: SourceId): Promise<Position | undefined> {
+  let newest: Position | undefined;
+  for (const kind of ["cdc", "events", "meta"]) {
+    const message = await readMessage(jsm, streamName(source), { last_by_subj: `${kind}.${source}.>` });
+    const position = message && isOwn(source, message) ? message.header("Cdc-Pos") : undefined;
+    newest = laterPosition(newest, position as Position | undefined);
+  }
+  return newest;
+}

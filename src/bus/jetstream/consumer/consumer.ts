@@ -1,0 +1,67 @@
+// The durable of an automation on one source's stream: made when missing, brought up to date, then pulled from.
+
+import { setTimeout as sleep } from "node:timers/promises";
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { streamName, systemId } from "../../../event/source-id.ts";
+import type { ConsumeOptions, StateStore, Subscription } from "../../bus.ts";
+import { apiCodes } from "../client/api-codes.ts";
+import { busError, isApiError } from "../client/bus-errors.ts";
+import type { DeadLetters } from "../client/dead-letters.ts";
+import type { SystemEvents } from "../client/system-events.ts";
+import { AccountedRecord } from "./accounted-record.ts";
+import type { Confirmations } from "./confirmations.ts";
+import { Durable, type FoundStream } from "./durable.ts";
+import { PullSubscription } from "./pull-subscription.ts";
+import { RetentionWatch } from "./retention-watch.ts";
+
+const streamPollMs = 500;
+
+/** What all subscriptions of a connection share. */
+export interface SubscriptionParts {
+  readonly nc: NatsConnection;
+  readonly state: StateStore;
+  readonly deadLetters: DeadLetters;
+  readonly systemEvents: SystemEvents;
+  readonly confirmations: Confirmations;
+}
+
+/**
+ * Waits for the source's stream, makes what is missing for dead letters, opens the durable, and begins to pull.
+ * @throws TransientError, ConfigError
+ */
+export async function openSubscription(
+  { nc, state, deadLetters, systemEvents, confirmations }: SubscriptionParts,
+  options: ConsumeOptions,
+): Promise<Subscription> {
+  const stream = streamName(options.source);
+  const { durable: name, minPending, ackWaitMs, signal } = options;
+  try {
+    const jsm = await jetstreamManager(nc, { checkAPI: false });
+    // A source's stream is made by its writer; this one has none.
+    if (options.source === systemId) await systemEvents.make();
+    const found = await waitForStream(jsm, stream, signal);
+    await deadLetters.make();
+    const record = new AccountedRecord(state, name, stream);
+    const durable = new Durable({ jsm, stream, record, consume: options });
+    await durable.open(found);
+    const retention = new RetentionWatch({ jsm, stream, record, durable });
+    return new PullSubscription(nc, { stream, name, durable, confirmations, minPending, ackWaitMs, signal, retention });
+  } catch (error) {
+    throw busError(error, `subscribe ${name} to ${stream}`);
+  }
+}
+
+async function waitForStream(jsm: JetStreamManager, name: string, signal: AbortSignal): Promise<FoundStream> {
+  for (let first = true; ; first = false) {
+    signal.throwIfAborted();
+    try {
+      const { created, state } = await jsm.streams.info(name);
+      return { name, created, firstSeq: state.first_seq, lastSeq: first ? state.last_seq : 0 };
+    } catch (error) {
+      // Once it was seen to be missing, that must not be forgotten by an outage.
+      if (first && !isApiError(error, apiCodes.streamNotFound)) throw error;
+    }
+    await sleep(streamPollMs, undefined, { signal });
+  }
+}

@@ -1,0 +1,179 @@
+// One message that the server handed out, until it is settled.
+
+import type { Msg, NatsConnection } from "@nats-io/transport-node";
+import type { Delivery } from "../../bus.ts";
+import { headerBlock, headerValue } from "../stream/header-block.ts";
+import type { Confirmable, Confirmations } from "./confirmations.ts";
+import type { Possession } from "./possession.ts";
+
+const ACK: Uint8Array = Buffer.from("+ACK");
+
+/** What a delivery needs of its subscription. */
+export interface DeliveryOwner {
+  readonly nc: NatsConnection;
+  readonly confirmations: Confirmations;
+  /** Set when the durable is gone: then nobody confirms any more. */
+  readonly lost: boolean;
+  /** Set when it hands out nothing any more, and what it had handed out comes again. */
+  readonly over: boolean;
+  /** What comes up to this sequence may have been handed out before, whatever the server's count says. */
+  readonly repeatsThrough: number;
+  /** All that is left of it is the server's word: another one may take its place. */
+  finishing(): void;
+  /** The delivery is out of the way: confirmed, or on its way back for a retry. */
+  closed(delivery: JetStreamDelivery): void;
+}
+
+export class JetStreamDelivery implements Delivery, Confirmable {
+  readonly sequence: number;
+  /** Whether only its confirmation is waited for. */
+  finishing = false;
+  #owner: DeliveryOwner;
+  #message: Msg;
+  #serverCount: number;
+  #data: Uint8Array | undefined;
+  #block: string | undefined;
+  #possession: Possession;
+  /** Called when the server has handed it out to us once more. */
+  readonly #renewed = new Set<() => void>();
+
+  /**
+   * @param reply the message's own, which is where its ack goes
+   * @param possession of what has just arrived
+   */
+  constructor(owner: DeliveryOwner, message: Msg, reply: string, possession: Possession) {
+    const { sequence, serverCount } = parseReply(reply);
+    this.#owner = owner;
+    this.#message = message;
+    this.#possession = possession;
+    this.sequence = sequence;
+    this.#serverCount = serverCount;
+  }
+
+  get subject(): string {
+    return this.#message.subject;
+  }
+
+  get data(): Uint8Array {
+    this.#data ??= this.#message.data;
+    return this.#data;
+  }
+
+  get again(): boolean {
+    return this.#serverCount > 1 || this.remade;
+  }
+
+  get remade(): boolean {
+    return this.sequence <= this.#owner.repeatsThrough;
+  }
+
+  get reply(): string {
+    return this.#message.reply ?? "";
+  }
+
+  get lost(): boolean {
+    return this.#owner.lost;
+  }
+
+  header(name: string): string | undefined {
+    this.#block ??= headerBlock(this.#message, this.data);
+    if (this.#block !== undefined) return headerValue(this.#block, name);
+    const all = this.#message.headers;
+    return all?.has(name) ? all.get(name) : undefined;
+  }
+
+  headers(): Readonly<Record<string, string>> {
+    const all = this.#message.headers;
+    return Object.fromEntries((all?.keys() ?? []).map((name) => [name, all?.values(name).join(", ") ?? ""]));
+  }
+
+  /** The server handed the same message out again while this delivery was open: from now on that one counts. */
+  renew(newer: JetStreamDelivery): void {
+    this.#message = newer.#message;
+    this.#serverCount = newer.#serverCount;
+    this.#possession = newer.#possession;
+    if (this.#owner !== newer.#owner) {
+      this.#owner = newer.#owner;
+      if (this.finishing) this.#owner.finishing();
+    }
+    for (const renewed of this.#renewed) renewed();
+  }
+
+  succeed(older: Delivery): void {
+    if (older instanceof JetStreamDelivery) older.renew(this);
+  }
+
+  get ours(): boolean {
+    return !this.#owner.over && this.#possession.ours;
+  }
+
+  async regained(withinMs: number): Promise<boolean> {
+    if (this.ours) return true;
+    this.#release(); // or there may be no room for it to come again
+    await new Promise<void>((resolve) => {
+      const over = (): void => {
+        clearTimeout(timer);
+        this.#renewed.delete(look);
+        resolve();
+      };
+      // What had come while we stood still may be another's again by now: then the next one counts.
+      const look = (): void => {
+        if (this.ours) over();
+      };
+      const timer = setTimeout(over, withinMs);
+      this.#renewed.add(look);
+    });
+    return this.ours;
+  }
+
+  ack(): Promise<void> {
+    return this.#finish(ACK);
+  }
+
+  terminate(reason: string): Promise<void> {
+    return this.#finish(Buffer.from(`+TERM ${reason}`));
+  }
+
+  retry(delayMs: number): void {
+    // Lost, it only means that the server waits for ack_wait instead; so does what may be another's by now.
+    if (this.ours) this.#tell(delayMs > 0 ? `-NAK {"delay": ${Math.round(delayMs * 1_000_000)}}` : "-NAK");
+    this.#owner.closed(this);
+  }
+
+  settled(): void {
+    this.#owner.closed(this);
+  }
+
+  working(): void {
+    if (!this.ours) return;
+    this.#tell("+WPI");
+    this.#possession.extend();
+  }
+
+  #finish(what: Uint8Array): Promise<void> {
+    this.#release();
+    return this.#owner.confirmations.confirm(this, what);
+  }
+
+  #release(): void {
+    if (this.finishing) return;
+    this.finishing = true;
+    this.#owner.finishing();
+  }
+
+  #tell(what: string): void {
+    const { nc } = this.#owner;
+    if (!nc.isClosed() && !nc.isDraining() && this.reply) nc.publish(this.reply, what);
+  }
+}
+
+/** `$JS.ACK.[<domain>.<account>.]<stream>.<durable>.<count>.<stream sequence>.<delivery sequence>.<time>.<pending>[.<token>]` */
+function parseReply(reply: string): { readonly sequence: number; readonly serverCount: number } {
+  let dots = 0;
+  for (let at = reply.indexOf("."); at >= 0; at = reply.indexOf(".", at + 1)) dots++;
+  let start = 0;
+  for (let token = dots > 8 ? 6 : 4; token > 0; token--) start = reply.indexOf(".", start) + 1;
+  const middle = reply.indexOf(".", start);
+  const end = reply.indexOf(".", middle + 1);
+  return { serverCount: Number(reply.slice(start, middle)), sequence: Number(reply.slice(middle + 1, end)) };
+}

@@ -1,0 +1,296 @@
+// A running pull subscription. It asks the server for exactly as many messages as there is room for: the client's own
+// consume() keeps messages in a queue where nobody keeps them alive, so that slow handlers would get them twice.
+
+import { setTimeout as sleep } from "node:timers/promises";
+import { createInbox, type Msg, type NatsConnection, nanos, type Subscription as Sub } from "@nats-io/transport-node";
+import { type MillraceError, TransientError } from "../../../errors.ts";
+import type { Delivery, Obstacle, StreamGap, Subscription } from "../../bus.ts";
+import { busError } from "../client/bus-errors.ts";
+import { watchReconnects } from "../client/watch-reconnects.ts";
+import { AnsweredPings } from "./answered-pings.ts";
+import type { Confirmations } from "./confirmations.ts";
+import { listenToAdvisories } from "./consumer-advisories.ts";
+import { type DeliveryOwner, JetStreamDelivery } from "./delivery.ts";
+import { changed, type Durable } from "./durable.ts";
+import { maxFinishing } from "./durable-settings.ts";
+import { PINGS_PER_ACK_WAIT, Possession } from "./possession.ts";
+import { Prefetch } from "./prefetch.ts";
+import type { RetentionWatch } from "./retention-watch.ts";
+
+const expiresMs = 30_000;
+const heartbeatMs = 5_000;
+const againMs = 250;
+/** For so long what has ended waits for another durable that hands it out once more, and takes its ack. */
+const lostMs = 5_000;
+
+/** Codes of what can only be mended by opening the durable anew. */
+const needsAnother: readonly string[] = ["BUS_DURABLE_LOST", "BUS_DURABLE_CHANGED"];
+
+export interface PullOptions {
+  readonly stream: string;
+  readonly name: string;
+  readonly durable: Durable;
+  readonly confirmations: Confirmations;
+  /** Deliveries that may be open at once, besides those that only wait for their confirmation; more when they go quickly. */
+  readonly minPending: number;
+  /** What the server waits for a sign of life before it hands a message out again. */
+  readonly ackWaitMs: number;
+  readonly signal: AbortSignal;
+  readonly retention: RetentionWatch;
+}
+
+export class PullSubscription implements Subscription, DeliveryOwner {
+  readonly nc: NatsConnection;
+  readonly confirmations: Confirmations;
+  readonly #options: PullOptions;
+  readonly #prefetch: Prefetch;
+  readonly #pings: AnsweredPings;
+  readonly #inbox: string = createInbox();
+  #ready: JetStreamDelivery[] = [];
+  readonly #open = new Map<number, JetStreamDelivery>();
+  /** Open deliveries that wait for nothing but their confirmation. */
+  #finishing = 0;
+  /** Messages that the server was asked for and has not sent yet. */
+  #requested = 0;
+  /** Number of the current requests; a status of older ones says nothing any more. */
+  #epoch = 0;
+  #heardAt: number = performance.now();
+  /** The server does not let this user ask for messages; it is asked again at each beat. */
+  #denied: Obstacle | undefined;
+  #failure: MillraceError | undefined;
+  /** When the durable was found to be gone or another one. */
+  #lostMs: number | undefined;
+  /** Nothing more is handed out; what is open may still end. */
+  #ended = false;
+  #wake: () => void = () => {};
+
+  constructor(nc: NatsConnection, options: PullOptions) {
+    this.nc = nc;
+    this.confirmations = options.confirmations;
+    this.#prefetch = new Prefetch(options.minPending);
+    this.#options = options;
+    this.#pings = new AnsweredPings(nc, options.ackWaitMs / PINGS_PER_ACK_WAIT);
+  }
+
+  get lost(): boolean {
+    return this.#lostMs !== undefined && performance.now() > this.#lostMs + lostMs;
+  }
+
+  get over(): boolean {
+    return this.#lostMs !== undefined;
+  }
+
+  get repeatsThrough(): number {
+    return this.#options.durable.repeatsThrough;
+  }
+
+  get madeAgain(): string | undefined {
+    return this.#options.durable.madeAgain;
+  }
+
+  obstacle(): Obstacle | undefined {
+    return this.#denied ?? this.#options.durable.obstacle;
+  }
+
+  settledThrough(): number {
+    return this.#options.retention.settledThrough;
+  }
+
+  async missed(): Promise<StreamGap | undefined> {
+    try {
+      return await this.#options.retention.missed();
+    } catch (error) {
+      this.#judge(error);
+      throw error;
+    }
+  }
+
+  accept(gap: StreamGap): Promise<void> {
+    return this.#options.retention.accept(gap);
+  }
+
+  async depth(): Promise<{ readonly pending: number; readonly unacked: number }> {
+    try {
+      return await this.#options.durable.depth();
+    } catch (error) {
+      throw busError(error, `ask for the depth of ${this.#options.name}`);
+    }
+  }
+
+  finishing(): void {
+    this.#finishing++;
+    this.#prefetch.finished();
+    this.#request();
+  }
+
+  closed(delivery: JetStreamDelivery): void {
+    this.#open.delete(delivery.sequence);
+    if (delivery.finishing) this.#finishing--;
+    else this.#prefetch.finished();
+    if (this.#ended && this.#open.size === 0) this.#pings.stop();
+    this.#request();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<readonly Delivery[]> {
+    const { signal } = this.#options;
+    if (this.nc.isClosed()) throw closedError();
+    const wake = (): void => this.#wake();
+    signal.addEventListener("abort", wake);
+    const sub = this.nc.subscribe(`${this.#inbox}.*`, { callback: (error, message) => this.#receive(error, message) });
+    const watching = watchReconnects(
+      this.nc,
+      () => this.#reset(),
+      () => this.#fail(closedError()),
+      (subject) => this.#deny(subject),
+    );
+    const advisories = listenToAdvisories(this.nc, this.#options.stream, this.#options.name, {
+      deleted: () => void this.#verify(),
+      gaveUp: (sequence, why) => void this.#gaveUp(sequence, why),
+    });
+    const heartbeat = setInterval(() => this.#beat(), heartbeatMs);
+    try {
+      this.#request();
+      while (!signal.aborted && !this.#failure) {
+        if (this.#ready.length > 0) yield this.#takeReady();
+        else {
+          await new Promise<void>((resolve) => {
+            this.#wake = resolve;
+            if (signal.aborted) resolve();
+          });
+        }
+      }
+      quit(this.nc, sub);
+      // What has arrived is handed out, so that its taker can give it back at once.
+      if (this.#ready.length > 0) yield this.#takeReady();
+      if (this.#failure && !signal.aborted) throw this.#failure;
+    } finally {
+      signal.removeEventListener("abort", wake);
+      clearInterval(heartbeat);
+      watching.stop();
+      quit(this.nc, sub);
+      this.#ended = true;
+      advisories.stop();
+      if (this.#open.size === 0) this.#pings.stop();
+    }
+  }
+
+  #takeReady(): readonly Delivery[] {
+    const ready = this.#ready;
+    this.#ready = [];
+    return ready;
+  }
+
+  #receive(error: Error | null, message: Msg): void {
+    if (error) {
+      this.#fail(busError(error, "subscribe"));
+      return;
+    }
+    this.#heardAt = performance.now();
+    this.#denied = undefined;
+    if (message.subject.startsWith(this.#inbox)) {
+      this.#status(message);
+      return;
+    }
+    const { reply } = message;
+    if (!reply?.startsWith("$JS.ACK.")) return;
+    this.#requested = Math.max(0, this.#requested - 1);
+    const possession = new Possession(this.#pings, this.#options.ackWaitMs);
+    const delivery = new JetStreamDelivery(this, message, reply, possession);
+    const open = this.#open.get(delivery.sequence);
+    if (open) {
+      open.renew(delivery);
+      return;
+    }
+    this.#open.set(delivery.sequence, delivery);
+    this.#ready.push(delivery);
+    this.#wake();
+    this.#request();
+  }
+
+  #status(message: Msg): void {
+    const { code, description } = message.headers ?? { code: 0, description: "" };
+    if (code === 100 || message.subject !== `${this.#inbox}.${this.#epoch}`) return;
+    if (code === 409 && /consumer deleted|stream deleted/i.test(description)) {
+      void this.#verify();
+      return;
+    }
+    const left = Number(message.headers?.get("Nats-Pending-Messages") || this.#requested);
+    this.#requested = Math.max(0, this.#requested - left);
+    if (code === 408) this.#request();
+    // No leader, no JetStream yet, or a request refused: a moment later it may be another answer.
+    else setTimeout(() => this.#request(), againMs);
+  }
+
+  /** Asks for what there is room for; in halves, so that a request is not made for each message. */
+  #request(): void {
+    const { signal, stream, name } = this.#options;
+    const pending = this.#prefetch.size;
+    const busy = this.#open.size - Math.min(this.#finishing, maxFinishing);
+    const room = pending - busy - this.#requested;
+    if (room <= 0 || (this.#requested > 0 && room < pending / 2)) return;
+    if (signal.aborted || this.#failure || this.nc.isClosed() || this.nc.isDraining()) return;
+    this.#requested += room;
+    const request = { batch: room, expires: nanos(expiresMs), idle_heartbeat: nanos(heartbeatMs) };
+    this.nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`, JSON.stringify(request), {
+      reply: `${this.#inbox}.${this.#epoch}`,
+    });
+  }
+
+  #beat(): void {
+    if (this.#requested > 0 && performance.now() - this.#heardAt > 2 * heartbeatMs) this.#reset();
+  }
+
+  /** Requests may be lost: forget them and ask again, if the durable is still there. */
+  #reset(): void {
+    this.#epoch++;
+    this.#requested = 0;
+    this.#heardAt = performance.now();
+    this.#request();
+    void this.#verify();
+  }
+
+  #deny(subject: string): void {
+    const { stream, name } = this.#options;
+    if (subject !== `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`) return;
+    this.#denied = { code: "BUS_PERMISSION", message: `NATS does not let this user publish to ${subject}` };
+  }
+
+  /** Looks whether the durable is still what it was. */
+  async #verify(): Promise<void> {
+    await this.#options.durable.look().catch((error: unknown) => this.#judge(error));
+  }
+
+  /** What was handed out since the last look may be passed over too: all of it comes again. */
+  async #gaveUp(sequence: number, why: string): Promise<void> {
+    const { durable, stream, name, signal } = this.#options;
+    while (!signal.aborted && !this.nc.isClosed()) {
+      try {
+        await durable.distrust(sequence);
+        break;
+      } catch {
+        await sleep(againMs, undefined, { signal }).catch(() => {});
+      }
+    }
+    this.#judge(changed(`the durable ${name} of ${stream} gave up message ${sequence}, ${why}`));
+  }
+
+  /** Whatever else went wrong while it was asked for says nothing of the durable. */
+  #judge(error: unknown): void {
+    if (!(error instanceof TransientError) || !needsAnother.includes(error.code)) return;
+    this.#lostMs ??= performance.now();
+    this.#fail(error);
+  }
+
+  #fail(error: MillraceError): void {
+    this.#failure ??= error;
+    this.#wake();
+  }
+}
+
+function quit(nc: NatsConnection, sub: Sub): void {
+  if (!nc.isClosed() && !sub.isClosed()) sub.unsubscribe();
+}
+
+function closedError(): TransientError {
+  return new TransientError("BUS_CLOSED", "the connection to the bus was closed", { hint: "it is connected again" });
+}

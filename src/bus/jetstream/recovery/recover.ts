@@ -1,0 +1,89 @@
+// Finding out where the stream ends after something happened to what was sent or stored: again and again, with growing
+// pauses, until it is known or the bus has been away for too long.
+
+import { TransientError } from "../../../errors.ts";
+import type { Logger } from "../../../telemetry/logger.ts";
+import type { Life } from "../client/life.ts";
+import type { CheckpointStore } from "../lease/checkpoint-store.ts";
+import { type Established, type EstablishOptions, establish } from "./establish.ts";
+
+/** The first pause before recovering a second time in a row, and the longest one. */
+const AGAIN_MS = 50;
+const MAX_AGAIN_MS = 5000;
+/** The same where the bus answers, and takes the marker of each recovery but not what comes behind it. */
+const MAX_REFUSED_MS = 60_000;
+
+/** What has happened since a batch was last stored. */
+export class Disruptions {
+  /** Set until a recovery has begun that covers it. */
+  reason: string | undefined;
+  /** What went wrong last, until a batch is stored again. */
+  trouble: { readonly code: string; readonly message: string } | undefined;
+  #count = 0;
+
+  /** @param code why, where it is known */
+  note(reason: string, code = "BUS_INTERRUPTED"): void {
+    this.reason ??= reason;
+    this.trouble = { code, message: reason };
+  }
+
+  /** A recovery begins. Returns how long to wait first, in ms: the more there were in a row, the longer. */
+  begin(): number {
+    this.#count++;
+    const maxMs = this.trouble?.code === "BUS_REFUSED" ? MAX_REFUSED_MS : MAX_AGAIN_MS;
+    return this.#count === 1 ? 0 : Math.min(AGAIN_MS * 2 ** (this.#count - 2), maxMs);
+  }
+
+  /** A batch was stored. */
+  reset(): void {
+    this.#count = 0;
+    this.trouble = undefined;
+  }
+}
+
+export interface RecoverOptions extends Omit<EstablishOptions, "checkpoint" | "idle"> {
+  readonly checkpoints: CheckpointStore;
+  readonly life: Life;
+  readonly disruptions: Disruptions;
+  /** Called before each try: what waits for the bus' fsync may be lost. */
+  readonly onTry: () => void;
+  readonly maxAwayMs: number;
+  readonly log: Logger;
+}
+
+/**
+ * Undefined when the writer ended meanwhile.
+ * @throws TransientError BUS_AWAY, FencedError, HistoryLostError
+ */
+export async function recover(options: RecoverOptions): Promise<Established | undefined> {
+  const { clock, life, disruptions, checkpoints, maxAwayMs, log, source } = options;
+  const sinceMs = clock.now();
+  for (;;) {
+    const delayMs = disruptions.begin();
+    if (delayMs > 0) await clock.sleep(delayMs, life.signal);
+    if (life.over) return undefined;
+    disruptions.reason = undefined;
+    options.onTry();
+    try {
+      const found = await establish({ ...options, ...(await checkpoints.load()) });
+      if (disruptions.reason === undefined) return found;
+    } catch (error) {
+      if (!(error instanceof TransientError)) throw error;
+      disruptions.trouble = error;
+      const awayMs = clock.now() - sinceMs;
+      if (awayMs > maxAwayMs) throw busAway(awayMs, error);
+      log.debug("bus_disconnected", { source, code: error.code });
+    }
+  }
+}
+
+function busAway(awayMs: number, cause: TransientError): TransientError {
+  return new TransientError(
+    "BUS_AWAY",
+    `the bus has stored nothing for ${Math.round(awayMs / 1000)} s: ${cause.message}`,
+    {
+      hint: `the source is closed until the bus is back; ${cause.hint ?? "see that nats-server runs and can be reached"}`,
+      cause,
+    },
+  );
+}

@@ -1,0 +1,68 @@
+// Which markers in a stream are ours. Anybody may publish to their subjects: only what has our headers, and an id that fits
+// the number it stands at, is believed; all else is foreign.
+
+import type { Position } from "../../../event/position.ts";
+import type { SourceId } from "../../../event/source-id.ts";
+import { metaSubject } from "../../../event/subject.ts";
+import type { StoredMessage } from "./port.ts";
+
+/** Numbers of a stream, both ends included. */
+export interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Whether the message has our headers. */
+export function isOwn(source: SourceId, message: StoredMessage): boolean {
+  return message.header("ce-source") === `/${source}`;
+}
+
+/** The lease number of a writer marker; undefined for any other message. */
+export function writerLease(source: SourceId, message: StoredMessage): number | undefined {
+  const numbers = markerNumbers(source, "writer", message);
+  if (numbers === undefined || numbers.nth !== message.seq) return undefined;
+  return bodyOf(message)?.lease === numbers.lease ? numbers.lease : undefined;
+}
+
+/** The first number of the range that a filling belongs to; undefined for any other message. */
+export function lostFrom(source: SourceId, message: StoredMessage): number | undefined {
+  if (markerNumbers(source, "lost", message)?.nth !== message.seq) return undefined;
+  const from = bodyOf(message)?.from;
+  return Number.isSafeInteger(from) && (from as number) > 0 && (from as number) <= message.seq
+    ? (from as number)
+    : undefined;
+}
+
+/**
+ * Of the marker that a writer leaves behind its own first one once it has dealt with a loss: where the source went on from,
+ * null for nowhere. Undefined for any other message.
+ */
+export function resumedAt(source: SourceId, message: StoredMessage): Position | null | undefined {
+  if (markerNumbers(source, "history", message)?.nth !== message.seq - 1) return undefined;
+  const { lost, resume } = bodyOf(message) ?? {};
+  const says = message.header("Cdc-Pos") ?? null;
+  return lost !== undefined && resume === says ? (says as Position | null) : undefined;
+}
+
+/** Lease and number in the id of a marker of this kind, `<source>.<kind>.<lease>.<number>`. */
+function markerNumbers(
+  source: SourceId,
+  kind: "writer" | "lost" | "history",
+  message: StoredMessage,
+): { readonly lease: number; readonly nth: number } | undefined {
+  if (message.subject !== metaSubject(source, kind) || !isOwn(source, message)) return undefined;
+  const prefix = `${source}.${kind}.`;
+  const id = message.header("ce-id") ?? "";
+  const [, lease, nth] = (id.startsWith(prefix) && /^(\d{1,15})\.(\d{1,15})$/.exec(id.slice(prefix.length))) || [];
+  return lease === undefined ? undefined : { lease: Number(lease), nth: Number(nth) };
+}
+
+/** The object that the body of a marker is; undefined when it is none. */
+export function bodyOf(message: Pick<StoredMessage, "data">): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const body: unknown = JSON.parse(Buffer.from(message.data).toString("utf8"));
+    return typeof body === "object" && body !== null ? (body as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}

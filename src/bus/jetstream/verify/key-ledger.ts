@@ -1,0 +1,141 @@
+// Which rows there are by a source's stream, from headers alone, to be held against what the tables hold.
+
+import { collectionPlace } from "../../../event/message.ts";
+import { unescapeToken } from "../../../event/subject.ts";
+import type { AuditMessage } from "./audit.ts";
+import { type Finding, finding } from "./finding.ts";
+
+/** What the tables hold, at a moment that the stream has reached; a source's connector takes it. */
+export interface HeldKeys {
+  /** Whether what this transaction (`Cdc-Tx`) did was there at that moment. */
+  includes(transaction: string): boolean;
+  /** Whether the first one began after the other. */
+  isAfter(transaction: string, other: string): boolean;
+  readonly tables: readonly {
+    readonly namespace: string;
+    readonly collection: string;
+    /** Undefined for a table without a key. A key is as `ce-subject` has it behind the slash. */
+    readonly keys: (() => AsyncIterable<readonly { readonly key: string; readonly writtenBy: string }[]>) | undefined;
+  }[];
+}
+
+/** How a table and the stream compare. */
+export interface TableReport {
+  readonly namespace: string;
+  readonly collection: string;
+  /** In the table; undefined for a table without a key, which is not compared. */
+  readonly rows: number | undefined;
+  /** Of these, how many the stream has an event of, as it should be. */
+  readonly inStream: number;
+  /** And how many it says nothing of. */
+  readonly notInStream: number;
+  /** Of those, how many were written after the stream's last event before a recorded gap, or may have been: lost in it. */
+  readonly lost: number;
+  /** By the stream there, and not in the table; and the other way round. */
+  readonly gone: number;
+  readonly unexpected: number;
+}
+
+interface Gap {
+  readonly sequence: number;
+  readonly after: string;
+  readonly upTo: string;
+  /** As `namespace.name`; undefined: of all tables. */
+  readonly collections: readonly string[] | undefined;
+  /** The youngest transaction that the stream has before it; undefined when it has none. */
+  readonly behind: string | undefined;
+}
+
+/** Feed it every message in the stream's order. Its memory grows with the number of keys. */
+export class KeyLedger {
+  readonly #held: HeldKeys;
+  /** By collection, then by key: the sequence of the newest event, negative when that one deleted the row. */
+  readonly #rows = new Map<string, Map<string, number>>();
+  readonly #gaps: Gap[] = [];
+  #youngest: string | undefined;
+
+  constructor(held: HeldKeys) {
+    this.#held = held;
+  }
+
+  see({ subject, sequence, header }: AuditMessage): void {
+    const [kind, , namespace = "", collection = "", op] = subject.split(".");
+    const transaction = header("Cdc-Tx");
+    if (kind !== "cdc" || transaction === undefined || !this.#held.includes(transaction)) return;
+    if (this.#youngest === undefined || this.#held.isAfter(transaction, this.#youngest)) this.#youngest = transaction;
+    const [schema, table] = [unescapeToken(namespace), unescapeToken(collection)];
+    const rows = this.#of(schema, table);
+    if (op === "truncated") {
+      for (const key of rows.keys()) rows.set(key, -sequence);
+      return;
+    }
+    const key = header("ce-subject")?.slice(collectionPlace(schema, table).length + 1) ?? "";
+    rows.set(key, op === "deleted" ? -sequence : sequence);
+  }
+
+  /** A `gap` marker, with its body. */
+  gap(sequence: number, { code, after, upTo, collections }: Readonly<Record<string, unknown>>): void {
+    if (code === "TABLE_ADDED") return; // what was written before the table joined is older than the stream
+    const named = Array.isArray(collections) ? collections.map(String) : undefined;
+    const from = typeof after === "string" ? after : "the beginning";
+    this.#gaps.push({ sequence, after: from, upTo: String(upTo), collections: named, behind: this.#youngest });
+  }
+
+  /** Reads the tables' keys, one table after the other. Call it once, behind the last message. */
+  async *compare(report: (finding: Finding) => void): AsyncGenerator<TableReport> {
+    for (const { namespace, collection, keys } of this.#held.tables) {
+      const name = `${namespace}.${collection}`;
+      const rows = this.#of(namespace, collection);
+      const counts = { inStream: 0, notInStream: 0, lost: 0, gone: 0, unexpected: 0 };
+      if (keys === undefined) {
+        yield { namespace, collection, rows: undefined, ...counts };
+        continue;
+      }
+      const gaps = this.#gaps.filter(({ collections }) => collections?.includes(name) ?? true);
+      const lost = new Map<Gap, number>();
+      for await (const list of keys()) {
+        for (const { key, writtenBy } of list) {
+          const newest = rows.get(key);
+          rows.delete(key);
+          if (newest === undefined) {
+            counts.notInStream++;
+            const gap = gaps.findLast(({ behind }) => behind === undefined || this.#held.isAfter(writtenBy, behind));
+            if (gap !== undefined) lost.set(gap, (lost.get(gap) ?? 0) + 1);
+          } else if (newest > 0) counts.inStream++;
+          else {
+            counts.unexpected++;
+            report(finding("ROW_UNEXPECTED", -newest, `a row of ${name} that this event deleted is there`));
+          }
+        }
+      }
+      for (const [gap, count] of lost) {
+        counts.lost += count;
+        report(finding("ROWS_LOST", gap.sequence, lostText(name, gap, count)));
+      }
+      for (const newest of rows.values()) {
+        if (newest < 0) continue;
+        counts.gone++;
+        report(finding("ROW_GONE", newest, `the row of ${name} that this event is about is not there`));
+      }
+      yield { namespace, collection, rows: counts.inStream + counts.notInStream + counts.unexpected, ...counts };
+    }
+  }
+
+  #of(namespace: string, collection: string): Map<string, number> {
+    const name = JSON.stringify([namespace, collection]);
+    let rows = this.#rows.get(name);
+    if (rows === undefined) {
+      rows = new Map();
+      this.#rows.set(name, rows);
+    }
+    return rows;
+  }
+}
+
+function lostText(table: string, { after, upTo, behind }: Gap, count: number): string {
+  const rows = `${count} ${count === 1 ? "row" : "rows"} of ${table} without an event`;
+  const gap = `the gap from ${after} to ${upTo}`;
+  return behind === undefined
+    ? `${rows}: older than the stream, or written in ${gap}`
+    : `${rows}, written after the last event before ${gap}`;
+}

@@ -1,0 +1,40 @@
+// What a recovery found, and why its writer cannot always go on from there.
+
+import { TransientError } from "../../../errors.ts";
+import type { StreamMessage } from "../../../event/message.ts";
+import { comparePositions, type Position } from "../../../event/position.ts";
+import type { SourceId } from "../../../event/source-id.ts";
+import type { Established, EstablishOptions } from "../recovery/establish.ts";
+import { pointsTo } from "../recovery/missing-bodies.ts";
+import { headerOf } from "../stream/encode.ts";
+
+/** Whether messages are gone that the bus had acknowledged. @param before the newest `Cdc-Pos` of what was stored */
+export function hasLostMessages({ lost, tail }: Established, before: Position | undefined): boolean {
+  return lost !== undefined || (before !== undefined && (!tail || comparePositions(tail, before) < 0));
+}
+
+/** Of large events in the stream, or of those that wait. @throws TransientError */
+export async function hasLostBodies(
+  { storedThrough }: Established,
+  waiting: readonly StreamMessage[],
+  hasBody: EstablishOptions["hasBody"],
+): Promise<boolean> {
+  if (storedThrough !== undefined) return true;
+  for (const { head, data } of waiting) {
+    const ref = pointsTo({ data, header: (name) => headerOf(head, name) });
+    if (ref !== undefined && !(await hasBody(ref))) return true;
+  }
+  return false;
+}
+
+export function lostMessages(source: SourceId): TransientError {
+  return new TransientError("BUS_LOST_MESSAGES", `the bus lost messages it had acknowledged, of ${source}`, {
+    hint: "the source is read again from the surviving tail",
+  });
+}
+
+export function lostBodies(source: SourceId): TransientError {
+  return new TransientError("BUS_LOST_BODIES", `the bus lost bodies of large events of ${source}`, {
+    hint: "nothing to do: the source is read again, and they are stored again",
+  });
+}

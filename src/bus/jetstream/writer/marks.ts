@@ -1,0 +1,151 @@
+// The places that may become a checkpoint, on their way over the durable horizon; and the saves, on theirs.
+
+import { TransientError } from "../../../errors.ts";
+import { comparePositions, laterPosition, type Position } from "../../../event/position.ts";
+import type { Mark } from "../../bus.ts";
+import type { Life } from "../client/life.ts";
+import type { WakeUp } from "../client/wake-up.ts";
+import type { CheckpointStore } from "../lease/checkpoint-store.ts";
+import { type Fsync, Horizon } from "../lease/horizon.ts";
+import type { Clock } from "../stream/port.ts";
+
+const SAVE_AGAIN_MS = 250;
+
+export class Marks {
+  readonly #life: Life;
+  readonly #clock: Clock;
+  readonly #stored: Horizon<Mark>;
+  readonly #saves: Horizon<Mark>;
+  readonly #toSave: WakeUp;
+  readonly #saved: WakeUp;
+  #complete: Position | undefined;
+  #next: Mark | undefined;
+  /** The newest place that only a save would hold, where it is not durable yet; saved once between two pings. */
+  #idle: Mark | undefined;
+  #idleSavedMs = Number.NEGATIVE_INFINITY;
+  /** The one that was handed out to be saved. */
+  #idleOut: Mark | undefined;
+  #nextSaved: Mark | undefined;
+  /** The furthest of those whose save is or may be durable. */
+  #savedTo: Position | undefined;
+  /** How often the bus may have lost what it had acknowledged. */
+  #clears = 0;
+
+  constructor(life: Life, fsync: Fsync, clock: Clock) {
+    this.#life = life;
+    this.#clock = clock;
+    this.#stored = new Horizon(fsync, clock);
+    this.#saves = new Horizon(fsync, clock);
+    this.#toSave = life.wakeUp();
+    this.#saved = life.wakeUp();
+  }
+
+  /** The newest place known to be complete. */
+  get complete(): Position | undefined {
+    return this.#complete;
+  }
+
+  get horizons(): readonly Horizon<unknown>[] {
+    return [this.#stored, this.#saves];
+  }
+
+  get waiting(): { readonly marks: number; readonly oldestMs: number } {
+    return this.#stored.waiting;
+  }
+
+  /** The stream is complete up to here. A checkpoint never goes back: what stands before the newest place is ignored. */
+  hold(mark: Mark): void {
+    this.#complete = laterPosition(this.#complete, mark.position);
+    if (this.#complete !== mark.position) return;
+    this.#stored.add(mark);
+    if (!mark.inStream) this.#idle = mark;
+    this.tick();
+  }
+
+  /** The bus may have lost what waits: until it is held again, nothing of it becomes durable. */
+  clear(): void {
+    this.#clears++;
+    this.#next = undefined;
+    this.#idle = undefined;
+    this.#idleOut = undefined;
+    this.#idleSavedMs = Number.NEGATIVE_INFINITY;
+    this.#nextSaved = undefined;
+    this.#savedTo = undefined;
+    for (const horizon of this.horizons) horizon.clear();
+  }
+
+  /** Time has passed: something may have become durable. */
+  tick(): void {
+    const mark = this.#stored.take();
+    if (mark !== undefined) {
+      this.#next = { ...mark, durable: true };
+      if (this.#idle?.position === mark.position) this.#idle = undefined;
+      this.#toSave.set();
+    }
+    if (this.#dueIdle !== undefined) this.#toSave.set();
+    const save = this.#saves.take();
+    if (save !== undefined) {
+      this.#nextSaved = save;
+      this.#saved.set();
+    }
+  }
+
+  /** The newest place to save, once there is a new one: a durable one, else one that only a save holds. */
+  async next(): Promise<Mark> {
+    this.#life.throwIfOver(); // a mark of a writer that ended may be about a stream that is gone
+    for (;;) {
+      const durable = this.#next;
+      this.#next = undefined;
+      if (durable !== undefined) return durable;
+      const idle = this.#dueIdle;
+      if (idle !== undefined) {
+        this.#idle = undefined;
+        this.#idleOut = idle;
+        this.#idleSavedMs = this.#clock.now();
+        return idle;
+      }
+      await this.#life.until(this.#toSave);
+    }
+  }
+
+  /** Its save may become durable while the stream does, and need not wait for that. */
+  get #dueIdle(): Mark | undefined {
+    const everyMs = this.#saves.pingEveryMs ?? 0;
+    return this.#clock.now() - this.#idleSavedMs >= everyMs ? this.#idle : undefined;
+  }
+
+  /**
+   * Stores a mark, again and again until it is stored, or the bus may have lost what a mark that is not durable stands
+   * behind: that one comes again once it was seen to be there. @throws Error what its writer ended with
+   */
+  async save(mark: Mark, lease: number, checkpoints: CheckpointStore): Promise<void> {
+    this.#life.throwIfOver(); // after a loss the mark may be of a stream that is no more
+    for (;;) {
+      if (!mark.durable && this.#idleOut !== mark) return;
+      const clears = this.#clears;
+      try {
+        await checkpoints.save(mark, lease);
+        if (this.#clears === clears) break;
+        this.#life.throwIfOver(); // its answer may be older than the loss
+      } catch (error) {
+        if (!(error instanceof TransientError)) throw error;
+        await this.#clock.sleep(SAVE_AGAIN_MS, this.#life.signal);
+        this.#life.throwIfOver();
+      }
+    }
+    // What is durable by now was saved as an idle place long ago, and must not take the place of a newer one that waits.
+    if (mark.inStream || (this.#savedTo && comparePositions(mark.position, this.#savedTo) <= 0)) return;
+    this.#savedTo = mark.position;
+    this.#saves.add(mark);
+    this.tick();
+  }
+
+  /** The newest place that only a save holds, once that save is durable. */
+  async nextSaved(): Promise<Mark> {
+    this.#life.throwIfOver();
+    while (this.#nextSaved === undefined) await this.#life.until(this.#saved);
+    const mark = this.#nextSaved;
+    this.#nextSaved = undefined;
+    return mark;
+  }
+}

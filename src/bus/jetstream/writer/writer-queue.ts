@@ -1,0 +1,117 @@
+// What waits to be published, in order, cut into batches that never split a transaction that fits.
+
+import type { StreamMessage } from "../../../event/message.ts";
+import { bare, isComplete, type Position } from "../../../event/position.ts";
+import { MAX_BATCH_MESSAGES } from "../stream/port.ts";
+
+/** Atomic batches hold at most this much; `MAX_BATCH_MESSAGES` is their other limit. */
+export const MAX_BATCH_BYTES: number = 4 * 1024 * 1024;
+
+/** More than the largest batch, or that one never became full. */
+const MAX_QUEUED_BYTES = MAX_BATCH_BYTES + 2 * 1024 * 1024;
+const MAX_QUEUED_MESSAGES = 3 * MAX_BATCH_MESSAGES;
+
+/** What a message takes on the way beyond its head and body, roughly. */
+const OVERHEAD_BYTES = 400;
+
+const sizeOf = (message: StreamMessage): number => message.head.length + message.data.length + OVERHEAD_BYTES;
+
+/** A message, or a commit that has none of its own. */
+export type QueueItem = StreamMessage | { readonly type: "commit"; readonly position: Position };
+
+export class WriterQueue {
+  #messages: StreamMessage[] = [];
+  #head = 0;
+  /** Messages ever taken away, so that a commit can be tied to a count that does not move. */
+  #taken = 0;
+  #bytes = 0;
+  /** How many messages had ever come up to the end of the newest complete transaction. */
+  #complete = 0;
+  /** Commits without a message of their own, each with the count of messages before it. */
+  #commits: { after: number; position: Position }[] = [];
+
+  /** Whether so much waits that whoever writes waits too. */
+  get full(): boolean {
+    return this.#bytes > MAX_QUEUED_BYTES || this.length > MAX_QUEUED_MESSAGES;
+  }
+
+  get length(): number {
+    return this.#messages.length - this.#head;
+  }
+
+  push(item: QueueItem): void {
+    if (item.type === "message") {
+      this.#messages.push(item);
+      this.#bytes += sizeOf(item);
+      if (isComplete(item.position)) this.#complete = this.#taken + this.length;
+      return;
+    }
+    const after = this.#taken + this.length;
+    const newest = this.#commits.at(-1);
+    if (newest?.after === after) newest.position = item.position;
+    else this.#commits.push({ after, position: item.position });
+  }
+
+  /**
+   * The next batch after the first `skip` messages: whole transactions up to the limits; of a transaction that does not
+   * fit, as much as fits. Undefined when the transaction at the head is neither complete nor too large yet.
+   */
+  next(skip = 0): readonly StreamMessage[] | undefined {
+    const start = this.#head + skip;
+    let bytes = 0;
+    let complete = start;
+    for (let at = start; at < this.#messages.length; at++) {
+      const message = this.#messages[at] as StreamMessage;
+      bytes += sizeOf(message);
+      const full = at - start >= MAX_BATCH_MESSAGES || (bytes > MAX_BATCH_BYTES && at > start);
+      if (full) return this.#messages.slice(start, complete > start ? complete : at);
+      if (isComplete(message.position)) complete = at + 1;
+    }
+    return complete > start ? this.#messages.slice(start, complete) : undefined;
+  }
+
+  /** Whether the next batch, after the first `skip` messages, is as large as batches get. */
+  hasFullBatch(skip: number): boolean {
+    return this.length - skip > MAX_BATCH_MESSAGES;
+  }
+
+  /** Takes away the first `count` messages: they are stored. */
+  drop(count: number): void {
+    for (let at = this.#head; at < this.#head + count; at++) this.#bytes -= sizeOf(this.#messages[at] as StreamMessage);
+    this.#head += count;
+    this.#taken += count;
+    if (this.#head > 4096 && this.#head * 2 > this.#messages.length) {
+      this.#messages = this.#messages.slice(this.#head);
+      this.#head = 0;
+    }
+  }
+
+  /** Takes away what stands at or before a position: the stream has it already. Returns how many. */
+  dropThrough(position: Position): number {
+    const bound = bare(position);
+    let count = 0;
+    while (count < this.length && bare((this.#messages[this.#head + count] as StreamMessage).position) <= bound)
+      count++;
+    this.drop(count);
+    return count;
+  }
+
+  /** The newest commit with nothing before it any more, taken away; undefined when there is none. */
+  takeCommit(): Position | undefined {
+    let position: Position | undefined;
+    while (this.#commits[0] !== undefined && this.#commits[0].after <= this.#taken) {
+      position = this.#commits.shift()?.position;
+    }
+    return position;
+  }
+
+  /** Large events that wait: their bodies are stored already. */
+  large(): readonly StreamMessage[] {
+    return this.#messages.slice(this.#head).filter(({ data }) => data.length === 0);
+  }
+
+  /** Whether there is something to send: a transaction whose end is not there yet waits for the source and not for the bus. */
+  get waiting(): boolean {
+    return this.#complete > this.#taken || this.length > MAX_BATCH_MESSAGES || this.#bytes > MAX_BATCH_BYTES;
+  }
+}

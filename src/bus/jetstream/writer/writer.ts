@@ -1,0 +1,299 @@
+// The writer of one source's stream: one atomic batch in flight, fenced by number and token; the next one is filled and
+// encoded meanwhile. Anything unexpected ends in `establish`, never in a guess.
+
+import { TransientError, toError } from "../../../errors.ts";
+import type { StreamMessage } from "../../../event/message.ts";
+import { comparePositions, isComplete, laterPosition, type Position } from "../../../event/position.ts";
+import { streamName } from "../../../event/source-id.ts";
+import { metaSubject } from "../../../event/subject.ts";
+import type { Mark, Writer } from "../../bus.ts";
+import { Life } from "../client/life.ts";
+import type { WakeUp } from "../client/wake-up.ts";
+import { startUpkeep } from "../lease/upkeep.ts";
+import type { Established } from "../recovery/establish.ts";
+import { Disruptions, recover } from "../recovery/recover.ts";
+import { isPassing, refusal, Stall } from "../recovery/stall.ts";
+import { writerMarker } from "../recovery/start-markers.ts";
+import { encodeBatch, idOf, largeBehind, type Outgoing } from "../stream/encode.ts";
+import type { Encoded } from "../stream/port.ts";
+import { hasLostBodies, hasLostMessages, lostBodies, lostMessages } from "./found.ts";
+import { Marks } from "./marks.ts";
+import { ReadAgain } from "./read-again.ts";
+import { sendSurely } from "./send-surely.ts";
+import { SendTimes } from "./send-times.ts";
+import type { WriterOptions } from "./writer-options.ts";
+import { type QueueItem, WriterQueue } from "./writer-queue.ts";
+
+const FLUSH_POLL_MS = 20;
+
+interface Prepared {
+  readonly messages: readonly Outgoing[];
+  readonly encoded: readonly Encoded[];
+  readonly lastSeq: number;
+  /** Once it is stored: see `Fence`. */
+  readonly large: number;
+}
+
+export class JetStreamWriter implements Writer {
+  readonly resume: Position | undefined;
+  readonly lease: number;
+  readonly lastSequence = (): number => this.#at.lastSeq;
+  readonly #life = new Life();
+  readonly #options: WriterOptions;
+  readonly #queue = new WriterQueue();
+  readonly #sendTimes = new SendTimes();
+  readonly #marks: Marks;
+  readonly #work: WakeUp = this.#life.wakeUp();
+  readonly #room: WakeUp = this.#life.wakeUp();
+  readonly #done: Promise<void>;
+  readonly #stopListening: () => void;
+  readonly #onClosed: () => Promise<void>;
+  readonly #disruptions = new Disruptions();
+  #at: Established;
+  /** The newest `Cdc-Pos` in the stream. */
+  #prev: Position | undefined;
+  #markedMs: number;
+  readonly #again: ReadAgain;
+  readonly #stall = new Stall();
+  /** Of the newest transaction that was stored. */
+  #committedHead: string | undefined;
+
+  /** @param onClosed called once the writer is done with its port */
+  constructor(options: WriterOptions, established: Established, onClosed: () => Promise<void> = async () => {}) {
+    this.#options = options;
+    this.#onClosed = onClosed;
+    this.#at = established;
+    this.#prev = established.tail;
+    this.#again = new ReadAgain(established.storedThrough, (through) => this.#hold(through));
+    this.resume = established.resume;
+    this.lease = options.lease.number;
+    this.#marks = new Marks(this.#life, options.fsync, options.clock);
+    this.#markedMs = options.clock.now();
+    // Never the tail: a saved heartbeat may be ahead of it. Nothing while bodies are missing: a mark is about all before it.
+    if (established.resume && isComplete(established.resume) && established.storedThrough === undefined)
+      this.#hold(established.resume);
+    this.#stopListening = options.port.onDisruption(() => this.disrupt("the connection to the bus was interrupted"));
+    startUpkeep({
+      ...options,
+      signal: this.#life.signal,
+      horizons: this.#marks.horizons,
+      lastSeq: () => this.#at.lastSeq,
+      isIdle: () => !this.#queue.waiting,
+      onTick: () => this.#tick(),
+      onDisrupted: (reason) => this.disrupt(reason),
+      onFailed: (error) => this.#stop(error),
+    });
+    this.#done = this.#run();
+  }
+
+  get failed(): Promise<never> {
+    return this.#life.failed;
+  }
+
+  async write(items: readonly QueueItem[]): Promise<void> {
+    if (!this.#queue.waiting) this.#stall.begin(this.#options.clock.now());
+    for (const item of items) if (!this.#again.has(item)) this.#queue.push(item);
+    this.#work.set();
+    while (this.#queue.full) await this.#life.until(this.#room);
+  }
+
+  nextMark(): Promise<Mark> {
+    return this.#marks.next();
+  }
+
+  save(mark: Mark): Promise<void> {
+    return this.#marks.save(mark, this.lease, this.#options.checkpoints);
+  }
+
+  nextSaved(): Promise<Mark> {
+    return this.#marks.nextSaved();
+  }
+
+  stalledMs(): number {
+    return this.#stall.ms(this.#options.clock.now(), this.#queue.waiting);
+  }
+
+  committedAt(): string | undefined {
+    return this.#committedHead && /^ce-time: (.*)\r$/m.exec(this.#committedHead)?.[1];
+  }
+
+  stalledBy(): { readonly code: string; readonly message: string } | undefined {
+    return this.stalledMs() > 0 ? this.#disruptions.trouble : undefined;
+  }
+
+  heldForFsync(): { readonly marks: number; readonly oldestMs: number } {
+    return this.#marks.waiting;
+  }
+
+  /** What was sent may be lost, or what was stored: find out before anything else is sent. */
+  disrupt(reason: string, code?: string): void {
+    this.#marks.clear(); // at once: what waits may be lost, and time goes on
+    this.#disruptions.note(reason, code);
+    this.#work.set();
+  }
+
+  /** Waits until all whole transactions that were queued are stored, at most `timeoutMs`. */
+  async flush(timeoutMs: number): Promise<void> {
+    const { clock } = this.#options;
+    const until = clock.now() + timeoutMs;
+    while (this.#queue.next() && !this.#life.over && clock.now() < until) await clock.sleep(FLUSH_POLL_MS);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop(new TransientError("WRITER_CLOSED", "the writer was closed", { hint: "nothing to do" }));
+    await this.#done;
+    await this.#onClosed();
+    await this.#options.lease.release().catch(() => {}); // else it runs out by itself
+  }
+
+  #stop(error: Error): void {
+    this.#stopListening();
+    this.#life.end(error);
+  }
+
+  async #run(): Promise<void> {
+    let prepared: Prepared | undefined;
+    while (!this.#life.over) {
+      try {
+        const { reason } = this.#disruptions;
+        if (reason !== undefined) {
+          prepared = undefined;
+          await this.#recover(reason);
+          continue;
+        }
+        this.#takeCommits();
+        const batch = prepared ?? this.#prepare(this.#at.lastSeq, this.#prev, 0, this.#at.large);
+        prepared = undefined;
+        if (batch === undefined) await this.#work.wait();
+        else prepared = await this.#send(batch);
+      } catch (error) {
+        prepared = undefined;
+        const passing = isPassing(error);
+        const refused = refusal(error, streamName(this.#options.source));
+        if (refused) this.disrupt(refused.message, refused.code);
+        else if (passing) this.disrupt(error.message, error instanceof TransientError ? error.code : undefined);
+        else this.#stop(toError(error));
+      }
+    }
+  }
+
+  /** The next batch, encoded; a renewed marker goes before it when one is due and the stream stands between transactions. */
+  #prepare(lastSeq: number, prev: Position | undefined, skip: number, large: number): Prepared | undefined {
+    const renewal = skip === 0 && this.#markerDue();
+    const waiting = renewal ? undefined : this.#queue.next(skip);
+    const messages = renewal ? [this.#renewedMarker()] : waiting && this.#sendTimes.share(waiting);
+    if (messages === undefined || messages.length === 0) return undefined;
+    const { source, instance } = this.#options;
+    const fence = { lastSeq, token: this.#at.token, tokenSubject: metaSubject(source, "writer"), large };
+    const encoded = encodeBatch(messages, instance, fence, prev);
+    return { messages, encoded, lastSeq, large: largeBehind(messages, fence) };
+  }
+
+  /** Sends a batch, waits for its acknowledgement, and prepares the next one meanwhile when that is a full one. */
+  async #send(batch: Prepared): Promise<Prepared | undefined> {
+    this.#options.lease.refuseUnconfirmed();
+    const { messages } = batch;
+    const renewal = messages[0]?.subject === metaSubject(this.#options.source, "writer");
+    const last = messages.at(-1) as Outgoing;
+    const lastSeq = batch.lastSeq + messages.length;
+    const sending = sendSurely(this.#options.port, this.#options.clock, batch.encoded, lastSeq);
+    let next: Prepared | undefined;
+    if (!renewal && this.#queue.hasFullBatch(messages.length))
+      next = this.#prepare(lastSeq, last.position, messages.length, batch.large);
+    const sentMs = this.#options.clock.now();
+    await sending;
+    this.#sendTimes.took(messages.length, this.#options.clock.now() - sentMs);
+    if (renewal) this.#markedMs = this.#options.clock.now();
+    else this.#queue.drop(messages.length);
+    const token = renewal ? lastSeq : this.#at.token;
+    this.#at = { ...this.#at, lastSeq, lastId: idOf(last.head), token, large: batch.large };
+    this.#advance(messages);
+    return next;
+  }
+
+  /** A batch is in the stream: what its last complete message stands for may become a checkpoint. */
+  #advance(messages: readonly Outgoing[]): void {
+    this.#disruptions.reset();
+    this.#stall.begin(this.#options.clock.now());
+    const positioned = messages.filter((message): message is StreamMessage => message.position !== undefined);
+    this.#prev = positioned.at(-1)?.position ?? this.#prev;
+    const complete = positioned.findLast((message) => isComplete(message.position));
+    if (complete) this.#hold(complete.position);
+    if (complete && !complete.subject.startsWith("meta.")) this.#committedHead = complete.head;
+    this.#options.onStored(positioned);
+    this.#room.set();
+    this.#takeCommits();
+  }
+
+  /** Commits with all before them stored stand behind the stream's last message. */
+  #takeCommits(): void {
+    const commit = this.#queue.takeCommit();
+    if (commit !== undefined) this.#hold(commit);
+  }
+
+  #hold(position: Position): void {
+    const behind = this.#prev;
+    const inStream = behind !== undefined && comparePositions(position, behind) <= 0;
+    const { lastSeq: streamSeq, lastId: id, created: streamCreated } = this.#at;
+    this.#marks.hold({ position, streamSeq, id, streamCreated, inStream, behind, durable: false });
+  }
+
+  #tick(): void {
+    this.#marks.tick();
+    if (this.#markerDue()) this.#work.set();
+  }
+
+  #markerDue(): boolean {
+    if (this.#again.underWay) return false;
+    if (this.#prev !== undefined && !isComplete(this.#prev)) return false;
+    return this.#options.clock.now() - this.#markedMs > this.#options.markerEveryMs;
+  }
+
+  #renewedMarker(): Outgoing {
+    const id = `${this.#options.source}.writer.${this.lease}.${this.#at.lastSeq + 1}`;
+    return writerMarker({ ...this.#options, reason: "renewed" }, laterPosition(this.#prev, this.#marks.complete), id);
+  }
+
+  /** Finds out where the stream ends now, and goes on from there with what still waits, or gives up what cannot. */
+  async #recover(reason: string): Promise<void> {
+    const { lastSeq: highest, created } = this.#at;
+    this.#stall.lookingSince(this.#options.clock.now(), this.#queue.waiting);
+    const found = await recover({
+      ...this.#options,
+      signal: this.#life.signal,
+      life: this.#life,
+      disruptions: this.#disruptions,
+      highest,
+      created,
+      reason,
+      onTry: () => this.#marks.clear(),
+    });
+    this.#stall.found();
+    if (found) this.#goOn(found, reason, await hasLostBodies(found, this.#queue.large(), this.#options.hasBody));
+  }
+
+  #goOn(found: Established, reason: string, bodiesLost: boolean): void {
+    const { log, source } = this.#options;
+    const before = this.#prev;
+    this.#at = found;
+    this.#prev = found.tail;
+    this.#markedMs = this.#options.clock.now();
+    this.#options.onRecovered();
+    if (hasLostMessages(found, before)) {
+      log.error("bus_messages_lost", { source, ...found.lost });
+      this.#stop(lostMessages(source));
+      return;
+    }
+    if (bodiesLost) {
+      this.#stop(lostBodies(source));
+      return;
+    }
+    const stored = found.tail === undefined ? 0 : this.#queue.dropThrough(found.tail);
+    const { complete: held } = this.#marks;
+    const complete = found.tail && isComplete(found.tail) ? laterPosition(found.tail, held) : held;
+    if (complete !== undefined) this.#hold(complete);
+    this.#room.set();
+    this.#takeCommits();
+    log.info("bus_recovered", { source, reason, alreadyStored: stored, token: found.token });
+  }
+}

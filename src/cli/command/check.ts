@@ -1,0 +1,117 @@
+// `millrace check`: every precondition of source and bus, each with what mends it. It changes nothing.
+
+import { connectors, outboxesOf } from "../../app.ts";
+import type { Automation } from "../../automation/define/automation.ts";
+import { automationFindings, type ListenedSource } from "../../automation/define/check-automations.ts";
+import { checkBus } from "../../bus/jetstream/commands/check.ts";
+import { findSourceOnBus } from "../../bus/jetstream/commands/remove-source.ts";
+import { readSavedMemory } from "../../bus/jetstream/commands/saved-memory.ts";
+import { refuseOpenHttp } from "../../config/http.ts";
+import { loadConfigFile } from "../../config/load.ts";
+import { refuseIdle, resolveConfig } from "../../config/resolve.ts";
+import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
+import * as millrace from "../../index.ts";
+import { type Finding, isStatement, sqlOf } from "../../telemetry/finding.ts";
+import { redact } from "../../telemetry/redact.ts";
+import { chooseSources } from "../common/choose-sources.ts";
+import { type Paint, paint, printable, wrap } from "../common/terminal.ts";
+
+export interface CheckOptions {
+  readonly config?: string | undefined;
+  /** Undefined means all. */
+  readonly source?: string | undefined;
+  readonly json: boolean;
+  readonly signal: AbortSignal;
+  readonly print: (line: string) => Promise<void>;
+}
+
+/** One line of the report: a finding, and whose it is. */
+interface Located extends Finding {
+  /** A source's id, `bus`, or `automations`. */
+  readonly of: string;
+  /** What of `fix` is SQL for the source's database; absent where none is. */
+  readonly sql?: readonly string[];
+}
+
+/** Resolves to whether none failed. @throws ConfigError for what is wrong with the file itself */
+export async function check({ config: file, source, json, signal, print }: CheckOptions): Promise<boolean> {
+  const input = await loadConfigFile({ file, directory: process.cwd(), modules: { millrace }, automations: true });
+  const config = resolveConfig(input, connectors);
+  refuseOpenHttp(config.http); // as `run` would
+  refuseIdle(config);
+  const sources = chooseSources(config.sources, source);
+  const found: Located[] = [];
+  const part = async (
+    of: string,
+    title: string,
+    findings: AsyncIterable<Finding> | readonly Finding[],
+  ): Promise<void> => {
+    if (!json) await print(found.length === 0 ? title : `\n${title}`);
+    for await (const finding of findings) {
+      const sql = sqlOf(finding.fix);
+      found.push({ of, ...finding, ...(sql.length > 0 ? { sql } : {}) });
+      if (json) continue;
+      for (const line of findingLines(finding, paint(process.stdout))) await print(line);
+    }
+  };
+  const ids = sources.map(([id]) => id);
+  const { replicas, fsync, retention } = config.bus;
+  const access = config.bus.access.reveal();
+  // Where the bus cannot be asked, its own findings say why.
+  const saved = await readSavedMemory({ ...access, sources: ids, signal }).catch(() => undefined);
+  for (const [id, { kind, config: section }] of sources) {
+    const others = [...config.sources].filter(([other, { kind: its }]) => other !== id && its === kind);
+    const context = {
+      saved: saved === undefined ? ("unknown" as const) : saved.get(id),
+      others: new Map(others.map(([other, { config: its }]) => [other, its.reveal()])),
+      signal,
+    };
+    const findings = connectors.get(kind)?.check(id, section.reveal(), context);
+    if (findings !== undefined) await part(id, `${id} (${kind})`, findings);
+  }
+  await part("bus", "bus", checkBus({ ...access, replicas, fsync, retention, sources: ids, signal }));
+  const automations = config.automations as readonly Automation[];
+  const listened = await listenedSources(sources, { ...access, signal });
+  const findings = automationFindings(
+    automations,
+    { all: [...config.sources.keys()], outboxes: [...outboxesOf(config).keys()] },
+    listened,
+  );
+  if (findings.length > 0) await part("automations", "automations", findings);
+  const [ok, warn, fail] = (["ok", "warn", "fail"] as const).map((level) => found.filter((f) => f.level === level));
+  const counts = { ok: ok?.length ?? 0, warn: warn?.length ?? 0, fail: fail?.length ?? 0 };
+  if (json) await print(redact(JSON.stringify({ ok: counts.fail === 0, counts, findings: found })));
+  else await print(`\n${counts.ok} ok, ${counts.warn} to look at, ${counts.fail} failed`);
+  return counts.fail === 0;
+}
+
+/** The worker's own events among them. Who cannot be asked has said so among the findings before. */
+async function listenedSources(
+  sources: ReturnType<typeof chooseSources>,
+  bus: Parameters<typeof findSourceOnBus>[1],
+): Promise<ReadonlyMap<SourceId, ListenedSource>> {
+  const all = [...sources.map(([id, source]) => [id, source] as const), [systemId, undefined] as const];
+  const asked = all.map(async ([id, source]) => {
+    const connector = source && connectors.get(source.kind);
+    const collections = await connector?.collections(id, source?.config.reveal()).catch(() => undefined);
+    const onBus = await findSourceOnBus(id, bus).catch(() => null);
+    const durables = onBus?.durables.flatMap(({ name, automation }) => (automation ? [name] : [])) ?? [];
+    return [id, { collections, durables, stream: streamName(id) }] as const;
+  });
+  return new Map(await Promise.all(asked));
+}
+
+const COLOURS = { ok: "green", warn: "yellow", fail: "red" } as const;
+
+/** What is said, within 100 columns; SQL stays whole, so that it can be copied. */
+export function findingLines({ level, code, subject, message, fix }: Finding, colour: Paint): readonly string[] {
+  const mark = colour(COLOURS[level], level.padEnd(4));
+  const text = level === "ok" ? `${subject}: ${message}` : `${subject}: ${message} [${code}]`;
+  const lines = wrap(printable(redact(text)), 92).map((line, nth) => `  ${nth === 0 ? mark : "    "}  ${line}`);
+  for (const line of level === "ok" || fix === undefined ? [] : fix.split("\n")) {
+    const words = printable(redact(line));
+    const parts = isStatement(words) ? [words] : wrap(words, 87);
+    lines.push(...parts.map((part, nth) => `        ${nth === 0 ? "fix: " : "     "}${part}`));
+  }
+  return lines;
+}

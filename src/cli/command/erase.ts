@@ -1,0 +1,54 @@
+// `millrace erase`: takes one event out of a source's stream, because the law or a person asks for it.
+
+import { type Erasable, erase as eraseEvent } from "../../bus/jetstream/commands/erase.ts";
+import { loadConfigFile } from "../../config/load.ts";
+import { resolveBusConfig } from "../../config/resolve.ts";
+import { ConfigError } from "../../errors.ts";
+import { isSourceId } from "../../event/source-id.ts";
+import * as millrace from "../../index.ts";
+import { confirm } from "../common/confirm.ts";
+import { printable } from "../common/terminal.ts";
+
+export interface EraseCommandOptions {
+  readonly config?: string | undefined;
+  readonly source: string;
+  readonly sequence: number;
+  /** Without it a person on a terminal is asked, and all others are refused. */
+  readonly yes: boolean;
+  readonly signal: AbortSignal;
+  readonly print: (line: string) => Promise<void>;
+}
+
+/** @throws ConfigError ERASE_UNCONFIRMED, and what stands in the way; TransientError */
+export async function erase({ config, source, sequence, yes, signal, print }: EraseCommandOptions): Promise<void> {
+  if (!isSourceId(source)) {
+    throw new ConfigError("ERASE_SOURCE", `${source} cannot be a source's id`, {
+      hint: "Give the name under `sources` in the configuration.",
+    });
+  }
+  const file = await loadConfigFile({
+    file: config,
+    directory: process.cwd(),
+    modules: { millrace },
+    automations: false,
+  });
+  const ask = async (event: Erasable): Promise<boolean> => {
+    for (const line of lossLines(event)) await print(printable(line));
+    return confirm({ word: String(sequence), to: "erase it", yes, signal });
+  };
+  const access = resolveBusConfig(file).access.reveal();
+  if (!(await eraseEvent({ ...access, source, sequence, signal, confirm: ask }))) {
+    throw new ConfigError("ERASE_UNCONFIRMED", `the message ${sequence} of ${source} is still there`, {
+      hint: "Add --yes to erase it.",
+    });
+  }
+  await print("erased; what automations and subscribers made of it is theirs to erase");
+}
+
+function lossLines({ stream, sequence, subject, id, deadLetters, unsettled }: Erasable): readonly string[] {
+  return [
+    `${stream} #${sequence}: ${subject} ${id}`,
+    ...(deadLetters > 0 ? [`  dead letters that hold it: ${deadLetters}`] : []),
+    ...unsettled.map((name) => `  ${name} may not have had it: it never gets it, and an automation is told a gap`),
+  ];
+}

@@ -1,0 +1,155 @@
+// `millrace init`: asks, or takes flags, and writes what a first run needs. It never writes over a file, nor a secret.
+
+import { existsSync } from "node:fs";
+import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline/promises";
+import { ConfigError, MillraceError } from "../../errors.ts";
+import { isSourceId, type SourceId } from "../../event/source-id.ts";
+import { exampleSql, firstTable, publicationSql, roleSql, workerRole } from "../../source/postgres/check/setup-sql.ts";
+import { type PostgresConfig, parsePostgresConfig } from "../../source/postgres/options/config.ts";
+import { rememberUrlSecrets } from "../../telemetry/redact.ts";
+import { type InitChoices, initFiles } from "../common/init-files.ts";
+import { printable } from "../common/terminal.ts";
+
+export interface InitOptions {
+  readonly source?: string | undefined;
+  /** Where the database is; looked at, never written. */
+  readonly url?: string | undefined;
+  readonly tables?: readonly string[] | undefined;
+  readonly nats?: string | undefined;
+  readonly signal: AbortSignal;
+  readonly print: (line: string) => Promise<void>;
+}
+
+const SOURCE = "shop";
+const TABLES: readonly string[] = ["public.*"];
+const NATS = "nats://127.0.0.1:4222";
+const TABLE = { schema: "public", name: "orders" };
+
+/** @throws ConfigError INIT_SOURCE, INIT_FILE_EXISTS, CONFIG_INVALID; what a named database that cannot be asked throws */
+export async function init(options: InitOptions): Promise<void> {
+  const { source, url, tables, nats } = await answers(options);
+  if (!isSourceId(source)) {
+    throw new ConfigError("INIT_SOURCE", `${JSON.stringify(source)} cannot be a source's name`, {
+      hint: "Take a lower-case letter and up to 30 lower-case letters, digits or _.",
+    });
+  }
+  if (url !== "") rememberUrlSecrets(url);
+  const choices = { source, tables, nats, ...(await lookAt(source, url, tables)) };
+  const files = initFiles(choices);
+  const taken = [...files.keys()].filter((file) => existsSync(file));
+  if (taken.length > 0) {
+    throw new ConfigError("INIT_FILE_EXISTS", `${taken.join(", ")} would be written over`, {
+      hint: "Move it away, or run this in another directory; nothing was written.",
+    });
+  }
+  for (const [file, text] of files) {
+    await mkdir(dirname(join(process.cwd(), file)), { recursive: true });
+    await writeFile(file, text, { flag: "wx" });
+    await options.print(printable(`wrote ${file}`));
+  }
+  if (await ignoreOwnData(join(process.cwd(), ".gitignore"))) await options.print("wrote .gitignore");
+  for (const line of nextSteps(choices)) await options.print(line);
+}
+
+/** What there is in the file stays. Resolves to whether something was missing. */
+async function ignoreOwnData(file: string): Promise<boolean> {
+  const old = await readFile(file, "utf8").catch(() => "");
+  const lines = old.split(/\r?\n/).map((line) => line.trim().replace(/^\//, "").replace(/\/$/, ""));
+  const missing = ["node_modules/", ".millrace/"].filter((line) => !lines.includes(line.slice(0, -1)));
+  if (missing.length === 0) return false;
+  const gap = old === "" || old.endsWith("\n") ? "" : "\n";
+  await appendFile(file, `${gap}${missing.join("\n")}\n`);
+  return true;
+}
+
+interface Answers {
+  readonly source: string;
+  readonly url: string;
+  readonly tables: readonly string[];
+  readonly nats: string;
+}
+
+/** What no flag says is asked on a terminal, and what it most often is elsewhere. */
+async function answers({ source, url, tables, nats, signal, print }: InitOptions): Promise<Answers> {
+  const terminal = process.stdin.isTTY === true && process.stdout.isTTY === true;
+  const lines = terminal ? createInterface({ input: process.stdin, output: process.stdout }) : undefined;
+  const ask = async (given: string | undefined, question: string, usual: string): Promise<string> => {
+    if (given !== undefined || lines === undefined) return given ?? usual;
+    const answer = await lines.question(`${question}${usual === "" ? "" : ` [${usual}]`}: `, { signal });
+    return answer.trim() || usual;
+  };
+  if (terminal) await print("Enter takes what stands in brackets.");
+  try {
+    return {
+      source: await ask(source, "Name of the source", SOURCE),
+      url: await ask(url, "Url of its Postgres (none: `millrace dev` brings one)", ""),
+      tables: split(await ask(tables?.join(), "Tables to read", TABLES.join())),
+      nats: await ask(nats, "Url of the nats-server", NATS),
+    };
+  } finally {
+    lines?.close();
+  }
+}
+
+/** The table that the automation is about, and the SQL, from the database where one is named. */
+async function lookAt(
+  source: SourceId,
+  url: string,
+  tables: readonly string[],
+): Promise<Pick<InitChoices, "table" | "sql" | "ownTable" | "workerUrl">> {
+  const config = (where: string): PostgresConfig => parsePostgresConfig({ url: where, tables }, `sources.${source}`);
+  if (url === "") {
+    const table = tableOf(tables);
+    return { table, sql: exampleSql(source, config(`postgres://millrace@localhost/${source}`), table), ownTable: true };
+  }
+  const named = config(url);
+  const table = await firstTable(source, named);
+  const role = await workerRole(source, named);
+  const sql = [...roleSql(named, role), ...(await publication(source, named))];
+  return { table, sql, ownTable: false, workerUrl: workerUrl(url, role.name) };
+}
+
+/** With a place for the password, which only the DBA knows; undefined for a url that is not written as one. */
+function workerUrl(url: string, role: string): string | undefined {
+  if (!URL.canParse(url)) return undefined;
+  const { protocol, host, pathname } = new URL(url);
+  return `${protocol}//${encodeURIComponent(role)}:PASSWORD@${host}${pathname}`;
+}
+
+/** @throws what cannot be mended by SQL */
+async function publication(source: SourceId, config: PostgresConfig): Promise<readonly string[]> {
+  try {
+    return await publicationSql(source, config);
+  } catch (error) {
+    if (!(error instanceof MillraceError) || error.code !== "TABLE_WITHOUT_IDENTITY") throw error;
+    return [`-- ${error.message}`, `-- ${error.hint}`, `-- then: npx millrace sql publication ${source}`];
+  }
+}
+
+/** One that the patterns name. */
+function tableOf(tables: readonly string[]): InitChoices["table"] {
+  const plain = tables
+    .map((text) => /^([a-z_][a-z0-9_]*|\*)\.([a-z_][a-z0-9_]*|\*)$/.exec(text))
+    .find((found) => found);
+  const [, schema = "*", name = "*"] = plain ?? [];
+  return { schema: schema === "*" ? TABLE.schema : schema, name: name === "*" ? TABLE.name : name };
+}
+
+function split(text: string): readonly string[] {
+  return text.split(",").map((part) => part.trim());
+}
+
+function nextSteps({ ownTable, table, workerUrl }: InitChoices): readonly string[] {
+  const insert = `insert into ${table.schema}.${table.name} default values`;
+  return ownTable
+    ? ["", "npx millrace dev        # brings its own Postgres and nats-server, and says their urls", `then: ${insert}`]
+    : [
+        "",
+        "let a DBA run millrace.sql and give the role a password (\\password); then, and NATS_URL likewise:",
+        `export DATABASE_URL='${workerUrl ?? "postgres://millrace:PASSWORD@HOST:5432/DATABASE"}'`,
+        "npx millrace check      # whether all is as it must be",
+        "npx millrace run",
+      ];
+}

@@ -1,0 +1,124 @@
+// `millrace slots`: all logical slots of the sources' servers, once or again and again; and `slots drop`.
+
+import { setTimeout as delay } from "node:timers/promises";
+import { ConfigError } from "../../errors.ts";
+import { slotNotFound } from "../../source/postgres/commands/slots.ts";
+import { redact } from "../../telemetry/redact.ts";
+import { confirm } from "../common/confirm.ts";
+import { postgresSources } from "../common/postgres-sources.ts";
+import { runningWorker, type Status } from "../common/running-worker.ts";
+import { openSlotServers, reasonOf, type SlotServer } from "../common/slot-servers.ts";
+import { bytes, type ShownSlot, slotLines } from "../common/slots-table.ts";
+import { paint, printable, wrap } from "../common/terminal.ts";
+
+interface CommonOptions {
+  readonly config?: string | undefined;
+  readonly print: (line: string) => Promise<void>;
+}
+
+export interface SlotsOptions extends CommonOptions {
+  readonly watch: boolean;
+  readonly json: boolean;
+  readonly signal: AbortSignal;
+}
+
+export interface DropOptions extends CommonOptions {
+  readonly name: string;
+  /** Only on this source's server. */
+  readonly source?: string | undefined;
+  /** Without it a person on a terminal is asked, and for all others nothing is dropped: what would be lost is said. */
+  readonly yes: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** Two looks this far apart give the rate. */
+const LOOK_EVERY_MS = 2000;
+
+/** @throws ConfigError; once, and all that answered is printed, what one server did not answer for */
+export async function slots({ config, watch, json, signal, print }: SlotsOptions): Promise<void> {
+  await using open = await openSlotServers(config);
+  const ask = await runningWorker(config);
+  await open.look();
+  const redraw = watch && !json && process.stdout.isTTY === true;
+  for (;;) {
+    await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => {}); // asked to end: once more, and out
+    const look = await open.look();
+    const servers = withLags(look.servers, await ask().catch(() => undefined)); // it need not run
+    const unanswered = look.unanswered.map(reasonOf);
+    if (redraw) await print("\u001b[2J\u001b[H");
+    if (json) await print(redact(JSON.stringify({ servers, unanswered })));
+    else for (const line of lines(servers, unanswered)) await print(line);
+    if (watch && !signal.aborted) continue;
+    const [first] = look.unanswered;
+    if (first !== undefined && !watch) throw first.error;
+    return;
+  }
+}
+
+/** Within 100 columns. */
+function lines(servers: readonly Shown[], unanswered: readonly ReturnType<typeof reasonOf>[]): readonly string[] {
+  const colour = paint(process.stdout);
+  const tables = servers.map(({ sources, ...report }) => slotLines(report, sources, colour));
+  const away = unanswered.map(({ source, code, message }) =>
+    wrap(printable(redact(`server of ${source}: ${code}: ${message}`)), 98).map((line) => colour("red", line)),
+  );
+  return [...tables, ...away].flatMap((block, nth) => (nth > 0 ? ["", ...block] : block));
+}
+
+/** What only the worker knows: how old what it stores is, and how long a heartbeat takes. */
+function withLags(servers: readonly SlotServer[], worker: Status | undefined): readonly Shown[] {
+  return servers.map((server) => ({
+    ...server,
+    slots: server.slots.map((slot) => {
+      const known = worker?.sources.find(({ id }) => id === slot.source);
+      const part = worker?.parts.find(({ kind, id }) => kind === "source" && id === slot.source);
+      const { lagSeconds = null, heartbeatSeconds = null } = known ?? {};
+      return { ...slot, lagSeconds, heartbeatSeconds, alarms: part?.alarms ?? [] };
+    }),
+  }));
+}
+
+interface Shown extends SlotServer {
+  readonly slots: readonly ShownSlot[];
+}
+
+/** @throws ConfigError SLOT_NOT_FOUND, SLOT_AMBIGUOUS, SLOT_DROP_UNCONFIRMED, SOURCE_UNKNOWN; TransientError SLOT_ACTIVE */
+export async function dropSlot({ config, name, source, yes, signal, print }: DropOptions): Promise<void> {
+  if (source !== undefined) await postgresSources(config, source); // or it is unknown
+  await using open = await openSlotServers(config);
+  const { servers, unanswered } = await open.look();
+  const away = unanswered.find(({ source: id }) => source === undefined || id === source);
+  if (away !== undefined) throw source === undefined ? ambiguous(name, reasonOf(away)) : away.error;
+  const found = servers.flatMap((server) => {
+    const slot = server.slots.find((candidate) => candidate.name === name);
+    const asked = source === undefined || server.sources.some((id) => id === source);
+    return slot !== undefined && asked ? [{ server, slot }] : [];
+  });
+  const [only, another] = found;
+  if (only === undefined) throw slotNotFound(name);
+  if (another !== undefined) throw ambiguous(name, undefined);
+  const { server, slot } = only;
+  const reader = slot.source === null ? "Whoever read it" : `The source ${slot.source}`;
+  const lost = `${reader} cannot go on from it: ${bytes(slot.unconfirmedBytes)} of log that it has not acknowledged are lost to it.`;
+  const where = `server of ${server.sources.join(", ")}, database ${slot.database}`;
+  await print(printable(`slot ${name}, ${where}: frees ${bytes(slot.retainedBytes)} of log`));
+  await print(printable(lost));
+  if (!(await confirm({ word: name, to: "drop it", yes, signal }))) {
+    throw new ConfigError("SLOT_DROP_UNCONFIRMED", `the slot ${name} was not dropped`, {
+      hint: "Add --yes to drop it.",
+    });
+  }
+  await open.drop(server, name);
+  await print(printable(`dropped the slot ${name}`));
+}
+
+/** @param away a server that did not answer, and may have it */
+function ambiguous(name: string, away: ReturnType<typeof reasonOf> | undefined): ConfigError {
+  const why =
+    away === undefined
+      ? "several servers have one of this name"
+      : `the server of ${away.source} does not answer (${away.code}) and may have one of this name`;
+  return new ConfigError("SLOT_AMBIGUOUS", `the slot ${name} was not dropped: ${why}`, {
+    hint: "Say by --source which source's server is meant.",
+  });
+}

@@ -1,0 +1,110 @@
+// `millrace status`: what the running worker says of itself over its HTTP port.
+
+import { setTimeout as delay } from "node:timers/promises";
+import { TransientError } from "../../errors.ts";
+import { runningWorker, type Status } from "../common/running-worker.ts";
+import { bytes, duration, preciseSeconds } from "../common/slots-table.ts";
+import { alarmLines, type Paint, paint, printable, wrap } from "../common/terminal.ts";
+
+export interface StatusOptions {
+  readonly config?: string | undefined;
+  readonly watch: boolean;
+  readonly json: boolean;
+  readonly signal: AbortSignal;
+  readonly print: (line: string) => Promise<void>;
+}
+
+type Part = Status["parts"][number];
+
+const LOOK_EVERY_MS = 2000;
+
+/** @throws TransientError STATUS_UNREACHABLE unless it watches; ConfigError STATUS_REFUSED, and what is wrong with the file */
+export async function status({ config: file, watch, json, signal, print }: StatusOptions): Promise<void> {
+  const ask = await runningWorker(file);
+  const redraw = watch && !json && process.stdout.isTTY === true;
+  for (;;) {
+    const now = await ask().catch((error: unknown) => {
+      if (watch && error instanceof TransientError) return error; // it may come back: a worker is started again
+      throw error;
+    });
+    if (redraw) await print("\u001b[2J\u001b[H");
+    for (const line of now instanceof TransientError ? awayLines(now, json) : lines(now, json)) await print(line);
+    if (!watch || signal.aborted) return;
+    await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => {}); // asked to end
+    if (signal.aborted) return;
+  }
+}
+
+function lines(now: Status, json: boolean): readonly string[] {
+  return json ? [JSON.stringify(now)] : statusLines(now, paint(process.stdout));
+}
+
+function awayLines({ code, message }: TransientError, json: boolean): readonly string[] {
+  if (json) return [JSON.stringify({ unanswered: { code, message } })];
+  return wrap(printable(`${code}: ${message}`), 98).map((line) => paint(process.stdout)("red", line));
+}
+
+/** Within 100 columns. */
+export function statusLines(status: Status, colour: Paint): readonly string[] {
+  const { bus, sources, automations, parts, version, startedAt } = status;
+  const partOf = (kind: string, id: string): Part | undefined =>
+    parts.find((part) => part.kind === kind && part.id === id);
+  const up = duration((Date.now() - Date.parse(startedAt)) / 1000);
+  const connected = bus.connected ? colour("green", "connected") : colour("red", "not connected");
+  const lines = [`millrace ${version}, up for ${up}, bus ${connected}`];
+  if (sources.length > 0) {
+    lines.push("", colour("dim", row(SOURCE, HEADS)));
+  }
+  for (const source of sources) {
+    const part = partOf("source", source.id);
+    const { published, unsentBytes, unconfirmedBytes, lagSeconds, heartbeatSeconds, heldForFsync, poison } = source;
+    const cells = [
+      source.id,
+      source.state,
+      published,
+      bytes(unsentBytes ?? null),
+      bytes(unconfirmedBytes ?? null),
+      preciseSeconds(lagSeconds ?? null),
+      preciseSeconds(heartbeatSeconds ?? null),
+      heldForFsync.marks === 0 ? "-" : duration(heldForFsync.oldestMs / 1000),
+      poison,
+    ];
+    lines.push(colour(part?.ready ? "green" : "red", row(SOURCE, cells)), ...reason(part));
+  }
+  if (automations.length > 0) {
+    lines.push("", colour("dim", row(AUTOMATION, ["AUTOMATION", "STATE", "HANDLED", "RUNNING", "RETRIED", "DEAD"])));
+  }
+  for (const automation of automations) {
+    const { id, state, handled, running, retried, dead, deadBy = {} } = automation;
+    const cells = row(AUTOMATION, [id, state, handled, running, retried, dead]);
+    const part = partOf("automation", id);
+    lines.push(colour(part?.ready ? "green" : "red", cells), ...reason(part));
+    const reasons = Object.entries(deadBy).map(([name, count]) => `${name} ${count}`);
+    if (reasons.length > 0) lines.push(`    dead letters: ${printable(reasons.join(", "))}`);
+  }
+  return lines;
+}
+
+const SOURCE: readonly number[] = [19, 17, 10, 8, 11, 7, 9, 7, 4];
+const HEADS: readonly string[] = "SOURCE STATE PUBLISHED UNSENT UNCONFIRMED LAG HEARTBEAT WAITING DEAD".split(" ");
+const AUTOMATION: readonly number[] = [44, 10, 12, 8, 9, 8];
+
+function row(widths: readonly number[], cells: readonly (string | number)[]): string {
+  return cells
+    .map((cell, nth) => {
+      const width = widths[nth] ?? 0;
+      const text = printable(String(cell));
+      if (nth > 1) return text.padStart(width);
+      return (text.length <= width ? text : `${text.slice(0, width - 1)}…`).padEnd(width);
+    })
+    .join(" ")
+    .trimEnd();
+}
+
+/** What /readyz says where there is more to say than the state. */
+function reason(part: Part | undefined): string[] {
+  if (part?.code === undefined) return [];
+  const { reason: first, alarms = [] } = part;
+  const others = alarmLines(alarms).filter((line) => !first.endsWith(line));
+  return [first, ...others].flatMap((line) => wrap(printable(line), 96).map((text) => `    ${text}`));
+}

@@ -1,0 +1,88 @@
+// `millrace tail`: events as they come, one line each.
+
+import { tail as follow } from "../../bus/jetstream/commands/tail.ts";
+import { loadConfigFile } from "../../config/load.ts";
+import { resolveBusConfig } from "../../config/resolve.ts";
+import type { StoredMessage } from "../../event/parse-event.ts";
+import { percentDecode } from "../../event/percent-decode.ts";
+import * as millrace from "../../index.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+
+export interface TailCommandOptions {
+  readonly config?: string | undefined;
+  /** A whole subject, or a source's id. */
+  readonly filter?: string | undefined;
+  readonly json: boolean;
+  /** How many of those that are there already come first, of each stream. */
+  readonly last?: number | undefined;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  /** Writes a line; resolves when there is room for more. */
+  readonly print: (line: string) => Promise<void>;
+}
+
+export async function tail({ config, filter, json, last, log, signal, print }: TailCommandOptions): Promise<void> {
+  const directory = process.cwd();
+  const file = await loadConfigFile({ file: config, directory, modules: { millrace }, automations: false });
+  const access = resolveBusConfig(file).access.reveal();
+  for await (const message of follow({ ...access, filter, last, log, signal })) {
+    await print(json ? jsonLine(message) : textLine(message));
+  }
+}
+
+/** Time, type (which ends with the op), key, of an update the columns that changed (`?` where the log does not tell), sequence. */
+export function textLine(message: StoredMessage): string {
+  const key = header(message, "ce-subject")?.split("/").slice(1).join("/") || "-";
+  const [time = "-", type = message.subject] = [header(message, "ce-time"), header(message, "ce-type")];
+  // A key may hold anything; a terminal must not take it for a command.
+  const changed = type.endsWith(".updated") ? `  changed: ${changedOf(message)}` : "";
+  return `${time}  ${type}  ${key}${changed}  #${message.sequence}`.replace(/\p{Cc}/gu, "\u{FFFD}");
+}
+
+function changedOf({ data }: StoredMessage): string {
+  try {
+    const body: unknown = JSON.parse(Buffer.from(data).toString("utf8"));
+    const changed = typeof body === "object" && body !== null && "changed" in body ? body.changed : undefined;
+    return Array.isArray(changed) ? changed.join(", ") || "nothing" : "?";
+  } catch {
+    return "?"; // a large event's body is elsewhere
+  }
+}
+
+/** One object; `data` is the body as it is, so that no number loses a digit, or null with the `dataref` of a large one. */
+export function jsonLine(message: StoredMessage): string {
+  const envelope = JSON.stringify({
+    sequence: message.sequence,
+    subject: message.subject,
+    id: header(message, "ce-id"),
+    type: header(message, "ce-type"),
+    key: header(message, "ce-subject"),
+    time: header(message, "ce-time"),
+    position: header(message, "Cdc-Pos"),
+    transaction: header(message, "Cdc-Tx"),
+    last: header(message, "Cdc-Tx-Last") === "1",
+  });
+  const dataref = message.header("ce-dataref");
+  const body = dataref === undefined ? dataOf(message) : `null,"dataref":${JSON.stringify(dataref)}`;
+  return `${envelope.slice(0, -1)},"data":${body}}`;
+}
+
+function dataOf({ data }: StoredMessage): string {
+  const text = Buffer.from(data).toString("utf8");
+  try {
+    JSON.parse(text);
+  } catch {
+    return JSON.stringify(text); // not one of ours
+  }
+  return text.replace(/[\r\n]+/g, " "); // in JSON a raw line break is only space
+}
+
+function header(message: StoredMessage, name: string): string | undefined {
+  const value = message.header(name);
+  if (value === undefined) return undefined;
+  try {
+    return percentDecode(value);
+  } catch {
+    return value;
+  }
+}

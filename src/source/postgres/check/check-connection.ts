@@ -1,0 +1,72 @@
+// What `check` says of the way to the server: a pooler on it, its timeout, and the two clocks at its ends.
+
+import type { Finding } from "../../../telemetry/finding.ts";
+import { parseConnectionUrl } from "../client/connect/connection-url.ts";
+import type { Session } from "../client/session.ts";
+import type { PostgresConfig } from "../options/config.ts";
+
+const POOLER_PORTS: readonly number[] = [6432, 6543];
+const SHORT_TIMEOUT_MS = 10_000;
+const SKEW_MS = 5_000;
+
+export function addressFindings({ url, timeoutMs }: Pick<PostgresConfig, "url" | "timeoutMs">): readonly Finding[] {
+  const pooled = parseConnectionUrl(url).hosts.find(
+    ({ host, port }) => POOLER_PORTS.includes(port) || /^pooler\.|[-.]pooler\./.test(host),
+  );
+  const short = timeoutMs < SHORT_TIMEOUT_MS;
+  return [
+    pooled !== undefined
+      ? {
+          level: "warn",
+          code: "POOLER_IN_THE_WAY",
+          subject: "url",
+          message: `${pooled.host}:${pooled.port} looks like a connection pooler; replication needs the server itself`,
+          fix: "Use the database's own host and port (most often 5432) in the source's url.",
+        }
+      : { level: "ok", code: "POOLER_IN_THE_WAY", subject: "url", message: "no known pooler's host or port" },
+    short
+      ? {
+          level: "warn",
+          code: "TIMEOUT_SHORT",
+          subject: "timeout",
+          message: `the server would drop the worker after ${timeoutMs / 1000} s without an answer: a short stall ends the stream`,
+          fix: "Set the source's option timeout to \"30s\"; it is the wal_sender_timeout of the worker's own session.",
+        }
+      : {
+          level: "ok",
+          code: "TIMEOUT_SHORT",
+          subject: "timeout",
+          message: `wal_sender_timeout will be ${timeoutMs / 1000} s in the worker's session, whatever the server's is`,
+        },
+  ];
+}
+
+/** How far the server's clock is ahead of ours, in ms, and how exactly that is known. */
+export interface ClockFacts {
+  readonly aheadMs: number;
+  readonly roundTripMs: number;
+}
+
+export async function readClock(session: Session): Promise<ClockFacts> {
+  const beforeMs = Date.now();
+  const [row] = await session.query<{ ms: number }>(
+    "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS ms",
+  );
+  const roundTripMs = Date.now() - beforeMs;
+  return { aheadMs: Math.round((row as { ms: number }).ms - beforeMs - roundTripMs / 2), roundTripMs };
+}
+
+export function clockFinding({ aheadMs, roundTripMs }: ClockFacts): Finding {
+  const subject = "clock";
+  const apart = `${Math.abs(aheadMs)} ms ${aheadMs < 0 ? "behind" : "ahead of"} this machine's`;
+  if (Math.abs(aheadMs) - roundTripMs / 2 <= SKEW_MS) {
+    return { level: "ok", code: "CLOCK_SKEW", subject, message: `the server's clock is ${apart}` };
+  }
+  return {
+    level: "warn",
+    code: "CLOCK_SKEW",
+    subject,
+    message: `the server's clock is ${apart}: lag in seconds will be wrong by that; order and delivery do not depend on it`,
+    fix: "Let both machines follow a time server (chrony, systemd-timesyncd).",
+  };
+}

@@ -1,0 +1,140 @@
+// `millrace check` of a Postgres source: goes through all preconditions with the worker's own role, and changes nothing.
+
+import type { ClientConfig } from "pg";
+import { ConfigError } from "../../../errors.ts";
+import type { SourceId } from "../../../event/source-id.ts";
+import { type Finding, findingOf } from "../../../telemetry/finding.ts";
+import type { CheckContext } from "../../source.ts";
+import { connectClient, endClient } from "../client/connect/dial.ts";
+import { translateError } from "../client/errors.ts";
+import { clientConfig, Session } from "../client/session.ts";
+import type { PostgresConfig } from "../options/config.ts";
+import { tableRules } from "../options/table-rules.ts";
+import { readIntent } from "../slot/memory.ts";
+import { readTransactions, slotNameOf } from "../slot/slot-facts.ts";
+import { checkRules } from "../tables/check-rules.ts";
+import { readPublication } from "../tables/publication-facts.ts";
+import { type FoundTable, findTables, matchesNothing } from "../tables/tables.ts";
+import { addressFindings, clockFinding, readClock } from "./check-connection.ts";
+import { failoverFindings, readFailover } from "./check-failover.ts";
+import { outboxFindings } from "./check-outbox.ts";
+import { publicationFindings, publishesAny } from "./check-publication.ts";
+import { readReselect, reselectFindings } from "./check-reselect.ts";
+import { readServer, serverFindings, versionFinding } from "./check-server.ts";
+import { otherSlotFindings, ownSlotFinding, readSlots } from "./check-slots.ts";
+import { readTables, readUnlogged, tableFindings, unloggedFindings } from "./check-tables.ts";
+import { transactionFindings } from "./check-transactions.ts";
+
+/** From which age on something is worth a warning. */
+interface Ages {
+  /** Of a writing transaction: it keeps a slot from being made, and the log from being dropped. */
+  readonly transactionSeconds: number;
+  /** Of the time without a reader, of others' slots: one that is started again is no dead one. */
+  readonly idleSlotSeconds: number;
+}
+
+const AGES: Ages = { transactionSeconds: 300, idleSlotSeconds: 300 };
+
+/** @throws only for bugs: what is wrong with the source, its server included, is a finding */
+export async function* checkPostgres(
+  id: SourceId,
+  config: PostgresConfig,
+  { signal, ...context }: CheckContext<PostgresConfig>,
+  ages: Ages = AGES,
+): AsyncGenerator<Finding> {
+  const client = clientConfig(id, config.url);
+  const session = new Session(client);
+  try {
+    yield* addressFindings(config);
+    for await (const finding of findings({ id, config, session, client, ages, ...context })) {
+      if (signal.aborted) return;
+      yield finding;
+    }
+  } catch (error) {
+    yield findingOf(translateError(error), "connection");
+  } finally {
+    await session[Symbol.asyncDispose]();
+  }
+}
+
+interface Checked extends Omit<CheckContext<PostgresConfig>, "signal"> {
+  readonly id: SourceId;
+  readonly config: PostgresConfig;
+  readonly session: Session;
+  readonly client: ClientConfig;
+  readonly ages: Ages;
+}
+
+async function* findings({ id, config, session, client, ages, saved, others }: Checked): AsyncGenerator<Finding> {
+  const slot = slotNameOf(id, config);
+  const server = await readServer(session);
+  const version = versionFinding(server);
+  yield version;
+  if (version.level === "fail") return;
+  const slots = await readSlots(session);
+  yield* serverFindings(
+    server,
+    slots.find(({ name }) => name === slot),
+  );
+  yield clockFinding(await readClock(session));
+  const names = { slot, publication: config.publication ?? `millrace_${id}` };
+  yield ownSlotFinding(slots, names, server, saved === "unknown" ? saved : readIntent(saved));
+  const configured = [slot, ...[...others].map(([other, its]) => slotNameOf(other, its))];
+  yield* otherSlotFindings(slots, configured, ages.idleSlotSeconds);
+  yield* failoverFindings(await readFailover(session, slot), slot);
+  yield* transactionFindings(await readTransactions(session), ages.transactionSeconds, server.role);
+
+  const { tables, unmatched } = await findTables(session, config.tables);
+  const started = saved !== "unknown" && readIntent(saved)?.stage === "created";
+  for (const pattern of unmatched) {
+    const finding = findingOf(matchesNothing(pattern), "tables");
+    // As the start goes: a table that was read and is gone stops no others.
+    yield started && pattern.outbox !== true ? { ...finding, level: "warn" } : finding;
+  }
+  yield* await rulesFinding(session, config, tables);
+  yield* unloggedFindings(await readUnlogged(session), config.tables);
+  const facts = await readTables(session, tables, server.version);
+  const publication = await readPublication(session, id, names.publication, tables, { slot, version: server.version });
+  const anyIdentity = publishesAny(publication);
+  const rulesOf = tableRules(config.tables, config.maskKey);
+  for (const table of facts) {
+    const reselects = rulesOf(table.schema, table.name)?.reselects === true;
+    yield* tableFindings({
+      ...table,
+      ...(anyIdentity && { identified: true }),
+      ...(reselects && { toasted: [] }),
+    });
+  }
+  yield* (await readReselect(session, rulesOf, tables)).flatMap(reselectFindings);
+  yield* await outboxFindings(session, config);
+  const slotExists = slots.some(({ name }) => name === slot);
+  yield* publicationFindings(publication, facts, { version: server.version, slotExists, slot });
+
+  if (server.mayReplicate) yield await replicationFinding(client);
+}
+
+/** Nothing where all is well: the tables' own findings say so. */
+async function rulesFinding(
+  session: Session,
+  { tables, maskKey }: PostgresConfig,
+  found: readonly FoundTable[],
+): Promise<readonly Finding[]> {
+  try {
+    await checkRules(session, tables, tableRules(tables, maskKey), found);
+    return [];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return [findingOf(error, "tables")];
+  }
+}
+
+/** Last: where no walsender is free, this is what fails, and the server's numbers above say why. */
+async function replicationFinding(client: ClientConfig): Promise<Finding> {
+  const subject = "replication connection";
+  try {
+    await endClient(await connectClient({ ...client, replication: "database" } as ClientConfig));
+  } catch (error) {
+    return findingOf(error, subject);
+  }
+  return { level: "ok", code: "REPLICATION_CONNECTION", subject, message: "the server accepts one from here" };
+}

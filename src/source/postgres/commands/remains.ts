@@ -1,0 +1,66 @@
+// What a source leaves in its database, shown and taken away: the slot that would fill the disk, and our own publication.
+
+import { TransientError } from "../../../errors.ts";
+import type { SourceId } from "../../../event/source-id.ts";
+import { clientConfig, Session } from "../client/session.ts";
+import { quoteIdentifier } from "../client/sql.ts";
+import type { PostgresConfig } from "../options/config.ts";
+import { dropSlotWhenFree } from "../slot/slot.ts";
+import { slotNameOf } from "../slot/slot-facts.ts";
+import { publicationMark } from "../tables/publication-sql.ts";
+
+export interface Remains {
+  readonly slot: RemainingSlot | null;
+  /** Only one that Millrace made for this source is taken away. */
+  readonly publication: { readonly name: string; readonly ours: boolean } | null;
+}
+
+export interface RemainingSlot {
+  readonly name: string;
+  /** Of the walsender that reads it now. */
+  readonly pid: number | null;
+  /** Log that the disk holds for it. */
+  readonly retainedBytes: number | null;
+  /** Log that the stream may not have. */
+  readonly unconfirmedBytes: number | null;
+}
+
+const facts = `
+  SELECT (
+    SELECT json_build_object('name', slot_name, 'pid', active_pid,
+      'retainedBytes', pg_wal_lsn_diff(c.lsn, restart_lsn)::float8,
+      'unconfirmedBytes', pg_wal_lsn_diff(c.lsn, confirmed_flush_lsn)::float8)
+    FROM pg_replication_slots,
+      (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn) c
+    WHERE slot_name = $1 AND database = current_database()
+  ) AS slot, (
+    SELECT json_build_object('name', pubname, 'ours', coalesce(obj_description(oid, 'pg_publication') = $3, false))
+    FROM pg_publication WHERE pubname = $2
+  ) AS publication`;
+
+/** @throws ConfigError, TransientError */
+export async function findRemains(id: SourceId, config: PostgresConfig): Promise<Remains> {
+  await using session = new Session(clientConfig(id, config.url));
+  const [row] = await session.query<{ [Key in keyof Remains]: Remains[Key] }>(facts, [
+    slotNameOf(id, config),
+    config.publication ?? `millrace_${id}`,
+    publicationMark(id),
+  ]);
+  return row as Remains;
+}
+
+/** The slot first: it is what fills a disk. @throws TransientError SLOT_ACTIVE; ConfigError PERMISSION_MISSING */
+export async function removeRemains(
+  id: SourceId,
+  config: PostgresConfig,
+  { slot, publication }: Remains,
+): Promise<void> {
+  if (slot !== null && slot.pid !== null) {
+    throw new TransientError("SLOT_ACTIVE", `the process ${slot.pid} reads the slot ${slot.name}`, {
+      hint: "Stop the worker of this source first; nothing was removed.",
+    });
+  }
+  await using session = new Session(clientConfig(id, config.url));
+  if (slot !== null) await dropSlotWhenFree(session, slot.name);
+  if (publication?.ours === true) await session.query(`DROP PUBLICATION ${quoteIdentifier(publication.name)}`);
+}

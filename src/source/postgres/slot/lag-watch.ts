@@ -1,0 +1,107 @@
+// Looks at a running source from beside its stream: how far the log is ahead, the heartbeat, and whether it moves at all.
+
+import { type MillraceError, TransientError } from "../../../errors.ts";
+import type { SourceLag } from "../../source.ts";
+import { formatLsn, parseLsn } from "../client/lsn.ts";
+import { restBefore } from "../client/position.ts";
+import { Progress, type Received } from "../replication/progress.ts";
+import { Heartbeat, type HeartbeatOptions, type HeartbeatPath } from "./heartbeat.ts";
+import { slotMissing } from "./provide-slot.ts";
+
+/** The stream, as far as it is looked at. */
+export interface WatchedStream extends HeartbeatPath {
+  received(): Received;
+  /** Ends it with this reason. */
+  abandon(reason: MillraceError): void;
+}
+
+const MAX_STILL_LOOKS = 2;
+
+const slotFacts = `
+  SELECT c.lsn::text AS "end", pg_wal_lsn_diff(c.lsn, s.confirmed_flush_lsn)::float8 AS unconfirmed,
+    greatest(0, pg_wal_lsn_diff(c.lsn, r.sent_lsn))::float8 AS unsent,
+    s.active_pid AS pid, a.wait_event_type AS "waitsFor", a.wait_event AS "waitEvent"
+  FROM pg_replication_slots s
+  CROSS JOIN LATERAL (
+    SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn) c
+  LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
+  LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
+  WHERE s.slot_name = $1`;
+
+interface SlotFacts {
+  readonly end: string;
+  readonly unconfirmed: number;
+  readonly unsent: number | null;
+  readonly pid: number | null;
+  readonly waitsFor: string | null;
+  readonly waitEvent: string | null;
+}
+
+export class LagWatch {
+  readonly #options: HeartbeatOptions;
+  readonly #heartbeat: Heartbeat;
+  #stream: WatchedStream | undefined;
+  #progress = new Progress();
+  #firstEnd: bigint | undefined;
+  #lastEnd: bigint | undefined;
+
+  constructor(options: HeartbeatOptions) {
+    this.#options = options;
+    this.#heartbeat = new Heartbeat(options);
+  }
+
+  heartbeatSeconds(): number | undefined {
+    return this.#heartbeat.seconds();
+  }
+
+  /** A stream has started; undefined: it has ended. */
+  async follow(stream: WatchedStream | undefined): Promise<void> {
+    this.#stream = stream;
+    this.#progress = new Progress();
+    this.#heartbeat.reset();
+    await this.#beat();
+  }
+
+  /** @throws HistoryLostError SLOT_MISSING, TransientError */
+  async look(slot: string, history: number): Promise<SourceLag> {
+    const [facts] = await this.#options.session.query<SlotFacts>(slotFacts, [slot]);
+    if (facts === undefined) throw slotMissing(slot);
+    const end = parseLsn(facts.end);
+    this.#firstEnd ??= end;
+    // What was written last may be a part of a record; once there is more behind it, it can be read.
+    if (this.#lastEnd !== undefined && end > this.#lastEnd) this.#progress.expect(this.#lastEnd);
+    this.#lastEnd = end;
+    let reached = this.#firstEnd;
+    if (this.#progress.expected > reached) reached = this.#progress.expected;
+    if (this.#stream !== undefined) this.#judge(this.#stream, facts);
+    await this.#beat();
+    return {
+      unsentBytes: facts.unsent ?? undefined,
+      unconfirmedBytes: facts.unconfirmed,
+      end: restBefore(history, reached),
+    };
+  }
+
+  async #beat(): Promise<void> {
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    const lsn = await this.#heartbeat.send(stream).catch((bug: MillraceError) => stream.abandon(bug));
+    if (lsn !== undefined && stream === this.#stream) this.#progress.expect(lsn);
+  }
+
+  #judge(stream: WatchedStream, { pid, waitsFor, waitEvent }: SlotFacts): void {
+    const received = stream.received();
+    if (this.#progress.look(received) < MAX_STILL_LOOKS) return;
+    // One that computes or reads is decoding something large, and would have to begin it again.
+    const works = pid !== null && (waitsFor === null || /^(IO|LWLock|BufferPin|Timeout)$/.test(waitsFor));
+    if (works) return;
+    const who = pid === null ? "no process" : `the process ${pid} (${waitsFor} ${waitEvent})`;
+    stream.abandon(
+      new TransientError(
+        "SOURCE_STUCK",
+        `the log has reached ${formatLsn(this.#progress.expected)}, and the stream stands still at ${formatLsn(received.lsn)}; ${who} sends it`,
+        { hint: "Millrace connects again by itself; if that does not help, see that process in pg_stat_activity." },
+      ),
+    );
+  }
+}

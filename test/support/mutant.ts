@@ -36,7 +36,7 @@ export async function mutate({ name, edits }: Mutation): Promise<string> {
 export async function loadProtocol(src: string): Promise<Protocol> {
   const load = (file: string): Promise<Partial<Protocol>> => import(pathToFileURL(join(src, file)).href);
   const modules = await Promise.all(
-    ["checkpoint-store", "establish", "lease", "under-lease", "writer"]
+    ["lease/checkpoint-store", "recovery/establish", "lease/lease", "lease/under-lease", "writer/writer"]
       .map((file) => load(`bus/jetstream/${file}.ts`))
       .concat(load("worker/checkpoint.ts")),
   );

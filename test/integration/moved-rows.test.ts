@@ -1,7 +1,7 @@
 // Rows that come into a table or go without a change in the log: each kind is a marker, once, through restarts too.
 
 import { describe, expect, test } from "vitest";
-import { postgresFixture } from "../support/postgres-fixture.ts";
+import { gaps, postgresFixture } from "../support/postgres-fixture.ts";
 import { Reading, type TestSource } from "../support/postgres-reader.ts";
 import { missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -16,19 +16,9 @@ const ROOT = `create table ev(id int primary key, note text) partition by range 
   create table orders(id int primary key, v int);
   insert into ev values (1), (11); insert into orders values (1)`;
 
-interface Gap {
-  readonly code: string;
-  readonly reason: string;
-  readonly collections: readonly string[];
-}
-
 describe.skipIf(missing("postgres"))("rows that come or go without an event", () => {
   const fixture = postgresFixture(ROOT);
   const query = (sql: string) => fixture.database.query(sql);
-  const gaps = (reading: Reading): readonly Gap[] =>
-    reading.events
-      .filter(({ subject }) => subject === "meta.shop.gap")
-      .map(({ data }) => JSON.parse(Buffer.from(data).toString()) as Gap);
   const placesOf = (source: TestSource): unknown =>
     (source.memory.value as { published?: { places?: object } }).published?.places;
   const begin = async (more: Record<string, unknown> = {}) => {

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import { wrong } from "../support/postgres-findings.ts";
-import { postgresFixture } from "../support/postgres-fixture.ts";
+import { gaps, postgresFixture } from "../support/postgres-fixture.ts";
 import { failureOf, Reading, type TestSource } from "../support/postgres-reader.ts";
 import { missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -14,14 +14,6 @@ describe.skipIf(missing("postgres"))("the tables of a running source", () => {
   const fixture = postgresFixture("create table orders(id int primary key, status text, tenant int)");
   const begin = (more: Record<string, unknown> = {}) => fixture.begin({ options: { ...options, ...more } });
   const query = (sql: string) => fixture.database.query(sql);
-  const published = () =>
-    fixture.value("select coalesce(string_agg(tablename, ' ' order by tablename), '') from pg_publication_tables");
-  const untilPublished = (tables: string) =>
-    waitFor(async () => (await published()) === tables, { what: `${tables} to be published` });
-  const gaps = (reading: Reading) =>
-    reading.events
-      .filter(({ subject }) => subject === "meta.shop.gap")
-      .map(({ data }) => JSON.parse(Buffer.from(data).toString()));
   const known = async (source: TestSource, count: number) =>
     waitFor(
       () =>
@@ -33,7 +25,7 @@ describe.skipIf(missing("postgres"))("the tables of a running source", () => {
   test("take in a new one that matches, without a gap when it was empty", async () => {
     const { source, reading } = await begin();
     await query("create table items(id int primary key)");
-    await untilPublished("items orders");
+    await fixture.untilPublished("items orders");
     await known(source, 2);
     await query("insert into items values (1)");
     const [row] = await reading.rows(1);
@@ -77,7 +69,7 @@ describe.skipIf(missing("postgres"))("the tables of a running source", () => {
   test("leave one out whose rows cannot be told apart, say so, and let the application write to it", async () => {
     const { source, reading } = await begin();
     await query("create table bad(id int); create table good(id int primary key)");
-    await untilPublished("good orders");
+    await fixture.untilPublished("good orders");
     await waitFor(() => source.notices().length > 0, { what: "the notice" });
     await query("insert into bad values (1); update bad set id = 2; insert into good values (1)");
 
@@ -98,7 +90,7 @@ describe.skipIf(missing("postgres"))("the tables of a running source", () => {
       { level: "fail", subject: "table public.bad" },
     ]);
     await query("alter table bad add primary key (id)");
-    await untilPublished("bad good orders");
+    await fixture.untilPublished("bad good orders");
     await waitFor(() => again.notices().length === 0, { what: "no notice" });
     await second.stop();
   });
@@ -110,7 +102,7 @@ describe.skipIf(missing("postgres"))("the tables of a running source", () => {
     await waitFor(() => source.notices().length > 0, { what: "the notice" });
     const [notice] = source.notices();
     expect(notice).toMatchObject({ code: "PUBLICATION_LACKS_TABLES" });
-    expect(await published()).toBe("orders");
+    expect(await fixture.published()).toBe("orders");
     await query("insert into items values (1)");
     await query((notice?.hint ?? "").replace(/^.*run: /, ""));
     await query("insert into items values (2)");
@@ -168,7 +160,7 @@ describe.skipIf(missing("postgres"))("the tables of a running source", () => {
 
   test("may be none, for messages need no table", async () => {
     const { source, reading } = await begin({ tables: ["!public.*"], messages: ["audit"] });
-    expect(await published()).toBe("");
+    expect(await fixture.published()).toBe("");
     await query("insert into orders values (1); select pg_logical_emit_message(true, 'audit', 'x')");
     await reading.until(() => reading.events.length > 1, "the message");
 
@@ -180,9 +172,9 @@ describe.skipIf(missing("postgres"))("the tables of a running source", () => {
   test("are published without those that inherit from them: the application's writes to these go on", async () => {
     await query("create table child() inherits (orders); insert into child values (1, 'a', 1)");
     const { reading } = await begin({ tables: ["public.*", "!public.child", "!public.latest"] });
-    expect(await published()).toBe("orders");
+    expect(await fixture.published()).toBe("orders");
     await query("create table later(id int primary key); create table latest() inherits (later)");
-    await untilPublished("later orders");
+    await fixture.untilPublished("later orders");
     await query("update child set status = 'b'; insert into latest values (1); update latest set id = 2");
     await query("update orders set status = 'c'; insert into later values (3)");
 
@@ -195,7 +187,7 @@ describe.skipIf(missing("postgres"))("the tables of a running source", () => {
       await query("create table child() inherits (orders); insert into child values (1, 'a', 1)");
       const { source, reading } = await begin(where("id < 10"));
       await query("update child set status = 'b'; alter table orders rename to former");
-      await untilPublished("");
+      await fixture.untilPublished("");
       await query("insert into former values (1)");
       const told = (): boolean => source.notices().some(({ code }) => code === "TABLES_MATCH_NOTHING");
       await waitFor(told, { what: "the pattern to be told of that matches nothing any more" });
@@ -257,7 +249,7 @@ describe.skipIf(missing("postgres"))("the tables of a running source", () => {
         code: "ROW_FILTER_REFUSED",
         message: expect.stringMatching(message),
       });
-      expect(await published()).toBe("");
+      expect(await fixture.published()).toBe("");
       await query("insert into orders values (1, 'a', 1); update orders set tenant = 2; delete from orders");
     });
 

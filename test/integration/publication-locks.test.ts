@@ -9,8 +9,6 @@ import { waitFor } from "../support/wait-for.ts";
 
 describe.skipIf(missing("postgres"))("publishing tables", () => {
   const fixture = postgresFixture("create table orders(id int primary key)");
-  const published = () =>
-    fixture.value("select coalesce(string_agg(tablename, ' ' order by tablename), '') from pg_publication_tables");
   const untilWaiting = () =>
     waitFor(
       async () =>
@@ -35,7 +33,7 @@ describe.skipIf(missing("postgres"))("publishing tables", () => {
     await client.query("commit");
     await client.end();
 
-    await waitFor(async () => (await published()) === "orders x y", { what: "both to be published" });
+    await waitFor(async () => (await fixture.published()) === "orders x y", { what: "both to be published" });
     await reading.stop();
   });
 
@@ -51,6 +49,6 @@ describe.skipIf(missing("postgres"))("publishing tables", () => {
     await client.query("commit");
     await client.end();
     await fixture.open({ memory });
-    expect(await published()).toBe("orders x y");
+    expect(await fixture.published()).toBe("orders x y");
   });
 });

@@ -1,7 +1,7 @@
 // A published table whose writes Postgres refuses to the application: the worker never makes one, and undoes what has become one.
 
 import { describe, expect, test } from "vitest";
-import { postgresFixture } from "../support/postgres-fixture.ts";
+import { gaps, postgresFixture } from "../support/postgres-fixture.ts";
 import { failureOf, Reading, type TestSource } from "../support/postgres-reader.ts";
 import { missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -14,21 +14,13 @@ const VIRTUAL = `create table items(id int primary key, price int, total int gen
 describe.skipIf(missing("postgres"))("a table whose writes would be refused", () => {
   const fixture = postgresFixture("create table orders(id int primary key, note text, v int not null default 0)");
   const query = (sql: string) => fixture.database.query(sql);
-  const published = () =>
-    fixture.value("select coalesce(string_agg(tablename, ' ' order by tablename), '') from pg_publication_tables");
-  const untilPublished = (tables: string) =>
-    waitFor(async () => (await published()) === tables, { what: `${tables} to be published` });
-  const gaps = (reading: Reading) =>
-    reading.events
-      .filter(({ subject }) => subject === "meta.shop.gap")
-      .map(({ data }) => JSON.parse(Buffer.from(data).toString()) as { code: string; collections: string[] });
   const codes = (source: TestSource) => source.notices().map(({ code }) => code);
 
   test("is refused at a first start, and nothing is published", async () => {
     await query(VIRTUAL);
 
     expect(await failureOf(fixture.open())).toMatchObject({ code: "TABLE_WITHOUT_IDENTITY" });
-    expect(await published()).toBe("");
+    expect(await fixture.published()).toBe("");
     await query("insert into items values (1, 5); update items set price = 7");
   });
 
@@ -40,7 +32,7 @@ describe.skipIf(missing("postgres"))("a table whose writes would be refused", ()
     await reading.rows(1);
 
     expect(codes(source)).toEqual(["TABLE_WITHOUT_IDENTITY"]);
-    expect(await published()).toBe("orders");
+    expect(await fixture.published()).toBe("orders");
     await reading.stop();
   });
 
@@ -71,7 +63,7 @@ describe.skipIf(missing("postgres"))("a table whose writes would be refused", ()
     await query("insert into orders values (1)");
     await reading.rows(1);
     await query(breaking);
-    if (mending !== "") await untilPublished("");
+    if (mending !== "") await fixture.untilPublished("");
     await reading.until(() => gaps(reading).some(({ code }) => code === "TABLE_WITHDRAWN"), "the marker");
     await query("update orders set note = 'not in the stream'");
     if (mending !== "") expect(source.notices()).toMatchObject([{ message: expect.stringContaining("public.orders") }]);

@@ -1,8 +1,12 @@
 // One fresh database a test, and the Postgres sources that the test opens on it; all given back afterwards.
 
 import { afterEach, beforeEach } from "vitest";
+import type { GapData } from "../../src/event/system-event.ts";
 import { type OpenOptions, openShop, Reading, type TestSource } from "./postgres-reader.ts";
 import { type Database, freshDatabase, freshPostgres } from "./servers.ts";
+import { waitFor } from "./wait-for.ts";
+
+const PUBLISHED = "select coalesce(string_agg(tablename, ' ' order by tablename), '') from pg_publication_tables";
 
 export interface PostgresFixture {
   readonly database: Database;
@@ -13,6 +17,17 @@ export interface PostgresFixture {
   begin(options?: OpenOptions): Promise<{ readonly source: TestSource; readonly reading: Reading }>;
   /** One value of one row. */
   value(sql: string, values?: readonly unknown[]): Promise<unknown>;
+  /** Names of all tables that publications hold, in their order, with a space between. */
+  published(): Promise<unknown>;
+  /** @param tables as `published` tells them */
+  untilPublished(tables: string): Promise<void>;
+}
+
+/** What the gap markers say that a reading has got. */
+export function gaps(reading: Reading): readonly GapData[] {
+  return reading.events
+    .filter(({ subject }) => subject === "meta.shop.gap")
+    .map(({ data }) => JSON.parse(Buffer.from(data).toString()) as GapData);
 }
 
 /**
@@ -42,6 +57,11 @@ export function postgresFixture(setUp: string, settings?: Readonly<Record<string
     sources.push(source);
     return source;
   };
+  const value = async (sql: string, values: readonly unknown[] = []): Promise<unknown> => {
+    const [row] = await current().query(sql, values);
+    return Object.values(row ?? {})[0];
+  };
+  const published = (): Promise<unknown> => value(PUBLISHED);
   return {
     get database() {
       return current();
@@ -57,9 +77,10 @@ export function postgresFixture(setUp: string, settings?: Readonly<Record<string
       await reading.until(() => reading.events.length > 0, "the first marker");
       return { source, reading };
     },
-    value: async (sql, values = []) => {
-      const [row] = await current().query(sql, values);
-      return Object.values(row ?? {})[0];
+    value,
+    published,
+    untilPublished: async (tables) => {
+      await waitFor(async () => (await published()) === tables, { what: `${tables} to be published` });
     },
   };
 }

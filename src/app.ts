@@ -1,12 +1,14 @@
 // Puts the worker together: the only file that knows every implementation.
 
 import type { Automation } from "./automation/define/automation.ts";
+import { DeclaredColumns } from "./automation/run/declared-columns.ts";
 import { type RunningAutomations, refuseUnfit, runAutomations } from "./automation/run/run-automations.ts";
 import { TxDatabases } from "./automation/run/tx-databases.ts";
 import type { Bus } from "./bus/bus.ts";
 import { type BusTiming, openJetStreamBus } from "./bus/jetstream/jetstream-bus.ts";
 import { keptLineageKey, lineageKey } from "./bus/lineage-key.ts";
 import { refuseOpenHttp } from "./config/http.ts";
+import { only } from "./config/only.ts";
 import { type ResolvedConfig, refuseIdle, resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config/schema.ts";
 import { ConfigError, MillraceError, toError } from "./errors.ts";
@@ -92,6 +94,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
     madeToKeepMs: config.bus.retention.ageMs,
     lineageKey: keptLineageKey(() => begun?.bus.state),
   });
+  const declared = declaredColumns(config);
   const stopping = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal;
   const metrics = createMetrics();
@@ -160,11 +163,15 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       });
     });
     guards.begin({ bus, ownsLog: (id) => runs.some((run) => run.id === id && run.ownsLog) });
+    const own = admitOwn(bus, config.sources, (id, source, memory) =>
+      connectorOf(source).recognise(id, source.config.reveal(), memory),
+    );
     const running = runAutomations({
       bus,
-      admit: admitOwn(bus, config.sources, (id, source, memory) =>
-        connectorOf(source).recognise(id, source.config.reveal(), memory),
-      ),
+      admit: async (source, end, automation) => {
+        await own(source, end);
+        if (!end.aborted) await declared.check(automation, source);
+      },
       automations,
       databases,
       outboxes: [...outboxes.keys()],
@@ -192,6 +199,8 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       });
     }
     await databases.check(log);
+    const [refusal] = await declared.refusals(automations);
+    if (refusal !== undefined) throw refusal;
     guarding = startGuards({
       watches: sources.map(([id, source]) => ({ id, watch: connectorOf(source).watch(id, source.config.reveal()) })),
       everyMs: options.timing?.guardEveryMs ?? GUARD_EVERY_MS,
@@ -262,6 +271,14 @@ export function outboxesOf({ sources }: ResolvedConfig<unknown>): ReadonlyMap<So
   return new Map(homes.filter(([, home]) => home !== undefined) as [SourceId, () => Promise<OutboxHome>][]);
 }
 
+/** What automations declare of rows, against the databases as they are. */
+export function declaredColumns({ sources }: ResolvedConfig<unknown>): DeclaredColumns {
+  return new DeclaredColumns(async (id, collection) => {
+    const source = sources.get(id);
+    return source === undefined ? [] : connectorOf(source).structuredColumns(id, source.config.reveal(), collection);
+  });
+}
+
 /** The first end that the others cannot go on from: any wrong set-up, or the last source's end. */
 async function finish(runs: readonly SourceRun[], log: Logger): Promise<void> {
   const fatal = runs.map((run) =>
@@ -273,21 +290,6 @@ async function finish(runs: readonly SourceRun[], log: Logger): Promise<void> {
   );
   await Promise.all(fatal);
   await Promise.all(runs.map((run) => run.ended));
-}
-
-function only<T>(
-  all: readonly T[],
-  idOf: (item: T) => string,
-  wanted: readonly string[] | undefined,
-  what: string,
-): readonly T[] {
-  const missing = wanted?.find((id) => !all.some((item) => idOf(item) === id));
-  if (missing !== undefined) {
-    throw new ConfigError("ID_UNKNOWN", `there is no ${what} "${missing}"`, {
-      hint: `The configuration has: ${all.map(idOf).join(", ") || "none"}.`,
-    });
-  }
-  return wanted === undefined ? all : all.filter((item) => wanted.includes(idOf(item)));
 }
 
 function once(work: () => Promise<void>): () => Promise<void> {

@@ -218,6 +218,13 @@ export interface OutboxHome {
   readonly messages: boolean;
 }
 
+/** A column whose values are objects with names of the database's own, or hold such. */
+export interface StructuredColumn {
+  readonly name: string;
+  /** As the database writes it. */
+  readonly type: string;
+}
+
 export interface Connector<Config> {
   readonly kind: string;
   /** @throws ConfigError with the path of the bad value */
@@ -250,6 +257,12 @@ export interface Connector<Config> {
   snapshotKeys(id: SourceId, config: Config, options: SnapshotOptions): Promise<KeySnapshot>;
   /** What it reads now: namespaces and names of collections. @throws ConfigError, TransientError */
   collections(id: SourceId, config: Config): Promise<readonly { readonly namespace: string; readonly name: string }[]>;
+  /** Of one collection as it is delivered now; none of one that is not there, or not read. @throws ConfigError, TransientError */
+  structuredColumns(
+    id: SourceId,
+    config: Config,
+    collection: { readonly namespace: string; readonly name: string },
+  ): Promise<readonly StructuredColumn[]>;
   /** For the guard; asks nothing yet. */
   watch(id: SourceId, config: Config): LogWatch;
   /** Connects, checks what must be there, and changes nothing before that holds. */

@@ -36,6 +36,14 @@ export interface DeletedEvent<Row, Key = AnyKey> extends ChangeEvent<Row, Key> {
 
 declare const eventType: unique symbol;
 
+/** A collection as the application's code declares it. */
+export interface DeclaredCollection {
+  readonly namespace: string;
+  readonly name: string;
+  /** The declared property of each column, by every name that the column may have in the database. */
+  readonly properties: ReadonlyMap<string, string>;
+}
+
 /** Which events start an automation. */
 export interface Trigger<Event = unknown> {
   readonly source: SourceId;
@@ -43,6 +51,8 @@ export interface Trigger<Event = unknown> {
   readonly filter: string;
   /** What the handler gets of a change instead; undefined for the change itself. @throws PoisonError */
   readonly decode?: ((event: ChangeEvent) => ChangeEvent) | undefined;
+  /** What `decode` takes the rows to be; undefined where it takes them as they come. */
+  readonly declared?: DeclaredCollection | undefined;
   /** Only a type: what the handler gets. */
   readonly [eventType]?: Event;
 }
@@ -66,6 +76,15 @@ export function collection<Row, Key = AnyKey, Omissible extends keyof Row = neve
   name: string,
   decode?: Trigger["decode"],
 ): Collection<Row, Key, Omissible> {
+  return decodedCollection(source, name, { decode });
+}
+
+/** The same, for what decodes rows by a declaration of their columns. @throws ConfigError `AUTOMATION_INVALID` */
+export function decodedCollection<Row, Key = AnyKey, Omissible extends keyof Row = never>(
+  source: string,
+  name: string,
+  { decode, properties }: Pick<Trigger, "decode"> & Partial<Pick<DeclaredCollection, "properties">>,
+): Collection<Row, Key, Omissible> {
   if (!isSourceId(source)) {
     throw invalid(`"${source}" cannot be a source's id`, "use the name under `sources` in the configuration");
   }
@@ -74,11 +93,13 @@ export function collection<Row, Key = AnyKey, Omissible extends keyof Row = neve
     throw invalid(`"${name}" does not name a collection`, 'write schema and table, like "public.orders"');
   }
   const { namespace, collection: table } = parsed;
+  const declared = properties && { namespace, name: table, properties };
   const on = (op: "created" | "updated" | "deleted"): Trigger<never> =>
     Object.freeze({
       source,
       filter: `${changeSubjectPrefix(source, namespace, table, op)}*`,
       ...(decode && { decode }),
+      ...(declared && { declared }),
     });
   return Object.freeze({
     created: () => on("created"),

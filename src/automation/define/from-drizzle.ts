@@ -4,7 +4,7 @@ import type { InferSelectModel, Table } from "drizzle-orm";
 import { ConfigError, PoisonError } from "../../errors.ts";
 import type { ChangeEvent } from "../../event/change-event.ts";
 import { formatCollectionName } from "../../event/collection-name.ts";
-import { type Collection, collection } from "./collection.ts";
+import { type Collection, collection, decodedCollection } from "./collection.ts";
 import { type DrizzleColumn, drizzleValue } from "./drizzle-value.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -30,7 +30,8 @@ type PrimaryKey<T extends Table> = {
 /**
  * The changes of a drizzle table: `fromDrizzle("shop", orders).created()`. Rows, keys and names of columns are as
  * drizzle's own select gives them: its property names, bigint, Date. Columns that the table does not declare are left out.
- * One that is declared without a name is found by either spelling that drizzle's option `casing` may give it.
+ * One that is declared without a name is found by either spelling that drizzle's option `casing` may give it. A worker does not
+ * start with one that has a composite type in the database: drizzle's select gives text there, and events an object.
  * @param options `raw: true`: as the events have them instead, by the database's names
  * @throws ConfigError `AUTOMATION_INVALID`
  */
@@ -53,7 +54,10 @@ export function fromDrizzle(
   const full = formatCollectionName({ namespace, collection: name });
   if (raw) return collection(source, full);
   const properties = propertiesOf(columns);
-  return collection(source, full, (event) => decodeEvent(event, properties));
+  return decodedCollection(source, full, {
+    decode: (event) => decodeEvent(event, properties),
+    properties: new Map([...properties].map(([column, { property }]) => [column, property])),
+  });
 }
 
 /** Of each column by its name, and of one that has none of its own by the names that `casing` gives it, where they are free. */
@@ -109,7 +113,7 @@ function decodeValue(column: DrizzleColumn, value: unknown): unknown {
   try {
     return drizzleValue(column, value);
   } catch {
-    // The cause is left out: it may quote the value.
+    // A column of a composite type has been refused at the start, if it was one then. The cause is left out: it may quote the value.
     throw new PoisonError("ROW_NOT_AS_DECLARED", `the column ${column.name} holds no ${column.columnType}`, {
       hint: "the drizzle table must be what the database has; a masked column, or one of a composite type, needs raw: true",
     });

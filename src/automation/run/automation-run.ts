@@ -66,8 +66,8 @@ export interface AutomationRunOptions {
   readonly maxHops: number;
   /** Sources that hold an outbox: there domain events come from. */
   readonly outboxes: readonly SourceId[];
-  /** Resolves when a source's stream may be read, or with the signal. @throws TransientError while it may not */
-  readonly admit: (source: SourceId, signal: AbortSignal) => Promise<void>;
+  /** Resolves when it may read a source's stream, or with the signal. @throws TransientError while it may not, ConfigError */
+  readonly admit: (source: SourceId, signal: AbortSignal, automation: Automation) => Promise<void>;
   readonly signal: AbortSignal;
   readonly ackWaitMs: number;
   /** Of all handlers of this process. */
@@ -179,7 +179,7 @@ export class AutomationRun {
     for (let failures = 0; !this.#signal.aborted; ) {
       try {
         if (failures === 0) this.#sources.set(source, { state: "waiting" });
-        await this.#options.admit(source, this.#signal);
+        await this.#options.admit(source, this.#signal, automation);
         subscription = await bus.consume({
           source,
           durable: automation.id,

@@ -27,8 +27,11 @@ export interface RunAutomationsOptions {
   readonly databases?: TxDatabases;
   /** Sources that hold an outbox: there domain events come from. Default none. */
   readonly outboxes?: readonly SourceId[];
-  /** Resolves when a source's stream may be read, or with the signal; rejects with TransientError while it may not. Default: at once. */
-  readonly admit?: (source: SourceId, signal: AbortSignal) => Promise<void>;
+  /**
+   * Resolves when an automation may read a source's stream, or with the signal; rejects with TransientError while it may not,
+   * with ConfigError for one that never may. Default: at once.
+   */
+  readonly admit?: (source: SourceId, signal: AbortSignal, automation: Automation) => Promise<void>;
   /** Begins the drain. */
   readonly signal: AbortSignal;
   /** What the server waits for a sign of life before it hands an event out again. Default 30 s. */

@@ -1,6 +1,6 @@
 // `millrace check`: every precondition of source and bus, each with what mends it. It changes nothing.
 
-import { connectors, outboxesOf } from "../../app.ts";
+import { connectors, declaredColumns, outboxesOf } from "../../app.ts";
 import type { Automation } from "../../automation/define/automation.ts";
 import { automationFindings, type ListenedSource } from "../../automation/define/check-automations.ts";
 import { checkBus } from "../../bus/jetstream/commands/check.ts";
@@ -9,6 +9,7 @@ import { readSavedMemory } from "../../bus/jetstream/commands/saved-memory.ts";
 import { refuseOpenHttp } from "../../config/http.ts";
 import { loadConfigFile } from "../../config/load.ts";
 import { refuseIdle, resolveConfig } from "../../config/resolve.ts";
+import type { ConfigError } from "../../errors.ts";
 import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
 import * as millrace from "../../index.ts";
 import { type Finding, isStatement, sqlOf } from "../../telemetry/finding.ts";
@@ -72,11 +73,14 @@ export async function check({ config: file, source, json, signal, print }: Check
   await part("bus", "bus", checkBus({ ...access, replicas, fsync, retention, sources: ids, signal }));
   const automations = config.automations as readonly Automation[];
   const listened = await listenedSources(sources, { ...access, signal });
-  const findings = automationFindings(
-    automations,
-    { all: [...config.sources.keys()], outboxes: [...outboxesOf(config).keys()] },
-    listened,
-  );
+  const findings = [
+    ...automationFindings(
+      automations,
+      { all: [...config.sources.keys()], outboxes: [...outboxesOf(config).keys()] },
+      listened,
+    ),
+    ...(await declaredColumns({ ...config, sources: new Map(sources) }).refusals(automations)).map(refusalFinding),
+  ];
   if (findings.length > 0) await part("automations", "automations", findings);
   const [ok, warn, fail] = (["ok", "warn", "fail"] as const).map((level) => found.filter((f) => f.level === level));
   const counts = { ok: ok?.length ?? 0, warn: warn?.length ?? 0, fail: fail?.length ?? 0 };
@@ -99,6 +103,11 @@ async function listenedSources(
     return [id, { collections, durables, stream: streamName(id) }] as const;
   });
   return new Map(await Promise.all(asked));
+}
+
+/** In the words of the start. */
+function refusalFinding({ code, message, hint }: ConfigError): Finding {
+  return { level: "fail", code, subject: "automations", message, ...(hint === undefined ? {} : { fix: hint }) };
 }
 
 const COLOURS = { ok: "green", warn: "yellow", fail: "red" } as const;

@@ -29,6 +29,7 @@ import { slotNameOf } from "./slot/slot-facts.ts";
 import { SlotHold } from "./slot/slot-hold.ts";
 import { ensurePublication } from "./tables/publication.ts";
 import { readPublication } from "./tables/publication-facts.ts";
+import { structuredColumns } from "./tables/structured-columns.ts";
 import { findTables, type MatchedTables, matchesNothing, matchTables, withoutIdentity } from "./tables/tables.ts";
 
 export const postgresConnector: Connector<PostgresConfig> = {
@@ -41,6 +42,7 @@ export const postgresConnector: Connector<PostgresConfig> = {
   outboxHome: (id, config) => (config.outbox === undefined ? undefined : () => homeOf(id, config)),
   watch: (id, config) => new SlotHold(id, config),
   collections: readCollections,
+  structuredColumns,
   open: openPostgres,
 };
 

@@ -22,6 +22,7 @@ const rooms = {
     "version.ts",
     "automation/define/automation.ts",
     "automation/define/check-automations.ts",
+    "automation/run/module-strays.ts",
     "bus/jetstream/commands/check.ts",
     "bus/jetstream/verify/key-ledger.ts",
     "bus/jetstream/commands/erase.ts",

@@ -45,6 +45,7 @@ export type LogEvent =
   | "automation_skipped"
   | "automation_log"
   | "automation_uncaught"
+  | "module_uncaught"
   | "tx_database_uncaught"
   | "event_received"
   | "event_settled"

@@ -2,6 +2,7 @@
 
 import { setFlagsFromString } from "node:v8";
 import { startWorker, type Worker } from "../../app.ts";
+import { loadOwned } from "../../automation/run/module-strays.ts";
 import { loadConfigFile } from "../../config/load.ts";
 import * as millrace from "../../index.ts";
 import type { Logger } from "../../telemetry/logger.ts";
@@ -40,12 +41,9 @@ export async function run({
   signal,
 }: RunOptions): Promise<void> {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
-  const loaded = await loadConfigFile({
-    file,
-    directory: process.cwd(),
-    modules: { millrace },
-    automations: automations?.length !== 0,
-  });
+  const load = () =>
+    loadConfigFile({ file, directory: process.cwd(), modules: { millrace }, automations: automations?.length !== 0 });
+  const loaded = await loadOwned(log, load);
   const config = withLevel(loaded, verbose);
   const asked = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();

@@ -5,7 +5,7 @@ import { migrationSql } from "../../../src/outbox/migration-sql.ts";
 import { outboxFindings } from "../../../src/source/postgres/check/check-outbox.ts";
 import { Session } from "../../../src/source/postgres/client/session.ts";
 import { parsePostgresConfig } from "../../../src/source/postgres/options/config.ts";
-import type { Finding } from "../../../src/telemetry/finding.ts";
+import { type Finding, sqlOf } from "../../../src/telemetry/finding.ts";
 import { failureOf, openShop } from "../../support/postgres-reader.ts";
 import { type Database, freshDatabase, missing } from "../../support/servers.ts";
 
@@ -18,14 +18,17 @@ async function codes(database: Database, outbox: unknown, user = "postgres"): Pr
     .map(({ level, code, fix = "" }) => [level, code, fix]);
 }
 
+async function outboxFindingsOf({ url }: Database, options: object): Promise<readonly Finding[]> {
+  await using session = new Session({ connectionString: url });
+  return await outboxFindings(session, parsePostgresConfig({ url, ...options }, "sources.shop"));
+}
+
 /** What it says of who may write messages. */
 async function messages(database: Database, options: object): Promise<Finding> {
-  await using session = new Session({ connectionString: database.url });
-  const findings = await outboxFindings(
-    session,
-    parsePostgresConfig({ url: database.url, ...options }, "sources.shop"),
+  return (
+    (await outboxFindingsOf(database, options)).find(({ code }) => code === "MESSAGES_BY_ANYBODY") ??
+    expect.unreachable()
   );
-  return findings.find(({ code }) => code === "MESSAGES_BY_ANYBODY") ?? expect.unreachable();
 }
 
 describe.skipIf(missing("postgres"))("an outbox", () => {
@@ -90,7 +93,9 @@ describe.skipIf(missing("postgres"))("an outbox", () => {
       await database.query(fix);
 
       expect(before.map(([level, code]) => [level, code])).toContainEqual(["warn", "OUTBOX_OWNER"]);
-      expect(fix).toMatch(/^ALTER FUNCTION millrace\.emit\(\) OWNER TO \w+;\nALTER SCHEMA millrace OWNER TO \w+; -- /);
+      expect(fix).toMatch(
+        /^BEGIN; ALTER FUNCTION millrace\.emit\(\) OWNER TO \w+; GRANT .*\nBEGIN; ALTER SCHEMA .* COMMIT; -- /,
+      );
       expect((await codes(database, true)).map(([, code]) => code)).not.toContain("OUTBOX_OWNER");
     } finally {
       await database.query('drop owned by "early Bird"; drop role "early Bird"');
@@ -144,15 +149,46 @@ describe.skipIf(missing("postgres"))("an outbox", () => {
   test("is warned of while everybody may write messages, with what narrows it", async () => {
     await using database = await freshDatabase();
     const before = await messages(database, { outbox: { mode: "message" }, messages: ["audit"] });
-    await database.query(before.fix ?? "");
+    for (const line of sqlOf(before.fix)) await database.query(line);
+    const granted = await messages(database, { messages: ["audit"] });
+    const [, revoke = ""] = /: (REVOKE .*)$/.exec(before.fix ?? "") ?? [];
+    await database.query(revoke);
 
     expect(before).toMatchObject({
       level: "warn",
       message: expect.stringContaining('domain events, messages "audit"'),
     });
+    expect(granted).toMatchObject({ level: "warn" }); // whoever else writes some has not lost the right
     expect(await messages(database, { outbox: true })).toMatchObject({ level: "ok" });
     expect(await messages(database, { messages: ["audit"] })).toMatchObject({ level: "ok" });
   });
+
+  test.each([
+    ["rows", { outbox: true }, "delete"],
+    ["messages", { outbox: { mode: "message" } }, "message"],
+  ])(
+    "whose schema is the application's own role's goes on taking its %s, whatever of the printed SQL is run",
+    async (_, options, mode) => {
+      await using database = await freshDatabase();
+      await database.query(`create role "App"; create schema millrace authorization "App";
+        grant create on database ${new URL(database.url).pathname.slice(1)} to "App";
+        set role "App"; ${migrationSql("outbox")}; ${migrationSql("inbox")}; reset role`);
+      try {
+        const findings = await outboxFindingsOf(database, options);
+        for (const { fix } of findings) for (const line of sqlOf(fix)) await database.query(line);
+        await database.query(`set role "App"; set millrace.outbox = '${mode}'; select millrace.emit('a.b', 'k', '1');
+          insert into millrace.inbox (automation, event_id) values ('a', 'e'); delete from millrace.inbox;
+          reset role; reset millrace.outbox`);
+
+        expect(findings.map(({ code }) => code)).toEqual(
+          expect.arrayContaining(["OUTBOX_OWNER", "MESSAGES_BY_ANYBODY"]),
+        );
+        expect((await outboxFindingsOf(database, options)).map(({ code }) => code)).not.toContain("OUTBOX_OWNER");
+      } finally {
+        await database.query('reset role; drop owned by "App"; drop role "App"');
+      }
+    },
+  );
 
   test("that reads only rows is refused where the database writes messages, until it is set", async () => {
     await using database = await freshDatabase();

@@ -21,10 +21,19 @@ interface Facts {
   /** Of the functions that are installed; null where none is. */
   readonly functions: string | null;
   readonly everybodyWrites: boolean;
+  /** Who may use the schema millrace, and is no superuser. */
+  readonly writers: readonly string[];
   /** What of the schema millrace belongs to neither a superuser nor the owner of the database. */
-  readonly strangers: readonly { readonly what: string; readonly owner: string }[];
+  readonly strangers: readonly Stranger[];
   /** Quoted. */
   readonly databaseOwner: string;
+}
+
+interface Stranger {
+  readonly what: string;
+  readonly owner: string;
+  /** What whoever emits, or works in tx(), needs of it. */
+  readonly rights: string;
 }
 
 /** What `functions` is of those in `migrations/`. */
@@ -51,13 +60,16 @@ const facts = `
       WHERE n.nspname = 'millrace' AND p.proname IN ('check_event', 'check_outbox', 'emit')) AS functions,
     EXISTS (SELECT FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
       WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname = 'pg_logical_emit_message' AND a.grantee = 0) AS "everybodyWrites",
+    (SELECT coalesce(json_agg(DISTINCT r.rolname), '[]')
+      FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a JOIN pg_roles r ON r.oid = a.grantee
+      WHERE n.nspname = 'millrace' AND a.privilege_type = 'USAGE' AND NOT r.rolsuper) AS writers,
     (SELECT format('%I', pg_get_userbyid(datdba)) FROM pg_database WHERE datname = current_database()) AS "databaseOwner",
-    (SELECT coalesce(json_agg(json_build_object('what', what, 'owner', r.rolname) ORDER BY what), '[]') FROM (
-        SELECT 'SCHEMA millrace' AS what, nspowner AS owner FROM pg_namespace WHERE nspname = 'millrace'
-        UNION ALL SELECT format('TABLE millrace.%I', c.relname), c.relowner
+    (SELECT coalesce(json_agg(json_build_object('what', what, 'owner', r.rolname, 'rights', rights) ORDER BY what), '[]') FROM (
+        SELECT 'SCHEMA millrace' AS what, nspowner AS owner, 'USAGE' AS rights FROM pg_namespace WHERE nspname = 'millrace'
+        UNION ALL SELECT format('TABLE millrace.%I', c.relname), c.relowner, 'SELECT, INSERT, DELETE'
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
           WHERE n.nspname = 'millrace' AND c.relname IN ('outbox', 'inbox') AND c.relkind IN ('r', 'p')
-        UNION ALL SELECT format('FUNCTION millrace.%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)), p.proowner
+        UNION ALL SELECT format('FUNCTION millrace.%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)), p.proowner, 'EXECUTE'
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'millrace'
       ) objects JOIN pg_roles r ON r.oid = owner
       WHERE NOT r.rolsuper AND owner <> (SELECT datdba FROM pg_database WHERE datname = current_database())) AS strangers
@@ -174,16 +186,21 @@ function functionFindings({ functions }: Facts): readonly Finding[] {
 /** Who owns any of it, or could make the schema first, decides what runs with the rights of all who emit. */
 function ownerFindings({ strangers, databaseOwner }: Facts): readonly Finding[] {
   if (strangers.length === 0) return [];
-  const owners = [...new Set(strangers.map(({ owner }) => JSON.stringify(owner)))].join(", ");
+  const owners = [...new Set(strangers.map(({ owner }) => quoteIdentifier(owner)))].join(", ");
   return [
     {
       level: "warn",
       code: "OUTBOX_OWNER",
       subject: "schema millrace",
       message: `${strangers.map(({ what }) => what).join(", ")}: owned by ${owners}, neither a superuser nor the owner of the database, and what an owner puts there runs with the rights of all who emit`,
-      fix: `${strangers.map(({ what }) => `ALTER ${what} OWNER TO ${databaseOwner};`).join("\n")} -- then what \`millrace sql outbox\` prints; as it is where ${owners} may do all that the roles that emit may`,
+      fix: `${strangers.map((one) => newOwner(one, databaseOwner)).join("\n")} -- then what \`millrace sql outbox\` prints; as it is where ${owners} may do all that the roles that emit may`,
     },
   ];
+}
+
+/** Who loses what it owns goes on emitting: often it is the application's own role, which ran the migrations. */
+function newOwner({ what, owner, rights }: Stranger, databaseOwner: string): string {
+  return `BEGIN; ALTER ${what} OWNER TO ${databaseOwner}; GRANT ${rights} ON ${what} TO ${quoteIdentifier(owner)}; COMMIT;`;
 }
 
 /** Messages that nobody reads are lost events; rows are read in every mode. */
@@ -205,10 +222,11 @@ function settingFindings(config: Pick<PostgresConfig, "url" | "outbox">, mode: s
 
 function messageFindings(
   { outbox, messages }: Pick<PostgresConfig, "outbox" | "messages">,
-  { everybodyWrites, role, version }: Facts,
+  { everybodyWrites, writers, role, version }: Facts,
 ): readonly Finding[] {
   const finding = { code: "MESSAGES_BY_ANYBODY", subject: "function pg_logical_emit_message" };
   if (!everybodyWrites) return [{ ...finding, level: "ok", message: "not every role may write messages" }];
+  const roles = [...new Set([role, ...writers])].map(quoteIdentifier);
   const forged = [
     ...(outbox !== undefined && outbox.table === undefined ? ["domain events"] : []),
     ...messages.map((prefix) => `messages ${JSON.stringify(prefix)}`),
@@ -219,7 +237,8 @@ function messageFindings(
       ...finding,
       level: "warn",
       message: `every role that can connect may write messages, and so forge ${forged.join(", ")}`,
-      fix: `${grantMessages(version, quoteIdentifier(role))} -- and the same for each role that is to write them\n${revokeMessages(version)} -- a superuser, in this database; docs/security.md`,
+      // Who else writes some is not known, and would be refused from then on: that is for a person to do.
+      fix: `${grantMessages(version, roles.join(", "))} -- a superuser, in this database; and the same for each other role that writes them\n-- and then, for who lacks it can write none any more (docs/security.md): ${revokeMessages(version).slice(0, -1)}`,
     },
   ];
 }

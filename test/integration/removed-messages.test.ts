@@ -9,6 +9,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { erase } from "../../src/bus/jetstream/commands/erase.ts";
 import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
 import { verify } from "../../src/bus/jetstream/verify/verify.ts";
+import { freePort } from "../../src/dev/free-port.ts";
 import type { NatsServer } from "../../src/dev/nats-server.ts";
 import { eventHead, eventTemplate, type StreamMessage } from "../../src/event/message.ts";
 import type { Position } from "../../src/event/position.ts";
@@ -73,6 +74,16 @@ const subjects = async (server: NatsServer): Promise<readonly string[]> =>
   (await readStream(server.url, "CDC_SHOP")).map(({ subject }) => subject.split(".").slice(0, 5).join("."));
 
 describe.skipIf(missing("nats"))("an event that is erased on purpose", () => {
+  test("is still there, and its command says why, when the bus does not answer", async () => {
+    const cwd = await scratchDir();
+    const servers = `nats://127.0.0.1:${await freePort()}`;
+    await writeFile(join(cwd, "millrace.config.json"), JSON.stringify({ bus: { servers }, sources: {} }));
+
+    const { code, stderr } = await runCommand(["erase", "shop", "5", "--yes"], { cwd });
+
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^BUS_UNREACHABLE: no answer from .*\nfix: See that /)]);
+  });
+
   test("is gone with its dead letter, the source goes on, and verify tells it and finds nothing wrong", async () => {
     const server = await freshNats();
     const jsm = await jetstreamManager(await client(server));

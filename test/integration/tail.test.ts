@@ -4,6 +4,7 @@ import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { tail } from "../../src/bus/jetstream/commands/tail.ts";
+import { freePort } from "../../src/dev/free-port.ts";
 import type { NatsServer } from "../../src/dev/nats-server.ts";
 import { toError } from "../../src/errors.ts";
 import type { StoredMessage } from "../../src/event/parse-event.ts";
@@ -140,5 +141,16 @@ describe.skipIf(missing("nats"))("tail", () => {
       const { ended } = await start(server, nc, filter);
       expect(await ended).toMatchObject({ name: "ConfigError", code });
     }
+  });
+
+  test("ends in peace while it still waits for a bus that is away", async () => {
+    const controller = new AbortController();
+    const log = { ...silentLogger, warn: () => controller.abort() }; // it says that it waits
+    const servers = [`nats://127.0.0.1:${await freePort()}`];
+    const seen: StoredMessage[] = [];
+    for await (const message of tail({ servers, filter: undefined, log, signal: controller.signal }))
+      seen.push(message);
+
+    expect(seen).toEqual([]);
   });
 });

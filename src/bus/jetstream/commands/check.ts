@@ -1,19 +1,17 @@
 // `millrace check` of the bus: goes through all preconditions with the worker's own user, and changes nothing.
 
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
-import { MillraceError } from "../../../errors.ts";
 import type { Retention } from "../../../event/retention.ts";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
 import { type Finding, findingOf } from "../../../telemetry/finding.ts";
-import { silentLogger } from "../../../telemetry/logger.ts";
-import { addressesOf, type BusAccess } from "../client/access.ts";
+import type { BusAccess } from "../client/access.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { busError, isApiError } from "../client/bus-errors.ts";
-import { Connection } from "../client/connection.ts";
+import { connectOnce } from "../client/connect-once.ts";
+import type { Connection } from "../client/connection.ts";
 import { namesOf, readUnfitStreams } from "../client/shared-streams-check.ts";
 import { unfitError, unfitSettings } from "../client/stream-fitness.ts";
 import { findStream, needsOf, refuseTakenSubjects } from "../client/streams.ts";
-import { timeLimit } from "../client/time-limit.ts";
 import type { Fsync } from "../lease/horizon.ts";
 import { accountFindings, fsyncFinding, replicasFinding, type ServerStore, streamFindings } from "./check-findings.ts";
 import { permissionFindings } from "./check-permissions.ts";
@@ -28,17 +26,15 @@ export interface CheckBusOptions extends BusAccess {
   readonly monitor?: string;
 }
 
-const CONNECT_MS = 5000;
 const MONITOR_MS = 1000;
 
 /** What is wrong is a finding, not an error. */
 export async function* checkBus(options: CheckBusOptions): AsyncGenerator<Finding> {
-  using limit = timeLimit(options.signal, CONNECT_MS);
   let connection: Connection;
   try {
-    connection = await Connection.open({ ...options, log: silentLogger, signal: limit.signal });
+    connection = await connectOnce(options, options.signal);
   } catch (error) {
-    yield error instanceof MillraceError ? findingOf(error, "nats-server") : unreachable(options.servers);
+    yield findingOf(busError(error, "connect to NATS"), "nats-server");
     return;
   }
   try {
@@ -48,16 +44,6 @@ export async function* checkBus(options: CheckBusOptions): AsyncGenerator<Findin
   } finally {
     await connection[Symbol.asyncDispose]();
   }
-}
-
-function unreachable(servers: readonly string[]): Finding {
-  return {
-    level: "fail",
-    code: "BUS_UNREACHABLE",
-    subject: "nats-server",
-    message: `no answer from ${addressesOf(servers).join(", ")} within ${CONNECT_MS / 1000} s`,
-    fix: "See that nats-server runs there and can be reached from here.",
-  };
 }
 
 async function* findings(options: CheckBusOptions, connection: Connection): AsyncGenerator<Finding> {

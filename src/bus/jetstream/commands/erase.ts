@@ -5,18 +5,16 @@ import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { ConfigError } from "../../../errors.ts";
 import { dataRefOf } from "../../../event/data-ref.ts";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
-import { silentLogger } from "../../../telemetry/logger.ts";
 import type { StateStore } from "../../bus.ts";
 import { chunkSubject, entrySubject } from "../bodies/large-bodies.ts";
 import type { BusAccess } from "../client/access.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { LARGE_STREAM, STATE_BUCKET } from "../client/buckets.ts";
 import { busError, isApiError } from "../client/bus-errors.ts";
-import { Connection } from "../client/connection.ts";
+import { connectOnce } from "../client/connect-once.ts";
 import { DEAD_STREAM } from "../client/dead-letters.ts";
 import { openStateStore } from "../client/state-store.ts";
 import { findStream } from "../client/streams.ts";
-import { timeLimit } from "../client/time-limit.ts";
 import { CheckpointStore } from "../lease/checkpoint-store.ts";
 import { type Erased, erasedKey } from "../stream/erased.ts";
 import { readMessage } from "../stream/jetstream-port.ts";
@@ -43,16 +41,13 @@ export interface Erasable {
   readonly unsettled: readonly string[];
 }
 
-const CONNECT_MS = 5000;
-
 /**
  * Resolves to whether it was erased.
  * @throws ConfigError ERASE_NOTHING, ERASE_NO_EVENT, ERASE_TOO_NEW, ERASE_DENIED; TransientError
  */
 export async function erase(options: EraseOptions): Promise<boolean> {
   const { source, sequence, confirm } = options;
-  using limit = timeLimit(options.signal, CONNECT_MS);
-  await using connection = await Connection.open({ ...options, log: silentLogger, signal: limit.signal });
+  await using connection = await connectOnce(options, options.signal);
   try {
     const jsm = await jetstreamManager(connection.nc, { checkAPI: false });
     const state = await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas: 1 });

@@ -2,16 +2,14 @@
 
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
-import { silentLogger } from "../../../telemetry/logger.ts";
 import { removeLargeBodies } from "../bodies/remove-large-bodies.ts";
 import type { BusAccess } from "../client/access.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "../client/buckets.ts";
 import { busError, isApiError } from "../client/bus-errors.ts";
-import { Connection } from "../client/connection.ts";
+import { connectOnce } from "../client/connect-once.ts";
 import { DEAD_STREAM } from "../client/dead-letters.ts";
 import { findStream } from "../client/streams.ts";
-import { timeLimit } from "../client/time-limit.ts";
 import { accountedKey } from "../consumer/accounted-record.ts";
 import { MADE_FOR_AUTOMATION } from "../consumer/durable-settings.ts";
 import { checkpointKey, idleKey } from "../lease/checkpoint-store.ts";
@@ -34,8 +32,6 @@ export interface SourceOnBus {
 export interface BusOptions extends BusAccess {
   readonly signal: AbortSignal;
 }
-
-const CONNECT_MS = 5000;
 
 /** Null when there is no stream. @throws ConfigError, TransientError */
 export async function findSourceOnBus(source: SourceId, options: BusOptions): Promise<SourceOnBus | null> {
@@ -88,9 +84,8 @@ async function onBus<Result>(
   doing: string,
   use: (jsm: JetStreamManager) => Promise<Result>,
 ): Promise<Result> {
-  using limit = timeLimit(signal, CONNECT_MS);
   try {
-    await using connection = await Connection.open({ ...access, log: silentLogger, signal: limit.signal });
+    await using connection = await connectOnce(access, signal);
     return await use(await jetstreamManager(connection.nc, { checkAPI: false }));
   } catch (error) {
     throw busError(error, doing);

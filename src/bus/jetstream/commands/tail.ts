@@ -37,7 +37,13 @@ export interface TailOptions extends BusAccess {
  */
 export async function* tail({ filter, last = 0, signal, ...access }: TailOptions): AsyncGenerator<StoredMessage> {
   const subject = subjectOf(filter);
-  const connection = await Connection.open({ ...access, signal });
+  let connection: Connection;
+  try {
+    connection = await Connection.open({ ...access, signal });
+  } catch (thrown) {
+    if (signal.aborted) return;
+    throw thrown;
+  }
   const reading: Reading[] = [];
   const stop = (): void => {
     for (const { messages } of reading) messages.stop();

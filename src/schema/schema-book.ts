@@ -14,7 +14,7 @@ import { sameColumn, schemaChanges } from "./changes.ts";
 /** The bucket of all sources' versions, as `ce-dataschema` names it. */
 const BUCKET = "kv:millrace_schemas";
 
-/** Announcements kept of one collection: a bus that lost messages sends the source back. */
+/** Announcements kept of one collection that the stream holds for certain: a bus that lost messages sends the source back. */
 const MAX_KEPT = 4;
 /** Of the index as JSON: the longest known are forgotten first, and announced again when they are next seen. */
 const MAX_INDEX_BYTES = 256 * 1024;
@@ -40,6 +40,8 @@ export class KeptSchemaBook implements SchemaBook {
   readonly #options: SchemaBookOptions;
   readonly #stored = new Set<string>();
   #announced = new Map<string, readonly Noted[]>();
+  /** Up to here the stream holds all that was handed out. */
+  #acknowledged: Position | undefined;
   /** By collection: what it was described as last, so that one that is described again as it was needs no bus. */
   readonly #known = new Map<string, { readonly name: string; readonly schema: CollectionSchema }>();
   #revision = 0;
@@ -55,6 +57,7 @@ export class KeptSchemaBook implements SchemaBook {
       const index = entry?.value as Index | undefined;
       if (index !== undefined && index.lease > lease) throw this.#taken();
       this.#announced = upTo(index?.announced ?? [], stored);
+      this.#acknowledged = stored;
       // Even when nothing is forgotten: from now on nobody who read it before can write it.
       const revision = await store.put(source, this.#index(), entry?.revision ?? 0);
       if (revision === undefined) continue;
@@ -89,11 +92,23 @@ export class KeptSchemaBook implements SchemaBook {
     for (const { id, name, position } of announcements) {
       const noted = this.#announced.get(id) ?? [];
       this.#announced.delete(id); // behind all others: the longest known stand first
-      this.#announced.set(id, [...noted.slice(1 - MAX_KEPT), [position, name]]);
+      this.#announced.set(id, [...this.#needed(noted), [position, name]]);
     }
     const revision = await store.put(source, this.#index(), this.#revision);
     if (revision === undefined) throw this.#taken();
     this.#revision = revision;
+  }
+
+  acknowledged(position: Position): void {
+    this.#acknowledged = position;
+  }
+
+  /** Those behind the acknowledged place may never reach the stream: a restart then needs the newest one at or before it. */
+  #needed(noted: readonly Noted[]): readonly Noted[] {
+    const place = this.#acknowledged;
+    if (place === undefined) return noted;
+    const newest = noted.findLastIndex(([position]) => comparePositions(position, place) <= 0);
+    return noted.slice(Math.max(0, newest + 1 - MAX_KEPT));
   }
 
   #index(): Index {

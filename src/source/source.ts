@@ -75,6 +75,8 @@ export interface SchemaBook {
   newest(id: string): Promise<CollectionSchema | undefined>;
   /** Resolves when it is stored, and not before may the announcements be handed out. @throws FencedError, TransientError */
   note(announcements: readonly Announcement[]): Promise<void>;
+  /** The stream holds all up to here for certain: versions before the newest one there need not be known. */
+  acknowledged(position: Position): void;
 }
 
 export interface SourceContext {

@@ -56,6 +56,25 @@ describe.skipIf(missing("postgres"))("a source that is read again", () => {
     }
   });
 
+  test("knows the key of a table that was dropped, however far the book was ahead of the stream", async () => {
+    const { source, reading } = await fixture.begin();
+    await fixture.database.query("insert into a values (1, 'x')");
+    await fixture.database.query("alter table a replica identity full");
+    for (let id = 2; id <= 9; id++) {
+      const [from, to] = id % 2 === 0 ? ["a", "renamed"] : ["renamed", "a"];
+      await fixture.database.query(`alter table ${from} rename to ${to}; insert into ${to} values (${id}, 'x')`);
+    }
+    await reading.until(() => reading.bodies.length >= 9, "all changes");
+    await reading.stop();
+    await fixture.database.query("drop table a");
+    const stored = reading.messages.find((message) => asStored([message]).some(({ subject }) => isChange({ subject })));
+
+    const again = new Reading(await fixture.reopen(source), stored?.position);
+    await again.until(() => again.bodies.length >= 8, "the rest");
+    expect(again.bodies.map(({ key }) => key)).toEqual([2, 3, 4, 5, 6, 7, 8, 9].map((id) => ({ id })));
+    await again.stop();
+  });
+
   test("after a crash at every write of the book tells each version once", async () => {
     const { source, reading } = await fixture.begin();
     await reading.stop();

@@ -132,6 +132,7 @@ export class PostgresSource implements Source {
     if (!isComplete(position)) throw new BugError("ACKNOWLEDGED_INSIDE", `${position} is inside a transaction`);
     // An earlier history's positions are about a log that is gone.
     if (historyOf(position) !== this.#intent.history) return;
+    this.#options.schemas.acknowledged(position);
     await this.#tables?.acknowledged(position);
     this.#acknowledged = finalOf(position) + 1n;
     if (this.#started) this.#stream?.acknowledge(this.#acknowledged); // else it is told as soon as the stream has started

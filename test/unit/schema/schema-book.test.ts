@@ -87,6 +87,28 @@ test("a stream that was set back is told from where it stands", async () => {
   expect(await announce(after, orders("id", "note"), at(6))).toMatchObject({ changes: { added: ["note"] } });
 });
 
+const version = (nth: number): CollectionSchema => orders("id", `v${nth}`);
+
+test("however many versions are noted ahead of the stream, the newest that it holds is known after a restart", async () => {
+  const store = memoryStore();
+  const book = await open(store, undefined);
+  for (let nth = 1; nth <= 10; nth++) await announce(book, version(nth), at(nth));
+  const after = await open(store, at(2));
+  expect(await after.newest("16400")).toEqual(version(2));
+});
+
+test("of the versions that the stream holds a few are kept", async () => {
+  const store = memoryStore();
+  const book = await open(store, undefined);
+  for (let nth = 1; nth <= 100; nth++) {
+    await announce(book, version(nth), at(nth));
+    book.acknowledged(at(nth - 1));
+  }
+  const index = (await store.get("shop"))?.value as { announced: [[string, unknown[]]] };
+  expect(index.announced[0][1].length).toBeLessThan(8);
+  expect(await (await open(store, at(98))).newest("16400")).toEqual(version(98));
+});
+
 test("what the catalog no longer tells of a column is taken from the version before", async () => {
   const store = memoryStore();
   const book = await open(store, undefined);

@@ -15,7 +15,7 @@ const PING_SHARE = 1 / 8;
 export function withReadiness(report: Report): Status {
   const { connected, trouble } = report.bus;
   const parts: readonly Readiness[] = [
-    connected ? { kind: "bus", id: "nats", ready: true, reason: "connected" } : notConnected(trouble),
+    busPart(connected, trouble),
     ...report.sources.map((source) => part("source", source.id, sourceView(source, report), sourceAlarms(source))),
     ...report.automations.map((automation) =>
       part("automation", automation.id, automationView(automation), automationAlarms(automation)),
@@ -30,10 +30,13 @@ interface View extends Partial<Reason> {
   readonly state: string;
 }
 
-function notConnected(trouble: Reason | undefined): Readiness {
-  const bus = { kind: "bus", id: "nats", ready: false } as const;
-  if (trouble === undefined) return { ...bus, code: "BUS_DISCONNECTED", reason: "not connected" };
-  return { ...bus, code: trouble.code, reason: `not connected: ${trouble.code}: ${trouble.message}` };
+function busPart(connected: boolean, trouble: Reason | undefined): Readiness {
+  const bus = { kind: "bus", id: "nats" } as const;
+  const state = connected ? "connected" : "not connected";
+  if (trouble !== undefined)
+    return { ...bus, ready: false, code: trouble.code, reason: `${state}: ${trouble.code}: ${trouble.message}` };
+  if (!connected) return { ...bus, ready: false, code: "BUS_DISCONNECTED", reason: state };
+  return { ...bus, ready: true, reason: state };
 }
 
 function part(kind: Readiness["kind"], id: string, view: View, found: readonly Reason[]): Readiness {

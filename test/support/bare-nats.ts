@@ -14,6 +14,8 @@ export interface BareNats {
   readonly host: string;
   /** Has it read another configuration, without a restart. */
   reload(config: string): Promise<void>;
+  /** Ends it in order, and starts it with another configuration: no connection survives. */
+  restart(config: string): Promise<void>;
   /** How often its log says this. */
   logged(text: string): Promise<number>;
 }
@@ -49,6 +51,11 @@ export async function startBareNats(config: string): Promise<BareNats> {
     reload: async (text) => {
       await configure(text);
       process.kill(server.pid, "SIGHUP");
+    },
+    restart: async (text) => {
+      await server.kill("SIGTERM");
+      await configure(text);
+      await server.start();
     },
     logged: async (text) => (await readFile(logFile, "utf8")).split(text).length - 1,
   };

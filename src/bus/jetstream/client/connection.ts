@@ -8,11 +8,10 @@ import {
   PermissionViolationError,
   type Status,
 } from "@nats-io/transport-node";
-import { ConfigError, MillraceError, TransientError, toError } from "../../../errors.ts";
+import { ConfigError, type MillraceError, TransientError, toError } from "../../../errors.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
-import { addressesOf, type BusAccess, dialOptions } from "./access.ts";
-import { busError } from "./bus-errors.ts";
-import { asksForCertificate } from "./server-info.ts";
+import { type BusAccess, dialOptions } from "./access.ts";
+import { whyNot } from "./why-not.ts";
 
 export interface ConnectOptions extends BusAccess {
   readonly log: Logger;
@@ -98,9 +97,9 @@ export class Connection implements AsyncDisposable {
     return this.#connected && !this.nc.isClosed();
   }
 
-  /** Why it cannot be connected to, while that is so and is known. */
+  /** Why it cannot be connected to or cannot serve, while that is so and is known. */
   get trouble(): MillraceError | undefined {
-    return this.connected ? undefined : this.#trouble;
+    return this.#trouble;
   }
 
   /** Of the server connected to last, in bytes: headers and body of a message. */
@@ -138,10 +137,12 @@ export class Connection implements AsyncDisposable {
       this.#askLater();
     }
     if (status.type === "reconnect") {
-      this.#log.info("bus_connected", { server: status.server });
-      this.#connected = true;
-      this.#trouble = undefined;
-      clearTimeout(this.#asking);
+      const old = tooOld(this.nc);
+      if (old === undefined) this.#log.info("bus_connected", { server: status.server });
+      // Such a one would take a batch apart: nothing is sent to it.
+      this.#connected = old === undefined;
+      this.#found(old);
+      this.#askLater(); // another server, or another configuration: it may be without JetStream
     }
     if (status.type === "disconnect" || status.type === "close") this.#connected = false;
     if (status.type === "error") this.#refused(status.error);
@@ -160,18 +161,39 @@ export class Connection implements AsyncDisposable {
     this.#asking = setTimeout(() => void this.#ask(), ASK_MS).unref();
   }
 
-  /** The client does not tell why it cannot connect again: a connection of our own, tried once, does. */
+  /** Asked until there is nothing to be told. */
   async #ask(): Promise<void> {
-    if (this.#connected || this.nc.isClosed()) return;
+    if (this.nc.isClosed()) return;
+    const { connected } = this;
+    const found = await (connected ? this.#unfitness() : this.#refusal());
+    if (connected !== this.connected) return; // it was heard of, and is asked for again
+    if (connected || found !== undefined) this.#found(found);
+    if (!connected || found !== undefined) this.#askLater();
+  }
+
+  /** The client does not tell why it cannot connect again: a connection of our own, tried once, does. */
+  async #refusal(): Promise<MillraceError | undefined> {
     try {
       await (await dial({ ...this.#options, reconnect: false, maxReconnectAttempts: 0 })).close();
+      return undefined;
     } catch (thrown) {
-      const error = await whyNot(thrown, this.#access);
-      if (error.code !== this.#trouble?.code || error.message !== this.#trouble.message)
-        this.#log.warn("bus_disconnected", { code: error.code, hint: error.hint }, error.message);
-      this.#trouble = error;
+      return whyNot(thrown, this.#access);
     }
-    if (!this.connected && !this.nc.isClosed()) this.#askLater();
+  }
+
+  async #unfitness(): Promise<MillraceError | undefined> {
+    try {
+      await refuseUnfit(this.nc);
+      return undefined;
+    } catch (thrown) {
+      return thrown instanceof ConfigError ? thrown : undefined; // what is only late, others tell of
+    }
+  }
+
+  #found(trouble: MillraceError | undefined): void {
+    if (trouble !== undefined && (trouble.code !== this.#trouble?.code || trouble.message !== this.#trouble.message))
+      this.#log.warn("bus_disconnected", { code: trouble.code, hint: trouble.hint }, trouble.message);
+    this.#trouble = trouble;
   }
 
   #refused(error: Error): void {
@@ -180,70 +202,17 @@ export class Connection implements AsyncDisposable {
   }
 }
 
-/** Why it could not be connected, as one of our errors. */
-async function whyNot(thrown: unknown, options: ConnectOptions): Promise<MillraceError> {
-  const addresses = addressesOf(options.servers).join(", ");
-  return (
-    refusal(thrown, addresses) ??
-    (await silence(thrown, options)) ??
-    busError(thrown, `connect to NATS at ${addresses}`)
-  );
-}
-
-/** What the server or TLS refuses, and a person has to mend. */
-function refusal(thrown: unknown, addresses: string): ConfigError | undefined {
-  const cause = toError(thrown);
-  if (cause instanceof MillraceError) return undefined;
-  if (/authoriz|authentic|user.*expired/i.test(`${cause.name} ${cause.message}`)) {
-    return new ConfigError("BUS_AUTH", `NATS at ${addresses} refused the connection: ${cause.message}`, {
-      hint: "see bus.credentials, or user and password, or the token, in the urls of bus.servers: nats://user:password@host",
-      cause,
-    });
-  }
-  const tls = tlsReason(cause);
-  if (tls === undefined) return undefined;
-  return new ConfigError("BUS_TLS", `no TLS with NATS at ${addresses}: ${tls}`, {
-    hint: "see bus.tls: ca is the authority that signed the server's certificate, which is for the name in the url; cert and key are what a server with `verify: true` asks for (docs/operations/tls.md)",
-    cause,
+function tooOld({ info }: NatsConnection): ConfigError | undefined {
+  const [major = 0, minor = 0] = (info?.version ?? "").split(".").map(Number);
+  if (major > MIN_VERSION[0] || (major === MIN_VERSION[0] && minor >= MIN_VERSION[1])) return undefined;
+  return new ConfigError("BUS_TOO_OLD", `nats-server ${info?.version} has no atomic batches`, {
+    hint: `run nats-server ${MIN_VERSION.join(".")} or newer (2.15 recommended)`,
   });
-}
-
-/** With TLS 1.3 a server that refuses this client's certificate ends the connection, and the client hears nothing of why. */
-async function silence(thrown: unknown, { servers, tls }: BusAccess): Promise<MillraceError | undefined> {
-  const [first = ""] = addressesOf(servers);
-  if (toError(thrown).name !== "TimeoutError" || !(await asksForCertificate(first))) return undefined;
-  if (tls?.cert === undefined) {
-    return new ConfigError(
-      "BUS_TLS",
-      `NATS at ${first} asks for a certificate of this client, and bus.tls names none`,
-      {
-        hint: "set bus.tls.cert and bus.tls.key to one that its ca_file has signed (docs/operations/tls.md)",
-        cause: thrown,
-      },
-    );
-  }
-  return new TransientError("BUS_UNREACHABLE", `NATS at ${first} let this client in no further than TLS`, {
-    hint: "if it stays so, the server's ca_file has not signed the certificate of bus.tls.cert",
-    cause: thrown,
-  });
-}
-
-/** In the words of the error that is about TLS; undefined where none is. */
-function tlsReason(error: Error): string | undefined {
-  const code = "code" in error ? String(error.code) : "";
-  if (/^(ERR_TLS|ERR_SSL|ERR_OSSL|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|CERT_)/.test(code)) return error.message;
-  if (/server does not support 'tls'|'tls' is not available/.test(error.message)) return "the server takes none";
-  return error.cause instanceof Error ? tlsReason(error.cause) : undefined;
 }
 
 async function refuseUnfit(nc: NatsConnection): Promise<void> {
-  const info = nc.info;
-  const [major = 0, minor = 0] = (info?.version ?? "").split(".").map(Number);
-  if (major < MIN_VERSION[0] || (major === MIN_VERSION[0] && minor < MIN_VERSION[1])) {
-    throw new ConfigError("BUS_TOO_OLD", `nats-server ${info?.version} has no atomic batches`, {
-      hint: `run nats-server ${MIN_VERSION.join(".")} or newer (2.15 recommended)`,
-    });
-  }
+  const old = tooOld(nc);
+  if (old !== undefined) throw old;
   // Asked and not read from INFO: the server may have it and the account not, or the other way round in a cluster.
   try {
     await (await jetstreamManager(nc, { checkAPI: false })).getAccountInfo();

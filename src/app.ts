@@ -150,7 +150,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
         deadLetter: bus.deadLetter.bind(bus),
         onGap: async (gap) => {
           await bus.announce(gapMessage(id, gap));
-          metrics.source(id).gaps++;
+          metrics.source(id)[gap.collections === undefined ? "gaps" : "tableGaps"]++;
         },
         lineageKey: () => lineageKey(bus.state),
         adopt,

@@ -4,7 +4,7 @@
 import type { Measure } from "../source/source.ts";
 import type { AutomationStatus, GuardStatus, Reason, SourceStatus } from "./status.ts";
 
-/** As long as the alerts MillraceGap and MillraceAutomationGap last: nothing can mend a gap. */
+/** As long as the alerts MillraceGap, MillraceTableGap and MillraceAutomationGap last: nothing can mend a gap. */
 const GAP_SHOWN_MS = 60 * 60_000;
 /** As in the alert rules: docker/prometheus/alerts.yml. */
 const FULL_SOON_SECONDS = 3600;
@@ -25,6 +25,7 @@ export function sourceAlarms(source: SourceStatus): readonly Reason[] {
   return [
     ...(guard === undefined ? [] : guardAlarms(guard)),
     ...gapAlarm(source),
+    ...tableGapAlarm(source),
     ...only(lagSeconds > LAGGING_SECONDS, {
       code: "SOURCE_LAGGING",
       message: `what it stores was committed ${whole(lagSeconds)} s ago, and there is more in the log`,
@@ -68,6 +69,13 @@ function gapAlarm({ gap }: SourceStatus): readonly Reason[] {
   const from = gap.after === null ? "before" : `between ${gap.after} and`;
   const ago = `it went on behind a gap ${whole(gap.agoMs / 1000)} s ago`;
   return [{ code: "GAP_RECORDED", message: `${ago}: events ${from} ${gap.upTo} can never come` }];
+}
+
+function tableGapAlarm({ tableGap }: SourceStatus): readonly Reason[] {
+  if (tableGap === undefined || tableGap.agoMs > GAP_SHOWN_MS) return [];
+  const { code, collections, agoMs } = tableGap;
+  const message = `${code} ${whole(agoMs / 1000)} s ago: rows of ${collections.join(", ")} came or went without an event (docs/connectors/postgres.md)`;
+  return [{ code: "TABLE_GAP", message }];
 }
 
 function only(is: boolean, alarm: Reason): readonly Reason[] {

@@ -17,6 +17,13 @@ export interface Gap {
   readonly agoMs: number;
 }
 
+/** Rows of some tables came or went without an event: `collections` says of which. */
+export interface TableGap {
+  readonly code: string | null;
+  readonly collections: readonly string[];
+  readonly agoMs: number;
+}
+
 /** What the guard of a source sees. */
 export interface GuardStatus {
   /** Whether its last look was answered. */
@@ -58,6 +65,8 @@ export interface SourceStatus {
   readonly unsavedMs: number;
   /** The newest gap that the source went on behind, and how long ago that was. */
   readonly gap?: Gap | undefined;
+  /** The newest one of some of its tables alone, since this worker was started. */
+  readonly tableGap?: TableGap | undefined;
   readonly guard?: GuardStatus | undefined;
   /** How often in the last 15 minutes its writer had to find out again where the stream ends. */
   readonly recentRecoveries?: number | undefined;

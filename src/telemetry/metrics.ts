@@ -27,6 +27,8 @@ export interface SourceCounts {
   bugs: number;
   /** Gaps that it went on behind. */
   gaps: number;
+  /** The same of some of its tables alone. */
+  tableGaps: number;
 }
 
 /** Of one automation, since the process started. */
@@ -78,6 +80,10 @@ const sourceCounters: Readonly<Record<keyof SourceCounts, readonly [name: string
   retried: ["source_retries_total", "Times the source was opened again after an error."],
   bugs: ["source_bugs_total", "Times the source stopped because code is broken: Millrace's, or a library's."],
   gaps: ["source_gaps_total", "Gaps that the source went on behind: events that can never come."],
+  tableGaps: [
+    "source_table_gaps_total",
+    "Gaps of some of its tables alone: rows that came or went without an event, such as those of a partition that was dropped.",
+  ],
 };
 
 /** Fresh counts, with a registry of their own that also measures the process. */
@@ -178,6 +184,7 @@ export function createMetrics(): Metrics {
         retried: 0,
         bugs: 0,
         gaps: 0,
+        tableGaps: 0,
       })),
     automation,
     automations: {

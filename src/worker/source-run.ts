@@ -49,8 +49,17 @@ export interface SourceRunStatus extends Readonly<SourceRunCounts>, Partial<LagF
   readonly unsavedMs: number;
   /** The newest gap that it went on behind, and how long ago. */
   readonly gap?: RecordedGap;
+  /** The newest one of some tables alone. */
+  readonly tableGap?: TableGap;
   /** What it goes on without. */
   readonly notices: readonly Reason[];
+}
+
+/** Rows of some tables came or went without an event. */
+export interface TableGap {
+  readonly code: string | null;
+  readonly collections: readonly string[];
+  readonly agoMs: number;
 }
 
 export class SourceRun {
@@ -66,6 +75,7 @@ export class SourceRun {
   #acknowledged: Position | undefined;
   #savingSince: number | undefined;
   #ownsLog = false;
+  #tableGap: { readonly data: Omit<TableGap, "agoMs">; readonly at: number } | undefined;
   #gap: { readonly data: Omit<RecordedGap, "agoMs">; readonly at: number } | undefined;
 
   constructor(options: SourceRunOptions) {
@@ -97,8 +107,10 @@ export class SourceRun {
       },
       onGap: async (gap) => {
         await options.onGap(gap);
-        // Of some tables alone it is told and counted; the source itself goes on as it was.
-        if (gap.collections === undefined) this.#show({ ...gap, agoMs: 0 });
+        // Of some tables alone it is another matter: the source itself goes on as it was.
+        const { code, collections } = gap;
+        if (collections === undefined) this.#show({ ...gap, agoMs: 0 });
+        else this.#tableGap = { data: { code, collections }, at: performance.now() };
       },
       onRecordedGap: (gap) => this.#show(gap),
       onState: (state, reason) => {
@@ -143,6 +155,7 @@ export class SourceRun {
       ...(stalledBy && { stalledBy: { code: stalledBy.code, message: stalledBy.message } }),
       unsavedMs: this.#savingSince === undefined ? 0 : performance.now() - this.#savingSince,
       ...(this.#gap && { gap: { ...this.#gap.data, agoMs: performance.now() - this.#gap.at } }),
+      ...(this.#tableGap && { tableGap: { ...this.#tableGap.data, agoMs: performance.now() - this.#tableGap.at } }),
       notices: (reader?.notices() ?? []).map(({ code, message }) => ({ code, message })),
       ...counts,
     };

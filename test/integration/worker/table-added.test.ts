@@ -32,6 +32,7 @@ describe.skipIf(missing("postgres", "nats"))("a table that is added while the wo
     await database.query("create table t2(id int primary key); insert into t2 values (1)");
     await until(/^meta.shop.gap$/, 1);
     const counted = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    const ready = await (await fetch(`http://127.0.0.1:${port}/readyz`)).json();
     await database.query("insert into t2 values (2)");
     await until(/t2.created/, 1);
     await first.stop();
@@ -48,7 +49,12 @@ describe.skipIf(missing("postgres", "nats"))("a table that is added while the wo
     const rows = events.filter(({ subject }) => subject.includes(".t2.created."));
     expect(rows.map(({ text }) => JSON.parse(text).key.id)).toEqual([2, 3, 4, 5]);
     for (const { header } of rows) expect(String(header("Cdc-Pos")) > gaps[0].upTo).toBe(true);
-    expect(counted).toContain('millrace_source_gaps_total{source="shop"} 1\n');
+    expect(counted).toContain('millrace_source_table_gaps_total{source="shop"} 1\n');
+    expect(counted).toContain('millrace_source_gaps_total{source="shop"} 0\n'); // that one pages
+    expect(ready).toMatchObject({
+      ready: true,
+      parts: expect.arrayContaining([expect.objectContaining({ code: "TABLE_GAP" })]),
+    });
     const told = await readStream(nats.url, "MILLRACE_EVENTS");
     expect(told.map(({ text }) => JSON.parse(text))).toMatchObject([
       { source: "shop", code: "TABLE_ADDED", collections: ["public.t2"], upTo: gaps[0].upTo },

@@ -111,6 +111,17 @@ test("waiting for the bus's fsync is a fault only when it takes longer than the 
   expect(shop(held(31_000), "always")).toMatchObject([false, "FSYNC_OVERDUE", expect.anything()]);
 });
 
+test("rows of some tables that went without an event are said for an hour, and not as a gap of the log", () => {
+  const tableGap = { code: "PARTITION_DETACHED", collections: ["public.events"], agoMs: 60_000 };
+
+  expect(shop({ tableGap })).toEqual([
+    true,
+    "TABLE_GAP",
+    "running: TABLE_GAP: PARTITION_DETACHED 60 s ago: rows of public.events came or went without an event (docs/connectors/postgres.md)",
+  ]);
+  expect(shop({ tableGap: { ...tableGap, agoMs: 3_600_001 } })).toEqual([true, undefined, "running"]);
+});
+
 test("a gap that a source went on behind is said for an hour; the source is ready", () => {
   const gap = { code: "SLOT_LOST", after: "01+", upTo: "02+", agoMs: 60_000 };
 
@@ -179,6 +190,7 @@ const shownAs: Readonly<Record<string, Partial<SourceStatus> | Partial<Automatio
   MillracePoison: "the column DEAD of the source",
   MillraceSlotLost: { guard: { ...guard, exceeded: [{ measure: "lost", value: 1, limit: 0 }] } },
   MillraceGap: { gap: { code: "SLOT_LOST", after: "01+", upTo: "02+", agoMs: 60_000 } },
+  MillraceTableGap: { tableGap: { code: "PARTITION_DETACHED", collections: ["public.events"], agoMs: 60_000 } },
   MillraceAutomationGap: { gap: { source: "shop", first: 3, last: 9, agoMs: 60_000 } },
   MillraceSlotGrowing: { guard: { ...guard, exceeded: [{ measure: "lagSeconds", value: 541, limit: 540 }] } },
   MillraceSlotFullSoon: { guard: { ...guard, timeToFullSeconds: 3599 } },

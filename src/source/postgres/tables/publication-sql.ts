@@ -60,6 +60,18 @@ export function dropTable(name: string, table: TableName): string {
   return `ALTER PUBLICATION ${quoteIdentifier(name)} DROP TABLE ${publishedTable(table)}`;
 }
 
+/**
+ * Undoes the transaction that it stands in when the name of a table that was taken out belongs to another table by now, with the
+ * SQLSTATE of a table that is gone. Behind the statement: its lock keeps the name from then on.
+ */
+export function refuseAnother({ oid, schema, name }: TableName & { readonly oid: string }): string {
+  return `DO ${quoteLiteral(`BEGIN
+    IF NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE c.oid = ${Number(oid)} AND n.nspname = ${quoteLiteral(schema)} AND c.relname = ${quoteLiteral(name)}) THEN
+      RAISE EXCEPTION 'the table to be taken out of the publication was renamed or dropped' USING ERRCODE = '42P01';
+    END IF; END`)}`;
+}
+
 /** For a person. */
 export function publishGenerated(name: string): string {
   return `ALTER PUBLICATION ${quoteIdentifier(name)} SET (${GENERATED});`;

@@ -5,7 +5,7 @@ import type { SourceId } from "../../../event/source-id.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
 import { sqlState } from "../client/errors.ts";
 import type { Session } from "../client/session.ts";
-import { quoteIdentifier, quoteLiteral, quoteTable } from "../client/sql.ts";
+import { quoteIdentifier, quoteLiteral } from "../client/sql.ts";
 import {
   ALL_OPS,
   addLine,
@@ -16,18 +16,22 @@ import {
   publicationLines,
   publicationMark,
   publishesGenerated,
+  refuseAnother,
   refuseLooseFilter,
   setOptions,
 } from "./publication-sql.ts";
 import { type Published, readPublished } from "./published.ts";
 import type { SourceTable } from "./tables.ts";
 
+/** Tables are told apart by their oids: one may have been renamed, and its name given to another, since it was looked at. */
+type NumberedTable = SourceTable & { readonly oid: string };
+
 export interface PublicationOptions {
   readonly source: SourceId;
   readonly name: string;
-  readonly tables: readonly SourceTable[];
+  readonly tables: readonly NumberedTable[];
   /** Tables that are not added, and not dropped when they are in it. */
-  readonly kept: readonly SourceTable[];
+  readonly kept: readonly NumberedTable[];
   /** What it published when it was looked last: an option that it lost since stays lost, until that is on record. */
   readonly known?: Pick<Published, "ops" | "viaRoot"> | undefined;
   /** Of the server, as `server_version_num`. */
@@ -104,15 +108,13 @@ export async function adjustPublication(
   checkFilters(tables, version);
   const { ours, all } = existing;
   // One for all tables has roots by way of their partitions; see `viaRoot`.
-  const members = new Map(existing.tables.map((table) => [quoteTable(table), table]));
-  const missing = tables.filter((table) => !members.has(quoteTable(table)) && !(all && table.partitioned));
-  const staying = new Set([...tables, ...kept].map(quoteTable));
-  const extra = ours ? existing.tables.filter((table) => !staying.has(quoteTable(table))) : [];
-  const unfiltered = tables.filter(
-    (table) => table.where.length > 0 && members.get(quoteTable(table))?.filtered !== true,
-  );
+  const members = new Map(existing.tables.map((table) => [table.oid, table]));
+  const missing = tables.filter(({ oid, partitioned }) => !members.has(oid) && !(all && partitioned));
+  const staying = new Set([...tables, ...kept].map(({ oid }) => oid));
+  const extra = ours ? existing.tables.filter(({ oid }) => !staying.has(oid)) : [];
+  const unfiltered = tables.filter(({ oid, where }) => where.length > 0 && members.get(oid)?.filtered !== true);
   const unlike = tables.filter((table) => {
-    const now = members.get(quoteTable(table));
+    const now = members.get(table.oid);
     if (now === undefined || !ours) return false;
     return refilter ? table.where.length > 0 || now.filtered : table.where.length > 0 && !now.filtered;
   });
@@ -125,7 +127,7 @@ export async function adjustPublication(
       ours &&
       existing.ops.length < ALL_OPS.length &&
       known?.ops.every((op) => existing.ops.includes(op)) !== false &&
-      !kept.some((table) => members.has(quoteTable(table))),
+      !kept.some(({ oid }) => members.has(oid)),
   };
   const optioned = set.viaRoot || set.generated || set.ops;
   if (!ours && unfiltered.length > 0) throw filterMissing(name, unfiltered);
@@ -136,7 +138,7 @@ export async function adjustPublication(
   // In this order: options may break the writes of tables that go, and are needed by those that come.
   const optionStep = optioned ? [() => change(session, [setOptions(name, set)])] : [];
   try {
-    await each(extra.map((table) => () => change(session, [dropTable(name, table)])));
+    await each(extra.map((table) => () => change(session, [dropTable(name, table), refuseAnother(table)])));
     await each(optionStep);
     await each([
       ...unlike.map((table) => () => change(session, [dropTable(name, table), addTable(name, table)], { name, table })),

@@ -93,3 +93,25 @@ BEGIN
 	RETURN event_id;
 END
 $$;
+--> statement-breakpoint
+-- Whoever owns any of this may replace it, and it runs with the rights of all who emit.
+DO $$
+DECLARE
+	owners text;
+BEGIN
+	SELECT string_agg(DISTINCT quote_ident(r.rolname), ', ') INTO owners
+		FROM (
+			SELECT nspowner FROM pg_namespace WHERE nspname = 'millrace'
+			UNION SELECT relowner FROM pg_class
+				WHERE relnamespace = 'millrace'::regnamespace AND relname IN ('outbox', 'inbox') AND relkind IN ('r', 'p')
+			UNION SELECT proowner FROM pg_proc WHERE pronamespace = 'millrace'::regnamespace
+		) o (owner)
+		JOIN pg_roles r ON r.oid = o.owner
+		JOIN pg_database d ON d.datname = current_database()
+		WHERE NOT r.rolsuper AND r.oid <> d.datdba AND r.rolname <> current_user;
+	IF owners IS NOT NULL THEN
+		RAISE WARNING 'OUTBOX_OWNER: a part of the schema millrace is owned by %, who may replace what runs with the rights of all who emit', owners
+			USING HINT = 'millrace check names it, and prints the SQL that gives it to the owner of the database.';
+	END IF;
+END
+$$;

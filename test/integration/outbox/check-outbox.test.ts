@@ -82,22 +82,31 @@ describe.skipIf(missing("postgres"))("an outbox", () => {
     expect(await codes(database, true)).toEqual([["ok", "OUTBOX", ""]]);
   });
 
-  test("whose schema or functions somebody else made first is warned of, until they belong to the database's owner", async () => {
+  test("whose schema or functions somebody else made first is warned of, also by the SQL, until they belong to the database's owner", async () => {
     await using database = await freshDatabase();
     await database.query(`create role "early Bird"; create schema millrace authorization "early Bird";
-      create function millrace.emit() returns void language sql as ''; alter function millrace.emit() owner to "early Bird";
-      ${migrationSql("outbox")}`);
+      create function millrace.emit() returns void language sql as ''; alter function millrace.emit() owner to "early Bird"`);
+    const client = await database.connect();
+    const said: string[] = [];
+    client.on("notice", ({ severity, message = "" }) => {
+      if (severity === "WARNING") said.push(message);
+    });
     try {
+      await client.query(migrationSql("outbox"));
       const before = await codes(database, true);
       const [, , fix = ""] = before.find(([, code]) => code === "OUTBOX_OWNER") ?? [];
-      await database.query(fix);
-
       expect(before.map(([level, code]) => [level, code])).toContainEqual(["warn", "OUTBOX_OWNER"]);
       expect(fix).toMatch(
         /^BEGIN; ALTER FUNCTION millrace\.emit\(\) OWNER TO \w+; GRANT .*\nBEGIN; ALTER SCHEMA .* COMMIT; -- /,
       );
+      expect(said.splice(0)).toEqual([expect.stringMatching(/^OUTBOX_OWNER: .* is owned by "early Bird", who may/)]);
+
+      await database.query(fix);
+      await client.query(migrationSql("outbox"));
+      expect(said).toEqual([]);
       expect((await codes(database, true)).map(([, code]) => code)).not.toContain("OUTBOX_OWNER");
     } finally {
+      await client.end();
       await database.query('drop owned by "early Bird"; drop role "early Bird"');
     }
   });

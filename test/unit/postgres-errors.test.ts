@@ -20,6 +20,7 @@ test.each([
   ["53400", "ConfigError", "SLOTS_EXHAUSTED"],
   ["55006", "TransientError", "SLOT_ACTIVE"],
   ["55P03", "TransientError", "SOURCE_LOCKED"],
+  ["25P04", "TransientError", "TRANSACTION_TIMEOUT"],
   ["57P01", "TransientError", "SOURCE_UNREACHABLE"],
   ["57P03", "TransientError", "SOURCE_UNREACHABLE"],
   ["08006", "TransientError", "SOURCE_UNREACHABLE"],

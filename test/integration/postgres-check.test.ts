@@ -3,6 +3,7 @@
 
 import { describe, expect, test } from "vitest";
 import { migrationSql } from "../../src/outbox/migration-sql.ts";
+import { sqlOf } from "../../src/telemetry/finding.ts";
 import { findingsOf, runFix, wrong } from "../support/postgres-findings.ts";
 import { postgresFixture } from "../support/postgres-fixture.ts";
 import { failureOf, openShop, Reading, type TestSource } from "../support/postgres-reader.ts";
@@ -253,6 +254,15 @@ describe.skipIf(missing("postgres"))("checking a Postgres source", () => {
       expect(await wrong(fixture.database.url, "TOAST_LEFT_OUT")).toHaveLength(1);
       const tables = [{ match: "public.docs", toast: "reselect" }];
       expect(await wrong(fixture.database.url, "TOAST_LEFT_OUT", { tables })).toEqual([]);
+    });
+
+    test("TOAST_LEFT_OUT of a table with a virtual column leads to nothing that has its updates refused", async () => {
+      await fixture.database.query(`create table docs(id int primary key, body text, twice int generated always as (id * 2) virtual);
+        alter table docs alter body set storage external; insert into docs values (1, repeat('x', 9000))`);
+      const [finding] = await wrong(fixture.database.url, "TOAST_LEFT_OUT");
+
+      expect(sqlOf(finding?.fix)).toEqual([]);
+      expect(finding?.fix).toContain('Set toast: "reselect"');
     });
 
     test("the application's own updates really fail where check says so, and work after its SQL", async () => {

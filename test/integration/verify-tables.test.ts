@@ -34,7 +34,7 @@ describe.skipIf(missing("postgres", "nats"))("the tables", () => {
     await database.query(`
       create table orders(id int8 primary key, note text);
       create table "Odd, names"("b%" text, a timestamptz, primary key ("b%", a));
-      create table emptied(id int primary key);
+      create table emptied(id int primary key); create table docs(id jsonb primary key);
       create table keyless(note text); alter table keyless replica identity full;
       create table def(id int, v int, primary key (id) deferrable initially deferred); alter table def replica identity full;
       insert into orders select n, 'old' from generate_series(1, 3) n`);
@@ -48,6 +48,7 @@ describe.skipIf(missing("postgres", "nats"))("the tables", () => {
       await database.query(`
         insert into orders select n, 'new' from generate_series(10, 6010) n;
         insert into "Odd, names" values ('a,b%/ü', '2024-02-29 12:00:00.5+02'), ('', 'infinity');
+        insert into docs values ('12345678901234567890'), ('12345678901234567891'), ('1'), ('"1"'), ('{"a": [1, "x, y"]}');
         insert into emptied values (1), (2);
         insert into def values (1, 1), (2, 2), (3, 3); update def set id = 4 - id; update def set id = id + 1;
         insert into keyless values ('x')`);
@@ -65,6 +66,7 @@ describe.skipIf(missing("postgres", "nats"))("the tables", () => {
         [
           { namespace: "public", collection: "Odd, names", rows: 2, inStream: 2, notInStream: 0, ...counts },
           { namespace: "public", collection: "def", rows: 3, inStream: 3, notInStream: 0, ...counts },
+          { namespace: "public", collection: "docs", rows: 5, inStream: 5, notInStream: 0, ...counts },
           { namespace: "public", collection: "emptied", rows: 1, inStream: 1, notInStream: 0, ...counts },
           { namespace: "public", collection: "keyless", rows: undefined, inStream: 0, notInStream: 0, ...counts },
           { namespace: "public", collection: "orders", rows: 6001, inStream: 5999, notInStream: 2, ...counts },

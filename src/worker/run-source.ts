@@ -126,7 +126,7 @@ async function attempt(options: RunSourceOptions, context: SourceContext, onRunn
       onState(
         "starting",
         new TransientError("STREAM_READ_BACK", what, {
-          hint: "Nothing to do: about ten seconds for each 100,000. With bus.fsync as true and as short as the server allows there are fewer.",
+          hint: "Nothing to do: ten to twenty seconds at most for each 100,000. With bus.fsync as true and as short as the server allows there are fewer.",
         }),
       ),
   });

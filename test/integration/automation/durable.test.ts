@@ -151,29 +151,32 @@ describe.skipIf(missing("nats"))("a durable that is gone", () => {
     });
   });
 
-  test("while all handlers are busy is noticed, and what they have in hand is not repeated", async () => {
-    await using nats = await freshNats();
-    await using stream = await ShopStream.create(nats.url);
-    let open = (): void => {};
-    const free = new Promise<void>((resolve) => {
-      open = resolve;
-    });
-    const { seen, mail } = noting(() => free, { concurrency: 1 });
-    await write(stream, 1, 60);
-    const log = new RecordedLog();
-    await using worker = await startWorker({ url: nats.url, automations: [mail], missedLookMs: 50, log });
-    await waitFor(() => seen.length === 1, { what: "the first order" });
-    await remove(stream);
-    await waitFor(() => log.count("automation_durable_mended") > 0, { what: "it to be told" });
-    await waitFor(async () => (await (await consumers(stream)).info("CDC_SHOP", "mail")).num_ack_pending > 0, {
-      what: "it to be handed out once more",
-    });
-    open();
-    await waitFor(() => seen.length >= 60, { what: "all orders" });
-    await settled(stream);
-    expect(seen).toEqual(range(1, 60));
-    expect(worker.metrics.counts["mail.handled"]).toBe(60);
-  });
+  test.each([1, 10])(
+    "while all of %i handlers are busy is noticed, and what they have in hand is not repeated",
+    async (concurrency) => {
+      await using nats = await freshNats();
+      await using stream = await ShopStream.create(nats.url);
+      let open = (): void => {};
+      const free = new Promise<void>((resolve) => {
+        open = resolve;
+      });
+      const { seen, mail } = noting(() => free, { concurrency });
+      await write(stream, 1, 60);
+      const log = new RecordedLog();
+      await using worker = await startWorker({ url: nats.url, automations: [mail], missedLookMs: 50, log });
+      await waitFor(() => seen.length === concurrency, { what: "the first orders" });
+      await remove(stream);
+      await waitFor(() => log.count("automation_durable_mended") > 0, { what: "it to be told" });
+      await waitFor(async () => (await (await consumers(stream)).info("CDC_SHOP", "mail")).num_ack_pending > 0, {
+        what: "it to be handed out once more",
+      });
+      open();
+      await waitFor(() => seen.length >= 60, { what: "all orders" });
+      await settled(stream);
+      expect(seen.toSorted((a, b) => a - b)).toEqual(range(1, 60));
+      expect(worker.metrics.counts["mail.handled"]).toBe(60);
+    },
+  );
 
   test("together with the record goes on by what the worker knows", async () => {
     await using nats = await freshNats();

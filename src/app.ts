@@ -22,8 +22,9 @@ import { type Guards, type GuardTiming, startGuards } from "./monitor/start-guar
 import { type Status, troubleOf } from "./monitor/status.ts";
 import { waitingAutomation, waitingSource } from "./monitor/waiting.ts";
 import { KeptSchemaBook } from "./schema/schema-book.ts";
+import type { OutboxHome } from "./source/capabilities.ts";
 import { postgresConnector } from "./source/postgres/connector.ts";
-import type { Connector, OutboxHome } from "./source/source.ts";
+import type { Connector } from "./source/source.ts";
 import { atLevel, type Logger, silentLogger } from "./telemetry/logger.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { version } from "./version.ts";
@@ -267,7 +268,7 @@ async function openBus(
 
 /** Of the sources that hold an outbox: what tells whose. Those that another worker reads are among them. */
 export function outboxesOf({ sources }: ResolvedConfig<unknown>): ReadonlyMap<SourceId, () => Promise<OutboxHome>> {
-  const homes = [...sources].map(([id, source]) => [id, connectorOf(source).outboxHome(id, source.config.reveal())]);
+  const homes = [...sources].map(([id, source]) => [id, connectorOf(source).outboxHome?.(id, source.config.reveal())]);
   return new Map(homes.filter(([, home]) => home !== undefined) as [SourceId, () => Promise<OutboxHome>][]);
 }
 
@@ -275,7 +276,7 @@ export function outboxesOf({ sources }: ResolvedConfig<unknown>): ReadonlyMap<So
 export function declaredColumns({ sources }: ResolvedConfig<unknown>): DeclaredColumns {
   return new DeclaredColumns(async (id, collection) => {
     const source = sources.get(id);
-    return source === undefined ? [] : connectorOf(source).structuredColumns(id, source.config.reveal(), collection);
+    return (source && connectorOf(source).structuredColumns?.(id, source.config.reveal(), collection)) ?? [];
   });
 }
 

@@ -1,4 +1,5 @@
-// The contract of a source: what the worker needs to know of any database, and nothing more.
+// The contract of a source: what the worker needs to know of any database, and nothing more. What only some kinds can do
+// is in capabilities.ts.
 
 import type { PoisonError } from "../errors.ts";
 import type { CollectionSchema } from "../event/collection-schema.ts";
@@ -8,6 +9,7 @@ import type { SourceId } from "../event/source-id.ts";
 import type { GapData } from "../event/system-event.ts";
 import type { Finding } from "../telemetry/finding.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { KeySnapshot, OutboxHome, Removal, SnapshotOptions, StructuredColumn } from "./capabilities.ts";
 
 /**
  * A place that may become a checkpoint though no message of the stream stands there: a transaction without events,
@@ -179,54 +181,6 @@ export interface Source extends AsyncDisposable {
   notices(): readonly Notice[];
 }
 
-export interface SnapshotOptions {
-  /** Up to where the stream holds all; undefined: nothing yet. */
-  readonly stored: () => Promise<Position | undefined>;
-  readonly reachWithinMs: number;
-  /** Called again and again with for how long it has waited for the stream. */
-  readonly onWaiting: (waitedMs: number) => void;
-  readonly signal: AbortSignal;
-}
-
-/** The keys of one collection in a snapshot. */
-export interface TableKeys {
-  readonly namespace: string;
-  readonly collection: string;
-  /** In bounded lists; undefined for a collection without a key. One collection at a time. @throws ConfigError, TransientError */
-  readonly keys: (() => AsyncIterable<readonly HeldKey[]>) | undefined;
-}
-
-export interface HeldKey {
-  /** As `ce-subject` has it behind the slash. */
-  readonly key: string;
-  /** The transaction that wrote the row last, for `isAfter`; of a nested one its own. */
-  readonly writtenBy: string;
-}
-
-/** What the database held at one moment that the stream has reached. */
-export interface KeySnapshot extends AsyncDisposable {
-  /** @param transaction as `Cdc-Tx` has it */
-  includes(transaction: string): boolean;
-  /** Whether the first one began after the other. */
-  isAfter(transaction: string, other: string): boolean;
-  readonly tables: readonly TableKeys[];
-}
-
-/** Where an outbox is. */
-export interface OutboxHome {
-  /** `<system identifier>/<database>`. */
-  readonly database: string;
-  /** Whether events that are written as messages are read, and not only rows. */
-  readonly messages: boolean;
-}
-
-/** A column whose values are objects with names of the database's own, or hold such. */
-export interface StructuredColumn {
-  readonly name: string;
-  /** As the database writes it. */
-  readonly type: string;
-}
-
 export interface Connector<Config> {
   readonly kind: string;
   /** @throws ConfigError with the path of the bad value */
@@ -247,26 +201,39 @@ export interface Connector<Config> {
    * What is wrong is a finding, not an error.
    */
   check(id: SourceId, config: Config, context: CheckContext<Config>): AsyncIterable<Finding>;
-  /**
-   * Undefined when this source holds no outbox; else it resolves to the database whose outbox that is, or rejects with
-   * TransientError while that cannot be asked.
-   */
-  outboxHome(id: SourceId, config: Config): (() => Promise<OutboxHome>) | undefined;
-  /**
-   * For `millrace verify --tables`: the keys that the database holds now, once the stream holds what they come from.
-   * @throws ConfigError where it may not be read; TransientError when the stream does not get here in time
-   */
-  snapshotKeys(id: SourceId, config: Config, options: SnapshotOptions): Promise<KeySnapshot>;
   /** What it reads now: namespaces and names of collections. @throws ConfigError, TransientError */
   collections(id: SourceId, config: Config): Promise<readonly { readonly namespace: string; readonly name: string }[]>;
-  /** Of one collection as it is delivered now; none of one that is not there, or not read. @throws ConfigError, TransientError */
-  structuredColumns(
-    id: SourceId,
-    config: Config,
-    collection: { readonly namespace: string; readonly name: string },
-  ): Promise<readonly StructuredColumn[]>;
   /** For the guard; asks nothing yet. */
   watch(id: SourceId, config: Config): LogWatch;
   /** Connects, checks what must be there, and changes nothing before that holds. */
   open(id: SourceId, config: Config, context: SourceContext, schemas: SchemaBook): Promise<Source>;
+
+  // The capabilities: what not every kind has.
+
+  readonly remove?: Removal<Config>;
+  /**
+   * For `millrace types`: the collections that it reads, as the database has them now and as their events would look.
+   * @throws ConfigError, TransientError
+   */
+  describeCollections?(id: SourceId, config: Config): Promise<readonly CollectionSchema[]>;
+  /**
+   * For `millrace verify --tables`: the keys that the database holds now, once the stream holds what they come from.
+   * @throws ConfigError where it may not be read; TransientError when the stream does not get here in time
+   */
+  snapshotKeys?(id: SourceId, config: Config, options: SnapshotOptions): Promise<KeySnapshot>;
+  /**
+   * Undefined when this source holds no outbox; else it resolves to the database whose outbox that is, or rejects with
+   * TransientError while that cannot be asked.
+   */
+  outboxHome?(id: SourceId, config: Config): (() => Promise<OutboxHome>) | undefined;
+  /**
+   * For automations that are typed by the application's own model of a table: of one collection as it is delivered now; none
+   * of one that is not there, or not read.
+   * @throws ConfigError, TransientError
+   */
+  structuredColumns?(
+    id: SourceId,
+    config: Config,
+    collection: { readonly namespace: string; readonly name: string },
+  ): Promise<readonly StructuredColumn[]>;
 }

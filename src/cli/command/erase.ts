@@ -1,12 +1,11 @@
 // `millrace erase`: takes one event out of a source's stream, because the law or a person asks for it.
 
 import { type Erasable, erase as eraseEvent } from "../../bus/jetstream/commands/erase.ts";
-import { loadConfigFile } from "../../config/load.ts";
 import { resolveBusConfig } from "../../config/resolve.ts";
 import { ConfigError } from "../../errors.ts";
 import { isSourceId } from "../../event/source-id.ts";
-import * as millrace from "../../index.ts";
 import { confirm } from "../common/confirm.ts";
+import { readConfig } from "../common/load-config.ts";
 import { printable } from "../common/terminal.ts";
 
 export interface EraseCommandOptions {
@@ -26,12 +25,7 @@ export async function erase({ config, source, sequence, yes, signal, print }: Er
       hint: "Give the name under `sources` in the configuration.",
     });
   }
-  const file = await loadConfigFile({
-    file: config,
-    directory: process.cwd(),
-    modules: { millrace },
-    automations: false,
-  });
+  const file = await readConfig(config);
   const ask = async (event: Erasable): Promise<boolean> => {
     for (const line of lossLines(event)) await print(printable(line));
     return confirm({ word: String(sequence), to: "erase it", yes, signal });

@@ -3,12 +3,13 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { ConfigError } from "../../errors.ts";
 import { slotNotFound } from "../../source/postgres/commands/slots.ts";
+import { bytes } from "../../telemetry/quantities.ts";
 import { redact } from "../../telemetry/redact.ts";
 import { confirm } from "../common/confirm.ts";
 import { postgresSources } from "../common/postgres-sources.ts";
 import { runningWorker, type Status } from "../common/running-worker.ts";
 import { openSlotServers, reasonOf, type SlotServer } from "../common/slot-servers.ts";
-import { bytes, type ShownSlot, slotLines } from "../common/slots-table.ts";
+import { type ShownSlot, slotLines } from "../common/slots-table.ts";
 import { paint, printable, wrap } from "../common/terminal.ts";
 
 interface CommonOptions {

@@ -1,18 +1,13 @@
 // `millrace source remove`: takes away what a source would leave behind to fill a disk, and says first what is lost.
 
-import { connectors } from "../../app.ts";
 import { findSourceOnBus, removeSourceFromBus, type SourceOnBus } from "../../bus/jetstream/commands/remove-source.ts";
-import { loadConfigFile } from "../../config/load.ts";
-import { resolveConfig } from "../../config/resolve.ts";
 import { ConfigError, MillraceError, toError } from "../../errors.ts";
-import * as millrace from "../../index.ts";
-import { quoteIdentifier } from "../../source/postgres/client/sql.ts";
-import { findRemains, type Remains, removeRemains } from "../../source/postgres/commands/remains.ts";
-import type { PostgresConfig } from "../../source/postgres/options/config.ts";
+import type { Leftovers, Removal } from "../../source/capabilities.ts";
+import { bytes } from "../../telemetry/quantities.ts";
 import { redact } from "../../telemetry/redact.ts";
-import { chooseSources } from "../common/choose-sources.ts";
+import { namedSource } from "../common/capable-sources.ts";
 import { confirm } from "../common/confirm.ts";
-import { bytes } from "../common/slots-table.ts";
+import { loadConfig } from "../common/load-config.ts";
 import { printable } from "../common/terminal.ts";
 
 export interface SourceRemoveOptions {
@@ -39,27 +34,24 @@ interface Left {
  */
 export async function removeSource(options: SourceRemoveOptions): Promise<void> {
   const { config: file, source, stream, yes, json, signal, print } = options;
-  const input = await loadConfigFile({ file, directory: process.cwd(), modules: { millrace }, automations: false });
-  const resolved = resolveConfig(input, connectors);
-  const [chosen] = chooseSources(resolved.sources, source);
-  if (chosen === undefined) return; // not: it is named
-  const [id, { config }] = chosen;
-  const postgres = config.reveal() as PostgresConfig; // as its connector parsed it: there is no other kind yet
-  const bus = { ...resolved.bus.access.reveal(), signal };
-  const [remains, onBus] = await Promise.allSettled([findRemains(id, postgres), findSourceOnBus(id, bus)]);
+  const loaded = await loadConfig(file);
+  const { id, config, connector } = namedSource(loaded, source, "remove");
+  const { parts } = connector.remove;
+  const bus = { ...loaded.bus.access.reveal(), signal };
+  const [inDatabase, onBus] = await Promise.allSettled([connector.remove.find(id, config), findSourceOnBus(id, bus)]);
   const left: Left[] = [];
-  if (remains.status === "rejected") left.push({ what: "database", error: toError(remains.reason) });
+  if (inDatabase.status === "rejected") left.push({ what: "database", error: toError(inDatabase.reason) });
   if (onBus.status === "rejected") left.push({ what: "bus", error: toError(onBus.reason) });
   const [nothing] = left;
-  if (nothing !== undefined && (left.length === 2 || (remains.status === "rejected" && !stream))) throw nothing.error;
-  const found = { remains: fulfilled(remains), onBus: fulfilled(onBus) };
+  if (nothing !== undefined && (left.length === 2 || (inDatabase.status === "rejected" && !stream)))
+    throw nothing.error;
+  const found = { parts, leftovers: fulfilled(inDatabase), onBus: fulfilled(onBus) };
   const say = (removed: boolean): Promise<void> =>
     print(
       redact(
         JSON.stringify({
           source: id,
-          slot: found.remains?.slot ?? null,
-          publication: found.remains?.publication ?? null,
+          ...Object.fromEntries(parts.map((part) => [part, found.leftovers?.report[part] ?? null])),
           bus: found.onBus ?? null,
           removesStream: stream,
           removed,
@@ -74,14 +66,14 @@ export async function removeSource(options: SourceRemoveOptions): Promise<void> 
       hint: "Add --yes to remove it.",
     });
   }
-  if (found.remains !== undefined) await removeRemains(id, postgres, found.remains); // a slot that is read keeps all
+  await found.leftovers?.remove(); // what is still read by a worker keeps all
   if (stream && onBus.status === "fulfilled") await removeSourceFromBus(id, bus);
   const failed = left.find(({ what }) => what === "database" || stream);
   if (json) await say(failed === undefined);
   if (failed !== undefined) throw failed.error;
   if (json) return;
   await print(
-    `removed; now take ${id} out of the configuration: \`millrace run\` would ${stream ? "begin it anew" : "miss its slot"}`,
+    `removed; now take ${id} out of the configuration: \`millrace run\` would ${stream ? "begin it anew" : `miss its ${parts[0]}`}`,
   );
 }
 
@@ -95,13 +87,21 @@ function reasonOf(error: Error): { readonly code: string; readonly message: stri
 
 function lossLines(
   id: string,
-  { remains, onBus }: { readonly remains: Remains | undefined; readonly onBus: SourceOnBus | null | undefined },
+  {
+    parts,
+    leftovers,
+    onBus,
+  }: {
+    readonly parts: Removal<unknown>["parts"];
+    readonly leftovers: Leftovers | undefined;
+    readonly onBus: SourceOnBus | null | undefined;
+  },
   left: readonly Left[],
   stream: boolean,
 ): readonly string[] {
-  const lines = [`source ${id}`, ...(remains === undefined ? [] : remainsLines(remains))];
+  const lines = [`source ${id}`, ...(leftovers?.lines ?? []).map((line) => `  ${line}`)];
   for (const { what, error } of left) {
-    const kept = what === "database" ? "slot and publication stay" : "what it has on the bus stays";
+    const kept = what === "database" ? `${parts.join(" and ")} stay` : "what it has on the bus stays";
     const { code, message } = reasonOf(error);
     lines.push(`  the ${what} does not answer: ${kept} (${code}: ${message})`);
   }
@@ -114,21 +114,5 @@ function lossLines(
   return [
     ...lines,
     ...onBus.durables.map(({ name, pending }) => `    subscription ${name}: ${pending} messages not yet handed out`),
-  ];
-}
-
-function remainsLines({ slot, publication }: Remains): readonly string[] {
-  const lines =
-    slot === null
-      ? ["  no slot in its database"]
-      : [
-          `  slot ${slot.name}: frees ${bytes(slot.retainedBytes)} of log; ${bytes(slot.unconfirmedBytes)} that it has not acknowledged are lost to the stream`,
-        ];
-  if (publication === null) return lines;
-  return [
-    ...lines,
-    publication.ours
-      ? `  publication ${publication.name}`
-      : `  publication ${publication.name}: stays, for Millrace has not made it; if nobody else reads it: DROP PUBLICATION ${quoteIdentifier(publication.name)};`,
   ];
 }

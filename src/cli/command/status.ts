@@ -2,8 +2,8 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { TransientError } from "../../errors.ts";
+import { bytes, duration, preciseSeconds } from "../../telemetry/quantities.ts";
 import { runningWorker, type Status } from "../common/running-worker.ts";
-import { bytes, duration, preciseSeconds } from "../common/slots-table.ts";
 import { alarmLines, type Paint, paint, printable, wrap } from "../common/terminal.ts";
 
 export interface StatusOptions {

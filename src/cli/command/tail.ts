@@ -1,12 +1,11 @@
 // `millrace tail`: events as they come, one line each.
 
 import { tail as follow } from "../../bus/jetstream/commands/tail.ts";
-import { loadConfigFile } from "../../config/load.ts";
 import { resolveBusConfig } from "../../config/resolve.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import { percentDecode } from "../../event/percent-decode.ts";
-import * as millrace from "../../index.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import { readConfig } from "../common/load-config.ts";
 
 export interface TailCommandOptions {
   readonly config?: string | undefined;
@@ -22,9 +21,7 @@ export interface TailCommandOptions {
 }
 
 export async function tail({ config, filter, json, last, log, signal, print }: TailCommandOptions): Promise<void> {
-  const directory = process.cwd();
-  const file = await loadConfigFile({ file: config, directory, modules: { millrace }, automations: false });
-  const access = resolveBusConfig(file).access.reveal();
+  const access = resolveBusConfig(await readConfig(config)).access.reveal();
   for await (const message of follow({ ...access, filter, last, log, signal })) {
     await print(json ? jsonLine(message) : textLine(message));
   }

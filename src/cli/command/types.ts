@@ -3,8 +3,8 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { typeFiles } from "../../schema/type-files.ts";
-import { tableSchemas } from "../../source/postgres/commands/table-schemas.ts";
-import { postgresSources } from "../common/postgres-sources.ts";
+import { capableSources } from "../common/capable-sources.ts";
+import { loadConfig } from "../common/load-config.ts";
 
 export interface TypesOptions {
   readonly config?: string | undefined;
@@ -17,11 +17,11 @@ export interface TypesOptions {
   readonly print: (line: string) => Promise<void>;
 }
 
-/** Resolves to whether the files were as they should be, or are now. @throws ConfigError, TransientError */
+/** Resolves to whether the files were as they should be, or are now. @throws ConfigError CAPABILITY_MISSING and others, TransientError */
 export async function types({ config: file, source, out, check, print }: TypesOptions): Promise<boolean> {
   let same = true;
-  for (const { id, config } of await postgresSources(file, source)) {
-    for (const [name, text] of typeFiles(id, await tableSchemas(id, config))) {
+  for (const { id, config, connector } of capableSources(await loadConfig(file), source, "describeCollections")) {
+    for (const [name, text] of typeFiles(id, await connector.describeCollections(id, config))) {
       const path = join(out, name);
       const old = await readFile(path, "utf8").catch(() => undefined);
       if (old === text) continue;

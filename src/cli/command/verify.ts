@@ -4,14 +4,13 @@ import { connectors } from "../../app.ts";
 import { openStoredPosition } from "../../bus/jetstream/commands/stored-position.ts";
 import type { TableReport } from "../../bus/jetstream/verify/key-ledger.ts";
 import { type VerifyReport, verify as walk } from "../../bus/jetstream/verify/verify.ts";
-import { loadConfigFile } from "../../config/load.ts";
 import { resolveBusConfig, resolveConfig } from "../../config/resolve.ts";
-import { BugError, ConfigError, TransientError } from "../../errors.ts";
+import { ConfigError, TransientError } from "../../errors.ts";
 import { isSourceId, type SourceId } from "../../event/source-id.ts";
-import * as millrace from "../../index.ts";
-import type { Connector, KeySnapshot, SnapshotOptions } from "../../source/source.ts";
+import type { KeySnapshot, SnapshotOptions } from "../../source/capabilities.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import { chooseSources } from "../common/choose-sources.ts";
+import { namedSource } from "../common/capable-sources.ts";
+import { readConfig } from "../common/load-config.ts";
 
 export interface VerifyCommandOptions {
   readonly config?: string | undefined;
@@ -47,17 +46,17 @@ export async function verify({
       hint: "Give the name under `sources` in the configuration.",
     });
   }
-  const directory = process.cwd();
-  const file = await loadConfigFile({ file: config, directory, modules: { millrace }, automations: false });
+  const file = await readConfig(config);
+  const snapshotKeys = tables ? snapshotOf(file, source, options) : undefined;
   const access = resolveBusConfig(file).access.reveal();
   const progress = showProgress(options.log);
   let report: VerifyReport;
   let held: KeySnapshot | undefined;
   try {
-    if (tables) {
+    if (snapshotKeys !== undefined) {
       await using stored = await openStoredPosition(source, { ...access, log: options.log, signal });
       const wait = { stored: () => stored.look(), onWaiting: progress.waiting, reachWithinMs: REACH_MS, signal };
-      held = await snapshotKeys(file, source, options, wait);
+      held = await snapshotKeys(wait);
     }
     report = await walk({ ...options, ...access, source, signal, held, onProgress: progress.show });
   } catch (error) {
@@ -71,22 +70,19 @@ export async function verify({
   return report.ok;
 }
 
-async function snapshotKeys(
+/** @throws ConfigError VERIFY_RANGE, CAPABILITY_MISSING, and what is wrong with the file */
+function snapshotOf(
   file: unknown,
   source: SourceId,
   { from, to }: Pick<VerifyCommandOptions, "from" | "to">,
-  wait: SnapshotOptions,
-): Promise<KeySnapshot> {
+): (wait: SnapshotOptions) => Promise<KeySnapshot> {
   if (from !== undefined || to !== undefined) {
     throw new ConfigError("VERIFY_RANGE", "the tables can only be compared with all of the stream", {
       hint: "Give --tables without --from and --to.",
     });
   }
-  const [chosen] = chooseSources(resolveConfig(file, connectors).sources, source);
-  if (chosen === undefined) throw new BugError("SOURCE_UNCHOSEN", `${source} was found and is not there`);
-  const [, { kind, config }] = chosen;
-  const connector = connectors.get(kind) as Connector<unknown>;
-  return await connector.snapshotKeys(source, config.reveal(), wait);
+  const { id, config, connector } = namedSource(resolveConfig(file, connectors), source, "snapshotKeys");
+  return (wait) => connector.snapshotKeys(id, config, wait);
 }
 
 /** The report for a person; what comes from the stream may hold anything, and a terminal must not take it for a command. */

@@ -1,10 +1,9 @@
 // Asks the running worker, at the configured address, how it does.
 
 import type { Worker } from "../../app.ts";
-import { loadConfigFile } from "../../config/load.ts";
 import { resolveHttpConfig } from "../../config/resolve.ts";
 import { ConfigError, TransientError } from "../../errors.ts";
-import * as millrace from "../../index.ts";
+import { readConfig } from "./load-config.ts";
 
 export type Status = ReturnType<Worker["status"]>;
 
@@ -15,8 +14,7 @@ const ANSWER_MS = 5000;
  * @throws what is wrong with the file; the asking itself TransientError STATUS_UNREACHABLE, ConfigError STATUS_REFUSED
  */
 export async function runningWorker(file: string | undefined): Promise<() => Promise<Status>> {
-  const input = await loadConfigFile({ file, directory: process.cwd(), modules: { millrace }, automations: false });
-  const { host, port, token } = resolveHttpConfig(input);
+  const { host, port, token } = resolveHttpConfig(await readConfig(file));
   const url = `http://${host.includes(":") ? `[${host}]` : host}:${port}/api/status`;
   return () => ask(url, token?.reveal());
 }

@@ -2,6 +2,7 @@
 
 import type { ServerReport, SlotReport } from "../../source/postgres/commands/slots.ts";
 import { nameOfTransaction } from "../../source/postgres/slot/slot-facts.ts";
+import { bytes, duration, preciseSeconds } from "../../telemetry/quantities.ts";
 import { alarmLines, type Paint, printable, wrap } from "./terminal.ts";
 
 const WIDTHS: readonly number[] = [27, 13, 8, 9, 9, 11, 9, 7];
@@ -103,31 +104,4 @@ function row(cells: readonly string[]): string {
 
 function clip(text: string, length: number): string {
   return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
-}
-
-/** `1.2 MB`; `-` for null. */
-export function bytes(count: number | null): string {
-  if (count === null) return "-";
-  let value = Math.abs(count);
-  let unit = 0;
-  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
-  while (value >= 1000 && unit < units.length - 1) {
-    value /= 1024;
-    unit++;
-  }
-  return `${count < 0 ? "-" : ""}${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
-}
-
-/** Below ten seconds to the millisecond; `-` for null. */
-export function preciseSeconds(seconds: number | null): string {
-  return seconds !== null && seconds < 10 ? `${seconds.toFixed(3)} s` : duration(seconds);
-}
-
-/** `3 h`; `-` for null. */
-export function duration(seconds: number | null): string {
-  if (seconds === null) return "-";
-  if (seconds < 120) return `${Math.round(seconds)} s`;
-  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
-  return seconds < 86_400 * 10_000 ? `${Math.round(seconds / 86_400)} d` : "-";
 }

@@ -3,7 +3,8 @@
 import type { Client, ClientConfig } from "pg";
 import type { SourceId } from "../../event/source-id.ts";
 import { type Finding, findingOf } from "../../telemetry/finding.ts";
-import type { Connector, OutboxHome, SchemaBook, SourceContext } from "../source.ts";
+import type { OutboxHome } from "../capabilities.ts";
+import type { Connector, SchemaBook, SourceContext } from "../source.ts";
 import { checkPostgres } from "./check/check.ts";
 import { failoverFindings, readFailover } from "./check/check-failover.ts";
 import { outboxFindings } from "./check/check-outbox.ts";
@@ -17,6 +18,8 @@ import { connectClient, endClient } from "./client/connect/dial.ts";
 import { translateError } from "./client/errors.ts";
 import { clientConfig, Session } from "./client/session.ts";
 import { openKeySnapshot } from "./commands/key-snapshot.ts";
+import { removal } from "./commands/removal.ts";
+import { tableSchemas } from "./commands/table-schemas.ts";
 import { type PostgresConfig, parsePostgresConfig } from "./options/config.ts";
 import { tableRules } from "./options/table-rules.ts";
 import { PostgresSource } from "./postgres-source.ts";
@@ -32,19 +35,21 @@ import { readPublication } from "./tables/publication-facts.ts";
 import { structuredColumns } from "./tables/structured-columns.ts";
 import { findTables, type MatchedTables, matchesNothing, matchTables, withoutIdentity } from "./tables/tables.ts";
 
-export const postgresConnector: Connector<PostgresConfig> = {
+export const postgresConnector = {
   kind: "postgres",
   parse: parsePostgresConfig,
   preflight,
   recognise,
   check: checkPostgres,
-  snapshotKeys: openKeySnapshot,
-  outboxHome: (id, config) => (config.outbox === undefined ? undefined : () => homeOf(id, config)),
   watch: (id, config) => new SlotHold(id, config),
   collections: readCollections,
   structuredColumns,
   open: openPostgres,
-};
+  remove: removal,
+  describeCollections: tableSchemas,
+  snapshotKeys: openKeySnapshot,
+  outboxHome: (id, config) => (config.outbox === undefined ? undefined : () => homeOf(id, config)),
+} satisfies Connector<PostgresConfig>;
 
 async function readCollections(
   id: SourceId,

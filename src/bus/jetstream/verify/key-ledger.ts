@@ -7,8 +7,8 @@ import { type Finding, finding } from "./finding.ts";
 
 /** What the tables hold, at a moment that the stream has reached; a source's connector takes it. */
 export interface HeldKeys {
-  /** Whether what this transaction (`Cdc-Tx`) did was there at that moment. */
-  includes(transaction: string): boolean;
+  /** Whether this change, by `Cdc-Pos` and `Cdc-Tx`, was there at that moment. */
+  includes(change: { readonly position: string; readonly transaction: string }): boolean;
   /** Whether the first one began after the other. */
   isAfter(transaction: string, other: string): boolean;
   readonly tables: readonly {
@@ -61,7 +61,8 @@ export class KeyLedger {
   see({ subject, sequence, header }: AuditMessage): void {
     const [kind, , namespace = "", collection = "", op] = subject.split(".");
     const transaction = header("Cdc-Tx");
-    if (kind !== "cdc" || transaction === undefined || !this.#held.includes(transaction)) return;
+    if (kind !== "cdc" || transaction === undefined) return;
+    if (!this.#held.includes({ position: header("Cdc-Pos") ?? "", transaction })) return;
     if (this.#youngest === undefined || this.#held.isAfter(transaction, this.#youngest)) this.#youngest = transaction;
     const [schema, table] = [unescapeToken(namespace), unescapeToken(collection)];
     const rows = this.#of(schema, table);

@@ -4,7 +4,7 @@ import type { Client, QueryArrayConfig } from "pg";
 import { ConfigError, TransientError } from "../../../errors.ts";
 import { isComplete } from "../../../event/position.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import type { HeldKey, KeySnapshot, SnapshotOptions, TableKeys } from "../../source.ts";
+import type { HeldKey, KeySnapshot, SnapshotOptions, TableKeys } from "../../capabilities.ts";
 import { describeTable, type TableDescription } from "../client/catalog.ts";
 import { connectClient, endClient } from "../client/connect/dial.ts";
 import { displaySettings } from "../client/display-settings.ts";
@@ -79,8 +79,9 @@ export async function openKeySnapshot(
     refuseUnreadable(columns);
     await using session = new Session(options);
     await reached(session, config.slot ?? `millrace_${id}`, taken.end, wait);
+    const visible = visibleIn(taken.snapshot);
     return {
-      includes: visibleIn(taken.snapshot),
+      includes: ({ transaction }) => visible(transaction),
       isAfter: beganAfter,
       tables: await Promise.all(tablesOf(columns).map((table) => tableKeys(id, client, session, table))),
       [Symbol.asyncDispose]: () => endClient(client),

@@ -1,7 +1,7 @@
 // Columns that no driver has a value for: of composite types, wherever in the type they stand.
 
 import type { SourceId } from "../../../event/source-id.ts";
-import type { StructuredColumn } from "../../source.ts";
+import type { StructuredColumn } from "../../capabilities.ts";
 import { clientConfig, Session } from "../client/session.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import { type TableRules, tableRules } from "../options/table-rules.ts";

@@ -2,6 +2,8 @@
 
 import { TransientError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
+import { bytes } from "../../../telemetry/quantities.ts";
+import type { Leftovers, Removal } from "../../capabilities.ts";
 import { clientConfig, Session } from "../client/session.ts";
 import { quoteIdentifier } from "../client/sql.ts";
 import type { PostgresConfig } from "../options/config.ts";
@@ -9,13 +11,13 @@ import { dropSlotWhenFree } from "../slot/slot.ts";
 import { slotNameOf } from "../slot/slot-facts.ts";
 import { publicationMark } from "../tables/publication-sql.ts";
 
-export interface Remains {
-  readonly slot: RemainingSlot | null;
+interface Found {
+  readonly slot: FoundSlot | null;
   /** Only one that Millrace made for this source is taken away. */
   readonly publication: { readonly name: string; readonly ours: boolean } | null;
 }
 
-export interface RemainingSlot {
+interface FoundSlot {
   readonly name: string;
   /** Of the walsender that reads it now. */
   readonly pid: number | null;
@@ -38,23 +40,38 @@ const facts = `
     FROM pg_publication WHERE pubname = $2
   ) AS publication`;
 
+export const removal: Removal<PostgresConfig> = { parts: ["slot", "publication"], find };
+
 /** @throws ConfigError, TransientError */
-export async function findRemains(id: SourceId, config: PostgresConfig): Promise<Remains> {
+async function find(id: SourceId, config: PostgresConfig): Promise<Leftovers> {
   await using session = new Session(clientConfig(id, config.url));
-  const [row] = await session.query<{ [Key in keyof Remains]: Remains[Key] }>(facts, [
+  const [row] = await session.query<{ [Key in keyof Found]: Found[Key] }>(facts, [
     slotNameOf(id, config),
     config.publication ?? `millrace_${id}`,
     publicationMark(id),
   ]);
-  return row as Remains;
+  const found = row as Found;
+  return { lines: linesOf(found), report: { ...found }, remove: () => remove(id, config, found) };
+}
+
+function linesOf({ slot, publication }: Found): readonly string[] {
+  const lines =
+    slot === null
+      ? ["no slot in its database"]
+      : [
+          `slot ${slot.name}: frees ${bytes(slot.retainedBytes)} of log; ${bytes(slot.unconfirmedBytes)} that it has not acknowledged are lost to the stream`,
+        ];
+  if (publication === null) return lines;
+  return [
+    ...lines,
+    publication.ours
+      ? `publication ${publication.name}`
+      : `publication ${publication.name}: stays, for Millrace has not made it; if nobody else reads it: DROP PUBLICATION ${quoteIdentifier(publication.name)};`,
+  ];
 }
 
 /** The slot first: it is what fills a disk. @throws TransientError SLOT_ACTIVE; ConfigError PERMISSION_MISSING */
-export async function removeRemains(
-  id: SourceId,
-  config: PostgresConfig,
-  { slot, publication }: Remains,
-): Promise<void> {
+async function remove(id: SourceId, config: PostgresConfig, { slot, publication }: Found): Promise<void> {
   if (slot !== null && slot.pid !== null) {
     throw new TransientError("SLOT_ACTIVE", `the process ${slot.pid} reads the slot ${slot.name}`, {
       hint: "Stop the worker of this source first; nothing was removed.",

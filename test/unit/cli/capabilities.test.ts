@@ -1,0 +1,71 @@
+// A command on a source whose kind cannot do what it needs: an error that names the kind, and those that can.
+
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { connectors } from "../../../src/app.ts";
+import { removeSource } from "../../../src/cli/command/source-remove.ts";
+import { types } from "../../../src/cli/command/types.ts";
+import { verify } from "../../../src/cli/command/verify.ts";
+import type { Connector } from "../../../src/source/source.ts";
+import { silentLogger } from "../../../src/telemetry/logger.ts";
+
+const never = (): never => expect.unreachable();
+
+/** All that a connector must have, and none of what it may have. */
+const plain: Connector<unknown> = {
+  kind: "plain",
+  parse: (section) => section,
+  preflight: never,
+  recognise: never,
+  check: never,
+  watch: never,
+  collections: never,
+  open: never,
+};
+const known = connectors as Map<string, Connector<unknown>>;
+let config: string;
+
+beforeAll(async () => {
+  known.set(plain.kind, plain);
+  const directory = await mkdtemp(join(tmpdir(), "millrace-capabilities-"));
+  config = join(directory, "millrace.config.json");
+  await writeFile(config, JSON.stringify({ sources: { books: { kind: "plain" } } }));
+  return () => rm(directory, { recursive: true });
+});
+afterAll(() => known.delete(plain.kind));
+
+const { signal } = new AbortController();
+const print = never;
+const base = { source: "books", json: false, yes: true, signal, print, log: silentLogger };
+const commands: readonly (readonly [string, () => Promise<unknown>])[] = [
+  ["source remove", () => removeSource({ ...base, config, stream: false })],
+  ["types", () => types({ ...base, config, out: "nowhere", check: false })],
+  ["types of all", () => types({ config, out: "nowhere", check: false, print })],
+  ["verify --tables", () => verify({ ...base, config, tables: true })],
+];
+
+test.each(commands)("%s says that the source's kind cannot do it, which can, and what to do", async (_, run) => {
+  await expect(run()).rejects.toMatchObject({
+    name: "ConfigError",
+    code: "CAPABILITY_MISSING",
+    message: expect.stringMatching(/^the source books is of the kind plain, which cannot [a-z ]+$/),
+    hint: expect.stringMatching(/^Kinds that can: postgres\. [A-Z].+\.$/),
+  });
+});
+
+test("where some can, the others are left out of a command on all sources", async () => {
+  known.set("able", { ...plain, kind: "able", describeCollections: async () => [] });
+  onTestFinished(() => void known.delete("able"));
+  const both = `${config}.both.json`;
+  await writeFile(both, JSON.stringify({ sources: { books: { kind: "plain" }, shelf: { kind: "able" } } }));
+  const lines: string[] = [];
+  const listed = async (line: string): Promise<void> => void lines.push(line);
+
+  expect(await types({ config: both, out: "nowhere", check: true, print: listed })).toBe(false);
+  expect(lines.filter((line) => line.includes("is missing"))).toEqual([
+    "nowhere/shelf.ts is missing",
+    "nowhere/shelf.schema.json is missing",
+  ]);
+});

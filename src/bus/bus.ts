@@ -145,7 +145,7 @@ export interface ConsumeOptions {
 
 /** What stops an automation, though nothing of it is broken. */
 export interface Obstacle {
-  readonly code: "AUTOMATION_PAUSED" | "AUTOMATION_RETRIES_FULL" | "BUS_PERMISSION";
+  readonly code: "AUTOMATION_PAUSED" | "AUTOMATION_RETRIES_FULL" | "AUTOMATION_WAITS_ALONE" | "BUS_PERMISSION";
   readonly message: string;
 }
 

@@ -92,8 +92,9 @@ function automationView(automation: AutomationStatus): View {
     const message = `for ${seconds(settlingMs)} the bus has not taken the outcome of an event`;
     return { ready: false, state, code: "OUTCOME_UNSETTLED", message };
   }
-  // Pausing is somebody's wish, and ends by itself.
-  if (obstacle) return { ready: obstacle.code === "AUTOMATION_PAUSED", state, ...obstacle };
+  // Pausing is somebody's wish; both end by themselves.
+  const passing = ["AUTOMATION_PAUSED", "AUTOMATION_WAITS_ALONE"];
+  if (obstacle) return { ready: passing.includes(obstacle.code), state, ...obstacle };
   return { ready: true, state };
 }
 

@@ -3,6 +3,7 @@
 
 interface Waiting {
   readonly alone: boolean;
+  readonly sinceMs: number;
   readonly go: () => void;
 }
 
@@ -18,8 +19,14 @@ export class Solitude {
       // Those that run alone go first, one behind the other: the process is emptied for all of them once.
       const firstOther = this.#waiting.findIndex((one) => !one.alone);
       const at = alone && firstOther >= 0 ? firstOther : this.#waiting.length;
-      this.#waiting.splice(at, 0, { alone, go: resolve });
+      this.#waiting.splice(at, 0, { alone, sinceMs: performance.now(), go: resolve });
     });
+  }
+
+  /** For how long the one that has waited longest for others to end has; 0 where none does. */
+  get waitingMs(): number {
+    const since = this.#waiting.map(({ sinceMs }) => sinceMs);
+    return since.length === 0 ? 0 : performance.now() - Math.min(...since);
   }
 
   leave(): void {

@@ -117,6 +117,7 @@ export class AutomationRun {
     const obstacle = [
       ...this.#denied.values(),
       ...sources.flatMap(({ subscription }) => subscription?.obstacle() ?? []),
+      ...waitsAlone(this.#options.solitude.waitingMs),
     ][0];
     const away = this.#deliverer.away();
     const { state, error }: Standing = (this.#failure && { state: "failed", error: this.#failure }) ??
@@ -262,4 +263,14 @@ export class AutomationRun {
 
 function unlessAway(error: unknown): void {
   if (!(error instanceof TransientError)) throw error;
+}
+
+/** As long as nobody asks why no handler starts. */
+const ALONE_MS = 30_000;
+
+/** All automations of the process wait then. */
+function waitsAlone(waitingMs: number): readonly Obstacle[] {
+  if (waitingMs < ALONE_MS) return [];
+  const message = `for ${Math.round(waitingMs / 1000)} s no handler of this worker starts: an event that may have ended the process is tried alone, and waits for those that run, or they for it`;
+  return [{ code: "AUTOMATION_WAITS_ALONE", message }];
 }

@@ -1,7 +1,26 @@
 // Who may run beside whom.
 
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { Solitude } from "../../../src/automation/deliver/solitude.ts";
+
+test("it is known for how long the first has waited, be it the one that is to be alone or another", () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const solitude = new Solitude();
+  void solitude.enter(false);
+  vi.advanceTimersByTime(60_000);
+  const idle = solitude.waitingMs;
+  void solitude.enter(true);
+  vi.advanceTimersByTime(20_000);
+  void solitude.enter(false);
+  vi.advanceTimersByTime(20_000);
+  const behindOne = solitude.waitingMs;
+  solitude.leave();
+  const behindAlone = solitude.waitingMs;
+  solitude.leave();
+
+  expect([idle, behindOne, behindAlone, solitude.waitingMs]).toEqual([0, 40_000, 20_000, 0]);
+});
 
 test("handlers run side by side, one that is to be alone waits for them, and the others for it and its like", async () => {
   const solitude = new Solitude();

@@ -122,6 +122,13 @@ test("rows of some tables that went without an event are said for an hour, and n
   expect(shop({ tableGap: { ...tableGap, agoMs: 3_600_001 } })).toEqual([true, undefined, "running"]);
 });
 
+test("an automation that is paused, or waits for one event to be tried alone, says so and is ready", () => {
+  for (const code of ["AUTOMATION_PAUSED", "AUTOMATION_WAITS_ALONE"])
+    expect(mail({ obstacle: { code, message: "for now" } })).toEqual([true, code, `running: ${code}: for now`]);
+  const full = { code: "AUTOMATION_RETRIES_FULL", message: "for now" };
+  expect(mail({ obstacle: full })).toMatchObject([false, "AUTOMATION_RETRIES_FULL", expect.anything()]);
+});
+
 test("a gap that a source went on behind is said for an hour; the source is ready", () => {
   const gap = { code: "SLOT_LOST", after: "01+", upTo: "02+", agoMs: 60_000 };
 

@@ -13,11 +13,16 @@ export interface CommandResult {
 export interface CommandOptions {
   readonly cwd: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** The built command; default: what the test run has built. */
+  readonly cliFile?: string;
 }
 
 /** Resolves when it has ended, whatever its exit code. */
-export async function runCommand(args: readonly string[], { cwd, env }: CommandOptions): Promise<CommandResult> {
-  const child = spawn(process.execPath, [inject("cliFile"), ...args], {
+export async function runCommand(
+  args: readonly string[],
+  { cwd, env, cliFile }: CommandOptions,
+): Promise<CommandResult> {
+  const child = spawn(process.execPath, [cliFile ?? inject("cliFile"), ...args], {
     cwd,
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env },

@@ -1,13 +1,9 @@
 import { expect, test } from "vitest";
-import { CheckpointStore } from "../../src/bus/jetstream/lease/checkpoint-store.ts";
-import { Lease } from "../../src/bus/jetstream/lease/lease.ts";
-import { underLease } from "../../src/bus/jetstream/lease/under-lease.ts";
-import { establish, newestLease } from "../../src/bus/jetstream/recovery/establish.ts";
-import { JetStreamWriter } from "../../src/bus/jetstream/writer/writer.ts";
+import { openWriter } from "../../src/bus/jetstream/writer/open-writer.ts";
 import { keepCheckpoints } from "../../src/worker/checkpoint.ts";
 import { runSchedule } from "../support/publish-model.ts";
 
-const protocol = { CheckpointStore, establish, newestLease, Lease, underLease, JetStreamWriter, keepCheckpoints };
+const protocol = { openWriter, keepCheckpoints };
 const runs = Number(process.env.SCHEDULES ?? 100);
 const firstSeed = Number(process.env.SEED ?? Date.now() % 1e9);
 

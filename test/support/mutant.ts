@@ -35,11 +35,7 @@ export async function mutate({ name, edits }: Mutation): Promise<string> {
 /** The publish protocol of a source tree. */
 export async function loadProtocol(src: string): Promise<Protocol> {
   const load = (file: string): Promise<Partial<Protocol>> => import(pathToFileURL(join(src, file)).href);
-  const modules = await Promise.all(
-    ["lease/checkpoint-store", "recovery/establish", "lease/lease", "lease/under-lease", "writer/writer"]
-      .map((file) => load(`bus/jetstream/${file}.ts`))
-      .concat(load("worker/checkpoint.ts")),
-  );
+  const modules = await Promise.all(["bus/jetstream/writer/open-writer.ts", "worker/checkpoint.ts"].map(load));
   return Object.assign({}, ...modules) as Protocol;
 }
 

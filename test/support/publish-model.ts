@@ -1,14 +1,9 @@
 // The publish and recovery protocol under one random schedule of faults: real workers' code, scripted bus, modelled source.
 // A schedule ends in peace; then the stream, the source and a consumer are held against what was committed.
 
-import type { StateStore, Writer } from "../../src/bus/bus.ts";
-import type { CheckpointStore } from "../../src/bus/jetstream/lease/checkpoint-store.ts";
-import type { Lease, LeaseOptions } from "../../src/bus/jetstream/lease/lease.ts";
-import type { underLease } from "../../src/bus/jetstream/lease/under-lease.ts";
-import type { Established, EstablishOptions } from "../../src/bus/jetstream/recovery/establish.ts";
-import type { StreamPort } from "../../src/bus/jetstream/stream/port.ts";
-import type { JetStreamWriter } from "../../src/bus/jetstream/writer/writer.ts";
-import type { WriterOptions } from "../../src/bus/jetstream/writer/writer-options.ts";
+import type { Writer } from "../../src/bus/bus.ts";
+import { SourceMemory } from "../../src/bus/jetstream/lease/source-memory.ts";
+import type { openWriter } from "../../src/bus/jetstream/writer/open-writer.ts";
 import { TransientError } from "../../src/errors.ts";
 import { dataRefLines } from "../../src/event/data-ref.ts";
 import type { StreamMessage } from "../../src/event/message.ts";
@@ -20,12 +15,7 @@ import { Random, ScriptedPort, ScriptedServer, type Stored } from "./scripted-bu
 
 /** The code under test; a mutant comes as other functions of the same names. */
 export interface Protocol {
-  readonly Lease: { acquire(options: LeaseOptions, signal: AbortSignal): Promise<Lease> };
-  readonly CheckpointStore: new (state: StateStore, source: SourceId) => CheckpointStore;
-  readonly underLease: typeof underLease;
-  readonly establish: (options: EstablishOptions) => Promise<Established>;
-  readonly newestLease: (port: StreamPort, source: SourceId) => Promise<number>;
-  readonly JetStreamWriter: new (options: WriterOptions, established: Established) => JetStreamWriter;
+  readonly openWriter: typeof openWriter;
   readonly keepCheckpoints: (options: CheckpointOptions) => Promise<void>;
 }
 
@@ -152,29 +142,16 @@ class ModelWorker {
   }
 
   async #attempt(signal: AbortSignal): Promise<void> {
-    const { Lease, CheckpointStore, underLease, establish, newestLease, JetStreamWriter, keepCheckpoints } =
-      this.#protocol;
+    const { openWriter, keepCheckpoints } = this.#protocol;
     const { clock, random } = this.#server;
     const { port } = this;
-    const lease = await Lease.acquire(
-      {
-        port: port.leases,
-        clock,
-        instance: this.#instance,
-        ttlMs: 3000,
-        newestUsed: () => newestLease(port, source),
-        onWaiting: () => {},
-      },
-      signal,
-    );
-    const checkpoints = new CheckpointStore(port.state, source);
-    const options: WriterOptions = {
-      port,
+    const writer = await openWriter(port, source, {
       clock,
-      source,
-      lease,
       instance: this.#instance,
-      checkpoints,
+      leases: port.leases,
+      leaseTtlMs: 3000,
+      state: port.state,
+      memory: new SourceMemory(port.state, source),
       fsync: SYNC_MS,
       log: silentLogger,
       markerEveryMs: 10_000,
@@ -185,16 +162,15 @@ class ModelWorker {
         if (random.chance(0.01)) throw new TransientError("BUS_UNREACHABLE", "no answer about a body");
         return this.#bodies?.has(name) === true;
       },
+      prepare: async () => {},
       onRemoved: () => {},
       onForeign: () => {},
       onStored: () => {},
       onRecovered: () => {},
-    };
-    const established = await underLease({ lease, clock, signal }, async (held) => {
-      const start = { highest: 0, created: undefined, reason: "start", signal: held, ...(await checkpoints.load()) };
-      return establish({ ...options, ...start });
+      onClosed: async () => {},
+      signal,
+      on: {},
     });
-    const writer = new JetStreamWriter(options, established);
     this.#writer = writer;
     const feeding = this.#feed(writer);
     const keeping = keepCheckpoints({

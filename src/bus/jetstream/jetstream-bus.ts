@@ -20,17 +20,14 @@ import { findStream, refuseTakenSubjects } from "./client/streams.ts";
 import { openSystemEvents, type SystemEvents } from "./client/system-events.ts";
 import { Confirmations } from "./consumer/confirmations.ts";
 import { openSubscription } from "./consumer/consumer.ts";
-import { CheckpointStore } from "./lease/checkpoint-store.ts";
 import type { Fsync } from "./lease/horizon.ts";
-import { Lease, type LeasePort, type LeaseRecord } from "./lease/lease.ts";
+import type { LeasePort, LeaseRecord } from "./lease/lease.ts";
 import { SourceMemory } from "./lease/source-memory.ts";
-import { underLease } from "./lease/under-lease.ts";
-import { establish, newestLease } from "./recovery/establish.ts";
 import { MAX_ADDED_HEADER_BYTES, MAX_HEAD_BYTES, MAX_POINTER_BYTES } from "./stream/encode.ts";
 import { JetStreamPort } from "./stream/jetstream-port.ts";
 import { realClock } from "./stream/real-clock.ts";
 import { newestGap, recordedGap } from "./stream/recorded-gap.ts";
-import { JetStreamWriter } from "./writer/writer.ts";
+import { openWriter } from "./writer/open-writer.ts";
 import type { WriterOptions } from "./writer/writer-options.ts";
 
 export interface BusOptions extends BusAccess {
@@ -150,11 +147,7 @@ class JetStreamBus implements Bus {
         return Math.min(MAX_HEAD_BYTES, maxMessageBytes() - MAX_POINTER_BYTES);
       },
       claim: (message, signal) => this.#largeBodies.claim(source, message, signal),
-      openWriter: async (signal, on) => {
-        const writer = await this.#openWriter(source, memory, signal, on);
-        memory.lease = writer.lease;
-        return writer;
-      },
+      openWriter: (signal, on) => this.#openWriter(source, memory, signal, on),
       loadMemory: () => memory.load(),
       saveMemory: (value) => memory.save(value),
       recordedGap: () => recordedGap(this.#jsm, source),
@@ -208,61 +201,26 @@ class JetStreamBus implements Bus {
       // Before the first write: a start that is refused changes nothing.
       await refuseUnfitShared(this.#jsm);
       if ((await port.info()) === undefined) await refuseTakenSubjects(this.#jsm, source);
-      const checkpoints = new CheckpointStore(this.#whileConnected(this.state), source);
-      const lease = await Lease.acquire(
-        {
-          port: this.#leasePort(source),
-          clock: realClock,
-          instance: this.#instance,
-          ttlMs: this.#timing.leaseTtlMs,
-          newestUsed: async () => {
-            const { checkpoint, idle } = await checkpoints.load();
-            const saved = Math.max(checkpoint?.lease ?? 0, idle?.lease ?? 0, await memory.savedBy());
-            return Math.max(await newestLease(port, source), saved);
-          },
-          onWaiting: (holder) => {
-            log.info("source_waiting_for_lease", { source, holder: holder.instance, lease: holder.number });
-            on.waiting?.(holder.number);
-          },
-        },
-        signal,
-      );
-      log.info("lease_acquired", { source, lease: lease.number });
-      const options: WriterOptions = {
+      return await openWriter(port, source, {
         ...this.#timing,
-        port,
         clock: realClock,
-        source,
-        lease,
         instance: this.#instance,
-        checkpoints,
+        leases: this.#leasePort(source),
+        state: this.#whileConnected(this.state),
+        memory,
         fsync,
         log,
         hasBody: (ref) => this.#largeBodies.has(ref),
+        prepare: () => this.#deadLetters.make(),
         onForeign: (seq, subject) =>
           log.error("bus_foreign_write", { source, seq, subject, code: "BUS_FOREIGN_WRITE" }),
         onRemoved: (range) => log.error("bus_messages_removed", { source, ...range, code: "BUS_MESSAGES_REMOVED" }),
         onStored: (messages) => this.#options.onStored?.(source, messages),
         onRecovered: () => this.#options.onRecovered?.(source),
-      };
-      const established = await underLease({ lease, clock: realClock, signal }, async (held) => {
-        await this.#deadLetters.make();
-        const saved = await checkpoints.load();
-        const onReadBack = (messages: number): void => {
-          const what = `up to ${messages} messages that no checkpoint covers are read back first, to know where the stream ends`;
-          log.info("source_reading_back", { source, messages }, what);
-          on.readingBack?.(what);
-        };
-        const start = { highest: 0, created: undefined, reason: "start", signal: held, onReadBack };
-        const found = await establish({ ...options, ...start, ...saved });
-        if (saved.checkpoint === undefined && found.tail !== undefined) {
-          const what = "no checkpoint is saved, though the stream holds events: it goes on from the newest of them";
-          log.warn("checkpoint_missing", { source, from: found.resume, code: "CHECKPOINT_MISSING" }, what);
-        }
-        return found;
+        onClosed: () => port[Symbol.asyncDispose](),
+        signal,
+        on,
       });
-      if (established.lost) log.error("bus_messages_lost", { source, ...established.lost });
-      return new JetStreamWriter(options, established, () => port[Symbol.asyncDispose]());
     } catch (thrown) {
       await port[Symbol.asyncDispose]();
       throw busError(thrown, `open the stream of ${source}`);

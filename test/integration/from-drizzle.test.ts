@@ -77,7 +77,7 @@ const everything = pgTable("everything", {
 const accounts = pgSchema("sales").table("account", { accountId: integer("account_id").primaryKey() });
 
 const TABLES = `
-  create type mood as enum ('happy', 'sad');
+  create type mood as enum ('happy', 'sad'); create domain odd as text;
   create table everything(order_id bigserial primary key, small smallint, whole_number int, large bigint, price numeric(10,2),
     price_number numeric, ratio float8, paid boolean, placed_at timestamptz(3), placed_local timestamp(3),
     placed_text timestamptz, placed_local_text timestamp, on_day date, on_day_date date, meta jsonb, mood mood,
@@ -145,6 +145,33 @@ const kinds = {
   customJson: [custom("jsonb"), `'{"a": [1, "x"]}'`],
   customMoney: [custom("money"), "'12.50'"],
   customWholes: [custom("int4[]"), "'{1,2}'"],
+  customWholesNested: [custom("int4[][]"), "'{{1,2},{3,NULL}}'"],
+  customFloats: [custom("float8[]"), "'{1.5,NaN}'"],
+  customTexts: [custom("text[]"), `'{a,NULL,"b c"}'`],
+  customVarchars: [custom("varchar(5)[]"), "'{a}'"],
+  customBigs: [custom("int8[]"), "'{9007199254740993}'"],
+  customBooleans: [custom("bool[]"), "'{t}'"],
+  customJsons: [custom("jsonb[]"), `'{"{\\"a\\": 1}"}'`],
+  customUuids: [custom("uuid[]"), "'{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}'"],
+  customBytes: [custom("bytea[]"), `'{"\\\\x01"}'`],
+  customPoints: [custom("point[]"), `'{"(1,2)"}'`],
+  customTimes: [custom("time[]"), "'{10:00}'"],
+  customTimesZoned: [custom("timetz[]"), "'{10:00+02}'"],
+  customInets: [custom("inet[]"), "'{10.0.0.1,10.0.0.0/8}'"],
+  customCidrs: [custom("cidr[]"), "'{10.0.0.0/8}'"],
+  customMacs: [custom("macaddr[]"), "'{08:00:2b:01:02:03}'"],
+  customMonies: [custom("money[]"), "'{1.50}'"],
+  customNumericRanges: [custom("numrange[]"), `'{"[1.5,2)"}'`],
+  customMoods: [custom("mood[]"), "'{sad,NULL,happy}'"],
+  customMoodsNested: [custom("mood[][]"), "'{{sad},{happy}}'"],
+  customNumbers: [custom("numeric(10,2)[]"), "'{1.5,NaN}'"],
+  customStamps: [custom("timestamptz[]"), "'{2024-01-01 00:00:00+00,infinity}'"],
+  customDays: [custom("date[]"), `'{2024-01-01,"0044-03-15 BC"}'`],
+  customIntervals: [custom("interval[]"), "'{1 day 02:00:00,0}'"],
+  customRanges: [custom("int4range[]"), `'{"[1,2)",empty}'`],
+  customBoxes: [custom("box[]"), "'{(1,1),(0,0);(3,3),(2,2)}'"],
+  customLines: [custom("line[]"), `'{"{1,2,3}"}'`],
+  customOdd: [custom("odd[]"), `'{"","NULL","a\\\\b","say \\"x\\"","{y}",plain}'`],
 } satisfies Readonly<Record<string, readonly [PgColumnBuilderBase, string]>>;
 type Kinds = typeof kinds;
 const builders = Object.fromEntries(Object.entries(kinds).map(([name, [builder]]) => [name, builder])) as {

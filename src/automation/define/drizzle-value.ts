@@ -30,13 +30,48 @@ function elements(column: DrizzleColumn, values: readonly unknown[]): unknown {
 }
 
 const FLOATS: ReadonlySet<string> = new Set(["real", "double precision", "float4", "float8", "float"]);
+/** Of which node-postgres makes lists, as drizzle lets it; a list of any other type is text for it. */
+const LISTS: ReadonlySet<string> = new Set([
+  ...[
+    "smallint",
+    "int2",
+    "integer",
+    "int",
+    "int4",
+    "bigint",
+    "int8",
+    "oid",
+    ...FLOATS,
+    "boolean",
+    "bool",
+    "bytea",
+    "money",
+  ],
+  ...[
+    "text",
+    "varchar",
+    "character varying",
+    "char",
+    "character",
+    "bpchar",
+    "uuid",
+    "json",
+    "jsonb",
+    "point",
+    "numrange",
+  ],
+  ...["inet", "cidr", "macaddr", "time", "time without time zone", "timetz", "time with time zone"],
+]);
 const CIRCLE = /^<\((.*),(.*)\),(.*)>$/;
 
 /** @param type as the declaration has it */
 function driverValue(type: string, value: unknown): unknown {
   if (value === null) return null;
-  if (type.endsWith("[]") && Array.isArray(value)) return value.map((one) => driverValue(type.slice(0, -2), one));
   const name = type.replace(/ *\([^)]*\)/, "");
+  if (name.endsWith("[]") && Array.isArray(value)) {
+    const element = name.replace(/(?:\[\])+$/, "");
+    return LISTS.has(element) ? listOf(element, value) : printedArray(element, value);
+  }
   if (name === "bytea") return Buffer.from(value as string, "base64");
   if (/^(?:timestamp|date\b)/.test(name)) return printedTime(value as string);
   if (name.startsWith("interval")) return printedInterval(value as string);
@@ -52,6 +87,24 @@ function driverValue(type: string, value: unknown): unknown {
   // A composite type, or what else is text for drizzle and no text here.
   if (typeof value === "object") throw new TypeError(`${name} is no text`);
   return value;
+}
+
+function listOf(element: string, values: readonly unknown[]): readonly unknown[] {
+  return values.map((one) => (Array.isArray(one) ? listOf(element, one) : driverValue(element, one)));
+}
+
+/** As array_out() prints it. */
+function printedArray(element: string, values: readonly unknown[]): string {
+  const delimiter = element === "box" ? ";" : ",";
+  const printed = values.map((one) => {
+    if (one === null) return "NULL";
+    if (Array.isArray(one)) return printedArray(element, one);
+    const value = driverValue(element, one);
+    const text = typeof value === "boolean" ? String(value).slice(0, 1) : String(value);
+    const plain = text !== "" && !/^null$/i.test(text) && !/["\\{}\s]/.test(text) && !text.includes(delimiter);
+    return plain ? text : `"${text.replace(/["\\]/g, "\\$&")}"`;
+  });
+  return `{${printed.join(delimiter)}}`;
 }
 
 function isVector(type: string): boolean {

@@ -11,6 +11,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker, type Worker } from "../../src/app.ts";
 import { FaultGround, seedOf } from "../support/fault-ground.ts";
 import { loadWorker, type Mutation, mutate } from "../support/mutant.ts";
+import { publishes } from "../support/nats-publishes.ts";
 import { RecordedLog } from "../support/recorded-log.ts";
 import { Random } from "../support/scripted-bus.ts";
 import { missing } from "../support/servers.ts";
@@ -70,11 +71,8 @@ class Wired implements AsyncDisposable {
   }
 }
 
-/** Where the acknowledgements go of the batches that are among bytes on their way to a server. */
-function publishes(bytes: Buffer): readonly string[] {
-  const lines = bytes.toString("latin1").matchAll(/HPUB (?:cdc|meta)\.\S+ (\S+) \d+ \d+\r\n/g);
-  return [...lines].map(([, reply]) => reply ?? "");
-}
+/** Where the acknowledgements go of the batches that are on their way whole. */
+const batches = ({ connections }: Leftovers): readonly string[] => connections.flatMap(publishes);
 
 async function listen(ground: FaultGround): Promise<NatsConnection> {
   const connection = await connect({ servers: ground.nats.url, maxReconnectAttempts: -1 });
@@ -88,7 +86,7 @@ async function arrive(
   leftovers: Leftovers,
   deliver = () => leftovers.deliver(),
 ): Promise<void> {
-  const replies = new Set(publishes(leftovers.bytes));
+  const replies = new Set(batches(leftovers));
   const answers = replies.size;
   let answered = 0;
   const subscriptions = [...replies].map((reply) =>
@@ -108,7 +106,7 @@ async function arrive(
 async function caught(workers: readonly Wired[]): Promise<{ bus: TcpProxy; leftovers: Leftovers } | false> {
   const kept = workers.map(({ bus }) => ({ bus, leftovers: bus.keepBack() }));
   const onTheWire = (): (typeof kept)[number] | undefined =>
-    kept.find(({ leftovers }) => publishes(leftovers.bytes).length > 0);
+    kept.find(({ leftovers }) => batches(leftovers).length > 0);
   const writing = await waitFor(onTheWire, { what: "a batch", timeoutMs: 500 }).catch(() => false as const);
   for (const { leftovers } of kept) if (writing === false || leftovers !== writing.leftovers) leftovers.deliver();
   return writing;
@@ -126,7 +124,7 @@ async function stored(ground: FaultGround, id: number): Promise<void> {
 }
 
 async function held(leftovers: Leftovers, count: number): Promise<void> {
-  await waitFor(() => publishes(leftovers.bytes).length >= count, { what: `${count} batches on the wire` });
+  await waitFor(() => batches(leftovers).length >= count, { what: `${count} batches on the wire` });
 }
 
 /**

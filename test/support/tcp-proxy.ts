@@ -36,7 +36,12 @@ export class Leftovers {
   }
 
   get bytes(): Buffer {
-    return Buffer.concat([...this.#chunks.values()].flat());
+    return Buffer.concat(this.connections);
+  }
+
+  /** The bytes of each connection; the last thing in them may be cut off anywhere. */
+  get connections(): readonly Buffer[] {
+    return [...this.#chunks.values()].map((chunks) => Buffer.concat(chunks));
   }
 
   /** The clients lose their connections; the server does not notice. */

@@ -43,7 +43,7 @@ const onTheWire = ({ code, body }: Message): Buffer => {
 
 /** A frame as a test compares it: one that is too large is known by its size, beginning and digest. */
 const shown = (bytes: Buffer, from: number, to: number): unknown => {
-  const cut = bytes[from] === CUT;
+  const cut = from < to && bytes[from] === CUT; // an empty frame has no byte of its own
   const kept = cut ? keptOfCut(bytes, from, to) : keptOf(bytes, from, to);
   return {
     cut,

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AskedHandlers } from "../support/asked-handlers.ts";
 import { FaultGround, seedOf } from "../support/fault-ground.ts";
 import { assertGuarantees } from "../support/guarantees.ts";
-import { buildOlderVersion, type OlderVersion } from "../support/older-version.ts";
+import { buildOlderVersion, lacksOlderVersion, type OlderVersion } from "../support/older-version.ts";
 import { runCommand } from "../support/run-command.ts";
 import { freshNats, missing, scratchDir } from "../support/servers.ts";
 import { readStream, type StreamEvent } from "../support/stream-events.ts";
@@ -29,7 +29,9 @@ beforeAll(async () => {
 });
 afterAll(() => older?.[Symbol.asyncDispose]());
 
-describe.skipIf(missing("postgres", "nats"))("a worker of this version goes on where an older one", () => {
+const lacking = missing("postgres", "nats") || lacksOlderVersion();
+
+describe.skipIf(lacking)("a worker of this version goes on where an older one", () => {
   test.each(["was killed", "was stopped", "is stopped beside it"] as const)("%s", { timeout: 240_000 }, async (how) => {
     const nats = await freshNats({ syncInterval: "always", config: "max_payload: 256KB" });
     await using ground = await FaultGround.start({ nats });

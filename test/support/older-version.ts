@@ -1,6 +1,6 @@
 // The command as an older commit built it, for tests of what an upgrade finds on the bus and in the database.
 
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -20,6 +20,13 @@ const run = promisify(execFile);
 export interface OlderVersion extends AsyncDisposable {
   /** Its built `cli.js`. */
   readonly cliFile: string;
+}
+
+/** Whether this checkout lacks that commit, as a shallow clone does; says so aloud. For `describe.skipIf`. */
+export function lacksOlderVersion(): boolean {
+  const lacks = spawnSync("git", ["cat-file", "-e", OLDER_COMMIT]).status !== 0;
+  if (lacks) console.error(`skipped: this clone has no commit ${OLDER_COMMIT}; run \`git fetch --unshallow\``);
+  return lacks;
 }
 
 /**

@@ -1,6 +1,6 @@
 // Three nats-servers that are one cluster.
 
-import { jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
+import { jetstreamManager, StorageType, type StreamInfo } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { freePort } from "../../src/dev/free-port.ts";
 import type { NatsServer } from "../../src/dev/nats-server.ts";
@@ -48,6 +48,19 @@ export class NatsCluster implements AsyncDisposable {
     const connection = await connect({ servers: [...this.urls], reconnect: false, timeout: 2_000 });
     try {
       return await (await jetstreamManager(connection, { timeout: 2_000, checkAPI: false })).streams.info(name);
+    } finally {
+      await connection.close();
+    }
+  }
+
+  /** Waits until its meta leader counts on every server: before that a stream gets no three copies. */
+  async formed(): Promise<void> {
+    const connection = await connect({ servers: [...this.urls], timeout: 2_000 });
+    try {
+      const { streams } = await jetstreamManager(connection, { timeout: 2_000, checkAPI: false });
+      const probe = { name: "formed", subjects: ["formed"], storage: StorageType.Memory, num_replicas: NAMES.length };
+      await waitFor(() => streams.add(probe), { what: "a stream of three copies", timeoutMs: 90_000 });
+      await streams.delete(probe.name);
     } finally {
       await connection.close();
     }

@@ -5,9 +5,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { EventEncoder } from "../src/bus/encode-event.ts";
 import { openJetStreamBus } from "../src/bus/jetstream/jetstream-bus.ts";
 import { startNats } from "../src/dev/nats-server.ts";
-import { eventHead, eventTemplate, type StreamMessage } from "../src/event/message.ts";
+import type { StreamMessage } from "../src/event/message.ts";
 import type { Position } from "../src/event/position.ts";
 import { type SourceId, streamName } from "../src/event/source-id.ts";
 import { silentLogger } from "../src/telemetry/logger.ts";
@@ -78,21 +79,26 @@ async function fillStream(url: string, rows: number): Promise<void> {
   const { signal } = new AbortController();
   const bus = await openJetStreamBus({ servers: [url], replicas: 1, fsync: "always", log: silentLogger, signal });
   const writer = await bus.stream(SOURCE).openWriter(signal);
-  const template = eventTemplate(SOURCE, "public", "measured", "created");
+  const encoder = new EventEncoder(SOURCE);
+  const kind = { namespace: "public", collection: "measured", op: "created", schema: undefined } as const;
   for (let first = 1; first <= rows; first += TRANSACTION_ROWS) {
     const last = Math.min(first + TRANSACTION_ROWS - 1, rows);
-    const transaction = { id: String(first), time: new Date().toISOString(), lineage: "" };
+    const transaction = { id: String(first), time: new Date().toISOString(), lineage: undefined };
     const messages: StreamMessage[] = [];
     for (let id = first; id <= last; id++) {
       const mark = id === last ? "+" : "";
       const position = `0001.${first.toString(16).padStart(16, "0")}.${id.toString(16).padStart(16, "0")}.r000000${mark}`;
-      messages.push({
-        type: "message",
-        subject: `${template.subjectPrefix}p${String(id % 16).padStart(2, "0")}`,
-        head: eventHead(template, SOURCE, String(id), transaction, position as Position),
-        data: Buffer.from(JSON.stringify({ op: "created", key: { id: String(id) }, before: null, after: row(id) })),
-        position: position as Position,
-      });
+      messages.push(
+        encoder.encode({
+          type: "change",
+          kind,
+          lane: `p${String(id % 16).padStart(2, "0")}`,
+          key: String(id),
+          transaction,
+          position: position as Position,
+          data: Buffer.from(JSON.stringify({ op: "created", key: { id: String(id) }, before: null, after: row(id) })),
+        }),
+      );
     }
     await writer.write(messages);
   }

@@ -12,6 +12,7 @@ import { only } from "./config/only.ts";
 import { type ResolvedConfig, refuseIdle, resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config/schema.ts";
 import { ConfigError, MillraceError, toError } from "./errors.ts";
+import { isComplete } from "./event/position.ts";
 import type { SourceId } from "./event/source-id.ts";
 import { gapMessage } from "./event/system-event.ts";
 import { type HttpServer, startHttp } from "./monitor/http.ts";
@@ -252,10 +253,10 @@ async function openBus(
     onStored: (source: SourceId, messages) => {
       probe("after-publish");
       const counts = metrics.source(source);
-      for (const { position, subject } of messages) {
-        const marker = subject.startsWith("meta.");
+      for (const { position, committedAt } of messages) {
+        const marker = committedAt === undefined;
         counts[marker ? "markers" : "published"]++;
-        if (!marker && position.endsWith("+")) counts.transactions++;
+        if (!marker && isComplete(position)) counts.transactions++;
       }
     },
     onRecovered: (source) => {

@@ -3,6 +3,7 @@
 import type { DataRef } from "../event/data-ref.ts";
 import type { StreamMessage } from "../event/message.ts";
 import type { Position } from "../event/position.ts";
+import type { SourceEvent } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { GapData, SystemMessage } from "../event/system-event.ts";
 
@@ -74,6 +75,8 @@ export interface SourceStream {
   readonly maxMessageBytes: number;
   /** Bytes of the headers alone. */
   readonly maxHeadBytes: number;
+  /** What an event becomes on this bus: its subject and its header lines. */
+  encode(event: SourceEvent): StreamMessage;
   /**
    * Stores the body of a message that is larger than one may be; resolves, once it is acknowledged, to the message that
    * points to it. However often and by whom it is done, the outcome is the same.

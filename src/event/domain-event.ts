@@ -2,9 +2,8 @@
 
 import { PoisonError } from "../errors.ts";
 import { laneOf } from "./lane.ts";
-import { type OwnEvent, percentEncode } from "./message.ts";
-import type { SourceId } from "./source-id.ts";
-import { domainSubjectPrefix } from "./subject.ts";
+import { percentEncode } from "./percent-encode.ts";
+import type { Domain, Unplaced } from "./source-event.ts";
 
 /** What an outbox holds of one event; the names are those of its columns. */
 export interface OutboxEntry {
@@ -28,22 +27,15 @@ const MAX_NAME_BYTES = 200;
 export const MAX_OWN_HEAD_BYTES: number = 32 * 1024;
 
 /** @throws PoisonError OUTBOX_MALFORMED, naming the part and never its content */
-export function domainEvent(source: SourceId, entry: OutboxEntry): OwnEvent {
+export function domainEvent(entry: OutboxEntry): Unplaced<Domain> {
   const { id, aggregateid: key } = entry;
   const aggregate = name(entry.aggregatetype, "aggregatetype");
   const type = name(entry.type, "type");
   if (typeof id !== "string" || !uuid.test(id)) throw malformed("its id is no uuid");
   if (typeof key !== "string") throw malformed("its aggregateid is no text");
   const lane = laneOf(Buffer.from(JSON.stringify(key)));
-  // The id before the headers: they are the application's own, and readers look for the first one.
-  const head =
-    `ce-specversion: 1.0\r\nce-source: /${source}\r\nce-type: ${percentEncode(`${aggregate}.${type}`)}\r\n` +
-    `content-type: application/json\r\nce-subject: ${percentEncode(`${aggregate}/${key}`)}\r\nce-id: ${id.toLowerCase()}\r\n`;
-  return {
-    subject: domainSubjectPrefix(source, aggregate, type) + lane,
-    head: head + headerLines(entry.headers),
-    data: entry.payload,
-  };
+  const headers = checkedHeaders(entry.headers);
+  return { type: "domain", id: id.toLowerCase(), aggregate, name: type, key, lane, headers, data: entry.payload };
 }
 
 /** What is wrong with a header's name; undefined when it may be used. */
@@ -60,17 +52,15 @@ export function ownHeadBytes(key: string, headers: Readonly<Record<string, strin
   return percentEncode(key).length + lines.join("").length;
 }
 
-function headerLines(headers: unknown): string {
-  if (headers === null || headers === undefined) return "";
+function checkedHeaders(headers: unknown): Readonly<Record<string, string>> {
+  if (headers === null || headers === undefined) return {};
   if (typeof headers !== "object" || Array.isArray(headers)) throw malformed("its headers are no object");
-  let lines = "";
   for (const [header, value] of Object.entries(headers)) {
     const fault = headerFault(header);
     if (fault !== undefined) throw malformed(fault);
     if (typeof value !== "string") throw malformed("a header's value is no text");
-    lines += `${header}: ${percentEncode(value)}\r\n`;
   }
-  return lines;
+  return headers as Readonly<Record<string, string>>;
 }
 
 function name(value: unknown, what: string): string {

@@ -2,8 +2,8 @@
 
 import { createHash, createHmac } from "node:crypto";
 import { PoisonError } from "../errors.ts";
-import { percentEncode } from "./message.ts";
 import { percentDecode } from "./percent-decode.ts";
+import { percentEncode } from "./percent-encode.ts";
 
 /** The prefix of the logical message that holds it. */
 export const LINEAGE_PREFIX = "millrace.lineage";
@@ -19,6 +19,12 @@ export interface Lineage {
   readonly automation: string;
   /** What handled what on the way here, oldest first (see `visitOf`): so that a circle is seen. */
   readonly trail: readonly string[];
+}
+
+/** What the changes of a transaction say of its cause. */
+export interface CarriedLineage extends Pick<Lineage, "correlationId" | "causationId"> {
+  /** Undefined where the proof is missing that `tx()` wrote it. */
+  readonly proven: Pick<Lineage, "hops" | "automation" | "trail"> | undefined;
 }
 
 /** What only `tx()` has, and no role of a database: that a lineage is its own, in this one transaction. */
@@ -62,15 +68,24 @@ export function lineageText(lineage: Lineage, seal?: LineageSeal): string {
 }
 
 /**
- * The header lines of a change that carries it. Any role may write such a message: one without the proof still says what
- * caused what, but neither hops nor trail, by which an automation is stopped.
+ * What the changes of a transaction carry of a logical message's content. Any role may write such a message: one without the
+ * proof still says what caused what, but neither hops nor trail, by which an automation is stopped.
  * @throws PoisonError LINEAGE_MALFORMED
  */
-export function lineageLines(content: string, seal: LineageSeal): string {
+export function carriedLineage(content: string, seal: LineageSeal): CarriedLineage {
   const { proof, ...lineage } = parse(content);
   const { correlationId, causationId, hops, automation, trail } = lineage;
+  const proven = proof === proofOf(lineage, seal) ? { hops, automation, trail } : undefined;
+  return { correlationId, causationId, proven };
+}
+
+/** The header lines of a change that carries it. */
+export function lineageLines(lineage: CarriedLineage | undefined): string {
+  if (lineage === undefined) return "";
+  const { correlationId, causationId, proven } = lineage;
   const ids = `ce-correlationid: ${percentEncode(correlationId)}\r\nce-causationid: ${percentEncode(causationId)}\r\n`;
-  if (proof !== proofOf(lineage, seal)) return ids;
+  if (proven === undefined) return ids;
+  const { hops, automation, trail } = proven;
   const visits = trail.length === 0 ? "" : `ce-trail: ${trail.join(",")}\r\n`;
   return `${ids}ce-hops: ${hops}\r\nce-automation: ${percentEncode(automation)}\r\n${visits}`;
 }

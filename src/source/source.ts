@@ -3,8 +3,8 @@
 
 import type { PoisonError } from "../errors.ts";
 import type { CollectionSchema } from "../event/collection-schema.ts";
-import type { StreamMessage, Transaction } from "../event/message.ts";
 import type { Position } from "../event/position.ts";
+import type { SourceEvent, Transaction } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { GapData } from "../event/system-event.ts";
 import type { Finding } from "../telemetry/finding.ts";
@@ -37,7 +37,7 @@ export interface Poison {
   readonly error: PoisonError;
 }
 
-export type SourceMessage = StreamMessage | Commit | Poison;
+export type SourceMessage = SourceEvent | Commit | Poison;
 
 /** Where a source keeps what it must not forget (its slot's name and identity); fenced by the lease. */
 export interface SourceMemory {

@@ -1,11 +1,12 @@
 // A row that can never travel: its dead letter first, then a marker in its place, so that the order shows where it was.
 
 import { createHash } from "node:crypto";
+import type { SourceStream } from "../bus/bus.ts";
 import { PoisonError } from "../errors.ts";
-import { markerHead, type StreamMessage } from "../event/message.ts";
-import { bare, isComplete } from "../event/position.ts";
+import type { StreamMessage } from "../event/message.ts";
+import { bare } from "../event/position.ts";
+import type { SourceEvent } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
-import { metaSubject, unescapeToken } from "../event/subject.ts";
 import type { Poison } from "../source/source.ts";
 
 /** How much of a poisonous row is kept. */
@@ -13,6 +14,7 @@ export const MAX_RAW_BYTES: number = 64 * 1024;
 
 export interface PoisonPlaces {
   readonly source: SourceId;
+  readonly stream: Pick<SourceStream, "encode">;
   /** Stores the dead letter durably. */
   readonly deadLetter: (subject: string, head: string, data: Uint8Array, signal: AbortSignal) => Promise<void>;
   /** Ends the waiting for a bus that is away. */
@@ -21,51 +23,41 @@ export interface PoisonPlaces {
 
 /** Stores the dead letter of a row; resolves to the marker that stands in its place. */
 export async function bury(
-  { source, deadLetter, signal }: PoisonPlaces,
+  { source, stream, deadLetter, signal }: PoisonPlaces,
   poison: Omit<Poison, "type">,
 ): Promise<StreamMessage> {
-  const { position, sizeBytes, sha256, error, namespace, collection } = poison;
+  const { transaction, position, sizeBytes, sha256, error, namespace, collection } = poison;
   const id = `${source}.poison.${bare(position)}`;
-  const what = { code: error.code, message: error.message, namespace, collection, sizeBytes, sha256 };
-  const head = markerHead(source, "poison", id);
+  const time = new Date().toISOString();
   const hash = sha256 === undefined ? "" : `Millrace-Sha256: ${sha256}\r\n`;
   await deadLetter(
     `dead._source.${source}`,
-    `${head}Nats-Msg-Id: ${id}\r\nMillrace-Position: ${position}\r\nMillrace-Error: ${error.code}\r\nMillrace-Size: ${sizeBytes}\r\n${hash}`.replace(
-      "content-type: application/json",
-      "content-type: application/octet-stream",
-    ),
+    `ce-specversion: 1.0\r\nce-source: /${source}\r\nce-type: ${source}.meta.poison\r\n` +
+      `content-type: application/octet-stream\r\nce-id: ${id}\r\nce-time: ${time}\r\nNats-Msg-Id: ${id}\r\n` +
+      `Millrace-Position: ${position}\r\nMillrace-Error: ${error.code}\r\nMillrace-Size: ${sizeBytes}\r\n${hash}`,
     poison.raw.subarray(0, MAX_RAW_BYTES),
     signal,
   );
-  const last = isComplete(position) ? "Cdc-Tx-Last: 1\r\n" : "";
-  const within = poison.transaction && `Cdc-Tx: ${poison.transaction.id}\r\n${poison.transaction.lineage}${last}`;
-  return {
-    type: "message",
-    subject: metaSubject(source, "poison"),
-    head: head + (within ?? ""),
-    data: Buffer.from(JSON.stringify(what)),
-    position,
-  };
+  const what = { code: error.code, message: error.message, namespace, collection, sizeBytes, sha256 };
+  const data = Buffer.from(JSON.stringify(what));
+  return stream.encode({ type: "marker", kind: "poison", id, transaction, time, position, data });
 }
 
 /** A finished event with a part that is larger than it may be, as poison. */
 export function tooLarge(
-  message: StreamMessage,
+  event: SourceEvent,
   bytes: number,
   part: "headers" | "body",
   maxBytes: number,
 ): Omit<Poison, "type"> {
-  const [, , namespace = "", collection = ""] = message.subject.split(".").map(unescapeToken);
-  const id = /^Cdc-Tx: (.*)\r$/m.exec(message.head)?.[1];
+  const { transaction, position, data } = event;
   return {
-    position: message.position,
-    transaction: id === undefined ? undefined : { id, time: "", lineage: "" },
-    namespace,
-    collection,
-    raw: message.data,
-    sizeBytes: message.data.length,
-    sha256: createHash("sha256").update(message.data).digest("hex"),
+    position,
+    transaction,
+    ...placeOf(event),
+    raw: data,
+    sizeBytes: data.length,
+    sha256: createHash("sha256").update(data).digest("hex"),
     error: new PoisonError("EVENT_TOO_LARGE", `an event's ${part} of ${bytes} bytes, where ${maxBytes} are allowed`, {
       hint:
         part === "body"
@@ -73,4 +65,13 @@ export function tooLarge(
           : "the key is in the headers: give the table a shorter one",
     }),
   };
+}
+
+/** What its subject has behind the source. */
+function placeOf(event: SourceEvent): Pick<Poison, "namespace" | "collection"> {
+  if (event.type === "change") return { namespace: event.kind.namespace, collection: event.kind.collection };
+  if (event.type === "domain") return { namespace: event.aggregate, collection: event.name };
+  return typeof event.kind === "string"
+    ? { namespace: event.kind, collection: "" }
+    : { namespace: "message", collection: event.kind.prefix };
 }

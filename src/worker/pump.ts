@@ -3,8 +3,9 @@
 import type { SourceStream, Writer } from "../bus/bus.ts";
 import type { StreamMessage } from "../event/message.ts";
 import type { Position } from "../event/position.ts";
+import type { SourceEvent } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
-import type { Commit, Poison, Source, SourceMessage } from "../source/source.ts";
+import type { Commit, Poison, Source } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { bury, type PoisonPlaces, tooLarge } from "./poison.ts";
 import type { Probe } from "./probe.ts";
@@ -21,7 +22,7 @@ export interface PumpOptions extends PoisonPlaces {
   readonly reader: Source;
   readonly writer: Writer;
   readonly from: Position | undefined;
-  readonly stream: Pick<SourceStream, "maxMessageBytes" | "maxHeadBytes" | "claim">;
+  readonly stream: Pick<SourceStream, "encode" | "maxMessageBytes" | "maxHeadBytes" | "claim">;
   /** Of a body: a larger one does not travel. */
   readonly maxEventBytes: number;
   readonly counts: PumpCounts;
@@ -40,12 +41,21 @@ export async function pump(options: PumpOptions): Promise<void> {
     if (last === undefined) continue;
     counts.read(chunk.length, last.position);
     let items: (StreamMessage | Commit)[] = [];
-    for (const message of chunk) {
-      if (fits(message, options)) {
-        items.push(message);
+    for (const one of chunk) {
+      if (one.type === "commit") {
+        items.push(one);
         continue;
       }
-      items.push(await instead(message, options));
+      if (one.type === "poison") {
+        items.push(await burial(one, options));
+      } else {
+        const message = options.stream.encode(one);
+        if (fits(message, options)) {
+          items.push(message);
+          continue;
+        }
+        items.push(await instead(one, message, options));
+      }
       // At once: what the writer holds it looks after when the bus may have lost what it had acknowledged.
       await writer.write(items);
       items = [];
@@ -56,23 +66,19 @@ export async function pump(options: PumpOptions): Promise<void> {
 }
 
 function fits(
-  message: SourceMessage,
+  { head, data }: StreamMessage,
   { maxEventBytes, stream: { maxMessageBytes, maxHeadBytes } }: PumpOptions,
-): message is StreamMessage | Commit {
-  if (message.type !== "message") return message.type === "commit";
-  const headBytes = message.head.length;
-  const bodyBytes = message.data.length;
-  return headBytes + bodyBytes <= maxMessageBytes && headBytes <= maxHeadBytes && bodyBytes <= maxEventBytes;
+): boolean {
+  return head.length + data.length <= maxMessageBytes && head.length <= maxHeadBytes && data.length <= maxEventBytes;
 }
 
-/** What goes into the stream for a message that does not fit: one that points to its body, or the marker of its burial. */
-async function instead(message: StreamMessage | Poison, options: PumpOptions): Promise<StreamMessage> {
+/** What goes into the stream for an event that does not fit: a message that points to its body, or the marker of its burial. */
+async function instead(event: SourceEvent, message: StreamMessage, options: PumpOptions): Promise<StreamMessage> {
   const { stream, maxEventBytes, probe, signal } = options;
-  if (message.type === "poison") return burial(message, options);
   if (message.head.length > stream.maxHeadBytes)
-    return burial(tooLarge(message, message.head.length, "headers", stream.maxHeadBytes), options);
+    return burial(tooLarge(event, message.head.length, "headers", stream.maxHeadBytes), options);
   if (message.data.length > maxEventBytes)
-    return burial(tooLarge(message, message.data.length, "body", maxEventBytes), options);
+    return burial(tooLarge(event, message.data.length, "body", maxEventBytes), options);
   const pointer = await stream.claim(message, signal);
   probe("body-stored");
   return pointer;

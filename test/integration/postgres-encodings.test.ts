@@ -4,7 +4,7 @@
 import { Client } from "pg";
 import { expect, test } from "vitest";
 import { serverLetters } from "../../src/source/postgres/decode/encoding/server-letters.ts";
-import type { SourceMessage } from "../../src/source/source.ts";
+import type { EncodedMessage } from "../support/encoded.ts";
 import { openShop, Reading, type TestSource } from "../support/postgres-reader.ts";
 import { freshDatabase, missing } from "../support/servers.ts";
 
@@ -44,7 +44,7 @@ async function encodedDatabase(encoding: string, publication?: string): Promise<
 }
 
 /** In their order: what each row says, and what stands for poison. */
-function told(messages: readonly SourceMessage[]): readonly unknown[] {
+function told(messages: readonly EncodedMessage[]): readonly unknown[] {
   return messages.flatMap((message): readonly unknown[] => {
     if (message.type === "poison") return [{ poison: message.collection, code: message.error.code }];
     if (message.type !== "message" || !message.subject.startsWith("cdc.")) return [];

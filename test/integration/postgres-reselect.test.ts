@@ -291,7 +291,7 @@ describe.skipIf(missing("postgres"))("values that the log leaves out", () => {
     const bodies: Record<string, unknown>[] = [];
     let largest = 0;
     for await (const chunk of again.read({ from: reading.last, signal: stop.signal })) {
-      const rows = chunk.flatMap((message) => (message.type === "message" ? [message.data] : []));
+      const rows = chunk.flatMap((message) => ("data" in message ? [message.data] : []));
       largest = Math.max(
         largest,
         rows.reduce((sum, data) => sum + data.length, 0),

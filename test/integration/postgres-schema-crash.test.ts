@@ -2,7 +2,7 @@
 // each version that the stream lacks, once, at its place, and nothing that it holds.
 
 import { describe, expect, test } from "vitest";
-import type { SourceMessage } from "../../src/source/source.ts";
+import type { EncodedMessage } from "../support/encoded.ts";
 import { asStored, followVersions } from "../support/follow-versions.ts";
 import { postgresFixture } from "../support/postgres-fixture.ts";
 import { Reading, TestMemory } from "../support/postgres-reader.ts";
@@ -20,7 +20,7 @@ const CHANGES = [
 const EVENTS = 10;
 
 /** What a subscriber depends on: where each message stands and what it says. */
-const told = (messages: readonly SourceMessage[]): unknown[] =>
+const told = (messages: readonly EncodedMessage[]): unknown[] =>
   asStored(messages).map(({ subject, header, text }) => [subject, header("ce-id"), text]);
 
 describe.skipIf(missing("postgres"))("a source that is read again", () => {
@@ -81,7 +81,7 @@ describe.skipIf(missing("postgres"))("a source that is read again", () => {
     await write();
     const { schemas } = source.memory;
     let crashes = 0;
-    const messages: SourceMessage[] = [...reading.messages];
+    const messages: EncodedMessage[] = [...reading.messages];
     // Before and after each write in turn, until a reading comes through.
     for (let nth = 0; ; nth++) {
       const memory = new TestMemory(source.memory.value);

@@ -11,24 +11,22 @@ import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
 import { verify } from "../../src/bus/jetstream/verify/verify.ts";
 import { freePort } from "../../src/dev/free-port.ts";
 import type { NatsServer } from "../../src/dev/nats-server.ts";
-import { eventHead, eventTemplate, type StreamMessage } from "../../src/event/message.ts";
+import type { StreamMessage } from "../../src/event/message.ts";
 import type { Position } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
+import { messageMaker, ordersCreated } from "../support/encoded.ts";
 import { RecordedLog } from "../support/recorded-log.ts";
 import { type CommandResult, runCommand } from "../support/run-command.ts";
 import { freshNats, missing, scratchDir } from "../support/servers.ts";
 import { readStream } from "../support/stream-events.ts";
 
 const shop = "shop" as SourceId;
-const template = eventTemplate(shop, "public", "orders", "created");
+const make = messageMaker(shop);
 const place = (n: number): Position => `0001.${n.toString(16).padStart(16, "0")}+` as Position;
 
 /** One transaction of one event. */
 function order(n: number): StreamMessage {
-  const position = place(n);
-  const transaction = { id: String(n), time: "2026-01-01T00:00:00.000000Z", lineage: "" };
-  const head = eventHead(template, shop, "1", transaction, position);
-  return { type: "message", subject: `${template.subjectPrefix}p00`, head, data: Buffer.from("{}"), position };
+  return make({ kind: ordersCreated, key: "1", transaction: String(n), position: place(n) });
 }
 
 interface Written {

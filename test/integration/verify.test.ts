@@ -6,20 +6,23 @@ import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
+import { EventEncoder } from "../../src/bus/encode-event.ts";
 import { createStream } from "../../src/bus/jetstream/client/streams.ts";
 import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
 import { type VerifyReport, verify } from "../../src/bus/jetstream/verify/verify.ts";
 import type { NatsServer } from "../../src/dev/nats-server.ts";
-import { eventHead, eventTemplate, markerMessage, type StreamMessage } from "../../src/event/message.ts";
+import type { StreamMessage } from "../../src/event/message.ts";
 import type { Position } from "../../src/event/position.ts";
+import { markerAt } from "../../src/event/source-event.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
+import { messageMaker, ordersCreated } from "../support/encoded.ts";
 import { runCommand } from "../support/run-command.ts";
 import { freshNats, missing, scratchDir } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 const shop = "shop" as SourceId;
-const template = eventTemplate(shop, "public", "orders", "created");
+const make = messageMaker(shop);
 const place = (n: number, mark: "" | "+" = ""): Position =>
   `0001.${n.toString(16).padStart(16, "0")}${mark}` as Position;
 
@@ -27,14 +30,7 @@ const place = (n: number, mark: "" | "+" = ""): Position =>
 function transaction(id: number, first: number, count: number): StreamMessage[] {
   return Array.from({ length: count }, (_, nth) => {
     const position = place(first + nth, nth === count - 1 ? "+" : "");
-    const head = eventHead(
-      template,
-      shop,
-      "1",
-      { id: String(id), time: "2026-01-01T00:00:00.000000Z", lineage: "" },
-      position,
-    );
-    return { type: "message", subject: `${template.subjectPrefix}p00`, head, data: Buffer.from("{}"), position };
+    return make({ kind: ordersCreated, key: "1", transaction: String(id), position });
   });
 }
 
@@ -71,8 +67,9 @@ describe.skipIf(missing("nats"))("a right stream passes", () => {
   test("with transactions of all sizes, several writers, and a row that could not travel", async () => {
     const server = await freshNats();
     await write(server, false, ...transaction(1, 1, 1), ...transaction(2, 2, 3), ...transaction(3, 10, 2500));
-    const poison = markerMessage(shop, "poison", place(3000, "+"), { code: "ROW_UNDECODABLE" });
-    const marked = { ...poison, head: `${poison.head}Cdc-Tx: 4\r\nCdc-Tx-Last: 1\r\n` };
+    const poison = markerAt(shop, "poison", place(3000, "+"), { code: "ROW_UNDECODABLE" });
+    const within = { id: "4", time: "2026-01-01T00:00:00.000000Z", lineage: undefined };
+    const marked = new EventEncoder(shop).encode({ ...poison, transaction: within });
     await write(server, false, marked, ...transaction(5, 4000, 2));
 
     const report = await walk(server);

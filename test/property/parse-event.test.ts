@@ -2,8 +2,8 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { percentEncode } from "../../src/event/message.ts";
 import { percentDecode } from "../../src/event/percent-decode.ts";
+import { percentEncode } from "../../src/event/percent-encode.ts";
 
 test("a percent-encoded header is printable ASCII and decodes to what was encoded", () => {
   fc.assert(

@@ -15,8 +15,8 @@ import { NO_RULES } from "../../src/source/postgres/options/table-rules.ts";
 import { FrameQueue } from "../../src/source/postgres/replication/frame-queue.ts";
 import type { ReplicationTransport } from "../../src/source/postgres/replication/transport.ts";
 import { JsonWriter } from "../../src/source/postgres/values/json-writer.ts";
-import type { SourceMessage } from "../../src/source/source.ts";
 import { decodeFrames, knownVersion } from "../support/decode-frames.ts";
+import { type EncodedMessage, encoded } from "../support/encoded.ts";
 import { begin, commit, insert, keepalive, message, relation, update, type Value } from "../support/pgoutput-frames.ts";
 
 const TABLE = relation(1, "orders", [{ name: "id", key: true }, { name: "note" }]);
@@ -72,7 +72,7 @@ function logOf(steps: readonly Step[]): Buffer[] {
   return frames;
 }
 
-const eventsOf = (messages: readonly SourceMessage[]): SourceMessage[] =>
+const eventsOf = (messages: readonly EncodedMessage[]): EncodedMessage[] =>
   messages.filter(({ type }) => type !== "commit");
 
 test("positions rise strictly, and end in + exactly at the end of a transaction", () => {
@@ -119,13 +119,14 @@ test("frames give the same events in whatever portions they arrive", async () =>
       });
       const over = new Error("over");
       const transport = portioned(frames, portions, over);
-      const received: SourceMessage[] = [];
+      const received: EncodedMessage[] = [];
       const tables = {
         describe: async () => ({ description: unknownTable, version: knownVersion }),
         note: async () => {},
       };
       const read = async (): Promise<void> => {
-        for await (const chunk of decodeStream(transport, decoder, tables)) received.push(...chunk);
+        for await (const chunk of decodeStream(transport, decoder, tables))
+          received.push(...encoded("shop" as SourceId, chunk));
       };
 
       await expect(read()).rejects.toBe(over);

@@ -8,6 +8,7 @@ import { Decoder } from "../../src/source/postgres/decode/decoder.ts";
 import { RuleBook } from "../../src/source/postgres/options/rule-book.ts";
 import { NO_RULES, type RulesOf } from "../../src/source/postgres/options/table-rules.ts";
 import type { CollectionVersion, SourceMessage } from "../../src/source/source.ts";
+import { type EncodedMessage, encoded } from "./encoded.ts";
 
 export interface DecodeOptions {
   readonly from?: Position;
@@ -30,7 +31,7 @@ export const knownVersion: CollectionVersion = {
 };
 
 /** All messages of some frames; each frame is overwritten behind the decoder, as the driver does it. */
-export function decodeFrames(frames: readonly Buffer[], options: DecodeOptions = {}): SourceMessage[] {
+export function decodeFrames(frames: readonly Buffer[], options: DecodeOptions = {}): EncodedMessage[] {
   const decoder = new Decoder({
     source: "shop" as SourceId,
     history: 1,
@@ -52,11 +53,11 @@ export function decodeFrames(frames: readonly Buffer[], options: DecodeOptions =
     copy.fill(0xee);
     messages.push(...decoder.sequencer.take());
   }
-  return messages;
+  return encoded("shop" as SourceId, messages);
 }
 
 /** A message as the subscriber sees it, or what else it is. */
-export function shown(message: SourceMessage): Record<string, unknown> {
+export function shown(message: EncodedMessage): Record<string, unknown> {
   if (message.type !== "message") return { type: message.type, position: message.position };
   return {
     position: message.position,
@@ -65,13 +66,13 @@ export function shown(message: SourceMessage): Record<string, unknown> {
   };
 }
 
-export function bodyText(message: SourceMessage): string {
+export function bodyText(message: EncodedMessage): string {
   if (message.type !== "message") throw new Error(`a ${message.type} has no body`);
   return Buffer.from(message.data).toString("utf8");
 }
 
 /** The header lines of a message, by name. */
-export function headers(message: SourceMessage): Record<string, string> {
+export function headers(message: EncodedMessage): Record<string, string> {
   if (message.type !== "message") throw new Error(`a ${message.type} has no headers`);
   const lines = message.head.split("\r\n").filter((line) => line !== "");
   return Object.fromEntries(lines.map((line) => line.split(": ") as [string, string]));

@@ -1,7 +1,7 @@
 // Walks over a source's messages and holds each event against the version that was announced for its table last.
 
-import type { SourceMessage } from "../../src/source/source.ts";
 import { bodyText, headers } from "./decode-frames.ts";
+import type { EncodedMessage } from "./encoded.ts";
 import type { StreamEvent } from "./stream-events.ts";
 
 /** The body of a `meta.<source>.schema` message. */
@@ -26,7 +26,7 @@ export interface FollowedEvent {
 type Followed = Pick<StreamEvent, "subject" | "header" | "text">;
 
 /** What a source alone handed out, as a stream would hold it. */
-export function asStored(messages: readonly SourceMessage[]): readonly Followed[] {
+export function asStored(messages: readonly EncodedMessage[]): readonly Followed[] {
   return messages.flatMap((message) => {
     if (message.type !== "message") return [];
     const lines = headers(message);

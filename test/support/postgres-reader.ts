@@ -7,8 +7,9 @@ import { isComplete } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import { KeptSchemaBook } from "../../src/schema/schema-book.ts";
 import { postgresConnector } from "../../src/source/postgres/connector.ts";
-import type { Source, SourceContext, SourceMemory, SourceMessage } from "../../src/source/source.ts";
+import type { Source, SourceContext, SourceMemory } from "../../src/source/source.ts";
 import type { LogEvent, Logger } from "../../src/telemetry/logger.ts";
+import { type EncodedMessage, encoded } from "./encoded.ts";
 import { memoryStore } from "./memory-store.ts";
 import { waitFor } from "./wait-for.ts";
 
@@ -79,7 +80,7 @@ export async function openShop(url: string, { memory, adopt, options }: OpenOpti
 
 /** Reads a source until it is stopped. */
 export class Reading {
-  readonly messages: SourceMessage[] = [];
+  readonly messages: EncodedMessage[] = [];
   /** With what the reading ended, once it has; undefined when it was stopped. */
   readonly ended: Promise<unknown>;
   failure: unknown;
@@ -152,7 +153,7 @@ export class Reading {
 
   async #read(from: Position | undefined): Promise<undefined> {
     for await (const chunk of this.#source.read({ from, signal: this.#stop.signal })) {
-      this.messages.push(...chunk);
+      this.messages.push(...encoded(SHOP, chunk));
       await this.#paused;
     }
     return undefined;

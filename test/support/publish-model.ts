@@ -201,8 +201,8 @@ class ModelWorker {
     await clock.sleep(random.below(30));
     if (this.port.killed) return;
     bodies.put(name);
-    const head = event.head + dataRefLines({ name, sizeBytes: 1, sha256: LARGE_DIGEST });
-    await writer.write([{ ...event, head, data: new Uint8Array() }]);
+    const ref = { name, sizeBytes: 1, sha256: LARGE_DIGEST };
+    await writer.write([{ ...event, head: event.head + dataRefLines(ref), data: new Uint8Array(), ref }]);
   }
 
   /** Reads the source from where the writer says, and then idles with heartbeats. */
@@ -238,6 +238,9 @@ function eventAt(position: Position): StreamMessage {
   return {
     type: "message",
     subject: `cdc.${source}.public.t.created.p00`,
+    id,
+    ref: undefined,
+    committedAt: "2026-01-01T00:00:00.000000Z",
     head: `ce-source: /${source}\r\nce-id: ${id}\r\n`,
     data: Buffer.from("{}"),
     position,

@@ -3,10 +3,10 @@
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
 import { createStream } from "../../src/bus/jetstream/client/streams.ts";
-import { eventHead, eventTemplate } from "../../src/event/message.ts";
 import type { Position } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import type { Op } from "../../src/event/subject.ts";
+import { messageMaker, ordersCreated } from "./encoded.ts";
 
 const shop = "shop" as SourceId;
 
@@ -17,6 +17,7 @@ export interface Order {
 
 export class ShopStream implements AsyncDisposable {
   readonly nc: NatsConnection;
+  readonly #make = messageMaker(shop);
   #published = 0;
 
   private constructor(nc: NatsConnection) {
@@ -41,12 +42,17 @@ export class ShopStream implements AsyncDisposable {
   /** One change of `public.orders`, a transaction of its own. Resolves to its sequence. */
   async order(op: Op, order: Order): Promise<number> {
     const position = `0001.${(++this.#published).toString(16).padStart(16, "0")}+` as Position;
-    const template = eventTemplate(shop, "public", "orders", op);
-    const transaction = { id: String(this.#published), time: new Date().toISOString(), lineage: "" };
-    const head = eventHead(template, shop, String(order.id), transaction, position);
     const after = op === "deleted" ? null : order;
     const body = JSON.stringify({ op, key: { id: order.id }, before: null, after });
-    return this.raw(`${template.subjectPrefix}p03`, `${head}Cdc-Pos: ${position}\r\n`, body);
+    const { subject, head } = this.#make({
+      kind: { ...ordersCreated, op },
+      lane: "p03",
+      key: String(order.id),
+      transaction: String(this.#published),
+      time: new Date().toISOString(),
+      position,
+    });
+    return this.raw(subject, `${head}Cdc-Pos: ${position}\r\n`, body);
   }
 
   /** Anything at all. Resolves to its sequence. */

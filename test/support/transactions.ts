@@ -1,9 +1,9 @@
 // What a source hands to a writer, made by hand: transactions of small events at numbered places.
 
 import type { StreamMessage } from "../../src/event/message.ts";
-import { eventHead, eventTemplate } from "../../src/event/message.ts";
 import { isComplete, type Position } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
+import { messageMaker, ordersCreated } from "./encoded.ts";
 import type { StreamEvent } from "./stream-events.ts";
 
 const hex = (n: number): string => n.toString(16).padStart(16, "0");
@@ -27,25 +27,19 @@ export function transaction(
   count = 1,
   { bytes = 0, whole = true }: TransactionOptions = {},
 ): StreamMessage[] {
-  const template = eventTemplate(source, "public", "orders", "created");
+  const make = messageMaker(source);
   return Array.from({ length: count }, (_, n) => {
-    const position = place(final, n, whole && n === count - 1);
     const key = `${final}-${n}`;
-    return {
-      type: "message",
-      subject: `${template.subjectPrefix}p03`,
-      head: eventHead(
-        template,
-        source,
-        key,
-        { id: String(final), time: "2026-01-01T00:00:00.000001Z", lineage: "" },
-        position,
-      ),
-      data: Buffer.from(
-        JSON.stringify({ op: "created", key: { id: key }, before: null, after: { id: key, text: "x".repeat(bytes) } }),
-      ),
-      position,
-    };
+    const after = { id: key, text: "x".repeat(bytes) };
+    return make({
+      kind: ordersCreated,
+      lane: "p03",
+      key,
+      transaction: String(final),
+      time: "2026-01-01T00:00:00.000001Z",
+      position: place(final, n, whole && n === count - 1),
+      data: Buffer.from(JSON.stringify({ op: "created", key: { id: key }, before: null, after })),
+    });
   });
 }
 

@@ -4,8 +4,8 @@ import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { canonicalJson, laneOf } from "../../src/event/lane.ts";
 import type { Position } from "../../src/event/position.ts";
-import type { SourceMessage } from "../../src/source/source.ts";
 import { bodyText, decodeFrames, headers, knownVersion, shown } from "../support/decode-frames.ts";
+import type { EncodedMessage } from "../support/encoded.ts";
 import {
   begin,
   commit,
@@ -36,8 +36,8 @@ const position = (final: number, change: number, n: number): string =>
   `0001.${hex(final)}.${hex(change)}.r${n.toString(16).padStart(6, "0")}`;
 const hex = (lsn: number): string => lsn.toString(16).padStart(16, "0");
 const rest = (end: number): string => `0001.${hex(end - 1)}.${hex(0)}.a000000+`;
-const bodies = (messages: readonly SourceMessage[]): unknown[] => messages.map((event) => JSON.parse(bodyText(event)));
-const positions = (messages: readonly SourceMessage[]): string[] => messages.map((event) => event.position);
+const bodies = (messages: readonly EncodedMessage[]): unknown[] => messages.map((event) => JSON.parse(bodyText(event)));
+const positions = (messages: readonly EncodedMessage[]): string[] => messages.map((event) => event.position);
 
 describe("an event", () => {
   test("carries key, row, place, transaction and commit time", () => {
@@ -49,11 +49,11 @@ describe("an event", () => {
       commit(0x200n, 0x230n),
     ]);
 
-    expect(bodyText(event as SourceMessage)).toBe(
+    expect(bodyText(event as EncodedMessage)).toBe(
       '{"op":"created","key":{"id":42},"before":null,"after":{"id":42,"status":"é\\"\\n","doc":null}}',
     );
     expect(event).toMatchObject({ subject: "cdc.shop.public.orders.created.p02" });
-    expect(headers(event as SourceMessage)).toEqual({
+    expect(headers(event as EncodedMessage)).toEqual({
       "ce-specversion": "1.0",
       "ce-dataschema": knownVersion.uri,
       "ce-source": "/shop",
@@ -117,9 +117,9 @@ describe("an event", () => {
       primaryKey: [],
     });
 
-    expect(JSON.parse(bodyText(event as SourceMessage))).toMatchObject({ key: null });
+    expect(JSON.parse(bodyText(event as EncodedMessage))).toMatchObject({ key: null });
     expect(event).toMatchObject({ subject: `cdc.shop.public.log.created.${laneOf(Buffer.from("null"))}` });
-    expect(headers(event as SourceMessage)["ce-subject"]).toBe("public.log/");
+    expect(headers(event as EncodedMessage)["ce-subject"]).toBe("public.log/");
   });
 
   test("has no key rather than a part of it when the catalog knows a column that the log does not", () => {
@@ -200,14 +200,14 @@ describe("keys", () => {
       commit(0x200n, 0x230n),
     ]);
 
-    expect(bodyText(event as SourceMessage)).toContain('"key":{"name":"a,b é","sub":""}');
-    expect(headers(event as SourceMessage)["ce-subject"]).toBe("public.item/a%2Cb%20%C3%A9,");
+    expect(bodyText(event as EncodedMessage)).toContain('"key":{"name":"a,b é","sub":""}');
+    expect(headers(event as EncodedMessage)["ce-subject"]).toBe("public.item/a%2Cb%20%C3%A9,");
   });
 
   test.each(["1e+20", "1.50", "-0", "NaN"])("with the float %s have the lane of their canonical JSON", (float) => {
     const [event] = decodeFrames([composite, begin(0x200n), insert(0x100n, 3, [float, "x"]), commit(0x200n, 0x230n)]);
 
-    const { key } = JSON.parse(bodyText(event as SourceMessage));
+    const { key } = JSON.parse(bodyText(event as EncodedMessage));
     expect(event).toMatchObject({
       subject: `cdc.shop.public.item.created.${laneOf(Buffer.from(canonicalJson(key)))}`,
     });

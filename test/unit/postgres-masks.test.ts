@@ -10,8 +10,8 @@ import { RuleBook } from "../../src/source/postgres/options/rule-book.ts";
 import { tableRules } from "../../src/source/postgres/options/table-rules.ts";
 import { FrameCutter } from "../../src/source/postgres/replication/cut-frame.ts";
 import { JsonWriter } from "../../src/source/postgres/values/json-writer.ts";
-import type { SourceMessage } from "../../src/source/source.ts";
 import { bodyText, decodeFrames, headers } from "../support/decode-frames.ts";
+import type { EncodedMessage } from "../support/encoded.ts";
 import { begin, commit, insert, relation, remove, update } from "../support/pgoutput-frames.ts";
 
 const SECRET = "a-key-of-the-test";
@@ -45,9 +45,9 @@ const HIDING = {
   columns: { exclude: ["note"] },
   mask: { email: "hash", card: { partial: 4 }, data: { constant: { a: 1 }.a } },
 };
-const decode = (frames: readonly Buffer[], options: Record<string, unknown> = HIDING): SourceMessage[] =>
+const decode = (frames: readonly Buffer[], options: Record<string, unknown> = HIDING): EncodedMessage[] =>
   decodeFrames([...frames, commit(0x200n, 0x230n)], { rulesOf: rulesFrom(options), primaryKey: ["email", "id"] });
-const body = (message: SourceMessage | undefined): unknown => JSON.parse(bodyText(message as SourceMessage));
+const body = (message: EncodedMessage | undefined): unknown => JSON.parse(bodyText(message as EncodedMessage));
 
 describe("a column", () => {
   test("is left out, hashed, cut to its last letters, or constant", () => {
@@ -63,7 +63,7 @@ describe("a column", () => {
       before: null,
       after: { id: 1, email: hmac("a@b.example"), card: "***4444", data: 1 },
     });
-    expect(headers(event as SourceMessage)["ce-subject"]).toBe(`public.users/${hmac("a@b.example")},1`);
+    expect(headers(event as EncodedMessage)["ce-subject"]).toBe(`public.users/${hmac("a@b.example")},1`);
   });
 
   test("that is null stays null, except under a constant", () => {
@@ -100,7 +100,7 @@ describe("a column", () => {
     });
 
     expect(body(event)).toMatchObject({ after: { id: 1, email: "e", card: "c" } });
-    expect(bodyText(event as SourceMessage)).not.toMatch(/note|data/);
+    expect(bodyText(event as EncodedMessage)).not.toMatch(/note|data/);
   });
 
   test("that is left out is named neither as changed nor as unchanged", () => {

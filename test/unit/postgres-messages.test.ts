@@ -5,8 +5,8 @@ import { lineageText } from "../../src/event/lineage.ts";
 import type { Position } from "../../src/event/position.ts";
 import { restBefore } from "../../src/source/postgres/client/position.ts";
 import { FrameCutter } from "../../src/source/postgres/replication/cut-frame.ts";
-import type { SourceMessage } from "../../src/source/source.ts";
 import { bodyText, decodeFrames, headers, shown } from "../support/decode-frames.ts";
+import type { EncodedMessage } from "../support/encoded.ts";
 import { begin, commit, insert, keepalive, message, relation, remove } from "../support/pgoutput-frames.ts";
 
 const ITEM = relation(1, "item", [{ name: "id", type: 23, key: true }]);
@@ -33,7 +33,7 @@ const shop = (text: string, n = 0): Position => `0001.${text}${n.toString(16).pa
 const hex = (lsn: number): string => lsn.toString(16).padStart(16, "0");
 const outbox = { content: entry(), prefix: "millrace.outbox", transactional: true };
 
-const one = (message: SourceMessage | undefined): SourceMessage => {
+const one = (message: EncodedMessage | undefined): EncodedMessage => {
   if (message === undefined) throw new Error("there is no such message");
   return message;
 };

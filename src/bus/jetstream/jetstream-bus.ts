@@ -8,6 +8,7 @@ import type { Retention } from "../../event/retention.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Bus, ConsumeOptions, OpeningListener, SourceStream, StateStore, Subscription, Writer } from "../bus.ts";
+import { EventEncoder } from "../encode-event.ts";
 import { LargeBodies } from "./bodies/large-bodies.ts";
 import type { BusAccess } from "./client/access.ts";
 import { LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./client/buckets.ts";
@@ -139,6 +140,7 @@ class JetStreamBus implements Bus {
     const memory = new SourceMemory(this.state, source);
     // Asked each time: another server, or the same one with another configuration, may take less.
     const maxMessageBytes = (): number => this.#connection.maxPayload - MAX_ADDED_HEADER_BYTES;
+    const encoder = new EventEncoder(source);
     return {
       get maxMessageBytes() {
         return maxMessageBytes();
@@ -146,6 +148,7 @@ class JetStreamBus implements Bus {
       get maxHeadBytes() {
         return Math.min(MAX_HEAD_BYTES, maxMessageBytes() - MAX_POINTER_BYTES);
       },
+      encode: (event) => encoder.encode(event),
       claim: (message, signal) => this.#largeBodies.claim(source, message, signal),
       openWriter: (signal, on) => this.#openWriter(source, memory, signal, on),
       loadMemory: () => memory.load(),

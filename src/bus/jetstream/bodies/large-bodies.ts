@@ -16,7 +16,6 @@ import { apiCodes } from "../client/api-codes.ts";
 import { LARGE_STREAM } from "../client/buckets.ts";
 import { busError, isApiError } from "../client/bus-errors.ts";
 import { findStream } from "../client/streams.ts";
-import { idOf } from "../stream/encode.ts";
 
 export interface LargeBodiesOptions {
   readonly nc: NatsConnection;
@@ -52,13 +51,13 @@ export class LargeBodies {
   async claim(source: SourceId, message: StreamMessage, signal: AbortSignal): Promise<StreamMessage> {
     const { data } = message;
     const sha256 = createHash("sha256").update(data).digest("hex");
-    const ref = { name: `${idOf(message.head)}.${sha256}`, sizeBytes: data.length, sha256 };
+    const ref = { name: `${message.id}.${sha256}`, sizeBytes: data.length, sha256 };
     for (;;) {
       try {
         if (!this.#ready.has(source)) await this.#makeBucket(source);
         this.#ready.add(source);
         if (!(await this.#isStored(ref))) await this.#put(ref, data);
-        return { ...message, head: message.head + dataRefLines(ref), data: NO_BODY };
+        return { ...message, head: message.head + dataRefLines(ref), data: NO_BODY, ref };
       } catch (thrown) {
         this.#ready.delete(source); // somebody may have deleted it
         const error = busError(thrown, "store a large body");

@@ -1,12 +1,11 @@
 // What a start writes before anything else: the filling of lost numbers, the writer's marker, and the history of a loss.
 
 import { HistoryLostError, TransientError } from "../../../errors.ts";
-import { markerHead } from "../../../event/message.ts";
 import type { Position } from "../../../event/position.ts";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
 import type { Lease } from "../lease/lease.ts";
-import { encodeBatch, idOf, type Outgoing } from "../stream/encode.ts";
+import { encodeBatch, type Outgoing, ownMarker } from "../stream/encode.ts";
 import type { Range } from "../stream/own-markers.ts";
 import { PublishRefused, type StreamPort } from "../stream/port.ts";
 import { refusal } from "./stall.ts";
@@ -53,7 +52,7 @@ export async function fillAndMark(
       const last = lastSeq + count >= known;
       const fence = { lastSeq, token: previousToken, tokenSubject, large: 0 };
       const ack = await port.send(encodeBatch(last ? [...fill, marker] : fill, options.instance, fence, undefined));
-      if (last) return { seq: ack.seq, id: idOf(marker.head) };
+      if (last) return { seq: ack.seq, id: marker.id };
       lastSeq = ack.seq;
     }
   } catch (error) {
@@ -70,23 +69,11 @@ export function writerMarker(
   position: Position | undefined,
   id: string,
 ): Outgoing {
-  return {
-    type: "message",
-    subject: metaSubject(source, "writer"),
-    head: markerHead(source, "writer", id),
-    data: Buffer.from(JSON.stringify({ lease: lease.number, instance, reason })),
-    position,
-  };
+  return ownMarker(source, "writer", id, { lease: lease.number, instance, reason }, position);
 }
 
 function lostMarker(source: SourceId, lease: number, seq: number, range: Range): Outgoing {
-  return {
-    type: "message",
-    subject: metaSubject(source, "lost"),
-    head: markerHead(source, "lost", `${source}.lost.${lease}.${seq}`),
-    data: Buffer.from(JSON.stringify(range)),
-    position: undefined,
-  };
+  return ownMarker(source, "lost", `${source}.lost.${lease}.${seq}`, range, undefined);
 }
 
 /** Tells the subscribers which numbers were lost and where the source goes on from. */
@@ -98,13 +85,8 @@ export async function writeHistory(
   resume: Position | undefined,
 ): Promise<{ readonly lastSeq: number; readonly lastId: string }> {
   const id = `${source}.history.${lease.number}.${token}`;
-  const message: Outgoing = {
-    type: "message",
-    subject: metaSubject(source, "history"),
-    head: markerHead(source, "history", id),
-    data: Buffer.from(JSON.stringify({ reason: "the bus lost acknowledged messages", lost, resume: resume ?? null })),
-    position: resume,
-  };
+  const body = { reason: "the bus lost acknowledged messages", lost, resume: resume ?? null };
+  const message = ownMarker(source, "history", id, body, resume);
   const fence = {
     lastSeq: token,
     token,

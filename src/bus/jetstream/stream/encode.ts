@@ -2,6 +2,9 @@
 
 import type { StreamMessage } from "../../../event/message.ts";
 import type { Position } from "../../../event/position.ts";
+import type { SourceId } from "../../../event/source-id.ts";
+import { metaSubject } from "../../../event/subject.ts";
+import { markerHead } from "../../encode-event.ts";
 import type { Encoded } from "./port.ts";
 
 /** Bytes that the bus may add to a message's own header lines. */
@@ -14,6 +17,26 @@ export const MAX_POINTER_BYTES = 512;
 
 /** A marker has no position when nothing can be said: a writer's first one, and the filling of lost numbers. */
 export type Outgoing = Omit<StreamMessage, "position"> & { readonly position: Position | undefined };
+
+/** A marker of the bus' own. @param position undefined when nothing can be said */
+export function ownMarker(
+  source: SourceId,
+  kind: "writer" | "lost" | "history",
+  id: string,
+  body: unknown,
+  position: Position | undefined,
+): Outgoing {
+  return {
+    type: "message",
+    subject: metaSubject(source, kind),
+    id,
+    head: markerHead(source, kind, id),
+    data: Buffer.from(JSON.stringify(body)),
+    ref: undefined,
+    committedAt: undefined,
+    position,
+  };
+}
 
 /** What fences a batch: the tail it was computed from, and the newest writer marker. */
 export interface Fence {
@@ -50,7 +73,7 @@ export function encodeBatch(
       if (prev !== undefined) lines += `Cdc-Prev: ${prev}\r\n`;
       lines += `Nats-Expected-Last-Sequence: ${fence.lastSeq}\r\nNats-Expected-Last-Subject-Sequence: ${fence.token}\r\nNats-Expected-Last-Subject-Sequence-Subject: ${fence.tokenSubject}\r\n`;
     }
-    const isLarge = message.data.length === 0;
+    const isLarge = message.ref !== undefined;
     if (large > 0 && (isLarge || index === 0 || index === messages.length - 1)) lines += `Cdc-Large: ${large}\r\n`;
     if (isLarge) large = fence.lastSeq + index + 1;
     if (!alone) {
@@ -72,19 +95,6 @@ export function encodeBatch(
 /** The newest large event of the stream once these messages are in it, behind `lastSeq`; until then it was `large`. */
 export function largeBehind(messages: readonly Outgoing[], { lastSeq, large }: Fence): number {
   for (let index = messages.length - 1; index >= 0; index--)
-    if ((messages[index] as Outgoing).data.length === 0) return lastSeq + index + 1;
+    if ((messages[index] as Outgoing).ref !== undefined) return lastSeq + index + 1;
   return large;
-}
-
-/** The `ce-id` among a message's header lines; empty when there is none. */
-export function idOf(head: string): string {
-  return headerOf(head, "ce-id") ?? "";
-}
-
-/** The value of one of a message's header lines. */
-export function headerOf(head: string, name: string): string | undefined {
-  const line = `${name}: `;
-  const at = head.startsWith(line) ? 0 : head.indexOf(`\r\n${line}`) + 2;
-  if (at === 1) return undefined;
-  return head.slice(at + line.length, head.indexOf("\r\n", at));
 }

@@ -1,6 +1,6 @@
 // Which rows there are by a source's stream, from headers alone, to be held against what the tables hold.
 
-import { collectionPlace } from "../../../event/message.ts";
+import { collectionPlace } from "../../../event/collection-place.ts";
 import { unescapeToken } from "../../../event/subject.ts";
 import type { AuditMessage } from "./audit.ts";
 import { type Finding, finding } from "./finding.ts";

@@ -5,8 +5,6 @@ import type { StreamMessage } from "../../../event/message.ts";
 import { comparePositions, type Position } from "../../../event/position.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { Established, EstablishOptions } from "../recovery/establish.ts";
-import { pointsTo } from "../recovery/missing-bodies.ts";
-import { headerOf } from "../stream/encode.ts";
 
 /** Whether messages are gone that the bus had acknowledged. @param before the newest `Cdc-Pos` of what was stored */
 export function hasLostMessages({ lost, tail }: Established, before: Position | undefined): boolean {
@@ -20,10 +18,7 @@ export async function hasLostBodies(
   hasBody: EstablishOptions["hasBody"],
 ): Promise<boolean> {
   if (storedThrough !== undefined) return true;
-  for (const { head, data } of waiting) {
-    const ref = pointsTo({ data, header: (name) => headerOf(head, name) });
-    if (ref !== undefined && !(await hasBody(ref))) return true;
-  }
+  for (const { ref } of waiting) if (ref !== undefined && !(await hasBody(ref))) return true;
   return false;
 }
 

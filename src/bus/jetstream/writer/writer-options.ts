@@ -18,6 +18,6 @@ export interface WriterOptions
   /** How often an idle stream is looked at for lost messages. */
   readonly idleCheckMs: number;
   /** Called with what a stored batch holds. */
-  readonly onStored: (messages: readonly Pick<StreamMessage, "subject" | "position">[]) => void;
+  readonly onStored: (messages: readonly Pick<StreamMessage, "committedAt" | "position">[]) => void;
   readonly onRecovered: () => void;
 }

@@ -107,7 +107,7 @@ export class WriterQueue {
 
   /** Large events that wait: their bodies are stored already. */
   large(): readonly StreamMessage[] {
-    return this.#messages.slice(this.#head).filter(({ data }) => data.length === 0);
+    return this.#messages.slice(this.#head).filter(({ ref }) => ref !== undefined);
   }
 
   /** Whether there is something to send: a transaction whose end is not there yet waits for the source and not for the bus. */

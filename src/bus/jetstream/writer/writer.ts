@@ -14,7 +14,7 @@ import type { Established } from "../recovery/establish.ts";
 import { Disruptions, recover } from "../recovery/recover.ts";
 import { isPassing, refusal, Stall } from "../recovery/stall.ts";
 import { writerMarker } from "../recovery/start-markers.ts";
-import { encodeBatch, idOf, largeBehind, type Outgoing } from "../stream/encode.ts";
+import { encodeBatch, largeBehind, type Outgoing } from "../stream/encode.ts";
 import type { Encoded } from "../stream/port.ts";
 import { hasLostBodies, hasLostMessages, lostBodies, lostMessages } from "./found.ts";
 import { Marks } from "./marks.ts";
@@ -56,7 +56,7 @@ export class JetStreamWriter implements Writer {
   readonly #again: ReadAgain;
   readonly #stall = new Stall();
   /** Of the newest transaction that was stored. */
-  #committedHead: string | undefined;
+  #committedAt: string | undefined;
 
   /** @param onClosed called once the writer is done with its port */
   constructor(options: WriterOptions, established: Established, onClosed: () => Promise<void> = async () => {}) {
@@ -114,7 +114,7 @@ export class JetStreamWriter implements Writer {
   }
 
   committedAt(): string | undefined {
-    return this.#committedHead && /^ce-time: (.*)\r$/m.exec(this.#committedHead)?.[1];
+    return this.#committedAt;
   }
 
   stalledBy(): { readonly code: string; readonly message: string } | undefined {
@@ -206,7 +206,7 @@ export class JetStreamWriter implements Writer {
     if (renewal) this.#markedMs = this.#options.clock.now();
     else this.#queue.drop(messages.length);
     const token = renewal ? lastSeq : this.#at.token;
-    this.#at = { ...this.#at, lastSeq, lastId: idOf(last.head), token, large: batch.large };
+    this.#at = { ...this.#at, lastSeq, lastId: last.id, token, large: batch.large };
     this.#advance(messages);
     return next;
   }
@@ -219,7 +219,7 @@ export class JetStreamWriter implements Writer {
     this.#prev = positioned.at(-1)?.position ?? this.#prev;
     const complete = positioned.findLast((message) => isComplete(message.position));
     if (complete) this.#hold(complete.position);
-    if (complete && !complete.subject.startsWith("meta.")) this.#committedHead = complete.head;
+    this.#committedAt = complete?.committedAt ?? this.#committedAt;
     this.#options.onStored(positioned);
     this.#room.set();
     this.#takeCommits();

@@ -83,7 +83,7 @@ export async function openKeySnapshot(
     return {
       includes: ({ transaction }) => visible(transaction),
       isAfter: beganAfter,
-      tables: await Promise.all(tablesOf(columns).map((table) => tableKeys(id, client, session, table))),
+      tables: await Promise.all(tablesOf(columns).map((table) => tableKeys(client, session, table))),
       [Symbol.asyncDispose]: () => endClient(client),
     };
   } catch (error) {
@@ -161,12 +161,7 @@ function tablesOf(columns: readonly KeyColumn[]): readonly (readonly KeyColumn[]
   return [...tables.values()];
 }
 
-async function tableKeys(
-  id: SourceId,
-  client: Client,
-  session: Session,
-  columns: readonly KeyColumn[],
-): Promise<TableKeys> {
+async function tableKeys(client: Client, session: Session, columns: readonly KeyColumn[]): Promise<TableKeys> {
   const { oid, schema, name } = columns[0] as KeyColumn;
   const keyed = columns.filter((column): column is KeyColumn & { readonly column: string } => column.column !== null);
   if (keyed.length === 0) return { namespace: schema, collection: name, keys: undefined };
@@ -179,7 +174,7 @@ async function tableKeys(
     typmod,
     typeName: domainBase(description, Number(type)),
   }));
-  const table = new Table(id, { oid: Number(oid), namespace: schema, name, identity: "d", columns: key }, description);
+  const table = new Table({ oid: Number(oid), namespace: schema, name, identity: "d", columns: key }, description);
   const selected = ["xmin", ...key.map((column) => quoteIdentifier(column.name))].join(", ");
   const select = `SELECT ${selected} FROM ${quoteTable({ schema, name })}`;
   return { namespace: schema, collection: name, keys: () => readKeys(client, select, table) };

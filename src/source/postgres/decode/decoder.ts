@@ -1,10 +1,8 @@
 // Decodes pgoutput (protocol version 1): the frames of the log to events, keepalives and commits to places to rest at.
 
 import { BugError, type PoisonError } from "../../../errors.ts";
-import { markerLines } from "../../../event/message.ts";
 import type { Position } from "../../../event/position.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import { metaSubject } from "../../../event/subject.ts";
 import type { Announcement, CollectionVersion } from "../../source.ts";
 import type { CompositeStates } from "../client/composite-states.ts";
 import type { OutboxConfig } from "../options/config.ts";
@@ -79,8 +77,8 @@ export class Decoder {
     this.#messages = new LogicalMessages({ ...options, prefixes, encoding });
     this.#composites = options.composites;
     this.#text = ServerText.of(encoding);
-    this.#tables = new DescribedTables(source, rules, outbox);
-    this.sequencer = new Sequencer(source, history, from);
+    this.#tables = new DescribedTables(rules, outbox);
+    this.sequencer = new Sequencer(history, from);
     this.#rows = new RowDecoder(this.#reader, (position, event) => this.sequencer.push(position, event));
   }
 
@@ -165,7 +163,7 @@ export class Decoder {
     const low = reader.uint32();
     const time = timeText(reader.uint32(), reader.uint32());
     this.#rows.begin();
-    this.sequencer.begin(high, low, { id: String(reader.uint32()), time, lineage: "" });
+    this.sequencer.begin(high, low, { id: String(reader.uint32()), time, lineage: undefined });
   }
 
   #row(kind: number, high: number, low: number): Question | undefined {
@@ -258,9 +256,8 @@ export class Decoder {
     const { id, name, announcement } = version;
     const position = this.sequencer.announcementAt(high, low, nth) as Position | undefined;
     if (announcement === undefined || position === undefined) return;
-    const head = markerLines(this.#source, "schema", `${this.#source}.${position}`);
-    const event = { subject: metaSubject(this.#source, "schema"), head, data: announcement };
-    if (!this.sequencer.push(position, event)) return;
+    const schemaId = `${this.#source}.${position}`;
+    if (!this.sequencer.push(position, { type: "marker", kind: "schema", id: schemaId, data: announcement })) return;
     this.#announcements.push({ id, name, position });
     table.untold = undefined;
   }

@@ -2,7 +2,6 @@
 
 import { isDeepStrictEqual } from "node:util";
 import { BugError } from "../../../errors.ts";
-import type { SourceId } from "../../../event/source-id.ts";
 import type { CollectionVersion } from "../../source.ts";
 import { type TableDescription, unknownTable } from "../client/catalog.ts";
 import type { CompositeState } from "../client/composite-states.ts";
@@ -45,7 +44,6 @@ export interface DescribedTable {
 export type Definition = Pick<Described, "description" | "version"> & Partial<Described>;
 
 export class DescribedTables {
-  readonly #source: SourceId;
   readonly #rules: RuleBook;
   readonly #outbox: OutboxConfig | undefined;
   readonly #tables = new Map<number, DescribedTable>();
@@ -53,8 +51,7 @@ export class DescribedTables {
   readonly #raws = new WeakMap<Relation, Buffer>();
 
   /** @param rules which tables are read, and what of them */
-  constructor(source: SourceId, rules: RuleBook, outbox: OutboxConfig | undefined) {
-    this.#source = source;
+  constructor(rules: RuleBook, outbox: OutboxConfig | undefined) {
     this.#rules = rules;
     this.#outbox = outbox;
   }
@@ -80,7 +77,7 @@ export class DescribedTables {
     this.#raws.set(relation, raw);
     const { oid, namespace, name } = relation;
     const isOutbox = isOutboxTable(this.#outbox, { schema: namespace, name });
-    const outbox = isOutbox ? new OutboxTable(this.#source, relation) : undefined;
+    const outbox = isOutbox ? new OutboxTable(relation) : undefined;
     if (outbox === undefined && this.#rules.of(namespace, name) !== undefined) return relation;
     const unread = { relation: undefined, composites: [], isDoubtful: false, table: undefined };
     this.#tables.set(oid, { ...unread, raw, description: unknownTable, revision: 0, outbox });
@@ -97,7 +94,7 @@ export class DescribedTables {
       known?.raw.equals(raw) === true &&
       known.revision === revision &&
       isDeepStrictEqual(known.description, description);
-    const table = isKnown ? known.table : rules && new Table(this.#source, relation, description, rules, version);
+    const table = isKnown ? known.table : rules && new Table(relation, description, rules, version);
     const described = { relation, raw, description, revision, composites, isDoubtful, table, outbox: undefined };
     this.#tables.set(relation.oid, described);
   }

@@ -3,10 +3,9 @@
 
 import { PoisonError } from "../../../errors.ts";
 import { domainEvent, malformed, type OutboxEntry } from "../../../event/domain-event.ts";
-import { LINEAGE_PREFIX, lineageLines } from "../../../event/lineage.ts";
-import { type OwnEvent, percentEncode } from "../../../event/message.ts";
+import { carriedLineage, LINEAGE_PREFIX } from "../../../event/lineage.ts";
+import type { Domain, Marker, Unplaced } from "../../../event/source-event.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import { logicalMessageSubject } from "../../../event/subject.ts";
 import type { OutboxConfig } from "../options/config.ts";
 import type { FrameReader } from "./frame-reader.ts";
 import { memberText } from "./json-member.ts";
@@ -80,7 +79,7 @@ export class LogicalMessages {
     if (!transactional) {
       // Ours belong to a transaction: outside of one they say nothing.
       if (prefix === LINEAGE_PREFIX || prefix === OUTBOX_PREFIX) return;
-      const sent = `ce-time: ${sendTime(reader)}\r\n`;
+      const sent = sendTime(reader);
       sequencer.lone(high, low, (position) =>
         tooLarge === undefined ? this.#event(prefix, content, position, sent) : poison(prefix, tooLarge),
       );
@@ -95,10 +94,10 @@ export class LogicalMessages {
       if (tooLarge !== undefined) throw tooLarge;
       if (prefix === LINEAGE_PREFIX) {
         const seal = { key: this.#lineageKey, transaction: sequencer.transactionId };
-        sequencer.carry(lineageLines(content.toString("utf8"), seal));
+        sequencer.carry(carriedLineage(content.toString("utf8"), seal));
       } else if (prefix === OUTBOX_PREFIX) {
-        sequencer.push(position, outboxMessage(this.#source, utf8Of(content, this.#encoding)));
-      } else sequencer.push(position, this.#event(prefix, content, position, ""));
+        sequencer.push(position, outboxMessage(utf8Of(content, this.#encoding)));
+      } else sequencer.push(position, this.#event(prefix, content, position, undefined));
     } catch (error) {
       if (!(error instanceof PoisonError)) throw error;
       sequencer.push(position, poison(prefix, error));
@@ -116,13 +115,16 @@ export class LogicalMessages {
     return undefined;
   }
 
-  /** @param sent the time's header line of a message outside of transactions */
-  #event(prefix: string, content: Buffer, position: string, sent: string): OwnEvent {
-    const type = percentEncode(`${this.#source}.meta.message.${prefix}`);
+  /** @param sent when, of a message outside of transactions */
+  #event(prefix: string, content: Buffer, position: string, sent: string | undefined): Unplaced<Marker> {
     return {
-      subject: logicalMessageSubject(this.#source, prefix),
-      head: `ce-specversion: 1.0\r\nce-source: /${this.#source}\r\nce-type: ${type}\r\ncontent-type: application/json\r\nce-id: ${this.#source}.${position}\r\n${sent}`,
-      data: Buffer.from(JSON.stringify({ prefix, transactional: sent === "", ...contentOf(content, this.#encoding) })),
+      type: "marker",
+      kind: { prefix },
+      id: `${this.#source}.${position}`,
+      time: sent,
+      data: Buffer.from(
+        JSON.stringify({ prefix, transactional: sent === undefined, ...contentOf(content, this.#encoding) }),
+      ),
     };
   }
 }
@@ -160,7 +162,7 @@ function utf8Of(content: Buffer, encoding: string): Buffer | undefined {
 }
 
 /** @throws PoisonError OUTBOX_MALFORMED */
-function outboxMessage(source: SourceId, content: Buffer | undefined): OwnEvent {
+function outboxMessage(content: Buffer | undefined): Unplaced<Domain> {
   if (content === undefined) throw malformed("the message is no text in the database's encoding");
   let entry: Partial<Record<keyof OutboxEntry, unknown>> | null;
   try {
@@ -172,7 +174,7 @@ function outboxMessage(source: SourceId, content: Buffer | undefined): OwnEvent 
   const { id, aggregatetype, aggregateid, type, headers } = entry;
   const payload = memberText(content, "payload");
   if (payload === undefined) throw malformed("it has no payload");
-  return domainEvent(source, { id, aggregatetype, aggregateid, type, headers, payload });
+  return domainEvent({ id, aggregatetype, aggregateid, type, headers, payload });
 }
 
 function sendTime({ bytes, from }: FrameReader): string {

@@ -1,8 +1,7 @@
 // The outbox's table: each row inserted into it is a domain event, and no change. What else happens to it is nobody's news.
 
 import { domainEvent, malformed, type OutboxEntry } from "../../../event/domain-event.ts";
-import type { OwnEvent } from "../../../event/message.ts";
-import type { SourceId } from "../../../event/source-id.ts";
+import type { Domain, Unplaced } from "../../../event/source-event.ts";
 import type { OutboxConfig } from "../options/config.ts";
 import { isOwnOutbox, outboxPatterns } from "../options/table-pattern.ts";
 import type { FrameReader } from "./frame-reader.ts";
@@ -31,14 +30,12 @@ export class OutboxTable {
   readonly columnCount: number;
   /** No column of it can be hidden: an event says all. */
   readonly hides: boolean = false;
-  readonly #source: SourceId;
   readonly #places: ReadonlyMap<string, number>;
   readonly #payloadIsJson: boolean;
   /** Millrace's own has no partitions, and its rows are deleted at once. */
   readonly #mayMove: boolean;
 
-  constructor(source: SourceId, { namespace, name, columns }: Relation) {
-    this.#source = source;
+  constructor({ namespace, name, columns }: Relation) {
     this.namespace = namespace;
     this.collection = name;
     this.columnCount = columns.length;
@@ -60,7 +57,7 @@ export class OutboxTable {
   }
 
   /** @throws PoisonError OUTBOX_MALFORMED */
-  event({ bytes }: FrameReader, row: Tuple): OwnEvent {
+  event({ bytes }: FrameReader, row: Tuple): Unplaced<Domain> {
     const text = (column: keyof OutboxEntry): string | undefined => {
       const place = this.#places.get(column);
       if (place === undefined || row.kinds[place] === NULL) return undefined;
@@ -70,7 +67,7 @@ export class OutboxTable {
       if (!this.#places.has(column)) throw malformed(`its table has no column ${column}`);
     }
     const headers = text("headers");
-    return domainEvent(this.#source, {
+    return domainEvent({
       id: text("id"),
       aggregatetype: text("aggregatetype"),
       aggregateid: text("aggregateid"),

@@ -1,6 +1,6 @@
 // Rows to events: the body's bytes, and what subject and headers need of it. One row is one event, a changed key two.
 
-import type { EventTemplate } from "../../../event/message.ts";
+import type { Change, Unplaced } from "../../../event/source-event.ts";
 import type { Op } from "../../../event/subject.ts";
 import { escapedBound, type JsonWriter } from "../values/json-writer.ts";
 import type { FrameReader } from "./frame-reader.ts";
@@ -9,12 +9,7 @@ import { NULL, type Tuple, UNCHANGED } from "./tuple.ts";
 import { UnreadRow } from "./unread-row.ts";
 
 /** An event before its place in the transaction is known. */
-export interface RowEvent {
-  readonly template: EventTemplate;
-  readonly subject: string;
-  /** The key's values, as `ce-subject` has them. */
-  readonly key: string;
-  readonly data: Uint8Array;
+export interface RowEvent extends Unplaced<Change> {
   /** Where values that the log left out are to be asked of the database. */
   readonly unread?: UnreadRow | undefined;
 }
@@ -105,8 +100,9 @@ export class RowEvents {
     const start = this.#writer.at;
     this.#writer.literal(TRUNCATED);
     return {
-      template: table.template("truncated"),
-      subject: table.subject("truncated", "p00"),
+      type: "change",
+      kind: table.kind("truncated"),
+      lane: "p00",
       key: "",
       data: this.#writer.view(start),
     };
@@ -149,8 +145,9 @@ export class RowEvents {
     writer.byte(END);
     const json = writer.bytes;
     return {
-      template: table.template(op),
-      subject: table.subject(op, table.lane(json, this.#keyFrom, this.#keyTo)),
+      type: "change",
+      kind: table.kind(op),
+      lane: table.lane(json, this.#keyFrom, this.#keyTo),
       key: table.keyText(frame.bytes, row, old, json, this.#keyFrom, this.#keyTo),
       data: writer.view(this.#from),
     };

@@ -1,15 +1,9 @@
 // Gives each event its position, holds the newest back until it is known to be the last, and drops what is stored.
 
 import { BugError, type PoisonError } from "../../../errors.ts";
-import {
-  eventHead,
-  type OwnEvent,
-  type StreamMessage,
-  type Transaction,
-  transactionLines,
-} from "../../../event/message.ts";
+import type { CarriedLineage } from "../../../event/lineage.ts";
 import { bare, isComplete, type Position } from "../../../event/position.ts";
-import type { SourceId } from "../../../event/source-id.ts";
+import type { Domain, Marker, Transaction, Unplaced } from "../../../event/source-event.ts";
 import type { SourceMessage } from "../../source.ts";
 import { hex8, hex16 } from "../client/lsn.ts";
 import { historyPrefix, restAt } from "../client/position.ts";
@@ -35,6 +29,9 @@ export interface Unread {
   readonly row: UnreadRow;
 }
 
+/** An event or a poisonous row before its place is known. */
+type Held = RowEvent | Unplaced<Domain> | Unplaced<Marker> | PoisonRow;
+
 const MAX_EVENTS = 0xffffff;
 /** `<history:04x>.<final:016x>.` */
 const TRANSACTION_PREFIX = 22;
@@ -42,7 +39,6 @@ const TRANSACTION_PREFIX = 22;
 const MESSAGE_OVERHEAD_BYTES = 500;
 
 export class Sequencer {
-  readonly #source: SourceId;
   readonly #history: string;
   /** Where the stream ends, bare; undefined once the log is past it. */
   #stored: string | undefined;
@@ -54,20 +50,19 @@ export class Sequencer {
   #high = 0;
   #low = 0;
   #count = -1;
-  #held: RowEvent | OwnEvent | PoisonRow | undefined;
+  #held: Held | undefined;
   #heldPosition = "";
   #heldTransaction: Transaction | undefined;
   #rest: Position | undefined;
   /** Whether the newest position is one between transactions. */
   #standing: boolean;
-  #markers: ((at: Position) => StreamMessage)[] = [];
+  #markers: ((at: Position) => Marker)[] = [];
   #messages: SourceMessage[] = [];
   #unread: Unread[] = [];
   #bytes = 0;
 
   /** @param from what stands there or before it is dropped, but still counted */
-  constructor(source: SourceId, history: number, from: Position) {
-    this.#source = source;
+  constructor(history: number, from: Position) {
     this.#history = historyPrefix(history);
     this.#newest = bare(from);
     this.#stored = bare(from);
@@ -125,14 +120,14 @@ export class Sequencer {
     return position > (this.#held === undefined ? this.#newest : this.#heldPosition) ? position : undefined;
   }
 
-  /** What follows in this transaction carries these header lines. */
-  carry(lineage: string): void {
+  /** What follows in this transaction carries it. */
+  carry(lineage: CarriedLineage): void {
     if (this.#transaction === undefined) throw new BugError("LOG_OUT_OF_ORDER", "a lineage outside of a transaction");
     this.#transaction = { ...this.#transaction, lineage };
   }
 
   /** The next event. It comes out when another one or the commit follows. Returns false when the stream has it already. */
-  push(position: string, event: RowEvent | OwnEvent | PoisonRow): boolean {
+  push(position: string, event: Held): boolean {
     if (this.#stored !== undefined && position <= this.#stored) return false;
     this.#release("");
     this.#held = event;
@@ -146,7 +141,7 @@ export class Sequencer {
    * @param high of its LSN, which is the end of its record: one less goes in, as with every exclusive end
    * @param make what stands at its position (bare)
    */
-  lone(high: number, low: number, make: (position: string) => OwnEvent | PoisonRow): void {
+  lone(high: number, low: number, make: (position: string) => Unplaced<Marker> | PoisonRow): void {
     if (this.#transaction !== undefined) throw new BugError("LOG_OUT_OF_ORDER", "a lone message inside a transaction");
     const last = low === 0 ? hex16(high - 1, 0xffffffff) : hex16(high, low - 1);
     const bareText = `${this.#history}${last}.${last}.m000000`;
@@ -157,7 +152,7 @@ export class Sequencer {
     const made = make(bareText);
     const position = `${bareText}+` as Position;
     if ("error" in made) this.#add({ type: "poison", position, transaction: undefined, ...made }, made.raw.length);
-    else this.#add({ type: "message", ...made, position }, made.data.length + MESSAGE_OVERHEAD_BYTES);
+    else this.#add({ ...made, transaction: undefined, position }, made.data.length + MESSAGE_OVERHEAD_BYTES);
   }
 
   /** @param high of the first byte that no longer belongs to the transaction */
@@ -180,7 +175,7 @@ export class Sequencer {
   }
 
   /** A marker about the source: it comes out as soon as the log stands between two transactions, with that place. */
-  mark(marker: (at: Position) => StreamMessage): void {
+  mark(marker: (at: Position) => Marker): void {
     this.#markers.push(marker);
   }
 
@@ -222,16 +217,17 @@ export class Sequencer {
     if ("error" in held) {
       this.#add({ type: "poison", position, transaction, ...held }, held.raw.length);
     } else {
-      const head =
-        "template" in held
-          ? eventHead(held.template, this.#source, held.key, transaction, position)
-          : held.head + transactionLines(transaction, position);
-      const { subject, data } = held;
-      if ("unread" in held && held.unread !== undefined) {
-        this.#unread.push({ index: this.#messages.length, transaction: transaction.id, row: held.unread });
-        this.#bytes += held.unread.bytes;
+      const bytes = held.data.length + MESSAGE_OVERHEAD_BYTES;
+      if (held.type !== "change") {
+        this.#add({ ...held, transaction, position }, bytes);
+        return;
       }
-      this.#add({ type: "message", subject, head, data, position }, data.length + MESSAGE_OVERHEAD_BYTES);
+      const { kind, lane, key, data, unread } = held;
+      if (unread !== undefined) {
+        this.#unread.push({ index: this.#messages.length, transaction: transaction.id ?? "", row: unread });
+        this.#bytes += unread.bytes;
+      }
+      this.#add({ type: "change", kind, lane, key, transaction, position, data }, bytes);
     }
   }
 

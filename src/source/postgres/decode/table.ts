@@ -2,8 +2,8 @@
 
 import { PoisonError } from "../../../errors.ts";
 import { canonicalJson, laneOf } from "../../../event/lane.ts";
-import { type EventTemplate, eventTemplate, percentEncode } from "../../../event/message.ts";
-import type { SourceId } from "../../../event/source-id.ts";
+import { percentEncode } from "../../../event/percent-encode.ts";
+import type { ChangeKind } from "../../../event/source-event.ts";
 import type { Op } from "../../../event/subject.ts";
 import type { CollectionVersion } from "../../source.ts";
 import type { TableDescription } from "../client/catalog.ts";
@@ -75,9 +75,7 @@ export class Table {
   readonly #columns: readonly (Column | undefined)[];
   readonly #plainKey: boolean;
   readonly #keyNames: ReadonlyMap<number, KeyName>;
-  readonly #templates = new Map<Op, EventTemplate>();
-  readonly #subjects = new Map<string, string>();
-  readonly #source: SourceId;
+  readonly #kinds = new Map<Op, ChangeKind>();
   readonly #schema: string | undefined;
 
   /**
@@ -86,14 +84,12 @@ export class Table {
    * @throws ConfigError TABLE_KEY_HIDDEN
    */
   constructor(
-    source: SourceId,
     described: Relation,
     description: TableDescription,
     rules: TableRules = NO_RULES,
     version?: CollectionVersion,
   ) {
     const relation = identified(described, description);
-    this.#source = source;
     this.#schema = version?.uri;
     this.untold = version?.announcement === undefined ? undefined : version;
     this.namespace = relation.namespace;
@@ -172,17 +168,6 @@ export class Table {
     return this.full || this.key.every((index) => before.kinds[index] !== NULL);
   }
 
-  /** The subject of an op's events in a lane: one string for all of them. */
-  subject(op: Op, lane: string): string {
-    const name = op + lane;
-    let subject = this.#subjects.get(name);
-    if (subject === undefined) {
-      subject = this.template(op).subjectPrefix + lane;
-      this.#subjects.set(name, subject);
-    }
-    return subject;
-  }
-
   get columnCount(): number {
     return this.#columns.length;
   }
@@ -192,13 +177,14 @@ export class Table {
     return this.#columns[index]?.quoted;
   }
 
-  template(op: Op): EventTemplate {
-    let template = this.#templates.get(op);
-    if (template === undefined) {
-      template = eventTemplate(this.#source, this.namespace, this.collection, op, this.#schema);
-      this.#templates.set(op, template);
+  /** One object for all changes of an op. */
+  kind(op: Op): ChangeKind {
+    let kind = this.#kinds.get(op);
+    if (kind === undefined) {
+      kind = { namespace: this.namespace, collection: this.collection, op, schema: this.#schema };
+      this.#kinds.set(op, kind);
     }
-    return template;
+    return kind;
   }
 
   /** The lane of the key whose JSON stands at `[from, to)`. */

@@ -85,7 +85,7 @@ export class Reselect implements AsyncDisposable {
       messages.slice(from, to).map((message, nth) => {
         const data = filled.get(from + nth);
         filled.delete(from + nth); // handed out: not held any more
-        return data === undefined || message.type !== "message" ? message : { ...message, data };
+        return data === undefined || message.type !== "change" ? message : { ...message, data };
       });
     const until = performance.now() + this.#options.patienceMs;
     let open = unread;

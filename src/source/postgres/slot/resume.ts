@@ -1,8 +1,8 @@
 // Where the stream goes on: the end of what is stored against what the slot still has.
 
 import { HistoryLostError } from "../../../errors.ts";
-import { markerMessage, type StreamMessage } from "../../../event/message.ts";
 import type { Position } from "../../../event/position.ts";
+import { type Marker, markerAt } from "../../../event/source-event.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { formatLsn, parseLsn } from "../client/lsn.ts";
 import { finalOf, historyOf, restBefore, startLsn } from "../client/position.ts";
@@ -15,7 +15,7 @@ export interface Resumption {
   /** What to remember; another one than before when a gap was accepted. */
   readonly intent: Created;
   /** To be published before anything else, together or not at all: they stand at one place. */
-  readonly markers: readonly StreamMessage[];
+  readonly markers: readonly Marker[];
 }
 
 /**
@@ -75,16 +75,16 @@ function slotAdvanced(confirmed: bigint, start: bigint): HistoryLostError {
 }
 
 /** The beginning of a history, and before it the gap that it was bought with. */
-function firstMarkers(source: SourceId, intent: Created, stored: Position | undefined): readonly StreamMessage[] {
+function firstMarkers(source: SourceId, intent: Created, stored: Position | undefined): readonly Marker[] {
   const { history, slot, systemId, timeline, consistentPoint, cause } = intent;
   const position = restBefore(history, parseLsn(consistentPoint));
   const code = cause?.code ?? null;
   const begin = { history, slot, systemId, timeline, consistentPoint, code, reason: cause?.message ?? "first start" };
-  const markers = [markerMessage(source, "history", position, begin)];
+  const markers = [markerAt(source, "history", position, begin)];
   if (cause === undefined) return markers;
   const phantom = phantomRange(stored, history, cause);
   const gap = { after: stored ?? null, upTo: position, slot, code, reason: cause.message, phantom };
-  return [markerMessage(source, "gap", position, gap), ...markers];
+  return [markerAt(source, "gap", position, gap), ...markers];
 }
 
 /** What the stream holds of commits that the server no longer has: behind the place where its log left ours. */

@@ -1,10 +1,9 @@
 // What is on record of a source's tables across restarts, and the markers of what the stream lacks of some of them.
 
 import { randomUUID } from "node:crypto";
-import { markerHead, type StreamMessage } from "../../../event/message.ts";
 import { bare, comparePositions, type Position } from "../../../event/position.ts";
+import type { Marker } from "../../../event/source-event.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import { metaSubject } from "../../../event/subject.ts";
 import type { SourceContext } from "../../source.ts";
 import { LOG_END, parseLsn } from "../client/lsn.ts";
 import { historyOf, restBefore } from "../client/position.ts";
@@ -34,7 +33,7 @@ export interface TableGap {
 }
 
 /** To be stored as soon as the stream stands between two transactions. */
-export type MakeMarker = (at: Position) => StreamMessage;
+export type MakeMarker = (at: Position) => Marker;
 
 export class TableRecord {
   /** As it was looked last. */
@@ -123,8 +122,7 @@ export class TableRecord {
     return gaps.map(({ id, ...gap }) => (at) => {
       told.at = at;
       const data = Buffer.from(JSON.stringify({ after: null, ...gap }));
-      const head = markerHead(source, "gap", id);
-      return { type: "message", subject: metaSubject(source, "gap"), head, data, position: at };
+      return { type: "marker", kind: "gap", id, transaction: undefined, data, position: at };
     });
   }
 

@@ -1,0 +1,124 @@
+// The one place where an event of a source becomes a message: its subject and its header lines.
+
+import { collectionPlace } from "../event/collection-place.ts";
+import { lineageLines } from "../event/lineage.ts";
+import type { StreamMessage } from "../event/message.ts";
+import { percentEncode } from "../event/percent-encode.ts";
+import { bare, isComplete, type Position } from "../event/position.ts";
+import type { Change, ChangeKind, Domain, Marker, SourceEvent, Transaction } from "../event/source-event.ts";
+import type { SourceId } from "../event/source-id.ts";
+import {
+  changeSubjectPrefix,
+  domainSubjectPrefix,
+  logicalMessageSubject,
+  type MetaKind,
+  metaSubject,
+} from "../event/subject.ts";
+
+/** What the changes of one kind share: made once, filled in for each row. */
+interface Template {
+  readonly subjectPrefix: string;
+  /** One string for all changes of a lane. */
+  readonly subjects: Map<string, string>;
+  /** Lines up to and without the key in `ce-subject`. */
+  readonly head: string;
+}
+
+/** Encodes the events of one source. The hot path: nothing is made for a row that its kind or its transaction has already. */
+export class EventEncoder {
+  readonly #source: SourceId;
+  readonly #templates = new WeakMap<ChangeKind, Template>();
+  #kind: ChangeKind | undefined;
+  #template: Template | undefined;
+  #transaction: Transaction | undefined;
+  #transactionLines = "";
+
+  constructor(source: SourceId) {
+    this.#source = source;
+  }
+
+  encode(event: SourceEvent): StreamMessage {
+    if (event.type === "change") return this.#change(event);
+    return event.type === "domain" ? this.#domain(event) : this.#marker(event);
+  }
+
+  #change({ kind, lane, key, transaction, position, data }: Change): StreamMessage {
+    const template = this.#templateOf(kind);
+    let subject = template.subjects.get(lane);
+    if (subject === undefined) {
+      subject = template.subjectPrefix + lane;
+      template.subjects.set(lane, subject);
+    }
+    const id = `${this.#source}.${bare(position)}`;
+    const head = `${template.head}${key}\r\nce-id: ${id}\r\n${this.#linesOf(transaction)}${lastLine(position)}`;
+    return { type: "message", subject, id, head, data, ref: undefined, committedAt: transaction.time, position };
+  }
+
+  #domain({ id, aggregate, name, key, lane, headers, transaction, position, data }: Domain): StreamMessage {
+    // The id before the headers: they are the application's own, and readers look for the first one.
+    let head =
+      `ce-specversion: 1.0\r\nce-source: /${this.#source}\r\nce-type: ${percentEncode(`${aggregate}.${name}`)}\r\n` +
+      `content-type: application/json\r\nce-subject: ${percentEncode(`${aggregate}/${key}`)}\r\nce-id: ${id}\r\n`;
+    for (const header in headers) head += `${header}: ${percentEncode(headers[header] as string)}\r\n`;
+    head += this.#linesOf(transaction) + lastLine(position);
+    const subject = domainSubjectPrefix(this.#source, aggregate, name) + lane;
+    return { type: "message", subject, id, head, data, ref: undefined, committedAt: transaction.time, position };
+  }
+
+  #marker({ kind, id, transaction, time = transaction?.time, position, data }: Marker): StreamMessage {
+    const head = markerHead(this.#source, kind, id, time);
+    const within =
+      transaction === undefined ? "" : idLine(transaction) + lineageLines(transaction.lineage) + lastLine(position);
+    const subject =
+      typeof kind === "string" ? metaSubject(this.#source, kind) : logicalMessageSubject(this.#source, kind.prefix);
+    const committedAt = undefined;
+    return { type: "message", subject, id, head: head + within, data, ref: undefined, committedAt, position };
+  }
+
+  #templateOf(kind: ChangeKind): Template {
+    if (kind === this.#kind && this.#template !== undefined) return this.#template;
+    let template = this.#templates.get(kind);
+    if (template === undefined) {
+      template = templateOf(this.#source, kind);
+      this.#templates.set(kind, template);
+    }
+    this.#kind = kind;
+    this.#template = template;
+    return template;
+  }
+
+  #linesOf(transaction: Transaction): string {
+    if (transaction !== this.#transaction) {
+      this.#transaction = transaction;
+      this.#transactionLines = `ce-time: ${transaction.time}\r\n${idLine(transaction)}${lineageLines(transaction.lineage)}`;
+    }
+    return this.#transactionLines;
+  }
+}
+
+function templateOf(source: SourceId, { namespace, collection, op, schema }: ChangeKind): Template {
+  const place = collectionPlace(namespace, collection);
+  const dataschema = schema === undefined ? "" : `ce-dataschema: ${schema}\r\n`;
+  return {
+    subjectPrefix: changeSubjectPrefix(source, namespace, collection, op),
+    subjects: new Map(),
+    head: `ce-specversion: 1.0\r\nce-source: /${source}\r\nce-type: ${source}.${place}.${op}\r\ncontent-type: application/json\r\n${dataschema}ce-subject: ${place}/`,
+  };
+}
+
+function idLine({ id }: Transaction): string {
+  return id === undefined ? "" : `Cdc-Tx: ${id}\r\n`;
+}
+
+function lastLine(position: Position): string {
+  return isComplete(position) ? "Cdc-Tx-Last: 1\r\n" : "";
+}
+
+/** The header lines of a marker. @param time RFC 3339; by default now */
+export function markerHead(source: SourceId, kind: Marker["kind"], id: string, time?: string): string {
+  const name: MetaKind | string = typeof kind === "string" ? kind : `message.${kind.prefix}`;
+  return (
+    `ce-specversion: 1.0\r\nce-source: /${source}\r\nce-type: ${percentEncode(`${source}.meta.${name}`)}\r\n` +
+    `content-type: application/json\r\nce-id: ${id}\r\nce-time: ${time ?? new Date().toISOString()}\r\n`
+  );
+}

@@ -1,0 +1,78 @@
+// What a connector hands out: facts about one change, event or marker, without a word of how the bus carries them.
+
+import type { CarriedLineage } from "./lineage.ts";
+import { bare, type Position } from "./position.ts";
+import type { SourceId } from "./source-id.ts";
+import type { MetaKind, Op } from "./subject.ts";
+
+/** What every event of one transaction says of it. One object for all of them. */
+export interface Transaction {
+  /** Undefined where the database groups nothing: the change stands by itself. */
+  readonly id: string | undefined;
+  /** Commit time, RFC 3339 in UTC, microseconds. */
+  readonly time: string;
+  /** What caused it; undefined when nobody said. */
+  readonly lineage: CarriedLineage | undefined;
+}
+
+/** What all rows of one version of a collection and one op share. One object for all of them. */
+export interface ChangeKind {
+  readonly namespace: string;
+  readonly collection: string;
+  readonly op: Op;
+  /** `ce-dataschema`. */
+  readonly schema: string | undefined;
+}
+
+interface Placed {
+  /** `Cdc-Pos`; with its `+` it is the transaction's last. */
+  readonly position: Position;
+  /** Finished JSON text, UTF-8. */
+  readonly data: Uint8Array;
+}
+
+/** A row's change. */
+export interface Change extends Placed {
+  readonly type: "change";
+  readonly kind: ChangeKind;
+  readonly lane: string;
+  /** The key's values, percent-encoded, joined by commas: `ce-subject` has them behind the slash. */
+  readonly key: string;
+  readonly transaction: Transaction;
+}
+
+/** What the application put into its outbox. */
+export interface Domain extends Placed {
+  readonly type: "domain";
+  readonly id: string;
+  readonly aggregate: string;
+  readonly name: string;
+  readonly key: string;
+  readonly lane: string;
+  /** The application's own; names that may be used, see `headerFault`. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly transaction: Transaction;
+}
+
+/** A message about the source, at its place in the order. */
+export interface Marker extends Placed {
+  readonly type: "marker";
+  /** `message`: a logical message of the application's, by its `prefix`. */
+  readonly kind: MetaKind | { readonly prefix: string };
+  readonly id: string;
+  /** Undefined outside of all transactions. */
+  readonly transaction: Transaction | undefined;
+  /** RFC 3339; undefined: its transaction's, or now. */
+  readonly time?: string | undefined;
+}
+
+export type SourceEvent = Change | Domain | Marker;
+
+/** An event before its place is known. */
+export type Unplaced<Event extends SourceEvent> = Omit<Event, "position" | "transaction">;
+
+/** A marker outside of all transactions, at its place in the order; its id is `<source>.<kind>.<position>`. */
+export function markerAt(source: SourceId, kind: MetaKind, position: Position, body: unknown): Marker {
+  const data = Buffer.from(JSON.stringify(body));
+  return { type: "marker", kind, id: `${source}.${kind}.${bare(position)}`, transaction: undefined, position, data };
+}

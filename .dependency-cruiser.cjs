@@ -136,6 +136,13 @@ module.exports = {
       to: { path: "node_modules/@nats-io/" },
     },
     {
+      name: "triggers-are-known-by-their-interface",
+      severity: "error",
+      comment: "whoever delivers, runs and checks automations knows define/trigger.ts, and no kind of trigger",
+      from: { path: "^src/automation/((deliver|run)/|define/check-automations\\.ts$)" },
+      to: { path: "^src/automation/define/", pathNot: "/(automation|trigger)\\.ts$" },
+    },
+    {
       name: "contracts-are-pure",
       severity: "error",
       from: { path: "^src/(source/[a-z-]+|bus/bus)\\.ts$" },

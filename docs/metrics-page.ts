@@ -27,9 +27,9 @@ files, start) and \`nodejs_…\` (event loop lag, heap, garbage collection).
 ## Sums that hold
 
 - \`sum(events_total{status="success"})\` = the handled and skipped of \`millrace_automation_events_total\`;
-  \`sum(events_total{status="failure"})\` = the retried and dead of it.
-- \`sum(event_processing_seconds_count)\` = attempts: all of these but dead letters that no handler was started for
-  (\`undecodable\`, \`expired\`, \`crashed\`).
+  \`sum(events_total{status="failure"})\` = the retried and dead of it. Filtered events were given to no handler and are in neither.
+- \`sum(event_processing_seconds_count)\` = attempts: all of these but filtered events, and dead letters that no handler was
+  started for (\`undecodable\`, \`expired\`, \`crashed\`).
 `;
 
 interface Described {

@@ -9,16 +9,17 @@ export {
   type HandlerContext,
 } from "./automation/define/automation.ts";
 export {
+  type ChangeTrigger,
   type Collection,
   type CreatedEvent,
   collection,
   type DeletedEvent,
-  type Trigger,
   type UpdatedEvent,
 } from "./automation/define/collection.ts";
-export { event } from "./automation/define/event-trigger.ts";
+export { type DomainTrigger, event } from "./automation/define/event-trigger.ts";
 export { fromDrizzle } from "./automation/define/from-drizzle.ts";
 export { system } from "./automation/define/system.ts";
+export type { Trigger } from "./automation/define/trigger.ts";
 export { Fatal, Retry, type RetryOptions, type Skip } from "./automation/outcome/outcome.ts";
 export { compilePattern } from "./automation/pattern/compile-pattern.ts";
 export type { PgClient } from "./automation/tx/transaction.ts";

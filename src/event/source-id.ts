@@ -13,9 +13,6 @@ export function isSourceId(text: string): text is SourceId {
 /** In the place of a source: events of the worker itself. No configured source can have this name. */
 export const systemId: SourceId = "_system" as SourceId;
 
-/** In the place of a source: each source that holds an outbox. */
-export const outboxId: SourceId = "_outbox" as SourceId;
-
 /** The stream of a source: `CDC_<SOURCE>`; `MILLRACE_EVENTS` for events that come from no source's log. */
 export function streamName(source: SourceId): string {
   return source === systemId ? "MILLRACE_EVENTS" : `CDC_${source.toUpperCase()}`;

@@ -88,15 +88,9 @@ export function systemMessage<Kind extends SystemKind>(
   };
 }
 
-const PREFIX = "events._system.";
-
 /** `events._system.lag.` */
 export function systemPrefix(kind: SystemKind): string {
-  return `${PREFIX}${kind}.`;
-}
-
-export function isSystemSubject(subject: string): boolean {
-  return subject.startsWith(PREFIX);
+  return `events._system.${kind}.`;
 }
 
 /** The event that says that a source's gap is on record. @param position of its marker */

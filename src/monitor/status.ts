@@ -85,6 +85,8 @@ export interface AutomationStatus {
   readonly reason?: Reason | undefined;
   readonly handled: number;
   readonly skipped: number;
+  /** Events that none of its triggers asked for; absent until there was one. */
+  readonly filtered?: number;
   readonly retried: number;
   readonly dead: number;
   /** Dead letters by their reason: `cycle`, `exhausted` and so on. */

@@ -35,6 +35,8 @@ export interface SourceCounts {
 export interface AutomationCounts {
   handled: number;
   skipped: number;
+  /** Undefined until one was. */
+  filtered?: number;
   retried: number;
   dead: number;
   /** Dead letters by their reason. */
@@ -51,6 +53,7 @@ export interface AutomationCounts {
 export interface AutomationReports {
   handled(automation: string, type: string): void;
   skipped(automation: string, type: string): void;
+  filtered(automation: string, type: string): void;
   retried(automation: string, type: string): void;
   dead(automation: string, reason: string, type: string): void;
   missed(automation: string): void;
@@ -117,14 +120,15 @@ export function createMetrics(): Metrics {
   });
   new Counter({
     name: "millrace_automation_events_total",
-    help: "Attempts by how they ended; of dead letters also the reason.",
+    help: "Attempts by how they ended, dead letters also by their reason, and as filtered events that none of its triggers asked for.",
     labelNames: ["automation", "outcome", "reason"],
     registers: [registry],
     collect() {
       this.reset();
       for (const [automation, counts] of automations) {
-        for (const outcome of ["handled", "skipped", "retried"] as const) {
-          if (counts[outcome] > 0) this.inc({ automation, outcome, reason: "" }, counts[outcome]);
+        for (const outcome of ["handled", "skipped", "filtered", "retried"] as const) {
+          const count = counts[outcome] ?? 0;
+          if (count > 0) this.inc({ automation, outcome, reason: "" }, count);
         }
       }
       for (const [automation, { deadBy }] of automations) {
@@ -195,6 +199,11 @@ export function createMetrics(): Metrics {
       skipped: (id, type) => {
         automation(id).skipped++;
         events.ended(type, "success");
+      },
+      // Not among the events that it was given.
+      filtered: (id) => {
+        const counts = automation(id);
+        counts.filtered = (counts.filtered ?? 0) + 1;
       },
       retried: (id, type) => {
         automation(id).retried++;

@@ -6,7 +6,8 @@ import {
   automation,
   type Handler,
 } from "../../src/automation/define/automation.ts";
-import { type CreatedEvent, collection, type Trigger } from "../../src/automation/define/collection.ts";
+import { type CreatedEvent, collection } from "../../src/automation/define/collection.ts";
+import type { Trigger } from "../../src/automation/define/trigger.ts";
 import type { AutomationMetrics } from "../../src/automation/deliver/metrics.ts";
 import type { LogErrors } from "../../src/automation/outcome/error-lines.ts";
 import { type RunningAutomations, runAutomations } from "../../src/automation/run/run-automations.ts";
@@ -37,6 +38,9 @@ export class Counts implements AutomationMetrics {
   }
   skipped(id: string): void {
     this.#add(`${id}.skipped`);
+  }
+  filtered(id: string): void {
+    this.#add(`${id}.filtered`);
   }
   retried(id: string): void {
     this.#add(`${id}.retried`);

@@ -8,7 +8,7 @@ import { refuseUnknown } from "../outcome/refuse-unknown.ts";
 import { type RetryPolicy, type RetryPolicyInput, retryPolicy } from "../outcome/retry-policy.ts";
 import type { ClientOf, Database, PgClient } from "../tx/transaction.ts";
 import type { RunTx } from "../tx/tx.ts";
-import type { Trigger } from "./collection.ts";
+import type { AnyEvent, Trigger } from "./trigger.ts";
 
 /** What a handler logs; each line carries the automation, the event's id and the attempt. Never log row values. */
 export type HandlerLog = Readonly<
@@ -34,11 +34,6 @@ export interface HandlerContext<Event = ChangeEvent, Client = PgClient> {
   retry(options: RetryOptions): Retry;
   /** `throw fatal("why")`: a dead letter now. */
   fatal(reason: string): Fatal;
-}
-
-/** What all events have, whichever trigger they came by. */
-export interface AnyEvent {
-  readonly id: string;
 }
 
 /** Returning acks; throwing is retried by the policy. May run more than once for an event: at least once. */
@@ -145,7 +140,7 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
     onGap,
     cycles,
     db: options.db,
-    // The filters let only the triggers' events through, so the handler gets the type it asked for.
+    // It gets only what one of the triggers has decoded: the type that it asked for.
     handler: handler as Handler<AnyEvent>,
   };
   return Object.freeze(defined);

@@ -1,11 +1,9 @@
 // What `check` says of automations: triggers that would never match in silence, and subscriptions that nobody has any more.
 
-import { outboxId, type SourceId, systemId } from "../../event/source-id.ts";
-import { changeSubjectPrefix } from "../../event/subject.ts";
-import type { Finding } from "../../telemetry/finding.ts";
+import { type SourceId, systemId } from "../../event/source-id.ts";
+import { type Finding, findingOf } from "../../telemetry/finding.ts";
 import type { Automation } from "./automation.ts";
-import type { Trigger } from "./collection.ts";
-import { inEach } from "./event-trigger.ts";
+import type { KnownSources, TriggerCheck, TriggerConfig } from "./trigger.ts";
 
 /** What is known of one source. */
 export interface ListenedSource {
@@ -16,13 +14,9 @@ export interface ListenedSource {
   readonly stream: string;
 }
 
-const OPS = ["created", "updated", "deleted"] as const;
-
 /** The sources of a configuration. */
-export interface ConfiguredSources {
+export interface ConfiguredSources extends TriggerConfig {
   readonly all: readonly SourceId[];
-  /** Those that hold an outbox: there domain events come from. */
-  readonly outboxes: readonly SourceId[];
 }
 
 /** @param sources those that are looked at; the worker's own events count as one */
@@ -31,59 +25,30 @@ export function automationFindings(
   { all, outboxes }: ConfiguredSources,
   sources: ReadonlyMap<SourceId, ListenedSource>,
 ): readonly Finding[] {
-  const configured = [...all, systemId];
-  const findings = automations.flatMap(({ id, triggers }) => {
-    if (outboxes.length === 0 && triggers.some(({ source }) => source === outboxId)) return [deafFinding(id)];
-    const about = triggers
-      .flatMap((trigger) => inEach(outboxes, trigger))
-      .filter(({ source }) => sources.has(source) || !configured.includes(source));
-    const wrong = about.flatMap(
-      (trigger) => triggerFinding(id, trigger, configured, sources.get(trigger.source)) ?? [],
-    );
-    if (wrong.length > 0 || about.length === 0) return wrong;
-    const message = `listens to ${about.map(({ filter }) => filter).join(", ")}`;
-    return [{ level: "ok", code: "AUTOMATION", subject: `automation ${id}`, message } satisfies Finding];
+  const known: KnownSources = { all, collections: (source) => sources.get(source)?.collections };
+  const elsewhere = (source: SourceId): boolean =>
+    !sources.has(source) && (all.includes(source) || source === systemId);
+  const findings = automations.flatMap((automation) => {
+    const subject = `automation ${automation.id}`;
+    const filters = automation.triggers
+      .flatMap((trigger) => trigger.subscriptions({ outboxes }))
+      .flatMap(({ source, filter }) => (elsewhere(source) ? [] : filter));
+    const wrong = findingsOf(automation, { automation: automation.id, outboxes, known });
+    if (wrong.length > 0 || filters.length === 0) return wrong;
+    const message = `listens to ${filters.join(", ")}`;
+    return [{ level: "ok", code: "AUTOMATION", subject, message } satisfies Finding];
   });
   return [...findings, ...[...sources.values()].flatMap((source) => orphanFindings(automations, source))];
 }
 
-/** In the words of the start, which refuses it. */
-function deafFinding(id: string): Finding {
-  return {
-    level: "fail",
-    code: "AUTOMATION_WITHOUT_OUTBOX",
-    subject: `automation ${id}`,
-    message: "it waits for domain events, and no source holds an outbox",
-    fix: "Set `outbox: true` on the source whose database the application emits them in.",
-  };
-}
-
-function triggerFinding(
-  id: string,
-  { source, filter }: Trigger,
-  configured: readonly SourceId[],
-  known: ListenedSource | undefined,
-): Finding | undefined {
-  const finding = { level: "warn", subject: `automation ${id}` } as const;
-  if (!configured.includes(source)) {
-    return {
-      ...finding,
-      code: "AUTOMATION_SOURCE_UNKNOWN",
-      message: `it listens to the source ${source}, which this configuration does not have: it waits until another worker makes its stream`,
-      fix: `Correct the name; the configuration has ${configured.filter((one) => one !== systemId).join(", ") || "none"}.`,
-    };
+/** What its triggers say; only the error of one for which the start refuses it. */
+function findingsOf({ triggers }: Automation, against: TriggerCheck): readonly Finding[] {
+  const subject = `automation ${against.automation}`;
+  try {
+    return triggers.flatMap((trigger) => trigger.check(against)).map((one) => ({ level: "warn", subject, ...one }));
+  } catch (error) {
+    return [findingOf(error, subject)];
   }
-  if (known?.collections === undefined || !filter.startsWith("cdc.")) return undefined;
-  const read = known.collections.some(({ namespace, name }) =>
-    OPS.some((op) => filter.startsWith(changeSubjectPrefix(source, namespace, name, op))),
-  );
-  if (read) return undefined;
-  return {
-    ...finding,
-    code: "AUTOMATION_NEVER_MATCHES",
-    message: `it listens to ${filter}, and the source ${source} reads no such collection: no event will ever match`,
-    fix: `Correct the collection's name in the automation, or let the source's option tables name it; it must exist.`,
-  };
 }
 
 /** They hold nothing back, for the stream has its own limits; but an id that comes back goes on where it stood. */

@@ -3,8 +3,10 @@
 import { ConfigError } from "../../errors.ts";
 import type { ChangeEvent } from "../../event/change-event.ts";
 import { parseCollectionName } from "../../event/collection-name.ts";
+import { parseEvent, type StoredMessage } from "../../event/parse-event.ts";
 import { isSourceId, type SourceId } from "../../event/source-id.ts";
 import { changeSubjectPrefix } from "../../event/subject.ts";
+import type { DeclaredCollection, Trigger, TriggerCheck, TriggerSubscription, TriggerWarning } from "./trigger.ts";
 
 /** What a key is where nothing is known of it: the identity columns, null for a collection without any. */
 export type AnyKey = Readonly<Record<string, unknown>> | null;
@@ -34,33 +36,20 @@ export interface DeletedEvent<Row, Key = AnyKey> extends ChangeEvent<Row, Key> {
   readonly after: null;
 }
 
-declare const eventType: unique symbol;
+/** Makes what the handler gets of a change. @throws PoisonError */
+type DecodeChange = (event: ChangeEvent) => ChangeEvent;
 
-/** A collection as the application's code declares it. */
-export interface DeclaredCollection {
-  readonly namespace: string;
-  readonly name: string;
-  /** The declared property of each column, by every name that the column may have in the database. */
-  readonly properties: ReadonlyMap<string, string>;
-}
-
-/** Which events start an automation. */
-export interface Trigger<Event = unknown> {
+/** Starts at one kind of change of one collection. */
+export interface ChangeTrigger<Event = ChangeEvent> extends Trigger<Event> {
   readonly source: SourceId;
   /** The whole subject, all lanes: `cdc.shop.public.orders.created.*`. */
   readonly filter: string;
-  /** What the handler gets of a change instead; undefined for the change itself. @throws PoisonError */
-  readonly decode?: ((event: ChangeEvent) => ChangeEvent) | undefined;
-  /** What `decode` takes the rows to be; undefined where it takes them as they come. */
-  readonly declared?: DeclaredCollection | undefined;
-  /** Only a type: what the handler gets. */
-  readonly [eventType]?: Event;
 }
 
 export interface Collection<Row, Key = AnyKey, Omissible extends keyof Row = never> {
-  created(): Trigger<CreatedEvent<Row, Key>>;
-  updated(): Trigger<UpdatedEvent<Row, Key, Omissible>>;
-  deleted(): Trigger<DeletedEvent<Row, Key>>;
+  created(): ChangeTrigger<CreatedEvent<Row, Key>>;
+  updated(): ChangeTrigger<UpdatedEvent<Row, Key, Omissible>>;
+  deleted(): ChangeTrigger<DeletedEvent<Row, Key>>;
 }
 
 /**
@@ -74,7 +63,7 @@ export interface Collection<Row, Key = AnyKey, Omissible extends keyof Row = nev
 export function collection<Row, Key = AnyKey, Omissible extends keyof Row = never>(
   source: string,
   name: string,
-  decode?: Trigger["decode"],
+  decode?: DecodeChange,
 ): Collection<Row, Key, Omissible> {
   return decodedCollection(source, name, { decode });
 }
@@ -83,7 +72,10 @@ export function collection<Row, Key = AnyKey, Omissible extends keyof Row = neve
 export function decodedCollection<Row, Key = AnyKey, Omissible extends keyof Row = never>(
   source: string,
   name: string,
-  { decode, properties }: Pick<Trigger, "decode"> & Partial<Pick<DeclaredCollection, "properties">>,
+  {
+    decode,
+    properties,
+  }: { readonly decode?: DecodeChange | undefined } & Partial<Pick<DeclaredCollection, "properties">>,
 ): Collection<Row, Key, Omissible> {
   if (!isSourceId(source)) {
     throw invalid(`"${source}" cannot be a source's id`, "use the name under `sources` in the configuration");
@@ -93,19 +85,78 @@ export function decodedCollection<Row, Key = AnyKey, Omissible extends keyof Row
     throw invalid(`"${name}" does not name a collection`, 'write schema and table, like "public.orders"');
   }
   const { namespace, collection: table } = parsed;
-  const declared = properties && { namespace, name: table, properties };
-  const on = (op: "created" | "updated" | "deleted"): Trigger<never> =>
-    Object.freeze({
-      source,
-      filter: `${changeSubjectPrefix(source, namespace, table, op)}*`,
-      ...(decode && { decode }),
-      ...(declared && { declared }),
-    });
+  const declared = properties && { source, namespace, name: table, properties };
+  const on = (op: "created" | "updated" | "deleted"): ChangeTrigger<never> =>
+    Object.freeze(new CollectionTrigger({ source, namespace, name: table, op, decode, declared }));
   return Object.freeze({
     created: () => on("created"),
     updated: () => on("updated"),
     deleted: () => on("deleted"),
   });
+}
+
+interface CollectionTriggerOptions {
+  readonly source: SourceId;
+  readonly namespace: string;
+  readonly name: string;
+  readonly op: "created" | "updated" | "deleted";
+  /** Undefined for the change itself. */
+  readonly decode: DecodeChange | undefined;
+  readonly declared: DeclaredCollection | undefined;
+}
+
+class CollectionTrigger implements ChangeTrigger<never> {
+  readonly source: SourceId;
+  readonly filter: string;
+  readonly declared: DeclaredCollection | undefined;
+  readonly #options: CollectionTriggerOptions;
+  readonly #prefix: string;
+
+  constructor(options: CollectionTriggerOptions) {
+    const { source, namespace, name, op, declared } = options;
+    this.#options = options;
+    this.#prefix = changeSubjectPrefix(source, namespace, name, op);
+    this.source = source;
+    this.filter = `${this.#prefix}*`;
+    this.declared = declared;
+  }
+
+  subscriptions(): readonly TriggerSubscription[] {
+    return [{ source: this.source, filter: this.filter }];
+  }
+
+  decode(message: StoredMessage): ChangeEvent | undefined {
+    if (!message.subject.startsWith(this.#prefix)) return undefined;
+    const event = parseEvent(message);
+    return this.#options.decode?.(event) ?? event;
+  }
+
+  match(): boolean {
+    return true;
+  }
+
+  check({ known }: TriggerCheck): readonly TriggerWarning[] {
+    if (known === undefined) return [];
+    const { source, namespace, name } = this.#options;
+    if (!known.all.includes(source)) {
+      return [
+        {
+          code: "AUTOMATION_SOURCE_UNKNOWN",
+          message: `it listens to the source ${source}, which this configuration does not have: it waits until another worker makes its stream`,
+          fix: `Correct the name; the configuration has ${known.all.join(", ") || "none"}.`,
+        },
+      ];
+    }
+    const read = known.collections(source);
+    if (read === undefined || read.some((one) => one.namespace === namespace && one.name === name)) return [];
+    return [
+      {
+        code: "AUTOMATION_NEVER_MATCHES",
+        message: `it listens to ${this.filter}, and the source ${source} reads no such collection: no event will ever match`,
+        fix: `Correct the collection's name in the automation, or let the source's option tables name it; it must exist.`,
+      },
+    ];
+  }
 }
 
 function invalid(message: string, hint: string): ConfigError {

@@ -1,10 +1,17 @@
 // Triggers on domain events: what the application put into its outbox.
 
 import { ConfigError } from "../../errors.ts";
-import type { DomainEvent } from "../../event/parse-domain-event.ts";
-import { outboxId, type SourceId } from "../../event/source-id.ts";
-import { domainSubjectPrefix } from "../../event/subject.ts";
-import type { Trigger } from "./collection.ts";
+import { type DomainEvent, parseDomainEvent } from "../../event/parse-domain-event.ts";
+import type { StoredMessage } from "../../event/parse-event.ts";
+import { isSourceId } from "../../event/source-id.ts";
+import { domainSubjectPrefix, escapeToken } from "../../event/subject.ts";
+import type { Trigger, TriggerCheck, TriggerConfig, TriggerSubscription, TriggerWarning } from "./trigger.ts";
+
+/** Starts at domain events of one type, from each source that holds an outbox. */
+export interface DomainTrigger<Event = DomainEvent> extends Trigger<Event> {
+  /** The whole subject, all sources and lanes: `events.*.order.placed.*`. */
+  readonly filter: string;
+}
 
 /**
  * Domain events of one type, from each source that holds an outbox: `event<Order>("order.placed")`.
@@ -13,14 +20,14 @@ import type { Trigger } from "./collection.ts";
  */
 export function event<Data = unknown>(
   type: string | { readonly aggregate: string; readonly name: string },
-): Trigger<DomainEvent<Data>> {
+): DomainTrigger<DomainEvent<Data>> {
   const { aggregate, name } = typeof type === "string" ? parts(type) : type;
   if (aggregate === "" || name === "") {
     throw new ConfigError("AUTOMATION_INVALID", `${JSON.stringify(type)} does not name a domain event`, {
       hint: 'write aggregate and name, like "order.placed"',
     });
   }
-  return Object.freeze({ source: outboxId, filter: `${domainSubjectPrefix(outboxId, aggregate, name)}*` });
+  return Object.freeze(new OutboxTrigger(aggregate, name));
 }
 
 function parts(type: string): { readonly aggregate: string; readonly name: string } {
@@ -28,9 +35,45 @@ function parts(type: string): { readonly aggregate: string; readonly name: strin
   return { aggregate: type.slice(0, dot), name: type.slice(dot + 1) };
 }
 
-/** A trigger on the outbox as one on each source that holds one; others as they are. */
-export function inEach(outboxes: readonly SourceId[], trigger: Trigger): readonly Trigger[] {
-  if (trigger.source !== outboxId) return [trigger];
-  const [, , ...rest] = trigger.filter.split(".");
-  return outboxes.map((source) => ({ source, filter: ["events", source, ...rest].join(".") }));
+class OutboxTrigger implements DomainTrigger<never> {
+  readonly filter: string;
+  readonly #aggregate: string;
+  readonly #name: string;
+  /** What its subjects have between source and lane. */
+  readonly #middle: string;
+
+  constructor(aggregate: string, name: string) {
+    this.#aggregate = aggregate;
+    this.#name = name;
+    this.#middle = `.${escapeToken(aggregate)}.${escapeToken(name)}.`;
+    this.filter = `events.*${this.#middle}*`;
+  }
+
+  subscriptions({ outboxes }: TriggerConfig): readonly TriggerSubscription[] {
+    return outboxes.map((source) => ({
+      source,
+      filter: `${domainSubjectPrefix(source, this.#aggregate, this.#name)}*`,
+    }));
+  }
+
+  decode(message: StoredMessage): DomainEvent | undefined {
+    const { subject } = message;
+    const source = subject.split(".", 2)[1] ?? "";
+    // `events._in.order.placed.…` is no source's, though the rest of it may look the same.
+    const own = isSourceId(source) && subject.startsWith(`events.${source}${this.#middle}`);
+    return own ? parseDomainEvent(message) : undefined;
+  }
+
+  match(): boolean {
+    return true;
+  }
+
+  check({ automation, outboxes }: TriggerCheck): readonly TriggerWarning[] {
+    if (outboxes.length > 0) return [];
+    throw new ConfigError(
+      "AUTOMATION_WITHOUT_OUTBOX",
+      `${automation} waits for domain events, and no source holds an outbox`,
+      { hint: "set `outbox: true` on the source whose database the application emits them in" },
+    );
+  }
 }

@@ -1,9 +1,16 @@
 // Triggers on what the worker itself tells: `system("lag")`, `system("gap")`.
 
 import { ConfigError } from "../../errors.ts";
+import type { StoredMessage } from "../../event/parse-event.ts";
 import { systemId } from "../../event/source-id.ts";
-import { type SystemData, type SystemEvent, type SystemKind, systemPrefix } from "../../event/system-event.ts";
-import type { Trigger } from "./collection.ts";
+import {
+  parseSystemEvent,
+  type SystemData,
+  type SystemEvent,
+  type SystemKind,
+  systemPrefix,
+} from "../../event/system-event.ts";
+import type { Trigger, TriggerSubscription, TriggerWarning } from "./trigger.ts";
 
 const kinds: Readonly<Record<SystemKind, true>> = { lag: true, gap: true };
 
@@ -17,5 +24,29 @@ export function system<Kind extends SystemKind>(kind: Kind): Trigger<SystemEvent
       hint: `write one of ${Object.keys(kinds).join(", ")}`,
     });
   }
-  return Object.freeze({ source: systemId, filter: `${systemPrefix(kind)}>` });
+  return Object.freeze(new SystemTrigger(kind));
+}
+
+class SystemTrigger implements Trigger<never> {
+  readonly #prefix: string;
+
+  constructor(kind: SystemKind) {
+    this.#prefix = systemPrefix(kind);
+  }
+
+  subscriptions(): readonly TriggerSubscription[] {
+    return [{ source: systemId, filter: `${this.#prefix}>` }];
+  }
+
+  decode(message: StoredMessage): SystemEvent | undefined {
+    return message.subject.startsWith(this.#prefix) ? parseSystemEvent(message) : undefined;
+  }
+
+  match(): boolean {
+    return true;
+  }
+
+  check(): readonly TriggerWarning[] {
+    return [];
+  }
 }

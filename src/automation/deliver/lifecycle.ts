@@ -18,6 +18,10 @@ export interface LifecycleContext {
   readonly logErrors: LogErrors;
 }
 
+/** What becomes of an event, but for dead letters. `filtered`: no trigger asked for it, and no handler was started. */
+type Outcome = "handled" | "skipped" | "filtered" | "retried";
+const outcomes: ReadonlySet<string> = new Set<Outcome>(["handled", "skipped", "filtered", "retried"]);
+
 interface Given {
   readonly source: SourceId;
   readonly delivery: Delivery;
@@ -40,10 +44,10 @@ export function took({ automation, metrics }: LifecycleContext, { delivery }: Gi
 export function settled(
   { automation, log, metrics, logEvents }: LifecycleContext,
   given: Given,
-  outcome: "handled" | "skipped" | "retried" | DeadReason,
+  outcome: Outcome | DeadReason,
 ): void {
   const type = typeOf(given.delivery);
-  const dead = outcome !== "handled" && outcome !== "skipped" && outcome !== "retried";
+  const dead = !isOutcome(outcome);
   if (dead) metrics.dead(automation.id, outcome, type);
   else metrics[outcome](automation.id, type);
   if (!logEvents) return;
@@ -54,6 +58,10 @@ export function settled(
     outcome: dead ? "dead" : outcome,
     reason,
   });
+}
+
+function isOutcome(outcome: Outcome | DeadReason): outcome is Outcome {
+  return outcomes.has(outcome);
 }
 
 /** Of the event's envelope, never of the row. */

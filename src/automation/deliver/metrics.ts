@@ -7,6 +7,8 @@ export interface AutomationMetrics {
   handled(automation: string, type: string): void;
   /** The same, after `skip(reason)`. */
   skipped(automation: string, type: string): void;
+  /** None of the triggers asked for it: no handler was started. */
+  filtered(automation: string, type: string): void;
   /** An attempt failed and another one will follow. */
   retried(automation: string, type: string): void;
   /** A dead letter was stored. */

@@ -1,12 +1,11 @@
-// From a delivery to its event: at once, or, where the body is kept apart, once it was fetched.
+// From a delivery to its event, as one of the triggers decodes it: at once, or, where the body is kept apart, once it was fetched.
 
 import type { Bus, Delivery } from "../../bus/bus.ts";
 import { PoisonError, TransientError } from "../../errors.ts";
 import { dataRefOf } from "../../event/data-ref.ts";
-import { isDomainSubject, parseDomainEvent } from "../../event/parse-domain-event.ts";
-import { parseEvent, type StoredMessage } from "../../event/parse-event.ts";
-import { isSystemSubject, parseSystemEvent } from "../../event/system-event.ts";
-import type { AnyEvent, Automation } from "../define/automation.ts";
+import type { StoredMessage } from "../../event/parse-event.ts";
+import type { Automation } from "../define/automation.ts";
+import type { AnyEvent } from "../define/trigger.ts";
 
 interface Reader {
   readonly automation: Pick<Automation, "triggers">;
@@ -15,8 +14,11 @@ interface Reader {
   readonly persist: <Result>(operation: () => Promise<Result>) => Promise<Result>;
 }
 
-/** What can be made of a delivery: a PoisonError when it is no event, a TransientError while its body is not there. */
-type Found = AnyEvent | PoisonError | TransientError;
+/**
+ * What can be made of a delivery: undefined when none of the triggers asks for it, a PoisonError when it is no event, a
+ * TransientError while its body is not there.
+ */
+type Found = AnyEvent | undefined | PoisonError | TransientError;
 
 /** @throws TransientError when the bus went away for good; what is no error of ours */
 export function readEvent(delivery: Delivery, reader: Reader): Found | Promise<Found> {
@@ -39,14 +41,14 @@ async function fetched(delivery: Delivery, reader: Reader): Promise<Found> {
   }
 }
 
-function decoded(message: StoredMessage, { automation }: Reader): AnyEvent | PoisonError {
+/** By the first trigger that wants it. */
+function decoded(message: StoredMessage, { automation }: Reader): AnyEvent | undefined | PoisonError {
   try {
-    const { subject } = message;
-    if (isSystemSubject(subject)) return parseSystemEvent(message);
-    if (isDomainSubject(subject)) return parseDomainEvent(message);
-    const event = parseEvent(message);
-    const trigger = automation.triggers.find(({ decode, filter }) => decode && subject.startsWith(filter.slice(0, -1)));
-    return trigger?.decode?.(event) ?? event;
+    for (const trigger of automation.triggers) {
+      const event = trigger.decode(message);
+      if (event !== undefined && trigger.match(event)) return event;
+    }
+    return undefined;
   } catch (error) {
     if (error instanceof PoisonError) return error;
     throw error;

@@ -1,8 +1,8 @@
-// Takes one event to its end: guards, handler, then ack, retry or dead letter. What is decided is stored before it is told.
+// Takes one event to its end: triggers, guards, handler, then ack, retry or dead letter. What is decided is stored before it is told.
 
 import { PoisonError, TransientError } from "../../errors.ts";
 import type { DeadReason } from "../../event/dead-reason.ts";
-import type { AnyEvent } from "../define/automation.ts";
+import type { AnyEvent } from "../define/trigger.ts";
 import { errorFields, wholeError } from "../outcome/error-lines.ts";
 import { type ErrorSummary, summarizeError } from "../outcome/error-summary.ts";
 import { type AttemptResult, startAttempt } from "./attempt.ts";
@@ -31,26 +31,37 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
     await bury(job, context, { reason: "undecodable", attempts: 0, firstAt: null, error: summarizeError(event) });
     return;
   }
-  const id = event instanceof TransientError ? (delivery.header("ce-id") ?? "") : event.id;
+  const id = event === undefined || event instanceof TransientError ? (delivery.header("ce-id") ?? "") : event.id;
   const record = new AttemptsRecord(bus.state, automation.id, source, delivery.sequence, id);
   // The first time nothing can have been stored: no cost where all goes well.
   const known = delivery.again ? await persist(() => record.load()) : undefined;
   const dead = deadBefore(automation.retry, known, Date.now());
-  const cycle = dead === undefined ? cycleIn(delivery, automation, context.maxHops) : undefined;
   let over: boolean;
-  if (cycle !== undefined) {
-    over = await bury(job, context, { reason: "cycle", attempts: 0, firstAt: null, error: cycle });
-  } else if (dead) {
+  if (dead) {
     over = await bury(job, context, {
       reason: dead,
       attempts: (known?.attempts ?? 0) + (dead === "crashed" ? (known?.unexplained ?? 0) : 0),
       firstAt: known?.firstAt ?? null,
       error: dead === "crashed" ? crashed : (known?.lastError ?? crashed),
     });
+  } else if (event === undefined) {
+    over = await passOver(job, context);
   } else {
-    over = await attempt(job, context, { id, event }, known, record);
+    const cycle = cycleIn(delivery, automation, context.maxHops);
+    over = cycle
+      ? await bury(job, context, { reason: "cycle", attempts: 0, firstAt: null, error: cycle })
+      : await attempt(job, context, { id, event }, known, record);
   }
   if (over && record.stored) await persist(() => record.clear());
+}
+
+/** No trigger asks for it, so no handler is started; whether it was for us to say so. Asked again, the triggers say the same. */
+async function passOver(job: Job, context: SettleContext): Promise<boolean> {
+  context.release(job);
+  if (!(await isOurs(job, context))) return false;
+  await job.delivery.ack();
+  settled(context, job, "filtered");
+  return true;
 }
 
 /** One attempt and what follows from it; whether the event is settled for good. An event without its body is a failed one. */

@@ -6,8 +6,6 @@ import { MillraceError, TransientError, toError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Automation } from "../define/automation.ts";
-import type { Trigger } from "../define/collection.ts";
-import { inEach } from "../define/event-trigger.ts";
 import { Deliverer } from "../deliver/deliverer.ts";
 import { mayPass } from "../deliver/may-pass.ts";
 import type { AutomationMetrics } from "../deliver/metrics.ts";
@@ -16,6 +14,7 @@ import type { LogErrors } from "../outcome/error-lines.ts";
 import { isRetry } from "../outcome/outcome.ts";
 import { backoffMs } from "../outcome/retry-policy.ts";
 import type { TxDatabase } from "../tx/tx.ts";
+import { filtersBySource } from "./filters-by-source.ts";
 import { lookForMissed, type MissedContext, watchMissed } from "./missed.ts";
 
 const reconnect = { minMs: 250, maxMs: 10_000 };
@@ -86,7 +85,7 @@ export class AutomationRun {
   readonly #failing = new AbortController();
   readonly #signal: AbortSignal;
   readonly #sources = new Map<SourceId, Standing>();
-  readonly #triggers: readonly Trigger[];
+  readonly #filters: ReadonlyMap<SourceId, readonly string[]>;
   /** What the bus refuses while it runs. */
   readonly #denied = new Map<string, Obstacle>();
   #failure: Error | undefined;
@@ -94,7 +93,7 @@ export class AutomationRun {
 
   constructor(options: AutomationRunOptions) {
     this.#options = options;
-    this.#triggers = options.automation.triggers.flatMap((trigger) => inEach(options.outboxes, trigger));
+    this.#filters = filtersBySource(options.automation.triggers, options);
     this.#signal = AbortSignal.any([options.signal, this.#failing.signal]);
     this.#deliverer = new Deliverer({
       ...options,
@@ -151,10 +150,9 @@ export class AutomationRun {
 
   async #run(): Promise<void> {
     const { automation } = this.#options;
-    const sources = new Set(this.#triggers.map((trigger) => trigger.source));
     const newest = await Promise.all(
-      [...sources].map(async (source) => {
-        const subscription = await this.#subscribe(source);
+      [...this.#filters].map(async ([source, filters]) => {
+        const subscription = await this.#subscribe(source, filters);
         return subscription && { source, subscription };
       }),
     );
@@ -170,9 +168,8 @@ export class AutomationRun {
   }
 
   /** Consumes one source until the signal; while the bus is away it tries again. Resolves to the newest subscription. */
-  async #subscribe(source: SourceId): Promise<Subscription | undefined> {
+  async #subscribe(source: SourceId, filters: readonly string[]): Promise<Subscription | undefined> {
     const { automation, bus, log } = this.#options;
-    const filters = this.#triggers.filter((one) => one.source === source).map((one) => one.filter);
     let start: "now" | "earliest" | number = automation.start;
     let goOn = this.#options.adopt || automation.onGap === "continue";
     const context = this.#missedContext(source);

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, MillraceError, TransientError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Automation } from "../define/automation.ts";
-import type { DeclaredCollection } from "../define/collection.ts";
+import type { DeclaredCollection } from "../define/trigger.ts";
 
 const CHECK_MS = 10_000;
 
@@ -27,7 +27,7 @@ export class DeclaredColumns {
   async refusals(automations: readonly Automation[]): Promise<readonly ConfigError[]> {
     const late = sleep(CHECK_MS, undefined, { ref: false });
     const checks = automations.flatMap((automation) =>
-      [...new Set(automation.triggers.map(({ source }) => source))].map((source) =>
+      [...new Set(automation.triggers.flatMap(({ declared }) => declared?.source ?? []))].map((source) =>
         Promise.race([this.check(automation, source), late]),
       ),
     );
@@ -40,7 +40,7 @@ export class DeclaredColumns {
    * @throws ConfigError `AUTOMATION_COLUMN_STRUCTURED`; TransientError while that cannot be asked
    */
   async check({ id, triggers }: Automation, source: SourceId): Promise<void> {
-    const declared = triggers.flatMap((trigger) => (trigger.source === source && trigger.declared) || []);
+    const declared = triggers.flatMap((one) => (one.declared?.source === source ? one.declared : []));
     for (const collection of new Set(declared)) {
       if (this.#fit.has(collection)) continue;
       const structured = await this.#structuredOf(source, collection).catch(forNow);

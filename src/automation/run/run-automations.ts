@@ -2,7 +2,7 @@
 
 import type { Bus } from "../../bus/bus.ts";
 import { ConfigError } from "../../errors.ts";
-import { outboxId, type SourceId } from "../../event/source-id.ts";
+import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Automation } from "../define/automation.ts";
 import type { AutomationMetrics } from "../deliver/metrics.ts";
@@ -50,7 +50,7 @@ export interface RunningAutomations {
   readonly settled: Promise<void>;
 }
 
-/** @throws ConfigError `AUTOMATION_DUPLICATE` when two share an id, `AUTOMATION_WITHOUT_OUTBOX` when one can never be called */
+/** @throws ConfigError `AUTOMATION_DUPLICATE` when two share an id; that of a trigger for which one can never be called */
 export function refuseUnfit(automations: readonly Automation[], outboxes: readonly SourceId[]): void {
   const ids = new Set<string>();
   for (const { id } of automations) {
@@ -61,7 +61,7 @@ export function refuseUnfit(automations: readonly Automation[], outboxes: readon
     }
     ids.add(id);
   }
-  for (const automation of automations) refuseDeaf(automation, outboxes);
+  for (const { id, triggers } of automations) for (const one of triggers) one.check({ automation: id, outboxes });
 }
 
 /**
@@ -88,12 +88,4 @@ export function runAutomations(options: RunAutomationsOptions): RunningAutomatio
     depth: (id) => runs.find((run) => run.id === id)?.depth() ?? Promise.resolve({ pending: 0, unacked: 0 }),
     settled: Promise.all(runs.map((run) => run.settled)).then(() => undefined),
   };
-}
-
-/** It would wait for events for ever. */
-function refuseDeaf({ id, triggers }: Automation, outboxes: readonly SourceId[]): void {
-  if (outboxes.length > 0 || !triggers.some(({ source }) => source === outboxId)) return;
-  throw new ConfigError("AUTOMATION_WITHOUT_OUTBOX", `${id} waits for domain events, and no source holds an outbox`, {
-    hint: "set `outbox: true` on the source whose database the application emits them in",
-  });
 }

@@ -7,7 +7,6 @@ import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { owned } from "../../telemetry/stray.ts";
 import type { Automation } from "../define/automation.ts";
-import { inEach } from "../define/event-trigger.ts";
 import { errorFields } from "../outcome/error-lines.ts";
 import { summarizeError } from "../outcome/error-summary.ts";
 import { pruneInbox } from "../tx/inbox.ts";
@@ -15,6 +14,7 @@ import { Silence } from "../tx/silence.ts";
 import { type Database, transactionsOf } from "../tx/transaction.ts";
 import type { TxDatabase } from "../tx/tx.ts";
 import { type OutboxHomes, TxHome } from "../tx/tx-home.ts";
+import { filtersBySource } from "./filters-by-source.ts";
 
 const CHECK_MS = 10_000;
 const PRUNE_EVERY_MS = 10 * 60_000;
@@ -80,9 +80,9 @@ export class TxDatabases {
     const automations = this.#options.automations.filter((automation) => this.of(automation) !== undefined);
     const longestRetryMs = Math.max(0, ...automations.map(({ retry }) => retry.maxAgeMs));
     const triggers = automations.flatMap((automation) => automation.triggers);
-    const sources = new Set(triggers.flatMap((one) => inEach(this.#options.outboxes, one)).map(({ source }) => source));
+    const sources = [...filtersBySource(triggers, this.#options).keys()];
     try {
-      const kept = await Promise.all([...sources].map((source) => bus.keepsForMs(source)));
+      const kept = await Promise.all(sources.map((source) => bus.keepsForMs(source)));
       const keptMs = Math.max(0, ...kept.map((ms) => ms ?? madeToKeepMs));
       if (keptMs === Number.POSITIVE_INFINITY) return; // any event may come again for ever
       const prunes = [...this.#databases.values()].map(async ({ transaction }) => {

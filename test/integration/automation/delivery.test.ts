@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import { automation } from "../../../src/automation/define/automation.ts";
+import { collection } from "../../../src/automation/define/collection.ts";
 import { Fatal, Retry } from "../../../src/automation/outcome/outcome.ts";
 import { onOrder, orders, startWorker } from "../../support/automations.ts";
 import { freshNats, missing } from "../../support/servers.ts";
@@ -224,7 +225,7 @@ describe.skipIf(missing("nats"))("an event", async () => {
     await stream.raw("cdc.shop.public.junk.created.p00", "", "{}");
     const junk = automation(
       "junk",
-      { on: [orders.created(), { ...orders.created(), filter: "cdc.shop.public.junk.created.*" }], start: "earliest" },
+      { on: [orders.created(), collection("shop", "public.junk").created()], start: "earliest" },
       () => {},
     );
     await using worker = await startWorker({ url, automations: [junk] });
@@ -243,11 +244,7 @@ describe.skipIf(missing("nats"))("an event", async () => {
   test("too large to be quoted whole in its dead letter leaves its data out", async () => {
     const quotes = '"'.repeat(500_000);
     const sequence = await stream.raw("cdc.shop.public.big.created.p00", "", JSON.stringify(quotes));
-    const big = automation(
-      "big",
-      { on: { ...orders.created(), filter: "cdc.shop.public.big.created.*" }, start: "earliest" },
-      () => {},
-    );
+    const big = automation("big", { on: collection("shop", "public.big").created(), start: "earliest" }, () => {});
     await using worker = await startWorker({ url, automations: [big] });
     await waitFor(() => worker.metrics.counts["big.undecodable"] === 1, { what: "the dead letter" });
     const [letter] = await stream.deadLetters("big");

@@ -1,0 +1,76 @@
+// What starts an automation. Whoever subscribes, delivers and checks knows a trigger by this interface alone, whatever its
+// kind: a new kind is a file beside this one, and no change in the rooms that use it.
+
+import type { StoredMessage } from "../../event/parse-event.ts";
+import type { SourceId } from "../../event/source-id.ts";
+import type { Finding } from "../../telemetry/finding.ts";
+
+/** What all events have, whichever trigger they came by. */
+export interface AnyEvent {
+  readonly id: string;
+}
+
+/** A part of one stream. */
+export interface TriggerSubscription {
+  /** Whose stream: a source's, or the worker's own (`systemId`). */
+  readonly source: SourceId;
+  /** Its subjects, all lanes: `cdc.shop.public.orders.created.*`. */
+  readonly filter: string;
+}
+
+/** What a trigger has to know of the configuration to find its streams. */
+export interface TriggerConfig {
+  /** Sources that hold an outbox: there domain events come from. */
+  readonly outboxes: readonly SourceId[];
+}
+
+/** What is known of the configured sources. */
+export interface KnownSources {
+  readonly all: readonly SourceId[];
+  /** What a source reads now; undefined where its database could not be asked, or nobody did. */
+  collections(source: SourceId): readonly { readonly namespace: string; readonly name: string }[] | undefined;
+}
+
+/** What a trigger is checked against. */
+export interface TriggerCheck extends TriggerConfig {
+  /** The id of its automation, for the error. */
+  readonly automation: string;
+  /** Undefined at a start, which asks no database and waits for sources that it does not know. */
+  readonly known?: KnownSources;
+}
+
+/** A finding about an automation whose trigger may never match. */
+export type TriggerWarning = Omit<Finding, "level" | "subject">;
+
+/** A collection as the application's code declares it. */
+export interface DeclaredCollection {
+  readonly source: SourceId;
+  readonly namespace: string;
+  readonly name: string;
+  /** The declared property of each column, by every name that the column may have in the database. */
+  readonly properties: ReadonlyMap<string, string>;
+}
+
+declare const eventType: unique symbol;
+
+/** Which events start an automation, and what its handler gets of them. */
+export interface Trigger<Event = unknown> {
+  /**
+   * The parts of streams that its events come in. An automation has one durable on each stream, with the filters of all its
+   * triggers there.
+   */
+  subscriptions(config: TriggerConfig): readonly TriggerSubscription[];
+  /**
+   * The event in a message; undefined where the message is none of this trigger's, for an automation may have others.
+   * @throws PoisonError when it is this trigger's and cannot be read
+   */
+  decode(message: StoredMessage): AnyEvent | undefined;
+  /** Whether an event that it decoded starts the handler; else the event ends as filtered. Does not throw. */
+  match(event: AnyEvent): boolean;
+  /** Why it may never match. @throws ConfigError when it never can: a start refuses it, with this error */
+  check(against: TriggerCheck): readonly TriggerWarning[];
+  /** What `decode` takes rows to be; undefined where it takes them as they come. */
+  readonly declared?: DeclaredCollection | undefined;
+  /** Only a type: what the handler gets. */
+  readonly [eventType]?: Event;
+}

@@ -1,6 +1,7 @@
 // What only some kinds of source can do. Each is an optional member of a `Connector`: a command asks for the one it needs,
 // and says of a source whose kind lacks it which kinds have it.
 
+import type { CollectionName } from "../event/collection-name.ts";
 import type { Position } from "../event/position.ts";
 import type { SourceId } from "../event/source-id.ts";
 
@@ -23,6 +24,37 @@ export interface Leftovers {
    * @throws TransientError while a worker still reads by it, and then nothing was taken away; ConfigError where the role may not
    */
   remove(): Promise<void>;
+}
+
+/** For `millrace sql` and `millrace init`: what somebody with more rights than the worker runs in the database. */
+export interface SetupText<Config> {
+  /** By the word that `millrace sql` takes. */
+  readonly subjects: Readonly<Record<string, SetupSubject<Config>>>;
+  /**
+   * What a first source needs of a database that is there. Asks it, as whoever may change it, and changes nothing.
+   * @throws ConfigError where no collection is found, or it cannot be asked; TransientError
+   */
+  first(id: SourceId, config: Config): Promise<FirstSetup>;
+  /** The same for a database that is not there yet, with one collection. */
+  example(id: SourceId, config: Config, collection: CollectionName): readonly string[];
+}
+
+/** One thing that is to be set up. At least one of `common` and `lines` is there. */
+export interface SetupSubject<Config> {
+  /** Who runs it: "an administrator". */
+  readonly runBy: string;
+  /** What is the same for all sources of this kind. */
+  readonly common?: () => readonly string[];
+  /** What one source needs, in its own database; may ask it, and changes nothing. @throws ConfigError, TransientError */
+  readonly lines?: (id: SourceId, config: Config) => Promise<readonly string[]>;
+}
+
+export interface FirstSetup {
+  /** One that can be read as it is, where there is such a one. */
+  readonly collection: CollectionName;
+  /** The name that the worker shall come by. */
+  readonly user: string;
+  readonly lines: readonly string[];
 }
 
 /** For how long, and until when, a snapshot of keys may wait for the stream. */

@@ -9,7 +9,7 @@ import type { SourceId } from "../event/source-id.ts";
 import type { GapData } from "../event/system-event.ts";
 import type { Finding } from "../telemetry/finding.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { KeySnapshot, OutboxHome, Removal, SnapshotOptions, StructuredColumn } from "./capabilities.ts";
+import type { KeySnapshot, OutboxHome, Removal, SetupText, SnapshotOptions, StructuredColumn } from "./capabilities.ts";
 
 /**
  * A place that may become a checkpoint though no message of the stream stands there: a transaction without events,
@@ -211,6 +211,7 @@ export interface Connector<Config> {
   // The capabilities: what not every kind has.
 
   readonly remove?: Removal<Config>;
+  readonly setupText?: SetupText<Config>;
   /**
    * For `millrace types`: the collections that it reads, as the database has them now and as their events would look.
    * @throws ConfigError, TransientError

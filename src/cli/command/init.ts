@@ -4,10 +4,9 @@ import { existsSync } from "node:fs";
 import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline/promises";
-import { ConfigError, MillraceError } from "../../errors.ts";
+import { connectors } from "../../app.ts";
+import { BugError, ConfigError } from "../../errors.ts";
 import { isSourceId, type SourceId } from "../../event/source-id.ts";
-import { exampleSql, firstTable, publicationSql, roleSql, workerRole } from "../../source/postgres/check/setup-sql.ts";
-import { type PostgresConfig, parsePostgresConfig } from "../../source/postgres/options/config.ts";
 import { rememberUrlSecrets } from "../../telemetry/redact.ts";
 import { type InitChoices, initFiles } from "../common/init-files.ts";
 import { printable } from "../common/terminal.ts";
@@ -22,6 +21,8 @@ export interface InitOptions {
   readonly print: (line: string) => Promise<void>;
 }
 
+/** Of the source that it writes. */
+const KIND = "postgres";
 const SOURCE = "shop";
 const TABLES: readonly string[] = ["public.*"];
 const NATS = "nats://127.0.0.1:4222";
@@ -99,33 +100,25 @@ async function lookAt(
   url: string,
   tables: readonly string[],
 ): Promise<Pick<InitChoices, "table" | "sql" | "ownTable" | "workerUrl">> {
-  const config = (where: string): PostgresConfig => parsePostgresConfig({ url: where, tables }, `sources.${source}`);
+  const connector = connectors.get(KIND);
+  if (connector?.setupText === undefined) throw new BugError("INIT_KIND", `nobody can set up a source of kind ${KIND}`);
+  const named = url || `postgres://millrace@localhost/${source}`;
+  const config = connector.parse({ url: named, tables }, `sources.${source}`);
   if (url === "") {
     const table = tableOf(tables);
-    return { table, sql: exampleSql(source, config(`postgres://millrace@localhost/${source}`), table), ownTable: true };
+    const collection = { namespace: table.schema, collection: table.name };
+    return { table, sql: connector.setupText.example(source, config, collection), ownTable: true };
   }
-  const named = config(url);
-  const table = await firstTable(source, named);
-  const role = await workerRole(source, named);
-  const sql = [...roleSql(named, role), ...(await publication(source, named))];
-  return { table, sql, ownTable: false, workerUrl: workerUrl(url, role.name) };
+  const { collection, user, lines } = await connector.setupText.first(source, config);
+  const table = { schema: collection.namespace, name: collection.collection };
+  return { table, sql: lines, ownTable: false, workerUrl: workerUrl(url, user) };
 }
 
 /** With a place for the password, which only the DBA knows; undefined for a url that is not written as one. */
-function workerUrl(url: string, role: string): string | undefined {
+function workerUrl(url: string, user: string): string | undefined {
   if (!URL.canParse(url)) return undefined;
   const { protocol, host, pathname } = new URL(url);
-  return `${protocol}//${encodeURIComponent(role)}:PASSWORD@${host}${pathname}`;
-}
-
-/** @throws what cannot be mended by SQL */
-async function publication(source: SourceId, config: PostgresConfig): Promise<readonly string[]> {
-  try {
-    return await publicationSql(source, config);
-  } catch (error) {
-    if (!(error instanceof MillraceError) || error.code !== "TABLE_WITHOUT_IDENTITY") throw error;
-    return [`-- ${error.message}`, `-- ${error.hint}`, `-- then: npx millrace sql publication ${source}`];
-  }
+  return `${protocol}//${encodeURIComponent(user)}:PASSWORD@${host}${pathname}`;
 }
 
 /** One that the patterns name. */

@@ -17,6 +17,10 @@ const capabilities = {
     cannot: "take away what it keeps in its database",
     instead: "Take that away by the database's own means, and its stream by the nats command.",
   },
+  setupText: {
+    cannot: "say what an administrator sets up for it",
+    instead: "See the page of that kind under docs/connectors.",
+  },
   snapshotKeys: {
     cannot: "give the keys that its database holds",
     instead: "Leave --tables out: then the stream alone is looked at.",
@@ -37,22 +41,25 @@ type CapableConnector<Name extends Capability> = Connector<unknown> & Required<P
 
 /**
  * The one that is named, or all whose kind has the capability.
+ * @param fits whether a connector's capability is the one that is meant; default: any
  * @throws ConfigError SOURCE_UNKNOWN; CAPABILITY_MISSING when the named one's kind lacks it, or every one's does
  */
 export function capableSources<Name extends Capability>(
   { sources }: Pick<ResolvedConfig<unknown>, "sources">,
   name: string | undefined,
   capability: Name,
+  fits: (connector: CapableConnector<Name>) => boolean = () => true,
 ): readonly CapableSource<Name>[] {
   const chosen = chooseSources(sources, name);
   const capable = chosen.flatMap(([id, { kind, config }]): readonly CapableSource<Name>[] => {
     const connector = connectors.get(kind);
-    return connector !== undefined && has(connector, capability)
+    return connector !== undefined && has(connector, capability) && fits(connector)
       ? [{ id, kind, config: config.reveal(), connector }]
       : [];
   });
   const [lacking] = chosen;
-  if (capable.length === 0 && lacking !== undefined) throw capabilityMissing(lacking[0], lacking[1].kind, capability);
+  if (capable.length === 0 && lacking !== undefined)
+    throw capabilityMissing(lacking[0], lacking[1].kind, capability, fits);
   return capable;
 }
 
@@ -74,9 +81,15 @@ function has<Name extends Capability>(
   return connector[capability] !== undefined;
 }
 
-function capabilityMissing(id: SourceId, kind: string, capability: Capability): ConfigError {
+function capabilityMissing<Name extends Capability>(
+  id: SourceId,
+  kind: string,
+  capability: Name,
+  fits: (connector: CapableConnector<Name>) => boolean,
+): ConfigError {
   const { cannot, instead } = capabilities[capability];
-  const kinds = [...connectors.values()].filter((connector) => has(connector, capability)).map((able) => able.kind);
+  const able = [...connectors.values()].filter((connector) => has(connector, capability) && fits(connector));
+  const kinds = able.map((connector) => connector.kind);
   return new ConfigError("CAPABILITY_MISSING", `the source ${id} is of the kind ${kind}, which cannot ${cannot}`, {
     hint: `Kinds that can: ${kinds.join(", ") || "none"}. ${instead}`,
   });

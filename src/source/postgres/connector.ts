@@ -19,6 +19,7 @@ import { translateError } from "./client/errors.ts";
 import { clientConfig, Session } from "./client/session.ts";
 import { openKeySnapshot } from "./commands/key-snapshot.ts";
 import { removal } from "./commands/removal.ts";
+import { setupText } from "./commands/setup-text.ts";
 import { tableSchemas } from "./commands/table-schemas.ts";
 import { type PostgresConfig, parsePostgresConfig } from "./options/config.ts";
 import { tableRules } from "./options/table-rules.ts";
@@ -46,6 +47,7 @@ export const postgresConnector = {
   structuredColumns,
   open: openPostgres,
   remove: removal,
+  setupText,
   describeCollections: tableSchemas,
   snapshotKeys: openKeySnapshot,
   outboxHome: (id, config) => (config.outbox === undefined ? undefined : () => homeOf(id, config)),

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { connectors } from "../../../src/app.ts";
 import { removeSource } from "../../../src/cli/command/source-remove.ts";
+import { sql } from "../../../src/cli/command/sql.ts";
 import { types } from "../../../src/cli/command/types.ts";
 import { verify } from "../../../src/cli/command/verify.ts";
 import type { Connector } from "../../../src/source/source.ts";
@@ -41,6 +42,7 @@ const print = never;
 const base = { source: "books", json: false, yes: true, signal, print, log: silentLogger };
 const commands: readonly (readonly [string, () => Promise<unknown>])[] = [
   ["source remove", () => removeSource({ ...base, config, stream: false })],
+  ["sql role", () => sql({ ...base, config, what: "role" })],
   ["types", () => types({ ...base, config, out: "nowhere", check: false })],
   ["types of all", () => types({ config, out: "nowhere", check: false, print })],
   ["verify --tables", () => verify({ ...base, config, tables: true })],

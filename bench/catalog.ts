@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import { Client } from "pg";
 import { startPostgres } from "../src/dev/postgres.ts";
 import { describeTable } from "../src/source/postgres/client/catalog.ts";
-import { restBefore } from "../src/source/postgres/client/position.ts";
+import { boundaryBefore } from "../src/source/postgres/client/position.ts";
 import { clientConfig, Session } from "../src/source/postgres/client/session.ts";
 import { parsePostgresConfig } from "../src/source/postgres/options/config.ts";
 import { RuleBook } from "../src/source/postgres/options/rule-book.ts";
@@ -112,7 +112,7 @@ async function measure(url: string, database: Client): Promise<Cost> {
     rules: new RuleBook(tableRules(config.tables, undefined)),
     known: undefined,
     untold: undefined,
-    from: restBefore(1, 1n),
+    from: boundaryBefore(1, 1n),
     save: async () => {},
     acceptGap: () => false,
   });

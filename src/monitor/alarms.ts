@@ -1,7 +1,7 @@
 // What of a part is beyond its limit, in the words of /readyz and `millrace status`: for each alert rule that watches a
 // source or an automation there is one, so that nobody is paged for what the worker itself does not show.
 
-import type { Measure } from "../source/source.ts";
+import type { RetentionMetric } from "../source/source.ts";
 import type { AutomationStatus, GuardStatus, Reason, SourceStatus } from "./status.ts";
 
 /** As long as the alerts MillraceGap, MillraceTableGap and MillraceAutomationGap last: nothing can mend a gap. */
@@ -11,7 +11,7 @@ const FULL_SOON_SECONDS = 3600;
 const LAGGING_SECONDS = 300;
 const UNSTEADY_RECOVERIES = 5;
 
-const what: Readonly<Record<Measure, (value: number, limit: number) => string>> = {
+const what: Readonly<Record<RetentionMetric, (value: number, limit: number) => string>> = {
   lost: () => "the database has given up the slot: what was not read from it is lost",
   retainedBytes: (value, limit) => `the database keeps ${value} bytes of log for it, more than ${limit}`,
   timeToFullSeconds: (value, limit) => `its slot is full in ${whole(value)} s, sooner than in ${whole(limit)} s`,

@@ -8,7 +8,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { GuardEvent } from "./guard.ts";
 
 /** What was told last of a source's measure, in `millrace_state`. */
-interface Told {
+interface AnnouncedState {
   /** Counts what was told: it makes the event's id. */
   readonly n: number;
   readonly state: GuardEvent["state"];
@@ -65,12 +65,12 @@ async function tellOnce(
 ): Promise<void> {
   for (;;) {
     const entry = await state.get(key);
-    const told = (entry?.value as Told | undefined) ?? { n: 0, state: "recovered" };
+    const told = (entry?.value as AnnouncedState | undefined) ?? { n: 0, state: "recovered" };
     if (told.state === event.state && event.state !== "full") return; // another worker, or this one before a restart
     const { measure, state: name, value = null, limit } = event;
     const n = told.n + 1;
     const data = { source, measure, state: name, value, limit, ...("action" in event ? { action: event.action } : {}) };
     await announce(systemMessage("lag", name, `${source}.${measure}.${name}.${n}`, data));
-    if ((await state.put(key, { n, state: name } satisfies Told, entry?.revision ?? 0)) !== undefined) return;
+    if ((await state.put(key, { n, state: name } satisfies AnnouncedState, entry?.revision ?? 0)) !== undefined) return;
   }
 }

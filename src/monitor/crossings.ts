@@ -1,9 +1,9 @@
 // Which limits a source has crossed since the last look. Pure; a measure must come well back before it counts as recovered.
 
-import type { LogHold, LogWatch, Measure } from "../source/source.ts";
+import type { LogRetention, RetentionProbe, RetentionMetric } from "../source/source.ts";
 
 export interface Crossing {
-  readonly measure: Measure;
+  readonly measure: RetentionMetric;
   readonly state: "exceeded" | "recovered";
   /** Undefined when there is none any more. */
   readonly value: number | undefined;
@@ -18,12 +18,12 @@ const BACK = 0.8;
  * @param hold undefined when there is nothing that could be held: all is back
  */
 export function crossings(
-  exceeded: ReadonlySet<Measure>,
-  hold: LogHold | undefined,
-  limits: LogWatch["limits"],
+  exceeded: ReadonlySet<RetentionMetric>,
+  hold: LogRetention | undefined,
+  limits: RetentionProbe["limits"],
 ): readonly Crossing[] {
   // A log that is given up holds nothing: the other measures say neither good nor bad.
-  const measures = hold?.lost ? (["lost"] as const) : (Object.keys(limits) as Measure[]);
+  const measures = hold?.lost ? (["lost"] as const) : (Object.keys(limits) as RetentionMetric[]);
   return measures.flatMap((measure): Crossing[] => {
     const value = hold?.[measure];
     const limit = limits[measure];
@@ -34,6 +34,6 @@ export function crossings(
 }
 
 /** Time is the one measure of which less is worse. */
-function beyond(measure: Measure, value: number, limit: number, share: number): boolean {
+function beyond(measure: RetentionMetric, value: number, limit: number, share: number): boolean {
   return measure === "timeToFullSeconds" ? value < limit / share : value > limit * share;
 }

@@ -1,10 +1,10 @@
 // What the guards see, as Prometheus gauges, taken when they are scraped.
 
 import { Gauge, type Registry } from "prom-client";
-import type { LogHold, Measure } from "../source/source.ts";
+import type { LogRetention, RetentionMetric } from "../source/source.ts";
 import type { Guard } from "./guard.ts";
 
-type Value = Exclude<Measure, "lost">;
+type Value = Exclude<RetentionMetric, "lost">;
 
 const gauges: Readonly<Record<Value, readonly [name: string, help: string]>> = {
   retainedBytes: ["retained_bytes", "Bytes of log that the database keeps for the source."],
@@ -12,12 +12,12 @@ const gauges: Readonly<Record<Value, readonly [name: string, help: string]>> = {
   lagSeconds: ["lag_seconds", "Age of the oldest log that is not acknowledged."],
   catalogXminAge: ["catalog_xmin_age_transactions", "Age of what VACUUM must leave in the catalog for the source."],
 };
-const measures: readonly Measure[] = ["lost", ...(Object.keys(gauges) as Value[])];
+const measures: readonly RetentionMetric[] = ["lost", ...(Object.keys(gauges) as Value[])];
 
 /** Adds `millrace_guard_exceeded` and what it is about. What cannot be had now has no value. */
 export function registerGuardGauges(registry: Registry, guards: readonly Guard[]): void {
   const registers = [registry];
-  const gauge = (name: string, help: string, value: (hold: LogHold) => number | undefined): void => {
+  const gauge = (name: string, help: string, value: (hold: LogRetention) => number | undefined): void => {
     new Gauge({
       name: `millrace_guard_${name}`,
       help,

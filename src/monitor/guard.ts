@@ -4,14 +4,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { MillraceError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
-import type { LogHold, LogWatch, Measure } from "../source/source.ts";
+import type { LogRetention, RetentionProbe, RetentionMetric } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type Crossing, crossings } from "./crossings.ts";
 import type { GuardStatus } from "./status.ts";
 
 export interface GuardOptions {
   readonly source: SourceId;
-  readonly watch: LogWatch;
+  readonly watch: RetentionProbe;
   readonly everyMs: number;
   /** How long the bus itself holds back what is acknowledged, in seconds: no lag of the worker's. */
   readonly heldByBusSeconds: number;
@@ -36,7 +36,7 @@ export type GuardEvent =
       readonly limit: number;
     };
 
-const hints: Readonly<Record<Measure, string>> = {
+const hints: Readonly<Record<RetentionMetric, string>> = {
   lost: "What was not read is lost to the stream: docs/operations/slot-lost.md.",
   retainedBytes: "The slot fills the server's disk: docs/operations/slot-growing.md.",
   timeToFullSeconds: "The slot is about to be lost: docs/operations/slot-growing.md.",
@@ -49,9 +49,9 @@ export class Guard {
   readonly ended: Promise<void>;
   readonly source: SourceId;
   readonly #options: GuardOptions;
-  readonly #limits: LogWatch["limits"];
-  readonly #exceeded = new Set<Measure>();
-  #hold: LogHold | undefined;
+  readonly #limits: RetentionProbe["limits"];
+  readonly #exceeded = new Set<RetentionMetric>();
+  #hold: LogRetention | undefined;
   #sees = false;
   #looked = false;
   /** Codes of what was said already. */
@@ -68,7 +68,7 @@ export class Guard {
   }
 
   /** As of the last look; undefined while the database does not answer, or there is nothing that could be held. */
-  get hold(): LogHold | undefined {
+  get hold(): LogRetention | undefined {
     return this.#hold;
   }
 
@@ -83,7 +83,7 @@ export class Guard {
   }
 
   /** What is beyond its limit now. */
-  get exceeded(): ReadonlySet<Measure> {
+  get exceeded(): ReadonlySet<RetentionMetric> {
     return this.#exceeded;
   }
 
@@ -108,7 +108,7 @@ export class Guard {
     await watch[Symbol.asyncDispose]();
   }
 
-  async #look(watch: LogWatch): Promise<void> {
+  async #look(watch: RetentionProbe): Promise<void> {
     try {
       this.#hold = await watch.look();
       this.#sees = true;
@@ -131,7 +131,7 @@ export class Guard {
     }
   }
 
-  #compare(hold: LogHold | undefined): void {
+  #compare(hold: LogRetention | undefined): void {
     const { source, log, onCrossing } = this.#options;
     for (const crossing of crossings(this.#exceeded, hold, this.#limits)) {
       const { measure, state, value, limit } = crossing;

@@ -5,7 +5,7 @@ import type { Registry } from "prom-client";
 import type { Bus } from "../bus/bus.ts";
 import { HistoryLostError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
-import type { LogWatch } from "../source/source.ts";
+import type { RetentionProbe } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { Announcer } from "./announcer.ts";
 import { Guard } from "./guard.ts";
@@ -18,7 +18,7 @@ export interface GuardTiming {
 }
 
 export interface GuardsOptions {
-  readonly watches: readonly { readonly id: SourceId; readonly watch: LogWatch }[];
+  readonly watches: readonly { readonly id: SourceId; readonly watch: RetentionProbe }[];
   readonly everyMs: number;
   /** As `bus.fsync`. */
   readonly fsync: "always" | number;

@@ -1,7 +1,7 @@
 // What the worker says of itself.
 
 import type { Position } from "../event/position.ts";
-import type { Measure } from "../source/source.ts";
+import type { RetentionMetric } from "../source/source.ts";
 
 /** Why something does not run; never row data. */
 export interface Reason {
@@ -30,7 +30,7 @@ export interface GuardStatus {
   readonly sees: boolean;
   /** What is beyond its limit, as `millrace_guard_exceeded`; the value is undefined while it cannot be had. */
   readonly exceeded: readonly {
-    readonly measure: Measure;
+    readonly measure: RetentionMetric;
     readonly value?: number | undefined;
     readonly limit: number;
   }[];

@@ -40,7 +40,7 @@ export interface Poison {
 export type SourceMessage = SourceEvent | Commit | Poison;
 
 /** Where a source keeps what it must not forget (its slot's name and identity); fenced by the lease. */
-export interface SourceMemory {
+export interface ConnectorState {
   load(): Promise<Readonly<Record<string, unknown>> | undefined>;
   /** Resolves when it is stored; rejects with FencedError when the lease is another's. */
   save(value: Readonly<Record<string, unknown>>): Promise<void>;
@@ -82,7 +82,7 @@ export interface SchemaBook {
 }
 
 export interface SourceContext {
-  readonly memory: SourceMemory;
+  readonly memory: ConnectorState;
   readonly log: Logger;
   /** The key that lineage is sealed with. @throws TransientError while it cannot be had */
   lineageKey(): Promise<string>;
@@ -97,10 +97,10 @@ export interface SourceContext {
 }
 
 /** What a source's log does to its database. The connector measures it, the guard compares it with the limits. */
-export type Measure = "lost" | "retainedBytes" | "timeToFullSeconds" | "lagSeconds" | "catalogXminAge";
+export type RetentionMetric = "lost" | "retainedBytes" | "timeToFullSeconds" | "lagSeconds" | "catalogXminAge";
 
 /** Undefined where it does not apply now. */
-export interface LogHold {
+export interface LogRetention {
   /** 1 when the database has given up keeping the log for this source, else 0. */
   readonly lost: 0 | 1;
   /** Bytes of log that the database keeps for it. */
@@ -114,13 +114,13 @@ export interface LogHold {
 }
 
 /** Looks at what a source holds back, beside its reader and without the lease. It changes nothing but in `drop`. */
-export interface LogWatch extends AsyncDisposable {
+export interface RetentionProbe extends AsyncDisposable {
   /** From where on a measure is worth a warning. */
-  readonly limits: Readonly<Record<Measure, number>>;
+  readonly limits: Readonly<Record<RetentionMetric, number>>;
   /** The last resort, where it was asked for. */
   readonly full: { readonly atBytes: number; readonly action: "stop" | "drop-and-gap" } | undefined;
   /** Undefined when there is nothing yet, or no more, that could be held. @throws TransientError, ConfigError */
-  look(): Promise<LogHold | undefined>;
+  look(): Promise<LogRetention | undefined>;
   /**
    * Gives up the log, so that the database's disk survives, if at least `full.atBytes` are still held.
    * @returns whether it was given up @throws TransientError
@@ -204,7 +204,7 @@ export interface Connector<Config> {
   /** What it reads now: namespaces and names of collections. @throws ConfigError, TransientError */
   collections(id: SourceId, config: Config): Promise<readonly { readonly namespace: string; readonly name: string }[]>;
   /** For the guard; asks nothing yet. */
-  watch(id: SourceId, config: Config): LogWatch;
+  watch(id: SourceId, config: Config): RetentionProbe;
   /** Connects, checks what must be there, and changes nothing before that holds. */
   open(id: SourceId, config: Config, context: SourceContext, schemas: SchemaBook): Promise<Source>;
 

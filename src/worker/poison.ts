@@ -22,7 +22,7 @@ export interface PoisonPlaces {
 }
 
 /** Stores the dead letter of a row; resolves to the marker that stands in its place. */
-export async function bury(
+export async function deadLetter(
   { source, stream, deadLetter, signal }: PoisonPlaces,
   poison: Omit<Poison, "type">,
 ): Promise<StreamMessage> {

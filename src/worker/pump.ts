@@ -7,7 +7,7 @@ import type { SourceEvent } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Commit, Poison, Source } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { bury, type PoisonPlaces, tooLarge } from "./poison.ts";
+import { deadLetter, type PoisonPlaces, tooLarge } from "./poison.ts";
 import type { Probe } from "./probe.ts";
 
 /** What the pump counts; see telemetry/metrics. */
@@ -85,7 +85,7 @@ async function instead(event: SourceEvent, message: StreamMessage, options: Pump
 }
 
 async function burial(poison: Omit<Poison, "type">, options: PumpOptions): Promise<StreamMessage> {
-  const marker = await bury(options, poison);
+  const marker = await deadLetter(options, poison);
   const { namespace, collection, error, sizeBytes } = poison;
   options.counts.poison();
   options.log.error("source_poison", {

@@ -10,7 +10,7 @@ import { type CheckpointCounts, keepCheckpoints } from "./checkpoint.ts";
 import type { PoisonPlaces } from "./poison.ts";
 import type { Probe } from "./probe.ts";
 import { type PumpCounts, pump } from "./pump.ts";
-import { watchLag } from "./watch-lag.ts";
+import { pollLag } from "./watch-lag.ts";
 
 export type SourceState = "waiting-for-lease" | "starting" | "running" | "retrying" | "stopped";
 
@@ -145,7 +145,7 @@ async function attempt(options: RunSourceOptions, context: SourceContext, onRunn
     log.info("source_started", { source: id, lease: writer.lease, from: writer.resume });
     options.onParts({ writer, reader });
     onRunning();
-    watching = watchLag({ reader, everyMs: options.lagEveryMs, onLag: options.onLag, signal: stop });
+    watching = pollLag({ reader, everyMs: options.lagEveryMs, onLag: options.onLag, signal: stop });
     tasks = [
       pump({
         ...options,

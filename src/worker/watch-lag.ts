@@ -4,7 +4,7 @@ import { BugError } from "../errors.ts";
 import type { Source, SourceLag } from "../source/source.ts";
 import { pause } from "./backoff.ts";
 
-export interface WatchLagOptions {
+export interface PollLagOptions {
   readonly reader: Source;
   readonly everyMs: number;
   /** Undefined while it cannot be had. */
@@ -13,7 +13,7 @@ export interface WatchLagOptions {
 }
 
 /** Resolves with the signal. @throws BugError */
-export async function watchLag({ reader, everyMs, onLag, signal }: WatchLagOptions): Promise<void> {
+export async function pollLag({ reader, everyMs, onLag, signal }: PollLagOptions): Promise<void> {
   while (!signal.aborted) {
     // Why it cannot be had is for the reader to find out: it is on the same database, and decides what to do.
     const lag = await reader.lag(signal).catch((error: unknown) => {

@@ -7,7 +7,7 @@ import { describe, expect, inject, test } from "vitest";
 import { startWorker } from "../../src/app.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import { endClient } from "../../src/source/postgres/client/connect/dial.ts";
-import { SlotWatch } from "../../src/source/postgres/commands/slots.ts";
+import { SlotReporter } from "../../src/source/postgres/commands/slots.ts";
 import type { Finding } from "../../src/telemetry/finding.ts";
 import { assertGolden } from "../support/golden-file.ts";
 import { deliverCorpus, HOSTILE } from "../support/golden-types.ts";
@@ -101,7 +101,7 @@ test.skipIf(missing("postgres13"))(
       hint: "Upgrade it: Millrace needs Postgres 14 or newer.",
     };
     expect(await failureOf(openShop(database.url))).toMatchObject(refusal);
-    await using watch = new SlotWatch("shop" as SourceId, database);
+    await using watch = new SlotReporter("shop" as SourceId, database);
     expect(await failureOf(watch.look())).toMatchObject(refusal);
     const cwd = await scratchDir();
     const sources = { shop: { kind: "postgres", url: database.url } };

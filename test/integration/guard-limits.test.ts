@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import type { SourceId } from "../../src/event/source-id.ts";
 import { Guard, type GuardEvent } from "../../src/monitor/guard.ts";
 import { parsePostgresConfig } from "../../src/source/postgres/options/config.ts";
-import { SlotHold } from "../../src/source/postgres/slot/slot-hold.ts";
+import { SlotRetention } from "../../src/source/postgres/slot/slot-hold.ts";
 import { RecordedLog } from "../support/recorded-log.ts";
 import { type Database, freshDatabase, freshPostgres, missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -22,7 +22,7 @@ function guardOf(database: Pick<Database, "url">, guard: object, heldByBusSecond
   const events: GuardEvent[] = [];
   const watching = new Guard({
     source: SHOP,
-    watch: new SlotHold(SHOP, parsePostgresConfig({ url: database.url, guard, ...full }, "sources.shop")),
+    watch: new SlotRetention(SHOP, parsePostgresConfig({ url: database.url, guard, ...full }, "sources.shop")),
     everyMs: 50,
     heldByBusSeconds,
     log,

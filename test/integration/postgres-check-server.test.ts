@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { freePort } from "../../src/dev/free-port.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import { Session } from "../../src/source/postgres/client/session.ts";
-import { SlotWatch } from "../../src/source/postgres/commands/slots.ts";
+import { SlotReporter } from "../../src/source/postgres/commands/slots.ts";
 import { createSlot } from "../../src/source/postgres/slot/slot.ts";
 import type { CheckContext } from "../../src/source/source.ts";
 import type { Finding } from "../../src/telemetry/finding.ts";
@@ -36,7 +36,7 @@ describe.skipIf(missing("postgres"))("checking the server of a Postgres source",
           subjects.includes(subject),
         );
 
-      await using watch = new SlotWatch("shop" as SourceId, database);
+      await using watch = new SlotReporter("shop" as SourceId, database);
       await using session = new Session({ connectionString: database.url });
       const walsender = { connectionString: database.url, replication: "database" } as ClientConfig;
       expect(await failureOf(createSlot(walsender, session, "millrace_shop", 100))).toMatchObject({

@@ -3,7 +3,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { SourceId } from "../../src/event/source-id.ts";
-import { type ServerReport, type SlotReport, SlotWatch, withOwners } from "../../src/source/postgres/commands/slots.ts";
+import { type ServerReport, type SlotReport, SlotReporter, withOwners } from "../../src/source/postgres/commands/slots.ts";
 import { postgresFixture } from "../support/postgres-fixture.ts";
 import { freshDatabase, freshPostgres, missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -12,7 +12,7 @@ import { writeSteadily } from "../support/write-steadily.ts";
 const SHOP = "shop" as SourceId;
 
 function watchOf(url: string): { look(): Promise<ServerReport>; drop(name: string): Promise<void> } {
-  const watch = new SlotWatch(SHOP, { url });
+  const watch = new SlotReporter(SHOP, { url });
   onTestFinished(() => watch[Symbol.asyncDispose]());
   const owners = new Map([["millrace_shop", SHOP]]);
   return { look: async () => withOwners(await watch.look(), owners), drop: (name) => watch.drop(name) };

@@ -7,7 +7,7 @@ import { lineageText } from "../../src/event/lineage.ts";
 import { bare } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import { unknownTable } from "../../src/source/postgres/client/catalog.ts";
-import { restBefore } from "../../src/source/postgres/client/position.ts";
+import { boundaryBefore } from "../../src/source/postgres/client/position.ts";
 import { Decoder } from "../../src/source/postgres/decode/decoder.ts";
 import { decodeStream } from "../../src/source/postgres/decode/stream.ts";
 import { RuleBook } from "../../src/source/postgres/options/rule-book.ts";
@@ -95,7 +95,7 @@ test("a restart at any position gives the events behind it, with the same ids", 
       const frames = logOf(steps);
       const all = eventsOf(decodeFrames(frames, READ));
       const at = all.length === 0 ? undefined : all[pick % all.length];
-      const from = at?.position ?? restBefore(1, 1n);
+      const from = at?.position ?? boundaryBefore(1, 1n);
 
       const behind = all.slice(at === undefined ? 0 : all.indexOf(at) + 1);
       expect(eventsOf(decodeFrames(frames, { ...READ, from }))).toEqual(behind);
@@ -110,7 +110,7 @@ test("frames give the same events in whatever portions they arrive", async () =>
       const decoder = new Decoder({
         source: "shop" as SourceId,
         history: 1,
-        from: restBefore(1, 1n),
+        from: boundaryBefore(1, 1n),
         rules: new RuleBook(() => NO_RULES),
         ...READ,
         outbox: undefined,

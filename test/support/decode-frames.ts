@@ -3,7 +3,7 @@
 import type { Position } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import { unknownTable } from "../../src/source/postgres/client/catalog.ts";
-import { restBefore } from "../../src/source/postgres/client/position.ts";
+import { boundaryBefore } from "../../src/source/postgres/client/position.ts";
 import { Decoder } from "../../src/source/postgres/decode/decoder.ts";
 import { RuleBook } from "../../src/source/postgres/options/rule-book.ts";
 import { NO_RULES, type RulesOf } from "../../src/source/postgres/options/table-rules.ts";
@@ -35,7 +35,7 @@ export function decodeFrames(frames: readonly Buffer[], options: DecodeOptions =
   const decoder = new Decoder({
     source: "shop" as SourceId,
     history: 1,
-    from: options.from ?? restBefore(1, 1n),
+    from: options.from ?? boundaryBefore(1, 1n),
     rules: new RuleBook(options.rulesOf ?? (() => NO_RULES)),
     messages: options.messages ?? [],
     outbox: options.outbox

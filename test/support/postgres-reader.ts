@@ -7,7 +7,7 @@ import { isComplete } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import { KeptSchemaBook } from "../../src/schema/schema-book.ts";
 import { postgresConnector } from "../../src/source/postgres/connector.ts";
-import type { Source, SourceContext, SourceMemory } from "../../src/source/source.ts";
+import type { Source, SourceContext, ConnectorState } from "../../src/source/source.ts";
 import type { LogEvent, Logger } from "../../src/telemetry/logger.ts";
 import { type EncodedMessage, encoded } from "./encoded.ts";
 import { memoryStore } from "./memory-store.ts";
@@ -22,7 +22,7 @@ export const LINEAGE_KEY = "of the tests";
 export const SHOP = "shop" as SourceId;
 
 /** Keeps what a source saves. `onSave` may throw: a crash at that place. */
-export class TestMemory implements SourceMemory {
+export class TestMemory implements ConnectorState {
   value: Saved | undefined;
   readonly saves: Saved[] = [];
   /** Versions of tables. */

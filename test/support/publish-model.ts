@@ -2,7 +2,7 @@
 // A schedule ends in peace; then the stream, the source and a consumer are held against what was committed.
 
 import type { Writer } from "../../src/bus/bus.ts";
-import { SourceMemory } from "../../src/bus/jetstream/lease/source-memory.ts";
+import { StoredConnectorState } from "../../src/bus/jetstream/lease/source-memory.ts";
 import type { openWriter } from "../../src/bus/jetstream/writer/open-writer.ts";
 import { TransientError } from "../../src/errors.ts";
 import { dataRefLines } from "../../src/event/data-ref.ts";
@@ -151,7 +151,7 @@ class ModelWorker {
       leases: port.leases,
       leaseTtlMs: 3000,
       state: port.state,
-      memory: new SourceMemory(port.state, source),
+      memory: new StoredConnectorState(port.state, source),
       fsync: SYNC_MS,
       log: silentLogger,
       markerEveryMs: 10_000,

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { lineageText } from "../../src/event/lineage.ts";
 import type { Position } from "../../src/event/position.ts";
-import { restBefore } from "../../src/source/postgres/client/position.ts";
+import { boundaryBefore } from "../../src/source/postgres/client/position.ts";
 import { FrameCutter } from "../../src/source/postgres/replication/cut-frame.ts";
 import { bodyText, decodeFrames, headers, shown } from "../support/decode-frames.ts";
 import type { EncodedMessage } from "../support/encoded.ts";
@@ -74,7 +74,7 @@ describe("a logical message", () => {
     const messages = decodeFrames([...frames, insert(0x30n, 1, ["1"]), commit(0x30n, 0x38n)], { messages: ["audit"] });
 
     expect(messages.map(({ position }) => position)).toEqual([
-      restBefore(1, 0x30n),
+      boundaryBefore(1, 0x30n),
       `${shop(`${hex(0x2f)}.${hex(0x2f)}.m`)}+`,
       `${shop(`${hex(0x30)}.${hex(0x30)}.r`)}+`,
     ]);

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import type { Position } from "../../src/event/position.ts";
 import { formatLsn, hex16, parseLsn } from "../../src/source/postgres/client/lsn.ts";
-import { finalOf, historyOf, restBefore, startLsn } from "../../src/source/postgres/client/position.ts";
+import { finalOf, historyOf, boundaryBefore, startLsn } from "../../src/source/postgres/client/position.ts";
 
 describe("a log sequence number", () => {
   test("is written as Postgres writes it", () => {
@@ -20,14 +20,14 @@ describe("a log sequence number", () => {
 
 describe("a position", () => {
   test("covers an exclusive end up to the byte before it", () => {
-    expect(restBefore(1, parseLsn("1/0"))).toBe("0001.00000000ffffffff.0000000000000000.a000000+");
+    expect(boundaryBefore(1, parseLsn("1/0"))).toBe("0001.00000000ffffffff.0000000000000000.a000000+");
   });
 
   test("that is complete goes on behind its final LSN", () => {
     const end = parseLsn("0/16B3748");
 
-    expect(startLsn(restBefore(3, end))).toBe(end);
-    expect(historyOf(restBefore(3, end))).toBe(3);
+    expect(startLsn(boundaryBefore(3, end))).toBe(end);
+    expect(historyOf(boundaryBefore(3, end))).toBe(3);
   });
 
   test("inside a transaction goes on at that transaction's beginning", () => {

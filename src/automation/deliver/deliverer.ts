@@ -126,7 +126,7 @@ export class Deliverer {
       delivery.retry(0);
     } else {
       const since = { runningSince: undefined, settlingSince: undefined };
-      const job: Job = { key, source, delivery, state: "settling", away: undefined, ...since, placed: false };
+      const job: Job = { key, source, delivery, state: "settling", away: undefined, ...since, holdsSlot: false };
       this.#jobs.set(key, job);
       this.#in[job.state]++;
       this.#waiting.push(job);
@@ -175,7 +175,7 @@ export class Deliverer {
       const job = this.#waiting.shift();
       if (!job) return;
       this.#slots--;
-      job.placed = true;
+      job.holdsSlot = true;
       job.settlingSince = performance.now();
       void this.#work(job);
     }
@@ -195,8 +195,8 @@ export class Deliverer {
   }
 
   #release(job: Job): void {
-    if (!job.placed) return;
-    job.placed = false;
+    if (!job.holdsSlot) return;
+    job.holdsSlot = false;
     this.#slots++;
     this.#start();
   }

@@ -21,7 +21,7 @@ export interface Job {
   /** Since when it is settled, by `performance.now()`; undefined while it waits for its turn or its handler. */
   settlingSince: number | undefined;
   /** Whether it holds one of the places of `concurrency`. */
-  placed: boolean;
+  holdsSlot: boolean;
 }
 
 export interface SettleContext extends LifecycleContext {

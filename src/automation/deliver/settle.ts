@@ -28,7 +28,7 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
   const found = readEvent(delivery, context);
   const event = found instanceof Promise ? await found : found;
   if (event instanceof PoisonError) {
-    await bury(job, context, { reason: "undecodable", attempts: 0, firstAt: null, error: summarizeError(event) });
+    await deadLetter(job, context, { reason: "undecodable", attempts: 0, firstAt: null, error: summarizeError(event) });
     return;
   }
   const id = event === undefined || event instanceof TransientError ? (delivery.header("ce-id") ?? "") : event.id;
@@ -38,7 +38,7 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
   const dead = deadBefore(automation.retry, known, Date.now());
   let over: boolean;
   if (dead) {
-    over = await bury(job, context, {
+    over = await deadLetter(job, context, {
       reason: dead,
       attempts: (known?.attempts ?? 0) + (dead === "crashed" ? (known?.unexplained ?? 0) : 0),
       firstAt: known?.firstAt ?? null,
@@ -49,7 +49,7 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
   } else {
     const cycle = cycleIn(delivery, automation, context.maxHops);
     over = cycle
-      ? await bury(job, context, { reason: "cycle", attempts: 0, firstAt: null, error: cycle })
+      ? await deadLetter(job, context, { reason: "cycle", attempts: 0, firstAt: null, error: cycle })
       : await attempt(job, context, { id, event }, known, record);
   }
   if (over && record.stored) await persist(() => record.clear());
@@ -166,7 +166,7 @@ async function failed(
   await context.persist(() => record.save({ attempts, firstAt, lastError: error, ...(dead ? { dead } : {}) }));
   // A handler that ignores its timeout is waited for: the event must not be handled twice at once.
   await ended;
-  if (dead) return bury(job, context, { reason: dead, attempts, firstAt, error, thrown: result.error });
+  if (dead) return deadLetter(job, context, { reason: dead, attempts, firstAt, error, thrown: result.error });
   job.delivery.retry(next.delayMs);
   settled(context, job, "retried");
   log.warn(
@@ -183,7 +183,7 @@ async function failed(
   return false;
 }
 
-interface Burial {
+interface DeadLetterReason {
   readonly reason: DeadReason;
   readonly attempts: number;
   readonly firstAt: number | null;
@@ -193,7 +193,7 @@ interface Burial {
 }
 
 /** Stores the dead letter, and only then tells the server never to hand the event out again; whether it was for us to do so. */
-async function bury(job: Job, context: SettleContext, burial: Burial): Promise<boolean> {
+async function deadLetter(job: Job, context: SettleContext, burial: DeadLetterReason): Promise<boolean> {
   const { automation, log, logErrors } = context;
   const { reason, attempts, error } = burial;
   context.release(job);

@@ -23,7 +23,7 @@ import { Confirmations } from "./consumer/confirmations.ts";
 import { openSubscription } from "./consumer/consumer.ts";
 import type { Fsync } from "./lease/horizon.ts";
 import type { LeasePort, LeaseRecord } from "./lease/lease.ts";
-import { SourceMemory } from "./lease/source-memory.ts";
+import { StoredConnectorState } from "./lease/source-memory.ts";
 import { MAX_ADDED_HEADER_BYTES, MAX_HEAD_BYTES, MAX_POINTER_BYTES } from "./stream/encode.ts";
 import { JetStreamPort } from "./stream/jetstream-port.ts";
 import { realClock } from "./stream/real-clock.ts";
@@ -137,7 +137,7 @@ class JetStreamBus implements Bus {
   }
 
   stream(source: SourceId): SourceStream {
-    const memory = new SourceMemory(this.state, source);
+    const memory = new StoredConnectorState(this.state, source);
     // Asked each time: another server, or the same one with another configuration, may take less.
     const maxMessageBytes = (): number => this.#connection.maxPayload - MAX_ADDED_HEADER_BYTES;
     const encoder = new EventEncoder(source);
@@ -181,7 +181,7 @@ class JetStreamBus implements Bus {
 
   async #openWriter(
     source: SourceId,
-    memory: SourceMemory,
+    memory: StoredConnectorState,
     signal: AbortSignal,
     on: OpeningListener = {},
   ): Promise<Writer> {

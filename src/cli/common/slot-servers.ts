@@ -5,7 +5,7 @@ import type { SourceId } from "../../event/source-id.ts";
 import {
   type ServerFacts,
   type ServerReport,
-  SlotWatch,
+  SlotReporter,
   slotNotFound,
   withOwners,
 } from "../../source/postgres/commands/slots.ts";
@@ -41,7 +41,7 @@ export async function openSlotServers(file: string | undefined): Promise<SlotSer
   const watches = configured.map(({ id, config }) => ({
     id,
     slot: slotNameOf(id, config),
-    watch: new SlotWatch(id, config),
+    watch: new SlotReporter(id, config),
   }));
   return {
     look: async () => {

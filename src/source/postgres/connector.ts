@@ -26,11 +26,11 @@ import { tableRules } from "./options/table-rules.ts";
 import { PostgresSource } from "./postgres-source.ts";
 import { slotUnknown } from "./slot/first-start.ts";
 import { checkHome, identifySystem, type System, timelineEnd } from "./slot/identity.ts";
-import { type Intent, loadIntent, readIntent } from "./slot/memory.ts";
+import { type SlotRecord, loadSlotRecord, readSlotRecord } from "./slot/memory.ts";
 import { provideSlot } from "./slot/provide-slot.ts";
 import { findSlot } from "./slot/slot.ts";
 import { slotNameOf } from "./slot/slot-facts.ts";
-import { SlotHold } from "./slot/slot-hold.ts";
+import { SlotRetention } from "./slot/slot-hold.ts";
 import { ensurePublication } from "./tables/publication.ts";
 import { readPublication } from "./tables/publication-facts.ts";
 import { structuredColumns } from "./tables/structured-columns.ts";
@@ -42,7 +42,7 @@ export const postgresConnector = {
   preflight,
   recognise,
   check: checkPostgres,
-  watch: (id, config) => new SlotHold(id, config),
+  watch: (id, config) => new SlotRetention(id, config),
   collections: readCollections,
   structuredColumns,
   open: openPostgres,
@@ -66,12 +66,12 @@ async function preflight(id: SourceId, config: PostgresConfig, { memory, adopt }
   const client = clientConfig(id, config.url);
   const session = new Session(client);
   try {
-    const intent = await loadIntent(memory);
+    const intent = await loadSlotRecord(memory);
     const { server } = await check(id, config, session, forReplication(client), intent);
     const slot = await findSlot(session, slotNameOf(id, config));
     if (intent?.stage === "created" && !adopt) checkHome(intent, server, slot?.database);
     // In this order: a slot that another worker has just made is on record by now.
-    if (slot !== undefined && !adopt && (await loadIntent(memory)) === undefined) throw slotUnknown(slot.name);
+    if (slot !== undefined && !adopt && (await loadSlotRecord(memory)) === undefined) throw slotUnknown(slot.name);
   } catch (error) {
     throw translateError(error);
   } finally {
@@ -84,7 +84,7 @@ async function recognise(
   config: PostgresConfig,
   saved: Readonly<Record<string, unknown>>,
 ): Promise<void> {
-  const intent = readIntent(saved);
+  const intent = readSlotRecord(saved);
   if (intent === undefined) return;
   await using session = new Session(clientConfig(id, config.url));
   const server = await readServer(session);
@@ -102,7 +102,7 @@ async function openPostgres(
   const replication = forReplication(client);
   const session = new Session(client);
   try {
-    const intent = await loadIntent(context.memory);
+    const intent = await loadSlotRecord(context.memory);
     const { server, system, matched, warnings } = await check(id, config, session, replication, intent);
     for (const { code, subject, message, fix } of warnings) {
       context.log.warn("source_notice", { source: id, code, fix }, `${subject}: ${message}`);
@@ -158,7 +158,7 @@ async function check(
   config: PostgresConfig,
   session: Session,
   replication: ClientConfig,
-  intent: Intent | undefined,
+  intent: SlotRecord | undefined,
 ): Promise<Checked> {
   const server = await readServer(session);
   refuse([versionFinding(server)]);

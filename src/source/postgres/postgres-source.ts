@@ -25,8 +25,8 @@ import { Replication, type ServerNotice } from "./replication/replication.ts";
 import { Reselect } from "./reselect/reselect.ts";
 import type { ProvidedSlot } from "./slot/first-start.ts";
 import { checkCluster, followLog, identifySystem, isAccepted } from "./slot/identity.ts";
-import { LagWatch } from "./slot/lag-watch.ts";
-import type { Created, Intent } from "./slot/memory.ts";
+import { StreamMonitor } from "./slot/lag-watch.ts";
+import type { Created, SlotRecord } from "./slot/memory.ts";
 import { abandon } from "./slot/provide-slot.ts";
 import { type Resumption, resumeAt } from "./slot/resume.ts";
 import { withSlot } from "./slot/slot.ts";
@@ -55,7 +55,7 @@ export interface PostgresSourceOptions {
 export class PostgresSource implements Source {
   readonly id: SourceId;
   readonly #options: PostgresSourceOptions;
-  readonly #watch: LagWatch;
+  readonly #watch: StreamMonitor;
   readonly #rules: RuleBook;
   #tables: TableWatch | undefined;
   #saves: Promise<void> = Promise.resolve();
@@ -73,7 +73,7 @@ export class PostgresSource implements Source {
     this.#saved = options.slot.saved;
     const { id, session, version, context } = options;
     this.#rules = new RuleBook(tableRules(options.config.tables, options.config.maskKey));
-    this.#watch = new LagWatch({ source: id, session, version, log: context.log });
+    this.#watch = new StreamMonitor({ source: id, session, version, log: context.log });
   }
 
   async *read({ from, signal, onStarted }: ReadOptions): AsyncGenerator<readonly SourceMessage[], void> {
@@ -198,7 +198,7 @@ export class PostgresSource implements Source {
   }
 
   /** One after another, each from what is so by then; undefined saves nothing. */
-  #save(state: () => Intent | undefined): Promise<void> {
+  #save(state: () => SlotRecord | undefined): Promise<void> {
     const saved = this.#saves.then(async () => {
       const value = state();
       if (value !== undefined) await this.#options.context.memory.save(value);

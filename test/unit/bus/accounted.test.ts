@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import {
-  type Accounted,
+  type SettledWatermark,
   accountFor,
   goneBefore,
   isOnRecord,
@@ -25,7 +25,7 @@ const look = (parts: Partial<Look>): Look => ({
   durable,
   ...parts,
 });
-const through = (seq: number): Accounted => ({ created: made, through: seq, durable });
+const through = (seq: number): SettledWatermark => ({ created: made, through: seq, durable });
 
 test("where nothing waits all of the stream is accounted for, however long ago its newest event of ours was", () => {
   expect(accountFor(through(5), look({}))).toEqual(through(100));
@@ -73,7 +73,7 @@ test("what leaves in the middle of a look is missed at the next one, whether som
 });
 
 test("what was taken out of the middle is missed once the durable has passed it, and all of it is one gap", () => {
-  const known: Accounted = { ...through(10), gone: [] };
+  const known: SettledWatermark = { ...through(10), gone: [] };
   const runs = runsOf([31, 12, 13, 60]);
   expect(runs).toEqual([
     [12, 13],
@@ -114,7 +114,7 @@ test("what had been taken out before the first look is asked for by nobody, and 
 });
 
 test("a durable is the one on record by its life and by when it was made, and any where an older version kept the record", () => {
-  const on = (known: Accounted["durable"]): boolean =>
+  const on = (known: SettledWatermark["durable"]): boolean =>
     isOnRecord({ created: made, through: 5, ...(known && { durable: known }) }, durable);
   expect([undefined, durable, { life: 1 }].map(on)).toEqual([true, true, true]);
   expect([{ life: 2 }, { life: 2, created: durable.created }, { life: 1, created: made }].map(on)).toEqual([

@@ -2,23 +2,23 @@
 
 import { expect, test } from "vitest";
 import { type Crossing, crossings } from "../../../src/monitor/crossings.ts";
-import type { LogHold, LogWatch, Measure } from "../../../src/source/source.ts";
+import type { LogRetention, RetentionProbe, RetentionMetric } from "../../../src/source/source.ts";
 
-const limits: LogWatch["limits"] = {
+const limits: RetentionProbe["limits"] = {
   lost: 0,
   retainedBytes: 1000,
   timeToFullSeconds: 60,
   lagSeconds: 10,
   catalogXminAge: 50,
 };
-const fine: LogHold = {
+const fine: LogRetention = {
   lost: 0,
   retainedBytes: 10,
   timeToFullSeconds: undefined,
   lagSeconds: 0,
   catalogXminAge: 1,
 };
-const after = (hold: Partial<LogHold>, ...exceeded: readonly Measure[]): readonly Crossing[] =>
+const after = (hold: Partial<LogRetention>, ...exceeded: readonly RetentionMetric[]): readonly Crossing[] =>
   crossings(new Set(exceeded), { ...fine, ...hold }, limits);
 
 test.each([
@@ -41,7 +41,7 @@ test("a time to full that is no more has recovered", () => {
 });
 
 test("of a log that is lost the other measures say nothing, until there is one again", () => {
-  const lost: LogHold = { ...fine, lost: 1, retainedBytes: undefined, lagSeconds: undefined };
+  const lost: LogRetention = { ...fine, lost: 1, retainedBytes: undefined, lagSeconds: undefined };
 
   expect(crossings(new Set(["retainedBytes"]), lost, limits)).toMatchObject([{ measure: "lost", state: "exceeded" }]);
   expect(after({}, "lost", "retainedBytes")).toMatchObject([
@@ -51,7 +51,7 @@ test("of a log that is lost the other measures say nothing, until there is one a
 });
 
 test("a slot that is gone exceeds nothing any more", () => {
-  expect(crossings(new Set<Measure>(["lost", "retainedBytes"]), undefined, limits)).toEqual([
+  expect(crossings(new Set<RetentionMetric>(["lost", "retainedBytes"]), undefined, limits)).toEqual([
     { measure: "lost", state: "recovered", value: undefined, limit: 0 },
     { measure: "retainedBytes", state: "recovered", value: undefined, limit: 1000 },
   ]);

@@ -2,7 +2,7 @@
 
 import { WakeUp } from "./wake-up.ts";
 
-export class Life {
+export class Lifetime {
   /** Rejects with the reason at the end; never resolves. */
   readonly failed: Promise<never>;
   readonly #ended = new AbortController();
@@ -22,7 +22,7 @@ export class Life {
     return this.#ended.signal;
   }
 
-  get over(): boolean {
+  get ended(): boolean {
     return this.#reason !== undefined;
   }
 
@@ -35,7 +35,7 @@ export class Life {
 
   /** Waits for it, or for the end. (A race with `failed` would leave something behind at each turn.) @throws the reason */
   async until(wakeUp: WakeUp): Promise<void> {
-    if (!this.over) await wakeUp.wait();
+    if (!this.ended) await wakeUp.wait();
     this.throwIfOver();
   }
 

@@ -5,7 +5,7 @@ import type { BusAccess } from "../client/access.ts";
 import { STATE_BUCKET } from "../client/buckets.ts";
 import { connectOnce } from "../client/connect-once.ts";
 import { openStateStore } from "../client/state-store.ts";
-import { SourceMemory } from "../lease/source-memory.ts";
+import { StoredConnectorState } from "../lease/source-memory.ts";
 
 export type SavedMemory = Readonly<Record<string, unknown>> | undefined;
 
@@ -19,6 +19,6 @@ export async function readSavedMemory(options: SavedMemoryOptions): Promise<Read
   const { sources } = options;
   await using connection = await connectOnce(options, options.signal);
   const state = await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas: 1 });
-  const saved = sources.map(async (source) => [source, await new SourceMemory(state, source).load()] as const);
+  const saved = sources.map(async (source) => [source, await new StoredConnectorState(state, source).load()] as const);
   return new Map(await Promise.all(saved));
 }

@@ -1,7 +1,7 @@
 // The record of how far an automation's events of one stream are settled, in the state bucket: the same for all workers.
 
 import type { StateStore } from "../../bus.ts";
-import type { Accounted } from "./accounted.ts";
+import type { SettledWatermark } from "./accounted.ts";
 
 /** Under which it is kept. */
 export function accountedKey(durable: string, stream: string): string {
@@ -9,7 +9,7 @@ export function accountedKey(durable: string, stream: string): string {
 }
 
 export interface Entry {
-  readonly value: Accounted;
+  readonly value: SettledWatermark;
   readonly revision: number;
 }
 
@@ -25,16 +25,16 @@ export class AccountedRecord {
 
   async read(): Promise<Entry | undefined> {
     const entry = await this.#state.get(this.#key);
-    return entry && { value: entry.value as Accounted, revision: entry.revision };
+    return entry && { value: entry.value as SettledWatermark, revision: entry.revision };
   }
 
   /** Whether it was stored: not when somebody else was quicker. */
-  async put(value: Accounted, known: Entry | undefined): Promise<boolean> {
+  async put(value: SettledWatermark, known: Entry | undefined): Promise<boolean> {
     return (await this.#state.put(this.#key, value, known?.revision ?? 0)) !== undefined;
   }
 
   /** @param change what to store in place of what is there; undefined where that is right */
-  async change(change: (known: Accounted) => Accounted | undefined): Promise<void> {
+  async change(change: (known: SettledWatermark) => SettledWatermark | undefined): Promise<void> {
     for (;;) {
       const known = await this.read();
       const next = known && change(known.value);

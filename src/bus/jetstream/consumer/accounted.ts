@@ -25,7 +25,7 @@ export interface Look {
 }
 
 /** As it is kept: all that is the durable's own up to and including `through` is settled. */
-export interface Accounted {
+export interface SettledWatermark {
   readonly created: string;
   readonly through: number;
   /** Numbers above it that had been taken out of the stream before the first look: nobody was promised them. */
@@ -42,7 +42,7 @@ export interface DurableOnRecord {
 }
 
 /** Whether a durable is the one whose work is on record: else somebody made it, from a place of their own. */
-export function isOnRecord(known: Accounted | undefined, { life, created }: Required<DurableOnRecord>): boolean {
+export function isOnRecord(known: SettledWatermark | undefined, { life, created }: Required<DurableOnRecord>): boolean {
   const durable = known?.durable;
   if (durable === undefined) return true;
   return durable.life === life && (durable.created ?? created) === created;
@@ -54,7 +54,7 @@ export function isOnRecord(known: Accounted | undefined, { life, created }: Requ
  * handed out again once it is dropped.
  * @param known undefined for a durable that is new, or was never looked at: what came before is not asked for
  */
-export function missedSince(known: Accounted | undefined, { created, firstSeq }: Look): StreamGap | undefined {
+export function missedSince(known: SettledWatermark | undefined, { created, firstSeq }: Look): StreamGap | undefined {
   if (known === undefined || known.created !== created || firstSeq <= known.through + 1) return undefined;
   return { first: known.through + 1, last: firstSeq - 1 };
 }
@@ -63,7 +63,7 @@ export function missedSince(known: Accounted | undefined, { created, firstSeq }:
  * What is accounted for after a look that found nothing missed. Where the stream dropped something while it was looked at,
  * `next` may stand behind what was missed: then nothing new is, and the next look tells.
  */
-export function accountFor(known: Accounted | undefined, look: Look): Accounted {
+export function accountFor(known: SettledWatermark | undefined, look: Look): SettledWatermark {
   const { created, firstSeq, lastSeq, ackFloor, next, firstSeqAfter, durable } = look;
   const settled = ackFloor ?? (next === undefined ? lastSeq : next - 1);
   if (known === undefined || known.created !== created)
@@ -77,7 +77,7 @@ export function accountFor(known: Accounted | undefined, look: Look): Accounted 
  * by now: one gap from the first to the last of them, for others between them were handed out.
  * @param accounted what `accountFor` makes of the look
  */
-export function removedSince(known: Accounted | undefined, accounted: Accounted, removed: Runs): StreamGap | undefined {
+export function removedSince(known: SettledWatermark | undefined, accounted: SettledWatermark, removed: Runs): StreamGap | undefined {
   if (known?.gone === undefined || known.created !== accounted.created) return undefined;
   const runs = newlyRemoved(removed, known.gone, known.through, accounted.through);
   const [first, last] = [runs[0]?.[0], runs.at(-1)?.[1]];
@@ -85,7 +85,7 @@ export function removedSince(known: Accounted | undefined, accounted: Accounted,
 }
 
 /** What is kept of `gone`: taken anew for another stream, and at the first look. */
-export function goneBefore(known: Accounted | undefined, { created, through }: Accounted, removed: Runs): Runs {
+export function goneBefore(known: SettledWatermark | undefined, { created, through }: SettledWatermark, removed: Runs): Runs {
   const gone = known?.created === created ? (known.gone ?? removed) : removed;
   return gone.filter(([, last]) => last > through).slice(0, MAX_GONE);
 }

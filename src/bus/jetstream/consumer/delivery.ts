@@ -19,7 +19,7 @@ export interface DeliveryOwner {
   /** What comes up to this sequence may have been handed out before, whatever the server's count says. */
   readonly repeatsThrough: number;
   /** All that is left of it is the server's word: another one may take its place. */
-  finishing(): void;
+  awaitingAckReply(): void;
   /** The delivery is out of the way: confirmed, or on its way back for a retry. */
   closed(delivery: JetStreamDelivery): void;
 }
@@ -94,7 +94,7 @@ export class JetStreamDelivery implements Delivery, Confirmable {
     this.#possession = newer.#possession;
     if (this.#owner !== newer.#owner) {
       this.#owner = newer.#owner;
-      if (this.finishing) this.#owner.finishing();
+      if (this.finishing) this.#owner.awaitingAckReply();
     }
     for (const renewed of this.#renewed) renewed();
   }
@@ -158,7 +158,7 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   #release(): void {
     if (this.finishing) return;
     this.finishing = true;
-    this.#owner.finishing();
+    this.#owner.awaitingAckReply();
   }
 
   #tell(what: string): void {

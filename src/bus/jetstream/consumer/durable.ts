@@ -7,7 +7,7 @@ import { ConfigError, TransientError } from "../../../errors.ts";
 import type { ConsumeOptions, Obstacle } from "../../bus.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { isApiError } from "../client/bus-errors.ts";
-import { type Accounted, isOnRecord } from "./accounted.ts";
+import { type SettledWatermark, isOnRecord } from "./accounted.ts";
 import type { AccountedRecord, Entry } from "./accounted-record.ts";
 import {
   changeOf,
@@ -149,7 +149,7 @@ export class Durable {
     const life = Math.max(known?.value.durable?.life ?? 0, found === undefined ? 0 : lifeOf(found.config)) + 1;
     // First on record, then made: killed in between, it is made from the same place.
     const same = known?.value.created === stream.created ? known.value : {};
-    const begun: Accounted = { ...same, created: stream.created, through, durable: { life } };
+    const begun: SettledWatermark = { ...same, created: stream.created, through, durable: { life } };
     if (!(await record.put(begun, known))) return undefined;
     if (found !== undefined) await jsm.consumers.delete(stream.name, consume.durable).catch(unlessMissing);
     const repeatsThrough = known === undefined ? 0 : stream.lastSeq;
@@ -176,7 +176,7 @@ export class Durable {
 }
 
 /** Why a durable cannot go on as it is, for a person; undefined when it can. */
-function wrongWith(found: ConsumerInfo | undefined, known: Accounted | undefined): string | undefined {
+function wrongWith(found: ConsumerInfo | undefined, known: SettledWatermark | undefined): string | undefined {
   if (found === undefined) return undefined;
   const change = changeOf(found.config);
   if (change?.loses) return `somebody had changed its ${change.settings.join(", ")}`;
@@ -184,11 +184,11 @@ function wrongWith(found: ConsumerInfo | undefined, known: Accounted | undefined
   return isOnRecord(known, facts) ? undefined : "it was not the one on record";
 }
 
-function isBeingMade(known: Accounted | undefined): boolean {
+function isBeingMade(known: SettledWatermark | undefined): boolean {
   return known?.durable !== undefined && known.durable.created === undefined;
 }
 
-function settledThrough(stream: FoundStream, known: Accounted | undefined, start: ConsumeOptions["start"]): number {
+function settledThrough(stream: FoundStream, known: SettledWatermark | undefined, start: ConsumeOptions["start"]): number {
   if (known?.created === stream.created) return known.through;
   // In another stream of that name, what the first one had comes again under new numbers: all of it may be new.
   if (known !== undefined) return Math.max(0, stream.firstSeq - 1);

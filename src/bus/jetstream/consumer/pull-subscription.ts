@@ -49,7 +49,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   #ready: JetStreamDelivery[] = [];
   readonly #open = new Map<number, JetStreamDelivery>();
   /** Open deliveries that wait for nothing but their confirmation. */
-  #finishing = 0;
+  #awaitingAckReply = 0;
   /** Messages that the server was asked for and has not sent yet. */
   #requested = 0;
   /** Number of the current requests; a status of older ones says nothing any more. */
@@ -117,15 +117,15 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     }
   }
 
-  finishing(): void {
-    this.#finishing++;
+  awaitingAckReply(): void {
+    this.#awaitingAckReply++;
     this.#prefetch.finished();
     this.#request();
   }
 
   closed(delivery: JetStreamDelivery): void {
     this.#open.delete(delivery.sequence);
-    if (delivery.finishing) this.#finishing--;
+    if (delivery.finishing) this.#awaitingAckReply--;
     else this.#prefetch.finished();
     if (this.#ended && this.#open.size === 0) this.#pings.stop();
     this.#request();
@@ -225,7 +225,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   #request(): void {
     const { signal, stream, name } = this.#options;
     const pending = this.#prefetch.size;
-    const busy = this.#open.size - Math.min(this.#finishing, maxFinishing);
+    const busy = this.#open.size - Math.min(this.#awaitingAckReply, maxFinishing);
     const room = pending - busy - this.#requested;
     if (room <= 0 || (this.#requested > 0 && room < pending / 2)) return;
     if (signal.aborted || this.#failure || this.nc.isClosed() || this.nc.isDraining()) return;

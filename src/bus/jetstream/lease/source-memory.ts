@@ -12,7 +12,7 @@ export function memoryKey(source: SourceId): string {
 type Memory = Readonly<Record<string, unknown>>;
 type Saved = Memory & { readonly lease?: number };
 
-export class SourceMemory {
+export class StoredConnectorState {
   /** Of the newest writer that was opened here; 0 before the first one. */
   lease = 0;
   readonly #state: StateStore;

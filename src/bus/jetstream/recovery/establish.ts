@@ -14,7 +14,7 @@ import type { Clock, StreamPort, StreamState } from "../stream/port.ts";
 import { beforeMissingBodies, newestLarge } from "./missing-bodies.ts";
 import { readBack } from "./read-back.ts";
 import { fillAndMark, writeHistory } from "./start-markers.ts";
-import { joinRanges, type Reader, readSurely, verifiedTail } from "./stream-tail.ts";
+import { joinRanges, type Reader, readWithRetry, verifiedTail } from "./stream-tail.ts";
 
 /** How often a marker may be refused because the stream moved under it. */
 const MAX_TRIES = 50;
@@ -99,7 +99,7 @@ async function markAndRead(options: EstablishOptions): Promise<Established> {
     }
     const marker = await fillAndMark(options, { lastSeq: found.state.lastSeq, known: found.known }, previous.seq);
     if (marker === undefined) continue; // the stream moved under us: a batch of an older connection, or another writer
-    const stored = await readSurely(port, options.clock, marker.seq);
+    const stored = await readWithRetry(port, options.clock, marker.seq);
     if (stored?.header("ce-id") !== marker.id) continue;
     const state = { ...found.state, lastSeq: marker.seq };
     // Only now: behind the marker it is sure whether the message that stood last was taken out.
@@ -112,8 +112,8 @@ async function markAndRead(options: EstablishOptions): Promise<Established> {
     if (tail.removed !== undefined) options.onRemoved(tail.removed);
     // What an earlier writer has dealt with is not a loss again only because no checkpoint has passed it yet.
     const doubts = found.lost === undefined && (found.recreated || (checkpoint !== undefined && intact === undefined));
-    const doubted = doubts && found.range.from > tail.dealtWith ? found.range : undefined;
-    const lost = [found.lost, doubted, tail.broken, tail.unsaid].reduce(joinRanges);
+    const suspectedLoss = doubts && found.range.from > tail.reconciledThrough ? found.range : undefined;
+    const lost = [found.lost, suspectedLoss, tail.broken, tail.unrecordedLoss].reduce(joinRanges);
     const reached = (position: Position | undefined): Position | undefined =>
       withIdle(laterPosition(intact?.position, position), state.created, idle);
     const whole = reached(tail.trusted?.position);
@@ -180,7 +180,7 @@ async function bearsOut({ port, clock, checkpoint }: EstablishOptions, state: St
   if (checkpoint === undefined) return false;
   if (checkpoint.streamCreated !== state.created || checkpoint.streamSeq > state.lastSeq) return false;
   if (checkpoint.streamSeq < Math.max(state.firstSeq, 1)) return true;
-  const stored = await readSurely(port, clock, checkpoint.streamSeq);
+  const stored = await readWithRetry(port, clock, checkpoint.streamSeq);
   // One that somebody has taken out had stood there; a stream that was set back has a filling in its place.
   return stored === undefined || stored.header("ce-id") === checkpoint.id;
 }

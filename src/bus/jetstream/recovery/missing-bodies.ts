@@ -6,7 +6,7 @@ import { type DataRef, dataRefOf } from "../../../event/data-ref.ts";
 import type { Position } from "../../../event/position.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { Clock, StoredMessage } from "../stream/port.ts";
-import { findTail, type Reader, readSurely, type Tail } from "./stream-tail.ts";
+import { findTail, type Reader, readWithRetry, type Tail } from "./stream-tail.ts";
 
 export interface MissingBodiesOptions {
   readonly port: Reader;
@@ -32,7 +32,7 @@ export async function newestLarge(walk: Walk, end: Tail | undefined): Promise<nu
     const told = message.header("Cdc-Large") !== undefined || message.header("Nats-Batch-Commit") !== undefined;
     if (told || Number(message.header("Nats-Batch-Sequence") ?? 1) <= 1) return largeBefore(message);
     const before: number = message.seq - 1;
-    message = (await readSurely(port, clock, before)) ?? (await findTail(walk, before))?.message;
+    message = (await readWithRetry(port, clock, before)) ?? (await findTail(walk, before))?.message;
   }
   return 0;
 }
@@ -45,7 +45,7 @@ export async function beforeMissingBodies(options: MissingBodiesOptions): Promis
   const { port, clock, source, hasBody, from, firstSeq, floorSeq } = options;
   let oldest: number | undefined;
   for (let seq = await newestLarge(options, from); seq > floorSeq && seq >= firstSeq; ) {
-    const message = await readSurely(port, clock, seq);
+    const message = await readWithRetry(port, clock, seq);
     if (message === undefined) {
       // Whom it named is gone with it: the next message before it tells.
       seq = await newestLarge(options, await findTail(options, seq - 1));

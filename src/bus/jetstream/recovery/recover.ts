@@ -3,7 +3,7 @@
 
 import { TransientError } from "../../../errors.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
-import type { Life } from "../client/life.ts";
+import type { Lifetime } from "../client/life.ts";
 import type { CheckpointStore } from "../lease/checkpoint-store.ts";
 import { type Established, type EstablishOptions, establish } from "./establish.ts";
 
@@ -43,7 +43,7 @@ export class Disruptions {
 
 export interface RecoverOptions extends Omit<EstablishOptions, "checkpoint" | "idle"> {
   readonly checkpoints: CheckpointStore;
-  readonly life: Life;
+  readonly life: Lifetime;
   readonly disruptions: Disruptions;
   /** Called before each try: what waits for the bus' fsync may be lost. */
   readonly onTry: () => void;
@@ -61,7 +61,7 @@ export async function recover(options: RecoverOptions): Promise<Established | un
   for (;;) {
     const delayMs = disruptions.begin();
     if (delayMs > 0) await clock.sleep(delayMs, life.signal);
-    if (life.over) return undefined;
+    if (life.ended) return undefined;
     disruptions.reason = undefined;
     options.onTry();
     try {

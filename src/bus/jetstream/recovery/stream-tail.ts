@@ -21,7 +21,7 @@ export type Reader = Pick<StreamPort, "read" | "isRemoved">;
  * Undefined when somebody has taken it out, which a later one proves that is there.
  * One answer may be lost: a walk back of hundreds of messages would else hardly ever end on a bus that loses some.
  */
-export async function readSurely(port: Reader, clock: Clock, seq: number): Promise<StoredMessage | undefined> {
+export async function readWithRetry(port: Reader, clock: Clock, seq: number): Promise<StoredMessage | undefined> {
   let lost: Error | undefined;
   for (let tries = 0; tries < 20; tries++) {
     try {
@@ -63,7 +63,7 @@ interface Passing {
   /** The first marker of a writer. */
   marker?(seq: number): void;
   /** A `history` marker that says that nothing before it counts: the walk ends there. */
-  anew?(seq: number): void;
+  historyReset?(seq: number): void;
 }
 
 /**
@@ -73,7 +73,7 @@ interface Passing {
 export async function findTail(walk: Walk, from: number, passing: Passing = {}): Promise<Tail | undefined> {
   const { port, clock, source, firstSeq } = walk;
   for (let seq = from; seq >= firstSeq && seq > 0; ) {
-    const message = await readSurely(port, clock, seq);
+    const message = await readWithRetry(port, clock, seq);
     if (message === undefined) {
       passing.removed?.(seq--);
       continue;
@@ -81,7 +81,7 @@ export async function findTail(walk: Walk, from: number, passing: Passing = {}):
     const position = isOwn(source, message) ? message.header("Cdc-Pos") : undefined;
     if (position) return { message, position: position as Position };
     if (resumedAt(source, message) === null) {
-      passing.anew?.(seq);
+      passing.historyReset?.(seq);
       return undefined;
     }
     const lost = lostFrom(source, message);
@@ -103,11 +103,11 @@ export interface Verified {
   /** Numbers from a batch on that does not follow its predecessor. */
   readonly broken: Range | undefined;
   /** Lost numbers that were filled by a writer that did not come to say so. */
-  readonly unsaid: Range | undefined;
+  readonly unrecordedLoss: Range | undefined;
   /** Numbers whose messages somebody has taken out, as far as the walk came. */
   readonly removed: Range | undefined;
   /** What stands at this number or before, an earlier writer has looked at and dealt with; 0 when none has. */
-  readonly dealtWith: number;
+  readonly reconciledThrough: number;
 }
 
 /**
@@ -144,7 +144,7 @@ export async function verifiedTail(
       marker: (at) => {
         marker ||= at;
       },
-      anew: (at) => {
+      historyReset: (at) => {
         dealtWith = at;
       },
     });
@@ -162,7 +162,7 @@ export async function verifiedTail(
     const nth = Number(message.header("Nats-Batch-Sequence") ?? 1);
     const start = message.seq - nth + 1;
     if (start <= firstSeq) break;
-    const first = nth === 1 ? message : await readSurely(port, clock, start);
+    const first = nth === 1 ? message : await readWithRetry(port, clock, start);
     const known = removed;
     const before = await back(start - 1);
     if (first === undefined) removed = joinRanges(removed, { from: start, to: start });
@@ -179,7 +179,7 @@ export async function verifiedTail(
     }
     at = before;
   }
-  return { end, trusted, broken, unsaid, removed, dealtWith };
+  return { end, trusted, broken, unrecordedLoss: unsaid, removed, reconciledThrough: dealtWith };
 }
 
 /** From the lower beginning to the higher end. */

@@ -3,7 +3,7 @@
 import { TransientError } from "../../../errors.ts";
 import { comparePositions, laterPosition, type Position } from "../../../event/position.ts";
 import type { Mark } from "../../bus.ts";
-import type { Life } from "../client/life.ts";
+import type { Lifetime } from "../client/life.ts";
 import type { WakeUp } from "../client/wake-up.ts";
 import type { CheckpointStore } from "../lease/checkpoint-store.ts";
 import { type Fsync, Horizon } from "../lease/horizon.ts";
@@ -12,7 +12,7 @@ import type { Clock } from "../stream/port.ts";
 const SAVE_AGAIN_MS = 250;
 
 export class Marks {
-  readonly #life: Life;
+  readonly #life: Lifetime;
   readonly #clock: Clock;
   readonly #stored: Horizon<Mark>;
   readonly #saves: Horizon<Mark>;
@@ -31,7 +31,7 @@ export class Marks {
   /** How often the bus may have lost what it had acknowledged. */
   #clears = 0;
 
-  constructor(life: Life, fsync: Fsync, clock: Clock) {
+  constructor(life: Lifetime, fsync: Fsync, clock: Clock) {
     this.#life = life;
     this.#clock = clock;
     this.#stored = new Horizon(fsync, clock);

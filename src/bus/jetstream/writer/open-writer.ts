@@ -4,7 +4,7 @@ import type { SourceId } from "../../../event/source-id.ts";
 import type { OpeningListener, StateStore } from "../../bus.ts";
 import { CheckpointStore } from "../lease/checkpoint-store.ts";
 import { Lease, type LeasePort } from "../lease/lease.ts";
-import type { SourceMemory } from "../lease/source-memory.ts";
+import type { StoredConnectorState } from "../lease/source-memory.ts";
 import { underLease } from "../lease/under-lease.ts";
 import { type Established, establish, newestLease } from "../recovery/establish.ts";
 import type { StreamPort } from "../stream/port.ts";
@@ -17,7 +17,7 @@ export interface OpenWriterOptions extends Omit<WriterOptions, "port" | "source"
   readonly leaseTtlMs: number;
   readonly state: Pick<StateStore, "get" | "put">;
   /** Is told the new lease: only its holder may save. */
-  readonly memory: SourceMemory;
+  readonly memory: StoredConnectorState;
   /** Called under the lease, before the first write. */
   readonly prepare: () => Promise<void>;
   /** Called once the writer is done with the port. */

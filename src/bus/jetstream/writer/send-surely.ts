@@ -12,7 +12,7 @@ const MAX_RESENDS = 5;
  * @param lastSeq what the batch's last message is to be stored as
  * @throws what `StreamPort.send` does; TransientError BUS_ACK_UNEXPECTED
  */
-export async function sendSurely(
+export async function sendWithRetry(
   port: StreamPort,
   clock: Clock,
   encoded: readonly Encoded[],

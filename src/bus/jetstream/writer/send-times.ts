@@ -29,8 +29,8 @@ export class SendTimes {
   /** Of what waits for the next send: all, or the first of a few transactions of one message each. */
   share(waiting: readonly StreamMessage[]): readonly StreamMessage[] {
     const few = waiting.length > 1 && waiting.length <= MAX_ONE_BY_ONE;
-    const lone = few && waiting.every(({ position }) => isComplete(position));
-    return lone && this.areQuickerOneByOne(waiting.length) ? waiting.slice(0, 1) : waiting;
+    const standalone = few && waiting.every(({ position }) => isComplete(position));
+    return standalone && this.areQuickerOneByOne(waiting.length) ? waiting.slice(0, 1) : waiting;
   }
 
   /** @param messages how many wait, each a transaction of its own */

@@ -7,7 +7,7 @@ import { comparePositions, isComplete, laterPosition, type Position } from "../.
 import { streamName } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
 import type { Mark, Writer } from "../../bus.ts";
-import { Life } from "../client/life.ts";
+import { Lifetime } from "../client/life.ts";
 import type { WakeUp } from "../client/wake-up.ts";
 import { startUpkeep } from "../lease/upkeep.ts";
 import type { Established } from "../recovery/establish.ts";
@@ -19,7 +19,7 @@ import type { Encoded } from "../stream/port.ts";
 import { hasLostBodies, hasLostMessages, lostBodies, lostMessages } from "./found.ts";
 import { Marks } from "./marks.ts";
 import { ReadAgain } from "./read-again.ts";
-import { sendSurely } from "./send-surely.ts";
+import { sendWithRetry } from "./send-surely.ts";
 import { SendTimes } from "./send-times.ts";
 import type { WriterOptions } from "./writer-options.ts";
 import { type QueueItem, WriterQueue } from "./writer-queue.ts";
@@ -38,7 +38,7 @@ export class JetStreamWriter implements Writer {
   readonly resume: Position | undefined;
   readonly lease: number;
   readonly lastSequence = (): number => this.#at.lastSeq;
-  readonly #life = new Life();
+  readonly #life = new Lifetime();
   readonly #options: WriterOptions;
   readonly #queue = new WriterQueue();
   readonly #sendTimes = new SendTimes();
@@ -136,7 +136,7 @@ export class JetStreamWriter implements Writer {
   async flush(timeoutMs: number): Promise<void> {
     const { clock } = this.#options;
     const until = clock.now() + timeoutMs;
-    while (this.#queue.next() && !this.#life.over && clock.now() < until) await clock.sleep(FLUSH_POLL_MS);
+    while (this.#queue.next() && !this.#life.ended && clock.now() < until) await clock.sleep(FLUSH_POLL_MS);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -153,7 +153,7 @@ export class JetStreamWriter implements Writer {
 
   async #run(): Promise<void> {
     let prepared: Prepared | undefined;
-    while (!this.#life.over) {
+    while (!this.#life.ended) {
       try {
         const { reason } = this.#disruptions;
         if (reason !== undefined) {
@@ -196,7 +196,7 @@ export class JetStreamWriter implements Writer {
     const renewal = messages[0]?.subject === metaSubject(this.#options.source, "writer");
     const last = messages.at(-1) as Outgoing;
     const lastSeq = batch.lastSeq + messages.length;
-    const sending = sendSurely(this.#options.port, this.#options.clock, batch.encoded, lastSeq);
+    const sending = sendWithRetry(this.#options.port, this.#options.clock, batch.encoded, lastSeq);
     let next: Prepared | undefined;
     if (!renewal && this.#queue.hasFullBatch(messages.length))
       next = this.#prepare(lastSeq, last.position, messages.length, batch.large);

@@ -5,7 +5,7 @@ import type { Session } from "../client/session.ts";
 import { quoteLiteral } from "../client/sql.ts";
 import { slotUnknown } from "../slot/first-start.ts";
 import { checkHome, type Home } from "../slot/identity.ts";
-import type { Intent } from "../slot/memory.ts";
+import type { SlotRecord } from "../slot/memory.ts";
 import { checkNames, slotMissing } from "../slot/provide-slot.ts";
 import { checkKept, checkKind } from "../slot/slot.ts";
 
@@ -43,7 +43,7 @@ export function ownSlotFinding(
   slots: readonly SlotFacts[],
   names: { readonly slot: string; readonly publication: string },
   server: Home,
-  intent: Intent | undefined | "unknown",
+  intent: SlotRecord | undefined | "unknown",
 ): Finding {
   const subject = `slot ${names.slot}`;
   const slot = slots.find((candidate) => candidate.name === names.slot);
@@ -64,7 +64,7 @@ export function ownSlotFinding(
 
 /** As a start does. @throws ConfigError SLOT_UNKNOWN, SLOT_RENAMED, SOURCE_OTHER_DATABASE; HistoryLostError SLOT_MISSING, SOURCE_OTHER_CLUSTER */
 function checkRecord(
-  intent: Intent | undefined,
+  intent: SlotRecord | undefined,
   slot: SlotFacts | undefined,
   names: { readonly slot: string; readonly publication: string },
   home: Home,

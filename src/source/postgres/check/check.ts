@@ -10,7 +10,7 @@ import { translateError } from "../client/errors.ts";
 import { clientConfig, Session } from "../client/session.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import { tableRules } from "../options/table-rules.ts";
-import { readIntent } from "../slot/memory.ts";
+import { readSlotRecord } from "../slot/memory.ts";
 import { readTransactions, slotNameOf } from "../slot/slot-facts.ts";
 import { checkRules } from "../tables/check-rules.ts";
 import { readPublication } from "../tables/publication-facts.ts";
@@ -78,14 +78,14 @@ async function* findings({ id, config, session, client, ages, saved, others }: C
   );
   yield clockFinding(await readClock(session));
   const names = { slot, publication: config.publication ?? `millrace_${id}` };
-  yield ownSlotFinding(slots, names, server, saved === "unknown" ? saved : readIntent(saved));
+  yield ownSlotFinding(slots, names, server, saved === "unknown" ? saved : readSlotRecord(saved));
   const configured = [slot, ...[...others].map(([other, its]) => slotNameOf(other, its))];
   yield* otherSlotFindings(slots, configured, ages.idleSlotSeconds);
   yield* failoverFindings(await readFailover(session, slot), slot);
   yield* transactionFindings(await readTransactions(session), ages.transactionSeconds, server.role);
 
   const { tables, unmatched } = await findTables(session, config.tables);
-  const started = saved !== "unknown" && readIntent(saved)?.stage === "created";
+  const started = saved !== "unknown" && readSlotRecord(saved)?.stage === "created";
   for (const pattern of unmatched) {
     const finding = findingOf(matchesNothing(pattern), "tables");
     // As the start goes: a table that was read and is gone stops no others.

@@ -30,7 +30,7 @@ export function historyPrefix(history: number): string {
  * A place between transactions.
  * @param end an exclusive end, as Postgres gives it: a position is an inclusive bound, so one less goes in
  */
-export function restBefore(history: number, end: bigint): Position {
+export function boundaryBefore(history: number, end: bigint): Position {
   const last = end - 1n;
   return restAt(historyPrefix(history), Number(last >> 32n), Number(last & 0xffffffffn));
 }

@@ -111,7 +111,7 @@ interface Sample {
 }
 
 /** Looks at a server's slots again and again, over one connection; the time between two looks gives the rate. */
-export class SlotWatch implements AsyncDisposable {
+export class SlotReporter implements AsyncDisposable {
   readonly #session: Session;
   #previous: Sample | undefined;
 

@@ -80,7 +80,7 @@ export class LogicalMessages {
       // Ours belong to a transaction: outside of one they say nothing.
       if (prefix === LINEAGE_PREFIX || prefix === OUTBOX_PREFIX) return;
       const sent = sendTime(reader);
-      sequencer.lone(high, low, (position) =>
+      sequencer.standalone(high, low, (position) =>
         tooLarge === undefined ? this.#event(prefix, content, position, sent) : poison(prefix, tooLarge),
       );
       return;

@@ -6,12 +6,12 @@ import { escapedBound, type JsonWriter } from "../values/json-writer.ts";
 import type { FrameReader } from "./frame-reader.ts";
 import type { Table } from "./table.ts";
 import { NULL, type Tuple, UNCHANGED } from "./tuple.ts";
-import { UnreadRow } from "./unread-row.ts";
+import { MissingToast } from "./unread-row.ts";
 
 /** An event before its place in the transaction is known. */
 export interface RowEvent extends Unplaced<Change> {
   /** Where values that the log left out are to be asked of the database. */
-  readonly unread?: UnreadRow | undefined;
+  readonly missingToast?: MissingToast | undefined;
 }
 
 /** Keys, before and after: a value is written three times at most. */
@@ -69,7 +69,7 @@ export class RowEvents {
     if (enriched !== undefined) this.#enriched(enriched);
     const event = this.#end("updated", table, frame, after, before);
     if (!lacking || table.reselected === undefined || enriched !== undefined) return event;
-    return { ...event, unread: unreadRow(table, frame, before, after, false) };
+    return { ...event, missingToast: unreadRow(table, frame, before, after, false) };
   }
 
   /** @param movedTo the row under its new key, when the key was changed */
@@ -92,7 +92,7 @@ export class RowEvents {
     const event = this.#created(table, frame, after, table.full ? before : undefined, before, enriched);
     if (table.reselected === undefined || enriched !== undefined) return event;
     const unread = unreadRow(table, frame, before, after, true);
-    return unread.columns.length === 0 ? event : { ...event, unread };
+    return unread.columns.length === 0 ? event : { ...event, missingToast: unread };
   }
 
   truncated(table: Table): RowEvent {
@@ -197,11 +197,11 @@ function unreadRow(
   before: Tuple | undefined,
   after: Tuple,
   moved: boolean,
-): UnreadRow {
+): MissingToast {
   const columns: number[] = [];
   for (let index = 0; index < after.count; index++)
     if (after.kinds[index] === UNCHANGED && table.columnName(index) !== undefined) columns.push(index);
-  return new UnreadRow(table, columns, frame, { before, after, moved });
+  return new MissingToast(table, columns, frame, { before, after, moved });
 }
 
 /** Whether an update gave the row another key. */

@@ -8,7 +8,7 @@ import type { SourceMessage } from "../../source.ts";
 import { hex8, hex16 } from "../client/lsn.ts";
 import { historyPrefix, restAt } from "../client/position.ts";
 import type { RowEvent } from "./row-events.ts";
-import type { UnreadRow } from "./unread-row.ts";
+import type { MissingToast } from "./unread-row.ts";
 
 /** A row that could not be decoded, before its place in the transaction is known. */
 export interface PoisonRow {
@@ -21,12 +21,12 @@ export interface PoisonRow {
 }
 
 /** A message that lacks values which the database is to be asked for. */
-export interface Unread {
+export interface RowMissingToast {
   /** Of the message, among those that are taken. */
   readonly index: number;
   /** Its transaction's id. */
   readonly transaction: string;
-  readonly row: UnreadRow;
+  readonly row: MissingToast;
 }
 
 /** An event or a poisonous row before its place is known. */
@@ -55,10 +55,10 @@ export class Sequencer {
   #heldTransaction: Transaction | undefined;
   #rest: Position | undefined;
   /** Whether the newest position is one between transactions. */
-  #standing: boolean;
+  #atBoundary: boolean;
   #markers: ((at: Position) => Marker)[] = [];
   #messages: SourceMessage[] = [];
-  #unread: Unread[] = [];
+  #missingToast: RowMissingToast[] = [];
   #bytes = 0;
 
   /** @param from what stands there or before it is dropped, but still counted */
@@ -66,7 +66,7 @@ export class Sequencer {
     this.#history = historyPrefix(history);
     this.#newest = bare(from);
     this.#stored = bare(from);
-    this.#standing = isComplete(from);
+    this.#atBoundary = isComplete(from);
   }
 
   get inTransaction(): boolean {
@@ -141,14 +141,14 @@ export class Sequencer {
    * @param high of its LSN, which is the end of its record: one less goes in, as with every exclusive end
    * @param make what stands at its position (bare)
    */
-  lone(high: number, low: number, make: (position: string) => Unplaced<Marker> | PoisonRow): void {
+  standalone(high: number, low: number, make: (position: string) => Unplaced<Marker> | PoisonRow): void {
     if (this.#transaction !== undefined) throw new BugError("LOG_OUT_OF_ORDER", "a lone message inside a transaction");
     const last = low === 0 ? hex16(high - 1, 0xffffffff) : hex16(high, low - 1);
     const bareText = `${this.#history}${last}.${last}.m000000`;
     if (bareText <= this.#newest) return;
     this.#flushRest();
     this.#newest = bareText;
-    this.#standing = true;
+    this.#atBoundary = true;
     const made = make(bareText);
     const position = `${bareText}+` as Position;
     if ("error" in made) this.#add({ type: "poison", position, transaction: undefined, ...made }, made.raw.length);
@@ -161,7 +161,7 @@ export class Sequencer {
     const empty = this.#held === undefined;
     this.#release("+");
     this.#transaction = undefined;
-    this.#standing = true;
+    this.#atBoundary = true;
     if (empty) this.advance(high, low);
   }
 
@@ -170,7 +170,7 @@ export class Sequencer {
     const rest = low === 0 ? restAt(this.#history, high - 1, 0xffffffff) : restAt(this.#history, high, low - 1);
     if (bare(rest) <= this.#newest) return;
     this.#newest = bare(rest);
-    this.#standing = true;
+    this.#atBoundary = true;
     this.#rest = rest;
   }
 
@@ -185,16 +185,16 @@ export class Sequencer {
   }
 
   /** Those of the messages that `take` gives next, in order; take them first. */
-  takeUnread(): readonly Unread[] {
-    const unread = this.#unread;
-    if (unread.length > 0) this.#unread = [];
+  takeMissingToast(): readonly RowMissingToast[] {
+    const unread = this.#missingToast;
+    if (unread.length > 0) this.#missingToast = [];
     return unread;
   }
 
   /** All that is ready, in order. */
   take(): readonly SourceMessage[] {
     this.#flushRest();
-    if (this.#markers.length > 0 && this.#standing && this.#transaction === undefined) {
+    if (this.#markers.length > 0 && this.#atBoundary && this.#transaction === undefined) {
       const at = `${this.#newest}+` as Position;
       for (const marker of this.#markers.splice(0)) this.#messages.push(marker(at));
     }
@@ -222,9 +222,9 @@ export class Sequencer {
         this.#add({ ...held, transaction, position }, bytes);
         return;
       }
-      const { kind, lane, key, data, unread } = held;
+      const { kind, lane, key, data, missingToast: unread } = held;
       if (unread !== undefined) {
-        this.#unread.push({ index: this.#messages.length, transaction: transaction.id ?? "", row: unread });
+        this.#missingToast.push({ index: this.#messages.length, transaction: transaction.id ?? "", row: unread });
         this.#bytes += unread.bytes;
       }
       this.#add({ type: "change", kind, lane, key, transaction, position, data }, bytes);

@@ -5,7 +5,7 @@ import type { CompositeStates } from "../client/composite-states.ts";
 import type { ReplicationTransport } from "../replication/transport.ts";
 import type { Decoder } from "./decoder.ts";
 import type { Definition } from "./described-tables.ts";
-import type { Unread } from "./sequencer.ts";
+import type { RowMissingToast } from "./sequencer.ts";
 import type { Relation } from "./table.ts";
 
 const MAX_MESSAGES = 1000;
@@ -22,7 +22,7 @@ export interface TableBook extends Pick<SchemaBook, "note"> {
 /** Fills in what the log left out. */
 export type FillUnread = (
   messages: readonly SourceMessage[],
-  unread: readonly Unread[],
+  unread: readonly RowMissingToast[],
 ) => AsyncIterable<readonly SourceMessage[]>;
 
 /**
@@ -60,7 +60,7 @@ export async function* decodeStream(
       full = sequencer.full(MAX_MESSAGES, MAX_BYTES);
     }
     await note();
-    const unread = sequencer.takeUnread();
+    const unread = sequencer.takeMissingToast();
     const messages = sequencer.take();
     if (unread.length > 0 && fill !== undefined) yield* fill(messages, unread);
     else if (messages.length > 0) yield messages;

@@ -9,7 +9,7 @@ type KeptTuple = Pick<Tuple, "count" | "kinds" | "from" | "to">;
 /** Undefined: the value stays unread; null: it is null by now. */
 export type FoundValue = string | null | undefined;
 
-export class UnreadRow {
+export class MissingToast {
   readonly table: Table;
   /** The texts of the key's values, in the order of `table.key`. */
   readonly key: readonly string[];

@@ -11,10 +11,10 @@ import { displaySettings } from "../client/display-settings.ts";
 import { Session } from "../client/session.ts";
 import { FrameReader } from "../decode/frame-reader.ts";
 import { RowEvents } from "../decode/row-events.ts";
-import type { Unread } from "../decode/sequencer.ts";
+import type { RowMissingToast } from "../decode/sequencer.ts";
 import type { Table } from "../decode/table.ts";
 import { Tuple } from "../decode/tuple.ts";
-import type { UnreadRow } from "../decode/unread-row.ts";
+import type { MissingToast } from "../decode/unread-row.ts";
 import { JsonWriter } from "../values/json-writer.ts";
 import { type LookedUp, Lookup } from "./lookup.ts";
 import { visibleIn } from "./snapshot-visibility.ts";
@@ -45,9 +45,9 @@ const settings = `${displaySettings}; SET statement_timeout = 15000; SET lock_ti
 /** What became of some rows. */
 interface Round {
   /** Filled in, or to stay as they are. */
-  readonly settled: ReadonlySet<Unread>;
+  readonly settled: ReadonlySet<RowMissingToast>;
   /** Those whose transaction cannot be seen yet. */
-  readonly unseen: readonly Unread[];
+  readonly unseen: readonly RowMissingToast[];
   /** Of the values that were filled in. */
   readonly bytes: number;
 }
@@ -77,7 +77,7 @@ export class Reselect implements AsyncDisposable {
    */
   async *fill(
     messages: readonly SourceMessage[],
-    unread: readonly Unread[],
+    unread: readonly RowMissingToast[],
   ): AsyncGenerator<readonly SourceMessage[], void> {
     /** New bodies, by the index of their message. */
     const filled = new Map<number, Uint8Array>();
@@ -117,17 +117,17 @@ export class Reselect implements AsyncDisposable {
   }
 
   /** Asks for the first of them, table by table. */
-  async #round(open: readonly Unread[], filled: Map<number, Uint8Array>, room: number): Promise<Round> {
+  async #round(open: readonly RowMissingToast[], filled: Map<number, Uint8Array>, room: number): Promise<Round> {
     const asked = open.slice(0, this.#rows);
-    const groups = new Map<Lookup, Unread[]>();
+    const groups = new Map<Lookup, RowMissingToast[]>();
     for (const one of asked) {
       const lookup = this.#lookup(one.row);
       const group = groups.get(lookup);
       if (group === undefined) groups.set(lookup, [one]);
       else group.push(one);
     }
-    const settled = new Set<Unread>();
-    const unseen: Unread[] = [];
+    const settled = new Set<RowMissingToast>();
+    const unseen: RowMissingToast[] = [];
     let bytes = 0;
     for (const [lookup, group] of groups) {
       if (bytes >= room) break;
@@ -166,7 +166,7 @@ export class Reselect implements AsyncDisposable {
     return { settled, unseen, bytes };
   }
 
-  #lookup({ table, columns }: UnreadRow): Lookup {
+  #lookup({ table, columns }: MissingToast): Lookup {
     const lookups = this.#lookups.get(table) ?? new Map<string, Lookup>();
     this.#lookups.set(table, lookups);
     const name = columns.join();
@@ -179,7 +179,7 @@ export class Reselect implements AsyncDisposable {
   }
 
   /** Writes the event once more, as it would be had the log had the values. @returns the bytes of the values */
-  #write({ index, row }: Unread, { values }: LookedUp, asOfLsn: string, filled: Map<number, Uint8Array>): number {
+  #write({ index, row }: RowMissingToast, { values }: LookedUp, asOfLsn: string, filled: Map<number, Uint8Array>): number {
     const { table, columns } = row;
     const names = columns.map((column) => Buffer.from(table.columnName(column) ?? []).toString());
     const enriched = Buffer.from(`{"columns":[${names.join()}],"asOfLsn":"${asOfLsn}"}`);

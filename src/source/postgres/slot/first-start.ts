@@ -4,11 +4,11 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { ClientConfig } from "pg";
 import { ConfigError, TransientError } from "../../../errors.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
-import type { SourceMemory } from "../../source.ts";
+import type { ConnectorState } from "../../source.ts";
 import { formatLsn, parseLsn } from "../client/lsn.ts";
 import type { Session } from "../client/session.ts";
 import type { System } from "./identity.ts";
-import { type Cause, type Created, causeOf, type Intent, type Planned } from "./memory.ts";
+import { type Cause, type Created, causeOf, type SlotRecord, type Planned } from "./memory.ts";
 import { checkKept, checkKind, createSlot, dropSlot, endReader, findSlot, type Slot } from "./slot.ts";
 
 export interface SlotNames {
@@ -22,7 +22,7 @@ export interface FirstStartOptions extends SlotNames {
   /** Of a replication connection. */
   readonly replication: ClientConfig;
   readonly system: System;
-  readonly memory: SourceMemory;
+  readonly memory: ConnectorState;
   readonly log: Logger;
   /** Whether a slot that is not on record may be taken over. */
   readonly adopt: boolean;
@@ -125,7 +125,7 @@ function identityOf({
   return { slot, publication, database, systemId: system.systemId, timeline: system.timeline };
 }
 
-function isSamePlan(intent: Intent, { slot, publication, database, system }: FirstStartOptions): boolean {
+function isSamePlan(intent: SlotRecord, { slot, publication, database, system }: FirstStartOptions): boolean {
   return (
     intent.slot === slot &&
     intent.publication === publication &&

@@ -3,7 +3,7 @@
 import { type MillraceError, TransientError } from "../../../errors.ts";
 import type { SourceLag } from "../../source.ts";
 import { formatLsn, parseLsn } from "../client/lsn.ts";
-import { restBefore } from "../client/position.ts";
+import { boundaryBefore } from "../client/position.ts";
 import { Progress, type Received } from "../replication/progress.ts";
 import { Heartbeat, type HeartbeatOptions, type HeartbeatPath } from "./heartbeat.ts";
 import { slotMissing } from "./provide-slot.ts";
@@ -37,7 +37,7 @@ interface SlotFacts {
   readonly waitEvent: string | null;
 }
 
-export class LagWatch {
+export class StreamMonitor {
   readonly #options: HeartbeatOptions;
   readonly #heartbeat: Heartbeat;
   #stream: WatchedStream | undefined;
@@ -78,7 +78,7 @@ export class LagWatch {
     return {
       unsentBytes: facts.unsent ?? undefined,
       unconfirmedBytes: facts.unconfirmed,
-      end: restBefore(history, reached),
+      end: boundaryBefore(history, reached),
     };
   }
 

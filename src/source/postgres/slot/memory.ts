@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { BugError, type MillraceError } from "../../../errors.ts";
 import type { Position } from "../../../event/position.ts";
-import type { SourceMemory } from "../../source.ts";
+import type { ConnectorState } from "../../source.ts";
 import { formatLsn } from "../client/lsn.ts";
 
 const lsn = z.string().regex(/^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/);
@@ -60,7 +60,7 @@ const identity = {
   history: z.int(),
 };
 
-const intentSchema = z.discriminatedUnion("stage", [
+const slotRecordSchema = z.discriminatedUnion("stage", [
   /** Saved before anything is made. A slot that is newer than `plannedAt` is then ours. */
   z.object({ stage: z.literal("planned"), ...identity, plannedAt: lsn, cause: cause.optional() }),
   /** Saved when the slot exists. The log begins at `consistentPoint`: with a gap before it when there is a cause. */
@@ -76,10 +76,10 @@ const intentSchema = z.discriminatedUnion("stage", [
   z.object({ stage: z.literal("abandoned"), ...identity, cause }),
 ]);
 
-export type Intent = z.infer<typeof intentSchema>;
-export type Planned = Extract<Intent, { stage: "planned" }>;
-export type Created = Extract<Intent, { stage: "created" }>;
-export type Abandoned = Extract<Intent, { stage: "abandoned" }>;
+export type SlotRecord = z.infer<typeof slotRecordSchema>;
+export type Planned = Extract<SlotRecord, { stage: "planned" }>;
+export type Created = Extract<SlotRecord, { stage: "created" }>;
+export type Abandoned = Extract<SlotRecord, { stage: "abandoned" }>;
 export type KnownTables = z.infer<typeof knownTables>;
 export type Places = z.infer<typeof places>;
 export type Untold = z.infer<typeof untold>;
@@ -90,14 +90,14 @@ export function causeOf({ code, message }: MillraceError, switchedAt?: bigint): 
 }
 
 /** @throws BugError when something else is stored there */
-export async function loadIntent(memory: SourceMemory): Promise<Intent | undefined> {
-  return readIntent(await memory.load());
+export async function loadSlotRecord(memory: ConnectorState): Promise<SlotRecord | undefined> {
+  return readSlotRecord(await memory.load());
 }
 
 /** @throws BugError when something else is stored there */
-export function readIntent(stored: Readonly<Record<string, unknown>> | undefined): Intent | undefined {
+export function readSlotRecord(stored: Readonly<Record<string, unknown>> | undefined): SlotRecord | undefined {
   if (stored === undefined) return undefined;
-  const intent = intentSchema.safeParse(stored);
+  const intent = slotRecordSchema.safeParse(stored);
   if (!intent.success)
     throw new BugError("MEMORY_UNREADABLE", "the source's saved state is not what this version writes");
   return intent.data;

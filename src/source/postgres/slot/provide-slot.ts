@@ -3,7 +3,7 @@
 import { ConfigError, HistoryLostError } from "../../../errors.ts";
 import { adoptSlot, type FirstStartOptions, firstStart, type ProvidedSlot, startHistory } from "./first-start.ts";
 import { checkHome, isAccepted } from "./identity.ts";
-import { type Abandoned, type Created, causeOf, type Intent } from "./memory.ts";
+import { type Abandoned, type Created, causeOf, type SlotRecord } from "./memory.ts";
 import { checkKept, checkKind, dropSlotWhenFree, findSlot } from "./slot.ts";
 
 export interface ProvideSlotOptions extends FirstStartOptions {
@@ -20,7 +20,7 @@ export interface ProvideSlotOptions extends FirstStartOptions {
  * @throws HistoryLostError SLOT_MISSING, SLOT_LOST, SOURCE_OTHER_CLUSTER, PUBLICATION_MISSING
  * @throws ConfigError SLOT_UNKNOWN, SLOT_RENAMED, SLOT_WRONG_PLUGIN, SLOT_WRONG_DATABASE, SOURCE_OTHER_DATABASE
  */
-export async function provideSlot(intent: Intent | undefined, options: ProvideSlotOptions): Promise<ProvidedSlot> {
+export async function provideSlot(intent: SlotRecord | undefined, options: ProvideSlotOptions): Promise<ProvidedSlot> {
   if (intent === undefined || intent.stage === "planned") return firstStart(intent, options);
   checkNames(intent, options);
   if (intent.stage === "abandoned") return startOver(intent, options);

@@ -5,7 +5,7 @@ import type { Position } from "../../../event/position.ts";
 import { type Marker, markerAt } from "../../../event/source-event.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { formatLsn, parseLsn } from "../client/lsn.ts";
-import { finalOf, historyOf, restBefore, startLsn } from "../client/position.ts";
+import { finalOf, historyOf, boundaryBefore, startLsn } from "../client/position.ts";
 import { type Cause, type Created, causeOf } from "./memory.ts";
 
 export interface Resumption {
@@ -33,7 +33,7 @@ export function lastPlace(intent: Created, stored: Position | undefined): Positi
     );
   }
   if (stored !== undefined && historyOf(stored) === intent.history) return stored;
-  return restBefore(intent.history, parseLsn(intent.consistentPoint));
+  return boundaryBefore(intent.history, parseLsn(intent.consistentPoint));
 }
 
 /**
@@ -61,7 +61,7 @@ export function resumeAt(
   const cause = accepted ? intent.cause : causeOf(advanced);
   const adopted: Created = { ...intent, consistentPoint: formatLsn(confirmed), cause };
   const markers = firstMarkers(source, adopted, stored);
-  return { from: restBefore(intent.history, confirmed), start: confirmed, intent: adopted, markers };
+  return { from: boundaryBefore(intent.history, confirmed), start: confirmed, intent: adopted, markers };
 }
 
 function slotAdvanced(confirmed: bigint, start: bigint): HistoryLostError {
@@ -77,7 +77,7 @@ function slotAdvanced(confirmed: bigint, start: bigint): HistoryLostError {
 /** The beginning of a history, and before it the gap that it was bought with. */
 function firstMarkers(source: SourceId, intent: Created, stored: Position | undefined): readonly Marker[] {
   const { history, slot, systemId, timeline, consistentPoint, cause } = intent;
-  const position = restBefore(history, parseLsn(consistentPoint));
+  const position = boundaryBefore(history, parseLsn(consistentPoint));
   const code = cause?.code ?? null;
   const begin = { history, slot, systemId, timeline, consistentPoint, code, reason: cause?.message ?? "first start" };
   const markers = [markerAt(source, "history", position, begin)];
@@ -95,5 +95,5 @@ function phantomRange(
 ): { readonly after: Position; readonly upTo: Position } | undefined {
   if (stored === undefined || switchedAt === undefined || historyOf(stored) === history) return undefined;
   if (finalOf(stored) < parseLsn(switchedAt)) return undefined;
-  return { after: restBefore(historyOf(stored), parseLsn(switchedAt)), upTo: stored };
+  return { after: boundaryBefore(historyOf(stored), parseLsn(switchedAt)), upTo: stored };
 }

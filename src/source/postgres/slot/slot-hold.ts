@@ -1,7 +1,7 @@
 // What the source's own slot holds back: one small question again and again, on a session of its own.
 
 import type { SourceId } from "../../../event/source-id.ts";
-import type { LogHold, LogWatch } from "../../source.ts";
+import type { LogRetention, RetentionProbe } from "../../source.ts";
 import { clientConfig, Session } from "../client/session.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import { withSlot } from "./slot.ts";
@@ -41,9 +41,9 @@ const RATE_LOOKS = 7;
 const MIN_RATE_LOOKS = 4;
 const MAX_ENDS = 1000;
 
-export class SlotHold implements LogWatch {
-  readonly limits: LogWatch["limits"];
-  readonly full: LogWatch["full"];
+export class SlotRetention implements RetentionProbe {
+  readonly limits: RetentionProbe["limits"];
+  readonly full: RetentionProbe["full"];
   readonly #session: Session;
   readonly #slot: string;
   /** What was held at the last looks. */
@@ -65,7 +65,7 @@ export class SlotHold implements LogWatch {
     this.#slot = slotNameOf(id, config);
   }
 
-  async look(): Promise<LogHold | undefined> {
+  async look(): Promise<LogRetention | undefined> {
     const [row] = await this.#session.query<Facts>(facts, [this.#slot]);
     const retained = row?.retained ?? undefined;
     if (row === undefined || row.lost || retained === undefined) {

@@ -6,7 +6,7 @@ import type { Marker } from "../../../event/source-event.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { SourceContext } from "../../source.ts";
 import { LOG_END, parseLsn } from "../client/lsn.ts";
-import { historyOf, restBefore } from "../client/position.ts";
+import { historyOf, boundaryBefore } from "../client/position.ts";
 import type { Session } from "../client/session.ts";
 import type { KnownTables, Untold } from "../slot/memory.ts";
 import { sameKnown, storable, withLeaving } from "./known-tables.ts";
@@ -130,6 +130,6 @@ export class TableRecord {
   async #end(): Promise<Position> {
     const { session, from } = this.#options;
     const [row] = await session.query<{ lsn: string }>(`SELECT ${LOG_END}::text AS lsn`);
-    return restBefore(historyOf(from), parseLsn(row?.lsn ?? "0/1"));
+    return boundaryBefore(historyOf(from), parseLsn(row?.lsn ?? "0/1"));
   }
 }

@@ -12,7 +12,7 @@ import type { StreamMessage } from "../src/event/message.ts";
 import type { Position } from "../src/event/position.ts";
 import { type SourceId, streamName } from "../src/event/source-id.ts";
 import { silentLogger } from "../src/telemetry/logger.ts";
-import { buildCli } from "../test/support/build-cli.ts";
+import { buildCli } from "../test/support/process/build-cli.ts";
 import { type BenchOptions, type BenchResult, median } from "./result.ts";
 import { Worker } from "./worker.ts";
 

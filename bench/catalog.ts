@@ -12,7 +12,7 @@ import { parsePostgresConfig } from "../src/source/postgres/options/config.ts";
 import { RuleBook } from "../src/source/postgres/options/rule-book.ts";
 import { tableRules } from "../src/source/postgres/options/table-rules.ts";
 import { TableWatch } from "../src/source/postgres/table-watch.ts";
-import { openShop, SHOP } from "../test/support/postgres-reader.ts";
+import { openShop, SHOP } from "../test/support/postgres/reader.ts";
 import { readText } from "./ground.ts";
 import { type BenchOptions, type BenchResult, median } from "./result.ts";
 

@@ -7,7 +7,7 @@ import { connect } from "@nats-io/transport-node";
 import { Client } from "pg";
 import { startNats } from "../src/dev/nats-server.ts";
 import { startPostgres } from "../src/dev/postgres.ts";
-import { buildCli } from "../test/support/build-cli.ts";
+import { buildCli } from "../test/support/process/build-cli.ts";
 import type { BenchOptions } from "./result.ts";
 
 export interface Ground {

@@ -1,6 +1,6 @@
 // Which limits a source has crossed since the last look. Pure; a measure must come well back before it counts as recovered.
 
-import type { LogRetention, RetentionProbe, RetentionMetric } from "../source/source.ts";
+import type { LogRetention, RetentionMetric, RetentionProbe } from "../source/source.ts";
 
 export interface Crossing {
   readonly measure: RetentionMetric;

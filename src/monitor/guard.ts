@@ -4,7 +4,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { MillraceError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
-import type { LogRetention, RetentionProbe, RetentionMetric } from "../source/source.ts";
+import type { LogRetention, RetentionMetric, RetentionProbe } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type Crossing, crossings } from "./crossings.ts";
 import type { GuardStatus } from "./status.ts";

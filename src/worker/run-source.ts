@@ -8,9 +8,9 @@ import type { Logger } from "../telemetry/logger.ts";
 import { Backoff, pause } from "./backoff.ts";
 import { type CheckpointCounts, keepCheckpoints } from "./checkpoint.ts";
 import type { PoisonPlaces } from "./poison.ts";
+import { pollLag } from "./poll-lag.ts";
 import type { Probe } from "./probe.ts";
 import { type PumpCounts, pump } from "./pump.ts";
-import { pollLag } from "./watch-lag.ts";
 
 export type SourceState = "waiting-for-lease" | "starting" | "running" | "retrying" | "stopped";
 

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import type { Position } from "../../src/event/position.ts";
-import { place, transaction } from "../support/transactions.ts";
+import { place, transaction } from "../support/postgres/transactions.ts";
 import { waitFor } from "../support/wait-for.ts";
 import type { BusGround } from "./bus-ground.ts";
 

@@ -2,8 +2,8 @@
 
 import { describe, expect, test } from "vitest";
 import { FencedError, PoisonError } from "../../src/errors.ts";
-import { readStream, type StreamEvent } from "../support/stream-events.ts";
-import { brokenLinks, place, positionsOf, transaction } from "../support/transactions.ts";
+import { readStream, type StreamEvent } from "../support/bus/stream-events.ts";
+import { brokenLinks, place, positionsOf, transaction } from "../support/postgres/transactions.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { busCheckpointContract } from "./bus-checkpoint-contract.ts";
 import { type BusGround, busGround, type MakeBus, quick } from "./bus-ground.ts";

@@ -7,9 +7,9 @@ import type { Fsync } from "../../src/bus/jetstream/lease/horizon.ts";
 import type { NatsServer } from "../../src/dev/nats-server.ts";
 import { type SourceId, streamName } from "../../src/event/source-id.ts";
 import { type Logger, silentLogger } from "../../src/telemetry/logger.ts";
+import { readStream, type StreamEvent } from "../support/bus/stream-events.ts";
+import { positionsOf } from "../support/postgres/transactions.ts";
 import { freshNats } from "../support/servers.ts";
-import { readStream, type StreamEvent } from "../support/stream-events.ts";
-import { positionsOf } from "../support/transactions.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 export interface MakeBusOptions {

@@ -5,9 +5,9 @@ import { connect } from "@nats-io/transport-node";
 import { describe, expect, test } from "vitest";
 import { FencedError } from "../../src/errors.ts";
 import type { Position } from "../../src/event/position.ts";
-import { RecordedLog } from "../support/recorded-log.ts";
+import { RecordedLog } from "../support/postgres/recorded-log.ts";
+import { brokenLinks, place, positionsOf, transaction } from "../support/postgres/transactions.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
-import { brokenLinks, place, positionsOf, transaction } from "../support/transactions.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { type BusGround, quick } from "./bus-ground.ts";
 

@@ -8,7 +8,7 @@ import { startWorker, type Worker } from "../../src/app.ts";
 import type { NatsServer } from "../../src/dev/nats-server.ts";
 import type { PostgresServer } from "../../src/dev/postgres.ts";
 import { FaultGround, seedOf } from "../support/fault-ground.ts";
-import { RecordedLog } from "../support/recorded-log.ts";
+import { RecordedLog } from "../support/postgres/recorded-log.ts";
 import { missing } from "../support/servers.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
 import { waitFor } from "../support/wait-for.ts";

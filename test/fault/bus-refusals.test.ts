@@ -8,7 +8,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker, type Worker } from "../../src/app.ts";
 import { type NatsServer, startNats } from "../../src/dev/nats-server.ts";
 import { FaultGround, seedOf } from "../support/fault-ground.ts";
-import { RecordedLog } from "../support/recorded-log.ts";
+import { RecordedLog } from "../support/postgres/recorded-log.ts";
 import { freshNats, missing, scratchDir } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
 

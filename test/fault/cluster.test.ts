@@ -7,10 +7,10 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { checkBus } from "../../src/bus/jetstream/commands/check.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import type { Finding } from "../../src/telemetry/finding.ts";
-import { NatsCluster } from "../support/nats-cluster.ts";
+import { NatsCluster } from "../support/bus/nats-cluster.ts";
+import { WorkerProcess } from "../support/process/worker-process.ts";
 import { type Database, freshDatabase, missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
-import { WorkerProcess } from "../support/worker-process.ts";
 
 const rows = Number(process.env.CLUSTER_ROWS ?? 30_000);
 const kills = Number(process.env.CLUSTER_KILLS ?? 3);

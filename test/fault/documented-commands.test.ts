@@ -7,11 +7,11 @@ import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { beforeAll, describe, expect, inject, test } from "vitest";
 import { toError } from "../../src/errors.ts";
-import { natsCli } from "../support/nats-cli.ts";
-import { runCommand } from "../support/run-command.ts";
+import { natsCli } from "../support/bus/nats-cli.ts";
+import { runCommand } from "../support/process/run-command.ts";
+import { WorkerProcess } from "../support/process/worker-process.ts";
 import { type Database, freshDatabase, freshNats, missing, scratchDir } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
-import { WorkerProcess } from "../support/worker-process.ts";
 
 /** The blocks of commands, without comments; what they are about is the page. */
 const blocks = readdirSync("docs", { recursive: true, encoding: "utf8" })

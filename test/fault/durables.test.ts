@@ -4,10 +4,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { describe, expect, test } from "vitest";
-import type { Note } from "../support/automation-order.ts";
-import { AutomationProcess } from "../support/automation-process.ts";
+import { Random } from "../support/bus/scripted-bus.ts";
+import type { Note } from "../support/check/automation-order.ts";
 import { seedOf } from "../support/fault-ground.ts";
-import { Random } from "../support/scripted-bus.ts";
+import { AutomationProcess } from "../support/process/automation-process.ts";
 import { freshNats, missing } from "../support/servers.ts";
 import { ShopStream } from "../support/shop-stream.ts";
 import { waitFor } from "../support/wait-for.ts";

@@ -4,8 +4,8 @@ import { spawn } from "node:child_process";
 import { appendFile, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, inject, onTestFinished, test } from "vitest";
-import { query, startDev } from "../support/dev-process.ts";
-import { runCommand } from "../support/run-command.ts";
+import { query, startDev } from "../support/process/dev-process.ts";
+import { runCommand } from "../support/process/run-command.ts";
 import { missing, scratchDir } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
 

@@ -5,11 +5,11 @@ import { startWorker, type Worker, type WorkerOptions } from "../../src/app.ts";
 import { automation } from "../../src/automation/define/automation.ts";
 import { system } from "../../src/automation/define/system.ts";
 import type { GapData, LagData } from "../../src/event/system-event.ts";
-import { RecordedLog } from "../support/recorded-log.ts";
+import { countChanges, readStream } from "../support/bus/stream-events.ts";
+import { RecordedLog } from "../support/postgres/recorded-log.ts";
+import { writeSteadily } from "../support/postgres/write-steadily.ts";
 import { type Database, freshDatabase, freshNats, freshPostgres, missing } from "../support/servers.ts";
-import { countChanges, readStream } from "../support/stream-events.ts";
 import { waitFor } from "../support/wait-for.ts";
-import { writeSteadily } from "../support/write-steadily.ts";
 
 const timing = { guardEveryMs: 200, idleCheckMs: 500 };
 const quickly = { timeoutMs: 60_000 };

@@ -6,12 +6,12 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
+import { Random } from "../support/bus/scripted-bus.ts";
+import { readStream } from "../support/bus/stream-events.ts";
 import { FaultGround, seedOf } from "../support/fault-ground.ts";
-import { Random } from "../support/scripted-bus.ts";
+import { WorkerProcess } from "../support/process/worker-process.ts";
 import { type Database, missing } from "../support/servers.ts";
-import { readStream } from "../support/stream-events.ts";
 import { waitFor } from "../support/wait-for.ts";
-import { WorkerProcess } from "../support/worker-process.ts";
 
 const KILLS = Number(process.env.KILLS ?? 6);
 const KEY = "the-mask-key-of-this-test";

@@ -4,9 +4,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Client } from "pg";
 import { describe, expect, test } from "vitest";
+import { WorkerProcess } from "../support/process/worker-process.ts";
 import { freshDatabase, freshNats, freshPostgres, missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
-import { WorkerProcess } from "../support/worker-process.ts";
 
 const minutes = Number(process.env.IDLE_MINUTES ?? 0.2);
 const ROW_BYTES = 8_000;

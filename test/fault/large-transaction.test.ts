@@ -2,13 +2,13 @@
 
 import { describe, expect, test } from "vitest";
 import { isComplete, type Position } from "../../src/event/position.ts";
-import { countMessages } from "../support/count-messages.ts";
-import { assertGuarantees } from "../support/guarantees.ts";
+import { countMessages } from "../support/bus/count-messages.ts";
+import { lastPosition } from "../support/bus/stream-events.ts";
+import { assertGuarantees } from "../support/check/guarantees.ts";
+import { createTruthSlot } from "../support/check/truth.ts";
+import { WorkerProcess } from "../support/process/worker-process.ts";
 import { freshDatabase, freshNats, missing } from "../support/servers.ts";
-import { lastPosition } from "../support/stream-events.ts";
-import { createTruthSlot } from "../support/truth.ts";
 import { waitFor } from "../support/wait-for.ts";
-import { WorkerProcess } from "../support/worker-process.ts";
 
 const ROWS = 200_000;
 

@@ -1,11 +1,11 @@
-// Each rule of test/support/log-facts.ts broken in a copy of the source, on which the test that holds it must fail.
+// Each rule of test/support/check/log-facts.ts broken in a copy of the source, on which the test that holds it must fail.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { cp, readFile, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
-import { LOG_FACTS, type LogFact } from "../support/log-facts.ts";
+import { LOG_FACTS, type LogFact } from "../support/check/log-facts.ts";
 import { mutate } from "../support/mutant.ts";
 import { missing } from "../support/servers.ts";
 

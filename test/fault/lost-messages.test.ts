@@ -8,11 +8,11 @@ import { startWorker, type Worker } from "../../src/app.ts";
 import { automation } from "../../src/automation/define/automation.ts";
 import { collection } from "../../src/automation/define/collection.ts";
 import { HistoryLostError } from "../../src/errors.ts";
+import { readStream, type StreamEvent } from "../support/bus/stream-events.ts";
 import { FaultGround, seedOf } from "../support/fault-ground.ts";
 import { loadWorker, mutate } from "../support/mutant.ts";
-import { RecordedLog } from "../support/recorded-log.ts";
+import { RecordedLog } from "../support/postgres/recorded-log.ts";
 import { missing } from "../support/servers.ts";
-import { readStream, type StreamEvent } from "../support/stream-events.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 const timing = { idleCheckMs: 500, leaseTtlMs: 2_000, maxAwayMs: 3_000 };

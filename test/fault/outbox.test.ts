@@ -4,13 +4,13 @@
 import { describe, expect, test } from "vitest";
 import { migrationSql } from "../../src/outbox/migration-sql.ts";
 import { outbox } from "../../src/outbox.ts";
+import { Random } from "../support/bus/scripted-bus.ts";
+import { readStream, type StreamEvent } from "../support/bus/stream-events.ts";
 import { seedOf } from "../support/fault-ground.ts";
-import { Random } from "../support/scripted-bus.ts";
+import { brokenLinks } from "../support/postgres/transactions.ts";
+import { WorkerProcess } from "../support/process/worker-process.ts";
 import { type Database, freshDatabase, freshNats, missing } from "../support/servers.ts";
-import { readStream, type StreamEvent } from "../support/stream-events.ts";
-import { brokenLinks } from "../support/transactions.ts";
 import { waitFor } from "../support/wait-for.ts";
-import { WorkerProcess } from "../support/worker-process.ts";
 
 /** `OUTBOX_TRANSACTIONS=10000` for the full size. */
 const TRANSACTIONS = Number(process.env.OUTBOX_TRANSACTIONS ?? 1500);

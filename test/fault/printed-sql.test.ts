@@ -11,10 +11,9 @@ import { exampleSql, outboxSql, publicationSql } from "../../src/source/postgres
 import { eventTriggerSql } from "../../src/source/postgres/commands/event-trigger-sql.ts";
 import { parsePostgresConfig } from "../../src/source/postgres/options/config.ts";
 import { type Finding, isStatement, sqlOf } from "../../src/telemetry/finding.ts";
-import type { OlderPostgres } from "../support/older-postgres.ts";
-import { findingsOf } from "../support/postgres-findings.ts";
-import { openShop, Reading } from "../support/postgres-reader.ts";
-import { type Database, freshDatabase, freshPostgres, missing } from "../support/servers.ts";
+import { findingsOf } from "../support/postgres/findings.ts";
+import type { OlderPostgres } from "../support/postgres/older-postgres.ts";
+import { openShop, Reading } from "../support/postgres/reader.ts";
 import {
   makeShapes,
   PUBLICATION_KINDS,
@@ -23,7 +22,8 @@ import {
   TABLE_SHAPES,
   type TableShape,
   versionOf,
-} from "../support/table-shapes.ts";
+} from "../support/postgres/table-shapes.ts";
+import { type Database, freshDatabase, freshPostgres, missing } from "../support/servers.ts";
 
 const SHOP = "shop" as SourceId;
 /** Those between have the rules of 15. */

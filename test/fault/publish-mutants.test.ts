@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { expect, test } from "vitest";
+import { runSchedule, type ScheduleOptions } from "../support/bus/publish-model.ts";
 import { loadProtocol, type Mutation, mutate } from "../support/mutant.ts";
-import { runSchedule, type ScheduleOptions } from "../support/publish-model.ts";
 
 const noToken = {
   file: "bus/jetstream/stream/encode.ts",

@@ -6,9 +6,9 @@ import { once } from "node:events";
 import { cpSync, mkdirSync, readFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import { query } from "../support/dev-process.ts";
+import { tlsPostgres } from "../support/postgres/tls-postgres.ts";
+import { query } from "../support/process/dev-process.ts";
 import { freshNats, missing, scratchDir } from "../support/servers.ts";
-import { tlsPostgres } from "../support/tls-postgres.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 /** Debian's own tools are not on the path. */

@@ -7,11 +7,11 @@ import { join } from "node:path";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { describe, expect, inject, onTestFinished, test } from "vitest";
-import { type CommandResult, runCommand } from "../support/run-command.ts";
+import { readStream } from "../support/bus/stream-events.ts";
+import { type CommandResult, runCommand } from "../support/process/run-command.ts";
+import { WorkerProcess } from "../support/process/worker-process.ts";
 import { freshDatabase, freshNats, missing, scratchDir } from "../support/servers.ts";
-import { readStream } from "../support/stream-events.ts";
 import { waitFor } from "../support/wait-for.ts";
-import { WorkerProcess } from "../support/worker-process.ts";
 
 const secrets = {
   database: 'db-p@ss/w0rd "quoted" 100%',

@@ -11,10 +11,10 @@ import { collection } from "../../src/automation/define/collection.ts";
 import { TxDatabases } from "../../src/automation/run/tx-databases.ts";
 import { outbox, writeLineage } from "../../src/outbox.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
-import type { OlderPostgres } from "../support/older-postgres.ts";
-import { runCommand } from "../support/run-command.ts";
+import type { OlderPostgres } from "../support/postgres/older-postgres.ts";
+import { installShadows, shadowRuns } from "../support/postgres/shadows.ts";
+import { runCommand } from "../support/process/run-command.ts";
 import { type Database, freshDatabase, freshNats, freshPostgres, missing, scratchDir } from "../support/servers.ts";
-import { installShadows, shadowRuns } from "../support/shadows.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 const TABLES = `

@@ -2,8 +2,8 @@
 
 import { describe, expect, test } from "vitest";
 import { seedOf } from "../support/fault-ground.ts";
+import { runSoak } from "../support/process/soak-run.ts";
 import { missing } from "../support/servers.ts";
-import { runSoak } from "../support/soak-run.ts";
 
 const minutes = Number(process.env.SOAK_MINUTES ?? 0.5);
 

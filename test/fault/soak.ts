@@ -3,10 +3,10 @@
 // default configuration and no writes; exits 1 at any warning or alarm, and when the first acknowledgement is late.
 
 import { parseArgs } from "node:util";
-import { buildCli } from "../support/build-cli.ts";
-import { runIdle } from "../support/idle-run.ts";
+import { buildCli } from "../support/process/build-cli.ts";
+import { runIdle } from "../support/process/idle-run.ts";
+import { runSoak } from "../support/process/soak-run.ts";
 import { cleanUp } from "../support/servers.ts";
-import { runSoak } from "../support/soak-run.ts";
 
 const { values } = parseArgs({
   options: {

@@ -2,9 +2,9 @@
 
 import { describe, expect, test } from "vitest";
 import { FaultGround, seedOf } from "../support/fault-ground.ts";
+import { WorkerProcess } from "../support/process/worker-process.ts";
 import { missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
-import { WorkerProcess } from "../support/worker-process.ts";
 
 const AFTER_KILL_MS = 5_000;
 const AFTER_FREEZE_MS = 20_000;

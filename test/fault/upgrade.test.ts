@@ -4,16 +4,16 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { AskedHandlers } from "../support/asked-handlers.ts";
+import { readStream, type StreamEvent } from "../support/bus/stream-events.ts";
+import { assertGuarantees } from "../support/check/guarantees.ts";
 import { FaultGround, seedOf } from "../support/fault-ground.ts";
-import { assertGuarantees } from "../support/guarantees.ts";
-import { buildOlderVersion, lacksOlderVersion, type OlderVersion } from "../support/older-version.ts";
-import { runCommand } from "../support/run-command.ts";
+import { AskedHandlers } from "../support/process/asked-handlers.ts";
+import { buildOlderVersion, lacksOlderVersion, type OlderVersion } from "../support/process/older-version.ts";
+import { runCommand } from "../support/process/run-command.ts";
+import { WorkerProcess } from "../support/process/worker-process.ts";
 import { freshNats, missing, scratchDir } from "../support/servers.ts";
-import { readStream, type StreamEvent } from "../support/stream-events.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
 import { waitFor } from "../support/wait-for.ts";
-import { WorkerProcess } from "../support/worker-process.ts";
 
 const AUTOMATIONS = ["mail", "slow", "receipt", "hears"] as const;
 /** Orders that something happens to: the body is large, given up, held in hand with all behind it as backlog, tried again. */

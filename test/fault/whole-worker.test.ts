@@ -4,17 +4,17 @@ import { setTimeout as delay } from "node:timers/promises";
 import { expect, inject, test } from "vitest";
 import type { NatsServer } from "../../src/dev/nats-server.ts";
 import type { PostgresServer } from "../../src/dev/postgres.ts";
-import { assertGuarantees } from "../support/guarantees.ts";
-import type { OlderPostgres } from "../support/older-postgres.ts";
-import { TABLES, writeAtRandom } from "../support/random-writes.ts";
-import { Random } from "../support/scripted-bus.ts";
+import { Random } from "../support/bus/scripted-bus.ts";
+import { countChanges } from "../support/bus/stream-events.ts";
+import { assertGuarantees } from "../support/check/guarantees.ts";
+import { createTruthSlot } from "../support/check/truth.ts";
+import type { OlderPostgres } from "../support/postgres/older-postgres.ts";
+import { TABLES, writeAtRandom } from "../support/postgres/random-writes.ts";
+import { watchAcknowledged } from "../support/postgres/watch-acknowledged.ts";
+import { WorkerProcess } from "../support/process/worker-process.ts";
 import { freshDatabase, freshNats, freshPostgres, missing } from "../support/servers.ts";
-import { countChanges } from "../support/stream-events.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
-import { createTruthSlot } from "../support/truth.ts";
 import { waitFor } from "../support/wait-for.ts";
-import { watchAcknowledged } from "../support/watch-acknowledged.ts";
-import { WorkerProcess } from "../support/worker-process.ts";
 
 interface World {
   readonly nats: NatsServer;

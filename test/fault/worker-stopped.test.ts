@@ -6,13 +6,13 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { startWorker } from "../../src/app.ts";
 import { freePort } from "../../src/dev/free-port.ts";
-import { RecordedLog } from "../support/recorded-log.ts";
-import { runCommand } from "../support/run-command.ts";
+import { countChanges } from "../support/bus/stream-events.ts";
+import { RecordedLog } from "../support/postgres/recorded-log.ts";
+import { writeSteadily } from "../support/postgres/write-steadily.ts";
+import { runCommand } from "../support/process/run-command.ts";
+import { WorkerProcess } from "../support/process/worker-process.ts";
 import { type Database, freshDatabase, freshNats, freshPostgres, missing, scratchDir } from "../support/servers.ts";
-import { countChanges } from "../support/stream-events.ts";
 import { waitFor } from "../support/wait-for.ts";
-import { WorkerProcess } from "../support/worker-process.ts";
-import { writeSteadily } from "../support/write-steadily.ts";
 
 const BYTES_PER_SECOND = 4_000_000;
 const quickly = { timeoutMs: 90_000 };

@@ -15,9 +15,18 @@ import { NO_RULES } from "../../src/source/postgres/options/table-rules.ts";
 import { FrameQueue } from "../../src/source/postgres/replication/frame-queue.ts";
 import type { ReplicationTransport } from "../../src/source/postgres/replication/transport.ts";
 import { JsonWriter } from "../../src/source/postgres/values/json-writer.ts";
-import { decodeFrames, knownVersion } from "../support/decode-frames.ts";
-import { type EncodedMessage, encoded } from "../support/encoded.ts";
-import { begin, commit, insert, keepalive, message, relation, update, type Value } from "../support/pgoutput-frames.ts";
+import { type EncodedMessage, encoded } from "../support/bus/encoded.ts";
+import { decodeFrames, knownVersion } from "../support/postgres/decode-frames.ts";
+import {
+  begin,
+  commit,
+  insert,
+  keepalive,
+  message,
+  relation,
+  update,
+  type Value,
+} from "../support/postgres/pgoutput-frames.ts";
 
 const TABLE = relation(1, "orders", [{ name: "id", key: true }, { name: "note" }]);
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { openWriter } from "../../src/bus/jetstream/writer/open-writer.ts";
 import { keepCheckpoints } from "../../src/worker/checkpoint.ts";
-import { runSchedule } from "../support/publish-model.ts";
+import { runSchedule } from "../support/bus/publish-model.ts";
 
 const protocol = { openWriter, keepCheckpoints };
 const runs = Number(process.env.SCHEDULES ?? 100);

@@ -8,11 +8,11 @@ import { connect } from "@nats-io/transport-node";
 import type { NatsServer } from "../../src/dev/nats-server.ts";
 import type { PostgresServer } from "../../src/dev/postgres.ts";
 import { version } from "../../src/version.ts";
-import { assertGuarantees } from "./guarantees.ts";
+import { assertGuarantees } from "./check/guarantees.ts";
+import { createTruthSlot, type TruthChange, type TruthSlot } from "./check/truth.ts";
+import { WriteLoad } from "./postgres/write-load.ts";
 import { type Database, freshDatabase, freshNats } from "./servers.ts";
-import { createTruthSlot, type TruthChange, type TruthSlot } from "./truth.ts";
 import { waitFor } from "./wait-for.ts";
-import { WriteLoad } from "./write-load.ts";
 
 /** A seed to print: `SEED` repeats an earlier run. */
 export function seedOf(test: string): number {

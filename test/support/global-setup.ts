@@ -6,9 +6,9 @@ import type { TestProject } from "vitest/node";
 import { findNatsServer } from "../../src/dev/find-nats-server.ts";
 import { type PostgresPackage, postgresBinaries } from "../../src/dev/postgres-binaries.ts";
 import { toError } from "../../src/errors.ts";
-import { buildCli } from "./build-cli.ts";
-import { FETCHED_POSTGRES, fetchPostgres, type OlderPostgres } from "./older-postgres.ts";
-import { makePostgresTemplate } from "./postgres-template.ts";
+import { FETCHED_POSTGRES, fetchPostgres, type OlderPostgres } from "./postgres/older-postgres.ts";
+import { makePostgresTemplate } from "./postgres/template.ts";
+import { buildCli } from "./process/build-cli.ts";
 
 /** Why a server cannot be had on this machine, by its name. */
 export type MissingServers = Readonly<Record<string, string>>;
@@ -35,7 +35,8 @@ export default async function setUp(project: TestProject): Promise<() => Promise
   const { filenamePattern } = project.vitest as { filenamePattern?: string[] };
   const files = await project.vitest.globTestSpecifications(filenamePattern);
   const older = await fetchOlder(
-    process.env.POSTGRES !== undefined || files.some((file) => imports(file.moduleId, /support\/older-postgres\.ts/)),
+    process.env.POSTGRES !== undefined ||
+      files.some((file) => imports(file.moduleId, /support\/postgres\/older-postgres\.ts/)),
   );
   const missing = await findMissingServers(older.missing);
   project.provide("missingServers", missing);
@@ -47,7 +48,7 @@ export default async function setUp(project: TestProject): Promise<() => Promise
     !files.some((file) =>
       imports(
         file.moduleId,
-        /support\/(worker-process|crashing-worker|automation-process|run-command|on-terminal|soak-run|dev-process)\.ts|inject\("cliFile"\)/,
+        /support\/process\/(worker-process|crashing-worker|automation-process|run-command|on-terminal|soak-run|dev-process)\.ts|inject\("cliFile"\)/,
       ),
     )
   ) {

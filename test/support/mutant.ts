@@ -4,7 +4,7 @@ import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { startWorker } from "../../src/app.ts";
-import type { Protocol } from "./publish-model.ts";
+import type { Protocol } from "./bus/publish-model.ts";
 
 export interface Mutation {
   readonly name: string;

@@ -8,8 +8,8 @@ import { afterAll, inject } from "vitest";
 import { type NatsServer, type NatsServerOptions, startNats } from "../../src/dev/nats-server.ts";
 import { type PostgresServer, startPostgres } from "../../src/dev/postgres.ts";
 import type { PostgresPackage } from "../../src/dev/postgres-binaries.ts";
-import type { OlderPostgres } from "./older-postgres.ts";
-import { copyPostgresTemplate } from "./postgres-template.ts";
+import type { OlderPostgres } from "./postgres/older-postgres.ts";
+import { copyPostgresTemplate } from "./postgres/template.ts";
 import { waitFor } from "./wait-for.ts";
 
 /**

@@ -6,7 +6,7 @@ import { createStream } from "../../src/bus/jetstream/client/streams.ts";
 import type { Position } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import type { Op } from "../../src/event/subject.ts";
-import { messageMaker, ordersCreated } from "./encoded.ts";
+import { messageMaker, ordersCreated } from "./bus/encoded.ts";
 
 const shop = "shop" as SourceId;
 

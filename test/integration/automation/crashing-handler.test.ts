@@ -1,8 +1,8 @@
 // Events whose handler ends the process, and what was beside them.
 
 import { describe, expect, test } from "vitest";
-import type { Note } from "../../support/automation-order.ts";
-import { AutomationProcess } from "../../support/automation-process.ts";
+import type { Note } from "../../support/check/automation-order.ts";
+import { AutomationProcess } from "../../support/process/automation-process.ts";
 import { freshNats, missing } from "../../support/servers.ts";
 import { ShopStream } from "../../support/shop-stream.ts";
 import { waitFor } from "../../support/wait-for.ts";

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import type { Handler, HandlerContext } from "../../../src/automation/define/automation.ts";
 import type { CreatedEvent } from "../../../src/automation/define/collection.ts";
 import { onOrder, startWorker, type Worker } from "../../support/automations.ts";
-import { RecordedLog } from "../../support/recorded-log.ts";
+import { RecordedLog } from "../../support/postgres/recorded-log.ts";
 import { freshNats, missing } from "../../support/servers.ts";
 import { type Order, ShopStream } from "../../support/shop-stream.ts";
 import { waitFor } from "../../support/wait-for.ts";

@@ -1,9 +1,9 @@
 // Workers that stand still for longer than the bus waits for a sign of life, and what is left behind of settled events.
 
 import { describe, expect, test } from "vitest";
-import type { Note } from "../../support/automation-order.ts";
-import { AutomationProcess } from "../../support/automation-process.ts";
 import { onOrder, startWorker } from "../../support/automations.ts";
+import type { Note } from "../../support/check/automation-order.ts";
+import { AutomationProcess } from "../../support/process/automation-process.ts";
 import { freshNats, missing } from "../../support/servers.ts";
 import { ShopStream } from "../../support/shop-stream.ts";
 import { waitFor } from "../../support/wait-for.ts";

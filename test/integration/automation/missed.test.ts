@@ -6,9 +6,9 @@ import { startWorker as startWholeWorker, type Worker as WholeWorker } from "../
 import { automation } from "../../../src/automation/define/automation.ts";
 import type { GapData } from "../../../src/event/system-event.ts";
 import { onOrder, orders, startWorker, type Worker } from "../../support/automations.ts";
+import { readStream } from "../../support/bus/stream-events.ts";
 import { freshNats, missing } from "../../support/servers.ts";
 import { ShopStream } from "../../support/shop-stream.ts";
-import { readStream } from "../../support/stream-events.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
 /** All events of what was missed, oldest first. */

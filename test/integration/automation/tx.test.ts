@@ -29,10 +29,10 @@ import { parsePostgresConfig } from "../../../src/source/postgres/options/config
 import { createLogger } from "../../../src/telemetry/create-logger.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { startWorker as startAutomations } from "../../support/automations.ts";
+import { readStream } from "../../support/bus/stream-events.ts";
+import { WorkerProcess } from "../../support/process/worker-process.ts";
 import { type Database, freshDatabase, freshNats, missing } from "../../support/servers.ts";
-import { readStream } from "../../support/stream-events.ts";
 import { waitFor } from "../../support/wait-for.ts";
-import { WorkerProcess } from "../../support/worker-process.ts";
 
 interface Item {
   readonly id: number;

@@ -6,7 +6,7 @@ import { outboxFindings } from "../../../src/source/postgres/check/check-outbox.
 import { Session } from "../../../src/source/postgres/client/session.ts";
 import { parsePostgresConfig } from "../../../src/source/postgres/options/config.ts";
 import { type Finding, sqlOf } from "../../../src/telemetry/finding.ts";
-import { failureOf, openShop } from "../../support/postgres-reader.ts";
+import { failureOf, openShop } from "../../support/postgres/reader.ts";
 import { type Database, freshDatabase, missing } from "../../support/servers.ts";
 
 async function codes(database: Database, outbox: unknown, user = "postgres"): Promise<readonly (readonly string[])[]> {

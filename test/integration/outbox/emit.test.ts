@@ -13,8 +13,8 @@ import { startWorker, type Worker } from "../../../src/app.ts";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import { migrationSql } from "../../../src/outbox/migration-sql.ts";
 import { outbox, outboxTable, writeLineage } from "../../../src/outbox.ts";
+import { readStream, type StreamEvent } from "../../support/bus/stream-events.ts";
 import { type Database, freshDatabase, freshNats, missing } from "../../support/servers.ts";
-import { readStream, type StreamEvent } from "../../support/stream-events.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
 const rollback = new Error("rolled back on purpose");

@@ -10,7 +10,7 @@ import { describe, expect, test } from "vitest";
 import { migrationSql } from "../../../src/outbox/migration-sql.ts";
 import * as tables from "../../../src/outbox/schema.ts";
 import { inboxTable, outboxTable } from "../../../src/outbox.ts";
-import { runCommand } from "../../support/run-command.ts";
+import { runCommand } from "../../support/process/run-command.ts";
 import { type Database, freshDatabase, missing, scratchDir } from "../../support/servers.ts";
 
 async function check(database: Database): Promise<void> {

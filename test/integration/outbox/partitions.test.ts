@@ -1,7 +1,7 @@
 // An outbox of partitions: a row that an UPDATE moves to another one is the event that it was, and no new one.
 
 import { describe, expect, test } from "vitest";
-import { postgresFixture } from "../../support/postgres-fixture.ts";
+import { postgresFixture } from "../../support/postgres/fixture.ts";
 import { missing } from "../../support/servers.ts";
 import { waitFor } from "../../support/wait-for.ts";
 

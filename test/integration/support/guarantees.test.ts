@@ -1,13 +1,13 @@
 // The guarantees on a real run: the built worker drains writes of many shapes, and the judge finds nothing wrong.
 
 import { describe, expect, test } from "vitest";
-import { assertGuarantees } from "../../support/guarantees.ts";
+import { readStream } from "../../support/bus/stream-events.ts";
+import { assertGuarantees } from "../../support/check/guarantees.ts";
+import { createTruthSlot } from "../../support/check/truth.ts";
+import { watchAcknowledged } from "../../support/postgres/watch-acknowledged.ts";
+import { WorkerProcess } from "../../support/process/worker-process.ts";
 import { freshDatabase, freshNats, missing } from "../../support/servers.ts";
-import { readStream } from "../../support/stream-events.ts";
-import { createTruthSlot } from "../../support/truth.ts";
 import { waitFor } from "../../support/wait-for.ts";
-import { watchAcknowledged } from "../../support/watch-acknowledged.ts";
-import { WorkerProcess } from "../../support/worker-process.ts";
 
 describe.skipIf(missing("postgres", "nats"))("a worker in a process of its own", () => {
   test("streams what was committed, before and after a kill, and drains on SIGTERM", async () => {

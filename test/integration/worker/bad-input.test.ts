@@ -7,10 +7,10 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
-import { bareNats } from "../../support/bare-nats.ts";
-import { oldNats } from "../../support/old-nats.ts";
-import { startPooler } from "../../support/pooler.ts";
-import { type CommandResult, runCommand } from "../../support/run-command.ts";
+import { bareNats } from "../../support/bus/bare-nats.ts";
+import { oldNats } from "../../support/bus/old-nats.ts";
+import { startPooler } from "../../support/postgres/pooler.ts";
+import { type CommandResult, runCommand } from "../../support/process/run-command.ts";
 import { type Database, freshDatabase, freshNats, freshPostgres, missing, scratchDir } from "../../support/servers.ts";
 
 interface Shop {

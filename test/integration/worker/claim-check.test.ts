@@ -8,11 +8,11 @@ import { collection } from "../../../src/automation/define/collection.ts";
 import { type VerifyReport, verify } from "../../../src/bus/jetstream/verify/verify.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
-import { countMessages } from "../../support/count-messages.ts";
-import { largeObjects, loseObjects } from "../../support/large-objects.ts";
+import { countMessages } from "../../support/bus/count-messages.ts";
+import { readStream } from "../../support/bus/stream-events.ts";
+import { largeObjects, loseObjects } from "../../support/postgres/large-objects.ts";
+import { brokenLinks } from "../../support/postgres/transactions.ts";
 import { freshDatabase, freshNats, missing } from "../../support/servers.ts";
-import { readStream } from "../../support/stream-events.ts";
-import { brokenLinks } from "../../support/transactions.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
 interface Item {

@@ -3,8 +3,8 @@
 import { CloudEvent, HTTP } from "cloudevents";
 import { describe, expect, test } from "vitest";
 import { startWorker } from "../../../src/index.ts";
+import { readStream } from "../../support/bus/stream-events.ts";
 import { freshDatabase, freshNats, missing } from "../../support/servers.ts";
-import { readStream } from "../../support/stream-events.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
 const names = ["specversion", "id", "source", "type", "subject", "time"].map((name) => `ce-${name}`);

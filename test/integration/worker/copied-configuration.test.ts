@@ -6,7 +6,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker, type Worker, type WorkerOptions } from "../../../src/app.ts";
 import { automation } from "../../../src/automation/define/automation.ts";
 import { orders } from "../../support/automations.ts";
-import { runCommand } from "../../support/run-command.ts";
+import { runCommand } from "../../support/process/run-command.ts";
 import { type Database, freshDatabase, freshNats, freshPostgres, missing, scratchDir } from "../../support/servers.ts";
 import { waitFor } from "../../support/wait-for.ts";
 

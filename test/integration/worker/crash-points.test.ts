@@ -2,14 +2,14 @@
 
 import { describe, expect, test } from "vitest";
 import type { CrashPoint } from "../../../src/worker/probe.ts";
-import { countMessages } from "../../support/count-messages.ts";
-import { CrashingWorker } from "../../support/crashing-worker.ts";
-import { assertGuarantees } from "../../support/guarantees.ts";
+import { countMessages } from "../../support/bus/count-messages.ts";
+import { assertGuarantees } from "../../support/check/guarantees.ts";
+import { createTruthSlot } from "../../support/check/truth.ts";
+import { watchAcknowledged } from "../../support/postgres/watch-acknowledged.ts";
+import { WriteLoad } from "../../support/postgres/write-load.ts";
+import { CrashingWorker } from "../../support/process/crashing-worker.ts";
 import { freshDatabase, freshNats, missing } from "../../support/servers.ts";
-import { createTruthSlot } from "../../support/truth.ts";
 import { waitFor } from "../../support/wait-for.ts";
-import { watchAcknowledged } from "../../support/watch-acknowledged.ts";
-import { WriteLoad } from "../../support/write-load.ts";
 
 /** The place, and at which times of coming there the first and the second worker die. */
 const crashes: readonly (readonly [CrashPoint, readonly number[]])[] = [

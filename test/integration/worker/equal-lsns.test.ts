@@ -3,11 +3,11 @@
 
 import { describe, expect, test } from "vitest";
 import { startWorker, type Worker } from "../../../src/app.ts";
-import { countMessages } from "../../support/count-messages.ts";
-import { assertGuarantees } from "../../support/guarantees.ts";
+import { countMessages } from "../../support/bus/count-messages.ts";
+import { readStream } from "../../support/bus/stream-events.ts";
+import { assertGuarantees } from "../../support/check/guarantees.ts";
+import { createTruthSlot } from "../../support/check/truth.ts";
 import { type Database, freshDatabase, freshNats, missing } from "../../support/servers.ts";
-import { readStream } from "../../support/stream-events.ts";
-import { createTruthSlot } from "../../support/truth.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
 /** What comes before a row, and whether the row's transaction is open already when the worker restarts. */

@@ -1,10 +1,10 @@
 // Logical messages in the stream of a worker that is killed again and again: each once, in the log's own order.
 
 import { describe, expect, test } from "vitest";
-import { CrashingWorker } from "../../support/crashing-worker.ts";
+import { readStream, type StreamEvent } from "../../support/bus/stream-events.ts";
+import { brokenLinks } from "../../support/postgres/transactions.ts";
+import { CrashingWorker } from "../../support/process/crashing-worker.ts";
 import { freshDatabase, freshNats, missing } from "../../support/servers.ts";
-import { readStream, type StreamEvent } from "../../support/stream-events.ts";
-import { brokenLinks } from "../../support/transactions.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
 /** At a time. */

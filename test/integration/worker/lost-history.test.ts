@@ -11,9 +11,9 @@ import { HistoryLostError } from "../../../src/errors.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import type { Readiness } from "../../../src/monitor/status.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
-import { RecordedLog } from "../../support/recorded-log.ts";
+import { readStream, type StreamEvent } from "../../support/bus/stream-events.ts";
+import { RecordedLog } from "../../support/postgres/recorded-log.ts";
 import { type Database, freshDatabase, freshNats, missing } from "../../support/servers.ts";
-import { readStream, type StreamEvent } from "../../support/stream-events.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
 const timing = { idleCheckMs: 500 };

@@ -3,10 +3,10 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { startWorker } from "../../../src/app.ts";
-import { RecordedLog } from "../../support/recorded-log.ts";
+import { readStream } from "../../support/bus/stream-events.ts";
+import { RecordedLog } from "../../support/postgres/recorded-log.ts";
+import { brokenLinks } from "../../support/postgres/transactions.ts";
 import { freshDatabase, freshNats, missing } from "../../support/servers.ts";
-import { readStream } from "../../support/stream-events.ts";
-import { brokenLinks } from "../../support/transactions.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
 describe.skipIf(missing("postgres", "nats"))("an event whose key does not fit into headers", () => {

@@ -10,7 +10,7 @@ import { startWorker, type Worker } from "../../../src/app.ts";
 import { automation } from "../../../src/automation/define/automation.ts";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import { orders } from "../../support/automations.ts";
-import { RecordedLog } from "../../support/recorded-log.ts";
+import { RecordedLog } from "../../support/postgres/recorded-log.ts";
 import { type Database, freshDatabase, freshNats, missing } from "../../support/servers.ts";
 import { waitFor } from "../../support/wait-for.ts";
 

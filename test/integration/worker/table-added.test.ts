@@ -3,8 +3,8 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker, type Worker } from "../../../src/app.ts";
 import { freePort } from "../../../src/dev/free-port.ts";
+import { readStream, type StreamEvent } from "../../support/bus/stream-events.ts";
 import { freshDatabase, freshNats, missing } from "../../support/servers.ts";
-import { readStream, type StreamEvent } from "../../support/stream-events.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
 describe.skipIf(missing("postgres", "nats"))("a table that is added while the worker runs", () => {

@@ -1,10 +1,10 @@
 // A database or a bus that is only away: said once, waited for, and then everything goes on in the same process.
 
 import { describe, expect, test } from "vitest";
-import { countMessages } from "../../support/count-messages.ts";
+import { countMessages } from "../../support/bus/count-messages.ts";
+import { WorkerProcess } from "../../support/process/worker-process.ts";
 import { freshDatabase, freshNats, freshPostgres, missing } from "../../support/servers.ts";
 import { waitFor } from "../../support/wait-for.ts";
-import { WorkerProcess } from "../../support/worker-process.ts";
 
 describe.skipIf(missing("postgres", "nats"))("a worker whose", () => {
   const servers = async () => {

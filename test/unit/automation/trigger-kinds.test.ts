@@ -11,8 +11,8 @@ import { type SourceId, systemId } from "../../../src/event/source-id.ts";
 import { collection, event } from "../../../src/index.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { Counts } from "../../support/automations.ts";
-import { memoryStore } from "../../support/memory-store.ts";
-import { ScriptedDelivery, scriptedConsumerBus } from "../../support/scripted-consumer-bus.ts";
+import { memoryStore } from "../../support/bus/memory-store.ts";
+import { ScriptedDelivery, scriptedConsumerBus } from "../../support/bus/scripted-consumer-bus.ts";
 
 const shop = "shop" as SourceId;
 

@@ -1,16 +1,16 @@
 // Up to where a durable has missed nothing, look by look.
 
 import { expect, test } from "vitest";
+import { newlyRemoved, runsOf } from "../../../src/bus/jetstream/consumer/removed.ts";
 import {
-  type SettledWatermark,
   accountFor,
   goneBefore,
   isOnRecord,
   type Look,
   missedSince,
   removedSince,
-} from "../../../src/bus/jetstream/consumer/accounted.ts";
-import { newlyRemoved, runsOf } from "../../../src/bus/jetstream/consumer/removed.ts";
+  type SettledWatermark,
+} from "../../../src/bus/jetstream/consumer/settled-watermark.ts";
 
 const made = "2026-11-26T00:00:00Z";
 const durable = { life: 1, created: "2026-11-27T00:00:00Z" };

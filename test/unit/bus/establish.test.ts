@@ -7,8 +7,8 @@ import { type Established, establish, newestLease } from "../../../src/bus/jetst
 import { encodeBatch, type Outgoing } from "../../../src/bus/jetstream/stream/encode.ts";
 import type { Position } from "../../../src/event/position.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
-import { Random, ScriptedPort, ScriptedServer } from "../../support/scripted-bus.ts";
-import { place, transaction } from "../../support/transactions.ts";
+import { Random, ScriptedPort, ScriptedServer } from "../../support/bus/scripted-bus.ts";
+import { place, transaction } from "../../support/postgres/transactions.ts";
 
 const source = "shop" as SourceId;
 

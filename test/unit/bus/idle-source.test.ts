@@ -11,8 +11,8 @@ import type { Position } from "../../../src/event/position.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { type CheckpointOptions, keepCheckpoints } from "../../../src/worker/checkpoint.ts";
-import { Random, ScriptedPort, ScriptedServer } from "../../support/scripted-bus.ts";
-import { place, transaction } from "../../support/transactions.ts";
+import { Random, ScriptedPort, ScriptedServer } from "../../support/bus/scripted-bus.ts";
+import { place, transaction } from "../../support/postgres/transactions.ts";
 
 const source = "shop" as SourceId;
 const FSYNC_MS = 120_000;

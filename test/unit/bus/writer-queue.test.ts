@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { WriterQueue } from "../../../src/bus/jetstream/writer/writer-queue.ts";
 import type { StreamMessage } from "../../../src/event/message.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
-import { transaction } from "../../support/transactions.ts";
+import { transaction } from "../../support/postgres/transactions.ts";
 
 const source = "shop" as SourceId;
 

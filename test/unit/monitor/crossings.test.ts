@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { type Crossing, crossings } from "../../../src/monitor/crossings.ts";
-import type { LogRetention, RetentionProbe, RetentionMetric } from "../../../src/source/source.ts";
+import type { LogRetention, RetentionMetric, RetentionProbe } from "../../../src/source/source.ts";
 
 const limits: RetentionProbe["limits"] = {
   lost: 0,

@@ -7,7 +7,7 @@ import type { CollectionSchema } from "../../../src/event/collection-schema.ts";
 import type { Position } from "../../../src/event/position.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { KeptSchemaBook } from "../../../src/schema/schema-book.ts";
-import { memoryStore } from "../../support/memory-store.ts";
+import { memoryStore } from "../../support/bus/memory-store.ts";
 
 const at = (lsn: number): Position => `0001.${String(lsn).padStart(16, "0")}.0000000000000001.a000000` as Position;
 

@@ -2,11 +2,11 @@
 
 import { describe, expect, test } from "vitest";
 import { canonicalJson, laneOf } from "../../../src/event/lane.ts";
-import { findWrong } from "../../support/guarantees.ts";
-import type { StreamEvent } from "../../support/stream-events.ts";
-import { parseChange } from "../../support/test-decoding.ts";
-import type { TruthChange } from "../../support/truth.ts";
-import { listWrong, type Wrong } from "../../support/wrong.ts";
+import type { StreamEvent } from "../../support/bus/stream-events.ts";
+import { findWrong } from "../../support/check/guarantees.ts";
+import { parseChange } from "../../support/check/test-decoding.ts";
+import type { TruthChange } from "../../support/check/truth.ts";
+import { listWrong, type Wrong } from "../../support/check/wrong.ts";
 
 const keys = new Map([["public.t", ["id"]]]);
 const log = [

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { publishes } from "../../support/nats-publishes.ts";
+import { publishes } from "../../support/bus/nats-publishes.ts";
 
 const BATCH =
   "HPUB cdc.shop.public.item.created.p01 12 17\r\nNATS/1.0\r\n\r\n12345\r\n" +

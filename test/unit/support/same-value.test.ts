@@ -1,7 +1,7 @@
 // Whether the judge of values knows right from wrong, type by type.
 
 import { expect, test } from "vitest";
-import { isSameValue } from "../../support/same-value.ts";
+import { isSameValue } from "../../support/check/same-value.ts";
 
 test.each([
   ["integer", "7", 7, "7"],

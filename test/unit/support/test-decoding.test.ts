@@ -1,7 +1,7 @@
 // The reader of test_decoding's lines: what the guarantees take for the truth. The lines were printed by Postgres 18.
 
 import { expect, test } from "vitest";
-import { parseChange } from "../../support/test-decoding.ts";
+import { parseChange } from "../../support/check/test-decoding.ts";
 
 const keys = new Map([
   ['"We ird"."t b"', ["i d"]],

@@ -10,10 +10,10 @@ import { busError, isApiError } from "../client/bus-errors.ts";
 import { connectOnce } from "../client/connect-once.ts";
 import { DEAD_STREAM } from "../client/dead-letters.ts";
 import { findStream } from "../client/streams.ts";
-import { accountedKey } from "../consumer/accounted-record.ts";
 import { MADE_FOR_AUTOMATION } from "../consumer/durable-settings.ts";
+import { accountedKey } from "../consumer/watermark-record.ts";
 import { checkpointKey, idleKey } from "../lease/checkpoint-store.ts";
-import { memoryKey } from "../lease/source-memory.ts";
+import { memoryKey } from "../lease/connector-state.ts";
 import { erasedKey } from "../stream/erased.ts";
 
 export interface SourceOnBus {

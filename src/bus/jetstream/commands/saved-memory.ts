@@ -5,7 +5,7 @@ import type { BusAccess } from "../client/access.ts";
 import { STATE_BUCKET } from "../client/buckets.ts";
 import { connectOnce } from "../client/connect-once.ts";
 import { openStateStore } from "../client/state-store.ts";
-import { StoredConnectorState } from "../lease/source-memory.ts";
+import { StoredConnectorState } from "../lease/connector-state.ts";
 
 export type SavedMemory = Readonly<Record<string, unknown>> | undefined;
 

@@ -9,11 +9,11 @@ import { apiCodes } from "../client/api-codes.ts";
 import { busError, isApiError } from "../client/bus-errors.ts";
 import type { DeadLetters } from "../client/dead-letters.ts";
 import type { SystemEvents } from "../client/system-events.ts";
-import { AccountedRecord } from "./accounted-record.ts";
 import type { Confirmations } from "./confirmations.ts";
 import { Durable, type FoundStream } from "./durable.ts";
 import { PullSubscription } from "./pull-subscription.ts";
 import { RetentionWatch } from "./retention-watch.ts";
+import { AccountedRecord } from "./watermark-record.ts";
 
 const streamPollMs = 500;
 

@@ -7,8 +7,6 @@ import { ConfigError, TransientError } from "../../../errors.ts";
 import type { ConsumeOptions, Obstacle } from "../../bus.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { isApiError } from "../client/bus-errors.ts";
-import { type SettledWatermark, isOnRecord } from "./accounted.ts";
-import type { AccountedRecord, Entry } from "./accounted-record.ts";
 import {
   changeOf,
   configured,
@@ -20,6 +18,8 @@ import {
   type Settings,
   settingsOf,
 } from "./durable-settings.ts";
+import { isOnRecord, type SettledWatermark } from "./settled-watermark.ts";
+import type { AccountedRecord, Entry } from "./watermark-record.ts";
 
 /** What another worker needs to make a durable that it has put on record. */
 const MAKING_MS = 1000;
@@ -188,7 +188,11 @@ function isBeingMade(known: SettledWatermark | undefined): boolean {
   return known?.durable !== undefined && known.durable.created === undefined;
 }
 
-function settledThrough(stream: FoundStream, known: SettledWatermark | undefined, start: ConsumeOptions["start"]): number {
+function settledThrough(
+  stream: FoundStream,
+  known: SettledWatermark | undefined,
+  start: ConsumeOptions["start"],
+): number {
   if (known?.created === stream.created) return known.through;
   // In another stream of that name, what the first one had comes again under new numbers: all of it may be new.
   if (known !== undefined) return Math.max(0, stream.firstSeq - 1);

@@ -6,6 +6,9 @@ import type { ConsumerInfo, JetStreamManager } from "@nats-io/jetstream";
 import type { StreamGap } from "../../bus.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { busError, isApiError } from "../client/bus-errors.ts";
+import type { Durable } from "./durable.ts";
+import { filtersOf, lifeOf } from "./durable-settings.ts";
+import { readRemoved } from "./removed.ts";
 import {
   accountFor,
   type DurableOnRecord,
@@ -14,11 +17,8 @@ import {
   type Look,
   missedSince,
   removedSince,
-} from "./accounted.ts";
-import type { AccountedRecord } from "./accounted-record.ts";
-import type { Durable } from "./durable.ts";
-import { filtersOf, lifeOf } from "./durable-settings.ts";
-import { readRemoved } from "./removed.ts";
+} from "./settled-watermark.ts";
+import type { AccountedRecord } from "./watermark-record.ts";
 
 export interface RetentionWatchOptions {
   readonly jsm: JetStreamManager;

@@ -3,7 +3,7 @@
 
 import { TransientError } from "../../../errors.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
-import type { Lifetime } from "../client/life.ts";
+import type { Lifetime } from "../client/lifetime.ts";
 import type { CheckpointStore } from "../lease/checkpoint-store.ts";
 import { type Established, type EstablishOptions, establish } from "./establish.ts";
 

@@ -3,7 +3,7 @@
 import { TransientError } from "../../../errors.ts";
 import { comparePositions, laterPosition, type Position } from "../../../event/position.ts";
 import type { Mark } from "../../bus.ts";
-import type { Lifetime } from "../client/life.ts";
+import type { Lifetime } from "../client/lifetime.ts";
 import type { WakeUp } from "../client/wake-up.ts";
 import type { CheckpointStore } from "../lease/checkpoint-store.ts";
 import { type Fsync, Horizon } from "../lease/horizon.ts";

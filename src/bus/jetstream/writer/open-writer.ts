@@ -3,8 +3,8 @@
 import type { SourceId } from "../../../event/source-id.ts";
 import type { OpeningListener, StateStore } from "../../bus.ts";
 import { CheckpointStore } from "../lease/checkpoint-store.ts";
+import type { StoredConnectorState } from "../lease/connector-state.ts";
 import { Lease, type LeasePort } from "../lease/lease.ts";
-import type { StoredConnectorState } from "../lease/source-memory.ts";
 import { underLease } from "../lease/under-lease.ts";
 import { type Established, establish, newestLease } from "../recovery/establish.ts";
 import type { StreamPort } from "../stream/port.ts";

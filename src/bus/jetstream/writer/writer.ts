@@ -7,7 +7,7 @@ import { comparePositions, isComplete, laterPosition, type Position } from "../.
 import { streamName } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
 import type { Mark, Writer } from "../../bus.ts";
-import { Lifetime } from "../client/life.ts";
+import { Lifetime } from "../client/lifetime.ts";
 import type { WakeUp } from "../client/wake-up.ts";
 import { startUpkeep } from "../lease/upkeep.ts";
 import type { Established } from "../recovery/establish.ts";
@@ -16,11 +16,11 @@ import { isPassing, refusal, Stall } from "../recovery/stall.ts";
 import { writerMarker } from "../recovery/start-markers.ts";
 import { encodeBatch, largeBehind, type Outgoing } from "../stream/encode.ts";
 import type { Encoded } from "../stream/port.ts";
-import { hasLostBodies, hasLostMessages, lostBodies, lostMessages } from "./found.ts";
 import { Marks } from "./marks.ts";
-import { ReadAgain } from "./read-again.ts";
-import { sendWithRetry } from "./send-surely.ts";
+import { hasLostBodies, hasLostMessages, lostBodies, lostMessages } from "./recovery-outcome.ts";
+import { ReadAgain } from "./replay-filter.ts";
 import { SendTimes } from "./send-times.ts";
+import { sendWithRetry } from "./send-with-retry.ts";
 import type { WriterOptions } from "./writer-options.ts";
 import { type QueueItem, WriterQueue } from "./writer-queue.ts";
 

@@ -5,9 +5,9 @@ import type { Session } from "../client/session.ts";
 import { quoteLiteral } from "../client/sql.ts";
 import { slotUnknown } from "../slot/first-start.ts";
 import { checkHome, type Home } from "../slot/identity.ts";
-import type { SlotRecord } from "../slot/memory.ts";
 import { checkNames, slotMissing } from "../slot/provide-slot.ts";
 import { checkKept, checkKind } from "../slot/slot.ts";
+import type { SlotRecord } from "../slot/slot-record.ts";
 
 export interface SlotFacts {
   readonly name: string;

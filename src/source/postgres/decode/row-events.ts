@@ -4,9 +4,9 @@ import type { Change, Unplaced } from "../../../event/source-event.ts";
 import type { Op } from "../../../event/subject.ts";
 import { escapedBound, type JsonWriter } from "../values/json-writer.ts";
 import type { FrameReader } from "./frame-reader.ts";
+import { MissingToast } from "./missing-toast.ts";
 import type { Table } from "./table.ts";
 import { NULL, type Tuple, UNCHANGED } from "./tuple.ts";
-import { MissingToast } from "./unread-row.ts";
 
 /** An event before its place in the transaction is known. */
 export interface RowEvent extends Unplaced<Change> {

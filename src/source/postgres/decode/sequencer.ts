@@ -7,8 +7,8 @@ import type { Domain, Marker, Transaction, Unplaced } from "../../../event/sourc
 import type { SourceMessage } from "../../source.ts";
 import { hex8, hex16 } from "../client/lsn.ts";
 import { historyPrefix, restAt } from "../client/position.ts";
+import type { MissingToast } from "./missing-toast.ts";
 import type { RowEvent } from "./row-events.ts";
-import type { MissingToast } from "./unread-row.ts";
 
 /** A row that could not be decoded, before its place in the transaction is known. */
 export interface PoisonRow {

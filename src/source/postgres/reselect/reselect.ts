@@ -10,11 +10,11 @@ import type { SourceMessage } from "../../source.ts";
 import { displaySettings } from "../client/display-settings.ts";
 import { Session } from "../client/session.ts";
 import { FrameReader } from "../decode/frame-reader.ts";
+import type { MissingToast } from "../decode/missing-toast.ts";
 import { RowEvents } from "../decode/row-events.ts";
 import type { RowMissingToast } from "../decode/sequencer.ts";
 import type { Table } from "../decode/table.ts";
 import { Tuple } from "../decode/tuple.ts";
-import type { MissingToast } from "../decode/unread-row.ts";
 import { JsonWriter } from "../values/json-writer.ts";
 import { type LookedUp, Lookup } from "./lookup.ts";
 import { visibleIn } from "./snapshot-visibility.ts";
@@ -179,7 +179,12 @@ export class Reselect implements AsyncDisposable {
   }
 
   /** Writes the event once more, as it would be had the log had the values. @returns the bytes of the values */
-  #write({ index, row }: RowMissingToast, { values }: LookedUp, asOfLsn: string, filled: Map<number, Uint8Array>): number {
+  #write(
+    { index, row }: RowMissingToast,
+    { values }: LookedUp,
+    asOfLsn: string,
+    filled: Map<number, Uint8Array>,
+  ): number {
     const { table, columns } = row;
     const names = columns.map((column) => Buffer.from(table.columnName(column) ?? []).toString());
     const enriched = Buffer.from(`{"columns":[${names.join()}],"asOfLsn":"${asOfLsn}"}`);

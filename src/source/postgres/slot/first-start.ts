@@ -8,8 +8,8 @@ import type { ConnectorState } from "../../source.ts";
 import { formatLsn, parseLsn } from "../client/lsn.ts";
 import type { Session } from "../client/session.ts";
 import type { System } from "./identity.ts";
-import { type Cause, type Created, causeOf, type SlotRecord, type Planned } from "./memory.ts";
 import { checkKept, checkKind, createSlot, dropSlot, endReader, findSlot, type Slot } from "./slot.ts";
+import { type Cause, type Created, causeOf, type Planned, type SlotRecord } from "./slot-record.ts";
 
 export interface SlotNames {
   readonly slot: string;

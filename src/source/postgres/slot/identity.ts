@@ -6,8 +6,8 @@ import type { Position } from "../../../event/position.ts";
 import { sqlState } from "../client/errors.ts";
 import { formatLsn, parseLsn } from "../client/lsn.ts";
 import { finalOf } from "../client/position.ts";
-import { type Created, causeOf } from "./memory.ts";
 import { lastPlace } from "./resume.ts";
+import { type Created, causeOf } from "./slot-record.ts";
 
 export interface System {
   readonly systemId: string;

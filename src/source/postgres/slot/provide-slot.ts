@@ -3,8 +3,8 @@
 import { ConfigError, HistoryLostError } from "../../../errors.ts";
 import { adoptSlot, type FirstStartOptions, firstStart, type ProvidedSlot, startHistory } from "./first-start.ts";
 import { checkHome, isAccepted } from "./identity.ts";
-import { type Abandoned, type Created, causeOf, type SlotRecord } from "./memory.ts";
 import { checkKept, checkKind, dropSlotWhenFree, findSlot } from "./slot.ts";
+import { type Abandoned, type Created, causeOf, type SlotRecord } from "./slot-record.ts";
 
 export interface ProvideSlotOptions extends FirstStartOptions {
   /** Whether a lost history may be given up for a new one. */

@@ -5,8 +5,8 @@ import type { Position } from "../../../event/position.ts";
 import { type Marker, markerAt } from "../../../event/source-event.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { formatLsn, parseLsn } from "../client/lsn.ts";
-import { finalOf, historyOf, boundaryBefore, startLsn } from "../client/position.ts";
-import { type Cause, type Created, causeOf } from "./memory.ts";
+import { boundaryBefore, finalOf, historyOf, startLsn } from "../client/position.ts";
+import { type Cause, type Created, causeOf } from "./slot-record.ts";
 
 export interface Resumption {
   /** Behind it the decoder goes on. */

@@ -1,6 +1,6 @@
 // What was published of a source's tables when it was looked last, and what is missing of that now. Pure.
 
-import type { KnownTables } from "../slot/memory.ts";
+import type { KnownTables } from "../slot/slot-record.ts";
 import type { Published, PublishedEntry } from "./published.ts";
 import type { FoundTable } from "./tables.ts";
 

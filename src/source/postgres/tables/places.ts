@@ -1,7 +1,7 @@
 // Where rows are told from: the names and row filters of a source's tables, and what their partitions consist of.
 
 import type { Session } from "../client/session.ts";
-import type { Places } from "../slot/memory.ts";
+import type { Places } from "../slot/slot-record.ts";
 import type { Published } from "./published.ts";
 import type { FoundTable } from "./tables.ts";
 

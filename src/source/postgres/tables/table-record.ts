@@ -6,9 +6,9 @@ import type { Marker } from "../../../event/source-event.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { SourceContext } from "../../source.ts";
 import { LOG_END, parseLsn } from "../client/lsn.ts";
-import { historyOf, boundaryBefore } from "../client/position.ts";
+import { boundaryBefore, historyOf } from "../client/position.ts";
 import type { Session } from "../client/session.ts";
-import type { KnownTables, Untold } from "../slot/memory.ts";
+import type { KnownTables, Untold } from "../slot/slot-record.ts";
 import { sameKnown, storable, withLeaving } from "./known-tables.ts";
 import type { FoundTable } from "./tables.ts";
 

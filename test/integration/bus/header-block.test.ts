@@ -1,0 +1,55 @@
+// Reading header lines from a message's bytes says what the client's own headers say.
+
+import { connect, headers, type Msg } from "@nats-io/transport-node";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { headerBlock, headerValue } from "../../../src/bus/jetstream/stream/header-block.ts";
+import { freshNats, missing } from "../../support/servers.ts";
+import { waitFor } from "../../support/wait-for.ts";
+
+describe.skipIf(missing("nats"))("header lines", () => {
+  async function exchange(
+    messages: readonly { readonly subject: string; readonly lines?: Record<string, string>; readonly body: string }[],
+  ): Promise<readonly Msg[]> {
+    const nc = await connect({ servers: (await freshNats()).url });
+    onTestFinished(() => nc.close());
+    const got: Msg[] = [];
+    nc.subscribe("x.>", { callback: (_, message) => void got.push(message) });
+    for (const { subject, lines, body } of messages) {
+      const head = headers();
+      for (const [name, value] of Object.entries(lines ?? {})) head.append(name, value);
+      nc.publish(subject, body, lines ? { headers: head, reply: "y.reply" } : {});
+    }
+    await waitFor(() => got.length === messages.length, { what: "all messages" });
+    return got;
+  }
+
+  test("are the same as the client's, also across the socket's chunks, without a body, and without a reply", async () => {
+    const messages = Array.from({ length: 300 }, (_, n) => ({
+      subject: `x.${n}`,
+      lines: { "ce-id": `shop.${n}`, "ce-subject": "public.orders/%C3%A9", "Cdc-Pos": `${n}+`, empty: "" },
+      body: "b".repeat((n % 7) * 400),
+    }));
+
+    for (const message of await exchange(messages)) {
+      const block = headerBlock(message, message.data);
+      expect(block).toBeDefined();
+      for (const name of ["ce-id", "ce-subject", "Cdc-Pos", "empty"]) {
+        expect(headerValue(block ?? "", name)).toBe(message.headers?.get(name));
+      }
+      expect(headerValue(block ?? "", "CE-ID")).toBeUndefined();
+      expect(headerValue(block ?? "", "Pos")).toBeUndefined();
+    }
+  });
+
+  test("there are none where the message has none, nor where its subject hides where they begin", async () => {
+    const [plain, foreign] = await exchange([
+      { subject: "x.plain", body: "NATS/1.0\r\nce-id: no\r\n\r\n" },
+      { subject: "x.é", lines: { "ce-id": "yes" }, body: "{}" },
+    ]);
+
+    expect([plain, foreign].map((message) => message && headerBlock(message, message.data))).toEqual([
+      undefined,
+      undefined,
+    ]);
+  });
+});

@@ -1,0 +1,98 @@
+// A bus that hands out deliveries as written down by a test, and notes what becomes of them: no server, no time.
+
+import { once } from "node:events";
+import type { DeadLetter } from "../../../src/automation/deliver/dead-letter.ts";
+import type { Bus, ConsumeOptions, Delivery, StateStore, Subscription } from "../../../src/bus/bus.ts";
+import type { SourceId } from "../../../src/event/source-id.ts";
+
+/** `returned`: to come again later, or to be settled by another worker. */
+export type DeliveryEnd = "acked" | "terminated" | "returned";
+
+export class ScriptedDelivery implements Delivery {
+  readonly subject: string = "";
+  readonly data: Uint8Array = Buffer.from("{}");
+  readonly sequence: number = 1;
+  readonly again: boolean = false;
+  readonly remade: boolean = false;
+  readonly ours: boolean = true;
+  readonly lines: Readonly<Record<string, string>> = {};
+  readonly ended: Promise<DeliveryEnd>;
+  #end: (end: DeliveryEnd) => void = () => {};
+
+  constructor(parts: Partial<ScriptedDelivery>) {
+    Object.assign(this, parts);
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+  }
+
+  header(name: string): string | undefined {
+    return this.lines[name];
+  }
+  headers(): Readonly<Record<string, string>> {
+    return this.lines;
+  }
+  succeed(): void {}
+  async regained(): Promise<boolean> {
+    return this.ours;
+  }
+  async ack(): Promise<void> {
+    this.#end("acked");
+  }
+  retry(): void {
+    this.#end("returned");
+  }
+  working(): void {}
+  async terminate(): Promise<void> {
+    this.#end("terminated");
+  }
+}
+
+export interface ScriptedConsumerBus extends Bus {
+  /** What was subscribed to, in order. */
+  readonly consumed: readonly Pick<ConsumeOptions, "source" | "durable" | "filters">[];
+  readonly letters: readonly DeadLetter[];
+}
+
+/** @param deliveries what each stream hands out, at once, to whoever subscribes to it */
+export function scriptedConsumerBus(
+  deliveries: ReadonlyMap<SourceId, readonly Delivery[]>,
+  state: StateStore,
+): ScriptedConsumerBus {
+  const consumed: Pick<ConsumeOptions, "source" | "durable" | "filters">[] = [];
+  const letters: DeadLetter[] = [];
+  const none = (): never => {
+    throw new Error("the scripted bus has no such thing");
+  };
+  return {
+    consumed,
+    letters,
+    state,
+    schemas: state,
+    consume: async ({ source, durable, filters, signal }): Promise<Subscription> => {
+      consumed.push({ source, durable, filters });
+      return {
+        madeAgain: undefined,
+        obstacle: () => undefined,
+        missed: async () => undefined,
+        settledThrough: () => 0,
+        accept: none,
+        depth: none,
+        async *[Symbol.asyncIterator]() {
+          yield deliveries.get(source) ?? [];
+          if (!signal.aborted) await once(signal, "abort");
+        },
+      };
+    },
+    deadLetter: async (_subject, _head, data) => {
+      letters.push(JSON.parse(Buffer.from(data).toString()) as DeadLetter);
+    },
+    stream: none,
+    fetchBody: none,
+    keepsForMs: none,
+    announce: none,
+    connected: () => true,
+    trouble: () => undefined,
+    [Symbol.asyncDispose]: async () => {},
+  };
+}

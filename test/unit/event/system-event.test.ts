@@ -1,0 +1,46 @@
+// A system event as a subscriber sees it: a CloudEvent with an id that only its occurrence decides.
+
+import { HTTP } from "cloudevents";
+import { expect, test } from "vitest";
+import type { SourceId } from "../../../src/event/source-id.ts";
+import { gapMessage, parseSystemEvent, type SystemMessage } from "../../../src/event/system-event.ts";
+
+const gap = { code: "SLOT_MISSING", reason: "the slot millrace_shop was dropped", after: null, upTo: "0002.01" };
+const message = gapMessage("shop" as SourceId, gap);
+const stored = ({ subject, headers, body }: SystemMessage) => ({
+  subject,
+  header: (name: string) => headers[name],
+  data: Buffer.from(body),
+  sequence: 7,
+});
+
+test("it has a whole subject with a lane, and is a CloudEvent", () => {
+  expect(message.subject).toMatch(/^events\._system\.gap\.recorded\.p(0\d|1[0-5])$/);
+  expect(HTTP.toEvent({ headers: message.headers, body: message.body })).toMatchObject({
+    id: "gap.shop.0002.01",
+    source: "/_system",
+    type: "_system.gap.recorded",
+    subject: "shop",
+    data: { source: "shop", ...gap },
+  });
+});
+
+test("told again it has the same id", () => {
+  expect(gapMessage("shop" as SourceId, gap).id).toBe(message.id);
+  expect(message.headers["ce-id"]).toBe(message.id);
+});
+
+test("a handler gets its data; what somebody else put there is undecodable", () => {
+  expect(parseSystemEvent(stored(message))).toMatchObject({
+    id: message.id,
+    type: "_system.gap.recorded",
+    data: { source: "shop", upTo: "0002.01" },
+    sequence: 7,
+  });
+  for (const wrong of [
+    { ...message, body: "{" },
+    { ...message, headers: {} },
+  ]) {
+    expect(() => parseSystemEvent(stored(wrong))).toThrow(expect.objectContaining({ code: "EVENT_UNDECODABLE" }));
+  }
+});

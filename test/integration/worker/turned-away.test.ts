@@ -181,7 +181,10 @@ describe.skipIf(missing("postgres", "nats"))("a server that turns a running work
     expect(bus.reason).toMatch(reason);
     expect(bus.reason).toMatch(/^(not )?connected: /);
     const said = log.lines.filter(({ level, event }) => level === "warn" && event === "bus_disconnected");
-    expect(said.map(({ fields }) => fields.code).filter((each) => each !== "BUS_UNREACHABLE")).toEqual([undefined, code]);
+    expect(said.map(({ fields }) => fields.code).filter((each) => each !== "BUS_UNREACHABLE")).toEqual([
+      undefined,
+      code,
+    ]);
     expect(JSON.stringify([bus, log.lines])).not.toContain("secret");
 
     await ground.use(ground.right);

@@ -14,7 +14,7 @@ import type { Config } from "./config/schema.ts";
 import { ConfigError, MillraceError, toError } from "./errors.ts";
 import { isComplete } from "./event/position.ts";
 import type { SourceId } from "./event/source-id.ts";
-import { gapMessage } from "./event/system-event.ts";
+import { gapEvent } from "./event/system-event.ts";
 import { type HttpServer, startHttp } from "./monitor/http.ts";
 import { queueDepths } from "./monitor/queue-depth.ts";
 import { withReadiness } from "./monitor/readiness.ts";
@@ -151,7 +151,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
         schemas: (lease) => new KeptSchemaBook({ source: id, store: bus.schemas, lease }),
         deadLetter: bus.deadLetter.bind(bus),
         onGap: async (gap) => {
-          await bus.announce(gapMessage(id, gap));
+          await bus.publish(gapEvent(id, gap));
           metrics.source(id)[gap.collections === undefined ? "gaps" : "tableGaps"]++;
         },
         lineageKey: () => lineageKey(bus.state),

@@ -5,7 +5,8 @@ import type { StreamMessage } from "../event/message.ts";
 import type { Position } from "../event/position.ts";
 import type { SourceEvent } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
-import type { GapData, SystemMessage } from "../event/system-event.ts";
+import type { GapData } from "../event/system-event.ts";
+import type { WorkerEvent } from "../event/worker-event.ts";
 
 /** A place that may be saved, then acknowledged. */
 export interface Mark {
@@ -212,8 +213,12 @@ export interface Bus extends AsyncDisposable {
   fetchBody(ref: DataRef): Promise<Uint8Array | undefined>;
   /** How long the source's stream keeps an event; Infinity without a limit, undefined without a stream. @throws TransientError */
   keepsForMs(source: SourceId): Promise<number | undefined>;
-  /** Stores a system event; one with an id that was stored within the last hour is dropped. @throws TransientError, ConfigError */
-  announce(message: SystemMessage): Promise<void>;
+  /**
+   * Stores an event that comes from no source's log; resolves at the bus' acknowledgement. One with an id that was stored
+   * within the last hour is dropped.
+   * @throws TransientError, ConfigError
+   */
+  publish(event: WorkerEvent): Promise<void>;
   readonly state: StateStore;
   /** Versions of collections: `millrace_schemas`. */
   readonly schemas: StateStore;

@@ -1,4 +1,4 @@
-// The one place where an event of a source becomes a message: its subject and its header lines.
+// The one place where an event becomes a message, whether a source's or the worker's own: its subject and its header lines.
 
 import { collectionPlace } from "../event/collection-place.ts";
 import { lineageLines } from "../event/lineage.ts";
@@ -14,6 +14,7 @@ import {
   type MetaKind,
   metaSubject,
 } from "../event/subject.ts";
+import type { WorkerEvent } from "../event/worker-event.ts";
 
 /** What the changes of one kind share: made once, filled in for each row. */
 interface Template {
@@ -121,4 +122,13 @@ export function markerHead(source: SourceId, kind: Marker["kind"], id: string, t
     `ce-specversion: 1.0\r\nce-source: /${source}\r\nce-type: ${percentEncode(`${source}.meta.${name}`)}\r\n` +
     `content-type: application/json\r\nce-id: ${id}\r\nce-time: ${time ?? new Date().toISOString()}\r\n`
   );
+}
+
+/** What an event that comes from no source's log becomes. */
+export function encodeWorkerEvent(event: WorkerEvent): Pick<StreamMessage, "subject" | "id" | "head" | "data"> {
+  const { origin, aggregate, name, id, subject, lane, time, data } = event;
+  const head =
+    `ce-specversion: 1.0\r\nce-source: /${origin}\r\nce-type: ${percentEncode(`${origin}.${aggregate}.${name}`)}\r\n` +
+    `content-type: application/json\r\nce-subject: ${percentEncode(subject)}\r\nce-id: ${percentEncode(id)}\r\nce-time: ${time}\r\n`;
+  return { subject: domainSubjectPrefix(origin, aggregate, name) + lane, id, head, data };
 }

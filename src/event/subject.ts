@@ -1,6 +1,7 @@
 // Subjects: which tokens they are made of and how names that are no tokens are escaped.
 
 import type { SourceId } from "./source-id.ts";
+import type { WorkerEvent } from "./worker-event.ts";
 
 export type Op = "created" | "updated" | "deleted" | "read" | "truncated";
 
@@ -38,7 +39,7 @@ export function changeSubjectPrefix(source: SourceId, namespace: string, collect
 }
 
 /** `events.<source>.<aggregate>.<type>.`: the lane goes behind it. */
-export function domainSubjectPrefix(source: SourceId, aggregate: string, type: string): string {
+export function domainSubjectPrefix(source: SourceId | WorkerEvent["origin"], aggregate: string, type: string): string {
   return `events.${source}.${escapeToken(aggregate)}.${escapeToken(type)}.`;
 }
 

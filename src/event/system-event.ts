@@ -4,6 +4,7 @@ import { PoisonError } from "../errors.ts";
 import { canonicalJson, laneOf } from "./lane.ts";
 import type { StoredMessage } from "./parse-event.ts";
 import type { SourceId } from "./source-id.ts";
+import type { WorkerEvent } from "./worker-event.ts";
 
 /** A source's log in its database crossed a limit of the guard, came back, or the last resort was taken. */
 export interface LagData {
@@ -54,37 +55,23 @@ export interface SystemEvent<Data = unknown> {
   readonly sequence: number;
 }
 
-/** As the bus stores it. */
-export interface SystemMessage {
-  readonly subject: string;
-  /** The same for the same occurrence, whoever tells it and however often. */
-  readonly id: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
-}
-
 /** @param id without the kind: it is put in front */
-export function systemMessage<Kind extends SystemKind>(
+export function systemEvent<Kind extends SystemKind>(
   kind: Kind,
   name: string,
   id: string,
   data: SystemData[Kind] & { readonly source: string },
-): SystemMessage {
-  const lane = laneOf(Buffer.from(canonicalJson({ source: data.source })));
-  const whole = `${kind}.${id}`;
+): WorkerEvent {
+  const { source } = data;
   return {
-    subject: `${systemPrefix(kind)}${name}.${lane}`,
-    id: whole,
-    headers: {
-      "ce-specversion": "1.0",
-      "ce-id": whole,
-      "ce-source": "/_system",
-      "ce-type": `_system.${kind}.${name}`,
-      "ce-subject": data.source,
-      "ce-time": new Date().toISOString(),
-      "content-type": "application/json",
-    },
-    body: JSON.stringify(data),
+    origin: "_system",
+    aggregate: kind,
+    name,
+    id: `${kind}.${id}`,
+    subject: source,
+    lane: laneOf(Buffer.from(canonicalJson({ source }))),
+    time: new Date().toISOString(),
+    data: Buffer.from(JSON.stringify(data)),
   };
 }
 
@@ -94,14 +81,14 @@ export function systemPrefix(kind: SystemKind): string {
 }
 
 /** The event that says that a source's gap is on record. @param position of its marker */
-export function gapMessage(source: SourceId, gap: Omit<GapData, "source">): SystemMessage {
+export function gapEvent(source: SourceId, gap: Omit<GapData, "source">): WorkerEvent {
   const place = `${source}.${gap.upTo}${gap.collections === undefined ? "" : `.${gap.code}`}`;
-  return systemMessage("gap", "recorded", place, { source, ...gap });
+  return systemEvent("gap", "recorded", place, { source, ...gap });
 }
 
 /** The event that says what an automation missed. */
-export function missedMessage(data: GapData & { readonly automation: string }): SystemMessage {
-  return systemMessage("gap", "missed", `${data.source}.${data.automation}.${data.after}.${data.upTo}`, data);
+export function missedEvent(data: GapData & { readonly automation: string }): WorkerEvent {
+  return systemEvent("gap", "missed", `${data.source}.${data.automation}.${data.after}.${data.upTo}`, data);
 }
 
 /** @throws PoisonError `EVENT_UNDECODABLE` */

@@ -3,7 +3,7 @@
 import type { Bus } from "../bus/bus.ts";
 import { MillraceError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
-import { systemMessage } from "../event/system-event.ts";
+import { systemEvent } from "../event/system-event.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { GuardEvent } from "./guard.ts";
 
@@ -14,7 +14,7 @@ interface AnnouncedState {
   readonly state: GuardEvent["state"];
 }
 
-type AnnouncerBus = Pick<Bus, "announce" | "state" | "connected">;
+type AnnouncerBus = Pick<Bus, "publish" | "state" | "connected">;
 
 /** Only the newest of each measure waits: what came between is over. */
 export class Announcer {
@@ -59,18 +59,19 @@ export class Announcer {
 
 /** First the event, then the note: killed between the two, the same id is told again, and the bus drops it. */
 async function tellOnce(
-  { announce, state }: AnnouncerBus,
+  bus: AnnouncerBus,
   key: string,
   { source, event }: { readonly source: SourceId; readonly event: GuardEvent },
 ): Promise<void> {
   for (;;) {
-    const entry = await state.get(key);
+    const entry = await bus.state.get(key);
     const told = (entry?.value as AnnouncedState | undefined) ?? { n: 0, state: "recovered" };
     if (told.state === event.state && event.state !== "full") return; // another worker, or this one before a restart
     const { measure, state: name, value = null, limit } = event;
     const n = told.n + 1;
     const data = { source, measure, state: name, value, limit, ...("action" in event ? { action: event.action } : {}) };
-    await announce(systemMessage("lag", name, `${source}.${measure}.${name}.${n}`, data));
-    if ((await state.put(key, { n, state: name } satisfies AnnouncedState, entry?.revision ?? 0)) !== undefined) return;
+    await bus.publish(systemEvent("lag", name, `${source}.${measure}.${name}.${n}`, data));
+    if ((await bus.state.put(key, { n, state: name } satisfies AnnouncedState, entry?.revision ?? 0)) !== undefined)
+      return;
   }
 }

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Bus, StreamGap, Subscription } from "../../bus/bus.ts";
 import { HistoryLostError, type MillraceError } from "../../errors.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
-import { missedMessage } from "../../event/system-event.ts";
+import { missedEvent } from "../../event/system-event.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { isDenied, mayPass } from "../deliver/may-pass.ts";
 import type { SettledEvents } from "../deliver/settled-events.ts";
@@ -19,7 +19,7 @@ export const MISSED_LOOK_MS = 10_000;
 export interface MissedContext {
   readonly automation: string;
   readonly source: SourceId;
-  readonly bus: Pick<Bus, "announce" | "state">;
+  readonly bus: Pick<Bus, "publish" | "state">;
   readonly settled: SettledEvents;
   readonly log: Logger;
   /** The bus refuses a look, or does so no more. */
@@ -49,8 +49,8 @@ export async function lookForMissed(context: MissedContext, subscription: Subscr
       hint: 'see to what they would have done, then start once with --adopt, or give the automation onGap: "continue"; so that it does not come again: more retention, more concurrency, or another worker, and no limit per subject',
     });
   }
-  await bus.announce(
-    missedMessage({
+  await bus.publish(
+    missedEvent({
       source,
       automation,
       code: "AUTOMATION_GAP",

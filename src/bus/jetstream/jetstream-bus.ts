@@ -18,7 +18,7 @@ import { DEAD_STREAM, type DeadLetters, openDeadLetters, type StoreDeadLetter } 
 import { refuseUnfitShared } from "./client/shared-streams-check.ts";
 import { openStateStore } from "./client/state-store.ts";
 import { findStream, refuseTakenSubjects } from "./client/streams.ts";
-import { openSystemEvents, type SystemEvents } from "./client/system-events.ts";
+import { openWorkerEvents, type WorkerEvents } from "./client/worker-events.ts";
 import { Confirmations } from "./consumer/confirmations.ts";
 import { openSubscription } from "./consumer/consumer.ts";
 import { StoredConnectorState } from "./lease/connector-state.ts";
@@ -80,8 +80,8 @@ export async function openJetStreamBus(options: BusOptions): Promise<Bus> {
   const schemas = await openStateStore(nc, { bucket: SCHEMA_BUCKET, replicas });
   const leases = await openStateStore(nc, { bucket: LEASE_BUCKET, replicas, ttlMs: LEASE_BUCKET_TTL_MS });
   const deadLetters = openDeadLetters(nc, { replicas });
-  const systemEvents = openSystemEvents(nc, { replicas });
-  return new JetStreamBus({ options, timing, connection, jsm, state, schemas, leases, deadLetters, systemEvents });
+  const workerEvents = openWorkerEvents(nc, { replicas });
+  return new JetStreamBus({ options, timing, connection, jsm, state, schemas, leases, deadLetters, workerEvents });
 }
 
 interface BusParts {
@@ -93,30 +93,30 @@ interface BusParts {
   readonly schemas: StateStore;
   readonly leases: StateStore;
   readonly deadLetters: DeadLetters;
-  readonly systemEvents: SystemEvents;
+  readonly workerEvents: WorkerEvents;
 }
 
 class JetStreamBus implements Bus {
   readonly state: StateStore;
   readonly schemas: StateStore;
   readonly deadLetter: StoreDeadLetter;
-  readonly announce: SystemEvents["store"];
+  readonly publish: WorkerEvents["publish"];
   readonly #options: BusOptions;
   readonly #timing: BusTiming;
   readonly #connection: Connection;
   readonly #jsm: JetStreamManager;
   readonly #leases: StateStore;
   readonly #deadLetters: DeadLetters;
-  readonly #systemEvents: SystemEvents;
+  readonly #workerEvents: WorkerEvents;
   readonly #confirmations: Confirmations;
   readonly #largeBodies: LargeBodies;
   readonly #instance = randomBytes(6).toString("hex");
 
-  constructor({ options, timing, connection, jsm, state, schemas, leases, deadLetters, systemEvents }: BusParts) {
+  constructor({ options, timing, connection, jsm, state, schemas, leases, deadLetters, workerEvents }: BusParts) {
     this.state = state;
     this.schemas = schemas;
-    this.announce = systemEvents.store;
-    this.#systemEvents = systemEvents;
+    this.publish = workerEvents.publish;
+    this.#workerEvents = workerEvents;
     this.deadLetter = deadLetters.store;
     this.#deadLetters = deadLetters;
     this.#confirmations = new Confirmations(connection);
@@ -160,9 +160,9 @@ class JetStreamBus implements Bus {
 
   consume(options: ConsumeOptions): Promise<Subscription> {
     const { nc } = this.#connection;
-    const [deadLetters, systemEvents] = [this.#deadLetters, this.#systemEvents];
+    const [deadLetters, workerEvents] = [this.#deadLetters, this.#workerEvents];
     const { state } = this;
-    return openSubscription({ nc, state, deadLetters, systemEvents, confirmations: this.#confirmations }, options);
+    return openSubscription({ nc, state, deadLetters, workerEvents, confirmations: this.#confirmations }, options);
   }
 
   fetchBody(ref: DataRef): Promise<Uint8Array | undefined> {

@@ -53,7 +53,7 @@ test.skipIf(skip)(
       consume: (options) => bus.consume(options),
       fetchBody: (ref) => bus.fetchBody(ref),
       keepsForMs: (source) => bus.keepsForMs(source),
-      announce: (message) => bus.announce(message),
+      publish: (event) => bus.publish(event),
       state: bus.state,
       schemas: bus.schemas,
       connected: () => bus.connected(),

@@ -90,7 +90,7 @@ export function scriptedConsumerBus(
     stream: none,
     fetchBody: none,
     keepsForMs: none,
-    announce: none,
+    publish: none,
     connected: () => true,
     trouble: () => undefined,
     [Symbol.asyncDispose]: async () => {},

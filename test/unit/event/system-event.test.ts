@@ -2,12 +2,23 @@
 
 import { HTTP } from "cloudevents";
 import { expect, test } from "vitest";
+import { encodeWorkerEvent } from "../../../src/bus/encode-event.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
-import { gapMessage, parseSystemEvent, type SystemMessage } from "../../../src/event/system-event.ts";
+import { gapEvent, parseSystemEvent } from "../../../src/event/system-event.ts";
 
 const gap = { code: "SLOT_MISSING", reason: "the slot millrace_shop was dropped", after: null, upTo: "0002.01" };
-const message = gapMessage("shop" as SourceId, gap);
-const stored = ({ subject, headers, body }: SystemMessage) => ({
+const told = () => {
+  const { subject, id, head, data } = encodeWorkerEvent(gapEvent("shop" as SourceId, gap));
+  const lines = head.split("\r\n").filter(Boolean);
+  return {
+    subject,
+    id,
+    headers: Object.fromEntries(lines.map((line) => line.split(": "))),
+    body: Buffer.from(data).toString(),
+  };
+};
+const message = told();
+const stored = ({ subject, headers, body }: typeof message) => ({
   subject,
   header: (name: string) => headers[name],
   data: Buffer.from(body),
@@ -26,7 +37,7 @@ test("it has a whole subject with a lane, and is a CloudEvent", () => {
 });
 
 test("told again it has the same id", () => {
-  expect(gapMessage("shop" as SourceId, gap).id).toBe(message.id);
+  expect(told().id).toBe(message.id);
   expect(message.headers["ce-id"]).toBe(message.id);
 });
 

@@ -3,10 +3,10 @@
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { JetStreamApiError, jetstream } from "@nats-io/jetstream";
-import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { PoisonError, TransientError } from "../../../errors.ts";
 import { busError } from "./bus-errors.ts";
-import { makeSharedStream } from "./shared-stream.ts";
+import { makeSharedStream, parseHead } from "./shared-stream.ts";
 
 export const DEAD_STREAM = "MILLRACE_DEAD";
 const retryMs = 500;
@@ -72,13 +72,4 @@ async function until<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
 
 function makeStream(nc: NatsConnection, replicas: number): Promise<void> {
   return makeSharedStream(nc, { name: DEAD_STREAM, subjects: ["dead.>"], num_replicas: replicas });
-}
-
-function parseHead(head: string): MsgHdrs {
-  const lines = headers();
-  for (const line of head.split("\r\n")) {
-    const colon = line.indexOf(":");
-    if (colon > 0) lines.append(line.slice(0, colon), line.slice(colon + 1).trim());
-  }
-  return lines;
 }

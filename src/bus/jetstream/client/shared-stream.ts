@@ -1,7 +1,7 @@
 // Streams that belong to no source, written to by every worker: made by whoever comes first.
 
 import { jetstreamManager, RetentionPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
-import type { NatsConnection } from "@nats-io/transport-node";
+import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
 import { apiCodes } from "./api-codes.ts";
 import { busError, isApiError } from "./bus-errors.ts";
 import { refuseUnfit } from "./stream-fitness.ts";
@@ -30,4 +30,14 @@ export async function makeSharedStream(nc: NatsConnection, stream: SharedStream)
   } catch (error) {
     throw busError(error, `open the stream ${stream.name}`);
   }
+}
+
+/** Header lines, each ended by CRLF, for the client. */
+export function parseHead(head: string): MsgHdrs {
+  const lines = headers();
+  for (const line of head.split("\r\n")) {
+    const colon = line.indexOf(":");
+    if (colon > 0) lines.append(line.slice(0, colon), line.slice(colon + 1).trim());
+  }
+  return lines;
 }

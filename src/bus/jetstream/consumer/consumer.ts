@@ -8,7 +8,7 @@ import type { ConsumeOptions, StateStore, Subscription } from "../../bus.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { busError, isApiError } from "../client/bus-errors.ts";
 import type { DeadLetters } from "../client/dead-letters.ts";
-import type { SystemEvents } from "../client/system-events.ts";
+import type { WorkerEvents } from "../client/worker-events.ts";
 import type { Confirmations } from "./confirmations.ts";
 import { Durable, type FoundStream } from "./durable.ts";
 import { PullSubscription } from "./pull-subscription.ts";
@@ -22,7 +22,7 @@ export interface SubscriptionParts {
   readonly nc: NatsConnection;
   readonly state: StateStore;
   readonly deadLetters: DeadLetters;
-  readonly systemEvents: SystemEvents;
+  readonly workerEvents: WorkerEvents;
   readonly confirmations: Confirmations;
 }
 
@@ -31,7 +31,7 @@ export interface SubscriptionParts {
  * @throws TransientError, ConfigError
  */
 export async function openSubscription(
-  { nc, state, deadLetters, systemEvents, confirmations }: SubscriptionParts,
+  { nc, state, deadLetters, workerEvents, confirmations }: SubscriptionParts,
   options: ConsumeOptions,
 ): Promise<Subscription> {
   const stream = streamName(options.source);
@@ -39,7 +39,7 @@ export async function openSubscription(
   try {
     const jsm = await jetstreamManager(nc, { checkAPI: false });
     // A source's stream is made by its writer; this one has none.
-    if (options.source === systemId) await systemEvents.make();
+    if (options.source === systemId) await workerEvents.make();
     const found = await waitForStream(jsm, stream, signal);
     await deadLetters.make();
     const record = new AccountedRecord(state, name, stream);

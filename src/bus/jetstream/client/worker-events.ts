@@ -1,41 +1,41 @@
 // The stream `MILLRACE_EVENTS`: events without a source's log, from many writers, one for each id.
 
 import { JetStreamApiError, jetstream } from "@nats-io/jetstream";
-import { headers, type NatsConnection, nanos } from "@nats-io/transport-node";
+import { type NatsConnection, nanos } from "@nats-io/transport-node";
 import { streamName, systemId } from "../../../event/source-id.ts";
-import type { SystemMessage } from "../../../event/system-event.ts";
+import type { WorkerEvent } from "../../../event/worker-event.ts";
+import { encodeWorkerEvent } from "../../encode-event.ts";
 import { busError } from "./bus-errors.ts";
-import { makeSharedStream } from "./shared-stream.ts";
+import { makeSharedStream, parseHead } from "./shared-stream.ts";
 
 const stream = streamName(systemId);
 const MAX_AGE_MS = 7 * 24 * 60 * 60_000;
 /** Two workers that see the same thing tell it within seconds; one that was killed between telling and noting it, later. */
 const DUPLICATE_WINDOW_MS = 60 * 60_000;
 
-export interface SystemEvents {
+export interface WorkerEvents {
   /** Makes the stream when it is missing. @throws TransientError, ConfigError */
   make(): Promise<void>;
-  store(message: SystemMessage): Promise<void>;
+  /** See `Bus.publish`. */
+  publish(event: WorkerEvent): Promise<void>;
 }
 
-export function openSystemEvents(nc: NatsConnection, { replicas }: { readonly replicas: number }): SystemEvents {
+export function openWorkerEvents(nc: NatsConnection, { replicas }: { readonly replicas: number }): WorkerEvents {
   const js = jetstream(nc);
   const make = (): Promise<void> => makeStream(nc, replicas);
-  const publish = async ({ subject, id, headers: fields, body }: SystemMessage): Promise<void> => {
-    const lines = headers();
-    for (const [name, value] of Object.entries(fields)) lines.append(name, value);
-    await js.publish(subject, body, { msgID: id, headers: lines, expect: { streamName: stream } });
-  };
   return {
     make,
-    store: async (message) => {
+    publish: async (event) => {
+      const { subject, id, head, data } = encodeWorkerEvent(event);
+      const send = () =>
+        js.publish(subject, data, { msgID: id, headers: parseHead(head), expect: { streamName: stream } });
       try {
-        await publish(message);
+        await send();
       } catch (thrown) {
-        if (thrown instanceof JetStreamApiError) throw busError(thrown, "store a system event");
+        if (thrown instanceof JetStreamApiError) throw busError(thrown, `store an event in ${stream}`);
         // Nobody answers for a stream that is not there either.
         await make();
-        await publish(message).catch((again: unknown) => Promise.reject(busError(again, "store a system event")));
+        await send().catch((again: unknown) => Promise.reject(busError(again, `store an event in ${stream}`)));
       }
     },
   };

@@ -273,7 +273,7 @@ const cases: readonly Case[] = [
           file: "bus/jetstream/recovery/establish.ts",
           find: "    const found = await lookForLoss(options);\n",
           replace:
-            "    const early = (await port.info())?.lastSeq ?? 0;\n    if (early > 0) await readSurely(port, options.clock, early);\n    const found = await lookForLoss(options);\n",
+            "    const early = (await port.info())?.lastSeq ?? 0;\n    if (early > 0) await readWithRetry(port, options.clock, early);\n    const found = await lookForLoss(options);\n",
         },
         {
           file: "bus/jetstream/recovery/establish.ts",

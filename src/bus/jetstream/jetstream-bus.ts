@@ -5,7 +5,7 @@ import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { BugError, type MillraceError, TransientError } from "../../errors.ts";
 import { type DataRef, LARGE_BUCKET } from "../../event/data-ref.ts";
 import type { Retention } from "../../event/retention.ts";
-import type { SourceId } from "../../event/source-id.ts";
+import { type SourceId, streamName } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Bus, ConsumeOptions, OpeningListener, SourceStream, StateStore, Subscription, Writer } from "../bus.ts";
 import { EventEncoder } from "../encode-event.ts";
@@ -23,13 +23,13 @@ import { Confirmations } from "./consumer/confirmations.ts";
 import { openSubscription } from "./consumer/consumer.ts";
 import { StoredConnectorState } from "./lease/connector-state.ts";
 import type { Fsync } from "./lease/horizon.ts";
-import type { LeasePort, LeaseRecord } from "./lease/lease.ts";
+import { leasePort } from "./lease/lease.ts";
 import { MAX_ADDED_HEADER_BYTES, MAX_HEAD_BYTES, MAX_POINTER_BYTES } from "./stream/encode.ts";
-import { JetStreamPort } from "./stream/jetstream-port.ts";
+import { JetStreamPort, streamReader } from "./stream/jetstream-port.ts";
 import { realClock } from "./stream/real-clock.ts";
 import { newestGap, recordedGap } from "./stream/recorded-gap.ts";
 import { openWriter } from "./writer/open-writer.ts";
-import type { WriterOptions } from "./writer/writer-options.ts";
+import { defaultWriterTiming, type WriterOptions, type WriterTiming } from "./writer/writer-options.ts";
 
 export interface BusOptions extends BusAccess {
   readonly replicas: number;
@@ -45,23 +45,12 @@ export interface BusOptions extends BusAccess {
 }
 
 /** Times that tests shorten; see `defaultTiming`. */
-export interface BusTiming {
-  readonly leaseTtlMs: number;
+export interface BusTiming extends WriterTiming {
   readonly ackTimeoutMs: number;
   readonly pingIntervalMs: number;
-  readonly markerEveryMs: number;
-  readonly maxAwayMs: number;
-  readonly idleCheckMs: number;
 }
 
-export const defaultTiming: BusTiming = {
-  leaseTtlMs: 3000,
-  ackTimeoutMs: 5000,
-  pingIntervalMs: 8_000,
-  markerEveryMs: 5 * 60_000,
-  maxAwayMs: 5 * 60_000,
-  idleCheckMs: 30_000,
-};
+export const defaultTiming: BusTiming = { ...defaultWriterTiming, ackTimeoutMs: 5000, pingIntervalMs: 8_000 };
 
 /** Leases of workers that are long gone disappear. */
 const LEASE_BUCKET_TTL_MS = 60 * 60_000;
@@ -141,6 +130,7 @@ class JetStreamBus implements Bus {
     // Asked each time: another server, or the same one with another configuration, may take less.
     const maxMessageBytes = (): number => this.#connection.maxPayload - MAX_ADDED_HEADER_BYTES;
     const encoder = new EventEncoder(source);
+    const reader = streamReader(this.#jsm, streamName(source));
     return {
       get maxMessageBytes() {
         return maxMessageBytes();
@@ -153,8 +143,8 @@ class JetStreamBus implements Bus {
       openWriter: (signal, on) => this.#openWriter(source, memory, signal, on),
       loadMemory: () => memory.load(),
       saveMemory: (value) => memory.save(value),
-      recordedGap: () => recordedGap(this.#jsm, source),
-      newestGap: () => newestGap(this.#jsm, source),
+      recordedGap: () => recordedGap(reader, source),
+      newestGap: () => newestGap(reader, source),
     };
   }
 
@@ -208,7 +198,7 @@ class JetStreamBus implements Bus {
         ...this.#timing,
         clock: realClock,
         instance: this.#instance,
-        leases: this.#leasePort(source),
+        leases: leasePort(this.#whileConnected(this.#leases), source),
         state: this.#whileConnected(this.state),
         memory,
         fsync,
@@ -239,17 +229,6 @@ class JetStreamBus implements Bus {
     return {
       get: (key) => check().then(() => get(key)),
       put: (key, value, revision) => check().then(() => put(key, value, revision)),
-    };
-  }
-
-  #leasePort(source: SourceId): LeasePort {
-    const leases = this.#whileConnected(this.#leases);
-    return {
-      read: async () => {
-        const entry = await leases.get(source);
-        return entry && { record: entry.value as LeaseRecord, revision: entry.revision };
-      },
-      write: (record, revision) => leases.put(source, record, revision),
     };
   }
 }

@@ -9,9 +9,10 @@ import { JetStreamApiError, type JetStreamManager, jetstream } from "@nats-io/je
 import { type ObjectInfo, type ObjectStore, Objm } from "@nats-io/obj";
 import { headers, type NatsConnection, nanos } from "@nats-io/transport-node";
 import { TransientError } from "../../../errors.ts";
-import { type DataRef, dataRefLines, LARGE_BUCKET } from "../../../event/data-ref.ts";
+import { type DataRef, LARGE_BUCKET } from "../../../event/data-ref.ts";
 import type { StreamMessage } from "../../../event/message.ts";
 import type { SourceId } from "../../../event/source-id.ts";
+import { dataRefTo, pointerTo } from "../../claim-check.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { LARGE_STREAM } from "../client/buckets.ts";
 import { busError, isApiError } from "../client/bus-errors.ts";
@@ -29,7 +30,6 @@ const AGAIN_MS = 500;
 const LONGER_MS = 24 * 60 * 60_000;
 /** A body that was stored longer ago, by a worker that did not come to its event, is stored anew. */
 const REUSE_MS = LONGER_MS / 2;
-const NO_BODY = new Uint8Array();
 
 export class LargeBodies {
   readonly #options: LargeBodiesOptions;
@@ -50,14 +50,13 @@ export class LargeBodies {
    */
   async claim(source: SourceId, message: StreamMessage, signal: AbortSignal): Promise<StreamMessage> {
     const { data } = message;
-    const sha256 = createHash("sha256").update(data).digest("hex");
-    const ref = { name: `${message.id}.${sha256}`, sizeBytes: data.length, sha256 };
+    const ref = dataRefTo(message);
     for (;;) {
       try {
         if (!this.#ready.has(source)) await this.#makeBucket(source);
         this.#ready.add(source);
         if (!(await this.#isStored(ref))) await this.#put(ref, data);
-        return { ...message, head: message.head + dataRefLines(ref), data: NO_BODY, ref };
+        return pointerTo(message, ref);
       } catch (thrown) {
         this.#ready.delete(source); // somebody may have deleted it
         const error = busError(thrown, "store a large body");

@@ -2,6 +2,8 @@
 // stream itself (see establish.ts), so a clock that runs wrong costs time and never order.
 
 import { FencedError, TransientError } from "../../../errors.ts";
+import type { SourceId } from "../../../event/source-id.ts";
+import type { StateStore } from "../../bus.ts";
 import type { Clock } from "../stream/port.ts";
 
 /** What stands in the bucket. */
@@ -17,6 +19,17 @@ export interface LeasePort {
   read(): Promise<{ readonly record: LeaseRecord; readonly revision: number } | undefined>;
   /** @param revision of the entry it replaces, 0 for none. Resolves to the new revision, or undefined when it did not match. */
   write(record: LeaseRecord, revision: number): Promise<number | undefined>;
+}
+
+/** A source's lease in a bucket of its own kind. */
+export function leasePort(leases: Pick<StateStore, "get" | "put">, source: SourceId): LeasePort {
+  return {
+    read: async () => {
+      const entry = await leases.get(source);
+      return entry && { record: entry.value as LeaseRecord, revision: entry.revision };
+    },
+    write: (record, revision) => leases.put(source, record, revision),
+  };
 }
 
 export interface LeaseOptions {

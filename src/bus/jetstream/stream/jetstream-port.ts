@@ -17,6 +17,7 @@ import {
   PublishRefused,
   type StoredMessage,
   type StreamPort,
+  type StreamReader,
   type StreamState,
 } from "./port.ts";
 
@@ -214,6 +215,14 @@ export async function readMessage(
     if (isApiError(thrown, apiCodes.noMessageFound)) return undefined;
     throw busError(thrown, `read ${JSON.stringify(query)} of ${stream}`);
   }
+}
+
+/** A stream to read from, through its leader, without writing it. */
+export function streamReader(jsm: JetStreamManager, stream: string): StreamReader {
+  return {
+    read: (seq) => readMessage(jsm, stream, { seq }),
+    readLast: (subject) => readMessage(jsm, stream, { last_by_subj: subject }),
+  };
 }
 
 function payloadLowered(maxPayload: number): TransientError {

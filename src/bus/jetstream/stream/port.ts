@@ -77,6 +77,9 @@ export interface StreamPort {
   onDisruption(listener: () => void): () => void;
 }
 
+/** A stream that is read without the right to write it. */
+export type StreamReader = Pick<StreamPort, "read" | "readLast">;
+
 /** Time as the writer knows it; monotonic, in ms. */
 export interface Clock {
   now(): number;

@@ -1,22 +1,20 @@
 // The gap that a source's newest history begins behind, out of its stream: so that a worker that starts can say so too.
 
-import type { JetStreamManager } from "@nats-io/jetstream";
-import { type SourceId, streamName } from "../../../event/source-id.ts";
+import type { SourceId } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
 import type { RecordedGap } from "../../bus.ts";
-import { readMessage } from "./jetstream-port.ts";
 import { bodyOf, isOwn } from "./own-markers.ts";
+import type { StreamReader } from "./port.ts";
 
 /**
  * Not simply the newest `gap` marker: one of a table that joined says nothing of the log. Two reads at most.
  * @throws TransientError while the bus is away
  */
-export async function recordedGap(jsm: JetStreamManager, source: SourceId): Promise<RecordedGap | undefined> {
-  const stream = streamName(source);
-  const history = await readMessage(jsm, stream, { last_by_subj: metaSubject(source, "history") });
+export async function recordedGap(stream: StreamReader, source: SourceId): Promise<RecordedGap | undefined> {
+  const history = await stream.readLast(metaSubject(source, "history"));
   if (history === undefined || history.seq === 1) return undefined;
   // The two are stored together.
-  const gap = await readMessage(jsm, stream, { seq: history.seq - 1 });
+  const gap = await stream.read(history.seq - 1);
   if (gap?.subject !== metaSubject(source, "gap") || !isOwn(source, gap) || !isOwn(source, history)) return undefined;
   const { code = null, after = null, upTo } = bodyOf(gap) ?? {};
   const at = Date.parse(gap.header("ce-time") ?? "");
@@ -25,8 +23,8 @@ export async function recordedGap(jsm: JetStreamManager, source: SourceId): Prom
 }
 
 /** Id of the newest gap marker, whatever it is about. @throws TransientError while the bus is away */
-export async function newestGap(jsm: JetStreamManager, source: SourceId): Promise<string | undefined> {
-  const gap = await readMessage(jsm, streamName(source), { last_by_subj: metaSubject(source, "gap") });
+export async function newestGap(stream: StreamReader, source: SourceId): Promise<string | undefined> {
+  const gap = await stream.readLast(metaSubject(source, "gap"));
   return gap !== undefined && isOwn(source, gap) ? gap.header("ce-id") : undefined;
 }
 

@@ -9,12 +9,12 @@ import { underLease } from "../lease/under-lease.ts";
 import { type Established, establish, newestLease } from "../recovery/establish.ts";
 import type { StreamPort } from "../stream/port.ts";
 import { JetStreamWriter } from "./writer.ts";
-import type { WriterOptions } from "./writer-options.ts";
+import type { WriterOptions, WriterTiming } from "./writer-options.ts";
 
-export interface OpenWriterOptions extends Omit<WriterOptions, "port" | "source" | "lease" | "checkpoints"> {
+export interface OpenWriterOptions
+  extends WriterTiming,
+    Omit<WriterOptions, "port" | "source" | "lease" | "checkpoints"> {
   readonly leases: LeasePort;
-  /** Without a renewal for this long another worker may take the lease. */
-  readonly leaseTtlMs: number;
   readonly state: Pick<StateStore, "get" | "put">;
   /** Is told the new lease: only its holder may save. */
   readonly memory: StoredConnectorState;

@@ -6,17 +6,31 @@ import type { CheckpointStore } from "../lease/checkpoint-store.ts";
 import type { Fsync } from "../lease/horizon.ts";
 import type { EstablishOptions } from "../recovery/establish.ts";
 
-export interface WriterOptions
-  extends Omit<EstablishOptions, "highest" | "created" | "reason" | "checkpoint" | "idle" | "signal"> {
-  readonly checkpoints: CheckpointStore;
-  readonly fsync: Fsync;
-  readonly log: Logger;
+/** Times that tests shorten. */
+export interface WriterTiming {
+  /** Without a renewal for this long another worker may take the lease. */
+  readonly leaseTtlMs: number;
   /** The marker is renewed between transactions when it is older than this. */
   readonly markerEveryMs: number;
   /** The bus away for longer than this: the source is closed until it is back. */
   readonly maxAwayMs: number;
   /** How often an idle stream is looked at for lost messages. */
   readonly idleCheckMs: number;
+}
+
+export const defaultWriterTiming: WriterTiming = {
+  leaseTtlMs: 3000,
+  markerEveryMs: 5 * 60_000,
+  maxAwayMs: 5 * 60_000,
+  idleCheckMs: 30_000,
+};
+
+export interface WriterOptions
+  extends Omit<WriterTiming, "leaseTtlMs">,
+    Omit<EstablishOptions, "highest" | "created" | "reason" | "checkpoint" | "idle" | "signal"> {
+  readonly checkpoints: CheckpointStore;
+  readonly fsync: Fsync;
+  readonly log: Logger;
   /** Called with what a stored batch holds. */
   readonly onStored: (messages: readonly Pick<StreamMessage, "committedAt" | "position">[]) => void;
   readonly onRecovered: () => void;

@@ -1,9 +1,11 @@
 // docs/operations/metrics.md from the registry that the worker serves: every metric with its type, labels and meaning.
 
+import type { SourceId } from "../src/event/source-id.ts";
 import { registerGuardGauges } from "../src/monitor/guard-gauges.ts";
 import { registerQueueDepth } from "../src/monitor/queue-depth.ts";
 import type { Status } from "../src/monitor/status.ts";
 import { registerStatusGauges } from "../src/monitor/status-gauges.ts";
+import { slotMetrics } from "../src/source/postgres/slot/slot-metrics.ts";
 import { createMetrics } from "../src/telemetry/metrics.ts";
 
 const head = `# Metrics
@@ -52,7 +54,9 @@ export async function metricsPage(): Promise<string> {
   };
   registerStatusGauges(registry, () => none);
   registerQueueDepth(registry, async () => new Map());
-  registerGuardGauges(registry, []);
+  const limits = { retainedBytes: 0, timeToFullMs: 0, lagMs: 0, catalogXminAge: 0 };
+  const seen = { source: "shop" as SourceId, hold: undefined, exceeded: new Set<string>(), sees: true };
+  registerGuardGauges(registry, [{ ...seen, metrics: slotMetrics(limits) }]);
   const rows = (await registry.getMetricsAsJSON())
     .filter(({ name }) => !/^(process|nodejs)_/.test(name))
     // The client's types leave the labels out.

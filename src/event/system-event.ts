@@ -9,7 +9,8 @@ import type { WorkerEvent } from "./worker-event.ts";
 /** A source's log in its database crossed a limit of the guard, came back, or the last resort was taken. */
 export interface LagData {
   readonly source: string;
-  readonly measure: "lost" | "retainedBytes" | "timeToFullSeconds" | "lagSeconds" | "catalogXminAge";
+  /** By the connector's name: of Postgres `lost`, `retainedBytes`, `timeToFullSeconds`, `lagSeconds` or `catalogXminAge`. */
+  readonly measure: string;
   readonly state: "exceeded" | "recovered" | "full";
   /** In the measure's unit; of `lost` 1 or 0. Null when there is none any more. */
   readonly value: number | null;

@@ -1,7 +1,6 @@
 // What of a part is beyond its limit, in the words of /readyz and `millrace status`: for each alert rule that watches a
 // source or an automation there is one, so that nobody is paged for what the worker itself does not show.
 
-import type { RetentionMetric } from "../source/source.ts";
 import type { AutomationStatus, GuardStatus, Reason, SourceStatus } from "./status.ts";
 
 /** As long as the alerts MillraceGap, MillraceTableGap and MillraceAutomationGap last: nothing can mend a gap. */
@@ -10,14 +9,6 @@ const GAP_SHOWN_MS = 60 * 60_000;
 const FULL_SOON_SECONDS = 3600;
 const LAGGING_SECONDS = 300;
 const UNSTEADY_RECOVERIES = 5;
-
-const what: Readonly<Record<RetentionMetric, (value: number, limit: number) => string>> = {
-  lost: () => "the database has given up the slot: what was not read from it is lost",
-  retainedBytes: (value, limit) => `the database keeps ${value} bytes of log for it, more than ${limit}`,
-  timeToFullSeconds: (value, limit) => `its slot is full in ${whole(value)} s, sooner than in ${whole(limit)} s`,
-  lagSeconds: (value, limit) => `its oldest unacknowledged log is ${whole(value)} s old, more than ${whole(limit)} s`,
-  catalogXminAge: (value, limit) => `VACUUM must leave ${value} transactions of the catalog to it, more than ${limit}`,
-};
 
 /** Of a source, the worst first; what makes it not ready is not among them. */
 export function sourceAlarms(source: SourceStatus): readonly Reason[] {
@@ -49,10 +40,7 @@ function guardAlarms({ sees, exceeded, timeToFullSeconds }: GuardStatus): readon
   const soon = timeToFullSeconds !== undefined && timeToFullSeconds < FULL_SOON_SECONDS;
   const said = exceeded.some(({ measure }) => measure === "timeToFullSeconds");
   return [
-    ...exceeded.map(({ measure, value = 0, limit }) => {
-      const page = measure === "lost" ? "slot-lost" : "slot-growing";
-      return { code: "GUARD_EXCEEDED", message: `${what[measure](value, limit)} (docs/operations/${page}.md)` };
-    }),
+    ...exceeded.map(({ message }) => ({ code: "GUARD_EXCEEDED", message })),
     ...only(soon && !said, {
       code: "SLOT_FULL_SOON",
       message: `its slot is full in ${whole(timeToFullSeconds ?? 0)} s`,

@@ -2,7 +2,7 @@
 // It needs neither the lease nor the bus, so that it also speaks when the worker is stuck for want of one of them.
 
 import { setTimeout as delay } from "node:timers/promises";
-import { MillraceError, toError } from "../errors.ts";
+import { type HistoryLostError, MillraceError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { LogRetention, RetentionMetric, RetentionProbe } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -20,8 +20,8 @@ export interface GuardOptions {
   readonly owned: () => boolean;
   /** Called once for each crossing, and when the last resort was taken; must not throw. */
   readonly onCrossing: (crossing: GuardEvent) => void;
-  /** The source must stop: its slot is full, and it was asked to stop then. */
-  readonly onStop: () => void;
+  /** The source must stop: its log is full, and it was asked to stop then. */
+  readonly onStop: (reason: HistoryLostError) => void;
   readonly signal: AbortSignal;
 }
 
@@ -29,28 +29,21 @@ export interface GuardOptions {
 export type GuardEvent =
   | Crossing
   | {
-      readonly measure: "retainedBytes";
+      readonly measure: string;
       readonly state: "full";
       readonly action: "stop" | "drop-and-gap";
       readonly value: number;
       readonly limit: number;
     };
 
-const hints: Readonly<Record<RetentionMetric, string>> = {
-  lost: "What was not read is lost to the stream: docs/operations/slot-lost.md.",
-  retainedBytes: "The slot fills the server's disk: docs/operations/slot-growing.md.",
-  timeToFullSeconds: "The slot is about to be lost: docs/operations/slot-growing.md.",
-  lagSeconds: "The source does not keep up, or does not move: docs/operations/slot-growing.md.",
-  catalogXminAge: "VACUUM cannot clean the catalog behind the slot: docs/operations/slot-growing.md.",
-};
-
 export class Guard {
   /** Resolves after the signal; never rejects. */
   readonly ended: Promise<void>;
   readonly source: SourceId;
+  /** With the limits that it goes by. */
+  readonly metrics: readonly RetentionMetric[];
   readonly #options: GuardOptions;
-  readonly #limits: RetentionProbe["limits"];
-  readonly #exceeded = new Set<RetentionMetric>();
+  readonly #exceeded = new Set<string>();
   #hold: LogRetention | undefined;
   #sees = false;
   #looked = false;
@@ -62,8 +55,9 @@ export class Guard {
   constructor(options: GuardOptions) {
     this.#options = options;
     this.source = options.source;
-    const { limits } = options.watch;
-    this.#limits = { ...limits, lagSeconds: limits.lagSeconds + options.heldByBusSeconds };
+    this.metrics = options.watch.metrics.map((metric) =>
+      metric.means === "lag" ? { ...metric, limit: metric.limit + options.heldByBusSeconds } : metric,
+    );
     this.ended = this.#run();
   }
 
@@ -82,20 +76,23 @@ export class Guard {
     return this.#sees;
   }
 
-  /** What is beyond its limit now. */
-  get exceeded(): ReadonlySet<RetentionMetric> {
+  /** Names of what is beyond its limit now. */
+  get exceeded(): ReadonlySet<string> {
     return this.#exceeded;
   }
 
   get status(): GuardStatus {
+    const hold = this.#hold ?? {};
+    const timeToFull = this.metrics.find(({ means }) => means === "timeToFull");
     return {
       sees: this.#sees,
-      exceeded: [...this.#exceeded].map((measure) => ({
-        measure,
-        value: this.#hold?.[measure],
-        limit: this.#limits[measure],
-      })),
-      timeToFullSeconds: this.#hold?.timeToFullSeconds,
+      exceeded: this.metrics
+        .filter(({ name }) => this.#exceeded.has(name))
+        .map(({ name, limit, alarm }) => {
+          const value = hold[name];
+          return { measure: name, value, limit, message: alarm(value ?? 0, limit) };
+        }),
+      timeToFullSeconds: timeToFull && hold[timeToFull.name],
     };
   }
 
@@ -133,12 +130,12 @@ export class Guard {
 
   #compare(hold: LogRetention | undefined): void {
     const { source, log, onCrossing } = this.#options;
-    for (const crossing of crossings(this.#exceeded, hold, this.#limits)) {
+    for (const crossing of crossings(this.#exceeded, hold, this.metrics)) {
       const { measure, state, value, limit } = crossing;
       const fields = { source, measure, value, limit };
       if (state === "exceeded") {
         this.#exceeded.add(measure);
-        log.error("guard_exceeded", { ...fields, hint: hints[measure] });
+        log.error("guard_exceeded", { ...fields, hint: this.#hint(measure) });
       } else {
         this.#exceeded.delete(measure);
         log.info("guard_recovered", fields);
@@ -148,21 +145,26 @@ export class Guard {
   }
 
   #isFull(): boolean {
-    const limit = this.#options.watch.full?.atBytes ?? Number.POSITIVE_INFINITY;
-    return !this.#stopped && (this.#hold?.retainedBytes ?? 0) >= limit;
+    const { full } = this.#options.watch;
+    return full !== undefined && !this.#stopped && (this.#hold?.[full.measure] ?? 0) >= full.limit;
   }
 
   async #lastResort(): Promise<void> {
     const { source, watch, log, owned, onCrossing, onStop } = this.#options;
-    const value = this.#hold?.retainedBytes;
-    if (watch.full === undefined || value === undefined) return;
-    const { atBytes: limit, action } = watch.full;
+    if (watch.full === undefined) return;
+    const { measure, limit, action, reason } = watch.full;
+    const value = this.#hold?.[measure];
+    if (value === undefined) return;
     if (action === "drop-and-gap" && !(owned() && (await watch.drop()))) return; // not ours, or another worker was first
-    log.error("guard_full", { source, action, value, limit, hint: "docs/operations/slot-growing.md" });
-    onCrossing({ measure: "retainedBytes", state: "full", action, value, limit });
+    log.error("guard_full", { source, action, value, limit, hint: this.#hint(measure) });
+    onCrossing({ measure, state: "full", action, value, limit });
     if (action === "drop-and-gap") return;
     this.#stopped = true;
-    onStop();
+    onStop(reason);
+  }
+
+  #hint(measure: string): string | undefined {
+    return this.metrics.find(({ name }) => name === measure)?.hint;
   }
 
   /** Once for each reason: the source itself says all the rest. */

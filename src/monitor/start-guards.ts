@@ -3,7 +3,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Registry } from "prom-client";
 import type { Bus } from "../bus/bus.ts";
-import { HistoryLostError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { RetentionProbe } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -32,7 +31,7 @@ export interface Guards {
   begin(worker: { readonly bus: Bus; readonly ownsLog: (source: SourceId) => boolean }): void;
   /** Undefined before the first look. */
   status(source: SourceId): GuardStatus | undefined;
-  /** Aborts, with the error to stop by, when the source's slot is full and it shall stop then. */
+  /** Aborts, with the error to stop by, when the source's log is full and it shall stop then. */
   full(source: SourceId): AbortSignal;
   /** Resolves after the signal; never rejects. Close the bus only then. */
   readonly ended: Promise<void>;
@@ -44,7 +43,6 @@ export function startGuards(options: GuardsOptions): Guards {
   let worker: Parameters<Guards["begin"]>[0] | undefined;
   const stops = new Map(watches.map(({ id }) => [id, new AbortController()]));
   const guards = watches.map(({ id: source, watch }) => {
-    const { atBytes } = watch.full ?? {};
     return new Guard({
       source,
       watch,
@@ -54,7 +52,7 @@ export function startGuards(options: GuardsOptions): Guards {
       log,
       owned: () => worker?.ownsLog(source) ?? false,
       onCrossing: (event) => announcer.put(source, event),
-      onStop: () => stops.get(source)?.abort(slotFull(source, atBytes)),
+      onStop: (reason) => stops.get(source)?.abort(reason),
       signal,
     });
   });
@@ -74,10 +72,4 @@ export function startGuards(options: GuardsOptions): Guards {
       await delay(everyMs, undefined, { signal }).catch(() => {});
     }
   }
-}
-
-function slotFull(source: SourceId, atBytes: number | undefined): HistoryLostError {
-  return new HistoryLostError("SLOT_FULL", `the slot of ${source} holds more than ${atBytes} bytes of log`, {
-    hint: "The slot stays, and goes on growing. Raise slot.fullAtBytes and start again to catch up; or drop it (millrace slots drop) and run --adopt, which starts over and records the gap.",
-  });
 }

@@ -1,7 +1,6 @@
 // What the worker says of itself.
 
 import type { Position } from "../event/position.ts";
-import type { RetentionMetric } from "../source/source.ts";
 
 /** Why something does not run; never row data. */
 export interface Reason {
@@ -30,9 +29,11 @@ export interface GuardStatus {
   readonly sees: boolean;
   /** What is beyond its limit, as `millrace_guard_exceeded`; the value is undefined while it cannot be had. */
   readonly exceeded: readonly {
-    readonly measure: RetentionMetric;
+    readonly measure: string;
     readonly value?: number | undefined;
     readonly limit: number;
+    /** The same in words, with the page of what to do. */
+    readonly message: string;
   }[];
   readonly timeToFullSeconds?: number | undefined;
 }

@@ -1,7 +1,7 @@
 // The contract of a source: what the worker needs to know of any database, and nothing more. What only some kinds can do
 // is in capabilities.ts.
 
-import type { PoisonError } from "../errors.ts";
+import type { HistoryLostError, PoisonError } from "../errors.ts";
 import type { CollectionSchema } from "../event/collection-schema.ts";
 import type { Position } from "../event/position.ts";
 import type { SourceEvent, Transaction } from "../event/source-event.ts";
@@ -96,33 +96,48 @@ export interface SourceContext {
   newestGap(): Promise<string | undefined>;
 }
 
-/** What a source's log does to its database. The connector measures it, the guard compares it with the limits. */
-export type RetentionMetric = "lost" | "retainedBytes" | "timeToFullSeconds" | "lagSeconds" | "catalogXminAge";
-
-/** Undefined where it does not apply now. */
-export interface LogRetention {
-  /** 1 when the database has given up keeping the log for this source, else 0. */
-  readonly lost: 0 | 1;
-  /** Bytes of log that the database keeps for it. */
-  readonly retainedBytes: number | undefined;
-  /** Until the log is lost, or the limit of `full` is reached, if it goes on as it did during the last looks. */
-  readonly timeToFullSeconds: number | undefined;
-  /** For how long the oldest log that is not acknowledged has been there, as far as it was looked at. */
-  readonly lagSeconds: number | undefined;
-  /** Age in transactions of what the database cannot clean out of its catalog. */
-  readonly catalogXminAge: number | undefined;
+/** One thing that a source's log does to its database. The connector names and measures it, the guard compares it with its limit. */
+export interface RetentionMetric {
+  /** As log, status and system event have it, in camel case; with its unit it makes the gauge's name. */
+  readonly name: string;
+  /** Undefined for what is either 1 or 0, and has no gauge of its own. */
+  readonly unit: "bytes" | "seconds" | "transactions" | undefined;
+  /** What it is, in one sentence. */
+  readonly help: string;
+  /** From where on it is worth a warning. */
+  readonly limit: number;
+  /**
+   * What it means to the guard. `lost`: 1 when the database has given up the log, and then no other measure says anything;
+   * `timeToFull`: seconds until then, of which less is worse; `lag`: an age to which the bus adds the time that it holds back.
+   */
+  readonly means?: "lost" | "timeToFull" | "lag";
+  /** What a person does about it: for the log. */
+  readonly hint: string;
+  /** What is the case beyond the limit: for status and readiness. */
+  readonly alarm: (value: number, limit: number) => string;
 }
+
+/** What was measured, by the metrics' names; undefined where one does not apply now. */
+export type LogRetention = Readonly<Record<string, number | undefined>>;
 
 /** Looks at what a source holds back, beside its reader and without the lease. It changes nothing but in `drop`. */
 export interface RetentionProbe extends AsyncDisposable {
-  /** From where on a measure is worth a warning. */
-  readonly limits: Readonly<Record<RetentionMetric, number>>;
+  readonly metrics: readonly RetentionMetric[];
   /** The last resort, where it was asked for. */
-  readonly full: { readonly atBytes: number; readonly action: "stop" | "drop-and-gap" } | undefined;
+  readonly full:
+    | {
+        /** Of the metric that it goes by. */
+        readonly measure: string;
+        readonly limit: number;
+        readonly action: "stop" | "drop-and-gap";
+        /** What the source stops by. */
+        readonly reason: HistoryLostError;
+      }
+    | undefined;
   /** Undefined when there is nothing yet, or no more, that could be held. @throws TransientError, ConfigError */
   look(): Promise<LogRetention | undefined>;
   /**
-   * Gives up the log, so that the database's disk survives, if at least `full.atBytes` are still held.
+   * Gives up the log, so that the database's disk survives, if it is still full.
    * @returns whether it was given up @throws TransientError
    */
   drop(): Promise<boolean>;

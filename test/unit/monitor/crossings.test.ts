@@ -2,15 +2,10 @@
 
 import { expect, test } from "vitest";
 import { type Crossing, crossings } from "../../../src/monitor/crossings.ts";
-import type { LogRetention, RetentionMetric, RetentionProbe } from "../../../src/source/source.ts";
+import { slotMetrics } from "../../../src/source/postgres/slot/slot-metrics.ts";
+import type { LogRetention } from "../../../src/source/source.ts";
 
-const limits: RetentionProbe["limits"] = {
-  lost: 0,
-  retainedBytes: 1000,
-  timeToFullSeconds: 60,
-  lagSeconds: 10,
-  catalogXminAge: 50,
-};
+const metrics = slotMetrics({ retainedBytes: 1000, timeToFullMs: 60_000, lagMs: 10_000, catalogXminAge: 50 });
 const fine: LogRetention = {
   lost: 0,
   retainedBytes: 10,
@@ -18,8 +13,8 @@ const fine: LogRetention = {
   lagSeconds: 0,
   catalogXminAge: 1,
 };
-const after = (hold: Partial<LogRetention>, ...exceeded: readonly RetentionMetric[]): readonly Crossing[] =>
-  crossings(new Set(exceeded), { ...fine, ...hold }, limits);
+const after = (hold: LogRetention, ...exceeded: readonly string[]): readonly Crossing[] =>
+  crossings(new Set(exceeded), { ...fine, ...hold }, metrics);
 
 test.each([
   ["retainedBytes", 1000, 1001, 801, 800],
@@ -27,7 +22,7 @@ test.each([
   ["catalogXminAge", 50, 51, 41, 40],
   ["timeToFullSeconds", 60, 59, 74, 75],
 ] as const)("%s: %d is no crossing, %d is; then %d is still beyond, %d is back", (measure, at, beyond, near, back) => {
-  const limit = limits[measure];
+  const limit = metrics.find(({ name }) => name === measure)?.limit;
 
   expect(after({ [measure]: at })).toEqual([]);
   expect(after({ [measure]: beyond })).toEqual([{ measure, state: "exceeded", value: beyond, limit }]);
@@ -43,7 +38,7 @@ test("a time to full that is no more has recovered", () => {
 test("of a log that is lost the other measures say nothing, until there is one again", () => {
   const lost: LogRetention = { ...fine, lost: 1, retainedBytes: undefined, lagSeconds: undefined };
 
-  expect(crossings(new Set(["retainedBytes"]), lost, limits)).toMatchObject([{ measure: "lost", state: "exceeded" }]);
+  expect(crossings(new Set(["retainedBytes"]), lost, metrics)).toMatchObject([{ measure: "lost", state: "exceeded" }]);
   expect(after({}, "lost", "retainedBytes")).toMatchObject([
     { measure: "lost", state: "recovered" },
     { measure: "retainedBytes", state: "recovered" },
@@ -51,7 +46,7 @@ test("of a log that is lost the other measures say nothing, until there is one a
 });
 
 test("a slot that is gone exceeds nothing any more", () => {
-  expect(crossings(new Set<RetentionMetric>(["lost", "retainedBytes"]), undefined, limits)).toEqual([
+  expect(crossings(new Set(["lost", "retainedBytes"]), undefined, metrics)).toEqual([
     { measure: "lost", state: "recovered", value: undefined, limit: 0 },
     { measure: "retainedBytes", state: "recovered", value: undefined, limit: 1000 },
   ]);

@@ -5,7 +5,9 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
 import { withReadiness } from "../../../src/monitor/readiness.ts";
-import type { AutomationStatus, Report, SourceStatus } from "../../../src/monitor/status.ts";
+import type { AutomationStatus, GuardStatus, Report, SourceStatus } from "../../../src/monitor/status.ts";
+import { slotMetrics } from "../../../src/source/postgres/slot/slot-metrics.ts";
+import type { RetentionMetric } from "../../../src/source/source.ts";
 
 const source: SourceStatus = {
   id: "shop",
@@ -190,16 +192,22 @@ test("an automation tells for an hour of what it never got", () => {
 
 /** What /readyz and `millrace status` show of each alert that stands for a state; a counter has a column of its own. */
 const guard = { sees: true, exceeded: [] };
+const slotMeasures = slotMetrics({ retainedBytes: 10, timeToFullMs: 60_000, lagMs: 540_000, catalogXminAge: 50 });
+/** As the guard says it. */
+function beyond(measure: string, value: number): GuardStatus["exceeded"][number] {
+  const { limit, alarm } = slotMeasures.find(({ name }) => name === measure) as RetentionMetric;
+  return { measure, value, limit, message: alarm(value, limit) };
+}
 const shownAs: Readonly<Record<string, Partial<SourceStatus> | Partial<AutomationStatus> | string>> = {
   MillraceDown: "no answer at all",
   MillraceNotReady: "the part itself",
   MillraceDeadLetters: "the column DEAD of the automation",
   MillracePoison: "the column DEAD of the source",
-  MillraceSlotLost: { guard: { ...guard, exceeded: [{ measure: "lost", value: 1, limit: 0 }] } },
+  MillraceSlotLost: { guard: { ...guard, exceeded: [beyond("lost", 1)] } },
   MillraceGap: { gap: { code: "SLOT_LOST", after: "01+", upTo: "02+", agoMs: 60_000 } },
   MillraceTableGap: { tableGap: { code: "PARTITION_DETACHED", collections: ["public.events"], agoMs: 60_000 } },
   MillraceAutomationGap: { gap: { source: "shop", first: 3, last: 9, agoMs: 60_000 } },
-  MillraceSlotGrowing: { guard: { ...guard, exceeded: [{ measure: "lagSeconds", value: 541, limit: 540 }] } },
+  MillraceSlotGrowing: { guard: { ...guard, exceeded: [beyond("lagSeconds", 541)] } },
   MillraceSlotFullSoon: { guard: { ...guard, timeToFullSeconds: 3599 } },
   MillraceLagging: { lagSeconds: 301 },
   MillraceGuardBlind: { guard: { ...guard, sees: false } },
@@ -224,10 +232,7 @@ test.each(rules)("the alert %s is shown", (alert) => {
 });
 
 test("all that is beyond a limit is said, whatever else is wrong", () => {
-  const exceeded = [
-    { measure: "lagSeconds", value: 541.2, limit: 540 },
-    { measure: "retainedBytes", value: 11, limit: 10 },
-  ] as const;
+  const exceeded = [beyond("lagSeconds", 541.2), beyond("retainedBytes", 11)];
   const stuck = { ...source, stalledMs: 20_000, guard: { sees: true, exceeded } };
   const [, part] = withReadiness({ version: "0", startedAt: "", bus, sources: [stuck], automations: [] }).parts;
 

@@ -1,11 +1,13 @@
 // What the source's own slot holds back: one small question again and again, on a session of its own.
 
+import { HistoryLostError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import type { LogRetention, RetentionProbe } from "../../source.ts";
+import type { LogRetention, RetentionMetric, RetentionProbe } from "../../source.ts";
 import { clientConfig, Session } from "../client/session.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import { withSlot } from "./slot.ts";
 import { fullInSeconds, slotNameOf } from "./slot-facts.ts";
+import { slotMetrics } from "./slot-metrics.ts";
 
 const logEnd = "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END";
 
@@ -42,7 +44,7 @@ const MIN_RATE_LOOKS = 4;
 const MAX_ENDS = 1000;
 
 export class SlotRetention implements RetentionProbe {
-  readonly limits: RetentionProbe["limits"];
+  readonly metrics: readonly RetentionMetric[];
   readonly full: RetentionProbe["full"];
   readonly #session: Session;
   readonly #slot: string;
@@ -52,15 +54,13 @@ export class SlotRetention implements RetentionProbe {
   #ends: { readonly seconds: number; readonly end: number }[] = [];
 
   constructor(id: SourceId, config: Pick<PostgresConfig, "url" | "slot" | "full" | "guard">) {
-    const { retainedBytes, timeToFullMs, lagMs, catalogXminAge } = config.guard;
-    this.limits = {
-      lost: 0,
-      retainedBytes,
-      timeToFullSeconds: timeToFullMs / 1000,
-      lagSeconds: lagMs / 1000,
-      catalogXminAge,
+    this.metrics = slotMetrics(config.guard);
+    this.full = config.full && {
+      measure: "retainedBytes",
+      limit: config.full.atBytes,
+      action: config.full.action,
+      reason: slotFull(id, config.full.atBytes),
     };
-    this.full = config.full;
     this.#session = new Session(clientConfig(id, config.url));
     this.#slot = slotNameOf(id, config);
   }
@@ -73,7 +73,7 @@ export class SlotRetention implements RetentionProbe {
       this.#ends = [];
     }
     if (row === undefined) return undefined;
-    if (row.lost || retained === undefined) return { ...nothing, lost: row.lost ? 1 : 0 };
+    if (row.lost || retained === undefined) return { lost: row.lost ? 1 : 0 };
     this.#held = [...this.#held, { seconds: row.seconds, bytes: retained }].slice(-RATE_LOOKS);
     return {
       lost: 0,
@@ -85,7 +85,7 @@ export class SlotRetention implements RetentionProbe {
   }
 
   async drop(): Promise<boolean> {
-    const limit = this.full?.atBytes;
+    const limit = this.full?.limit;
     if (limit === undefined) return false;
     const dropped = await withSlot(this.#session, this.#slot, () =>
       this.#session.query(dropIfFull, [this.#slot, limit]),
@@ -102,7 +102,7 @@ export class SlotRetention implements RetentionProbe {
     const [first, last] = [this.#held[0], this.#held.at(-1)];
     if (first === undefined || last === undefined || this.#held.length < MIN_RATE_LOOKS) return undefined;
     const rate = (last.bytes - first.bytes) / (last.seconds - first.seconds);
-    const rooms = [safe, this.full === undefined ? null : this.full.atBytes - retained].filter((room) => room !== null);
+    const rooms = [safe, this.full === undefined ? null : this.full.limit - retained].filter((room) => room !== null);
     if (rooms.length === 0) return undefined;
     return fullInSeconds({ safeBytes: Math.min(...rooms), invalidation: null }, rate) ?? undefined;
   }
@@ -118,9 +118,8 @@ export class SlotRetention implements RetentionProbe {
   }
 }
 
-const nothing = {
-  retainedBytes: undefined,
-  timeToFullSeconds: undefined,
-  lagSeconds: undefined,
-  catalogXminAge: undefined,
-} as const;
+function slotFull(source: SourceId, atBytes: number | undefined): HistoryLostError {
+  return new HistoryLostError("SLOT_FULL", `the slot of ${source} holds more than ${atBytes} bytes of log`, {
+    hint: "The slot stays, and goes on growing. Raise slot.fullAtBytes and start again to catch up; or drop it (millrace slots drop) and run --adopt, which starts over and records the gap.",
+  });
+}

@@ -162,6 +162,14 @@ export interface SourceLag {
   readonly end: Position;
 }
 
+/** A mark in the database's log that is no event: how long it takes to come back is what a change would take. */
+export interface SourceHeartbeat {
+  /** Sends one, unless one is under way; called at regular times. That it may not is told once, and is no error. */
+  send(): Promise<void>;
+  /** How long the newest one took, or waits by now; undefined while there was none. */
+  seconds(): number | undefined;
+}
+
 /** What a person should know of a source that runs: never row data. */
 export interface Notice {
   readonly code: string;
@@ -185,13 +193,16 @@ export interface Source extends AsyncDisposable {
   }): AsyncIterable<readonly SourceMessage[]>;
   /** Lets the database drop its log up to and including here. Idempotent; called only after the save. */
   acknowledge(position: Position): Promise<void>;
-  /**
-   * Asked at regular times while the source is read; this is also when it sends its heartbeat and looks whether it moves.
-   * One that stands still ends the reading with a TransientError SOURCE_STUCK.
-   */
+  /** Asks how far the log is ahead, and changes nothing. @throws HistoryLostError, TransientError while it cannot be had */
   lag(signal: AbortSignal): Promise<SourceLag>;
-  /** How long the newest heartbeat took, or waits by now, in seconds; undefined where there is none. */
-  heartbeatSeconds(): number | undefined;
+  /**
+   * Looks whether the stream moves though the log does; called at regular times, after `lag`. One that stood still at two
+   * looks in a row ends the reading with a TransientError SOURCE_STUCK. Absent where a kind cannot stand still unnoticed.
+   * @throws TransientError while the database cannot be asked
+   */
+  checkProgress?(): Promise<void>;
+  /** Absent where nothing can be sent through the log. */
+  readonly heartbeat?: SourceHeartbeat;
   /** What it goes on without, such as a table that cannot be published. */
   notices(): readonly Notice[];
 }

@@ -8,9 +8,9 @@ import type { Logger } from "../telemetry/logger.ts";
 import { Backoff, pause } from "./backoff.ts";
 import { type CheckpointCounts, keepCheckpoints } from "./checkpoint.ts";
 import type { PoisonPlaces } from "./poison.ts";
-import { pollLag } from "./poll-lag.ts";
 import type { Probe } from "./probe.ts";
 import { type PumpCounts, pump } from "./pump.ts";
+import { tendSource } from "./tend-source.ts";
 
 export type SourceState = "waiting-for-lease" | "starting" | "running" | "retrying" | "stopped";
 
@@ -135,7 +135,7 @@ async function attempt(options: RunSourceOptions, context: SourceContext, onRunn
   const stop = AbortSignal.any([signal, ended.signal]);
   let reader: Source | undefined;
   let tasks: Promise<unknown>[] = [];
-  let watching: Promise<void> | undefined;
+  let tending: Promise<void> | undefined;
   let sourceFailed = false;
   try {
     onState("starting");
@@ -145,7 +145,7 @@ async function attempt(options: RunSourceOptions, context: SourceContext, onRunn
     log.info("source_started", { source: id, lease: writer.lease, from: writer.resume });
     options.onParts({ writer, reader });
     onRunning();
-    watching = pollLag({ reader, everyMs: options.lagEveryMs, onLag: options.onLag, signal: stop });
+    tending = tendSource({ reader, everyMs: options.lagEveryMs, onLag: options.onLag, signal: stop });
     tasks = [
       pump({
         ...options,
@@ -162,7 +162,7 @@ async function attempt(options: RunSourceOptions, context: SourceContext, onRunn
       keepCheckpoints({ reader, writer, counts, probe, untilNextSave: () => pause(options.saveEveryMs, stop) }),
     ];
     // Who is held up by a bus that is away does not hear the signal.
-    await Promise.race([...tasks, watching, writer.failed, aborted(stop)]);
+    await Promise.race([...tasks, tending, writer.failed, aborted(stop)]);
   } finally {
     ended.abort();
     // What was read is published: where the source's history is lost it cannot be read again.
@@ -170,7 +170,7 @@ async function attempt(options: RunSourceOptions, context: SourceContext, onRunn
     options.onParts(undefined);
     await reader?.[Symbol.asyncDispose]();
     await writer[Symbol.asyncDispose](); // last: whoever takes the lease finds the source free
-    await Promise.allSettled([...tasks, watching]);
+    await Promise.allSettled([...tasks, tending]);
     log.info("source_stopped", { source: id });
   }
 }

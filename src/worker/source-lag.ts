@@ -51,7 +51,7 @@ export class LagGauge {
       unsentBytes,
       unconfirmedBytes,
       lagSeconds: behind ? lagSeconds : 0,
-      heartbeatSeconds: reader.heartbeatSeconds(),
+      heartbeatSeconds: reader.heartbeat?.seconds(),
     };
   }
 }

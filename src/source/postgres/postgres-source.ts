@@ -4,7 +4,15 @@ import type { Client, ClientConfig } from "pg";
 import { BugError, type MillraceError, TransientError } from "../../errors.ts";
 import { isComplete, type Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
-import type { Notice, SchemaBook, Source, SourceContext, SourceLag, SourceMessage } from "../source.ts";
+import type {
+  Notice,
+  SchemaBook,
+  Source,
+  SourceContext,
+  SourceHeartbeat,
+  SourceLag,
+  SourceMessage,
+} from "../source.ts";
 import { CompositeStates } from "./client/composite-states.ts";
 import { displaySettings } from "./client/display-settings.ts";
 import { translateError } from "./client/errors.ts";
@@ -54,8 +62,9 @@ export interface PostgresSourceOptions {
 
 export class PostgresSource implements Source {
   readonly id: SourceId;
+  readonly heartbeat: SourceHeartbeat;
   readonly #options: PostgresSourceOptions;
-  readonly #watch: StreamMonitor;
+  readonly #monitor: StreamMonitor;
   readonly #rules: RuleBook;
   #tables: TableWatch | undefined;
   #saves: Promise<void> = Promise.resolve();
@@ -73,7 +82,8 @@ export class PostgresSource implements Source {
     this.#saved = options.slot.saved;
     const { id, session, version, context } = options;
     this.#rules = new RuleBook(tableRules(options.config.tables, options.config.maskKey));
-    this.#watch = new StreamMonitor({ source: id, session, version, log: context.log });
+    this.#monitor = new StreamMonitor({ source: id, session, version, log: context.log });
+    this.heartbeat = { send: () => this.#monitor.beat(), seconds: () => this.#monitor.heartbeatSeconds() };
   }
 
   async *read({ from, signal, onStarted }: ReadOptions): AsyncGenerator<readonly SourceMessage[], void> {
@@ -102,7 +112,7 @@ export class PostgresSource implements Source {
       const { markers, from: position, start } = await stream.start();
       this.#started = true;
       onStarted?.();
-      void this.#watch.follow(stream); // never rejects
+      void this.#monitor.follow(stream); // never rejects
       this.#cleanUp(ended.signal);
       // One from before a loss may be ahead of where the log is read again.
       if (this.#acknowledged <= start) stream.acknowledge(this.#acknowledged);
@@ -123,7 +133,7 @@ export class PostgresSource implements Source {
       ended.abort();
       this.#stream = undefined;
       this.#started = false;
-      void this.#watch.follow(undefined);
+      void this.#monitor.follow(undefined);
       await Promise.all([stream.close(), reselect?.[Symbol.asyncDispose]()]);
     }
   }
@@ -140,15 +150,15 @@ export class PostgresSource implements Source {
 
   async lag(signal: AbortSignal): Promise<SourceLag> {
     signal.throwIfAborted();
-    return this.#watch.look(this.#intent.slot, this.#intent.history);
+    return this.#monitor.lag(this.#intent.slot, this.#intent.history);
+  }
+
+  checkProgress(): Promise<void> {
+    return this.#monitor.checkProgress(this.#intent.slot);
   }
 
   notices(): readonly Notice[] {
     return this.#tables?.notices ?? [];
-  }
-
-  heartbeatSeconds(): number | undefined {
-    return this.#watch.heartbeatSeconds();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

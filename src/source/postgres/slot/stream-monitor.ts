@@ -17,21 +17,22 @@ export interface WatchedStream extends HeartbeatPath {
 
 const MAX_STILL_LOOKS = 2;
 
-const slotFacts = `
+const lagOf = `
   SELECT c.lsn::text AS "end", pg_wal_lsn_diff(c.lsn, s.confirmed_flush_lsn)::float8 AS unconfirmed,
-    greatest(0, pg_wal_lsn_diff(c.lsn, r.sent_lsn))::float8 AS unsent,
-    s.active_pid AS pid, a.wait_event_type AS "waitsFor", a.wait_event AS "waitEvent"
+    greatest(0, pg_wal_lsn_diff(c.lsn, r.sent_lsn))::float8 AS unsent
   FROM pg_replication_slots s
   CROSS JOIN LATERAL (
     SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn) c
   LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
-  LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
   WHERE s.slot_name = $1`;
 
-interface SlotFacts {
-  readonly end: string;
-  readonly unconfirmed: number;
-  readonly unsent: number | null;
+const senderOf = `
+  SELECT s.active_pid AS pid, a.wait_event_type AS "waitsFor", a.wait_event AS "waitEvent"
+  FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
+  WHERE s.slot_name = $1`;
+
+/** The process that sends the stream. */
+interface Sender {
   readonly pid: number | null;
   readonly waitsFor: string | null;
   readonly waitEvent: string | null;
@@ -59,39 +60,47 @@ export class StreamMonitor {
     this.#stream = stream;
     this.#progress = new Progress();
     this.#heartbeat.reset();
-    await this.#beat();
+    await this.beat();
   }
 
   /** @throws HistoryLostError SLOT_MISSING, TransientError */
-  async look(slot: string, history: number): Promise<SourceLag> {
-    const [facts] = await this.#options.session.query<SlotFacts>(slotFacts, [slot]);
-    if (facts === undefined) throw slotMissing(slot);
-    const end = parseLsn(facts.end);
+  async lag(slot: string, history: number): Promise<SourceLag> {
+    const [lag] = await this.#options.session.query<{ end: string; unconfirmed: number; unsent: number | null }>(
+      lagOf,
+      [slot],
+    );
+    if (lag === undefined) throw slotMissing(slot);
+    const end = parseLsn(lag.end);
     this.#firstEnd ??= end;
     // What was written last may be a part of a record; once there is more behind it, it can be read.
     if (this.#lastEnd !== undefined && end > this.#lastEnd) this.#progress.expect(this.#lastEnd);
     this.#lastEnd = end;
     let reached = this.#firstEnd;
     if (this.#progress.expected > reached) reached = this.#progress.expected;
-    if (this.#stream !== undefined) this.#judge(this.#stream, facts);
-    await this.#beat();
     return {
-      unsentBytes: facts.unsent ?? undefined,
-      unconfirmedBytes: facts.unconfirmed,
+      unsentBytes: lag.unsent ?? undefined,
+      unconfirmedBytes: lag.unconfirmed,
       end: boundaryBefore(history, reached),
     };
   }
 
-  async #beat(): Promise<void> {
+  /** Sends a heartbeat through the stream. */
+  async beat(): Promise<void> {
     const stream = this.#stream;
     if (stream === undefined) return;
     const lsn = await this.#heartbeat.send(stream).catch((bug: MillraceError) => stream.abandon(bug));
     if (lsn !== undefined && stream === this.#stream) this.#progress.expect(lsn);
   }
 
-  #judge(stream: WatchedStream, { pid, waitsFor, waitEvent }: SlotFacts): void {
+  /** Ends a stream that stood still at two looks in a row, where something was to come. @throws TransientError */
+  async checkProgress(slot: string): Promise<void> {
+    const stream = this.#stream;
+    if (stream === undefined) return;
     const received = stream.received();
     if (this.#progress.look(received) < MAX_STILL_LOOKS) return;
+    const { session } = this.#options;
+    const [sender] = await session.query<{ [Key in keyof Sender]: Sender[Key] }>(senderOf, [slot]);
+    const { pid = null, waitsFor = null, waitEvent = null } = sender ?? {};
     // One that computes or reads is decoding something large, and would have to begin it again.
     const works = pid !== null && (waitsFor === null || /^(IO|LWLock|BufferPin|Timeout)$/.test(waitsFor));
     if (works) return;

@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import { isComplete } from "../../../../src/event/position.ts";
+import { tendOnce } from "../../../../src/worker/tend-source.ts";
 import { postgresFixture } from "../../../support/postgres/fixture.ts";
 import { missing } from "../../../support/servers.ts";
 import { waitFor } from "../../../support/wait-for.ts";
@@ -13,19 +14,19 @@ describe.skipIf(missing("postgres"))("a heartbeat of a Postgres source", () => {
 
   test("comes back within a second, is no event, lets the log be dropped behind it, and keeps the order", async () => {
     const { source, reading } = await fixture.begin();
-    await waitFor(() => source.heartbeatSeconds() !== undefined, { what: "the first heartbeat" });
+    await waitFor(() => source.heartbeat?.seconds() !== undefined, { what: "the first heartbeat" });
     const seen = (): number => reading.messages.length;
 
     for (let beat = 1; beat <= 5; beat++) {
       const before = seen();
       await fixture.database.query("insert into orders values ($1)", [beat]);
-      const { unconfirmedBytes, end } = await source.lag(never);
+      const { unconfirmedBytes, end } = await tendOnce(source, never);
       expect(unconfirmedBytes).toBeGreaterThanOrEqual(0);
       await reading.until(() => seen() > before + 1 && (reading.last ?? "") >= end, "the heartbeat's place");
       await reading.acknowledge();
     }
 
-    expect(source.heartbeatSeconds()).toBeLessThan(1);
+    expect(source.heartbeat?.seconds()).toBeLessThan(1);
     expect(reading.events.map(({ subject }) => subject.replace(/p\d\d$/, "*"))).toEqual([
       "meta.shop.history",
       ...Array.from({ length: 5 }, () => "cdc.shop.public.orders.created.*"),
@@ -38,7 +39,7 @@ describe.skipIf(missing("postgres"))("a heartbeat of a Postgres source", () => {
       "select bool_and(confirmed_flush_lsn >= $1::pg_lsn) from pg_replication_slots where slot_name = $2";
     await waitFor(
       async () => {
-        await source.lag(never);
+        await tendOnce(source, never);
         await reading.acknowledge();
         return (await fixture.value(confirmed, [mark, "millrace_shop"])) === true;
       },
@@ -63,18 +64,18 @@ describe.skipIf(missing("postgres"))("a heartbeat of a Postgres source", () => {
     const { source, reading } = await fixture.begin({ options: { url } });
     const notices = (): number => source.logged.filter(({ text }) => text?.startsWith("no heartbeats")).length;
     await waitFor(() => notices() > 0, { what: "the notice" });
-    for (let look = 0; look < 5; look++) await source.lag(never);
+    for (let look = 0; look < 5; look++) await tendOnce(source, never);
     await fixture.database.query("insert into orders values (1)");
     await reading.rows(1);
 
     expect(notices()).toBe(1);
-    expect(source.heartbeatSeconds()).toBeUndefined();
+    expect(source.heartbeat?.seconds()).toBeUndefined();
     await reading.stop();
   });
 
   test("that fails for another reason is tried again with the next", async () => {
     const { source, reading } = await fixture.begin();
-    await waitFor(() => source.heartbeatSeconds() !== undefined, { what: "the first heartbeat" });
+    await waitFor(() => source.heartbeat?.seconds() !== undefined, { what: "the first heartbeat" });
     const overloads = await fixture.database.query<{ signature: string }>(
       "select oid::regprocedure::text as signature from pg_proc where proname = 'pg_logical_emit_message'",
     );
@@ -85,24 +86,24 @@ describe.skipIf(missing("postgres"))("a heartbeat of a Postgres source", () => {
       }
     };
     await rename("away");
-    await source.lag(never);
+    await tendOnce(source, never);
     await rename("pg_logical_emit_message");
-    await source.lag(never);
+    await tendOnce(source, never);
 
     expect(source.logged.filter(({ text }) => text?.startsWith("no heartbeats"))).toEqual([]);
-    expect(source.heartbeatSeconds()).toBeDefined();
+    expect(source.heartbeat?.seconds()).toBeDefined();
     await reading.stop();
   });
 
   test("that does not come back ends the reading with the process that is in the way", async () => {
     const { source, reading } = await fixture.begin();
-    await waitFor(() => source.heartbeatSeconds() !== undefined, { what: "the first heartbeat" });
+    await waitFor(() => source.heartbeat?.seconds() !== undefined, { what: "the first heartbeat" });
     const pid = Number(await fixture.value("select active_pid from pg_replication_slots where active"));
     process.kill(pid, "SIGSTOP");
     try {
       await waitFor(
         async () => {
-          await source.lag(never);
+          await tendOnce(source, never);
           return reading.failure !== undefined;
         },
         { what: "the reading to end" },
@@ -131,7 +132,7 @@ describe.skipIf(missing("postgres"))("a heartbeat of a Postgres source", () => {
     );
     await fixture.database.query("insert into wide select n, repeat('x', 10000) from generate_series(1, 1000) n");
     for (let look = 0; look < 8; look++) {
-      await source.lag(never);
+      await tendOnce(source, never);
       await fixture.database.query("select pg_logical_emit_message(false, 'other', 'x')");
     }
     resume();

@@ -2,8 +2,10 @@
 
 import { timingSafeEqual } from "node:crypto";
 import { once } from "node:events";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { createAdaptorServer } from "@hono/node-server";
+import { Hono, type HonoRequest, type MiddlewareHandler } from "hono";
 import type { Registry } from "prom-client";
 import { ConfigError, toError } from "../errors.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -29,25 +31,15 @@ export interface HttpServer extends AsyncDisposable {
   readonly url: string;
 }
 
-interface Answer {
-  readonly code: number;
-  readonly type: string;
-  readonly body: string;
-}
-
 /** Listens. @throws ConfigError HTTP_PORT_IN_USE, HTTP_ADDRESS_UNUSABLE */
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   registerStatusGauges(options.registry, options.status);
   registerQueueDepth(options.registry, options.queueDepth);
-  const server = createServer((request, response) => {
-    answer(request, options).then(
-      (given) => send(response, given),
-      (error: unknown) => {
-        options.log.error("http_failed", { error: toError(error) });
-        send(response, json(500, { error: "internal" }));
-      },
-    );
-  });
+  const server = createAdaptorServer({
+    fetch: routes(options).fetch,
+    overrideGlobalObjects: false, // they belong to the application that embeds the worker
+    hostname: "localhost", // for probes that speak HTTP/1.0 and name no host
+  }) as Server;
   const place = options.host.includes(":") ? `[${options.host}]` : options.host;
   try {
     server.listen(options.port, options.host);
@@ -69,42 +61,44 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   };
 }
 
-async function answer(request: IncomingMessage, options: HttpOptions): Promise<Answer> {
-  if (request.method !== "GET" && request.method !== "HEAD") return json(405, { error: "only GET" });
-  const allowed = mayRead(request, options.token);
-  switch (request.url?.split("?")[0]) {
-    case "/healthz":
-      return json(200, { status: "ok" });
-    case "/readyz": {
+/** What is answered to whom: each route says itself whether it asks for the token. */
+function routes({ status, registry, token, log }: HttpOptions): Hono {
+  const paths = ["/healthz", "/readyz", "/metrics", "/api/status"];
+  const withToken: MiddlewareHandler = async ({ req }, next) =>
+    mayRead(req, token) ? next() : json(401, { error: "send Authorization: Bearer <MILLRACE_HTTP_TOKEN>" });
+  return new Hono()
+    .get("/healthz", () => json(200, { status: "ok" }))
+    .get("/readyz", ({ req }) => {
       // Whoever has no token (a load balancer) learns yes or no, not what there is.
-      const { ready, parts } = options.status();
-      return json(ready ? 200 : 503, allowed ? { ready, parts } : { ready });
-    }
-    case "/metrics":
-      if (!allowed) return unauthorized;
-      return { code: 200, type: options.registry.contentType, body: await options.registry.metrics() };
-    case "/api/status":
-      return allowed ? json(200, options.status()) : unauthorized;
-    default:
-      return json(404, { error: "not found", paths: ["/healthz", "/readyz", "/metrics", "/api/status"] });
-  }
+      const { ready, parts } = status();
+      return json(ready ? 200 : 503, mayRead(req, token) ? { ready, parts } : { ready });
+    })
+    .get("/metrics", withToken, async () => answer(200, registry.contentType, await registry.metrics()))
+    .get("/api/status", withToken, () => json(200, status()))
+    .notFound(({ req: { method } }) =>
+      method === "GET" || method === "HEAD"
+        ? json(404, { error: "not found", paths })
+        : json(405, { error: "only GET" }),
+    )
+    .onError((error) => {
+      log.error("http_failed", { error });
+      return json(500, { error: "internal" });
+    });
 }
 
-function mayRead(request: IncomingMessage, token: string | undefined): boolean {
+function mayRead(request: HonoRequest, token: string | undefined): boolean {
   if (token === undefined) return true;
-  const given = Buffer.from(request.headers.authorization ?? "");
+  const given = Buffer.from(request.header("authorization") ?? "");
   const wanted = Buffer.from(`Bearer ${token}`);
   return given.length === wanted.length && timingSafeEqual(given, wanted);
 }
 
-const unauthorized: Answer = json(401, { error: "send Authorization: Bearer <MILLRACE_HTTP_TOKEN>" });
-
-function json(code: number, body: unknown): Answer {
-  return { code, type: "application/json", body: `${redact(JSON.stringify(body))}\n` };
+function json(status: number, body: unknown): Response {
+  return answer(status, "application/json", `${redact(JSON.stringify(body))}\n`);
 }
 
-function send(response: ServerResponse, { code, type, body }: Answer): void {
-  response.writeHead(code, { "content-type": type, "cache-control": "no-store" }).end(body);
+function answer(status: number, type: string, body: string): Response {
+  return new Response(body, { status, headers: { "content-type": type, "cache-control": "no-store" } });
 }
 
 function cannotListen(error: Error, place: string): ConfigError {

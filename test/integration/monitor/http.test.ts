@@ -1,5 +1,8 @@
 // The HTTP port as a scraper, a load balancer and a stranger see it.
 
+import { once } from "node:events";
+import { connect } from "node:net";
+import { text } from "node:stream/consumers";
 import { expect, onTestFinished, test } from "vitest";
 import { ConfigError } from "../../../src/errors.ts";
 import { type HttpOptions, type HttpServer, startHttp } from "../../../src/monitor/http.ts";
@@ -133,6 +136,50 @@ test("other paths are 404 and nothing can be written", async () => {
 
   expect((await fetch(`${url}/`)).status).toBe(404);
   expect((await fetch(`${url}/api/status`, { method: "POST" })).status).toBe(405);
+});
+
+test("what cannot be told is 500, and why is in the log alone", async () => {
+  const { url } = await listen({
+    status: () => {
+      throw new Error("of the inside");
+    },
+  });
+
+  const response = await fetch(`${url}/readyz`);
+
+  expect([response.status, await response.text()]).toEqual([500, '{"error":"internal"}\n']);
+});
+
+test("HEAD is answered as GET, without the body", async () => {
+  const { url } = await listen({ token: "right" });
+
+  for (const [path, code] of [
+    ["/readyz", 200],
+    ["/metrics", 401],
+    ["/", 404],
+  ] as const) {
+    const response = await fetch(url + path, { method: "HEAD" });
+    expect([path, response.status, await response.text()]).toEqual([path, code, ""]);
+    expect(response.headers.get("cache-control")).toBe("no-store");
+  }
+});
+
+test("a probe that speaks HTTP/1.0 and names no host is answered", async () => {
+  const { port } = new URL((await listen()).url);
+  const socket = connect(Number(port), "127.0.0.1");
+  await once(socket, "connect");
+
+  socket.write("GET /healthz HTTP/1.0\r\n\r\n");
+
+  expect(await text(socket)).toMatch(/^HTTP\/1\.1 200 OK\r\n.*\r\n\r\n{"status":"ok"}\n$/s);
+});
+
+test("an application that embeds the worker keeps its own Request and Response", async () => {
+  const own = [globalThis.Request, globalThis.Response];
+
+  await listen();
+
+  expect([globalThis.Request, globalThis.Response]).toEqual(own);
 });
 
 test("a port in use is a ConfigError that says what to do", async () => {

@@ -8,7 +8,7 @@ import {
 } from "../../src/automation/define/automation.ts";
 import { type CreatedEvent, collection } from "../../src/automation/define/collection.ts";
 import type { Trigger } from "../../src/automation/define/trigger.ts";
-import type { AutomationMetrics } from "../../src/automation/deliver/metrics.ts";
+import type { AutomationMetrics } from "../../src/automation/deliver/automation-parts.ts";
 import type { LogErrors } from "../../src/automation/outcome/error-lines.ts";
 import { type RunningAutomations, runAutomations } from "../../src/automation/run/run-automations.ts";
 import type { Bus } from "../../src/bus/bus.ts";

@@ -146,11 +146,6 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
   return Object.freeze(defined);
 }
 
-/** Whether a module's export is an automation. */
-export function isAutomation(value: unknown): value is Automation {
-  return typeof value === "object" && value !== null && (value as { [brand]?: unknown })[brand] === true;
-}
-
 function invalid(message: string, hint: string): ConfigError {
   return new ConfigError("AUTOMATION_INVALID", message, { hint });
 }

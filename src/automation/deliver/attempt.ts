@@ -3,20 +3,19 @@
 import { TransientError } from "../../errors.ts";
 import { lineageOf } from "../../event/lineage.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
-import type { Logger } from "../../telemetry/logger.ts";
 import { owned } from "../../telemetry/stray.ts";
-import type { Automation, HandlerContext, HandlerLog } from "../define/automation.ts";
+import type { HandlerContext, HandlerLog } from "../define/automation.ts";
 import type { AnyEvent } from "../define/trigger.ts";
-import { errorFields, type LogErrors } from "../outcome/error-lines.ts";
+import { errorFields } from "../outcome/error-lines.ts";
 import { summarizeError } from "../outcome/error-summary.ts";
 import { Fatal, isFatal, isRetry, isSkip, Retry, type RetryOptions, skip } from "../outcome/outcome.ts";
 import { isUnavailable } from "../outcome/unavailable.ts";
 import { inboxKey } from "../tx/inbox.ts";
 import type { PgClient } from "../tx/transaction.ts";
 import { controlError } from "../tx/transaction-control.ts";
-import { type RunTx, Tx, type TxDatabase } from "../tx/tx.ts";
+import { type RunTx, Tx } from "../tx/tx.ts";
+import type { AutomationMetrics, AutomationParts } from "./automation-parts.ts";
 import type { Deadlines } from "./deadlines.ts";
-import type { AutomationMetrics } from "./metrics.ts";
 
 export type AttemptResult =
   | { readonly type: "done" }
@@ -28,15 +27,9 @@ export type AttemptResult =
       readonly hanging?: Promise<void>;
     };
 
-export interface AttemptContext {
-  readonly automation: Automation;
+export interface AttemptContext extends Pick<AutomationParts, "automation" | "log" | "logErrors" | "database"> {
   readonly deadlines: Deadlines;
-  readonly log: Logger;
-  /** How much of what a handler throws is logged. */
-  readonly logErrors: LogErrors;
   readonly metrics: Pick<AutomationMetrics, "stray">;
-  /** Where `tx` opens its transactions; undefined when none was configured. */
-  readonly database: TxDatabase | undefined;
 }
 
 const done: AttemptResult = { type: "done" };

@@ -22,7 +22,7 @@ export interface Attempts {
 }
 
 /** What the keys of an automation's events of one source begin with; the sequence follows. */
-export function attemptsPrefix(automation: string, source: SourceId): string {
+function attemptsPrefix(automation: string, source: SourceId): string {
   return `attempts.${automation}.${streamName(source)}.`;
 }
 
@@ -75,5 +75,21 @@ export class AttemptsRecord {
   /** Forgets the event. */
   async clear(): Promise<void> {
     await this.#state.delete(this.#key);
+  }
+}
+
+/**
+ * Deletes what is still remembered of an automation's events on one source up to and including a sequence, which are all
+ * settled: a kill left it, or a bus that forgot the deletion. @throws TransientError
+ */
+export async function sweepAttempts(
+  state: Pick<StateStore, "keys" | "delete">,
+  automation: string,
+  source: SourceId,
+  settledThrough: number,
+): Promise<void> {
+  const prefix = attemptsPrefix(automation, source);
+  for (const key of await state.keys(prefix)) {
+    if (Number(key.slice(prefix.length)) <= settledThrough) await state.delete(key);
   }
 }

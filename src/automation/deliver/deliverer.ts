@@ -2,21 +2,16 @@
 
 import { setMaxListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Bus, Delivery } from "../../bus/bus.ts";
+import type { Delivery } from "../../bus/bus.ts";
 import type { MillraceError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
-import type { Logger } from "../../telemetry/logger.ts";
-import type { Automation } from "../define/automation.ts";
-import type { LogErrors } from "../outcome/error-lines.ts";
-import { unreachable } from "../outcome/unavailable.ts";
-import { SILENT_MS, type TxDatabase } from "../tx/tx.ts";
+import { isDenied, mayPass, unreachable } from "../outcome/unavailable.ts";
+import { SILENT_MS } from "../tx/tx.ts";
+import type { AutomationParts } from "./automation-parts.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Job, SettleContext } from "./job.ts";
-import { isDenied, mayPass } from "./may-pass.ts";
-import type { AutomationMetrics } from "./metrics.ts";
 import { settle } from "./settle.ts";
 import { SettledEvents } from "./settled-events.ts";
-import type { Solitude } from "./solitude.ts";
 
 /** What acks, retries and dead letters get at a stop, once no handler runs any more. */
 const settleMs = 5_000;
@@ -24,25 +19,7 @@ const againMs = 500;
 /** How often it is said that something cannot be stored. */
 const sayEveryMs = 30_000;
 
-export interface DelivererOptions {
-  readonly automation: Automation;
-  readonly bus: Bus;
-  readonly log: Logger;
-  readonly metrics: AutomationMetrics;
-  /** One line when an event is given to a handler, and one with what became of it. */
-  readonly logEvents: boolean;
-  /** How much of what a handler throws is logged. */
-  readonly logErrors: LogErrors;
-  /** Where `tx` opens its transactions; undefined when none was configured. */
-  readonly database: TxDatabase | undefined;
-  /** Handlers that may stand between the first change and an event, before that is a cycle. */
-  readonly maxHops: number;
-  /** What the server waits for a sign of life before it hands an event out again. */
-  readonly ackWaitMs: number;
-  /** Of all handlers of this process. */
-  readonly solitude: Solitude;
-  /** From its abort on no handler is started. */
-  readonly signal: AbortSignal;
+export interface DelivererOptions extends AutomationParts {
   /** Something that no later try can mend: the automation must stop. */
   readonly failed: (error: unknown) => void;
   /** The bus refuses what has to be stored, or does so no more. */

@@ -1,11 +1,9 @@
 // An event in hand, and what it takes to settle it.
 
-import type { Bus, Delivery } from "../../bus/bus.ts";
+import type { Delivery } from "../../bus/bus.ts";
 import type { SourceId } from "../../event/source-id.ts";
-import type { TxDatabase } from "../tx/tx.ts";
+import type { AutomationParts } from "./automation-parts.ts";
 import type { Deadlines } from "./deadlines.ts";
-import type { LifecycleContext } from "./lifecycle.ts";
-import type { Solitude } from "./solitude.ts";
 
 /** An event in hand. */
 export interface Job {
@@ -24,13 +22,8 @@ export interface Job {
   holdsSlot: boolean;
 }
 
-export interface SettleContext extends LifecycleContext {
-  readonly bus: Bus;
+export interface SettleContext extends AutomationParts {
   readonly deadlines: Deadlines;
-  /** Where `tx` opens its transactions; undefined when none was configured. */
-  readonly database: TxDatabase | undefined;
-  /** Handlers that may stand between the first change and an event, before that is a cycle. */
-  readonly maxHops: number;
   /** Lets the next handler start. */
   readonly release: (job: Job) => void;
   /** Its handler has done its work: never again, also when the bus does not hear of it. */
@@ -40,11 +33,7 @@ export interface SettleContext extends LifecycleContext {
   readonly entered: (job: Job, state: Job["state"]) => void;
   /** Keeps the event in hand, with its place, while something is away; resolves early at the signal. */
   readonly wait: (job: Job, away: Error, delayMs: number) => Promise<void>;
-  readonly signal: AbortSignal;
-  /** Of all handlers of this process. */
-  readonly solitude: Solitude;
-  /** What the server waits for a sign of life before it hands an event out again. */
-  readonly ackWaitMs: number;
+  /** Repeats an operation while the bus is away. */
   readonly persist: <Result>(operation: () => Promise<Result>) => Promise<Result>;
 }
 

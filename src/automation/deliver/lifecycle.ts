@@ -3,20 +3,7 @@
 import type { Delivery } from "../../bus/bus.ts";
 import type { DeadReason } from "../../event/dead-reason.ts";
 import type { SourceId } from "../../event/source-id.ts";
-import type { Logger } from "../../telemetry/logger.ts";
-import type { Automation } from "../define/automation.ts";
-import type { LogErrors } from "../outcome/error-lines.ts";
-import type { AutomationMetrics } from "./metrics.ts";
-
-export interface LifecycleContext {
-  readonly automation: Automation;
-  readonly log: Logger;
-  readonly metrics: AutomationMetrics;
-  /** One line when an event is given to the handler, and one with what became of it. */
-  readonly logEvents: boolean;
-  /** How much of what a handler throws is logged. */
-  readonly logErrors: LogErrors;
-}
+import type { AutomationParts } from "./automation-parts.ts";
 
 /** What becomes of an event, but for dead letters. `filtered`: no trigger asked for it, and no handler was started. */
 type Outcome = "handled" | "skipped" | "filtered" | "retried";
@@ -28,7 +15,7 @@ interface Given {
 }
 
 /** A handler is about to be started. @param attempt from 1 */
-export function received({ automation, log, logEvents }: LifecycleContext, given: Given, attempt: number): void {
+export function received({ automation, log, logEvents }: AutomationParts, given: Given, attempt: number): void {
   if (!logEvents) return;
   const committedAt = Date.parse(given.delivery.header("ce-time") ?? "");
   const ageSeconds = Number.isNaN(committedAt) ? undefined : Math.max(0, Date.now() - committedAt) / 1000;
@@ -36,13 +23,13 @@ export function received({ automation, log, logEvents }: LifecycleContext, given
 }
 
 /** The attempt has ended, or timed out. */
-export function took({ automation, metrics }: LifecycleContext, { delivery }: Given, seconds: number): void {
+export function took({ automation, metrics }: AutomationParts, { delivery }: Given, seconds: number): void {
   metrics.duration(automation.id, typeOf(delivery), seconds);
 }
 
 /** What became of it is stored on the bus. @param reason of a dead letter */
 export function settled(
-  { automation, log, metrics, logEvents }: LifecycleContext,
+  { automation, log, metrics, logEvents }: AutomationParts,
   given: Given,
   outcome: Outcome | DeadReason,
 ): void {

@@ -6,12 +6,11 @@ import { dataRefOf } from "../../event/data-ref.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import type { Automation } from "../define/automation.ts";
 import type { AnyEvent } from "../define/trigger.ts";
+import type { SettleContext } from "./job.ts";
 
-interface Reader {
+interface Reader extends Pick<SettleContext, "persist"> {
   readonly automation: Pick<Automation, "triggers">;
   readonly bus: Pick<Bus, "fetchBody">;
-  /** Repeats an operation while the bus is away. */
-  readonly persist: <Result>(operation: () => Promise<Result>) => Promise<Result>;
 }
 
 /**

@@ -1,6 +1,6 @@
-// What is no fault of an event: tx's database, or a service that the handler names, is away. It spends no attempt.
+// What is no fault of an event: the bus, tx's database, or a service that the handler names, is away. It spends no attempt.
 
-import { ConfigError, PoisonError, TransientError, toError } from "../../errors.ts";
+import { ConfigError, type MillraceError, PoisonError, TransientError, toError } from "../../errors.ts";
 import { isRetry } from "./outcome.ts";
 
 /** Where a tx() was when it failed: before its work, in it, or behind it. */
@@ -19,6 +19,16 @@ export function isUnavailable(error: unknown): boolean {
 /** Whether the connection was lost while the work had it: by an outage, or by what the work does to it. */
 export function lostInWork(error: unknown): boolean {
   return isTransient(error, "TX_CONNECTION_LOST");
+}
+
+/** Whether an error of the bus may pass by itself: it is away, or a right was taken from the worker's user and may be given back. */
+export function mayPass(error: unknown): error is MillraceError {
+  return error instanceof TransientError || isDenied(error);
+}
+
+/** Whether the bus refuses the worker's user a right. */
+export function isDenied(error: unknown): error is ConfigError {
+  return error instanceof ConfigError && error.code === "BUS_PERMISSION";
 }
 
 function isTransient(error: unknown, code: string): boolean {

@@ -1,19 +1,16 @@
 // One automation at work: a subscription for each of its sources, kept up for ever, and one deliverer for all of them.
 
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Bus, Obstacle, StreamGap, Subscription } from "../../bus/bus.ts";
+import type { Obstacle, StreamGap, Subscription } from "../../bus/bus.ts";
 import { MillraceError, TransientError, toError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
-import type { Logger } from "../../telemetry/logger.ts";
 import type { Automation } from "../define/automation.ts";
+import type { TriggerConfig } from "../define/trigger.ts";
+import type { AutomationParts } from "../deliver/automation-parts.ts";
 import { Deliverer } from "../deliver/deliverer.ts";
-import { mayPass } from "../deliver/may-pass.ts";
-import type { AutomationMetrics } from "../deliver/metrics.ts";
-import type { Solitude } from "../deliver/solitude.ts";
-import type { LogErrors } from "../outcome/error-lines.ts";
 import { isRetry } from "../outcome/outcome.ts";
 import { backoffMs } from "../outcome/retry-policy.ts";
-import type { TxDatabase } from "../tx/tx.ts";
+import { mayPass } from "../outcome/unavailable.ts";
 import { filtersBySource } from "./filters-by-source.ts";
 import { lookForMissed, type MissedContext, watchMissed } from "./missed.ts";
 
@@ -50,27 +47,9 @@ export interface AutomationStatus {
   readonly error?: { readonly code: string; readonly message: string; readonly hint: string | undefined };
 }
 
-export interface AutomationRunOptions {
-  readonly automation: Automation;
-  readonly bus: Bus;
-  readonly log: Logger;
-  readonly metrics: AutomationMetrics;
-  /** One line when an event is given to a handler, and one with what became of it. */
-  readonly logEvents: boolean;
-  /** How much of what a handler throws is logged. */
-  readonly logErrors: LogErrors;
-  /** Where `tx` opens its transactions; undefined when none was configured. */
-  readonly database: TxDatabase | undefined;
-  /** Handlers that may stand between the first change and an event, before that is a cycle. */
-  readonly maxHops: number;
-  /** Sources that hold an outbox: there domain events come from. */
-  readonly outboxes: readonly SourceId[];
+export interface AutomationRunOptions extends AutomationParts, TriggerConfig {
   /** Resolves when it may read a source's stream, or with the signal. @throws TransientError while it may not, ConfigError */
   readonly admit: (source: SourceId, signal: AbortSignal, automation: Automation) => Promise<void>;
-  readonly signal: AbortSignal;
-  readonly ackWaitMs: number;
-  /** Of all handlers of this process. */
-  readonly solitude: Solitude;
   /** Go on, once, behind what was missed before the start. */
   readonly adopt: boolean;
   /** How often it is looked for what left the stream unseen. */

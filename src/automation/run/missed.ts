@@ -6,9 +6,9 @@ import { HistoryLostError, type MillraceError } from "../../errors.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import { missedEvent } from "../../event/system-event.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import { isDenied, mayPass } from "../deliver/may-pass.ts";
+import { sweepAttempts } from "../deliver/attempts.ts";
 import type { SettledEvents } from "../deliver/settled-events.ts";
-import { sweepAttempts } from "./sweep-attempts.ts";
+import { isDenied, mayPass } from "../outcome/unavailable.ts";
 
 /**
  * Often enough that a stream whose retention is hours or days drops nothing between two looks, and that a durable that is

@@ -1,39 +1,26 @@
 // Runs automations side by side: none of them delays or ends another.
 
-import type { Bus } from "../../bus/bus.ts";
 import { ConfigError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
-import type { Logger } from "../../telemetry/logger.ts";
 import type { Automation } from "../define/automation.ts";
-import type { AutomationMetrics } from "../deliver/metrics.ts";
+import type { TriggerConfig } from "../define/trigger.ts";
+import type { WorkerParts } from "../deliver/automation-parts.ts";
 import { Solitude } from "../deliver/solitude.ts";
-import type { LogErrors } from "../outcome/error-lines.ts";
 import { AutomationRun, type AutomationStatus } from "./automation-run.ts";
 import { MISSED_LOOK_MS } from "./missed.ts";
 import type { TxDatabases } from "./tx-databases.ts";
 
-export interface RunAutomationsOptions {
-  readonly bus: Bus;
+export interface RunAutomationsOptions extends WorkerParts, Partial<TriggerConfig> {
   readonly automations: readonly Automation[];
-  readonly log: Logger;
-  readonly metrics: AutomationMetrics;
-  /** One line when an event is given to a handler, and one with what became of it. */
-  readonly logEvents: boolean;
-  /** How much of what a handler throws is logged. */
-  readonly logErrors: LogErrors;
   /** Handlers that may stand between the first change and an event, before that is a cycle. Default 8. */
   readonly maxHops?: number;
   /** Where `tx` opens its transactions. */
   readonly databases?: TxDatabases;
-  /** Sources that hold an outbox: there domain events come from. Default none. */
-  readonly outboxes?: readonly SourceId[];
   /**
    * Resolves when an automation may read a source's stream, or with the signal; rejects with TransientError while it may not,
    * with ConfigError for one that never may. Default: at once.
    */
   readonly admit?: (source: SourceId, signal: AbortSignal, automation: Automation) => Promise<void>;
-  /** Begins the drain. */
-  readonly signal: AbortSignal;
   /** What the server waits for a sign of life before it hands an event out again. Default 30 s. */
   readonly ackWaitMs?: number;
   /** Go on, once, behind what left the stream before an automation got it. Default no. */

@@ -3,10 +3,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Bus } from "../../bus/bus.ts";
 import { ConfigError, toError } from "../../errors.ts";
-import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { owned } from "../../telemetry/stray.ts";
 import type { Automation } from "../define/automation.ts";
+import type { TriggerConfig } from "../define/trigger.ts";
 import { errorFields } from "../outcome/error-lines.ts";
 import { summarizeError } from "../outcome/error-summary.ts";
 import { pruneInbox } from "../tx/inbox.ts";
@@ -23,13 +23,11 @@ const MADE_TO_KEEP_MS = 7 * 86_400_000;
 /** Beyond what can still be delivered: clocks differ. */
 const PRUNE_SLACK_MS = 3_600_000;
 
-export interface TxDatabasesOptions {
+export interface TxDatabasesOptions extends TriggerConfig {
   readonly automations: readonly Automation[];
   /** Of automations without a `db` of their own. */
   readonly fallback: Database | undefined;
   readonly homes: OutboxHomes;
-  /** Sources that hold an outbox: there domain events come from. */
-  readonly outboxes: readonly SourceId[];
   /** How long a stream that is made from now on keeps an event; Infinity: for ever. */
   readonly madeToKeepMs?: number | undefined;
   /** The key that lineage is sealed with; without one nobody believes it. @throws TransientError while it cannot be had */

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { backoffMs } from "../../src/automation/outcome/retry-policy.ts";
+import { backoffMs } from "../../src/clock.ts";
 
 test("a wait lies between min and max, and between min times 2^n and twice that as long as max allows", () => {
   fc.assert(

@@ -1,8 +1,9 @@
 // Decides what becomes of an event: whether an attempt may begin, and what follows a failed one. Pure.
 
+import { backoffMs } from "../../clock.ts";
 import type { DeadReason } from "../../event/dead-reason.ts";
 import { isFatal, isRetry } from "../outcome/outcome.ts";
-import { backoffMs, type RetryPolicy } from "../outcome/retry-policy.ts";
+import type { RetryPolicy } from "../outcome/retry-policy.ts";
 import { controlError } from "../tx/transaction-control.ts";
 import type { Attempts } from "./attempts.ts";
 

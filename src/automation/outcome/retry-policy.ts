@@ -39,20 +39,6 @@ export function retryPolicy(input: RetryPolicyInput = {}, where = ""): RetryPoli
   return { attempts, minMs, maxMs, maxAgeMs: durationMs(input.maxAge ?? "24h", "retry.maxAge") };
 }
 
-/**
- * Milliseconds to wait after the n-th failure (from 1): between min·2^(n-1) and twice that, never above max
- * (there between a half of it and all of it), so that what failed together does not come back together.
- */
-export function backoffMs(
-  policy: Pick<RetryPolicy, "minMs" | "maxMs">,
-  failures: number,
-  random: () => number = Math.random,
-): number {
-  const longest = Math.min(policy.maxMs, policy.minMs * 2 ** failures);
-  const shortest = Math.max(policy.minMs, longest / 2);
-  return shortest + (longest - shortest) * random();
-}
-
 function invalid(message: string, hint: string): ConfigError {
   return new ConfigError("AUTOMATION_INVALID", message, { hint });
 }

@@ -2,6 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Obstacle, StreamGap, Subscription } from "../../bus/bus.ts";
+import { backoffMs } from "../../clock.ts";
 import { MillraceError, TransientError, toError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Automation } from "../define/automation.ts";
@@ -9,7 +10,6 @@ import type { TriggerConfig } from "../define/trigger.ts";
 import type { AutomationParts } from "../deliver/automation-parts.ts";
 import { Deliverer } from "../deliver/deliverer.ts";
 import { isRetry } from "../outcome/outcome.ts";
-import { backoffMs } from "../outcome/retry-policy.ts";
 import { mayPass } from "../outcome/unavailable.ts";
 import { filtersBySource } from "./filters-by-source.ts";
 import { lookForMissed, type MissedContext, watchMissed } from "./missed.ts";

@@ -2,6 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import { realClock } from "../../clock.ts";
 import { BugError, type MillraceError, TransientError } from "../../errors.ts";
 import { type DataRef, LARGE_BUCKET } from "../../event/data-ref.ts";
 import type { Retention } from "../../event/retention.ts";
@@ -26,7 +27,6 @@ import type { Fsync } from "./lease/horizon.ts";
 import { leasePort } from "./lease/lease.ts";
 import { MAX_ADDED_HEADER_BYTES, MAX_HEAD_BYTES, MAX_POINTER_BYTES } from "./stream/encode.ts";
 import { JetStreamPort, streamReader } from "./stream/jetstream-port.ts";
-import { realClock } from "./stream/real-clock.ts";
 import { newestGap, recordedGap } from "./stream/recorded-gap.ts";
 import { openWriter } from "./writer/open-writer.ts";
 import { defaultWriterTiming, type WriterOptions, type WriterTiming } from "./writer/writer-options.ts";

@@ -5,7 +5,6 @@
 import type { StateStore } from "../../../src/bus/bus.ts";
 import type { LeasePort, LeaseRecord } from "../../../src/bus/jetstream/lease/lease.ts";
 import {
-  type Clock,
   type Encoded,
   type PublishAck,
   PublishRefused,
@@ -14,6 +13,7 @@ import {
   type StreamState,
 } from "../../../src/bus/jetstream/stream/port.ts";
 import { TransientError } from "../../../src/errors.ts";
+import { VirtualClock } from "../virtual-clock.ts";
 
 /** How many answers never come. */
 const DROPPED_ANSWERS = 0.02;
@@ -35,35 +35,6 @@ export class Random {
   }
   chance(p: number): boolean {
     return this.next() < p;
-  }
-}
-
-/** Time that only the script moves. */
-export class VirtualClock implements Clock {
-  #now = 0;
-  #sleepers: { at: number; wake: () => void }[] = [];
-
-  now(): number {
-    return this.#now;
-  }
-
-  sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      if (signal?.aborted) return resolve();
-      const wake = (): void => {
-        signal?.removeEventListener("abort", wake);
-        resolve();
-      };
-      this.#sleepers.push({ at: this.#now + ms, wake });
-      signal?.addEventListener("abort", wake, { once: true });
-    });
-  }
-
-  advance(ms: number): void {
-    this.#now += ms;
-    const due = this.#sleepers.filter(({ at }) => at <= this.#now).sort((a, b) => a.at - b.at);
-    this.#sleepers = this.#sleepers.filter(({ at }) => at > this.#now);
-    for (const { wake } of due) wake();
   }
 }
 

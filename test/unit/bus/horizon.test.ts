@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { Horizon } from "../../../src/bus/jetstream/lease/horizon.ts";
-import { VirtualClock } from "../../support/bus/scripted-bus.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
 
 const fsyncMs = 8000;
 

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { Lease, type LeaseOptions, type LeasePort, type LeaseRecord } from "../../../src/bus/jetstream/lease/lease.ts";
 import { underLease } from "../../../src/bus/jetstream/lease/under-lease.ts";
 import { FencedError, TransientError } from "../../../src/errors.ts";
-import { VirtualClock } from "../../support/bus/scripted-bus.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
 
 const ttlMs = 3000;
 const { signal } = new AbortController();

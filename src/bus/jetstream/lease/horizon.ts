@@ -1,7 +1,7 @@
 // The durable horizon: JetStream acknowledges before it syncs, so what is stored counts as durable only when the server
 // syncs always, or after twice its sync interval of time that it is known to have lived through.
 
-import type { Clock } from "../stream/port.ts";
+import type { Clock } from "../../../clock.ts";
 
 /** "always", or the server's sync interval in ms. */
 export type Fsync = "always" | number;

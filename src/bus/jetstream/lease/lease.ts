@@ -1,10 +1,10 @@
 // The right to write one source's stream, held in KV by revision. It says who may try; what fences is the marker in the
 // stream itself (see establish.ts), so a clock that runs wrong costs time and never order.
 
+import type { Clock } from "../../../clock.ts";
 import { FencedError, TransientError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { StateStore } from "../../bus.ts";
-import type { Clock } from "../stream/port.ts";
 
 /** What stands in the bucket. */
 export interface LeaseRecord {

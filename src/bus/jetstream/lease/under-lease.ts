@@ -1,7 +1,7 @@
 // Keeps a lease alive while a start is under way, which may have a long stream to walk: else another worker would take it
 // meanwhile, and lose it again in the same way.
 
-import type { Clock } from "../stream/port.ts";
+import type { Clock } from "../../../clock.ts";
 import type { Lease } from "./lease.ts";
 import { repeat } from "./upkeep.ts";
 

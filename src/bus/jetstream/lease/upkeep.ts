@@ -1,7 +1,8 @@
 // What a writer does beside writing: renew the lease, ping the server for the durable horizon, look at an idle stream.
 
+import type { Clock } from "../../../clock.ts";
 import { FencedError, TransientError } from "../../../errors.ts";
-import type { Clock, StreamPort } from "../stream/port.ts";
+import type { StreamPort } from "../stream/port.ts";
 import type { Horizon } from "./horizon.ts";
 import type { Lease } from "./lease.ts";
 

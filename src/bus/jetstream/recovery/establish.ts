@@ -2,6 +2,7 @@
 // writer marker, and only then read where the stream ends. The order is the argument: before the marker is stored a batch
 // of an older connection may still arrive; behind it, none can (its token is stale), so what is read then is final.
 
+import type { Clock } from "../../../clock.ts";
 import { FencedError, TransientError } from "../../../errors.ts";
 import type { DataRef } from "../../../event/data-ref.ts";
 import { laterPosition, type Position } from "../../../event/position.ts";
@@ -10,7 +11,7 @@ import { metaSubject } from "../../../event/subject.ts";
 import { type Checkpoints, withIdle } from "../lease/checkpoint-store.ts";
 import type { Lease } from "../lease/lease.ts";
 import { type Range, writerLease } from "../stream/own-markers.ts";
-import type { Clock, StreamPort, StreamState } from "../stream/port.ts";
+import type { StreamPort, StreamState } from "../stream/port.ts";
 import { beforeMissingBodies, newestLarge } from "./missing-bodies.ts";
 import { readBack } from "./read-back.ts";
 import { fillAndMark, writeHistory } from "./start-markers.ts";

@@ -2,10 +2,11 @@
 // Each large event, and the first and the last message of each batch, names the large event before it (`Cdc-Large`): so few
 // messages are looked at.
 
+import type { Clock } from "../../../clock.ts";
 import { type DataRef, dataRefOf } from "../../../event/data-ref.ts";
 import type { Position } from "../../../event/position.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import type { Clock, StoredMessage } from "../stream/port.ts";
+import type { StoredMessage } from "../stream/port.ts";
 import { findTail, type Reader, readWithRetry, type Tail } from "./stream-tail.ts";
 
 export interface MissingBodiesOptions {

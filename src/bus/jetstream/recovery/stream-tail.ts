@@ -1,11 +1,12 @@
 // Reading where a stream ends: by sequence, through its leader, backwards from a marker that nothing can get behind.
 
+import type { Clock } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
 import type { Position } from "../../../event/position.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
 import { isOwn, lostFrom, type Range, resumedAt, writerLease } from "../stream/own-markers.ts";
-import type { Clock, StoredMessage, StreamPort } from "../stream/port.ts";
+import type { StoredMessage, StreamPort } from "../stream/port.ts";
 
 /** The newest message of a stream that says where the source stands. */
 export interface Tail {

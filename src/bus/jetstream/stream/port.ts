@@ -79,10 +79,3 @@ export interface StreamPort {
 
 /** A stream that is read without the right to write it. */
 export type StreamReader = Pick<StreamPort, "read" | "readLast">;
-
-/** Time as the writer knows it; monotonic, in ms. */
-export interface Clock {
-  now(): number;
-  /** Resolves after the time, or at once when the signal aborts. */
-  sleep(ms: number, signal?: AbortSignal): Promise<void>;
-}

@@ -1,5 +1,6 @@
 // The places that may become a checkpoint, on their way over the durable horizon; and the saves, on theirs.
 
+import type { Clock } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
 import { comparePositions, laterPosition, type Position } from "../../../event/position.ts";
 import type { Mark } from "../../bus.ts";
@@ -7,7 +8,6 @@ import type { Lifetime } from "../client/lifetime.ts";
 import type { WakeUp } from "../client/wake-up.ts";
 import type { CheckpointStore } from "../lease/checkpoint-store.ts";
 import { type Fsync, Horizon } from "../lease/horizon.ts";
-import type { Clock } from "../stream/port.ts";
 
 const SAVE_AGAIN_MS = 250;
 

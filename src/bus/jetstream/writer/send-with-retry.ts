@@ -1,9 +1,10 @@
 // Sends a batch, and once more where the server was only still clearing the last one; its answer must name the numbers
 // that were expected.
 
+import type { Clock } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
 import { apiCodes } from "../client/api-codes.ts";
-import { type Clock, type Encoded, type PublishAck, PublishRefused, type StreamPort } from "../stream/port.ts";
+import { type Encoded, type PublishAck, PublishRefused, type StreamPort } from "../stream/port.ts";
 
 /** 10164 with one batch in flight is the server still clearing the last one. */
 const MAX_RESENDS = 5;

@@ -28,7 +28,7 @@ import { slotUnknown } from "./slot/first-start.ts";
 import { checkHome, identifySystem, type System, timelineEnd } from "./slot/identity.ts";
 import { provideSlot } from "./slot/provide-slot.ts";
 import { findSlot } from "./slot/slot.ts";
-import { slotNameOf } from "./slot/slot-facts.ts";
+import { publicationNameOf, slotNameOf } from "./slot/slot-facts.ts";
 import { loadSlotRecord, readSlotRecord, type SlotRecord } from "./slot/slot-record.ts";
 import { SlotRetention } from "./slot/slot-retention.ts";
 import { ensurePublication } from "./tables/publication.ts";
@@ -108,7 +108,7 @@ async function openPostgres(
       context.log.warn("source_notice", { source: id, code, fix }, `${subject}: ${message}`);
     }
     const { tables, anonymous: kept } = matched;
-    const publication = config.publication ?? `millrace_${id}`;
+    const publication = publicationNameOf(id, config);
     const known = intent?.stage === "created" ? intent.published : undefined;
     const slot = await provideSlot(intent, {
       slot: slotNameOf(id, config),
@@ -169,7 +169,7 @@ async function check(
   const system = await withReplication(replication, identifySystem);
   const { tables: found } = await findTables(session, config.tables);
   const { version } = server;
-  const publicationName = config.publication ?? `millrace_${id}`;
+  const publicationName = publicationNameOf(id, config);
   const publication = await readPublication(session, id, publicationName, found, { slot: name, version });
   const anyIdentity = publishesAny(publication);
   const matched = await matchTables(session, config, { anyIdentity, started: intent?.stage === "created" });

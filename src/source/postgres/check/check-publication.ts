@@ -3,14 +3,18 @@
 import type { Finding } from "../../../telemetry/finding.ts";
 import { quoteIdentifier, quoteLiteral, quoteTable } from "../client/sql.ts";
 import type { PublicationFacts } from "../tables/publication-facts.ts";
-import { ALL_OPS, addLine, publicationLines, publishesGenerated, publishGenerated } from "../tables/publication-sql.ts";
+import {
+  ALL_OPS,
+  addLine,
+  lacksFilters,
+  publicationLines,
+  publishesGenerated,
+  publishGenerated,
+} from "../tables/publication-sql.ts";
 import { insertsOnly } from "../tables/published.ts";
 import { identityOf, refusalOf } from "../tables/refused-writes.ts";
 import { publishedFindings } from "./check-published.ts";
 import type { TableFacts } from "./check-tables.ts";
-
-/** From here on a publication can have row filters. */
-const FILTER_VERSION = 150_000;
 
 /** @param tables the configured ones, with the facts of `readTables` */
 export function publicationFindings(
@@ -43,7 +47,7 @@ function filterFindings(
   tables: readonly TableFacts[],
   version: number,
 ): readonly Finding[] {
-  if (version >= FILTER_VERSION || tables.every(({ where }) => where.length === 0)) return [];
+  if (!lacksFilters(tables, version)) return [];
   return [
     {
       level: "fail",

@@ -1,6 +1,7 @@
 // What `check` says of slots: the source's own, and others that nobody reads.
 
 import { type Finding, findingOf } from "../../../telemetry/finding.ts";
+import { WRITTEN_END } from "../client/lsn.ts";
 import type { Session } from "../client/session.ts";
 import { quoteLiteral } from "../client/sql.ts";
 import { slotUnknown } from "../slot/first-start.ts";
@@ -30,8 +31,7 @@ export async function readSlots(session: Session): Promise<readonly SlotFacts[]>
       active_pid AS pid,
       extract(epoch FROM clock_timestamp() - (to_jsonb(s)->>'inactive_since')::timestamptz)::float8 AS "idleSeconds",
       coalesce(to_jsonb(s)->>'invalidation_reason', CASE wal_status WHEN 'lost' THEN 'the server removed its log' END) AS lost,
-      pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn)::float8
-        AS "retainedBytes"
+      pg_wal_lsn_diff(${WRITTEN_END}, restart_lsn)::float8 AS "retainedBytes"
     FROM pg_replication_slots s ORDER BY slot_name`);
 }
 

@@ -10,7 +10,7 @@ import { translateError } from "../client/errors.ts";
 import { clientConfig, Session } from "../client/session.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import { tableRules } from "../options/table-rules.ts";
-import { readTransactions, slotNameOf } from "../slot/slot-facts.ts";
+import { publicationNameOf, readTransactions, slotNameOf } from "../slot/slot-facts.ts";
 import { readSlotRecord } from "../slot/slot-record.ts";
 import { checkRules } from "../tables/check-rules.ts";
 import { readPublication } from "../tables/publication-facts.ts";
@@ -77,7 +77,7 @@ async function* findings({ id, config, session, client, ages, saved, others }: C
     slots.find(({ name }) => name === slot),
   );
   yield clockFinding(await readClock(session));
-  const names = { slot, publication: config.publication ?? `millrace_${id}` };
+  const names = { slot, publication: publicationNameOf(id, config) };
   yield ownSlotFinding(slots, names, server, saved === "unknown" ? saved : readSlotRecord(saved));
   const configured = [slot, ...[...others].map(([other, its]) => slotNameOf(other, its))];
   yield* otherSlotFindings(slots, configured, ages.idleSlotSeconds);

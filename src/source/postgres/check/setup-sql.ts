@@ -7,7 +7,7 @@ import { clientConfig, Session } from "../client/session.ts";
 import { grantSelect, quoteIdentifier, quoteTable } from "../client/sql.ts";
 import type { OutboxConfig, PostgresConfig } from "../options/config.ts";
 import { isOwnOutbox } from "../options/table-pattern.ts";
-import { slotNameOf } from "../slot/slot-facts.ts";
+import { publicationNameOf, slotNameOf } from "../slot/slot-facts.ts";
 import { readPublication } from "../tables/publication-facts.ts";
 import { publicationLines } from "../tables/publication-sql.ts";
 import { findTables, matchesNothing, matchTables, type SourceTable, withoutIdentity } from "../tables/tables.ts";
@@ -83,7 +83,7 @@ export function exampleSql(
   return [
     ...roleSql(config),
     "-- by the owner of the tables; once the database is there, `npx millrace sql publication` names them all:",
-    ...publicationLines(config.publication ?? `millrace_${id}`, tables, ANY_VERSION),
+    ...publicationLines(publicationNameOf(id, config), tables, ANY_VERSION),
   ];
 }
 
@@ -152,7 +152,7 @@ export async function publicationSql(id: SourceId, config: PostgresConfig): Prom
   );
   const version = server?.version ?? ANY_VERSION;
   const slot = slotNameOf(id, config);
-  const name = config.publication ?? `millrace_${id}`;
+  const name = publicationNameOf(id, config);
   const { tables } = await findTables(session, config.tables);
   const publication = await readPublication(session, id, name, tables, { slot, version });
   const { anonymous } = await matchTables(session, config, { anyIdentity: publishesAny(publication) });

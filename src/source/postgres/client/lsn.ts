@@ -23,6 +23,10 @@ export function hex16(high: number, low: number): string {
   return hex8(high) + hex8(low);
 }
 
-/** SQL: the end of the log that this server has, as a `pg_lsn`. */
+/** SQL: the end of the log that this server has written out, as a `pg_lsn`; a standby's is what it has replayed. */
+export const WRITTEN_END =
+  "(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)";
+
+/** SQL: the end of the log that this server has, written out or not, as a `pg_lsn`. */
 export const LOG_END =
   "(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END)";

@@ -18,6 +18,7 @@ import { Tuple } from "../decode/tuple.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import { beganAfter, visibleIn } from "../reselect/snapshot-visibility.ts";
 import { slotMissing } from "../slot/provide-slot.ts";
+import { publicationNameOf, slotNameOf } from "../slot/slot-facts.ts";
 import { JsonWriter } from "../values/json-writer.ts";
 
 const FETCH_ROWS = 5000;
@@ -75,10 +76,10 @@ export async function openKeySnapshot(
       )
     ).rows;
     if (taken === undefined) throw new Error("a snapshot has no row");
-    const columns = (await client.query<KeyColumn>(keyColumns, [config.publication ?? `millrace_${id}`])).rows;
+    const columns = (await client.query<KeyColumn>(keyColumns, [publicationNameOf(id, config)])).rows;
     refuseUnreadable(columns);
     await using session = new Session(options);
-    await reached(session, config.slot ?? `millrace_${id}`, taken.end, wait);
+    await reached(session, slotNameOf(id, config), taken.end, wait);
     const visible = visibleIn(taken.snapshot);
     return {
       includes: ({ transaction }) => visible(transaction),

@@ -4,11 +4,12 @@ import { TransientError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { bytes } from "../../../telemetry/quantities.ts";
 import type { Leftovers, Removal } from "../../capabilities.ts";
+import { WRITTEN_END } from "../client/lsn.ts";
 import { clientConfig, Session } from "../client/session.ts";
 import { quoteIdentifier } from "../client/sql.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import { dropSlotWhenFree } from "../slot/slot.ts";
-import { slotNameOf } from "../slot/slot-facts.ts";
+import { publicationNameOf, slotNameOf } from "../slot/slot-facts.ts";
 import { publicationMark } from "../tables/publication-sql.ts";
 
 interface Found {
@@ -32,8 +33,7 @@ const facts = `
     SELECT json_build_object('name', slot_name, 'pid', active_pid,
       'retainedBytes', pg_wal_lsn_diff(c.lsn, restart_lsn)::float8,
       'unconfirmedBytes', pg_wal_lsn_diff(c.lsn, confirmed_flush_lsn)::float8)
-    FROM pg_replication_slots,
-      (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn) c
+    FROM pg_replication_slots, (SELECT ${WRITTEN_END} AS lsn) c
     WHERE slot_name = $1 AND database = current_database()
   ) AS slot, (
     SELECT json_build_object('name', pubname, 'ours', coalesce(obj_description(oid, 'pg_publication') = $3, false))
@@ -47,7 +47,7 @@ async function find(id: SourceId, config: PostgresConfig): Promise<Leftovers> {
   await using session = new Session(clientConfig(id, config.url));
   const [row] = await session.query<{ [Key in keyof Found]: Found[Key] }>(facts, [
     slotNameOf(id, config),
-    config.publication ?? `millrace_${id}`,
+    publicationNameOf(id, config),
     publicationMark(id),
   ]);
   const found = row as Found;

@@ -4,6 +4,7 @@ import { ConfigError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { type ServerFacts as CheckedServer, versionColumns, versionFinding } from "../check/check-server.ts";
 import { refuse } from "../check/refuse.ts";
+import { WRITTEN_END } from "../client/lsn.ts";
 import { clientConfig, Session } from "../client/session.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import { fullInSeconds, type TransactionFacts } from "../slot/slot-facts.ts";
@@ -90,15 +91,14 @@ const slotFacts = `
       ELSE extract(epoch FROM clock_timestamp() - (to_jsonb(s)->>'inactive_since')::timestamptz)::float8 END AS "inactiveSeconds",
     (to_jsonb(s)->>'failover')::bool AS failover, (to_jsonb(s)->>'synced')::bool AS synced
   FROM pg_replication_slots s
-  CROSS JOIN LATERAL (
-    SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn) c
+  CROSS JOIN LATERAL (SELECT ${WRITTEN_END} AS lsn) c
   LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
   LEFT JOIN pg_stat_replication_slots st ON st.slot_name = s.slot_name
   WHERE s.slot_type = 'logical' ORDER BY s.slot_name`;
 
 const serverFacts = `
   SELECT ${versionColumns}, (SELECT system_identifier::text FROM pg_control_system()) AS "systemId",
-    pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, '0/0')::float8 AS lsn,
+    pg_wal_lsn_diff(${WRITTEN_END}, '0/0')::float8 AS lsn,
     extract(epoch FROM clock_timestamp())::float8 AS seconds,
     (SELECT json_build_object('pid', pid, 'gid', gid, 'ageSeconds', extract(epoch FROM clock_timestamp() - since)) FROM (
       SELECT pid, NULL AS gid, backend_xid AS xid, xact_start AS since FROM pg_stat_activity WHERE backend_xid IS NOT NULL

@@ -8,6 +8,7 @@ import { collectionSchema } from "../decode/collection-schema.ts";
 import type { Relation } from "../decode/table.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import { NO_RULES, tableRules } from "../options/table-rules.ts";
+import { publicationNameOf } from "../slot/slot-facts.ts";
 import { publishesGenerated } from "../tables/publication-sql.ts";
 import { readPublished } from "../tables/published.ts";
 import { findTables, matchesNothing } from "../tables/tables.ts";
@@ -61,7 +62,7 @@ export async function tableSchemas(id: SourceId, config: PostgresConfig): Promis
 
 /** Whether events have stored generated columns, or will once the worker has made its publication. */
 async function hasGenerated(session: Session, id: SourceId, config: PostgresConfig): Promise<boolean> {
-  const published = await readPublished(session, id, config.publication ?? `millrace_${id}`, []);
+  const published = await readPublished(session, id, publicationNameOf(id, config), []);
   if (published !== undefined && !published.ours) return published.generated;
   const [server] = await session.query<{ version: number }>(
     "SELECT current_setting('server_version_num')::int AS version",

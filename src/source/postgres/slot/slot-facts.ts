@@ -9,6 +9,11 @@ export function slotNameOf(id: SourceId, config: Pick<PostgresConfig, "slot">): 
   return config.slot ?? `millrace_${id}`;
 }
 
+/** The name of the publication that a source reads. */
+export function publicationNameOf(id: SourceId, config: Pick<PostgresConfig, "publication">): string {
+  return config.publication ?? `millrace_${id}`;
+}
+
 export interface TransactionFacts {
   /** Null for a prepared one, which has no process. */
   readonly pid: number | null;

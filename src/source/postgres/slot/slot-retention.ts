@@ -3,13 +3,12 @@
 import { HistoryLostError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { LogRetention, RetentionMetric, RetentionProbe } from "../../source.ts";
+import { WRITTEN_END } from "../client/lsn.ts";
 import { clientConfig, Session } from "../client/session.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import { withSlot } from "./slot.ts";
 import { fullInSeconds, slotNameOf } from "./slot-facts.ts";
 import { slotMetrics } from "./slot-metrics.ts";
-
-const logEnd = "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END";
 
 const facts = `
   SELECT extract(epoch FROM clock_timestamp())::float8 AS seconds,
@@ -19,13 +18,13 @@ const facts = `
     s.safe_wal_size::float8 AS safe,
     age(s.catalog_xmin)::float8 AS "catalogXminAge",
     s.wal_status = 'lost' OR to_jsonb(s)->>'invalidation_reason' IS NOT NULL AS lost
-  FROM pg_replication_slots s CROSS JOIN LATERAL (SELECT ${logEnd} AS lsn) c
+  FROM pg_replication_slots s CROSS JOIN LATERAL (SELECT ${WRITTEN_END} AS lsn) c
   WHERE s.slot_name = $1`;
 
 /** In one statement with the drop: another worker may have made the slot anew since somebody looked. */
 const dropIfFull = `
   SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
-  WHERE slot_name = $1 AND pg_wal_lsn_diff(${logEnd}, restart_lsn) >= $2`;
+  WHERE slot_name = $1 AND pg_wal_lsn_diff(${WRITTEN_END}, restart_lsn) >= $2`;
 
 interface Facts {
   /** The server's clock. */

@@ -2,7 +2,7 @@
 
 import { type MillraceError, TransientError } from "../../../errors.ts";
 import type { SourceLag } from "../../source.ts";
-import { formatLsn, parseLsn } from "../client/lsn.ts";
+import { formatLsn, parseLsn, WRITTEN_END } from "../client/lsn.ts";
 import { boundaryBefore } from "../client/position.ts";
 import { Progress, type Received } from "../replication/progress.ts";
 import { Heartbeat, type HeartbeatOptions, type HeartbeatPath } from "./heartbeat.ts";
@@ -21,8 +21,7 @@ const lagOf = `
   SELECT c.lsn::text AS "end", pg_wal_lsn_diff(c.lsn, s.confirmed_flush_lsn)::float8 AS unconfirmed,
     greatest(0, pg_wal_lsn_diff(c.lsn, r.sent_lsn))::float8 AS unsent
   FROM pg_replication_slots s
-  CROSS JOIN LATERAL (
-    SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn) c
+  CROSS JOIN LATERAL (SELECT ${WRITTEN_END} AS lsn) c
   LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
   WHERE s.slot_name = $1`;
 

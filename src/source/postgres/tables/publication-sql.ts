@@ -6,8 +6,10 @@ import type { SourceTable } from "./tables.ts";
 
 export const ALL_OPS: readonly string[] = ["insert", "update", "delete", "truncate"];
 
-/** From here on stored generated columns can be published. */
+/** From here on Postgres knows whether stored generated columns are published, and refuses writes for it. */
 const GENERATED_VERSION = 180_000;
+/** From here on a publication can have row filters. */
+const FILTER_VERSION = 150_000;
 
 /** Only one that carries our mark, so that nobody's own publication is ever altered. */
 export function publicationMark(source: SourceId): string {
@@ -26,8 +28,14 @@ export function createPublication(name: string, version: number): string {
 
 const GENERATED = "publish_generated_columns = stored";
 
+/** Whether stored generated columns can be published. @param version of the server, as `server_version_num` */
 export function publishesGenerated(version: number): boolean {
   return version >= GENERATED_VERSION;
+}
+
+/** Whether some table has a condition that the server cannot filter by. */
+export function lacksFilters(tables: readonly Pick<SourceTable, "where">[], version: number): boolean {
+  return version < FILTER_VERSION && tables.some(({ where }) => where.length > 0);
 }
 
 /** What makes a publication, for a person: each line a statement or a transaction, and none locks two tables. */

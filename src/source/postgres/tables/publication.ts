@@ -13,6 +13,7 @@ import {
   createPublication,
   dropTable,
   LOOSE_FILTER,
+  lacksFilters,
   publicationLines,
   publicationMark,
   publishesGenerated,
@@ -38,9 +39,6 @@ export interface PublicationOptions {
   readonly version: number;
   readonly log: Logger;
 }
-
-/** From here on a publication can have row filters. */
-const FILTER_VERSION = 150_000;
 
 /**
  * @param mayCreate false once a slot was made: rows written without the publication would be missing in silence
@@ -196,7 +194,7 @@ function needsGenerated(missing: readonly SourceTable[], { generated }: Publishe
 
 /** @throws ConfigError ROW_FILTER_REFUSED */
 function checkFilters(tables: readonly SourceTable[], version: number): void {
-  if (version >= FILTER_VERSION || tables.every(({ where }) => where.length === 0)) return;
+  if (!lacksFilters(tables, version)) return;
   throw new ConfigError("ROW_FILTER_REFUSED", "row filters need Postgres 15", {
     hint: "Take where out of tables, and filter in the automation.",
   });

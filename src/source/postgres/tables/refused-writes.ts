@@ -1,5 +1,6 @@
 // Why Postgres would refuse the application's UPDATE and DELETE of a table that is published: its own rules, of 14 to 18. Pure.
 
+import { publishesGenerated } from "./publication-sql.ts";
 import type { Publishing, WrittenTable } from "./written-tables.ts";
 
 /** `columns` are those in the way; none where there is no identity at all. */
@@ -36,14 +37,11 @@ export function refusalOf(
     if (full || unlisted.length > 0) return { kind: "list", columns: unlisted };
   }
   const stored = told.filter((column) => table.stored.includes(column));
-  const unpublished = version >= GENERATED_VERSION && !by.generated && (full || by.list === null);
+  const unpublished = publishesGenerated(version) && !by.generated && (full || by.list === null);
   if (unpublished && stored.length > 0) return { kind: "stored", columns: stored };
   const loose = full ? [] : by.filter.filter((column) => !told.includes(column));
   return loose.length > 0 ? { kind: "filter", columns: loose } : undefined;
 }
-
-/** From here on Postgres knows whether generated columns are published, and refuses writes for it. */
-const GENERATED_VERSION = 180_000;
 
 /** Whether an identity would serve in each publication that has the table, and in one of ours. */
 export function serves(table: WrittenTable, identity: Identity, version: number): boolean {

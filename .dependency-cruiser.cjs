@@ -9,7 +9,7 @@ const rooms = {
   worker: ["event", "telemetry", "source/source.ts", "bus/bus.ts"],
   automation: ["event", "telemetry", "bus/bus.ts", "outbox", "config/nearest.ts"],
   outbox: ["event"],
-  monitor: ["event", "telemetry", "source/source.ts", "bus/bus.ts"],
+  monitor: ["event", "telemetry", "source/source.ts", "bus/bus.ts", "worker/source-status.ts"],
   dev: ["config", "telemetry"],
   cli: [
     "app.ts",

@@ -7,21 +7,20 @@ import { TxDatabases } from "./automation/run/tx-databases.ts";
 import type { Bus } from "./bus/bus.ts";
 import { type BusTiming, openJetStreamBus } from "./bus/jetstream/jetstream-bus.ts";
 import { keptLineageKey, lineageKey } from "./bus/lineage-key.ts";
+import { realClock } from "./clock.ts";
 import { refuseOpenHttp } from "./config/http.ts";
 import { only } from "./config/only.ts";
 import { type ResolvedConfig, refuseIdle, resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config/schema.ts";
 import { ConfigError, MillraceError, toError } from "./errors.ts";
-import { isComplete } from "./event/position.ts";
 import type { SourceId } from "./event/source-id.ts";
 import { gapEvent } from "./event/system-event.ts";
 import { type HttpServer, startHttp } from "./monitor/http.ts";
 import { queueDepths } from "./monitor/queue-depth.ts";
 import { withReadiness } from "./monitor/readiness.ts";
-import { Recent } from "./monitor/recent.ts";
 import { type Guards, type GuardTiming, startGuards } from "./monitor/start-guards.ts";
-import { type Status, troubleOf } from "./monitor/status.ts";
-import { waitingAutomation, waitingSource } from "./monitor/waiting.ts";
+import type { Status } from "./monitor/status.ts";
+import { waitingAutomation } from "./monitor/waiting.ts";
 import { KeptSchemaBook } from "./schema/schema-book.ts";
 import type { OutboxHome } from "./source/capabilities.ts";
 import { postgresConnector } from "./source/postgres/connector.ts";
@@ -31,7 +30,8 @@ import { createMetrics } from "./telemetry/metrics.ts";
 import { version } from "./version.ts";
 import { admitOwn } from "./worker/own-streams.ts";
 import { noProbe, type Probe } from "./worker/probe.ts";
-import { SourceRun } from "./worker/source-run.ts";
+import { SourceTracker } from "./worker/source-status.ts";
+import { superviseSource } from "./worker/supervise-source.ts";
 
 /** All connectors by kind. */
 export const connectors: ReadonlyMap<string, Connector<unknown>> = new Map([
@@ -100,22 +100,25 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   const stopping = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal;
   const metrics = createMetrics();
-  const recoveries = new Map(sources.map(([id]) => [id, new Recent()]));
+  const trackers = sources.map(
+    ([id, { kind }]) => new SourceTracker({ id, kind, counts: metrics.source(id), clock: realClock, log }),
+  );
   const startedAt = new Date().toISOString();
   let http: HttpServer | undefined;
   let guarding: Guards | undefined;
   let begun: Begun | undefined;
 
-  const status = (): Status =>
-    withReadiness({
+  const status = (): Status => {
+    const trouble = begun?.bus.trouble();
+    return withReadiness({
       version,
       startedAt,
-      bus: { connected: begun?.bus.connected() ?? false, fsync: config.bus.fsync, ...troubleOf(begun?.bus.trouble()) },
-      sources: sources.map(([id, { kind }]) => ({
-        ...(begun?.runs.find((run) => run.id === id)?.status() ?? waitingSource(id, kind)),
-        guard: guarding?.status(id),
-        recentRecoveries: recoveries.get(id)?.count,
-      })),
+      bus: {
+        connected: begun?.bus.connected() ?? false,
+        fsync: config.bus.fsync,
+        trouble: trouble && { code: trouble.code, message: trouble.message },
+      },
+      sources: trackers.map((tracker) => ({ ...tracker.status(), guard: guarding?.status(tracker.id) })),
       automations: (
         begun?.running.status() ?? automations.map(({ id, timeoutMs }) => waitingAutomation(id, timeoutMs))
       ).map(({ id, state, error, hanging, runningMs, timeoutMs, settlingMs, obstacle, gap }) => ({
@@ -131,40 +134,38 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
         ...(gap ? { gap } : {}),
       })),
     });
+  };
   const end = once(async () => {
     stopping.abort();
-    const { runs = [], running, pruning, bus } = begun ?? {};
-    await Promise.allSettled([...runs.map((run) => run.ended), running?.settled, guarding?.ended, pruning]);
+    const { ended = [], running, pruning, bus } = begun ?? {};
+    await Promise.allSettled([...ended, running?.settled, guarding?.ended, pruning]);
     await http?.[Symbol.asyncDispose]();
     await bus?.[Symbol.asyncDispose]();
   });
   const begin = (bus: Bus, guards: Guards): Begun => {
-    const runs = sources.map(([id, source]) => {
+    const ended = sources.map(([id, source], nth) => {
       const connector = connectorOf(source);
-      return new SourceRun({
-        id,
-        kind: source.kind,
+      return superviseSource({
+        tracker: trackers[nth] as SourceTracker,
         stream: bus.stream(id),
         maxEventBytes: config.bus.maxEventBytes,
         preflight: (context) => connector.preflight(id, source.config.reveal(), context),
         open: (context, schemas) => connector.open(id, source.config.reveal(), context, schemas),
         schemas: (lease) => new KeptSchemaBook({ source: id, store: bus.schemas, lease }),
         deadLetter: bus.deadLetter.bind(bus),
-        onGap: async (gap) => {
-          await bus.publish(gapEvent(id, gap));
-          metrics.source(id)[gap.collections === undefined ? "gaps" : "tableGaps"]++;
-        },
+        announceGap: (gap) => bus.publish(gapEvent(id, gap)),
         lineageKey: () => lineageKey(bus.state),
         adopt,
-        counts: metrics.source(id),
         probe,
+        clock: realClock,
         log,
         saveEveryMs: SAVE_EVERY_MS,
         lagEveryMs: options.timing?.lagEveryMs ?? LAG_EVERY_MS,
         signal: AbortSignal.any([stopping.signal, guards.full(id)]),
       });
     });
-    guards.begin({ bus, ownsLog: (id) => runs.some((run) => run.id === id && run.ownsLog) });
+    for (const end of ended) end.catch(() => {}); // whoever waits for the worker's end hears of it
+    guards.begin({ bus, ownsLog: (id) => trackers.some((tracker) => tracker.id === id && tracker.ownsLog) });
     const own = admitOwn(bus, config.sources, (id, source, memory) =>
       connectorOf(source).recognise(id, source.config.reveal(), memory),
     );
@@ -185,7 +186,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       adopt,
       signal: stopping.signal,
     });
-    return { bus, runs, running, pruning: databases.pruneRegularly(bus, log, stopping.signal) };
+    return { bus, ended, running, pruning: databases.pruneRegularly(bus, log, stopping.signal) };
   };
 
   try {
@@ -211,14 +212,20 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       registry: metrics.registry,
       signal,
     });
-    const parts = { log, signal, metrics, recoveries, probe, timing: options.timing ?? {} };
-    begun = begin(await openBus(config, parts), guarding);
+    const bus = await openJetStreamBus({
+      ...config.bus,
+      ...config.bus.access.reveal(),
+      log,
+      signal,
+      timing: options.timing ?? {},
+    });
+    begun = begin(bus, guarding);
   } catch (error) {
     await end();
     throw error;
   }
   log.info("worker_started", { version, sources: sources.length, automations: automations.length });
-  const finished = finish(begun.runs, log);
+  const finished = finish(trackers, begun.ended, log);
   finished.catch(() => {}); // whoever embeds the worker may look at its status instead
   return { status, stop: once(() => end().then(() => log.info("worker_stopped", {}))), finished };
 }
@@ -226,45 +233,14 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
 /** What there is once the bus is. */
 interface Begun {
   readonly bus: Bus;
-  readonly runs: readonly SourceRun[];
+  /** Of each source: when, and by what. */
+  readonly ended: readonly Promise<void>[];
   readonly running: RunningAutomations;
   readonly pruning: Promise<void>;
 }
 
 function connectorOf({ kind }: { readonly kind: string }): Connector<unknown> {
   return connectors.get(kind) as Connector<unknown>;
-}
-
-async function openBus(
-  config: ResolvedConfig<unknown>,
-  parts: {
-    readonly log: Logger;
-    readonly signal: AbortSignal;
-    readonly metrics: ReturnType<typeof createMetrics>;
-    readonly recoveries: ReadonlyMap<SourceId, Recent>;
-    readonly probe: Probe;
-    readonly timing: Partial<BusTiming>;
-  },
-): Promise<Bus> {
-  const { metrics, recoveries, probe, ...rest } = parts;
-  return await openJetStreamBus({
-    ...config.bus,
-    ...config.bus.access.reveal(),
-    onStored: (source: SourceId, messages) => {
-      probe("after-publish");
-      const counts = metrics.source(source);
-      for (const { position, committedAt } of messages) {
-        const marker = committedAt === undefined;
-        counts[marker ? "markers" : "published"]++;
-        if (!marker && isComplete(position)) counts.transactions++;
-      }
-    },
-    onRecovered: (source) => {
-      metrics.source(source).recovered++;
-      recoveries.get(source)?.note();
-    },
-    ...rest,
-  });
 }
 
 /** Of the sources that hold an outbox: what tells whose. Those that another worker reads are among them. */
@@ -282,16 +258,16 @@ export function declaredColumns({ sources }: ResolvedConfig<unknown>): DeclaredC
 }
 
 /** The first end that the others cannot go on from: any wrong set-up, or the last source's end. */
-async function finish(runs: readonly SourceRun[], log: Logger): Promise<void> {
-  const fatal = runs.map((run) =>
-    run.ended.catch((thrown: unknown) => {
+async function finish(trackers: readonly SourceTracker[], ended: readonly Promise<void>[], log: Logger): Promise<void> {
+  const fatal = ended.map((end, nth) =>
+    end.catch((thrown: unknown) => {
       if (thrown instanceof ConfigError) throw thrown;
       const { code, hint } = thrown instanceof MillraceError ? thrown : { code: "UNEXPECTED", hint: undefined };
-      log.error("source_stopped", { source: run.status().id, code, hint }, toError(thrown).message);
+      log.error("source_stopped", { source: trackers[nth]?.id, code, hint }, toError(thrown).message);
     }),
   );
   await Promise.all(fatal);
-  await Promise.all(runs.map((run) => run.ended));
+  await Promise.all(ended);
 }
 
 function once(work: () => Promise<void>): () => Promise<void> {

@@ -62,12 +62,16 @@ export interface RecordedGap extends Pick<GapData, "code" | "after" | "upTo"> {
   readonly agoMs: number;
 }
 
-/** Hears why a writer is not there yet. */
-export interface OpeningListener {
+/** Hears why a writer is not there yet, and what becomes of what it writes. */
+export interface WriterListener {
   /** Another worker holds the lease, of that number. */
   waiting?(lease: number): void;
   /** Messages are read back, which may take a while: how many at most, in words. */
   readingBack?(what: string): void;
+  /** What a stored batch holds. */
+  stored?(messages: readonly Pick<StreamMessage, "committedAt" | "position">[]): void;
+  /** It had to find out again where the stream ends. */
+  recovered?(): void;
 }
 
 /** All that the worker needs of the bus for one source. */
@@ -87,10 +91,10 @@ export interface SourceStream {
   claim(message: StreamMessage, signal: AbortSignal): Promise<StreamMessage>;
   /**
    * Waits for the lease, then for the bus; finds out where the stream ends.
-   * @param on hears of what takes long
+   * @param on hears of what takes long, and then of what is stored
    * @throws ConfigError, FencedError
    */
-  openWriter(signal: AbortSignal, on?: OpeningListener): Promise<Writer>;
+  openWriter(signal: AbortSignal, on?: WriterListener): Promise<Writer>;
   /** What the source must not forget. */
   loadMemory(): Promise<Readonly<Record<string, unknown>> | undefined>;
   /** @throws FencedError when it was saved under a newer lease than that of the last writer opened here */

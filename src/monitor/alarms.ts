@@ -1,7 +1,8 @@
 // What of a part is beyond its limit, in the words of /readyz and `millrace status`: for each alert rule that watches a
 // source or an automation there is one, so that nobody is paged for what the worker itself does not show.
 
-import type { AutomationStatus, GuardStatus, Reason, SourceStatus } from "./status.ts";
+import type { Reason } from "../telemetry/reason.ts";
+import type { AutomationStatus, GuardStatus, SourceReport } from "./status.ts";
 
 /** As long as the alerts MillraceGap, MillraceTableGap and MillraceAutomationGap last: nothing can mend a gap. */
 const GAP_SHOWN_MS = 60 * 60_000;
@@ -11,7 +12,7 @@ const LAGGING_SECONDS = 300;
 const UNSTEADY_RECOVERIES = 5;
 
 /** Of a source, the worst first; what makes it not ready is not among them. */
-export function sourceAlarms(source: SourceStatus): readonly Reason[] {
+export function sourceAlarms(source: SourceReport): readonly Reason[] {
   const { guard, lagSeconds = 0, recentRecoveries = 0 } = source;
   return [
     ...(guard === undefined ? [] : guardAlarms(guard)),
@@ -52,14 +53,14 @@ function guardAlarms({ sees, exceeded, timeToFullSeconds }: GuardStatus): readon
   ];
 }
 
-function gapAlarm({ gap }: SourceStatus): readonly Reason[] {
+function gapAlarm({ gap }: SourceReport): readonly Reason[] {
   if (gap === undefined || gap.agoMs > GAP_SHOWN_MS) return [];
   const from = gap.after === null ? "before" : `between ${gap.after} and`;
   const ago = `it went on behind a gap ${whole(gap.agoMs / 1000)} s ago`;
   return [{ code: "GAP_RECORDED", message: `${ago}: events ${from} ${gap.upTo} can never come` }];
 }
 
-function tableGapAlarm({ tableGap }: SourceStatus): readonly Reason[] {
+function tableGapAlarm({ tableGap }: SourceReport): readonly Reason[] {
   if (tableGap === undefined || tableGap.agoMs > GAP_SHOWN_MS) return [];
   const { code, collections, agoMs } = tableGap;
   const message = `${code} ${whole(agoMs / 1000)} s ago: rows of ${collections.join(", ")} came or went without an event (docs/connectors/postgres.md)`;

@@ -1,7 +1,8 @@
 // Which parts of the worker get on, and by name why one does not.
 
+import type { Reason } from "../telemetry/reason.ts";
 import { automationAlarms, sourceAlarms } from "./alarms.ts";
-import type { AutomationStatus, Readiness, Reason, Report, SourceStatus, Status } from "./status.ts";
+import type { AutomationStatus, Readiness, Report, SourceReport, Status } from "./status.ts";
 
 /** Longer than a bus that changes its leader takes. */
 const STALLED_MS = 15_000;
@@ -47,7 +48,7 @@ function part(kind: Readiness["kind"], id: string, view: View, found: readonly R
   return { kind, id, ready, code, reason: `${state}: ${code}: ${message}`, ...alarms };
 }
 
-function sourceView(source: SourceStatus, { bus }: Report): View {
+function sourceView(source: SourceReport, { bus }: Report): View {
   const { state, reason } = source;
   if (state === "waiting-for-lease") return { ready: true, state, ...reason };
   if (state !== "running") return { ready: false, state, ...reason };
@@ -56,7 +57,7 @@ function sourceView(source: SourceStatus, { bus }: Report): View {
   return { ready: true, state, ...(sourceAlarms(source)[0] ?? source.notices[0]) };
 }
 
-function stalled({ state, stalledMs, stalledBy, unsavedMs }: SourceStatus, connected: boolean): View | undefined {
+function stalled({ state, stalledMs, stalledBy, unsavedMs }: SourceReport, connected: boolean): View | undefined {
   if (stalledMs > STALLED_MS) {
     const why = connected ? stalledBy : { code: "BUS_DISCONNECTED", message: "the bus is not connected" };
     const code = why?.code ?? "BUS_STALLED";
@@ -69,7 +70,7 @@ function stalled({ state, stalledMs, stalledBy, unsavedMs }: SourceStatus, conne
 }
 
 /** Waiting is what a bus that does not sync always is for; only longer than that is a fault. */
-function overdue({ state, heldForFsync }: SourceStatus, fsync: "always" | number): View | undefined {
+function overdue({ state, heldForFsync }: SourceReport, fsync: "always" | number): View | undefined {
   const { marks, oldestMs } = heldForFsync;
   const mayMs = fsync === "always" ? 0 : 2 * fsync * (1 + PING_SHARE);
   if (marks === 0 || oldestMs < mayMs + FSYNC_SLACK_MS) return undefined;

@@ -176,20 +176,11 @@ export function createMetrics(): Metrics {
   return {
     registry,
     source: (id) =>
-      entry(sources, id, () => ({
-        read: 0,
-        published: 0,
-        markers: 0,
-        transactions: 0,
-        saved: 0,
-        acknowledged: 0,
-        poison: 0,
-        recovered: 0,
-        retried: 0,
-        bugs: 0,
-        gaps: 0,
-        tableGaps: 0,
-      })),
+      entry(
+        sources,
+        id,
+        () => Object.fromEntries(Object.keys(sourceCounters).map((count) => [count, 0])) as unknown as SourceCounts,
+      ),
     automation,
     automations: {
       handled: (id, type) => {

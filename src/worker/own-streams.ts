@@ -2,9 +2,9 @@
 // and its automations would take the events of whoever it was copied from.
 
 import type { Bus } from "../bus/bus.ts";
+import { realClock } from "../clock.ts";
 import { MillraceError, TransientError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
-import { pause } from "./backoff.ts";
 
 type Memory = Readonly<Record<string, unknown>>;
 
@@ -34,7 +34,7 @@ export function admitOwn<Source>(
       const record = JSON.stringify(memory);
       if (memory !== undefined && recognised.get(id) === record) return;
       if (memory === undefined) {
-        await pause(LOOK_MS, signal);
+        await realClock.sleep(LOOK_MS, signal);
         continue;
       }
       await recognise(id, source, memory).catch(forNow);

@@ -10,8 +10,8 @@ const EVERY_MS = 5 * 60_000;
 interface Standing {
   readonly id: string;
   readonly state: string;
-  readonly position: Position | undefined;
-  readonly sequence: number | undefined;
+  readonly position?: Position | undefined;
+  readonly sequence?: number | undefined;
   readonly published: number;
   readonly unsentBytes?: number | undefined;
   readonly unconfirmedBytes?: number | undefined;

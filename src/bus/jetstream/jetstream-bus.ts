@@ -8,7 +8,7 @@ import { type DataRef, LARGE_BUCKET } from "../../event/data-ref.ts";
 import type { Retention } from "../../event/retention.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import type { Bus, ConsumeOptions, OpeningListener, SourceStream, StateStore, Subscription, Writer } from "../bus.ts";
+import type { Bus, ConsumeOptions, SourceStream, StateStore, Subscription, Writer, WriterListener } from "../bus.ts";
 import { EventEncoder } from "../encode-event.ts";
 import { LargeBodies } from "./bodies/large-bodies.ts";
 import type { BusAccess } from "./client/access.ts";
@@ -29,7 +29,7 @@ import { MAX_ADDED_HEADER_BYTES, MAX_HEAD_BYTES, MAX_POINTER_BYTES } from "./str
 import { JetStreamPort, streamReader } from "./stream/jetstream-port.ts";
 import { newestGap, recordedGap } from "./stream/recorded-gap.ts";
 import { openWriter } from "./writer/open-writer.ts";
-import { defaultWriterTiming, type WriterOptions, type WriterTiming } from "./writer/writer-options.ts";
+import { defaultWriterTiming, type WriterTiming } from "./writer/writer-options.ts";
 
 export interface BusOptions extends BusAccess {
   readonly replicas: number;
@@ -39,8 +39,6 @@ export interface BusOptions extends BusAccess {
   readonly log: Logger;
   /** Ends the waiting for a server that is away. */
   readonly signal: AbortSignal;
-  readonly onStored?: (source: SourceId, messages: Parameters<WriterOptions["onStored"]>[0]) => void;
-  readonly onRecovered?: (source: SourceId) => void;
   readonly timing?: Partial<BusTiming>;
 }
 
@@ -173,7 +171,7 @@ class JetStreamBus implements Bus {
     source: SourceId,
     memory: StoredConnectorState,
     signal: AbortSignal,
-    on: OpeningListener = {},
+    on: WriterListener = {},
   ): Promise<Writer> {
     const { log, fsync, replicas, retention } = this.#options;
     if (this.#connection.nc.isClosed()) {
@@ -208,8 +206,6 @@ class JetStreamBus implements Bus {
         onForeign: (seq, subject) =>
           log.error("bus_foreign_write", { source, seq, subject, code: "BUS_FOREIGN_WRITE" }),
         onRemoved: (range) => log.error("bus_messages_removed", { source, ...range, code: "BUS_MESSAGES_REMOVED" }),
-        onStored: (messages) => this.#options.onStored?.(source, messages),
-        onRecovered: () => this.#options.onRecovered?.(source),
         onClosed: () => port[Symbol.asyncDispose](),
         signal,
         on,

@@ -165,8 +165,6 @@ class ModelWorker {
       prepare: async () => {},
       onRemoved: () => {},
       onForeign: () => {},
-      onStored: () => {},
-      onRecovered: () => {},
       onClosed: async () => {},
       signal,
       on: {},

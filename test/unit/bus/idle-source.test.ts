@@ -53,8 +53,7 @@ class Idle {
       hasBody: async () => true,
       onForeign: () => {},
       onRemoved: () => {},
-      onStored: () => {},
-      onRecovered: () => {},
+      on: {},
     };
     const start = { highest: 0, created: undefined, reason: "start", signal };
     const writer = new JetStreamWriter(

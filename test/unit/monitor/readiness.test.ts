@@ -5,11 +5,11 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
 import { withReadiness } from "../../../src/monitor/readiness.ts";
-import type { AutomationStatus, GuardStatus, Report, SourceStatus } from "../../../src/monitor/status.ts";
+import type { AutomationStatus, GuardStatus, Report, SourceReport } from "../../../src/monitor/status.ts";
 import { slotMetrics } from "../../../src/source/postgres/slot/slot-metrics.ts";
 import type { RetentionMetric } from "../../../src/source/source.ts";
 
-const source: SourceStatus = {
+const source: SourceReport = {
   id: "shop",
   kind: "postgres",
   state: "running",
@@ -43,7 +43,7 @@ function view(parts: Partial<Pick<Report, "bus" | "sources" | "automations">>): 
   const status = withReadiness({ version: "0", startedAt: "", bus, sources: [], automations: [], ...parts });
   return Object.fromEntries(status.parts.map(({ id, ready, code, reason }) => [id, [ready, code, reason]]));
 }
-const shop = (parts: Partial<SourceStatus>, fsync: Report["bus"]["fsync"] = 120_000): unknown =>
+const shop = (parts: Partial<SourceReport>, fsync: Report["bus"]["fsync"] = 120_000): unknown =>
   view({ bus: { connected: true, fsync }, sources: [{ ...source, ...parts }] }).shop;
 const mail = (parts: Partial<AutomationStatus>): unknown => view({ automations: [{ ...automation, ...parts }] }).mail;
 
@@ -105,7 +105,7 @@ test("checkpoints that cannot be saved are a fault of their own: the slot grows"
 });
 
 test("waiting for the bus's fsync is a fault only when it takes longer than the bus may, and not worth a word before", () => {
-  const held = (oldestMs: number): Partial<SourceStatus> => ({ heldForFsync: { marks: 3, oldestMs } });
+  const held = (oldestMs: number): Partial<SourceReport> => ({ heldForFsync: { marks: 3, oldestMs } });
 
   expect(shop(held(20_000))).toEqual([true, undefined, "running"]);
   expect(shop(held(299_000))).toEqual([true, undefined, "running"]);
@@ -198,7 +198,7 @@ function beyond(measure: string, value: number): GuardStatus["exceeded"][number]
   const { limit, alarm } = slotMeasures.find(({ name }) => name === measure) as RetentionMetric;
   return { measure, value, limit, message: alarm(value, limit) };
 }
-const shownAs: Readonly<Record<string, Partial<SourceStatus> | Partial<AutomationStatus> | string>> = {
+const shownAs: Readonly<Record<string, Partial<SourceReport> | Partial<AutomationStatus> | string>> = {
   MillraceDown: "no answer at all",
   MillraceNotReady: "the part itself",
   MillraceDeadLetters: "the column DEAD of the automation",

@@ -1,7 +1,7 @@
 // Opens the writer of a source's stream: takes the lease, finds out where the stream ends, and only then writes.
 
 import type { SourceId } from "../../../event/source-id.ts";
-import type { OpeningListener, StateStore } from "../../bus.ts";
+import type { StateStore } from "../../bus.ts";
 import { CheckpointStore } from "../lease/checkpoint-store.ts";
 import type { StoredConnectorState } from "../lease/connector-state.ts";
 import { Lease, type LeasePort } from "../lease/lease.ts";
@@ -24,7 +24,6 @@ export interface OpenWriterOptions
   readonly onClosed: () => Promise<void>;
   /** Ends the waiting and the start. */
   readonly signal: AbortSignal;
-  readonly on: OpeningListener;
 }
 
 /** @throws FencedError, ConfigError, HistoryLostError; TransientError while the bus is away */
@@ -40,7 +39,7 @@ export async function openWriter(
   const writerOptions: WriterOptions = { ...options, port, source, lease, checkpoints };
   const established = await underLease({ lease, clock, signal }, async (held) => {
     await options.prepare();
-    return findEnd(writerOptions, held, options.on);
+    return findEnd(writerOptions, held);
   });
   if (established.lost) log.error("bus_messages_lost", { source, ...established.lost });
   memory.lease = lease.number;
@@ -74,8 +73,8 @@ function acquire(
   );
 }
 
-async function findEnd(options: WriterOptions, signal: AbortSignal, on: OpeningListener): Promise<Established> {
-  const { log, source } = options;
+async function findEnd(options: WriterOptions, signal: AbortSignal): Promise<Established> {
+  const { log, source, on } = options;
   const saved = await options.checkpoints.load();
   const onReadBack = (messages: number): void => {
     const what = `up to ${messages} messages that no checkpoint covers are read back first, to know where the stream ends`;

@@ -1,7 +1,7 @@
 // What a writer is made of, and how patient it is.
 
-import type { StreamMessage } from "../../../event/message.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
+import type { WriterListener } from "../../bus.ts";
 import type { CheckpointStore } from "../lease/checkpoint-store.ts";
 import type { Fsync } from "../lease/horizon.ts";
 import type { EstablishOptions } from "../recovery/establish.ts";
@@ -31,7 +31,5 @@ export interface WriterOptions
   readonly checkpoints: CheckpointStore;
   readonly fsync: Fsync;
   readonly log: Logger;
-  /** Called with what a stored batch holds. */
-  readonly onStored: (messages: readonly Pick<StreamMessage, "committedAt" | "position">[]) => void;
-  readonly onRecovered: () => void;
+  readonly on: WriterListener;
 }

@@ -220,7 +220,7 @@ export class JetStreamWriter implements Writer {
     const complete = positioned.findLast((message) => isComplete(message.position));
     if (complete) this.#hold(complete.position);
     this.#committedAt = complete?.committedAt ?? this.#committedAt;
-    this.#options.onStored(positioned);
+    this.#options.on.stored?.(positioned);
     this.#room.set();
     this.#takeCommits();
   }
@@ -278,7 +278,7 @@ export class JetStreamWriter implements Writer {
     this.#at = found;
     this.#prev = found.tail;
     this.#markedMs = this.#options.clock.now();
-    this.#options.onRecovered();
+    this.#options.on.recovered?.();
     if (hasLostMessages(found, before)) {
       log.error("bus_messages_lost", { source, ...found.lost });
       this.#stop(lostMessages(source));

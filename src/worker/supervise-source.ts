@@ -1,21 +1,20 @@
 // Supervises one source: lease, reader, pump, checkpoints; decides by the class of an error what happens next.
 
-import type { RecordedGap, SourceStream, Writer } from "../bus/bus.ts";
+import type { SourceStream } from "../bus/bus.ts";
+import { backoffMs, type Clock } from "../clock.ts";
 import { ConfigError, FencedError, MillraceError, TransientError, toError } from "../errors.ts";
-import type { SourceId } from "../event/source-id.ts";
-import type { SchemaBook, Source, SourceContext, SourceLag } from "../source/source.ts";
+import type { SchemaBook, Source, SourceContext } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { Backoff, pause } from "./backoff.ts";
-import { type CheckpointCounts, keepCheckpoints } from "./checkpoint.ts";
+import { keepCheckpoints } from "./checkpoint.ts";
 import type { PoisonPlaces } from "./poison.ts";
 import type { Probe } from "./probe.ts";
-import { type PumpCounts, pump } from "./pump.ts";
+import { pump } from "./pump.ts";
+import type { SourceTracker } from "./source-status.ts";
 import { tendSource } from "./tend-source.ts";
 
-export type SourceState = "waiting-for-lease" | "starting" | "running" | "retrying" | "stopped";
-
-export interface RunSourceOptions {
-  readonly id: SourceId;
+export interface SuperviseSourceOptions {
+  /** Hears all that becomes of the source. */
+  readonly tracker: SourceTracker;
   readonly stream: SourceStream;
   /** Of an event's body; see the option `bus.maxEventBytes`. */
   readonly maxEventBytes: number;
@@ -25,18 +24,12 @@ export interface RunSourceOptions {
   /** The book of versions, for who holds this lease. */
   readonly schemas: (lease: number) => SchemaBook;
   readonly deadLetter: PoisonPlaces["deadLetter"];
-  readonly onGap: SourceContext["onGap"];
+  /** Tells the other side of the bus of a gap, durably. */
+  readonly announceGap: SourceContext["onGap"];
   readonly lineageKey: SourceContext["lineageKey"];
   readonly adopt: boolean;
-  readonly counts: PumpCounts & CheckpointCounts;
-  readonly onState: (state: SourceState, reason?: Error) => void;
-  /** Writer and reader while there are any, for status. */
-  readonly onParts: (parts: { readonly writer: Writer; readonly reader?: Source } | undefined) => void;
-  /** The newest gap that the stream has on record, whoever went on behind it. */
-  readonly onRecordedGap: (gap: RecordedGap) => void;
-  /** While it runs; undefined where it cannot be had. */
-  readonly onLag: (lag: SourceLag | undefined) => void;
   readonly probe: Probe;
+  readonly clock: Clock;
   readonly log: Logger;
   readonly saveEveryMs: number;
   readonly lagEveryMs: number;
@@ -47,58 +40,65 @@ export interface RunSourceOptions {
 /** An attempt that ran this long starts the backoff anew. */
 const STEADY_MS = 10_000;
 const FLUSH_MS = 5000;
+const AGAIN = { minMs: 250, maxMs: 30_000 };
 
 /**
  * Runs until the signal. Transient errors, and a lost lease, are tried again for ever; so is a wrong set-up once it has
  * worked in this process.
  * @throws ConfigError at the first start, HistoryLostError, BugError and whatever else nobody can go on from
  */
-export async function runSource(options: RunSourceOptions): Promise<void> {
-  const { id, onState, log, signal } = options;
-  const backoff = new Backoff();
+export async function superviseSource(options: SuperviseSourceOptions): Promise<void> {
+  const { tracker, clock, log, signal } = options;
+  const source = tracker.id;
+  let failures = 0;
   let worked = false;
   let said: string | undefined;
   const context = contextOf(options);
+  tracker.enter("starting");
   while (!signal.aborted) {
     let runningSinceMs: number | undefined;
     try {
       await attempt(options, context, () => {
         worked = true;
         said = undefined;
-        runningSinceMs = performance.now();
+        runningSinceMs = clock.now();
       });
     } catch (thrown) {
       if (signal.aborted) break;
       const error = toError(thrown);
       const again =
         error instanceof TransientError || error instanceof FencedError || (error instanceof ConfigError && worked);
-      onState(again ? "retrying" : "stopped", error);
+      tracker.enter(again ? "retrying" : "stopped", error);
       if (!again) throw error;
-      if (runningSinceMs !== undefined && performance.now() - runningSinceMs > STEADY_MS) backoff.reset();
-      const delayMs = backoff.next();
-      if (error instanceof FencedError) log.warn("lease_lost", { source: id, code: error.code }, error.message);
+      if (runningSinceMs !== undefined && clock.now() - runningSinceMs > STEADY_MS) failures = 0;
+      const delayMs = Math.round(backoffMs(AGAIN, ++failures));
+      if (error instanceof FencedError) log.warn("lease_lost", { source, code: error.code }, error.message);
       // Once for each reason; status and readiness show it all the time.
       else
         log[said === error.code ? "debug" : "warn"](
           "source_retrying",
-          { source: id, code: error.code, hint: error.hint, delayMs },
+          { source, code: error.code, hint: error.hint, delayMs },
           error.message,
         );
       said = error.code;
-      await pause(delayMs, signal);
+      await clock.sleep(delayMs, signal);
     }
   }
   const why: unknown = signal.reason;
-  onState("stopped", why instanceof MillraceError ? why : undefined);
+  tracker.enter("stopped", why instanceof MillraceError ? why : undefined);
   if (why instanceof MillraceError) throw why;
 }
 
-function contextOf({ stream, log, adopt: asked, onGap, lineageKey }: RunSourceOptions): SourceContext {
+function contextOf(options: SuperviseSourceOptions): SourceContext {
+  const { tracker, stream, log, adopt: asked, announceGap, lineageKey } = options;
   let adopt = asked;
   return {
     memory: { load: () => stream.loadMemory(), save: (value) => stream.saveMemory(value) },
     log,
-    onGap,
+    onGap: async (gap) => {
+      await announceGap(gap);
+      tracker.wentOn(gap);
+    },
     newestGap: () => stream.newestGap(),
     lineageKey,
     get adopt() {
@@ -110,68 +110,77 @@ function contextOf({ stream, log, adopt: asked, onGap, lineageKey }: RunSourceOp
   };
 }
 
-async function attempt(options: RunSourceOptions, context: SourceContext, onRunning: () => void): Promise<void> {
-  const { id, stream, counts, onState, probe, log, signal } = options;
+async function attempt(options: SuperviseSourceOptions, context: SourceContext, onRunning: () => void): Promise<void> {
+  const { tracker, stream, maxEventBytes, deadLetter, probe, clock, log, signal } = options;
+  const source = tracker.id;
   // Before the lease: a set-up that is refused, or a database that is away, leaves no trace on the bus.
   await options.preflight(context);
   const writer = await stream.openWriter(signal, {
     waiting: (lease) =>
-      onState(
+      tracker.enter(
         "waiting-for-lease",
         new FencedError("LEASE_ELSEWHERE", `another worker reads this source (lease ${lease})`, {
           hint: "Nothing to do: this worker stands by, and takes over when that one ends.",
         }),
       ),
     readingBack: (what) =>
-      onState(
+      tracker.enter(
         "starting",
         new TransientError("STREAM_READ_BACK", what, {
           hint: "Nothing to do: ten to twenty seconds at most for each 100,000. With bus.fsync as true and as short as the server allows there are fewer.",
         }),
       ),
+    stored: (messages) => {
+      probe("after-publish");
+      tracker.stored(messages);
+    },
+    recovered: () => tracker.recovered(),
   });
-  options.onParts({ writer });
+  tracker.opened(writer);
   const ended = new AbortController();
   const stop = AbortSignal.any([signal, ended.signal]);
   let reader: Source | undefined;
   let tasks: Promise<unknown>[] = [];
-  let tending: Promise<void> | undefined;
   let sourceFailed = false;
   try {
-    onState("starting");
+    tracker.enter("starting");
     const gap = await stream.recordedGap();
-    if (gap !== undefined) options.onRecordedGap(gap);
+    if (gap !== undefined) tracker.gapOnRecord(gap);
     reader = await options.open(context, options.schemas(writer.lease));
-    log.info("source_started", { source: id, lease: writer.lease, from: writer.resume });
-    options.onParts({ writer, reader });
+    log.info("source_started", { source, lease: writer.lease, from: writer.resume });
+    tracker.opened(writer, reader);
     onRunning();
-    tending = tendSource({ reader, everyMs: options.lagEveryMs, onLag: options.onLag, signal: stop });
+    const parts = {
+      source,
+      reader,
+      writer,
+      stream,
+      maxEventBytes,
+      deadLetter,
+      counts: tracker,
+      probe,
+      log,
+      signal: stop,
+    };
     tasks = [
-      pump({
-        ...options,
-        source: id,
-        reader,
-        writer,
-        from: writer.resume,
-        onStarted: () => onState("running"),
-        signal: stop,
-      }).catch((error: unknown) => {
+      tendSource({ reader, everyMs: options.lagEveryMs, onLag: (lag) => tracker.lagged(lag), clock, signal: stop }),
+      pump({ ...parts, from: writer.resume, onStarted: () => tracker.enter("running") }).catch((error: unknown) => {
         sourceFailed = true;
         throw error;
       }),
-      keepCheckpoints({ reader, writer, counts, probe, untilNextSave: () => pause(options.saveEveryMs, stop) }),
+      keepCheckpoints({ ...parts, untilNextSave: () => clock.sleep(options.saveEveryMs, stop) }),
     ];
     // Who is held up by a bus that is away does not hear the signal.
-    await Promise.race([...tasks, tending, writer.failed, aborted(stop)]);
+    await Promise.race([...tasks, writer.failed, aborted(stop)]);
   } finally {
     ended.abort();
     // What was read is published: where the source's history is lost it cannot be read again.
     if (signal.aborted || sourceFailed) await writer.flush(FLUSH_MS);
-    options.onParts(undefined);
+    tracker.closed();
     await reader?.[Symbol.asyncDispose]();
     await writer[Symbol.asyncDispose](); // last: whoever takes the lease finds the source free
-    await Promise.allSettled([...tasks, tending]);
-    log.info("source_stopped", { source: id });
+    await Promise.allSettled(tasks);
+    log.info("source_stopped", { source });
   }
 }
 

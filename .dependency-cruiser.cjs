@@ -132,6 +132,13 @@ module.exports = {
       to: { path: "node_modules/@nats-io/" },
     },
     {
+      name: "the-memory-bus-needs-no-client",
+      severity: "error",
+      comment: "the bus in memory takes of bus/jetstream what does not lead to the NATS client",
+      from: { path: "^src/bus/memory/" },
+      to: { path: "node_modules/@nats-io/", reachable: true },
+    },
+    {
       name: "triggers-are-known-by-their-interface",
       severity: "error",
       comment: "whoever delivers, runs and checks automations knows define/trigger.ts, and no kind of trigger",

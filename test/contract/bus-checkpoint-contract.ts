@@ -3,25 +3,21 @@
 import { describe, expect, test } from "vitest";
 import type { Position } from "../../src/event/position.ts";
 import { place, transaction } from "../support/postgres/transactions.ts";
-import { waitFor } from "../support/wait-for.ts";
 import type { BusGround } from "./bus-ground.ts";
 
-export function busCheckpointContract({ freshSource, writer: open, events }: BusGround): void {
+export function busCheckpointContract({ freshSource, writer: open, events, until, when, clock }: BusGround): void {
   describe("a checkpoint", () => {
     test("that is ahead of the stream is where the source goes on, and it never goes back", async () => {
       const source = freshSource();
       const first = await open(source);
       await first.write([...transaction(source, 10), { type: "commit", position: place(90) }]);
-      const mark = await waitFor(
-        async () => {
-          const next = await first.nextMark();
-          return next.position === place(90) && next;
-        },
-        { what: "the mark of the commit" },
-      );
+      const mark = await until(async () => {
+        const next = await first.nextMark();
+        return next.position === place(90) && next;
+      }, "the mark of the commit");
       expect(mark.inStream).toBe(false);
       await first.save(mark);
-      expect((await first.nextSaved()).position).toBe(place(90));
+      expect((await when(first.nextSaved())).position).toBe(place(90));
       await first[Symbol.asyncDispose]();
 
       const second = await open(source);
@@ -40,13 +36,13 @@ export function busCheckpointContract({ freshSource, writer: open, events }: Bus
       const writer = await open(source, { fsync: fsyncMs });
       await writer.write(transaction(source, 10));
       await events(source, 1);
-      const storedAt = performance.now();
-      await waitFor(() => writer.heldForFsync().marks > 0, { what: "something to be held" });
-      const mark = await writer.nextMark();
+      const storedAt = clock.now();
+      await until(() => writer.heldForFsync().marks > 0, "something to be held");
+      const mark = await when(writer.nextMark());
 
       expect(mark.position).toBe(place(10));
       // Pings bracket the time: what is counted began at most one ping after the event was seen.
-      expect(performance.now() - storedAt).toBeGreaterThan(2 * fsyncMs - 200);
+      expect(clock.now() - storedAt).toBeGreaterThan(2 * fsyncMs - 200);
       expect(writer.heldForFsync()).toEqual({ marks: 0, oldestMs: 0 });
     });
 
@@ -57,11 +53,11 @@ export function busCheckpointContract({ freshSource, writer: open, events }: Bus
       await writer.write([{ type: "commit", position: place(10) }]);
       const mark = await writer.nextMark();
       expect(mark).toMatchObject({ position: place(10), inStream: false });
-      const savedAt = performance.now();
+      const savedAt = clock.now();
       await writer.save(mark);
-      expect(await writer.nextSaved()).toMatchObject({ position: place(10) });
+      expect(await when(writer.nextSaved())).toMatchObject({ position: place(10) });
 
-      expect(performance.now() - savedAt).toBeGreaterThanOrEqual(2 * fsyncMs);
+      expect(clock.now() - savedAt).toBeGreaterThanOrEqual(2 * fsyncMs);
     });
   });
 }

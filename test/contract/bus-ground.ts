@@ -1,73 +1,85 @@
-// What the bus contract stands on: a real server, buses and writers that end with their test, and a reader of streams.
+// What the tests of the bus contract stand on: buses and writers that end with their test, and a reader of streams.
 
-import { afterEach } from "vitest";
-import type { Bus, Writer } from "../../src/bus/bus.ts";
-import type { BusTiming } from "../../src/bus/jetstream/jetstream-bus.ts";
-import type { Fsync } from "../../src/bus/jetstream/lease/horizon.ts";
-import type { NatsServer } from "../../src/dev/nats-server.ts";
+import { afterAll, afterEach } from "vitest";
+import type { Bus, Writer, WriterListener } from "../../src/bus/bus.ts";
 import { type SourceId, streamName } from "../../src/event/source-id.ts";
-import { type Logger, silentLogger } from "../../src/telemetry/logger.ts";
-import { readStream, type StreamEvent } from "../support/bus/stream-events.ts";
+import { silentLogger } from "../../src/telemetry/logger.ts";
+import type { StreamEvent } from "../support/bus/stream-events.ts";
 import { positionsOf } from "../support/postgres/transactions.ts";
-import { freshNats } from "../support/servers.ts";
+import type { TestTime } from "../support/virtual-time.ts";
 import { waitFor } from "../support/wait-for.ts";
-
-export interface MakeBusOptions {
-  readonly url: string;
-  readonly fsync: Fsync;
-  readonly timing: Partial<BusTiming>;
-  readonly log: Logger;
-}
-
-export type MakeBus = (options: MakeBusOptions) => Promise<Bus>;
+import type { BusServer, BusSettings, StandingWorker } from "./bus-server.ts";
 
 export const quick = { leaseTtlMs: 900, ackTimeoutMs: 2000, pingIntervalMs: 1000 } as const;
 
-const never = new AbortController().signal;
-
-export interface BusGround {
-  readonly nats: NatsServer;
+export interface BusGround extends TestTime {
   /** One that no other test writes to. */
   freshSource(): SourceId;
-  bus(options?: Partial<MakeBusOptions>): Promise<Bus>;
+  /** @param by opens it, where that is not the plain way */
+  bus(settings?: Partial<BusSettings>, by?: BusServer["open"]): Promise<Bus>;
+  standing(): Promise<StandingWorker>;
   /** A writer on a bus of its own. */
-  writer(source: SourceId, options?: Partial<MakeBusOptions>): Promise<Writer>;
+  writer(source: SourceId, settings?: Partial<BusSettings>, by?: BusServer["open"]): Promise<Writer>;
+  writerOn(bus: Bus, source: SourceId, listener?: WriterListener): Promise<Writer>;
+  read: BusServer["read"];
   stored(source: SourceId): Promise<readonly StreamEvent[]>;
   /** The same, once it holds so many events. */
   events(source: SourceId, count: number): Promise<readonly StreamEvent[]>;
+  /** `waitFor`, by the time of the bus. */
+  until<T>(look: () => T | Promise<T>, what: string, timeoutMs?: number): Promise<Exclude<T, undefined | false>>;
 }
 
 /** Call it inside of `describe`. */
-export async function busGround(makeBus: MakeBus): Promise<BusGround> {
-  const nats = await freshNats();
+export function busGround(server: BusServer): BusGround {
+  const { time } = server;
   const open: AsyncDisposable[] = [];
   let sources = 0;
   afterEach(async () => {
-    for (const one of open.splice(0).reverse()) await one[Symbol.asyncDispose]();
+    for (const one of open.splice(0).reverse()) await time.when(Promise.resolve(one[Symbol.asyncDispose]()));
   });
-  const bus = async (options: Partial<MakeBusOptions> = {}): Promise<Bus> => {
-    const made = await makeBus({ url: nats.url, fsync: "always", timing: quick, log: silentLogger, ...options });
+  afterAll(() => server[Symbol.asyncDispose]());
+  const withDefaults = (settings: Partial<BusSettings>): BusSettings => ({
+    fsync: "always",
+    timing: quick,
+    log: silentLogger,
+    ...settings,
+  });
+  const bus: BusGround["bus"] = async (settings = {}, by = server.open) => {
+    const made = await by(withDefaults(settings));
     open.push(made);
     return made;
   };
-  const stored = (source: SourceId): Promise<readonly StreamEvent[]> => readStream(nats.url, streamName(source));
+  const writerOn: BusGround["writerOn"] = async (on, source, listener) => {
+    const writer = await time.when(on.stream(source).openWriter(new AbortController().signal, listener));
+    open.push(writer);
+    return writer;
+  };
+  const until: BusGround["until"] = (look, what, timeoutMs) =>
+    time.when(waitFor(look, { what, clock: time.clock, ...(timeoutMs === undefined ? {} : { timeoutMs }) }));
+  const stored = (source: SourceId): Promise<readonly StreamEvent[]> => server.read(streamName(source));
   return {
-    nats,
+    clock: time.clock,
+    when: (awaited) => time.when(awaited),
     freshSource: () => `shop_${++sources}` as SourceId,
     bus,
-    writer: async (source, options) => {
-      const writer = await (await bus(options)).stream(source).openWriter(never);
-      open.push(writer);
-      return writer;
+    standing: async () => {
+      const worker = await server.openStanding(withDefaults({}));
+      open.push(worker.bus);
+      return worker;
     },
+    writer: async (source, settings, by) => writerOn(await bus(settings, by), source),
+    writerOn,
+    read: server.read,
     stored,
     events: (source, count) =>
-      waitFor(
+      until(
         async () => {
           const stream = await stored(source);
           return positionsOf(stream).length >= count && stream;
         },
-        { what: `${count} events in ${streamName(source)}`, timeoutMs: 30_000 },
+        `${count} events in ${streamName(source)}`,
+        30_000,
       ),
+    until,
   };
 }

@@ -1,17 +1,12 @@
-// The part of the bus contract about writers that end, break off, wait and take over.
+// The part of the bus contract about writers that end, wait and take over.
 
-import { jetstream } from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-node";
 import { describe, expect, test } from "vitest";
 import { FencedError } from "../../src/errors.ts";
-import type { Position } from "../../src/event/position.ts";
-import { RecordedLog } from "../support/postgres/recorded-log.ts";
 import { brokenLinks, place, positionsOf, transaction } from "../support/postgres/transactions.ts";
-import { TcpProxy } from "../support/tcp-proxy.ts";
-import { waitFor } from "../support/wait-for.ts";
 import { type BusGround, quick } from "./bus-ground.ts";
 
-export function busHandoverContract({ nats, freshSource, writer: open, stored, events }: BusGround): void {
+export function busHandoverContract({ freshSource, writer: open, events, ...ground }: BusGround): void {
+  const { bus, standing, writerOn, until, when, clock } = ground;
   describe("a writer that goes on", () => {
     test("after a clean end knows the newest place, and writes under a new lease", async () => {
       const source = freshSource();
@@ -37,105 +32,59 @@ export function busHandoverContract({ nats, freshSource, writer: open, stored, e
 
       expect((await open(source)).resume).toBe(place(10, 999, false));
     });
-
-    test("after cuts of its connection has stored everything once", async () => {
-      const source = freshSource();
-      await using proxy = await TcpProxy.start(nats.port);
-      const log = new RecordedLog();
-      const writer = await open(source, { url: proxy.url(nats.url), log });
-      const written: Position[] = [];
-      for (let round = 1; round <= 4; round++) {
-        for (let n = 1; n <= 30; n++) {
-          const messages = transaction(source, round * 100 + n, 1 + (n % 3));
-          written.push(...messages.map(({ position }) => position));
-          await writer.write(messages);
-        }
-        proxy.cut();
-        await waitFor(() => log.of("bus_recovered").length >= round, { what: "a recovery", timeoutMs: 30_000 });
-      }
-      const stream = await events(source, written.length);
-
-      expect(positionsOf(stream)).toEqual(written);
-      expect(brokenLinks(stream)).toEqual([]);
-    });
-
-    test.each([
-      ["cdc", "by.hand.created.p00", "{}"],
-      ["meta", "writer", '{"lease":99}'],
-      ["meta", "lost", "what is this"],
-    ])(
-      "passes over a message that somebody published by hand to %s.<source>.%s, and raises the alarm",
-      async (kind, rest, body) => {
-        const source = freshSource();
-        const subject = `${kind}.${source}.${rest}`;
-        const log = new RecordedLog();
-        const writer = await open(source, { log });
-        await writer.write(transaction(source, 10));
-        await events(source, 1);
-        const nc = await connect({ servers: nats.url });
-        await jetstream(nc).publish(subject, body);
-        await nc.close();
-        await writer.write(transaction(source, 20));
-        const stream = await waitFor(
-          async () => {
-            const all = await stored(source);
-            return positionsOf(all).includes(place(20)) && all;
-          },
-          { what: "the event behind it" },
-        );
-        const alarms = log.lines.filter(({ event }) => event === "bus_foreign_write");
-        await writer[Symbol.asyncDispose]();
-
-        expect(alarms).toMatchObject([{ level: "error", fields: { source, subject } }]);
-        expect(brokenLinks(stream)).toEqual([]);
-        const next = await open(source);
-        expect([next.resume, next.lease]).toEqual([place(20), writer.lease + 1]);
-      },
-    );
   });
 
   describe("a second writer", () => {
     test("waits for the lease, says who holds it, and takes it when it is given back", async () => {
       const source = freshSource();
-      const log = new RecordedLog();
       const first = await open(source);
       await first.write(transaction(source, 10));
+      await events(source, 1);
+      const waiting: number[] = [];
       let taken = false;
-      const second = open(source, { log }).then((writer) => {
-        taken = true;
-        return writer;
+      const opening = (await bus()).stream(source).openWriter(new AbortController().signal, {
+        waiting: (lease) => waiting.push(lease),
       });
-      await waitFor(() => log.of("source_waiting_for_lease").length > 0, { what: "the second one to wait" });
-      const [marker] = await events(source, 1);
+      const second = opening.finally(() => {
+        taken = true;
+      });
+      await until(() => waiting.length > 0, "the second one to wait");
 
       expect(taken).toBe(false);
-      expect(log.of("source_waiting_for_lease")).toEqual([
-        { source, holder: JSON.parse(marker?.text ?? "").instance, lease: first.lease },
-      ]);
+      expect(waiting).toEqual([first.lease]);
       await first[Symbol.asyncDispose]();
-      expect((await second).resume).toBe(place(10));
+      await using writer = await when(second);
+      expect(writer.resume).toBe(place(10));
     });
 
-    test("takes over from a frozen one after the lease's time, and that one writes and saves nothing more", async () => {
+    test("waits no longer than its signal lets it", async () => {
       const source = freshSource();
-      await using proxy = await TcpProxy.start(nats.port);
-      const first = await open(source, { url: proxy.url(nats.url) });
+      await open(source);
+      const stop = new AbortController();
+      const opening = (await bus()).stream(source).openWriter(stop.signal, { waiting: () => stop.abort() });
+
+      await expect(when(opening)).rejects.toThrow();
+    });
+
+    test("takes over from one that stands still after the lease's time, and that one writes and saves nothing more", async () => {
+      const source = freshSource();
+      const worker = await standing();
+      const first = await writerOn(worker.bus, source);
       const failed = first.failed.catch((error: unknown) => error);
       await first.write(transaction(source, 10));
       const mark = await first.nextMark();
       await events(source, 1);
-      proxy.blackHole();
-      const frozenAt = performance.now();
-      await first.write(transaction(source, 20));
+      worker.standStill();
+      const stoppedAt = clock.now();
       const second = await open(source);
-      const waitedMs = performance.now() - frozenAt;
+      const waitedMs = clock.now() - stoppedAt;
       await second.write(transaction(source, 20, 2));
       await second.save(await second.nextMark());
-      await proxy.heal();
+      await worker.goOn();
 
       // The time runs from the first one's last renewal, which the second one sees some time later.
-      expect(waitedMs).toBeGreaterThan((quick.leaseTtlMs ?? 0) / 2);
-      expect(await failed).toBeInstanceOf(FencedError);
+      expect(waitedMs).toBeGreaterThan(quick.leaseTtlMs / 2);
+      expect(await when(failed)).toBeInstanceOf(FencedError);
       await expect(first.save(mark)).rejects.toBeInstanceOf(FencedError);
       await expect(first.write(transaction(source, 30))).resolves.toBeUndefined();
       await second.write(transaction(source, 40));

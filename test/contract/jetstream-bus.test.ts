@@ -4,7 +4,6 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { afterAll, describe, expect, test } from "vitest";
 import type { Bus } from "../../src/bus/bus.ts";
-import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { bareNats, startBareNats } from "../support/bus/bare-nats.ts";
@@ -13,23 +12,20 @@ import { place, transaction } from "../support/postgres/transactions.ts";
 import { freshNats, missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { busContract } from "./bus-contract.ts";
-import type { MakeBusOptions } from "./bus-ground.ts";
+import { jetStreamAt, jetStreamServer } from "./jetstream-server.ts";
 
 const shop = "shop" as SourceId;
 const never = new AbortController().signal;
 const skip = missing("nats");
 
-const makeBus = ({ url, ...options }: MakeBusOptions): Promise<Bus> =>
-  openJetStreamBus({ servers: [url], replicas: 1, signal: never, ...options });
-
-describe.skipIf(skip)("JetStream as the bus", async () => {
-  if (!skip) await busContract(makeBus);
+describe.skipIf(skip)("the contract of the bus, on JetStream,", async () => {
+  if (!skip) busContract(await jetStreamServer());
 });
 
 describe.skipIf(skip)("on JetStream", () => {
   const buses: Bus[] = [];
   const open = async (url: string): Promise<Bus> => {
-    const bus = await makeBus({ url, fsync: "always", timing: {}, log: silentLogger });
+    const bus = await jetStreamAt(url, { fsync: "always", timing: {}, log: silentLogger });
     buses.push(bus);
     return bus;
   };
@@ -158,7 +154,7 @@ describe.skipIf(skip)("on JetStream", () => {
   test("a start that reads back many messages behind no checkpoint says how many at most, and that none is saved", async () => {
     const { url } = await freshNats();
     const log = new RecordedLog();
-    await using bus = await makeBus({ url, fsync: "always", log, timing: {} });
+    await using bus = await jetStreamAt(url, { fsync: "always", log, timing: {} });
     const writer = await bus.stream(shop).openWriter(never);
     for (let n = 1; n <= 11; n++) await writer.write(transaction(shop, n, 1000));
     await writer.flush(30_000);

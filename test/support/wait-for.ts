@@ -1,7 +1,7 @@
 // Waits for a condition instead of sleeping, and says what it waited for in vain.
 
-import { setTimeout as delay } from "node:timers/promises";
 import { inspect } from "node:util";
+import { type Clock, realClock } from "../../src/clock.ts";
 
 /** Less where tests are to fail: see test/fault/log-facts.test.ts. */
 const PATIENCE_MS = Number(process.env.WAIT_MS ?? 15_000);
@@ -9,13 +9,17 @@ const PATIENCE_MS = Number(process.env.WAIT_MS ?? 15_000);
 /**
  * Calls `look` until it gives something else than undefined or false, and resolves to that. What it throws counts as
  * "not yet".
- * @throws Error with `what` and the last answer once `timeoutMs` (default 15 s, or `WAIT_MS`) have passed
+ * @throws Error with `what` and the last answer once `timeoutMs` (default 15 s, or `WAIT_MS`) have passed by the clock
  */
 export async function waitFor<T>(
   look: () => T | Promise<T>,
-  { what, timeoutMs = PATIENCE_MS }: { readonly what: string; readonly timeoutMs?: number },
+  {
+    what,
+    timeoutMs = PATIENCE_MS,
+    clock = realClock,
+  }: { readonly what: string; readonly timeoutMs?: number; readonly clock?: Clock },
 ): Promise<Exclude<T, undefined | false>> {
-  const deadline = performance.now() + timeoutMs;
+  const deadline = clock.now() + timeoutMs;
   for (;;) {
     let last: unknown;
     try {
@@ -25,9 +29,9 @@ export async function waitFor<T>(
     } catch (error) {
       last = error;
     }
-    if (performance.now() > deadline) {
+    if (clock.now() > deadline) {
       throw new Error(`waited ${timeoutMs} ms in vain for ${what}; last: ${inspect(last, { depth: 4 })}`);
     }
-    await delay(20);
+    await clock.sleep(20);
   }
 }

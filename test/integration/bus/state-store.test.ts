@@ -1,4 +1,4 @@
-// The bucket of small state: by revision, without leftovers.
+// The bucket of small state, beside what the contract of the bus says of it: without leftovers.
 
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
@@ -11,23 +11,6 @@ describe.skipIf(missing("nats"))("the state store", async () => {
   const nats = await freshNats();
   const nc = await connect({ servers: nats.url });
   const store = await openStateStore(nc, { bucket: "millrace_state", replicas: 1 });
-
-  test("has nothing under a key that was never written", async () => {
-    expect(await store.get("a.nothing")).toBeUndefined();
-  });
-
-  test("gives back a value with the revision it was stored under", async () => {
-    const revision = await store.put("a.value", { text: "ä", n: 1 }, 0);
-    expect(await store.get("a.value")).toEqual({ value: { text: "ä", n: 1 }, revision });
-  });
-
-  test("refuses a value for another revision than the newest", async () => {
-    const first = await store.put("a.race", 1, 0);
-    expect(await store.put("a.race", 2, 0)).toBeUndefined();
-    expect(await store.put("a.race", 2, first ?? 0)).toBeGreaterThan(first ?? 0);
-    expect(await store.put("a.race", 3, first ?? 0)).toBeUndefined();
-    expect((await store.get("a.race"))?.value).toBe(2);
-  });
 
   test("forgets a deleted key without a trace, and it can be new again", async () => {
     await store.put("a.gone", 1, 0);

@@ -1,6 +1,7 @@
 // A Postgres source alone, without worker and bus: opened with a memory of its own, read in the background.
 
 import type { StateStore } from "../../../src/bus/bus.ts";
+import { memoryStore } from "../../../src/bus/memory/memory-store.ts";
 import type { StreamMessage } from "../../../src/event/message.ts";
 import type { Position } from "../../../src/event/position.ts";
 import { isComplete } from "../../../src/event/position.ts";
@@ -10,7 +11,6 @@ import { postgresConnector } from "../../../src/source/postgres/connector.ts";
 import type { ConnectorState, Source, SourceContext } from "../../../src/source/source.ts";
 import type { LogEvent, Logger } from "../../../src/telemetry/logger.ts";
 import { type EncodedMessage, encoded } from "../bus/encoded.ts";
-import { memoryStore } from "../bus/memory-store.ts";
 import { waitFor } from "../wait-for.ts";
 
 type Saved = Readonly<Record<string, unknown>>;

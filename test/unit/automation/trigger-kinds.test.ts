@@ -6,12 +6,12 @@ import { type Automation, automation } from "../../../src/automation/define/auto
 import { automationFindings } from "../../../src/automation/define/check-automations.ts";
 import type { Trigger, TriggerCheck } from "../../../src/automation/define/trigger.ts";
 import { runAutomations } from "../../../src/automation/run/run-automations.ts";
+import { memoryStore } from "../../../src/bus/memory/memory-store.ts";
 import { ConfigError, PoisonError } from "../../../src/errors.ts";
 import { type SourceId, systemId } from "../../../src/event/source-id.ts";
 import { collection, event } from "../../../src/index.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { Counts } from "../../support/automations.ts";
-import { memoryStore } from "../../support/bus/memory-store.ts";
 import { ScriptedDelivery, scriptedConsumerBus } from "../../support/bus/scripted-consumer-bus.ts";
 
 const shop = "shop" as SourceId;

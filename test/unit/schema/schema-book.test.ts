@@ -2,12 +2,12 @@
 
 import { expect, test } from "vitest";
 import type { StateStore } from "../../../src/bus/bus.ts";
+import { memoryStore } from "../../../src/bus/memory/memory-store.ts";
 import { FencedError } from "../../../src/errors.ts";
 import type { CollectionSchema } from "../../../src/event/collection-schema.ts";
 import type { Position } from "../../../src/event/position.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { KeptSchemaBook } from "../../../src/schema/schema-book.ts";
-import { memoryStore } from "../../support/bus/memory-store.ts";
 
 const at = (lsn: number): Position => `0001.${String(lsn).padStart(16, "0")}.0000000000000001.a000000` as Position;
 

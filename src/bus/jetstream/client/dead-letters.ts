@@ -4,7 +4,8 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { JetStreamApiError, jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { PoisonError, TransientError } from "../../../errors.ts";
+import { TransientError } from "../../../errors.ts";
+import { deadLetterTooLarge } from "../../shared-errors.ts";
 import { busError } from "./bus-errors.ts";
 import { makeSharedStream, parseHead } from "./shared-stream.ts";
 
@@ -31,13 +32,7 @@ function storeDeadLetter(nc: NatsConnection, replicas: number): StoreDeadLetter 
   return async (subject, head, data, signal = never) => {
     const lines = parseHead(head);
     const limit = nc.info?.max_payload ?? 0;
-    if (limit > 0 && head.length + data.length + 64 > limit) {
-      throw new PoisonError(
-        "DEAD_LETTER_TOO_LARGE",
-        `a dead letter of ${data.length} bytes is larger than the bus takes`,
-        { hint: "raise max_payload of nats-server" },
-      );
-    }
+    if (limit > 0 && head.length + data.length + 64 > limit) throw deadLetterTooLarge(data.length);
     for (;;) {
       try {
         signal.throwIfAborted();

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createInbox, type Msg, type NatsConnection, nanos, type Subscription as Sub } from "@nats-io/transport-node";
 import { type MillraceError, TransientError } from "../../../errors.ts";
 import type { Delivery, Obstacle, StreamGap, Subscription } from "../../bus.ts";
+import { busClosed } from "../../shared-errors.ts";
 import { busError } from "../client/bus-errors.ts";
 import { watchReconnects } from "../client/watch-reconnects.ts";
 import { AnsweredPings } from "./answered-pings.ts";
@@ -133,14 +134,14 @@ export class PullSubscription implements Subscription, DeliveryOwner {
 
   async *[Symbol.asyncIterator](): AsyncIterator<readonly Delivery[]> {
     const { signal } = this.#options;
-    if (this.nc.isClosed()) throw closedError();
+    if (this.nc.isClosed()) throw busClosed();
     const wake = (): void => this.#wake();
     signal.addEventListener("abort", wake);
     const sub = this.nc.subscribe(`${this.#inbox}.*`, { callback: (error, message) => this.#receive(error, message) });
     const watching = watchReconnects(
       this.nc,
       () => this.#reset(),
-      () => this.#fail(closedError()),
+      () => this.#fail(busClosed()),
       (subject) => this.#deny(subject),
     );
     const advisories = listenToAdvisories(this.nc, this.#options.stream, this.#options.name, {
@@ -289,8 +290,4 @@ export class PullSubscription implements Subscription, DeliveryOwner {
 
 function quit(nc: NatsConnection, sub: Sub): void {
   if (!nc.isClosed() && !sub.isClosed()) sub.unsubscribe();
-}
-
-function closedError(): TransientError {
-  return new TransientError("BUS_CLOSED", "the connection to the bus was closed", { hint: "it is connected again" });
 }

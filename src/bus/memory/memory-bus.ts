@@ -1,0 +1,137 @@
+// The bus in memory, in one process: the writer, its recovery, lease and checkpoints are the real ones, on streams and
+// state that last as long as the process. By an injected clock, so that whoever owns it moves the time.
+
+import { randomBytes } from "node:crypto";
+import type { Clock } from "../../clock.ts";
+import type { DataRef } from "../../event/data-ref.ts";
+import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
+import type { WorkerEvent } from "../../event/worker-event.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import type { Bus, ConsumeOptions, SourceStream, StateStore, Subscription, Writer, WriterListener } from "../bus.ts";
+import { dataRefTo, pointerTo } from "../claim-check.ts";
+import { EventEncoder, encodeWorkerEvent } from "../encode-event.ts";
+import { Lifetime } from "../jetstream/client/lifetime.ts";
+import { StoredConnectorState } from "../jetstream/lease/connector-state.ts";
+import type { Fsync } from "../jetstream/lease/horizon.ts";
+import { leasePort } from "../jetstream/lease/lease.ts";
+import { MAX_ADDED_HEADER_BYTES, MAX_HEAD_BYTES } from "../jetstream/stream/encode.ts";
+import { newestGap, recordedGap } from "../jetstream/stream/recorded-gap.ts";
+import { openWriter } from "../jetstream/writer/open-writer.ts";
+import { defaultWriterTiming, type WriterTiming } from "../jetstream/writer/writer-options.ts";
+import { busClosed, deadLetterTooLarge } from "../shared-errors.ts";
+import type { MemoryServer } from "./memory-server.ts";
+import { MemorySubscription } from "./memory-subscription.ts";
+
+const MAX_PAYLOAD = 1024 * 1024;
+
+export interface MemoryBusOptions {
+  /** What it shares with the buses of other workers. */
+  readonly server: MemoryServer;
+  readonly clock: Clock;
+  readonly fsync: Fsync;
+  readonly log: Logger;
+  readonly timing?: Partial<WriterTiming>;
+}
+
+export class MemoryBus implements Bus {
+  readonly state: StateStore;
+  readonly schemas: StateStore;
+  readonly #options: MemoryBusOptions;
+  readonly #server: MemoryServer;
+  readonly #life = new Lifetime();
+  readonly #instance = randomBytes(6).toString("hex");
+
+  constructor(options: MemoryBusOptions) {
+    this.#options = options;
+    this.#server = options.server;
+    this.state = options.server.state;
+    this.schemas = options.server.schemas;
+  }
+
+  connected(): boolean {
+    return !this.#life.ended;
+  }
+
+  trouble(): undefined {
+    return undefined;
+  }
+
+  stream(source: SourceId): SourceStream {
+    const encoder = new EventEncoder(source);
+    const memory = new StoredConnectorState(this.state, source);
+    const port = this.#server.port(source);
+    return {
+      maxMessageBytes: MAX_PAYLOAD - MAX_ADDED_HEADER_BYTES,
+      maxHeadBytes: MAX_HEAD_BYTES,
+      encode: (event) => encoder.encode(event),
+      claim: async (message) => {
+        const ref = dataRefTo(message);
+        this.#server.bodies.set(ref.name, Uint8Array.from(message.data));
+        return pointerTo(message, ref);
+      },
+      openWriter: (signal, on) => this.#openWriter(source, memory, signal, on),
+      loadMemory: () => memory.load(),
+      saveMemory: (value) => memory.save(value),
+      recordedGap: () => recordedGap(port, source),
+      newestGap: () => newestGap(port, source),
+    };
+  }
+
+  async consume(options: ConsumeOptions): Promise<Subscription> {
+    const stream = streamName(options.source);
+    if (options.source === systemId) this.#server.make(stream);
+    const durable = await this.#server.durable(stream, options);
+    durable.set(options);
+    return new MemorySubscription(durable, options, this.#life);
+  }
+
+  async deadLetter(subject: string, head: string, data: Uint8Array): Promise<void> {
+    if (head.length + data.length > MAX_PAYLOAD) throw deadLetterTooLarge(data.length);
+    this.#server.make("MILLRACE_DEAD").store(subject, head, data);
+  }
+
+  async publish(event: WorkerEvent): Promise<void> {
+    const { subject, id, head, data } = encodeWorkerEvent(event);
+    this.#server.make(streamName(systemId)).store(subject, `${head}Nats-Msg-Id: ${id}\r\n`, data);
+  }
+
+  async fetchBody({ name }: DataRef): Promise<Uint8Array | undefined> {
+    return this.#server.bodies.get(name);
+  }
+
+  async keepsForMs(source: SourceId): Promise<number | undefined> {
+    return this.#server.streams.has(streamName(source)) ? Number.POSITIVE_INFINITY : undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#life.end(busClosed());
+  }
+
+  #openWriter(
+    source: SourceId,
+    memory: StoredConnectorState,
+    signal: AbortSignal,
+    on: WriterListener = {},
+  ): Promise<Writer> {
+    const { clock, fsync, log, timing } = this.#options;
+    const nothing = (): void => {};
+    return openWriter(this.#server.port(source), source, {
+      ...defaultWriterTiming,
+      ...timing,
+      clock,
+      instance: this.#instance,
+      leases: leasePort(this.#server.leases, source),
+      state: this.state,
+      memory,
+      fsync,
+      log,
+      hasBody: async ({ name }) => this.#server.bodies.has(name),
+      prepare: async () => {},
+      onForeign: nothing,
+      onRemoved: nothing,
+      onClosed: async () => {},
+      signal,
+      on,
+    });
+  }
+}

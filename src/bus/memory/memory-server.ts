@@ -1,0 +1,74 @@
+// What the buses in memory of several workers share, as they would a server: streams, durables, bodies and state.
+
+import { once } from "node:events";
+import type { Clock } from "../../clock.ts";
+import { type SourceId, streamName } from "../../event/source-id.ts";
+import type { ConsumeOptions, StateStore } from "../bus.ts";
+import { MAX_BATCH_MESSAGES, type StreamPort } from "../jetstream/stream/port.ts";
+import { MemoryDurable } from "./memory-durable.ts";
+import { memoryStore } from "./memory-store.ts";
+import { MemoryStream } from "./memory-stream.ts";
+
+export class MemoryServer {
+  readonly state: StateStore = memoryStore();
+  readonly schemas: StateStore = memoryStore();
+  readonly leases: StateStore = memoryStore();
+  readonly streams = new Map<string, MemoryStream>();
+  /** Of large events, by name. */
+  readonly bodies = new Map<string, Uint8Array>();
+  readonly #clock: Clock;
+  readonly #made = new EventTarget();
+  /** By stream and name. */
+  readonly #durables = new Map<string, Map<string, MemoryDurable>>();
+
+  /** @param clock by which messages that were handed out come again */
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** The stream of this name, made where it is missing. */
+  make(name: string, firstSeq = 1): MemoryStream {
+    let stream = this.streams.get(name);
+    if (stream === undefined) {
+      stream = new MemoryStream(this.#clock, firstSeq);
+      this.streams.set(name, stream);
+      this.#made.dispatchEvent(new Event(name));
+    }
+    return stream;
+  }
+
+  /** The durable, as late as its stream is there; made from its start where it is missing. */
+  async durable(stream: string, { durable: name, start, signal }: ConsumeOptions): Promise<MemoryDurable> {
+    const existed = this.streams.has(stream);
+    signal.throwIfAborted();
+    if (!existed) await once(this.#made, stream, { signal });
+    const found = this.make(stream);
+    const durables = this.#durables.get(stream) ?? new Map<string, MemoryDurable>();
+    this.#durables.set(stream, durables);
+    const { firstSeq, lastSeq } = found.state;
+    // All that a stream holds that was not there at the first look is new.
+    const from = typeof start === "number" ? start : start === "now" && existed ? lastSeq + 1 : firstSeq;
+    const durable = durables.get(name) ?? new MemoryDurable(found, this.#clock, from);
+    durables.set(name, durable);
+    return durable;
+  }
+
+  /** The stream of a source, to be written. */
+  port(source: SourceId): StreamPort {
+    const name = streamName(source);
+    const stream = (): MemoryStream | undefined => this.streams.get(name);
+    return {
+      maxBatchMessages: MAX_BATCH_MESSAGES,
+      info: async () => stream()?.state,
+      create: async (firstSeq) => this.make(name, firstSeq).state,
+      read: async (seq) => stream()?.at(seq),
+      isRemoved: async () => false,
+      readLast: async (subject) => stream()?.last(subject),
+      highestDelivered: async () =>
+        Math.max(0, ...[...(this.#durables.get(name)?.values() ?? [])].map(({ delivered }) => delivered)),
+      send: async (batch) => this.make(name).append(batch),
+      ping: async () => {},
+      onDisruption: () => () => {},
+    };
+  }
+}

@@ -1,0 +1,114 @@
+// A stream in memory: numbered messages, and the rules by which a batch is taken or refused.
+
+import { randomUUID } from "node:crypto";
+import type { Clock } from "../../clock.ts";
+import { apiCodes } from "../jetstream/client/api-codes.ts";
+import {
+  type Encoded,
+  type PublishAck,
+  PublishRefused,
+  type StoredMessage,
+  type StreamState,
+} from "../jetstream/stream/port.ts";
+
+/** An id that was stored within this time is not stored once more. */
+const DUPLICATE_WINDOW_MS = 60 * 60_000;
+
+export interface MemoryMessage extends StoredMessage {
+  /** Name and value of each header line. */
+  readonly lines: readonly (readonly [name: string, value: string])[];
+}
+
+export class MemoryStream {
+  /** Another one of the same name has another. */
+  readonly created: string = `${new Date().toISOString()} ${randomUUID()}`;
+  readonly #messages: MemoryMessage[] = [];
+  readonly #firstSeq: number;
+  readonly #clock: Clock;
+  readonly #listeners = new Set<() => void>();
+  /** When a message of this `Nats-Msg-Id` was stored. */
+  readonly #ids = new Map<string, number>();
+
+  constructor(clock: Clock, firstSeq = 1) {
+    this.#clock = clock;
+    this.#firstSeq = firstSeq;
+  }
+
+  get state(): StreamState {
+    return { created: this.created, firstSeq: this.#firstSeq, lastSeq: this.#firstSeq + this.#messages.length - 1 };
+  }
+
+  /** All that it holds, the oldest first. */
+  get messages(): readonly MemoryMessage[] {
+    return this.#messages;
+  }
+
+  at(seq: number): MemoryMessage | undefined {
+    return this.#messages[seq - this.#firstSeq];
+  }
+
+  last(subject: string): MemoryMessage | undefined {
+    return this.#messages.findLast((message) => message.subject === subject);
+  }
+
+  /** Stores a batch as a whole. @throws PublishRefused when its fence does not fit */
+  append(batch: readonly Encoded[]): PublishAck {
+    const messages = batch.map(({ subject, headers, data }) => ({
+      subject,
+      lines: linesOf(Buffer.from(headers).toString("latin1")),
+      data,
+    }));
+    const [first] = messages;
+    const expected = first && headerOf(first.lines, "Nats-Expected-Last-Sequence");
+    refuseUnless(expected, this.state.lastSeq, "wrong last sequence");
+    const subject = first && headerOf(first.lines, "Nats-Expected-Last-Subject-Sequence-Subject");
+    if (subject !== undefined) {
+      const token = first && headerOf(first.lines, "Nats-Expected-Last-Subject-Sequence");
+      refuseUnless(token, this.last(subject)?.seq ?? 0, `wrong last sequence of ${subject}`);
+    }
+    for (const message of messages) this.#push(message.subject, message.lines, message.data);
+    for (const listener of this.#listeners) listener();
+    const batchId = first && headerOf(first.lines, "Nats-Batch-Id");
+    return { seq: this.state.lastSeq, batch: batchId, count: batch.length };
+  }
+
+  /** Stores a message that nothing fences, unless one of its `Nats-Msg-Id` was stored lately. */
+  store(subject: string, head: string, data: Uint8Array): void {
+    const lines = linesOf(head);
+    const id = headerOf(lines, "Nats-Msg-Id");
+    if (id !== undefined) {
+      const now = this.#clock.now();
+      if (now - (this.#ids.get(id) ?? Number.NEGATIVE_INFINITY) < DUPLICATE_WINDOW_MS) return;
+      this.#ids.set(id, now);
+    }
+    this.#push(subject, lines, data);
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** @param listener called when something was stored. Returns the way to stop. */
+  onStored(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #push(subject: string, lines: MemoryMessage["lines"], data: Uint8Array): void {
+    const seq = this.state.lastSeq + 1;
+    this.#messages.push({ seq, subject, lines, data: Uint8Array.from(data), header: (name) => headerOf(lines, name) });
+  }
+}
+
+function linesOf(block: string): MemoryMessage["lines"] {
+  return block.split("\r\n").flatMap((line) => {
+    const colon = line.indexOf(":");
+    return colon < 0 ? [] : [[line.slice(0, colon), line.slice(colon + 1).trim()] as const];
+  });
+}
+
+function headerOf(lines: MemoryMessage["lines"], name: string): string | undefined {
+  return lines.find(([one]) => one === name)?.[1];
+}
+
+function refuseUnless(expected: string | undefined, is: number, what: string): void {
+  if (expected === undefined || Number(expected) === is) return;
+  throw new PublishRefused(apiCodes.wrongLastSequence, `${what}: ${is}`);
+}

@@ -1,0 +1,183 @@
+// A subscription to a durable in memory, and what it hands out.
+
+import type { ConsumeOptions, Delivery, Obstacle, StreamGap, Subscription } from "../bus.ts";
+import type { Lifetime } from "../jetstream/client/lifetime.ts";
+import type { WakeUp } from "../jetstream/client/wake-up.ts";
+import type { HandedOut, MemoryDurable } from "./memory-durable.ts";
+
+export class MemorySubscription implements Subscription {
+  /** Nobody can take a durable away. */
+  readonly madeAgain: undefined = undefined;
+  readonly durable: MemoryDurable;
+  readonly #options: Pick<ConsumeOptions, "minPending" | "signal">;
+  readonly #life: Lifetime;
+  readonly #wakeUp: WakeUp;
+  /** By sequence; those that wait for another handing-out leave their room to others. */
+  readonly #open = new Map<number, MemoryDelivery>();
+  #settledThrough = 0;
+
+  /** @param life of the bus that it belongs to */
+  constructor(durable: MemoryDurable, options: Pick<ConsumeOptions, "minPending" | "signal">, life: Lifetime) {
+    this.durable = durable;
+    this.#options = options;
+    this.#life = life;
+    this.#wakeUp = life.wakeUp();
+  }
+
+  obstacle(): Obstacle | undefined {
+    return undefined;
+  }
+
+  /** Nothing leaves a stream in memory. */
+  async missed(): Promise<StreamGap | undefined> {
+    this.#settledThrough = this.durable.settledThrough;
+    return undefined;
+  }
+
+  settledThrough(): number {
+    return this.#settledThrough;
+  }
+
+  async accept(): Promise<void> {}
+
+  async depth(): Promise<{ readonly pending: number; readonly unacked: number }> {
+    return this.durable.depth;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<readonly Delivery[]> {
+    const { signal } = this.#options;
+    const wake = (): void => this.#wakeUp.set();
+    signal.addEventListener("abort", wake);
+    try {
+      while (!signal.aborted) {
+        this.#life.throwIfOver();
+        const ready = this.#take();
+        if (ready.length > 0) yield ready;
+        else await this.durable.wait(this.#wakeUp);
+      }
+    } finally {
+      signal.removeEventListener("abort", wake);
+    }
+  }
+
+  /** Takes the place of the delivery that has this message in hand. */
+  replace(delivery: MemoryDelivery): void {
+    this.#open.set(delivery.sequence, delivery);
+  }
+
+  /** There may be room for another one. @param sequence of a delivery that is out of the way */
+  closed(sequence: number): void {
+    this.#open.delete(sequence);
+    this.durable.wake();
+  }
+
+  #take(): readonly MemoryDelivery[] {
+    const ready: MemoryDelivery[] = [];
+    while (this.#hasRoom) {
+      const one = this.durable.take();
+      if (one === undefined) break;
+      const open = this.#open.get(one.message.seq);
+      if (open !== undefined) {
+        open.renew(one, this);
+        continue;
+      }
+      const delivery = new MemoryDelivery(one, this);
+      this.#open.set(delivery.sequence, delivery);
+      ready.push(delivery);
+    }
+    return ready;
+  }
+
+  get #hasRoom(): boolean {
+    const busy = [...this.#open.values()].filter(({ released }) => !released);
+    return busy.length < this.#options.minPending;
+  }
+}
+
+class MemoryDelivery implements Delivery {
+  readonly remade = false;
+  /** It only waits to be handed out once more. */
+  released = false;
+  #one: HandedOut;
+  #owner: MemorySubscription;
+  readonly #renewed = new Set<() => void>();
+
+  constructor(one: HandedOut, owner: MemorySubscription) {
+    this.#one = one;
+    this.#owner = owner;
+  }
+
+  get subject(): string {
+    return this.#one.message.subject;
+  }
+
+  get data(): Uint8Array {
+    return this.#one.message.data;
+  }
+
+  get sequence(): number {
+    return this.#one.message.seq;
+  }
+
+  get again(): boolean {
+    return this.#one.count > 1;
+  }
+
+  header(name: string): string | undefined {
+    return this.#one.message.header(name);
+  }
+
+  headers(): Readonly<Record<string, string>> {
+    const all: Record<string, string> = {};
+    for (const [name, value] of this.#one.message.lines) all[name] = name in all ? `${all[name]}, ${value}` : value;
+    return all;
+  }
+
+  get ours(): boolean {
+    return this.#owner.durable.holds(this.#one);
+  }
+
+  succeed(older: Delivery): void {
+    if (!(older instanceof MemoryDelivery)) return;
+    older.renew(this.#one, this.#owner);
+    this.#owner.replace(older);
+  }
+
+  /** The same message was handed out once more: from now on that counts. */
+  renew(one: HandedOut, owner: MemorySubscription): void {
+    this.#one = one;
+    this.#owner = owner;
+    this.released = false;
+    for (const renewed of this.#renewed) renewed();
+  }
+
+  async regained(withinMs: number): Promise<boolean> {
+    if (this.ours) return true;
+    const over = new AbortController();
+    const renewed = (): void => over.abort();
+    this.#renewed.add(renewed);
+    this.released = true; // or there may be no room for it to come again
+    this.#owner.durable.wake();
+    await this.#owner.durable.clock.sleep(withinMs, over.signal);
+    this.#renewed.delete(renewed);
+    return this.ours;
+  }
+
+  async ack(): Promise<void> {
+    this.#owner.durable.settle(this.sequence);
+    this.#owner.closed(this.sequence);
+  }
+
+  terminate(): Promise<void> {
+    return this.ack();
+  }
+
+  retry(delayMs: number): void {
+    if (this.ours) this.#owner.durable.postpone(this.#one, delayMs);
+    this.#owner.closed(this.sequence);
+  }
+
+  working(): void {
+    if (this.ours) this.#owner.durable.postpone(this.#one);
+  }
+}

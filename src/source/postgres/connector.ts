@@ -12,7 +12,6 @@ import { partitionFindings } from "./check/check-partitions.ts";
 import { publicationFindings, publishesAny } from "./check/check-publication.ts";
 import { readReselect, reselectFindings } from "./check/check-reselect.ts";
 import { readServer, type ServerFacts, serverFindings, versionFinding } from "./check/check-server.ts";
-import { readTables } from "./check/check-tables.ts";
 import { refuse } from "./check/refuse.ts";
 import { connectClient, endClient } from "./client/connect/dial.ts";
 import { translateError } from "./client/errors.ts";
@@ -34,7 +33,14 @@ import { SlotRetention } from "./slot/slot-retention.ts";
 import { ensurePublication } from "./tables/publication.ts";
 import { readPublication } from "./tables/publication-facts.ts";
 import { structuredColumns } from "./tables/structured-columns.ts";
-import { findTables, type MatchedTables, matchesNothing, matchTables, withoutIdentity } from "./tables/tables.ts";
+import {
+  findTables,
+  type MatchedTables,
+  matchesNothing,
+  matchTables,
+  readTables,
+  withoutIdentity,
+} from "./tables/tables.ts";
 
 export const postgresConnector = {
   kind: "postgres",
@@ -167,15 +173,15 @@ async function check(
   refuse(serverFindings(server, slot));
   refuse(failoverFindings(await readFailover(session, name), name));
   const system = await withReplication(replication, identifySystem);
-  const { tables: found } = await findTables(session, config.tables);
   const { version } = server;
+  const found = await readTables(session, config.tables, version);
+  const { tables } = found;
   const publicationName = publicationNameOf(id, config);
-  const publication = await readPublication(session, id, publicationName, found, { slot: name, version });
+  const publication = await readPublication(session, id, publicationName, tables, { slot: name, version });
   const anyIdentity = publishesAny(publication);
-  const matched = await matchTables(session, config, { anyIdentity, started: intent?.stage === "created" });
+  const matched = matchTables(found, config, { anyIdentity, started: intent?.stage === "created" });
   // At a first start nothing is left out in silence. Later a table that somebody made must not stop all others.
   if (matched.anonymous.length > 0 && intent?.stage !== "created") throw withoutIdentity(matched.anonymous);
-  const tables = await readTables(session, found, version);
   const partitions = anyIdentity ? [] : tables.flatMap(partitionFindings);
   if (intent?.stage !== "created") refuse(partitions);
   // One that the worker may change, it mends by itself: what breaks the application's writes is taken out of it.

@@ -14,8 +14,9 @@ import { columnNumbers } from "./options/column-numbers.ts";
 import type { RuleBook } from "./options/rule-book.ts";
 import type { TableItem } from "./options/table-options.ts";
 import { NO_RULES } from "./options/table-rules.ts";
-import { readRuled } from "./tables/check-rules.ts";
-import { findTables } from "./tables/tables.ts";
+import { readTrees } from "./tables/catalog-tables.ts";
+import { ruledTables } from "./tables/check-rules.ts";
+import { readTables } from "./tables/tables.ts";
 
 export interface DescribeOptions {
   readonly source: SourceId;
@@ -23,6 +24,8 @@ export interface DescribeOptions {
   readonly schemas: Pick<SchemaBook, "newest" | "describe">;
   readonly rules: RuleBook;
   readonly items: readonly TableItem[];
+  /** Of the server, as `server_version_num`. */
+  readonly version: number;
   readonly log: Logger;
   readonly composites: CompositeStates;
   /** How many received frames wait behind the one in hand. */
@@ -30,10 +33,18 @@ export interface DescribeOptions {
 }
 
 /** Before the log is read: what is renamed from now on is known by its number. @throws TransientError */
-export async function learnTables(session: Session, rules: RuleBook, items: readonly TableItem[]): Promise<void> {
+export async function learnTables({
+  session,
+  rules,
+  items,
+  version,
+}: Pick<DescribeOptions, "session" | "rules" | "items" | "version">): Promise<void> {
   if (items.every(({ options }) => options === undefined)) return;
-  const { tables } = await findTables(session, items);
-  for (const { oid, schema, name, columns } of await readRuled(session, items, tables)) {
+  const { tables } = await readTables(session, items, version);
+  for (const { oid, schema, name, columns } of ruledTables(
+    items,
+    tables.map(({ own }) => own),
+  )) {
     rules.learn({ oid: Number(oid), namespace: schema, name }, columns);
   }
 }
@@ -46,8 +57,9 @@ export async function learnTables(session: Session, rules: RuleBook, items: read
 export async function describeRelation(
   relation: Relation,
   at: bigint | undefined,
-  { source, session, schemas, rules, items, log, composites: states, waiting }: DescribeOptions,
+  options: DescribeOptions,
 ): Promise<Described> {
+  const { source, session, schemas, rules, log, composites: states, waiting } = options;
   const all = await describeTable(session, relation.oid, relation.columns);
   const composites = [...all.composites.values()];
   if (composites.length > 0) await states.observe(waiting(), composites);
@@ -57,7 +69,7 @@ export async function describeRelation(
   const found = { ...all, types: new Map([...all.types].filter(([oid]) => !doubtful.includes(oid))) };
   const primaryKey = await keyInLog(relation, found, schemas);
   const description = { ...found, primaryKey };
-  await learnPartitions(relation, session, rules, items);
+  await learnPartitions(relation, options);
   const bound = rules.for(relation, description.columns);
   if (bound !== undefined && bound.doubtful.length > 0) {
     const table = `${relation.namespace}.${relation.name}`;
@@ -92,24 +104,15 @@ async function keyInLog(
   return told.every((name) => names.includes(name)) ? told : [];
 }
 
-const partitionsOf = `
-  WITH RECURSIVE tree (oid) AS (
-    SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = $1::oid
-    UNION SELECT i.inhrelid FROM tree t JOIN pg_inherits i ON i.inhparent = t.oid
-  )
-  SELECT c.oid::int8::text AS oid, n.nspname AS schema, c.relname AS name
-  FROM tree JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relispartition`;
-
 /** A table with something hidden may have been attached to another one. */
 async function learnPartitions(
   { oid, namespace, name }: Relation,
-  session: Session,
-  rules: RuleBook,
-  items: readonly TableItem[],
+  { session, rules, items, version }: Pick<DescribeOptions, "session" | "rules" | "items" | "version">,
 ): Promise<void> {
   if (rules.of(namespace, name) === undefined || items.every(({ options }) => options === undefined)) return;
-  const partitions = await session.query<{ oid: string; schema: string; name: string }>(partitionsOf, [oid]);
-  for (const partition of await readRuled(session, items, partitions, rules.hiding)) {
+  const tree = (await readTrees(session, [String(oid)], version)).get(String(oid)) ?? [];
+  const partitions = tree.filter(({ level }) => level > 0);
+  for (const partition of ruledTables(items, partitions, rules.hiding)) {
     const named = { oid: Number(partition.oid), namespace: partition.schema, name: partition.name };
     rules.learnPartition(oid, named, partition.columns);
   }

@@ -89,7 +89,7 @@ export class PostgresSource implements Source {
   async *read({ from, signal, onStarted }: ReadOptions): AsyncGenerator<readonly SourceMessage[], void> {
     if (this.#stream !== undefined) throw new BugError("ALREADY_READING", "a source has one reader at a time");
     if (signal.aborted) return;
-    const { client, config } = this.#options;
+    const { client, config, session, version } = this.#options;
     const stream = new Replication({
       client,
       slot: this.#intent.slot,
@@ -108,7 +108,7 @@ export class PostgresSource implements Source {
     this.#stream = stream;
     signal.addEventListener("abort", close);
     try {
-      await learnTables(this.#options.session, this.#rules, config.tables);
+      await learnTables({ session, rules: this.#rules, items: config.tables, version });
       const { markers, from: position, start } = await stream.start();
       this.#started = true;
       onStarted?.();
@@ -250,8 +250,8 @@ export class PostgresSource implements Source {
   }
 
   #book(composites: CompositeStates, waiting: () => number): TableBook {
-    const { id: source, session, schemas, config, context } = this.#options;
-    const options = { source, session, schemas, rules: this.#rules, items: config.tables, log: context.log };
+    const { id: source, session, schemas, config, context, version } = this.#options;
+    const options = { source, session, schemas, rules: this.#rules, items: config.tables, version, log: context.log };
     return {
       note: (announcements) => schemas.note(announcements),
       describe: (relation, at) => describeRelation(relation, at, { ...options, composites, waiting }),

@@ -8,11 +8,11 @@ import type { Session } from "./client/session.ts";
 import type { PostgresConfig } from "./options/config.ts";
 import type { RuleBook } from "./options/rule-book.ts";
 import { checkKey } from "./options/table-rules.ts";
-import { readRuled } from "./tables/check-rules.ts";
+import type { CatalogTable } from "./tables/catalog-tables.ts";
+import { ruledTables } from "./tables/check-rules.ts";
 import { insertsOnly, type Published } from "./tables/published.ts";
 import { identityOf, type Refusal, refusalOf } from "./tables/refused-writes.ts";
-import { type FoundTable, withoutIdentity } from "./tables/tables.ts";
-import { readWritten, type WrittenTable } from "./tables/written-tables.ts";
+import { type TableFacts, withoutIdentity } from "./tables/tables.ts";
 
 export interface PublishableOptions {
   readonly session: Session;
@@ -24,9 +24,9 @@ export interface PublishableOptions {
 }
 
 export interface Publishable {
-  readonly wanted: readonly FoundTable[];
+  readonly wanted: readonly TableFacts[];
   /** Those that our publication has, and by that breaks the application's writes. */
-  readonly breaking: readonly FoundTable[];
+  readonly breaking: readonly TableFacts[];
   readonly refusals: readonly MillraceError[];
 }
 
@@ -34,17 +34,14 @@ export interface Publishable {
 export async function publishableTables(
   options: PublishableOptions,
   published: Published,
-  tables: readonly FoundTable[],
+  tables: readonly TableFacts[],
 ): Promise<Publishable> {
-  const { session, version } = options;
-  const oids = tables.map(({ oid }) => oid);
-  const written = await readWritten(session, oids, version);
   const refusals: MillraceError[] = [];
   const refused = new Set<string>();
   const anonymous = insertsOnly(published.ops) && !published.ours ? [] : tables.filter(({ identified }) => !identified);
   if (anonymous.length > 0) refusals.push(withoutIdentity(anonymous));
   const breaking = tables.filter((table) => {
-    const refusal = refusalBy(options, published, written.get(table.oid) ?? []);
+    const refusal = refusalBy(options, published, table.written);
     if (refusal !== undefined && !anonymous.includes(table)) refusals.push(writesRefused(options, table, refusal));
     return refusal !== undefined && published.ours;
   });
@@ -53,19 +50,14 @@ export async function publishableTables(
     refusals.push(error);
     if (oid !== undefined) refused.add(oid);
   }
-  const wanted = tables.filter(({ oid }) => !refused.has(oid));
-  return {
-    wanted: wanted.map((table) => ({ ...table, storedIdentity: hasStored(written.get(table.oid)) })),
-    breaking,
-    refusals,
-  };
+  return { wanted: tables.filter(({ oid }) => !refused.has(oid)), breaking, refusals };
 }
 
 /** Why the publication that is read has Postgres refuse writes; what ours lacks of options, it gets. */
 function refusalBy(
   { publication, version }: PublishableOptions,
   { ours }: Published,
-  written: readonly WrittenTable[],
+  written: readonly CatalogTable[],
 ): Refusal | undefined {
   for (const one of written) {
     const by = [...one.publishing, ...(ours ? one.inserting : [])].find((entry) => entry.publication === publication);
@@ -75,17 +67,10 @@ function refusalBy(
   return undefined;
 }
 
-function hasStored(written: readonly WrittenTable[] = []): boolean {
-  return written.some((one) => {
-    const identity = identityOf(one);
-    return one.stored.some((column) => identity === "full" || identity.includes(column));
-  });
-}
-
 /** With the oid of the table where it cannot be published for that. */
 async function refusedByOptions(
   { session, config, rules }: PublishableOptions,
-  tables: readonly FoundTable[],
+  tables: readonly TableFacts[],
 ): Promise<readonly (readonly [oid: string | undefined, error: ConfigError])[]> {
   const found: [string | undefined, ConfigError][] = [];
   const judge = (oid: string, check: () => void): void => {
@@ -96,7 +81,11 @@ async function refusedByOptions(
       found.push([oid, error]);
     }
   };
-  for (const { oid, schema, name, key, columns } of await readRuled(session, config.tables, tables, rules.hiding)) {
+  for (const { oid, schema, name, key, columns } of ruledTables(
+    config.tables,
+    tables.map(({ own }) => own),
+    rules.hiding,
+  )) {
     const own = rules.of(schema, name);
     if (own === undefined) continue;
     const named = { oid: Number(oid), namespace: schema, name };
@@ -132,7 +121,7 @@ const REASONS: Readonly<Record<Refusal["kind"], string>> = {
 
 function writesRefused(
   { publication }: PublishableOptions,
-  { schema, name }: FoundTable,
+  { schema, name }: TableFacts,
   { kind }: Refusal,
 ): ConfigError {
   return new ConfigError(

@@ -14,7 +14,7 @@ import { readPlaces } from "./tables/places.ts";
 import { adjustPublication, publicationGone } from "./tables/publication.ts";
 import { type Published, readPublished } from "./tables/published.ts";
 import { type MakeMarker, type TableGap, TableRecord, type TableRecordOptions } from "./tables/table-record.ts";
-import { type FoundTable, findTables, matchesNothing } from "./tables/tables.ts";
+import { type FoundTable, matchesNothing, readTables, type TableFacts } from "./tables/tables.ts";
 
 export interface TableWatchOptions extends TableRecordOptions {
   readonly config: PostgresConfig;
@@ -73,7 +73,7 @@ export class TableWatch {
    * @throws HistoryLostError PUBLICATION_MISSING, PUBLICATION_ALTERED; TransientError
    */
   async look(): Promise<readonly MakeMarker[]> {
-    const { session, source, publication, config, acceptGap, context } = this.#options;
+    const { session, source, publication, config, version, acceptGap, context } = this.#options;
     const record = this.#record;
     const again = await record.resume();
     if (again.length > 0) return again;
@@ -81,7 +81,7 @@ export class TableWatch {
     if (before === undefined || (record.known !== undefined && record.known.publication !== before.oid)) {
       throw publicationGone(publication);
     }
-    const { tables, unmatched } = await findTables(session, config.tables);
+    const { tables, unmatched } = await readTables(session, config.tables, version);
     const last = record.known ?? knownOf(before, tables);
     if (record.known === undefined) await record.note(last);
     const told: TableGap[] = [];
@@ -104,7 +104,7 @@ export class TableWatch {
     const known = { ...knownOf(now, tables), places: seen.places };
     if (last.places !== undefined) told.push(...(await movedRows(session, last.places, seen, before)));
     const wasTaken = takenOut(last, before);
-    const isTaken = (table: FoundTable): boolean => breaking.includes(table) && !isIn(now, table);
+    const isTaken = (table: TableFacts): boolean => breaking.includes(table) && !isIn(now, table);
     const withdrawn = tables.filter((table) => wasTaken(table.oid) || isTaken(table));
     if (withdrawn.length > 0) told.push(tableWithdrawn(publication, withdrawn.map(nameOf)));
     const isNew = (table: FoundTable): boolean =>

@@ -2,47 +2,22 @@
 
 import type { Finding } from "../../../telemetry/finding.ts";
 import { quoteIdentifier, quoteTable } from "../client/sql.ts";
-import { type Identity, serves } from "../tables/refused-writes.ts";
-import type { FoundTable } from "../tables/tables.ts";
-import type { WrittenTable } from "../tables/written-tables.ts";
-
-/** A partition that holds rows. */
-export interface Leaf {
-  readonly schema: string;
-  readonly name: string;
-  readonly full: boolean;
-  /** By which it tells rows apart; with replica identity FULL all columns. */
-  readonly identity: readonly string[];
-  /** Its part of the index that is its root's replica identity, where an index is. */
-  readonly rootIndex: string | null;
-}
-
-/** Of a table or the root of a partitioned one. */
-export interface IdentifiedTable extends FoundTable {
-  /** By which updates and deletes tell rows apart; with replica identity FULL all of them. */
-  readonly identity: readonly string[];
-  readonly full: boolean;
-  /** Its columns; empty for a table without one. */
-  readonly primaryKey: readonly string[];
-  /** Of the server, as `server_version_num`. */
-  readonly version: number;
-  /** Of a partitioned table. */
-  readonly leaves: readonly Leaf[];
-  /** Those that hold its rows: itself, or its partitions. */
-  readonly written: readonly WrittenTable[];
-}
+import type { CatalogTable } from "../tables/catalog-tables.ts";
+import { type Identity, identityOf, serves, toldBy } from "../tables/refused-writes.ts";
+import type { TableFacts } from "../tables/tables.ts";
 
 /** Nothing for a table without partitions, or whose partitions are as their root. */
-export function partitionFindings(table: IdentifiedTable): readonly Finding[] {
+export function partitionFindings(table: TableFacts): readonly Finding[] {
   if (!table.identified || !table.partitioned) return [];
   return [...identityFindings(table), ...comingFindings(table)];
 }
 
-function identityFindings(table: IdentifiedTable): readonly Finding[] {
-  const others = table.leaves.filter((leaf) => leaf.full !== table.full || !sameColumns(leaf, table));
+function identityFindings(table: TableFacts): readonly Finding[] {
+  const own = identityOf(table.own);
+  const others = leavesOf(table).filter((leaf) => !isSame(identityOf(leaf), own));
   if (others.length === 0) return [];
-  const key = table.full ? table.primaryKey : table.identity;
-  const keyless = others.filter(({ identity }) => key.some((column) => !identity.includes(column)));
+  const key = own === "full" ? table.primaryKey : own;
+  const keyless = others.filter((leaf) => key.some((column) => !toldBy(leaf, identityOf(leaf)).includes(column)));
   const finding = {
     code: "PARTITION_IDENTITY",
     subject: `table ${table.schema}.${table.name}`,
@@ -57,7 +32,7 @@ function identityFindings(table: IdentifiedTable): readonly Finding[] {
 }
 
 /** Replica identities are not inherited; a primary key is. */
-function comingFindings({ schema, name, primaryKey }: IdentifiedTable): readonly Finding[] {
+function comingFindings({ schema, name, primaryKey }: TableFacts): readonly Finding[] {
   if (primaryKey.length > 0) return [];
   return [
     {
@@ -72,38 +47,35 @@ function comingFindings({ schema, name, primaryKey }: IdentifiedTable): readonly
 }
 
 /** What makes them alike, if that leaves the application's writes working: the partitions as the root, or all by their key. */
-function alike(table: IdentifiedTable, others: readonly Leaf[]): string {
-  const may = (one: Pick<Leaf, "schema" | "name">, identity: (own: WrittenTable) => Identity): boolean => {
-    const own = table.written.find(({ schema, name }) => schema === one.schema && name === one.name);
-    return own === undefined || serves(own, identity(own), table.version);
-  };
-  const byRoot = (own: WrittenTable): Identity =>
-    table.full ? "full" : hasIndex(table) ? table.identity : own.primaryKey;
-  if (others.every((leaf) => may(leaf, byRoot))) {
-    return others.map((leaf) => `ALTER TABLE ${quoteTable(leaf)} REPLICA IDENTITY ${ofRoot(table, leaf)};`).join("\n");
+function alike(table: TableFacts, others: readonly CatalogTable[]): string {
+  const leaves = leavesOf(table);
+  const own = identityOf(table.own);
+  const byRoot = (leaf: CatalogTable): Identity =>
+    own === "full" || leaves.some(({ rootIndex }) => rootIndex !== null) ? own : leaf.primaryKey;
+  if (others.every((leaf) => serves(leaf, byRoot(leaf), table.version))) {
+    return others
+      .map((leaf) => `ALTER TABLE ${quoteTable(leaf)} REPLICA IDENTITY ${own === "full" ? "FULL" : ofRoot(leaf)};`)
+      .join("\n");
   }
-  if (table.primaryKey.length > 0 && table.leaves.every((leaf) => may(leaf, ({ primaryKey }) => primaryKey))) {
-    return [table, ...table.leaves].map((one) => `ALTER TABLE ${quoteTable(one)} REPLICA IDENTITY DEFAULT;`).join("\n");
+  if (table.primaryKey.length > 0 && leaves.every((leaf) => serves(leaf, leaf.primaryKey, table.version))) {
+    return [table, ...leaves].map((one) => `ALTER TABLE ${quoteTable(one)} REPLICA IDENTITY DEFAULT;`).join("\n");
   }
   return `Read its partitions as tables of their own: "!${table.schema}.${table.name}" in tables; each replica identity is in use by a publication that refuses the others.`;
 }
 
-function hasIndex({ leaves }: IdentifiedTable): boolean {
-  return leaves.some(({ rootIndex }) => rootIndex !== null);
+function leavesOf({ below }: TableFacts): readonly CatalogTable[] {
+  return below.filter(({ plain }) => plain);
 }
 
-function ofRoot({ full }: IdentifiedTable, { rootIndex }: Leaf): string {
-  if (full) return "FULL";
+function ofRoot({ rootIndex }: CatalogTable): string {
   return rootIndex === null ? "DEFAULT" : `USING INDEX ${quoteIdentifier(rootIndex)}`;
 }
 
-function sameColumns(
-  a: { readonly identity: readonly string[] },
-  b: { readonly identity: readonly string[] },
-): boolean {
-  return a.identity.length === b.identity.length && a.identity.every((column) => b.identity.includes(column));
+function isSame(a: Identity, b: Identity): boolean {
+  if (a === "full" || b === "full") return a === b;
+  return a.length === b.length && a.every((column) => b.includes(column));
 }
 
-function names(leaves: readonly Leaf[]): string {
+function names(leaves: readonly CatalogTable[]): string {
   return leaves.map(({ schema, name }) => `${schema}.${name}`).join(", ");
 }

@@ -3,18 +3,11 @@
 import type { Finding } from "../../../telemetry/finding.ts";
 import { quoteIdentifier, quoteLiteral, quoteTable } from "../client/sql.ts";
 import type { PublicationFacts } from "../tables/publication-facts.ts";
-import {
-  ALL_OPS,
-  addLine,
-  lacksFilters,
-  publicationLines,
-  publishesGenerated,
-  publishGenerated,
-} from "../tables/publication-sql.ts";
+import { ALL_OPS, addLine, lacksFilters, publicationLines, publishGenerated } from "../tables/publication-sql.ts";
 import { insertsOnly } from "../tables/published.ts";
-import { identityOf, refusalOf } from "../tables/refused-writes.ts";
+import { identityOf, publishesGenerated, refusalOf } from "../tables/refused-writes.ts";
+import type { TableFacts } from "../tables/tables.ts";
 import { publishedFindings } from "./check-published.ts";
-import type { TableFacts } from "./check-tables.ts";
 
 /** @param tables the configured ones, with the facts of `readTables` */
 export function publicationFindings(

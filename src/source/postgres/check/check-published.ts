@@ -2,11 +2,11 @@
 
 import type { Finding } from "../../../telemetry/finding.ts";
 import { quoteIdentifier, quoteTable } from "../client/sql.ts";
+import type { CatalogTable, Publishing } from "../tables/catalog-tables.ts";
 import type { PublicationFacts, PublishedTable } from "../tables/publication-facts.ts";
-import { guarded, publishedTable, publishesGenerated, publishGenerated } from "../tables/publication-sql.ts";
-import { identityOf, type Refusal, refusalOf, serves } from "../tables/refused-writes.ts";
-import type { Publishing, WrittenTable } from "../tables/written-tables.ts";
-import type { TableFacts } from "./check-tables.ts";
+import { guarded, publishedTable, publishGenerated } from "../tables/publication-sql.ts";
+import { identityOf, publishesGenerated, type Refusal, refusalOf, serves } from "../tables/refused-writes.ts";
+import type { TableFacts } from "../tables/tables.ts";
 
 interface Published {
   readonly publication: PublicationFacts;
@@ -41,7 +41,7 @@ export function publishedFindings(
     });
   }
   const mendsItself = publication.mayMake && publishesGenerated(version);
-  const dropped = table.storedGenerated.filter((column) => columns?.includes(column) !== true);
+  const dropped = table.own.stored.filter((column) => columns?.includes(column) !== true);
   const refused = findings.some(({ code }) => code === "GENERATED_IN_IDENTITY");
   if (columns === null && !publication.generated && dropped.length > 0 && !mendsItself && !refused) {
     findings.push({
@@ -62,7 +62,7 @@ type RefusedFinding = Pick<Finding, "code" | "message"> & { readonly fix: string
 interface Refused {
   readonly refusal: Refusal;
   readonly by: Publishing;
-  readonly one: WrittenTable;
+  readonly one: CatalogTable;
 }
 
 /** Of the table, or of its partitions. What has no identity is said of the table itself. */
@@ -97,11 +97,11 @@ function refusedFinding(
   const identities = table.written.map(identityOf);
   const whole = [...new Set([by.list ?? [], ...identities].flat())];
   // Before 18 a list can have no generated column.
-  const unlistable = !publishesGenerated(version) && table.storedGenerated.some((column) => whole.includes(column));
+  const unlistable = !publishesGenerated(version) && table.own.stored.some((column) => whole.includes(column));
   const list = identities.includes("full") || by.list === null || unlistable ? null : whole;
   if (kind === "list") {
     const lacks = identity === "full" ? "is refused beside REPLICA IDENTITY FULL" : `lacks ${inTheWay.join(", ")}`;
-    const generated = list === null && table.storedGenerated.length > 0 && !publication.generated;
+    const generated = list === null && table.own.stored.length > 0 && !publication.generated;
     const key = table.partitioned ? [table.primaryKey] : identities;
     const loose = by.filter.some((column) => key.some((told) => told !== "full" && !told.includes(column)));
     return {

@@ -4,102 +4,43 @@ import type { Finding } from "../../../telemetry/finding.ts";
 import type { Session } from "../client/session.ts";
 import { quoteIdentifier, quoteTable } from "../client/sql.ts";
 import { includesTable, type TablePattern } from "../options/table-pattern.ts";
-import { type Identity, serves } from "../tables/refused-writes.ts";
-import { type FoundTable, HAS_VIRTUAL } from "../tables/tables.ts";
-import { readWritten } from "../tables/written-tables.ts";
-import { type IdentifiedTable, partitionFindings } from "./check-partitions.ts";
+import { type CatalogTable, readTrees } from "../tables/catalog-tables.ts";
+import { type Identity, identityOf, serves, toldBy } from "../tables/refused-writes.ts";
+import type { TableFacts } from "../tables/tables.ts";
+import { partitionFindings } from "./check-partitions.ts";
 
-export interface TableFacts extends IdentifiedTable {
-  readonly columns: readonly string[];
-  /** It and its partitions, without an identity that can be published; `keyed`: a primary key that would serve is there. */
-  readonly anonymous: readonly { readonly schema: string; readonly name: string; readonly keyed: boolean }[];
+/** A table with what only `check` asks: it reads the sizes of files, and waits for who locks the table. */
+export interface CheckedTable extends TableFacts {
   /** Columns that may be stored apart, where some value of the table is. */
   readonly toasted: readonly string[];
-  readonly storedGenerated: readonly string[];
-  readonly virtualGenerated: readonly string[];
   readonly rowSecurity: boolean;
-  /** The constraint of a primary key that is deferrable: two rows may have one key for a moment. */
-  readonly deferrableKey: string | null;
 }
 
-/** @param version of the server, as `server_version_num` */
-export async function readTables(
-  session: Session,
-  tables: readonly FoundTable[],
-  version: number,
-): Promise<readonly TableFacts[]> {
-  const rows = await session.query<Omit<TableFacts, keyof FoundTable> & { oid: string }>(facts, [
-    tables.map(({ oid }) => oid),
-  ]);
-  const written = await readWritten(
-    session,
-    tables.map(({ oid }) => oid),
-    version,
-  );
+/** The server's tree of a table without partitions is empty, without even itself. */
+const facts = `
+  SELECT c.oid::int8::text AS oid, c.relrowsecurity AS "rowSecurity", CASE WHEN EXISTS (
+      SELECT FROM (SELECT c.oid AS relid UNION SELECT p.relid FROM pg_partition_tree(c.oid) p) t JOIN pg_class r ON r.oid = t.relid
+      WHERE r.reltoastrelid <> 0 AND pg_relation_size(r.reltoastrelid) > 0
+    ) THEN ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+      AND a.attlen = -1 AND a.attstorage <> 'p' ORDER BY a.attnum) ELSE '{}' END AS toasted
+  FROM pg_class c WHERE c.oid = ANY ($1::text[]::oid[])`;
+
+export async function readChecked(session: Session, tables: readonly TableFacts[]): Promise<readonly CheckedTable[]> {
+  type Row = Omit<CheckedTable, keyof TableFacts> & { oid: string };
+  const rows = await session.query<Row>(facts, [tables.map(({ oid }) => oid)]);
   const byOid = new Map(rows.map((row) => [row.oid, row]));
   return tables.flatMap((table) => {
     const row = byOid.get(table.oid);
-    // One that was dropped meanwhile has no facts.
-    return row === undefined ? [] : [{ ...row, ...table, version, written: written.get(table.oid) ?? [] }];
+    return row === undefined ? [] : [{ ...row, ...table }]; // else dropped meanwhile
   });
 }
 
-const columnsWhere = (condition: string, relation = "c"): string =>
-  `ARRAY(SELECT a.attname::text FROM pg_attribute a
-     WHERE a.attrelid = ${relation}.oid AND a.attnum > 0 AND NOT a.attisdropped AND ${condition} ORDER BY a.attnum)`;
-
-const keyOf = (relation: string): string =>
-  `(${relation}.relreplident = 'd' AND i.indisprimary AND i.indimmediate OR ${relation}.relreplident = 'i' AND i.indisreplident)`;
-
-/** Columns that an index only includes identify nothing. */
-const identityOf = (relation: string): string =>
-  columnsWhere(
-    `(${relation}.relreplident = 'f' OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = ${relation}.oid AND i.indisvalid
-       AND ${keyOf(relation)} AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])))`,
-    relation,
-  );
-
-/** The table and its partitions. The server's tree of a table without partitions is empty, without even itself. */
-const TREE = `(SELECT c.oid AS relid, 0 AS level
-        UNION ALL SELECT p.relid, p.level FROM pg_partition_tree(c.oid) p WHERE p.level > 0) t`;
-
-const facts = `
-  SELECT c.oid::int8::text AS oid,
-    ${columnsWhere("true")} AS columns,
-    ${identityOf("c")} AS identity,
-    c.relreplident = 'f' AS full,
-    ${columnsWhere(`EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary
-      AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]))`)} AS "primaryKey",
-    coalesce((
-      SELECT json_agg(json_build_object('schema', n.nspname, 'name', r.relname, 'full', r.relreplident = 'f',
-        'identity', ${identityOf("r")}, 'rootIndex', (
-          SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = r.oid AND EXISTS (
-            SELECT FROM pg_partition_ancestors(x.oid) up JOIN pg_index top ON top.indexrelid = up.relid
-            WHERE top.indrelid = c.oid AND top.indisreplident))) ORDER BY r.relname)
-      FROM ${TREE} JOIN pg_class r ON r.oid = t.relid JOIN pg_namespace n ON n.oid = r.relnamespace
-      WHERE t.level > 0 AND r.relkind = 'r'
-    ), '[]') AS leaves,
-    coalesce((
-      SELECT json_agg(json_build_object('schema', n.nspname, 'name', r.relname, 'keyed', EXISTS (
-        SELECT FROM pg_index i WHERE i.indrelid = r.oid AND i.indisprimary AND i.indimmediate)) ORDER BY t.level, r.relname)
-      FROM ${TREE}
-      JOIN pg_class r ON r.oid = t.relid JOIN pg_namespace n ON n.oid = r.relnamespace
-      WHERE CASE r.relreplident WHEN 'f' THEN ${HAS_VIRTUAL("r")}
-        ELSE NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = r.oid AND i.indisvalid AND ${keyOf("r")}) END
-    ), '[]') AS anonymous,
-    CASE WHEN EXISTS (
-      SELECT FROM ${TREE} JOIN pg_class r ON r.oid = t.relid
-      WHERE r.reltoastrelid <> 0 AND pg_relation_size(r.reltoastrelid) > 0
-    ) THEN ${columnsWhere("a.attlen = -1 AND a.attstorage <> 'p'")} ELSE '{}' END AS toasted,
-    ${columnsWhere("a.attgenerated = 's'")} AS "storedGenerated",
-    ${columnsWhere("a.attgenerated = 'v'")} AS "virtualGenerated",
-    c.relrowsecurity AS "rowSecurity",
-    (SELECT k.conname::text FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'p' AND k.condeferrable) AS "deferrableKey"
-  FROM pg_class c WHERE c.oid = ANY ($1::text[]::oid[])`;
-
-export function tableFindings(table: TableFacts): readonly Finding[] {
+export function tableFindings(table: CheckedTable): readonly Finding[] {
   const subject = `table ${table.schema}.${table.name}`;
   const quoted = quoteTable(table);
+  const identity = identityOf(table.own);
+  const full = identity === "full";
+  const { deferrableKey, virtual } = table.own;
   const findings: Finding[] = [];
   if (!table.identified) {
     findings.push({
@@ -107,9 +48,9 @@ export function tableFindings(table: TableFacts): readonly Finding[] {
       code: "TABLE_WITHOUT_IDENTITY",
       subject,
       message: anonymousMessage(table),
-      fix: table.anonymous.map((one) => identify(one, table)).join("\n"),
+      fix: table.anonymous.map((one) => identify(one, table.version)).join("\n"),
     });
-  } else if (table.primaryKey.length === 0 && table.full) {
+  } else if (table.primaryKey.length === 0 && full) {
     findings.push({
       level: "warn",
       code: "TABLE_WITHOUT_KEY",
@@ -119,26 +60,25 @@ export function tableFindings(table: TableFacts): readonly Finding[] {
     });
   }
   // Under another identity than FULL two rows never have one key.
-  if (table.full && table.deferrableKey !== null) {
+  if (full && deferrableKey !== null) {
     findings.push({
       level: "warn",
       code: "KEY_DEFERRABLE",
       subject,
       message: `its primary key (${table.primaryKey.join(", ")}) is deferrable: when a transaction lets two rows have one key for a moment, what applies events by key may miss a row`,
-      fix: `Where the application needs no such moment: ALTER TABLE ${quoted} DROP CONSTRAINT ${quoteIdentifier(table.deferrableKey)}, ADD PRIMARY KEY (...); else let \`millrace verify --tables\` compare what a consumer keeps.`,
+      fix: `Where the application needs no such moment: ALTER TABLE ${quoted} DROP CONSTRAINT ${quoteIdentifier(deferrableKey.name)}, ADD PRIMARY KEY (...); else let \`millrace verify --tables\` compare what a consumer keeps.`,
     });
   }
   findings.push(...partitionFindings(table));
-  const key = new Set(table.identity);
-  const apart = table.toasted.filter((column) => !key.has(column));
-  if (!table.full && apart.length > 0) {
+  const apart = table.toasted.filter((column) => !identity.includes(column));
+  if (!full && apart.length > 0) {
     findings.push({
       level: "warn",
       code: "TOAST_LEFT_OUT",
       subject,
       message: `values are stored apart; an update that leaves one alone comes without it, its column named in "unchanged": ${apart.join(", ")}`,
       fix: table.written.every((one) => serves(one, "full", table.version))
-        ? [table, ...table.leaves.filter(({ full }) => !full)]
+        ? [table, ...table.below.filter(({ plain, replident }) => plain && replident !== "f")]
             .map((one) => `ALTER TABLE ${quoteTable(one)} REPLICA IDENTITY FULL;`)
             .join("\n")
             .concat(
@@ -147,12 +87,12 @@ export function tableFindings(table: TableFacts): readonly Finding[] {
         : `Set toast: "reselect" for it in tables, or let handlers read "unchanged". REPLICA IDENTITY FULL would make the application's UPDATE and DELETE fail.`,
     });
   }
-  if (table.virtualGenerated.length > 0) {
+  if (virtual.length > 0) {
     findings.push({
       level: "warn",
       code: "GENERATED_LEFT_OUT",
       subject,
-      message: `virtual generated columns are never in the log: ${table.virtualGenerated.join(", ")}`,
+      message: `virtual generated columns are never in the log: ${virtual.join(", ")}`,
       fix: "Compute them in the handler, or make them STORED.",
     });
   }
@@ -167,25 +107,33 @@ export function tableFindings(table: TableFacts): readonly Finding[] {
     });
   }
   if (findings.length > 0) return findings;
-  const identity = table.full
-    ? "FULL: the row before comes along"
-    : `rows are told apart by ${table.identity.join(", ")}`;
-  return [{ level: "ok", code: "TABLE", subject, message: identity }];
+  const message = full ? "FULL: the row before comes along" : `rows are told apart by ${identity.join(", ")}`;
+  return [{ level: "ok", code: "TABLE", subject, message }];
 }
 
-/** Tables of all schemas whose rows are never in the log. */
-export async function readUnlogged(session: Session): Promise<readonly UnloggedTable[]> {
-  return session.query<{ [Key in keyof UnloggedTable]: UnloggedTable[Key] }>(`
-    SELECT n.nspname AS schema, c.relname AS name, c.relkind = 'f' AS foreign,
-      CASE WHEN c.relreplident = 'f' THEN NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated <> ''
-          AND NOT a.attisdropped)
-        ELSE EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND ${keyOf("c")}
-          AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey) AND a.attgenerated <> ''))
-        END AS fit
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE (c.relkind IN ('r', 'p') AND c.relpersistence = 'u' OR c.relkind = 'f')
-      AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
-    ORDER BY n.nspname, c.relname`);
+const unlogged = `
+  SELECT c.oid::int8::text AS oid, n.nspname AS schema, c.relname AS name, c.relkind = 'f' AS foreign
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE (c.relkind IN ('r', 'p') AND c.relpersistence = 'u' OR c.relkind = 'f')
+    AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+  ORDER BY n.nspname, c.relname`;
+
+/** Tables whose rows are never in the log, and that patterns name all the same. */
+export async function readUnlogged(
+  session: Session,
+  patterns: readonly TablePattern[],
+  version: number,
+): Promise<readonly UnloggedTable[]> {
+  const rows = await session.query<Omit<UnloggedTable, "fit"> & { oid: string }>(unlogged);
+  const named = rows.filter(({ schema, name }) => includesTable(patterns, schema, name));
+  const oids = named.map(({ oid }) => oid);
+  const trees = await readTrees(session, oids, version);
+  return named.map((table) => ({ ...table, fit: (trees.get(table.oid) ?? []).slice(0, 1).some(isFit) }));
+}
+
+function isFit(table: CatalogTable): boolean {
+  const told = toldBy(table, identityOf(table));
+  return told.length > 0 && ![...table.stored, ...table.virtual].some((column) => told.includes(column));
 }
 
 export interface UnloggedTable {
@@ -198,23 +146,18 @@ export interface UnloggedTable {
 }
 
 /** A pattern that names one promises events that never come. */
-export function unloggedFindings(
-  unlogged: readonly UnloggedTable[],
-  patterns: readonly TablePattern[],
-): readonly Finding[] {
-  return unlogged
-    .filter(({ schema, name }) => includesTable(patterns, schema, name))
-    .map((table) => ({
-      level: "warn",
-      code: "TABLE_NOT_LOGGED",
-      subject: `table ${table.schema}.${table.name}`,
-      message: `it is ${table.foreign ? "foreign" : "unlogged"}: a pattern of the source names it, and its rows are never in the log`,
-      fix: table.foreign
-        ? `Leave it out with "!${table.schema}.${table.name}" in tables, and read the server that it belongs to.`
-        : !table.fit
-          ? `Give it a primary key, then ALTER TABLE ${quoteTable(table)} SET LOGGED. Or leave it out with "!${table.schema}.${table.name}" in tables.`
-          : `ALTER TABLE ${quoteTable(table)} SET LOGGED; -- or leave it out with "!${table.schema}.${table.name}" in tables`,
-    }));
+export function unloggedFindings(tables: readonly UnloggedTable[]): readonly Finding[] {
+  return tables.map((table) => ({
+    level: "warn",
+    code: "TABLE_NOT_LOGGED",
+    subject: `table ${table.schema}.${table.name}`,
+    message: `it is ${table.foreign ? "foreign" : "unlogged"}: a pattern of the source names it, and its rows are never in the log`,
+    fix: table.foreign
+      ? `Leave it out with "!${table.schema}.${table.name}" in tables, and read the server that it belongs to.`
+      : !table.fit
+        ? `Give it a primary key, then ALTER TABLE ${quoteTable(table)} SET LOGGED. Or leave it out with "!${table.schema}.${table.name}" in tables.`
+        : `ALTER TABLE ${quoteTable(table)} SET LOGGED; -- or leave it out with "!${table.schema}.${table.name}" in tables`,
+  }));
 }
 
 function anonymousMessage({ written }: TableFacts): string {
@@ -228,15 +171,15 @@ function anonymousMessage({ written }: TableFacts): string {
 }
 
 /** Only what leaves the application's writes working, in every publication that has the table. */
-function identify(table: TableFacts["anonymous"][number], { written, version }: TableFacts): string {
+function identify(table: CatalogTable, version: number): string {
   const quoted = quoteTable(table);
-  const own = written.find(({ schema, name }) => schema === table.schema && name === table.name);
-  const may = (identity: Identity): boolean => own === undefined || serves(own, identity, version);
-  if (table.keyed && may(own?.primaryKey ?? [])) return `ALTER TABLE ${quoted} REPLICA IDENTITY DEFAULT;`;
+  // Of what holds no rows, or none that is logged, no write is refused.
+  const may = (identity: Identity): boolean => !table.plain || !table.logged || serves(table, identity, version);
+  if (table.primaryKey.length > 0 && may(table.primaryKey)) return `ALTER TABLE ${quoted} REPLICA IDENTITY DEFAULT;`;
   if (may("full")) {
     return `ALTER TABLE ${quoted} REPLICA IDENTITY FULL; -- or better: ALTER TABLE ${quoted} ADD PRIMARY KEY (...)`;
   }
-  const index = own?.candidate;
+  const index = table.candidate;
   if (index && may(index.columns)) {
     return `ALTER TABLE ${quoted} REPLICA IDENTITY USING INDEX ${quoteIdentifier(index.name)};`;
   }

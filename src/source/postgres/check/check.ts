@@ -14,7 +14,7 @@ import { publicationNameOf, readTransactions, slotNameOf } from "../slot/slot-fa
 import { readSlotRecord } from "../slot/slot-record.ts";
 import { checkRules } from "../tables/check-rules.ts";
 import { readPublication } from "../tables/publication-facts.ts";
-import { type FoundTable, findTables, matchesNothing } from "../tables/tables.ts";
+import { matchesNothing, readTables, type TableFacts } from "../tables/tables.ts";
 import { addressFindings, clockFinding, readClock } from "./check-connection.ts";
 import { failoverFindings, readFailover } from "./check-failover.ts";
 import { outboxFindings } from "./check-outbox.ts";
@@ -22,7 +22,7 @@ import { publicationFindings, publishesAny } from "./check-publication.ts";
 import { readReselect, reselectFindings } from "./check-reselect.ts";
 import { readServer, serverFindings, versionFinding } from "./check-server.ts";
 import { otherSlotFindings, ownSlotFinding, readSlots } from "./check-slots.ts";
-import { readTables, readUnlogged, tableFindings, unloggedFindings } from "./check-tables.ts";
+import { readChecked, readUnlogged, tableFindings, unloggedFindings } from "./check-tables.ts";
 import { transactionFindings } from "./check-transactions.ts";
 
 /** From which age on something is worth a warning. */
@@ -84,20 +84,19 @@ async function* findings({ id, config, session, client, ages, saved, others }: C
   yield* failoverFindings(await readFailover(session, slot), slot);
   yield* transactionFindings(await readTransactions(session), ages.transactionSeconds, server.role);
 
-  const { tables, unmatched } = await findTables(session, config.tables);
+  const { tables, unmatched } = await readTables(session, config.tables, server.version);
   const started = saved !== "unknown" && readSlotRecord(saved)?.stage === "created";
   for (const pattern of unmatched) {
     const finding = findingOf(matchesNothing(pattern), "tables");
     // As the start goes: a table that was read and is gone stops no others.
     yield started && pattern.outbox !== true ? { ...finding, level: "warn" } : finding;
   }
-  yield* await rulesFinding(session, config, tables);
-  yield* unloggedFindings(await readUnlogged(session), config.tables);
-  const facts = await readTables(session, tables, server.version);
+  yield* rulesFinding(config, tables);
+  yield* unloggedFindings(await readUnlogged(session, config.tables, server.version));
   const publication = await readPublication(session, id, names.publication, tables, { slot, version: server.version });
   const anyIdentity = publishesAny(publication);
   const rulesOf = tableRules(config.tables, config.maskKey);
-  for (const table of facts) {
+  for (const table of await readChecked(session, tables)) {
     const reselects = rulesOf(table.schema, table.name)?.reselects === true;
     yield* tableFindings({
       ...table,
@@ -108,19 +107,15 @@ async function* findings({ id, config, session, client, ages, saved, others }: C
   yield* (await readReselect(session, rulesOf, tables)).flatMap(reselectFindings);
   yield* await outboxFindings(session, config);
   const slotExists = slots.some(({ name }) => name === slot);
-  yield* publicationFindings(publication, facts, { version: server.version, slotExists, slot });
+  yield* publicationFindings(publication, tables, { version: server.version, slotExists, slot });
 
   if (server.mayReplicate) yield await replicationFinding(client);
 }
 
 /** Nothing where all is well: the tables' own findings say so. */
-async function rulesFinding(
-  session: Session,
-  { tables, maskKey }: PostgresConfig,
-  found: readonly FoundTable[],
-): Promise<readonly Finding[]> {
+function rulesFinding({ tables, maskKey }: PostgresConfig, found: readonly TableFacts[]): readonly Finding[] {
   try {
-    await checkRules(session, tables, tableRules(tables, maskKey), found);
+    checkRules(tables, tableRules(tables, maskKey), found);
     return [];
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

@@ -10,9 +10,8 @@ import { isOwnOutbox } from "../options/table-pattern.ts";
 import { publicationNameOf, slotNameOf } from "../slot/slot-facts.ts";
 import { readPublication } from "../tables/publication-facts.ts";
 import { publicationLines } from "../tables/publication-sql.ts";
-import { findTables, matchesNothing, matchTables, type SourceTable, withoutIdentity } from "../tables/tables.ts";
+import { matchesNothing, matchTables, readTables, type SourceTable, withoutIdentity } from "../tables/tables.ts";
 import { publicationFindings, publishesAny } from "./check-publication.ts";
-import { readTables } from "./check-tables.ts";
 import { messageRightsSql } from "./message-rights.ts";
 
 /** A statement that every server takes. */
@@ -112,10 +111,17 @@ export async function firstTable(
   config: PostgresConfig,
 ): Promise<{ readonly schema: string; readonly name: string }> {
   await using session = new Session(clientConfig(id, config.url));
-  const { tables, unmatched } = await findTables(session, config.tables);
+  const { tables, unmatched } = await readTables(session, config.tables, await versionOf(session));
   const [pattern] = unmatched;
   if (pattern !== undefined) throw matchesNothing(pattern);
   return tables.find(({ identified }) => identified) ?? (tables[0] as SourceTable);
+}
+
+async function versionOf(session: Session): Promise<number> {
+  const [server] = await session.query<{ version: number }>(
+    "SELECT current_setting('server_version_num')::int AS version",
+  );
+  return server?.version ?? ANY_VERSION;
 }
 
 /** What the setting `millrace.outbox` is for such an option; only our own table is what `millrace.emit` writes. */
@@ -147,19 +153,16 @@ export function outboxSql(config: Pick<PostgresConfig, "url" | "outbox">): reado
  */
 export async function publicationSql(id: SourceId, config: PostgresConfig): Promise<readonly string[]> {
   await using session = new Session(clientConfig(id, config.url));
-  const [server] = await session.query<{ version: number }>(
-    "SELECT current_setting('server_version_num')::int AS version",
-  );
-  const version = server?.version ?? ANY_VERSION;
+  const version = await versionOf(session);
   const slot = slotNameOf(id, config);
   const name = publicationNameOf(id, config);
-  const { tables } = await findTables(session, config.tables);
+  const found = await readTables(session, config.tables, version);
+  const { tables } = found;
   const publication = await readPublication(session, id, name, tables, { slot, version });
-  const { anonymous } = await matchTables(session, config, { anyIdentity: publishesAny(publication) });
+  const { anonymous } = matchTables(found, config, { anyIdentity: publishesAny(publication) });
   if (anonymous.length > 0) throw withoutIdentity(anonymous);
   if (!publication.exists) return publicationLines(name, tables, version);
-  const facts = await readTables(session, tables, version);
-  const findings = publicationFindings({ ...publication, mayMake: false, youngerThanSlot: false }, facts, {
+  const findings = publicationFindings({ ...publication, mayMake: false, youngerThanSlot: false }, tables, {
     version,
     slotExists: false,
     slot,

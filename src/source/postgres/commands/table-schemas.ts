@@ -9,8 +9,8 @@ import type { Relation } from "../decode/table.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import { NO_RULES, tableRules } from "../options/table-rules.ts";
 import { publicationNameOf } from "../slot/slot-facts.ts";
-import { publishesGenerated } from "../tables/publication-sql.ts";
 import { readPublished } from "../tables/published.ts";
+import { publishesGenerated } from "../tables/refused-writes.ts";
 import { findTables, matchesNothing } from "../tables/tables.ts";
 
 /** A value that is never longer than what points to one that is stored apart, 24 bytes, is never stored apart. */

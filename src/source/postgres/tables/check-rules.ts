@@ -1,74 +1,61 @@
 // Whether the options of `tables` fit the tables: a misspelt column would leave unmasked, a hidden key would mix rows up.
 
 import { ConfigError } from "../../../errors.ts";
-import type { Session } from "../client/session.ts";
 import type { TableItem } from "../options/table-options.ts";
 import { checkKey, namedColumns, type RulesOf } from "../options/table-rules.ts";
+import { type CatalogTable, primaryKeyOf } from "./catalog-tables.ts";
 
 interface TableName {
   readonly schema: string;
   readonly name: string;
 }
 
+/** What is checked of a table. */
 interface RuledTable extends TableName {
-  readonly oid: string;
+  readonly partitions: readonly TableName[];
+  readonly own: CatalogTable;
+  readonly below: readonly CatalogTable[];
 }
 
-export interface TableColumns extends RuledTable {
+export interface TableColumns extends TableName {
+  readonly oid: string;
   readonly columns: readonly { readonly name: string; readonly attnum: number }[];
   /** As events have it: under full identity the primary key. */
   readonly key: readonly string[];
 }
 
-const columnsOf = `
-  SELECT c.oid::int8::text AS oid,
-    (SELECT coalesce(json_agg(json_build_object('name', a.attname, 'attnum', a.attnum)), '[]') FROM pg_attribute a
-      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
-    ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid
-      AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
-      WHERE i.indrelid = c.oid AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) AS key
-  FROM pg_class c WHERE c.oid = ANY ($1::text[]::oid[])`;
-
 /**
- * Of the tables that some item says something of columns of.
+ * The tables of which some item names columns.
  * @param also others, by their oid
  */
-export async function readRuled(
-  session: Session,
+export function ruledTables(
   items: readonly TableItem[],
-  tables: readonly RuledTable[],
+  tables: readonly CatalogTable[],
   also: ReadonlySet<number> = new Set(),
-): Promise<readonly TableColumns[]> {
+): readonly TableColumns[] {
   const named = items.filter(namesColumns);
-  const ruled = tables.filter(
-    ({ oid, schema, name }) => also.has(Number(oid)) || named.some((item) => item.matches(schema, name)),
-  );
-  if (ruled.length === 0) return [];
-  const rows = await session.query<Pick<TableColumns, "oid" | "columns" | "key">>(columnsOf, [
-    ruled.map(({ oid }) => oid),
-  ]);
-  const byOid = new Map(rows.map((row) => [row.oid, row]));
-  return ruled.flatMap((table): readonly TableColumns[] => {
-    const row = byOid.get(table.oid);
-    return row === undefined ? [] : [{ ...table, ...row }];
-  });
+  return tables
+    .filter(({ oid, schema, name }) => also.has(Number(oid)) || named.some((item) => item.matches(schema, name)))
+    .map((table) => ({
+      ...{ oid: table.oid, schema: table.schema, name: table.name },
+      key: table.replident === "i" ? table.index : primaryKeyOf(table),
+      columns: table.columns.map((name, at) => ({ name, attnum: table.numbers[at] as number })),
+    }));
 }
 
 /** @throws ConfigError TABLE_OPTIONS_IGNORED, TABLE_EXCLUSION_IGNORED, TABLE_COLUMN_UNKNOWN, TABLE_KEY_HIDDEN */
-export async function checkRules(
-  session: Session,
-  items: readonly TableItem[],
-  rulesOf: RulesOf,
-  tables: readonly (RuledTable & { readonly partitioned: boolean; readonly partitions: readonly TableName[] })[],
-): Promise<void> {
-  await checkExclusions(session, items, tables);
+export function checkRules(items: readonly TableItem[], rulesOf: RulesOf, tables: readonly RuledTable[]): void {
+  checkExclusions(items, tables);
   for (const item of items.filter(({ options }) => options !== undefined)) {
     for (const { schema, name, partitions } of tables) {
       const ignored = item.matches(schema, name) ? [] : partitions.filter((one) => item.matches(one.schema, one.name));
       if (ignored[0] !== undefined) throw optionsIgnored(item, ignored[0], { schema, name });
     }
   }
-  const described = await readRuled(session, items, tables);
+  const described = ruledTables(
+    items,
+    tables.map(({ own }) => own),
+  );
   for (const item of items.filter(namesColumns)) {
     const own = described.filter(({ schema, name }) => item.matches(schema, name));
     if (own.length === 0) continue; // of tables that are not there: told by itself
@@ -82,26 +69,14 @@ export async function checkRules(
   }
 }
 
-const partitionsOf = `
-  SELECT root::text AS root, n.nspname AS schema, c.relname AS name
-  FROM unnest($1::text[]::oid[]) root CROSS JOIN LATERAL pg_partition_tree(root) t
-  JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE t.level > 0 ORDER BY n.nspname, c.relname`;
-
 /** A partition's rows come under the name of its root: an exclusion of the one would leave nothing out. */
-async function checkExclusions(
-  session: Session,
-  items: readonly TableItem[],
-  tables: readonly (RuledTable & { readonly partitioned: boolean })[],
-): Promise<void> {
+function checkExclusions(items: readonly TableItem[], tables: readonly RuledTable[]): void {
   const exclusions = items.filter(({ excludes }) => excludes);
-  const roots = new Map(tables.filter(({ partitioned }) => partitioned).map((table) => [table.oid, table]));
-  if (exclusions.length === 0 || roots.size === 0) return;
-  const partitions = await session.query<TableName & { root: string }>(partitionsOf, [[...roots.keys()]]);
-  for (const partition of partitions) {
-    const item = exclusions.find((one) => one.matches(partition.schema, partition.name));
-    const root = roots.get(partition.root);
-    if (item !== undefined && root !== undefined) throw exclusionIgnored(item, partition, root);
+  for (const root of tables) {
+    for (const partition of root.below) {
+      const item = exclusions.find((one) => one.matches(partition.schema, partition.name));
+      if (item !== undefined) throw exclusionIgnored(item, partition, root);
+    }
   }
 }
 

@@ -2,11 +2,11 @@
 
 import type { SourceId } from "../../../event/source-id.ts";
 import type { Session } from "../client/session.ts";
+import { readTrees } from "./catalog-tables.ts";
 import { publicationMark } from "./publication-sql.ts";
 import { fromPublished, insertsOnly, PUBLISHED_OPS, SCHEMAS } from "./published.ts";
 import { identityOf, refusalOf } from "./refused-writes.ts";
 import type { FoundTable } from "./tables.ts";
-import { readWritten } from "./written-tables.ts";
 
 export interface PublicationFacts {
   readonly name: string;
@@ -69,7 +69,7 @@ async function readUnfit(
 ): Promise<readonly string[]> {
   if (!exists || !insertsOnly(ops)) return [];
   const oids = tables.map(({ oid }) => oid);
-  const written = [...(await readWritten(session, oids, version)).values()].flat();
+  const written = [...(await readTrees(session, oids, version)).values()].flat();
   const unfit = written.filter((one) =>
     one.inserting.some((by) => by.publication === name && refusalOf(one, by, identityOf(one), version) !== undefined),
   );

@@ -2,12 +2,11 @@
 
 import type { SourceId } from "../../../event/source-id.ts";
 import { quoteIdentifier, quoteLiteral, quoteTable } from "../client/sql.ts";
+import { publishesGenerated } from "./refused-writes.ts";
 import type { SourceTable } from "./tables.ts";
 
 export const ALL_OPS: readonly string[] = ["insert", "update", "delete", "truncate"];
 
-/** From here on Postgres knows whether stored generated columns are published, and refuses writes for it. */
-const GENERATED_VERSION = 180_000;
 /** From here on a publication can have row filters. */
 const FILTER_VERSION = 150_000;
 
@@ -27,11 +26,6 @@ export function createPublication(name: string, version: number): string {
 }
 
 const GENERATED = "publish_generated_columns = stored";
-
-/** Whether stored generated columns can be published. @param version of the server, as `server_version_num` */
-export function publishesGenerated(version: number): boolean {
-  return version >= GENERATED_VERSION;
-}
 
 /** Whether some table has a condition that the server cannot filter by. */
 export function lacksFilters(tables: readonly Pick<SourceTable, "where">[], version: number): boolean {

@@ -16,12 +16,12 @@ import {
   lacksFilters,
   publicationLines,
   publicationMark,
-  publishesGenerated,
   refuseAnother,
   refuseLooseFilter,
   setOptions,
 } from "./publication-sql.ts";
 import { type Published, readPublished } from "./published.ts";
+import { publishesGenerated } from "./refused-writes.ts";
 import type { SourceTable } from "./tables.ts";
 
 /** Tables are told apart by their oids: one may have been renamed, and its name given to another, since it was looked at. */

@@ -1,7 +1,14 @@
 // Why Postgres would refuse the application's UPDATE and DELETE of a table that is published: its own rules, of 14 to 18. Pure.
 
-import { publishesGenerated } from "./publication-sql.ts";
-import type { Publishing, WrittenTable } from "./written-tables.ts";
+import type { CatalogTable, Publishing } from "./catalog-tables.ts";
+
+/** From here on Postgres knows whether stored generated columns are published, and refuses writes for it. */
+const GENERATED_VERSION = 180_000;
+
+/** Whether stored generated columns can be published. @param version of the server, as `server_version_num` */
+export function publishesGenerated(version: number): boolean {
+  return version >= GENERATED_VERSION;
+}
 
 /** `columns` are those in the way; none where there is no identity at all. */
 export interface Refusal {
@@ -12,9 +19,20 @@ export interface Refusal {
 /** By which rows are told apart: "full", or the columns of a key. */
 export type Identity = "full" | readonly string[];
 
-export function identityOf({ replident, primaryKey, index }: WrittenTable): Identity {
+export function identityOf({ replident, primaryKey, index }: CatalogTable): Identity {
   if (replident === "f") return "full";
   return replident === "d" ? primaryKey : replident === "i" ? index : [];
+}
+
+/** The columns that tell rows apart; with replica identity FULL all of them. */
+export function toldBy({ columns }: Pick<CatalogTable, "columns">, identity: Identity): readonly string[] {
+  return identity === "full" ? columns : identity;
+}
+
+/** Whether no publication that tells of updates may have the table: it has no identity, or one that none can hold. */
+export function isAnonymous(table: CatalogTable): boolean {
+  const identity = identityOf(table);
+  return identity === "full" ? table.plain && table.virtual.length > 0 : identity.length === 0;
 }
 
 /**
@@ -23,13 +41,13 @@ export function identityOf({ replident, primaryKey, index }: WrittenTable): Iden
  * @param version of the server, as `server_version_num`
  */
 export function refusalOf(
-  table: Pick<WrittenTable, "columns" | "stored" | "virtual">,
+  table: Pick<CatalogTable, "columns" | "stored" | "virtual">,
   by: Omit<Publishing, "publication">,
   identity: Identity,
   version: number,
 ): Refusal | undefined {
   const full = identity === "full";
-  const told = full ? table.columns : identity;
+  const told = toldBy(table, identity);
   if (told.length === 0) return { kind: "identity", columns: [] };
   if (full && table.virtual.length > 0) return { kind: "virtual", columns: table.virtual };
   if (by.list !== null) {
@@ -44,7 +62,7 @@ export function refusalOf(
 }
 
 /** Whether an identity would serve in each publication that has the table, and in one of ours. */
-export function serves(table: WrittenTable, identity: Identity, version: number): boolean {
+export function serves(table: CatalogTable, identity: Identity, version: number): boolean {
   const own = { generated: true, list: null, filter: [] };
   return [own, ...table.publishing].every((by) => refusalOf(table, by, identity, version) === undefined);
 }

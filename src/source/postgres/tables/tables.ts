@@ -7,8 +7,10 @@ import type { PostgresConfig } from "../options/config.ts";
 import type { TableItem } from "../options/table-options.ts";
 import { includesTable, type TablePattern } from "../options/table-pattern.ts";
 import { conditionsOf, tableRules } from "../options/table-rules.ts";
+import { type CatalogTable, primaryKeyOf, readTrees } from "./catalog-tables.ts";
 import { checkRules } from "./check-rules.ts";
 import { namedTables } from "./named-tables.ts";
+import { identityOf, isAnonymous, toldBy } from "./refused-writes.ts";
 
 export interface SourceTable {
   readonly schema: string;
@@ -20,55 +22,46 @@ export interface SourceTable {
   readonly storedIdentity?: boolean;
 }
 
-/** SQL: whether a table has columns that no publication can hold: under replica identity FULL its writes would be refused. */
-export const HAS_VIRTUAL = (relation: string): string =>
-  `(${relation}.relkind = 'r' AND EXISTS (SELECT FROM pg_attribute v WHERE v.attrelid = ${relation}.oid AND v.attgenerated = 'v' AND NOT v.attisdropped))`;
-
-/**
- * A key that may be deferred cannot identify a row; a partition's own identity counts, its root's is not inherited. What is
- * asked of a table is asked of those named and their partitions alone, and of all of them at once: a database may have
- * many others.
- */
+/** Only of those named and their ancestors is anything asked, and of all of them at once: a database may have many others. */
 const candidates = (named: string): string => `
-  WITH named AS MATERIALIZED (
-    SELECT c.oid, c.relkind, c.relispartition FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.oid IN (${named}) AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
-      AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
-  ), members AS (
-    SELECT oid AS root, oid AS relid FROM named
-    UNION SELECT n.oid, t.relid FROM named n CROSS JOIN LATERAL pg_partition_tree(n.oid) t WHERE n.relkind = 'p'
-  ), anonymous AS (
-    SELECT DISTINCT m.root FROM members m JOIN pg_class c ON c.oid = m.relid
-    WHERE c.relkind IN ('r', 'p') AND NOT (c.relreplident = 'f' AND NOT ${HAS_VIRTUAL("c")} OR EXISTS (
-      SELECT FROM pg_index i
-      WHERE i.indrelid = c.oid AND i.indisvalid
-        AND (c.relreplident = 'd' AND i.indisprimary AND i.indimmediate OR c.relreplident = 'i' AND i.indisreplident)
-    ))
-  )
   SELECT c.oid::int8::text AS oid, n.nspname AS schema, c.relname AS name, c.relkind = 'p' AS partitioned,
-    CASE WHEN named.relispartition THEN ARRAY(
+    CASE WHEN c.relispartition THEN ARRAY(
       SELECT a.relid::oid::int8::text FROM pg_partition_ancestors(c.oid) a WHERE a.relid <> c.oid
-    ) ELSE '{}' END AS ancestors,
-    anonymous.root IS NULL AS identified,
-    c.relreplident <> 'd'
-      AND EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate) AS keyed
-  FROM named JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN anonymous ON anonymous.root = c.oid
+    ) ELSE '{}' END AS ancestors
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.oid IN (${named}) AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
+    AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
   ORDER BY n.nspname, c.relname`;
 
 export interface FoundTable extends SourceTable {
   readonly oid: string;
-  /** Whether its updates and deletes, and those of its partitions, can be told apart. */
-  readonly identified: boolean;
-  /** Whether its primary key would serve if the replica identity were not another one, or none. */
-  readonly keyed: boolean;
   /** Those of its partitions that patterns name too. */
   readonly partitions: readonly { readonly schema: string; readonly name: string }[];
 }
 
-export interface FoundTables {
+/** A table with what its identity and its partitions' are. */
+export interface TableFacts extends FoundTable {
+  /** Of the server, as `server_version_num`. */
+  readonly version: number;
+  /** As the catalog has it. */
+  readonly own: CatalogTable;
+  /** Its columns; empty for a table without one. */
+  readonly primaryKey: readonly string[];
+  /** Its partitions and its partitioned parts, by their names. */
+  readonly below: readonly CatalogTable[];
+  /** Those that hold its rows: itself, or its partitions. */
+  readonly written: readonly CatalogTable[];
+  /** It and what is below it, without an identity that can be published; the upper ones first. */
+  readonly anonymous: readonly CatalogTable[];
+  /** Whether its updates and deletes, and those of its partitions, can be told apart. */
+  readonly identified: boolean;
+  /** Its replica identity, or a partition's, holds stored generated columns. */
+  readonly storedIdentity: boolean;
+}
+
+export interface FoundTables<Table = FoundTable> {
   /** Tables and roots of partitioned tables; a partition belongs to its root. */
-  readonly tables: readonly FoundTable[];
+  readonly tables: readonly Table[];
   /** Patterns that name no table and should. */
   readonly unmatched: readonly TablePattern[];
 }
@@ -101,11 +94,41 @@ export async function findTables(session: Session, patterns: readonly TableItem[
   };
 }
 
+/** The same with their facts. @param version of the server, as `server_version_num` */
+export async function readTables(
+  session: Session,
+  patterns: readonly TableItem[],
+  version: number,
+): Promise<FoundTables<TableFacts>> {
+  const { tables, unmatched } = await findTables(session, patterns);
+  const oids = tables.map(({ oid }) => oid);
+  const trees = await readTrees(session, oids, version);
+  // One that was dropped meanwhile has no facts.
+  return { tables: tables.flatMap((table) => factsOf(table, trees.get(table.oid) ?? [], version)), unmatched };
+}
+
+function factsOf(table: FoundTable, tree: readonly CatalogTable[], version: number): readonly TableFacts[] {
+  const [own, ...below] = tree;
+  if (own === undefined) return [];
+  const written = tree.filter(({ plain, logged }) => plain && logged);
+  const anonymous = tree.filter(isAnonymous).sort((a, b) => a.level - b.level);
+  const hasStored = (one: CatalogTable): boolean =>
+    toldBy(one, identityOf(one)).some((column) => one.stored.includes(column));
+  return [
+    {
+      ...table,
+      ...{ version, own, below, written, anonymous, identified: anonymous.length === 0 },
+      primaryKey: primaryKeyOf(own),
+      storedIdentity: written.some(hasStored),
+    },
+  ];
+}
+
 export interface MatchedTables {
   /** Tables and roots of partitioned tables; a partition belongs to its root. */
-  readonly tables: readonly FoundTable[];
+  readonly tables: readonly TableFacts[];
   /** Such a table in a publication would make the application's own UPDATE and DELETE fail. */
-  readonly anonymous: readonly FoundTable[];
+  readonly anonymous: readonly TableFacts[];
   /** Patterns that name no table, where that is no reason to refuse. */
   readonly gone: readonly TablePattern[];
 }
@@ -121,16 +144,15 @@ export interface MatchOptions {
  * @throws ConfigError TABLES_MATCH_NOTHING, TABLE_OPTIONS_IGNORED, TABLE_EXCLUSION_IGNORED, TABLE_COLUMN_UNKNOWN,
  *   TABLE_KEY_HIDDEN
  */
-export async function matchTables(
-  session: Session,
+export function matchTables(
+  { tables, unmatched }: FoundTables<TableFacts>,
   { tables: items, maskKey }: Pick<PostgresConfig, "tables" | "maskKey">,
   { anyIdentity = false, started = false }: MatchOptions = {},
-): Promise<MatchedTables> {
-  const { tables, unmatched } = await findTables(session, items);
+): MatchedTables {
   const gone = started ? unmatched.filter(({ outbox }) => outbox !== true) : [];
   const pattern = unmatched.find((one) => !gone.includes(one));
   if (pattern !== undefined) throw matchesNothing(pattern);
-  await checkRules(session, items, tableRules(items, maskKey), tables);
+  checkRules(items, tableRules(items, maskKey), tables);
   return {
     tables: tables.filter((table) => table.identified || anyIdentity),
     anonymous: tables.filter((table) => !table.identified && !anyIdentity),
@@ -150,11 +172,14 @@ export function matchesNothing(pattern: TablePattern): ConfigError {
 }
 
 /** @param tables at least one */
-export function withoutIdentity(tables: readonly FoundTable[]): ConfigError {
+export function withoutIdentity(tables: readonly TableFacts[]): ConfigError {
   const names = tables.map((table) => `${table.schema}.${table.name}`).join(", ");
-  const [first] = tables as readonly [FoundTable];
+  const [first] = tables as readonly [TableFacts];
   const table = quoteTable(first);
-  const way = first.keyed ? "REPLICA IDENTITY DEFAULT" : "ADD PRIMARY KEY (...)";
+  const way =
+    first.own.replident !== "d" && first.own.primaryKey.length > 0
+      ? "REPLICA IDENTITY DEFAULT"
+      : "ADD PRIMARY KEY (...)";
   const message = `rows of ${names} cannot be told apart: no replica identity that can be published`;
   return new ConfigError("TABLE_WITHOUT_IDENTITY", message, {
     hint: `For each what \`millrace check\` prints: ALTER TABLE ${table} ${way}, or REPLICA IDENTITY FULL (not with virtual generated columns), or leave it out with "!${first.schema}.${first.name}" in tables.`,

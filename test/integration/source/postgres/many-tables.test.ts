@@ -1,14 +1,14 @@
 // What is read of the catalog for two tables, where a database has many others: counted in blocks, for times say little.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { readTables } from "../../../../src/source/postgres/check/check-tables.ts";
+import { readChecked } from "../../../../src/source/postgres/check/check-tables.ts";
 import { describeTable } from "../../../../src/source/postgres/client/catalog.ts";
 import { clientConfig, Session } from "../../../../src/source/postgres/client/session.ts";
 import { parsePostgresConfig } from "../../../../src/source/postgres/options/config.ts";
 import { readPlaces } from "../../../../src/source/postgres/tables/places.ts";
 import { readPublication } from "../../../../src/source/postgres/tables/publication-facts.ts";
 import { readPublished } from "../../../../src/source/postgres/tables/published.ts";
-import { findTables } from "../../../../src/source/postgres/tables/tables.ts";
+import { findTables, readTables } from "../../../../src/source/postgres/tables/tables.ts";
 import { SHOP } from "../../../support/postgres/reader.ts";
 import { type Database, freshDatabase, freshPostgres, missing } from "../../../support/servers.ts";
 
@@ -70,7 +70,10 @@ describe.skipIf(missing("postgres"))("with many other tables in the database, wh
         return published && (await readPlaces(session, published, await tables(session))).members;
       },
     ],
-    ["what check says of them", async (session) => readTables(session, await tables(session), version)],
+    [
+      "what check says of them",
+      async (session) => readChecked(session, (await readTables(session, config.tables, version)).tables),
+    ],
     [
       "what check says of their publication",
       async (session) => readPublication(session, SHOP, "everything", await tables(session), { slot: "none", version }),

@@ -80,7 +80,7 @@ async function fillStream(url: string, rows: number): Promise<void> {
   const bus = await openJetStreamBus({ servers: [url], replicas: 1, fsync: "always", log: silentLogger, signal });
   const writer = await bus.stream(SOURCE).openWriter(signal);
   const encoder = new EventEncoder(SOURCE);
-  const kind = { namespace: "public", collection: "measured", op: "created", schema: undefined } as const;
+  const kind = { namespace: "public", collection: "measured", op: "created", version: undefined } as const;
   for (let first = 1; first <= rows; first += TRANSACTION_ROWS) {
     const last = Math.min(first + TRANSACTION_ROWS - 1, rows);
     const transaction = { id: String(first), time: new Date().toISOString(), lineage: undefined };

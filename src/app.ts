@@ -21,7 +21,6 @@ import { withReadiness } from "./monitor/readiness.ts";
 import { type Guards, type GuardTiming, startGuards } from "./monitor/start-guards.ts";
 import type { Status } from "./monitor/status.ts";
 import { waitingAutomation } from "./monitor/waiting.ts";
-import { KeptSchemaBook } from "./schema/schema-book.ts";
 import type { OutboxHome } from "./source/capabilities.ts";
 import { postgresConnector } from "./source/postgres/connector.ts";
 import type { Connector } from "./source/source.ts";
@@ -151,7 +150,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
         maxEventBytes: config.bus.maxEventBytes,
         preflight: (context) => connector.preflight(id, source.config.reveal(), context),
         open: (context, schemas) => connector.open(id, source.config.reveal(), context, schemas),
-        schemas: (lease) => new KeptSchemaBook({ source: id, store: bus.schemas, lease }),
+        schemas: bus.schemas,
         deadLetter: bus.deadLetter.bind(bus),
         announceGap: (gap) => bus.publish(gapEvent(id, gap)),
         lineageKey: () => lineageKey(bus.state),

@@ -97,9 +97,9 @@ export class EventEncoder {
   }
 }
 
-function templateOf(source: SourceId, { namespace, collection, op, schema }: ChangeKind): Template {
+function templateOf(source: SourceId, { namespace, collection, op, version }: ChangeKind): Template {
   const place = collectionPlace(namespace, collection);
-  const dataschema = schema === undefined ? "" : `ce-dataschema: ${schema}\r\n`;
+  const dataschema = version?.uri === undefined ? "" : `ce-dataschema: ${version.uri}\r\n`;
   return {
     subjectPrefix: changeSubjectPrefix(source, namespace, collection, op),
     subjects: new Map(),

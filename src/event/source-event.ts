@@ -1,5 +1,6 @@
 // What a connector hands out: facts about one change, event or marker, without a word of how the bus carries them.
 
+import type { CollectionSchema } from "./collection-schema.ts";
 import type { CarriedLineage } from "./lineage.ts";
 import { bare, type Position } from "./position.ts";
 import type { SourceId } from "./source-id.ts";
@@ -15,13 +16,19 @@ export interface Transaction {
   readonly lineage: CarriedLineage | undefined;
 }
 
+/** One description of a collection. One object for all events that are of it. */
+export interface CollectionVersion {
+  readonly schema: CollectionSchema;
+  /** `ce-dataschema`: given by the worker as soon as the description is handed out, before any event of it. */
+  uri: string | undefined;
+}
+
 /** What all rows of one version of a collection and one op share. One object for all of them. */
 export interface ChangeKind {
   readonly namespace: string;
   readonly collection: string;
   readonly op: Op;
-  /** `ce-dataschema`. */
-  readonly schema: string | undefined;
+  readonly version: CollectionVersion | undefined;
 }
 
 interface Placed {

@@ -7,8 +7,8 @@ import { FencedError } from "../errors.ts";
 import type { CollectionSchema } from "../event/collection-schema.ts";
 import { canonicalJson } from "../event/lane.ts";
 import { comparePositions, type Position } from "../event/position.ts";
+import type { CollectionVersion } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
-import type { Announcement, CollectionVersion, SchemaBook } from "../source/source.ts";
 import { sameColumn, schemaChanges } from "./changes.ts";
 
 /** The bucket of all sources' versions, as `ce-dataschema` names it. */
@@ -36,20 +36,26 @@ export interface SchemaBookOptions {
   readonly lease: number;
 }
 
-export class KeptSchemaBook implements SchemaBook {
+export class SchemaBook {
   readonly #options: SchemaBookOptions;
   readonly #stored = new Set<string>();
   #announced = new Map<string, readonly Noted[]>();
   /** Up to here the stream holds all that was handed out. */
   #acknowledged: Position | undefined;
-  /** By collection: what it was described as last, so that one that is described again as it was needs no bus. */
+  /** By collection: what the stream was told last, so that one that is described again as it was needs no bus. */
   readonly #known = new Map<string, { readonly name: string; readonly schema: CollectionSchema }>();
   #revision = 0;
+  /** Whether there is what is not stored. */
+  #ahead = false;
 
   constructor(options: SchemaBookOptions) {
     this.#options = options;
   }
 
+  /**
+   * Begins a reading, and forgets what was noted behind the stream's end: it never got there.
+   * @throws FencedError when a later worker keeps the book; TransientError
+   */
   async open(stored: Position | undefined): Promise<void> {
     const { source, store, lease } = this.#options;
     for (;;) {
@@ -66,39 +72,52 @@ export class KeptSchemaBook implements SchemaBook {
     }
   }
 
+  /** The version of a collection that the stream was told of last. @throws TransientError */
   async newest(id: string): Promise<CollectionSchema | undefined> {
     const name = this.#announced.get(id)?.at(-1)?.[1];
     if (name === undefined) return undefined;
     const known = this.#known.get(id);
-    return known?.name === name ? known.schema : this.#load(name);
+    if (known?.name === name) return known.schema;
+    const schema = await this.#load(name);
+    if (schema !== undefined) this.#known.set(id, { name, schema });
+    return schema;
   }
 
-  async describe(described: CollectionSchema): Promise<CollectionVersion> {
-    const newest = this.#announced.get(described.id)?.at(-1)?.[1];
-    const before = await this.newest(described.id);
-    const schema = before === undefined ? described : filledIn(described, before);
+  /**
+   * Finds the version that a description is of, and gives it its `uri`.
+   * @param position where the stream would be told of it; undefined where there is no place
+   * @returns what the stream must be told there: `store` the book before; undefined when it is told already, or has no place
+   * @throws TransientError
+   */
+  async describe(version: CollectionVersion, position: Position | undefined): Promise<Uint8Array | undefined> {
+    const { id } = version.schema;
+    const noted = this.#announced.get(id) ?? [];
+    const newest = noted.at(-1)?.[1];
+    const before = await this.newest(id);
+    const schema = before === undefined ? version.schema : filledIn(version.schema, before);
     const name = `${this.#options.source}.${hashOf(schema)}`;
-    const uri = `${BUCKET}/${name}`;
-    this.#known.set(schema.id, { name, schema });
-    if (name === newest) return { id: schema.id, name, uri, announcement: undefined };
-    await this.#store(name, schema);
+    version.uri = `${BUCKET}/${name}`;
+    if (name !== newest) await this.#keep(name, schema);
+    if (name === newest || position === undefined) return undefined;
+    this.#known.set(id, { name, schema });
+    this.#announced.delete(id); // behind all others: the longest known stand first
+    this.#announced.set(id, [...this.#needed(noted), [position, name]]);
+    this.#ahead = true;
     const changes = before === undefined ? null : schemaChanges(before, schema);
-    const body = { version: name, ...schema, previous: newest ?? null, changes };
-    return { id: schema.id, name, uri, announcement: Buffer.from(JSON.stringify(body)) };
+    return Buffer.from(JSON.stringify({ version: name, ...schema, previous: newest ?? null, changes }));
   }
 
-  async note(announcements: readonly Announcement[]): Promise<void> {
+  /** Resolves when all is stored that the stream is to be told of, and not before may it be told. @throws FencedError, TransientError */
+  async store(): Promise<void> {
+    if (!this.#ahead) return;
     const { source, store } = this.#options;
-    for (const { id, name, position } of announcements) {
-      const noted = this.#announced.get(id) ?? [];
-      this.#announced.delete(id); // behind all others: the longest known stand first
-      this.#announced.set(id, [...this.#needed(noted), [position, name]]);
-    }
     const revision = await store.put(source, this.#index(), this.#revision);
     if (revision === undefined) throw this.#taken();
     this.#revision = revision;
+    this.#ahead = false;
   }
 
+  /** The stream holds all up to here for certain: versions before the newest one there need not be known. */
   acknowledged(position: Position): void {
     this.#acknowledged = position;
   }
@@ -127,7 +146,7 @@ export class KeptSchemaBook implements SchemaBook {
     return (await this.#options.store.get(name))?.value as CollectionSchema | undefined;
   }
 
-  async #store(name: string, schema: CollectionSchema): Promise<void> {
+  async #keep(name: string, schema: CollectionSchema): Promise<void> {
     if (this.#stored.has(name)) return;
     await this.#options.store.put(name, schema, 0); // refused when it is there already
     this.#stored.add(name);

@@ -4,7 +4,7 @@
 import type { HistoryLostError, PoisonError } from "../errors.ts";
 import type { CollectionSchema } from "../event/collection-schema.ts";
 import type { Position } from "../event/position.ts";
-import type { SourceEvent, Transaction } from "../event/source-event.ts";
+import type { CollectionVersion, SourceEvent, Transaction } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { GapData } from "../event/system-event.ts";
 import type { Finding } from "../telemetry/finding.ts";
@@ -37,7 +37,23 @@ export interface Poison {
   readonly error: PoisonError;
 }
 
-export type SourceMessage = SourceEvent | Commit | Poison;
+/**
+ * Events that follow are of this version of a collection. It stands before the first of them, in their transaction, and is
+ * handed out whenever the database has described the collection, whether it changed or not: the worker knows what the stream
+ * was told of.
+ */
+export interface Description {
+  readonly type: "described";
+  readonly version: CollectionVersion;
+  readonly transaction: Transaction;
+  /**
+   * Where the stream is told of it, between the message before and the event behind; the same whenever the log is read, and
+   * no other position depends on it. Undefined where there is no such place: then it is handed out again before a later event.
+   */
+  readonly position: Position | undefined;
+}
+
+export type SourceMessage = SourceEvent | Commit | Poison | Description;
 
 /** Where a source keeps what it must not forget (its slot's name and identity); fenced by the lease. */
 export interface ConnectorState {
@@ -46,39 +62,10 @@ export interface ConnectorState {
   save(value: Readonly<Record<string, unknown>>): Promise<void>;
 }
 
-/** One version of a collection, as events point to it. */
-export interface CollectionVersion {
-  /** The collection's id. */
-  readonly id: string;
-  readonly name: string;
-  /** `ce-dataschema`. */
-  readonly uri: string;
-  /** What the stream must be told before an event of this version; undefined when it is the newest that it was told of. */
-  readonly announcement: Uint8Array | undefined;
-}
-
-/** Where a version is announced. */
-export interface Announcement {
-  readonly id: string;
-  readonly name: string;
-  readonly position: Position;
-}
-
-/** Which version of each collection the stream was told of, across restarts. */
-export interface SchemaBook {
-  /**
-   * Begins a reading, and forgets what was noted behind the stream's end: it never got there.
-   * @throws FencedError when a later worker keeps the book; TransientError
-   */
-  open(stored: Position | undefined): Promise<void>;
-  /** The version that a description is of. @throws TransientError */
-  describe(schema: CollectionSchema): Promise<CollectionVersion>;
-  /** The version of a collection that the stream was told of last. @throws TransientError */
+/** What the stream was told of collections, across restarts. */
+export interface ToldSchemas {
+  /** The version of a collection that the stream was told of last, all that was handed out before included. @throws TransientError */
   newest(id: string): Promise<CollectionSchema | undefined>;
-  /** Resolves when it is stored, and not before may the announcements be handed out. @throws FencedError, TransientError */
-  note(announcements: readonly Announcement[]): Promise<void>;
-  /** The stream holds all up to here for certain: versions before the newest one there need not be known. */
-  acknowledged(position: Position): void;
 }
 
 export interface SourceContext {
@@ -232,7 +219,7 @@ export interface Connector<Config> {
   /** For the guard; asks nothing yet. */
   watch(id: SourceId, config: Config): RetentionProbe;
   /** Connects, checks what must be there, and changes nothing before that holds. */
-  open(id: SourceId, config: Config, context: SourceContext, schemas: SchemaBook): Promise<Source>;
+  open(id: SourceId, config: Config, context: SourceContext, schemas: ToldSchemas): Promise<Source>;
 
   // The capabilities: what not every kind has.
 

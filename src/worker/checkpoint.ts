@@ -14,7 +14,7 @@ export interface CheckpointCounts {
 }
 
 export interface CheckpointOptions {
-  readonly reader: Source;
+  readonly reader: Pick<Source, "acknowledge">;
   readonly writer: Writer;
   readonly counts: CheckpointCounts;
   readonly probe: Probe;

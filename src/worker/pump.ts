@@ -5,10 +5,12 @@ import type { StreamMessage } from "../event/message.ts";
 import type { Position } from "../event/position.ts";
 import type { SourceEvent } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
+import type { SchemaBook } from "../schema/schema-book.ts";
 import type { Commit, Poison, Source } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { deadLetter, type PoisonPlaces, tooLarge } from "./poison.ts";
 import type { Probe } from "./probe.ts";
+import { readTold } from "./tell-schemas.ts";
 
 /** What the pump counts; see telemetry/metrics. */
 export interface PumpCounts {
@@ -21,6 +23,7 @@ export interface PumpOptions extends PoisonPlaces {
   readonly source: SourceId;
   readonly reader: Source;
   readonly writer: Writer;
+  readonly schemas: SchemaBook;
   readonly from: Position | undefined;
   readonly stream: Pick<SourceStream, "encode" | "maxMessageBytes" | "maxHeadBytes" | "claim">;
   /** Of a body: a larger one does not travel. */
@@ -35,8 +38,8 @@ export interface PumpOptions extends PoisonPlaces {
 
 /** Ends with the signal; else throws what the source or the writer throws. */
 export async function pump(options: PumpOptions): Promise<void> {
-  const { reader, writer, from, counts, probe, onStarted, signal } = options;
-  for await (const chunk of reader.read({ from, signal, onStarted })) {
+  const { reader, writer, schemas, from, counts, probe, onStarted, signal } = options;
+  for await (const chunk of readTold(reader, schemas, { from, signal, onStarted })) {
     const last = chunk.at(-1);
     if (last === undefined) continue;
     counts.read(chunk.length, last.position);

@@ -1,9 +1,11 @@
 // Supervises one source: lease, reader, pump, checkpoints; decides by the class of an error what happens next.
 
-import type { SourceStream } from "../bus/bus.ts";
+import type { SourceStream, StateStore } from "../bus/bus.ts";
 import { backoffMs, type Clock } from "../clock.ts";
 import { ConfigError, FencedError, MillraceError, TransientError, toError } from "../errors.ts";
-import type { SchemaBook, Source, SourceContext } from "../source/source.ts";
+import type { Position } from "../event/position.ts";
+import { SchemaBook } from "../schema/schema-book.ts";
+import type { Source, SourceContext, ToldSchemas } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { keepCheckpoints } from "./checkpoint.ts";
 import type { PoisonPlaces } from "./poison.ts";
@@ -20,9 +22,9 @@ export interface SuperviseSourceOptions {
   readonly maxEventBytes: number;
   /** A connector with its configuration. */
   readonly preflight: (context: SourceContext) => Promise<void>;
-  readonly open: (context: SourceContext, schemas: SchemaBook) => Promise<Source>;
-  /** The book of versions, for who holds this lease. */
-  readonly schemas: (lease: number) => SchemaBook;
+  readonly open: (context: SourceContext, schemas: ToldSchemas) => Promise<Source>;
+  /** Where versions of collections are kept. */
+  readonly schemas: StateStore;
   readonly deadLetter: PoisonPlaces["deadLetter"];
   /** Tells the other side of the bus of a gap, durably. */
   readonly announceGap: SourceContext["onGap"];
@@ -146,13 +148,19 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
     tracker.enter("starting");
     const gap = await stream.recordedGap();
     if (gap !== undefined) tracker.gapOnRecord(gap);
-    reader = await options.open(context, options.schemas(writer.lease));
+    const schemas = new SchemaBook({ source, store: options.schemas, lease: writer.lease });
+    const opened = await options.open(context, schemas);
+    reader = opened;
+    const acknowledge = (position: Position): Promise<void> => {
+      schemas.acknowledged(position);
+      return opened.acknowledge(position);
+    };
     log.info("source_started", { source, lease: writer.lease, from: writer.resume });
-    tracker.opened(writer, reader);
+    tracker.opened(writer, opened);
     onRunning();
     const parts = {
       source,
-      reader,
+      reader: opened,
       writer,
       stream,
       maxEventBytes,
@@ -163,12 +171,24 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
       signal: stop,
     };
     tasks = [
-      tendSource({ reader, everyMs: options.lagEveryMs, onLag: (lag) => tracker.lagged(lag), clock, signal: stop }),
-      pump({ ...parts, from: writer.resume, onStarted: () => tracker.enter("running") }).catch((error: unknown) => {
-        sourceFailed = true;
-        throw error;
+      tendSource({
+        reader: opened,
+        everyMs: options.lagEveryMs,
+        onLag: (lag) => tracker.lagged(lag),
+        clock,
+        signal: stop,
       }),
-      keepCheckpoints({ ...parts, untilNextSave: () => clock.sleep(options.saveEveryMs, stop) }),
+      pump({ ...parts, schemas, from: writer.resume, onStarted: () => tracker.enter("running") }).catch(
+        (error: unknown) => {
+          sourceFailed = true;
+          throw error;
+        },
+      ),
+      keepCheckpoints({
+        ...parts,
+        reader: { acknowledge },
+        untilNextSave: () => clock.sleep(options.saveEveryMs, stop),
+      }),
     ];
     // Who is held up by a bus that is away does not hear the signal.
     await Promise.race([...tasks, writer.failed, aborted(stop)]);

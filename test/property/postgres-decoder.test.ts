@@ -16,7 +16,7 @@ import { FrameQueue } from "../../src/source/postgres/replication/frame-queue.ts
 import type { ReplicationTransport } from "../../src/source/postgres/replication/transport.ts";
 import { JsonWriter } from "../../src/source/postgres/values/json-writer.ts";
 import { type EncodedMessage, encoded } from "../support/bus/encoded.ts";
-import { decodeFrames, knownVersion } from "../support/postgres/decode-frames.ts";
+import { asTold, decodeFrames, knownVersion } from "../support/postgres/decode-frames.ts";
 import {
   begin,
   commit,
@@ -129,13 +129,10 @@ test("frames give the same events in whatever portions they arrive", async () =>
       const over = new Error("over");
       const transport = portioned(frames, portions, over);
       const received: EncodedMessage[] = [];
-      const tables = {
-        describe: async () => ({ description: unknownTable, version: knownVersion }),
-        note: async () => {},
-      };
+      const tables = { describe: async () => ({ description: unknownTable, version: knownVersion }) };
       const read = async (): Promise<void> => {
         for await (const chunk of decodeStream(transport, decoder, tables))
-          received.push(...encoded("shop" as SourceId, chunk));
+          received.push(...encoded("shop" as SourceId, asTold(chunk)));
       };
 
       await expect(read()).rejects.toBe(over);

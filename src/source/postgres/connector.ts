@@ -4,7 +4,7 @@ import type { Client, ClientConfig } from "pg";
 import type { SourceId } from "../../event/source-id.ts";
 import { type Finding, findingOf } from "../../telemetry/finding.ts";
 import type { OutboxHome } from "../capabilities.ts";
-import type { Connector, SchemaBook, SourceContext } from "../source.ts";
+import type { Connector, SourceContext, ToldSchemas } from "../source.ts";
 import { checkPostgres } from "./check/check.ts";
 import { failoverFindings, readFailover } from "./check/check-failover.ts";
 import { outboxFindings } from "./check/check-outbox.ts";
@@ -102,7 +102,7 @@ async function openPostgres(
   id: SourceId,
   config: PostgresConfig,
   context: SourceContext,
-  schemas: SchemaBook,
+  schemas: ToldSchemas,
 ): Promise<PostgresSource> {
   const client = clientConfig(id, config.url);
   const replication = forReplication(client);

@@ -3,7 +3,7 @@
 
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import type { SchemaBook } from "../source.ts";
+import type { ToldSchemas } from "../source.ts";
 import { describeTable, type TableDescription } from "./client/catalog.ts";
 import type { CompositeStates } from "./client/composite-states.ts";
 import type { Session } from "./client/session.ts";
@@ -21,7 +21,7 @@ import { readTables } from "./tables/tables.ts";
 export interface DescribeOptions {
   readonly source: SourceId;
   readonly session: Session;
-  readonly schemas: Pick<SchemaBook, "newest" | "describe">;
+  readonly schemas: ToldSchemas;
   readonly rules: RuleBook;
   readonly items: readonly TableItem[];
   /** Of the server, as `server_version_num`. */
@@ -77,8 +77,8 @@ export async function describeRelation(
     const text = `the log describes ${table} as it was: ${bound.doubtful.join(", ")} may be a hidden column's former name, and is hidden`;
     log.warn("source_table_left_out", fields, text);
   }
-  const version = await schemas.describe(collectionSchema(relation, description, bound ?? NO_RULES));
-  return { description, version, composites, isDoubtful: doubtful.length > 0 };
+  const schema = collectionSchema(relation, description, bound ?? NO_RULES);
+  return { description, version: { schema, uri: undefined }, composites, isDoubtful: doubtful.length > 0 };
 }
 
 /**
@@ -88,7 +88,7 @@ export async function describeRelation(
 async function keyInLog(
   { oid, identity, columns }: Relation,
   { primaryKey, columns: catalog }: TableDescription,
-  schemas: Pick<SchemaBook, "newest">,
+  schemas: ToldSchemas,
 ): Promise<readonly string[]> {
   if (identity !== "f") return primaryKey;
   const names = columns.map(({ name }) => name);

@@ -6,12 +6,12 @@ import { isComplete, type Position } from "../../event/position.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type {
   Notice,
-  SchemaBook,
   Source,
   SourceContext,
   SourceHeartbeat,
   SourceLag,
   SourceMessage,
+  ToldSchemas,
 } from "../source.ts";
 import { CompositeStates } from "./client/composite-states.ts";
 import { displaySettings } from "./client/display-settings.ts";
@@ -52,7 +52,7 @@ export interface PostgresSourceOptions {
   readonly id: SourceId;
   readonly config: PostgresConfig;
   readonly context: SourceContext;
-  readonly schemas: SchemaBook;
+  readonly schemas: ToldSchemas;
   readonly session: Session;
   readonly client: ClientConfig;
   readonly slot: ProvidedSlot;
@@ -117,7 +117,6 @@ export class PostgresSource implements Source {
       // One from before a loss may be ahead of where the log is read again.
       if (this.#acknowledged <= start) stream.acknowledge(this.#acknowledged);
       if (markers.length > 0) yield markers;
-      await this.#options.schemas.open(from);
       const composites = new CompositeStates(this.#options.session, this.#intent.slot);
       const decoder = await this.#decoder(position, composites);
       this.#watchTables(stream, decoder.sequencer, position);
@@ -142,7 +141,6 @@ export class PostgresSource implements Source {
     if (!isComplete(position)) throw new BugError("ACKNOWLEDGED_INSIDE", `${position} is inside a transaction`);
     // An earlier history's positions are about a log that is gone.
     if (historyOf(position) !== this.#intent.history) return;
-    this.#options.schemas.acknowledged(position);
     await this.#tables?.acknowledged(position);
     this.#acknowledged = finalOf(position) + 1n;
     if (this.#started) this.#stream?.acknowledge(this.#acknowledged); // else it is told as soon as the stream has started
@@ -253,7 +251,6 @@ export class PostgresSource implements Source {
     const { id: source, session, schemas, config, context, version } = this.#options;
     const options = { source, session, schemas, rules: this.#rules, items: config.tables, version, log: context.log };
     return {
-      note: (announcements) => schemas.note(announcements),
       describe: (relation, at) => describeRelation(relation, at, { ...options, composites, waiting }),
       composites,
     };

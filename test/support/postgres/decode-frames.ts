@@ -1,13 +1,15 @@
 // Decodes frames without a server, and shows events as a test wants to compare them.
 
 import type { Position } from "../../../src/event/position.ts";
+import type { CollectionVersion } from "../../../src/event/source-event.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { unknownTable } from "../../../src/source/postgres/client/catalog.ts";
 import { boundaryBefore } from "../../../src/source/postgres/client/position.ts";
 import { Decoder } from "../../../src/source/postgres/decode/decoder.ts";
 import { RuleBook } from "../../../src/source/postgres/options/rule-book.ts";
 import { NO_RULES, type RulesOf } from "../../../src/source/postgres/options/table-rules.ts";
-import type { CollectionVersion, SourceMessage } from "../../../src/source/source.ts";
+import type { SourceMessage } from "../../../src/source/source.ts";
+import type { ToldMessage } from "../../../src/worker/tell-schemas.ts";
 import { type EncodedMessage, encoded } from "../bus/encoded.ts";
 
 export interface DecodeOptions {
@@ -22,12 +24,10 @@ export interface DecodeOptions {
   readonly onUnreadMessage?: () => void;
 }
 
-/** A version that need not be announced. */
+/** A version that the stream was told of. */
 export const knownVersion: CollectionVersion = {
-  id: "16400",
-  name: "shop.0123456789abcdef",
+  schema: { id: "16400", namespace: "public", collection: "orders", identity: "key", key: [], columns: [] },
   uri: "kv:millrace_schemas/shop.0123456789abcdef",
-  announcement: undefined,
 };
 
 /** All messages of some frames; each frame is overwritten behind the decoder, as the driver does it. */
@@ -53,7 +53,12 @@ export function decodeFrames(frames: readonly Buffer[], options: DecodeOptions =
     copy.fill(0xee);
     messages.push(...decoder.sequencer.take());
   }
-  return encoded("shop" as SourceId, messages);
+  return encoded("shop" as SourceId, asTold(messages));
+}
+
+/** As the stream has them that was told of all versions. */
+export function asTold(messages: readonly SourceMessage[]): readonly ToldMessage[] {
+  return messages.filter((message) => message.type !== "described");
 }
 
 /** A message as the subscriber sees it, or what else it is. */

@@ -6,10 +6,11 @@ import type { StreamMessage } from "../../../src/event/message.ts";
 import type { Position } from "../../../src/event/position.ts";
 import { isComplete } from "../../../src/event/position.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
-import { KeptSchemaBook } from "../../../src/schema/schema-book.ts";
+import { SchemaBook } from "../../../src/schema/schema-book.ts";
 import { postgresConnector } from "../../../src/source/postgres/connector.ts";
 import type { ConnectorState, Source, SourceContext } from "../../../src/source/source.ts";
 import type { LogEvent, Logger } from "../../../src/telemetry/logger.ts";
+import { readTold } from "../../../src/worker/tell-schemas.ts";
 import { type EncodedMessage, encoded } from "../bus/encoded.ts";
 import { waitFor } from "../wait-for.ts";
 
@@ -45,6 +46,7 @@ export class TestMemory implements ConnectorState {
 }
 
 export interface TestSource extends Source {
+  readonly schemas: SchemaBook;
   readonly memory: TestMemory;
   readonly logged: { readonly event: LogEvent; readonly text: string | undefined }[];
 }
@@ -73,9 +75,9 @@ export async function openShop(url: string, { memory, adopt, options }: OpenOpti
     lineageKey: async () => LINEAGE_KEY,
   };
   const config = postgresConnector.parse({ url, ...options }, "sources.shop");
-  const schemas = new KeptSchemaBook({ source: SHOP, store: kept.schemas, lease: 1 });
+  const schemas = new SchemaBook({ source: SHOP, store: kept.schemas, lease: 1 });
   const source = await postgresConnector.open(SHOP, config, context, schemas);
-  return Object.assign(source, { memory: kept, logged });
+  return Object.assign(source, { memory: kept, schemas, logged });
 }
 
 /** Reads a source until it is stopped. */
@@ -84,11 +86,11 @@ export class Reading {
   /** With what the reading ended, once it has; undefined when it was stopped. */
   readonly ended: Promise<unknown>;
   failure: unknown;
-  readonly #source: Source;
+  readonly #source: TestSource;
   readonly #stop = new AbortController();
   #paused: Promise<void> = Promise.resolve();
 
-  constructor(source: Source, from?: Position) {
+  constructor(source: TestSource, from?: Position) {
     this.#source = source;
     this.ended = this.#read(from).catch((error: unknown) => {
       this.failure = error;
@@ -141,6 +143,7 @@ export class Reading {
   async acknowledge(): Promise<Position> {
     const position = this.messages.map((message) => message.position).findLast(isComplete);
     if (position === undefined) throw new Error("nothing to acknowledge");
+    this.#source.schemas.acknowledged(position);
     await this.#source.acknowledge(position);
     return position;
   }
@@ -152,7 +155,8 @@ export class Reading {
   }
 
   async #read(from: Position | undefined): Promise<undefined> {
-    for await (const chunk of this.#source.read({ from, signal: this.#stop.signal })) {
+    const { signal } = this.#stop;
+    for await (const chunk of readTold(this.#source, this.#source.schemas, { from, signal })) {
       this.messages.push(...encoded(SHOP, chunk));
       await this.#paused;
     }

@@ -7,7 +7,7 @@ import { FencedError } from "../../../src/errors.ts";
 import type { CollectionSchema } from "../../../src/event/collection-schema.ts";
 import type { Position } from "../../../src/event/position.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
-import { KeptSchemaBook } from "../../../src/schema/schema-book.ts";
+import { SchemaBook } from "../../../src/schema/schema-book.ts";
 
 const at = (lsn: number): Position => `0001.${String(lsn).padStart(16, "0")}.0000000000000001.a000000` as Position;
 
@@ -28,17 +28,17 @@ function orders(...columns: readonly string[]): CollectionSchema {
   };
 }
 
-async function open(store: StateStore, stored: Position | undefined, lease = 1): Promise<KeptSchemaBook> {
-  const book = new KeptSchemaBook({ source: "shop" as SourceId, store, lease });
+async function open(store: StateStore, stored: Position | undefined, lease = 1): Promise<SchemaBook> {
+  const book = new SchemaBook({ source: "shop" as SourceId, store, lease });
   await book.open(stored);
   return book;
 }
 
 /** Describes a version, and notes it where it has to be announced. */
-async function announce(book: KeptSchemaBook, schema: CollectionSchema, position: Position): Promise<unknown> {
-  const { id, name, announcement } = await book.describe(schema);
+async function announce(book: SchemaBook, schema: CollectionSchema, position: Position): Promise<unknown> {
+  const announcement = await book.describe({ schema, uri: undefined }, position);
   if (announcement === undefined) return undefined;
-  await book.note([{ id, name, position }]);
+  await book.store();
   return JSON.parse(Buffer.from(announcement).toString());
 }
 
@@ -131,10 +131,13 @@ test("a worker that was overtaken notes nothing", async () => {
 test("however many collections there are, the index stays small and the newest ones known", async () => {
   const store = memoryStore();
   const book = await open(store, undefined);
-  const all = Array.from({ length: 5000 }, (_, n) => ({ id: String(n), name: `shop.${n}`, position: at(n) }));
-  await book.note(all);
+  for (let n = 0; n < 5000; n++) {
+    const schema = { ...orders("id"), id: `of-a-long-name-${n}`, collection: `c${n}` };
+    await book.describe({ schema, uri: undefined }, at(n));
+  }
+  await book.store();
   const index = JSON.stringify((await store.get("shop"))?.value);
   expect(index.length).toBeLessThan(300_000);
-  expect(index).toContain('"shop.4999"');
-  expect(index).not.toContain('"shop.0"');
+  expect(index).toContain('"of-a-long-name-4999"');
+  expect(index).not.toContain('"of-a-long-name-0"');
 });

@@ -3,7 +3,6 @@
 import { BugError, type PoisonError } from "../../../errors.ts";
 import type { Position } from "../../../event/position.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import type { Announcement, CollectionVersion } from "../../source.ts";
 import type { CompositeStates } from "../client/composite-states.ts";
 import type { OutboxConfig } from "../options/config.ts";
 import type { RuleBook } from "../options/rule-book.ts";
@@ -29,6 +28,7 @@ import {
 } from "./pgoutput-tags.ts";
 import { poisonRow, textUndefined, tooLarge } from "./poison-row.ts";
 import { RowDecoder } from "./row-decoder.ts";
+import type { RowEvent } from "./row-events.ts";
 import { type PoisonRow, Sequencer } from "./sequencer.ts";
 import type { Relation, Table } from "./table.ts";
 import { timeText } from "./time-text.ts";
@@ -59,7 +59,6 @@ export interface Question {
 
 export class Decoder {
   readonly sequencer: Sequencer;
-  readonly #source: SourceId;
   readonly #reader = new FrameReader();
   readonly #rows: RowDecoder;
   readonly #messages: LogicalMessages;
@@ -67,19 +66,19 @@ export class Decoder {
   readonly #composites: CompositeStates | undefined;
   /** Undefined where texts come as UTF-8. */
   readonly #text: ServerText | undefined;
-  #announcements: Announcement[] = [];
+  /** Tables whose next event is the first one of their version; undefined where there is none. */
+  #undescribed: { readonly table: Table; readonly position: Position | undefined }[] | undefined;
   /** The row of an outbox that was deleted last, and may only have moved. */
   #left: string | undefined;
 
   constructor(options: DecoderOptions) {
-    const { source, history, from, rules, messages: prefixes, outbox, encoding = "UTF8" } = options;
-    this.#source = source;
+    const { history, from, rules, messages: prefixes, outbox, encoding = "UTF8" } = options;
     this.#messages = new LogicalMessages({ ...options, prefixes, encoding });
     this.#composites = options.composites;
     this.#text = ServerText.of(encoding);
     this.#tables = new DescribedTables(rules, outbox);
     this.sequencer = new Sequencer(history, from);
-    this.#rows = new RowDecoder(this.#reader, (position, event) => this.sequencer.push(position, event));
+    this.#rows = new RowDecoder(this.#reader, (position, event) => this.#push(position, event));
   }
 
   /**
@@ -109,13 +108,6 @@ export class Decoder {
       if (error instanceof BugError) throw error;
       throw new BugError("PROTOCOL_MALFORMED", "a frame that is no row cannot be read", { cause: error });
     }
-  }
-
-  /** Versions announced since the last call: to be noted before the messages of the sequencer go anywhere. */
-  takeAnnouncements(): readonly Announcement[] {
-    const announcements = this.#announcements;
-    if (announcements.length > 0) this.#announcements = [];
-    return announcements;
   }
 
   /** @throws ConfigError TABLE_KEY_HIDDEN */
@@ -177,13 +169,14 @@ export class Decoder {
     if (outbox !== undefined && kind === DELETE)
       this.#left = this.#identity(outbox, this.#rows.deleted(outbox.columnCount));
     if (table === undefined) return undefined;
-    if (table.untold !== undefined) this.#announce(table, table.untold, high, low, 0);
+    this.#undescribed = undefined; // of a row before that became no event
+    if (!table.isDescribed) this.#describe(table, high, low, 0);
     const position = this.sequencer.next(high, low);
     try {
       this.#rows.decode(kind, table, position, () => this.sequencer.next(high, low));
     } catch (error) {
       if (error instanceof BugError) throw error;
-      this.sequencer.push(position, poisonRow(this.#reader, table, error));
+      this.#push(position, poisonRow(this.#reader, table, error));
     }
     return undefined;
   }
@@ -246,19 +239,27 @@ export class Decoder {
     const tables = Array.from({ length: count }, () => this.#tables.get(this.#reader.uint32()).table).filter(
       (table) => table !== undefined,
     );
-    for (const [nth, table] of tables.entries())
-      if (table.untold !== undefined) this.#announce(table, table.untold, high, low, nth);
-    for (const table of tables) this.sequencer.push(this.sequencer.next(high, low), this.#rows.truncated(table));
+    this.#undescribed = undefined;
+    for (const [nth, table] of tables.entries()) if (!table.isDescribed) this.#describe(table, high, low, nth);
+    for (const table of tables) this.#push(this.sequencer.next(high, low), this.#rows.truncated(table));
   }
 
-  /** Where the stream has the place already, the announcement is not lost: it waits for the next row. */
-  #announce(table: Table, version: CollectionVersion, high: number, low: number, nth: number): void {
-    const { id, name, announcement } = version;
-    const position = this.sequencer.announcementAt(high, low, nth) as Position | undefined;
-    if (announcement === undefined || position === undefined) return;
-    const schemaId = `${this.#source}.${position}`;
-    if (!this.sequencer.push(position, { type: "marker", kind: "schema", id: schemaId, data: announcement })) return;
-    this.#announcements.push({ id, name, position });
-    table.untold = undefined;
+  /** Where the stream has the place already, the version is handed out without one: it has its place before a later row. */
+  #describe(table: Table, high: number, low: number, nth: number): void {
+    const position = this.sequencer.descriptionAt(high, low, nth);
+    if (position === undefined && table.isNamed) return;
+    this.#undescribed ??= [];
+    this.#undescribed.push({ table, position });
+  }
+
+  #push(position: string, event: RowEvent | PoisonRow): void {
+    const isNew = this.sequencer.push(position, event);
+    if (this.#undescribed === undefined || !isNew) return;
+    for (const { table, position: place } of this.#undescribed) {
+      if (table.version !== undefined) this.sequencer.describe(table.version, place);
+      table.isNamed = true;
+      table.isDescribed = place !== undefined;
+    }
+    this.#undescribed = undefined;
   }
 }

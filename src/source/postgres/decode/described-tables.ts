@@ -2,7 +2,7 @@
 
 import { isDeepStrictEqual } from "node:util";
 import { BugError } from "../../../errors.ts";
-import type { CollectionVersion } from "../../source.ts";
+import type { CollectionVersion } from "../../../event/source-event.ts";
 import { type TableDescription, unknownTable } from "../client/catalog.ts";
 import type { CompositeState } from "../client/composite-states.ts";
 import type { OutboxConfig } from "../options/config.ts";

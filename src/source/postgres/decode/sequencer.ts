@@ -3,7 +3,7 @@
 import { BugError, type PoisonError } from "../../../errors.ts";
 import type { CarriedLineage } from "../../../event/lineage.ts";
 import { bare, isComplete, type Position } from "../../../event/position.ts";
-import type { Domain, Marker, Transaction, Unplaced } from "../../../event/source-event.ts";
+import type { CollectionVersion, Domain, Marker, Transaction, Unplaced } from "../../../event/source-event.ts";
 import type { SourceMessage } from "../../source.ts";
 import { hex8, hex16 } from "../client/lsn.ts";
 import { historyPrefix, restAt } from "../client/position.ts";
@@ -60,6 +60,7 @@ export class Sequencer {
   #messages: SourceMessage[] = [];
   #missingToast: RowMissingToast[] = [];
   #bytes = 0;
+  #hasDescription = false;
 
   /** @param from what stands there or before it is dropped, but still counted */
   constructor(history: number, from: Position) {
@@ -110,14 +111,15 @@ export class Sequencer {
   }
 
   /**
-   * The position of an announcement before all events of the change at this LSN; undefined when one of them has been
+   * The position of a description before all events of the change at this LSN; undefined when one of them has been
    * placed already, for positions never fall.
-   * @param nth of the change's tables, so that no number depends on which of them are announced
+   * @param nth of the change's tables, so that no number depends on which of them are described
    */
-  announcementAt(high: number, low: number, nth: number): string | undefined {
+  descriptionAt(high: number, low: number, nth: number): Position | undefined {
     if (this.#isBehind(high, low)) this.#at(high, low);
     const position = `${this.#change.slice(0, -1)}a${hex8(nth).slice(2)}`;
-    return position > (this.#held === undefined ? this.#newest : this.#heldPosition) ? position : undefined;
+    const newest = this.#held === undefined ? this.#newest : this.#heldPosition;
+    return position > newest ? (position as Position) : undefined;
   }
 
   /** What follows in this transaction carries it. */
@@ -174,6 +176,18 @@ export class Sequencer {
     this.#rest = rest;
   }
 
+  /** The event that was pushed last is of this version: the description comes out before it. */
+  describe(version: CollectionVersion, position: Position | undefined): void {
+    const transaction = this.#heldTransaction as Transaction;
+    this.#add({ type: "described", version, transaction, position }, MESSAGE_OVERHEAD_BYTES);
+    this.#hasDescription = true;
+  }
+
+  /** Whether a description is among what `take` gives next. */
+  get hasDescription(): boolean {
+    return this.#hasDescription;
+  }
+
   /** A marker about the source: it comes out as soon as the log stands between two transactions, with that place. */
   mark(marker: (at: Position) => Marker): void {
     this.#markers.push(marker);
@@ -202,6 +216,7 @@ export class Sequencer {
     if (messages.length > 0) {
       this.#messages = [];
       this.#bytes = 0;
+      this.#hasDescription = false;
     }
     return messages;
   }

@@ -1,6 +1,6 @@
 // The loop between the connection and the worker: frames in, bounded chunks of messages out, as they are pulled.
 
-import type { SchemaBook, SourceMessage } from "../../source.ts";
+import type { SourceMessage } from "../../source.ts";
 import type { CompositeStates } from "../client/composite-states.ts";
 import type { ReplicationTransport } from "../replication/transport.ts";
 import type { Decoder } from "./decoder.ts";
@@ -12,7 +12,7 @@ const MAX_MESSAGES = 1000;
 const MAX_BYTES = 256 * 1024;
 
 /** What must be asked and told about tables while they are decoded. */
-export interface TableBook extends Pick<SchemaBook, "note"> {
+export interface TableBook {
   /** Asks the catalog; once for each description of a table in the log. @param at where the change stands that asks */
   describe(relation: Relation, at: bigint | undefined): Promise<Definition>;
   /** What is looked at between rows; undefined where no catalog is asked. */
@@ -37,9 +37,11 @@ export async function* decodeStream(
 ): AsyncGenerator<readonly SourceMessage[], never> {
   const { sequencer } = decoder;
   const { composites } = tables;
-  const note = async (): Promise<void> => {
-    const announcements = decoder.takeAnnouncements();
-    if (announcements.length > 0) await tables.note(announcements);
+  const handOut = async function* (): AsyncGenerator<readonly SourceMessage[], void> {
+    const unread = sequencer.takeMissingToast();
+    const messages = sequencer.take();
+    if (unread.length > 0 && fill !== undefined) yield* fill(messages, unread);
+    else if (messages.length > 0) yield messages;
   };
   for (;;) {
     let full = false;
@@ -53,17 +55,13 @@ export async function* decodeStream(
           await composites.observe(transport.frames.count);
           continue;
         }
-        await note(); // a version is compared with the one announced last
+        if (sequencer.hasDescription) yield* handOut(); // a key may be asked for as the stream was told last
         decoder.define(question.relation, await tables.describe(question.relation, question.at));
         if (question.at === undefined) break;
       }
       full = sequencer.full(MAX_MESSAGES, MAX_BYTES);
     }
-    await note();
-    const unread = sequencer.takeMissingToast();
-    const messages = sequencer.take();
-    if (unread.length > 0 && fill !== undefined) yield* fill(messages, unread);
-    else if (messages.length > 0) yield messages;
+    yield* handOut();
     if (full) continue;
     // The next row may be the first one after ALTER TYPE: looked at before it, its names are certain.
     if (composites?.isBehind === true) await composites.observe(transport.frames.count);

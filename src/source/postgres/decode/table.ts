@@ -3,9 +3,8 @@
 import { PoisonError } from "../../../errors.ts";
 import { canonicalJson, laneOf } from "../../../event/lane.ts";
 import { percentEncode } from "../../../event/percent-encode.ts";
-import type { ChangeKind } from "../../../event/source-event.ts";
+import type { ChangeKind, CollectionVersion } from "../../../event/source-event.ts";
 import type { Op } from "../../../event/subject.ts";
-import type { CollectionVersion } from "../../source.ts";
 import type { TableDescription } from "../client/catalog.ts";
 import { columnNumbers } from "../options/column-numbers.ts";
 import { checkKey, NO_RULES, type TableRules } from "../options/table-rules.ts";
@@ -53,8 +52,11 @@ const CLOSE = 0x7d;
 export class Table {
   readonly namespace: string;
   readonly collection: string;
-  /** What the stream must be told of before the next row; undefined once it was. */
-  untold: CollectionVersion | undefined;
+  readonly version: CollectionVersion | undefined;
+  /** Whether the version was handed out, be it without a place: events of it may follow. */
+  isNamed = false;
+  /** Whether it was handed out in a place, so that the stream is told of it. */
+  isDescribed = false;
   /** Whether the old row comes whole with updates and deletes. */
   readonly full: boolean;
   /** Whether two rows may have one key until a transaction ends. */
@@ -76,7 +78,6 @@ export class Table {
   readonly #plainKey: boolean;
   readonly #keyNames: ReadonlyMap<number, KeyName>;
   readonly #kinds = new Map<Op, ChangeKind>();
-  readonly #schema: string | undefined;
 
   /**
    * @param description its key counts where the log cannot tell it: under full identity
@@ -90,8 +91,7 @@ export class Table {
     version?: CollectionVersion,
   ) {
     const relation = identified(described, description);
-    this.#schema = version?.uri;
-    this.untold = version?.announcement === undefined ? undefined : version;
+    this.version = version;
     this.namespace = relation.namespace;
     this.collection = relation.name;
     this.full = relation.identity === "f";
@@ -181,7 +181,7 @@ export class Table {
   kind(op: Op): ChangeKind {
     let kind = this.#kinds.get(op);
     if (kind === undefined) {
-      kind = { namespace: this.namespace, collection: this.collection, op, schema: this.#schema };
+      kind = { namespace: this.namespace, collection: this.collection, op, version: this.version };
       this.#kinds.set(op, kind);
     }
     return kind;

@@ -1,0 +1,51 @@
+// Tells the stream of each version of a collection, directly before the first event of it: docs/decisions/0005 has the argument.
+
+import type { Position } from "../event/position.ts";
+import type { Marker, SourceEvent } from "../event/source-event.ts";
+import type { SourceId } from "../event/source-id.ts";
+import type { SchemaBook } from "../schema/schema-book.ts";
+import type { Commit, Description, Poison, Source, SourceMessage } from "../source/source.ts";
+
+/** What a source hands out once its descriptions are dealt with. */
+export type ToldMessage = SourceEvent | Commit | Poison;
+
+type ReadOptions = Parameters<Source["read"]>[0];
+
+/**
+ * Reads a source with a marker in the place of each description that the stream lacks, and nothing in the place of all others.
+ * A chunk comes out only when the book that has its markers is stored.
+ * @throws FencedError, and what the source throws
+ */
+export async function* readTold(
+  reader: Pick<Source, "id" | "read">,
+  book: SchemaBook,
+  options: ReadOptions,
+): AsyncGenerator<readonly ToldMessage[], void> {
+  await book.open(options.from);
+  for await (const chunk of reader.read(options)) {
+    if (!chunk.some(isDescription)) {
+      yield chunk as readonly ToldMessage[];
+      continue;
+    }
+    const told: ToldMessage[] = [];
+    for (const message of chunk) {
+      if (!isDescription(message)) {
+        told.push(message);
+        continue;
+      }
+      const { version, position, transaction } = message;
+      const data = await book.describe(version, position);
+      if (data !== undefined) told.push(markerOf(reader.id, position as Position, { transaction, data }));
+    }
+    await book.store();
+    if (told.length > 0) yield told;
+  }
+}
+
+function markerOf(source: SourceId, position: Position, rest: Pick<Marker, "transaction" | "data">): Marker {
+  return { type: "marker", kind: "schema", id: `${source}.${position}`, position, ...rest };
+}
+
+function isDescription(message: SourceMessage): message is Description {
+  return message.type === "described";
+}

@@ -20,7 +20,7 @@ export function busConsumerContract(ground: BusGround): void {
       const deleted = { ...ordersCreated, op: "deleted" as const };
       const change = { key: "1", transaction: "20", position: place(20) };
       await writer.write([...transaction(source, 10, 2), make({ ...change, kind: deleted })]);
-      const filters = [`cdc.${source}.public.*.created.>`, `cdc.${source}.public.other.>`];
+      const filters = [`cdc.${source}.public.*.created.>`, `cdc.${source}.*.deleted.p00`];
       const { next, taken } = await subscribe(source, { filters });
       await next();
       await next();

@@ -95,6 +95,17 @@ export function busDeliveryContract(ground: BusGround): void {
       expect(await subscription.depth()).toEqual({ pending: 0, unacked: 0 });
     });
 
+    test("that is let go too late comes again as if it had not been", async () => {
+      const { next } = await subscribe(await written(1), { minPending: 1, ackWaitMs });
+      const delivery = await next();
+      const handedOutAt = clock.now();
+      await until(() => !delivery.ours, "its time to pass");
+      delivery.retry(20 * ackWaitMs);
+
+      expect((await next()).again).toBe(true);
+      expect(clock.now() - handedOutAt).toBeLessThan(20 * ackWaitMs);
+    });
+
     test("stays ours for as long as it is said to be worked on", async () => {
       const source = await written(1);
       const first = await (await subscribe(source, { minPending: 1, ackWaitMs })).next();

@@ -10,7 +10,7 @@ export interface HandedOut {
   readonly message: MemoryMessage;
   /** How often it was handed out by now. */
   readonly count: number;
-  /** When it comes again. */
+  /** When it comes again; until then it is whose it is. */
   dueMs: number;
 }
 
@@ -39,11 +39,6 @@ export class MemoryDurable {
     this.#ackWaitMs = ackWaitMs;
   }
 
-  /** The highest sequence that it may have handed out; 0 before the first one. */
-  get delivered(): number {
-    return this.#next - 1;
-  }
-
   /** All of its own up to and including this sequence is settled. */
   get settledThrough(): number {
     const unsettled = this.#following()?.seq ?? this.#stream.state.lastSeq + 1;
@@ -66,11 +61,6 @@ export class MemoryDurable {
     this.#next = Math.max(this.#next, message.seq + 1);
     this.#handedOut.set(message.seq, one);
     return one;
-  }
-
-  /** Whether it has not begun to hand out the message to another since. */
-  holds(one: HandedOut): boolean {
-    return this.#handedOut.get(one.message.seq) === one && this.clock.now() < one.dueMs;
   }
 
   /** Whoever has it needs longer, or gives it back for then. */

@@ -64,8 +64,7 @@ export class MemoryServer {
       read: async (seq) => stream()?.at(seq),
       isRemoved: async () => false,
       readLast: async (subject) => stream()?.last(subject),
-      highestDelivered: async () =>
-        Math.max(0, ...[...(this.#durables.get(name)?.values() ?? [])].map(({ delivered }) => delivered)),
+      highestDelivered: async () => 0, // nothing that is stored is ever lost: nobody can have been given more
       send: async (batch) => this.make(name).append(batch),
       ping: async () => {},
       onDisruption: () => () => {},

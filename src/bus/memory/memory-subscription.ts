@@ -60,11 +60,6 @@ export class MemorySubscription implements Subscription {
     }
   }
 
-  /** Takes the place of the delivery that has this message in hand. */
-  replace(delivery: MemoryDelivery): void {
-    this.#open.set(delivery.sequence, delivery);
-  }
-
   /** There may be room for another one. @param sequence of a delivery that is out of the way */
   closed(sequence: number): void {
     this.#open.delete(sequence);
@@ -134,13 +129,11 @@ class MemoryDelivery implements Delivery {
   }
 
   get ours(): boolean {
-    return this.#owner.durable.holds(this.#one);
+    return this.#owner.durable.clock.now() < this.#one.dueMs;
   }
 
   succeed(older: Delivery): void {
-    if (!(older instanceof MemoryDelivery)) return;
-    older.renew(this.#one, this.#owner);
-    this.#owner.replace(older);
+    if (older instanceof MemoryDelivery) older.renew(this.#one, this.#owner);
   }
 
   /** The same message was handed out once more: from now on that counts. */

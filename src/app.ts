@@ -72,6 +72,7 @@ const SAVE_EVERY_MS = 1000;
 /** Also how often a heartbeat is sent. */
 const LAG_EVERY_MS = 15_000;
 const GUARD_EVERY_MS = 10_000;
+const clock = realClock;
 
 /**
  * Runs sources and automations, inside an application as well as for `millrace run`.
@@ -100,7 +101,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   const signal = options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal;
   const metrics = createMetrics();
   const trackers = sources.map(
-    ([id, { kind }]) => new SourceTracker({ id, kind, counts: metrics.source(id), clock: realClock, log }),
+    ([id, { kind }]) => new SourceTracker({ id, kind, counts: metrics.source(id), clock, log }),
   );
   const startedAt = new Date().toISOString();
   let http: HttpServer | undefined;
@@ -156,7 +157,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
         lineageKey: () => lineageKey(bus.state),
         adopt,
         probe,
-        clock: realClock,
+        clock,
         log,
         saveEveryMs: SAVE_EVERY_MS,
         lagEveryMs: options.timing?.lagEveryMs ?? LAG_EVERY_MS,
@@ -165,8 +166,11 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
     });
     for (const end of ended) end.catch(() => {}); // whoever waits for the worker's end hears of it
     guards.begin({ bus, ownsLog: (id) => trackers.some((tracker) => tracker.id === id && tracker.ownsLog) });
-    const own = admitOwn(bus, config.sources, (id, source, memory) =>
-      connectorOf(source).recognise(id, source.config.reveal(), memory),
+    const own = admitOwn(
+      bus,
+      config.sources,
+      (id, source, memory) => connectorOf(source).recognise(id, source.config.reveal(), memory),
+      clock,
     );
     const running = runAutomations({
       bus,
@@ -182,6 +186,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       logEvents: config.log.events,
       logErrors: options.wholeErrors ? "whole" : config.log.messages ? "message" : "name",
       metrics: metrics.automations,
+      clock,
       adopt,
       signal: stopping.signal,
     });
@@ -207,6 +212,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       watches: sources.map(([id, source]) => ({ id, watch: connectorOf(source).watch(id, source.config.reveal()) })),
       everyMs: options.timing?.guardEveryMs ?? GUARD_EVERY_MS,
       fsync: config.bus.fsync,
+      clock,
       log,
       registry: metrics.registry,
       signal,

@@ -1,4 +1,4 @@
-// Time for whoever waits: the clock that the tests replace, the one pause and the one backoff.
+// Time for whoever waits: the clock that the tests replace, the one pause, the one backoff and the one wake-up.
 
 export interface Clock {
   /** Ms of a steady clock: for what lasts. */
@@ -38,4 +38,26 @@ export function backoffMs(
   const longest = Math.min(maxMs, minMs * 2 ** failures);
   const shortest = Math.max(minMs, longest / 2);
   return shortest + (longest - shortest) * random();
+}
+
+/** A wake-up between two loops: set it as often as you like, a waiter wakes once. */
+export class WakeUp {
+  #set = false;
+  #resolve: (() => void) | undefined;
+
+  set(): void {
+    this.#set = true;
+    this.#resolve?.();
+  }
+
+  /** Resolves at the next `set`, at once when it was set since the last wait. */
+  async wait(): Promise<void> {
+    if (!this.#set) {
+      await new Promise<void>((resolve) => {
+        this.#resolve = resolve;
+      });
+      this.#resolve = undefined;
+    }
+    this.#set = false;
+  }
 }

@@ -1,7 +1,7 @@
 // Writes to the shop from several connections at a steady pace, and counts what it commits in the same transactions.
 
-import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
+import { realClock } from "../clock.ts";
 import { outbox } from "../outbox/emit.ts";
 import { type Happening, happenings, type Till, type Work } from "./shop.ts";
 
@@ -29,7 +29,7 @@ async function writeFromOne(url: string, signal: AbortSignal): Promise<void> {
       const startedMs = performance.now();
       await transaction(client, till);
       const restMs = EVERY_MS * (0.5 + Math.random()) - (performance.now() - startedMs);
-      await delay(Math.max(0, restMs), undefined, { signal }).catch(() => {});
+      await realClock.sleep(Math.max(0, restMs), signal);
     }
   } finally {
     await client.end();

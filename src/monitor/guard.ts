@@ -1,7 +1,7 @@
 // The guard: looks again and again at what a source holds back in its database, and says so when it is too much.
 // It needs neither the lease nor the bus, so that it also speaks when the worker is stuck for want of one of them.
 
-import { setTimeout as delay } from "node:timers/promises";
+import type { Clock } from "../clock.ts";
 import { type HistoryLostError, MillraceError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { LogRetention, RetentionMetric, RetentionProbe } from "../source/source.ts";
@@ -15,6 +15,7 @@ export interface GuardOptions {
   readonly everyMs: number;
   /** How long the bus itself holds back what is acknowledged, in seconds: no lag of the worker's. */
   readonly heldByBusSeconds: number;
+  readonly clock: Clock;
   readonly log: Logger;
   /** Whether what is watched is the source's own: else it is never dropped. */
   readonly owned: () => boolean;
@@ -97,10 +98,10 @@ export class Guard {
   }
 
   async #run(): Promise<void> {
-    const { watch, everyMs, signal } = this.#options;
+    const { watch, everyMs, clock, signal } = this.#options;
     while (!signal.aborted) {
       await this.#look(watch);
-      await delay(everyMs, undefined, { signal }).catch(() => {});
+      await clock.sleep(everyMs, signal);
     }
     await watch[Symbol.asyncDispose]();
   }

@@ -1,8 +1,8 @@
 // A guard for each source of this worker, before there is a bus; and the way to the bus for what they see.
 
-import { setTimeout as delay } from "node:timers/promises";
 import type { Registry } from "prom-client";
 import type { Bus } from "../bus/bus.ts";
+import type { Clock } from "../clock.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { RetentionProbe } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -21,6 +21,7 @@ export interface GuardsOptions {
   readonly everyMs: number;
   /** As `bus.fsync`. */
   readonly fsync: "always" | number;
+  readonly clock: Clock;
   readonly log: Logger;
   readonly registry: Registry;
   readonly signal: AbortSignal;
@@ -38,7 +39,7 @@ export interface Guards {
 }
 
 export function startGuards(options: GuardsOptions): Guards {
-  const { watches, everyMs, fsync, log, registry, signal } = options;
+  const { watches, everyMs, fsync, clock, log, registry, signal } = options;
   const announcer = new Announcer(log);
   let worker: Parameters<Guards["begin"]>[0] | undefined;
   const stops = new Map(watches.map(({ id }) => [id, new AbortController()]));
@@ -49,6 +50,7 @@ export function startGuards(options: GuardsOptions): Guards {
       everyMs,
       // What is stored is acknowledged only past twice the bus's sync interval.
       heldByBusSeconds: fsync === "always" ? 0 : (2 * fsync) / 1000,
+      clock,
       log,
       owned: () => worker?.ownsLog(source) ?? false,
       onCrossing: (event) => announcer.put(source, event),
@@ -69,7 +71,7 @@ export function startGuards(options: GuardsOptions): Guards {
   async function telling(): Promise<void> {
     while (!signal.aborted) {
       if (worker !== undefined) await announcer.tell(worker.bus);
-      await delay(everyMs, undefined, { signal }).catch(() => {});
+      await clock.sleep(everyMs, signal);
     }
   }
 }

@@ -2,7 +2,7 @@
 // and its automations would take the events of whoever it was copied from.
 
 import type { Bus } from "../bus/bus.ts";
-import { realClock } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import { MillraceError, TransientError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
 
@@ -24,6 +24,7 @@ export function admitOwn<Source>(
   bus: Pick<Bus, "stream">,
   sources: ReadonlyMap<SourceId, Source>,
   recognise: (id: SourceId, source: Source, memory: Memory) => Promise<void>,
+  clock: Clock,
 ): Admit {
   /** A record that was recognised once is not asked for again: the database may be away by then. */
   const recognised = new Map<SourceId, string>();
@@ -34,7 +35,7 @@ export function admitOwn<Source>(
       const record = JSON.stringify(memory);
       if (memory !== undefined && recognised.get(id) === record) return;
       if (memory === undefined) {
-        await realClock.sleep(LOOK_MS, signal);
+        await clock.sleep(LOOK_MS, signal);
         continue;
       }
       await recognise(id, source, memory).catch(forNow);

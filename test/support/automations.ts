@@ -13,6 +13,7 @@ import type { LogErrors } from "../../src/automation/outcome/error-lines.ts";
 import { type RunningAutomations, runAutomations } from "../../src/automation/run/run-automations.ts";
 import type { Bus } from "../../src/bus/bus.ts";
 import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
+import { realClock } from "../../src/clock.ts";
 import { type Logger, silentLogger } from "../../src/telemetry/logger.ts";
 import type { Order } from "./shop-stream.ts";
 
@@ -109,6 +110,7 @@ export async function startWorker({
     automations,
     log,
     metrics,
+    clock: realClock,
     logEvents: false,
     logErrors: "message",
     signal: stopping.signal,

@@ -27,7 +27,8 @@ export type AttemptResult =
       readonly hanging?: Promise<void>;
     };
 
-export interface AttemptContext extends Pick<AutomationParts, "automation" | "log" | "logErrors" | "database"> {
+export interface AttemptContext
+  extends Pick<AutomationParts, "automation" | "clock" | "log" | "logErrors" | "database"> {
   readonly deadlines: Deadlines;
   readonly metrics: Pick<AutomationMetrics, "stray">;
 }
@@ -48,7 +49,7 @@ export function startAttempt(
   message: Pick<StoredMessage, "header" | "subject">,
 ): AttemptResult | Promise<AttemptResult> {
   const given = new Given(context, event, attempt, message);
-  const startedAt = performance.now();
+  const startedAt = context.clock.now();
   let returned: unknown;
   try {
     returned = owned(
@@ -62,7 +63,7 @@ export function startAttempt(
   Given.end(given);
   const { timeoutMs } = context.automation;
   // Nothing can end it early, but it is judged as one that waits: behind its timeout another worker may have the event.
-  if (performance.now() - startedAt >= timeoutMs) return { type: "failed", error: timeoutError(timeoutMs) };
+  if (context.clock.now() - startedAt >= timeoutMs) return { type: "failed", error: timeoutError(timeoutMs) };
   return resultOf(returned);
 }
 
@@ -92,9 +93,7 @@ function limited({ automation, deadlines }: AttemptContext, given: Given, return
     };
     const deadline = deadlines.begin(passed);
     const ended = settled(given, returned).then((result) => {
-      deadlines.end(deadline);
-      // Where the process was too busy for its timers, the handler may end behind its timeout and before that is told.
-      if (performance.now() >= deadline.atMs) passed();
+      if (deadlines.end(deadline)) passed();
       resolve(result);
     });
   });

@@ -1,6 +1,7 @@
 // What the parts of a running automation share; each hands it on to the next.
 
 import type { Bus } from "../../bus/bus.ts";
+import type { Clock } from "../../clock.ts";
 import type { DeadReason } from "../../event/dead-reason.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Automation } from "../define/automation.ts";
@@ -35,6 +36,7 @@ export interface WorkerParts {
   readonly bus: Bus;
   readonly log: Logger;
   readonly metrics: AutomationMetrics;
+  readonly clock: Clock;
   /** One line when an event is given to a handler, and one with what became of it. */
   readonly logEvents: boolean;
   /** How much of what a handler throws is logged. */

@@ -1,5 +1,7 @@
 // Timeouts that are all of one length: one timer for the oldest of them, however many run.
 
+import type { Clock } from "../../clock.ts";
+
 export interface Deadline {
   readonly atMs: number;
   readonly passed: () => void;
@@ -7,37 +9,49 @@ export interface Deadline {
 
 export class Deadlines {
   readonly #afterMs: number;
+  readonly #clock: Clock;
+  readonly #signal: AbortSignal;
   /** In the order they were begun, which is the order they pass in. */
   readonly #open = new Set<Deadline>();
-  #timer: NodeJS.Timeout | undefined;
+  #waits = false;
 
-  constructor(afterMs: number) {
+  /** @param signal from its abort on none passes */
+  constructor(afterMs: number, clock: Clock, signal: AbortSignal) {
     this.#afterMs = afterMs;
+    this.#clock = clock;
+    this.#signal = signal;
   }
 
   /** @param passed called once, unless it is ended before */
   begin(passed: () => void): Deadline {
-    const deadline = { atMs: performance.now() + this.#afterMs, passed };
+    const deadline = { atMs: this.#clock.now() + this.#afterMs, passed };
     this.#open.add(deadline);
-    if (this.#timer === undefined) this.#wait(this.#afterMs);
+    if (!this.#waits) void this.#wait();
     return deadline;
   }
 
-  end(deadline: Deadline): void {
+  /** Whether it had passed by then, though nobody may have been told yet: a process can be too busy for its timers. */
+  end(deadline: Deadline): boolean {
     this.#open.delete(deadline);
+    return this.#clock.now() >= deadline.atMs;
   }
 
-  /** It may well fire for one that has ended long ago: that costs less than a timer for each. */
-  #wait(ms: number): void {
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      const now = performance.now();
-      for (const deadline of this.#open) {
-        if (deadline.atMs > now) return this.#wait(deadline.atMs - now);
-        this.#open.delete(deadline);
-        deadline.passed();
-      }
-    }, ms);
-    this.#timer.unref(); // nothing to wait for at the process' end
+  /** It may well wake for one that has ended long ago: that costs less than a timer for each. */
+  async #wait(): Promise<void> {
+    this.#waits = true;
+    for (let ms = this.#afterMs; ms > 0; ms = this.#next()) await this.#clock.sleep(ms, this.#signal);
+    this.#waits = false;
+  }
+
+  /** Tells those that have passed; for how long to wait for the next one, 0 when there is none. */
+  #next(): number {
+    if (this.#signal.aborted) return 0;
+    const now = this.#clock.now();
+    for (const deadline of this.#open) {
+      if (deadline.atMs > now) return deadline.atMs - now;
+      this.#open.delete(deadline);
+      deadline.passed();
+    }
+    return 0;
   }
 }

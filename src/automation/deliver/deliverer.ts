@@ -1,8 +1,8 @@
 // Runs one automation's handlers: so many at once, each event to its end (ack, retry, dead letter), and a graceful stop.
 
 import { setMaxListeners } from "node:events";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Delivery } from "../../bus/bus.ts";
+import { WakeUp } from "../../clock.ts";
 import type { MillraceError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { isDenied, mayPass, unreachable } from "../outcome/unavailable.ts";
@@ -32,12 +32,11 @@ export class Deliverer {
   readonly #jobs = new Map<string, Job>();
   readonly #waiting: Job[] = [];
   readonly #closing = new AbortController();
-  readonly #alive: NodeJS.Timeout;
   /** Jobs by their state. */
   readonly #in: Record<Job["state"], number> = { running: 0, hanging: 0, away: 0, settling: 0 };
   readonly #settled = new Map<SourceId, SettledEvents>();
   #slots: number;
-  #changed: () => void = () => {};
+  readonly #changed = new WakeUp();
   #saidAt: number = Number.NEGATIVE_INFINITY;
 
   constructor(options: DelivererOptions) {
@@ -45,7 +44,7 @@ export class Deliverer {
     setMaxListeners(0, options.signal); // each event that waits for what is away listens to it
     this.#context = {
       ...options,
-      deadlines: new Deadlines(options.automation.timeoutMs),
+      deadlines: new Deadlines(options.automation.timeoutMs, options.clock, this.#closing.signal),
       release: (job) => this.#release(job),
       handled: ({ source, delivery }) => this.settledOf(source).handled(delivery),
       buried: ({ source, delivery }) => this.settledOf(source).buried(delivery),
@@ -54,9 +53,7 @@ export class Deliverer {
       persist: (operation) => this.#persist(operation),
     };
     this.#slots = options.automation.concurrency;
-    this.#alive = setInterval(() => {
-      for (const { delivery } of this.#jobs.values()) delivery.working();
-    }, options.ackWaitMs / 3);
+    void this.#keepAlive();
   }
 
   /**
@@ -71,7 +68,7 @@ export class Deliverer {
     readonly settlingMs: number;
   } {
     const { running, hanging } = this.#in;
-    const now = performance.now();
+    const now = this.#options.clock.now();
     let [earliestRun, earliestSettled] = [now, now];
     for (const { runningSince, settlingSince } of this.#jobs.values()) {
       earliestRun = Math.min(earliestRun, runningSince ?? now);
@@ -128,10 +125,19 @@ export class Deliverer {
       this.#forget(job);
     }
     await this.#until(() => this.#in.running === 0 && this.#in.away === 0);
-    const late = sleep(settleMs, undefined, { signal: this.#closing.signal }).catch(() => {});
+    const late = this.#options.clock.sleep(settleMs, this.#closing.signal);
     await Promise.race([this.#until(() => this.#in.settling === 0), late]);
     this.#closing.abort();
-    clearInterval(this.#alive);
+  }
+
+  /** So that what is in hand is not handed out to others. */
+  async #keepAlive(): Promise<void> {
+    const { clock, ackWaitMs } = this.#options;
+    for (;;) {
+      await clock.sleep(ackWaitMs / 3, this.#closing.signal);
+      if (this.#closing.signal.aborted) return;
+      for (const { delivery } of this.#jobs.values()) delivery.working();
+    }
   }
 
   #forget(job: Job): void {
@@ -140,11 +146,7 @@ export class Deliverer {
   }
 
   async #until(condition: () => boolean): Promise<void> {
-    while (!condition()) {
-      await new Promise<void>((resolve) => {
-        this.#changed = resolve;
-      });
-    }
+    while (!condition()) await this.#changed.wait();
   }
 
   #start(): void {
@@ -153,7 +155,7 @@ export class Deliverer {
       if (!job) return;
       this.#slots--;
       job.holdsSlot = true;
-      job.settlingSince = performance.now();
+      job.settlingSince = this.#options.clock.now();
       void this.#work(job);
     }
   }
@@ -167,7 +169,7 @@ export class Deliverer {
     } finally {
       this.#forget(job);
       this.#release(job);
-      this.#changed();
+      this.#changed.set();
     }
   }
 
@@ -183,23 +185,23 @@ export class Deliverer {
     if (this.#jobs.get(job.key) !== job) return;
     this.#in[job.state]--;
     job.state = state;
-    job.runningSince = state === "running" ? performance.now() : undefined;
-    job.settlingSince = state === "settling" ? performance.now() : undefined;
+    job.runningSince = state === "running" ? this.#options.clock.now() : undefined;
+    job.settlingSince = state === "settling" ? this.#options.clock.now() : undefined;
     this.#in[state]++;
     this.#options.metrics.running(this.#options.automation.id, this.#in.running + this.#in.hanging);
-    this.#changed();
+    this.#changed.set();
   }
 
   async #wait(job: Job, away: Error, delayMs: number): Promise<void> {
     job.away = away;
     this.#entered(job, "away");
     this.#say(away);
-    await sleep(delayMs, undefined, { signal: this.#options.signal }).catch(() => {});
+    await this.#options.clock.sleep(delayMs, this.#options.signal);
   }
 
   #say(error: Error): void {
-    if (performance.now() - this.#saidAt < sayEveryMs) return;
-    this.#saidAt = performance.now();
+    if (this.#options.clock.now() - this.#saidAt < sayEveryMs) return;
+    this.#saidAt = this.#options.clock.now();
     const { automation, log } = this.#options;
     const { code, hint } = error as { readonly code?: string; readonly hint?: string };
     log.warn("automation_failed", { automation: automation.id, code, hint }, error.message);
@@ -217,7 +219,7 @@ export class Deliverer {
         denied = isDenied(error);
         this.#options.denied(denied ? error : undefined);
         this.#say(error);
-        await sleep(againMs, undefined, { signal: this.#closing.signal }).catch(() => {});
+        await this.#options.clock.sleep(againMs, this.#closing.signal);
       }
     }
   }

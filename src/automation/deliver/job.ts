@@ -14,9 +14,9 @@ export interface Job {
   state: "running" | "hanging" | "away" | "settling";
   /** What the newest try failed by, where that was no fault of the event. */
   away: Error | undefined;
-  /** Since when its handler runs, by `performance.now()`; undefined before, after, and beyond its timeout. */
+  /** Since when its handler runs, by the steady clock; undefined before, after, and beyond its timeout. */
   runningSince: number | undefined;
-  /** Since when it is settled, by `performance.now()`; undefined while it waits for its turn or its handler. */
+  /** Since when it is settled, by the steady clock; undefined while it waits for its turn or its handler. */
   settlingSince: number | undefined;
   /** Whether it holds one of the places of `concurrency`. */
   holdsSlot: boolean;

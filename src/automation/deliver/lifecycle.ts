@@ -15,10 +15,10 @@ interface Given {
 }
 
 /** A handler is about to be started. @param attempt from 1 */
-export function received({ automation, log, logEvents }: AutomationParts, given: Given, attempt: number): void {
+export function received({ automation, clock, log, logEvents }: AutomationParts, given: Given, attempt: number): void {
   if (!logEvents) return;
   const committedAt = Date.parse(given.delivery.header("ce-time") ?? "");
-  const ageSeconds = Number.isNaN(committedAt) ? undefined : Math.max(0, Date.now() - committedAt) / 1000;
+  const ageSeconds = Number.isNaN(committedAt) ? undefined : Math.max(0, clock.wall() - committedAt) / 1000;
   log.info("event_received", { automation: automation.id, ...factsOf(given), attempt, ageSeconds });
 }
 

@@ -35,7 +35,7 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
   const record = new AttemptsRecord(bus.state, automation.id, source, delivery.sequence, id);
   // The first time nothing can have been stored: no cost where all goes well.
   const known = delivery.again ? await persist(() => record.load()) : undefined;
-  const dead = deadBefore(automation.retry, known, Date.now());
+  const dead = deadBefore(automation.retry, known, context.clock.wall());
   let over: boolean;
   if (dead) {
     over = await deadLetter(job, context, {
@@ -72,20 +72,20 @@ async function attempt(
   known: Attempts | undefined,
   record: AttemptsRecord,
 ): Promise<boolean> {
-  const { automation, log } = context;
+  const { automation, clock, log } = context;
   const attempts = (known?.attempts ?? 0) + 1;
-  const started = Date.now();
+  const started = clock.wall();
   // A start that was only noted, and ended with its process, does not age it.
   const firstAt = known?.lastError === undefined ? started : known.firstAt;
   const attemptOnce = async (so: Attempts | undefined): Promise<AttemptResult | undefined> => {
     if (!(await mayStart(job, context, so, record))) return undefined;
-    const startedAt = Date.now();
+    const startedAt = clock.now();
     context.entered(job, "running");
     received(context, job, attempts);
     const failure = event instanceof TransientError ? ({ type: "failed", error: event } as const) : undefined;
     const result = failure ?? (await startAttempt(context, event as AnyEvent, attempts, job.delivery));
     context.solitude.leave();
-    took(context, job, (Date.now() - startedAt) / 1000);
+    took(context, job, (clock.now() - startedAt) / 1000);
     return result;
   };
   const result = await whileAway(job, context, record, { id, attempts: attempts - 1, firstAt, known }, attemptOnce);
@@ -113,7 +113,7 @@ async function mayStart(
   known: Attempts | undefined,
   record: AttemptsRecord,
 ): Promise<boolean> {
-  const { solitude, signal, persist } = context;
+  const { solitude, clock, signal, persist } = context;
   const { delivery } = job;
   const turn = solitude.enter(isSuspect(known));
   if (turn !== undefined) {
@@ -122,12 +122,12 @@ async function mayStart(
   }
   try {
     if (!signal.aborted && delivery.ours && delivery.again) {
-      const { attempts = 0, firstAt = Date.now(), unexplained = 0, ...rest } = known ?? {};
+      const { attempts = 0, firstAt = clock.wall(), unexplained = 0, ...rest } = known ?? {};
       await persist(() => record.save({ ...rest, attempts, firstAt, unexplained: unexplained + 1 }));
       if (signal.aborted && delivery.ours) await persist(() => (known ? record.save(known) : record.clear()));
     }
     // It may have waited for its turn, or for the bus, until it was too old: then it is so when it comes again, at once.
-    const dead = deadBefore(context.automation.retry, known, Date.now());
+    const dead = deadBefore(context.automation.retry, known, clock.wall());
     if (!signal.aborted && delivery.ours && dead === undefined) return true;
   } catch (error) {
     solitude.leave();
@@ -153,12 +153,12 @@ async function failed(
   record: AttemptsRecord,
   { attempts, firstAt, id, hanging, tooOld, ...result }: Failure,
 ): Promise<boolean> {
-  const { automation, log, logErrors } = context;
+  const { automation, clock, log, logErrors } = context;
   if (hanging) context.entered(job, "hanging");
   else free(job, context);
   const next = tooOld
     ? ({ dead: "expired" } as const)
-    : afterFailure(automation.retry, attempts, firstAt, result.error, Date.now());
+    : afterFailure(automation.retry, attempts, firstAt, result.error, clock.wall());
   const error = summarizeError(result.error);
   const { dead } = next;
   const ended = hanging?.then(() => free(job, context));

@@ -1,6 +1,8 @@
 // Handlers of one process run side by side, but for those that may be what ended a process before: each of them runs alone,
 // so that it takes nobody along, and so that its end tells something.
 
+import type { Clock } from "../../clock.ts";
+
 interface Waiting {
   readonly alone: boolean;
   readonly sinceMs: number;
@@ -8,9 +10,14 @@ interface Waiting {
 }
 
 export class Solitude {
+  readonly #clock: Clock;
   #running = 0;
   #alone = false;
   readonly #waiting: Waiting[] = [];
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
   /** Undefined at once, or resolves, when a handler may start; `leave` once it has ended. */
   enter(alone: boolean): Promise<void> | undefined {
@@ -19,14 +26,14 @@ export class Solitude {
       // Those that run alone go first, one behind the other: the process is emptied for all of them once.
       const firstOther = this.#waiting.findIndex((one) => !one.alone);
       const at = alone && firstOther >= 0 ? firstOther : this.#waiting.length;
-      this.#waiting.splice(at, 0, { alone, sinceMs: performance.now(), go: resolve });
+      this.#waiting.splice(at, 0, { alone, sinceMs: this.#clock.now(), go: resolve });
     });
   }
 
   /** For how long the one that has waited longest for others to end has; 0 where none does. */
   get waitingMs(): number {
     const since = this.#waiting.map(({ sinceMs }) => sinceMs);
-    return since.length === 0 ? 0 : performance.now() - Math.min(...since);
+    return since.length === 0 ? 0 : this.#clock.now() - Math.min(...since);
   }
 
   leave(): void {

@@ -45,7 +45,7 @@ export async function whileAway(
       context.entered(job, "hanging");
       await hanging;
     }
-    const delayMs = awayDelayMs(context.automation.retry, tries, so.firstAt, error, Date.now());
+    const delayMs = awayDelayMs(context.automation.retry, tries, so.firstAt, error, context.clock.wall());
     if (delayMs === undefined) return { type: "failed", error, tooOld: true };
     // So that its age counts across a restart, and a start that was noted is no end of the process.
     const left: Attempts = { ...so, lastError: summarizeError(error) };

@@ -1,6 +1,5 @@
 // One automation at work: a subscription for each of its sources, kept up for ever, and one deliverer for all of them.
 
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Obstacle, StreamGap, Subscription } from "../../bus/bus.ts";
 import { backoffMs } from "../../clock.ts";
 import { MillraceError, TransientError, toError } from "../../errors.ts";
@@ -107,7 +106,7 @@ export class AutomationRun {
       ...this.#deliverer.counts(),
       timeoutMs: this.#options.automation.timeoutMs,
       ...(obstacle && { obstacle }),
-      ...(this.#gap && { gap: { ...this.#gap.at, agoMs: performance.now() - this.#gap.sinceMs } }),
+      ...(this.#gap && { gap: { ...this.#gap.at, agoMs: this.#options.clock.now() - this.#gap.sinceMs } }),
       ...(error && {
         error: {
           code: error instanceof MillraceError || isRetry(error) ? error.code : "BUG",
@@ -148,7 +147,7 @@ export class AutomationRun {
 
   /** Consumes one source until the signal; while the bus is away it tries again. Resolves to the newest subscription. */
   async #subscribe(source: SourceId, filters: readonly string[]): Promise<Subscription | undefined> {
-    const { automation, bus, log } = this.#options;
+    const { automation, bus, clock, log } = this.#options;
     let start: "now" | "earliest" | number = automation.start;
     let goOn = this.#options.adopt || automation.onGap === "continue";
     const context = this.#missedContext(source);
@@ -203,7 +202,7 @@ export class AutomationRun {
         failures++;
         const { code, hint, message } = error;
         log.warn("automation_failed", { automation: automation.id, source, code, hint }, message);
-        await sleep(backoffMs(reconnect, failures), undefined, { signal: this.#signal }).catch(() => {});
+        await clock.sleep(backoffMs(reconnect, failures), this.#signal);
       }
     }
     // What waits for one that failed is asked for on.
@@ -212,14 +211,14 @@ export class AutomationRun {
   }
 
   #missedContext(source: SourceId): MissedContext {
-    const { automation, bus, log, metrics } = this.#options;
+    const { automation, bus, clock, log, metrics } = this.#options;
     const onMissed = (gap: StreamGap): void => {
       metrics.missed(automation.id);
-      this.#gap = { at: { ...gap, source }, sinceMs: performance.now() };
+      this.#gap = { at: { ...gap, source }, sinceMs: this.#options.clock.now() };
     };
     const settled = this.#deliverer.settledOf(source);
     const denied = (error: Error | undefined): void => this.#deny(source, error);
-    return { automation: automation.id, source, bus, log, settled, onMissed, denied };
+    return { automation: automation.id, source, bus, clock, log, settled, onMissed, denied };
   }
 
   /** @param where the source that was looked at, or all that is to be stored */

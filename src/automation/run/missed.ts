@@ -1,7 +1,7 @@
 // What an automation does about events that left the stream before it got them: they are never passed over in silence.
 
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Bus, StreamGap, Subscription } from "../../bus/bus.ts";
+import type { Clock } from "../../clock.ts";
 import { HistoryLostError, type MillraceError } from "../../errors.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import { missedEvent } from "../../event/system-event.ts";
@@ -21,6 +21,7 @@ export interface MissedContext {
   readonly source: SourceId;
   readonly bus: Pick<Bus, "publish" | "state">;
   readonly settled: SettledEvents;
+  readonly clock: Clock;
   readonly log: Logger;
   /** The bus refuses a look, or does so no more. */
   readonly denied: (error: MillraceError | undefined) => void;
@@ -71,7 +72,7 @@ export async function watchMissed(
 ): Promise<void> {
   let said: string | undefined;
   for (;;) {
-    await sleep(everyMs, undefined, { signal }).catch(() => {});
+    await context.clock.sleep(everyMs, signal);
     if (signal.aborted) return;
     try {
       await lookForMissed(context, subscription, goOn);

@@ -63,7 +63,7 @@ export function runAutomations(options: RunAutomationsOptions): RunningAutomatio
     ackWaitMs: 30_000,
     maxHops: 8,
     adopt: false,
-    solitude: new Solitude(),
+    solitude: new Solitude(options.clock),
     missedLookMs: MISSED_LOOK_MS,
   };
   const runs = automations.map(

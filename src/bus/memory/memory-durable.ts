@@ -1,8 +1,7 @@
 // The durable of an automation on a stream in memory: what was handed out, when it comes again, and what comes next.
 
-import type { Clock } from "../../clock.ts";
+import type { Clock, WakeUp } from "../../clock.ts";
 import type { ConsumeOptions } from "../bus.ts";
-import type { WakeUp } from "../jetstream/client/wake-up.ts";
 import type { MemoryMessage, MemoryStream } from "./memory-stream.ts";
 
 /** One handing-out of a message that is not settled. */

@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { dirname, relative } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { realClock } from "../../clock.ts";
 import { findConfigFile, loadConfigFile } from "../../config/load.ts";
 import { resolveHttpConfig } from "../../config/resolve.ts";
 import { DevServers } from "../../dev/dev-servers.ts";
@@ -113,7 +113,7 @@ type Look = readonly [files: string, tables: string];
 async function settledChange(known: Look, look: () => Promise<Look>, signal: AbortSignal): Promise<Look> {
   let last = known;
   while (!signal.aborted) {
-    await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => {}); // asked to end
+    await realClock.sleep(LOOK_EVERY_MS, signal); // asked to end
     const now = await look();
     if (now.join() !== known.join() && now.join() === last.join()) return now;
     last = now;

@@ -1,6 +1,6 @@
 // `millrace slots`: all logical slots of the sources' servers, once or again and again; and `slots drop`.
 
-import { setTimeout as delay } from "node:timers/promises";
+import { realClock } from "../../clock.ts";
 import { ConfigError } from "../../errors.ts";
 import { slotNotFound } from "../../source/postgres/commands/slots.ts";
 import { bytes } from "../../telemetry/quantities.ts";
@@ -42,7 +42,7 @@ export async function slots({ config, watch, json, signal, print }: SlotsOptions
   await open.look();
   const redraw = watch && !json && process.stdout.isTTY === true;
   for (;;) {
-    await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => {}); // asked to end: once more, and out
+    await realClock.sleep(LOOK_EVERY_MS, signal); // asked to end: once more, and out
     const look = await open.look();
     const servers = withLags(look.servers, await ask().catch(() => undefined)); // it need not run
     const unanswered = look.unanswered.map(reasonOf);

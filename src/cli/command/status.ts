@@ -1,6 +1,6 @@
 // `millrace status`: what the running worker says of itself over its HTTP port.
 
-import { setTimeout as delay } from "node:timers/promises";
+import { realClock } from "../../clock.ts";
 import { TransientError } from "../../errors.ts";
 import { bytes, duration, preciseSeconds } from "../../telemetry/quantities.ts";
 import { runningWorker, type Status } from "../common/running-worker.ts";
@@ -30,7 +30,7 @@ export async function status({ config: file, watch, json, signal, print }: Statu
     if (redraw) await print("\u001b[2J\u001b[H");
     for (const line of now instanceof TransientError ? awayLines(now, json) : lines(now, json)) await print(line);
     if (!watch || signal.aborted) return;
-    await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => {}); // asked to end
+    await realClock.sleep(LOOK_EVERY_MS, signal); // asked to end
     if (signal.aborted) return;
   }
 }

@@ -5,18 +5,25 @@ import { automation, type Handler, type HandlerContext } from "../../../src/auto
 import { collection } from "../../../src/automation/define/collection.ts";
 import { type AttemptResult, startAttempt } from "../../../src/automation/deliver/attempt.ts";
 import { Deadlines } from "../../../src/automation/deliver/deadlines.ts";
+import { type Clock, realClock } from "../../../src/clock.ts";
 import type { ChangeEvent } from "../../../src/event/change-event.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { Counts } from "../../support/automations.ts";
-import { waitFor } from "../../support/wait-for.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
 
 const on = collection<{ id: number }>("shop", "public.orders").created();
+const never = new AbortController().signal;
 const event = { id: "shop.1" } as ChangeEvent;
 
-function start(handler: Handler, timeoutMs = 60_000): AttemptResult | Promise<AttemptResult> {
+function start(
+  handler: Handler,
+  timeoutMs = 60_000,
+  clock: Clock = new VirtualClock(),
+): AttemptResult | Promise<AttemptResult> {
   const defined = automation("a", { on, timeout: timeoutMs }, handler);
   const context = {
-    ...{ automation: defined, deadlines: new Deadlines(timeoutMs), log: silentLogger, database: undefined },
+    ...{ automation: defined, clock, deadlines: new Deadlines(timeoutMs, clock, never) },
+    ...{ log: silentLogger, database: undefined },
     ...{ logErrors: "name" as const, metrics: new Counts() },
   };
   return startAttempt(context, event, 2, { subject: "cdc.shop.public.orders.created.p00", header: () => undefined });
@@ -63,7 +70,10 @@ test("at the timeout it has failed, its signal aborts whenever it is looked at, 
     });
   };
 
-  const result = await start(hangs, 5);
+  const clock = new VirtualClock();
+  const started = start(hangs, 5, clock);
+  await clock.pass(5);
+  const result = await started;
 
   expect(result).toMatchObject({ type: "failed", error: { code: "AUTOMATION_TIMEOUT" } });
   expect(context?.signal.reason).toMatchObject({ code: "AUTOMATION_TIMEOUT" });
@@ -80,34 +90,50 @@ test("one without a promise that held the process for longer than its timeout ha
     return skip("late");
   };
 
-  expect(start(blocks, 5)).toMatchObject({ type: "failed", error: { code: "AUTOMATION_TIMEOUT" } });
+  expect(start(blocks, 5, realClock)).toMatchObject({ type: "failed", error: { code: "AUTOMATION_TIMEOUT" } });
 });
 
 test("of many deadlines those that are not ended pass, in their order, each once and not too early", async () => {
-  const deadlines = new Deadlines(20);
-  const passed: number[] = [];
-  const begin = (n: number): (() => void) => {
-    const beganMs = performance.now();
-    const deadline = deadlines.begin(() => {
-      expect(performance.now() - beganMs).toBeGreaterThanOrEqual(20);
-      passed.push(n);
-    });
+  const clock = new VirtualClock();
+  const deadlines = new Deadlines(20, clock, never);
+  const passed: string[] = [];
+  const begin = (name: string): (() => boolean) => {
+    const deadline = deadlines.begin(() => passed.push(`${name} at ${clock.now()}`));
     return () => deadlines.end(deadline);
   };
-  const ends = [1, 2, 3].map(begin);
-  ends[1]?.();
-  await waitFor(() => passed.length === 2, { what: "the first ones" });
-  begin(4);
-  await waitFor(() => passed.length === 3, { what: "a later one" });
+  const ends = ["a", "b"].map(begin);
+  await clock.pass(7);
+  ends.push(begin("c"));
+  expect(ends[1]?.()).toBe(false);
+  await clock.pass(100);
+  begin("d");
+  await clock.pass(19);
+  expect(passed).toEqual(["a at 20", "c at 27"]);
+  await clock.pass(1);
 
-  expect(passed).toEqual([1, 3, 4]);
+  expect(passed).toEqual(["a at 20", "c at 27", "d at 127"]);
+});
+
+test("once its automation has drained no deadline passes, and nothing is waited for", async () => {
+  const [clock, drained, passed] = [new VirtualClock(), new AbortController(), [] as string[]];
+  const deadlines = new Deadlines(20, clock, drained.signal);
+  deadlines.begin(() => passed.push("a"));
+
+  drained.abort();
+  await clock.pass(100);
+
+  expect([passed, clock.sleepers]).toEqual([[], 0]);
 });
 
 test("one that ends behind its timeout has failed, also where the process was too busy to notice before", async () => {
-  const result = await start(async () => {
-    await Promise.resolve();
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
-  }, 50);
+  const result = await start(
+    async () => {
+      await Promise.resolve();
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60);
+    },
+    50,
+    realClock,
+  );
 
   expect(result).toMatchObject({ type: "failed", error: { code: "AUTOMATION_TIMEOUT" } });
 });

@@ -1,19 +1,19 @@
 // Who may run beside whom.
 
-import { expect, onTestFinished, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { Solitude } from "../../../src/automation/deliver/solitude.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
 
 test("it is known for how long the first has waited, be it the one that is to be alone or another", () => {
-  vi.useFakeTimers({ toFake: ["performance"] });
-  onTestFinished(() => void vi.useRealTimers());
-  const solitude = new Solitude();
+  const clock = new VirtualClock();
+  const solitude = new Solitude(clock);
   void solitude.enter(false);
-  vi.advanceTimersByTime(60_000);
+  clock.advance(60_000);
   const idle = solitude.waitingMs;
   void solitude.enter(true);
-  vi.advanceTimersByTime(20_000);
+  clock.advance(20_000);
   void solitude.enter(false);
-  vi.advanceTimersByTime(20_000);
+  clock.advance(20_000);
   const behindOne = solitude.waitingMs;
   solitude.leave();
   const behindAlone = solitude.waitingMs;
@@ -23,7 +23,7 @@ test("it is known for how long the first has waited, be it the one that is to be
 });
 
 test("handlers run side by side, one that is to be alone waits for them, and the others for it and its like", async () => {
-  const solitude = new Solitude();
+  const solitude = new Solitude(new VirtualClock());
   const order: string[] = [];
   const enter = (name: string, alone: boolean): void => {
     const turn = solitude.enter(alone);

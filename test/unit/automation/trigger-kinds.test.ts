@@ -7,6 +7,7 @@ import { automationFindings } from "../../../src/automation/define/check-automat
 import type { Trigger, TriggerCheck } from "../../../src/automation/define/trigger.ts";
 import { runAutomations } from "../../../src/automation/run/run-automations.ts";
 import { memoryStore } from "../../../src/bus/memory/memory-store.ts";
+import { realClock } from "../../../src/clock.ts";
 import { ConfigError, PoisonError } from "../../../src/errors.ts";
 import { type SourceId, systemId } from "../../../src/event/source-id.ts";
 import { collection, event } from "../../../src/index.ts";
@@ -69,6 +70,7 @@ async function run(
     automations: [automation("pay", { on, concurrency: 1 }, (context) => void handled.push(context.event))],
     log: silentLogger,
     metrics,
+    clock: realClock,
     logEvents: false,
     logErrors: "message",
     signal: stopping.signal,
@@ -164,6 +166,7 @@ test("check tells what it says, and the start is refused where it throws", () =>
     automationFindings([pay], { all: [shop], outboxes }, new Map());
   const start = (): unknown =>
     runAutomations({
+      clock: realClock,
       bus: scriptedConsumerBus(new Map(), memoryStore()),
       automations: [pay],
       log: silentLogger,

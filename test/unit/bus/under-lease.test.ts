@@ -38,13 +38,6 @@ const bucket = (): { port: Bucket; clock: VirtualClock; of: (instance: string) =
   return { port, clock, of };
 };
 
-async function pass(clock: VirtualClock, ms: number): Promise<void> {
-  for (let passed = 0; passed < ms; passed += 100) {
-    clock.advance(100);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
 test("a worker that takes long to start keeps its lease, and the one that waits goes on waiting", async () => {
   const { clock, of } = bucket();
   const lease = await Lease.acquire(of("w1"), signal);
@@ -53,12 +46,12 @@ test("a worker that takes long to start keeps its lease, and the one that waits 
     taken = true;
   });
   const started = await underLease({ lease, clock, signal }, async () => {
-    await pass(clock, 10 * ttlMs);
+    await clock.pass(10 * ttlMs);
     return "started";
   });
 
   expect([started, taken, lease.unconfirmedMs < ttlMs]).toEqual(["started", false, true]);
-  await pass(clock, 2 * ttlMs);
+  await clock.pass(2 * ttlMs);
   expect(taken).toBe(true);
 });
 
@@ -67,11 +60,11 @@ test("a start whose lease another one took is told so, though the bus was away i
   const lease = await Lease.acquire(of("w1"), signal);
   const starting = underLease({ lease, clock, signal }, async (held) => {
     port.away = true;
-    await pass(clock, 2 * ttlMs);
+    await clock.pass(2 * ttlMs);
     expect(held.aborted).toBe(false);
     port.away = false;
     port.entry = { record: { number: 2, instance: "w2" }, revision: 9 };
-    await pass(clock, ttlMs);
+    await clock.pass(ttlMs);
     held.throwIfAborted();
   });
 

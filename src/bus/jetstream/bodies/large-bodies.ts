@@ -4,10 +4,10 @@
 // and no other writer, of whatever age, can take them away: so an entry that can be read stands for a whole body.
 
 import { createHash, randomBytes } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import { JetStreamApiError, type JetStreamManager, jetstream } from "@nats-io/jetstream";
 import { type ObjectInfo, type ObjectStore, Objm } from "@nats-io/obj";
 import { headers, type NatsConnection, nanos } from "@nats-io/transport-node";
+import { realClock } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
 import { type DataRef, LARGE_BUCKET } from "../../../event/data-ref.ts";
 import type { StreamMessage } from "../../../event/message.ts";
@@ -64,7 +64,7 @@ export class LargeBodies {
         if (answered || !(error instanceof TransientError) || signal.aborted || this.#options.nc.isClosed())
           throw error;
       }
-      await sleep(AGAIN_MS, undefined, { signal }).catch(() => {}); // the next try tells
+      await realClock.sleep(AGAIN_MS, signal); // the next try tells
     }
   }
 

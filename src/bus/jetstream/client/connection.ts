@@ -8,6 +8,7 @@ import {
   PermissionViolationError,
   type Status,
 } from "@nats-io/transport-node";
+import { realClock } from "../../../clock.ts";
 import { ConfigError, type MillraceError, TransientError, toError } from "../../../errors.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
 import { type BusAccess, dialOptions } from "./access.ts";
@@ -88,7 +89,7 @@ export class Connection implements AsyncDisposable {
             `${error.message}; trying again until it is there`,
           );
         said = true;
-        await new Promise((resolve) => setTimeout(resolve, retryMs));
+        await realClock.sleep(retryMs);
       }
     }
   }

@@ -1,9 +1,9 @@
 // The stream `MILLRACE_DEAD`: what could not be handled, kept until a person decides.
 
 import { once } from "node:events";
-import { setTimeout as sleep } from "node:timers/promises";
 import { JetStreamApiError, jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
+import { realClock } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
 import { deadLetterTooLarge } from "../../shared-errors.ts";
 import { busError } from "./bus-errors.ts";
@@ -44,7 +44,7 @@ function storeDeadLetter(nc: NatsConnection, replicas: number): StoreDeadLetter 
         if (thrown instanceof JetStreamApiError || !(error instanceof TransientError) || nc.isClosed()) throw error;
         if (signal.aborted) throw error;
       }
-      await sleep(retryMs, undefined, { signal }).catch(() => {}); // the next try tells
+      await realClock.sleep(retryMs, signal); // the next try tells
       // Nobody answers for a stream that is not there either.
       await until(signal, makeStream(nc, replicas)).catch((error: unknown) => {
         if (!signal.aborted && !(error instanceof TransientError)) throw error;

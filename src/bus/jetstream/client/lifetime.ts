@@ -1,6 +1,6 @@
 // The life of something that ends once, with a reason, and whose waiters must hear of it.
 
-import { WakeUp } from "./wake-up.ts";
+import { WakeUp } from "../../../clock.ts";
 
 export class Lifetime {
   /** Rejects with the reason at the end; never resolves. */

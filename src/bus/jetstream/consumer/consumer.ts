@@ -1,8 +1,8 @@
 // The durable of an automation on one source's stream: made when missing, brought up to date, then pulled from.
 
-import { setTimeout as sleep } from "node:timers/promises";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
+import { realClock } from "../../../clock.ts";
 import { streamName, systemId } from "../../../event/source-id.ts";
 import type { ConsumeOptions, StateStore, Subscription } from "../../bus.ts";
 import { apiCodes } from "../client/api-codes.ts";
@@ -62,6 +62,6 @@ async function waitForStream(jsm: JetStreamManager, name: string, signal: AbortS
       // Once it was seen to be missing, that must not be forgotten by an outage.
       if (first && !isApiError(error, apiCodes.streamNotFound)) throw error;
     }
-    await sleep(streamPollMs, undefined, { signal });
+    await realClock.sleep(streamPollMs, signal);
   }
 }

@@ -1,8 +1,8 @@
 // A running pull subscription. It asks the server for exactly as many messages as there is room for: the client's own
 // consume() keeps messages in a queue where nobody keeps them alive, so that slow handlers would get them twice.
 
-import { setTimeout as sleep } from "node:timers/promises";
 import { createInbox, type Msg, type NatsConnection, nanos, type Subscription as Sub } from "@nats-io/transport-node";
+import { realClock, WakeUp } from "../../../clock.ts";
 import { type MillraceError, TransientError } from "../../../errors.ts";
 import type { Delivery, Obstacle, StreamGap, Subscription } from "../../bus.ts";
 import { busClosed } from "../../shared-errors.ts";
@@ -63,7 +63,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   #lostMs: number | undefined;
   /** Nothing more is handed out; what is open may still end. */
   #ended = false;
-  #wake: () => void = () => {};
+  readonly #news = new WakeUp();
 
   constructor(nc: NatsConnection, options: PullOptions) {
     this.nc = nc;
@@ -135,7 +135,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   async *[Symbol.asyncIterator](): AsyncIterator<readonly Delivery[]> {
     const { signal } = this.#options;
     if (this.nc.isClosed()) throw busClosed();
-    const wake = (): void => this.#wake();
+    const wake = (): void => this.#news.set();
     signal.addEventListener("abort", wake);
     const sub = this.nc.subscribe(`${this.#inbox}.*`, { callback: (error, message) => this.#receive(error, message) });
     const watching = watchReconnects(
@@ -153,12 +153,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
       this.#request();
       while (!signal.aborted && !this.#failure) {
         if (this.#ready.length > 0) yield this.#takeReady();
-        else {
-          await new Promise<void>((resolve) => {
-            this.#wake = resolve;
-            if (signal.aborted) resolve();
-          });
-        }
+        else await this.#news.wait();
       }
       quit(this.nc, sub);
       // What has arrived is handed out, so that its taker can give it back at once.
@@ -204,7 +199,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     }
     this.#open.set(delivery.sequence, delivery);
     this.#ready.push(delivery);
-    this.#wake();
+    this.#news.set();
     this.#request();
   }
 
@@ -269,7 +264,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
         await durable.distrust(sequence);
         break;
       } catch {
-        await sleep(againMs, undefined, { signal }).catch(() => {});
+        await realClock.sleep(againMs, signal);
       }
     }
     this.#judge(changed(`the durable ${name} of ${stream} gave up message ${sequence}, ${why}`));
@@ -284,7 +279,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
 
   #fail(error: MillraceError): void {
     this.#failure ??= error;
-    this.#wake();
+    this.#news.set();
   }
 }
 

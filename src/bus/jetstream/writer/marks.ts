@@ -1,11 +1,10 @@
 // The places that may become a checkpoint, on their way over the durable horizon; and the saves, on theirs.
 
-import type { Clock } from "../../../clock.ts";
+import type { Clock, WakeUp } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
 import { comparePositions, laterPosition, type Position } from "../../../event/position.ts";
 import type { Mark } from "../../bus.ts";
 import type { Lifetime } from "../client/lifetime.ts";
-import type { WakeUp } from "../client/wake-up.ts";
 import type { CheckpointStore } from "../lease/checkpoint-store.ts";
 import { type Fsync, Horizon } from "../lease/horizon.ts";
 

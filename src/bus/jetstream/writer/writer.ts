@@ -1,6 +1,7 @@
 // The writer of one source's stream: one atomic batch in flight, fenced by number and token; the next one is filled and
 // encoded meanwhile. Anything unexpected ends in `establish`, never in a guess.
 
+import type { WakeUp } from "../../../clock.ts";
 import { TransientError, toError } from "../../../errors.ts";
 import type { StreamMessage } from "../../../event/message.ts";
 import { comparePositions, isComplete, laterPosition, type Position } from "../../../event/position.ts";
@@ -8,7 +9,6 @@ import { streamName } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
 import type { Mark, Writer } from "../../bus.ts";
 import { Lifetime } from "../client/lifetime.ts";
-import type { WakeUp } from "../client/wake-up.ts";
 import { startUpkeep } from "../lease/upkeep.ts";
 import type { Established } from "../recovery/establish.ts";
 import { Disruptions, recover } from "../recovery/recover.ts";

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { realClock } from "../../../../../src/clock.ts";
 import type { SourceId } from "../../../../../src/event/source-id.ts";
 import { Guard, type GuardEvent } from "../../../../../src/monitor/guard.ts";
 import { parsePostgresConfig } from "../../../../../src/source/postgres/options/config.ts";
@@ -25,6 +26,7 @@ function guardOf(database: Pick<Database, "url">, guard: object, heldByBusSecond
     watch: new SlotRetention(SHOP, parsePostgresConfig({ url: database.url, guard, ...full }, "sources.shop")),
     everyMs: 50,
     heldByBusSeconds,
+    clock: realClock,
     log,
     owned: () => true,
     onCrossing: (event) => events.push(event),

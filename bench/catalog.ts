@@ -105,8 +105,6 @@ async function measure(url: string, database: Client): Promise<Cost> {
     session,
     context: {
       log: { debug: silent, info: silent, warn: silent, error: silent },
-      onGap: async () => {},
-      newestGap: async () => undefined,
       onAdopted: silent,
     },
     rules: new RuleBook(tableRules(config.tables, undefined)),

@@ -5,6 +5,7 @@ import type { CarriedLineage } from "./lineage.ts";
 import { bare, type Position } from "./position.ts";
 import type { SourceId } from "./source-id.ts";
 import type { MetaKind, Op } from "./subject.ts";
+import type { SourceGap } from "./system-event.ts";
 
 /** What every event of one transaction says of it. One object for all of them. */
 export interface Transaction {
@@ -71,6 +72,8 @@ export interface Marker extends Placed {
   readonly transaction: Transaction | undefined;
   /** RFC 3339; undefined: its transaction's, or now. */
   readonly time?: string | undefined;
+  /** Of what can never come: the worker tells of it before it stores the marker, and where the stream has it, does neither. */
+  readonly gap?: SourceGap;
 }
 
 export type SourceEvent = Change | Domain | Marker;

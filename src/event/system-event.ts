@@ -36,6 +36,9 @@ export interface GapData {
   readonly upTo: string;
 }
 
+/** What is said of a gap by who knows which source it is. */
+export type SourceGap = Omit<GapData, "source">;
+
 /** By kind: the second token behind `events._system`. */
 export interface SystemData {
   readonly lag: LagData;
@@ -82,7 +85,7 @@ export function systemPrefix(kind: SystemKind): string {
 }
 
 /** The event that says that a source's gap is on record. @param position of its marker */
-export function gapEvent(source: SourceId, gap: Omit<GapData, "source">): WorkerEvent {
+export function gapEvent(source: SourceId, gap: SourceGap): WorkerEvent {
   const place = `${source}.${gap.upTo}${gap.collections === undefined ? "" : `.${gap.code}`}`;
   return systemEvent("gap", "recorded", place, { source, ...gap });
 }

@@ -6,7 +6,6 @@ import type { CollectionSchema } from "../event/collection-schema.ts";
 import type { Position } from "../event/position.ts";
 import type { CollectionVersion, SourceEvent, Transaction } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
-import type { GapData } from "../event/system-event.ts";
 import type { Finding } from "../telemetry/finding.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { KeySnapshot, OutboxHome, Removal, SetupText, SnapshotOptions, StructuredColumn } from "./capabilities.ts";
@@ -77,10 +76,6 @@ export interface SourceContext {
   readonly adopt: boolean;
   /** One gap was accepted and is on record: `adopt` is false from now on. */
   onAdopted(): void;
-  /** A gap is about to be recorded in the stream; resolves when that is told. Told again, it is the same. */
-  onGap(gap: Omit<GapData, "source">): Promise<void>;
-  /** Id of the newest gap marker that the stream holds. @throws TransientError */
-  newestGap(): Promise<string | undefined>;
 }
 
 /** One thing that a source's log does to its database. The connector names and measures it, the guard compares it with its limit. */

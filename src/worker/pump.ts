@@ -10,6 +10,7 @@ import type { Commit, Poison, Source } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { deadLetter, type PoisonPlaces, tooLarge } from "./poison.ts";
 import type { Probe } from "./probe.ts";
+import { type TellGapsOptions, tellGaps } from "./tell-gaps.ts";
 import { readTold } from "./tell-schemas.ts";
 
 /** What the pump counts; see telemetry/metrics. */
@@ -19,13 +20,13 @@ export interface PumpCounts {
   poison(): void;
 }
 
-export interface PumpOptions extends PoisonPlaces {
+export interface PumpOptions extends PoisonPlaces, Pick<TellGapsOptions, "onGap"> {
   readonly source: SourceId;
   readonly reader: Source;
   readonly writer: Writer;
   readonly schemas: SchemaBook;
   readonly from: Position | undefined;
-  readonly stream: Pick<SourceStream, "encode" | "maxMessageBytes" | "maxHeadBytes" | "claim">;
+  readonly stream: Pick<SourceStream, "encode" | "maxMessageBytes" | "maxHeadBytes" | "claim" | "newestGap">;
   /** Of a body: a larger one does not travel. */
   readonly maxEventBytes: number;
   readonly counts: PumpCounts;
@@ -39,7 +40,8 @@ export interface PumpOptions extends PoisonPlaces {
 /** Ends with the signal; else throws what the source or the writer throws. */
 export async function pump(options: PumpOptions): Promise<void> {
   const { reader, writer, schemas, from, counts, probe, onStarted, signal } = options;
-  for await (const chunk of readTold(reader, schemas, { from, signal, onStarted })) {
+  for await (const read of readTold(reader, schemas, { from, signal, onStarted })) {
+    const chunk = await tellGaps(read, options);
     const last = chunk.at(-1);
     if (last === undefined) continue;
     counts.read(chunk.length, last.position);

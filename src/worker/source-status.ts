@@ -5,7 +5,8 @@ import type { Clock } from "../clock.ts";
 import { BugError, MillraceError } from "../errors.ts";
 import { isComplete, type Position } from "../event/position.ts";
 import type { SourceId } from "../event/source-id.ts";
-import type { Source, SourceContext, SourceLag } from "../source/source.ts";
+import type { SourceGap } from "../event/system-event.ts";
+import type { Source, SourceLag } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { SourceCounts } from "../telemetry/metrics.ts";
 import { type Reason, reasonOf } from "../telemetry/reason.ts";
@@ -194,7 +195,7 @@ export class SourceTracker implements PumpCounts, CheckpointCounts {
   }
 
   /** It goes on behind a gap; of some tables alone it is another matter: the source itself goes on as it was. */
-  wentOn(gap: Parameters<SourceContext["onGap"]>[0]): void {
+  wentOn(gap: SourceGap): void {
     const { counts, clock } = this.#options;
     const { code, collections } = gap;
     counts[collections === undefined ? "gaps" : "tableGaps"]++;

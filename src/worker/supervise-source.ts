@@ -4,6 +4,7 @@ import type { SourceStream, StateStore } from "../bus/bus.ts";
 import { backoffMs, type Clock } from "../clock.ts";
 import { ConfigError, FencedError, MillraceError, TransientError, toError } from "../errors.ts";
 import type { Position } from "../event/position.ts";
+import type { SourceGap } from "../event/system-event.ts";
 import { SchemaBook } from "../schema/schema-book.ts";
 import type { Source, SourceContext, ToldSchemas } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -27,7 +28,7 @@ export interface SuperviseSourceOptions {
   readonly schemas: StateStore;
   readonly deadLetter: PoisonPlaces["deadLetter"];
   /** Tells the other side of the bus of a gap, durably. */
-  readonly announceGap: SourceContext["onGap"];
+  readonly announceGap: (gap: SourceGap) => Promise<void>;
   readonly lineageKey: SourceContext["lineageKey"];
   readonly adopt: boolean;
   readonly probe: Probe;
@@ -92,16 +93,11 @@ export async function superviseSource(options: SuperviseSourceOptions): Promise<
 }
 
 function contextOf(options: SuperviseSourceOptions): SourceContext {
-  const { tracker, stream, log, adopt: asked, announceGap, lineageKey } = options;
+  const { stream, log, adopt: asked, lineageKey } = options;
   let adopt = asked;
   return {
     memory: { load: () => stream.loadMemory(), save: (value) => stream.saveMemory(value) },
     log,
-    onGap: async (gap) => {
-      await announceGap(gap);
-      tracker.wentOn(gap);
-    },
-    newestGap: () => stream.newestGap(),
     lineageKey,
     get adopt() {
       return adopt;
@@ -165,6 +161,10 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
       stream,
       maxEventBytes,
       deadLetter,
+      onGap: async (gap: SourceGap) => {
+        await options.announceGap(gap);
+        tracker.wentOn(gap);
+      },
       counts: tracker,
       probe,
       log,

@@ -196,12 +196,6 @@ export class PostgresSource implements Source {
       this.#saved = true;
     }
     if (accepted) context.onAdopted();
-    if (resumption.markers.some((marker) => marker.kind === "gap")) {
-      const { code = null, message = "" } = resumption.intent.cause ?? {};
-      // Before the marker: killed between the two, it is told once more, and under the same id.
-      await context.onGap({ code, reason: message, after: from ?? null, upTo: resumption.from });
-      context.log.warn("source_gap", { source: this.id, code, after: from, upTo: resumption.from }, message);
-    }
     return resumption;
   }
 

@@ -20,7 +20,7 @@ export interface TableWatchOptions extends TableRecordOptions {
   readonly config: PostgresConfig;
   readonly publication: string;
   readonly version: number;
-  readonly context: Pick<SourceContext, "log" | "onGap" | "newestGap" | "onAdopted">;
+  readonly context: Pick<SourceContext, "log" | "onAdopted">;
   readonly rules: RuleBook;
   /** Whether rows that were not published may be given up; they are on record then. */
   readonly acceptGap: () => boolean;
@@ -75,7 +75,7 @@ export class TableWatch {
   async look(): Promise<readonly MakeMarker[]> {
     const { session, source, publication, config, version, acceptGap, context } = this.#options;
     const record = this.#record;
-    const again = await record.resume();
+    const again = record.resume();
     if (again.length > 0) return again;
     const before = await readPublished(session, source, publication, config.tables);
     if (before === undefined || (record.known !== undefined && record.known.publication !== before.oid)) {

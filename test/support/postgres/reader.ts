@@ -70,8 +70,6 @@ export async function openShop(url: string, { memory, adopt, options }: OpenOpti
     log,
     adopt: adopt ?? false,
     onAdopted: () => {},
-    onGap: async () => {},
-    newestGap: async () => undefined,
     lineageKey: async () => LINEAGE_KEY,
   };
   const config = postgresConnector.parse({ url, ...options }, "sources.shop");

@@ -83,8 +83,8 @@ function firstMarkers(source: SourceId, intent: Created, stored: Position | unde
   const markers = [markerAt(source, "history", position, begin)];
   if (cause === undefined) return markers;
   const phantom = phantomRange(stored, history, cause);
-  const gap = { after: stored ?? null, upTo: position, slot, code, reason: cause.message, phantom };
-  return [markerAt(source, "gap", position, gap), ...markers];
+  const gap = { after: stored ?? null, upTo: position, code, reason: cause.message };
+  return [{ ...markerAt(source, "gap", position, { ...gap, slot, phantom }), gap }, ...markers];
 }
 
 /** What the stream holds of commits that the server no longer has: behind the place where its log left ours. */

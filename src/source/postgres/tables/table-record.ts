@@ -4,7 +4,6 @@ import { randomUUID } from "node:crypto";
 import { bare, comparePositions, type Position } from "../../../event/position.ts";
 import type { Marker } from "../../../event/source-event.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import type { SourceContext } from "../../source.ts";
 import { LOG_END, parseLsn } from "../client/lsn.ts";
 import { boundaryBefore, historyOf } from "../client/position.ts";
 import type { Session } from "../client/session.ts";
@@ -15,7 +14,6 @@ import type { FoundTable } from "./tables.ts";
 export interface TableRecordOptions {
   readonly source: SourceId;
   readonly session: Session;
-  readonly context: Pick<SourceContext, "log" | "onGap" | "newestGap">;
   /** What was published when it was looked last; undefined before the first look. */
   readonly known: KnownTables | undefined;
   /** Gaps that were found, and whose markers may not be stored. */
@@ -85,14 +83,9 @@ export class TableRecord {
     return this.#mark(found);
   }
 
-  /** What a reading before this one left: told again where the stream does not have it. */
-  async resume(): Promise<readonly MakeMarker[]> {
-    const untold = this.#untold;
-    if (untold === undefined || this.#told !== undefined) return [];
-    this.known = untold.known;
-    if ((await this.#options.context.newestGap()) !== untold.gaps.at(-1)?.id) return this.#mark(untold.gaps);
-    this.#told = { at: this.#options.from };
-    return [];
+  /** What a reading before this one left: it is not known whether the stream has it. */
+  resume(): readonly MakeMarker[] {
+    return this.#untold === undefined || this.#told !== undefined ? [] : this.#mark(this.#untold.gaps);
   }
 
   /** What was told is done with once it is stored: a crash before that tells it again. */
@@ -110,19 +103,15 @@ export class TableRecord {
     return this.#options.save(storable(known), untold && { ...untold, known: storable(untold.known) });
   }
 
-  async #mark(gaps: Untold["gaps"]): Promise<readonly MakeMarker[]> {
-    const { source, context } = this.#options;
-    for (const { code, reason, collections, upTo } of gaps) {
-      await context.onGap({ code, reason, collections, after: null, upTo });
-      context.log.warn("source_gap", { source, code, collections }, reason);
-    }
+  #mark(gaps: Untold["gaps"]): readonly MakeMarker[] {
     this.known = this.#untold?.known;
     const told: { at: Position | undefined } = { at: undefined };
     this.#told = told;
-    return gaps.map(({ id, ...gap }) => (at) => {
+    return gaps.map(({ id, ...found }) => (at) => {
       told.at = at;
-      const data = Buffer.from(JSON.stringify({ after: null, ...gap }));
-      return { type: "marker", kind: "gap", id, transaction: undefined, data, position: at };
+      const gap = { after: null, ...found };
+      const data = Buffer.from(JSON.stringify(gap));
+      return { type: "marker", kind: "gap", id, transaction: undefined, data, position: at, gap };
     });
   }
 

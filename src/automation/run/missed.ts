@@ -43,7 +43,7 @@ export async function lookForMissed(context: MissedContext, subscription: Subscr
     removed === undefined
       ? `${streamName(source)} dropped the messages ${first} to ${last}`
       : `${removed} of the messages ${first} to ${last} were taken out of ${streamName(source)}`;
-  const message = `${what} before ${automation} had settled its events among them`;
+  const message = `${what}, and ${automation} may not have settled its events among them`;
   log.error("automation_gap", { automation, source, first, last, goOn }, message);
   if (!goOn) {
     throw new HistoryLostError("AUTOMATION_GAP", message, {

@@ -26,6 +26,7 @@ import { StoredConnectorState } from "./lease/connector-state.ts";
 import type { Fsync } from "./lease/horizon.ts";
 import { leasePort } from "./lease/lease.ts";
 import { MAX_ADDED_HEADER_BYTES, MAX_HEAD_BYTES, MAX_POINTER_BYTES } from "./stream/encode.ts";
+import { readErased } from "./stream/erased.ts";
 import { JetStreamPort, streamReader } from "./stream/jetstream-port.ts";
 import { newestGap, recordedGap } from "./stream/recorded-gap.ts";
 import { openWriter } from "./writer/open-writer.ts";
@@ -192,7 +193,8 @@ class JetStreamBus implements Bus {
       // Before the first write: a start that is refused changes nothing.
       await refuseUnfitShared(this.#jsm);
       if ((await port.info()) === undefined) await refuseTakenSubjects(this.#jsm, source);
-      return await openWriter(port, source, {
+      let told: Promise<void> | undefined;
+      const writer = await openWriter(port, source, {
         ...this.#timing,
         clock: realClock,
         instance: this.#instance,
@@ -205,15 +207,34 @@ class JetStreamBus implements Bus {
         prepare: () => this.#deadLetters.make(),
         onForeign: (seq, subject) =>
           log.error("bus_foreign_write", { source, seq, subject, code: "BUS_FOREIGN_WRITE" }),
-        onRemoved: (range) => log.error("bus_messages_removed", { source, ...range, code: "BUS_MESSAGES_REMOVED" }),
+        onRemoved: (range) => {
+          told = this.#tellRemoved(source, range);
+        },
         onClosed: () => port[Symbol.asyncDispose](),
         signal,
         on,
       });
+      await told;
+      return writer;
     } catch (thrown) {
       await port[Symbol.asyncDispose]();
       throw busError(thrown, `open the stream of ${source}`);
     }
+  }
+
+  /** Says which messages are gone from the middle of a stream: an alarm, unless all of them were erased on purpose. Never rejects. */
+  async #tellRemoved(source: SourceId, range: { readonly from: number; readonly to: number }): Promise<void> {
+    const erased = await readErased(this.#jsm, source).catch(() => new Map<number, unknown>());
+    const known = [...erased.keys()].filter((sequence) => sequence >= range.from && sequence <= range.to).length;
+    const fields = { source, ...range, code: "BUS_MESSAGES_REMOVED" };
+    const { log } = this.#options;
+    if (known === range.to - range.from + 1) {
+      log.info("bus_messages_removed", fields, "they were erased on purpose, by `millrace erase`");
+      return;
+    }
+    const hint =
+      "see who deletes messages, and that the stream has no limit per subject; `millrace verify` lists the holes";
+    log.error("bus_messages_removed", { ...fields, hint }, "messages were taken out of the middle of the stream");
   }
 
   /** What is asked while the connection is down is never answered: each try would cost the client's whole timeout. */

@@ -3,7 +3,7 @@
 
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { erase } from "../../../src/bus/jetstream/commands/erase.ts";
@@ -168,31 +168,51 @@ describe.skipIf(missing("nats"))("the source of a stream from which messages wer
     });
   }
 
-  test("believes what was stored behind the deletion, and says which numbers it passed over", async () => {
-    const server = await freshNats();
-    const jsm = await deletable(server);
-    await write(server, order(1)); // 1, 2
-    const { signal } = new AbortController();
-    const bus = await openJetStreamBus({
-      servers: [server.url],
-      replicas: 1,
-      fsync: "always",
-      log: new RecordedLog(),
-      signal,
-    });
-    const writer = await bus.stream(shop).openWriter(signal); // 3
-    for (const n of [2, 3, 4]) {
-      await writer.write([order(n)]);
-      await writer.flush(20_000);
-    }
-    await writer[Symbol.asyncDispose](); // without a checkpoint behind 2
-    await bus[Symbol.asyncDispose]();
-    await jsm.streams.deleteMessage("CDC_SHOP", 5);
+  test.each([
+    [
+      "by somebody",
+      "error",
+      (jsm: JetStreamManager) => jsm.streams.deleteMessage("CDC_SHOP", 2),
+      expect.stringMatching(/millrace verify/),
+    ],
+    [
+      "on purpose",
+      "info",
+      (_: JetStreamManager, servers: readonly string[]) =>
+        erase({ servers, source: shop, sequence: 2, signal: new AbortController().signal, confirm: async () => true }),
+      undefined,
+    ],
+  ])(
+    "believes what was stored behind one that was deleted %s, and says so at level %s",
+    async (_, level, remove, hint) => {
+      const server = await freshNats();
+      const jsm = await deletable(server);
+      await write(server, order(1)); // 1, 2
+      const { signal } = new AbortController();
+      const bus = await openJetStreamBus({
+        servers: [server.url],
+        replicas: 1,
+        fsync: "always",
+        log: new RecordedLog(),
+        signal,
+      });
+      const writer = await bus.stream(shop).openWriter(signal); // 3
+      for (const n of [2, 3, 4]) {
+        await writer.write([order(n)]);
+        await writer.flush(20_000);
+      }
+      await writer[Symbol.asyncDispose](); // without a checkpoint behind 2
+      await bus[Symbol.asyncDispose]();
+      await remove(jsm, [server.url]);
 
-    const { resume, log } = await write(server);
-    expect([resume, log.count("bus_messages_lost")]).toEqual([place(4), 0]);
-    expect(log.of("bus_messages_removed")).toEqual([{ source: "shop", from: 5, to: 5, code: "BUS_MESSAGES_REMOVED" }]);
-  });
+      const { resume, log } = await write(server);
+      expect([resume, log.count("bus_messages_lost")]).toEqual([place(4), 0]);
+      const fields = { source: "shop", from: 2, to: 2, code: "BUS_MESSAGES_REMOVED", ...(hint && { hint }) };
+      expect(log.lines.filter(({ event }) => event === "bus_messages_removed")).toEqual([
+        { level, event: "bus_messages_removed", fields },
+      ]);
+    },
+  );
 
   test("refuses a limit of one message a subject, and goes on behind what it took once it is lifted", async () => {
     const server = await freshNats();

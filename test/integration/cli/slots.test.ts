@@ -121,6 +121,7 @@ describe.skipIf(missing("postgres"))("millrace slots", () => {
 
     const seen = await slots({ ...sources, away }, "--json");
     expect([seen.code, seen.stderr]).toEqual([1, expect.stringMatching(/^SOURCE_UNREACHABLE: /)]);
+    expect(seen.stderr).toMatch(/\nfix: See that .*; a worker tries again by itself\./); // the command does not
     const { servers, unanswered } = report.parse(JSON.parse(seen.stdout));
     expect(servers.map((server) => server.slots.map(({ source, orphan }) => [source, orphan]))).toEqual([
       [["shop", false]],

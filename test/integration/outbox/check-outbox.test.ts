@@ -31,6 +31,16 @@ async function messages(database: Database, options: object): Promise<Finding> {
   );
 }
 
+/** How many of the outbox's rows a role may delete. */
+async function deletableBy(database: Database, role: string): Promise<number> {
+  const client = await database.connect();
+  await client.query(`begin; set role ${role}`);
+  const { rowCount } = await client.query("delete from millrace.outbox");
+  await client.query("rollback");
+  await client.end();
+  return rowCount ?? 0;
+}
+
 describe.skipIf(missing("postgres"))("an outbox", () => {
   test("as the migrations make it is fine, and none is no matter", async () => {
     await using database = await freshDatabase();
@@ -153,6 +163,22 @@ describe.skipIf(missing("postgres"))("an outbox", () => {
     expect(await codes(database, true)).toEqual([["ok", "OUTBOX", ""]]);
     expect(await database.query("select from millrace.outbox")).toEqual([]);
     await database.query("drop owned by teller; drop role teller");
+  });
+
+  test("whose rows are kept under row level security lets the worker alone see and delete those of all", async () => {
+    await using database = await freshDatabase();
+    await database.query(`${migrationSql("outbox")}; create role cleaner login; create role tenant;
+      grant usage on schema millrace to cleaner, tenant; grant select, insert, delete on millrace.outbox to cleaner, tenant;
+      alter table millrace.outbox enable row level security;
+      alter database ${new URL(database.url).pathname.slice(1)} set millrace.outbox = 'keep'`);
+    const [[level, code, fix] = []] = await codes(database, { keep: "7d" }, "cleaner");
+    for (const line of sqlOf(fix)) await database.query(line);
+    await database.query("set millrace.outbox = 'keep'; select millrace.emit('a.b', 'k', '1')");
+
+    expect([level, code]).toEqual(["warn", "OUTBOX_ROWS_STAY"]);
+    expect(await deletableBy(database, "tenant")).toBe(0);
+    expect(await deletableBy(database, "cleaner")).toBe(1);
+    await database.query("drop owned by cleaner, tenant; drop role cleaner, tenant");
   });
 
   test("is warned of while everybody may write messages, with what narrows it", async () => {

@@ -156,13 +156,15 @@ function tableFindings(
     ];
   }
   if (hidesRows && (mode === "delete" || outbox.keepMs !== undefined)) {
+    // Where rows are kept the worker alone deletes them; else whoever emits does, whose rows they are.
+    const to = outbox.keepMs === undefined ? "" : ` TO ${quoteIdentifier(role)}`;
     return [
       {
         level: "warn",
         code: "OUTBOX_ROWS_STAY",
         subject,
         message: "row level security lets nobody but its owner delete a row, so rows stay that should go",
-        fix: `CREATE POLICY millrace_delete ON ${quoteTable(table)} FOR DELETE USING (true);\nCREATE POLICY millrace_select ON ${quoteTable(table)} FOR SELECT USING (true); -- or: ALTER TABLE ${quoteTable(table)} DISABLE ROW LEVEL SECURITY`,
+        fix: `CREATE POLICY millrace_delete ON ${quoteTable(table)} FOR DELETE${to} USING (true);\nCREATE POLICY millrace_select ON ${quoteTable(table)} FOR SELECT${to} USING (true); -- or: ALTER TABLE ${quoteTable(table)} DISABLE ROW LEVEL SECURITY`,
       },
     ];
   }

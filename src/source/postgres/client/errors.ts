@@ -23,7 +23,7 @@ const poolerInTheWay: Translation = (message, cause) =>
 
 const unreachable: Translation = (message, cause) =>
   new TransientError("SOURCE_UNREACHABLE", message, {
-    hint: "Millrace tries again; see that the database runs and can be reached from here.",
+    hint: "See that the database runs and can be reached from here; a worker tries again by itself.",
     cause,
   });
 
@@ -62,7 +62,7 @@ const bySqlState: Readonly<Record<string, Translation>> = {
     }),
   "55P03": (message, cause) =>
     new TransientError("SOURCE_LOCKED", message, {
-      hint: "Millrace tries again; another session holds a lock on a table or on the publication.",
+      hint: "Another session holds a lock on a table or on the publication; a worker tries again by itself.",
       cause,
     }),
   "58P01": (message, cause) =>
@@ -100,7 +100,7 @@ function byCode(state: string | undefined): Translation {
 
 function unknownState(state: string, message: string, cause: Error): TransientError {
   return new TransientError("SOURCE_FAILED", message, {
-    hint: `Millrace tries again; the message is the server's own, with SQLSTATE ${state}.`,
+    hint: `The message is the server's own, with SQLSTATE ${state}; a worker tries again by itself.`,
     cause,
   });
 }

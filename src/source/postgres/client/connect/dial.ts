@@ -46,7 +46,7 @@ export async function connectClient({ connectionString = "", ...config }: Client
   }
   const which = wanted === "any" ? "is there" : `is what target_session_attrs=${wanted} asks for`;
   throw new TransientError("SOURCE_UNREACHABLE", [...failures].join("; "), {
-    hint: `Millrace tries again; see that one of the url's hosts ${which}.`,
+    hint: `See that one of the url's hosts ${which}; a worker tries again by itself.`,
   });
 }
 

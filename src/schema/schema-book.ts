@@ -2,8 +2,9 @@
 // What is noted is written ahead of its announcement; docs/decisions/0005 has the argument.
 
 import { createHash } from "node:crypto";
+import { z } from "zod";
 import type { StateStore } from "../bus/bus.ts";
-import { FencedError } from "../errors.ts";
+import { BugError, FencedError } from "../errors.ts";
 import type { CollectionSchema } from "../event/collection-schema.ts";
 import { canonicalJson } from "../event/lane.ts";
 import { comparePositions, type Position } from "../event/position.ts";
@@ -19,15 +20,35 @@ const MAX_KEPT = 4;
 /** Of the index as JSON: the longest known are forgotten first, and announced again when they are next seen. */
 const MAX_INDEX_BYTES = 256 * 1024;
 
-type Noted = readonly [position: Position, version: string];
+/** Where a version was announced, and its name. */
+const noted = z.tuple([z.string().transform((text) => text as Position), z.string()]);
+type Noted = z.infer<typeof noted>;
 
 /** One entry a source, below its id; each version is an entry of its own, below `<source>.<hash>`, that never changes. */
-interface Index {
+const indexSchema = z.object({
   /** Of who wrote it last: an older worker that wakes up must not. */
-  readonly lease: number;
+  lease: z.number(),
   /** By the collection's id; what was announced last stands last. */
-  readonly announced: readonly (readonly [id: string, noted: readonly Noted[]])[];
-}
+  announced: z.array(z.tuple([z.string(), z.array(noted).readonly()])),
+});
+type Index = z.infer<typeof indexSchema>;
+
+const versionSchema: z.ZodType<CollectionSchema> = z.object({
+  id: z.string(),
+  namespace: z.string(),
+  collection: z.string(),
+  identity: z.enum(["key", "index", "full", "nothing"]),
+  key: z.array(z.string()),
+  columns: z.array(
+    z.object({
+      name: z.string(),
+      number: z.int().nullable(),
+      type: z.string(),
+      nullable: z.boolean().nullable(),
+      value: z.record(z.string(), z.unknown()),
+    }),
+  ),
+});
 
 export interface SchemaBookOptions {
   readonly source: SourceId;
@@ -60,7 +81,7 @@ export class SchemaBook {
     const { source, store, lease } = this.#options;
     for (;;) {
       const entry = await store.get(source);
-      const index = entry?.value as Index | undefined;
+      const index = entry && parsed(indexSchema, entry.value, source);
       if (index !== undefined && index.lease > lease) throw this.#taken();
       this.#announced = upTo(index?.announced ?? [], stored);
       this.#acknowledged = stored;
@@ -143,7 +164,8 @@ export class SchemaBook {
   }
 
   async #load(name: string): Promise<CollectionSchema | undefined> {
-    return (await this.#options.store.get(name))?.value as CollectionSchema | undefined;
+    const entry = await this.#options.store.get(name);
+    return entry && parsed(versionSchema, entry.value, name);
   }
 
   async #keep(name: string, schema: CollectionSchema): Promise<void> {
@@ -157,6 +179,13 @@ export class SchemaBook {
       hint: "nothing to do: that worker has taken over",
     });
   }
+}
+
+/** @throws BugError when something else is stored there */
+function parsed<Stored>(schema: z.ZodType<Stored>, value: unknown, key: string): Stored {
+  const stored = schema.safeParse(value);
+  if (!stored.success) throw new BugError("MEMORY_UNREADABLE", `${BUCKET}/${key} is not what this version writes`);
+  return stored.data;
 }
 
 /** What was announced behind the stream's end never got there. */

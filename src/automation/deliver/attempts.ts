@@ -1,7 +1,9 @@
 // What is remembered of an event between its attempts, in the bus' state, so that it survives the process.
 
+import { z } from "zod";
 import type { StateStore } from "../../bus/bus.ts";
-import type { DeadReason } from "../../event/dead-reason.ts";
+import { BugError } from "../../errors.ts";
+import { type DeadReason, deadReasons } from "../../event/dead-reason.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { streamName } from "../../event/source-id.ts";
 import type { ErrorSummary } from "../outcome/error-summary.ts";
@@ -20,6 +22,28 @@ export interface Attempts {
   /** Set once it is decided that no attempt follows. */
   readonly dead?: DeadReason;
 }
+
+const errorSummary: z.ZodType<ErrorSummary> = z.lazy(() =>
+  z.object({
+    name: z.string(),
+    message: z.string(),
+    code: z
+      .string()
+      .optional()
+      .transform((code) => code),
+    cause: errorSummary.exactOptional(),
+    at: z.array(z.string()).exactOptional(),
+  }),
+);
+
+const attemptsSchema: z.ZodType<Attempts> = z.object({
+  id: z.string(),
+  attempts: z.int(),
+  firstAt: z.number(),
+  lastError: errorSummary.exactOptional(),
+  unexplained: z.int().exactOptional(),
+  dead: z.enum(deadReasons).exactOptional(),
+});
 
 /** What the keys of an automation's events of one source begin with; the sequence follows. */
 function attemptsPrefix(automation: string, source: SourceId): string {
@@ -45,12 +69,15 @@ export class AttemptsRecord {
     return `${attemptsPrefix(automation, source)}${sequence}`;
   }
 
+  /** @throws BugError when something else is stored there */
   async load(): Promise<Attempts | undefined> {
     const entry = await this.#state.get(this.#key);
     this.#revision = entry?.revision ?? 0;
     this.#stored = entry !== undefined;
-    const found = entry?.value as Attempts | undefined;
-    return found?.id === this.#id ? found : undefined;
+    if (entry === undefined) return undefined;
+    const found = attemptsSchema.safeParse(entry.value);
+    if (!found.success) throw new BugError("MEMORY_UNREADABLE", `${this.#key} is not what this version writes`);
+    return found.data.id === this.#id ? found.data : undefined;
   }
 
   async save(attempts: Omit<Attempts, "id">): Promise<void> {

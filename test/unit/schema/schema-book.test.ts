@@ -141,3 +141,10 @@ test("however many collections there are, the index stays small and the newest o
   expect(index).toContain('"of-a-long-name-4999"');
   expect(index).not.toContain('"of-a-long-name-0"');
 });
+
+test("what it cannot read is no state of this version, and nothing is guessed of it", async () => {
+  const store = { get: async () => ({ value: { announced: "all" }, revision: 1 }), put: async () => 2 };
+  const book = new SchemaBook({ source: "shop" as SourceId, store, lease: 1 });
+
+  await expect(book.open(undefined)).rejects.toMatchObject({ name: "BugError", code: "MEMORY_UNREADABLE" });
+});

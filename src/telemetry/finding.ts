@@ -18,6 +18,17 @@ export interface Finding {
   readonly fix?: string;
 }
 
+/** Makes findings about one subject. */
+export function about(
+  subject: string,
+): Readonly<Record<Finding["level"], (code: string, message: string, fix?: string) => Finding>> {
+  const make = (level: Finding["level"]) => (code: string, message: string, fix?: string) => ({
+    ...{ level, code, subject, message },
+    ...(fix === undefined ? {} : { fix }),
+  });
+  return { ok: make("ok"), warn: make("warn"), fail: make("fail") };
+}
+
 /** Whether a line of a fix is to be copied whole: a statement, if perhaps one for another server than the source's. */
 export function isStatement(line: string): boolean {
   return /;( --.*)?$/.test(line);

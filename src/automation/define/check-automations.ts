@@ -1,7 +1,7 @@
 // What `check` says of automations: triggers that would never match in silence, and subscriptions that nobody has any more.
 
 import { type SourceId, systemId } from "../../event/source-id.ts";
-import { type Finding, findingOf } from "../../telemetry/finding.ts";
+import { about, type Finding, findingOf } from "../../telemetry/finding.ts";
 import type { Automation } from "./automation.ts";
 import type { KnownSources, TriggerCheck, TriggerConfig } from "./trigger.ts";
 
@@ -29,14 +29,14 @@ export function automationFindings(
   const elsewhere = (source: SourceId): boolean =>
     !sources.has(source) && (all.includes(source) || source === systemId);
   const findings = automations.flatMap((automation) => {
-    const subject = `automation ${automation.id}`;
+    const { ok } = about(`automation ${automation.id}`);
     const filters = automation.triggers
       .flatMap((trigger) => trigger.subscriptions({ outboxes }))
       .flatMap(({ source, filter }) => (elsewhere(source) ? [] : filter));
     const wrong = findingsOf(automation, { automation: automation.id, outboxes, known });
     if (wrong.length > 0 || filters.length === 0) return wrong;
     const message = `listens to ${filters.join(", ")}`;
-    return [{ level: "ok", code: "AUTOMATION", subject, message } satisfies Finding];
+    return [ok("AUTOMATION", message) satisfies Finding];
   });
   return [...findings, ...[...sources.values()].flatMap((source) => orphanFindings(automations, source))];
 }
@@ -55,11 +55,11 @@ function findingsOf({ triggers }: Automation, against: TriggerCheck): readonly F
 function orphanFindings(automations: readonly Automation[], { durables, stream }: ListenedSource): readonly Finding[] {
   return durables
     .filter((name) => !automations.some(({ id }) => id === name))
-    .map((name) => ({
-      level: "warn",
-      code: "AUTOMATION_ORPHAN",
-      subject: `subscription ${name}`,
-      message: `${stream} keeps its place for an automation that this configuration does not have`,
-      fix: `nats consumer rm ${stream} ${name}`,
-    }));
+    .map((name) =>
+      about(`subscription ${name}`).warn(
+        "AUTOMATION_ORPHAN",
+        `${stream} keeps its place for an automation that this configuration does not have`,
+        `nats consumer rm ${stream} ${name}`,
+      ),
+    );
 }

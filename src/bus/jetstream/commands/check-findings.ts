@@ -2,7 +2,7 @@
 
 import { DiscardPolicy, type JetStreamAccountStats, type StreamInfo } from "@nats-io/jetstream";
 import type { Retention } from "../../../event/retention.ts";
-import { type Finding, findingOf } from "../../../telemetry/finding.ts";
+import { about, type Finding, findingOf } from "../../../telemetry/finding.ts";
 import { type Unfit, unfitError } from "../client/stream-fitness.ts";
 import type { Fsync } from "../lease/horizon.ts";
 import { retentionFindings, retentionText } from "./check-retention.ts";
@@ -125,38 +125,38 @@ export function streamFindings(
   const findings: Finding[] = [];
   for (const setting of unfit) findings.push(findingOf(unfitError(config.name, setting), subject));
   if (config.num_replicas !== replicas) {
-    findings.push({
-      level: "warn",
-      code: "BUS_STREAM_REPLICAS",
-      subject,
-      message: `it has ${config.num_replicas} copies, and bus.replicas says ${replicas}`,
-      fix: `nats stream edit ${config.name} --replicas ${replicas}`,
-    });
+    findings.push(
+      about(subject).warn(
+        "BUS_STREAM_REPLICAS",
+        `it has ${config.num_replicas} copies, and bus.replicas says ${replicas}`,
+        `nats stream edit ${config.name} --replicas ${replicas}`,
+      ),
+    );
   }
   findings.push(...retentionFindings(config, retention));
   const away = (cluster?.replicas ?? []).filter((peer) => peer.offline === true || !peer.current);
   if (away.length > 0) {
-    findings.push({
-      level: "warn",
-      code: "BUS_REPLICA_AWAY",
-      subject,
-      message: `copies that are away or behind: ${away.map(({ name }) => name).join(", ")}`,
-      fix: "See why these servers are down or slow; with the next one the stream stops taking events.",
-    });
+    findings.push(
+      about(subject).warn(
+        "BUS_REPLICA_AWAY",
+        `copies that are away or behind: ${away.map(({ name }) => name).join(", ")}`,
+        "See why these servers are down or slow; with the next one the stream stops taking events.",
+      ),
+    );
   }
   const early = holdsMs(config, state);
   if (early !== undefined) {
-    findings.push({
-      level: "warn",
-      code: "BUS_STREAM_TOO_SMALL",
-      subject,
-      message: `at the rate so far its max_bytes holds ${duration(early)} of events, not the ${duration(config.max_age / 1e6)} of its max_age${config.discard === DiscardPolicy.New ? ": then the source waits, and Postgres keeps its log" : ""}`,
-      fix: `nats stream edit ${config.name} --max-bytes=${Math.ceil((config.max_bytes * config.max_age) / 1e6 / Math.max(early, 1))}`,
-    });
+    findings.push(
+      about(subject).warn(
+        "BUS_STREAM_TOO_SMALL",
+        `at the rate so far its max_bytes holds ${duration(early)} of events, not the ${duration(config.max_age / 1e6)} of its max_age${config.discard === DiscardPolicy.New ? ": then the source waits, and Postgres keeps its log" : ""}`,
+        `nats stream edit ${config.name} --max-bytes=${Math.ceil((config.max_bytes * config.max_age) / 1e6 / Math.max(early, 1))}`,
+      ),
+    );
   }
   if (findings.length > 0) return findings;
   const message = `${state.messages} messages, ${megabytes(state.bytes)}; ${retentionText(config)}`;
-  return [{ level: "ok", code: "BUS_STREAM", subject, message }];
+  return [about(subject).ok("BUS_STREAM", message)];
 }
 
 /** For how long a stream holds its events, in ms, when that is shorter than it should be. */

@@ -2,7 +2,7 @@
 
 import { headers, type NatsConnection } from "@nats-io/transport-node";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
-import type { Finding } from "../../../telemetry/finding.ts";
+import { about, type Finding } from "../../../telemetry/finding.ts";
 import { isForbidden } from "../client/bus-errors.ts";
 
 /** A subject that the worker publishes to or asks, and how it is tried. */
@@ -85,21 +85,16 @@ export async function permissionFindings(
   const subjects = [...new Set(denied.flat())];
   const findings = await Promise.all(advisories.map((advisory) => advisoryFinding(nc, advisory, sources)));
   if (subjects.length > 0) {
-    findings.push({
-      level: "fail",
-      code: "BUS_PERMISSION",
-      subject: "nats user",
-      message: `it may not publish to ${subjects.join(", ")}`,
-      fix: `Let the worker's user publish to ${JSON.stringify(subjects)}; docs/operations/nats.md has all that it needs.`,
-    });
+    findings.push(
+      about("nats user").fail(
+        "BUS_PERMISSION",
+        `it may not publish to ${subjects.join(", ")}`,
+        `Let the worker's user publish to ${JSON.stringify(subjects)}; docs/operations/nats.md has all that it needs.`,
+      ),
+    );
   }
   const wrong = findings.filter((finding) => finding !== undefined);
-  const ok = {
-    level: "ok",
-    code: "BUS_PERMISSION",
-    subject: "nats user",
-    message: "it may do all that is needed",
-  } as const;
+  const ok = about("nats user").ok("BUS_PERMISSION", "it may do all that is needed");
   return wrong.length > 0 ? wrong : [ok];
 }
 
@@ -155,11 +150,9 @@ async function advisoryFinding(
   await nc.flush();
   for (const subscription of subscriptions) if (!subscription.isClosed()) subscription.unsubscribe();
   if (!denied) return undefined;
-  return {
-    level: "warn",
-    code: "BUS_PERMISSION",
-    subject: "nats user",
-    message: `it may not subscribe to ${allow}: ${deaf}`,
-    fix: `Let the worker's user subscribe to ["${allow}"].`,
-  };
+  return about("nats user").warn(
+    "BUS_PERMISSION",
+    `it may not subscribe to ${allow}: ${deaf}`,
+    `Let the worker's user subscribe to ["${allow}"].`,
+  );
 }

@@ -2,7 +2,7 @@
 
 import { DiscardPolicy, type StreamConfig } from "@nats-io/jetstream";
 import type { Retention } from "../../../event/retention.ts";
-import type { Finding } from "../../../telemetry/finding.ts";
+import { about, type Finding } from "../../../telemetry/finding.ts";
 
 /** Empty where all that is stated holds. */
 export function retentionFindings(config: StreamConfig, { ageMs, bytes, discard }: Retention): readonly Finding[] {
@@ -23,13 +23,11 @@ export function retentionFindings(config: StreamConfig, { ageMs, bytes, discard 
   }
   if (differs.length === 0) return [];
   return [
-    {
-      level: "warn",
-      code: "BUS_STREAM_RETENTION",
-      subject: `stream ${config.name}`,
-      message: `bus.retention is for a new stream, and this one is there already; ${differs.join("; ")}`,
-      fix: `nats stream edit ${config.name} ${options.join(" ")}`,
-    },
+    about(`stream ${config.name}`).warn(
+      "BUS_STREAM_RETENTION",
+      `bus.retention is for a new stream, and this one is there already; ${differs.join("; ")}`,
+      `nats stream edit ${config.name} ${options.join(" ")}`,
+    ),
   ];
 }
 

@@ -3,7 +3,7 @@
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import type { Retention } from "../../../event/retention.ts";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
-import { type Finding, findingOf } from "../../../telemetry/finding.ts";
+import { about, type Finding, findingOf } from "../../../telemetry/finding.ts";
 import type { BusAccess } from "../client/access.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { busError, isApiError } from "../client/bus-errors.ts";
@@ -49,8 +49,8 @@ export async function* checkBus(options: CheckBusOptions): AsyncGenerator<Findin
 async function* findings(options: CheckBusOptions, connection: Connection): AsyncGenerator<Finding> {
   const { info } = connection.nc;
   const version = `nats-server ${info?.version}`;
-  yield { level: "ok", code: "BUS_TOO_OLD", subject: "nats-server", message: `${version} has atomic batches` };
-  yield { level: "ok", code: "JETSTREAM_OFF", subject: "nats-server", message: "JetStream is on for this account" };
+  yield about("nats-server").ok("BUS_TOO_OLD", `${version} has atomic batches`);
+  yield about("nats-server").ok("JETSTREAM_OFF", "JetStream is on for this account");
   const permissions = await permissionFindings(connection.nc, options.sources);
   yield* permissions;
   if (permissions.some(({ level }) => level === "fail")) return; // what it may not ask cannot be told
@@ -91,7 +91,7 @@ async function newStreamFinding(jsm: JetStreamManager, source: SourceId): Promis
   } catch (error) {
     return findingOf(error, subject);
   }
-  return { level: "ok", code: "BUS_STREAM", subject, message: "the worker makes it at its first start" };
+  return about(subject).ok("BUS_STREAM", "the worker makes it at its first start");
 }
 
 /** What the server's HTTP port says of its JetStream; undefined where that cannot be asked, or is another server's. */

@@ -1,6 +1,6 @@
 // What `check` says of the way to the server: a pooler on it, its timeout, and the two clocks at its ends.
 
-import type { Finding } from "../../../telemetry/finding.ts";
+import { about, type Finding } from "../../../telemetry/finding.ts";
 import { parseConnectionUrl } from "../client/connect/connection-url.ts";
 import type { Session } from "../client/session.ts";
 import type { PostgresConfig } from "../options/config.ts";
@@ -16,28 +16,22 @@ export function addressFindings({ url, timeoutMs }: Pick<PostgresConfig, "url" |
   const short = timeoutMs < SHORT_TIMEOUT_MS;
   return [
     pooled !== undefined
-      ? {
-          level: "warn",
-          code: "POOLER_IN_THE_WAY",
-          subject: "url",
-          message: `${pooled.host}:${pooled.port} looks like a connection pooler; replication needs the server itself`,
-          fix: "Use the database's own host and port (most often 5432) in the source's url.",
-        }
-      : { level: "ok", code: "POOLER_IN_THE_WAY", subject: "url", message: "no known pooler's host or port" },
+      ? about("url").warn(
+          "POOLER_IN_THE_WAY",
+          `${pooled.host}:${pooled.port} looks like a connection pooler; replication needs the server itself`,
+          "Use the database's own host and port (most often 5432) in the source's url.",
+        )
+      : about("url").ok("POOLER_IN_THE_WAY", "no known pooler's host or port"),
     short
-      ? {
-          level: "warn",
-          code: "TIMEOUT_SHORT",
-          subject: "timeout",
-          message: `the server would drop the worker after ${timeoutMs / 1000} s without an answer: a short stall ends the stream`,
-          fix: "Set the source's option timeout to \"30s\"; it is the wal_sender_timeout of the worker's own session.",
-        }
-      : {
-          level: "ok",
-          code: "TIMEOUT_SHORT",
-          subject: "timeout",
-          message: `wal_sender_timeout will be ${timeoutMs / 1000} s in the worker's session, whatever the server's is`,
-        },
+      ? about("timeout").warn(
+          "TIMEOUT_SHORT",
+          `the server would drop the worker after ${timeoutMs / 1000} s without an answer: a short stall ends the stream`,
+          "Set the source's option timeout to \"30s\"; it is the wal_sender_timeout of the worker's own session.",
+        )
+      : about("timeout").ok(
+          "TIMEOUT_SHORT",
+          `wal_sender_timeout will be ${timeoutMs / 1000} s in the worker's session, whatever the server's is`,
+        ),
   ];
 }
 
@@ -57,16 +51,14 @@ export async function readClock(session: Session): Promise<ClockFacts> {
 }
 
 export function clockFinding({ aheadMs, roundTripMs }: ClockFacts): Finding {
-  const subject = "clock";
+  const { ok, warn } = about("clock");
   const apart = `${Math.abs(aheadMs)} ms ${aheadMs < 0 ? "behind" : "ahead of"} this machine's`;
   if (Math.abs(aheadMs) - roundTripMs / 2 <= SKEW_MS) {
-    return { level: "ok", code: "CLOCK_SKEW", subject, message: `the server's clock is ${apart}` };
+    return ok("CLOCK_SKEW", `the server's clock is ${apart}`);
   }
-  return {
-    level: "warn",
-    code: "CLOCK_SKEW",
-    subject,
-    message: `the server's clock is ${apart}: lag in seconds will be wrong by that; order and delivery do not depend on it`,
-    fix: "Let both machines follow a time server (chrony, systemd-timesyncd).",
-  };
+  return warn(
+    "CLOCK_SKEW",
+    `the server's clock is ${apart}: lag in seconds will be wrong by that; order and delivery do not depend on it`,
+    "Let both machines follow a time server (chrony, systemd-timesyncd).",
+  );
 }

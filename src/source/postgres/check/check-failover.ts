@@ -1,6 +1,6 @@
 // What `check` says of a failover: whether the source can go on at a standby that is promoted, and whether one holds it up.
 
-import type { Finding } from "../../../telemetry/finding.ts";
+import { about, type Finding } from "../../../telemetry/finding.ts";
 import type { Session } from "../client/session.ts";
 import { quoteIdentifier } from "../client/sql.ts";
 import { type Provider, providerColumn, settingFix } from "./setting-fix.ts";
@@ -58,7 +58,7 @@ export function failoverFindings(facts: FailoverFacts, slot: string): readonly F
     standbys.length === 0
       ? "no standby reads this server by a slot"
       : `the slot goes along to ${standbys.map(({ name }) => name).join(", ")}, if sync_replication_slots is on there`;
-  return [{ level: "ok", code: "FAILOVER", subject: "failover", message }];
+  return [about("failover").ok("FAILOVER", message)];
 }
 
 function standbyFinding({ version }: FailoverFacts): Finding {
@@ -104,51 +104,49 @@ function readinessFindings(
   standbys: readonly PhysicalSlot[],
   slot: string,
 ): readonly Finding[] {
-  const subject = `slot ${slot}`;
+  const { warn } = about(`slot ${slot}`);
   if (version < COPIES_SLOTS) {
     return [
-      {
-        level: "warn",
-        code: "FAILOVER_LOSES_SLOT",
-        subject,
-        message: "a standby that is promoted does not have it: the source would stop with SLOT_MISSING",
-        fix: "Before Postgres 17 the extension pg_failover_slots, or Patroni's option slots, keeps it on the standbys.",
-      },
+      warn(
+        "FAILOVER_LOSES_SLOT",
+        "a standby that is promoted does not have it: the source would stop with SLOT_MISSING",
+        "Before Postgres 17 the extension pg_failover_slots, or Patroni's option slots, keeps it on the standbys.",
+      ),
     ];
   }
   const findings: Finding[] = [];
   if (marked === false) {
-    findings.push({
-      level: "warn",
-      code: "FAILOVER_LOSES_SLOT",
-      subject,
-      message: "it is not marked for failover: a standby that is promoted does not have it",
-      fix: `ALTER_REPLICATION_SLOT ${quoteIdentifier(slot)} (FAILOVER true); -- while nobody reads it, by psql "dbname=... replication=database"`,
-    });
+    findings.push(
+      warn(
+        "FAILOVER_LOSES_SLOT",
+        "it is not marked for failover: a standby that is promoted does not have it",
+        `ALTER_REPLICATION_SLOT ${quoteIdentifier(slot)} (FAILOVER true); -- while nobody reads it, by psql "dbname=... replication=database"`,
+      ),
+    );
   }
   const ahead = standbys.filter(({ name }) => !awaited.includes(name)).map(({ name }) => name);
   if (ahead.length > 0) {
-    findings.push({
-      level: "warn",
-      code: "FAILOVER_NOT_AWAITED",
-      subject: "setting synchronized_standby_slots",
-      message: `events may be published before ${ahead.join(", ")} has them: promoted then, it never had what the stream tells`,
-      fix: settingFix(provider, {
-        name: "synchronized_standby_slots",
-        value: [...awaited, ...ahead].join(", "),
-        note: "only standbys that may be promoted",
-      }),
-    });
+    findings.push(
+      about("setting synchronized_standby_slots").warn(
+        "FAILOVER_NOT_AWAITED",
+        `events may be published before ${ahead.join(", ")} has them: promoted then, it never had what the stream tells`,
+        settingFix(provider, {
+          name: "synchronized_standby_slots",
+          value: [...awaited, ...ahead].join(", "),
+          note: "only standbys that may be promoted",
+        }),
+      ),
+    );
   }
   const silent = standbys.filter(({ feedback }) => !feedback).map(({ name }) => name);
   if (silent.length > 0) {
-    findings.push({
-      level: "warn",
-      code: "FAILOVER_NO_FEEDBACK",
-      subject: `standby of ${silent.join(", ")}`,
-      message: "its hot_standby_feedback is off: the slot cannot be copied to it",
-      fix: "On that standby: ALTER SYSTEM SET hot_standby_feedback = 'on';\nOn that standby: ALTER SYSTEM SET sync_replication_slots = 'on'; -- with a dbname in its primary_conninfo\nOn that standby: SELECT pg_catalog.pg_reload_conf();",
-    });
+    findings.push(
+      about(`standby of ${silent.join(", ")}`).warn(
+        "FAILOVER_NO_FEEDBACK",
+        "its hot_standby_feedback is off: the slot cannot be copied to it",
+        "On that standby: ALTER SYSTEM SET hot_standby_feedback = 'on';\nOn that standby: ALTER SYSTEM SET sync_replication_slots = 'on'; -- with a dbname in its primary_conninfo\nOn that standby: SELECT pg_catalog.pg_reload_conf();",
+      ),
+    );
   }
   return findings;
 }

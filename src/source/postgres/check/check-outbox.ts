@@ -1,7 +1,7 @@
 // What `check` says of the outbox: that its table and functions are as they must be, that rows can be deleted, and that the
 // database's own setting says the same as the source's option.
 
-import type { Finding } from "../../../telemetry/finding.ts";
+import { about, type Finding } from "../../../telemetry/finding.ts";
 import type { Session } from "../client/session.ts";
 import { quoteIdentifier, quoteTable } from "../client/sql.ts";
 import { OUTBOX_COLUMNS } from "../decode/outbox-table.ts";
@@ -114,18 +114,16 @@ function tableFindings(
   table: { readonly schema: string; readonly name: string },
   { columns, mayCleanUp, hidesRows, role, mode }: Facts,
 ): readonly Finding[] {
-  const subject = `outbox ${table.schema}.${table.name}`;
+  const { fail, ok, warn } = about(`outbox ${table.schema}.${table.name}`);
   const needed = outbox.keepMs === undefined ? OUTBOX_COLUMNS : [...OUTBOX_COLUMNS, "created_at"];
   const lacking = needed.filter((column) => !columns.some(({ name }) => name === column));
   if (lacking.length > 0) {
     return [
-      {
-        level: "fail",
-        code: "OUTBOX_COLUMNS_MISSING",
-        subject,
-        message: `it has no column ${lacking.join(", ")}`,
-        fix: "millrace sql outbox prints the table as it must be; the option outbox.table names another one.",
-      },
+      fail(
+        "OUTBOX_COLUMNS_MISSING",
+        `it has no column ${lacking.join(", ")}`,
+        "millrace sql outbox prints the table as it must be; the option outbox.table names another one.",
+      ),
     ];
   }
   const unfit = columns.filter(
@@ -135,53 +133,45 @@ function tableFindings(
   );
   if (unfit.length > 0) {
     return [
-      {
-        level: "fail",
-        code: "OUTBOX_COLUMNS_UNFIT",
-        subject,
-        message: `each of its rows would be poison: ${unfit.map(({ name, type }) => `${name} is ${type}`).join(", ")}`,
-        fix: "id must be a uuid or text, aggregatetype, aggregateid and type text, payload and headers JSON or text, created_at a time; millrace sql outbox prints the table.",
-      },
+      fail(
+        "OUTBOX_COLUMNS_UNFIT",
+        `each of its rows would be poison: ${unfit.map(({ name, type }) => `${name} is ${type}`).join(", ")}`,
+        "id must be a uuid or text, aggregatetype, aggregateid and type text, payload and headers JSON or text, created_at a time; millrace sql outbox prints the table.",
+      ),
     ];
   }
   if (outbox.keepMs !== undefined && !mayCleanUp) {
     return [
-      {
-        level: "fail",
-        code: "OUTBOX_CLEAN_UP",
-        subject,
-        message: "the worker's role may not delete the rows that are older than outbox.keep",
-        fix: `GRANT USAGE ON SCHEMA ${quoteIdentifier(table.schema)} TO ${quoteIdentifier(role)};\nGRANT SELECT, DELETE ON ${quoteTable(table)} TO ${quoteIdentifier(role)};`,
-      },
+      fail(
+        "OUTBOX_CLEAN_UP",
+        "the worker's role may not delete the rows that are older than outbox.keep",
+        `GRANT USAGE ON SCHEMA ${quoteIdentifier(table.schema)} TO ${quoteIdentifier(role)};\nGRANT SELECT, DELETE ON ${quoteTable(table)} TO ${quoteIdentifier(role)};`,
+      ),
     ];
   }
   if (hidesRows && (mode === "delete" || outbox.keepMs !== undefined)) {
     // Where rows are kept the worker alone deletes them; else whoever emits does, whose rows they are.
     const to = outbox.keepMs === undefined ? "" : ` TO ${quoteIdentifier(role)}`;
     return [
-      {
-        level: "warn",
-        code: "OUTBOX_ROWS_STAY",
-        subject,
-        message: "row level security lets nobody but its owner delete a row, so rows stay that should go",
-        fix: `CREATE POLICY millrace_delete ON ${quoteTable(table)} FOR DELETE${to} USING (true);\nCREATE POLICY millrace_select ON ${quoteTable(table)} FOR SELECT${to} USING (true); -- or: ALTER TABLE ${quoteTable(table)} DISABLE ROW LEVEL SECURITY`,
-      },
+      warn(
+        "OUTBOX_ROWS_STAY",
+        "row level security lets nobody but its owner delete a row, so rows stay that should go",
+        `CREATE POLICY millrace_delete ON ${quoteTable(table)} FOR DELETE${to} USING (true);\nCREATE POLICY millrace_select ON ${quoteTable(table)} FOR SELECT${to} USING (true); -- or: ALTER TABLE ${quoteTable(table)} DISABLE ROW LEVEL SECURITY`,
+      ),
     ];
   }
-  return [{ level: "ok", code: "OUTBOX", subject, message: "it has the columns of an outbox" }];
+  return [ok("OUTBOX", "it has the columns of an outbox")];
 }
 
 /** Older ones also ran what others had put into the caller's search_path. */
 function functionFindings({ functions }: Facts): readonly Finding[] {
   if (functions === null || functions === OUTBOX_FUNCTIONS) return [];
   return [
-    {
-      level: "warn",
-      code: "OUTBOX_FUNCTIONS_OLD",
-      subject: "outbox",
-      message: "the functions of the schema millrace are not those of this version of Millrace",
-      fix: "Let the owner of the database run what `millrace sql outbox` prints: it replaces them.",
-    },
+    about("outbox").warn(
+      "OUTBOX_FUNCTIONS_OLD",
+      "the functions of the schema millrace are not those of this version of Millrace",
+      "Let the owner of the database run what `millrace sql outbox` prints: it replaces them.",
+    ),
   ];
 }
 
@@ -190,13 +180,11 @@ function ownerFindings({ strangers, databaseOwner }: Facts): readonly Finding[] 
   if (strangers.length === 0) return [];
   const owners = [...new Set(strangers.map(({ owner }) => quoteIdentifier(owner)))].join(", ");
   return [
-    {
-      level: "warn",
-      code: "OUTBOX_OWNER",
-      subject: "schema millrace",
-      message: `${strangers.map(({ what }) => what).join(", ")}: owned by ${owners}, neither a superuser nor the owner of the database, and what an owner puts there runs with the rights of all who emit`,
-      fix: `${strangers.map((one) => newOwner(one, databaseOwner)).join("\n")} -- then what \`millrace sql outbox\` prints; as it is where ${owners} may do all that the roles that emit may`,
-    },
+    about("schema millrace").warn(
+      "OUTBOX_OWNER",
+      `${strangers.map(({ what }) => what).join(", ")}: owned by ${owners}, neither a superuser nor the owner of the database, and what an owner puts there runs with the rights of all who emit`,
+      `${strangers.map((one) => newOwner(one, databaseOwner)).join("\n")} -- then what \`millrace sql outbox\` prints; as it is where ${owners} may do all that the roles that emit may`,
+    ),
   ];
 }
 

@@ -1,6 +1,6 @@
 // What `check` says of the partitions of a table: the log names the identity of the root, and holds what the partition has.
 
-import type { Finding } from "../../../telemetry/finding.ts";
+import { about, type Finding } from "../../../telemetry/finding.ts";
 import { quoteIdentifier, quoteTable } from "../client/sql.ts";
 import type { CatalogTable } from "../tables/catalog-tables.ts";
 import { type Identity, identityOf, serves, toldBy } from "../tables/refused-writes.ts";
@@ -35,14 +35,11 @@ function identityFindings(table: TableFacts): readonly Finding[] {
 function comingFindings({ schema, name, primaryKey }: TableFacts): readonly Finding[] {
   if (primaryKey.length > 0) return [];
   return [
-    {
-      level: "warn",
-      code: "PARTITIONS_TO_COME",
-      subject: `table ${schema}.${name}`,
-      message:
-        "it has no primary key: the application's UPDATE and DELETE will fail in each new partition, until that is given a replica identity",
-      fix: `Give it a primary key: ALTER TABLE ${quoteTable({ schema, name })} ADD PRIMARY KEY (...); or leave it out with "!${schema}.${name}" in tables.`,
-    },
+    about(`table ${schema}.${name}`).warn(
+      "PARTITIONS_TO_COME",
+      "it has no primary key: the application's UPDATE and DELETE will fail in each new partition, until that is given a replica identity",
+      `Give it a primary key: ALTER TABLE ${quoteTable({ schema, name })} ADD PRIMARY KEY (...); or leave it out with "!${schema}.${name}" in tables.`,
+    ),
   ];
 }
 

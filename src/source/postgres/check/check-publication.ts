@@ -1,6 +1,6 @@
 // What `check` says of the publication: that it is there, covers the tables, and publishes all of what happens to them.
 
-import type { Finding } from "../../../telemetry/finding.ts";
+import { about, type Finding } from "../../../telemetry/finding.ts";
 import { quoteIdentifier, quoteLiteral, quoteTable } from "../client/sql.ts";
 import type { PublicationFacts } from "../tables/publication-facts.ts";
 import { ALL_OPS, addLine, lacksFilters, publicationLines, publishGenerated } from "../tables/publication-sql.ts";
@@ -28,7 +28,7 @@ export function publicationFindings(
   ].filter((finding) => finding !== undefined);
   if (findings.length > 0) return findings;
   const message = "it covers all configured tables and everything that happens to them";
-  return [{ level: "ok", code: "PUBLICATION", subject: subjectOf(publication), message }];
+  return [about(subjectOf(publication)).ok("PUBLICATION", message)];
 }
 
 function subjectOf({ name }: PublicationFacts): string {
@@ -42,13 +42,11 @@ function filterFindings(
 ): readonly Finding[] {
   if (!lacksFilters(tables, version)) return [];
   return [
-    {
-      level: "fail",
-      code: "ROW_FILTER_REFUSED",
-      subject: subjectOf(publication),
-      message: "row filters need Postgres 15",
-      fix: "Take where out of tables, and filter in the automation.",
-    },
+    about(subjectOf(publication)).fail(
+      "ROW_FILTER_REFUSED",
+      "row filters need Postgres 15",
+      "Take where out of tables, and filter in the automation.",
+    ),
   ];
 }
 
@@ -128,23 +126,19 @@ function opsFinding(publication: PublicationFacts): Finding | undefined {
 
 function rootFinding(publication: PublicationFacts, tables: readonly TableFacts[]): Finding | undefined {
   if (publication.viaRoot || publication.mayMake || !tables.some((table) => table.partitioned)) return undefined;
-  return {
-    level: "fail",
-    code: "PUBLICATION_OF_PARTITIONS",
-    subject: subjectOf(publication),
-    message: "rows of partitioned tables would come under the names of their partitions",
-    fix: `ALTER PUBLICATION ${quoteIdentifier(publication.name)} SET (publish_via_partition_root = true);`,
-  };
+  return about(subjectOf(publication)).fail(
+    "PUBLICATION_OF_PARTITIONS",
+    "rows of partitioned tables would come under the names of their partitions",
+    `ALTER PUBLICATION ${quoteIdentifier(publication.name)} SET (publish_via_partition_root = true);`,
+  );
 }
 
 /** Its rows are found as the catalog was where the slot stands: there a later one does not exist. */
 function youngerFinding(publication: PublicationFacts, slot: string): Finding | undefined {
   if (!publication.youngerThanSlot) return undefined;
-  return {
-    level: "warn",
-    code: "PUBLICATION_YOUNGER",
-    subject: subjectOf(publication),
-    message: `it was made or altered after the place where the slot ${slot} stands: made anew, it cannot be read from there`,
-    fix: `SELECT pg_catalog.pg_drop_replication_slot(${quoteLiteral(slot).trim()}); -- if it was dropped and made anew; then millrace run --adopt, which records the gap`,
-  };
+  return about(subjectOf(publication)).warn(
+    "PUBLICATION_YOUNGER",
+    `it was made or altered after the place where the slot ${slot} stands: made anew, it cannot be read from there`,
+    `SELECT pg_catalog.pg_drop_replication_slot(${quoteLiteral(slot).trim()}); -- if it was dropped and made anew; then millrace run --adopt, which records the gap`,
+  );
 }

@@ -1,6 +1,6 @@
 // What `check` says of each published table: that its column list and its row filter fit the table and the configuration.
 
-import type { Finding } from "../../../telemetry/finding.ts";
+import { about, type Finding } from "../../../telemetry/finding.ts";
 import { quoteIdentifier, quoteTable } from "../client/sql.ts";
 import type { CatalogTable, Publishing } from "../tables/catalog-tables.ts";
 import type { PublicationFacts, PublishedTable } from "../tables/publication-facts.ts";
@@ -30,29 +30,29 @@ export function publishedFindings(
   if (published === undefined) return findings;
   const { columns, filter } = published;
   if (filter === null && table.where.length > 0 && !publication.mayMake) {
-    findings.push({
-      level: "fail",
-      code: "ROW_FILTER_REFUSED",
-      subject,
-      message: `the publication has no row filter for it, and the option where says ${table.where.join(" AND ")}`,
-      fix: published.member
-        ? publishAgain(publication, table, columns, table.where.map((condition) => `(${condition})`).join(" AND "))
-        : "Take where out of tables: a publication for all tables, or all of a schema, has no row filters.",
-    });
+    findings.push(
+      about(subject).fail(
+        "ROW_FILTER_REFUSED",
+        `the publication has no row filter for it, and the option where says ${table.where.join(" AND ")}`,
+        published.member
+          ? publishAgain(publication, table, columns, table.where.map((condition) => `(${condition})`).join(" AND "))
+          : "Take where out of tables: a publication for all tables, or all of a schema, has no row filters.",
+      ),
+    );
   }
   const mendsItself = publication.mayMake && publishesGenerated(version);
   const dropped = table.own.stored.filter((column) => columns?.includes(column) !== true);
   const refused = findings.some(({ code }) => code === "GENERATED_IN_IDENTITY");
   if (columns === null && !publication.generated && dropped.length > 0 && !mendsItself && !refused) {
-    findings.push({
-      level: "warn",
-      code: "GENERATED_LEFT_OUT",
-      subject,
-      message: `the publication leaves generated columns out of the events: ${dropped.join(", ")}`,
-      fix: publishesGenerated(version)
-        ? publishGenerated(publication.name)
-        : "Compute them in the handler: before Postgres 18 they are not in the log's stream.",
-    });
+    findings.push(
+      about(subject).warn(
+        "GENERATED_LEFT_OUT",
+        `the publication leaves generated columns out of the events: ${dropped.join(", ")}`,
+        publishesGenerated(version)
+          ? publishGenerated(publication.name)
+          : "Compute them in the handler: before Postgres 18 they are not in the log's stream.",
+      ),
+    );
   }
   return findings;
 }

@@ -1,6 +1,6 @@
 // What `check` says of tables with `toast: "reselect"`: whether the worker's role may read what it is to ask for.
 
-import type { Finding } from "../../../telemetry/finding.ts";
+import { about, type Finding } from "../../../telemetry/finding.ts";
 import type { Session } from "../client/session.ts";
 import { grantSelect, quoteIdentifier, quoteTable } from "../client/sql.ts";
 import type { RulesOf } from "../options/table-rules.ts";
@@ -53,37 +53,37 @@ export async function readReselect(
 
 /** Nothing where all is well: the tables' own findings say so. */
 export function reselectFindings(table: ReselectFacts): readonly Finding[] {
-  const subject = `table ${table.schema}.${table.name}`;
+  const { fail } = about(`table ${table.schema}.${table.name}`);
   const role = quoteIdentifier(table.role);
   const [enter, select] = grantSelect(table, role);
   const findings: Finding[] = [];
   if (!table.hasKey) {
-    findings.push({
-      level: "fail",
-      code: "RESELECT_WITHOUT_KEY",
-      subject,
-      message: 'toast: "reselect" looks rows up by their key, and its events have none',
-      fix: `Give it a primary key: ALTER TABLE ${quoteTable(table)} ADD PRIMARY KEY (...); or name it without toast.`,
-    });
+    findings.push(
+      fail(
+        "RESELECT_WITHOUT_KEY",
+        'toast: "reselect" looks rows up by their key, and its events have none',
+        `Give it a primary key: ALTER TABLE ${quoteTable(table)} ADD PRIMARY KEY (...); or name it without toast.`,
+      ),
+    );
   }
   if (!table.mayEnter || table.unreadable.length > 0) {
     const what = table.mayEnter ? table.unreadable.join(", ") : "anything in its schema";
-    findings.push({
-      level: "fail",
-      code: "RESELECT_NOT_GRANTED",
-      subject,
-      message: `toast: "reselect" needs to read it, and the role ${table.role} may not read ${what}`,
-      fix: [...(table.mayEnter ? [] : [enter]), ...(table.unreadable.length > 0 ? [select] : [])].join("\n"),
-    });
+    findings.push(
+      fail(
+        "RESELECT_NOT_GRANTED",
+        `toast: "reselect" needs to read it, and the role ${table.role} may not read ${what}`,
+        [...(table.mayEnter ? [] : [enter]), ...(table.unreadable.length > 0 ? [select] : [])].join("\n"),
+      ),
+    );
   }
   if (table.rowSecurity) {
-    findings.push({
-      level: "fail",
-      code: "RESELECT_ROW_SECURITY",
-      subject,
-      message: `row level security hides rows from the role ${table.role}: toast: "reselect" would not find them`,
-      fix: `ALTER ROLE ${role} BYPASSRLS;`,
-    });
+    findings.push(
+      fail(
+        "RESELECT_ROW_SECURITY",
+        `row level security hides rows from the role ${table.role}: toast: "reselect" would not find them`,
+        `ALTER ROLE ${role} BYPASSRLS;`,
+      ),
+    );
   }
   return findings;
 }

@@ -1,6 +1,6 @@
 // What `check` says of slots: the source's own, and others that nobody reads.
 
-import { type Finding, findingOf } from "../../../telemetry/finding.ts";
+import { about, type Finding, findingOf } from "../../../telemetry/finding.ts";
 import { WRITTEN_END } from "../client/lsn.ts";
 import type { Session } from "../client/session.ts";
 import { quoteLiteral } from "../client/sql.ts";
@@ -49,8 +49,7 @@ export function ownSlotFinding(
   const slot = slots.find((candidate) => candidate.name === names.slot);
   try {
     if (intent !== "unknown") checkRecord(intent, slot, names, server);
-    if (slot === undefined)
-      return { level: "ok", code: "SLOT", subject, message: "the worker makes it at its first start" };
+    if (slot === undefined) return about(subject).ok("SLOT", "the worker makes it at its first start");
     const state = { ...slot, confirmed: undefined, lost: slot.lost ?? undefined };
     checkKind(state, server.database);
     checkKept(state);
@@ -59,7 +58,7 @@ export function ownSlotFinding(
   }
   const holds = `it holds back ${megabytes(slot.retainedBytes)} of log`;
   const reader = slot.active ? `the process ${slot.pid} reads it` : "nobody reads it now";
-  return { level: "ok", code: "SLOT", subject, message: `${reader}; ${holds}` };
+  return about(subject).ok("SLOT", `${reader}; ${holds}`);
 }
 
 /** As a start does. @throws ConfigError SLOT_UNKNOWN, SLOT_RENAMED, SOURCE_OTHER_DATABASE; HistoryLostError SLOT_MISSING, SOURCE_OTHER_CLUSTER */
@@ -94,20 +93,17 @@ export function otherSlotFindings(
     (slot.lost !== null || slot.idleSeconds === null || slot.idleSeconds >= idleSeconds);
   const dead = slots.filter(isDead);
   if (dead.length === 0) {
-    return [{ level: "ok", code: "SLOT_DEAD", subject: "other slots", message: "none is without a reader for long" }];
+    return [about("other slots").ok("SLOT_DEAD", "none is without a reader for long")];
   }
   return dead.map(({ name, retainedBytes, lost, idleSeconds: seconds }) => {
     const since = seconds === null ? "" : ` for ${Math.round(seconds)} s`;
-    return {
-      level: "warn",
-      code: "SLOT_DEAD",
-      subject: `slot ${name}`,
-      message:
-        lost === null
-          ? `nobody reads it${since}, and it holds back ${megabytes(retainedBytes)} of log`
-          : `nobody reads it, and nobody can any more: ${lost}`,
-      fix: `${drop(name)} -- if nobody needs it`,
-    };
+    return about(`slot ${name}`).warn(
+      "SLOT_DEAD",
+      lost === null
+        ? `nobody reads it${since}, and it holds back ${megabytes(retainedBytes)} of log`
+        : `nobody reads it, and nobody can any more: ${lost}`,
+      `${drop(name)} -- if nobody needs it`,
+    );
   });
 }
 

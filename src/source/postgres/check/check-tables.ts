@@ -1,6 +1,6 @@
 // What `check` says of each table: whether its rows can be told apart, what their events lack, and who may see them.
 
-import type { Finding } from "../../../telemetry/finding.ts";
+import { about, type Finding } from "../../../telemetry/finding.ts";
 import type { Session } from "../client/session.ts";
 import { quoteIdentifier, quoteTable } from "../client/sql.ts";
 import { includesTable, type TablePattern } from "../options/table-pattern.ts";
@@ -36,79 +36,79 @@ export async function readChecked(session: Session, tables: readonly TableFacts[
 }
 
 export function tableFindings(table: CheckedTable): readonly Finding[] {
-  const subject = `table ${table.schema}.${table.name}`;
+  const { fail, ok, warn } = about(`table ${table.schema}.${table.name}`);
   const quoted = quoteTable(table);
   const identity = identityOf(table.own);
   const full = identity === "full";
   const { deferrableKey, virtual } = table.own;
   const findings: Finding[] = [];
   if (!table.identified) {
-    findings.push({
-      level: "fail",
-      code: "TABLE_WITHOUT_IDENTITY",
-      subject,
-      message: anonymousMessage(table),
-      fix: table.anonymous.map((one) => identify(one, table.version)).join("\n"),
-    });
+    findings.push(
+      fail(
+        "TABLE_WITHOUT_IDENTITY",
+        anonymousMessage(table),
+        table.anonymous.map((one) => identify(one, table.version)).join("\n"),
+      ),
+    );
   } else if (table.primaryKey.length === 0 && full) {
-    findings.push({
-      level: "warn",
-      code: "TABLE_WITHOUT_KEY",
-      subject,
-      message: "it has replica identity FULL and no primary key: the key of its events is null",
-      fix: `Give it a primary key: ALTER TABLE ${quoted} ADD PRIMARY KEY (...).`,
-    });
+    findings.push(
+      warn(
+        "TABLE_WITHOUT_KEY",
+        "it has replica identity FULL and no primary key: the key of its events is null",
+        `Give it a primary key: ALTER TABLE ${quoted} ADD PRIMARY KEY (...).`,
+      ),
+    );
   }
   // Under another identity than FULL two rows never have one key.
   if (full && deferrableKey !== null) {
-    findings.push({
-      level: "warn",
-      code: "KEY_DEFERRABLE",
-      subject,
-      message: `its primary key (${table.primaryKey.join(", ")}) is deferrable: when a transaction lets two rows have one key for a moment, what applies events by key may miss a row`,
-      fix: `Where the application needs no such moment: ALTER TABLE ${quoted} DROP CONSTRAINT ${quoteIdentifier(deferrableKey.name)}, ADD PRIMARY KEY (...); else let \`millrace verify --tables\` compare what a consumer keeps.`,
-    });
+    findings.push(
+      warn(
+        "KEY_DEFERRABLE",
+        `its primary key (${table.primaryKey.join(", ")}) is deferrable: when a transaction lets two rows have one key for a moment, what applies events by key may miss a row`,
+        `Where the application needs no such moment: ALTER TABLE ${quoted} DROP CONSTRAINT ${quoteIdentifier(deferrableKey.name)}, ADD PRIMARY KEY (...); else let \`millrace verify --tables\` compare what a consumer keeps.`,
+      ),
+    );
   }
   findings.push(...partitionFindings(table));
   const apart = table.toasted.filter((column) => !identity.includes(column));
   if (!full && apart.length > 0) {
-    findings.push({
-      level: "warn",
-      code: "TOAST_LEFT_OUT",
-      subject,
-      message: `values are stored apart; an update that leaves one alone comes without it, its column named in "unchanged": ${apart.join(", ")}`,
-      fix: table.written.every((one) => serves(one, "full", table.version))
-        ? [table, ...table.below.filter(({ plain, replident }) => plain && replident !== "f")]
-            .map((one) => `ALTER TABLE ${quoteTable(one)} REPLICA IDENTITY FULL;`)
-            .join("\n")
-            .concat(
-              ` -- doubles the log of its updates; or toast: "reselect" for it in tables; or let handlers read "unchanged"`,
-            )
-        : `Set toast: "reselect" for it in tables, or let handlers read "unchanged". REPLICA IDENTITY FULL would make the application's UPDATE and DELETE fail.`,
-    });
+    findings.push(
+      warn(
+        "TOAST_LEFT_OUT",
+        `values are stored apart; an update that leaves one alone comes without it, its column named in "unchanged": ${apart.join(", ")}`,
+        table.written.every((one) => serves(one, "full", table.version))
+          ? [table, ...table.below.filter(({ plain, replident }) => plain && replident !== "f")]
+              .map((one) => `ALTER TABLE ${quoteTable(one)} REPLICA IDENTITY FULL;`)
+              .join("\n")
+              .concat(
+                ` -- doubles the log of its updates; or toast: "reselect" for it in tables; or let handlers read "unchanged"`,
+              )
+          : `Set toast: "reselect" for it in tables, or let handlers read "unchanged". REPLICA IDENTITY FULL would make the application's UPDATE and DELETE fail.`,
+      ),
+    );
   }
   if (virtual.length > 0) {
-    findings.push({
-      level: "warn",
-      code: "GENERATED_LEFT_OUT",
-      subject,
-      message: `virtual generated columns are never in the log: ${virtual.join(", ")}`,
-      fix: "Compute them in the handler, or make them STORED.",
-    });
+    findings.push(
+      warn(
+        "GENERATED_LEFT_OUT",
+        `virtual generated columns are never in the log: ${virtual.join(", ")}`,
+        "Compute them in the handler, or make them STORED.",
+      ),
+    );
   }
   // A filter of rows is an answer to that, if not the same one.
   if (table.rowSecurity && table.where.length === 0) {
-    findings.push({
-      level: "warn",
-      code: "ROW_SECURITY_IGNORED",
-      subject,
-      message: "row level security does not hold for the log: all of its rows reach the bus",
-      fix: "Limit by NATS permissions who may subscribe; or say by the option where of tables which rows may leave.",
-    });
+    findings.push(
+      warn(
+        "ROW_SECURITY_IGNORED",
+        "row level security does not hold for the log: all of its rows reach the bus",
+        "Limit by NATS permissions who may subscribe; or say by the option where of tables which rows may leave.",
+      ),
+    );
   }
   if (findings.length > 0) return findings;
   const message = full ? "FULL: the row before comes along" : `rows are told apart by ${identity.join(", ")}`;
-  return [{ level: "ok", code: "TABLE", subject, message }];
+  return [ok("TABLE", message)];
 }
 
 const unlogged = `
@@ -147,17 +147,17 @@ export interface UnloggedTable {
 
 /** A pattern that names one promises events that never come. */
 export function unloggedFindings(tables: readonly UnloggedTable[]): readonly Finding[] {
-  return tables.map((table) => ({
-    level: "warn",
-    code: "TABLE_NOT_LOGGED",
-    subject: `table ${table.schema}.${table.name}`,
-    message: `it is ${table.foreign ? "foreign" : "unlogged"}: a pattern of the source names it, and its rows are never in the log`,
-    fix: table.foreign
-      ? `Leave it out with "!${table.schema}.${table.name}" in tables, and read the server that it belongs to.`
-      : !table.fit
-        ? `Give it a primary key, then ALTER TABLE ${quoteTable(table)} SET LOGGED. Or leave it out with "!${table.schema}.${table.name}" in tables.`
-        : `ALTER TABLE ${quoteTable(table)} SET LOGGED; -- or leave it out with "!${table.schema}.${table.name}" in tables`,
-  }));
+  return tables.map((table) =>
+    about(`table ${table.schema}.${table.name}`).warn(
+      "TABLE_NOT_LOGGED",
+      `it is ${table.foreign ? "foreign" : "unlogged"}: a pattern of the source names it, and its rows are never in the log`,
+      table.foreign
+        ? `Leave it out with "!${table.schema}.${table.name}" in tables, and read the server that it belongs to.`
+        : !table.fit
+          ? `Give it a primary key, then ALTER TABLE ${quoteTable(table)} SET LOGGED. Or leave it out with "!${table.schema}.${table.name}" in tables.`
+          : `ALTER TABLE ${quoteTable(table)} SET LOGGED; -- or leave it out with "!${table.schema}.${table.name}" in tables`,
+    ),
+  );
 }
 
 function anonymousMessage({ written }: TableFacts): string {

@@ -1,6 +1,6 @@
 // What `check` says of transactions that have been open for long: no slot can be made, and no log dropped, past them.
 
-import type { Finding } from "../../../telemetry/finding.ts";
+import { about, type Finding } from "../../../telemetry/finding.ts";
 import { quoteIdentifier, quoteLiteral } from "../client/sql.ts";
 import { nameOfTransaction, type TransactionFacts } from "../slot/slot-facts.ts";
 
@@ -14,37 +14,33 @@ export function transactionFindings(
   const hidden = transactions.filter(({ ageSeconds }) => ageSeconds === null);
   const findings = old.map(oldFinding);
   if (hidden.length > 0) {
-    findings.push({
-      level: "warn",
-      code: "TRANSACTIONS_HIDDEN",
-      subject: `role ${role}`,
-      message: `it may not see how long ${hidden.length} other writing transactions have been open`,
-      fix: `GRANT pg_read_all_stats TO ${quoteIdentifier(role)}; -- for this check only; the worker does not need it`,
-    });
+    findings.push(
+      about(`role ${role}`).warn(
+        "TRANSACTIONS_HIDDEN",
+        `it may not see how long ${hidden.length} other writing transactions have been open`,
+        `GRANT pg_read_all_stats TO ${quoteIdentifier(role)}; -- for this check only; the worker does not need it`,
+      ),
+    );
   }
   if (findings.length > 0) return findings;
   const message = `none that writes is older than ${oldSeconds} s`;
-  return [{ level: "ok", code: "TRANSACTION_OLD", subject: "transactions", message }];
+  return [about("transactions").ok("TRANSACTION_OLD", message)];
 }
 
 function oldFinding({ pid, gid, database, here, ageSeconds }: TransactionFacts): Finding {
-  const subject = nameOfTransaction({ pid, gid });
+  const { warn } = about(nameOfTransaction({ pid, gid }));
   const open = `open for ${Math.round(ageSeconds ?? 0)} s in the database ${database}`;
   const effect = "no slot can be made and no log dropped past it";
   if (gid !== null) {
-    return {
-      level: "warn",
-      code: "TRANSACTION_PREPARED",
-      subject,
-      message: `${open}: ${effect}`,
-      fix: `${here ? "" : `In the database ${database}: `}ROLLBACK PREPARED ${quoteLiteral(gid).trim()}; -- or COMMIT PREPARED`,
-    };
+    return warn(
+      "TRANSACTION_PREPARED",
+      `${open}: ${effect}`,
+      `${here ? "" : `In the database ${database}: `}ROLLBACK PREPARED ${quoteLiteral(gid).trim()}; -- or COMMIT PREPARED`,
+    );
   }
-  return {
-    level: "warn",
-    code: "TRANSACTION_OLD",
-    subject,
-    message: `its transaction writes and is ${open}: ${effect}`,
-    fix: `SELECT pg_catalog.pg_terminate_backend(${pid}); -- or let its application end it`,
-  };
+  return warn(
+    "TRANSACTION_OLD",
+    `its transaction writes and is ${open}: ${effect}`,
+    `SELECT pg_catalog.pg_terminate_backend(${pid}); -- or let its application end it`,
+  );
 }

@@ -3,7 +3,7 @@
 import type { ClientConfig } from "pg";
 import { ConfigError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import { type Finding, findingOf } from "../../../telemetry/finding.ts";
+import { about, type Finding, findingOf } from "../../../telemetry/finding.ts";
 import type { CheckContext } from "../../source.ts";
 import { connectClient, endClient } from "../client/connect/dial.ts";
 import { translateError } from "../client/errors.ts";
@@ -131,5 +131,5 @@ async function replicationFinding(client: ClientConfig): Promise<Finding> {
   } catch (error) {
     return findingOf(error, subject);
   }
-  return { level: "ok", code: "REPLICATION_CONNECTION", subject, message: "the server accepts one from here" };
+  return about(subject).ok("REPLICATION_CONNECTION", "the server accepts one from here");
 }

@@ -143,6 +143,8 @@ export function busConsumerContract(ground: BusGround): void {
       await mine[Symbol.asyncDispose]();
 
       await expect(when(ending.ended)).rejects.toBeInstanceOf(TransientError);
+      await expect(when(mine.state.get("a"))).rejects.toBeInstanceOf(TransientError);
+      await expect(when(subscribe(source, { bus: mine }))).rejects.toBeInstanceOf(TransientError);
       expect([mine.connected(), others.connected()]).toEqual([false, true]);
       const { next } = await subscribe(source, { bus: others });
       await writer.write(transaction(source, 10));

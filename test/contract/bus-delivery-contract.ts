@@ -95,6 +95,22 @@ export function busDeliveryContract(ground: BusGround): void {
       expect(await subscription.depth()).toEqual({ pending: 0, unacked: 0 });
     });
 
+    test("of a worker whose bus is closed is another's in time, whatever that one says of it", async () => {
+      const source = await written(1);
+      const ending = await bus();
+      const first = await (await subscribe(source, { bus: ending, minPending: 1, ackWaitMs })).next();
+      const other = await subscribe(source, { minPending: 1, ackWaitMs });
+      await ending[Symbol.asyncDispose]();
+      const closedAt = clock.now();
+      await until(() => {
+        first.working();
+        return other.taken.length > 0;
+      }, "it to come to the other one");
+
+      expect(clock.now() - closedAt).toBeLessThan(10 * ackWaitMs);
+      expect(other.taken[0]?.again).toBe(true);
+    });
+
     test("that is let go too late comes again as if it had not been", async () => {
       const { next } = await subscribe(await written(1), { minPending: 1, ackWaitMs });
       const delivery = await next();

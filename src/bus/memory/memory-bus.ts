@@ -40,12 +40,17 @@ export class MemoryBus implements Bus {
   readonly #server: MemoryServer;
   readonly #life = new Lifetime();
   readonly #instance = randomBytes(6).toString("hex");
+  /** Whatever a worker does once its bus is closed comes to nothing, as when its process had ended. */
+  readonly #ask = async <T>(answer: () => T | Promise<T>): Promise<T> => {
+    this.#life.throwIfOver();
+    return answer();
+  };
 
   constructor(options: MemoryBusOptions) {
     this.#options = options;
     this.#server = options.server;
-    this.state = options.server.state;
-    this.schemas = options.server.schemas;
+    this.state = this.#whileOpen(options.server.state);
+    this.schemas = this.#whileOpen(options.server.schemas);
   }
 
   connected(): boolean {
@@ -59,16 +64,17 @@ export class MemoryBus implements Bus {
   stream(source: SourceId): SourceStream {
     const encoder = new EventEncoder(source);
     const memory = new StoredConnectorState(this.state, source);
-    const port = this.#server.port(source);
+    const port = this.#server.port(source, this.#ask);
     return {
       maxMessageBytes: MAX_PAYLOAD - MAX_ADDED_HEADER_BYTES,
       maxHeadBytes: MAX_HEAD_BYTES,
       encode: (event) => encoder.encode(event),
-      claim: async (message) => {
-        const ref = dataRefTo(message);
-        this.#server.bodies.set(ref.name, Uint8Array.from(message.data));
-        return pointerTo(message, ref);
-      },
+      claim: (message) =>
+        this.#ask(() => {
+          const ref = dataRefTo(message);
+          this.#server.bodies.set(ref.name, Uint8Array.from(message.data));
+          return pointerTo(message, ref);
+        }),
       openWriter: (signal, on) => this.#openWriter(source, memory, signal, on),
       loadMemory: () => memory.load(),
       saveMemory: (value) => memory.save(value),
@@ -78,6 +84,7 @@ export class MemoryBus implements Bus {
   }
 
   async consume(options: ConsumeOptions): Promise<Subscription> {
+    this.#life.throwIfOver();
     const stream = streamName(options.source);
     if (options.source === systemId) this.#server.make(stream);
     const durable = await this.#server.durable(stream, options);
@@ -86,21 +93,23 @@ export class MemoryBus implements Bus {
   }
 
   async deadLetter(subject: string, head: string, data: Uint8Array): Promise<void> {
+    this.#life.throwIfOver();
     if (head.length + data.length > MAX_PAYLOAD) throw deadLetterTooLarge(data.length);
     this.#server.make("MILLRACE_DEAD").store(subject, head, data);
   }
 
   async publish(event: WorkerEvent): Promise<void> {
+    this.#life.throwIfOver();
     const { subject, id, head, data } = encodeWorkerEvent(event);
     this.#server.make(streamName(systemId)).store(subject, `${head}Nats-Msg-Id: ${id}\r\n`, data);
   }
 
-  async fetchBody({ name }: DataRef): Promise<Uint8Array | undefined> {
-    return this.#server.bodies.get(name);
+  fetchBody({ name }: DataRef): Promise<Uint8Array | undefined> {
+    return this.#ask(() => this.#server.bodies.get(name));
   }
 
-  async keepsForMs(source: SourceId): Promise<number | undefined> {
-    return this.#server.streams.has(streamName(source)) ? Number.POSITIVE_INFINITY : undefined;
+  keepsForMs(source: SourceId): Promise<number | undefined> {
+    return this.#ask(() => (this.#server.streams.has(streamName(source)) ? Number.POSITIVE_INFINITY : undefined));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -115,12 +124,12 @@ export class MemoryBus implements Bus {
   ): Promise<Writer> {
     const { clock, fsync, log, timing } = this.#options;
     const nothing = (): void => {};
-    return openWriter(this.#server.port(source), source, {
+    return openWriter(this.#server.port(source, this.#ask), source, {
       ...defaultWriterTiming,
       ...timing,
       clock,
       instance: this.#instance,
-      leases: leasePort(this.#server.leases, source),
+      leases: leasePort(this.#whileOpen(this.#server.leases), source),
       state: this.state,
       memory,
       fsync,
@@ -133,5 +142,14 @@ export class MemoryBus implements Bus {
       signal,
       on,
     });
+  }
+
+  #whileOpen(store: StateStore): StateStore {
+    return {
+      get: (key) => this.#ask(() => store.get(key)),
+      put: (key, value, revision) => this.#ask(() => store.put(key, value, revision)),
+      delete: (key) => this.#ask(() => store.delete(key)),
+      keys: (prefix) => this.#ask(() => store.keys(prefix)),
+    };
   }
 }

@@ -53,20 +53,20 @@ export class MemoryServer {
     return durable;
   }
 
-  /** The stream of a source, to be written. */
-  port(source: SourceId): StreamPort {
+  /** The stream of a source, to be written. @param ask answers a worker for as long as its bus is open */
+  port(source: SourceId, ask: <T>(answer: () => T | Promise<T>) => Promise<T>): StreamPort {
     const name = streamName(source);
     const stream = (): MemoryStream | undefined => this.streams.get(name);
     return {
       maxBatchMessages: MAX_BATCH_MESSAGES,
-      info: async () => stream()?.state,
-      create: async (firstSeq) => this.make(name, firstSeq).state,
-      read: async (seq) => stream()?.at(seq),
-      isRemoved: async () => false,
-      readLast: async (subject) => stream()?.last(subject),
-      highestDelivered: async () => 0, // nothing that is stored is ever lost: nobody can have been given more
-      send: async (batch) => this.make(name).append(batch),
-      ping: async () => {},
+      info: () => ask(() => stream()?.state),
+      create: (firstSeq) => ask(() => this.make(name, firstSeq).state),
+      read: (seq) => ask(() => stream()?.at(seq)),
+      isRemoved: () => ask(() => false),
+      readLast: (subject) => ask(() => stream()?.last(subject)),
+      highestDelivered: () => ask(() => 0), // nothing that is stored is ever lost: nobody can have been given more
+      send: (batch) => ask(() => this.make(name).append(batch)),
+      ping: () => ask(() => undefined),
       onDisruption: () => () => {},
     };
   }

@@ -10,17 +10,17 @@ export class MemorySubscription implements Subscription {
   readonly madeAgain: undefined = undefined;
   readonly durable: MemoryDurable;
   readonly #options: Pick<ConsumeOptions, "minPending" | "signal">;
-  readonly #life: Lifetime;
+  /** Of the bus that it belongs to. */
+  readonly life: Lifetime;
   readonly #wakeUp: WakeUp;
   /** By sequence; those that wait for another handing-out leave their room to others. */
   readonly #open = new Map<number, MemoryDelivery>();
   #settledThrough = 0;
 
-  /** @param life of the bus that it belongs to */
   constructor(durable: MemoryDurable, options: Pick<ConsumeOptions, "minPending" | "signal">, life: Lifetime) {
     this.durable = durable;
     this.#options = options;
-    this.#life = life;
+    this.life = life;
     this.#wakeUp = life.wakeUp();
   }
 
@@ -50,7 +50,7 @@ export class MemorySubscription implements Subscription {
     signal.addEventListener("abort", wake);
     try {
       while (!signal.aborted) {
-        this.#life.throwIfOver();
+        this.life.throwIfOver();
         const ready = this.#take();
         if (ready.length > 0) yield ready;
         else await this.durable.wait(this.#wakeUp);
@@ -129,7 +129,8 @@ class MemoryDelivery implements Delivery {
   }
 
   get ours(): boolean {
-    return this.#owner.durable.clock.now() < this.#one.dueMs;
+    const { life, durable } = this.#owner;
+    return !life.ended && durable.clock.now() < this.#one.dueMs;
   }
 
   succeed(older: Delivery): void {
@@ -157,6 +158,7 @@ class MemoryDelivery implements Delivery {
   }
 
   async ack(): Promise<void> {
+    this.#owner.life.throwIfOver();
     this.#owner.durable.settle(this.sequence);
     this.#owner.closed(this.sequence);
   }

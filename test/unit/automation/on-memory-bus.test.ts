@@ -1,0 +1,75 @@
+// Automations on the bus in memory: the same code that runs on JetStream, without a server and in virtual time.
+
+import { expect, test } from "vitest";
+import type { Automation } from "../../../src/automation/define/automation.ts";
+import { runAutomations } from "../../../src/automation/run/run-automations.ts";
+import { MemoryBus } from "../../../src/bus/memory/memory-bus.ts";
+import { MemoryServer } from "../../../src/bus/memory/memory-server.ts";
+import type { Clock } from "../../../src/clock.ts";
+import type { SourceId } from "../../../src/event/source-id.ts";
+import { silentLogger } from "../../../src/telemetry/logger.ts";
+import { Counts, onOrder } from "../../support/automations.ts";
+import { transaction } from "../../support/postgres/transactions.ts";
+import { VirtualTime } from "../../support/virtual-time.ts";
+import { waitFor } from "../../support/wait-for.ts";
+
+const source = "shop" as SourceId;
+const open = (server: MemoryServer, clock: Clock) =>
+  new MemoryBus({ server, clock, fsync: "always", log: silentLogger });
+
+/** A worker on a bus of its own; `kill` leaves what it has in hand to others. */
+function startWorker(server: MemoryServer, clock: Clock, automations: readonly Automation[]) {
+  const stopping = new AbortController();
+  const bus = open(server, clock);
+  const metrics = new Counts();
+  const { settled } = runAutomations({
+    bus,
+    clock,
+    automations,
+    log: silentLogger,
+    metrics,
+    logEvents: false,
+    logErrors: "message",
+    ackWaitMs: 30_000,
+    signal: stopping.signal,
+  });
+  return {
+    metrics,
+    kill: () => bus[Symbol.asyncDispose](),
+    stop: async () => {
+      stopping.abort();
+      await settled;
+      await bus[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test("an event is handled, retried, or a dead letter in the end, and what a killed worker had in hand is another's", async () => {
+  const time = new VirtualTime();
+  const { clock } = time;
+  const until = (look: () => boolean, what: string) => time.when(waitFor(look, { what, clock, timeoutMs: 120_000 }));
+  const server = new MemoryServer(clock);
+  await using writer = await open(server, clock).stream(source).openWriter(new AbortController().signal);
+  await writer.write([10, 20, 30].flatMap((final) => transaction(source, final)));
+  const seen: string[] = [];
+  const mail = onOrder("mail", async ({ event, attempt, fatal }) => {
+    const { id } = event.after as unknown as { readonly id: string };
+    seen.push(`${id} ${attempt}`);
+    if (id === "20-0") throw fatal("never");
+    if (id === "30-0" && attempt === 1) throw new Error("not yet");
+  });
+  const stuck = onOrder("mail", () => new Promise<never>(() => {}), { concurrency: 3 });
+  const killed = startWorker(server, clock, [stuck]);
+  await until(() => killed.metrics.peak === 3, "all to be in hand");
+  await killed.kill();
+  const worker = startWorker(server, clock, [mail]);
+  await until(() => worker.metrics.counts["mail.handled"] === 2, "two events to be handled");
+  await until(() => worker.metrics.counts["mail.fatal"] === 1, "the dead letter");
+  await time.when(worker.stop());
+
+  expect(seen.map((one) => one.split(" ")[0]).sort()).toEqual(["10-0", "20-0", "30-0", "30-0"]);
+  const letters = server.streams.get("MILLRACE_DEAD")?.messages ?? [];
+  expect(letters.map(({ subject, data }) => [subject, JSON.parse(Buffer.from(data).toString()).reason])).toEqual([
+    ["dead.mail", "fatal"],
+  ]);
+});

@@ -29,9 +29,9 @@ export interface Poison {
   readonly collection: string;
   /** The first 64 KiB of it, as they came; none of a table whose columns are hidden. */
   readonly raw: Uint8Array;
-  /** Of the whole row. */
+  /** The size of the whole row. */
   readonly sizeBytes: number;
-  /** Of the whole row; undefined for a table whose columns are hidden. */
+  /** The digest of the whole row; undefined for a table whose columns are hidden. */
   readonly sha256: string | undefined;
   readonly error: PoisonError;
 }
@@ -108,7 +108,7 @@ export interface RetentionProbe extends AsyncDisposable {
   /** The last resort, where it was asked for. */
   readonly full:
     | {
-        /** Of the metric that it goes by. */
+        /** The name of the metric that it goes by. */
         readonly measure: string;
         readonly limit: number;
         readonly action: "stop" | "drop-and-gap";

@@ -24,7 +24,7 @@ export interface DescribeOptions {
   readonly schemas: ToldSchemas;
   readonly rules: RuleBook;
   readonly items: readonly TableItem[];
-  /** Of the server, as `server_version_num`. */
+  /** The server's version, as `server_version_num`. */
   readonly version: number;
   readonly log: Logger;
   readonly composites: CompositeStates;

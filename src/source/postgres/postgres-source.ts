@@ -56,7 +56,7 @@ export interface PostgresSourceOptions {
   readonly session: Session;
   readonly client: ClientConfig;
   readonly slot: ProvidedSlot;
-  /** Of the server, as `server_version_num`. */
+  /** The server's version, as `server_version_num`. */
   readonly version: number;
 }
 

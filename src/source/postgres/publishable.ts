@@ -19,7 +19,7 @@ export interface PublishableOptions {
   readonly config: PostgresConfig;
   readonly rules: RuleBook;
   readonly publication: string;
-  /** Of the server, as `server_version_num`. */
+  /** The server's version, as `server_version_num`. */
   readonly version: number;
 }
 

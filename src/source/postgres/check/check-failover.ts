@@ -13,7 +13,7 @@ export interface FailoverFacts {
   readonly awaited: readonly string[];
   readonly physical: readonly PhysicalSlot[];
   readonly provider: Provider | null;
-  /** Of the source's own slot; null before 17, and while there is none. */
+  /** Whether the source's own slot is marked for failover; null before 17, and while there is none. */
   readonly marked: boolean | null;
 }
 

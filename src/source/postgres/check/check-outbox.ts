@@ -10,7 +10,7 @@ import { grantMessages, revokeMessages } from "./message-rights.ts";
 import { outboxMode, outboxSql } from "./setup-sql.ts";
 
 interface Facts {
-  /** Of each column, its type without its domains, and that one's category. */
+  /** The type of each column without its domains, and that one's category. */
   readonly columns: readonly { readonly name: string; readonly type: string; readonly category: string }[];
   readonly mayCleanUp: boolean;
   /** Row level security is on, and who owns the table comes under it or is not the worker. */
@@ -18,7 +18,7 @@ interface Facts {
   readonly mode: string;
   readonly role: string;
   readonly version: number;
-  /** Of the functions that are installed; null where none is. */
+  /** A digest of the functions that are installed; null where none is. */
   readonly functions: string | null;
   readonly everybodyWrites: boolean;
   /** Who may use the schema millrace, and is no superuser. */

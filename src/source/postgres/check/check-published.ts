@@ -65,7 +65,7 @@ interface Refused {
   readonly one: CatalogTable;
 }
 
-/** Of the table, or of its partitions. What has no identity is said of the table itself. */
+/** The refusals of the table, or of its partitions. What has no identity is said of the table itself. */
 function refusals({ name }: PublicationFacts, { written }: TableFacts, version: number): readonly Refused[] {
   const found = written.flatMap((one): readonly Refused[] => {
     const by = one.publishing.find(({ publication }) => publication === name);

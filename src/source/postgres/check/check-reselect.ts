@@ -11,7 +11,7 @@ export interface ReselectFacts extends FoundTable {
   /** Whether its events have a key. */
   readonly hasKey: boolean;
   readonly mayEnter: boolean;
-  /** Of its key and of those that may be stored apart, the columns that the role may not read; none that is left out. */
+  /** The columns of its key, and those that may be stored apart, that the role may not read; none that is left out. */
   readonly unreadable: readonly string[];
   /** Row security hides rows from the role. */
   readonly rowSecurity: boolean;
@@ -31,7 +31,7 @@ const facts = `
   ) k ON true
   WHERE c.oid = ANY ($1::text[]::oid[])`;
 
-/** Of the tables that ask for it. */
+/** Reads the facts of the tables that ask for it. */
 export async function readReselect(
   session: Session,
   rulesOf: RulesOf,

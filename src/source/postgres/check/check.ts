@@ -27,9 +27,9 @@ import { transactionFindings } from "./check-transactions.ts";
 
 /** From which age on something is worth a warning. */
 interface Ages {
-  /** Of a writing transaction: it keeps a slot from being made, and the log from being dropped. */
+  /** The age of a writing transaction: it keeps a slot from being made, and the log from being dropped. */
   readonly transactionSeconds: number;
-  /** Of the time without a reader, of others' slots: one that is started again is no dead one. */
+  /** The time without a reader of others' slots: one that is started again is no dead one. */
   readonly idleSlotSeconds: number;
 }
 

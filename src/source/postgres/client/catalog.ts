@@ -13,7 +13,7 @@ export interface TableDescription {
   readonly columns: readonly CatalogColumn[];
   /** By oid: every type that the columns reach, of the log and of now. One that was dropped is missing. */
   readonly types: ReadonlyMap<number, CatalogType>;
-  /** Of the types that are made of attributes, by the type's oid. */
+  /** The states of the types that are made of attributes, by the type's oid. */
   readonly composites: ReadonlyMap<number, CompositeState>;
   /** How SQL writes the types that the log has, with what modifies them: in the log's order. */
   readonly formats: readonly string[];

@@ -8,7 +8,7 @@ import { NO_TRANSACTION_TIMEOUT } from "./display-settings.ts";
 import { sqlState, translateError } from "./errors.ts";
 
 const CONNECT_MS = 10_000;
-/** Of one statement: none of them reads whole tables. */
+/** How long one statement may take: none of them reads whole tables. */
 const STATEMENT_MS = 15_000;
 /** An ALTER PUBLICATION that waits for a lock makes the application wait behind it. */
 const LOCK_MS = 3_000;

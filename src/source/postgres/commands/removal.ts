@@ -20,7 +20,7 @@ interface Found {
 
 interface FoundSlot {
   readonly name: string;
-  /** Of the walsender that reads it now. */
+  /** The process of the walsender that reads it now. */
   readonly pid: number | null;
   /** Log that the disk holds for it. */
   readonly retainedBytes: number | null;

@@ -19,7 +19,7 @@ export interface SlotReport {
   readonly plugin: string;
   readonly database: string;
   readonly active: boolean;
-  /** Of the walsender that holds it. */
+  /** The process of the walsender that holds it. */
   readonly pid: number | null;
   /** From 17 on. */
   readonly inactiveSeconds: number | null;
@@ -51,7 +51,7 @@ export interface SlotReport {
 
 export interface ServerReport {
   readonly systemId: string;
-  /** Of the whole server, between the last two samples; null in the first one. */
+  /** How fast the whole server writes log, between the last two samples; null in the first one. */
   readonly walBytesPerSecond: number | null;
   /**
    * The longest open one that writes: no slot's log is dropped past it. A prepared one has a name (`gid`) and no process.

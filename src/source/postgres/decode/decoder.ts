@@ -44,7 +44,7 @@ export interface DecoderOptions extends Pick<LogicalMessageOptions, "lineageKey"
   /** Prefixes of the logical messages that become events. */
   readonly messages: readonly string[];
   readonly outbox: OutboxConfig | undefined;
-  /** Of the database. */
+  /** The database's encoding. */
   readonly encoding?: string;
   /** Undefined where no catalog is asked. */
   readonly composites?: CompositeStates | undefined;

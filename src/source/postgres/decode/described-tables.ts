@@ -28,7 +28,7 @@ export interface DescribedTable {
   /** The Relation message, to know an unchanged one by. */
   readonly raw: Buffer;
   readonly description: TableDescription;
-  /** Of what is known to be hidden of it. */
+  /** The revision of what is known to be hidden of it. */
   readonly revision: number;
   /** The types made of attributes that its columns reach. */
   readonly composites: readonly CompositeState[];

@@ -12,7 +12,7 @@ import { memberText } from "./json-member.ts";
 import type { PoisonRow, Sequencer } from "./sequencer.ts";
 import { timeText } from "./time-text.ts";
 
-/** Of what event triggers say of DDL. Always read: whoever made the triggers wants to hear of it. */
+/** The prefix of what event triggers say of DDL. Always read: whoever made the triggers wants to hear of it. */
 export const DDL_PREFIX = "millrace.ddl";
 
 /** The prefix of a domain event that is written without a table. */
@@ -20,7 +20,7 @@ export const OUTBOX_PREFIX = "millrace.outbox";
 
 export interface LogicalMessageOptions {
   readonly source: SourceId;
-  /** Of the messages that become events. */
+  /** The prefixes of the messages that become events. */
   readonly prefixes: readonly string[];
   /** Undefined when this source carries none; its messages are read where it has no table. */
   readonly outbox: OutboxConfig | undefined;
@@ -28,7 +28,7 @@ export interface LogicalMessageOptions {
   readonly lineageKey: string;
   /** Called at a message of an outbox that has a table: any role may write one, so none is an event there. */
   readonly onUnreadMessage: () => void;
-  /** Of the database, as Postgres names it: messages come in it, for nobody converts them. */
+  /** The database's encoding, as Postgres names it: messages come in it, for nobody converts them. */
   readonly encoding: string;
 }
 

@@ -190,7 +190,7 @@ export class RowEvents {
   }
 }
 
-/** Of a table whose rows never come whole before. */
+/** What is missing of a row of a table whose rows never come whole before. */
 function unreadRow(
   table: Table,
   frame: FrameReader,

@@ -22,7 +22,7 @@ export interface PoisonRow {
 
 /** A message that lacks values which the database is to be asked for. */
 export interface RowMissingToast {
-  /** Of the message, among those that are taken. */
+  /** The message's place among those that are taken. */
   readonly index: number;
   /** Its transaction's id. */
   readonly transaction: string;

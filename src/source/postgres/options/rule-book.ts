@@ -13,7 +13,7 @@ interface Named {
   readonly name: string;
 }
 
-/** Of one table, under whatever name it went. */
+/** What is known of one table, under whatever name it went. */
 interface Hidden {
   /** By the name under which the table had them. */
   readonly rules: Map<string, TableRules>;

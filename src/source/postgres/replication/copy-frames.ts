@@ -6,7 +6,7 @@ import type { FrameQueue } from "./frame-queue.ts";
 
 export interface CopyFramesOptions {
   readonly frames: FrameQueue;
-  /** Of a frame; a larger one is cut. */
+  /** The most bytes of a frame; a larger one is cut. */
   readonly maxBytes: number;
   /** Messages that are none of the log, in order, in pieces of any size: the driver's. */
   readonly pass: (bytes: Buffer) => void;
@@ -24,7 +24,7 @@ const COPY_DATA = 0x64;
 export class CopyFrames {
   readonly #options: CopyFramesOptions;
   readonly #header = Buffer.alloc(HEADER_BYTES);
-  /** Of a header that came in pieces. */
+  /** How much has come of a header that came in pieces. */
   #headerBytes = 0;
   #maxBytes: number;
   /** What is still to come of the message under way. */

@@ -42,7 +42,7 @@ export interface KeptBytes {
   readonly sha256: string;
 }
 
-/** Of a whole frame in `[from, end)`. */
+/** What is kept of a whole frame in `[from, end)`. */
 export function keptOf(bytes: Buffer, from: number, end: number): KeptBytes {
   const payload = bytes.subarray(Math.min(from + XLOG_HEADER_BYTES, end), end);
   return {
@@ -52,7 +52,7 @@ export function keptOf(bytes: Buffer, from: number, end: number): KeptBytes {
   };
 }
 
-/** Of one that was cut. */
+/** What is kept of a frame that was cut. */
 export function keptOfCut(bytes: Buffer, from: number, end: number): KeptBytes {
   const digestAt = end - SHA256_BYTES;
   const sizeAt = digestAt - SIZE_BYTES;

@@ -17,7 +17,7 @@ export interface LookupTarget {
   readonly key: readonly { readonly name: string; readonly sqlType: string; readonly operator: string }[];
   /** Their names now. */
   readonly columns: readonly string[];
-  /** Of key and columns, ascending; and what they must be for the answer to count. */
+  /** The numbers of key and columns, ascending; and what they must be for the answer to count. */
   readonly attnums: readonly number[];
   readonly signature: readonly string[];
 }

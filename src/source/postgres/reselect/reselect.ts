@@ -22,7 +22,7 @@ import { visibleIn } from "./snapshot-visibility.ts";
 export interface ReselectOptions {
   readonly source: SourceId;
   readonly client: ClientConfig;
-  /** Of the values of one row: larger ones stay out. */
+  /** The most bytes of the values of one row: larger ones stay out. */
   readonly maxRowBytes: number;
   /** For how long a commit may stay invisible; then its values stay out. */
   readonly patienceMs: number;
@@ -30,7 +30,7 @@ export interface ReselectOptions {
   readonly signal: AbortSignal;
 }
 
-/** Of looked-up values that wait to be handed out. */
+/** The most bytes of looked-up values that wait to be handed out. */
 const ROOM_BYTES = 4 * 1024 * 1024;
 const FIRST_ROWS = 64;
 const MOST_ROWS = 500;
@@ -48,7 +48,7 @@ interface Round {
   readonly settled: ReadonlySet<RowMissingToast>;
   /** Those whose transaction cannot be seen yet. */
   readonly unseen: readonly RowMissingToast[];
-  /** Of the values that were filled in. */
+  /** The size of the values that were filled in. */
   readonly bytes: number;
 }
 

@@ -18,7 +18,7 @@ export function visibleIn(snapshot: string): (transaction: string) => boolean {
   };
 }
 
-/** Of two transactions' ids (32 bit) that are less than half of all ids apart: whether the first began after the other. */
+/** Whether one transaction began after another, by ids (32 bit) that are less than half of all ids apart. */
 export function beganAfter(transaction: string, other: string): boolean {
   return ((Number(transaction) - Number(other)) | 0) > 0;
 }

@@ -19,7 +19,7 @@ export interface SlotNames {
 
 export interface FirstStartOptions extends SlotNames {
   readonly session: Session;
-  /** Of a replication connection. */
+  /** The settings of a replication connection. */
   readonly replication: ClientConfig;
   readonly system: System;
   readonly memory: ConnectorState;

@@ -11,7 +11,7 @@ import type { Session } from "../client/session.ts";
 /** Never an event: no source may be configured to read prefixes that begin with `millrace.`. */
 const HEARTBEAT_PREFIX = "millrace.heartbeat";
 
-/** Of a role that may not, and of a server or a session that is read-only: neither changes by asking again. */
+/** The SQLSTATE of a role that may not, and of a server or a session that is read-only: neither changes by asking again. */
 const REFUSALS: ReadonlySet<string | undefined> = new Set(["42501", "25006"]);
 
 /** From here on the message can be flushed at once; before, the server's own writer does so within its `wal_writer_delay`. */
@@ -20,7 +20,7 @@ const FLUSHES = 170_000;
 export interface HeartbeatOptions {
   readonly source: SourceId;
   readonly session: Session;
-  /** Of the server, as `server_version_num`. */
+  /** The server's version, as `server_version_num`. */
   readonly version: number;
   readonly log: Logger;
 }

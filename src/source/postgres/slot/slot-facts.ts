@@ -26,7 +26,7 @@ export interface TransactionFacts {
   readonly ageSeconds: number | null;
 }
 
-/** Of the whole cluster: a transaction of a neighbouring database holds the log as well. */
+/** Reads the writing transactions of the whole cluster: one of a neighbouring database holds the log as well. */
 export async function readTransactions(session: Session): Promise<readonly TransactionFacts[]> {
   return session.query<{ [Key in keyof TransactionFacts]: TransactionFacts[Key] }>(`
     SELECT pid, NULL AS gid, datname AS database, coalesce(datname = current_database(), false) AS here,

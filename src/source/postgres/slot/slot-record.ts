@@ -21,7 +21,7 @@ const places = z.object({
   names: z.record(z.string(), z.string()),
   /** A hash of the row filter of each table that has one. */
   filters: z.record(z.string(), z.string()),
-  /** Of each root its partitions: the file's number, the transaction that put it there, and the name. */
+  /** The partitions of each root: the file's number, the transaction that put it there, and the name. */
   parts: z.record(z.string(), z.record(z.string(), z.string())),
 });
 
@@ -41,7 +41,7 @@ const untold = z.object({
   known: knownTables,
   gaps: z.array(
     z.object({
-      /** Of the marker: told again, it is the same one. */
+      /** The marker's id: told again, it is the same one. */
       id: z.string(),
       code: z.string(),
       reason: z.string(),

@@ -31,11 +31,11 @@ export interface CatalogTable {
   readonly numbers: readonly number[];
   readonly stored: readonly string[];
   readonly virtual: readonly string[];
-  /** Of a primary key that may identify rows; empty where there is none. */
+  /** The columns of a primary key that may identify rows; empty where there is none. */
   readonly primaryKey: readonly string[];
   /** A primary key that may not, for two rows may have one key for a moment. */
   readonly deferrableKey: Index | null;
-  /** Of the index that is its replica identity; empty where none is. */
+  /** The columns of the index that is its replica identity; empty where none is. */
   readonly index: readonly string[];
   /** Its part of the index that is its root's replica identity, where an index is. */
   readonly rootIndex: string | null;

@@ -15,7 +15,7 @@ interface Part {
 }
 
 interface Change {
-  /** Of the root. */
+  /** The root's name. */
   readonly name: string;
   readonly joined: readonly Member[];
   readonly gone: readonly Part[];

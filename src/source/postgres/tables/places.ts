@@ -87,7 +87,7 @@ const factsQuery = `
   ) e
   WHERE c.oid = ANY ($1::text[]::oid[])`;
 
-/** Of those that are there. */
+/** Reads the facts of those that are there. */
 export async function readFacts(session: Session, oids: readonly string[]): Promise<ReadonlyMap<string, TableFacts>> {
   const rows = oids.length === 0 ? [] : await session.query<TableFacts>(factsQuery, [oids]);
   return new Map(rows.map((row) => [row.oid, row]));

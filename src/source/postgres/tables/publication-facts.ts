@@ -61,7 +61,7 @@ export async function readPublication(
   return { ...publication, unfit: await readUnfit(session, publication, version) };
 }
 
-/** Of all its tables, those that are no concern of ours among them. */
+/** Looks at all its tables, those that are no concern of ours among them. */
 async function readUnfit(
   session: Session,
   { name, exists, ops, tables }: PublicationFacts,

@@ -35,7 +35,7 @@ export interface PublicationOptions {
   readonly kept: readonly NumberedTable[];
   /** What it published when it was looked last: an option that it lost since stays lost, until that is on record. */
   readonly known?: Pick<Published, "ops" | "viaRoot"> | undefined;
-  /** Of the server, as `server_version_num`. */
+  /** The server's version, as `server_version_num`. */
   readonly version: number;
   readonly log: Logger;
 }

@@ -20,7 +20,7 @@ export interface Published {
 
 export interface PublishedEntry extends SourceTable {
   readonly oid: string;
-  /** Of the table's membership; empty where the publication is for all tables or for a schema. */
+  /** The number of the table's membership; empty where the publication is for all tables or for a schema. */
   readonly entry: string;
   readonly filtered: boolean;
   /** A hash of its row filter, the same for the same condition; null without. */

@@ -30,7 +30,7 @@ const STRUCTURED = `
     WHERE t.typoutput = 'record_out'::regproc OR t.typtype IN ('r', 'm') AND t.typname NOT LIKE '%range'
   ) ORDER BY a.attnum`;
 
-/** Of one collection as the source delivers it: a column that is left out, masked or written as text is none. */
+/** Reads them of one collection as the source delivers it: a column that is left out, masked or written as text is none. */
 export async function structuredColumns(
   id: SourceId,
   config: PostgresConfig,

@@ -41,7 +41,7 @@ export interface FoundTable extends SourceTable {
 
 /** A table with what its identity and its partitions' are. */
 export interface TableFacts extends FoundTable {
-  /** Of the server, as `server_version_num`. */
+  /** The server's version, as `server_version_num`. */
   readonly version: number;
   /** As the catalog has it. */
   readonly own: CatalogTable;

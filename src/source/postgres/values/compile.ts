@@ -51,7 +51,7 @@ export function isJsonb({ type, typeName }: ColumnType, types: ReadonlyMap<numbe
 
 interface Compiler {
   readonly types: ReadonlyMap<number, CatalogType>;
-  /** Of int8. */
+  /** The type of int8. */
   readonly integer: ValueType;
 }
 

@@ -49,7 +49,7 @@ const scalars: ReadonlyMap<string, JsonSchema> = new Map<string, JsonSchema>([
   ],
 ]);
 
-/** Of the type with this oid, null aside. Of a type that the catalog no longer has: anything. */
+/** The schema of the type with this oid, null aside; of a type that the catalog no longer has it is anything. */
 export function valueSchema(oid: number, options: ValueSchemaOptions): JsonSchema {
   if (options.format === "text") return STRING;
   const type = options.types.get(oid);
@@ -93,7 +93,7 @@ export function objectSchema(properties: Readonly<Record<string, JsonSchema>>): 
   return { type: "object", properties, required: Object.keys(properties), additionalProperties: false };
 }
 
-/** Of any number of dimensions, for the database keeps none: an element may be an array again. */
+/** The schema of an array of any number of dimensions, for the database keeps none: an element may be an array again. */
 function arraySchema(element: JsonSchema): JsonSchema {
   return { type: "array", items: anyOf(element, { type: "null" }, { type: "array" }) };
 }

@@ -13,11 +13,11 @@ export const UNCONVERTIBLE: number = 0x79;
 
 const UNDEFINED = 0xfffd;
 const LENGTH_BYTES = 4;
-/** Of a letter in UTF-8: none of these encodings has one beyond U+FFFF. */
+/** The most bytes of a letter in UTF-8: none of these encodings has one beyond U+FFFF. */
 const MOST_BYTES = 3;
 
 export class ServerText {
-  /** Of the database, as Postgres names it. */
+  /** The database's encoding, as Postgres names it. */
   readonly encoding: string;
   readonly #codes: Uint16Array;
   readonly #walk = new FrameReader();

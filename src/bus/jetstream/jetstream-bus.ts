@@ -34,7 +34,7 @@ import { defaultWriterTiming, type WriterTiming } from "./writer/writer-options.
 
 export interface BusOptions extends BusAccess {
   readonly replicas: number;
-  /** Of streams that are made. */
+  /** What streams that are made keep. */
   readonly retention?: Retention;
   readonly fsync: Fsync;
   readonly log: Logger;

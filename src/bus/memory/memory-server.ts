@@ -14,7 +14,7 @@ export class MemoryServer {
   readonly schemas: StateStore = memoryStore();
   readonly leases: StateStore = memoryStore();
   readonly streams = new Map<string, MemoryStream>();
-  /** Of large events, by name. */
+  /** The bodies of large events, by name. */
   readonly bodies = new Map<string, Uint8Array>();
   readonly #clock: Clock;
   readonly #made = new EventTarget();

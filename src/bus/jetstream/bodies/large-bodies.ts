@@ -167,7 +167,7 @@ export class LargeBodies {
   }
 }
 
-/** Of the chunks of one body. */
+/** The subject of the chunks of one body. */
 export function chunkSubject(nuid: string): string {
   return `$O.${LARGE_BUCKET}.C.${nuid}`;
 }

@@ -103,7 +103,7 @@ export class Connection implements AsyncDisposable {
     return this.#trouble;
   }
 
-  /** Of the server connected to last, in bytes: headers and body of a message. */
+  /** The limit of the server connected to last, in bytes: headers and body of a message. */
   get maxPayload(): number {
     this.#maxPayload = this.nc.info?.max_payload ?? this.#maxPayload;
     return this.#maxPayload;

@@ -36,7 +36,7 @@ export function namesOf(made: SharedStreamNeeds["made"]): readonly string[] {
   return SHARED.filter((stream) => stream.made === made).map(({ name }) => name);
 }
 
-/** Of those that are there. @throws TransientError, ConfigError */
+/** Reads the shared streams that are there, and what is unfit in them. @throws TransientError, ConfigError */
 export async function readUnfitStreams({
   streams,
 }: JetStreamManager): Promise<readonly { readonly name: string; readonly unfit: readonly Unfit[] }[]> {

@@ -6,7 +6,7 @@ import { ConfigError } from "../../../errors.ts";
 /** One setting that cannot serve. */
 export interface Unfit {
   readonly code: "STREAM_NOT_ATOMIC" | "STREAM_SEALED" | "STREAM_UNFIT";
-  /** Of the stream: "discards what consumers have acked (retention interest)". */
+  /** What the stream does wrong: "discards what consumers have acked (retention interest)". */
   readonly what: string;
   readonly fix: string;
 }
@@ -20,7 +20,7 @@ export interface Needs {
   readonly direct?: boolean;
   /** A bucket keeps one message a subject, and that for ever; one of leases may forget. */
   readonly bucket?: "kept" | "leases";
-  /** Of the server: what it takes the stream must take. */
+  /** The server's limit of a message in bytes: what it takes the stream must take. */
   readonly maxPayload?: number | undefined;
 }
 

@@ -20,7 +20,7 @@ export interface SourceOnBus {
   readonly stream: string;
   readonly messages: number;
   readonly bytes: number;
-  /** Of automations and of anybody else. */
+  /** The durables of automations and of anybody else. */
   readonly durables: readonly {
     readonly name: string;
     readonly pending: number;

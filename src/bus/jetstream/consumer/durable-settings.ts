@@ -85,7 +85,7 @@ export function newDurable(
   };
 }
 
-/** Of one that another version made, or somebody else: 0. */
+/** The life that a durable is in; 0 for one that another version made, or somebody else. */
 export function lifeOf({ metadata }: Pick<ConsumerConfig, "metadata">): number {
   return Number(metadata?.[LIFE] ?? 0);
 }

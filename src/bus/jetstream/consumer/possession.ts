@@ -2,7 +2,7 @@
 
 import type { AnsweredPings } from "./answered-pings.ts";
 
-/** Of what the server waits for a sign of life, the part that a word may need to get there. */
+/** The part of the server's wait for a sign of life that a word may need to get there. */
 const MARGIN_SHARE = 1 / 6;
 /** How often within that time it must be known that the server hears us. */
 export const PINGS_PER_ACK_WAIT = 6;
@@ -15,7 +15,7 @@ export class Possession {
   /** When it was extended, where it is not known yet whether the server heard of it. */
   #extendedMs: number | undefined;
 
-  /** Of what has just arrived. @param ackWaitMs what the server waits for a sign of life */
+  /** Begins with what has just arrived. @param ackWaitMs what the server waits for a sign of life */
   constructor(pings: Pick<AnsweredPings, "sentMs">, ackWaitMs: number) {
     this.#pings = pings;
     this.#lastsMs = ackWaitMs * (1 - MARGIN_SHARE);

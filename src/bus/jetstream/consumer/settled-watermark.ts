@@ -10,7 +10,7 @@ const MAX_GONE = 1000;
 export interface Look {
   /** When the stream was made: in another one the numbers are others. */
   readonly created: string;
-  /** Of what the stream still holds; above `lastSeq` when it holds nothing. */
+  /** The first message that the stream still holds; above `lastSeq` when it holds nothing. */
   readonly firstSeq: number;
   readonly lastSeq: number;
   /** All of the durable's own up to here is settled; undefined when nothing that was handed out is unsettled. */

@@ -10,9 +10,9 @@ import type { Encoded } from "./port.ts";
 /** Bytes that the bus may add to a message's own header lines. */
 export const MAX_ADDED_HEADER_BYTES = 672;
 
-/** Of a message's own header lines: the server allows 64 KiB with those that the bus and a claim check add. */
+/** The most bytes of a message's own header lines: the server allows 64 KiB with those that the bus and a claim check add. */
 export const MAX_HEAD_BYTES: number = 60 * 1024;
-/** Of those that a claim check adds. */
+/** The most bytes of those that a claim check adds. */
 export const MAX_POINTER_BYTES = 512;
 
 /** A marker has no position when nothing can be said: a writer's first one, and the filling of lost numbers. */

@@ -34,7 +34,7 @@ export function lostFrom(source: SourceId, message: StoredMessage): number | und
 }
 
 /**
- * Of the marker that a writer leaves behind its own first one once it has dealt with a loss: where the source went on from,
+ * Where the source went on from, by the marker that a writer leaves behind its own first one once it has dealt with a loss;
  * null for nowhere. Undefined for any other message.
  */
 export function resumedAt(source: SourceId, message: StoredMessage): Position | null | undefined {

@@ -64,7 +64,7 @@ export type FindingCode = keyof typeof meanings;
 
 export interface Finding {
   readonly code: FindingCode;
-  /** Of the message that does not fit; of a hole its first missing one. */
+  /** The number of the message that does not fit; for a hole, of its first missing one. */
   readonly sequence: number;
   readonly what: string;
   readonly means: string;

@@ -25,11 +25,11 @@ export interface TableReport {
   readonly collection: string;
   /** In the table; undefined for a table without a key, which is not compared. */
   readonly rows: number | undefined;
-  /** Of these, how many the stream has an event of, as it should be. */
+  /** How many of these the stream has an event of, as it should be. */
   readonly inStream: number;
   /** And how many it says nothing of. */
   readonly notInStream: number;
-  /** Of those, how many were written after the stream's last event before a recorded gap, or may have been: lost in it. */
+  /** How many of those were written after the stream's last event before a recorded gap, or may have been: lost in it. */
   readonly lost: number;
   /** By the stream there, and not in the table; and the other way round. */
   readonly gone: number;

@@ -30,7 +30,7 @@ function elements(column: DrizzleColumn, values: readonly unknown[]): unknown {
 }
 
 const FLOATS: ReadonlySet<string> = new Set(["real", "double precision", "float4", "float8", "float"]);
-/** Of which node-postgres makes lists, as drizzle lets it; a list of any other type is text for it. */
+/** The types of which node-postgres makes lists, as drizzle lets it; a list of any other type is text for it. */
 const LISTS: ReadonlySet<string> = new Set([
   ...[
     "smallint",

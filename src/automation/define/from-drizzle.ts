@@ -17,7 +17,7 @@ interface Property {
 const DEFAULT_SCHEMA = "public";
 const drizzle = (what: string): symbol => Symbol.for(`drizzle:${what}`);
 
-/** Of a table whose columns say that they are its primary key; one that is declared apart can be any part of the row. */
+/** The key of a table whose columns say that they are its primary key; one that is declared apart can be any part of the row. */
 type KeyOf<T extends Table> = [PrimaryKey<T>] extends [never]
   ? Readonly<Partial<InferSelectModel<T>>> | null
   : Readonly<Pick<InferSelectModel<T>, PrimaryKey<T>>>;
@@ -60,7 +60,7 @@ export function fromDrizzle(
   });
 }
 
-/** Of each column by its name, and of one that has none of its own by the names that `casing` gives it, where they are free. */
+/** The property of each column by its name, and of one that has none of its own by the names that `casing` gives it, where they are free. */
 function propertiesOf(columns: Readonly<Record<string, DrizzleColumn>>): ReadonlyMap<string, Property> {
   const all = Object.entries(columns).map(([property, column]) => ({ property, column }));
   const properties = new Map(all.map((one) => [one.column.name, one]));

@@ -54,6 +54,6 @@ export interface AutomationParts extends WorkerParts {
   readonly maxHops: number;
   /** What the server waits for a sign of life before it hands an event out again. */
   readonly ackWaitMs: number;
-  /** Of all handlers of this process. */
+  /** Who of all handlers of this process runs alone. */
   readonly solitude: Solitude;
 }

@@ -51,7 +51,7 @@ function isOutcome(outcome: Outcome | DeadReason): outcome is Outcome {
   return outcomes.has(outcome);
 }
 
-/** Of the event's envelope, never of the row. */
+/** What is logged of the event's envelope, never of the row. */
 function factsOf({ source, delivery }: Given): Readonly<Record<string, unknown>> {
   return {
     id: delivery.header("ce-id"),

@@ -142,7 +142,7 @@ interface Failure extends Failed {
   readonly tooOld?: true;
   readonly attempts: number;
   readonly firstAt: number;
-  /** Of the event. */
+  /** The event's id. */
   readonly id: string;
 }
 

@@ -7,13 +7,13 @@ import type { Delivery, StateStore } from "../../bus/bus.ts";
 import { fnv1a } from "../../event/lane.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 
-/** Of so many that were settled last it is known that they were. */
+/** How many that were settled last are known to be. */
 const atMost = 10_000;
 
 /** A sequence, and of what event: the same number in a bus that was set back may be another's. */
 type Settled = readonly [sequence: number, idHash: number];
 
-/** Of one automation on one source, as far as one worker knows. All that asks the bus rejects with TransientError while it is away. */
+/** The settled events of one automation on one source, as far as one worker knows. All that asks the bus rejects with TransientError while it is away. */
 export class SettledEvents {
   readonly #state: StateStore;
   readonly #prefix: string;

@@ -73,7 +73,7 @@ export function sqlStateOf(error: unknown): string | undefined {
   return cause === undefined ? undefined : sqlStateOf(cause);
 }
 
-/** Of the innermost error: drizzle's own text holds the statement and its values. */
+/** The text of the innermost error: drizzle's own text holds the statement and its values. */
 function reasonOf(thrown: unknown): string {
   const { cause, errors, code } = (thrown ?? {}) as { cause?: unknown; errors?: readonly unknown[]; code?: unknown };
   if (cause !== undefined) return reasonOf(cause);

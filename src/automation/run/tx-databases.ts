@@ -18,14 +18,14 @@ import { filtersBySource } from "./filters-by-source.ts";
 
 const CHECK_MS = 10_000;
 const PRUNE_EVERY_MS = 10 * 60_000;
-/** Of a stream that is not there: as it will be made, should it be made again, where the configuration does not say. */
+/** How long a stream that is not there keeps events: as it will be made, should it be made again, where the configuration does not say. */
 const MADE_TO_KEEP_MS = 7 * 86_400_000;
 /** Beyond what can still be delivered: clocks differ. */
 const PRUNE_SLACK_MS = 3_600_000;
 
 export interface TxDatabasesOptions extends TriggerConfig {
   readonly automations: readonly Automation[];
-  /** Of automations without a `db` of their own. */
+  /** The database of automations without a `db` of their own. */
   readonly fallback: Database | undefined;
   readonly homes: OutboxHomes;
   /** How long a stream that is made from now on keeps an event; Infinity: for ever. */

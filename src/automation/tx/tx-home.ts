@@ -31,7 +31,7 @@ interface OutboxHome {
   readonly messages: boolean;
 }
 
-/** Of each source with an outbox. @throws while it is away */
+/** What asks each source with an outbox where that is. @throws while it is away */
 export type OutboxHomes = readonly (() => Promise<OutboxHome>)[];
 
 interface Seen {

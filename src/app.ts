@@ -238,7 +238,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
 /** What there is once the bus is. */
 interface Begun {
   readonly bus: Bus;
-  /** Of each source: when, and by what. */
+  /** Resolves for each source when it has ended, and rejects with what ended it. */
   readonly ended: readonly Promise<void>[];
   readonly running: RunningAutomations;
   readonly pruning: Promise<void>;
@@ -248,7 +248,7 @@ function connectorOf({ kind }: { readonly kind: string }): Connector<unknown> {
   return connectors.get(kind) as Connector<unknown>;
 }
 
-/** Of the sources that hold an outbox: what tells whose. Those that another worker reads are among them. */
+/** What tells whose outbox it is, for the sources that hold one. Those that another worker reads are among them. */
 export function outboxesOf({ sources }: ResolvedConfig<unknown>): ReadonlyMap<SourceId, () => Promise<OutboxHome>> {
   const homes = [...sources].map(([id, source]) => [id, connectorOf(source).outboxHome?.(id, source.config.reveal())]);
   return new Map(homes.filter(([, home]) => home !== undefined) as [SourceId, () => Promise<OutboxHome>][]);

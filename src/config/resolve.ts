@@ -29,7 +29,7 @@ export interface BusConfig {
   readonly replicas: 1 | 3 | 5;
   /** "always", or the server's sync interval in ms. */
   readonly fsync: "always" | number;
-  /** Of one event's body. */
+  /** The most bytes of one event's body. */
   readonly maxEventBytes: number;
 }
 

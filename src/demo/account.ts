@@ -14,7 +14,7 @@ export interface DemoSummary {
   readonly published: number;
   /** Pairs of a change and an automation that listens to it, by the database's own log. */
   readonly expected: number;
-  /** Of those: handlers that have left their effect in the database. */
+  /** Those of them whose handlers have left their effect in the database. */
   readonly handled: number;
   /** And dead letters on the bus. */
   readonly deadLettered: number;

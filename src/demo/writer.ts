@@ -8,7 +8,7 @@ import { type Happening, happenings, type Till, type Work } from "./shop.ts";
 const CONNECTIONS = 4;
 /** Between the starts of two transactions of one connection. */
 const EVERY_MS = 40;
-/** Of a hundred transactions: rolled back as a whole, and with a part rolled back. */
+/** How many of a hundred transactions are rolled back as a whole, and with a part rolled back. */
 const ROLLED_BACK_PERCENT = 8;
 const PARTLY_ROLLED_BACK_PERCENT = 6;
 /** Two connections that waited for each other: the database ended one of them, which is a rollback like any other. */

@@ -12,7 +12,7 @@ import { type NatsServer, startNats } from "./nats-server.ts";
 import { type PostgresServer, startPostgres } from "./postgres.ts";
 
 export interface DevServersOptions {
-  /** Of the configuration; the data lives in `.millrace/dev` below it. */
+  /** The configuration's directory; the data lives in `.millrace/dev` below it. */
   readonly directory: string;
   readonly log: Logger;
 }

@@ -15,7 +15,7 @@ const STOP_TIMEOUT_MS = 20_000;
 export interface DevServer extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
-  /** Of the running process; changes with a restart. */
+  /** The id of the running process; changes with a restart. */
   readonly pid: number;
   /** Where its data and its log `server.log` really are. */
   readonly dataDir: string;

@@ -11,7 +11,7 @@ export interface ColumnSchema {
   readonly type: string;
   /** Null when it is not known. */
   readonly nullable: boolean | null;
-  /** Of the value as events carry it, null aside. */
+  /** The schema of the value as events carry it, null aside. */
   readonly value: JsonSchema;
   /** Whether the log may leave it out of an update, and nobody fills it in. Asked for types only. */
   readonly omissible?: boolean;

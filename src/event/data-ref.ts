@@ -6,7 +6,7 @@ import { PoisonError } from "../errors.ts";
 export const LARGE_BUCKET = "millrace_large";
 
 export interface DataRef {
-  /** Of the object in `millrace_large`: the event's id and the body's digest. */
+  /** The name of the object in `millrace_large`: the event's id and the body's digest. */
   readonly name: string;
   readonly sizeBytes: number;
   /** In hexadecimal. */

@@ -21,9 +21,9 @@ const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const headerName = /^[A-Za-z0-9_-]{1,100}$/;
 /** These are ours, the binding's or the bus' own. */
 const reserved = /^(?:ce-|cdc-|nats-|millrace-|content-type$)/i;
-/** Of an aggregate's and a type's name each: subjects and headers have an end. */
+/** The most bytes of an aggregate's and a type's name each: subjects and headers have an end. */
 const MAX_NAME_BYTES = 200;
-/** Of key and headers as they travel: nats-server takes 64 KiB, and what caused the transaction travels there too. */
+/** The most bytes of key and headers as they travel: nats-server takes 64 KiB, and what caused the transaction travels there too. */
 export const MAX_OWN_HEAD_BYTES: number = 32 * 1024;
 
 /** @throws PoisonError OUTBOX_MALFORMED, naming the part and never its content */

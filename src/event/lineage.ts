@@ -9,7 +9,7 @@ import { percentEncode } from "./percent-encode.ts";
 export const LINEAGE_PREFIX = "millrace.lineage";
 
 export interface Lineage {
-  /** Of the whole chain: the id of the event that began it. */
+  /** The whole chain's id: the id of the event that began it. */
   readonly correlationId: string;
   /** The id of the event that was handled. */
   readonly causationId: string;

@@ -13,7 +13,7 @@ export interface StreamMessage {
   readonly head: string;
   /** Finished JSON text, UTF-8; empty where `ref` says where it is. */
   readonly data: Uint8Array;
-  /** Of a body that is too large for a message. */
+  /** Where a body is that is too large for a message. */
   readonly ref: DataRef | undefined;
   /** When its transaction was committed, RFC 3339; undefined for a marker. */
   readonly committedAt: string | undefined;

@@ -23,7 +23,7 @@ export interface OutboxOptions<Schemas extends EventSchemas = EventSchemas> {
 
 /** What an event says. */
 export interface EventParts<Data = unknown> {
-  /** Of what the event is about: events of one key keep their order, and share a lane. */
+  /** The key of what the event is about: events of one key keep their order, and share a lane. */
   readonly key: string | number | bigint;
   /** Becomes the event's body, as JSON. */
   readonly data: Data;

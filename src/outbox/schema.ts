@@ -27,7 +27,7 @@ export const inboxTable = millraceSchema.table(
   {
     automation: text().notNull(),
     event_id: text().notNull(),
-    /** Of a replay on purpose: then the effect happens again. Empty for the first time. */
+    /** The name of a replay on purpose: then the effect happens again. Empty for the first time. */
     run: text().notNull().default(""),
     at: timestamp({ withTimezone: true }).notNull().defaultNow(),
   },

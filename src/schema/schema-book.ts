@@ -17,7 +17,7 @@ const BUCKET = "kv:millrace_schemas";
 
 /** Announcements kept of one collection that the stream holds for certain: a bus that lost messages sends the source back. */
 const MAX_KEPT = 4;
-/** Of the index as JSON: the longest known are forgotten first, and announced again when they are next seen. */
+/** The most bytes of the index as JSON: the longest known are forgotten first, and announced again when they are next seen. */
 const MAX_INDEX_BYTES = 256 * 1024;
 
 /** Where a version was announced, and its name. */
@@ -26,7 +26,7 @@ type Noted = z.infer<typeof noted>;
 
 /** One entry a source, below its id; each version is an entry of its own, below `<source>.<hash>`, that never changes. */
 const indexSchema = z.object({
-  /** Of who wrote it last: an older worker that wakes up must not. */
+  /** The lease of who wrote it last: an older worker that wakes up must not. */
   lease: z.number(),
   /** By the collection's id; what was announced last stands last. */
   announced: z.array(z.tuple([z.string(), z.array(noted).readonly()])),
@@ -53,7 +53,7 @@ const versionSchema: z.ZodType<CollectionSchema> = z.object({
 export interface SchemaBookOptions {
   readonly source: SourceId;
   readonly store: Pick<StateStore, "get" | "put">;
-  /** Of the writer whose announcements are noted. */
+  /** The lease of the writer whose announcements are noted. */
   readonly lease: number;
 }
 

@@ -34,7 +34,7 @@ export function propertyName(name: string): string {
   return /^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name);
 }
 
-/** Of the elements in the innermost arrays. An array may be nested however its column was declared; few are. */
+/** The type of the elements in the innermost arrays. An array may be nested however its column was declared; few are. */
 export function itemText(items: unknown): string {
   const schema = (items ?? {}) as JsonSchema;
   if (!Array.isArray(schema.anyOf)) return typeText(schema);

@@ -3,7 +3,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { EventMetrics } from "./event-metrics.ts";
 
-/** Of one source, since the process started. */
+/** Counts of one source, since the process started. */
 export interface SourceCounts {
   /** Messages that came out of the database's log. */
   read: number;
@@ -31,7 +31,7 @@ export interface SourceCounts {
   tableGaps: number;
 }
 
-/** Of one automation, since the process started. */
+/** Counts of one automation, since the process started. */
 export interface AutomationCounts {
   handled: number;
   skipped: number;

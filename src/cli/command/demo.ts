@@ -11,7 +11,7 @@ export interface DemoCommandOptions {
   readonly print: (line: string) => Promise<void>;
 }
 
-/** Of a terminal that does not say. */
+/** The width of a terminal that does not say. */
 const USUAL_COLUMNS = 80;
 
 /** Resolves to whether all was exact. */

@@ -21,7 +21,7 @@ export interface InitOptions {
   readonly print: (line: string) => Promise<void>;
 }
 
-/** Of the source that it writes. */
+/** The kind, name and tables of the source that it writes. */
 const KIND = "postgres";
 const SOURCE = "shop";
 const TABLES: readonly string[] = ["public.*"];

@@ -15,7 +15,7 @@ export interface RunOptions {
   /** Ids; undefined means all, an empty list none. */
   readonly automations?: readonly string[] | undefined;
   readonly adopt: boolean;
-  /** Of all levels: the configuration says which are wanted. */
+  /** A logger of all levels: the configuration says which are wanted. */
   readonly log: Logger;
   /** Say all, whatever the configuration wants. */
   readonly verbose: boolean;

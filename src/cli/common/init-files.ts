@@ -6,7 +6,7 @@ export interface InitChoices {
   readonly source: SourceId;
   /** As in the configuration: `public.*`. */
   readonly tables: readonly string[];
-  /** Of the bus; one with a password in it stays out of the file. */
+  /** The url of the bus; one with a password in it stays out of the file. */
   readonly nats: string;
   /** The one that the automation listens to. */
   readonly table: { readonly schema: string; readonly name: string };

@@ -12,6 +12,7 @@ import { parsePostgresConfig } from "../src/source/postgres/options/config.ts";
 import { RuleBook } from "../src/source/postgres/options/rule-book.ts";
 import { tableRules } from "../src/source/postgres/options/table-rules.ts";
 import { TableWatch } from "../src/source/postgres/table-watch.ts";
+import { lossPolicy } from "../src/worker/loss-policy.ts";
 import { openShop, SHOP } from "../test/support/postgres/reader.ts";
 import { readText } from "./ground.ts";
 import { type BenchOptions, type BenchResult, median } from "./result.ts";
@@ -105,14 +106,13 @@ async function measure(url: string, database: Client): Promise<Cost> {
     session,
     context: {
       log: { debug: silent, info: silent, warn: silent, error: silent },
-      onAdopted: silent,
+      ...lossPolicy(false, "stop"),
     },
     rules: new RuleBook(tableRules(config.tables, undefined)),
     known: undefined,
     untold: undefined,
     from: boundaryBefore(1, 1n),
     save: async () => {},
-    acceptGap: () => false,
   });
   const lookMs = await timed(async () => void (await watch.look()));
   const oid = Number(await readText(database, "select 'orders'::regclass::oid::text as text"));

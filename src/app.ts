@@ -156,6 +156,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
         announceGap: (gap) => bus.publish(gapEvent(id, gap)),
         lineageKey: () => lineageKey(bus.state),
         adopt,
+        onGap: connector.onGap(source.config.reveal()),
         probe,
         clock,
         log,

@@ -67,15 +67,21 @@ export interface ToldSchemas {
   newest(id: string): Promise<CollectionSchema | undefined>;
 }
 
+/**
+ * What may be accepted. `gap`: the log no longer holds what comes next. `foreign`: what is there is not on record as the source's
+ * own, such as another database, or a slot that somebody made.
+ */
+export type Loss = "gap" | "foreign";
+
 export interface SourceContext {
   readonly memory: ConnectorState;
   readonly log: Logger;
   /** The key that lineage is sealed with. @throws TransientError while it cannot be had */
   lineageKey(): Promise<string>;
-  /** `run --adopt`: take over a slot that is not on record, or start over where history was lost, and record the gap. */
-  readonly adopt: boolean;
-  /** One gap was accepted and is on record: `adopt` is false from now on. */
-  onAdopted(): void;
+  /** Whether to go on behind a loss, and record the gap: the worker's to decide. */
+  accepts(loss: Loss): boolean;
+  /** One was accepted and is on record: what held for one alone holds no more. */
+  onAccepted(): void;
 }
 
 /** One thing that a source's log does to its database. The connector names and measures it, the guard compares it with its limit. */
@@ -211,6 +217,8 @@ export interface Connector<Config> {
   check(id: SourceId, config: Config, context: CheckContext<Config>): AsyncIterable<Finding>;
   /** What it reads now: namespaces and names of collections. @throws ConfigError, TransientError */
   collections(id: SourceId, config: Config): Promise<readonly { readonly namespace: string; readonly name: string }[]>;
+  /** The source's option: what to do when the log no longer holds what comes next. */
+  onGap(config: Config): "stop" | "continue";
   /** For the guard; asks nothing yet. */
   watch(id: SourceId, config: Config): RetentionProbe;
   /** Connects, checks what must be there, and changes nothing before that holds. */

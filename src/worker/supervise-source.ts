@@ -9,6 +9,7 @@ import { SchemaBook } from "../schema/schema-book.ts";
 import type { Source, SourceContext, ToldSchemas } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { keepCheckpoints } from "./checkpoint.ts";
+import { lossPolicy } from "./loss-policy.ts";
 import type { PoisonPlaces } from "./poison.ts";
 import type { Probe } from "./probe.ts";
 import { pump } from "./pump.ts";
@@ -31,6 +32,7 @@ export interface SuperviseSourceOptions {
   readonly announceGap: (gap: SourceGap) => Promise<void>;
   readonly lineageKey: SourceContext["lineageKey"];
   readonly adopt: boolean;
+  readonly onGap: "stop" | "continue";
   readonly probe: Probe;
   readonly clock: Clock;
   readonly log: Logger;
@@ -92,20 +94,12 @@ export async function superviseSource(options: SuperviseSourceOptions): Promise<
   if (why instanceof MillraceError) throw why;
 }
 
-function contextOf(options: SuperviseSourceOptions): SourceContext {
-  const { stream, log, adopt: asked, lineageKey } = options;
-  let adopt = asked;
-  return {
-    memory: { load: () => stream.loadMemory(), save: (value) => stream.saveMemory(value) },
-    log,
-    lineageKey,
-    get adopt() {
-      return adopt;
-    },
-    onAdopted: () => {
-      adopt = false;
-    },
+function contextOf({ stream, log, adopt, onGap, lineageKey }: SuperviseSourceOptions): SourceContext {
+  const memory = {
+    load: () => stream.loadMemory(),
+    save: (value: Readonly<Record<string, unknown>>) => stream.saveMemory(value),
   };
+  return { memory, log, lineageKey, ...lossPolicy(adopt, onGap) };
 }
 
 async function attempt(options: SuperviseSourceOptions, context: SourceContext, onRunning: () => void): Promise<void> {

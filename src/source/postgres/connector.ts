@@ -48,6 +48,7 @@ export const postgresConnector = {
   preflight,
   recognise,
   check: checkPostgres,
+  onGap: (config) => config.onGap,
   watch: (id, config) => new SlotRetention(id, config),
   collections: readCollections,
   structuredColumns,
@@ -68,16 +69,17 @@ async function readCollections(
   return tables.map(({ schema, name }) => ({ namespace: schema, name }));
 }
 
-async function preflight(id: SourceId, config: PostgresConfig, { memory, adopt }: SourceContext): Promise<void> {
+async function preflight(id: SourceId, config: PostgresConfig, { memory, accepts }: SourceContext): Promise<void> {
   const client = clientConfig(id, config.url);
   const session = new Session(client);
   try {
     const intent = await loadSlotRecord(memory);
     const { server } = await check(id, config, session, forReplication(client), intent);
     const slot = await findSlot(session, slotNameOf(id, config));
-    if (intent?.stage === "created" && !adopt) checkHome(intent, server, slot?.database);
+    if (intent?.stage === "created" && !accepts("foreign")) checkHome(intent, server, slot?.database);
     // In this order: a slot that another worker has just made is on record by now.
-    if (slot !== undefined && !adopt && (await loadSlotRecord(memory)) === undefined) throw slotUnknown(slot.name);
+    if (slot !== undefined && !accepts("foreign") && (await loadSlotRecord(memory)) === undefined)
+      throw slotUnknown(slot.name);
   } catch (error) {
     throw translateError(error);
   } finally {
@@ -125,8 +127,7 @@ async function openPostgres(
       system,
       memory: context.memory,
       log: context.log,
-      adopt: context.adopt,
-      acceptGap: context.adopt || config.onGap === "continue",
+      accepts: context.accepts,
       switchedAt: async ({ systemId, timeline }) => {
         if (systemId !== system.systemId || timeline === system.timeline) return undefined;
         return withReplication(replication, (walsender) => timelineEnd(walsender, system.timeline, timeline));
@@ -138,7 +139,7 @@ async function openPostgres(
           mayCreate,
         ),
     });
-    if (intent !== undefined && slot.saved && slot.intent.history !== intent.history) context.onAdopted();
+    if (intent !== undefined && slot.saved && slot.intent.history !== intent.history) context.onAccepted();
     return new PostgresSource({ id, config, context, schemas, session, client, slot, version: server.version });
   } catch (error) {
     await session[Symbol.asyncDispose]();

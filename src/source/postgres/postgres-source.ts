@@ -178,7 +178,6 @@ export class PostgresSource implements Source {
     checkCluster(this.#intent, system);
     const slot = await withSlot(session, this.#intent.slot, () => freeSlot(session, this.#intent.slot));
     const known = this.#saved || from === undefined ? this.#intent : { ...this.#intent, history: historyOf(from) };
-    const acceptGap = this.#acceptGap;
     const intent = await followLog({
       client,
       intent: known,
@@ -186,16 +185,16 @@ export class PostgresSource implements Source {
       stored: from,
       slot,
       adopting: !this.#saved,
-      acceptGap,
+      accepts: context.accepts,
     });
-    const resumption = resumeAt(this.id, intent, from, slot, acceptGap);
+    const resumption = resumeAt(this.id, intent, from, slot, context.accepts);
     const accepted = !this.#saved || resumption.intent.cause !== this.#intent.cause;
     if (!this.#saved || resumption.intent !== this.#intent) {
       await this.#save(() => resumption.intent);
       this.#intent = resumption.intent;
       this.#saved = true;
     }
-    if (accepted) context.onAdopted();
+    if (accepted) context.onAccepted();
     return resumption;
   }
 
@@ -209,18 +208,13 @@ export class PostgresSource implements Source {
     return saved;
   }
 
-  get #acceptGap(): boolean {
-    const { context, config } = this.#options;
-    return context.adopt || config.onGap === "continue";
-  }
-
   /** A loss that may be accepted is: on record, so that the next `open` begins a new history. */
   async #giveUp(error: MillraceError, from: Position | undefined): Promise<MillraceError> {
     const { context } = this.#options;
-    if (!this.#saved || !isAccepted(error, { adopt: context.adopt, acceptGap: this.#acceptGap })) return error;
+    if (!this.#saved || !isAccepted(error, context.accepts)) return error;
     const history = Math.max(this.#intent.history, from === undefined ? 0 : historyOf(from));
     await this.#save(() => abandon(this.#intent, error, undefined, history));
-    context.onAdopted();
+    context.onAccepted();
     return new TransientError("SOURCE_STARTS_OVER", `${error.code}: ${error.message}`, {
       hint: "Nothing to do: the source begins a new history with a new slot, and the stream names the gap.",
       cause: error,
@@ -287,7 +281,6 @@ export class PostgresSource implements Source {
           this.#intent = { ...this.#intent, published, untold };
           return this.#intent;
         }),
-      acceptGap: () => this.#acceptGap,
     });
     this.#tables = watch;
     void watch.follow({

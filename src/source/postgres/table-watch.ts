@@ -20,10 +20,8 @@ export interface TableWatchOptions extends TableRecordOptions {
   readonly config: PostgresConfig;
   readonly publication: string;
   readonly version: number;
-  readonly context: Pick<SourceContext, "log" | "onAdopted">;
+  readonly context: Pick<SourceContext, "log" | "accepts" | "onAccepted">;
   readonly rules: RuleBook;
-  /** Whether rows that were not published may be given up; they are on record then. */
-  readonly acceptGap: () => boolean;
 }
 
 /** Whoever reads the stream. */
@@ -73,7 +71,7 @@ export class TableWatch {
    * @throws HistoryLostError PUBLICATION_MISSING, PUBLICATION_ALTERED; TransientError
    */
   async look(): Promise<readonly MakeMarker[]> {
-    const { session, source, publication, config, version, acceptGap, context } = this.#options;
+    const { session, source, publication, config, version, context } = this.#options;
     const record = this.#record;
     const again = record.resume();
     if (again.length > 0) return again;
@@ -90,8 +88,8 @@ export class TableWatch {
     const gone = optionsLost(last, before);
     if (left.length > 0 || gone !== undefined) {
       const error = altered(publication, left, gone);
-      if (!acceptGap()) throw error; // before it is mended: of options that are there again nobody knows that they were not
-      context.onAdopted();
+      if (!context.accepts("gap")) throw error; // before it is mended: of options that are there again nobody knows that they were not
+      context.onAccepted();
       told.push({ code: error.code, reason: error.message, collections: left });
     }
     const { wanted, breaking, refusals: refused } = await publishableTables(this.#options, before, tables);

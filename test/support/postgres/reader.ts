@@ -10,6 +10,7 @@ import { SchemaBook } from "../../../src/schema/schema-book.ts";
 import { postgresConnector } from "../../../src/source/postgres/connector.ts";
 import type { ConnectorState, Source, SourceContext } from "../../../src/source/source.ts";
 import type { LogEvent, Logger } from "../../../src/telemetry/logger.ts";
+import { lossPolicy } from "../../../src/worker/loss-policy.ts";
 import { readTold } from "../../../src/worker/tell-schemas.ts";
 import { type EncodedMessage, encoded } from "../bus/encoded.ts";
 import { waitFor } from "../wait-for.ts";
@@ -65,14 +66,13 @@ export async function openShop(url: string, { memory, adopt, options }: OpenOpti
   };
   const log: Logger = { debug: record, info: record, warn: record, error: record };
   const kept = memory ?? new TestMemory();
+  const config = postgresConnector.parse({ url, ...options }, "sources.shop");
   const context: SourceContext = {
     memory: kept,
     log,
-    adopt: adopt ?? false,
-    onAdopted: () => {},
+    ...lossPolicy(adopt ?? false, config.onGap),
     lineageKey: async () => LINEAGE_KEY,
   };
-  const config = postgresConnector.parse({ url, ...options }, "sources.shop");
   const schemas = new SchemaBook({ source: SHOP, store: kept.schemas, lease: 1 });
   const source = await postgresConnector.open(SHOP, config, context, schemas);
   return Object.assign(source, { memory: kept, schemas, logged });

@@ -21,6 +21,7 @@ const plain: Connector<unknown> = {
   preflight: never,
   recognise: never,
   check: never,
+  onGap: never,
   watch: never,
   collections: never,
   open: never,

@@ -77,6 +77,7 @@ function supervise(script: (nth: number) => Attempt) {
       announceGap: async () => {},
       lineageKey: async () => "key",
       adopt: false,
+      onGap: "stop",
       probe: noProbe,
       clock,
       log,

@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { ClientConfig } from "pg";
 import { ConfigError, TransientError } from "../../../errors.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
-import type { ConnectorState } from "../../source.ts";
+import type { ConnectorState, SourceContext } from "../../source.ts";
 import { formatLsn, parseLsn } from "../client/lsn.ts";
 import type { Session } from "../client/session.ts";
 import type { System } from "./identity.ts";
@@ -24,8 +24,8 @@ export interface FirstStartOptions extends SlotNames {
   readonly system: System;
   readonly memory: ConnectorState;
   readonly log: Logger;
-  /** Whether a slot that is not on record may be taken over. */
-  readonly adopt: boolean;
+  /** Whether a slot that is not on record may be taken over, or a lost history given up for a new one. */
+  readonly accepts: SourceContext["accepts"];
   /** Makes or adjusts the publication: it must be there before the slot, or the slot's log lacks its rows. */
   readonly ensurePublication: (mayCreate: boolean) => Promise<void>;
 }
@@ -85,7 +85,7 @@ async function makeSlot(planned: Planned, options: FirstStartOptions): Promise<P
 /** Takes over a slot that is not on record. In the first history it is not saved yet: the stream may hold a later one. */
 export async function adoptSlot(slot: Slot, next: NextHistory, options: FirstStartOptions): Promise<ProvidedSlot> {
   const unknown = slotUnknown(slot.name);
-  if (!options.adopt) throw unknown;
+  if (!options.accepts("foreign")) throw unknown;
   checkKind(slot, options.database);
   checkKept(slot);
   if (slot.confirmed === undefined) throw new TransientError("SLOT_BLOCKED", `the slot ${slot.name} is being made`);

@@ -3,6 +3,7 @@
 import type { Client } from "pg";
 import { ConfigError, HistoryLostError } from "../../../errors.ts";
 import type { Position } from "../../../event/position.ts";
+import type { SourceContext } from "../../source.ts";
 import { sqlState } from "../client/errors.ts";
 import { formatLsn, parseLsn } from "../client/lsn.ts";
 import { finalOf } from "../client/position.ts";
@@ -43,11 +44,8 @@ export function checkCluster(record: Pick<Home, "systemId">, { systemId }: Pick<
  * Whether a loss may be given up for a new history. Another cluster is no gap of this one's log: only a person can say that
  * its stream shall go on from here.
  */
-export function isAccepted(
-  error: unknown,
-  { adopt, acceptGap }: { readonly adopt: boolean; readonly acceptGap: boolean },
-): error is HistoryLostError {
-  return error instanceof HistoryLostError && (error.code === "SOURCE_OTHER_CLUSTER" ? adopt : acceptGap);
+export function isAccepted(error: unknown, accepts: SourceContext["accepts"]): error is HistoryLostError {
+  return error instanceof HistoryLostError && accepts(error.code === "SOURCE_OTHER_CLUSTER" ? "foreign" : "gap");
 }
 
 /** Which server and which database it is, as far as a record can be compared with it. */
@@ -82,7 +80,7 @@ export interface FollowOptions {
   readonly slot: bigint;
   /** It is being taken over: whatever it has is what comes next. */
   readonly adopting: boolean;
-  readonly acceptGap: boolean;
+  readonly accepts: SourceContext["accepts"];
 }
 
 /**
@@ -91,13 +89,13 @@ export interface FollowOptions {
  * @throws HistoryLostError SOURCE_TIMELINE, SOURCE_REWOUND, SOURCE_HISTORY
  */
 export async function followLog(options: FollowOptions): Promise<Created> {
-  const { client, intent, system, stored, slot, adopting, acceptGap } = options;
+  const { client, intent, system, stored, slot, adopting, accepts } = options;
   const { timeline } = system;
   const departure = await findDeparture(client, intent, system, lastPlace(intent, stored));
   if (departure === undefined) return timeline === intent.timeline ? intent : { ...intent, timeline };
   const { error, switchedAt } = departure;
   // Without the place where the logs part nothing of this slot can be told from what is stored.
-  if (!acceptGap || (switchedAt === undefined && !adopting)) throw error;
+  if (!accepts("gap") || (switchedAt === undefined && !adopting)) throw error;
   const consistentPoint = formatLsn(switchedAt !== undefined && switchedAt > slot ? switchedAt : slot);
   return { ...intent, timeline, history: intent.history + 1, consistentPoint, cause: causeOf(error, switchedAt) };
 }

@@ -7,8 +7,6 @@ import { checkKept, checkKind, dropSlotWhenFree, findSlot } from "./slot.ts";
 import { type Abandoned, type Created, causeOf, type SlotRecord } from "./slot-record.ts";
 
 export interface ProvideSlotOptions extends FirstStartOptions {
-  /** Whether a lost history may be given up for a new one. */
-  readonly acceptGap: boolean;
   /** Where the server's log left the timeline that the intent is about; undefined when it did not, or it is not known. */
   readonly switchedAt: (intent: Created) => Promise<bigint | undefined>;
 }
@@ -27,7 +25,7 @@ export async function provideSlot(intent: SlotRecord | undefined, options: Provi
   try {
     return await keepSlot(intent, options);
   } catch (error) {
-    if (!isAccepted(error, options)) throw error;
+    if (!isAccepted(error, options.accepts)) throw error;
     const abandoned = abandon(intent, error, await options.switchedAt(intent));
     await options.memory.save(abandoned);
     return startOver(abandoned, options);

@@ -4,6 +4,7 @@ import { HistoryLostError } from "../../../errors.ts";
 import type { Position } from "../../../event/position.ts";
 import { type Marker, markerAt } from "../../../event/source-event.ts";
 import type { SourceId } from "../../../event/source-id.ts";
+import type { SourceContext } from "../../source.ts";
 import { formatLsn, parseLsn } from "../client/lsn.ts";
 import { boundaryBefore, finalOf, historyOf, startLsn } from "../client/position.ts";
 import { type Cause, type Created, causeOf } from "./slot-record.ts";
@@ -39,7 +40,7 @@ export function lastPlace(intent: Created, stored: Position | undefined): Positi
 /**
  * @param stored the end of the stream; undefined when it is empty
  * @param confirmed where the slot begins
- * @param acceptGap go on behind a gap, and record it
+ * @param accepts whether to go on behind a gap, and record it
  * @throws HistoryLostError SLOT_ADVANCED, SOURCE_HISTORY
  */
 export function resumeAt(
@@ -47,7 +48,7 @@ export function resumeAt(
   intent: Created,
   stored: Position | undefined,
   confirmed: bigint,
-  acceptGap: boolean,
+  accepts: SourceContext["accepts"],
 ): Resumption {
   const from = lastPlace(intent, stored);
   const start = startLsn(from);
@@ -57,7 +58,7 @@ export function resumeAt(
   // Somebody read from the slot, or made it anew: what it no longer has was never published.
   const accepted = intent.cause !== undefined && confirmed <= parseLsn(intent.consistentPoint);
   const advanced = slotAdvanced(confirmed, start);
-  if (!accepted && !acceptGap) throw advanced;
+  if (!accepted && !accepts("gap")) throw advanced;
   const cause = accepted ? intent.cause : causeOf(advanced);
   const adopted: Created = { ...intent, consistentPoint: formatLsn(confirmed), cause };
   const markers = firstMarkers(source, adopted, stored);

@@ -2,39 +2,43 @@
 
 import type { DataRef } from "../event/data-ref.ts";
 import type { StreamMessage } from "../event/message.ts";
-import type { Position } from "../event/position.ts";
+import type { Place, Positions } from "../event/positions.ts";
 import type { SourceEvent } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { GapData } from "../event/system-event.ts";
 import type { WorkerEvent } from "../event/worker-event.ts";
 
-/** A place that may be saved, then acknowledged. */
+/** How far a source is, which may be saved, then acknowledged. */
 export interface Mark {
-  readonly position: Position;
-  /** Sequence and id of the newest message of the stream at that place. */
+  /** Of every partition that has one. */
+  readonly positions: Positions;
+  /** Sequence and id of the newest message of the stream then. */
   readonly streamSeq: number;
   readonly id: string;
   /** When that stream was made: a mark is about no other one of the same name. */
   readonly streamCreated: string;
-  /** False when only the save holds this place: then the save itself must be durable before the acknowledgement. */
-  readonly inStream: boolean;
-  /** The stream's newest place then; between it and this mark's the source has no event. */
-  readonly behind: Position | undefined;
-  /** Whether the stream durably holds all before this place; else it counts only while the stream reaches `behind`. */
+  /**
+   * Of the positions, those that only the save holds, behind which the stream has no event: then the save itself must be
+   * durable before the acknowledgement.
+   */
+  readonly unstored: Positions | undefined;
+  /** The place of the stream's newest message then, and with it all before. */
+  readonly behind: Place | undefined;
+  /** Whether the stream durably holds all before these places; else they count only while the stream reaches `behind`. */
   readonly durable: boolean;
 }
 
 /** The right to write one source's stream. Only one is alive on the bus; all others are fenced. */
 export interface Writer extends AsyncDisposable {
   /** Where the source goes on from: undefined at its very first start. */
-  readonly resume: Position | undefined;
+  readonly resume: Positions | undefined;
   /** The lease number written into the stream. */
   readonly lease: number;
   /**
    * Queues messages and commits in order; resolves when there is room for more (bounded by bytes).
    * @throws whatever `failed` rejects with
    */
-  write(items: readonly (StreamMessage | { readonly type: "commit"; readonly position: Position })[]): Promise<void>;
+  write(items: readonly (StreamMessage | ({ readonly type: "commit" } & Place))[]): Promise<void>;
   /** Resolves at the next place that is to be saved, always the newest one; one that is durable goes first. */
   nextMark(): Promise<Mark>;
   /** Stores the checkpoint. @throws FencedError when the lease is another's. */

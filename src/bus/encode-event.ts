@@ -43,7 +43,7 @@ export class EventEncoder {
     return event.type === "domain" ? this.#domain(event) : this.#marker(event);
   }
 
-  #change({ kind, lane, key, transaction, position, data }: Change): StreamMessage {
+  #change({ kind, lane, key, transaction, partition, position, data }: Change): StreamMessage {
     const template = this.#templateOf(kind);
     let subject = template.subjects.get(lane);
     if (subject === undefined) {
@@ -51,29 +51,42 @@ export class EventEncoder {
       template.subjects.set(lane, subject);
     }
     const id = `${this.#source}.${bare(position)}`;
-    const head = `${template.head}${key}\r\nce-id: ${id}\r\n${this.#linesOf(transaction)}${lastLine(position)}`;
-    return { type: "message", subject, id, head, data, ref: undefined, committedAt: transaction.time, position };
+    const lines = this.#linesOf(transaction) + lastLine(position) + partitionLine(partition);
+    const head = `${template.head}${key}\r\nce-id: ${id}\r\n${lines}`;
+    const committedAt = transaction.time;
+    return { type: "message", subject, id, head, data, ref: undefined, committedAt, partition, position };
   }
 
-  #domain({ id, aggregate, name, key, lane, headers, transaction, position, data }: Domain): StreamMessage {
+  #domain({ id, aggregate, name, key, lane, headers, transaction, partition, position, data }: Domain): StreamMessage {
     // The id before the headers: they are the application's own, and readers look for the first one.
     let head =
       `ce-specversion: 1.0\r\nce-source: /${this.#source}\r\nce-type: ${percentEncode(`${aggregate}.${name}`)}\r\n` +
       `content-type: application/json\r\nce-subject: ${percentEncode(`${aggregate}/${key}`)}\r\nce-id: ${id}\r\n`;
     for (const header in headers) head += `${header}: ${percentEncode(headers[header] as string)}\r\n`;
-    head += this.#linesOf(transaction) + lastLine(position);
+    head += this.#linesOf(transaction) + lastLine(position) + partitionLine(partition);
     const subject = domainSubjectPrefix(this.#source, aggregate, name) + lane;
-    return { type: "message", subject, id, head, data, ref: undefined, committedAt: transaction.time, position };
+    const committedAt = transaction.time;
+    return { type: "message", subject, id, head, data, ref: undefined, committedAt, partition, position };
   }
 
-  #marker({ kind, id, transaction, time = transaction?.time, position, data }: Marker): StreamMessage {
-    const head = markerHead(this.#source, kind, id, time);
+  #marker({ kind, id, transaction, time = transaction?.time, partition, position, data }: Marker): StreamMessage {
+    const head = markerHead(this.#source, kind, id, time) + partitionLine(partition);
     const within =
       transaction === undefined ? "" : idLine(transaction) + lineageLines(transaction.lineage) + lastLine(position);
     const subject =
       typeof kind === "string" ? metaSubject(this.#source, kind) : logicalMessageSubject(this.#source, kind.prefix);
     const committedAt = undefined;
-    return { type: "message", subject, id, head: head + within, data, ref: undefined, committedAt, position };
+    return {
+      type: "message",
+      subject,
+      id,
+      head: head + within,
+      data,
+      ref: undefined,
+      committedAt,
+      partition,
+      position,
+    };
   }
 
   #templateOf(kind: ChangeKind): Template {
@@ -113,6 +126,11 @@ function idLine({ id }: Transaction): string {
 
 function lastLine(position: Position): string {
   return isComplete(position) ? "Cdc-Tx-Last: 1\r\n" : "";
+}
+
+/** Says what part of the source's log a position belongs to. */
+export function partitionLine(partition: string | undefined): string {
+  return partition === undefined ? "" : `Cdc-Part: ${partition}\r\n`;
 }
 
 /** The header lines of a marker. @param time RFC 3339; by default now */

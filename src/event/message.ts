@@ -9,7 +9,7 @@ export interface StreamMessage {
   readonly subject: string;
   /** `ce-id`. */
   readonly id: string;
-  /** Header lines in ISO-8859-1, each ended by CRLF: `ce-*`, `content-type`, `Cdc-Tx`, `Cdc-Tx-Last`. The bus adds the rest. */
+  /** Header lines in ISO-8859-1, each ended by CRLF: `ce-*`, `content-type`, `Cdc-Tx`, `Cdc-Tx-Last`, `Cdc-Part`. The bus adds the rest. */
   readonly head: string;
   /** Finished JSON text, UTF-8; empty where `ref` says where it is. */
   readonly data: Uint8Array;
@@ -17,6 +17,8 @@ export interface StreamMessage {
   readonly ref: DataRef | undefined;
   /** When its transaction was committed, RFC 3339; undefined for a marker. */
   readonly committedAt: string | undefined;
+  /** `Cdc-Part`; undefined where the source has no partitions. */
+  readonly partition: string | undefined;
   /** `Cdc-Pos`, with its `+`. */
   readonly position: Position;
 }

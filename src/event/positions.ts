@@ -37,6 +37,11 @@ export function newestOf(places: readonly Place[]): Positions | undefined {
   return newest;
 }
 
+/** The places of all partitions. */
+export function placesOf(positions: Positions): readonly Place[] {
+  return [...positions].map(([name, position]) => ({ partition: name === WHOLE ? undefined : name, position }));
+}
+
 /** The position of a source without partitions; undefined where there is none, or the source has partitions. */
 export function onlyPosition(positions: Positions | undefined): Position | undefined {
   return positions?.get(WHOLE);
@@ -63,7 +68,9 @@ export function laterPositions(a: Positions | undefined, b: Positions | undefine
   for (const [partition, position] of b) {
     const order = comparePlace({ partition, position }, a);
     const ends = order === 0 && isComplete(position) && position !== a.get(partition);
-    if (order > 0 || ends) (later ??= new Map(a)).set(partition, position);
+    if (order <= 0 && !ends) continue;
+    later ??= new Map(a);
+    later.set(partition, position);
   }
   return later ?? a;
 }

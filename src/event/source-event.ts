@@ -3,6 +3,7 @@
 import type { CollectionSchema } from "./collection-schema.ts";
 import type { CarriedLineage } from "./lineage.ts";
 import { bare, type Position } from "./position.ts";
+import type { Place } from "./positions.ts";
 import type { SourceId } from "./source-id.ts";
 import type { MetaKind, Op } from "./subject.ts";
 import type { SourceGap } from "./system-event.ts";
@@ -32,9 +33,8 @@ export interface ChangeKind {
   readonly version: CollectionVersion | undefined;
 }
 
-interface Placed {
-  /** `Cdc-Pos`; with its `+` it is the transaction's last. */
-  readonly position: Position;
+/** Its position is `Cdc-Pos`; with a `+` it is the transaction's last. */
+interface Placed extends Place {
   /** Finished JSON text, UTF-8. */
   readonly data: Uint8Array;
 }
@@ -79,7 +79,7 @@ export interface Marker extends Placed {
 export type SourceEvent = Change | Domain | Marker;
 
 /** An event before its place is known. */
-export type Unplaced<Event extends SourceEvent> = Omit<Event, "position" | "transaction">;
+export type Unplaced<Event extends SourceEvent> = Omit<Event, "partition" | "position" | "transaction">;
 
 /** A marker outside of all transactions, at its place in the order; its id is `<source>.<kind>.<position>`. */
 export function markerAt(source: SourceId, kind: MetaKind, position: Position, body: unknown): Marker {

@@ -7,7 +7,8 @@ import type { StateStore } from "../bus/bus.ts";
 import { BugError, FencedError } from "../errors.ts";
 import type { CollectionSchema } from "../event/collection-schema.ts";
 import { canonicalJson } from "../event/lane.ts";
-import { comparePositions, type Position } from "../event/position.ts";
+import type { Position } from "../event/position.ts";
+import { comparePlace, type Positions } from "../event/positions.ts";
 import type { CollectionVersion } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import { sameColumn, schemaChanges } from "./changes.ts";
@@ -20,8 +21,8 @@ const MAX_KEPT = 4;
 /** The most bytes of the index as JSON: the longest known are forgotten first, and announced again when they are next seen. */
 const MAX_INDEX_BYTES = 256 * 1024;
 
-/** Where a version was announced, and its name. */
-const noted = z.tuple([z.string().transform((text) => text as Position), z.string()]);
+/** Where a version was announced, and its name; the partition where the source has some. */
+const noted = z.tuple([z.string().transform((text) => text as Position), z.string(), z.string().optional()]);
 type Noted = z.infer<typeof noted>;
 
 /** One entry a source, below its id; each version is an entry of its own, below `<source>.<hash>`, that never changes. */
@@ -62,7 +63,7 @@ export class SchemaBook {
   readonly #stored = new Set<string>();
   #announced = new Map<string, readonly Noted[]>();
   /** Up to here the stream holds all that was handed out. */
-  #acknowledged: Position | undefined;
+  #acknowledged: Positions | undefined;
   /** By collection: what the stream was told last, so that one that is described again as it was needs no bus. */
   readonly #known = new Map<string, { readonly name: string; readonly schema: CollectionSchema }>();
   #revision = 0;
@@ -77,7 +78,7 @@ export class SchemaBook {
    * Begins a reading, and forgets what was noted behind the stream's end: it never got there.
    * @throws FencedError when a later worker keeps the book; TransientError
    */
-  async open(stored: Position | undefined): Promise<void> {
+  async open(stored: Positions | undefined): Promise<void> {
     const { source, store, lease } = this.#options;
     for (;;) {
       const entry = await store.get(source);
@@ -110,7 +111,11 @@ export class SchemaBook {
    * @returns what the stream must be told there: `store` the book before; undefined when it is told already, or has no place
    * @throws TransientError
    */
-  async describe(version: CollectionVersion, position: Position | undefined): Promise<Uint8Array | undefined> {
+  async describe(
+    version: CollectionVersion,
+    position: Position | undefined,
+    partition?: string,
+  ): Promise<Uint8Array | undefined> {
     const { id } = version.schema;
     const noted = this.#announced.get(id) ?? [];
     const newest = noted.at(-1)?.[1];
@@ -122,7 +127,10 @@ export class SchemaBook {
     if (name === newest || position === undefined) return undefined;
     this.#known.set(id, { name, schema });
     this.#announced.delete(id); // behind all others: the longest known stand first
-    this.#announced.set(id, [...this.#needed(noted), [position, name]]);
+    this.#announced.set(id, [
+      ...this.#needed(noted),
+      partition === undefined ? [position, name] : [position, name, partition],
+    ]);
     this.#ahead = true;
     const changes = before === undefined ? null : schemaChanges(before, schema);
     return Buffer.from(JSON.stringify({ version: name, ...schema, previous: newest ?? null, changes }));
@@ -139,15 +147,15 @@ export class SchemaBook {
   }
 
   /** The stream holds all up to here for certain: versions before the newest one there need not be known. */
-  acknowledged(position: Position): void {
-    this.#acknowledged = position;
+  acknowledged(positions: Positions): void {
+    this.#acknowledged = positions;
   }
 
   /** Those behind the acknowledged place may never reach the stream: a restart then needs the newest one at or before it. */
   #needed(noted: readonly Noted[]): readonly Noted[] {
     const place = this.#acknowledged;
     if (place === undefined) return noted;
-    const newest = noted.findLastIndex(([position]) => comparePositions(position, place) <= 0);
+    const newest = noted.findLastIndex((one) => isAt(one, place));
     return noted.slice(Math.max(0, newest + 1 - MAX_KEPT));
   }
 
@@ -188,12 +196,14 @@ function parsed<Stored>(schema: z.ZodType<Stored>, value: unknown, key: string):
   return stored.data;
 }
 
+function isAt([position, , partition]: Noted, reached: Positions): boolean {
+  return comparePlace({ partition, position }, reached) <= 0;
+}
+
 /** What was announced behind the stream's end never got there. */
-function upTo(announced: Index["announced"], stored: Position | undefined): Map<string, readonly Noted[]> {
+function upTo(announced: Index["announced"], stored: Positions | undefined): Map<string, readonly Noted[]> {
   if (stored === undefined) return new Map();
-  const there = announced.map(
-    ([id, noted]) => [id, noted.filter(([position]) => comparePositions(position, stored) <= 0)] as const,
-  );
+  const there = announced.map(([id, noted]) => [id, noted.filter((one) => isAt(one, stored))] as const);
   return new Map(there.filter(([, noted]) => noted.length > 0));
 }
 

@@ -2,7 +2,7 @@
 // and says of a source whose kind lacks it which kinds have it.
 
 import type { CollectionName } from "../event/collection-name.ts";
-import type { Position } from "../event/position.ts";
+import type { Positions } from "../event/positions.ts";
 import type { SourceId } from "../event/source-id.ts";
 
 /** For `millrace source remove`: what a source keeps in its database, shown and taken away. */
@@ -60,7 +60,7 @@ export interface FirstSetup {
 /** For how long, and until when, a snapshot of keys may wait for the stream. */
 export interface SnapshotOptions {
   /** Up to where the stream holds all; undefined: nothing yet. */
-  readonly stored: () => Promise<Position | undefined>;
+  readonly stored: () => Promise<Positions | undefined>;
   readonly reachWithinMs: number;
   /** Called again and again with for how long it has waited for the stream. */
   readonly onWaiting: (waitedMs: number) => void;

@@ -4,6 +4,7 @@
 import type { HistoryLostError, PoisonError } from "../errors.ts";
 import type { CollectionSchema } from "../event/collection-schema.ts";
 import type { Position } from "../event/position.ts";
+import type { Place, Positions } from "../event/positions.ts";
 import type { CollectionVersion, SourceEvent, Transaction } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Finding } from "../telemetry/finding.ts";
@@ -14,15 +15,13 @@ import type { KeySnapshot, OutboxHome, Removal, SetupText, SnapshotOptions, Stru
  * A place that may become a checkpoint though no message of the stream stands there: a transaction without events,
  * or an idle heartbeat. Its position ends in `+`. (A message whose position ends in `+` is such a place by itself.)
  */
-export interface Commit {
+export interface Commit extends Place {
   readonly type: "commit";
-  readonly position: Position;
 }
 
 /** A row that can never be decoded. The worker dead-letters it and puts a marker in its place. */
-export interface Poison {
+export interface Poison extends Place {
   readonly type: "poison";
-  readonly position: Position;
   /** Undefined for what stands outside of all. */
   readonly transaction: Transaction | undefined;
   readonly namespace: string;
@@ -50,6 +49,7 @@ export interface Description {
    * no other position depends on it. Undefined where there is no such place: then it is handed out again before a later event.
    */
   readonly position: Position | undefined;
+  readonly partition?: string | undefined;
 }
 
 export type SourceMessage = SourceEvent | Commit | Poison | Description;
@@ -146,8 +146,8 @@ export interface SourceLag {
   readonly unsentBytes: number | undefined;
   /** Bytes of log between what was acknowledged and the log's end. */
   readonly unconfirmedBytes: number;
-  /** A place that the log had reached before now: once it is read, the source had caught up then. */
-  readonly end: Position;
+  /** What the log had reached before now: once it is read, the source had caught up then. */
+  readonly end: Positions;
 }
 
 /** A mark in the database's log that is no event: how long it takes to come back is what a change would take. */
@@ -168,19 +168,21 @@ export interface Notice {
 export interface Source extends AsyncDisposable {
   readonly id: SourceId;
   /**
-   * The log from behind `from` on, in commit order, as bounded chunks; undefined means the very first start.
+   * The log from behind `from` on, in commit order, as bounded chunks; undefined means the very first start. Where it has
+   * partitions each of them has its own order, a position is never the same text in two of them, and a transaction is handed
+   * out without another partition's messages between its own; what is inside of one at the start goes on first.
    * Pull-driven: whoever pulls slowly slows the reader. Ends by throwing or by the signal, never by itself;
    * does not reconnect.
    * @param onStarted called when the database has agreed to send
    * @throws TransientError, HistoryLostError, ConfigError, FencedError
    */
   read(options: {
-    readonly from: Position | undefined;
+    readonly from: Positions | undefined;
     readonly signal: AbortSignal;
     readonly onStarted?: () => void;
   }): AsyncIterable<readonly SourceMessage[]>;
-  /** Lets the database drop its log up to and including here. Idempotent; called only after the save. */
-  acknowledge(position: Position): Promise<void>;
+  /** Lets the database drop its log up to and including here, in each partition. Idempotent; called only after the save. */
+  acknowledge(positions: Positions): Promise<void>;
   /** Asks how far the log is ahead, and changes nothing. @throws HistoryLostError, TransientError while it cannot be had */
   lag(signal: AbortSignal): Promise<SourceLag>;
   /**

@@ -2,7 +2,7 @@
 // work: before the save the old checkpoint stands, after it the database still holds what is behind the new one.
 
 import type { Mark, Writer } from "../bus/bus.ts";
-import { comparePositions, type Position } from "../event/position.ts";
+import { type Positions, reaches } from "../event/positions.ts";
 import type { Source } from "../source/source.ts";
 import type { Probe } from "./probe.ts";
 
@@ -10,7 +10,7 @@ export interface CheckpointCounts {
   /** The save of a place begins. */
   saving(): void;
   saved(): void;
-  acknowledged(position: Position): void;
+  acknowledged(positions: Positions): void;
 }
 
 export interface CheckpointOptions {
@@ -25,13 +25,13 @@ export interface CheckpointOptions {
 /** Saves places and acknowledges what became durable; ends by throwing what the writer or the source throws. */
 export async function keepCheckpoints(options: CheckpointOptions): Promise<void> {
   const { reader, writer, counts, probe } = options;
-  let acknowledged: Position | undefined;
-  const acknowledge = async ({ position }: Mark): Promise<void> => {
-    if (acknowledged !== undefined && comparePositions(position, acknowledged) <= 0) return;
-    acknowledged = position;
+  let acknowledged: Positions | undefined;
+  const acknowledge = async ({ positions }: Mark): Promise<void> => {
+    if (reaches(acknowledged, positions)) return;
+    acknowledged = positions;
     probe("before-acknowledge");
-    await reader.acknowledge(position);
-    counts.acknowledged(position);
+    await reader.acknowledge(positions);
+    counts.acknowledged(positions);
   };
   await Promise.all([
     saveMarks(options, acknowledge),
@@ -53,7 +53,7 @@ async function saveMarks(
     await writer.save(mark);
     counts.saved();
     probe("after-save");
-    if (mark.inStream) await acknowledge(mark);
+    if (mark.unstored === undefined) await acknowledge(mark);
     await untilNextSave();
   }
 }

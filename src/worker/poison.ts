@@ -26,7 +26,7 @@ export async function deadLetter(
   { source, stream, deadLetter, signal }: PoisonPlaces,
   poison: Omit<Poison, "type">,
 ): Promise<StreamMessage> {
-  const { transaction, position, sizeBytes, sha256, error, namespace, collection } = poison;
+  const { transaction, partition, position, sizeBytes, sha256, error, namespace, collection } = poison;
   const id = `${source}.poison.${bare(position)}`;
   const time = new Date().toISOString();
   const hash = sha256 === undefined ? "" : `Millrace-Sha256: ${sha256}\r\n`;
@@ -40,7 +40,7 @@ export async function deadLetter(
   );
   const what = { code: error.code, message: error.message, namespace, collection, sizeBytes, sha256 };
   const data = Buffer.from(JSON.stringify(what));
-  return stream.encode({ type: "marker", kind: "poison", id, transaction, time, position, data });
+  return stream.encode({ type: "marker", kind: "poison", id, transaction, time, partition, position, data });
 }
 
 /** A finished event with a part that is larger than it may be, as poison. */
@@ -50,8 +50,9 @@ export function tooLarge(
   part: "headers" | "body",
   maxBytes: number,
 ): Omit<Poison, "type"> {
-  const { transaction, position, data } = event;
+  const { transaction, partition, position, data } = event;
   return {
+    partition,
     position,
     transaction,
     ...placeOf(event),

@@ -1,6 +1,6 @@
 // Says in the log where a source stands: when it begins to stream, and from time to time while events come.
 
-import type { Position } from "../event/position.ts";
+import type { PlainPositions } from "../event/positions.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
 /** Often enough to see in a log of yesterday when it stopped, and 288 lines on a busy day. */
@@ -10,7 +10,7 @@ const EVERY_MS = 5 * 60_000;
 interface Standing {
   readonly id: string;
   readonly state: string;
-  readonly position?: Position | undefined;
+  readonly position?: PlainPositions | undefined;
   readonly sequence?: number | undefined;
   readonly published: number;
   readonly unsentBytes?: number | undefined;

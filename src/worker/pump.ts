@@ -2,7 +2,7 @@
 
 import type { SourceStream, Writer } from "../bus/bus.ts";
 import type { StreamMessage } from "../event/message.ts";
-import type { Position } from "../event/position.ts";
+import { newestOf, type Positions } from "../event/positions.ts";
 import type { SourceEvent } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { SchemaBook } from "../schema/schema-book.ts";
@@ -15,8 +15,8 @@ import { readTold } from "./tell-schemas.ts";
 
 /** What the pump counts; see telemetry/metrics. */
 export interface PumpCounts {
-  /** @param upTo the position of the last of them */
-  read(messages: number, upTo: Position): void;
+  /** @param upTo where the last of them stand */
+  read(messages: number, upTo: Positions): void;
   poison(): void;
 }
 
@@ -25,7 +25,7 @@ export interface PumpOptions extends PoisonPlaces, Pick<TellGapsOptions, "onGap"
   readonly reader: Source;
   readonly writer: Writer;
   readonly schemas: SchemaBook;
-  readonly from: Position | undefined;
+  readonly from: Positions | undefined;
   readonly stream: Pick<SourceStream, "encode" | "maxMessageBytes" | "maxHeadBytes" | "claim" | "newestGap">;
   /** Of a body: a larger one does not travel. */
   readonly maxEventBytes: number;
@@ -42,9 +42,9 @@ export async function pump(options: PumpOptions): Promise<void> {
   const { reader, writer, schemas, from, counts, probe, onStarted, signal } = options;
   for await (const read of readTold(reader, schemas, { from, signal, onStarted })) {
     const chunk = await tellGaps(read, options);
-    const last = chunk.at(-1);
-    if (last === undefined) continue;
-    counts.read(chunk.length, last.position);
+    const upTo = newestOf(chunk);
+    if (upTo === undefined) continue;
+    counts.read(chunk.length, upTo);
     let items: (StreamMessage | Commit)[] = [];
     for (const one of chunk) {
       if (one.type === "commit") {

@@ -1,7 +1,7 @@
 // How far one source is behind, as four numbers: each of them stays at zero in some fault that another one shows.
 
 import type { Writer } from "../bus/bus.ts";
-import { comparePositions, type Position } from "../event/position.ts";
+import { laterPositions, type Positions, reaches } from "../event/positions.ts";
 import type { Source, SourceLag } from "../source/source.ts";
 
 export interface LagFigures {
@@ -25,7 +25,7 @@ const unknown: LagFigures = {
 /** Keeps what the figures are made of; all times are ms since 1970. */
 export class LagGauge {
   #looked: SourceLag | undefined;
-  #readTo: Position | undefined;
+  #readTo: Positions | undefined;
   #caughtUpAt: number | undefined;
 
   /** Undefined while it cannot be had. */
@@ -33,15 +33,20 @@ export class LagGauge {
     this.#looked = lag;
   }
 
-  /** All up to this position has come out of the log. */
-  read(upTo: Position | undefined): void {
-    this.#readTo = upTo;
+  /** A reading begins behind this. */
+  begin(from: Positions | undefined): void {
+    this.#readTo = from;
+  }
+
+  /** All up to here has come out of the log. */
+  read(upTo: Positions): void {
+    this.#readTo = laterPositions(this.#readTo, upTo);
   }
 
   figures({ writer, reader }: { readonly writer: Writer; readonly reader: Source }, now: number): LagFigures {
     if (this.#looked === undefined) return unknown;
     const { unsentBytes, unconfirmedBytes, end } = this.#looked;
-    const behind = this.#readTo === undefined || comparePositions(this.#readTo, end) < 0 || writer.stalledMs() > 0;
+    const behind = !reaches(this.#readTo, end) || writer.stalledMs() > 0;
     if (!behind) this.#caughtUpAt = now;
     const committedAt = writer.committedAt();
     // What was committed long ago may be the newest there was until a moment ago.

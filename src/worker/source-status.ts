@@ -3,7 +3,8 @@
 import type { RecordedGap, Writer, WriterListener } from "../bus/bus.ts";
 import type { Clock } from "../clock.ts";
 import { BugError, MillraceError } from "../errors.ts";
-import { isComplete, type Position } from "../event/position.ts";
+import { isComplete } from "../event/position.ts";
+import { type PlainPositions, type Positions, plainPositions } from "../event/positions.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { SourceGap } from "../event/system-event.ts";
 import type { Source, SourceLag } from "../source/source.ts";
@@ -32,8 +33,8 @@ export interface SourceStatus
   readonly kind: string;
   readonly state: SourceState;
   readonly reason?: Reason | undefined;
-  /** The newest position that was acknowledged to the database. */
-  readonly position?: Position | undefined;
+  /** The newest position that was acknowledged to the database; where it has partitions, of each. */
+  readonly position?: PlainPositions | undefined;
   /** The sequence of the newest message that its stream is known to hold. */
   readonly sequence?: number | undefined;
   /** The lease number that its writer writes. */
@@ -77,7 +78,7 @@ export class SourceTracker implements PumpCounts, CheckpointCounts {
   #reason: Reason | undefined = { code: "BUS_DISCONNECTED", message: "it begins once the bus is there" };
   #writer: Writer | undefined;
   #reader: Source | undefined;
-  #acknowledged: Position | undefined;
+  #acknowledged: Positions | undefined;
   #savingSince: number | undefined;
   #ownsLog = false;
   #tableGap: { readonly data: Omit<TableGap, "agoMs">; readonly at: number } | undefined;
@@ -104,7 +105,7 @@ export class SourceTracker implements PumpCounts, CheckpointCounts {
       kind,
       state: this.#state,
       ...(this.#reason && { reason: this.#reason }),
-      position: this.#acknowledged,
+      position: this.#acknowledged && plainPositions(this.#acknowledged),
       sequence: writer?.lastSequence(),
       ...(writer && reader && this.#gauge.figures({ writer, reader }, clock.wall())),
       lease: writer?.lease,
@@ -134,7 +135,7 @@ export class SourceTracker implements PumpCounts, CheckpointCounts {
 
   /** Writer and reader, as soon as there are any. */
   opened(writer: Writer, reader?: Source): void {
-    if (this.#writer === undefined) this.#gauge.read(writer.resume);
+    if (this.#writer === undefined) this.#gauge.begin(writer.resume);
     this.#writer = writer;
     this.#reader = reader;
   }
@@ -151,7 +152,7 @@ export class SourceTracker implements PumpCounts, CheckpointCounts {
     this.#progress.look(this.status(), this.#options.clock.now());
   }
 
-  read(messages: number, upTo: Position): void {
+  read(messages: number, upTo: Positions): void {
     this.#options.counts.read += messages;
     this.#gauge.read(upTo);
     if (this.#standsStill) this.#show("running", undefined); // it has moved
@@ -184,9 +185,9 @@ export class SourceTracker implements PumpCounts, CheckpointCounts {
     this.#savingSince = undefined;
   }
 
-  acknowledged(position: Position): void {
+  acknowledged(positions: Positions): void {
     this.#options.counts.acknowledged++;
-    this.#acknowledged = position;
+    this.#acknowledged = positions;
   }
 
   /** The stream tells of it already, whoever went on behind it. */

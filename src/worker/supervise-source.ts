@@ -3,7 +3,7 @@
 import type { SourceStream, StateStore } from "../bus/bus.ts";
 import { backoffMs, type Clock } from "../clock.ts";
 import { ConfigError, FencedError, MillraceError, TransientError, toError } from "../errors.ts";
-import type { Position } from "../event/position.ts";
+import { type Positions, plainPositions } from "../event/positions.ts";
 import type { SourceGap } from "../event/system-event.ts";
 import { SchemaBook } from "../schema/schema-book.ts";
 import type { Source, SourceContext, ToldSchemas } from "../source/source.ts";
@@ -141,11 +141,12 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
     const schemas = new SchemaBook({ source, store: options.schemas, lease: writer.lease });
     const opened = await options.open(context, schemas);
     reader = opened;
-    const acknowledge = (position: Position): Promise<void> => {
-      schemas.acknowledged(position);
-      return opened.acknowledge(position);
+    const acknowledge = (positions: Positions): Promise<void> => {
+      schemas.acknowledged(positions);
+      return opened.acknowledge(positions);
     };
-    log.info("source_started", { source, lease: writer.lease, from: writer.resume });
+    const from = writer.resume && plainPositions(writer.resume);
+    log.info("source_started", { source, lease: writer.lease, from });
     tracker.opened(writer, opened);
     onRunning();
     const parts = {

@@ -33,16 +33,20 @@ export async function* readTold(
         told.push(message);
         continue;
       }
-      const { version, position, transaction } = message;
-      const data = await book.describe(version, position);
-      if (data !== undefined) told.push(markerOf(reader.id, position as Position, { transaction, data }));
+      const { version, partition, position, transaction } = message;
+      const data = await book.describe(version, position, partition);
+      if (data !== undefined) told.push(markerOf(reader.id, position as Position, { transaction, partition, data }));
     }
     await book.store();
     if (told.length > 0) yield told;
   }
 }
 
-function markerOf(source: SourceId, position: Position, rest: Pick<Marker, "transaction" | "data">): Marker {
+function markerOf(
+  source: SourceId,
+  position: Position,
+  rest: Pick<Marker, "transaction" | "partition" | "data">,
+): Marker {
   return { type: "marker", kind: "schema", id: `${source}.${position}`, position, ...rest };
 }
 

@@ -2,7 +2,8 @@
 
 import { describe, expect, test } from "vitest";
 import type { Position } from "../../src/event/position.ts";
-import { place, transaction } from "../support/postgres/transactions.ts";
+import { onlyPosition } from "../../src/event/positions.ts";
+import { place, reached, transaction } from "../support/postgres/transactions.ts";
 import type { BusGround } from "./bus-ground.ts";
 
 export function busCheckpointContract({ freshSource, writer: open, events, until, when, clock }: BusGround): void {
@@ -13,20 +14,20 @@ export function busCheckpointContract({ freshSource, writer: open, events, until
       await first.write([...transaction(source, 10), { type: "commit", position: place(90) }]);
       const mark = await until(async () => {
         const next = await first.nextMark();
-        return next.position === place(90) && next;
+        return onlyPosition(next.positions) === place(90) && next;
       }, "the mark of the commit");
-      expect(mark.inStream).toBe(false);
+      expect(mark.unstored).toEqual(reached(place(90)));
       await first.save(mark);
-      expect((await when(first.nextSaved())).position).toBe(place(90));
+      expect((await when(first.nextSaved())).positions).toEqual(reached(place(90)));
       await first[Symbol.asyncDispose]();
 
       const second = await open(source);
-      expect(second.resume).toBe(place(90));
-      expect((await second.nextMark()).position).toBe(place(90));
+      expect(second.resume).toEqual(reached(place(90)));
+      expect((await second.nextMark()).positions).toEqual(reached(place(90)));
       await second.write(transaction(source, 50)); // cannot come; if it did, it would be no checkpoint
       await second.write(transaction(source, 95));
-      const places: Position[] = [];
-      while (places.at(-1) !== place(95)) places.push((await second.nextMark()).position);
+      const places: (Position | undefined)[] = [];
+      while (places.at(-1) !== place(95)) places.push(onlyPosition((await second.nextMark()).positions));
       expect(places).not.toContain(place(50));
     });
 
@@ -40,7 +41,7 @@ export function busCheckpointContract({ freshSource, writer: open, events, until
       await until(() => writer.heldForFsync().marks > 0, "something to be held");
       const mark = await when(writer.nextMark());
 
-      expect(mark.position).toBe(place(10));
+      expect(mark.positions).toEqual(reached(place(10)));
       // Pings bracket the time: what is counted began at most one ping after the event was seen.
       expect(clock.now() - storedAt).toBeGreaterThan(2 * fsyncMs - 200);
       expect(writer.heldForFsync()).toEqual({ marks: 0, oldestMs: 0 });
@@ -52,10 +53,10 @@ export function busCheckpointContract({ freshSource, writer: open, events, until
       const writer = await open(source, { fsync: fsyncMs });
       await writer.write([{ type: "commit", position: place(10) }]);
       const mark = await writer.nextMark();
-      expect(mark).toMatchObject({ position: place(10), inStream: false });
+      expect(mark).toMatchObject({ positions: reached(place(10)), unstored: reached(place(10)) });
       const savedAt = clock.now();
       await writer.save(mark);
-      expect(await when(writer.nextSaved())).toMatchObject({ position: place(10) });
+      expect(await when(writer.nextSaved())).toMatchObject({ positions: reached(place(10)) });
 
       expect(clock.now() - savedAt).toBeGreaterThanOrEqual(2 * fsyncMs);
     });

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import type { StreamEvent } from "../support/bus/stream-events.ts";
-import { brokenLinks, place, positionsOf, transaction } from "../support/postgres/transactions.ts";
+import { brokenLinks, place, positionsOf, reached, transaction } from "../support/postgres/transactions.ts";
 import { type BusGround, quick } from "./bus-ground.ts";
 
 export function busWriterContract({
@@ -92,7 +92,7 @@ export function busWriterContract({
       const [first, second] = transaction(source, 10, 2);
       if (first === undefined || second === undefined) throw new Error("two events");
       await writer.write([...transaction(source, 5), first]);
-      expect(await writer.nextMark()).toMatchObject({ position: place(5), inStream: true });
+      expect(await writer.nextMark()).toMatchObject({ positions: reached(place(5)), unstored: undefined });
       expect(positionsOf(await stored(source))).toHaveLength(1);
       await writer.write([second]);
 

@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { FencedError } from "../../src/errors.ts";
 import type { Position } from "../../src/event/position.ts";
 import { RecordedLog } from "../support/postgres/recorded-log.ts";
-import { brokenLinks, place, positionsOf, transaction } from "../support/postgres/transactions.ts";
+import { brokenLinks, place, positionsOf, reached, transaction } from "../support/postgres/transactions.ts";
 import { missing } from "../support/servers.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -74,7 +74,7 @@ describe.skipIf(missing("nats"))("a writer on JetStream", async () => {
       expect(alarms).toMatchObject([{ level: "error", fields: { source, subject } }]);
       expect(brokenLinks(stream)).toEqual([]);
       const next = await open(source);
-      expect([next.resume, next.lease]).toEqual([place(20), writer.lease + 1]);
+      expect([next.resume, next.lease]).toEqual([reached(place(20)), writer.lease + 1]);
     },
   );
 

@@ -38,8 +38,8 @@ const mutants: readonly (Mutation & Pick<ScheduleOptions, "powerLoss" | "window"
     edits: [
       {
         file: "bus/jetstream/lease/checkpoint-store.ts",
-        find: "return behind === null || (at !== undefined && comparePositions(at, behind) >= 0);",
-        replace: "return true;",
+        find: "behind === null || reaches(at, positionsFrom(behind)) ?",
+        replace: "true ?",
       },
     ],
   },

@@ -3,6 +3,7 @@
 import type { Client, ClientConfig } from "pg";
 import { BugError, type MillraceError, TransientError } from "../../errors.ts";
 import { isComplete, type Position } from "../../event/position.ts";
+import { onlyPosition, type Positions } from "../../event/positions.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type {
   Notice,
@@ -42,12 +43,6 @@ import { startReplication } from "./start-replication.ts";
 import { TableWatch } from "./table-watch.ts";
 import { publicationGone } from "./tables/publication.ts";
 
-interface ReadOptions {
-  readonly from: Position | undefined;
-  readonly signal: AbortSignal;
-  readonly onStarted?: () => void;
-}
-
 export interface PostgresSourceOptions {
   readonly id: SourceId;
   readonly config: PostgresConfig;
@@ -86,7 +81,9 @@ export class PostgresSource implements Source {
     this.heartbeat = { send: () => this.#monitor.beat(), seconds: () => this.#monitor.heartbeatSeconds() };
   }
 
-  async *read({ from, signal, onStarted }: ReadOptions): AsyncGenerator<readonly SourceMessage[], void> {
+  async *read(options: Parameters<Source["read"]>[0]): AsyncGenerator<readonly SourceMessage[], void> {
+    const { signal, onStarted } = options;
+    const from = onlyPosition(options.from);
     if (this.#stream !== undefined) throw new BugError("ALREADY_READING", "a source has one reader at a time");
     if (signal.aborted) return;
     const { client, config, session, version } = this.#options;
@@ -137,8 +134,10 @@ export class PostgresSource implements Source {
     }
   }
 
-  async acknowledge(position: Position): Promise<void> {
-    if (!isComplete(position)) throw new BugError("ACKNOWLEDGED_INSIDE", `${position} is inside a transaction`);
+  async acknowledge(positions: Positions): Promise<void> {
+    const position = onlyPosition(positions);
+    if (position === undefined || !isComplete(position))
+      throw new BugError("ACKNOWLEDGED_INSIDE", `${position} is inside a transaction`);
     // An earlier history's positions are about a log that is gone.
     if (historyOf(position) !== this.#intent.history) return;
     await this.#tables?.acknowledged(position);

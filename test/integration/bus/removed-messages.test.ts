@@ -13,6 +13,7 @@ import { freePort } from "../../../src/dev/free-port.ts";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import type { StreamMessage } from "../../../src/event/message.ts";
 import type { Position } from "../../../src/event/position.ts";
+import { onlyPosition } from "../../../src/event/positions.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { messageMaker, ordersCreated } from "../../support/bus/encoded.ts";
 import { readStream } from "../../support/bus/stream-events.ts";
@@ -44,9 +45,10 @@ async function write(server: NatsServer, ...messages: readonly StreamMessage[]):
   await writer.write(messages);
   await writer.flush(20_000);
   let mark = await writer.nextMark();
-  while (messages.length > 0 && mark.position !== messages.at(-1)?.position) mark = await writer.nextMark();
+  while (messages.length > 0 && onlyPosition(mark.positions) !== messages.at(-1)?.position)
+    mark = await writer.nextMark();
   await writer.save(mark);
-  return { log, resume: writer.resume };
+  return { log, resume: onlyPosition(writer.resume) };
 }
 
 async function client(server: NatsServer): Promise<NatsConnection> {

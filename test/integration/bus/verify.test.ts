@@ -13,6 +13,7 @@ import { type VerifyReport, verify } from "../../../src/bus/jetstream/verify/ver
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import type { StreamMessage } from "../../../src/event/message.ts";
 import type { Position } from "../../../src/event/position.ts";
+import { onlyPosition } from "../../../src/event/positions.ts";
 import { markerAt } from "../../../src/event/source-event.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
@@ -50,7 +51,7 @@ async function write(server: NatsServer, save: boolean, ...messages: readonly St
   if (save) {
     const newest = messages.at(-1)?.position;
     let mark = await writer.nextMark();
-    while (mark.position !== newest) mark = await writer.nextMark();
+    while (onlyPosition(mark.positions) !== newest) mark = await writer.nextMark();
     await writer.save(mark);
   }
   await writer[Symbol.asyncDispose]();

@@ -8,6 +8,7 @@ import { TransientError } from "../../../src/errors.ts";
 import { dataRefLines } from "../../../src/event/data-ref.ts";
 import type { StreamMessage } from "../../../src/event/message.ts";
 import type { Position } from "../../../src/event/position.ts";
+import { onlyPosition, type Positions } from "../../../src/event/positions.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import type { CheckpointOptions } from "../../../src/worker/checkpoint.ts";
@@ -172,7 +173,9 @@ class ModelWorker {
     this.#writer = writer;
     const feeding = this.#feed(writer);
     const keeping = keepCheckpoints({
-      reader: { acknowledge: async (position: Position) => this.#acknowledge(position) } as CheckpointOptions["reader"],
+      reader: {
+        acknowledge: async (positions: Positions) => this.#acknowledge(positions),
+      } as CheckpointOptions["reader"],
       writer,
       counts: { saving: () => {}, saved: () => {}, acknowledged: () => {} },
       probe: () => {},
@@ -187,8 +190,9 @@ class ModelWorker {
     }
   }
 
-  #acknowledge(position: Position): void {
-    if (!this.port.killed) this.#source.confirmed = Math.max(this.#source.confirmed, finalOf(position) + 1);
+  #acknowledge(positions: Positions): void {
+    const final = finalOf(onlyPosition(positions) ?? "");
+    if (!this.port.killed) this.#source.confirmed = Math.max(this.#source.confirmed, final + 1);
   }
 
   /** The body first, acknowledged after a while; its event is in the writer's hands in the same turn. */
@@ -206,7 +210,7 @@ class ModelWorker {
   /** Reads the source from where the writer says, and then idles with heartbeats. */
   async #feed(writer: Writer): Promise<void> {
     const { clock, random } = this.#server;
-    const from = writer.resume;
+    const from = onlyPosition(writer.resume);
     const start = from === undefined ? 0 : from.endsWith("+") ? finalOf(from) + 1 : finalOf(from);
     if (this.#source.confirmed > (from === undefined ? 0 : finalOf(from) + 1)) this.#source.gaps++;
     for (const { final, changes } of this.#source.transactions) {
@@ -241,6 +245,7 @@ function eventAt(position: Position): StreamMessage {
     committedAt: "2026-01-01T00:00:00.000000Z",
     head: `ce-source: /${source}\r\nce-id: ${id}\r\n`,
     data: Buffer.from("{}"),
+    partition: undefined,
     position,
   };
 }

@@ -14,6 +14,7 @@ import { lossPolicy } from "../../../src/worker/loss-policy.ts";
 import { readTold } from "../../../src/worker/tell-schemas.ts";
 import { type EncodedMessage, encoded } from "../bus/encoded.ts";
 import { waitFor } from "../wait-for.ts";
+import { reached } from "./transactions.ts";
 
 type Saved = Readonly<Record<string, unknown>>;
 
@@ -141,8 +142,8 @@ export class Reading {
   async acknowledge(): Promise<Position> {
     const position = this.messages.map((message) => message.position).findLast(isComplete);
     if (position === undefined) throw new Error("nothing to acknowledge");
-    this.#source.schemas.acknowledged(position);
-    await this.#source.acknowledge(position);
+    this.#source.schemas.acknowledged(reached(position));
+    await this.#source.acknowledge(reached(position));
     return position;
   }
 
@@ -154,7 +155,8 @@ export class Reading {
 
   async #read(from: Position | undefined): Promise<undefined> {
     const { signal } = this.#stop;
-    for await (const chunk of readTold(this.#source, this.#source.schemas, { from, signal })) {
+    const options = { from: from && reached(from), signal };
+    for await (const chunk of readTold(this.#source, this.#source.schemas, options)) {
       this.messages.push(...encoded(SHOP, chunk));
       await this.#paused;
     }

@@ -2,6 +2,7 @@
 
 import type { StreamMessage } from "../../../src/event/message.ts";
 import { isComplete, type Position } from "../../../src/event/position.ts";
+import { type Positions, positionsAt } from "../../../src/event/positions.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { messageMaker, ordersCreated } from "../bus/encoded.ts";
 import type { StreamEvent } from "../bus/stream-events.ts";
@@ -11,6 +12,11 @@ const hex = (n: number): string => n.toString(16).padStart(16, "0");
 /** The place of the `change`th change of the transaction that ends at `final`; `+` at its end when it is the last one. */
 export function place(final: number, change = 0, last = true): Position {
   return `0001.${hex(final)}.${hex(change)}.r000000${last ? "+" : ""}` as Position;
+}
+
+/** How far a source is that has no partitions. */
+export function reached(position: Position): Positions {
+  return positionsAt({ position });
 }
 
 export interface TransactionOptions {

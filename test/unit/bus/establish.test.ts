@@ -8,7 +8,7 @@ import { encodeBatch, type Outgoing } from "../../../src/bus/jetstream/stream/en
 import type { Position } from "../../../src/event/position.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { Random, ScriptedPort, ScriptedServer } from "../../support/bus/scripted-bus.ts";
-import { place, transaction } from "../../support/postgres/transactions.ts";
+import { place, reached, transaction } from "../../support/postgres/transactions.ts";
 
 const source = "shop" as SourceId;
 
@@ -139,7 +139,7 @@ test.each([
   ground.stray(`meta.shop.${kind}`, body, head);
   const next = await ground.start();
 
-  expect(next).toMatchObject({ token: 4, tail: place(10), resume: place(10), lost: undefined });
+  expect(next).toMatchObject({ token: 4, tail: { position: place(10) }, resume: reached(place(10)), lost: undefined });
   expect(await ground.done(newestLease(ground.port, source))).toBe(2);
   if (kind !== "history") expect(ground.foreign).toEqual([3]);
 });
@@ -149,7 +149,7 @@ test("a place named by a message that is not ours says nothing", async () => {
   ground.write(await ground.start(), transaction(source, 10), undefined);
   ground.stray("cdc.shop.stray", "{}", `Cdc-Pos: ${place(90)}\r\n`);
 
-  expect(await ground.start()).toMatchObject({ resume: place(10), lost: undefined });
+  expect(await ground.start()).toMatchObject({ resume: reached(place(10)), lost: undefined });
   expect(ground.foreign).toEqual([3]);
 });
 
@@ -160,12 +160,12 @@ test("a batch that does not follow is a loss once: the next start goes on from w
   ground.write(first, transaction(source, 30), place(20));
   const second = await ground.start();
   const third = await ground.start();
-  ground.write(third, transaction(source, 20), third.tail);
+  ground.write(third, transaction(source, 20), third.tail?.position);
   const fourth = await ground.start();
 
-  expect(second).toMatchObject({ lost: { from: 3, to: 3 }, resume: place(10) });
-  expect(third).toMatchObject({ lost: undefined, resume: place(10), tail: place(10) });
-  expect(fourth).toMatchObject({ lost: undefined, resume: place(20) });
+  expect(second).toMatchObject({ lost: { from: 3, to: 3 }, resume: reached(place(10)) });
+  expect(third).toMatchObject({ lost: undefined, resume: reached(place(10)), tail: { position: place(10) } });
+  expect(fourth).toMatchObject({ lost: undefined, resume: reached(place(20)) });
 });
 
 test("a checkpoint that the stream does not bear out is a loss once", async () => {
@@ -174,16 +174,16 @@ test("a checkpoint that the stream does not bear out is a loss once", async () =
   const checkpoint = { position: place(5), streamSeq: 2, id: "another", streamCreated: "t0", lease: 1 };
   const second = await ground.start(checkpoint);
   const third = await ground.start(checkpoint);
-  ground.write(third, transaction(source, 20), third.tail);
+  ground.write(third, transaction(source, 20), third.tail?.position);
   const fourth = await ground.start(checkpoint);
-  ground.write(fourth, transaction(source, 30), fourth.tail);
+  ground.write(fourth, transaction(source, 30), fourth.tail?.position);
   const fifth = await ground.start(checkpoint);
 
   expect(second.lost).toEqual({ from: 2, to: 2 });
   expect([third, fourth, fifth].map(({ lost, resume }) => [lost, resume])).toEqual([
-    [undefined, place(10)],
-    [undefined, place(20)],
-    [undefined, place(30)],
+    [undefined, reached(place(10))],
+    [undefined, reached(place(20))],
+    [undefined, reached(place(30))],
   ]);
 });
 
@@ -192,10 +192,10 @@ test("a start without a checkpoint looks back to where another one has looked, a
   const first = await ground.start();
   for (let n = 1; n <= 500; n++) ground.write(first, transaction(source, n), n === 1 ? undefined : place(n - 1));
   const second = await ground.start();
-  ground.write(second, transaction(source, 501), second.tail);
+  ground.write(second, transaction(source, 501), second.tail?.position);
   ground.reads = 0;
   const third = await ground.start();
 
-  expect(third).toMatchObject({ resume: place(501), lost: undefined });
+  expect(third).toMatchObject({ resume: reached(place(501)), lost: undefined });
   expect(ground.reads).toBeLessThan(20);
 });

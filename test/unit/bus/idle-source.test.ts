@@ -8,11 +8,12 @@ import { establish, newestLease } from "../../../src/bus/jetstream/recovery/esta
 import { JetStreamWriter } from "../../../src/bus/jetstream/writer/writer.ts";
 import type { WriterOptions } from "../../../src/bus/jetstream/writer/writer-options.ts";
 import type { Position } from "../../../src/event/position.ts";
+import { onlyPosition, type Positions } from "../../../src/event/positions.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { type CheckpointOptions, keepCheckpoints } from "../../../src/worker/checkpoint.ts";
 import { Random, ScriptedPort, ScriptedServer } from "../../support/bus/scripted-bus.ts";
-import { place, transaction } from "../../support/postgres/transactions.ts";
+import { place, reached, transaction } from "../../support/postgres/transactions.ts";
 
 const source = "shop" as SourceId;
 const FSYNC_MS = 120_000;
@@ -62,7 +63,7 @@ class Idle {
     );
     this.#writer = writer;
     const reader = {
-      acknowledge: async (position: Position) => this.#acknowledged(position),
+      acknowledge: async (positions: Positions) => this.#acknowledged(onlyPosition(positions)),
     } as CheckpointOptions["reader"];
     const counts = { saving: () => {}, saved: () => {}, acknowledged: () => {} };
     const untilNextSave = (): Promise<void> => clock.sleep(1000, signal);
@@ -100,7 +101,7 @@ class Idle {
     this.longestHeldMs = Math.max(this.longestHeldMs, this.#writer?.heldForFsync().oldestMs ?? 0);
   }
 
-  #acknowledged(position: Position): void {
+  #acknowledged(position = "" as Position): void {
     this.firstAcknowledgedMs ??= this.server.clock.now();
     while (this.#reached[0] && this.#reached[0].position <= position) this.#reached.shift();
   }
@@ -150,18 +151,30 @@ test("goes on from the place behind what the stream still reaches, of all that w
   const server = new ScriptedServer(new Random(1));
   server.dropsNothing = true;
   const store = new CheckpointStore(new ScriptedPort(server, 1, 1000).state, source);
-  const mark = { streamSeq: 1, id: "1", streamCreated: "then", inStream: false };
+  const mark = { streamSeq: 1, id: "1", streamCreated: "then" };
   const save = (position: Position, behind: Position | undefined): Promise<void> =>
-    served(server, store.save({ ...mark, position, behind, durable: behind === undefined }, 1));
+    served(
+      server,
+      store.save(
+        {
+          ...mark,
+          positions: reached(position),
+          unstored: reached(position),
+          behind: behind && { position: behind },
+          durable: behind === undefined,
+        },
+        1,
+      ),
+    );
   await save(place(10), undefined);
   await save(place(20), place(10));
   await save(place(25), place(10));
   await save(place(40), place(30));
   const { idle } = await served(server, store.load());
 
-  expect(withIdle(place(30), "then", idle)).toBe(place(40));
-  expect(withIdle(place(10), "then", idle)).toBe(place(25)); // 30 was never synced
-  expect(withIdle(place(10), "another stream", idle)).toBe(place(10));
+  expect(withIdle(reached(place(30)), "then", idle)).toEqual(reached(place(40)));
+  expect(withIdle(reached(place(10)), "then", idle)).toEqual(reached(place(25))); // 30 was never synced
+  expect(withIdle(reached(place(10)), "another stream", idle)).toEqual(reached(place(10)));
 
   await save(place(40), undefined);
   await save(place(50), place(40));

@@ -8,6 +8,7 @@ import type { CollectionSchema } from "../../../src/event/collection-schema.ts";
 import type { Position } from "../../../src/event/position.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { SchemaBook } from "../../../src/schema/schema-book.ts";
+import { reached } from "../../support/postgres/transactions.ts";
 
 const at = (lsn: number): Position => `0001.${String(lsn).padStart(16, "0")}.0000000000000001.a000000` as Position;
 
@@ -30,7 +31,7 @@ function orders(...columns: readonly string[]): CollectionSchema {
 
 async function open(store: StateStore, stored: Position | undefined, lease = 1): Promise<SchemaBook> {
   const book = new SchemaBook({ source: "shop" as SourceId, store, lease });
-  await book.open(stored);
+  await book.open(stored && reached(stored));
   return book;
 }
 
@@ -102,7 +103,7 @@ test("of the versions that the stream holds a few are kept", async () => {
   const book = await open(store, undefined);
   for (let nth = 1; nth <= 100; nth++) {
     await announce(book, version(nth), at(nth));
-    book.acknowledged(at(nth - 1));
+    book.acknowledged(reached(at(nth - 1)));
   }
   const index = (await store.get("shop"))?.value as { announced: [[string, unknown[]]] };
   expect(index.announced[0][1].length).toBeLessThan(8);

@@ -6,6 +6,7 @@ import { MemoryBus } from "../../../src/bus/memory/memory-bus.ts";
 import { MemoryServer } from "../../../src/bus/memory/memory-server.ts";
 import { BugError, ConfigError, FencedError, HistoryLostError, TransientError } from "../../../src/errors.ts";
 import type { Position } from "../../../src/event/position.ts";
+import { plainPositions, positionsFrom } from "../../../src/event/positions.ts";
 import { type SourceId, streamName } from "../../../src/event/source-id.ts";
 import type { Source, SourceMessage } from "../../../src/source/source.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
@@ -56,8 +57,8 @@ function supervise(script: (nth: number) => Attempt) {
       await clock.sleep(lastsMs, signal);
       if (!signal.aborted && error !== undefined) throw error;
     },
-    acknowledge: async (position) => void steps.push(`acknowledged ${position}`),
-    lag: async () => ({ unsentBytes: 0, unconfirmedBytes: 0, end: "0000+" as Position }),
+    acknowledge: async (positions) => void steps.push(`acknowledged ${plainPositions(positions)}`),
+    lag: async () => ({ unsentBytes: 0, unconfirmedBytes: 0, end: positionsFrom("0000+" as Position) }),
     notices: () => [],
     [Symbol.asyncDispose]: async () => void steps.push("source closed"),
   };
@@ -201,7 +202,7 @@ test("one that failed is shown as retrying until it runs, one that stood still u
   await clock.pass(10_000);
   expect(tracker.status()).toMatchObject({ state: "retrying", reason: { code: "SOURCE_STUCK" } });
 
-  tracker.read(1, "0009+" as Position);
+  tracker.read(1, positionsFrom("0009+" as Position));
 
   expect(tracker.status()).toMatchObject({ state: "running", read: 1 });
   expect(tracker.status().reason).toBeUndefined();

@@ -1,7 +1,7 @@
 // How far a source is by what the bus holds: its stream's newest place, or the one of an idle source that a save holds.
 
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
-import { laterPosition, type Position } from "../../../event/position.ts";
+import { laterPositions, type Positions, positionsAt, positionsFrom } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { streamName } from "../../../event/source-id.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
@@ -13,12 +13,12 @@ import { openStateStore } from "../client/state-store.ts";
 import { findStream } from "../client/streams.ts";
 import { CheckpointStore, withIdle } from "../lease/checkpoint-store.ts";
 import { readMessage } from "../stream/jetstream-port.ts";
-import { isOwn } from "../stream/own-markers.ts";
+import { placeOf } from "../stream/own-markers.ts";
 
 /** Asks again and again over one connection. */
 export interface StoredPosition extends AsyncDisposable {
   /** All up to here is stored, though the bus may not have synced it; undefined before the first event. @throws TransientError */
-  look(): Promise<Position | undefined>;
+  look(): Promise<Positions | undefined>;
 }
 
 /** Connects. @throws ConfigError, TransientError */
@@ -38,8 +38,8 @@ export async function openStoredPosition(
         const stream = await findStream(jsm, source);
         if (stream === undefined) return undefined;
         const { checkpoint, idle } = await checkpoints.load();
-        const saved = checkpoint?.streamCreated === stream.created ? checkpoint.position : undefined;
-        return withIdle(laterPosition(saved, await tail(jsm, source)), stream.created, idle);
+        const saved = checkpoint?.streamCreated === stream.created ? positionsFrom(checkpoint.position) : undefined;
+        return withIdle(laterPositions(saved, await tail(jsm, source)), stream.created, idle);
       } catch (thrown) {
         throw busError(thrown, `read how far ${source} is`);
       }
@@ -48,12 +48,12 @@ export async function openStoredPosition(
   };
 }
 
-async function tail(jsm: JetStreamManager, source: SourceId): Promise<Position | undefined> {
-  let newest: Position | undefined;
+async function tail(jsm: JetStreamManager, source: SourceId): Promise<Positions | undefined> {
+  let newest: Positions | undefined;
   for (const kind of ["cdc", "events", "meta"]) {
     const message = await readMessage(jsm, streamName(source), { last_by_subj: `${kind}.${source}.>` });
-    const position = message && isOwn(source, message) ? message.header("Cdc-Pos") : undefined;
-    newest = laterPosition(newest, position as Position | undefined);
+    const place = message && placeOf(source, message);
+    newest = laterPositions(newest, place && positionsAt(place));
   }
   return newest;
 }

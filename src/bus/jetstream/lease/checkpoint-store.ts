@@ -2,8 +2,18 @@
 // holds. Those may be saved before the stream is synced up to them, for what they say is true of every stream that reaches
 // what is behind them.
 
+import { isDeepStrictEqual } from "node:util";
 import { FencedError } from "../../../errors.ts";
-import { comparePositions, type Position } from "../../../event/position.ts";
+import {
+  laterPositions,
+  type PlainPositions,
+  type Positions,
+  placesBehind,
+  plainPositions,
+  positionsAt,
+  positionsFrom,
+  reaches,
+} from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { Mark, StateStore } from "../../bus.ts";
 
@@ -15,7 +25,7 @@ interface Saved {
 }
 
 export interface Checkpoint extends Saved {
-  readonly position: Position;
+  readonly position: PlainPositions;
   /** Sequence and `ce-id` of the message that stood last in the stream then. */
   readonly streamSeq: number;
   readonly id: string;
@@ -23,9 +33,9 @@ export interface Checkpoint extends Saved {
 
 /** Between `behind` and `position` the source has no event. */
 interface IdlePlace {
-  /** The stream's newest place then; null when it had none. */
-  readonly behind: Position | null;
-  readonly position: Position;
+  /** The place of the stream's newest message then; null when it had none. */
+  readonly behind: PlainPositions | null;
+  readonly position: PlainPositions;
 }
 
 /** The places beyond the checkpoint, one for each `behind`, the oldest first. */
@@ -52,29 +62,25 @@ export function idleKey(source: SourceId): string {
   return `idle.${source}`;
 }
 
-/** How far a source is whose stream, of that birth, reaches `position`. */
+/** How far a source is whose stream, of that birth, reaches `positions`. */
 export function withIdle(
-  position: Position | undefined,
+  positions: Positions | undefined,
   created: string,
   idle: IdlePlaces | undefined,
-): Position | undefined {
-  if (idle?.streamCreated !== created) return position;
-  return idle.places.reduce((at, place) => (reaches(at, place.behind) ? later(at, place.position) : at), position);
-}
-
-function reaches(at: Position | undefined, behind: Position | null): boolean {
-  return behind === null || (at !== undefined && comparePositions(at, behind) >= 0);
-}
-
-function later(at: Position | undefined, place: Position): Position {
-  return at !== undefined && comparePositions(at, place) >= 0 ? at : place;
+): Positions | undefined {
+  if (idle?.streamCreated !== created) return positions;
+  return idle.places.reduce(
+    (at, { behind, position }) =>
+      behind === null || reaches(at, positionsFrom(behind)) ? laterPositions(at, positionsFrom(position)) : at,
+    positions,
+  );
 }
 
 /** Reads and writes both by revision, so that a worker that lost its lease cannot save. */
 export class CheckpointStore {
   readonly #state: Pick<StateStore, "get" | "put">;
   readonly #source: SourceId;
-  #checkpoint: Position | undefined;
+  #checkpoint: Positions | undefined;
 
   constructor(state: Pick<StateStore, "get" | "put">, source: SourceId) {
     this.#state = state;
@@ -84,7 +90,7 @@ export class CheckpointStore {
   async load(): Promise<Checkpoints> {
     const checkpoint = (await this.#state.get(checkpointKey(this.#source)))?.value as Checkpoint | undefined;
     const idle = (await this.#state.get(idleKey(this.#source)))?.value as IdlePlaces | undefined;
-    this.#checkpoint = checkpoint?.position;
+    this.#checkpoint = checkpoint && positionsFrom(checkpoint.position);
     return { checkpoint, idle };
   }
 
@@ -92,25 +98,31 @@ export class CheckpointStore {
    * Saves a durable mark as the checkpoint, another one among the idle places.
    * @throws FencedError when a newer lease has saved; TransientError while the bus is away
    */
-  async save({ position, streamCreated, streamSeq, id, behind, durable }: Mark, lease: number): Promise<void> {
+  async save(
+    { positions, streamCreated, streamSeq, id, unstored, behind, durable }: Mark,
+    lease: number,
+  ): Promise<void> {
     if (durable) {
+      const position = plainPositions(positions);
       const checkpoint = { position, streamCreated, streamSeq, id, lease };
       await this.#put<Checkpoint>(checkpointKey(this.#source), lease, () => checkpoint);
-      this.#checkpoint = position;
+      this.#checkpoint = positions;
       return;
     }
+    const news = placesBehind(unstored, this.#checkpoint);
+    if (news === undefined) return; // all of it is on record
+    const place = { behind: behind ? plainPositions(positionsAt(behind)) : null, position: plainPositions(news) };
     await this.#put<IdlePlaces>(idleKey(this.#source), lease, (saved) => {
       const places = saved?.streamCreated === streamCreated ? saved.places : [];
-      return { places: this.#withPlace(places, { behind: behind ?? null, position }), streamCreated, lease };
+      return { places: this.#withPlace(places, place), streamCreated, lease };
     });
   }
 
   /** What the checkpoint has passed goes; all else may have been acknowledged, and stays until then. */
   #withPlace(places: readonly IdlePlace[], place: IdlePlace): readonly IdlePlace[] {
-    const passed = this.#checkpoint;
-    const ahead = places.filter(({ position }) => passed === undefined || comparePositions(position, passed) > 0);
+    const ahead = places.filter(({ position }) => !reaches(this.#checkpoint, positionsFrom(position)));
     const replaced = ahead.length >= MAX_PLACES ? ahead.at(-1)?.behind : place.behind;
-    return [...ahead.filter(({ behind }) => behind !== replaced), place];
+    return [...ahead.filter(({ behind }) => !isDeepStrictEqual(behind, replaced)), place];
   }
 
   async #put<T extends Saved>(key: string, lease: number, next: (saved: T | undefined) => T): Promise<void> {

@@ -5,7 +5,7 @@
 import type { Clock } from "../../../clock.ts";
 import { FencedError, TransientError } from "../../../errors.ts";
 import type { DataRef } from "../../../event/data-ref.ts";
-import { laterPosition, type Position } from "../../../event/position.ts";
+import { laterPositions, type Place, type Positions, placesBehind, positionsFrom } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
 import { type Checkpoints, withIdle } from "../lease/checkpoint-store.ts";
@@ -14,6 +14,7 @@ import { type Range, writerLease } from "../stream/own-markers.ts";
 import type { StreamPort, StreamState } from "../stream/port.ts";
 import { beforeMissingBodies, newestLarge } from "./missing-bodies.ts";
 import { readBack } from "./read-back.ts";
+import { rollForward } from "./roll-forward.ts";
 import { fillAndMark, writeHistory } from "./start-markers.ts";
 import { joinRanges, type Reader, readWithRetry, verifiedTail } from "./stream-tail.ts";
 
@@ -52,11 +53,13 @@ export interface Established {
   readonly lastSeq: number;
   readonly lastId: string;
   /** The newest `Cdc-Pos` in the stream. */
-  readonly tail: Position | undefined;
+  readonly tail: Place | undefined;
+  /** The newest one of each partition, but of those of which the checkpoint alone tells. */
+  readonly stored: Positions | undefined;
   /** Where the source goes on. */
-  readonly resume: Position | undefined;
+  readonly resume: Positions | undefined;
   /** What stands here or before is in the stream already though the source reads it again, for bodies that are missing. */
-  readonly storedThrough: Position | undefined;
+  readonly storedThrough: Positions | undefined;
   /** Sequence of the newest large event in the stream; 0 when there is none. */
   readonly large: number;
   readonly created: string;
@@ -100,38 +103,40 @@ async function markAndRead(options: EstablishOptions): Promise<Established> {
     }
     const marker = await fillAndMark(options, { lastSeq: found.state.lastSeq, known: found.known }, previous.seq);
     if (marker === undefined) continue; // the stream moved under us: a batch of an older connection, or another writer
-    const stored = await readWithRetry(port, options.clock, marker.seq);
-    if (stored?.header("ce-id") !== marker.id) continue;
+    const there = await readWithRetry(port, options.clock, marker.seq);
+    if (there?.header("ce-id") !== marker.id) continue;
     const state = { ...found.state, lastSeq: marker.seq };
     // Only now: behind the marker it is sure whether the message that stood last was taken out.
     const intact = (await bearsOut(options, found.state)) ? checkpoint : undefined;
     const walk = { port: until(signal, readBack(port)), clock: options.clock, source, firstSeq: state.firstSeq };
     const behind = marker.seq - Math.max(intact?.streamSeq ?? 0, state.firstSeq);
     if (behind > LONG_WALK) options.onReadBack?.(behind);
-    const tail = await verifiedTail(walk, marker.seq - 1, intact?.streamSeq ?? 0, options.onForeign);
-    const { end } = tail;
+    const floorSeq = intact?.streamSeq ?? 0;
+    const tail = await verifiedTail(walk, marker.seq - 1, floorSeq, options.onForeign);
+    const { end, trusted } = tail;
     if (tail.removed !== undefined) options.onRemoved(tail.removed);
     // What an earlier writer has dealt with is not a loss again only because no checkpoint has passed it yet.
     const doubts = found.lost === undefined && (found.recreated || (checkpoint !== undefined && intact === undefined));
     const suspectedLoss = doubts && found.range.from > tail.reconciledThrough ? found.range : undefined;
     const lost = [found.lost, suspectedLoss, tail.broken, tail.unrecordedLoss].reduce(joinRanges);
-    const reached = (position: Position | undefined): Position | undefined =>
-      withIdle(laterPosition(intact?.position, position), state.created, idle);
-    const whole = reached(tail.trusted?.position);
+    const reached = (positions: Positions | undefined): Positions | undefined =>
+      withIdle(laterPositions(intact && positionsFrom(intact.position), positions), state.created, idle);
+    const stored = await rollForward(walk, trusted, floorSeq);
+    const whole = reached(stored);
     const before = await beforeMissingBodies({
       ...options,
       port: until(signal, port),
-      from: tail.trusted,
+      from: trusted,
       firstSeq: state.firstSeq,
-      floorSeq: intact?.streamSeq ?? 0,
+      floorSeq,
     });
     const resume = before === undefined ? whole : reached(before);
-    const storedThrough = before === undefined ? undefined : tail.trusted?.position;
+    const storedThrough = before === undefined ? undefined : placesBehind(stored, resume);
     const large = await newestLarge(walk, end);
     const base = { token: marker.seq, resume, storedThrough, large, created: state.created, lost };
     signal.throwIfAborted();
-    if (lost === undefined) return { ...base, lastSeq: marker.seq, lastId: marker.id, tail: end?.position };
-    return { ...base, tail: whole, ...(await writeHistory(options, lost, { token: marker.seq, large }, end, whole)) };
+    if (lost === undefined) return { ...base, lastSeq: marker.seq, lastId: marker.id, tail: end?.place, stored };
+    return { ...base, stored: whole, ...(await writeHistory(options, lost, { token: marker.seq, large }, end, whole)) };
   }
   throw new TransientError("BUS_UNSTEADY", `the stream of ${source} kept moving while a writer marker was published`, {
     hint: "is another program publishing to this stream?",

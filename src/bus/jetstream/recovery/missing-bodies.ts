@@ -4,9 +4,10 @@
 
 import type { Clock } from "../../../clock.ts";
 import { type DataRef, dataRefOf } from "../../../event/data-ref.ts";
-import type { Position } from "../../../event/position.ts";
+import type { Positions } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { StoredMessage } from "../stream/port.ts";
+import { rollForward } from "./roll-forward.ts";
 import { findTail, type Reader, readWithRetry, type Tail } from "./stream-tail.ts";
 
 export interface MissingBodiesOptions {
@@ -39,11 +40,11 @@ export async function newestLarge(walk: Walk, end: Tail | undefined): Promise<nu
 }
 
 /**
- * The place before the oldest large event whose body is missing: read from there on, the source stores it again.
+ * The places before the oldest large event whose body is missing: read from there on, the source stores it again.
  * Undefined when none is missing, or nothing is known that stands before.
  */
-export async function beforeMissingBodies(options: MissingBodiesOptions): Promise<Position | undefined> {
-  const { port, clock, source, hasBody, from, firstSeq, floorSeq } = options;
+export async function beforeMissingBodies(options: MissingBodiesOptions): Promise<Positions | undefined> {
+  const { port, clock, hasBody, from, firstSeq, floorSeq } = options;
   let oldest: number | undefined;
   for (let seq = await newestLarge(options, from); seq > floorSeq && seq >= firstSeq; ) {
     const message = await readWithRetry(port, clock, seq);
@@ -57,7 +58,7 @@ export async function beforeMissingBodies(options: MissingBodiesOptions): Promis
     seq = Math.min(largeBefore(message), seq - 1);
   }
   if (oldest === undefined) return undefined;
-  return (await findTail({ port, clock, source, firstSeq }, oldest - 1))?.position;
+  return rollForward(options, await findTail(options, oldest - 1), floorSeq);
 }
 
 function largeBefore(message: StoredMessage): number {

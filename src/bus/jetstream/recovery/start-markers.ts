@@ -1,7 +1,7 @@
 // What a start writes before anything else: the filling of lost numbers, the writer's marker, and the history of a loss.
 
 import { HistoryLostError, TransientError } from "../../../errors.ts";
-import type { Position } from "../../../event/position.ts";
+import { type Place, type Positions, placesOf, plainPositions } from "../../../event/positions.ts";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
 import type { Lease } from "../lease/lease.ts";
@@ -66,10 +66,10 @@ export async function fillAndMark(
 /** A writer marker: the fencing token, and the heartbeat of an idle source. */
 export function writerMarker(
   { source, lease, instance, reason }: Pick<MarkOptions, "source" | "lease" | "instance" | "reason">,
-  position: Position | undefined,
+  place: Place | undefined,
   id: string,
 ): Outgoing {
-  return ownMarker(source, "writer", id, { lease: lease.number, instance, reason }, position);
+  return ownMarker(source, "writer", id, { lease: lease.number, instance, reason }, place);
 }
 
 function lostMarker(source: SourceId, lease: number, seq: number, range: Range): Outgoing {
@@ -82,11 +82,12 @@ export async function writeHistory(
   lost: Range,
   { token, large }: { readonly token: number; readonly large: number },
   end: Tail | undefined,
-  resume: Position | undefined,
-): Promise<{ readonly lastSeq: number; readonly lastId: string }> {
+  resume: Positions | undefined,
+): Promise<{ readonly lastSeq: number; readonly lastId: string; readonly tail: Place | undefined }> {
   const id = `${source}.history.${lease.number}.${token}`;
-  const body = { reason: "the bus lost acknowledged messages", lost, resume: resume ?? null };
-  const message = ownMarker(source, "history", id, body, resume);
+  const body = { reason: "the bus lost acknowledged messages", lost, resume: resume ? plainPositions(resume) : null };
+  const tail = resume && placesOf(resume)[0];
+  const message = ownMarker(source, "history", id, body, tail);
   const fence = {
     lastSeq: token,
     token,
@@ -94,8 +95,8 @@ export async function writeHistory(
     large,
   };
   try {
-    const ack = await port.send(encodeBatch([message], instance, fence, end?.position));
-    return { lastSeq: ack.seq, lastId: id };
+    const ack = await port.send(encodeBatch([message], instance, fence, end?.place.position));
+    return { lastSeq: ack.seq, lastId: id, tail };
   } catch (error) {
     if (!(error instanceof PublishRefused)) throw error;
     const refused = refusal(error, streamName(source));

@@ -2,16 +2,16 @@
 
 import type { Clock } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
-import type { Position } from "../../../event/position.ts";
+import type { Place } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
-import { isOwn, lostFrom, type Range, resumedAt, writerLease } from "../stream/own-markers.ts";
+import { isOwn, lostFrom, placeOf, type Range, resumedAt, writerLease } from "../stream/own-markers.ts";
 import type { StoredMessage, StreamPort } from "../stream/port.ts";
 
 /** The newest message of a stream that says where the source stands. */
 export interface Tail {
   readonly message: StoredMessage;
-  readonly position: Position;
+  readonly place: Place;
 }
 
 /** What a walk needs of the port. */
@@ -79,8 +79,8 @@ export async function findTail(walk: Walk, from: number, passing: Passing = {}):
       passing.removed?.(seq--);
       continue;
     }
-    const position = isOwn(source, message) ? message.header("Cdc-Pos") : undefined;
-    if (position) return { message, position: position as Position };
+    const place = placeOf(source, message);
+    if (place) return { message, place };
     if (resumedAt(source, message) === null) {
       passing.historyReset?.(seq);
       return undefined;
@@ -168,9 +168,9 @@ export async function verifiedTail(
     const before = await back(start - 1);
     if (first === undefined) removed = joinRanges(removed, { from: start, to: start });
     const previous = first?.header("Cdc-Prev");
-    if (first === undefined || (removed !== known && before?.position !== previous)) {
+    if (first === undefined || (removed !== known && before?.place.position !== previous)) {
       // What it names, or it itself, is one that was taken out.
-    } else if (previous !== before?.position) {
+    } else if (previous !== before?.place.position) {
       if (before === undefined && previous !== undefined) break; // its predecessor left with retention
       trusted = before;
       broken = { from: start, to: end?.message.seq ?? start };

@@ -2,9 +2,10 @@
 
 import type { StreamMessage } from "../../../event/message.ts";
 import type { Position } from "../../../event/position.ts";
+import type { Place } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
-import { markerHead } from "../../encode-event.ts";
+import { markerHead, partitionLine } from "../../encode-event.ts";
 import type { Encoded } from "./port.ts";
 
 /** Bytes that the bus may add to a message's own header lines. */
@@ -18,23 +19,24 @@ export const MAX_POINTER_BYTES = 512;
 /** A marker has no position when nothing can be said: a writer's first one, and the filling of lost numbers. */
 export type Outgoing = Omit<StreamMessage, "position"> & { readonly position: Position | undefined };
 
-/** A marker of the bus' own. @param position undefined when nothing can be said */
+/** A marker of the bus' own. @param place undefined when nothing can be said */
 export function ownMarker(
   source: SourceId,
   kind: "writer" | "lost" | "history",
   id: string,
   body: unknown,
-  position: Position | undefined,
+  place: Place | undefined,
 ): Outgoing {
   return {
     type: "message",
     subject: metaSubject(source, kind),
     id,
-    head: markerHead(source, kind, id),
+    head: markerHead(source, kind, id) + partitionLine(place?.partition),
     data: Buffer.from(JSON.stringify(body)),
     ref: undefined,
     committedAt: undefined,
-    position,
+    partition: place?.partition,
+    position: place?.position,
   };
 }
 

@@ -2,6 +2,13 @@
 // the number it stands at, is believed; all else is foreign.
 
 import type { Position } from "../../../event/position.ts";
+import {
+  comparePlace,
+  type Place,
+  type PlainPositions,
+  type Positions,
+  positionsFrom,
+} from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
 import type { StoredMessage } from "./port.ts";
@@ -15,6 +22,12 @@ export interface Range {
 /** Whether the message has our headers. */
 export function isOwn(source: SourceId, message: StoredMessage): boolean {
   return message.header("ce-source") === `/${source}`;
+}
+
+/** Where a message says that the source is; undefined of one that says nothing, or is not ours. */
+export function placeOf(source: SourceId, message: StoredMessage): Place | undefined {
+  const position = isOwn(source, message) ? message.header("Cdc-Pos") : undefined;
+  return position ? { partition: message.header("Cdc-Part"), position: position as Position } : undefined;
 }
 
 /** The lease number of a writer marker; undefined for any other message. */
@@ -37,11 +50,14 @@ export function lostFrom(source: SourceId, message: StoredMessage): number | und
  * Where the source went on from, by the marker that a writer leaves behind its own first one once it has dealt with a loss;
  * null for nowhere. Undefined for any other message.
  */
-export function resumedAt(source: SourceId, message: StoredMessage): Position | null | undefined {
+export function resumedAt(source: SourceId, message: StoredMessage): Positions | null | undefined {
   if (markerNumbers(source, "history", message)?.nth !== message.seq - 1) return undefined;
   const { lost, resume } = bodyOf(message) ?? {};
-  const says = message.header("Cdc-Pos") ?? null;
-  return lost !== undefined && resume === says ? (says as Position | null) : undefined;
+  const place = placeOf(source, message);
+  if (lost === undefined || resume === undefined) return undefined;
+  if (place === undefined || resume === null) return place === undefined && resume === null ? null : undefined;
+  const resumed = positionsFrom(resume as PlainPositions);
+  return comparePlace(place, resumed) === 0 ? resumed : undefined;
 }
 
 /** Lease and number in the id of a marker of this kind, `<source>.<kind>.<lease>.<number>`. */

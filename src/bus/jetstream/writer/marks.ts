@@ -2,7 +2,7 @@
 
 import type { Clock, WakeUp } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
-import { comparePositions, laterPosition, type Position } from "../../../event/position.ts";
+import { laterPositions, type Positions, placesBehind, reaches } from "../../../event/positions.ts";
 import type { Mark } from "../../bus.ts";
 import type { Lifetime } from "../client/lifetime.ts";
 import type { CheckpointStore } from "../lease/checkpoint-store.ts";
@@ -17,7 +17,7 @@ export class Marks {
   readonly #saves: Horizon<Mark>;
   readonly #toSave: WakeUp;
   readonly #saved: WakeUp;
-  #complete: Position | undefined;
+  #complete: Positions | undefined;
   #next: Mark | undefined;
   /** The newest place that only a save would hold, where it is not durable yet; saved once between two pings. */
   #idle: Mark | undefined;
@@ -26,7 +26,7 @@ export class Marks {
   #idleOut: Mark | undefined;
   #nextSaved: Mark | undefined;
   /** The furthest of those whose save is or may be durable. */
-  #savedTo: Position | undefined;
+  #savedTo: Positions | undefined;
   /** How often the bus may have lost what it had acknowledged. */
   #clears = 0;
 
@@ -39,8 +39,8 @@ export class Marks {
     this.#saved = life.wakeUp();
   }
 
-  /** The newest place known to be complete. */
-  get complete(): Position | undefined {
+  /** How far the source is known to be complete. */
+  get complete(): Positions | undefined {
     return this.#complete;
   }
 
@@ -52,12 +52,22 @@ export class Marks {
     return this.#stored.waiting;
   }
 
-  /** The stream is complete up to here. A checkpoint never goes back: what stands before the newest place is ignored. */
-  hold(mark: Mark): void {
-    this.#complete = laterPosition(this.#complete, mark.position);
-    if (this.#complete !== mark.position) return;
+  /**
+   * The source is complete up to here. A checkpoint never goes back: what stands before the newest places is ignored.
+   * @param stored how far the stream itself is
+   */
+  hold(
+    reached: Positions,
+    stored: Positions | undefined,
+    at: Pick<Mark, "streamSeq" | "id" | "streamCreated" | "behind">,
+  ): void {
+    const before = this.#complete;
+    const positions = laterPositions(reached, before);
+    if (before !== undefined && reaches(before, positions) && !reaches(reached, before)) return;
+    this.#complete = positions;
+    const mark = { ...at, positions, unstored: placesBehind(positions, stored), durable: false };
     this.#stored.add(mark);
-    if (!mark.inStream) this.#idle = mark;
+    if (mark.unstored !== undefined) this.#idle = mark;
     this.tick();
   }
 
@@ -78,7 +88,7 @@ export class Marks {
     const mark = this.#stored.take();
     if (mark !== undefined) {
       this.#next = { ...mark, durable: true };
-      if (this.#idle?.position === mark.position) this.#idle = undefined;
+      if (this.#idle && reaches(mark.positions, this.#idle.positions)) this.#idle = undefined;
       this.#toSave.set();
     }
     if (this.#dueIdle !== undefined) this.#toSave.set();
@@ -133,8 +143,8 @@ export class Marks {
       }
     }
     // What is durable by now was saved as an idle place long ago, and must not take the place of a newer one that waits.
-    if (mark.inStream || (this.#savedTo && comparePositions(mark.position, this.#savedTo) <= 0)) return;
-    this.#savedTo = mark.position;
+    if (mark.unstored === undefined || reaches(this.#savedTo, mark.positions)) return;
+    this.#savedTo = mark.positions;
     this.#saves.add(mark);
     this.tick();
   }

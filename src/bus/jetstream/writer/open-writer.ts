@@ -1,5 +1,6 @@
 // Opens the writer of a source's stream: takes the lease, finds out where the stream ends, and only then writes.
 
+import { plainPositions } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { StateStore } from "../../bus.ts";
 import { CheckpointStore } from "../lease/checkpoint-store.ts";
@@ -85,7 +86,11 @@ async function findEnd(options: WriterOptions, signal: AbortSignal): Promise<Est
   const found = await establish({ ...options, ...start, ...saved });
   if (saved.checkpoint === undefined && found.tail !== undefined) {
     const what = "no checkpoint is saved, though the stream holds events: it goes on from the newest of them";
-    log.warn("checkpoint_missing", { source, from: found.resume, code: "CHECKPOINT_MISSING" }, what);
+    log.warn(
+      "checkpoint_missing",
+      { source, from: found.resume && plainPositions(found.resume), code: "CHECKPOINT_MISSING" },
+      what,
+    );
   }
   return found;
 }

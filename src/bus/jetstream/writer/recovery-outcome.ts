@@ -2,13 +2,17 @@
 
 import { TransientError } from "../../../errors.ts";
 import type { StreamMessage } from "../../../event/message.ts";
-import { comparePositions, type Position } from "../../../event/position.ts";
+import { laterPositions, type Positions, reaches } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { Established, EstablishOptions } from "../recovery/establish.ts";
 
-/** Whether messages are gone that the bus had acknowledged. @param before the newest `Cdc-Pos` of what was stored */
-export function hasLostMessages({ lost, tail }: Established, before: Position | undefined): boolean {
-  return lost !== undefined || (before !== undefined && (!tail || comparePositions(tail, before) < 0));
+/** Whether messages are gone that the bus had acknowledged. @param before how far the stream was */
+export function hasLostMessages(
+  { lost, tail, resume, storedThrough }: Established,
+  before: Positions | undefined,
+): boolean {
+  if (lost !== undefined || before === undefined) return lost !== undefined;
+  return tail === undefined || !reaches(laterPositions(resume, storedThrough), before);
 }
 
 /** Of large events in the stream, or of those that wait. @throws TransientError */

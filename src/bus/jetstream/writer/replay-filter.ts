@@ -1,14 +1,14 @@
 // What is in the stream already and comes once more, only for the bodies of large events, which are there again now.
 
-import { comparePositions, isComplete, type Position } from "../../../event/position.ts";
+import { comparePlace, type Positions, placesBehind, positionsAt } from "../../../event/positions.ts";
 import type { QueueItem } from "./writer-queue.ts";
 
 export class ReadAgain {
-  #through: Position | undefined;
-  readonly #onReached: (through: Position) => void;
+  #through: Positions | undefined;
+  readonly #onReached: () => void;
 
-  /** @param onReached called when all of it has come, if a transaction ends there */
-  constructor(through: Position | undefined, onReached: (through: Position) => void) {
+  /** @param onReached called when all of it has come */
+  constructor(through: Positions | undefined, onReached: () => void) {
     this.#through = through;
     this.#onReached = onReached;
   }
@@ -19,13 +19,12 @@ export class ReadAgain {
   }
 
   /** Whether this one is of it: then it is not to be written. */
-  has({ position }: QueueItem): boolean {
-    const through = this.#through;
-    if (through === undefined) return false;
-    const order = comparePositions(position, through);
+  has(item: QueueItem): boolean {
+    if (this.#through === undefined) return false;
+    const order = comparePlace(item, this.#through);
     if (order < 0) return true;
-    this.#through = undefined;
-    if (order === 0 && isComplete(through)) this.#onReached(through);
+    this.#through = placesBehind(this.#through, positionsAt(item));
+    if (this.#through === undefined) this.#onReached();
     return order === 0;
   }
 }

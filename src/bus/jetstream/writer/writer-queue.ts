@@ -1,7 +1,8 @@
 // What waits to be published, in order, cut into batches that never split a transaction that fits.
 
 import type { StreamMessage } from "../../../event/message.ts";
-import { bare, isComplete, type Position } from "../../../event/position.ts";
+import { isComplete } from "../../../event/position.ts";
+import { comparePlace, newestOf, type Place, type Positions } from "../../../event/positions.ts";
 import { MAX_BATCH_MESSAGES } from "../stream/port.ts";
 
 /** Atomic batches hold at most this much; `MAX_BATCH_MESSAGES` is their other limit. */
@@ -17,7 +18,7 @@ const OVERHEAD_BYTES = 400;
 const sizeOf = (message: StreamMessage): number => message.head.length + message.data.length + OVERHEAD_BYTES;
 
 /** A message, or a commit that has none of its own. */
-export type QueueItem = StreamMessage | { readonly type: "commit"; readonly position: Position };
+export type QueueItem = StreamMessage | ({ readonly type: "commit" } & Place);
 
 export class WriterQueue {
   #messages: StreamMessage[] = [];
@@ -28,7 +29,7 @@ export class WriterQueue {
   /** How many messages had ever come up to the end of the newest complete transaction. */
   #complete = 0;
   /** Commits without a message of their own, each with the count of messages before it. */
-  #commits: { after: number; position: Position }[] = [];
+  #commits: { readonly after: number; place: Place }[] = [];
 
   /** Whether so much waits that whoever writes waits too. */
   get full(): boolean {
@@ -48,8 +49,8 @@ export class WriterQueue {
     }
     const after = this.#taken + this.length;
     const newest = this.#commits.at(-1);
-    if (newest?.after === after) newest.position = item.position;
-    else this.#commits.push({ after, position: item.position });
+    if (newest?.after === after && newest.place.partition === item.partition) newest.place = item;
+    else this.#commits.push({ after, place: item });
   }
 
   /**
@@ -86,23 +87,20 @@ export class WriterQueue {
     }
   }
 
-  /** Takes away what stands at or before a position: the stream has it already. Returns how many. */
-  dropThrough(position: Position): number {
-    const bound = bare(position);
+  /** Takes away what stands at or before these places: the stream has it already. Returns how many. */
+  dropThrough(stored: Positions): number {
     let count = 0;
-    while (count < this.length && bare((this.#messages[this.#head + count] as StreamMessage).position) <= bound)
+    while (count < this.length && comparePlace(this.#messages[this.#head + count] as StreamMessage, stored) <= 0)
       count++;
     this.drop(count);
     return count;
   }
 
-  /** The newest commit with nothing before it any more, taken away; undefined when there is none. */
-  takeCommit(): Position | undefined {
-    let position: Position | undefined;
-    while (this.#commits[0] !== undefined && this.#commits[0].after <= this.#taken) {
-      position = this.#commits.shift()?.position;
-    }
-    return position;
+  /** The newest commits with nothing before them any more, taken away; undefined when there are none. */
+  takeCommits(): Positions | undefined {
+    const waiting = this.#commits.findIndex(({ after }) => after > this.#taken);
+    const taken = this.#commits.splice(0, waiting < 0 ? this.#commits.length : waiting);
+    return newestOf(taken.map(({ place }) => place));
   }
 
   /** Large events that wait: their bodies are stored already. */

@@ -4,7 +4,16 @@
 import type { WakeUp } from "../../../clock.ts";
 import { TransientError, toError } from "../../../errors.ts";
 import type { StreamMessage } from "../../../event/message.ts";
-import { comparePositions, isComplete, laterPosition, type Position } from "../../../event/position.ts";
+import { isComplete, type Position } from "../../../event/position.ts";
+import {
+  areComplete,
+  laterPositions,
+  newestOf,
+  type Place,
+  type Positions,
+  placesOf,
+  positionsAt,
+} from "../../../event/positions.ts";
 import { streamName } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
 import type { Mark, Writer } from "../../bus.ts";
@@ -35,7 +44,7 @@ interface Prepared {
 }
 
 export class JetStreamWriter implements Writer {
-  readonly resume: Position | undefined;
+  readonly resume: Positions | undefined;
   readonly lease: number;
   readonly lastSequence = (): number => this.#at.lastSeq;
   readonly #life = new Lifetime();
@@ -50,8 +59,9 @@ export class JetStreamWriter implements Writer {
   readonly #onClosed: () => Promise<void>;
   readonly #disruptions = new Disruptions();
   #at: Established;
-  /** The newest `Cdc-Pos` in the stream. */
-  #prev: Position | undefined;
+  /** The newest `Cdc-Pos` in the stream, and that of each partition. */
+  #prev: Place | undefined;
+  #stored: Positions | undefined;
   #markedMs: number;
   readonly #again: ReadAgain;
   readonly #stall = new Stall();
@@ -64,14 +74,16 @@ export class JetStreamWriter implements Writer {
     this.#onClosed = onClosed;
     this.#at = established;
     this.#prev = established.tail;
-    this.#again = new ReadAgain(established.storedThrough, (through) => this.#hold(through));
+    this.#stored = established.stored;
+    this.#again = new ReadAgain(established.storedThrough, () =>
+      this.#hold(laterPositions(established.resume, established.storedThrough)),
+    );
     this.resume = established.resume;
     this.lease = options.lease.number;
     this.#marks = new Marks(this.#life, options.fsync, options.clock);
     this.#markedMs = options.clock.now();
-    // Never the tail: a saved heartbeat may be ahead of it. Nothing while bodies are missing: a mark is about all before it.
-    if (established.resume && isComplete(established.resume) && established.storedThrough === undefined)
-      this.#hold(established.resume);
+    // Never the tail: a saved heartbeat may be ahead of it.
+    this.#hold(established.resume);
     this.#stopListening = options.port.onDisruption(() => this.disrupt("the connection to the bus was interrupted"));
     startUpkeep({
       ...options,
@@ -162,7 +174,7 @@ export class JetStreamWriter implements Writer {
           continue;
         }
         this.#takeCommits();
-        const batch = prepared ?? this.#prepare(this.#at.lastSeq, this.#prev, 0, this.#at.large);
+        const batch = prepared ?? this.#prepare(this.#at.lastSeq, this.#prev?.position, 0, this.#at.large);
         prepared = undefined;
         if (batch === undefined) await this.#work.wait();
         else prepared = await this.#send(batch);
@@ -216,9 +228,11 @@ export class JetStreamWriter implements Writer {
     this.#disruptions.reset();
     this.#stall.begin(this.#options.clock.now());
     const positioned = messages.filter((message): message is StreamMessage => message.position !== undefined);
-    this.#prev = positioned.at(-1)?.position ?? this.#prev;
+    const last = positioned.at(-1);
+    if (last) this.#prev = { partition: last.partition, position: last.position };
+    this.#stored = laterPositions(newestOf(positioned), this.#stored);
     const complete = positioned.findLast((message) => isComplete(message.position));
-    if (complete) this.#hold(complete.position);
+    if (complete) this.#hold(this.#stored);
     this.#committedAt = complete?.committedAt ?? this.#committedAt;
     this.#options.on.stored?.(positioned);
     this.#room.set();
@@ -227,15 +241,14 @@ export class JetStreamWriter implements Writer {
 
   /** Commits with all before them stored stand behind the stream's last message. */
   #takeCommits(): void {
-    const commit = this.#queue.takeCommit();
-    if (commit !== undefined) this.#hold(commit);
+    this.#hold(this.#queue.takeCommits());
   }
 
-  #hold(position: Position): void {
-    const behind = this.#prev;
-    const inStream = behind !== undefined && comparePositions(position, behind) <= 0;
+  /** The source is here, between transactions or not. Nothing while bodies are missing: a mark is about all before it. */
+  #hold(reached: Positions | undefined): void {
+    if (reached === undefined || !areComplete(reached) || this.#again.underWay) return;
     const { lastSeq: streamSeq, lastId: id, created: streamCreated } = this.#at;
-    this.#marks.hold({ position, streamSeq, id, streamCreated, inStream, behind, durable: false });
+    this.#marks.hold(reached, this.#stored, { streamSeq, id, streamCreated, behind: this.#prev });
   }
 
   #tick(): void {
@@ -245,13 +258,16 @@ export class JetStreamWriter implements Writer {
 
   #markerDue(): boolean {
     if (this.#again.underWay) return false;
-    if (this.#prev !== undefined && !isComplete(this.#prev)) return false;
+    if (this.#prev !== undefined && !isComplete(this.#prev.position)) return false;
     return this.#options.clock.now() - this.#markedMs > this.#options.markerEveryMs;
   }
 
   #renewedMarker(): Outgoing {
     const id = `${this.#options.source}.writer.${this.lease}.${this.#at.lastSeq + 1}`;
-    return writerMarker({ ...this.#options, reason: "renewed" }, laterPosition(this.#prev, this.#marks.complete), id);
+    const prev = this.#prev;
+    const reached = laterPositions(prev && positionsAt(prev), this.#marks.complete);
+    const place = reached && placesOf(reached).find(({ partition }) => !prev || partition === prev.partition);
+    return writerMarker({ ...this.#options, reason: "renewed" }, place, id);
   }
 
   /** Finds out where the stream ends now, and goes on from there with what still waits, or gives up what cannot. */
@@ -274,9 +290,10 @@ export class JetStreamWriter implements Writer {
 
   #goOn(found: Established, reason: string, bodiesLost: boolean): void {
     const { log, source } = this.#options;
-    const before = this.#prev;
+    const before = this.#stored;
     this.#at = found;
     this.#prev = found.tail;
+    this.#stored = found.stored;
     this.#markedMs = this.#options.clock.now();
     this.#options.on.recovered?.();
     if (hasLostMessages(found, before)) {
@@ -288,10 +305,9 @@ export class JetStreamWriter implements Writer {
       this.#stop(lostBodies(source));
       return;
     }
-    const stored = found.tail === undefined ? 0 : this.#queue.dropThrough(found.tail);
+    const stored = found.stored === undefined ? 0 : this.#queue.dropThrough(found.stored);
     const { complete: held } = this.#marks;
-    const complete = found.tail && isComplete(found.tail) ? laterPosition(found.tail, held) : held;
-    if (complete !== undefined) this.#hold(complete);
+    this.#hold(found.stored && areComplete(found.stored) ? laterPositions(found.stored, held) : held);
     this.#room.set();
     this.#takeCommits();
     log.info("bus_recovered", { source, reason, alreadyStored: stored, token: found.token });

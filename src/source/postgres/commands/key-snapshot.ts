@@ -3,6 +3,7 @@
 import type { Client, QueryArrayConfig } from "pg";
 import { ConfigError, TransientError } from "../../../errors.ts";
 import { isComplete } from "../../../event/position.ts";
+import { onlyPosition } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { HeldKey, KeySnapshot, SnapshotOptions, TableKeys } from "../../capabilities.ts";
 import { describeTable, type TableDescription } from "../client/catalog.ts";
@@ -137,7 +138,7 @@ async function reached(
     const now = performance.now();
     if (row.active) {
       readMs = now;
-      const position = await stored();
+      const position = onlyPosition(await stored());
       if (position !== undefined && isComplete(position) && finalOf(position) + 1n >= parseLsn(end)) return;
     }
     if (now - readMs > UNREAD_MS) throw behind(slot, end, "and no worker reads it");

@@ -1,6 +1,7 @@
 // Looks at a running source from beside its stream: how far the log is ahead, the heartbeat, and whether it moves at all.
 
 import { type MillraceError, TransientError } from "../../../errors.ts";
+import { positionsAt } from "../../../event/positions.ts";
 import type { SourceLag } from "../../source.ts";
 import { formatLsn, parseLsn, WRITTEN_END } from "../client/lsn.ts";
 import { boundaryBefore } from "../client/position.ts";
@@ -79,7 +80,7 @@ export class StreamMonitor {
     return {
       unsentBytes: lag.unsent ?? undefined,
       unconfirmedBytes: lag.unconfirmed,
-      end: boundaryBefore(history, reached),
+      end: positionsAt({ position: boundaryBefore(history, reached) }),
     };
   }
 

@@ -16,6 +16,7 @@ import {
   TestMemory,
   type TestSource,
 } from "../../../support/postgres/reader.ts";
+import { reached } from "../../../support/postgres/transactions.ts";
 import { type Database, freshDatabase, freshPostgres, missing, scratchDir } from "../../../support/servers.ts";
 import { waitFor } from "../../../support/wait-for.ts";
 
@@ -204,7 +205,7 @@ describe.skipIf(missing("postgres"))("a Postgres source that starts over", () =>
     const made = await confirmed();
     const reading = new Reading(source, before.last);
     await reading.until(() => reading.events.length > 0, "the markers");
-    await source.acknowledge(before.last);
+    await source.acknowledge(reached(before.last));
     await insert(fixture.database, 3);
     await reading.rows(1);
     expect(await confirmed()).toBe(made);

@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { bare, isComplete, type Position } from "../../../../src/event/position.ts";
 import { type OpenOptions, openShop, Reading, type TestSource } from "../../../support/postgres/reader.ts";
+import { reached } from "../../../support/postgres/transactions.ts";
 import { type Database, freshDatabase, missing } from "../../../support/servers.ts";
 import { waitFor } from "../../../support/wait-for.ts";
 
@@ -233,7 +234,7 @@ describe.skipIf(missing("postgres"))("a Postgres source", () => {
       const before = await confirmed();
       const last = reading.last as Position;
       const again = new Reading(source, last);
-      await source.acknowledge(last);
+      await source.acknowledge(reached(last));
 
       await waitFor(async () => (await confirmed()) !== before, { what: "the slot to move" });
       await again.stop();
@@ -246,8 +247,8 @@ describe.skipIf(missing("postgres"))("a Postgres source", () => {
       const beyond = "0001.00000000ffffffff.0000000000000000.a000000+" as Position;
       const inside = "0001.0000000000000001.0000000000000001.r000000" as Position;
 
-      await expect(source.acknowledge(beyond)).rejects.toMatchObject({ code: "ACKNOWLEDGED_TOO_FAR" });
-      await expect(source.acknowledge(inside)).rejects.toMatchObject({ code: "ACKNOWLEDGED_INSIDE" });
+      await expect(source.acknowledge(reached(beyond))).rejects.toMatchObject({ code: "ACKNOWLEDGED_TOO_FAR" });
+      await expect(source.acknowledge(reached(inside))).rejects.toMatchObject({ code: "ACKNOWLEDGED_INSIDE" });
       await reading.stop();
     });
 
@@ -316,7 +317,7 @@ describe.skipIf(missing("postgres"))("a Postgres source", () => {
         await next.rows(1);
         expect(next.events[0]).toEqual(rows[seen]);
         // Acknowledged at each step: the server must not skip the neighbour.
-        await source.acknowledge(rows[seen - 1]?.position as Position);
+        await source.acknowledge(reached(rows[seen - 1]?.position as Position));
         await next.stop();
         from = next.events[0]?.position;
       }

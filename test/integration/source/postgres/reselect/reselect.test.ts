@@ -7,6 +7,7 @@ import { automation } from "../../../../../src/automation/define/automation.ts";
 import { collection } from "../../../../../src/automation/define/collection.ts";
 import { postgresFixture } from "../../../../support/postgres/fixture.ts";
 import { failureOf, openShop, Reading } from "../../../../support/postgres/reader.ts";
+import { reached } from "../../../../support/postgres/transactions.ts";
 import { freshNats, missing } from "../../../../support/servers.ts";
 import { waitFor } from "../../../../support/wait-for.ts";
 
@@ -290,7 +291,7 @@ describe.skipIf(missing("postgres"))("values that the log leaves out", () => {
     const again = await fixture.reopen(source, { options: { ...RESELECT, maxRowBytes: 1024 * 1024 } });
     const bodies: Record<string, unknown>[] = [];
     let largest = 0;
-    for await (const chunk of again.read({ from: reading.last, signal: stop.signal })) {
+    for await (const chunk of again.read({ from: reading.last && reached(reading.last), signal: stop.signal })) {
       const rows = chunk.flatMap((message) => ("data" in message ? [message.data] : []));
       largest = Math.max(
         largest,

@@ -53,3 +53,21 @@ test(`large events keep their bodies, though the bus loses those and keeps the e
   expect(lost).toBeGreaterThan(0);
   console.error(`bodies lost: ${lost}`);
 });
+
+const partitions = ["orders/1/shard-0", "orders/1/shard-1"] as const;
+
+for (const [bus, options] of [
+  ["keeps what it acknowledged", { powerLoss: false }],
+  ["loses what it has not synced", { powerLoss: true }],
+  ["takes three messages at once, and loses what it has not synced", { powerLoss: true, maxBatchMessages: 3 }],
+  ["loses bodies of large events", { powerLoss: true, largeEvents: true }],
+] as const)
+  test(`two partitions that are read side by side are each whole, once and in order, on a bus that ${bus}, under ${runs} random schedules`, {
+    timeout: 600_000,
+  }, async () => {
+    console.error(`seeds ${firstSeed} to ${firstSeed + runs - 1}`);
+    for (let seed = firstSeed; seed < firstSeed + runs; seed++) {
+      const wrong = await runSchedule(protocol, { seed, partitions, ...options });
+      expect(wrong, `seed ${seed}`).toBeUndefined();
+    }
+  });

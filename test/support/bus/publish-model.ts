@@ -8,11 +8,14 @@ import { TransientError } from "../../../src/errors.ts";
 import { dataRefLines } from "../../../src/event/data-ref.ts";
 import type { StreamMessage } from "../../../src/event/message.ts";
 import type { Position } from "../../../src/event/position.ts";
-import { onlyPosition, type Positions } from "../../../src/event/positions.ts";
+import type { Positions } from "../../../src/event/positions.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
+import type { Commit } from "../../../src/source/source.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import type { CheckpointOptions } from "../../../src/worker/checkpoint.ts";
+import { encoded } from "./encoded.ts";
 import { Random, ScriptedPort, ScriptedServer, type Stored } from "./scripted-bus.ts";
+import { bodyName, isLarge, ScriptedSource, wrongOrder } from "./scripted-source.ts";
 
 /** The code under test; a mutant comes as other functions of the same names. */
 export interface Protocol {
@@ -36,6 +39,8 @@ export interface ScheduleOptions {
   readonly largeEvents?: boolean;
   /** Called when bodies are lost. */
   readonly onLostBodies?: (count: number) => void;
+  /** Of the source; it has none by itself. */
+  readonly partitions?: readonly string[];
   /** How many messages an atomic batch may hold; few, to have lost numbers filled in several batches. */
   readonly maxBatchMessages?: number;
   /** Called when a worker is killed between two batches of such a fill. */
@@ -45,32 +50,6 @@ export interface ScheduleOptions {
 const source = "model" as SourceId;
 const SYNC_MS = 5000;
 const TRANSACTIONS = 60;
-
-const hex = (n: number): string => n.toString(16).padStart(16, "0");
-const positionOf = (final: number, change: number, last: boolean): Position =>
-  `0001.${hex(final)}.${hex(change)}.r000000${last ? "+" : ""}` as Position;
-const finalOf = (position: string): number => Number.parseInt(position.slice(5, 21), 16);
-
-/** The database: transactions with some events each; every third LSN pair leaves room for idle advances. */
-class ModelSource {
-  readonly transactions: readonly { final: number; changes: number }[];
-  /** Exclusive end of what was acknowledged. */
-  confirmed = 0;
-  gaps = 0;
-
-  constructor(random: Random) {
-    this.transactions = Array.from({ length: TRANSACTIONS }, (_, n) => ({
-      final: (n + 1) * 16,
-      changes: random.chance(0.6) ? 1 : 2 + random.below(3),
-    }));
-  }
-
-  get events(): string[] {
-    return this.transactions.flatMap(({ final, changes }) =>
-      Array.from({ length: changes }, (_, n) => positionOf(final, n, n === changes - 1)),
-    );
-  }
-}
 
 /** The object store: what was not synced when the power goes is lost. */
 class ModelBodies {
@@ -102,14 +81,14 @@ class ModelWorker {
   readonly #instance: string;
   readonly #protocol: Protocol;
   readonly #server: ScriptedServer;
-  readonly #source: ModelSource;
+  readonly #source: ScriptedSource;
   readonly #bodies: ModelBodies | undefined;
   #writer: Writer | undefined;
 
   constructor(
     protocol: Protocol,
     server: ScriptedServer,
-    modelSource: ModelSource,
+    scripted: ScriptedSource,
     bodies: ModelBodies | undefined,
     instance: string,
     port: ScriptedPort,
@@ -117,7 +96,7 @@ class ModelWorker {
     this.#bodies = bodies;
     this.#protocol = protocol;
     this.#server = server;
-    this.#source = modelSource;
+    this.#source = scripted;
     this.#instance = instance;
     this.port = port;
     void this.#run();
@@ -174,7 +153,7 @@ class ModelWorker {
     const feeding = this.#feed(writer);
     const keeping = keepCheckpoints({
       reader: {
-        acknowledge: async (positions: Positions) => this.#acknowledge(positions),
+        acknowledge: (positions: Positions) => this.#acknowledge(positions),
       } as CheckpointOptions["reader"],
       writer,
       counts: { saving: () => {}, saved: () => {}, acknowledged: () => {} },
@@ -190,16 +169,15 @@ class ModelWorker {
     }
   }
 
-  #acknowledge(positions: Positions): void {
-    const final = finalOf(onlyPosition(positions) ?? "");
-    if (!this.port.killed) this.#source.confirmed = Math.max(this.#source.confirmed, final + 1);
+  async #acknowledge(positions: Positions): Promise<void> {
+    if (!this.port.killed) await this.#source.acknowledge(positions);
   }
 
   /** The body first, acknowledged after a while; its event is in the writer's hands in the same turn. */
   async #writeLarge(writer: Writer, event: StreamMessage, bodies: ModelBodies): Promise<void> {
     const { clock, random } = this.#server;
     if (!isLarge(event.position)) return writer.write([event]);
-    const name = event.position.replace("+", "");
+    const name = bodyName(event.position);
     await clock.sleep(random.below(30));
     if (this.port.killed) return;
     bodies.put(name);
@@ -207,48 +185,22 @@ class ModelWorker {
     await writer.write([{ ...event, head: event.head + dataRefLines(ref), data: new Uint8Array(), ref }]);
   }
 
-  /** Reads the source from where the writer says, and then idles with heartbeats. */
+  /** Reads the source from where the writer says. */
   async #feed(writer: Writer): Promise<void> {
-    const { clock, random } = this.#server;
-    const from = onlyPosition(writer.resume);
-    const start = from === undefined ? 0 : from.endsWith("+") ? finalOf(from) + 1 : finalOf(from);
-    if (this.#source.confirmed > (from === undefined ? 0 : finalOf(from) + 1)) this.#source.gaps++;
-    for (const { final, changes } of this.#source.transactions) {
-      if (final < start) continue;
-      const all = Array.from({ length: changes }, (_, n) => eventAt(positionOf(final, n, n === changes - 1)));
-      const fresh = all.filter(
-        ({ position }) => from === undefined || position.replace("+", "") > from.replace("+", ""),
-      );
-      if (this.#bodies === undefined) await writer.write(fresh);
-      else for (const event of fresh) await this.#writeLarge(writer, event, this.#bodies);
-      if (random.chance(0.3)) await writer.write([{ type: "commit", position: positionOf(final + 3, 0, true) }]);
-      if (random.chance(0.8)) await clock.sleep(random.below(400));
-    }
-    const end = (this.#source.transactions.at(-1)?.final ?? 0) + 5;
-    for (let beat = 0; ; beat++) {
-      await clock.sleep(1000);
-      await writer.write([{ type: "commit", position: positionOf(end + beat, 0, true) }]);
+    const { resume: from } = writer;
+    for await (const chunk of this.#source.read({ from })) {
+      const items = encoded(source, chunk) as (StreamMessage | Commit)[];
+      if (this.#bodies === undefined) await writer.write(items);
+      else
+        for (const item of items) {
+          if (item.type === "commit") await writer.write([item]);
+          else await this.#writeLarge(writer, item, this.#bodies);
+        }
     }
   }
 }
 
 const LARGE_DIGEST = "ab".repeat(32);
-const isLarge = (position: string): boolean => Number.parseInt(position.slice(19, 21), 16) % 3 === 0;
-
-function eventAt(position: Position): StreamMessage {
-  const id = `${source}.${position.replace("+", "")}`;
-  return {
-    type: "message",
-    subject: `cdc.${source}.public.t.created.p00`,
-    id,
-    ref: undefined,
-    committedAt: "2026-01-01T00:00:00.000000Z",
-    head: `ce-source: /${source}\r\nce-id: ${id}\r\n`,
-    data: Buffer.from("{}"),
-    partition: undefined,
-    position,
-  };
-}
 
 /** Runs one schedule; resolves to what is wrong at its end, undefined when nothing is. */
 export async function runSchedule(protocol: Protocol, options: ScheduleOptions): Promise<string | undefined> {
@@ -256,7 +208,13 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
   const random = new Random(seed);
   const server = new ScriptedServer(random);
   if (options.late !== undefined) server.late = options.late;
-  const modelSource = new ModelSource(random);
+  const { clock } = server;
+  const scripted = new ScriptedSource({
+    random,
+    clock,
+    partitions: options.partitions ?? [],
+    transactions: TRANSACTIONS,
+  });
   const bodies = options.largeEvents ? new ModelBodies() : undefined;
   const seen: string[] = [];
   let instances = 0;
@@ -265,7 +223,7 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
   let sinceBodySyncMs = bodies ? random.below(SYNC_MS) : 0;
   const start = (): ModelWorker => {
     const port = new ScriptedPort(server, window, maxBatchMessages);
-    return new ModelWorker(protocol, server, modelSource, bodies, `w${++instances}`, port);
+    return new ModelWorker(protocol, server, scripted, bodies, `w${++instances}`, port);
   };
   const workers = [start(), start()];
   const pass = (ms: number): void => {
@@ -326,16 +284,21 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
     else if (!server.deliver()) pass(100);
     await turn();
   }
-  const wanted = modelSource.events;
+  const { wanted } = scripted;
+  const all = wanted.flat();
   let waited = 0;
-  const stored = (): string[] =>
+  const stored = (): Position[] =>
     server.messages
       .filter(({ subject }) => subject.startsWith("cdc."))
-      .map(({ headers }) => headers.get("Cdc-Pos") ?? "");
-  const bodiless = (): string[] =>
-    wanted.filter((position) => isLarge(position) && bodies?.has(position.replace("+", "")) === false);
-  const caughtUp = (): boolean =>
-    new Set(stored()).size >= wanted.length && stored().at(-1) === wanted.at(-1) && bodiless().length === 0;
+      .map(({ headers }) => headers.get("Cdc-Pos") as Position);
+  const bodiless = (): Position[] =>
+    all.filter((position) => isLarge(position) && bodies?.has(bodyName(position)) === false);
+  const caughtUp = (): boolean => {
+    const there = stored();
+    const ends = new Set(wanted.map((positions) => positions.at(-1)));
+    const whole = new Set(there).size >= all.length && ends.has(there.at(-1));
+    return whole && bodiless().length === 0;
+  };
   // Where bodies are looked for a start asks too often for each try to lose an answer.
   server.dropsNothing = bodies !== undefined;
   for (; waited < 20_000 && !caughtUp(); waited++) {
@@ -353,7 +316,36 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
   await turn();
   const [first] = bodiless();
   if (first !== undefined) return `${bodiless().length} large events without a body, the first is ${first}`;
-  return unsaidLoss(server.messages) ?? verdict(wanted, stored(), seen, modelSource, powerLoss !== false);
+  const wrong =
+    unsaidLoss(server.messages) ?? wrongPartition(server.messages, options.partitions ?? [undefined], wanted);
+  return wrong ?? unseen(all, seen, powerLoss !== false) ?? gapsOf(scripted);
+}
+
+function wrongPartition(
+  messages: readonly Stored[],
+  partitions: readonly (string | undefined)[],
+  wanted: readonly (readonly Position[])[],
+): string | undefined {
+  for (const [nth, partition] of partitions.entries()) {
+    const events = messages.filter(({ subject, headers }) => {
+      return subject.startsWith("cdc.") && headers.get("Cdc-Part") === partition;
+    });
+    const stored = events.map(({ headers }) => headers.get("Cdc-Pos") as Position);
+    const wrong = wrongOrder(wanted[nth] ?? [], stored);
+    if (wrong !== undefined) return wrong;
+  }
+  return undefined;
+}
+
+function unseen(wanted: readonly Position[], seen: readonly string[], powerLoss: boolean): string | undefined {
+  const missed = wanted.filter((position) => !seen.includes(position));
+  if (missed.length > 0) return `the consumer never saw ${missed.length} events, the first is ${missed[0]}`;
+  if (!powerLoss && seen.length !== wanted.length) return `the consumer saw ${seen.length} events of ${wanted.length}`;
+  return undefined;
+}
+
+function gapsOf({ gaps }: ScriptedSource): string | undefined {
+  return gaps > 0 ? `${gaps} times the source had been acknowledged beyond what the bus could keep` : undefined;
 }
 
 /** Each lost number must be told of by a `history` marker behind it. */
@@ -370,25 +362,4 @@ function unsaidLoss(messages: readonly Stored[]): string | undefined {
     );
   });
   return unsaid < 0 ? undefined : `no history marker tells of the lost number ${unsaid + 1}`;
-}
-
-function verdict(
-  wanted: string[],
-  stored: string[],
-  seen: string[],
-  modelSource: ModelSource,
-  powerLoss: boolean,
-): string | undefined {
-  const missing = wanted.filter((position) => !stored.includes(position));
-  if (missing.length > 0) return `${missing.length} missing in the stream, the first is ${missing[0]}`;
-  const doubled = stored.filter((position, index) => stored.indexOf(position) !== index);
-  if (doubled.length > 0) return `${doubled.length} doubled in the stream, the first is ${doubled[0]}`;
-  const swapped = stored.find((position, index) => position !== wanted[index]);
-  if (swapped !== undefined) return `out of order at ${swapped}`;
-  const unseen = wanted.filter((position) => !seen.includes(position));
-  if (unseen.length > 0) return `the consumer never saw ${unseen.length} events, the first is ${unseen[0]}`;
-  if (!powerLoss && seen.length !== wanted.length) return `the consumer saw ${seen.length} events of ${wanted.length}`;
-  if (modelSource.gaps > 0)
-    return `${modelSource.gaps} times the source had been acknowledged beyond what the bus could keep`;
-  return undefined;
 }

@@ -1,0 +1,136 @@
+// A database as a test writes it down: transactions in one log, or in several partitions that are read side by side, each
+// time in another order. It knows what it was told it may forget, and counts who asks for that again.
+
+import type { Clock } from "../../../src/clock.ts";
+import { bare, isComplete, type Position } from "../../../src/event/position.ts";
+import { comparePlace, laterPositions, type Positions, placesOf } from "../../../src/event/positions.ts";
+import type { ChangeKind, Transaction } from "../../../src/event/source-event.ts";
+import type { Commit, Source, SourceMessage } from "../../../src/source/source.ts";
+import type { Random } from "./scripted-bus.ts";
+
+export interface ScriptedSourceOptions {
+  readonly random: Random;
+  readonly clock: Clock;
+  /** Names of its partitions; none: it has no partitions. */
+  readonly partitions: readonly string[];
+  /** Of all partitions together. */
+  readonly transactions: number;
+}
+
+interface ScriptedTransaction {
+  readonly partition: string | undefined;
+  readonly final: number;
+  readonly positions: readonly Position[];
+}
+
+const KIND: ChangeKind = { namespace: "public", collection: "t", op: "created", schema: undefined };
+const TRANSACTION: Transaction = { id: undefined, time: "2026-01-01T00:00:00.000000Z", lineage: undefined };
+const BODY = Buffer.from("{}");
+
+const hex = (n: number): string => n.toString(16).padStart(16, "0");
+const finalOf = (position: Position): number => Number.parseInt(position.slice(5, 21), 16);
+
+export class ScriptedSource implements Pick<Source, "read" | "acknowledge"> {
+  /** How often it was read from a place behind which it had been told to forget something. */
+  gaps = 0;
+  readonly transactions: readonly ScriptedTransaction[];
+  readonly #options: ScriptedSourceOptions;
+  readonly #names: readonly (string | undefined)[];
+  #acknowledged: Positions | undefined;
+
+  constructor(options: ScriptedSourceOptions) {
+    const { random, partitions, transactions } = options;
+    this.#options = options;
+    this.#names = partitions.length === 0 ? [undefined] : partitions;
+    // Every third LSN pair leaves room for idle advances.
+    this.transactions = Array.from({ length: transactions }, (_, n) => {
+      const partition = this.#names[random.below(this.#names.length)];
+      const final = (n + 1) * 16;
+      const changes = random.chance(0.6) ? 1 : 2 + random.below(3);
+      const positions = Array.from({ length: changes }, (_, change) =>
+        this.#position(partition, final, change, change === changes - 1),
+      );
+      return { partition, final, positions };
+    });
+  }
+
+  /** The positions of all events of each partition, in its order. */
+  get wanted(): readonly (readonly Position[])[] {
+    return this.#names.map((name) =>
+      this.transactions.filter(({ partition }) => partition === name).flatMap(({ positions }) => positions),
+    );
+  }
+
+  /** Pull-driven, one transaction a chunk; then it idles with heartbeats until nobody pulls any more. */
+  async *read({ from }: { readonly from: Positions | undefined }): AsyncGenerator<readonly SourceMessage[], void> {
+    const { random, clock } = this.#options;
+    const forgotten = this.#acknowledged === undefined ? [] : placesOf(this.#acknowledged);
+    if (forgotten.some((place) => comparePlace(place, from) > 0)) this.gaps++;
+    const isFresh = (partition: string | undefined, position: Position): boolean =>
+      comparePlace({ partition, position }, from) > 0;
+    const waiting = this.#names.map((name) =>
+      this.transactions.filter(({ partition, positions: all }) => {
+        return partition === name && isFresh(partition, all.at(-1) as Position);
+      }),
+    );
+    // What is inside of a transaction goes on first.
+    const inside = from === undefined ? undefined : placesOf(from).find(({ position }) => !isComplete(position));
+    let next = inside && this.#names.indexOf(inside.partition);
+    for (;;) {
+      const filled = waiting.filter((transactions) => transactions.length > 0);
+      const queue = next === undefined ? filled[random.below(filled.length)] : waiting[next];
+      next = undefined;
+      const transaction = queue?.shift();
+      if (transaction === undefined) break;
+      const { partition, final, positions } = transaction;
+      const chunk: SourceMessage[] = positions
+        .filter((position) => isFresh(partition, position))
+        .map((position) => ({
+          ...{ type: "change", kind: KIND, lane: "p00", key: "1", transaction: TRANSACTION, data: BODY },
+          ...{ partition, position },
+        }));
+      if (random.chance(0.3)) chunk.push(this.#commit(partition, final + 3));
+      yield chunk;
+      if (random.chance(0.8)) await clock.sleep(random.below(400));
+    }
+    const end = (this.transactions.at(-1)?.final ?? 0) + 5;
+    for (let beat = 0; ; beat++) {
+      await clock.sleep(1000);
+      yield [this.#commit(this.#names[random.below(this.#names.length)], end + beat)];
+    }
+  }
+
+  async acknowledge(positions: Positions): Promise<void> {
+    this.#acknowledged = laterPositions(positions, this.#acknowledged);
+  }
+
+  #commit(partition: string | undefined, final: number): Commit {
+    return { type: "commit", partition, position: this.#position(partition, final, 0, true) };
+  }
+
+  /** No text stands in two partitions. */
+  #position(partition: string | undefined, final: number, change: number, last: boolean): Position {
+    const nth = this.#names.indexOf(partition);
+    return `0001.${hex(final)}.${hex(change)}.r00000${nth}${last ? "+" : ""}` as Position;
+  }
+}
+
+/** Whether an event's body is kept apart. */
+export function isLarge(position: Position): boolean {
+  return (finalOf(position) / 16) % 3 === 0;
+}
+
+/** The name of its body. */
+export function bodyName(position: Position): string {
+  return bare(position);
+}
+
+/** What is wrong with what was stored of a partition, in the stream's order; undefined when it is what was wanted. */
+export function wrongOrder(wanted: readonly Position[], stored: readonly Position[]): string | undefined {
+  const missing = wanted.filter((position) => !stored.includes(position));
+  if (missing.length > 0) return `${missing.length} missing in the stream, the first is ${missing[0]}`;
+  const doubled = stored.filter((position, index) => stored.indexOf(position) !== index);
+  if (doubled.length > 0) return `${doubled.length} doubled in the stream, the first is ${doubled[0]}`;
+  const swapped = stored.find((position, index) => position !== wanted[index]);
+  return swapped === undefined ? undefined : `out of order at ${swapped}`;
+}

@@ -18,13 +18,12 @@ export interface Mark {
   /** When that stream was made: a mark is about no other one of the same name. */
   readonly streamCreated: string;
   /**
-   * Of the positions, those that only the save holds, behind which the stream has no event: then the save itself must be
-   * durable before the acknowledgement.
+   * Of the positions, those that only the save holds: then the save itself must be durable before the acknowledgement.
    */
   readonly unstored: Positions | undefined;
-  /** The place of the stream's newest message then, and with it all before. */
-  readonly behind: Place | undefined;
-  /** Whether the stream durably holds all before these places; else they count only while the stream reaches `behind`. */
+  /** How far the stream was then, where it is known; between its places and the mark's the source has no event. */
+  readonly behind: Positions | undefined;
+  /** Whether the stream durably holds all before these places; else each counts only while the stream reaches its `behind`. */
   readonly durable: boolean;
 }
 

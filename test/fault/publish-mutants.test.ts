@@ -38,8 +38,8 @@ const mutants: readonly (Mutation & Pick<ScheduleOptions, "powerLoss" | "window"
     edits: [
       {
         file: "bus/jetstream/lease/checkpoint-store.ts",
-        find: "behind === null || reaches(at, positionsFrom(behind)) ?",
-        replace: "true ?",
+        find: ".filter(([partition]) => !unreached?.has(partition))",
+        replace: '.filter(() => !unreached?.has("none"))',
       },
     ],
   },

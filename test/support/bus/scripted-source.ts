@@ -4,8 +4,8 @@
 import type { Clock } from "../../../src/clock.ts";
 import { bare, isComplete, type Position } from "../../../src/event/position.ts";
 import { comparePlace, laterPositions, type Positions, placesOf } from "../../../src/event/positions.ts";
-import type { ChangeKind, Transaction } from "../../../src/event/source-event.ts";
-import type { Commit, Source, SourceMessage } from "../../../src/source/source.ts";
+import type { Change, ChangeKind, Transaction } from "../../../src/event/source-event.ts";
+import type { Commit, Source } from "../../../src/source/source.ts";
 import type { Random } from "./scripted-bus.ts";
 
 export interface ScriptedSourceOptions {
@@ -23,7 +23,7 @@ interface ScriptedTransaction {
   readonly positions: readonly Position[];
 }
 
-const KIND: ChangeKind = { namespace: "public", collection: "t", op: "created", schema: undefined };
+const KIND: ChangeKind = { namespace: "public", collection: "t", op: "created", version: undefined };
 const TRANSACTION: Transaction = { id: undefined, time: "2026-01-01T00:00:00.000000Z", lineage: undefined };
 const BODY = Buffer.from("{}");
 
@@ -62,7 +62,7 @@ export class ScriptedSource implements Pick<Source, "read" | "acknowledge"> {
   }
 
   /** Pull-driven, one transaction a chunk; then it idles with heartbeats until nobody pulls any more. */
-  async *read({ from }: { readonly from: Positions | undefined }): AsyncGenerator<readonly SourceMessage[], void> {
+  async *read({ from }: { readonly from: Positions | undefined }): AsyncGenerator<readonly (Change | Commit)[], void> {
     const { random, clock } = this.#options;
     const forgotten = this.#acknowledged === undefined ? [] : placesOf(this.#acknowledged);
     if (forgotten.some((place) => comparePlace(place, from) > 0)) this.gaps++;
@@ -83,7 +83,7 @@ export class ScriptedSource implements Pick<Source, "read" | "acknowledge"> {
       const transaction = queue?.shift();
       if (transaction === undefined) break;
       const { partition, final, positions } = transaction;
-      const chunk: SourceMessage[] = positions
+      const chunk: (Change | Commit)[] = positions
         .filter((position) => isFresh(partition, position))
         .map((position) => ({
           ...{ type: "change", kind: KIND, lane: "p00", key: "1", transaction: TRANSACTION, data: BODY },

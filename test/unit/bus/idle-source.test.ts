@@ -160,7 +160,7 @@ test("goes on from the place behind what the stream still reaches, of all that w
           ...mark,
           positions: reached(position),
           unstored: reached(position),
-          behind: behind && { position: behind },
+          behind: behind && reached(behind),
           durable: behind === undefined,
         },
         1,

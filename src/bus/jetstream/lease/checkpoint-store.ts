@@ -10,7 +10,6 @@ import {
   type Positions,
   placesBehind,
   plainPositions,
-  positionsAt,
   positionsFrom,
   reaches,
 } from "../../../event/positions.ts";
@@ -31,9 +30,9 @@ export interface Checkpoint extends Saved {
   readonly id: string;
 }
 
-/** Between `behind` and `position` the source has no event. */
+/** Between `behind` and `position` the source has no event, in each partition of `position`. */
 interface IdlePlace {
-  /** The place of the stream's newest message then; null when it had none. */
+  /** The stream's newest place then, for each of those that had one; null when none had. */
   readonly behind: PlainPositions | null;
   readonly position: PlainPositions;
 }
@@ -69,11 +68,13 @@ export function withIdle(
   idle: IdlePlaces | undefined,
 ): Positions | undefined {
   if (idle?.streamCreated !== created) return positions;
-  return idle.places.reduce(
-    (at, { behind, position }) =>
-      behind === null || reaches(at, positionsFrom(behind)) ? laterPositions(at, positionsFrom(position)) : at,
-    positions,
-  );
+  return idle.places.reduce((at, place) => laterPositions(at, believed(place, at)), positions);
+}
+
+/** Of an idle place, the partitions in which the stream reaches what is behind it. */
+function believed({ behind, position }: IdlePlace, at: Positions | undefined): Positions {
+  const unreached = placesBehind(behind === null ? undefined : positionsFrom(behind), at);
+  return new Map([...positionsFrom(position)].filter(([partition]) => !unreached?.has(partition)));
 }
 
 /** Reads and writes both by revision, so that a worker that lost its lease cannot save. */
@@ -111,7 +112,11 @@ export class CheckpointStore {
     }
     const news = placesBehind(unstored, this.#checkpoint);
     if (news === undefined) return; // all of it is on record
-    const place = { behind: behind ? plainPositions(positionsAt(behind)) : null, position: plainPositions(news) };
+    // Of a partition that rests since a checkpoint, that one tells.
+    const known = new Map(
+      [...(this.#checkpoint ?? []), ...(behind ?? [])].filter(([partition]) => news.has(partition)),
+    );
+    const place = { behind: known.size > 0 ? plainPositions(known) : null, position: plainPositions(news) };
     await this.#put<IdlePlaces>(idleKey(this.#source), lease, (saved) => {
       const places = saved?.streamCreated === streamCreated ? saved.places : [];
       return { places: this.#withPlace(places, place), streamCreated, lease };

@@ -54,18 +54,14 @@ export class Marks {
 
   /**
    * The source is complete up to here. A checkpoint never goes back: what stands before the newest places is ignored.
-   * @param stored how far the stream itself is
+   * @param at where the stream is
    */
-  hold(
-    reached: Positions,
-    stored: Positions | undefined,
-    at: Pick<Mark, "streamSeq" | "id" | "streamCreated" | "behind">,
-  ): void {
+  hold(reached: Positions, at: Pick<Mark, "streamSeq" | "id" | "streamCreated" | "behind">): void {
     const before = this.#complete;
     const positions = laterPositions(reached, before);
     if (before !== undefined && reaches(before, positions) && !reaches(reached, before)) return;
     this.#complete = positions;
-    const mark = { ...at, positions, unstored: placesBehind(positions, stored), durable: false };
+    const mark = { ...at, positions, unstored: placesBehind(positions, at.behind), durable: false };
     this.#stored.add(mark);
     if (mark.unstored !== undefined) this.#idle = mark;
     this.tick();

@@ -248,7 +248,7 @@ export class JetStreamWriter implements Writer {
   #hold(reached: Positions | undefined): void {
     if (reached === undefined || !areComplete(reached) || this.#again.underWay) return;
     const { lastSeq: streamSeq, lastId: id, created: streamCreated } = this.#at;
-    this.#marks.hold(reached, this.#stored, { streamSeq, id, streamCreated, behind: this.#prev });
+    this.#marks.hold(reached, { streamSeq, id, streamCreated, behind: this.#stored });
   }
 
   #tick(): void {

@@ -9,7 +9,7 @@ import type { RuleBook } from "../options/rule-book.ts";
 import { CUT, keptOfCut } from "../replication/cut-frame.ts";
 import { type Definition, type DescribedTable, DescribedTables } from "./described-tables.ts";
 import { ServerText, UNCONVERTIBLE } from "./encoding/server-text.ts";
-import { FrameReader } from "./frame-reader.ts";
+import { FrameReader, timeText } from "./frame-reader.ts";
 import { type LogicalMessageOptions, LogicalMessages } from "./logical-messages.ts";
 import type { OutboxTable } from "./outbox-table.ts";
 import {
@@ -31,7 +31,6 @@ import { RowDecoder } from "./row-decoder.ts";
 import type { RowEvent } from "./row-events.ts";
 import { type PoisonRow, Sequencer } from "./sequencer.ts";
 import type { Relation, Table } from "./table.ts";
-import { timeText } from "./time-text.ts";
 import type { Tuple } from "./tuple.ts";
 
 export interface DecoderOptions extends Pick<LogicalMessageOptions, "lineageKey" | "onUnreadMessage"> {

@@ -9,7 +9,6 @@ import type { OutboxConfig } from "../options/config.ts";
 import type { RuleBook } from "../options/rule-book.ts";
 import type { FrameReader } from "./frame-reader.ts";
 import { isOutboxTable, OutboxTable } from "./outbox-table.ts";
-import { readRelation } from "./read-relation.ts";
 import { type Relation, Table } from "./table.ts";
 
 export interface Described {
@@ -98,4 +97,23 @@ export class DescribedTables {
     const described = { relation, raw, description, revision, composites, isDoubtful, table, outbox: undefined };
     this.#tables.set(relation.oid, described);
   }
+}
+
+/**
+ * Reads how the log describes a table, from a Relation message.
+ * @param domains names of base types by the oid of a domain, as the log has told them
+ */
+function readRelation(reader: FrameReader, domains: ReadonlyMap<number, string>): Relation {
+  const oid = reader.uint32();
+  const namespace = reader.text() || "pg_catalog";
+  const name = reader.text();
+  const identity = String.fromCharCode(reader.uint8());
+  const columns = Array.from({ length: reader.uint16() }, () => {
+    const flags = reader.uint8();
+    const column = reader.text();
+    const type = reader.uint32();
+    const typmod = reader.uint32() | 0;
+    return { name: column, identity: (flags & 1) === 1, type, typmod, typeName: domains.get(type) };
+  });
+  return { oid, namespace, name, identity, columns };
 }

@@ -6,11 +6,11 @@ import { domainEvent, malformed, type OutboxEntry } from "../../../event/domain-
 import { carriedLineage, LINEAGE_PREFIX } from "../../../event/lineage.ts";
 import type { Domain, Marker, Unplaced } from "../../../event/source-event.ts";
 import type { SourceId } from "../../../event/source-id.ts";
+import type { Logger } from "../../../telemetry/logger.ts";
 import type { OutboxConfig } from "../options/config.ts";
-import type { FrameReader } from "./frame-reader.ts";
+import { type FrameReader, timeText } from "./frame-reader.ts";
 import { memberText } from "./json-member.ts";
 import type { PoisonRow, Sequencer } from "./sequencer.ts";
-import { timeText } from "./time-text.ts";
 
 /** The prefix of what event triggers say of DDL. Always read: whoever made the triggers wants to hear of it. */
 export const DDL_PREFIX = "millrace.ddl";
@@ -179,4 +179,21 @@ function outboxMessage(content: Buffer | undefined): Unplaced<Domain> {
 
 function sendTime({ bytes, from }: FrameReader): string {
   return timeText(bytes.readUInt32BE(from + SEND_TIME_AT), bytes.readUInt32BE(from + SEND_TIME_AT + 4));
+}
+
+/**
+ * What says, once, that a message of the outbox is no event where the outbox has a table: any role may write one, and any
+ * number of them.
+ */
+export function tellUnread(source: SourceId, log: Logger): () => void {
+  let told = false;
+  return () => {
+    if (told) return;
+    told = true;
+    log.warn(
+      "source_notice",
+      { source, code: "OUTBOX_MESSAGE_UNREAD" },
+      'messages of the outbox are no events here, where it has a table, for any role may write them: let millrace.emit write rows, or set outbox: { mode: "message" }',
+    );
+  };
 }

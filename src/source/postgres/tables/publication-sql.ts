@@ -16,8 +16,8 @@ export function publicationMark(source: SourceId): string {
 }
 
 /**
- * Makes it without a table: each is added by a statement of its own. One statement would hold the first table's lock while it waits for
- * the next one's, and a migration that takes them in another order would be the deadlock's victim.
+ * Makes it without a table: each is added by a statement of its own. One statement would hold the first table's lock while
+ * it waits for the next one's, and a migration that takes them in another order would be the deadlock's victim.
  * @param version of the server, as `server_version_num`
  */
 export function createPublication(name: string, version: number): string {

@@ -1,5 +1,6 @@
 // docs/operations/metrics.md from the registry that the worker serves: every metric with its type, labels and meaning.
 
+import type { Registry } from "prom-client";
 import type { SourceId } from "../src/event/source-id.ts";
 import { registerGuardGauges } from "../src/monitor/guard-gauges.ts";
 import { registerQueueDepth } from "../src/monitor/queue-depth.ts";
@@ -41,7 +42,8 @@ interface Described {
   readonly labelNames: readonly string[];
 }
 
-export async function metricsPage(): Promise<string> {
+/** All that a worker exports, with one source. */
+export function exportedMetrics(): Registry {
   const { registry } = createMetrics();
   const none: Status = {
     version: "",
@@ -57,6 +59,11 @@ export async function metricsPage(): Promise<string> {
   const limits = { retainedBytes: 0, timeToFullMs: 0, lagMs: 0, catalogXminAge: 0 };
   const seen = { source: "shop" as SourceId, hold: undefined, exceeded: new Set<string>(), sees: true };
   registerGuardGauges(registry, [{ ...seen, metrics: slotMetrics(limits) }]);
+  return registry;
+}
+
+export async function metricsPage(): Promise<string> {
+  const registry = exportedMetrics();
   const rows = (await registry.getMetricsAsJSON())
     .filter(({ name }) => !/^(process|nodejs)_/.test(name))
     // The client's types leave the labels out.

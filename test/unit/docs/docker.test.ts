@@ -5,11 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
-import { registerGuardGauges } from "../../../src/monitor/guard-gauges.ts";
-import { registerQueueDepth } from "../../../src/monitor/queue-depth.ts";
-import type { Status } from "../../../src/monitor/status.ts";
-import { registerStatusGauges } from "../../../src/monitor/status-gauges.ts";
-import { createMetrics } from "../../../src/telemetry/metrics.ts";
+import { exportedMetrics } from "../../../docs/metrics-page.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const docker = join(root, "docker");
@@ -28,13 +24,11 @@ const dashboard = JSON.parse(text("grafana/dashboard.json")) as {
 
 /** Every name that the worker exports; a histogram has three. */
 function exported(): ReadonlySet<string> {
-  const { registry } = createMetrics();
-  registerStatusGauges(registry, () => ({ sources: [], automations: [], parts: [] }) as unknown as Status);
-  registerGuardGauges(registry, []);
-  registerQueueDepth(registry, async () => new Map());
-  const names = registry.getMetricsAsArray().flatMap(({ name, type }) => {
-    return String(type) === "histogram" ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name];
-  });
+  const names = exportedMetrics()
+    .getMetricsAsArray()
+    .flatMap(({ name, type }) => {
+      return String(type) === "histogram" ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name];
+    });
   return new Set([...names, "up"]);
 }
 

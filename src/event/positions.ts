@@ -20,7 +20,7 @@ export interface Place {
 export type PlainPositions = Position | Readonly<Record<string, Position>>;
 
 /** The name of the one partition of a source that has no parts. */
-const WHOLE = "";
+export const WHOLE = "";
 
 /** One place alone. */
 export function positionsAt({ partition = WHOLE, position }: Place): Positions {

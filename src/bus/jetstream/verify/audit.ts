@@ -1,6 +1,7 @@
 // What must hold of a source's stream, checked message by message: pure, and in memory that does not grow with the stream.
 
-import { bare, comparePositions, isComplete, type Position } from "../../../event/position.ts";
+import { bare, isComplete, type Position } from "../../../event/position.ts";
+import { comparePlace, type Positions, WHOLE } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
 import { type Finding, type FindingCode, finding } from "./finding.ts";
@@ -33,9 +34,10 @@ export class StreamAudit {
   #begun = false;
   /** The newest `Cdc-Pos`, as the next batch must name it. */
   #newest: Position | undefined;
-  /** No position may lie below it: the newest one, or where a recorded loss was gone back to. */
-  #floor: Position | undefined;
-  #id = "";
+  /** No position may lie below it: the newest one of its partition, or where a recorded loss was gone back to. */
+  readonly #floor = new Map<string, Position>();
+  /** The newest id of a change in each partition. */
+  readonly #ids = new Map<string, string>();
   #transaction: { readonly id: string; readonly ended: boolean } | undefined;
   #batch: { readonly id: string; readonly count: number } | undefined;
   #lease = 0;
@@ -90,11 +92,15 @@ export class StreamAudit {
   }
 
   /** A `history` or `gap` marker: what went before does not go on; after a loss the source was read again from `resume`. */
-  turn(resume: Position | null | undefined): void {
+  turn(resume: Positions | null | undefined): void {
     this.#transaction = undefined;
     if (resume === undefined) return;
-    this.#floor = resume ?? undefined;
-    this.#id = resume === null ? "" : `${this.#source}.${bare(resume)}`;
+    this.#floor.clear();
+    this.#ids.clear();
+    for (const [partition, position] of resume ?? []) {
+      this.#floor.set(partition, position);
+      this.#ids.set(partition, `${this.#source}.${bare(position)}`);
+    }
   }
 
   /** The stream ends here, not only the walk. */
@@ -150,11 +156,12 @@ export class StreamAudit {
       const says = previous === undefined ? "it names none" : `it names ${previous}`;
       this.#find("CHAIN_BROKEN", message.sequence, `the newest Cdc-Pos before it is ${this.#newest}; ${says}`);
     }
-    if (this.#floor !== undefined && comparePositions(position, this.#floor) < 0) {
-      this.#find("POSITION_FALLS", message.sequence, `${position} follows ${this.#floor}`);
-    }
+    const place = { partition: message.header("Cdc-Part"), position };
+    const partition = place.partition ?? WHOLE;
+    if (comparePlace(place, this.#floor) < 0)
+      this.#find("POSITION_FALLS", message.sequence, `${position} follows ${this.#floor.get(partition)}`);
+    this.#floor.set(partition, position);
     this.#newest = position;
-    this.#floor = position;
   }
 
   #checkEvent(message: AuditMessage): void {
@@ -163,8 +170,10 @@ export class StreamAudit {
     const missing = ["ce-id", "Cdc-Tx"].filter((name) => message.header(name) === undefined);
     if (missing.length > 0) this.#find("HEADERS_MISSING", message.sequence, `it has no ${missing.join(", no ")}`);
     if (id === "") return;
-    if (id <= this.#id) this.#find("EVENT_REPEATED", message.sequence, `${id} follows ${this.#id}`);
-    this.#id = id;
+    const partition = message.header("Cdc-Part") ?? WHOLE;
+    const newest = this.#ids.get(partition) ?? "";
+    if (id <= newest) this.#find("EVENT_REPEATED", message.sequence, `${id} follows ${newest}`);
+    this.#ids.set(partition, id);
   }
 
   #checkTransaction(message: AuditMessage): void {

@@ -3,7 +3,7 @@
 
 import { type JetStreamManager, jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
 import { ConfigError } from "../../../errors.ts";
-import type { Position } from "../../../event/position.ts";
+import { type PlainPositions, positionsFrom } from "../../../event/positions.ts";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
 import { LargeBodies } from "../bodies/large-bodies.ts";
@@ -165,8 +165,11 @@ class Walk {
     const about = tells ? await this.#body(sequence) : {};
     // Before it is looked at: it stands where the source was gone back to itself.
     if (marker === "gap" && tells) this.#ledger?.gap(sequence, about);
-    if (tells && marker !== "poison")
-      this.#audit.turn(about.lost === undefined ? undefined : ((about.resume ?? null) as Position | null));
+    if (tells && marker !== "poison") {
+      const { lost, resume = null } = about;
+      const from = resume === null ? null : positionsFrom(resume as PlainPositions);
+      this.#audit.turn(lost === undefined ? undefined : from);
+    }
     this.#audit.see(message);
     await this.#checkBody(message);
     if (kind !== "meta") {

@@ -381,10 +381,11 @@ describe.skipIf(missing("postgres"))("a Postgres source", () => {
       await left.until(() => left.events.length > 0, "the marker");
       const source = await open({ memory: zombie.memory });
       const reading = new Reading(source, left.last);
+      // What it would still be sent could as well end it by the lease, which is lost by now.
+      expect(await left.ended).toMatchObject({ name: "TransientError" });
       await database.query("insert into orders values (1, 'a')");
 
       await reading.rows(1);
-      expect(await left.ended).toMatchObject({ name: "TransientError" });
       await reading.stop();
     });
 

@@ -1,9 +1,10 @@
 // The part of the bus contract about what may be saved and acknowledged, and when.
 
 import { describe, expect, test } from "vitest";
+import type { StreamMessage } from "../../src/event/message.ts";
 import type { Position } from "../../src/event/position.ts";
-import { onlyPosition } from "../../src/event/positions.ts";
-import { place, reached, transaction } from "../support/postgres/transactions.ts";
+import { onlyPosition, plainPositions } from "../../src/event/positions.ts";
+import { brokenLinks, place, reached, transaction } from "../support/postgres/transactions.ts";
 import type { BusGround } from "./bus-ground.ts";
 
 export function busCheckpointContract({ freshSource, writer: open, events, until, when, clock }: BusGround): void {
@@ -59,6 +60,27 @@ export function busCheckpointContract({ freshSource, writer: open, events, until
       expect(await when(writer.nextSaved())).toMatchObject({ positions: reached(place(10)) });
 
       expect(clock.now() - savedAt).toBeGreaterThanOrEqual(2 * fsyncMs);
+    });
+
+    test("of a source with partitions names each of them, and those that moved behind it are rolled forward", async () => {
+      const source = freshSource();
+      const of = (partition: string, final: number): StreamMessage[] =>
+        transaction(source, final).map((message) => ({
+          ...message,
+          partition,
+          head: `${message.head}Cdc-Part: ${partition}\r\n`,
+        }));
+      const first = await open(source);
+      await first.write([...of("a", 10), ...of("b", 20), ...of("c", 30)]);
+      await when(first.flush(20_000));
+      await first.save(await first.nextMark());
+      await first.write([...of("a", 40), ...of("b", 50), ...of("a", 60)]);
+      await when(first.flush(20_000));
+      await first[Symbol.asyncDispose]();
+
+      const second = await open(source);
+      expect(plainPositions(second.resume ?? new Map())).toEqual({ a: place(60), b: place(50), c: place(30) });
+      expect(brokenLinks(await events(source, 6))).toEqual([]);
     });
   });
 }

@@ -51,7 +51,7 @@ export class EventEncoder {
       template.subjects.set(lane, subject);
     }
     const id = `${this.#source}.${bare(position)}`;
-    const lines = this.#linesOf(transaction) + lastLine(position) + partitionLine(partition);
+    const lines = this.#linesOf(transaction) + lastLine(transaction, position) + partitionLine(partition);
     const head = `${template.head}${key}\r\nce-id: ${id}\r\n${lines}`;
     const committedAt = transaction.time;
     return { type: "message", subject, id, head, data, ref: undefined, committedAt, partition, position };
@@ -63,7 +63,7 @@ export class EventEncoder {
       `ce-specversion: 1.0\r\nce-source: /${this.#source}\r\nce-type: ${percentEncode(`${aggregate}.${name}`)}\r\n` +
       `content-type: application/json\r\nce-subject: ${percentEncode(`${aggregate}/${key}`)}\r\nce-id: ${id}\r\n`;
     for (const header in headers) head += `${header}: ${percentEncode(headers[header] as string)}\r\n`;
-    head += this.#linesOf(transaction) + lastLine(position) + partitionLine(partition);
+    head += this.#linesOf(transaction) + lastLine(transaction, position) + partitionLine(partition);
     const subject = domainSubjectPrefix(this.#source, aggregate, name) + lane;
     const committedAt = transaction.time;
     return { type: "message", subject, id, head, data, ref: undefined, committedAt, partition, position };
@@ -72,7 +72,9 @@ export class EventEncoder {
   #marker({ kind, id, transaction, time = transaction?.time, partition, position, data }: Marker): StreamMessage {
     const head = markerHead(this.#source, kind, id, time) + partitionLine(partition);
     const within =
-      transaction === undefined ? "" : idLine(transaction) + lineageLines(transaction.lineage) + lastLine(position);
+      transaction === undefined
+        ? ""
+        : idLine(transaction) + lineageLines(transaction.lineage) + lastLine(transaction, position);
     const subject =
       typeof kind === "string" ? metaSubject(this.#source, kind) : logicalMessageSubject(this.#source, kind.prefix);
     const committedAt = undefined;
@@ -124,8 +126,9 @@ function idLine({ id }: Transaction): string {
   return id === undefined ? "" : `Cdc-Tx: ${id}\r\n`;
 }
 
-function lastLine(position: Position): string {
-  return isComplete(position) ? "Cdc-Tx-Last: 1\r\n" : "";
+/** Where the database groups nothing, a change stands by itself: its place is complete, and is the last of nothing. */
+function lastLine({ id }: Transaction, position: Position): string {
+  return id !== undefined && isComplete(position) ? "Cdc-Tx-Last: 1\r\n" : "";
 }
 
 /** Says what part of the source's log a position belongs to. */

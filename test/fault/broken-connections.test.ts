@@ -222,6 +222,8 @@ describe.skipIf(missing("postgres", "nats"))("a worker that is stopped while the
   test("ends within seconds, though what a new table is waits to be stored", async () => {
     await using ground = await FaultGround.start();
     await using watched = await watch(ground);
+    const running = (): boolean => watched.worker.status().sources[0]?.state === "running";
+    await waitFor(running, { what: "the database to have agreed to send" });
     await ground.nats.stop();
     await ground.database.query("insert into item(id, sub) values (0, 0)");
     const sent = "select from pg_stat_replication where sent_lsn >= pg_current_wal_flush_lsn()";

@@ -179,6 +179,7 @@ export class Sequencer {
   /** The event that was pushed last is of this version: the description comes out before it. */
   describe(version: CollectionVersion, position: Position | undefined): void {
     const transaction = this.#heldTransaction as Transaction;
+    this.#flushRest(); // it stands before this transaction
     this.#add({ type: "described", version, transaction, position }, MESSAGE_OVERHEAD_BYTES);
     this.#hasDescription = true;
   }

@@ -131,11 +131,11 @@ export async function scratchDir(): Promise<string> {
   return dir;
 }
 
-async function once(url: string, sql: string): Promise<void> {
+async function once<Row extends QueryResultRow>(url: string, sql: string): Promise<readonly Row[]> {
   const client = new Client({ connectionString: url });
   await client.connect();
   try {
-    await client.query(sql);
+    return (await client.query<Row>(sql)).rows;
   } finally {
     await client.end();
   }
@@ -143,7 +143,15 @@ async function once(url: string, sql: string): Promise<void> {
 
 async function dropDatabase(url: string, name: string): Promise<void> {
   const ofDatabase = `from pg_replication_slots where database = '${name}'`;
+  const own = new URL(url);
+  own.pathname = `/${name}`;
   const drop = async (): Promise<true> => {
+    // What a failed test has left prepared would keep the database, and the test's own failure out of sight.
+    const left = await once<{ undo: string }>(
+      url,
+      `select format('rollback prepared %L', gid) as undo from pg_prepared_xacts where database = '${name}'`,
+    );
+    for (const { undo } of left) await once(own.href, undo);
     // Each time: a worker that a test ends only after its database may have connected again.
     await once(url, `select pg_terminate_backend(active_pid) ${ofDatabase} and active_pid is not null`);
     await once(url, `select pg_drop_replication_slot(slot_name) ${ofDatabase}`);

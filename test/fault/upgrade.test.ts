@@ -122,8 +122,8 @@ describe.skipIf(lacking)("a worker of this version goes on where an older one", 
       const effects = await effectsOf(world, automation);
       expect(effects).toEqual(Array.from({ length: world.orders }, (_, nth) => nth + 1));
     }
-    // One worker, one at a time: in the order of the stream.
-    const mailed = handlers.of("mail", "newer").map(({ id }) => id);
+    // One worker, one at a time: in the order of the stream, behind what the older one gave back, which comes as it was given.
+    const mailed = handlers.of("mail", "newer").flatMap(({ id }) => (id > RETRIED ? [id] : []));
     if (how === "was stopped") expect(mailed).toEqual(mailed.toSorted((a, b) => a - b));
   });
 });

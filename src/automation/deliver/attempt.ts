@@ -54,6 +54,7 @@ export function startAttempt(
   message: Pick<StoredMessage, "header" | "subject">,
 ): AttemptResult | Promise<AttemptResult> {
   const given = new Given(context, event, attempt, message);
+  const startedAt = performance.now();
   let returned: unknown;
   try {
     returned = owned(
@@ -65,6 +66,9 @@ export function startAttempt(
   }
   if (isThenable(returned) || Given.tx(given)) return limited(context, given, returned);
   Given.end(given);
+  const { timeoutMs } = context.automation;
+  // Nothing can end it early, but it is judged as one that waits: behind its timeout another worker may have the event.
+  if (performance.now() - startedAt >= timeoutMs) return { type: "failed", error: timeoutError(timeoutMs) };
   return resultOf(returned);
 }
 

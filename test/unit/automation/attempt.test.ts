@@ -73,6 +73,16 @@ test("at the timeout it has failed, its signal aborts whenever it is looked at, 
   await hanging;
 });
 
+test("one without a promise that held the process for longer than its timeout has failed too, whatever it returns", () => {
+  const blocks: Handler = ({ skip }) => {
+    const until = performance.now() + 5;
+    while (performance.now() < until);
+    return skip("late");
+  };
+
+  expect(start(blocks, 5)).toMatchObject({ type: "failed", error: { code: "AUTOMATION_TIMEOUT" } });
+});
+
 test("of many deadlines those that are not ended pass, in their order, each once and not too early", async () => {
   const deadlines = new Deadlines(20);
   const passed: number[] = [];

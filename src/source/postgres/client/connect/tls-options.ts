@@ -92,7 +92,8 @@ async function clientCertificate({
   const certFile = sslcert ?? (await existing(join(own, "postgresql.crt")));
   if (certFile === undefined || sslcertmode === "disable") return {};
   const keyFile = sslkey ?? join(own, "postgresql.key");
-  const [cert, key] = await Promise.all([readText(certFile, "sslcert"), readText(keyFile, "sslkey")]);
+  const cert = await readText(certFile, "sslcert"); // one by one, so that of two that are missing always the same is named
+  const key = await readText(keyFile, "sslkey");
   if (await isOpenToOthers(keyFile)) {
     throw new ConfigError("TLS_FILE_UNUSABLE", `sslkey: others than its owner may read ${keyFile}`, {
       hint: `chmod 600 ${keyFile}`,

@@ -175,7 +175,8 @@ describe.skipIf(missing("nats"))("a durable that is gone", () => {
       await settled(stream);
       expect(seen.toSorted((a, b) => a - b)).toEqual(range(1, 60));
       // The worker counts when it hears of the ack, which is after the server has it.
-      await waitFor(() => worker.metrics.counts["mail.handled"] === 60, { what: "each to be counted once" });
+      await waitFor(() => (worker.metrics.counts["mail.handled"] ?? 0) >= 60, { what: "each to be counted" });
+      expect(worker.metrics.counts["mail.handled"]).toBe(60);
     },
   );
 

@@ -1,5 +1,6 @@
 // What the worker itself has to tell: events on `events._system.…`, for automations and for any other subscriber.
 
+import { createHash } from "node:crypto";
 import { PoisonError } from "../errors.ts";
 import { canonicalJson, laneOf } from "./lane.ts";
 import type { StoredMessage } from "./parse-event.ts";
@@ -84,10 +85,16 @@ export function systemPrefix(kind: SystemKind): string {
   return `events._system.${kind}.`;
 }
 
-/** The event that says that a source's gap is on record. @param position of its marker */
+/** The event that says that a source's gap is on record. */
 export function gapEvent(source: SourceId, gap: SourceGap): WorkerEvent {
-  const place = `${source}.${gap.upTo}${gap.collections === undefined ? "" : `.${gap.code}`}`;
-  return systemEvent("gap", "recorded", place, { source, ...gap });
+  const { upTo, code, collections } = gap;
+  // One look finds several of one code, and one place.
+  const which = collections === undefined ? "" : `.${code}.${digestOf(collections)}`;
+  return systemEvent("gap", "recorded", `${source}.${upTo}${which}`, { source, ...gap });
+}
+
+function digestOf(collections: readonly string[]): string {
+  return createHash("sha256").update(JSON.stringify(collections)).digest("hex").slice(0, 16);
 }
 
 /** The event that says what an automation missed. */

@@ -41,6 +41,15 @@ test("told again it has the same id", () => {
   expect(message.headers["ce-id"]).toBe(message.id);
 });
 
+test("those of several tables that one look found have an id each", () => {
+  const ids = [["public.a"], ["public.b"], ["public.a"]].map(
+    (collections) => gapEvent("shop" as SourceId, { ...gap, code: "TABLE_RENAMED", collections }).id,
+  );
+
+  expect(ids[0]).toMatch(/^gap\.shop\.0002\.01\.TABLE_RENAMED\.[0-9a-f]{16}$/);
+  expect([ids[1] !== ids[0], ids[2]]).toEqual([true, ids[0]]);
+});
+
 test("a handler gets its data; what somebody else put there is undecodable", () => {
   expect(parseSystemEvent(stored(message))).toMatchObject({
     id: message.id,

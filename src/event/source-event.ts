@@ -1,12 +1,12 @@
 // What a connector hands out: facts about one change, event or marker, without a word of how the bus carries them.
 
+import { randomUUID } from "node:crypto";
 import type { CollectionSchema } from "./collection-schema.ts";
 import type { CarriedLineage } from "./lineage.ts";
 import { bare, type Position } from "./position.ts";
 import type { Place } from "./positions.ts";
 import type { SourceId } from "./source-id.ts";
 import type { MetaKind, Op } from "./subject.ts";
-import type { SourceGap } from "./system-event.ts";
 
 /** What every event of one transaction says of it. One object for all of them. */
 export interface Transaction {
@@ -72,8 +72,6 @@ export interface Marker extends Placed {
   readonly transaction: Transaction | undefined;
   /** RFC 3339; undefined: its transaction's, or now. */
   readonly time?: string | undefined;
-  /** Of what can never come: the worker tells of it before it stores the marker, and where the stream has it, does neither. */
-  readonly gap?: SourceGap;
 }
 
 export type SourceEvent = Change | Domain | Marker;
@@ -85,4 +83,9 @@ export type Unplaced<Event extends SourceEvent> = Omit<Event, "partition" | "pos
 export function markerAt(source: SourceId, kind: MetaKind, position: Position, body: unknown): Marker {
   const data = Buffer.from(JSON.stringify(body));
   return { type: "marker", kind, id: `${source}.${kind}.${bare(position)}`, transaction: undefined, position, data };
+}
+
+/** The id of the marker of what some collections lost. @param upTo where the log ended when it was found */
+export function newLostId(source: SourceId, upTo: Position): string {
+  return `${source}.gap.${bare(upTo)}.${randomUUID()}`;
 }

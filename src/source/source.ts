@@ -52,7 +52,41 @@ export interface Description {
   readonly partition?: string | undefined;
 }
 
-export type SourceMessage = SourceEvent | Commit | Poison | Description;
+/** The log begins here. Handed out before all else of its partition at each reading: the worker knows what the stream has. */
+export interface Began extends Place {
+  readonly type: "began";
+  /** What its marker says, by the names that the kind of source has for it. */
+  readonly details: Readonly<Record<string, unknown>>;
+  /** Undefined where nothing is. */
+  readonly lost?: LostBefore | undefined;
+}
+
+/** Why nothing between the stream's end and a beginning can ever come. */
+export interface LostBefore {
+  readonly code: string;
+  readonly reason: string;
+  /** For the gap's marker, like those of the beginning. */
+  readonly details: Readonly<Record<string, unknown>>;
+  /** What the stream has behind here is of commits that the database no longer has. */
+  readonly goneBehind?: Position | undefined;
+}
+
+/**
+ * What can never come of some collections, while the log goes on. It is on the source's record first; each reading then
+ * hands out all that `recorded` has not named, oldest first, at a place between two transactions.
+ */
+export interface Lost extends Place {
+  readonly type: "lost";
+  /** Made by `newLostId`, and on record: its marker's. */
+  readonly id: string;
+  readonly code: string;
+  readonly reason: string;
+  readonly collections: readonly string[];
+  /** Where the log ended when it was found. */
+  readonly upTo: Position;
+}
+
+export type SourceMessage = SourceEvent | Commit | Poison | Description | Began | Lost;
 
 /** Where a source keeps what it must not forget (its slot's name and identity); fenced by the lease. */
 export interface ConnectorState {
@@ -183,6 +217,11 @@ export interface Source extends AsyncDisposable {
   }): AsyncIterable<readonly SourceMessage[]>;
   /** Lets the database drop its log up to and including here, in each partition. Idempotent; called only after the save. */
   acknowledge(positions: Positions): Promise<void>;
+  /**
+   * The stream holds for certain what was `lost`, up to and with this one: it need not be handed out any more. Called before
+   * `acknowledge`. Absent where only the log as a whole can be lost. @throws TransientError, FencedError
+   */
+  recorded?(id: string): Promise<void>;
   /** Asks how far the log is ahead, and changes nothing. @throws HistoryLostError, TransientError while it cannot be had */
   lag(signal: AbortSignal): Promise<SourceLag>;
   /**

@@ -10,8 +10,8 @@ import type { Commit, Poison, Source } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { deadLetter, type PoisonPlaces, tooLarge } from "./poison.ts";
 import type { Probe } from "./probe.ts";
-import { type TellGapsOptions, tellGaps } from "./tell-gaps.ts";
-import { readTold } from "./tell-schemas.ts";
+import type { GapTeller } from "./tell-gaps.ts";
+import { readAnnounced } from "./tell-schemas.ts";
 
 /** What the pump counts; see telemetry/metrics. */
 export interface PumpCounts {
@@ -20,13 +20,14 @@ export interface PumpCounts {
   poison(): void;
 }
 
-export interface PumpOptions extends PoisonPlaces, Pick<TellGapsOptions, "onGap"> {
+export interface PumpOptions extends PoisonPlaces {
   readonly source: SourceId;
   readonly reader: Source;
   readonly writer: Writer;
   readonly schemas: SchemaBook;
+  readonly gaps: Pick<GapTeller, "tell">;
   readonly from: Positions | undefined;
-  readonly stream: Pick<SourceStream, "encode" | "maxMessageBytes" | "maxHeadBytes" | "claim" | "newestGap">;
+  readonly stream: Pick<SourceStream, "encode" | "maxMessageBytes" | "maxHeadBytes" | "claim">;
   /** Of a body: a larger one does not travel. */
   readonly maxEventBytes: number;
   readonly counts: PumpCounts;
@@ -39,9 +40,9 @@ export interface PumpOptions extends PoisonPlaces, Pick<TellGapsOptions, "onGap"
 
 /** Ends with the signal; else throws what the source or the writer throws. */
 export async function pump(options: PumpOptions): Promise<void> {
-  const { reader, writer, schemas, from, counts, probe, onStarted, signal } = options;
-  for await (const read of readTold(reader, schemas, { from, signal, onStarted })) {
-    const chunk = await tellGaps(read, options);
+  const { reader, writer, schemas, gaps, from, counts, probe, onStarted, signal } = options;
+  for await (const read of readAnnounced(reader, schemas, { from, signal, onStarted })) {
+    const chunk = await gaps.tell(read);
     const upTo = newestOf(chunk);
     if (upTo === undefined) continue;
     counts.read(chunk.length, upTo);

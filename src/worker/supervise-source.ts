@@ -14,6 +14,7 @@ import type { PoisonPlaces } from "./poison.ts";
 import type { Probe } from "./probe.ts";
 import { pump } from "./pump.ts";
 import type { SourceTracker } from "./source-status.ts";
+import { GapTeller } from "./tell-gaps.ts";
 import { tendSource } from "./tend-source.ts";
 
 export interface SuperviseSourceOptions {
@@ -141,12 +142,18 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
     const schemas = new SchemaBook({ source, store: options.schemas, lease: writer.lease });
     const opened = await options.open(context, schemas);
     reader = opened;
-    const acknowledge = (positions: Positions): Promise<void> => {
-      schemas.acknowledged(positions);
-      return opened.acknowledge(positions);
+    const { resume: from } = writer;
+    const onGap = async (gap: SourceGap): Promise<void> => {
+      await options.announceGap(gap);
+      tracker.wentOn(gap);
     };
-    const from = writer.resume && plainPositions(writer.resume);
-    log.info("source_started", { source, lease: writer.lease, from });
+    const gaps = new GapTeller({ source, reader: opened, from, stream, onGap, log });
+    const acknowledge = async (positions: Positions): Promise<void> => {
+      schemas.acknowledged(positions);
+      await gaps.acknowledged(positions);
+      await opened.acknowledge(positions);
+    };
+    log.info("source_started", { source, lease: writer.lease, from: from && plainPositions(from) });
     tracker.opened(writer, opened);
     onRunning();
     const parts = {
@@ -156,10 +163,6 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
       stream,
       maxEventBytes,
       deadLetter,
-      onGap: async (gap: SourceGap) => {
-        await options.announceGap(gap);
-        tracker.wentOn(gap);
-      },
       counts: tracker,
       probe,
       log,
@@ -173,12 +176,10 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
         clock,
         signal: stop,
       }),
-      pump({ ...parts, schemas, from: writer.resume, onStarted: () => tracker.enter("running") }).catch(
-        (error: unknown) => {
-          sourceFailed = true;
-          throw error;
-        },
-      ),
+      pump({ ...parts, schemas, gaps, from, onStarted: () => tracker.enter("running") }).catch((error: unknown) => {
+        sourceFailed = true;
+        throw error;
+      }),
       keepCheckpoints({
         ...parts,
         reader: { acknowledge },

@@ -1,13 +1,13 @@
 // Tells the stream of each version of a collection, directly before the first event of it: docs/decisions/0005 has the argument.
 
 import type { Position } from "../event/position.ts";
-import type { Marker, SourceEvent } from "../event/source-event.ts";
+import type { Marker } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { SchemaBook } from "../schema/schema-book.ts";
-import type { Commit, Description, Poison, Source, SourceMessage } from "../source/source.ts";
+import type { Description, Source, SourceMessage } from "../source/source.ts";
 
 /** What a source hands out once its descriptions are dealt with. */
-export type ToldMessage = SourceEvent | Commit | Poison;
+export type AnnouncedMessage = Exclude<SourceMessage, Description>;
 
 type ReadOptions = Parameters<Source["read"]>[0];
 
@@ -16,18 +16,18 @@ type ReadOptions = Parameters<Source["read"]>[0];
  * A chunk comes out only when the book that has its markers is stored.
  * @throws FencedError, and what the source throws
  */
-export async function* readTold(
+export async function* readAnnounced(
   reader: Pick<Source, "id" | "read">,
   book: SchemaBook,
   options: ReadOptions,
-): AsyncGenerator<readonly ToldMessage[], void> {
+): AsyncGenerator<readonly AnnouncedMessage[], void> {
   await book.open(options.from);
   for await (const chunk of reader.read(options)) {
     if (!chunk.some(isDescription)) {
-      yield chunk as readonly ToldMessage[];
+      yield chunk as readonly AnnouncedMessage[];
       continue;
     }
-    const told: ToldMessage[] = [];
+    const told: AnnouncedMessage[] = [];
     for (const message of chunk) {
       if (!isDescription(message)) {
         told.push(message);

@@ -106,14 +106,14 @@ export class PostgresSource implements Source {
     signal.addEventListener("abort", close);
     try {
       await learnTables({ session, rules: this.#rules, items: config.tables, version });
-      const { markers, from: position, start } = await stream.start();
+      const { began, from: position, start } = await stream.start();
       this.#started = true;
       onStarted?.();
       void this.#monitor.follow(stream); // never rejects
       this.#cleanUp(ended.signal);
       // One from before a loss may be ahead of where the log is read again.
       if (this.#acknowledged <= start) stream.acknowledge(this.#acknowledged);
-      if (markers.length > 0) yield markers;
+      yield [began];
       const composites = new CompositeStates(this.#options.session, this.#intent.slot);
       const decoder = await this.#decoder(position, composites);
       this.#watchTables(stream, decoder.sequencer, position);
@@ -140,9 +140,12 @@ export class PostgresSource implements Source {
       throw new BugError("ACKNOWLEDGED_INSIDE", `${position} is inside a transaction`);
     // An earlier history's positions are about a log that is gone.
     if (historyOf(position) !== this.#intent.history) return;
-    await this.#tables?.acknowledged(position);
     this.#acknowledged = finalOf(position) + 1n;
     if (this.#started) this.#stream?.acknowledge(this.#acknowledged); // else it is told as soon as the stream has started
+  }
+
+  async recorded(id: string): Promise<void> {
+    await this.#tables?.recorded(id);
   }
 
   async lag(signal: AbortSignal): Promise<SourceLag> {
@@ -186,7 +189,7 @@ export class PostgresSource implements Source {
       adopting: !this.#saved,
       accepts: context.accepts,
     });
-    const resumption = resumeAt(this.id, intent, from, slot, context.accepts);
+    const resumption = resumeAt(intent, from, slot, context.accepts);
     const accepted = !this.#saved || resumption.intent.cause !== this.#intent.cause;
     if (!this.#saved || resumption.intent !== this.#intent) {
       await this.#save(() => resumption.intent);
@@ -284,7 +287,7 @@ export class PostgresSource implements Source {
     this.#tables = watch;
     void watch.follow({
       goesOn: () => this.#stream === stream,
-      mark: (marker) => sequencer.mark(marker),
+      tell: (lost) => sequencer.tell(lost),
       fail: (error) => stream.abandon(error),
     });
   }

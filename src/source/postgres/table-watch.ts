@@ -2,7 +2,6 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { ConfigError, HistoryLostError, type MillraceError, TransientError } from "../../errors.ts";
-import type { Position } from "../../event/position.ts";
 import type { Notice, SourceContext } from "../source.ts";
 import { translateError } from "./client/errors.ts";
 import type { PostgresConfig } from "./options/config.ts";
@@ -13,7 +12,7 @@ import { movedRows } from "./tables/moved-rows.ts";
 import { readPlaces } from "./tables/places.ts";
 import { adjustPublication, publicationGone } from "./tables/publication.ts";
 import { type Published, readPublished } from "./tables/published.ts";
-import { type MakeMarker, type TableGap, TableRecord, type TableRecordOptions } from "./tables/table-record.ts";
+import { type FoundLoss, type TableGap, TableRecord, type TableRecordOptions } from "./tables/table-record.ts";
 import { type FoundTable, matchesNothing, readTables, type TableFacts } from "./tables/tables.ts";
 
 export interface TableWatchOptions extends TableRecordOptions {
@@ -28,7 +27,7 @@ export interface TableWatchOptions extends TableRecordOptions {
 export interface Follower {
   goesOn(): boolean;
   /** To be told as soon as the stream stands between two transactions. */
-  mark(marker: MakeMarker): void;
+  tell(lost: FoundLoss): void;
   fail(error: MillraceError): void;
 }
 
@@ -51,11 +50,11 @@ export class TableWatch {
   }
 
   /** Looks at once, then again and again. Never rejects. */
-  async follow({ goesOn, mark, fail }: Follower): Promise<void> {
+  async follow({ goesOn, tell, fail }: Follower): Promise<void> {
     const everyMs = Math.min(this.#options.config.timeoutMs / 3, LONGEST_LOOK_MS);
     while (goesOn()) {
       try {
-        for (const marker of await this.look()) mark(marker);
+        for (const lost of await this.look()) tell(lost);
       } catch (thrown) {
         const error = translateError(thrown);
         if (!(error instanceof TransientError)) return fail(error);
@@ -70,7 +69,7 @@ export class TableWatch {
    * @returns what the stream must be told, as soon as it stands between two transactions
    * @throws HistoryLostError PUBLICATION_MISSING, PUBLICATION_ALTERED; TransientError
    */
-  async look(): Promise<readonly MakeMarker[]> {
+  async look(): Promise<readonly FoundLoss[]> {
     const { session, source, publication, config, version, context } = this.#options;
     const record = this.#record;
     const again = record.resume();
@@ -114,9 +113,9 @@ export class TableWatch {
     return [];
   }
 
-  /** The stream is stored for certain up to here. */
-  acknowledged(position: Position): Promise<void> {
-    return this.#record.acknowledged(position);
+  /** The stream holds what was told for certain, up to this one. */
+  recorded(id: string): Promise<void> {
+    return this.#record.recorded(id);
   }
 
   /** What is in the way of one table is told, and does not hold up the others. */

@@ -6,7 +6,7 @@ import type { Position } from "../../../src/event/position.ts";
 import type { ChangeKind, Transaction } from "../../../src/event/source-event.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import type { Commit, Poison } from "../../../src/source/source.ts";
-import type { ToldMessage } from "../../../src/worker/tell-schemas.ts";
+import type { ToldMessage } from "../../../src/worker/tell-gaps.ts";
 
 export type EncodedMessage = StreamMessage | Commit | Poison;
 

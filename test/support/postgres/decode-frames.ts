@@ -9,7 +9,7 @@ import { Decoder } from "../../../src/source/postgres/decode/decoder.ts";
 import { RuleBook } from "../../../src/source/postgres/options/rule-book.ts";
 import { NO_RULES, type RulesOf } from "../../../src/source/postgres/options/table-rules.ts";
 import type { SourceMessage } from "../../../src/source/source.ts";
-import type { ToldMessage } from "../../../src/worker/tell-schemas.ts";
+import type { ToldMessage } from "../../../src/worker/tell-gaps.ts";
 import { type EncodedMessage, encoded } from "../bus/encoded.ts";
 
 export interface DecodeOptions {
@@ -56,9 +56,11 @@ export function decodeFrames(frames: readonly Buffer[], options: DecodeOptions =
   return encoded("shop" as SourceId, asTold(messages));
 }
 
-/** As the stream has them that was told of all versions. */
+/** As the stream has them that was told of all else. */
 export function asTold(messages: readonly SourceMessage[]): readonly ToldMessage[] {
-  return messages.filter((message) => message.type !== "described");
+  return messages.filter(
+    (message) => message.type !== "described" && message.type !== "began" && message.type !== "lost",
+  );
 }
 
 /** A message as the subscriber sees it, or what else it is. */

@@ -9,9 +9,10 @@ import type { SourceId } from "../../../src/event/source-id.ts";
 import { SchemaBook } from "../../../src/schema/schema-book.ts";
 import { postgresConnector } from "../../../src/source/postgres/connector.ts";
 import type { ConnectorState, Source, SourceContext } from "../../../src/source/source.ts";
-import type { LogEvent, Logger } from "../../../src/telemetry/logger.ts";
+import { type LogEvent, type Logger, silentLogger } from "../../../src/telemetry/logger.ts";
 import { lossPolicy } from "../../../src/worker/loss-policy.ts";
-import { readTold } from "../../../src/worker/tell-schemas.ts";
+import { GapTeller } from "../../../src/worker/tell-gaps.ts";
+import { readAnnounced } from "../../../src/worker/tell-schemas.ts";
 import { type EncodedMessage, encoded } from "../bus/encoded.ts";
 import { waitFor } from "../wait-for.ts";
 import { reached } from "./transactions.ts";
@@ -86,11 +87,20 @@ export class Reading {
   readonly ended: Promise<unknown>;
   failure: unknown;
   readonly #source: TestSource;
+  readonly #gaps: GapTeller;
   readonly #stop = new AbortController();
   #paused: Promise<void> = Promise.resolve();
 
   constructor(source: TestSource, from?: Position) {
     this.#source = source;
+    this.#gaps = new GapTeller({
+      source: SHOP,
+      reader: source,
+      from: from && reached(from),
+      stream: { newestGap: async () => undefined },
+      onGap: async () => {},
+      log: silentLogger,
+    });
     this.ended = this.#read(from).catch((error: unknown) => {
       this.failure = error;
       return error;
@@ -143,6 +153,7 @@ export class Reading {
     const position = this.messages.map((message) => message.position).findLast(isComplete);
     if (position === undefined) throw new Error("nothing to acknowledge");
     this.#source.schemas.acknowledged(reached(position));
+    await this.#gaps.acknowledged(reached(position));
     await this.#source.acknowledge(reached(position));
     return position;
   }
@@ -156,8 +167,8 @@ export class Reading {
   async #read(from: Position | undefined): Promise<undefined> {
     const { signal } = this.#stop;
     const options = { from: from && reached(from), signal };
-    for await (const chunk of readTold(this.#source, this.#source.schemas, options)) {
-      this.messages.push(...encoded(SHOP, chunk));
+    for await (const chunk of readAnnounced(this.#source, this.#source.schemas, options)) {
+      this.messages.push(...encoded(SHOP, await this.#gaps.tell(chunk)));
       await this.#paused;
     }
     return undefined;

@@ -35,7 +35,13 @@ export function boundaryBefore(history: number, end: bigint): Position {
   return restAt(historyPrefix(history), Number(last >> 32n), Number(last & 0xffffffffn));
 }
 
-/** The same from two halves, of the last byte that it covers. */
+/** A place between transactions, behind all that the transaction of a position may have. */
+export function behindTransaction(position: Position): Position {
+  const [history, final] = fields(position);
+  return `${history}.${final}.ffffffffffffffff.a000000+` as Position;
+}
+
+/** The same as `boundaryBefore`, from two halves, of the last byte that it covers. */
 export function restAt(prefix: string, high: number, low: number): Position {
   return `${prefix}${hex16(high, low)}.0000000000000000.a000000+` as Position;
 }

@@ -4,7 +4,7 @@ import { BugError, type PoisonError } from "../../../errors.ts";
 import type { CarriedLineage } from "../../../event/lineage.ts";
 import { bare, isComplete, type Position } from "../../../event/position.ts";
 import type { CollectionVersion, Domain, Marker, Transaction, Unplaced } from "../../../event/source-event.ts";
-import type { SourceMessage } from "../../source.ts";
+import type { Lost, SourceMessage } from "../../source.ts";
 import { hex8, hex16 } from "../client/lsn.ts";
 import { historyPrefix, restAt } from "../client/position.ts";
 import type { MissingToast } from "./missing-toast.ts";
@@ -56,7 +56,7 @@ export class Sequencer {
   #rest: Position | undefined;
   /** Whether the newest position is one between transactions. */
   #atBoundary: boolean;
-  #markers: ((at: Position) => Marker)[] = [];
+  #lost: Omit<Lost, "type" | "position">[] = [];
   #messages: SourceMessage[] = [];
   #missingToast: RowMissingToast[] = [];
   #bytes = 0;
@@ -189,9 +189,9 @@ export class Sequencer {
     return this.#hasDescription;
   }
 
-  /** A marker about the source: it comes out as soon as the log stands between two transactions, with that place. */
-  mark(marker: (at: Position) => Marker): void {
-    this.#markers.push(marker);
+  /** What can never come: it comes out as soon as the log stands between two transactions, with that place. */
+  tell(lost: Omit<Lost, "type" | "position">): void {
+    this.#lost.push(lost);
   }
 
   /** Whether there is enough to hand out, in messages or in bytes. */
@@ -209,9 +209,9 @@ export class Sequencer {
   /** All that is ready, in order. */
   take(): readonly SourceMessage[] {
     this.#flushRest();
-    if (this.#markers.length > 0 && this.#atBoundary && this.#transaction === undefined) {
-      const at = `${this.#newest}+` as Position;
-      for (const marker of this.#markers.splice(0)) this.#messages.push(marker(at));
+    if (this.#lost.length > 0 && this.#atBoundary && this.#transaction === undefined) {
+      const position = `${this.#newest}+` as Position;
+      for (const lost of this.#lost.splice(0)) this.#messages.push({ type: "lost", ...lost, position });
     }
     const messages = this.#messages;
     if (messages.length > 0) {

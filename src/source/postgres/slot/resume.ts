@@ -1,12 +1,10 @@
 // Where the stream goes on: the end of what is stored against what the slot still has.
 
 import { HistoryLostError } from "../../../errors.ts";
-import type { Position } from "../../../event/position.ts";
-import { type Marker, markerAt } from "../../../event/source-event.ts";
-import type { SourceId } from "../../../event/source-id.ts";
-import type { SourceContext } from "../../source.ts";
+import { comparePositions, type Position } from "../../../event/position.ts";
+import type { Began, SourceContext } from "../../source.ts";
 import { formatLsn, parseLsn } from "../client/lsn.ts";
-import { boundaryBefore, finalOf, historyOf, startLsn } from "../client/position.ts";
+import { behindTransaction, boundaryBefore, finalOf, historyOf, startLsn } from "../client/position.ts";
 import { type Cause, type Created, causeOf } from "./slot-record.ts";
 
 export interface Resumption {
@@ -15,8 +13,7 @@ export interface Resumption {
   readonly start: bigint;
   /** What to remember; another one than before when a gap was accepted. */
   readonly intent: Created;
-  /** To be published before anything else, together or not at all: they stand at one place. */
-  readonly markers: readonly Marker[];
+  readonly began: Began;
 }
 
 /**
@@ -44,7 +41,6 @@ export function lastPlace(intent: Created, stored: Position | undefined): Positi
  * @throws HistoryLostError SLOT_ADVANCED, SOURCE_HISTORY
  */
 export function resumeAt(
-  source: SourceId,
   intent: Created,
   stored: Position | undefined,
   confirmed: bigint,
@@ -53,7 +49,8 @@ export function resumeAt(
   const from = lastPlace(intent, stored);
   const start = startLsn(from);
   if (confirmed <= start) {
-    return { from, start, intent, markers: from === stored ? [] : firstMarkers(source, intent, stored) };
+    const place = boundaryBefore(intent.history, parseLsn(intent.consistentPoint));
+    return { from, start, intent, began: beganAt(place, intent, stored) };
   }
   // Somebody read from the slot, or made it anew: what it no longer has was never published.
   const accepted = intent.cause !== undefined && confirmed <= parseLsn(intent.consistentPoint);
@@ -61,8 +58,10 @@ export function resumeAt(
   if (!accepted && !accepts("gap")) throw advanced;
   const cause = accepted ? intent.cause : causeOf(advanced);
   const adopted: Created = { ...intent, consistentPoint: formatLsn(confirmed), cause };
-  const markers = firstMarkers(source, adopted, stored);
-  return { from: boundaryBefore(intent.history, confirmed), start: confirmed, intent: adopted, markers };
+  const boundary = boundaryBefore(intent.history, confirmed);
+  // Of a transaction that the stream has in part the rest is lost.
+  const place = comparePositions(boundary, from) > 0 ? boundary : behindTransaction(from);
+  return { from: place, start: confirmed, intent: adopted, began: beganAt(place, adopted, stored) };
 }
 
 function slotAdvanced(confirmed: bigint, start: bigint): HistoryLostError {
@@ -75,26 +74,19 @@ function slotAdvanced(confirmed: bigint, start: bigint): HistoryLostError {
   );
 }
 
-/** The beginning of a history, and before it the gap that it was bought with. */
-function firstMarkers(source: SourceId, intent: Created, stored: Position | undefined): readonly Marker[] {
+/** The beginning of a history, and what was lost before it. */
+function beganAt(position: Position, intent: Created, stored: Position | undefined): Began {
   const { history, slot, systemId, timeline, consistentPoint, cause } = intent;
-  const position = boundaryBefore(history, parseLsn(consistentPoint));
-  const code = cause?.code ?? null;
-  const begin = { history, slot, systemId, timeline, consistentPoint, code, reason: cause?.message ?? "first start" };
-  const markers = [markerAt(source, "history", position, begin)];
-  if (cause === undefined) return markers;
-  const phantom = phantomRange(stored, history, cause);
-  const gap = { after: stored ?? null, upTo: position, code, reason: cause.message };
-  return [{ ...markerAt(source, "gap", position, { ...gap, slot, phantom }), gap }, ...markers];
+  const details = { history, slot, systemId, timeline, consistentPoint };
+  if (cause === undefined) return { type: "began", position, details };
+  const { code, message: reason } = cause;
+  const lost = { code, reason, details: { slot }, goneBehind: departureOf(stored, history, cause) };
+  return { type: "began", position, details, lost };
 }
 
-/** What the stream holds of commits that the server no longer has: behind the place where its log left ours. */
-function phantomRange(
-  stored: Position | undefined,
-  history: number,
-  { switchedAt }: Cause,
-): { readonly after: Position; readonly upTo: Position } | undefined {
+/** Where the server's log left what the stream holds, when the stream has commits from behind it. */
+function departureOf(stored: Position | undefined, history: number, { switchedAt }: Cause): Position | undefined {
   if (stored === undefined || switchedAt === undefined || historyOf(stored) === history) return undefined;
   if (finalOf(stored) < parseLsn(switchedAt)) return undefined;
-  return { after: boundaryBefore(historyOf(stored), parseLsn(switchedAt)), upTo: stored };
+  return boundaryBefore(historyOf(stored), parseLsn(switchedAt));
 }

@@ -1,9 +1,9 @@
-// What is on record of a source's tables across restarts, and the markers of what the stream lacks of some of them.
+// What is on record of a source's tables across restarts, and with it what the stream lacks of some of them.
 
-import { randomUUID } from "node:crypto";
-import { bare, comparePositions, type Position } from "../../../event/position.ts";
-import type { Marker } from "../../../event/source-event.ts";
+import type { Position } from "../../../event/position.ts";
+import { newLostId } from "../../../event/source-event.ts";
 import type { SourceId } from "../../../event/source-id.ts";
+import type { Lost } from "../../source.ts";
 import { LOG_END, parseLsn } from "../client/lsn.ts";
 import { boundaryBefore, historyOf } from "../client/position.ts";
 import type { Session } from "../client/session.ts";
@@ -24,14 +24,10 @@ export interface TableRecordOptions {
 }
 
 /** Events of some tables that can never come. */
-export interface TableGap {
-  readonly code: string;
-  readonly reason: string;
-  readonly collections: readonly string[];
-}
+export type TableGap = Pick<Lost, "code" | "reason" | "collections">;
 
-/** To be stored as soon as the stream stands between two transactions. */
-export type MakeMarker = (at: Position) => Marker;
+/** The same on record, before its place is known: it is handed out as soon as the stream stands between two transactions. */
+export type FoundLoss = Omit<Lost, "type" | "position">;
 
 export class TableRecord {
   /** As it was looked last. */
@@ -39,8 +35,8 @@ export class TableRecord {
   readonly #options: TableRecordOptions;
   #saved: KnownTables | undefined;
   #untold: Untold | undefined;
-  /** Once markers are on their way; `at` is where the last of them stands. */
-  #told: { at: Position | undefined } | undefined;
+  /** Whether what is untold is on its way. */
+  #telling = false;
 
   constructor(options: TableRecordOptions) {
     this.#options = options;
@@ -49,10 +45,10 @@ export class TableRecord {
     this.#untold = options.untold;
   }
 
-  /** Saved at once, unless markers are on their way: then when they are stored. */
+  /** Saved at once, unless losses are on their way: then when those are stored. */
   async note(known: KnownTables): Promise<void> {
     this.known = known;
-    if (this.#told !== undefined || (this.#saved !== undefined && sameKnown(this.#saved, known))) return;
+    if (this.#telling || (this.#saved !== undefined && sameKnown(this.#saved, known))) return;
     await this.#save(known, undefined);
     this.#saved = known;
   }
@@ -68,51 +64,44 @@ export class TableRecord {
     this.#untold = untold;
   }
 
-  /** On record first: whatever happens then, each is told as the same marker, and of the same rows. */
-  async tell(known: KnownTables, gaps: readonly TableGap[]): Promise<readonly MakeMarker[]> {
+  /**
+   * On record first: whatever happens then, each is told as the same marker, and of the same rows. In one write with what was
+   * published when they were found: two would tell of a gap twice, or never, where somebody is killed between them.
+   */
+  async tell(known: KnownTables, gaps: readonly TableGap[]): Promise<readonly FoundLoss[]> {
     const { source } = this.#options;
     const upTo = await this.#end();
     const found = gaps.map(({ collections, ...gap }) => {
-      const id = `${source}.gap.${bare(upTo)}.${randomUUID()}`;
-      return { ...gap, collections: [...collections], upTo, id };
+      return { ...gap, collections: [...collections], upTo, id: newLostId(source, upTo) };
     });
     const untold = { known, gaps: [...(this.#untold?.gaps ?? []), ...found] };
     await this.#save(this.#saved ?? known, untold);
     this.#untold = untold;
-    this.#told = undefined;
-    return this.#mark(found);
+    this.#telling = true;
+    this.known = known;
+    return found;
   }
 
   /** What a reading before this one left: it is not known whether the stream has it. */
-  resume(): readonly MakeMarker[] {
-    return this.#untold === undefined || this.#told !== undefined ? [] : this.#mark(this.#untold.gaps);
+  resume(): readonly FoundLoss[] {
+    if (this.#untold === undefined || this.#telling) return [];
+    this.#telling = true;
+    this.known = this.#untold.known;
+    return this.#untold.gaps;
   }
 
-  /** What was told is done with once it is stored: a crash before that tells it again. */
-  async acknowledged(position: Position): Promise<void> {
-    const [untold, told] = [this.#untold, this.#told];
-    // The marker repeats a position: it is stored for certain when a later one is.
-    if (untold === undefined || told?.at === undefined || comparePositions(position, told.at) <= 0) return;
+  /** What was told is done with once all of it is stored for certain: a crash before that tells it again. */
+  async recorded(id: string): Promise<void> {
+    const untold = this.#untold;
+    if (untold?.gaps.at(-1)?.id !== id) return;
     this.#untold = undefined;
-    this.#told = undefined;
+    this.#telling = false;
     this.#saved = untold.known;
     await this.#save(untold.known, undefined);
   }
 
   #save(known: KnownTables, untold: Untold | undefined): Promise<void> {
     return this.#options.save(storable(known), untold && { ...untold, known: storable(untold.known) });
-  }
-
-  #mark(gaps: Untold["gaps"]): readonly MakeMarker[] {
-    this.known = this.#untold?.known;
-    const told: { at: Position | undefined } = { at: undefined };
-    this.#told = told;
-    return gaps.map(({ id, ...found }) => (at) => {
-      told.at = at;
-      const gap = { after: null, ...found };
-      const data = Buffer.from(JSON.stringify(gap));
-      return { type: "marker", kind: "gap", id, transaction: undefined, data, position: at, gap };
-    });
   }
 
   /** The end of the log: what is committed from here on is published. */

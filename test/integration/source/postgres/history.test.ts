@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { startPostgres } from "../../../../src/dev/postgres.ts";
 import type { Position } from "../../../../src/event/position.ts";
-import { postgresFixture } from "../../../support/postgres/fixture.ts";
+import { gaps, postgresFixture } from "../../../support/postgres/fixture.ts";
 import { failureOf, openShop, Reading, TestMemory, type TestSource } from "../../../support/postgres/reader.ts";
 import { type Database, freshDatabase, freshPostgres, missing, scratchDir } from "../../../support/servers.ts";
 import { TcpProxy } from "../../../support/tcp-proxy.ts";
@@ -96,6 +96,14 @@ describe.skipIf(missing("postgres"))("a Postgres source whose log is not what it
 
       expect(acknowledged).not.toBeNull();
       expect(await endOf(source, inside)).toMatchObject({ name: "HistoryLostError", code: "SLOT_ADVANCED" });
+      // Accepted, it goes on behind all of the transaction: positions never fall.
+      const adopting = new Reading(await fixture.reopen(source, { adopt: true }), inside);
+      await insert(4);
+      expect(await adopting.rows(1)).toMatchObject([{ key: { id: 4 } }]);
+      await adopting.stop();
+      expect(gaps(adopting)).toMatchObject([{ code: "SLOT_ADVANCED", after: inside }]);
+      const places = [inside ?? "", ...adopting.events.map(({ position }) => position)];
+      expect(places).toEqual(places.toSorted());
     });
 
     test("has another name in the configuration", async () => {

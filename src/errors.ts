@@ -26,7 +26,19 @@ export class ConfigError extends MillraceError {}
 export class TransientError extends MillraceError {}
 
 /** The source no longer holds what comes next: the gap policy decides; exit code 4 when it says stop. */
-export class HistoryLostError extends MillraceError {}
+export class HistoryLostError extends MillraceError {
+  /** What is there may be another's: only a person can say that the stream shall go on from it. */
+  readonly foreign: boolean;
+
+  constructor(
+    code: string,
+    message: string,
+    { foreign = false, ...details }: ErrorDetails & { foreign?: boolean } = {},
+  ) {
+    super(code, message, details);
+    this.foreign = foreign;
+  }
+}
 
 /** Somebody else holds the right to write: step down without writing. */
 export class FencedError extends MillraceError {}

@@ -57,7 +57,6 @@ export interface Began extends Place {
   readonly type: "began";
   /** What its marker says, by the names that the kind of source has for it. */
   readonly details: Readonly<Record<string, unknown>>;
-  /** Undefined where nothing is. */
   readonly lost?: LostBefore | undefined;
 }
 
@@ -113,7 +112,7 @@ export interface SourceContext {
   /** The key that lineage is sealed with. @throws TransientError while it cannot be had */
   lineageKey(): Promise<string>;
   /** Whether to go on behind a loss, and record the gap: the worker's to decide. */
-  accepts(loss: Loss): boolean;
+  accepts(loss: Loss | HistoryLostError): boolean;
   /** One was accepted and is on record: what held for one alone holds no more. */
   onAccepted(): void;
 }
@@ -217,11 +216,13 @@ export interface Source extends AsyncDisposable {
   }): AsyncIterable<readonly SourceMessage[]>;
   /** Lets the database drop its log up to and including here, in each partition. Idempotent; called only after the save. */
   acknowledge(positions: Positions): Promise<void>;
-  /**
-   * The stream holds for certain what was `lost`, up to and with this one: it need not be handed out any more. Called before
-   * `acknowledge`. Absent where only the log as a whole can be lost. @throws TransientError, FencedError
-   */
+  /** The stream holds for certain what was `lost`, up to and with this one. Called before `acknowledge`. @throws TransientError, FencedError */
   recorded?(id: string): Promise<void>;
+  /**
+   * Called when `read` has thrown a loss that is accepted: puts on record that this history is over, and why; the next `open`
+   * begins another. @throws TransientError, FencedError; the loss itself where it cannot
+   */
+  giveUp?(lost: HistoryLostError): Promise<void>;
   /** Asks how far the log is ahead, and changes nothing. @throws HistoryLostError, TransientError while it cannot be had */
   lag(signal: AbortSignal): Promise<SourceLag>;
   /**

@@ -22,7 +22,7 @@ export interface PumpCounts {
 
 export interface PumpOptions extends PoisonPlaces {
   readonly source: SourceId;
-  readonly reader: Source;
+  readonly reader: Pick<Source, "id" | "read">;
   readonly writer: Writer;
   readonly schemas: SchemaBook;
   readonly gaps: Pick<GapTeller, "tell">;

@@ -9,7 +9,7 @@ import type { Description, Source, SourceMessage } from "../source/source.ts";
 /** What a source hands out once its descriptions are dealt with. */
 export type AnnouncedMessage = Exclude<SourceMessage, Description>;
 
-type ReadOptions = Parameters<Source["read"]>[0];
+export type ReadOptions = Parameters<Source["read"]>[0];
 
 /**
  * Reads a source with a marker in the place of each description that the stream lacks, and nothing in the place of all others.

@@ -1,7 +1,7 @@
 // A Postgres source: its slot, its stream, its feedback.
 
 import type { Client, ClientConfig } from "pg";
-import { BugError, type MillraceError, TransientError } from "../../errors.ts";
+import { BugError, type HistoryLostError, type MillraceError } from "../../errors.ts";
 import { isComplete, type Position } from "../../event/position.ts";
 import { onlyPosition, type Positions } from "../../event/positions.ts";
 import type { SourceId } from "../../event/source-id.ts";
@@ -33,7 +33,7 @@ import { cleanUpOutbox } from "./outbox-clean-up.ts";
 import { Replication, type ServerNotice } from "./replication/replication.ts";
 import { Reselect } from "./reselect/reselect.ts";
 import type { ProvidedSlot } from "./slot/first-start.ts";
-import { checkCluster, followLog, identifySystem, isAccepted } from "./slot/identity.ts";
+import { checkCluster, followLog, identifySystem } from "./slot/identity.ts";
 import { abandon } from "./slot/provide-slot.ts";
 import { type Resumption, resumeAt } from "./slot/resume.ts";
 import { withSlot } from "./slot/slot.ts";
@@ -65,6 +65,8 @@ export class PostgresSource implements Source {
   #saves: Promise<void> = Promise.resolve();
   #intent: Created;
   #saved: boolean;
+  /** Where the newest reading began. */
+  #from: Position | undefined;
   #stream: Replication<Resumption> | undefined;
   #started = false;
   /** Exclusive end of what the database may drop; 0 for nothing. */
@@ -86,6 +88,7 @@ export class PostgresSource implements Source {
     const from = onlyPosition(options.from);
     if (this.#stream !== undefined) throw new BugError("ALREADY_READING", "a source has one reader at a time");
     if (signal.aborted) return;
+    this.#from = from;
     const { client, config, session, version } = this.#options;
     const stream = new Replication({
       client,
@@ -122,8 +125,7 @@ export class PostgresSource implements Source {
       yield* decodeStream(stream, decoder, book, fill);
     } catch (error) {
       this.#tables = undefined;
-      if (!signal.aborted)
-        throw await this.#giveUp(await explained(translateError(error), this.#options.session, this.#intent), from);
+      if (!signal.aborted) throw await explained(translateError(error), this.#options.session, this.#intent);
     } finally {
       signal.removeEventListener("abort", close);
       ended.abort();
@@ -142,6 +144,12 @@ export class PostgresSource implements Source {
     if (historyOf(position) !== this.#intent.history) return;
     this.#acknowledged = finalOf(position) + 1n;
     if (this.#started) this.#stream?.acknowledge(this.#acknowledged); // else it is told as soon as the stream has started
+  }
+
+  async giveUp(lost: HistoryLostError): Promise<void> {
+    if (!this.#saved) throw lost; // of a slot that is being taken over nothing is on record
+    const history = Math.max(this.#intent.history, this.#from === undefined ? 0 : historyOf(this.#from));
+    await this.#save(() => abandon(this.#intent, lost, undefined, history));
   }
 
   async recorded(id: string): Promise<void> {
@@ -208,19 +216,6 @@ export class PostgresSource implements Source {
     });
     this.#saves = saved.catch(() => {}); // the next one does not care how this one ended
     return saved;
-  }
-
-  /** A loss that may be accepted is: on record, so that the next `open` begins a new history. */
-  async #giveUp(error: MillraceError, from: Position | undefined): Promise<MillraceError> {
-    const { context } = this.#options;
-    if (!this.#saved || !isAccepted(error, context.accepts)) return error;
-    const history = Math.max(this.#intent.history, from === undefined ? 0 : historyOf(from));
-    await this.#save(() => abandon(this.#intent, error, undefined, history));
-    context.onAccepted();
-    return new TransientError("SOURCE_STARTS_OVER", `${error.code}: ${error.message}`, {
-      hint: "Nothing to do: the source begins a new history with a new slot, and the stream names the gap.",
-      cause: error,
-    });
   }
 
   async #run(client: Client, start: bigint): Promise<void> {

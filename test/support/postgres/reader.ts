@@ -10,7 +10,7 @@ import { SchemaBook } from "../../../src/schema/schema-book.ts";
 import { postgresConnector } from "../../../src/source/postgres/connector.ts";
 import type { ConnectorState, Source, SourceContext } from "../../../src/source/source.ts";
 import { type LogEvent, type Logger, silentLogger } from "../../../src/telemetry/logger.ts";
-import { lossPolicy } from "../../../src/worker/loss-policy.ts";
+import { lossPolicy, readUntilLost } from "../../../src/worker/loss-policy.ts";
 import { GapTeller } from "../../../src/worker/tell-gaps.ts";
 import { readAnnounced } from "../../../src/worker/tell-schemas.ts";
 import { type EncodedMessage, encoded } from "../bus/encoded.ts";
@@ -51,6 +51,7 @@ export class TestMemory implements ConnectorState {
 export interface TestSource extends Source {
   readonly schemas: SchemaBook;
   readonly memory: TestMemory;
+  readonly context: SourceContext;
   readonly logged: { readonly event: LogEvent; readonly text: string | undefined }[];
 }
 
@@ -77,7 +78,7 @@ export async function openShop(url: string, { memory, adopt, options }: OpenOpti
   };
   const schemas = new SchemaBook({ source: SHOP, store: kept.schemas, lease: 1 });
   const source = await postgresConnector.open(SHOP, config, context, schemas);
-  return Object.assign(source, { memory: kept, schemas, logged });
+  return Object.assign(source, { memory: kept, context, schemas, logged });
 }
 
 /** Reads a source until it is stopped. */
@@ -167,7 +168,9 @@ export class Reading {
   async #read(from: Position | undefined): Promise<undefined> {
     const { signal } = this.#stop;
     const options = { from: from && reached(from), signal };
-    for await (const chunk of readAnnounced(this.#source, this.#source.schemas, options)) {
+    const { context, schemas } = this.#source;
+    const reader = { id: SHOP, read: () => readUntilLost(this.#source, context, options) };
+    for await (const chunk of readAnnounced(reader, schemas, options)) {
       this.messages.push(...encoded(SHOP, await this.#gaps.tell(chunk)));
       await this.#paused;
     }

@@ -35,17 +35,10 @@ export function checkCluster(record: Pick<Home, "systemId">, { systemId }: Pick<
     "SOURCE_OTHER_CLUSTER",
     `the server is the cluster ${systemId}, but the stream comes from ${record.systemId}`,
     {
+      foreign: true,
       hint: "Is it a copied configuration? Then give the source another id, or use another bus or NATS account. Was the server restored from a dump or upgraded? Then run --adopt starts over with a new slot and records the gap.",
     },
   );
-}
-
-/**
- * Whether a loss may be given up for a new history. Another cluster is no gap of this one's log: only a person can say that
- * its stream shall go on from here.
- */
-export function isAccepted(error: unknown, accepts: SourceContext["accepts"]): error is HistoryLostError {
-  return error instanceof HistoryLostError && accepts(error.code === "SOURCE_OTHER_CLUSTER" ? "foreign" : "gap");
 }
 
 /** Which server and which database it is, as far as a record can be compared with it. */

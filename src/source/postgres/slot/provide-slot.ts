@@ -2,7 +2,7 @@
 
 import { ConfigError, HistoryLostError } from "../../../errors.ts";
 import { adoptSlot, type FirstStartOptions, firstStart, type ProvidedSlot, startHistory } from "./first-start.ts";
-import { checkHome, isAccepted } from "./identity.ts";
+import { checkHome } from "./identity.ts";
 import { checkKept, checkKind, dropSlotWhenFree, findSlot } from "./slot.ts";
 import { type Abandoned, type Created, causeOf, type SlotRecord } from "./slot-record.ts";
 
@@ -25,7 +25,7 @@ export async function provideSlot(intent: SlotRecord | undefined, options: Provi
   try {
     return await keepSlot(intent, options);
   } catch (error) {
-    if (!isAccepted(error, options.accepts)) throw error;
+    if (!(error instanceof HistoryLostError) || !options.accepts(error)) throw error;
     const abandoned = abandon(intent, error, await options.switchedAt(intent));
     await options.memory.save(abandoned);
     return startOver(abandoned, options);

@@ -1,70 +1,55 @@
 // The status as Prometheus gauges, taken when they are scraped.
 
-import { Gauge, type Registry } from "prom-client";
-import type { Status } from "./status.ts";
+import type { Registry } from "prom-client";
+import { sampled } from "../telemetry/sampled.ts";
+import type { SourceReport, Status } from "./status.ts";
 
-const lags = [
+type OfSource = readonly [name: string, help: string, value: (source: SourceReport) => number | undefined];
+
+/** One that cannot be had has no value. */
+const ofSources: readonly OfSource[] = [
   [
-    "millrace_source_unsent_bytes",
-    "unsentBytes",
+    "source_unsent_bytes",
     "Bytes of the database's log that it has not yet read for the source.",
+    ({ unsentBytes }) => unsentBytes,
   ],
   [
-    "millrace_source_unconfirmed_bytes",
-    "unconfirmedBytes",
+    "source_unconfirmed_bytes",
     "Bytes of the database's log beyond what was acknowledged to it.",
+    ({ unconfirmedBytes }) => unconfirmedBytes,
   ],
-  ["millrace_source_lag_seconds", "lagSeconds", "Since the newest stored transaction was committed; 0 when caught up."],
   [
-    "millrace_source_heartbeat_seconds",
-    "heartbeatSeconds",
-    "How long the newest heartbeat took from the database's log to this worker.",
+    "source_lag_seconds",
+    "Since the newest stored transaction was committed; 0 when caught up.",
+    ({ lagSeconds }) => lagSeconds,
   ],
-] as const;
+  [
+    "source_heartbeat_seconds",
+    "How long the newest heartbeat took from the database's log to this worker.",
+    ({ heartbeatSeconds }) => heartbeatSeconds,
+  ],
+  [
+    "held_for_fsync",
+    "Positions stored on the bus that wait for its fsync before they are saved and acknowledged.",
+    ({ heldForFsync }) => heldForFsync.marks,
+  ],
+  [
+    "held_for_fsync_seconds",
+    "For how long the oldest of them has waited.",
+    ({ heldForFsync }) => heldForFsync.oldestMs / 1000,
+  ],
+];
 
 /** Adds `millrace_ready`, `millrace_held_for_fsync` and the like to a registry. */
 export function registerStatusGauges(registry: Registry, status: () => Status): void {
-  const registers = [registry];
-  new Gauge({
-    name: "millrace_ready",
-    help: "1 when it is ready, 0 when it is stuck.",
-    labelNames: ["kind", "id"],
-    registers,
-    collect() {
-      for (const { kind, id, ready } of status().parts) this.set({ kind, id }, ready ? 1 : 0);
-    },
-  });
-  for (const [name, field, help] of lags) {
-    new Gauge({
-      name,
-      help,
-      labelNames: ["source"],
-      registers,
-      collect() {
-        this.reset(); // a source whose lag cannot be had has none, rather than an old one
-        for (const source of status().sources) {
-          const value = source[field];
-          if (value !== undefined) this.set({ source: source.id }, value);
-        }
-      },
-    });
+  const ready = { name: "millrace_ready", help: "1 when it is ready, 0 when it is stuck.", labelNames: ["kind", "id"] };
+  sampled(registry, ready, () => status().parts.map(({ kind, id, ready }) => [{ kind, id }, ready ? 1 : 0]));
+  for (const [name, help, take] of ofSources) {
+    sampled(registry, { name: `millrace_${name}`, help, labelNames: ["source"] }, () =>
+      status().sources.flatMap((source) => {
+        const value = take(source);
+        return value === undefined ? [] : [[{ source: source.id }, value] as const];
+      }),
+    );
   }
-  new Gauge({
-    name: "millrace_held_for_fsync",
-    help: "Positions stored on the bus that wait for its fsync before they are saved and acknowledged.",
-    labelNames: ["source"],
-    registers,
-    collect() {
-      for (const { id, heldForFsync } of status().sources) this.set({ source: id }, heldForFsync.marks);
-    },
-  });
-  new Gauge({
-    name: "millrace_held_for_fsync_seconds",
-    help: "For how long the oldest of them has waited.",
-    labelNames: ["source"],
-    registers,
-    collect() {
-      for (const { id, heldForFsync } of status().sources) this.set({ source: id }, heldForFsync.oldestMs / 1000);
-    },
-  });
 }

@@ -1,7 +1,8 @@
 // Events by their type: how many, with what end, and how long they took. The three names are those of the guide this
 // project grew from, so that its dashboards work as they are: no prefix.
 
-import { Counter, Histogram, type Registry } from "prom-client";
+import { Histogram, type Registry } from "prom-client";
+import { sampled } from "./sampled.ts";
 
 /** Types that are told apart; tables that come and go must not fill the memory of whoever scrapes. */
 const MAX_TYPES = 500;
@@ -18,21 +19,19 @@ export class EventMetrics {
   readonly #durations: Histogram<"automation" | "event_type">;
 
   constructor(registry: Registry) {
-    const ends = this.#ends;
-    new Counter({
-      name: "events_total",
-      help: "Events that automations were given: success when it was handled or skipped, failure for each attempt that failed and for each dead letter without one.",
-      labelNames: ["event_type", "status"],
-      registers: [registry],
-      collect() {
-        this.reset();
-        for (const [event_type, counts] of ends) {
-          for (const status of ["success", "failure"] as const) {
-            if (counts[status] > 0) this.inc({ event_type, status }, counts[status]);
-          }
-        }
+    sampled(
+      registry,
+      {
+        name: "events_total",
+        help: "Events that automations were given: success when it was handled or skipped, failure for each attempt that failed and for each dead letter without one.",
+        labelNames: ["event_type", "status"],
       },
-    });
+      () =>
+        [...this.#ends].flatMap(([event_type, { success, failure }]) => [
+          ...(success > 0 ? [[{ event_type, status: "success" }, success] as const] : []),
+          ...(failure > 0 ? [[{ event_type, status: "failure" }, failure] as const] : []),
+        ]),
+    );
     this.#durations = new Histogram({
       name: "event_processing_seconds",
       help: "How long attempts of handlers took.",

@@ -1,7 +1,9 @@
 // What is counted: plain numbers for the status, which the Prometheus registry reads when it is scraped.
 
-import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { collectDefaultMetrics, Registry } from "prom-client";
+import type { DeadReason } from "../event/dead-reason.ts";
 import { EventMetrics } from "./event-metrics.ts";
+import { sampled } from "./sampled.ts";
 
 /** Counts of one source, since the process started. */
 export interface SourceCounts {
@@ -50,15 +52,24 @@ export interface AutomationCounts {
 }
 
 /** What automations report, by their ids. */
-export interface AutomationReports {
+export interface AutomationMetrics {
+  /** A handler returned and the ack was confirmed. `type` is everywhere the event's `ce-type`. */
   handled(automation: string, type: string): void;
+  /** The same, after `skip(reason)`. */
   skipped(automation: string, type: string): void;
+  /** None of the triggers asked for it: no handler was started. */
   filtered(automation: string, type: string): void;
+  /** An attempt failed and another one will follow. */
   retried(automation: string, type: string): void;
-  dead(automation: string, reason: string, type: string): void;
+  /** A dead letter was stored. */
+  dead(automation: string, reason: DeadReason, type: string): void;
+  /** It went on behind events that left the stream before it got them. */
   missed(automation: string): void;
+  /** What a handler began failed, and nobody caught it. */
   stray(automation: string): void;
+  /** Handlers that run now. */
   running(automation: string, handlers: number): void;
+  /** How long an attempt took, until it ended or timed out. */
   duration(automation: string, type: string, seconds: number): void;
 }
 
@@ -68,7 +79,7 @@ export interface Metrics {
   source(id: string): SourceCounts;
   /** The counts of an automation, to be read. */
   automation(id: string): Readonly<AutomationCounts>;
-  readonly automations: AutomationReports;
+  readonly automations: AutomationMetrics;
 }
 
 const sourceCounters: Readonly<Record<keyof SourceCounts, readonly [name: string, help: string]>> = {
@@ -89,6 +100,12 @@ const sourceCounters: Readonly<Record<keyof SourceCounts, readonly [name: string
   ],
 };
 
+const automationMetrics = {
+  running: ["running", "Handlers that run now."],
+  gaps: ["gaps_total", "Gaps that the automation went on behind: events that left the stream before it got them."],
+  uncaught: ["uncaught_total", "Errors of what the automation's handlers began, which nobody awaited or caught."],
+} as const;
+
 /** Fresh counts, with a registry of their own that also measures the process. */
 export function createMetrics(): Metrics {
   const registry = new Registry();
@@ -98,64 +115,32 @@ export function createMetrics(): Metrics {
   const sources = new Map<string, SourceCounts>();
   const automations = new Map<string, AutomationCounts>();
   for (const [count, [name, help]] of Object.entries(sourceCounters)) {
-    new Counter({
-      name: `millrace_${name}`,
-      help,
-      labelNames: ["source"],
-      registers: [registry],
-      collect() {
-        this.reset();
-        for (const [source, counts] of sources) this.inc({ source }, counts[count as keyof SourceCounts]);
-      },
-    });
+    sampled(registry, { name: `millrace_${name}`, help, labelNames: ["source"] }, () =>
+      [...sources].map(([source, counts]) => [{ source }, counts[count as keyof SourceCounts]]),
+    );
   }
-  new Gauge({
-    name: "millrace_automation_running",
-    help: "Handlers that run now.",
-    labelNames: ["automation"],
-    registers: [registry],
-    collect() {
-      for (const [automation, { running }] of automations) this.set({ automation }, running);
+  for (const [count, [name, help]] of Object.entries(automationMetrics)) {
+    sampled(registry, { name: `millrace_automation_${name}`, help, labelNames: ["automation"] }, () =>
+      [...automations].map(([automation, counts]) => [{ automation }, counts[count as keyof typeof automationMetrics]]),
+    );
+  }
+  sampled(
+    registry,
+    {
+      name: "millrace_automation_events_total",
+      help: "Attempts by how they ended, dead letters also by their reason, and as filtered events that none of its triggers asked for.",
+      labelNames: ["automation", "outcome", "reason"],
     },
-  });
-  new Counter({
-    name: "millrace_automation_events_total",
-    help: "Attempts by how they ended, dead letters also by their reason, and as filtered events that none of its triggers asked for.",
-    labelNames: ["automation", "outcome", "reason"],
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const [automation, counts] of automations) {
-        for (const outcome of ["handled", "skipped", "filtered", "retried"] as const) {
-          const count = counts[outcome] ?? 0;
-          if (count > 0) this.inc({ automation, outcome, reason: "" }, count);
-        }
-      }
-      for (const [automation, { deadBy }] of automations) {
-        for (const [reason, count] of Object.entries(deadBy)) this.inc({ automation, outcome: "dead", reason }, count);
-      }
-    },
-  });
-  new Counter({
-    name: "millrace_automation_gaps_total",
-    help: "Gaps that the automation went on behind: events that left the stream before it got them.",
-    labelNames: ["automation"],
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const [automation, { gaps }] of automations) this.inc({ automation }, gaps);
-    },
-  });
-  new Counter({
-    name: "millrace_automation_uncaught_total",
-    help: "Errors of what the automation's handlers began, which nobody awaited or caught.",
-    labelNames: ["automation"],
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const [automation, { uncaught }] of automations) this.inc({ automation }, uncaught);
-    },
-  });
+    () =>
+      [...automations].flatMap(([automation, counts]) => [
+        ...(["handled", "skipped", "filtered", "retried"] as const)
+          .map((outcome) => [{ automation, outcome, reason: "" }, counts[outcome] ?? 0] as const)
+          .filter(([, count]) => count > 0),
+        ...Object.entries(counts.deadBy).map(
+          ([reason, count]) => [{ automation, outcome: "dead", reason }, count] as const,
+        ),
+      ]),
+  );
   const events = new EventMetrics(registry);
   const automation = (id: string): AutomationCounts =>
     entry(automations, id, () => ({

@@ -8,13 +8,13 @@ import {
 } from "../../src/automation/define/automation.ts";
 import { type CreatedEvent, collection } from "../../src/automation/define/collection.ts";
 import type { Trigger } from "../../src/automation/define/trigger.ts";
-import type { AutomationMetrics } from "../../src/automation/deliver/automation-parts.ts";
 import type { LogErrors } from "../../src/automation/outcome/error-lines.ts";
 import { type RunningAutomations, runAutomations } from "../../src/automation/run/run-automations.ts";
 import type { Bus } from "../../src/bus/bus.ts";
 import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
 import { realClock } from "../../src/clock.ts";
 import { type Logger, silentLogger } from "../../src/telemetry/logger.ts";
+import type { AutomationMetrics } from "../../src/telemetry/metrics.ts";
 import type { Order } from "./shop-stream.ts";
 
 export const orders = collection<Order>("shop", "public.orders");

@@ -14,7 +14,7 @@ import { inboxKey } from "../tx/inbox.ts";
 import type { PgClient } from "../tx/transaction.ts";
 import { controlError } from "../tx/transaction-control.ts";
 import { type RunTx, Tx } from "../tx/tx.ts";
-import type { AutomationMetrics, AutomationParts } from "./automation-parts.ts";
+import type { AutomationParts } from "./automation-parts.ts";
 import type { Deadlines } from "./deadlines.ts";
 
 export type AttemptResult =
@@ -30,7 +30,7 @@ export type AttemptResult =
 export interface AttemptContext
   extends Pick<AutomationParts, "automation" | "clock" | "log" | "logErrors" | "database"> {
   readonly deadlines: Deadlines;
-  readonly metrics: Pick<AutomationMetrics, "stray">;
+  readonly metrics: Pick<AutomationParts["metrics"], "stray">;
 }
 
 const done: AttemptResult = { type: "done" };

@@ -9,7 +9,14 @@ const rooms = {
   worker: ["event", "telemetry", "source/source.ts", "bus/bus.ts", "schema/schema-book.ts"],
   automation: ["event", "telemetry", "bus/bus.ts", "outbox", "config/nearest.ts"],
   outbox: ["event"],
-  monitor: ["event", "telemetry", "source/source.ts", "bus/bus.ts", "worker/source-status.ts"],
+  monitor: [
+    "event",
+    "telemetry",
+    "source/source.ts",
+    "bus/bus.ts",
+    "worker/source-status.ts",
+    "automation/run/automation-run.ts",
+  ],
   dev: ["config", "telemetry"],
   cli: [
     "app.ts",

@@ -1,6 +1,7 @@
 // Puts the worker together: the only file that knows every implementation.
 
 import type { Automation } from "./automation/define/automation.ts";
+import { waitingStatus } from "./automation/run/automation-run.ts";
 import { DeclaredColumns } from "./automation/run/declared-columns.ts";
 import { type RunningAutomations, refuseUnfit, runAutomations } from "./automation/run/run-automations.ts";
 import { TxDatabases } from "./automation/run/tx-databases.ts";
@@ -20,7 +21,6 @@ import { queueDepths } from "./monitor/queue-depth.ts";
 import { withReadiness } from "./monitor/readiness.ts";
 import { type Guards, type GuardTiming, startGuards } from "./monitor/start-guards.ts";
 import type { Status } from "./monitor/status.ts";
-import { waitingAutomation } from "./monitor/waiting.ts";
 import type { OutboxHome } from "./source/capabilities.ts";
 import { postgresConnector } from "./source/postgres/connector.ts";
 import type { Connector } from "./source/source.ts";
@@ -119,19 +119,9 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
         trouble: trouble && { code: trouble.code, message: trouble.message },
       },
       sources: trackers.map((tracker) => ({ ...tracker.status(), guard: guarding?.status(tracker.id) })),
-      automations: (
-        begun?.running.status() ?? automations.map(({ id, timeoutMs }) => waitingAutomation(id, timeoutMs))
-      ).map(({ id, state, error, hanging, runningMs, timeoutMs, settlingMs, obstacle, gap }) => ({
-        id,
-        state,
-        ...(error ? { reason: error } : {}),
-        ...metrics.automation(id),
-        hanging,
-        runningMs,
-        timeoutMs,
-        settlingMs,
-        ...(obstacle ? { obstacle } : {}),
-        ...(gap ? { gap } : {}),
+      automations: (begun?.running.status() ?? automations.map(waitingStatus)).map(({ held: _, ...automation }) => ({
+        ...automation,
+        ...metrics.automation(automation.id),
       })),
     });
   };

@@ -2,7 +2,7 @@
 // source or an automation there is one, so that nobody is paged for what the worker itself does not show.
 
 import type { Reason } from "../telemetry/reason.ts";
-import type { AutomationStatus, GuardStatus, SourceReport } from "./status.ts";
+import type { AutomationReport, GuardStatus, SourceReport } from "./status.ts";
 
 /** As long as the alerts MillraceGap, MillraceTableGap and MillraceAutomationGap last: nothing can mend a gap. */
 const GAP_SHOWN_MS = 60 * 60_000;
@@ -30,7 +30,7 @@ export function sourceAlarms(source: SourceReport): readonly Reason[] {
 }
 
 /** Of an automation. */
-export function automationAlarms({ gap }: AutomationStatus): readonly Reason[] {
+export function automationAlarms({ gap }: AutomationReport): readonly Reason[] {
   if (gap === undefined || gap.agoMs > GAP_SHOWN_MS) return [];
   const { source, first, last, agoMs } = gap;
   const messages = `messages ${first} to ${last} of ${source}, which it never got`;

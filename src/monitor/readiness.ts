@@ -2,7 +2,7 @@
 
 import type { Reason } from "../telemetry/reason.ts";
 import { automationAlarms, sourceAlarms } from "./alarms.ts";
-import type { AutomationStatus, Readiness, Report, SourceReport, Status } from "./status.ts";
+import type { AutomationReport, Readiness, Report, SourceReport, Status } from "./status.ts";
 
 /** Longer than a bus that changes its leader takes. */
 const STALLED_MS = 15_000;
@@ -78,7 +78,7 @@ function overdue({ state, heldForFsync }: SourceReport, fsync: "always" | number
   return { ready: false, state, code: "FSYNC_OVERDUE", message };
 }
 
-function automationView(automation: AutomationStatus): View {
+function automationView(automation: AutomationReport): View {
   const { state, reason, hanging, runningMs, timeoutMs, settlingMs, obstacle } = automation;
   if (state !== "running") return { ready: false, state, ...reason };
   if (hanging > 0) {

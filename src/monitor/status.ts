@@ -1,5 +1,7 @@
 // What the worker says of itself.
 
+import type { AutomationStatus } from "../automation/run/automation-run.ts";
+import type { AutomationCounts } from "../telemetry/metrics.ts";
 import type { Reason } from "../telemetry/reason.ts";
 import type { SourceStatus } from "../worker/source-status.ts";
 
@@ -22,38 +24,8 @@ export interface SourceReport extends SourceStatus {
   readonly guard?: GuardStatus | undefined;
 }
 
-export interface AutomationStatus {
-  readonly id: string;
-  readonly state: "starting" | "waiting" | "running" | "retrying" | "failed" | "stopped";
-  readonly reason?: Reason | undefined;
-  readonly handled: number;
-  readonly skipped: number;
-  /** Events that none of its triggers asked for; absent until there was one. */
-  readonly filtered?: number;
-  readonly retried: number;
-  readonly dead: number;
-  /** Dead letters by their reason: `cycle`, `exhausted` and so on. */
-  readonly deadBy?: Readonly<Record<string, number>>;
-  /** Handlers that run now, and those of them that have ignored their timeout. */
-  readonly running: number;
-  readonly hanging: number;
-  /** For how long the oldest of the others has run, and how long it may. */
-  readonly runningMs: number;
-  readonly timeoutMs: number;
-  /** For how long the oldest outcome could not be told to the bus. */
-  readonly settlingMs: number;
-  /** What keeps it from what waits, though nothing of it is broken. */
-  readonly obstacle?: { readonly code: string; readonly message: string };
-  /** Gaps that it went on behind. */
-  readonly gaps: number;
-  /** The newest one: sequences of the source's stream, and how long ago that was. */
-  readonly gap?: {
-    readonly source: string;
-    readonly first: number;
-    readonly last: number;
-    readonly agoMs: number;
-  };
-}
+/** An automation as it is now, and its counts since the process started. */
+export interface AutomationReport extends Omit<AutomationStatus, "held">, Readonly<AutomationCounts> {}
 
 /** What the worker knows of its parts. */
 export interface Report {
@@ -67,7 +39,7 @@ export interface Report {
     readonly trouble?: Reason | undefined;
   };
   readonly sources: readonly SourceReport[];
-  readonly automations: readonly AutomationStatus[];
+  readonly automations: readonly AutomationReport[];
 }
 
 /** One line of /readyz. */

@@ -4,6 +4,7 @@ import type { Obstacle, StreamGap, Subscription } from "../../bus/bus.ts";
 import { backoffMs } from "../../clock.ts";
 import { MillraceError, TransientError, toError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
+import type { Reason } from "../../telemetry/reason.ts";
 import type { Automation } from "../define/automation.ts";
 import type { TriggerConfig } from "../define/trigger.ts";
 import type { AutomationParts } from "../deliver/automation-parts.ts";
@@ -15,7 +16,7 @@ import { lookForMissed, type MissedContext, watchMissed } from "./missed.ts";
 
 const reconnect = { minMs: 250, maxMs: 10_000 };
 
-type State = "waiting" | "running" | "retrying" | "failed" | "stopped";
+type State = "starting" | "waiting" | "running" | "retrying" | "failed" | "stopped";
 
 /** How the subscription to one source stands. */
 interface Standing {
@@ -24,13 +25,14 @@ interface Standing {
   readonly subscription?: Subscription;
 }
 
+/** An automation as it is now. */
 export interface AutomationStatus {
   readonly id: string;
   /** `waiting` for a stream that does not exist yet, `retrying` while the bus is away, or what handlers need; `failed` needs a person. */
   readonly state: State;
-  /** Handlers that run now. */
+  readonly reason?: Reason & { readonly hint?: string | undefined };
+  /** Handlers that run now, and those of them that have ignored their timeout; each holds a place of `concurrency`. */
   readonly running: number;
-  /** Those of them that have ignored their timeout; each holds a place of `concurrency`. */
   readonly hanging: number;
   /** For how long the oldest of the others has run, and how long it may. */
   readonly runningMs: number;
@@ -43,7 +45,12 @@ export interface AutomationStatus {
   readonly obstacle?: Obstacle;
   /** The newest gap that it went on behind since it was started, and how long ago that was. */
   readonly gap?: StreamGap & { readonly source: SourceId; readonly agoMs: number };
-  readonly error?: { readonly code: string; readonly message: string; readonly hint: string | undefined };
+}
+
+/** What is said of it while the worker waits for the bus. */
+export function waitingStatus({ id, timeoutMs }: Automation): AutomationStatus {
+  const reason = { code: "BUS_DISCONNECTED", message: "it begins once the bus is there" };
+  return { id, state: "starting", reason, running: 0, hanging: 0, runningMs: 0, timeoutMs, held: 0, settlingMs: 0 };
 }
 
 export interface AutomationRunOptions extends AutomationParts, TriggerConfig {
@@ -108,7 +115,7 @@ export class AutomationRun {
       ...(obstacle && { obstacle }),
       ...(this.#gap && { gap: { ...this.#gap.at, agoMs: this.#options.clock.now() - this.#gap.sinceMs } }),
       ...(error && {
-        error: {
+        reason: {
           code: error instanceof MillraceError || isRetry(error) ? error.code : "BUG",
           message: error.message,
           hint: error instanceof MillraceError ? error.hint : undefined,

@@ -69,7 +69,7 @@ describe.skipIf(missing("nats"))("an event", async () => {
     await waitFor(() => attempts.length > 25, { what: "more tries than attempts and spare deliveries" });
     expect(status()).toMatchObject({
       state: "retrying",
-      error: { code: "UNAVAILABLE", message: "the mail server is away" },
+      reason: { code: "UNAVAILABLE", message: "the mail server is away" },
     });
     away = false;
     await waitFor(() => worker.metrics.counts["waits.handled"] === 1, { what: "the effect" });
@@ -78,7 +78,7 @@ describe.skipIf(missing("nats"))("an event", async () => {
     expect(attempts.filter((one) => one === 2)).toHaveLength(1);
     expect(worker.metrics.counts["waits.retried"]).toBe(1);
     expect(status()).toMatchObject({ state: "running" });
-    expect(status()).not.toHaveProperty("error");
+    expect(status()).not.toHaveProperty("reason");
   });
 
   test("that waits for what is away is a dead letter once it is too old, and given back at a stop", async () => {

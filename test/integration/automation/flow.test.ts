@@ -168,7 +168,7 @@ test.skipIf(skip)("a durable that was deleted is made again where it stood, and 
   const jsm = await jetstreamManager(stream.nc);
   await jsm.consumers.delete("CDC_SHOP", "steady");
   await stream.order("created", { id: 2, status: "new" });
-  await waitFor(() => worker.running.status()[0]?.error?.code === "BUS_DURABLE_LOST", { what: "the loss" });
+  await waitFor(() => worker.running.status()[0]?.reason?.code === "BUS_DURABLE_LOST", { what: "the loss" });
   await waitFor(() => worker.metrics.counts["steady.handled"] === 2, { what: "the second event" });
   expect(seen).toEqual([1, 2]);
 });
@@ -183,7 +183,7 @@ test.skipIf(skip)("a durable of somebody else's fails the automation, not the ot
   await using worker = await startWorker({ url, automations });
   await waitFor(() => worker.metrics.counts["other.handled"] === 1, { what: "the other one" });
   await waitFor(() => worker.running.status()[0]?.state === "failed", { what: "the failure" });
-  expect(worker.running.status()).toMatchObject([{ error: { code: "BUS_DURABLE_FOREIGN" } }, { state: "running" }]);
+  expect(worker.running.status()).toMatchObject([{ reason: { code: "BUS_DURABLE_FOREIGN" } }, { state: "running" }]);
 });
 
 test.skipIf(skip)("what waits for an automation is counted, in hand or not", async () => {

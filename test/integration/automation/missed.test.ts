@@ -32,7 +32,7 @@ async function unsettled(stream: ShopStream, id: string): Promise<number> {
 
 const failure = ({ running }: Worker): unknown => {
   const [status] = running.status();
-  return status?.state === "failed" ? status.error : undefined;
+  return status?.state === "failed" ? status.reason : undefined;
 };
 
 describe.skipIf(missing("nats"))("events that left the stream unseen", () => {
@@ -254,7 +254,7 @@ describe.skipIf(missing("nats"))("events that were taken out of the middle of th
     {
       await using worker = await startWorker({ url, automations: [slow, quick], missedLookMs: 20 });
       await waitFor(() => worker.running.status()[0]?.state === "failed", { what: "the automation to stop" });
-      expect(worker.running.status().map(({ error }) => error?.message)).toEqual([
+      expect(worker.running.status().map(({ reason }) => reason?.message)).toEqual([
         expect.stringContaining("22 of the messages 7 to 28 were taken out of CDC_SHOP, and slow may not have settled"),
         undefined,
       ]);

@@ -4,8 +4,9 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
+import type { SourceId } from "../../../src/event/source-id.ts";
 import { withReadiness } from "../../../src/monitor/readiness.ts";
-import type { AutomationStatus, GuardStatus, Report, SourceReport } from "../../../src/monitor/status.ts";
+import type { AutomationReport, GuardStatus, Report, SourceReport } from "../../../src/monitor/status.ts";
 import { slotMetrics } from "../../../src/source/postgres/slot/slot-metrics.ts";
 import type { RetentionMetric } from "../../../src/source/source.ts";
 
@@ -23,7 +24,7 @@ const source: SourceReport = {
   acknowledged: 0,
   poison: 0,
 };
-const automation: AutomationStatus = {
+const automation: AutomationReport = {
   id: "mail",
   state: "running",
   handled: 0,
@@ -36,6 +37,8 @@ const automation: AutomationStatus = {
   timeoutMs: 30_000,
   settlingMs: 0,
   gaps: 0,
+  deadBy: {},
+  uncaught: 0,
 };
 const bus: Report["bus"] = { connected: true, fsync: 120_000 };
 
@@ -45,7 +48,7 @@ function view(parts: Partial<Pick<Report, "bus" | "sources" | "automations">>): 
 }
 const shop = (parts: Partial<SourceReport>, fsync: Report["bus"]["fsync"] = 120_000): unknown =>
   view({ bus: { connected: true, fsync }, sources: [{ ...source, ...parts }] }).shop;
-const mail = (parts: Partial<AutomationStatus>): unknown => view({ automations: [{ ...automation, ...parts }] }).mail;
+const mail = (parts: Partial<AutomationReport>): unknown => view({ automations: [{ ...automation, ...parts }] }).mail;
 
 test("a running source and automation are ready", () => {
   expect(view({ sources: [source], automations: [automation] })).toEqual({
@@ -125,9 +128,9 @@ test("rows of some tables that went without an event are said for an hour, and n
 });
 
 test("an automation that is paused, or waits for one event to be tried alone, says so and is ready", () => {
-  for (const code of ["AUTOMATION_PAUSED", "AUTOMATION_WAITS_ALONE"])
+  for (const code of ["AUTOMATION_PAUSED", "AUTOMATION_WAITS_ALONE"] as const)
     expect(mail({ obstacle: { code, message: "for now" } })).toEqual([true, code, `running: ${code}: for now`]);
-  const full = { code: "AUTOMATION_RETRIES_FULL", message: "for now" };
+  const full = { code: "AUTOMATION_RETRIES_FULL", message: "for now" } as const;
   expect(mail({ obstacle: full })).toMatchObject([false, "AUTOMATION_RETRIES_FULL", expect.anything()]);
 });
 
@@ -180,7 +183,7 @@ test("a source that goes on without a table is ready, and says which", () => {
 });
 
 test("an automation tells for an hour of what it never got", () => {
-  const gap = { source: "shop", first: 3, last: 9, agoMs: 60_000 };
+  const gap = { source: "shop" as SourceId, first: 3, last: 9, agoMs: 60_000 };
 
   expect(mail({ gap })).toEqual([
     true,
@@ -198,7 +201,7 @@ function beyond(measure: string, value: number): GuardStatus["exceeded"][number]
   const { limit, alarm } = slotMeasures.find(({ name }) => name === measure) as RetentionMetric;
   return { measure, value, limit, message: alarm(value, limit) };
 }
-const shownAs: Readonly<Record<string, Partial<SourceReport> | Partial<AutomationStatus> | string>> = {
+const shownAs: Readonly<Record<string, Partial<SourceReport> | Partial<AutomationReport> | string>> = {
   MillraceDown: "no answer at all",
   MillraceNotReady: "the part itself",
   MillraceDeadLetters: "the column DEAD of the automation",
@@ -206,7 +209,7 @@ const shownAs: Readonly<Record<string, Partial<SourceReport> | Partial<Automatio
   MillraceSlotLost: { guard: { ...guard, exceeded: [beyond("lost", 1)] } },
   MillraceGap: { gap: { code: "SLOT_LOST", after: "01+", upTo: "02+", agoMs: 60_000 } },
   MillraceTableGap: { tableGap: { code: "PARTITION_DETACHED", collections: ["public.events"], agoMs: 60_000 } },
-  MillraceAutomationGap: { gap: { source: "shop", first: 3, last: 9, agoMs: 60_000 } },
+  MillraceAutomationGap: { gap: { source: "shop" as SourceId, first: 3, last: 9, agoMs: 60_000 } },
   MillraceSlotGrowing: { guard: { ...guard, exceeded: [beyond("lagSeconds", 541)] } },
   MillraceSlotFullSoon: { guard: { ...guard, timeToFullSeconds: 3599 } },
   MillraceLagging: { lagSeconds: 301 },

@@ -89,47 +89,36 @@ class JetStreamBus implements Bus {
   readonly schemas: StateStore;
   readonly deadLetter: StoreDeadLetter;
   readonly publish: WorkerEvents["publish"];
-  readonly #options: BusOptions;
-  readonly #timing: BusTiming;
-  readonly #connection: Connection;
-  readonly #jsm: JetStreamManager;
-  readonly #leases: StateStore;
-  readonly #deadLetters: DeadLetters;
-  readonly #workerEvents: WorkerEvents;
+  readonly #parts: BusParts;
   readonly #confirmations: Confirmations;
   readonly #largeBodies: LargeBodies;
   readonly #instance = randomBytes(6).toString("hex");
 
-  constructor({ options, timing, connection, jsm, state, schemas, leases, deadLetters, workerEvents }: BusParts) {
+  constructor(parts: BusParts) {
+    const { state, schemas, deadLetters, workerEvents, connection, jsm, options } = parts;
     this.state = state;
     this.schemas = schemas;
-    this.publish = workerEvents.publish;
-    this.#workerEvents = workerEvents;
     this.deadLetter = deadLetters.store;
-    this.#deadLetters = deadLetters;
+    this.publish = workerEvents.publish;
+    this.#parts = parts;
     this.#confirmations = new Confirmations(connection);
-    this.#options = options;
-    this.#timing = timing;
-    this.#connection = connection;
-    this.#jsm = jsm;
-    this.#leases = leases;
     this.#largeBodies = new LargeBodies({ nc: connection.nc, jsm, replicas: options.replicas });
   }
 
   connected(): boolean {
-    return this.#connection.connected;
+    return this.#parts.connection.connected;
   }
 
   trouble(): MillraceError | undefined {
-    return this.#connection.trouble;
+    return this.#parts.connection.trouble;
   }
 
   stream(source: SourceId): SourceStream {
     const memory = new StoredConnectorState(this.state, source);
     // Asked each time: another server, or the same one with another configuration, may take less.
-    const maxMessageBytes = (): number => this.#connection.maxPayload - MAX_ADDED_HEADER_BYTES;
+    const maxMessageBytes = (): number => this.#parts.connection.maxPayload - MAX_ADDED_HEADER_BYTES;
     const encoder = new EventEncoder(source);
-    const reader = streamReader(this.#jsm, streamName(source));
+    const reader = streamReader(this.#parts.jsm, streamName(source));
     return {
       get maxMessageBytes() {
         return maxMessageBytes();
@@ -148,10 +137,8 @@ class JetStreamBus implements Bus {
   }
 
   consume(options: ConsumeOptions): Promise<Subscription> {
-    const { nc } = this.#connection;
-    const [deadLetters, workerEvents] = [this.#deadLetters, this.#workerEvents];
-    const { state } = this;
-    return openSubscription({ nc, state, deadLetters, workerEvents, confirmations: this.#confirmations }, options);
+    const { connection, ...parts } = this.#parts;
+    return openSubscription({ ...parts, nc: connection.nc, confirmations: this.#confirmations }, options);
   }
 
   fetchBody(ref: DataRef): Promise<Uint8Array | undefined> {
@@ -159,13 +146,13 @@ class JetStreamBus implements Bus {
   }
 
   async keepsForMs(source: SourceId): Promise<number | undefined> {
-    const stream = await findStream(this.#jsm, source);
+    const stream = await findStream(this.#parts.jsm, source);
     if (stream === undefined) return undefined;
     return stream.config.max_age === 0 ? Number.POSITIVE_INFINITY : stream.config.max_age / 1e6;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#connection[Symbol.asyncDispose]();
+    await this.#parts.connection[Symbol.asyncDispose]();
   }
 
   async #openWriter(
@@ -174,37 +161,38 @@ class JetStreamBus implements Bus {
     signal: AbortSignal,
     on: WriterListener = {},
   ): Promise<Writer> {
-    const { log, fsync, replicas, retention } = this.#options;
-    if (this.#connection.nc.isClosed()) {
+    const { options, timing, connection, jsm, leases, deadLetters } = this.#parts;
+    const { log, fsync, replicas, retention } = options;
+    if (connection.nc.isClosed()) {
       throw new BugError("BUS_GIVEN_UP", "the NATS client has closed its connection for good", {
         hint: "start the worker again; if it stays, see the server's log for why it refuses the client",
       });
     }
     const port = new JetStreamPort({
-      connection: this.#connection,
-      jsm: this.#jsm,
+      connection,
+      jsm,
       source,
       replicas,
       retention,
       beside: [`KV_${STATE_BUCKET}`, `OBJ_${LARGE_BUCKET}`, DEAD_STREAM],
-      ackTimeoutMs: this.#timing.ackTimeoutMs,
+      ackTimeoutMs: timing.ackTimeoutMs,
     });
     try {
       // Before the first write: a start that is refused changes nothing.
-      await refuseUnfitShared(this.#jsm);
-      if ((await port.info()) === undefined) await refuseTakenSubjects(this.#jsm, source);
+      await refuseUnfitShared(jsm);
+      if ((await port.info()) === undefined) await refuseTakenSubjects(jsm, source);
       let told: Promise<void> | undefined;
       const writer = await openWriter(port, source, {
-        ...this.#timing,
+        ...timing,
         clock: realClock,
         instance: this.#instance,
-        leases: leasePort(this.#whileConnected(this.#leases), source),
+        leases: leasePort(this.#whileConnected(leases), source),
         state: this.#whileConnected(this.state),
         memory,
         fsync,
         log,
         hasBody: (ref) => this.#largeBodies.has(ref),
-        prepare: () => this.#deadLetters.make(),
+        prepare: () => deadLetters.make(),
         onForeign: (seq, subject) =>
           log.error("bus_foreign_write", { source, seq, subject, code: "BUS_FOREIGN_WRITE" }),
         onRemoved: (range) => {
@@ -224,10 +212,10 @@ class JetStreamBus implements Bus {
 
   /** Says which messages are gone from the middle of a stream: an alarm, unless all of them were erased on purpose. Never rejects. */
   async #tellRemoved(source: SourceId, range: { readonly from: number; readonly to: number }): Promise<void> {
-    const erased = await readErased(this.#jsm, source).catch(() => new Map<number, unknown>());
+    const erased = await readErased(this.#parts.jsm, source).catch(() => new Map<number, unknown>());
     const known = [...erased.keys()].filter((sequence) => sequence >= range.from && sequence <= range.to).length;
     const fields = { source, ...range, code: "BUS_MESSAGES_REMOVED" };
-    const { log } = this.#options;
+    const { log } = this.#parts.options;
     if (known === range.to - range.from + 1) {
       log.info("bus_messages_removed", fields, "they were erased on purpose, by `millrace erase`");
       return;
@@ -240,7 +228,7 @@ class JetStreamBus implements Bus {
   /** What is asked while the connection is down is never answered: each try would cost the client's whole timeout. */
   #whileConnected({ get, put }: StateStore): Pick<StateStore, "get" | "put"> {
     const check = async (): Promise<void> => {
-      if (this.#connection.connected) return;
+      if (this.#parts.connection.connected) return;
       throw new TransientError("BUS_INTERRUPTED", "NATS is not connected", { hint: "it is tried again" });
     };
     return {

@@ -1,7 +1,7 @@
 // Bodies that are too large for a message: in the object store `millrace_large`, in the format of all NATS clients.
 //
-// Nothing that is stored here is ever purged but by age, or with its whole source (remove-large-bodies.ts). A body's chunks are all stored before the entry that names them,
-// and no other writer, of whatever age, can take them away: so an entry that can be read stands for a whole body.
+// Nothing that is stored here is ever purged but by age, or with its whole source. A body's chunks are all stored before the entry that
+// names them, and no other writer, of whatever age, can take them away: so an entry that can be read stands for a whole body.
 
 import { createHash, randomBytes } from "node:crypto";
 import { JetStreamApiError, type JetStreamManager, jetstream } from "@nats-io/jetstream";
@@ -15,7 +15,7 @@ import type { SourceId } from "../../../event/source-id.ts";
 import { dataRefTo, pointerTo } from "../../claim-check.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { LARGE_STREAM } from "../client/buckets.ts";
-import { busError, isApiError } from "../client/bus-errors.ts";
+import { asked, busError, isApiError, orNothing } from "../client/bus-errors.ts";
 import { findStream } from "../client/streams.ts";
 
 export interface LargeBodiesOptions {
@@ -78,44 +78,37 @@ export class LargeBodies {
     const info = await this.#find(ref);
     if (info === undefined) return undefined;
     const data = Buffer.allocUnsafeSlow(sizeBytes);
-    try {
+    const whole = await asked("read a large body", async () => {
       for (let at = 0, seq = 1; at < sizeBytes; ) {
         const chunk = await this.#options.jsm.direct.getMessage(LARGE_STREAM, {
           seq,
           next_by_subj: chunkSubject(info.nuid),
         });
-        if (chunk === null || chunk.data.length === 0 || at + chunk.data.length > sizeBytes) return undefined;
+        if (chunk === null || chunk.data.length === 0 || at + chunk.data.length > sizeBytes) return false;
         data.set(chunk.data, at);
         at += chunk.data.length;
         seq = chunk.seq + 1;
       }
-    } catch (thrown) {
-      throw busError(thrown, "read a large body");
-    }
-    return createHash("sha256").update(data).digest("hex") === sha256 ? data : undefined;
+      return true;
+    });
+    return whole && createHash("sha256").update(data).digest("hex") === sha256 ? data : undefined;
   }
 
   /** Whether the whole body is there. @throws TransientError while the bus is away, ConfigError */
   async has(ref: DataRef): Promise<boolean> {
     const info = await this.#find(ref);
     if (info === undefined) return false;
-    try {
-      return await this.#hasChunks(info);
-    } catch (thrown) {
-      if (isApiError(thrown, apiCodes.streamNotFound)) return false;
-      throw busError(thrown, "look for a large body");
-    }
+    const ask = () => orNothing(this.#hasChunks(info), apiCodes.streamNotFound);
+    return (await asked("look for a large body", ask)) ?? false;
   }
 
   /** The entry of this very body. */
   async #find({ name, sizeBytes, sha256 }: DataRef): Promise<ObjectInfo | undefined> {
-    try {
-      const info = await (await this.#store).info(name);
-      return info !== null && info.size === sizeBytes && info.digest === digestText(sha256) ? info : undefined;
-    } catch (thrown) {
-      if (isApiError(thrown, apiCodes.streamNotFound, apiCodes.noMessageFound)) return undefined;
-      throw busError(thrown, "look for a large body");
-    }
+    const found = this.#store.then((store) => store.info(name));
+    const info = await asked("look for a large body", () =>
+      orNothing(found, apiCodes.streamNotFound, apiCodes.noMessageFound),
+    );
+    return info?.size === sizeBytes && info.digest === digestText(sha256) ? info : undefined;
   }
 
   async #hasChunks({ nuid, chunks }: ObjectInfo): Promise<boolean> {
@@ -167,8 +160,7 @@ export class LargeBodies {
   }
 }
 
-/** The subject of the chunks of one body. */
-export function chunkSubject(nuid: string): string {
+function chunkSubject(nuid: string): string {
   return `$O.${LARGE_BUCKET}.C.${nuid}`;
 }
 
@@ -183,4 +175,27 @@ function digestText(sha256: string): string {
 /** As all clients write it: for urls, padded. */
 function base64(bytes: Buffer): string {
   return bytes.toString("base64").replaceAll("+", "-").replaceAll("/", "_");
+}
+
+/** Takes away one body; what is not there is fine. @param subject of its entry */
+export async function removeBody({ streams }: JetStreamManager, subject: string): Promise<void> {
+  const removed = async (): Promise<void> => {
+    const entry = await streams.getMessage(LARGE_STREAM, { last_by_subj: subject });
+    const nuid = entry?.json<{ readonly nuid?: unknown }>().nuid;
+    if (typeof nuid === "string") await streams.purge(LARGE_STREAM, { filter: chunkSubject(nuid) });
+    await streams.purge(LARGE_STREAM, { filter: subject }); // last: without it its chunks are not found again
+  };
+  await orNothing(removed(), apiCodes.streamNotFound, apiCodes.noMessageFound);
+}
+
+/** Takes away the bodies of a source's large events, once its stream is gone and nothing points to them. */
+export async function removeLargeBodies(jsm: JetStreamManager, source: SourceId): Promise<void> {
+  const entries = `$O.${LARGE_BUCKET}.M.`;
+  const listed = jsm.streams.info(LARGE_STREAM, { subjects_filter: `${entries}>` });
+  const found = await orNothing(listed, apiCodes.streamNotFound);
+  for (const subject of Object.keys(found?.state.subjects ?? {})) {
+    // An entry's name begins with the id of its event, and that with the source's.
+    const name = Buffer.from(subject.slice(entries.length), "base64url").toString();
+    if (name.startsWith(`${source}.`)) await removeBody(jsm, subject);
+  }
 }

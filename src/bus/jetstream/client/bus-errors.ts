@@ -62,6 +62,25 @@ export function busError(thrown: unknown, doing: string): MillraceError {
   });
 }
 
+/** What the server answers. @param doing as for `busError`, which makes the error @throws MillraceError */
+export async function asked<T>(doing: string, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (thrown) {
+    throw busError(thrown, doing);
+  }
+}
+
+/** What the server answers; undefined where that is one of these codes. */
+export async function orNothing<T>(answer: Promise<T>, ...codes: readonly number[]): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (thrown) {
+    if (isApiError(thrown, ...codes)) return undefined;
+    throw thrown;
+  }
+}
+
 /** JetStream's client wraps the server's word. */
 export function isForbidden(thrown: unknown): boolean {
   const { name, cause } = toError(thrown);

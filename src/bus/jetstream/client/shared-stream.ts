@@ -3,7 +3,7 @@
 import { jetstreamManager, RetentionPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
 import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
 import { apiCodes } from "./api-codes.ts";
-import { busError, isApiError } from "./bus-errors.ts";
+import { asked, orNothing } from "./bus-errors.ts";
 import { refuseUnfit } from "./stream-fitness.ts";
 
 export interface SharedStream extends Partial<StreamConfig> {
@@ -13,13 +13,10 @@ export interface SharedStream extends Partial<StreamConfig> {
 }
 
 /** Makes it unless it is there; one that is there stays as it is, if it can serve. @throws ConfigError, TransientError */
-export async function makeSharedStream(nc: NatsConnection, stream: SharedStream): Promise<void> {
-  try {
+export function makeSharedStream(nc: NatsConnection, stream: SharedStream): Promise<void> {
+  return asked(`open the stream ${stream.name}`, async () => {
     const { streams } = await jetstreamManager(nc, { checkAPI: false });
-    const found = await streams.info(stream.name).catch((error: unknown) => {
-      if (isApiError(error, apiCodes.streamNotFound)) return undefined;
-      throw error;
-    });
+    const found = await orNothing(streams.info(stream.name), apiCodes.streamNotFound);
     if (found) return refuseUnfit(found, { subjects: stream.subjects });
     await streams.add({
       retention: RetentionPolicy.Limits,
@@ -27,9 +24,7 @@ export async function makeSharedStream(nc: NatsConnection, stream: SharedStream)
       allow_direct: true,
       ...stream,
     });
-  } catch (error) {
-    throw busError(error, `open the stream ${stream.name}`);
-  }
+  });
 }
 
 /** Header lines, each ended by CRLF, for the client. */

@@ -4,7 +4,7 @@ import type { JetStreamManager } from "@nats-io/jetstream";
 import { streamName, systemId } from "../../../event/source-id.ts";
 import { apiCodes } from "./api-codes.ts";
 import { LARGE_STREAM, LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./buckets.ts";
-import { busError, isApiError } from "./bus-errors.ts";
+import { asked, orNothing } from "./bus-errors.ts";
 import { DEAD_STREAM } from "./dead-letters.ts";
 import { type Needs, type Unfit, unfitError, unfitSettings } from "./stream-fitness.ts";
 
@@ -42,12 +42,9 @@ export async function readUnfitStreams({
 }: JetStreamManager): Promise<readonly { readonly name: string; readonly unfit: readonly Unfit[] }[]> {
   return Promise.all(
     SHARED.map(async ({ name, needs }) => {
-      try {
-        return { name, unfit: unfitSettings((await streams.info(name)).config, needs) };
-      } catch (thrown) {
-        if (isApiError(thrown, apiCodes.streamNotFound)) return { name, unfit: [] };
-        throw busError(thrown, `read the stream ${name}`);
-      }
+      const ask = () => orNothing(streams.info(name), apiCodes.streamNotFound);
+      const found = await asked(`read the stream ${name}`, ask);
+      return { name, unfit: found === undefined ? [] : unfitSettings(found.config, needs) };
     }),
   );
 }

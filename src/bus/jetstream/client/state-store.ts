@@ -1,11 +1,11 @@
 // A KV bucket: small state by key, written by revision.
 
 import { jetstreamManager, type StreamAPI } from "@nats-io/jetstream";
-import { type KV, Kvm, type KvOptions } from "@nats-io/kv";
+import { type KV, Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { StateStore } from "../../bus.ts";
 import { apiCodes } from "./api-codes.ts";
-import { busError, isApiError } from "./bus-errors.ts";
+import { asked, orNothing } from "./bus-errors.ts";
 
 export interface StateStoreOptions {
   readonly bucket: string;
@@ -29,22 +29,18 @@ export async function openStateStore(nc: NatsConnection, options: StateStoreOpti
   return {
     get: (key) => get(kv, key),
     put: async (key, value, revision) => {
-      if (!made) await make(kvm, bucket, settings);
-      try {
-        const stored = await put(kv, key, value, revision);
-        made = true;
-        return stored;
-      } catch (error) {
+      if (!made) await asked(`make the bucket ${bucket}`, () => kvm.create(bucket, settings));
+      const stored = await put(kv, key, value, revision).catch((error: unknown) => {
         made = false; // somebody may have deleted it
         throw error;
-      }
+      });
+      made = true;
+      return stored;
     },
     // A purge and not a marker: keys are many and short-lived, markers would stay for ever.
-    delete: (key) =>
-      streams.purge(`KV_${bucket}`, { filter: `$KV.${bucket}.${key}` }).then(
-        () => undefined,
-        (error: unknown) => Promise.reject(busError(error, "delete state")),
-      ),
+    delete: async (key) => {
+      await asked("delete state", () => streams.purge(`KV_${bucket}`, { filter: `$KV.${bucket}.${key}` }));
+    },
     keys: (prefix) => keys(streams, bucket, prefix),
   };
 }
@@ -52,40 +48,21 @@ export async function openStateStore(nc: NatsConnection, options: StateStoreOpti
 /** By the server's list of subjects: a read of the bucket would make a consumer for it. */
 async function keys(streams: StreamAPI, bucket: string, prefix: string): Promise<readonly string[]> {
   const head = `$KV.${bucket}.`;
-  try {
-    const { state } = await streams.info(`KV_${bucket}`, { subjects_filter: `${head}${prefix}>` });
-    return Object.keys(state.subjects ?? {}).map((subject) => subject.slice(head.length));
-  } catch (error) {
-    if (isApiError(error, apiCodes.streamNotFound)) return [];
-    throw busError(error, "list state");
-  }
-}
-
-async function make(kvm: Kvm, bucket: string, settings: Partial<KvOptions>): Promise<void> {
-  try {
-    await kvm.create(bucket, settings);
-  } catch (error) {
-    throw busError(error, `make the bucket ${bucket}`);
-  }
+  const listed = streams.info(`KV_${bucket}`, { subjects_filter: `${head}${prefix}>` });
+  const found = await asked("list state", () => orNothing(listed, apiCodes.streamNotFound));
+  return Object.keys(found?.state.subjects ?? {}).map((subject) => subject.slice(head.length));
 }
 
 async function get(kv: KV, key: string): Promise<{ value: unknown; revision: number } | undefined> {
-  try {
-    const entry = await kv.get(key);
+  return asked("read state", async () => {
+    const entry = await orNothing(kv.get(key), apiCodes.streamNotFound);
     return entry?.operation === "PUT" ? { value: entry.json(), revision: entry.revision } : undefined;
-  } catch (error) {
-    if (isApiError(error, apiCodes.streamNotFound)) return undefined;
-    throw busError(error, "read state");
-  }
+  });
 }
 
-async function put(kv: KV, key: string, value: unknown, revision: number): Promise<number | undefined> {
+function put(kv: KV, key: string, value: unknown, revision: number): Promise<number | undefined> {
   const data = JSON.stringify(value);
-  try {
-    // `create` also replaces the marker that a deletion by hand leaves.
-    return revision === 0 ? await kv.create(key, data) : await kv.update(key, data, revision);
-  } catch (error) {
-    if (isApiError(error, apiCodes.wrongLastSequence, apiCodes.wrongLastSequenceUnknown)) return undefined;
-    throw busError(error, "write state");
-  }
+  // `create` also replaces the marker that a deletion by hand leaves.
+  const stored = revision === 0 ? kv.create(key, data) : kv.update(key, data, revision);
+  return asked("write state", () => orNothing(stored, apiCodes.wrongLastSequence, apiCodes.wrongLastSequenceUnknown));
 }

@@ -5,6 +5,7 @@ import {
   type JetStreamManager,
   RetentionPolicy,
   StorageType,
+  type StoredMsg,
   type StreamInfo,
 } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-node";
@@ -12,7 +13,7 @@ import { ConfigError } from "../../../errors.ts";
 import type { Retention } from "../../../event/retention.ts";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
 import { apiCodes } from "./api-codes.ts";
-import { busError, isApiError } from "./bus-errors.ts";
+import { asked, busError, isApiError, orNothing } from "./bus-errors.ts";
 import type { Needs } from "./stream-fitness.ts";
 
 /** How long a source's stream keeps an event, where the configuration does not say. */
@@ -21,13 +22,24 @@ const MAX_AGE_MS: number = 7 * 24 * 60 * 60 * 1000;
 const STORAGE_SHARE = 0.8;
 
 /** The stream's state and settings; undefined when there is none. @throws TransientError, ConfigError */
-export async function findStream(jsm: JetStreamManager, source: SourceId): Promise<StreamInfo | undefined> {
+export function findStream({ streams }: JetStreamManager, source: SourceId): Promise<StreamInfo | undefined> {
   const name = streamName(source);
-  try {
-    return await jsm.streams.info(name);
-  } catch (thrown) {
-    if (isApiError(thrown, apiCodes.streamNotFound)) return undefined;
-    throw busError(thrown, `read the stream ${name}`);
+  return asked(`read the stream ${name}`, () => orNothing(streams.info(name), apiCodes.streamNotFound));
+}
+
+/** All messages of a stream under subjects, the oldest first; none where there is no stream. */
+export async function* messagesUnder(
+  { streams }: JetStreamManager,
+  stream: string,
+  subjects: string,
+): AsyncGenerator<StoredMsg> {
+  for (let seq = 1; ; ) {
+    const query = { seq, next_by_subj: subjects };
+    const next = streams.getMessage(stream, query);
+    const message = await orNothing(next, apiCodes.streamNotFound, apiCodes.noMessageFound);
+    if (!message) return;
+    yield message;
+    seq = message.seq + 1;
   }
 }
 
@@ -36,8 +48,8 @@ function subjectsOf(source: SourceId): string[] {
 }
 
 /** @throws ConfigError when a stream captures subjects of a source that has none yet; TransientError */
-export async function refuseTakenSubjects(jsm: JetStreamManager, source: SourceId): Promise<void> {
-  try {
+export function refuseTakenSubjects(jsm: JetStreamManager, source: SourceId): Promise<void> {
+  return asked(`look for streams with the subjects of ${source}`, async () => {
     for (const subject of subjectsOf(source)) {
       for await (const owner of jsm.streams.names(subject)) {
         if (owner === streamName(source)) continue; // another worker has just made it
@@ -46,9 +58,7 @@ export async function refuseTakenSubjects(jsm: JetStreamManager, source: SourceI
         });
       }
     }
-  } catch (thrown) {
-    throw busError(thrown, `look for streams with the subjects of ${source}`);
-  }
+  });
 }
 
 /**

@@ -5,7 +5,7 @@ import { type NatsConnection, nanos } from "@nats-io/transport-node";
 import { streamName, systemId } from "../../../event/source-id.ts";
 import type { WorkerEvent } from "../../../event/worker-event.ts";
 import { encodeWorkerEvent } from "../../encode-event.ts";
-import { busError } from "./bus-errors.ts";
+import { asked, busError } from "./bus-errors.ts";
 import { makeSharedStream, parseHead } from "./shared-stream.ts";
 
 const stream = streamName(systemId);
@@ -35,7 +35,7 @@ export function openWorkerEvents(nc: NatsConnection, { replicas }: { readonly re
         if (thrown instanceof JetStreamApiError) throw busError(thrown, `store an event in ${stream}`);
         // Nobody answers for a stream that is not there either.
         await make();
-        await send().catch((again: unknown) => Promise.reject(busError(again, `store an event in ${stream}`)));
+        await asked(`store an event in ${stream}`, send);
       }
     },
   };

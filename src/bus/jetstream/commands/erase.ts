@@ -6,15 +6,14 @@ import { ConfigError } from "../../../errors.ts";
 import { dataRefOf } from "../../../event/data-ref.ts";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
 import type { StateStore } from "../../bus.ts";
-import { chunkSubject, entrySubject } from "../bodies/large-bodies.ts";
+import { entrySubject, removeBody } from "../bodies/large-bodies.ts";
 import type { BusAccess } from "../client/access.ts";
-import { apiCodes } from "../client/api-codes.ts";
-import { LARGE_STREAM, STATE_BUCKET } from "../client/buckets.ts";
-import { busError, isApiError } from "../client/bus-errors.ts";
+import { STATE_BUCKET } from "../client/buckets.ts";
+import { asked } from "../client/bus-errors.ts";
 import { connectOnce } from "../client/connect-once.ts";
 import { DEAD_STREAM } from "../client/dead-letters.ts";
 import { openStateStore } from "../client/state-store.ts";
-import { findStream } from "../client/streams.ts";
+import { findStream, messagesUnder } from "../client/streams.ts";
 import { CheckpointStore } from "../lease/checkpoint-store.ts";
 import { type Erased, erasedKey } from "../stream/erased.ts";
 import { readMessage } from "../stream/jetstream-port.ts";
@@ -48,7 +47,7 @@ export interface Erasable {
 export async function erase(options: EraseOptions): Promise<boolean> {
   const { source, sequence, confirm } = options;
   await using connection = await connectOnce(options, options.signal);
-  try {
+  return asked(`erase the message ${sequence} of ${streamName(source)}`, async () => {
     const jsm = await jetstreamManager(connection.nc, { checkAPI: false });
     const state = await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas: 1 });
     const message = await find(jsm, state, source, sequence);
@@ -63,12 +62,11 @@ export async function erase(options: EraseOptions): Promise<boolean> {
     const erased: Erased = { subject, at: new Date().toISOString() };
     await state.put(erasedKey(source, sequence), erased, entry?.revision ?? 0);
     for (const letter of letters) await jsm.streams.deleteMessage(DEAD_STREAM, letter, true);
-    await eraseBody(jsm, message);
+    const ref = dataRefOf(message);
+    if (ref !== undefined) await removeBody(jsm, entrySubject(ref.name));
     await jsm.streams.deleteMessage(stream, sequence, true);
     return true;
-  } catch (thrown) {
-    throw busError(thrown, `erase the message ${sequence} of ${streamName(source)}`);
-  }
+  });
 }
 
 async function find(
@@ -110,35 +108,13 @@ async function unsettledBy(jsm: JetStreamManager, stream: string, sequence: numb
   return names;
 }
 
-async function deadLettersOf({ streams }: JetStreamManager, stream: string, sequence: number): Promise<number[]> {
+async function deadLettersOf(jsm: JetStreamManager, stream: string, sequence: number): Promise<number[]> {
   const found: number[] = [];
-  try {
-    for (let seq = 1; ; ) {
-      const query = { seq, next_by_subj: "dead.>" };
-      const letter = await streams.getMessage(DEAD_STREAM, query);
-      if (letter === null) return found;
-      const { event } = (bodyOf(letter) ?? {}) as {
-        readonly event?: { readonly stream?: unknown; readonly sequence?: unknown };
-      };
-      if (event?.stream === stream && event.sequence === sequence) found.push(letter.seq);
-      seq = letter.seq + 1;
-    }
-  } catch (error) {
-    if (isApiError(error, apiCodes.streamNotFound, apiCodes.noMessageFound)) return found;
-    throw error;
+  for await (const letter of messagesUnder(jsm, DEAD_STREAM, "dead.>")) {
+    const { event } = (bodyOf(letter) ?? {}) as {
+      readonly event?: { readonly stream?: unknown; readonly sequence?: unknown };
+    };
+    if (event?.stream === stream && event.sequence === sequence) found.push(letter.seq);
   }
-}
-
-async function eraseBody({ streams }: JetStreamManager, message: StoredMessage): Promise<void> {
-  const ref = dataRefOf(message);
-  if (ref === undefined) return;
-  try {
-    const subject = entrySubject(ref.name);
-    const entry = await streams.getMessage(LARGE_STREAM, { last_by_subj: subject });
-    const nuid = entry?.json<{ readonly nuid?: unknown }>().nuid;
-    if (typeof nuid === "string") await streams.purge(LARGE_STREAM, { filter: chunkSubject(nuid) });
-    await streams.purge(LARGE_STREAM, { filter: subject });
-  } catch (error) {
-    if (!isApiError(error, apiCodes.streamNotFound, apiCodes.noMessageFound)) throw error;
-  }
+  return found;
 }

@@ -2,11 +2,11 @@
 
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
-import { removeLargeBodies } from "../bodies/remove-large-bodies.ts";
+import { removeLargeBodies } from "../bodies/large-bodies.ts";
 import type { BusAccess } from "../client/access.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "../client/buckets.ts";
-import { busError, isApiError } from "../client/bus-errors.ts";
+import { asked, orNothing } from "../client/bus-errors.ts";
 import { connectOnce } from "../client/connect-once.ts";
 import { DEAD_STREAM } from "../client/dead-letters.ts";
 import { findStream } from "../client/streams.ts";
@@ -70,12 +70,11 @@ export async function removeSourceFromBus(source: SourceId, options: BusOptions)
   ];
   await onBus(options, `remove the stream ${stream}`, async (jsm) => {
     const { streams } = jsm;
-    await streams.delete(stream).catch(unlessMissing);
+    await orNothing(streams.delete(stream), apiCodes.streamNotFound);
     await removeLargeBodies(jsm, source);
-    await streams.purge(DEAD_STREAM, { filter: `dead._source.${source}` }).catch(unlessMissing);
-    for (const [bucket, key] of records) {
-      await streams.purge(`KV_${bucket}`, { filter: `$KV.${bucket}.${key}` }).catch(unlessMissing);
-    }
+    await orNothing(streams.purge(DEAD_STREAM, { filter: `dead._source.${source}` }), apiCodes.streamNotFound);
+    for (const [bucket, key] of records)
+      await orNothing(streams.purge(`KV_${bucket}`, { filter: `$KV.${bucket}.${key}` }), apiCodes.streamNotFound);
   });
 }
 
@@ -84,14 +83,8 @@ async function onBus<Result>(
   doing: string,
   use: (jsm: JetStreamManager) => Promise<Result>,
 ): Promise<Result> {
-  try {
+  return asked(doing, async () => {
     await using connection = await connectOnce(access, signal);
     return await use(await jetstreamManager(connection.nc, { checkAPI: false }));
-  } catch (error) {
-    throw busError(error, doing);
-  }
-}
-
-function unlessMissing(error: unknown): void {
-  if (!isApiError(error, apiCodes.streamNotFound)) throw error;
+  });
 }

@@ -6,7 +6,7 @@ import { realClock } from "../../../clock.ts";
 import { streamName, systemId } from "../../../event/source-id.ts";
 import type { ConsumeOptions, StateStore, Subscription } from "../../bus.ts";
 import { apiCodes } from "../client/api-codes.ts";
-import { busError, isApiError } from "../client/bus-errors.ts";
+import { asked, isApiError } from "../client/bus-errors.ts";
 import type { DeadLetters } from "../client/dead-letters.ts";
 import type { WorkerEvents } from "../client/worker-events.ts";
 import type { Confirmations } from "./confirmations.ts";
@@ -36,7 +36,7 @@ export async function openSubscription(
 ): Promise<Subscription> {
   const stream = streamName(options.source);
   const { durable: name, minPending, ackWaitMs, signal } = options;
-  try {
+  return asked(`subscribe ${name} to ${stream}`, async () => {
     const jsm = await jetstreamManager(nc, { checkAPI: false });
     // A source's stream is made by its writer; this one has none.
     if (options.source === systemId) await workerEvents.make();
@@ -47,9 +47,7 @@ export async function openSubscription(
     await durable.open(found);
     const retention = new RetentionWatch({ jsm, stream, record, durable });
     return new PullSubscription(nc, { stream, name, durable, confirmations, minPending, ackWaitMs, signal, retention });
-  } catch (error) {
-    throw busError(error, `subscribe ${name} to ${stream}`);
-  }
+  });
 }
 
 async function waitForStream(jsm: JetStreamManager, name: string, signal: AbortSignal): Promise<FoundStream> {

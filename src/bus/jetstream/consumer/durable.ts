@@ -1,12 +1,12 @@
 // The durable of an automation on one stream: made where it is missing, made again where it is not the one on record or
 // was changed so that it passes messages over, brought up to date, and looked after.
 
-import { setTimeout as sleep } from "node:timers/promises";
 import type { ConsumerInfo, JetStreamManager } from "@nats-io/jetstream";
+import { realClock } from "../../../clock.ts";
 import { ConfigError, TransientError } from "../../../errors.ts";
 import type { ConsumeOptions, Obstacle } from "../../bus.ts";
 import { apiCodes } from "../client/api-codes.ts";
-import { isApiError } from "../client/bus-errors.ts";
+import { isApiError, orNothing } from "../client/bus-errors.ts";
 import {
   changeOf,
   configured,
@@ -72,7 +72,8 @@ export class Durable {
       if (found === undefined && isBeingMade(known?.value) && !waited) {
         // Another worker may be about to make it.
         waited = true;
-        await sleep(MAKING_MS, undefined, { signal: this.#options.consume.signal });
+        await realClock.sleep(MAKING_MS, this.#options.consume.signal);
+        this.#options.consume.signal.throwIfAborted();
         continue;
       }
       const made = await this.#make(stream, known, found);
@@ -128,14 +129,9 @@ export class Durable {
     );
   }
 
-  async #find(): Promise<ConsumerInfo | undefined> {
+  #find(): Promise<ConsumerInfo | undefined> {
     const { jsm, stream, consume } = this.#options;
-    try {
-      return await jsm.consumers.info(stream, consume.durable);
-    } catch (error) {
-      if (isApiError(error, apiCodes.consumerNotFound)) return undefined;
-      throw error;
-    }
+    return orNothing(jsm.consumers.info(stream, consume.durable), apiCodes.consumerNotFound);
   }
 
   /** From where all is settled that is on record; undefined when another worker was quicker. */
@@ -151,16 +147,13 @@ export class Durable {
     const same = known?.value.created === stream.created ? known.value : {};
     const begun: SettledWatermark = { ...same, created: stream.created, through, durable: { life } };
     if (!(await record.put(begun, known))) return undefined;
-    if (found !== undefined) await jsm.consumers.delete(stream.name, consume.durable).catch(unlessMissing);
+    if (found !== undefined)
+      await orNothing(jsm.consumers.delete(stream.name, consume.durable), apiCodes.consumerNotFound);
     const repeatsThrough = known === undefined ? 0 : stream.lastSeq;
     const config = newDurable(consume.durable, this.#settings, { start: through + 1, life, repeatsThrough });
-    try {
-      this.#info = await jsm.consumers.add(stream.name, config);
-    } catch (error) {
-      if (!isApiError(error, ...apiCodes.consumerExists)) throw error;
-      return undefined;
-    }
-    return this.#info;
+    const made = await orNothing(jsm.consumers.add(stream.name, config), ...apiCodes.consumerExists);
+    if (made !== undefined) this.#info = made;
+    return made;
   }
 
   /** Settings follow the definition, and what somebody changed is put back; the durable keeps its place. */
@@ -228,8 +221,4 @@ export function changed(message: string): TransientError {
   return new TransientError("BUS_DURABLE_CHANGED", message, {
     hint: "it is put right, and what it passed over meanwhile is handed out; docs/operations/bus-changed-by-others.md",
   });
-}
-
-function unlessMissing(error: unknown): void {
-  if (!isApiError(error, apiCodes.consumerNotFound)) throw error;
 }

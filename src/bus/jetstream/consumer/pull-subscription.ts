@@ -6,7 +6,7 @@ import { realClock, WakeUp } from "../../../clock.ts";
 import { type MillraceError, TransientError } from "../../../errors.ts";
 import type { Delivery, Obstacle, StreamGap, Subscription } from "../../bus.ts";
 import { busClosed } from "../../shared-errors.ts";
-import { busError } from "../client/bus-errors.ts";
+import { asked, busError } from "../client/bus-errors.ts";
 import { watchReconnects } from "../client/watch-reconnects.ts";
 import { AnsweredPings } from "./answered-pings.ts";
 import type { Confirmations } from "./confirmations.ts";
@@ -110,12 +110,8 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     return this.#options.retention.accept(gap);
   }
 
-  async depth(): Promise<{ readonly pending: number; readonly unacked: number }> {
-    try {
-      return await this.#options.durable.depth();
-    } catch (error) {
-      throw busError(error, `ask for the depth of ${this.#options.name}`);
-    }
+  depth(): Promise<{ readonly pending: number; readonly unacked: number }> {
+    return asked(`ask for the depth of ${this.#options.name}`, () => this.#options.durable.depth());
   }
 
   awaitingAckReply(): void {

@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { ConsumerInfo, JetStreamManager } from "@nats-io/jetstream";
 import type { StreamGap } from "../../bus.ts";
 import { apiCodes } from "../client/api-codes.ts";
-import { busError, isApiError } from "../client/bus-errors.ts";
+import { asked, orNothing } from "../client/bus-errors.ts";
 import type { Durable } from "./durable.ts";
 import { filtersOf, lifeOf } from "./durable-settings.ts";
 import { readRemoved } from "./removed.ts";
@@ -69,7 +69,7 @@ export class RetentionWatch {
 
   async #look(): Promise<Look & { readonly durable: Required<DurableOnRecord> }> {
     const { jsm, stream, durable } = this.#options;
-    try {
+    return asked(`look for what left ${stream} before it was handed out`, async () => {
       const { created, state } = await jsm.streams.info(stream);
       const info = await durable.look();
       const next = info.num_pending === 0 ? undefined : await this.#next(info);
@@ -85,9 +85,7 @@ export class RetentionWatch {
         removed: await readRemoved(jsm, after),
         durable: { life: lifeOf(info.config), created: info.created },
       };
-    } catch (thrown) {
-      throw busError(thrown, `look for what left ${stream} before it was handed out`);
-    }
+    });
   }
 
   /** The first message that waits; where it left meanwhile, where it may have stood. */
@@ -101,12 +99,7 @@ export class RetentionWatch {
 
   async #nextOf(filter: string, seq: number): Promise<number | undefined> {
     const { jsm, stream } = this.#options;
-    try {
-      const query = { seq, next_by_subj: filter }; // asks the leader: what a replica lacks would count as handed out
-      return (await jsm.streams.getMessage(stream, query))?.seq;
-    } catch (thrown) {
-      if (isApiError(thrown, apiCodes.noMessageFound)) return undefined;
-      throw thrown;
-    }
+    const query = { seq, next_by_subj: filter }; // asks the leader: what a replica lacks would count as handed out
+    return (await orNothing(jsm.streams.getMessage(stream, query), apiCodes.noMessageFound))?.seq;
   }
 }

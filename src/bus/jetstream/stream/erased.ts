@@ -1,14 +1,17 @@
 // What is on record of events that were erased on purpose: their numbers and subjects, never their keys or values.
 
 import type { JetStreamManager } from "@nats-io/jetstream";
+import { z } from "zod";
 import type { SourceId } from "../../../event/source-id.ts";
-import { apiCodes } from "../client/api-codes.ts";
-import { isApiError } from "../client/bus-errors.ts";
+import { STATE_BUCKET } from "../client/buckets.ts";
+import { messagesUnder } from "../client/streams.ts";
 
 export interface Erased {
   readonly subject: string;
   readonly at: string;
 }
+
+const erasedSchema: z.ZodType<Erased> = z.object({ subject: z.string(), at: z.string() });
 
 /** Under which erasures are on record. */
 export function erasedKey(source: SourceId, sequence: number | "*"): string {
@@ -16,24 +19,11 @@ export function erasedKey(source: SourceId, sequence: number | "*"): string {
 }
 
 /** By number; all that are on record of the source. */
-export async function readErased(
-  { streams }: JetStreamManager,
-  source: SourceId,
-): Promise<ReadonlyMap<number, Erased>> {
-  const stream = "KV_millrace_state";
-  const prefix = "$KV.millrace_state.";
+export async function readErased(jsm: JetStreamManager, source: SourceId): Promise<ReadonlyMap<number, Erased>> {
   const erased = new Map<number, Erased>();
-  try {
-    for (let seq = 1; ; ) {
-      const query = { seq, next_by_subj: `${prefix}${erasedKey(source, "*")}` };
-      const entry = await streams.getMessage(stream, query);
-      if (entry === null) return erased;
-      const number = Number(entry.subject.split(".").at(-1));
-      if (entry.data.length > 0) erased.set(number, entry.json<Erased>());
-      seq = entry.seq + 1;
-    }
-  } catch (error) {
-    if (isApiError(error, apiCodes.streamNotFound, apiCodes.noMessageFound)) return erased;
-    throw error;
+  for await (const entry of messagesUnder(jsm, `KV_${STATE_BUCKET}`, `$KV.${STATE_BUCKET}.${erasedKey(source, "*")}`)) {
+    const found = erasedSchema.safeParse(entry.data.length > 0 ? entry.json() : undefined);
+    if (found.success) erased.set(Number(entry.subject.split(".").at(-1)), found.data);
   }
+  return erased;
 }

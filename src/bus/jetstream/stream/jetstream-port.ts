@@ -6,7 +6,7 @@ import { TransientError, toError } from "../../../errors.ts";
 import type { Retention } from "../../../event/retention.ts";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
 import { apiCodes } from "../client/api-codes.ts";
-import { busError, isApiError } from "../client/bus-errors.ts";
+import { asked, busError, orNothing } from "../client/bus-errors.ts";
 import type { Connection } from "../client/connection.ts";
 import { refuseUnfit } from "../client/stream-fitness.ts";
 import { createStream, findStream, needsOf } from "../client/streams.ts";
@@ -98,12 +98,10 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
 
   async highestDelivered(): Promise<number> {
     let highest = 0;
-    try {
+    await asked(`list the consumers of ${this.#stream}`, async () => {
       for await (const { delivered } of this.#options.jsm.consumers.list(this.#stream))
         highest = Math.max(highest, delivered.stream_seq);
-    } catch (thrown) {
-      throw busError(thrown, `list the consumers of ${this.#stream}`);
-    }
+    });
     return highest;
   }
 
@@ -135,15 +133,9 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
 
   async ping(): Promise<void> {
     const { jsm, beside } = this.#options;
-    const asked = [this.#stream, ...beside].map(async (stream) => {
-      try {
-        await jsm.streams.info(stream);
-      } catch (thrown) {
-        // What is not there yet has nothing to lose.
-        if (!isApiError(thrown, apiCodes.streamNotFound)) throw busError(thrown, `reach the stream ${stream}`);
-      }
-    });
-    await Promise.all(asked);
+    // What is not there yet has nothing to lose.
+    const reach = (stream: string) => () => orNothing(jsm.streams.info(stream), apiCodes.streamNotFound);
+    await Promise.all([this.#stream, ...beside].map((stream) => asked(`reach the stream ${stream}`, reach(stream))));
   }
 
   onDisruption(listener: () => void): () => void {
@@ -206,15 +198,12 @@ export async function readMessage(
   stream: string,
   query: MessageQuery,
 ): Promise<StoredMessage | undefined> {
-  try {
-    const stored = await jsm.streams.getMessage(stream, query);
-    if (stored === null) return undefined;
-    const { seq, subject, header, data } = stored;
-    return { seq, subject, data, header: (name) => header?.get(name) || undefined };
-  } catch (thrown) {
-    if (isApiError(thrown, apiCodes.noMessageFound)) return undefined;
-    throw busError(thrown, `read ${JSON.stringify(query)} of ${stream}`);
-  }
+  const stored = await asked(`read ${JSON.stringify(query)} of ${stream}`, () =>
+    orNothing(jsm.streams.getMessage(stream, query), apiCodes.noMessageFound),
+  );
+  if (!stored) return undefined;
+  const { seq, subject, header, data } = stored;
+  return { seq, subject, data, header: (name) => header?.get(name) || undefined };
 }
 
 /** A stream to read from, through its leader, without writing it. */

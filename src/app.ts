@@ -10,7 +10,6 @@ import { type BusTiming, openJetStreamBus } from "./bus/jetstream/jetstream-bus.
 import { keptLineageKey, lineageKey } from "./bus/lineage-key.ts";
 import { realClock } from "./clock.ts";
 import { refuseOpenHttp } from "./config/http.ts";
-import { only } from "./config/only.ts";
 import { type ResolvedConfig, refuseIdle, resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config/schema.ts";
 import { ConfigError, MillraceError, toError } from "./errors.ts";
@@ -272,4 +271,20 @@ function once(work: () => Promise<void>): () => Promise<void> {
     done ??= work();
     return done;
   };
+}
+
+/** @param wanted undefined means all @throws ConfigError `ID_UNKNOWN` */
+export function only<T>(
+  all: readonly T[],
+  idOf: (item: T) => string,
+  wanted: readonly string[] | undefined,
+  what: string,
+): readonly T[] {
+  const missing = wanted?.find((id) => !all.some((item) => idOf(item) === id));
+  if (missing !== undefined) {
+    throw new ConfigError("ID_UNKNOWN", `there is no ${what} "${missing}"`, {
+      hint: `The configuration has: ${all.map(idOf).join(", ") || "none"}.`,
+    });
+  }
+  return wanted === undefined ? all : all.filter((item) => wanted.includes(idOf(item)));
 }

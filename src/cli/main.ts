@@ -9,7 +9,6 @@ import { takeStray } from "../telemetry/stray.ts";
 import { version } from "../version.ts";
 import type { SqlSubject } from "./command/sql.ts";
 import { describeError, exitCodeOf } from "./common/report-error.ts";
-import { stopSignal } from "./common/stop-signals.ts";
 
 const verbose = process.argv.includes("--verbose");
 
@@ -48,6 +47,24 @@ function print(line: string): Promise<void> {
     if (process.stdout.write(`${line}\n`)) resolve();
     else process.stdout.once("drain", resolve);
   });
+}
+
+/** One Ctrl-C may come as two signals: from the terminal, and from a runner (npm) that passes it on. */
+const SAME_MS = 1000;
+
+/** Aborts with the first signal. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController();
+  let firstMs = 0;
+  const onSignal = (): void => {
+    if (!controller.signal.aborted) {
+      firstMs = performance.now();
+      controller.abort();
+    } else if (performance.now() - firstMs > SAME_MS) process.exit(1);
+  };
+  process.on("SIGINT", onSignal);
+  process.on("SIGTERM", onSignal);
+  return controller.signal;
 }
 
 const program = new Command("millrace")

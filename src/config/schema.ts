@@ -155,3 +155,14 @@ export const configSchema: z.ZodType<ParsedConfig> = z.strictObject({
   http: httpSchema.prefault({}).describe("The worker's own HTTP port: /healthz, /readyz, /metrics, /api/status."),
   log: logSchema.prefault({}).describe("What the worker logs."),
 });
+
+/**
+ * The configuration as it is, checked by the compiler.
+ * @example
+ * export default defineConfig({
+ *   sources: { shop: { kind: "postgres", url: env("DATABASE_URL"), tables: ["public.*"] } },
+ * });
+ */
+export function defineConfig(config: Config): Config {
+  return config;
+}

@@ -1,12 +1,11 @@
 // One server as a child process: started until it answers, stopped, killed, frozen, started again; never an orphan.
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readFileSync, statSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { ConfigError, toError } from "../errors.ts";
 import { endWithParent } from "./end-with-parent.ts";
-import { processFamily } from "./process-family.ts";
 
 /** A server that has not gone by then is killed: Postgres waits for a frozen reader of its log for a minute. */
 const STOP_TIMEOUT_MS = 20_000;
@@ -136,4 +135,42 @@ function send(pid: number, signal: NodeJS.Signals): void {
 function tail(logFile: string, from: number): string {
   const lines = readFileSync(logFile).subarray(from).toString("utf8").trimEnd().split("\n");
   return lines.slice(-20).join("\n");
+}
+
+/** The process itself, then its direct children. */
+function processFamily(pid: number): readonly number[] {
+  const rows = process.platform === "linux" ? fromProc() : fromPs();
+  return [pid, ...rows.filter((row) => row.parent === pid).map((row) => row.pid)];
+}
+
+interface Row {
+  readonly pid: number;
+  readonly parent: number;
+}
+
+/** Small Linux images have no `ps`. */
+function fromProc(): readonly Row[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      try {
+        // The command's name, in parentheses, may hold anything; behind it: state, parent, …
+        const stat = readFileSync(`/proc/${name}/stat`, "latin1");
+        const parent = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1];
+        return [{ pid: Number(name), parent: Number(parent) }];
+      } catch {
+        return []; // it ended meanwhile
+      }
+    });
+}
+
+function fromPs(): readonly Row[] {
+  const table = execFileSync("ps", ["-A", "-o", "pid=,ppid="], { encoding: "utf8" });
+  return table
+    .trim()
+    .split("\n")
+    .map((row) => {
+      const [pid, parent] = row.trim().split(/\s+/);
+      return { pid: Number(pid), parent: Number(parent) };
+    });
 }

@@ -1,8 +1,9 @@
 // Reads a pattern into its alternatives, and refuses what could not mean what its author thinks.
 
 import { type Condition, parseCondition } from "./condition.ts";
+import { leavesOf, wantedPaths } from "./event-leaves.ts";
 import { invalidPattern } from "./invalid-pattern.ts";
-import { type Field, makeRule, type Rule } from "./rule.ts";
+import { type Field, makeRule, matchesRule, type Rule } from "./rule.ts";
 
 type Conditions = ReadonlyMap<string, readonly Condition[]>;
 
@@ -18,7 +19,7 @@ const RESERVED_BELOW_OR = new Set(
 );
 
 /** @throws ConfigError `PATTERN_INVALID` */
-export function parsePattern(pattern: unknown): readonly Rule[] {
+function parsePattern(pattern: unknown): readonly Rule[] {
   const alternatives = readFields(pattern, [], [new Map()], false);
   return alternatives.map((conditions) =>
     makeRule(new Map([...conditions].map(([path, some]) => [path, fieldOf(some)]))),
@@ -87,5 +88,25 @@ function fieldOf(conditions: readonly Condition[]): Pick<Field, "accepts" | "abs
   return {
     accepts: tests.length === 1 && only !== undefined ? only : (value) => tests.some((test) => test(value)),
     absent: conditions.includes("absent"),
+  };
+}
+
+/**
+ * Compiles a pattern once; the result tells of each event whether it matches.
+ *
+ * A pattern has the shape of an event. A list holds what a field may be: a text, a number, a boolean, null, or one of
+ * `{ prefix }` `{ suffix }` `{ "equals-ignore-case" }` `{ wildcard }` `{ "anything-but" }` `{ numeric }` `{ cidr }`
+ * `{ exists }`. All fields must match; `$or` takes alternatives. Fields of objects in one array must come from one element.
+ * The time taken grows with the size of the event, not with the number of stars in a wildcard.
+ *
+ * @param pattern as JSON gives it: `{ after: { status: ["paid"], total: [{ numeric: [">", 100] }] } }`
+ * @throws ConfigError `PATTERN_INVALID` that names the place in the pattern
+ */
+export function compilePattern(pattern: unknown): (event: unknown) => boolean {
+  const rules = parsePattern(pattern);
+  const wanted = wantedPaths(rules.flatMap((rule) => rule.map((field: Field) => field.path)));
+  return (event) => {
+    const leaves = leavesOf(event, wanted);
+    return rules.some((rule) => matchesRule(rule, leaves));
   };
 }

@@ -2,7 +2,7 @@
 
 import { connect, headers, type Msg } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { headerBlock, headerValue } from "../../../src/bus/jetstream/stream/header-block.ts";
+import { headerBlock, headerValue } from "../../../src/bus/jetstream/consumer/delivery.ts";
 import { freshNats, missing } from "../../support/servers.ts";
 import { waitFor } from "../../support/wait-for.ts";
 

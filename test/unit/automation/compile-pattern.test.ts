@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { compilePattern } from "../../../src/automation/pattern/compile-pattern.ts";
+import { compilePattern } from "../../../src/automation/pattern/parse-pattern.ts";
 import { ConfigError } from "../../../src/errors.ts";
 
 interface Golden {

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { Lease, type LeaseOptions, type LeasePort, type LeaseRecord } from "../../../src/bus/jetstream/lease/lease.ts";
-import { underLease } from "../../../src/bus/jetstream/lease/under-lease.ts";
+import { underLease } from "../../../src/bus/jetstream/lease/upkeep.ts";
 import { FencedError, TransientError } from "../../../src/errors.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 

@@ -4,9 +4,9 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { defineConfig } from "../../../src/config/define.ts";
 import { env } from "../../../src/config/env.ts";
 import { type LoadOptions, loadConfigFile } from "../../../src/config/load.ts";
+import { defineConfig } from "../../../src/config/schema.ts";
 import { ConfigError } from "../../../src/errors.ts";
 
 const millrace = {

@@ -4,7 +4,6 @@ import { MillraceError, TransientError } from "../../../errors.ts";
 import { silentLogger } from "../../../telemetry/logger.ts";
 import { addressesOf, type BusAccess } from "./access.ts";
 import { Connection } from "./connection.ts";
-import { timeLimit } from "./time-limit.ts";
 
 const CONNECT_MS = 5000;
 
@@ -20,4 +19,15 @@ export async function connectOnce(access: BusAccess, signal: AbortSignal): Promi
       hint: "See that nats-server runs there and can be reached from here.",
     });
   }
+}
+
+export interface TimeLimit extends Disposable {
+  readonly signal: AbortSignal;
+}
+
+/** Dispose of it to take its timer away. */
+function timeLimit(signal: AbortSignal, ms: number): TimeLimit {
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), ms);
+  return { signal: AbortSignal.any([signal, limit.signal]), [Symbol.dispose]: () => clearTimeout(timer) };
 }

@@ -1,9 +1,10 @@
 // Why a connection to NATS failed, in words that say who has to mend what.
 
+import { once } from "node:events";
+import { connect } from "node:net";
 import { ConfigError, MillraceError, TransientError, toError } from "../../../errors.ts";
 import { addressesOf, type BusAccess } from "./access.ts";
 import { busError } from "./bus-errors.ts";
-import { asksForCertificate } from "./server-info.ts";
 
 /** Why it could not be connected, as one of our errors. */
 export async function whyNot(thrown: unknown, options: BusAccess): Promise<MillraceError> {
@@ -73,4 +74,21 @@ function tlsReason(error: Error): string | undefined {
   }
   if (/server does not support 'tls'|'tls' is not available/.test(error.message)) return "the server takes none";
   return error.cause instanceof Error ? tlsReason(error.cause) : undefined;
+}
+
+const ANSWER_MS = 2000;
+
+/** Whether it takes only clients with a certificate that it trusts; false where that cannot be found out. */
+async function asksForCertificate(address: string): Promise<boolean> {
+  const url = new URL(`nats://${address.replace(/^\w+:\/\//, "")}`);
+  const socket = connect(Number(url.port || 4222), url.hostname.replace(/^\[|\]$/g, ""));
+  try {
+    const [greeting] = await once(socket, "data", { signal: AbortSignal.timeout(ANSWER_MS) });
+    const info = JSON.parse(/^INFO (\{.*\})/.exec(String(greeting))?.[1] ?? "{}") as { readonly tls_verify?: boolean };
+    return info.tls_verify === true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
 }

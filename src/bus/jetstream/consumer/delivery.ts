@@ -2,7 +2,6 @@
 
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import type { Delivery } from "../../bus.ts";
-import { headerBlock, headerValue } from "../stream/header-block.ts";
 import type { Confirmable, Confirmations } from "./confirmations.ts";
 import type { Possession } from "./possession.ts";
 
@@ -176,4 +175,30 @@ function parseReply(reply: string): { readonly sequence: number; readonly server
   const middle = reply.indexOf(".", start);
   const end = reply.indexOf(".", middle + 1);
   return { serverCount: Number(reply.slice(start, middle)), sequence: Number(reply.slice(middle + 1, end)) };
+}
+
+const opening = "NATS/1.0";
+
+/**
+ * The lines, from the version on; undefined when the message has none, or they are not where they should be.
+ * @param data the message's own, which the client cuts out anew each time it is asked
+ */
+export function headerBlock(message: Msg, data: Uint8Array): string | undefined {
+  const { subject, reply = "" } = message;
+  // The client's type leaves `size` out: of subject, reply, header lines and body together; the last two lie side by side.
+  const { size } = message as Msg & { readonly size?: () => number };
+  if (size === undefined) return undefined;
+  const bytes = size.call(message) - subject.length - reply.length - data.length;
+  if (bytes <= opening.length || bytes > data.byteOffset) return undefined;
+  const block = Buffer.from(data.buffer, data.byteOffset - bytes, bytes).toString("utf8");
+  return block.startsWith(opening) ? block : undefined;
+}
+
+/** The first value of a header, named exactly so; undefined when it is not there. */
+export function headerValue(block: string, name: string): string | undefined {
+  const start = block.indexOf(`\r\n${name}:`);
+  if (start < 0) return undefined;
+  const from = start + name.length + 3;
+  const value = block.slice(block.charAt(from) === " " ? from + 1 : from, block.indexOf("\r\n", from));
+  return value.startsWith(" ") || value.endsWith(" ") ? value.trim() : value;
 }

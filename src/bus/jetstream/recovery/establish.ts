@@ -13,10 +13,8 @@ import type { Lease } from "../lease/lease.ts";
 import { type Range, writerLease } from "../stream/own-markers.ts";
 import type { StreamPort, StreamState } from "../stream/port.ts";
 import { beforeMissingBodies, newestLarge } from "./missing-bodies.ts";
-import { readBack } from "./read-back.ts";
-import { rollForward } from "./roll-forward.ts";
 import { fillAndMark, writeHistory } from "./start-markers.ts";
-import { joinRanges, type Reader, readWithRetry, verifiedTail } from "./stream-tail.ts";
+import { joinRanges, type Reader, readBack, readWithRetry, rollForward, verifiedTail } from "./stream-tail.ts";
 
 /** How often a marker may be refused because the stream moved under it. */
 const MAX_TRIES = 50;

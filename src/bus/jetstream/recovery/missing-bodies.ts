@@ -7,8 +7,7 @@ import { type DataRef, dataRefOf } from "../../../event/data-ref.ts";
 import type { Positions } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { StoredMessage } from "../stream/port.ts";
-import { rollForward } from "./roll-forward.ts";
-import { findTail, type Reader, readWithRetry, type Tail } from "./stream-tail.ts";
+import { findTail, type Reader, readWithRetry, rollForward, type Tail } from "./stream-tail.ts";
 
 export interface MissingBodiesOptions {
   readonly port: Reader;

@@ -2,7 +2,7 @@
 
 import type { Clock } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
-import type { Place } from "../../../event/positions.ts";
+import { laterPositions, type Place, type Positions, positionsAt } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
 import { isOwn, lostFrom, placeOf, type Range, resumedAt, writerLease } from "../stream/own-markers.ts";
@@ -192,4 +192,51 @@ export function joinRanges(a: Range | undefined, b: Range | undefined): Range | 
 /** Where only markers belong that say what the fence and the numbers are. */
 function isFenceSubject(source: SourceId, subject: string): boolean {
   return subject === metaSubject(source, "writer") || subject === metaSubject(source, "lost");
+}
+
+const MAX_AHEAD = 64;
+
+/** The port's `read`, which asks for up to 64 older messages along once it was asked for neighbours. Keeps only those. */
+export function readBack(port: StreamPort): Reader {
+  const ahead = new Map<number, Promise<StoredMessage | undefined>>();
+  let window = 1;
+  let last = 0;
+  return {
+    isRemoved: (seq) => port.isRemoved(seq),
+    read: (seq) => {
+      window = seq === last - 1 ? Math.min(window * 2, MAX_AHEAD) : seq === last ? window : 1;
+      last = seq;
+      const known = ahead.get(seq);
+      ahead.delete(seq);
+      if (known !== undefined) return known;
+      ahead.clear(); // what was asked for and not used is behind us
+      for (let older = seq - 1; older > Math.max(seq - window, 0); older--) {
+        const asked = port.read(older);
+        asked.catch(() => {}); // whoever needs it hears of it
+        ahead.set(older, asked);
+      }
+      return port.read(seq);
+    },
+  };
+}
+
+/**
+ * The newest places from `end` back to what a checkpoint covers, or to a `history` marker, which names them all; undefined
+ * where the stream has none. A source without partitions is where `end` is.
+ * @param floorSeq what stands here or before is in the checkpoint
+ */
+export async function rollForward(walk: Walk, end: Tail | undefined, floorSeq: number): Promise<Positions | undefined> {
+  if (end === undefined) return undefined;
+  const { port, clock, source, firstSeq } = walk;
+  let reached = positionsAt(end.place);
+  if (end.place.partition === undefined) return reached;
+  for (let { seq } = end.message; seq > floorSeq && seq >= firstSeq; seq--) {
+    const message = seq === end.message.seq ? end.message : await readWithRetry(port, clock, seq);
+    if (message === undefined) continue;
+    const place = placeOf(source, message);
+    if (place !== undefined) reached = laterPositions(reached, positionsAt(place));
+    const resumed = resumedAt(source, message);
+    if (resumed !== undefined) return laterPositions(reached, resumed ?? undefined);
+  }
+  return reached;
 }

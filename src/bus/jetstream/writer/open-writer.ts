@@ -6,7 +6,7 @@ import type { StateStore } from "../../bus.ts";
 import { CheckpointStore } from "../lease/checkpoint-store.ts";
 import type { StoredConnectorState } from "../lease/connector-state.ts";
 import { Lease, type LeasePort } from "../lease/lease.ts";
-import { underLease } from "../lease/under-lease.ts";
+import { underLease } from "../lease/upkeep.ts";
 import { type Established, establish, newestLease } from "../recovery/establish.ts";
 import type { StreamPort } from "../stream/port.ts";
 import { JetStreamWriter } from "./writer.ts";

@@ -91,6 +91,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
     automations,
     fallback: config.defaults.db,
     homes: [...outboxes.values()],
+    clock,
     outboxes: [...outboxes.keys()],
     madeToKeepMs: config.bus.retention.ageMs,
     lineageKey: keptLineageKey(() => begun?.bus.state),
@@ -249,7 +250,7 @@ export function declaredColumns({ sources }: ResolvedConfig<unknown>): DeclaredC
   return new DeclaredColumns(async (id, collection) => {
     const source = sources.get(id);
     return (source && connectorOf(source).structuredColumns?.(id, source.config.reveal(), collection)) ?? [];
-  });
+  }, clock);
 }
 
 /** The first end that the others cannot go on from: any wrong set-up, or the last source's end. */

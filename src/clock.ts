@@ -40,6 +40,16 @@ export function backoffMs(
   return shortest + (longest - shortest) * random();
 }
 
+/** What the work resolves to; undefined once the time is over, and then nobody waits for it any more. */
+export async function within<T>(clock: Clock, ms: number, work: Promise<T>): Promise<T | undefined> {
+  const done = new AbortController();
+  try {
+    return await Promise.race([work, clock.sleep(ms, done.signal).then(() => undefined)]);
+  } finally {
+    done.abort();
+  }
+}
+
 /** A wake-up between two loops: set it as often as you like, a waiter wakes once. */
 export class WakeUp {
   #set = false;

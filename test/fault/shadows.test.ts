@@ -9,6 +9,7 @@ import { startWorker } from "../../src/app.ts";
 import { automation } from "../../src/automation/define/automation.ts";
 import { collection } from "../../src/automation/define/collection.ts";
 import { TxDatabases } from "../../src/automation/run/tx-databases.ts";
+import { realClock } from "../../src/clock.ts";
 import { outbox, writeLineage } from "../../src/outbox.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import type { OlderPostgres } from "../support/postgres/older-postgres.ts";
@@ -120,7 +121,13 @@ describe.skipIf(missing("postgres", "nats"))("functions and operators of an atta
         await waitFor(async () => (await run(database, "select from millrace.outbox")).length === 0, {
           what: "the clean-up",
         });
-        const databases = new TxDatabases({ automations, fallback: undefined, homes: [], outboxes: [] });
+        const databases = new TxDatabases({
+          automations,
+          fallback: undefined,
+          homes: [],
+          outboxes: [],
+          clock: realClock,
+        });
         await databases.prune(
           { keepsForMs: async () => 1 },
           { ...silentLogger, warn: (...said) => expect.unreachable(JSON.stringify(said)) },

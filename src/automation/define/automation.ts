@@ -1,10 +1,9 @@
 // What an automation is: triggers, a handler, and the policy around it, checked where it is written.
 
-import { ConfigError } from "../../errors.ts";
 import type { ChangeEvent } from "../../event/change-event.ts";
 import { type DurationInput, durationMs } from "../outcome/duration-ms.ts";
+import { invalid, refuseUnknown } from "../outcome/invalid.ts";
 import type { Fatal, Retry, RetryOptions, Skip } from "../outcome/outcome.ts";
-import { refuseUnknown } from "../outcome/refuse-unknown.ts";
 import { type RetryPolicy, type RetryPolicyInput, retryPolicy } from "../outcome/retry-policy.ts";
 import type { ClientOf, Database, PgClient } from "../tx/transaction.ts";
 import type { RunTx } from "../tx/tx.ts";
@@ -120,15 +119,6 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
   }
   const timeoutMs = durationMs(options.timeout ?? "30s", `${id}: timeout`);
   if (timeoutMs > 86_400_000) throw invalid(`${id}: timeout is longer than 24h`, 'write "24h" or less');
-  const onGap = options.onGap ?? "stop";
-  if (onGap !== "stop" && onGap !== "continue")
-    throw invalid(`${id}: onGap is neither "stop" nor "continue"`, "write one");
-  const cycles = options.cycles ?? "stop";
-  if (cycles !== "stop" && cycles !== "allow")
-    throw invalid(`${id}: cycles is neither "stop" nor "allow"`, "write one");
-  const start = options.start ?? "now";
-  if (start !== "now" && start !== "earliest")
-    throw invalid(`${id}: start is neither "now" nor "earliest"`, "write one");
   const defined: Automation = {
     [brand]: true,
     id,
@@ -136,9 +126,9 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
     retry: Object.freeze(retryPolicy(options.retry, `${id}: `)),
     timeoutMs,
     concurrency,
-    start,
-    onGap,
-    cycles,
+    start: oneOf(["now", "earliest"], options.start, `${id}: start`),
+    onGap: oneOf(["stop", "continue"], options.onGap, `${id}: onGap`),
+    cycles: oneOf(["stop", "allow"], options.cycles, `${id}: cycles`),
     db: options.db,
     // It gets only what one of the triggers has decoded: the type that it asked for.
     handler: handler as Handler<AnyEvent>,
@@ -146,6 +136,8 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
   return Object.freeze(defined);
 }
 
-function invalid(message: string, hint: string): ConfigError {
-  return new ConfigError("AUTOMATION_INVALID", message, { hint });
+/** The first is the default. */
+function oneOf<T extends string>([usual, other]: readonly [T, T], given: T | undefined, what: string): T {
+  if (given === undefined || given === usual || given === other) return given ?? usual;
+  throw invalid(`${what} is neither "${usual}" nor "${other}"`, "write one");
 }

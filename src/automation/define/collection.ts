@@ -1,11 +1,11 @@
 // Triggers on the changes of one collection, typed by its row.
 
-import { ConfigError } from "../../errors.ts";
 import type { ChangeEvent } from "../../event/change-event.ts";
 import { parseCollectionName } from "../../event/collection-name.ts";
 import { parseEvent, type StoredMessage } from "../../event/parse-event.ts";
 import { isSourceId, type SourceId } from "../../event/source-id.ts";
 import { changeSubjectPrefix } from "../../event/subject.ts";
+import { invalid } from "../outcome/invalid.ts";
 import type { DeclaredCollection, Trigger, TriggerCheck, TriggerSubscription, TriggerWarning } from "./trigger.ts";
 
 /** What a key is where nothing is known of it: the identity columns, null for a collection without any. */
@@ -157,8 +157,4 @@ class CollectionTrigger implements ChangeTrigger<never> {
       },
     ];
   }
-}
-
-function invalid(message: string, hint: string): ConfigError {
-  return new ConfigError("AUTOMATION_INVALID", message, { hint });
 }

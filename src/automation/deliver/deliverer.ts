@@ -2,7 +2,7 @@
 
 import { setMaxListeners } from "node:events";
 import type { Delivery } from "../../bus/bus.ts";
-import { WakeUp } from "../../clock.ts";
+import { WakeUp, within } from "../../clock.ts";
 import type { MillraceError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { isDenied, mayPass, unreachable } from "../outcome/unavailable.ts";
@@ -125,8 +125,8 @@ export class Deliverer {
       this.#forget(job);
     }
     await this.#until(() => this.#in.running === 0 && this.#in.away === 0);
-    const late = this.#options.clock.sleep(settleMs, this.#closing.signal);
-    await Promise.race([this.#until(() => this.#in.settling === 0), late]);
+    const allSettled = this.#until(() => this.#in.settling === 0);
+    await within(this.#options.clock, settleMs, allSettled);
     this.#closing.abort();
   }
 

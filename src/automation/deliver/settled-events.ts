@@ -3,6 +3,7 @@
 // state bucket what it has settled behind that. Lost, it costs repeats, and no more.
 
 import { randomUUID } from "node:crypto";
+import { z } from "zod";
 import type { Delivery, StateStore } from "../../bus/bus.ts";
 import { fnv1a } from "../../event/lane.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
@@ -12,6 +13,7 @@ const atMost = 10_000;
 
 /** A sequence, and of what event: the same number in a bus that was set back may be another's. */
 type Settled = readonly [sequence: number, idHash: number];
+const settledSchema: z.ZodType<readonly Settled[]> = z.array(z.tuple([z.int(), z.int()]));
 
 /** The settled events of one automation on one source, as far as one worker knows. All that asks the bus rejects with TransientError while it is away. */
 export class SettledEvents {
@@ -84,7 +86,7 @@ export class SettledEvents {
   }
 
   async #read(key: string): Promise<readonly Settled[]> {
-    return ((await this.#state.get(key))?.value ?? []) as readonly Settled[];
+    return settledSchema.catch([]).parse((await this.#state.get(key))?.value);
   }
 }
 

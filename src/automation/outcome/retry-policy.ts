@@ -1,9 +1,8 @@
 // When a failed attempt is tried again, and when no more.
 
-import { ConfigError } from "../../errors.ts";
 import { type DurationInput, durationMs } from "./duration-ms.ts";
+import { invalid, refuseUnknown } from "./invalid.ts";
 import { maxRetryMs } from "./outcome.ts";
-import { refuseUnknown } from "./refuse-unknown.ts";
 
 export interface RetryPolicyInput {
   /** Handlers started for one event at most, the first included. Default 3. */
@@ -37,8 +36,4 @@ export function retryPolicy(input: RetryPolicyInput = {}, where = ""): RetryPoli
   if (maxMs > maxRetryMs) throw invalid("retry.max cannot be more than 2m for now", 'write "2m" or less');
   if (minMs > maxMs) throw invalid("retry.min is longer than retry.max", "raise retry.max or lower retry.min");
   return { attempts, minMs, maxMs, maxAgeMs: durationMs(input.maxAge ?? "24h", "retry.maxAge") };
-}
-
-function invalid(message: string, hint: string): ConfigError {
-  return new ConfigError("AUTOMATION_INVALID", message, { hint });
 }

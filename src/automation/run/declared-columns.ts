@@ -1,6 +1,6 @@
 // Columns whose values a handler cannot get as they are declared: that is told before the first event, not of each.
 
-import { setTimeout as sleep } from "node:timers/promises";
+import { type Clock, within } from "../../clock.ts";
 import { ConfigError, MillraceError, TransientError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Automation } from "../define/automation.ts";
@@ -17,18 +17,19 @@ export type StructuredOf = (
 /** Each collection is asked for once, for as long as nothing is wrong with it: its database may be away later. */
 export class DeclaredColumns {
   readonly #structuredOf: StructuredOf;
+  readonly #clock: Clock;
   readonly #fit = new Set<DeclaredCollection>();
 
-  constructor(structuredOf: StructuredOf) {
+  constructor(structuredOf: StructuredOf, clock: Clock) {
     this.#structuredOf = structuredOf;
+    this.#clock = clock;
   }
 
   /** All that is wrong, as far as the databases answer in time. Never rejects. */
   async refusals(automations: readonly Automation[]): Promise<readonly ConfigError[]> {
-    const late = sleep(CHECK_MS, undefined, { ref: false });
     const checks = automations.flatMap((automation) =>
       [...new Set(automation.triggers.flatMap(({ declared }) => declared?.source ?? []))].map((source) =>
-        Promise.race([this.check(automation, source), late]),
+        within(this.#clock, CHECK_MS, this.check(automation, source)),
       ),
     );
     const results = await Promise.allSettled(checks);

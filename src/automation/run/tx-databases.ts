@@ -1,7 +1,7 @@
 // The databases that handlers open their transactions on: checked at the start, and their inboxes kept small.
 
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Bus } from "../../bus/bus.ts";
+import { type Clock, within } from "../../clock.ts";
 import { ConfigError, toError } from "../../errors.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { owned } from "../../telemetry/stray.ts";
@@ -28,6 +28,7 @@ export interface TxDatabasesOptions extends TriggerConfig {
   /** The database of automations without a `db` of their own. */
   readonly fallback: Database | undefined;
   readonly homes: OutboxHomes;
+  readonly clock: Clock;
   /** How long a stream that is made from now on keeps an event; Infinity: for ever. */
   readonly madeToKeepMs?: number | undefined;
   /** The key that lineage is sealed with; without one nobody believes it. @throws TransientError while it cannot be had */
@@ -45,7 +46,12 @@ export class TxDatabases {
       if (db === undefined || this.#databases.has(db)) continue;
       const transaction = transactionsOf(db);
       const home = new TxHome(transaction, options.homes);
-      this.#databases.set(db, { transaction, home, silence: new Silence(), lineageKey: options.lineageKey });
+      this.#databases.set(db, {
+        transaction,
+        home,
+        silence: new Silence(options.clock),
+        lineageKey: options.lineageKey,
+      });
     }
   }
 
@@ -56,9 +62,15 @@ export class TxDatabases {
 
   /** One that is away is asked again at the first `tx`. @throws ConfigError `TX_WITHOUT_INBOX`, `TX_WITHOUT_OUTBOX` */
   async check(log: Logger): Promise<void> {
-    const late = sleep(CHECK_MS, undefined, { ref: false });
+    const { clock } = this.#options;
     const checks = await Promise.allSettled(
-      [...this.#databases.values()].map(({ home }) => Promise.race([tolerant(log, () => home.check()), late])),
+      [...this.#databases.values()].map(({ home }) =>
+        within(
+          clock,
+          CHECK_MS,
+          tolerant(log, () => home.check()),
+        ),
+      ),
     );
     for (const check of checks)
       if (check.status === "rejected" && check.reason instanceof ConfigError) throw check.reason;
@@ -67,7 +79,7 @@ export class TxDatabases {
   /** Deletes inbox entries of events that can no longer come, every ten minutes until the signal. Never rejects. */
   async pruneRegularly(bus: Pick<Bus, "keepsForMs">, log: Logger, signal: AbortSignal): Promise<void> {
     while (this.#databases.size > 0 && !signal.aborted) {
-      await sleep(PRUNE_EVERY_MS, undefined, { signal, ref: false }).catch(() => {});
+      await this.#options.clock.sleep(PRUNE_EVERY_MS, signal);
       if (!signal.aborted) await this.prune(bus, log);
     }
   }

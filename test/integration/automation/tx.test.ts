@@ -19,6 +19,7 @@ import { Silence } from "../../../src/automation/tx/silence.ts";
 import { type PgClient, type RunTransaction, transactionsOf } from "../../../src/automation/tx/transaction.ts";
 import { Tx } from "../../../src/automation/tx/tx.ts";
 import { type OutboxHomes, TxHome } from "../../../src/automation/tx/tx-home.ts";
+import { realClock } from "../../../src/clock.ts";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import { type ConfigError, TransientError } from "../../../src/errors.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
@@ -179,7 +180,12 @@ describe.skipIf(absent)("tx()", () => {
     };
     const transaction = transactionsOf(pool);
     const [one, two] = [1, 2].map(
-      () => new Tx("waits", { transaction, home: new TxHome(transaction, [home()]), silence: new Silence() }, cause),
+      () =>
+        new Tx(
+          "waits",
+          { transaction, home: new TxHome(transaction, [home()]), silence: new Silence(realClock) },
+          cause,
+        ),
     );
     const { signal } = new AbortController();
     let open: () => void = () => {};
@@ -499,7 +505,7 @@ describe.skipIf(absent)("tx()", () => {
       subject: "public.item/1",
       lineage: undefined,
     };
-    const place = { transaction: bare, home: new TxHome(bare, [home()]), silence: new Silence() };
+    const place = { transaction: bare, home: new TxHome(bare, [home()]), silence: new Silence(realClock) };
     const work = async ({ client }: { readonly client: PgClient }): Promise<void> => {
       await client.query("commit");
       await rest();
@@ -750,7 +756,7 @@ describe.skipIf(absent)("tx()", () => {
     const tx = (): Promise<unknown> =>
       new Tx(
         "sealed",
-        { transaction, home: new TxHome(transaction, [home()]), silence: new Silence(), lineageKey },
+        { transaction, home: new TxHome(transaction, [home()]), silence: new Silence(realClock), lineageKey },
         { id: "sealed", inbox: { key: "sealed" }, source: "/shop", subject: "public.item/1", lineage: undefined },
       ).run(async () => "done", new AbortController().signal);
     const failed: unknown = await tx().catch((error: unknown) => error);
@@ -796,7 +802,7 @@ describe.skipIf(absent)("tx()", () => {
     const automations = (["1d", "2d"] as const).map((maxAge) =>
       automation(`up-to-${maxAge}`, { on: items.created(), retry: { maxAge } }, () => {}),
     );
-    const databases = new TxDatabases({ automations, fallback: pool, homes: [], outboxes: [] });
+    const databases = new TxDatabases({ automations, fallback: pool, homes: [], outboxes: [], clock: realClock });
     const left = async (): Promise<unknown> => {
       await databases.prune(worker.bus, silentLogger);
       const [row] = await database.query("select count(*)::int n from millrace.inbox where automation = 'aged'");

@@ -1,12 +1,13 @@
 // When the bus surely heard of us last: what arrives behind the answer to a ping was sent after that ping.
 
 import type { NatsConnection } from "@nats-io/transport-node";
+import { realClock } from "../../../clock.ts";
 
 export class AnsweredPings {
   readonly #nc: NatsConnection;
   readonly #timer: NodeJS.Timeout;
-  /** When the newest ping that was answered had been sent, by `performance.now()`; before the first one, when this began. */
-  #sentMs: number = performance.now();
+  /** When the newest ping that was answered had been sent, by the steady clock; before the first one, when this began. */
+  #sentMs: number = realClock.now();
 
   constructor(nc: NatsConnection, everyMs: number) {
     this.#nc = nc;
@@ -26,7 +27,7 @@ export class AnsweredPings {
   async #ping(): Promise<void> {
     if (this.#nc.isClosed()) this.stop();
     if (this.#nc.isClosed() || this.#nc.isDraining()) return;
-    const sentMs = performance.now();
+    const sentMs = realClock.now();
     // Rejected when the connection ends before the answer: that one tells nothing.
     await this.#nc.flush().then(
       () => {

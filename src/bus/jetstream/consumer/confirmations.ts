@@ -2,6 +2,7 @@
 // late instead of a timer each, and one write to the socket for all that come up within two milliseconds.
 
 import { createInbox, type Msg } from "@nats-io/transport-node";
+import { realClock } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
 import type { Connection } from "../client/connection.ts";
 
@@ -60,7 +61,7 @@ export class Confirmations {
   confirm(delivery: Confirmable, what: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
       const token = ++this.#tokens;
-      const now = performance.now();
+      const now = realClock.now();
       const waiting = { token, delivery, what, resolve, reject, sentMs: now };
       this.#waiting.set(token, waiting);
       const held = this.#unsent.push(waiting);
@@ -82,7 +83,7 @@ export class Confirmations {
       this.#giveUp(waiting);
     } else if (connected) {
       nc.publish(waiting.delivery.reply, waiting.what, { reply: this.#inbox + waiting.token });
-      waiting.sentMs = performance.now();
+      waiting.sentMs = realClock.now();
     } else {
       waiting.sentMs = Number.NEGATIVE_INFINITY;
     }
@@ -104,7 +105,7 @@ export class Confirmations {
   }
 
   #look(): void {
-    const late = performance.now() - confirmMs;
+    const late = realClock.now() - confirmMs;
     const closed = this.#connection.nc.isClosed();
     for (const waiting of this.#waiting.values()) {
       if (waiting.sentMs > late && !closed) continue;

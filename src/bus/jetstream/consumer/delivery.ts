@@ -1,6 +1,7 @@
 // One message that the server handed out, until it is settled.
 
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
+import { realClock } from "../../../clock.ts";
 import type { Delivery } from "../../bus.ts";
 import type { Confirmable, Confirmations } from "./confirmations.ts";
 import type { Possession } from "./possession.ts";
@@ -109,19 +110,14 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   async regained(withinMs: number): Promise<boolean> {
     if (this.ours) return true;
     this.#release(); // or there may be no room for it to come again
-    await new Promise<void>((resolve) => {
-      const over = (): void => {
-        clearTimeout(timer);
-        this.#renewed.delete(look);
-        resolve();
-      };
-      // What had come while we stood still may be another's again by now: then the next one counts.
-      const look = (): void => {
-        if (this.ours) over();
-      };
-      const timer = setTimeout(over, withinMs);
-      this.#renewed.add(look);
-    });
+    const over = new AbortController();
+    // What had come while we stood still may be another's again by now: then the next one counts.
+    const look = (): void => {
+      if (this.ours) over.abort();
+    };
+    this.#renewed.add(look);
+    await realClock.sleep(withinMs, over.signal);
+    this.#renewed.delete(look);
     return this.ours;
   }
 

@@ -1,5 +1,6 @@
 // Whether a message that the server handed out is still ours: by our own clock, since nobody tells us when it no longer is.
 
+import { realClock } from "../../../clock.ts";
 import type { AnsweredPings } from "./answered-pings.ts";
 
 /** The part of the server's wait for a sign of life that a word may need to get there. */
@@ -27,11 +28,11 @@ export class Possession {
       this.#sinceMs = this.#extendedMs;
       this.#extendedMs = undefined;
     }
-    return performance.now() < this.#sinceMs + this.#lastsMs;
+    return realClock.now() < this.#sinceMs + this.#lastsMs;
   }
 
   /** A sign of life is about to be sent; one that is sent too late extends nothing. */
   extend(): void {
-    this.#extendedMs ??= performance.now();
+    this.#extendedMs ??= realClock.now();
   }
 }

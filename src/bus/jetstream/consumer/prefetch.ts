@@ -1,6 +1,8 @@
 // How many messages to hold ready: what the handlers take in a quarter of a second, so that quick ones never wait for the
 // server, and slow ones leave to other workers what they would not get to.
 
+import { realClock } from "../../../clock.ts";
+
 const aheadMs = 250;
 /** However quick they are. */
 export const maxPrefetch = 512;
@@ -9,7 +11,7 @@ export class Prefetch {
   readonly #least: number;
   #size: number;
   #finished = 0;
-  #sinceMs: number = performance.now();
+  #sinceMs: number = realClock.now();
 
   constructor(least: number) {
     this.#least = least;
@@ -22,7 +24,7 @@ export class Prefetch {
   }
 
   get size(): number {
-    const now = performance.now();
+    const now = realClock.now();
     const tookMs = now - this.#sinceMs;
     if (tookMs >= aheadMs) {
       const ahead = Math.min((this.#finished * aheadMs) / tookMs, maxPrefetch);

@@ -55,7 +55,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   #requested = 0;
   /** Number of the current requests; a status of older ones says nothing any more. */
   #epoch = 0;
-  #heardAt: number = performance.now();
+  #heardAt: number = realClock.now();
   /** The server does not let this user ask for messages; it is asked again at each beat. */
   #denied: Obstacle | undefined;
   #failure: MillraceError | undefined;
@@ -74,7 +74,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   }
 
   get lost(): boolean {
-    return this.#lostMs !== undefined && performance.now() > this.#lostMs + lostMs;
+    return this.#lostMs !== undefined && realClock.now() > this.#lostMs + lostMs;
   }
 
   get over(): boolean {
@@ -177,7 +177,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
       this.#fail(busError(error, "subscribe"));
       return;
     }
-    this.#heardAt = performance.now();
+    this.#heardAt = realClock.now();
     this.#denied = undefined;
     if (message.subject.startsWith(this.#inbox)) {
       this.#status(message);
@@ -229,14 +229,14 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   }
 
   #beat(): void {
-    if (this.#requested > 0 && performance.now() - this.#heardAt > 2 * heartbeatMs) this.#reset();
+    if (this.#requested > 0 && realClock.now() - this.#heardAt > 2 * heartbeatMs) this.#reset();
   }
 
   /** Requests may be lost: forget them and ask again, if the durable is still there. */
   #reset(): void {
     this.#epoch++;
     this.#requested = 0;
-    this.#heardAt = performance.now();
+    this.#heardAt = realClock.now();
     this.#request();
     void this.#verify();
   }
@@ -269,7 +269,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   /** Whatever else went wrong while it was asked for says nothing of the durable. */
   #judge(error: unknown): void {
     if (!(error instanceof TransientError) || !needsAnother.includes(error.code)) return;
-    this.#lostMs ??= performance.now();
+    this.#lostMs ??= realClock.now();
     this.#fail(error);
   }
 

@@ -74,10 +74,13 @@ const program = new Command("millrace")
   .exitOverride()
   .configureOutput({ writeErr: () => {} }); // said by usageError, in two lines like all errors
 
-program
-  .command("run")
-  .description("run the worker; SIGTERM drains it")
-  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
+/** A command that reads the configuration. */
+function command(name: string, description: string, parent: Command = program): Command {
+  const file = "the configuration (default: millrace.config.* in this directory)";
+  return parent.command(name).description(description).option("--config <file>", file);
+}
+
+command("run", "run the worker; SIGTERM drains it")
   .option("--sources <ids>", "only these sources: a,b", list)
   .option("--automations <ids>", "only these automations: a,b, or none", list)
   .option(
@@ -103,30 +106,23 @@ program
     await init({ ...options, signal: stopSignal(), print });
   });
 
-program
-  .command("dev")
-  .description("run the worker with a Postgres and a nats-server of its own where none are named; reload on change")
-  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
-  .action(async (options) => {
-    const { dev } = await import("./command/dev.ts");
-    await dev({ ...options, log: logger(), signal: stopSignal() });
-  });
+command(
+  "dev",
+  "run the worker with a Postgres and a nats-server of its own where none are named; reload on change",
+).action(async (options) => {
+  const { dev } = await import("./command/dev.ts");
+  await dev({ ...options, log: logger(), signal: stopSignal() });
+});
 
-program
-  .command("check")
-  .description("ask source and bus for everything that must hold, and print what mends it; changes nothing")
+command("check", "ask source and bus for everything that must hold, and print what mends it; changes nothing")
   .argument("[source]", "only this source, and the bus")
-  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
   .option("--json", "print the findings as one JSON object", false)
   .action(async (source: string | undefined, options) => {
     const { check } = await import("./command/check.ts");
     if (!(await check({ ...options, source, signal: stopSignal(), print }))) end(3);
   });
 
-program
-  .command("status")
-  .description("show what the running worker says of its sources and automations")
-  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
+command("status", "show what the running worker says of its sources and automations")
   .option("--watch", "again every two seconds", false)
   .option("--json", "one JSON object a look", false)
   .action(async (options) => {
@@ -134,12 +130,10 @@ program
     await status({ ...options, signal: stopSignal(), print });
   });
 
-const slotsCommand = program
-  .command("slots")
-  .description(
-    "show all logical slots of the sources' servers: who reads them, what they hold back, when they are full",
-  )
-  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
+const slotsCommand = command(
+  "slots",
+  "show all logical slots of the sources' servers: who reads them, what they hold back, when they are full",
+)
   .option("--watch", "again every two seconds", false)
   .option("--json", "one JSON object a look", false)
   .action(async (options) => {
@@ -147,11 +141,8 @@ const slotsCommand = program
     await slots({ ...options, signal: stopSignal(), print });
   });
 
-slotsCommand
-  .command("drop")
-  .description("drop a slot that nobody reads; says first what is lost")
+command("drop", "drop a slot that nobody reads; says first what is lost", slotsCommand)
   .argument("<name>", "the slot's name")
-  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
   .option("--source <id>", "only on this source's server: where several have a slot of this name, or one is away")
   .option("--yes", "really do it", false)
   .action(async (name: string, options) => {
@@ -159,13 +150,12 @@ slotsCommand
     await dropSlot({ ...slotsCommand.opts(), ...options, name, signal: stopSignal(), print });
   });
 
-program
-  .command("source")
-  .description("what is about one source as a whole")
-  .command("remove")
-  .description("drop its slot and publication, and with --stream all it has on the bus; says first what is lost")
+command(
+  "remove",
+  "drop its slot and publication, and with --stream all it has on the bus; says first what is lost",
+  program.command("source").description("what is about one source as a whole"),
+)
   .argument("<id>", "the source's id, still in the configuration")
-  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
   .option("--stream", "its stream too, with all events and subscriptions", false)
   .option("--yes", "really do it", false)
   .option("--json", "print what it was, and whether it was removed, as one JSON object", false)
@@ -174,9 +164,7 @@ program
     await removeSource({ ...options, source, signal: stopSignal(), print });
   });
 
-program
-  .command("sql")
-  .description("print the SQL that a DBA runs for a source; changes nothing")
+command("sql", "print the SQL that a DBA runs for a source; changes nothing")
   .addArgument(
     new Argument(
       "<what>",
@@ -184,18 +172,14 @@ program
     ).choices(["role", "publication", "outbox", "inbox", "event-triggers"]),
   )
   .argument("[source]", "only this source")
-  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
   .action(async (what: SqlSubject, source: string | undefined, options) => {
     const { sql } = await import("./command/sql.ts");
     await sql({ ...options, what, source, print });
   });
 
-program
-  .command("types")
+command("types", "write the rows of all tables as TypeScript and as JSON Schema")
   .alias("codegen")
-  .description("write the rows of all tables as TypeScript and as JSON Schema")
   .argument("[source]", "only this source")
-  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
   .option("--out <directory>", "where to write the files", "millrace-types")
   .option("--check", "write nothing; end with 3 when the files differ from the database", false)
   .action(async (source: string | undefined, options) => {
@@ -203,11 +187,8 @@ program
     if (!(await types({ ...options, source, print }))) end(3);
   });
 
-program
-  .command("tail")
-  .description("print events as they come")
+command("tail", "print events as they come")
   .argument("[filter]", "a source's id, or a whole subject: cdc.shop.public.orders.created.*")
-  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
   .option("--last <n>", "begin with the newest n events that are there, of each stream", sequence)
   .option("--json", "one JSON object a line", false)
   .action(async (filter: string | undefined, options) => {
@@ -215,11 +196,8 @@ program
     await tail({ ...options, filter, log: logger(), signal: stopSignal(), print });
   });
 
-program
-  .command("verify")
-  .description("walk a source's stream and tell what is wrong with it")
+command("verify", "walk a source's stream and tell what is wrong with it")
   .argument("<source>", "the source's id")
-  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
   .option("--from <sequence>", "begin at this message", sequence)
   .option("--to <sequence>", "end at this message", sequence)
   .option("--tables", "compare the keys in the tables with the stream's, once the worker has caught up", false)
@@ -229,12 +207,9 @@ program
     if (!(await verify({ ...options, source, log: logger(), signal: stopSignal(), print }))) end(3);
   });
 
-program
-  .command("erase")
-  .description("take one event out of a source's stream for good; says first who has not had it")
+command("erase", "take one event out of a source's stream for good; says first who has not had it")
   .argument("<source>", "the source's id")
   .argument("<sequence>", "the event's number in the stream", sequence)
-  .option("--config <file>", "the configuration (default: millrace.config.* in this directory)")
   .option("--yes", "really do it", false)
   .action(async (source: string, nth: number, options) => {
     const { erase } = await import("./command/erase.ts");

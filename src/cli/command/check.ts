@@ -7,23 +7,19 @@ import { checkBus } from "../../bus/jetstream/commands/check.ts";
 import { findSourceOnBus } from "../../bus/jetstream/commands/remove-source.ts";
 import { readSavedMemory } from "../../bus/jetstream/commands/saved-memory.ts";
 import { refuseOpenHttp } from "../../config/http.ts";
-import { loadConfigFile } from "../../config/load.ts";
 import { refuseIdle, resolveConfig } from "../../config/resolve.ts";
 import type { ConfigError } from "../../errors.ts";
 import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
-import * as millrace from "../../index.ts";
 import { type Finding, isStatement, sqlOf } from "../../telemetry/finding.ts";
 import { redact } from "../../telemetry/redact.ts";
 import { chooseSources } from "../common/choose-sources.ts";
+import { type CommandOptions, readConfig } from "../common/load-config.ts";
 import { type Paint, paint, printable, wrap } from "../common/terminal.ts";
 
-export interface CheckOptions {
-  readonly config?: string | undefined;
+export interface CheckOptions extends CommandOptions {
   /** Undefined means all. */
   readonly source?: string | undefined;
   readonly json: boolean;
-  readonly signal: AbortSignal;
-  readonly print: (line: string) => Promise<void>;
 }
 
 /** One line of the report: a finding, and whose it is. */
@@ -36,8 +32,7 @@ interface Located extends Finding {
 
 /** Resolves to whether none failed. @throws ConfigError for what is wrong with the file itself */
 export async function check({ config: file, source, json, signal, print }: CheckOptions): Promise<boolean> {
-  const input = await loadConfigFile({ file, directory: process.cwd(), modules: { millrace }, automations: true });
-  const config = resolveConfig(input, connectors);
+  const config = resolveConfig(await readConfig(file, true), connectors);
   refuseOpenHttp(config.http); // as `run` would
   refuseIdle(config);
   const sources = chooseSources(config.sources, source);

@@ -5,17 +5,14 @@ import { resolveBusConfig } from "../../config/resolve.ts";
 import { ConfigError } from "../../errors.ts";
 import { isSourceId } from "../../event/source-id.ts";
 import { confirm } from "../common/confirm.ts";
-import { readConfig } from "../common/load-config.ts";
+import { type CommandOptions, readConfig } from "../common/load-config.ts";
 import { printable } from "../common/terminal.ts";
 
-export interface EraseCommandOptions {
-  readonly config?: string | undefined;
+export interface EraseCommandOptions extends CommandOptions {
   readonly source: string;
   readonly sequence: number;
   /** Without it a person on a terminal is asked, and all others are refused. */
   readonly yes: boolean;
-  readonly signal: AbortSignal;
-  readonly print: (line: string) => Promise<void>;
 }
 
 /** @throws ConfigError ERASE_UNCONFIRMED, and what stands in the way; TransientError */

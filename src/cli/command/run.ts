@@ -3,9 +3,8 @@
 import { setFlagsFromString } from "node:v8";
 import { startWorker, type Worker } from "../../app.ts";
 import { loadOwned } from "../../automation/run/module-strays.ts";
-import { loadConfigFile } from "../../config/load.ts";
-import * as millrace from "../../index.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import { readConfig } from "../common/load-config.ts";
 
 export interface RunOptions {
   /** The file; undefined means the `millrace.config.*` here. */
@@ -41,9 +40,7 @@ export async function run({
   signal,
 }: RunOptions): Promise<void> {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
-  const load = () =>
-    loadConfigFile({ file, directory: process.cwd(), modules: { millrace }, automations: automations?.length !== 0 });
-  const loaded = await loadOwned(log, load);
+  const loaded = await loadOwned(log, () => readConfig(file, automations?.length !== 0));
   const config = withLevel(loaded, verbose);
   const asked = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();

@@ -6,30 +6,23 @@ import { slotNotFound } from "../../source/postgres/commands/slots.ts";
 import { bytes } from "../../telemetry/quantities.ts";
 import { redact } from "../../telemetry/redact.ts";
 import { confirm } from "../common/confirm.ts";
-import { postgresSources } from "../common/postgres-sources.ts";
+import type { CommandOptions } from "../common/load-config.ts";
 import { runningWorker, type Status } from "../common/running-worker.ts";
-import { openSlotServers, reasonOf, type SlotServer } from "../common/slot-servers.ts";
+import { openSlotServers, type SlotServer, unansweredBy } from "../common/slot-servers.ts";
 import { type ShownSlot, slotLines } from "../common/slots-table.ts";
 import { paint, printable, wrap } from "../common/terminal.ts";
 
-interface CommonOptions {
-  readonly config?: string | undefined;
-  readonly print: (line: string) => Promise<void>;
-}
-
-export interface SlotsOptions extends CommonOptions {
+export interface SlotsOptions extends CommandOptions {
   readonly watch: boolean;
   readonly json: boolean;
-  readonly signal: AbortSignal;
 }
 
-export interface DropOptions extends CommonOptions {
+export interface DropOptions extends CommandOptions {
   readonly name: string;
   /** Only on this source's server. */
   readonly source?: string | undefined;
   /** Without it a person on a terminal is asked, and for all others nothing is dropped: what would be lost is said. */
   readonly yes: boolean;
-  readonly signal: AbortSignal;
 }
 
 /** Two looks this far apart give the rate. */
@@ -45,7 +38,7 @@ export async function slots({ config, watch, json, signal, print }: SlotsOptions
     await realClock.sleep(LOOK_EVERY_MS, signal); // asked to end: once more, and out
     const look = await open.look();
     const servers = withLags(look.servers, await ask().catch(() => undefined)); // it need not run
-    const unanswered = look.unanswered.map(reasonOf);
+    const unanswered = look.unanswered.map(unansweredBy);
     if (redraw) await print("\u001b[2J\u001b[H");
     if (json) await print(redact(JSON.stringify({ servers, unanswered })));
     else for (const line of lines(servers, unanswered)) await print(line);
@@ -57,7 +50,7 @@ export async function slots({ config, watch, json, signal, print }: SlotsOptions
 }
 
 /** Within 100 columns. */
-function lines(servers: readonly Shown[], unanswered: readonly ReturnType<typeof reasonOf>[]): readonly string[] {
+function lines(servers: readonly Shown[], unanswered: readonly ReturnType<typeof unansweredBy>[]): readonly string[] {
   const colour = paint(process.stdout);
   const tables = servers.map(({ sources, ...report }) => slotLines(report, sources, colour));
   const away = unanswered.map(({ source, code, message }) =>
@@ -85,11 +78,10 @@ interface Shown extends SlotServer {
 
 /** @throws ConfigError SLOT_NOT_FOUND, SLOT_AMBIGUOUS, SLOT_DROP_UNCONFIRMED, SOURCE_UNKNOWN; TransientError SLOT_ACTIVE */
 export async function dropSlot({ config, name, source, yes, signal, print }: DropOptions): Promise<void> {
-  if (source !== undefined) await postgresSources(config, source); // or it is unknown
-  await using open = await openSlotServers(config);
+  await using open = await openSlotServers(config, source);
   const { servers, unanswered } = await open.look();
   const away = unanswered.find(({ source: id }) => source === undefined || id === source);
-  if (away !== undefined) throw source === undefined ? ambiguous(name, reasonOf(away)) : away.error;
+  if (away !== undefined) throw source === undefined ? ambiguous(name, unansweredBy(away)) : away.error;
   const found = servers.flatMap((server) => {
     const slot = server.slots.find((candidate) => candidate.name === name);
     const asked = source === undefined || server.sources.some((id) => id === source);
@@ -114,7 +106,7 @@ export async function dropSlot({ config, name, source, yes, signal, print }: Dro
 }
 
 /** @param away a server that did not answer, and may have it */
-function ambiguous(name: string, away: ReturnType<typeof reasonOf> | undefined): ConfigError {
+function ambiguous(name: string, away: ReturnType<typeof unansweredBy> | undefined): ConfigError {
   const why =
     away === undefined
       ? "several servers have one of this name"

@@ -1,25 +1,23 @@
 // `millrace source remove`: takes away what a source would leave behind to fill a disk, and says first what is lost.
 
 import { findSourceOnBus, removeSourceFromBus, type SourceOnBus } from "../../bus/jetstream/commands/remove-source.ts";
-import { ConfigError, MillraceError, toError } from "../../errors.ts";
+import { ConfigError, toError } from "../../errors.ts";
 import type { Leftovers, Removal } from "../../source/capabilities.ts";
 import { bytes } from "../../telemetry/quantities.ts";
+import { reasonOf } from "../../telemetry/reason.ts";
 import { redact } from "../../telemetry/redact.ts";
 import { namedSource } from "../common/capable-sources.ts";
 import { confirm } from "../common/confirm.ts";
-import { loadConfig } from "../common/load-config.ts";
+import { type CommandOptions, loadConfig } from "../common/load-config.ts";
 import { printable } from "../common/terminal.ts";
 
-export interface SourceRemoveOptions {
-  readonly config?: string | undefined;
+export interface SourceRemoveOptions extends CommandOptions {
   readonly source: string;
   /** Its stream too, with all events, subscriptions and records. */
   readonly stream: boolean;
   /** Without it a person on a terminal is asked, and all others are refused. */
   readonly yes: boolean;
   readonly json: boolean;
-  readonly signal: AbortSignal;
-  readonly print: (line: string) => Promise<void>;
 }
 
 /** What could not be looked at, or not be removed. */
@@ -79,10 +77,6 @@ export async function removeSource(options: SourceRemoveOptions): Promise<void> 
 
 function fulfilled<T>(settled: PromiseSettledResult<T>): T | undefined {
   return settled.status === "fulfilled" ? settled.value : undefined;
-}
-
-function reasonOf(error: Error): { readonly code: string; readonly message: string } {
-  return { code: error instanceof MillraceError ? error.code : "UNEXPECTED", message: error.message };
 }
 
 function lossLines(

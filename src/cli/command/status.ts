@@ -3,15 +3,13 @@
 import { realClock } from "../../clock.ts";
 import { TransientError } from "../../errors.ts";
 import { bytes, duration, preciseSeconds } from "../../telemetry/quantities.ts";
+import type { CommandOptions } from "../common/load-config.ts";
 import { runningWorker, type Status } from "../common/running-worker.ts";
 import { alarmLines, type Paint, paint, printable, wrap } from "../common/terminal.ts";
 
-export interface StatusOptions {
-  readonly config?: string | undefined;
+export interface StatusOptions extends CommandOptions {
   readonly watch: boolean;
   readonly json: boolean;
-  readonly signal: AbortSignal;
-  readonly print: (line: string) => Promise<void>;
 }
 
 type Part = Status["parts"][number];

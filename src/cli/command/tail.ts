@@ -5,19 +5,15 @@ import { resolveBusConfig } from "../../config/resolve.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import { percentDecode } from "../../event/percent-decode.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import { readConfig } from "../common/load-config.ts";
+import { type CommandOptions, readConfig } from "../common/load-config.ts";
 
-export interface TailCommandOptions {
-  readonly config?: string | undefined;
+export interface TailCommandOptions extends CommandOptions {
   /** A whole subject, or a source's id. */
   readonly filter?: string | undefined;
   readonly json: boolean;
   /** How many of those that are there already come first, of each stream. */
   readonly last?: number | undefined;
   readonly log: Logger;
-  readonly signal: AbortSignal;
-  /** Writes a line; resolves when there is room for more. */
-  readonly print: (line: string) => Promise<void>;
 }
 
 export async function tail({ config, filter, json, last, log, signal, print }: TailCommandOptions): Promise<void> {

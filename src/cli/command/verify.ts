@@ -10,10 +10,9 @@ import { isSourceId, type SourceId } from "../../event/source-id.ts";
 import type { KeySnapshot, SnapshotOptions } from "../../source/capabilities.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { namedSource } from "../common/capable-sources.ts";
-import { readConfig } from "../common/load-config.ts";
+import { type CommandOptions, readConfig } from "../common/load-config.ts";
 
-export interface VerifyCommandOptions {
-  readonly config?: string | undefined;
+export interface VerifyCommandOptions extends CommandOptions {
   readonly source: string;
   /** First and last sequence; undefined means all. */
   readonly from?: number | undefined;
@@ -22,8 +21,6 @@ export interface VerifyCommandOptions {
   readonly tables: boolean;
   readonly json: boolean;
   readonly log: Logger;
-  readonly signal: AbortSignal;
-  readonly print: (line: string) => Promise<void>;
 }
 
 const DRAW_EVERY_MS = 200;

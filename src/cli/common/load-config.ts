@@ -1,13 +1,23 @@
-// The configuration as a command reads it that runs no automation.
+// The configuration as a command reads it.
 
 import { connectors } from "../../app.ts";
 import { loadConfigFile } from "../../config/load.ts";
 import { type ResolvedConfig, resolveConfig } from "../../config/resolve.ts";
 import * as millrace from "../../index.ts";
 
+/** What commands are given alike. */
+export interface CommandOptions {
+  /** The configuration; undefined means the `millrace.config.*` here. */
+  readonly config?: string | undefined;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+  /** Writes a line; resolves when there is room for more. */
+  readonly print: (line: string) => Promise<void>;
+}
+
 /** What the file holds. @param file undefined: the `millrace.config.*` here @throws ConfigError where it cannot be read */
-export async function readConfig(file: string | undefined): Promise<unknown> {
-  return loadConfigFile({ file, directory: process.cwd(), modules: { millrace }, automations: false });
+export async function readConfig(file: string | undefined, automations = false): Promise<unknown> {
+  return loadConfigFile({ file, directory: process.cwd(), modules: { millrace }, automations });
 }
 
 /** The same with every section checked, by its connector where it is a source's. @throws ConfigError for what is wrong */

@@ -1,6 +1,6 @@
 // The servers behind the configured Postgres sources, each once: sources of one server share its report.
 
-import { MillraceError, toError } from "../../errors.ts";
+import { toError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import {
   type ServerFacts,
@@ -9,8 +9,11 @@ import {
   slotNotFound,
   withOwners,
 } from "../../source/postgres/commands/slots.ts";
+import type { PostgresConfig } from "../../source/postgres/options/config.ts";
 import { slotNameOf } from "../../source/postgres/slot/slot-facts.ts";
-import { postgresSources } from "./postgres-sources.ts";
+import { type Reason, reasonOf } from "../../telemetry/reason.ts";
+import { chooseSources } from "./choose-sources.ts";
+import { loadConfig } from "./load-config.ts";
 
 export interface SlotServer extends ServerReport {
   /** Ids of the sources that read from it. */
@@ -35,14 +38,15 @@ export interface SlotServers extends AsyncDisposable {
   drop(server: SlotServer, name: string): Promise<void>;
 }
 
-/** @throws what is wrong with the file */
-export async function openSlotServers(file: string | undefined): Promise<SlotServers> {
-  const configured = await postgresSources(file, undefined);
-  const watches = configured.map(({ id, config }) => ({
-    id,
-    slot: slotNameOf(id, config),
-    watch: new SlotReporter(id, config),
-  }));
+/** @param source one that must be there @throws ConfigError SOURCE_UNKNOWN, and what is wrong with the file */
+export async function openSlotServers(file: string | undefined, source?: string): Promise<SlotServers> {
+  const { sources } = await loadConfig(file);
+  chooseSources(sources, source);
+  const watches = [...sources].flatMap(([id, { kind, config }]) => {
+    if (kind !== "postgres") return [];
+    const section = config.reveal() as PostgresConfig; // as its connector parsed it
+    return [{ id, slot: slotNameOf(id, section), watch: new SlotReporter(id, section) }];
+  });
   return {
     look: async () => {
       const looks = await Promise.allSettled(watches.map(({ watch }) => watch.look()));
@@ -78,6 +82,6 @@ export async function openSlotServers(file: string | undefined): Promise<SlotSer
 }
 
 /** As `--json` has it. */
-export function reasonOf({ source, error }: Unanswered): { source: string; code: string; message: string } {
-  return { source, code: error instanceof MillraceError ? error.code : "UNEXPECTED", message: error.message };
+export function unansweredBy({ source, error }: Unanswered): Reason & { readonly source: string } {
+  return { source, ...reasonOf(error) };
 }

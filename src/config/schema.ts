@@ -2,7 +2,6 @@
 
 import { z } from "zod";
 import type { Duration } from "../event/duration.ts";
-import type { Retention } from "../event/retention.ts";
 import { isSourceId } from "../event/source-id.ts";
 import { type LogLevel, logLevels } from "../telemetry/logger.ts";
 import { busSchema } from "./bus-schema.ts";
@@ -49,35 +48,6 @@ export interface Config {
   };
   readonly http?: { readonly host?: Text; readonly port?: number };
   readonly log?: { readonly events?: boolean; readonly messages?: boolean; readonly level?: LogLevel | EnvRef };
-}
-
-/** The same after the defaults; sources are still unparsed. */
-export interface ParsedConfig {
-  readonly bus: {
-    readonly servers: readonly string[];
-    readonly replicas: 1 | 3 | 5;
-    /** "always", or the server's sync interval in ms. */
-    readonly fsync: "always" | number;
-    readonly retention: Retention;
-    readonly credentials?:
-      | {
-          readonly file?: string | undefined;
-          readonly nkey?: string | undefined;
-          readonly token?: string | undefined;
-          readonly user?: string | undefined;
-          readonly password?: string | undefined;
-        }
-      | undefined;
-    readonly tls?:
-      | { readonly ca?: string | undefined; readonly cert?: string | undefined; readonly key?: string | undefined }
-      | undefined;
-    readonly maxEventBytes: number;
-  };
-  readonly sources: Readonly<Record<string, SourceOptions>>;
-  readonly automations: readonly unknown[];
-  readonly defaults: { readonly db?: object | undefined; readonly maxHops: number };
-  readonly http: { readonly host: string; readonly port: number };
-  readonly log: { readonly events: boolean; readonly messages: boolean; readonly level?: LogLevel | undefined };
 }
 
 const defaultsSchema = z.strictObject({
@@ -135,7 +105,7 @@ const logSchema = z.strictObject({
     ),
 });
 
-export const configSchema: z.ZodType<ParsedConfig> = z.strictObject({
+export const configSchema = z.strictObject({
   bus: busSchema.prefault({}).describe("The NATS servers with JetStream that keep the streams."),
   sources: z
     .record(
@@ -155,6 +125,9 @@ export const configSchema: z.ZodType<ParsedConfig> = z.strictObject({
   http: httpSchema.prefault({}).describe("The worker's own HTTP port: /healthz, /readyz, /metrics, /api/status."),
   log: logSchema.prefault({}).describe("What the worker logs."),
 });
+
+/** A configuration with its defaults; sources are still unparsed. */
+export type ParsedConfig = z.output<typeof configSchema>;
 
 /**
  * The configuration as it is, checked by the compiler.

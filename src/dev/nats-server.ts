@@ -57,23 +57,7 @@ ${options.config ?? ""}
   });
   const stop = (): Promise<void> => server.kill("SIGTERM");
   await server.start();
-  return {
-    url: `nats://127.0.0.1:${port}`,
-    port,
-    dataDir,
-    get pid() {
-      return server.pid;
-    },
-    stop,
-    kill: (signal = "SIGKILL") => server.kill(signal),
-    pause: () => server.pause(),
-    resume: () => server.resume(),
-    restart: async () => {
-      await stop();
-      await server.start();
-    },
-    [Symbol.asyncDispose]: stop,
-  };
+  return server.handle({ url: `nats://127.0.0.1:${port}`, port, dataDir }, stop);
 }
 
 async function probe(port: number): Promise<void> {

@@ -65,23 +65,7 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
   const stop = (mode: "fast" | "immediate" = "fast"): Promise<void> =>
     server.kill(mode === "fast" ? "SIGINT" : "SIGQUIT");
   await server.start();
-  return {
-    url,
-    port,
-    dataDir,
-    get pid() {
-      return server.pid;
-    },
-    stop,
-    kill: (signal = "SIGKILL") => server.kill(signal),
-    pause: () => server.pause(),
-    resume: () => server.resume(),
-    restart: async () => {
-      await stop();
-      await server.start();
-    },
-    [Symbol.asyncDispose]: () => stop(),
-  };
+  return server.handle({ url, port, dataDir }, stop);
 }
 
 type User = { readonly uid: number; readonly gid: number };

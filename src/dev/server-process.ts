@@ -109,6 +109,26 @@ export class ServerProcess {
     clearTimeout(patience);
   }
 
+  /** What its user is given. @param stop ends it in an orderly way */
+  handle<Stop extends () => Promise<void>>(
+    place: { readonly url: string; readonly port: number; readonly dataDir: string },
+    stop: Stop,
+  ): DevServer & { readonly stop: Stop } {
+    const pid = (): number => this.pid;
+    return {
+      ...place,
+      get pid() {
+        return pid();
+      },
+      stop,
+      kill: (signal = "SIGKILL") => this.kill(signal),
+      pause: () => this.pause(),
+      resume: () => this.resume(),
+      restart: () => stop().then(() => this.start()),
+      [Symbol.asyncDispose]: () => stop(),
+    };
+  }
+
   pause(): void {
     // The parent first, so that it starts nobody meanwhile.
     send(this.pid, "SIGSTOP");

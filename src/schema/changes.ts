@@ -25,42 +25,25 @@ export function schemaChanges(before: CollectionSchema, after: CollectionSchema)
   const kept = new Set(pairs.map(({ old }) => old));
   const both = pairs.filter((pair): pair is { column: ColumnSchema; old: ColumnSchema } => pair.old !== undefined);
   const name = fullName(before);
+  const lists = {
+    added: pairs.filter(({ old }) => old === undefined).map(({ column }) => column.name),
+    dropped: before.columns.filter((column) => !kept.has(column)).map((column) => column.name),
+    renamed: both
+      .filter(({ column, old }) => column.name !== old.name)
+      .map(({ column, old }) => ({ from: old.name, to: column.name })),
+    retyped: both
+      .filter(({ column, old }) => column.type !== old.type)
+      .map(({ column, old }) => ({ column: column.name, from: old.type, to: column.type })),
+    recoded: both
+      .filter(({ column, old }) => column.type === old.type && !same(column.value, old.value))
+      .map(({ column }) => column.name),
+    nullable: both.flatMap(({ column: { name: column, nullable }, old }) =>
+      nullable === null || nullable === old.nullable ? [] : [{ column, nullable }],
+    ),
+  };
   return {
     ...(name === fullName(after) ? {} : { renamedFrom: name }),
-    ...listed(
-      "added",
-      pairs.filter(({ old }) => old === undefined).map(({ column }) => column.name),
-    ),
-    ...listed(
-      "dropped",
-      before.columns.filter((column) => !kept.has(column)).map((column) => column.name),
-    ),
-    ...listed(
-      "renamed",
-      both
-        .filter(({ column, old }) => column.name !== old.name)
-        .map(({ column, old }) => ({ from: old.name, to: column.name })),
-    ),
-    ...listed(
-      "retyped",
-      both
-        .filter(({ column, old }) => column.type !== old.type)
-        .map(({ column, old }) => ({ column: column.name, from: old.type, to: column.type })),
-    ),
-    ...listed(
-      "recoded",
-      both
-        .filter(({ column, old }) => column.type === old.type && !same(column.value, old.value))
-        .map(({ column }) => column.name),
-    ),
-    ...listed(
-      "nullable",
-      both.flatMap(({ column, old }) =>
-        column.nullable === null || column.nullable === old.nullable
-          ? []
-          : [{ column: column.name, nullable: column.nullable }],
-      ),
-    ),
+    ...Object.fromEntries(Object.entries(lists).filter(([, items]) => items.length > 0)),
     ...(same(renamedKey(before.key, both), after.key) ? {} : { key: before.key }),
     ...(before.identity === after.identity ? {} : { identity: before.identity }),
   };
@@ -83,13 +66,6 @@ function renamedKey(
 
 function fullName({ namespace, collection }: CollectionSchema): string {
   return `${namespace}.${collection}`;
-}
-
-function listed<Name extends string, Item>(
-  name: Name,
-  items: readonly Item[],
-): { readonly [N in Name]?: readonly Item[] } {
-  return (items.length === 0 ? {} : { [name]: items }) as { readonly [N in Name]?: readonly Item[] };
 }
 
 function same(a: unknown, b: unknown): boolean {

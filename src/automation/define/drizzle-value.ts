@@ -32,35 +32,12 @@ function elements(column: DrizzleColumn, values: readonly unknown[]): unknown {
 const FLOATS: ReadonlySet<string> = new Set(["real", "double precision", "float4", "float8", "float"]);
 /** The types of which node-postgres makes lists, as drizzle lets it; a list of any other type is text for it. */
 const LISTS: ReadonlySet<string> = new Set([
-  ...[
-    "smallint",
-    "int2",
-    "integer",
-    "int",
-    "int4",
-    "bigint",
-    "int8",
-    "oid",
-    ...FLOATS,
-    "boolean",
-    "bool",
-    "bytea",
-    "money",
-  ],
-  ...[
-    "text",
-    "varchar",
-    "character varying",
-    "char",
-    "character",
-    "bpchar",
-    "uuid",
-    "json",
-    "jsonb",
-    "point",
-    "numrange",
-  ],
-  ...["inet", "cidr", "macaddr", "time", "time without time zone", "timetz", "time with time zone"],
+  ...FLOATS,
+  ..."smallint,int2,integer,int,int4,bigint,int8,oid,boolean,bool,bytea,money,text,varchar,character varying".split(
+    ",",
+  ),
+  ..."char,character,bpchar,uuid,json,jsonb,point,numrange,inet,cidr,macaddr,time,time without time zone".split(","),
+  ...["timetz", "time with time zone"],
 ]);
 const CIRCLE = /^<\((.*),(.*)\),(.*)>$/;
 

@@ -12,6 +12,16 @@ export function percentDecode(value: string): string {
   }
 }
 
+/** The same of a text that anybody may have written: one that is not encoded is what it is. */
+export function percentDecoded(text: string): string {
+  if (!text.includes("%")) return text;
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 /** @param why without anything of the event itself */
 export function undecodable(why: string): PoisonError {
   return new PoisonError("EVENT_UNDECODABLE", `not an event of ours: ${why}`, {

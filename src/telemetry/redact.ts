@@ -1,5 +1,7 @@
 // Keeps secrets out of everything that is printed: logs, errors, status.
 
+import { percentDecoded } from "../event/percent-decode.ts";
+
 const REDACTED = "[redacted]";
 /** Shorter ones would blot out ordinary words; inside a url they are found by their place. */
 const SHORTEST_BY_VALUE = 6;
@@ -21,8 +23,8 @@ export function rememberUrlSecrets(text: string): void {
   const alone = text.replace(/^([a-z][a-z0-9+.-]*:\/\/(?:[^/?#]*@)?)[^/?#]*/i, "$1host");
   const url = URL.canParse(alone) ? new URL(alone) : undefined;
   if (url === undefined) return;
-  const user = decode(url.username);
-  const password = decode(url.password);
+  const user = percentDecoded(url.username);
+  const password = percentDecoded(url.password);
   // A password that only repeats the name says nothing, and blotting it out would hide the name everywhere.
   if (password !== "" && password !== user) remember(url.password, password);
   if (password === "" && user !== "" && /^(nats|tls|wss?):$/.test(url.protocol)) remember(url.username, user);
@@ -50,12 +52,4 @@ function redactUrls(text: string): string {
 
 function remember(...forms: readonly string[]): void {
   for (const form of forms) rememberSecret(form);
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }

@@ -2,6 +2,7 @@
 
 import type { Delivery } from "../../bus/bus.ts";
 import type { DeadReason } from "../../event/dead-reason.ts";
+import { percentDecoded } from "../../event/percent-decode.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { AutomationParts } from "./automation-parts.ts";
 
@@ -64,11 +65,5 @@ function factsOf({ source, delivery }: Given): Readonly<Record<string, unknown>>
 }
 
 function typeOf(delivery: Delivery): string {
-  const type = delivery.header("ce-type") ?? "unknown";
-  if (!type.includes("%")) return type;
-  try {
-    return decodeURIComponent(type);
-  } catch {
-    return type; // not one of ours
-  }
+  return percentDecoded(delivery.header("ce-type") ?? "unknown");
 }

@@ -3,7 +3,7 @@
 import { tail as follow } from "../../bus/jetstream/commands/tail.ts";
 import { resolveBusConfig } from "../../config/resolve.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
-import { percentDecode } from "../../event/percent-decode.ts";
+import { percentDecoded } from "../../event/percent-decode.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { type CommandOptions, readConfig } from "../common/load-config.ts";
 
@@ -72,10 +72,5 @@ function dataOf({ data }: StoredMessage): string {
 
 function header(message: StoredMessage, name: string): string | undefined {
   const value = message.header(name);
-  if (value === undefined) return undefined;
-  try {
-    return percentDecode(value);
-  } catch {
-    return value;
-  }
+  return value === undefined ? undefined : percentDecoded(value);
 }

@@ -12,6 +12,7 @@ import {
   usernamePasswordAuthenticator,
 } from "@nats-io/transport-node";
 import { ConfigError, toError } from "../../../errors.ts";
+import { percentDecoded } from "../../../event/percent-decode.ts";
 
 export interface BusAccess {
   /** Urls of one cluster; user, password or token may stand in them. */
@@ -66,16 +67,8 @@ export function addressesOf(servers: readonly string[]): string[] {
 /** `nats://user:password@host` or `nats://token@host`: the client takes them only apart from the address. */
 function fromUrl(who: string | undefined): Authenticator | undefined {
   if (who === undefined) return undefined;
-  const [name = "", password] = who.split(/:(.*)/s).map(decoded);
+  const [name = "", password] = who.split(/:(.*)/s).map(percentDecoded);
   return password === undefined ? tokenAuthenticator(name) : usernamePasswordAuthenticator(name, password);
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text; // written as it is
-  }
 }
 
 async function fromCredentials({ file, nkey, token, user, password }: BusCredentials): Promise<Authenticator> {

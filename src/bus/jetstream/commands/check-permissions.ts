@@ -21,28 +21,25 @@ const NAME = "millrace-check";
 /** No JSON: a request with it does nothing. */
 const BROKEN = "{";
 
+/** Requests to JetStream of one kind; the last token is what it is asked of. */
+function api(verb: string, name: string, body?: string): Need {
+  return { allow: `$JS.API.${verb}.*`, tried: `$JS.API.${verb}.${name}`, ...(body === undefined ? {} : { body }) };
+}
+
 /** All that `millrace run` does on the bus; docs/operations/nats.md has it as a server's configuration. */
 function needsOf(sources: readonly SourceId[], version: string): readonly Need[] {
   const streams = sources.map((source) => [source, streamName(source)] as const);
+  const made = ["KV_millrace_leases", "KV_millrace_state", "MILLRACE_DEAD", "OBJ_millrace_large"];
+  const one = (tried: string, body: string): Need => ({ allow: tried, tried, body });
   return [
-    { allow: "$JS.API.STREAM.INFO.*", tried: "$JS.API.STREAM.INFO.KV_millrace_state" },
-    { allow: "$JS.API.STREAM.NAMES", tried: "$JS.API.STREAM.NAMES" },
-    { allow: "$JS.API.STREAM.CREATE.*", tried: "$JS.API.STREAM.CREATE.KV_millrace_leases", body: BROKEN },
-    { allow: "$JS.API.STREAM.CREATE.*", tried: "$JS.API.STREAM.CREATE.KV_millrace_state", body: BROKEN },
-    { allow: "$JS.API.STREAM.CREATE.*", tried: "$JS.API.STREAM.CREATE.MILLRACE_DEAD", body: BROKEN },
-    { allow: "$JS.API.STREAM.CREATE.*", tried: "$JS.API.STREAM.CREATE.OBJ_millrace_large", body: BROKEN },
-    {
-      allow: "$JS.API.STREAM.UPDATE.OBJ_millrace_large",
-      tried: "$JS.API.STREAM.UPDATE.OBJ_millrace_large",
-      body: BROKEN,
-    },
-    { allow: "$JS.API.STREAM.MSG.GET.*", tried: "$JS.API.STREAM.MSG.GET.KV_millrace_state" },
-    { allow: "$JS.API.DIRECT.GET.OBJ_millrace_large", tried: "$JS.API.DIRECT.GET.OBJ_millrace_large", body: BROKEN },
-    {
-      allow: "$JS.API.STREAM.PURGE.KV_millrace_state",
-      tried: "$JS.API.STREAM.PURGE.KV_millrace_state",
-      body: JSON.stringify({ filter: `$KV.millrace_state.${NAME}` }), // an empty one would purge all
-    },
+    api("STREAM.INFO", "KV_millrace_state"),
+    one("$JS.API.STREAM.NAMES", ""),
+    ...made.map((name) => api("STREAM.CREATE", name, BROKEN)),
+    one("$JS.API.STREAM.UPDATE.OBJ_millrace_large", BROKEN),
+    api("STREAM.MSG.GET", "KV_millrace_state"),
+    one("$JS.API.DIRECT.GET.OBJ_millrace_large", BROKEN),
+    // an empty one would purge all
+    one("$JS.API.STREAM.PURGE.KV_millrace_state", JSON.stringify({ filter: `$KV.millrace_state.${NAME}` })),
     { allow: "$KV.millrace_state.>", tried: `$KV.millrace_state.${NAME}` },
     { allow: "$KV.millrace_leases.>", tried: `$KV.millrace_leases.${NAME}` },
     { allow: "$KV.millrace_schemas.>", tried: `$KV.millrace_schemas.${NAME}` },
@@ -54,17 +51,18 @@ function needsOf(sources: readonly SourceId[], version: string): readonly Need[]
       { allow: `cdc.${source}.>`, tried: `cdc.${source}._check._check.created.p00` },
       { allow: `events.${source}.>`, tried: `events.${source}._check._check.p00` },
       { allow: `meta.${source}.>`, tried: `meta.${source}.check` },
-      { allow: "$JS.API.STREAM.CREATE.*", tried: `$JS.API.STREAM.CREATE.${stream}`, body: BROKEN },
-      { allow: "$JS.API.STREAM.MSG.GET.*", tried: `$JS.API.STREAM.MSG.GET.${stream}` },
+      api("STREAM.CREATE", stream, BROKEN),
+      api("STREAM.MSG.GET", stream),
       {
         allow: "$JS.API.CONSUMER.DURABLE.CREATE.>",
         tried: `$JS.API.CONSUMER.DURABLE.CREATE.${stream}.${NAME}`,
         body: BROKEN,
       },
-      { allow: "$JS.API.CONSUMER.LIST.*", tried: `$JS.API.CONSUMER.LIST.${stream}` },
-      { allow: "$JS.API.CONSUMER.INFO.>", tried: `$JS.API.CONSUMER.INFO.${stream}.${NAME}` },
-      { allow: "$JS.API.CONSUMER.DELETE.>", tried: `$JS.API.CONSUMER.DELETE.${stream}.${NAME}` },
-      { allow: "$JS.API.CONSUMER.MSG.NEXT.>", tried: `$JS.API.CONSUMER.MSG.NEXT.${stream}.${NAME}` },
+      api("CONSUMER.LIST", stream),
+      ...["INFO", "DELETE", "MSG.NEXT"].map((verb) => ({
+        allow: `$JS.API.CONSUMER.${verb}.>`,
+        tried: `$JS.API.CONSUMER.${verb}.${stream}.${NAME}`,
+      })),
     ]),
   ];
 }

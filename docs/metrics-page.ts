@@ -2,10 +2,9 @@
 
 import type { Registry } from "prom-client";
 import type { SourceId } from "../src/event/source-id.ts";
-import { registerGuardGauges } from "../src/monitor/guard-gauges.ts";
-import { registerQueueDepth } from "../src/monitor/queue-depth.ts";
+import { registerGuardGauges } from "../src/monitor/start-guards.ts";
 import type { Status } from "../src/monitor/status.ts";
-import { registerStatusGauges } from "../src/monitor/status-gauges.ts";
+import { registerQueueDepth, registerStatusGauges } from "../src/monitor/status-gauges.ts";
 import { slotMetrics } from "../src/source/postgres/slot/slot-metrics.ts";
 import { createMetrics } from "../src/telemetry/metrics.ts";
 

@@ -9,7 +9,7 @@ import { resolveEnv } from "./env.ts";
 import { type HttpConfig, resolveHttp } from "./http.ts";
 import { nearest } from "./nearest.ts";
 import { parseConfig } from "./parse.ts";
-import { configSchema, type ParsedConfig, type SourceOptions } from "./schema.ts";
+import { type Config, configSchema, type ParsedConfig, type SourceOptions } from "./schema.ts";
 
 /** What a connector does with its own section. @throws ConfigError with the path of the bad value */
 interface SectionParser<Section> {
@@ -76,17 +76,18 @@ export function refuseIdle({ sources, automations }: ResolvedConfig<unknown>): v
 
 /** The `bus` section alone, for commands that read no source. */
 export function resolveBusConfig(input: unknown, environment: NodeJS.ProcessEnv = process.env): BusConfig {
-  const bus = typeof input === "object" && input !== null && "bus" in input ? { bus: input.bus } : {};
-  return busConfig(parseConfig(configSchema, withEnvironment({ ...bus, sources: {} }, environment), ""));
+  return busConfig(parseSection(input, "bus", environment));
 }
 
 /** The `http` section alone, for who only asks a worker: no other variable needs to be set. */
 export function resolveHttpConfig(input: unknown, environment: NodeJS.ProcessEnv = process.env): HttpConfig {
-  const http = typeof input === "object" && input !== null && "http" in input ? { http: input.http } : {};
-  return resolveHttp(
-    parseConfig(configSchema, withEnvironment({ ...http, sources: {} }, environment), "").http,
-    environment,
-  );
+  return resolveHttp(parseSection(input, "http", environment).http, environment);
+}
+
+function parseSection(input: unknown, name: "bus" | "http", environment: NodeJS.ProcessEnv): ParsedConfig {
+  const section =
+    typeof input === "object" && input !== null && name in input ? { [name]: (input as Config)[name] } : {};
+  return parseConfig(configSchema, withEnvironment({ ...section, sources: {} }, environment), "");
 }
 
 /** Automations and a pool are code, not data: nothing in them is a reference to the environment. */
@@ -109,13 +110,8 @@ function remembered(value: unknown): unknown {
 
 function busConfig({ bus }: ParsedConfig): BusConfig {
   for (const server of bus.servers) rememberUrlSecrets(server.includes("://") ? server : `nats://${server}`);
-  return {
-    access: new Secret({ servers: bus.servers, credentials: bus.credentials, tls: bus.tls }),
-    retention: bus.retention,
-    replicas: bus.replicas,
-    fsync: bus.fsync,
-    maxEventBytes: bus.maxEventBytes,
-  };
+  const { servers, credentials, tls, ...rest } = bus;
+  return { ...rest, access: new Secret({ servers, credentials, tls }) };
 }
 
 function resolveSource<Section>(

@@ -6,7 +6,6 @@ import { type HistoryLostError, MillraceError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { LogRetention, RetentionMetric, RetentionProbe } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { type Crossing, crossings } from "./crossings.ts";
 import type { GuardStatus } from "./status.ts";
 
 export interface GuardOptions {
@@ -176,4 +175,40 @@ export class Guard {
     const level = event === "guard_blind" ? "warn" : "error";
     this.#options.log[level](event, { source: this.source, code, hint }, error.message);
   }
+}
+
+export interface Crossing {
+  /** The metric's name. */
+  readonly measure: string;
+  readonly state: "exceeded" | "recovered";
+  /** Undefined when there is none any more. */
+  readonly value: number | undefined;
+  readonly limit: number;
+}
+
+/** Else a value that swings around its limit would be told at every swing. */
+const BACK = 0.8;
+
+/**
+ * @param exceeded names of what was exceeded before
+ * @param hold undefined when there is nothing that could be held: all is back
+ */
+export function crossings(
+  exceeded: ReadonlySet<string>,
+  hold: LogRetention | undefined,
+  metrics: readonly RetentionMetric[],
+): readonly Crossing[] {
+  // A log that is given up holds nothing: the other measures say neither good nor bad.
+  const lost = metrics.filter(({ means, name }) => means === "lost" && hold?.[name]);
+  return (lost.length > 0 ? lost : metrics).flatMap((metric): Crossing[] => {
+    const { name: measure, limit } = metric;
+    const value = hold?.[measure];
+    const was = exceeded.has(measure);
+    const is = value !== undefined && beyond(metric, value, was ? BACK : 1);
+    return was === is ? [] : [{ measure, state: is ? "exceeded" : "recovered", value, limit }];
+  });
+}
+
+function beyond({ means, limit }: RetentionMetric, value: number, share: number): boolean {
+  return means === "timeToFull" ? value < limit / share : value > limit * share;
 }

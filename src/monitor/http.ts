@@ -10,9 +10,8 @@ import type { Registry } from "prom-client";
 import { ConfigError, toError } from "../errors.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { redact } from "../telemetry/redact.ts";
-import { type QueueDepth, registerQueueDepth } from "./queue-depth.ts";
 import type { Status } from "./status.ts";
-import { registerStatusGauges } from "./status-gauges.ts";
+import { type QueueDepth, registerQueueDepth, registerStatusGauges } from "./status-gauges.ts";
 
 export interface HttpOptions {
   readonly host: string;

@@ -60,12 +60,9 @@ export type LogEvent =
 export const logLevels = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-export interface Logger {
-  debug(event: LogEvent, fields?: Readonly<Record<string, unknown>>, text?: string): void;
-  info(event: LogEvent, fields?: Readonly<Record<string, unknown>>, text?: string): void;
-  warn(event: LogEvent, fields?: Readonly<Record<string, unknown>>, text?: string): void;
-  error(event: LogEvent, fields?: Readonly<Record<string, unknown>>, text?: string): void;
-}
+export type Logger = Readonly<
+  Record<LogLevel, (event: LogEvent, fields?: Readonly<Record<string, unknown>>, text?: string) => void>
+>;
 
 /** The same without the lines below a level. */
 export function atLevel(log: Logger, level: LogLevel): Logger {

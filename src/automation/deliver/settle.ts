@@ -7,12 +7,11 @@ import { errorFields, wholeError } from "../outcome/error-lines.ts";
 import { type ErrorSummary, summarizeError } from "../outcome/error-summary.ts";
 import { type AttemptResult, startAttempt } from "./attempt.ts";
 import { type Attempts, AttemptsRecord } from "./attempts.ts";
-import { cycleIn } from "./cycle.ts";
 import { storeDeadLetter } from "./dead-letter.ts";
 import { free, isOurs, type Job, type SettleContext } from "./job.ts";
 import { received, settled, took } from "./lifecycle.ts";
 import { readEvent } from "./read-event.ts";
-import { afterFailure, deadBefore, isSuspect } from "./verdict.ts";
+import { afterFailure, cycleIn, deadBefore, isSuspect } from "./verdict.ts";
 import { type Failed, whileAway } from "./while-away.ts";
 
 const crashed: ErrorSummary = {

@@ -1,7 +1,11 @@
 // Decides what becomes of an event: whether an attempt may begin, and what follows a failed one. Pure.
 
+import type { Delivery } from "../../bus/bus.ts";
 import { backoffMs } from "../../clock.ts";
 import type { DeadReason } from "../../event/dead-reason.ts";
+import { lineageOf, visitOf } from "../../event/lineage.ts";
+import type { Automation } from "../define/automation.ts";
+import type { ErrorSummary } from "../outcome/error-summary.ts";
 import { isFatal, isRetry } from "../outcome/outcome.ts";
 import type { RetryPolicy } from "../outcome/retry-policy.ts";
 import { controlError } from "../tx/transaction-control.ts";
@@ -55,4 +59,29 @@ export function awayDelayMs(
 ): number | undefined {
   const delayMs = isRetry(error) ? error.afterMs : backoffMs(awayPause, tries);
   return now + delayMs > firstAt + policy.maxAgeMs ? undefined : delayMs;
+}
+
+/**
+ * Why an event must not be handled; undefined when it may be. Only events that a handler's `tx` caused say what caused
+ * them: who writes past it is not seen here.
+ * @param maxHops handlers that may stand between the first change and this event
+ */
+export function cycleIn(
+  delivery: Delivery,
+  { id, cycles }: Pick<Automation, "id" | "cycles">,
+  maxHops: number,
+): ErrorSummary | undefined {
+  const lineage = lineageOf(delivery);
+  if (lineage === undefined) return undefined;
+  if (lineage.hops >= maxHops) {
+    return cycle(`${lineage.hops} handlers stand between the first change and this event; the limit is ${maxHops}`);
+  }
+  if (cycles === "allow") return undefined;
+  const visit = visitOf(id, delivery.header("ce-source") ?? "", delivery.header("ce-subject") ?? "");
+  if (!lineage.trail.includes(visit)) return undefined;
+  return cycle("this automation has handled the same key already, and that caused this event");
+}
+
+function cycle(message: string): ErrorSummary {
+  return { name: "Cycle", message, code: "AUTOMATION_CYCLE" };
 }

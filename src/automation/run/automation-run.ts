@@ -11,8 +11,8 @@ import type { AutomationParts } from "../deliver/automation-parts.ts";
 import { Deliverer } from "../deliver/deliverer.ts";
 import { isRetry } from "../outcome/outcome.ts";
 import { mayPass } from "../outcome/unavailable.ts";
-import { filtersBySource } from "./filters-by-source.ts";
 import { lookForMissed, type MissedContext, watchMissed } from "./missed.ts";
+import { filtersBySource } from "./tx-databases.ts";
 
 const reconnect = { minMs: 250, maxMs: 10_000 };
 

@@ -3,10 +3,11 @@
 import type { Bus } from "../../bus/bus.ts";
 import { type Clock, within } from "../../clock.ts";
 import { ConfigError, toError } from "../../errors.ts";
+import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { owned } from "../../telemetry/stray.ts";
 import type { Automation } from "../define/automation.ts";
-import type { TriggerConfig } from "../define/trigger.ts";
+import type { Trigger, TriggerConfig } from "../define/trigger.ts";
 import { errorFields } from "../outcome/error-lines.ts";
 import { summarizeError } from "../outcome/error-summary.ts";
 import { pruneInbox } from "../tx/inbox.ts";
@@ -14,7 +15,6 @@ import { Silence } from "../tx/silence.ts";
 import { type Database, transactionsOf } from "../tx/transaction.ts";
 import type { TxDatabase } from "../tx/tx.ts";
 import { type OutboxHomes, TxHome } from "../tx/tx-home.ts";
-import { filtersBySource } from "./filters-by-source.ts";
 
 const CHECK_MS = 10_000;
 const PRUNE_EVERY_MS = 10 * 60_000;
@@ -111,4 +111,16 @@ export class TxDatabases {
 /** What a driver throws where nobody can catch it, on a connection that was opened here, ends no process. */
 function tolerant<Result>(log: Logger, work: () => Result): Result {
   return owned((thrown) => log.error("tx_database_uncaught", errorFields(summarizeError(thrown), "name")), work);
+}
+
+/** The filters of all triggers by the source whose stream they are about; sources in the order that the triggers name them. */
+export function filtersBySource(
+  triggers: readonly Trigger[],
+  config: TriggerConfig,
+): ReadonlyMap<SourceId, readonly string[]> {
+  const filters = new Map<SourceId, string[]>();
+  for (const { source, filter } of triggers.flatMap((trigger) => trigger.subscriptions(config))) {
+    filters.set(source, [...(filters.get(source) ?? []), filter]);
+  }
+  return filters;
 }

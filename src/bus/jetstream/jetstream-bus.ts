@@ -28,7 +28,7 @@ import { leasePort } from "./lease/lease.ts";
 import { MAX_ADDED_HEADER_BYTES, MAX_HEAD_BYTES, MAX_POINTER_BYTES } from "./stream/encode.ts";
 import { readErased } from "./stream/erased.ts";
 import { JetStreamPort, streamReader } from "./stream/jetstream-port.ts";
-import { newestGap, recordedGap } from "./stream/recorded-gap.ts";
+import { newestGap, recordedGap } from "./stream/own-markers.ts";
 import { openWriter } from "./writer/open-writer.ts";
 import { defaultWriterTiming, type WriterTiming } from "./writer/writer-options.ts";
 
@@ -49,7 +49,7 @@ export interface BusTiming extends WriterTiming {
   readonly pingIntervalMs: number;
 }
 
-export const defaultTiming: BusTiming = { ...defaultWriterTiming, ackTimeoutMs: 5000, pingIntervalMs: 8_000 };
+const defaultTiming: BusTiming = { ...defaultWriterTiming, ackTimeoutMs: 5000, pingIntervalMs: 8_000 };
 
 /** Leases of workers that are long gone disappear. */
 const LEASE_BUCKET_TTL_MS = 60 * 60_000;

@@ -15,7 +15,7 @@ import { StoredConnectorState } from "../jetstream/lease/connector-state.ts";
 import type { Fsync } from "../jetstream/lease/horizon.ts";
 import { leasePort } from "../jetstream/lease/lease.ts";
 import { MAX_ADDED_HEADER_BYTES, MAX_HEAD_BYTES } from "../jetstream/stream/encode.ts";
-import { newestGap, recordedGap } from "../jetstream/stream/recorded-gap.ts";
+import { newestGap, recordedGap } from "../jetstream/stream/own-markers.ts";
 import { openWriter } from "../jetstream/writer/open-writer.ts";
 import { defaultWriterTiming, type WriterTiming } from "../jetstream/writer/writer-options.ts";
 import { busClosed, deadLetterTooLarge } from "../shared-errors.ts";

@@ -5,7 +5,7 @@ import { TransientError } from "../../errors.ts";
 import { bytes, duration, preciseSeconds } from "../../telemetry/quantities.ts";
 import type { CommandOptions } from "../common/load-config.ts";
 import { runningWorker, type Status } from "../common/running-worker.ts";
-import { alarmLines, type Paint, paint, printable, wrap } from "../common/terminal.ts";
+import { alarmLines, type Paint, paint, printable, row, wrap } from "../common/terminal.ts";
 
 export interface StatusOptions extends CommandOptions {
   readonly watch: boolean;
@@ -43,7 +43,7 @@ function awayLines({ code, message }: TransientError, json: boolean): readonly s
 }
 
 /** Within 100 columns. */
-export function statusLines(status: Status, colour: Paint): readonly string[] {
+function statusLines(status: Status, colour: Paint): readonly string[] {
   const { bus, sources, automations, parts, version, startedAt } = status;
   const partOf = (kind: string, id: string): Part | undefined =>
     parts.find((part) => part.kind === kind && part.id === id);
@@ -86,18 +86,6 @@ export function statusLines(status: Status, colour: Paint): readonly string[] {
 const SOURCE: readonly number[] = [19, 17, 10, 8, 11, 7, 9, 7, 4];
 const HEADS: readonly string[] = "SOURCE STATE PUBLISHED UNSENT UNCONFIRMED LAG HEARTBEAT WAITING DEAD".split(" ");
 const AUTOMATION: readonly number[] = [44, 10, 12, 8, 9, 8];
-
-function row(widths: readonly number[], cells: readonly (string | number)[]): string {
-  return cells
-    .map((cell, nth) => {
-      const width = widths[nth] ?? 0;
-      const text = printable(String(cell));
-      if (nth > 1) return text.padStart(width);
-      return (text.length <= width ? text : `${text.slice(0, width - 1)}…`).padEnd(width);
-    })
-    .join(" ")
-    .trimEnd();
-}
 
 /** What /readyz says where there is more to say than the state. */
 function reason(part: Part | undefined): string[] {

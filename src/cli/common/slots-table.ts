@@ -3,7 +3,7 @@
 import type { ServerReport, SlotReport } from "../../source/postgres/commands/slots.ts";
 import { nameOfTransaction } from "../../source/postgres/slot/slot-facts.ts";
 import { bytes, duration, preciseSeconds } from "../../telemetry/quantities.ts";
-import { alarmLines, type Paint, printable, wrap } from "./terminal.ts";
+import { alarmLines, type Paint, printable, row, wrap } from "./terminal.ts";
 
 const WIDTHS: readonly number[] = [27, 13, 8, 9, 9, 11, 9, 7];
 const HEADS: readonly string[] = ["SLOT", "STATE", "PID", "RETAINED", "UNSENT", "UNCONFIRMED", "SPILLED", "FULL IN"];
@@ -27,11 +27,11 @@ export function slotLines(
   paint: Paint,
 ): readonly string[] {
   const rate = report.walBytesPerSecond === null ? "" : `, writing ${bytes(report.walBytesPerSecond)}/s of log`;
-  const lines = [paint("bold", printable(`server of ${sources.join(", ")}${rate}`)), paint("dim", row(HEADS))];
+  const lines = [paint("bold", printable(`server of ${sources.join(", ")}${rate}`)), paint("dim", row(WIDTHS, HEADS))];
   if (report.slots.length === 0) lines.push("no logical slots");
   for (const slot of report.slots) {
     const cells = [
-      `${slot.source === null ? " " : "*"} ${clip(slot.name, 25)}`,
+      `${slot.source === null ? " " : "*"} ${slot.name}`,
       stateOf(slot),
       slot.pid === null ? "-" : String(slot.pid),
       bytes(slot.retainedBytes),
@@ -40,7 +40,7 @@ export function slotLines(
       bytes(slot.spilledBytes),
       duration(slot.fullInSeconds),
     ];
-    lines.push(paint(colourOf(slot), row(cells.map(printable))));
+    lines.push(paint(colourOf(slot), row(WIDTHS, cells)));
     for (const note of notesOf(slot)) lines.push(...wrap(printable(note), 94).map((line) => `      ${line}`));
   }
   const oldest = report.oldestTransaction;
@@ -93,15 +93,4 @@ function notesOf(slot: ShownSlot): readonly string[] {
   if ((slot.catalogXminAge ?? 0) > OLD_XMIN)
     notes.push(`VACUUM of the catalog waits: ${slot.catalogXminAge} transactions`);
   return notes;
-}
-
-function row(cells: readonly string[]): string {
-  return cells
-    .map((cell, nth) => (nth < 2 ? cell.padEnd(WIDTHS[nth] ?? 0) : cell.padStart(WIDTHS[nth] ?? 0)))
-    .join(" ")
-    .trimEnd();
-}
-
-function clip(text: string, length: number): string {
-  return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
 }

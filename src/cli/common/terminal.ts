@@ -15,6 +15,19 @@ export function printable(text: string): string {
   return text.replace(/\p{Cc}/gu, "\u{FFFD}");
 }
 
+/** A line of a table: the first two cells are texts, cut where they are too long, and the others numbers. */
+export function row(widths: readonly number[], cells: readonly (string | number)[]): string {
+  return cells
+    .map((cell, nth) => {
+      const width = widths[nth] ?? 0;
+      const text = printable(String(cell));
+      if (nth > 1) return text.padStart(width);
+      return (text.length <= width ? text : `${text.slice(0, width - 1)}…`).padEnd(width);
+    })
+    .join(" ")
+    .trimEnd();
+}
+
 /** Broken at spaces; a longer word stays whole. */
 export function wrap(text: string, columns: number): readonly string[] {
   const lines: string[] = [];

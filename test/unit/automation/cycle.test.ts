@@ -1,7 +1,7 @@
 // When an event has come round to an automation that it has been through, and what a dead letter says of an error.
 
 import { expect, test } from "vitest";
-import { cycleIn } from "../../../src/automation/deliver/cycle.ts";
+import { cycleIn } from "../../../src/automation/deliver/verdict.ts";
 import { summarizeError } from "../../../src/automation/outcome/error-summary.ts";
 import type { Delivery } from "../../../src/bus/bus.ts";
 import { visitOf } from "../../../src/event/lineage.ts";

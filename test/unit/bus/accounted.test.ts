@@ -1,14 +1,15 @@
 // Up to where a durable has missed nothing, look by look.
 
 import { expect, test } from "vitest";
-import { newlyRemoved, runsOf } from "../../../src/bus/jetstream/consumer/removed.ts";
 import {
   accountFor,
   goneBefore,
   isOnRecord,
   type Look,
   missedSince,
+  newlyRemoved,
   removedSince,
+  runsOf,
   type SettledWatermark,
 } from "../../../src/bus/jetstream/consumer/settled-watermark.ts";
 

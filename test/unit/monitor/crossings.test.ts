@@ -1,7 +1,7 @@
 // When the guard speaks: once at a limit, and once when a measure is well back behind it.
 
 import { expect, test } from "vitest";
-import { type Crossing, crossings } from "../../../src/monitor/crossings.ts";
+import { type Crossing, crossings } from "../../../src/monitor/guard.ts";
 import { slotMetrics } from "../../../src/source/postgres/slot/slot-metrics.ts";
 import type { LogRetention } from "../../../src/source/source.ts";
 

@@ -8,13 +8,12 @@ import type { Delivery, Obstacle, StreamGap, Subscription } from "../../bus.ts";
 import { busClosed } from "../../shared-errors.ts";
 import { asked, busError } from "../client/bus-errors.ts";
 import { watchReconnects } from "../client/watch-reconnects.ts";
-import { AnsweredPings } from "./answered-pings.ts";
 import type { Confirmations } from "./confirmations.ts";
 import { listenToAdvisories } from "./consumer-advisories.ts";
 import { type DeliveryOwner, JetStreamDelivery } from "./delivery.ts";
 import { changed, type Durable } from "./durable.ts";
 import { maxFinishing } from "./durable-settings.ts";
-import { PINGS_PER_ACK_WAIT, Possession } from "./possession.ts";
+import { AnsweredPings, PINGS_PER_ACK_WAIT, Possession } from "./possession.ts";
 import { Prefetch } from "./prefetch.ts";
 import type { RetentionWatch } from "./retention-watch.ts";
 

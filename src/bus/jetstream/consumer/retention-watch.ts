@@ -8,7 +8,6 @@ import { apiCodes } from "../client/api-codes.ts";
 import { asked, orNothing } from "../client/bus-errors.ts";
 import type { Durable } from "./durable.ts";
 import { filtersOf, lifeOf } from "./durable-settings.ts";
-import { readRemoved } from "./removed.ts";
 import {
   accountFor,
   type DurableOnRecord,
@@ -16,6 +15,7 @@ import {
   isOnRecord,
   type Look,
   missedSince,
+  readRemoved,
   removedSince,
 } from "./settled-watermark.ts";
 import type { AccountedRecord } from "./watermark-record.ts";

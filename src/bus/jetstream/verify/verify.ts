@@ -13,6 +13,7 @@ import { Connection } from "../client/connection.ts";
 import { findStream } from "../client/streams.ts";
 import { pointsTo } from "../recovery/missing-bodies.ts";
 import { type Erased, readErased } from "../stream/erased.ts";
+import { bodyOf } from "../stream/own-markers.ts";
 import { type AuditCounts, type AuditMessage, StreamAudit } from "./audit.ts";
 import { type Finding, type FindingCode, finding } from "./finding.ts";
 import { type HeldKeys, KeyLedger, type TableReport } from "./key-ledger.ts";
@@ -244,11 +245,6 @@ class Walk {
 
   async #body(sequence: number): Promise<Readonly<Record<string, unknown>>> {
     const stored = await this.#jsm.streams.getMessage(streamName(this.#options.source), { seq: sequence });
-    try {
-      const body: unknown = stored?.json();
-      return typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
-    } catch {
-      return {}; // not one of ours, which the audit tells
-    }
+    return (stored && bodyOf(stored)) ?? {}; // not one of ours, which the audit tells
   }
 }

@@ -12,7 +12,7 @@ import type { ConfigError } from "../../errors.ts";
 import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
 import { type Finding, isStatement, sqlOf } from "../../telemetry/finding.ts";
 import { redact } from "../../telemetry/redact.ts";
-import { chooseSources } from "../common/choose-sources.ts";
+import { chooseSources } from "../common/capable-sources.ts";
 import { type CommandOptions, readConfig } from "../common/load-config.ts";
 import { type Paint, paint, printable, wrap } from "../common/terminal.ts";
 
@@ -108,7 +108,7 @@ function refusalFinding({ code, message, hint }: ConfigError): Finding {
 const COLOURS = { ok: "green", warn: "yellow", fail: "red" } as const;
 
 /** What is said, within 100 columns; SQL stays whole, so that it can be copied. */
-export function findingLines({ level, code, subject, message, fix }: Finding, colour: Paint): readonly string[] {
+function findingLines({ level, code, subject, message, fix }: Finding, colour: Paint): readonly string[] {
   const mark = colour(COLOURS[level], level.padEnd(4));
   const text = level === "ok" ? `${subject}: ${message}` : `${subject}: ${message} [${code}]`;
   const lines = wrap(printable(redact(text)), 92).map((line, nth) => `  ${nth === 0 ? mark : "    "}  ${line}`);

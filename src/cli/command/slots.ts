@@ -1,14 +1,24 @@
 // `millrace slots`: all logical slots of the sources' servers, once or again and again; and `slots drop`.
 
 import { realClock } from "../../clock.ts";
-import { ConfigError } from "../../errors.ts";
-import { slotNotFound } from "../../source/postgres/commands/slots.ts";
+import { ConfigError, toError } from "../../errors.ts";
+import type { SourceId } from "../../event/source-id.ts";
+import {
+  type ServerFacts,
+  type ServerReport,
+  SlotReporter,
+  slotNotFound,
+  withOwners,
+} from "../../source/postgres/commands/slots.ts";
+import type { PostgresConfig } from "../../source/postgres/options/config.ts";
+import { slotNameOf } from "../../source/postgres/slot/slot-facts.ts";
 import { bytes } from "../../telemetry/quantities.ts";
+import { type Reason, reasonOf } from "../../telemetry/reason.ts";
 import { redact } from "../../telemetry/redact.ts";
+import { chooseSources } from "../common/capable-sources.ts";
 import { confirm } from "../common/confirm.ts";
-import type { CommandOptions } from "../common/load-config.ts";
+import { type CommandOptions, loadConfig } from "../common/load-config.ts";
 import { runningWorker, type Status } from "../common/running-worker.ts";
-import { openSlotServers, type SlotServer, unansweredBy } from "../common/slot-servers.ts";
 import { type ShownSlot, slotLines } from "../common/slots-table.ts";
 import { paint, printable, wrap } from "../common/terminal.ts";
 
@@ -114,4 +124,75 @@ function ambiguous(name: string, away: ReturnType<typeof unansweredBy> | undefin
   return new ConfigError("SLOT_AMBIGUOUS", `the slot ${name} was not dropped: ${why}`, {
     hint: "Say by --source which source's server is meant.",
   });
+}
+
+export interface SlotServer extends ServerReport {
+  /** Ids of the sources that read from it. */
+  readonly sources: readonly SourceId[];
+}
+
+/** A source whose server did not answer. */
+export interface Unanswered {
+  readonly source: SourceId;
+  readonly error: Error;
+}
+
+export interface Look {
+  readonly servers: readonly SlotServer[];
+  readonly unanswered: readonly Unanswered[];
+}
+
+export interface SlotServers extends AsyncDisposable {
+  /** One server that is away does not hide the others. */
+  look(): Promise<Look>;
+  /** @throws TransientError SLOT_ACTIVE; ConfigError SLOT_NOT_FOUND */
+  drop(server: SlotServer, name: string): Promise<void>;
+}
+
+/** @param source one that must be there @throws ConfigError SOURCE_UNKNOWN, and what is wrong with the file */
+async function openSlotServers(file: string | undefined, source?: string): Promise<SlotServers> {
+  const { sources } = await loadConfig(file);
+  chooseSources(sources, source);
+  const watches = [...sources].flatMap(([id, { kind, config }]) => {
+    if (kind !== "postgres") return [];
+    const section = config.reveal() as PostgresConfig; // as its connector parsed it
+    return [{ id, slot: slotNameOf(id, section), watch: new SlotReporter(id, section) }];
+  });
+  return {
+    look: async () => {
+      const looks = await Promise.allSettled(watches.map(({ watch }) => watch.look()));
+      const found = new Map<string, { sources: SourceId[]; owners: Map<string, SourceId>; facts: ServerFacts }>();
+      const unanswered: Unanswered[] = [];
+      for (const [nth, { id, slot }] of watches.entries()) {
+        const look = looks[nth];
+        if (look?.status !== "fulfilled") {
+          unanswered.push({ source: id, error: toError(look?.reason) });
+          continue;
+        }
+        const facts = look.value;
+        const server = found.get(facts.systemId) ?? { sources: [], owners: new Map<string, SourceId>(), facts };
+        server.sources.push(id);
+        server.owners.set(slot, id); // by name on this server alone: another one may have a slot of the same name
+        found.set(facts.systemId, server);
+      }
+      const servers = [...found.values()].map(({ sources, owners, facts }) => ({
+        sources,
+        ...withOwners(facts, owners),
+      }));
+      return { servers, unanswered };
+    },
+    drop: async ({ sources: [first] }, name) => {
+      const watch = watches.find(({ id }) => id === first)?.watch;
+      if (watch === undefined) throw slotNotFound(name);
+      await watch.drop(name);
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const { watch } of watches) await watch[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** As `--json` has it. */
+function unansweredBy({ source, error }: Unanswered): Reason & { readonly source: string } {
+  return { source, ...reasonOf(error) };
 }

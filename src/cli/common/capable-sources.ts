@@ -5,7 +5,6 @@ import type { ResolvedConfig } from "../../config/resolve.ts";
 import { BugError, ConfigError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Connector } from "../../source/source.ts";
-import { chooseSources } from "./choose-sources.ts";
 
 /** What a command may ask of a connector, and what is done where that is not to be had. */
 const capabilities = {
@@ -92,5 +91,17 @@ function capabilityMissing<Name extends Capability>(
   const kinds = able.map((connector) => connector.kind);
   return new ConfigError("CAPABILITY_MISSING", `the source ${id} is of the kind ${kind}, which cannot ${cannot}`, {
     hint: `Kinds that can: ${kinds.join(", ") || "none"}. ${instead}`,
+  });
+}
+
+type Sources = ResolvedConfig<unknown>["sources"];
+type Chosen = readonly (Sources extends ReadonlyMap<infer Id, infer Source> ? readonly [Id, Source] : never)[];
+
+/** The one that is named, or all. @throws ConfigError SOURCE_UNKNOWN */
+export function chooseSources(sources: Sources, name: string | undefined): Chosen {
+  const chosen = [...sources].filter(([id]) => name === undefined || id === name);
+  if (chosen.length > 0 || name === undefined) return chosen;
+  throw new ConfigError("SOURCE_UNKNOWN", `there is no source ${JSON.stringify(name)}`, {
+    hint: `The configuration has: ${[...sources.keys()].join(", ") || "none"}.`,
   });
 }

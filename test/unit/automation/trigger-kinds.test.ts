@@ -6,7 +6,7 @@ import { type Automation, automation } from "../../../src/automation/define/auto
 import { automationFindings } from "../../../src/automation/define/check-automations.ts";
 import type { Trigger, TriggerCheck } from "../../../src/automation/define/trigger.ts";
 import { runAutomations } from "../../../src/automation/run/run-automations.ts";
-import { memoryStore } from "../../../src/bus/memory/memory-store.ts";
+import { memoryStore } from "../../../src/bus/memory/memory-server.ts";
 import { realClock } from "../../../src/clock.ts";
 import { ConfigError, PoisonError } from "../../../src/errors.ts";
 import { type SourceId, systemId } from "../../../src/event/source-id.ts";

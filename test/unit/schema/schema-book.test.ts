@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import type { StateStore } from "../../../src/bus/bus.ts";
-import { memoryStore } from "../../../src/bus/memory/memory-store.ts";
+import { memoryStore } from "../../../src/bus/memory/memory-server.ts";
 import { FencedError } from "../../../src/errors.ts";
 import type { CollectionSchema } from "../../../src/event/collection-schema.ts";
 import type { Position } from "../../../src/event/position.ts";

@@ -2,11 +2,18 @@
 
 import type { StreamMessage } from "../../../event/message.ts";
 import { isComplete } from "../../../event/position.ts";
-import { comparePlace, newestOf, type Place, type Positions } from "../../../event/positions.ts";
+import {
+  comparePlace,
+  newestOf,
+  type Place,
+  type Positions,
+  placesBehind,
+  positionsAt,
+} from "../../../event/positions.ts";
 import { MAX_BATCH_MESSAGES } from "../stream/port.ts";
 
 /** Atomic batches hold at most this much; `MAX_BATCH_MESSAGES` is their other limit. */
-export const MAX_BATCH_BYTES: number = 4 * 1024 * 1024;
+const MAX_BATCH_BYTES: number = 4 * 1024 * 1024;
 
 /** More than the largest batch, or that one never became full. */
 const MAX_QUEUED_BYTES = MAX_BATCH_BYTES + 2 * 1024 * 1024;
@@ -111,5 +118,31 @@ export class WriterQueue {
   /** Whether there is something to send: a transaction whose end is not there yet waits for the source and not for the bus. */
   get waiting(): boolean {
     return this.#complete > this.#taken || this.length > MAX_BATCH_MESSAGES || this.#bytes > MAX_BATCH_BYTES;
+  }
+}
+
+export class ReadAgain {
+  #through: Positions | undefined;
+  readonly #onReached: () => void;
+
+  /** @param onReached called when all of it has come */
+  constructor(through: Positions | undefined, onReached: () => void) {
+    this.#through = through;
+    this.#onReached = onReached;
+  }
+
+  /** Whether there is more of it to come. */
+  get underWay(): boolean {
+    return this.#through !== undefined;
+  }
+
+  /** Whether this one is of it: then it is not to be written. */
+  has(item: QueueItem): boolean {
+    if (this.#through === undefined) return false;
+    const order = comparePlace(item, this.#through);
+    if (order < 0) return true;
+    this.#through = placesBehind(this.#through, positionsAt(item));
+    if (this.#through === undefined) this.#onReached();
+    return order === 0;
   }
 }

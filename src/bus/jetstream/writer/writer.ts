@@ -20,18 +20,16 @@ import type { Mark, Writer } from "../../bus.ts";
 import { Lifetime } from "../client/lifetime.ts";
 import { startUpkeep } from "../lease/upkeep.ts";
 import type { Established } from "../recovery/establish.ts";
-import { Disruptions, recover } from "../recovery/recover.ts";
+import { Disruptions, hasLostBodies, hasLostMessages, lostBodies, lostMessages, recover } from "../recovery/recover.ts";
 import { isPassing, refusal, Stall } from "../recovery/stall.ts";
 import { writerMarker } from "../recovery/start-markers.ts";
 import { encodeBatch, largeBehind, type Outgoing } from "../stream/encode.ts";
 import type { Encoded } from "../stream/port.ts";
 import { Marks } from "./marks.ts";
-import { hasLostBodies, hasLostMessages, lostBodies, lostMessages } from "./recovery-outcome.ts";
-import { ReadAgain } from "./replay-filter.ts";
 import { SendTimes } from "./send-times.ts";
 import { sendWithRetry } from "./send-with-retry.ts";
 import type { WriterOptions } from "./writer-options.ts";
-import { type QueueItem, WriterQueue } from "./writer-queue.ts";
+import { type QueueItem, ReadAgain, WriterQueue } from "./writer-queue.ts";
 
 const FLUSH_POLL_MS = 20;
 

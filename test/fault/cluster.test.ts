@@ -4,7 +4,7 @@
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { checkBus } from "../../src/bus/jetstream/commands/check.ts";
+import { checkBus } from "../../src/bus/jetstream/commands/check-bus.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import type { Finding } from "../../src/telemetry/finding.ts";
 import { NatsCluster } from "../support/bus/nats-cluster.ts";

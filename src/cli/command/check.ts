@@ -3,7 +3,7 @@
 import { connectors, declaredColumns, outboxesOf } from "../../app.ts";
 import type { Automation } from "../../automation/define/automation.ts";
 import { automationFindings, type ListenedSource } from "../../automation/define/check-automations.ts";
-import { checkBus } from "../../bus/jetstream/commands/check.ts";
+import { checkBus } from "../../bus/jetstream/commands/check-bus.ts";
 import { findSourceOnBus } from "../../bus/jetstream/commands/remove-source.ts";
 import { readSavedMemory } from "../../bus/jetstream/commands/saved-memory.ts";
 import { refuseOpenHttp } from "../../config/http.ts";

@@ -1,6 +1,6 @@
 // `millrace erase`: takes one event out of a source's stream, because the law or a person asks for it.
 
-import { type Erasable, erase as eraseEvent } from "../../bus/jetstream/commands/erase.ts";
+import { type Erasable, eraseEvent } from "../../bus/jetstream/commands/erase-event.ts";
 import { resolveBusConfig } from "../../config/resolve.ts";
 import { ConfigError } from "../../errors.ts";
 import { isSourceId } from "../../event/source-id.ts";

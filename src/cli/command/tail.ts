@@ -1,6 +1,6 @@
 // `millrace tail`: events as they come, one line each.
 
-import { tail as follow } from "../../bus/jetstream/commands/tail.ts";
+import { followStreams } from "../../bus/jetstream/commands/follow-streams.ts";
 import { resolveBusConfig } from "../../config/resolve.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import { percentDecoded } from "../../event/percent-decode.ts";
@@ -18,7 +18,7 @@ export interface TailCommandOptions extends CommandOptions {
 
 export async function tail({ config, filter, json, last, log, signal, print }: TailCommandOptions): Promise<void> {
   const access = resolveBusConfig(await readConfig(config)).access.reveal();
-  for await (const message of follow({ ...access, filter, last, log, signal })) {
+  for await (const message of followStreams({ ...access, filter, last, log, signal })) {
     await print(json ? jsonLine(message) : textLine(message));
   }
 }

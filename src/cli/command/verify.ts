@@ -3,7 +3,7 @@
 import { connectors } from "../../app.ts";
 import { openStoredPosition } from "../../bus/jetstream/commands/stored-position.ts";
 import type { TableReport } from "../../bus/jetstream/verify/key-ledger.ts";
-import { type VerifyReport, verify as walk } from "../../bus/jetstream/verify/verify.ts";
+import { type VerifyReport, verifyStream } from "../../bus/jetstream/verify/verify-stream.ts";
 import { resolveBusConfig, resolveConfig } from "../../config/resolve.ts";
 import { ConfigError, TransientError } from "../../errors.ts";
 import { isSourceId, type SourceId } from "../../event/source-id.ts";
@@ -55,7 +55,7 @@ export async function verify({
       const wait = { stored: () => stored.look(), onWaiting: progress.waiting, reachWithinMs: REACH_MS, signal };
       held = await snapshotKeys(wait);
     }
-    report = await walk({ ...options, ...access, source, signal, held, onProgress: progress.show });
+    report = await verifyStream({ ...options, ...access, source, signal, held, onProgress: progress.show });
   } catch (error) {
     if (!signal.aborted) throw error;
     throw new TransientError("VERIFY_STOPPED", "it was stopped before its end", { hint: "Run it again." });

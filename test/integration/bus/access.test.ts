@@ -6,7 +6,7 @@ import { nkeys } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker } from "../../../src/app.ts";
 import { Connection } from "../../../src/bus/jetstream/client/connection.ts";
-import { checkBus } from "../../../src/bus/jetstream/commands/check.ts";
+import { checkBus } from "../../../src/bus/jetstream/commands/check-bus.ts";
 import { resolveBusConfig } from "../../../src/config/resolve.ts";
 import { freePort } from "../../../src/dev/free-port.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";

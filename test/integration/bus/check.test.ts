@@ -4,7 +4,7 @@ import { DiscardPolicy, type JetStreamManager, jetstream, jetstreamManager } fro
 import { connect, nanos } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { createStream, refuseTakenSubjects } from "../../../src/bus/jetstream/client/streams.ts";
-import { checkBus } from "../../../src/bus/jetstream/commands/check.ts";
+import { checkBus } from "../../../src/bus/jetstream/commands/check-bus.ts";
 import { openJetStreamBus } from "../../../src/bus/jetstream/jetstream-bus.ts";
 import { freePort } from "../../../src/dev/free-port.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";

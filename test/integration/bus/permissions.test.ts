@@ -5,7 +5,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker } from "../../../src/app.ts";
-import { checkBus } from "../../../src/bus/jetstream/commands/check.ts";
+import { checkBus } from "../../../src/bus/jetstream/commands/check-bus.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { automation, collection } from "../../../src/index.ts";
 import type { Finding } from "../../../src/telemetry/finding.ts";

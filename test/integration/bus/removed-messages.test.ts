@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { erase } from "../../../src/bus/jetstream/commands/erase.ts";
+import { eraseEvent } from "../../../src/bus/jetstream/commands/erase-event.ts";
 import { openJetStreamBus } from "../../../src/bus/jetstream/jetstream-bus.ts";
-import { verify } from "../../../src/bus/jetstream/verify/verify.ts";
+import { verifyStream } from "../../../src/bus/jetstream/verify/verify-stream.ts";
 import { freePort } from "../../../src/dev/free-port.ts";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import type { StreamMessage } from "../../../src/event/message.ts";
@@ -108,7 +108,7 @@ describe.skipIf(missing("nats"))("an event that is erased on purpose", () => {
     expect((await jsm.streams.info("MILLRACE_DEAD")).state.messages).toBe(0);
 
     expect((await write(server, order(10))).resume).toBe(place(9));
-    const report = await verify({
+    const report = await verifyStream({
       servers: [server.url],
       source: shop,
       onProgress: () => {},
@@ -133,7 +133,7 @@ describe.skipIf(missing("nats"))("an event that is erased on purpose", () => {
     await write(server, order(1), order(2));
     const { signal } = new AbortController();
     const refusal = (sequence: number): Promise<unknown> =>
-      erase({ servers: [server.url], source: shop, sequence, signal, confirm: async () => true });
+      eraseEvent({ servers: [server.url], source: shop, sequence, signal, confirm: async () => true });
     const template = (await write(server, order(3))) && (await jsm.streams.getMessage("CDC_SHOP", { seq: 2 }));
     await jetstream(await client(server)).publish(template?.subject ?? "", "{}");
     const { state } = await jsm.streams.info("CDC_SHOP");
@@ -181,7 +181,13 @@ describe.skipIf(missing("nats"))("the source of a stream from which messages wer
       "on purpose",
       "info",
       (_: JetStreamManager, servers: readonly string[]) =>
-        erase({ servers, source: shop, sequence: 2, signal: new AbortController().signal, confirm: async () => true }),
+        eraseEvent({
+          servers,
+          source: shop,
+          sequence: 2,
+          signal: new AbortController().signal,
+          confirm: async () => true,
+        }),
       undefined,
     ],
   ])(

@@ -5,7 +5,7 @@ import { connect } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker } from "../../../src/app.ts";
 import { createStream } from "../../../src/bus/jetstream/client/streams.ts";
-import { checkBus } from "../../../src/bus/jetstream/commands/check.ts";
+import { checkBus } from "../../../src/bus/jetstream/commands/check-bus.ts";
 import { resolveBusConfig } from "../../../src/config/resolve.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import type { Finding } from "../../../src/telemetry/finding.ts";

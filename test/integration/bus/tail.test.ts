@@ -3,7 +3,7 @@
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { tail } from "../../../src/bus/jetstream/commands/tail.ts";
+import { followStreams } from "../../../src/bus/jetstream/commands/follow-streams.ts";
 import { freePort } from "../../../src/dev/free-port.ts";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import { toError } from "../../../src/errors.ts";
@@ -36,7 +36,7 @@ describe.skipIf(missing("nats"))("tail", () => {
     const seen: StoredMessage[] = [];
     const read = async (): Promise<undefined> => {
       const options = { servers: [server.url], filter, last, log: silentLogger, signal: controller.signal };
-      for await (const message of tail(options)) seen.push(message);
+      for await (const message of followStreams(options)) seen.push(message);
     };
     const ended = read().catch(toError);
     onTestFinished(() => controller.abort());
@@ -148,7 +148,7 @@ describe.skipIf(missing("nats"))("tail", () => {
     const log = { ...silentLogger, warn: () => controller.abort() }; // it says that it waits
     const servers = [`nats://127.0.0.1:${await freePort()}`];
     const seen: StoredMessage[] = [];
-    for await (const message of tail({ servers, filter: undefined, log, signal: controller.signal }))
+    for await (const message of followStreams({ servers, filter: undefined, log, signal: controller.signal }))
       seen.push(message);
 
     expect(seen).toEqual([]);

@@ -5,7 +5,7 @@ import { jetstreamManager, RetentionPolicy, StorageType, type StreamConfig } fro
 import { connect, nanos } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker } from "../../../src/app.ts";
-import { checkBus } from "../../../src/bus/jetstream/commands/check.ts";
+import { checkBus } from "../../../src/bus/jetstream/commands/check-bus.ts";
 import { openJetStreamBus } from "../../../src/bus/jetstream/jetstream-bus.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";

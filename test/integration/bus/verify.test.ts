@@ -9,7 +9,7 @@ import { z } from "zod";
 import { EventEncoder } from "../../../src/bus/encode-event.ts";
 import { createStream } from "../../../src/bus/jetstream/client/streams.ts";
 import { openJetStreamBus } from "../../../src/bus/jetstream/jetstream-bus.ts";
-import { type VerifyReport, verify } from "../../../src/bus/jetstream/verify/verify.ts";
+import { type VerifyReport, verifyStream } from "../../../src/bus/jetstream/verify/verify-stream.ts";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import type { StreamMessage } from "../../../src/event/message.ts";
 import type { Position } from "../../../src/event/position.ts";
@@ -37,7 +37,14 @@ function transaction(id: number, first: number, count: number): StreamMessage[] 
 
 function walk(server: NatsServer, range: { from?: number; to?: number } = {}): Promise<VerifyReport> {
   const { signal } = new AbortController();
-  return verify({ servers: [server.url], source: shop, ...range, onProgress: () => {}, log: silentLogger, signal });
+  return verifyStream({
+    servers: [server.url],
+    source: shop,
+    ...range,
+    onProgress: () => {},
+    log: silentLogger,
+    signal,
+  });
 }
 
 /** What our own writer stores: opens it, writes, and gives the lease back. */

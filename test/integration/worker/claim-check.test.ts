@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { startWorker } from "../../../src/app.ts";
 import { automation } from "../../../src/automation/define/automation.ts";
 import { collection } from "../../../src/automation/define/collection.ts";
-import { type VerifyReport, verify } from "../../../src/bus/jetstream/verify/verify.ts";
+import { type VerifyReport, verifyStream } from "../../../src/bus/jetstream/verify/verify-stream.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { countMessages } from "../../support/bus/count-messages.ts";
@@ -113,5 +113,5 @@ describe.skipIf(missing("postgres", "nats"))("an event that is larger than the b
 function verified(natsUrl: string): Promise<VerifyReport> {
   const { signal } = new AbortController();
   const source = "shop" as SourceId;
-  return verify({ servers: [natsUrl], source, onProgress: () => {}, log: silentLogger, signal });
+  return verifyStream({ servers: [natsUrl], source, onProgress: () => {}, log: silentLogger, signal });
 }

@@ -5,7 +5,7 @@ import { Kvm } from "@nats-io/kv";
 import { connect } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker, type Worker, type WorkerOptions } from "../../../src/app.ts";
-import { verify } from "../../../src/bus/jetstream/verify/verify.ts";
+import { verifyStream } from "../../../src/bus/jetstream/verify/verify-stream.ts";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import { HistoryLostError } from "../../../src/errors.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
@@ -102,7 +102,7 @@ async function expectNewHistory(
 ): Promise<{ readonly before: StreamEvent[]; readonly after: StreamEvent[] }> {
   const { signal } = new AbortController();
   const options = { servers: [shop.nats.url], onProgress: () => {}, log: silentLogger, signal };
-  const report = await verify({ ...options, source: "shop" as SourceId });
+  const report = await verifyStream({ ...options, source: "shop" as SourceId });
   expect(report).toMatchObject({ ok: true, findings: [] });
 
   const events = (await readStream(shop.nats.url, "CDC_SHOP")).filter(({ subject }) => subject !== "meta.shop.writer");

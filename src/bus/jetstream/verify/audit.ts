@@ -4,7 +4,7 @@ import { bare, isComplete, type Position } from "../../../event/position.ts";
 import { comparePlace, type Positions, WHOLE } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
-import { type Finding, type FindingCode, finding } from "./finding.ts";
+import { type AuditFinding, type AuditFindingCode, auditFinding } from "./audit-finding.ts";
 
 /** A message without its body. */
 export interface AuditMessage {
@@ -28,7 +28,7 @@ export interface AuditCounts {
 export class StreamAudit {
   readonly counts: AuditCounts = { messages: 0, events: 0, transactions: 0, batches: 0 };
   readonly #source: SourceId;
-  readonly #report: (finding: Finding) => void;
+  readonly #report: (finding: AuditFinding) => void;
   /** The number that comes next, and whether any has come. */
   #next = 1;
   #begun = false;
@@ -42,7 +42,7 @@ export class StreamAudit {
   #batch: { readonly id: string; readonly count: number } | undefined;
   #lease = 0;
 
-  constructor(source: SourceId, report: (finding: Finding) => void) {
+  constructor(source: SourceId, report: (finding: AuditFinding) => void) {
     this.#source = source;
     this.#report = report;
   }
@@ -108,8 +108,8 @@ export class StreamAudit {
     if (this.#batch !== undefined) this.#tornBatch(this.#batch, this.#next - 1);
   }
 
-  #find(code: FindingCode, sequence: number, what: string): void {
-    this.#report(finding(code, sequence, what));
+  #find(code: AuditFindingCode, sequence: number, what: string): void {
+    this.#report(auditFinding(code, sequence, what));
   }
 
   #checkBatch(message: AuditMessage): void {

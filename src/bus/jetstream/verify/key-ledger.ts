@@ -3,7 +3,7 @@
 import { collectionPlace } from "../../../event/collection-place.ts";
 import { unescapeToken } from "../../../event/subject.ts";
 import type { AuditMessage } from "./audit.ts";
-import { type Finding, finding } from "./finding.ts";
+import { type AuditFinding, auditFinding } from "./audit-finding.ts";
 
 /** What the tables hold, at a moment that the stream has reached; a source's connector takes it. */
 export interface HeldKeys {
@@ -83,7 +83,7 @@ export class KeyLedger {
   }
 
   /** Reads the tables' keys, one table after the other. Call it once, behind the last message. */
-  async *compare(report: (finding: Finding) => void): AsyncGenerator<TableReport> {
+  async *compare(report: (finding: AuditFinding) => void): AsyncGenerator<TableReport> {
     for (const { namespace, collection, keys } of this.#held.tables) {
       const name = `${namespace}.${collection}`;
       const rows = this.#of(namespace, collection);
@@ -105,18 +105,18 @@ export class KeyLedger {
           } else if (newest > 0) counts.inStream++;
           else {
             counts.unexpected++;
-            report(finding("ROW_UNEXPECTED", -newest, `a row of ${name} that this event deleted is there`));
+            report(auditFinding("ROW_UNEXPECTED", -newest, `a row of ${name} that this event deleted is there`));
           }
         }
       }
       for (const [gap, count] of lost) {
         counts.lost += count;
-        report(finding("ROWS_LOST", gap.sequence, lostText(name, gap, count)));
+        report(auditFinding("ROWS_LOST", gap.sequence, lostText(name, gap, count)));
       }
       for (const newest of rows.values()) {
         if (newest < 0) continue;
         counts.gone++;
-        report(finding("ROW_GONE", newest, `the row of ${name} that this event is about is not there`));
+        report(auditFinding("ROW_GONE", newest, `the row of ${name} that this event is about is not there`));
       }
       yield { namespace, collection, rows: counts.inStream + counts.notInStream + counts.unexpected, ...counts };
     }

@@ -16,6 +16,7 @@ import {
 } from "../../../event/positions.ts";
 import { streamName } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
+import type { Reason } from "../../../telemetry/reason.ts";
 import type { Mark, Writer } from "../../bus.ts";
 import { Lifetime } from "../client/lifetime.ts";
 import { startUpkeep } from "../lease/upkeep.ts";
@@ -44,7 +45,14 @@ interface Prepared {
 export class JetStreamWriter implements Writer {
   readonly resume: Positions | undefined;
   readonly lease: number;
+  readonly nextMark = (): Promise<Mark> => this.#marks.next();
+  readonly save = (mark: Mark): Promise<void> => this.#marks.save(mark, this.lease, this.#options.checkpoints);
+  readonly nextSaved = (): Promise<Mark> => this.#marks.nextSaved();
+  readonly stalledMs = (): number => this.#stall.ms(this.#options.clock.now(), this.#queue.waiting);
+  readonly stalledBy = (): Reason | undefined => (this.stalledMs() > 0 ? this.#disruptions.trouble : undefined);
   readonly lastSequence = (): number => this.#at.lastSeq;
+  readonly committedAt = (): string | undefined => this.#committedAt;
+  readonly heldForFsync = (): { readonly marks: number; readonly oldestMs: number } => this.#marks.waiting;
   readonly #life = new Lifetime();
   readonly #options: WriterOptions;
   readonly #queue = new WriterQueue();
@@ -105,34 +113,6 @@ export class JetStreamWriter implements Writer {
     for (const item of items) if (!this.#again.has(item)) this.#queue.push(item);
     this.#work.set();
     while (this.#queue.full) await this.#life.until(this.#room);
-  }
-
-  nextMark(): Promise<Mark> {
-    return this.#marks.next();
-  }
-
-  save(mark: Mark): Promise<void> {
-    return this.#marks.save(mark, this.lease, this.#options.checkpoints);
-  }
-
-  nextSaved(): Promise<Mark> {
-    return this.#marks.nextSaved();
-  }
-
-  stalledMs(): number {
-    return this.#stall.ms(this.#options.clock.now(), this.#queue.waiting);
-  }
-
-  committedAt(): string | undefined {
-    return this.#committedAt;
-  }
-
-  stalledBy(): { readonly code: string; readonly message: string } | undefined {
-    return this.stalledMs() > 0 ? this.#disruptions.trouble : undefined;
-  }
-
-  heldForFsync(): { readonly marks: number; readonly oldestMs: number } {
-    return this.#marks.waiting;
   }
 
   /** What was sent may be lost, or what was stored: find out before anything else is sent. */

@@ -4,7 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { startWorker, type Worker } from "../../../../../src/app.ts";
-import type { VerifyReport } from "../../../../../src/bus/jetstream/verify/verify.ts";
+import type { VerifyReport } from "../../../../../src/bus/jetstream/verify/verify-stream.ts";
 import { beganAfter, visibleIn } from "../../../../../src/source/postgres/reselect/snapshot-visibility.ts";
 import { runCommand } from "../../../../support/process/run-command.ts";
 import { freshDatabase, freshNats, missing, scratchDir } from "../../../../support/servers.ts";

@@ -44,7 +44,7 @@ export interface Erasable {
  * Resolves to whether it was erased.
  * @throws ConfigError ERASE_NOTHING, ERASE_NO_EVENT, ERASE_TOO_NEW, ERASE_DENIED; TransientError
  */
-export async function erase(options: EraseOptions): Promise<boolean> {
+export async function eraseEvent(options: EraseOptions): Promise<boolean> {
   const { source, sequence, confirm } = options;
   await using connection = await connectOnce(options, options.signal);
   return asked(`erase the message ${sequence} of ${streamName(source)}`, async () => {

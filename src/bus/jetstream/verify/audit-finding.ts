@@ -60,10 +60,10 @@ const meanings = {
   },
 } as const;
 
-export type FindingCode = keyof typeof meanings;
+export type AuditFindingCode = keyof typeof meanings;
 
-export interface Finding {
-  readonly code: FindingCode;
+export interface AuditFinding {
+  readonly code: AuditFindingCode;
   /** The number of the message that does not fit; for a hole, of its first missing one. */
   readonly sequence: number;
   readonly what: string;
@@ -71,6 +71,6 @@ export interface Finding {
   readonly fix: string;
 }
 
-export function finding(code: FindingCode, sequence: number, what: string): Finding {
+export function auditFinding(code: AuditFindingCode, sequence: number, what: string): AuditFinding {
   return { code, sequence, what, ...meanings[code] };
 }

@@ -15,7 +15,7 @@ import { pointsTo } from "../recovery/missing-bodies.ts";
 import { type Erased, readErased } from "../stream/erased.ts";
 import { bodyOf } from "../stream/own-markers.ts";
 import { type AuditCounts, type AuditMessage, StreamAudit } from "./audit.ts";
-import { type Finding, type FindingCode, finding } from "./finding.ts";
+import { type AuditFinding, type AuditFindingCode, auditFinding } from "./audit-finding.ts";
 import { type HeldKeys, KeyLedger, type TableReport } from "./key-ledger.ts";
 import { streamHeaders } from "./stream-headers.ts";
 
@@ -58,8 +58,8 @@ export interface VerifyReport extends AuditCounts {
   /** The first hundred of them. */
   readonly notes: readonly Note[];
   /** All findings by code; `findings` holds the first hundred. */
-  readonly wrong: Readonly<Partial<Record<FindingCode, number>>>;
-  readonly findings: readonly Finding[];
+  readonly wrong: Readonly<Partial<Record<AuditFindingCode, number>>>;
+  readonly findings: readonly AuditFinding[];
   readonly ok: boolean;
 }
 
@@ -67,7 +67,7 @@ export interface VerifyReport extends AuditCounts {
  * @throws ConfigError VERIFY_NO_STREAM, VERIFY_RANGE, and what a bus that cannot serve throws; TransientError; what the
  * signal says once it aborts
  */
-export async function verify(options: VerifyOptions): Promise<VerifyReport> {
+export async function verifyStream(options: VerifyOptions): Promise<VerifyReport> {
   const { source, signal } = options;
   const connection = await Connection.open(options);
   try {
@@ -89,8 +89,8 @@ class Walk {
   readonly #ledger: KeyLedger | undefined;
   readonly #markers: Record<string, number> = {};
   readonly #notes: Note[] = [];
-  readonly #wrong: Partial<Record<FindingCode, number>> = {};
-  readonly #findings: Finding[] = [];
+  readonly #wrong: Partial<Record<AuditFindingCode, number>> = {};
+  readonly #findings: AuditFinding[] = [];
   #lost: { from: number; to: number } | undefined;
   #erasures: ReadonlyMap<number, Erased> | undefined;
 
@@ -192,10 +192,10 @@ class Walk {
     if (place === undefined) return;
     const ref = pointsTo({ data: NO_BODY, header });
     if (ref === undefined || !(await this.#bodies.has(ref)))
-      this.#found(finding("BODY_MISSING", sequence, `${place} is not there`));
+      this.#found(auditFinding("BODY_MISSING", sequence, `${place} is not there`));
   }
 
-  #found(finding: Finding): void {
+  #found(finding: AuditFinding): void {
     this.#wrong[finding.code] = (this.#wrong[finding.code] ?? 0) + 1;
     if (this.#findings.length < MAX_KEPT) this.#findings.push(finding);
   }

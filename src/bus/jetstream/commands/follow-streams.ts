@@ -35,7 +35,12 @@ export interface TailOptions extends BusAccess {
  * Messages as they are stored, until the signal; several streams each in their own order.
  * @throws ConfigError TAIL_FILTER, TAIL_NO_STREAM, and what a bus that cannot serve throws; TransientError
  */
-export async function* tail({ filter, last = 0, signal, ...access }: TailOptions): AsyncGenerator<StoredMessage> {
+export async function* followStreams({
+  filter,
+  last = 0,
+  signal,
+  ...access
+}: TailOptions): AsyncGenerator<StoredMessage> {
   const subject = subjectOf(filter);
   let connection: Connection;
   try {

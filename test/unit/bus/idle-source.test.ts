@@ -48,6 +48,7 @@ class Idle {
       checkpoints,
       fsync: FSYNC_MS,
       log: silentLogger,
+      leaseTtlMs: 3000,
       markerEveryMs: 5 * 60_000,
       maxAwayMs: 300_000,
       idleCheckMs: 30_000,

@@ -21,23 +21,32 @@ const MAX_TRIES = 50;
 /** From so many messages on a walk back is told of: a second or two. */
 const LONG_WALK = 10_000;
 
-export interface EstablishOptions extends Checkpoints {
-  readonly port: StreamPort;
+/** What the bus gives to whoever writes a stream or finds out where it ends. */
+export interface StreamParts {
   readonly clock: Clock;
-  readonly source: SourceId;
-  readonly lease: Lease;
+  /** Names this process. */
   readonly instance: string;
-  /** The highest sequence that this process knows to have been stored, and the stream's time of birth then. */
-  readonly highest: number;
-  readonly created: string | undefined;
-  /** Why: written into the marker. */
-  readonly reason: string;
   /** Whether the whole body of a large event is in the object store. */
   readonly hasBody: (ref: DataRef) => Promise<boolean>;
   /** A message in the stream that is not ours. */
   readonly onForeign: (seq: number, subject: string) => void;
   /** Numbers among which somebody has taken messages out of the stream. */
   readonly onRemoved: (range: Range) => void;
+}
+
+/** The stream of a source that is written under a lease. */
+export interface HeldStream extends StreamParts {
+  readonly port: StreamPort;
+  readonly source: SourceId;
+  readonly lease: Lease;
+}
+
+export interface EstablishOptions extends HeldStream, Checkpoints {
+  /** The highest sequence that this process knows to have been stored, and the stream's time of birth then. */
+  readonly highest: number;
+  readonly created: string | undefined;
+  /** Why: written into the marker. */
+  readonly reason: string;
   /** Called before so many messages are read back, at most, where that may take long. */
   readonly onReadBack?: (messages: number) => void;
   /** Ends it, with its reason. */

@@ -8,7 +8,7 @@ import type { SourceId } from "../../../event/source-id.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
 import type { Lifetime } from "../client/lifetime.ts";
 import type { CheckpointStore } from "../lease/checkpoint-store.ts";
-import { type Established, type EstablishOptions, establish } from "./establish.ts";
+import { type Established, establish, type HeldStream, type StreamParts } from "./establish.ts";
 
 /** The first pause before recovering a second time in a row, and the longest one. */
 const AGAIN_MS = 50;
@@ -44,7 +44,12 @@ export class Disruptions {
   }
 }
 
-export interface RecoverOptions extends Omit<EstablishOptions, "checkpoint" | "idle"> {
+export interface RecoverOptions extends HeldStream {
+  /** As for `establish`. */
+  readonly highest: number;
+  readonly created: string;
+  readonly reason: string;
+  readonly signal: AbortSignal;
   readonly checkpoints: CheckpointStore;
   readonly life: Lifetime;
   readonly disruptions: Disruptions;
@@ -104,7 +109,7 @@ export function hasLostMessages(
 export async function hasLostBodies(
   { storedThrough }: Established,
   waiting: readonly StreamMessage[],
-  hasBody: EstablishOptions["hasBody"],
+  hasBody: StreamParts["hasBody"],
 ): Promise<boolean> {
   if (storedThrough !== undefined) return true;
   for (const { ref } of waiting) if (ref !== undefined && !(await hasBody(ref))) return true;

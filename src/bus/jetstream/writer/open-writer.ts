@@ -10,11 +10,9 @@ import { underLease } from "../lease/upkeep.ts";
 import { type Established, establish, newestLease } from "../recovery/establish.ts";
 import type { StreamPort } from "../stream/port.ts";
 import { JetStreamWriter } from "./writer.ts";
-import type { WriterOptions, WriterTiming } from "./writer-options.ts";
+import type { WriterOptions, WriterParts } from "./writer-options.ts";
 
-export interface OpenWriterOptions
-  extends WriterTiming,
-    Omit<WriterOptions, "port" | "source" | "lease" | "checkpoints"> {
+export interface OpenWriterOptions extends WriterParts {
   readonly leases: LeasePort;
   readonly state: Pick<StateStore, "get" | "put">;
   /** Is told the new lease: only its holder may save. */

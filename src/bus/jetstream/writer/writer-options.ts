@@ -4,7 +4,7 @@ import type { Logger } from "../../../telemetry/logger.ts";
 import type { WriterListener } from "../../bus.ts";
 import type { CheckpointStore } from "../lease/checkpoint-store.ts";
 import type { Fsync } from "../lease/horizon.ts";
-import type { EstablishOptions } from "../recovery/establish.ts";
+import type { HeldStream, StreamParts } from "../recovery/establish.ts";
 
 /** Times that tests shorten. */
 export interface WriterTiming {
@@ -25,11 +25,13 @@ export const defaultWriterTiming: WriterTiming = {
   idleCheckMs: 30_000,
 };
 
-export interface WriterOptions
-  extends Omit<WriterTiming, "leaseTtlMs">,
-    Omit<EstablishOptions, "highest" | "created" | "reason" | "checkpoint" | "idle" | "signal"> {
-  readonly checkpoints: CheckpointStore;
+/** What a writer is given, but for the stream and its lease. */
+export interface WriterParts extends StreamParts, WriterTiming {
   readonly fsync: Fsync;
   readonly log: Logger;
   readonly on: WriterListener;
+}
+
+export interface WriterOptions extends HeldStream, WriterParts {
+  readonly checkpoints: CheckpointStore;
 }

@@ -141,17 +141,12 @@ export function createMetrics(): Metrics {
       ]),
   );
   const events = new EventMetrics(registry);
-  const automation = (id: string): AutomationCounts =>
-    entry(automations, id, () => ({
-      handled: 0,
-      skipped: 0,
-      retried: 0,
-      dead: 0,
-      deadBy: {},
-      running: 0,
-      gaps: 0,
-      uncaught: 0,
-    }));
+  const none = { handled: 0, skipped: 0, retried: 0, dead: 0, running: 0, gaps: 0, uncaught: 0 };
+  const automation = (id: string): AutomationCounts => entry(automations, id, () => ({ ...none, deadBy: {} }));
+  const counted = (count: "handled" | "skipped" | "retried", end: keyof Ends) => (id: string, type: string) => {
+    automation(id)[count]++;
+    events.ended(type, end);
+  };
   const buried = (id: string, reason: string): void => {
     const counts = automation(id);
     counts.dead++;
@@ -167,23 +162,14 @@ export function createMetrics(): Metrics {
       ),
     automation,
     automations: {
-      handled: (id, type) => {
-        automation(id).handled++;
-        events.ended(type, "success");
-      },
-      skipped: (id, type) => {
-        automation(id).skipped++;
-        events.ended(type, "success");
-      },
+      handled: counted("handled", "success"),
+      skipped: counted("skipped", "success"),
       // Not among the events that it was given.
       filtered: (id) => {
         const counts = automation(id);
         counts.filtered = (counts.filtered ?? 0) + 1;
       },
-      retried: (id, type) => {
-        automation(id).retried++;
-        events.ended(type, "failure");
-      },
+      retried: counted("retried", "failure"),
       dead: (id, reason, type) => {
         buried(id, reason);
         events.ended(type, "failure");

@@ -8,9 +8,8 @@ import { findSourceOnBus } from "../../bus/jetstream/commands/remove-source.ts";
 import { readSavedMemory } from "../../bus/jetstream/commands/saved-memory.ts";
 import { refuseOpenHttp } from "../../config/http.ts";
 import { refuseIdle, resolveConfig } from "../../config/resolve.ts";
-import type { ConfigError } from "../../errors.ts";
 import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
-import { type Finding, isStatement, sqlOf } from "../../telemetry/finding.ts";
+import { type Finding, findingOf, isStatement, sqlOf } from "../../telemetry/finding.ts";
 import { redact } from "../../telemetry/redact.ts";
 import { chooseSources } from "../common/capable-sources.ts";
 import { type CommandOptions, readConfig } from "../common/load-config.ts";
@@ -74,7 +73,9 @@ export async function check({ config: file, source, json, signal, print }: Check
       { all: [...config.sources.keys()], outboxes: [...outboxesOf(config).keys()] },
       listened,
     ),
-    ...(await declaredColumns({ ...config, sources: new Map(sources) }).refusals(automations)).map(refusalFinding),
+    ...(await declaredColumns({ ...config, sources: new Map(sources) }).refusals(automations)).map((error) =>
+      findingOf(error, "automations"),
+    ),
   ];
   if (findings.length > 0) await part("automations", "automations", findings);
   const [ok, warn, fail] = (["ok", "warn", "fail"] as const).map((level) => found.filter((f) => f.level === level));
@@ -98,11 +99,6 @@ async function listenedSources(
     return [id, { collections, durables, stream: streamName(id) }] as const;
   });
   return new Map(await Promise.all(asked));
-}
-
-/** In the words of the start. */
-function refusalFinding({ code, message, hint }: ConfigError): Finding {
-  return { level: "fail", code, subject: "automations", message, ...(hint === undefined ? {} : { fix: hint }) };
 }
 
 const COLOURS = { ok: "green", warn: "yellow", fail: "red" } as const;

@@ -26,6 +26,8 @@ export interface ConnectOptions extends BusAccess {
 /** The first server version with atomic batches. */
 const MIN_VERSION = [2, 12] as const;
 const DEFAULT_MAX_PAYLOAD = 1024 * 1024;
+/** What happens to a connection after which answers may be missing. */
+const DISRUPTIONS: readonly string[] = ["disconnect", "reconnect", "staleConnection", "close"];
 /** How often it is asked why the bus is away. */
 const ASK_MS = 2000;
 
@@ -147,14 +149,7 @@ export class Connection implements AsyncDisposable {
     }
     if (status.type === "disconnect" || status.type === "close") this.#connected = false;
     if (status.type === "error") this.#refused(status.error);
-    if (
-      status.type !== "disconnect" &&
-      status.type !== "reconnect" &&
-      status.type !== "staleConnection" &&
-      status.type !== "close"
-    )
-      return;
-    for (const listener of this.#listeners) listener();
+    if (DISRUPTIONS.includes(status.type)) for (const listener of this.#listeners) listener();
   }
 
   #askLater(): void {

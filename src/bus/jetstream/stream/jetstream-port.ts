@@ -43,6 +43,8 @@ interface Pending {
 
 export class JetStreamPort implements StreamPort, AsyncDisposable {
   readonly maxBatchMessages = MAX_BATCH_MESSAGES;
+  readonly read: StreamPort["read"];
+  readonly readLast: StreamPort["readLast"];
   readonly #options: JetStreamPortOptions;
   readonly #stream: string;
   readonly #inbox = createInbox();
@@ -57,6 +59,9 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
     const { connection, source } = options;
     this.#options = options;
     this.#stream = streamName(source);
+    const { read, readLast } = streamReader(options.jsm, this.#stream);
+    this.read = read;
+    this.readLast = readLast;
     this.#acks = connection.nc.subscribe(`${this.#inbox}.*`, { callback: (_, message) => this.#answered(message) });
     // Of what stands beside it too: it may be lost where the events are not.
     this.#elections = [this.#stream, ...options.beside].map((stream) =>
@@ -83,17 +88,9 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
     return { created, firstSeq: state.first_seq, lastSeq: state.last_seq };
   }
 
-  read(seq: number): Promise<StoredMessage | undefined> {
-    return this.#get({ seq });
-  }
-
   async isRemoved(seq: number): Promise<boolean> {
-    const next = await this.#get({ seq, next_by_subj: ">" });
+    const next = await readMessage(this.#options.jsm, this.#stream, { seq, next_by_subj: ">" });
     return next !== undefined && next.seq > seq;
-  }
-
-  readLast(subject: string): Promise<StoredMessage | undefined> {
-    return this.#get({ last_by_subj: subject });
   }
 
   async highestDelivered(): Promise<number> {
@@ -183,10 +180,6 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
     } catch (error) {
       pending.reject(toError(error));
     }
-  }
-
-  #get(query: MessageQuery): Promise<StoredMessage | undefined> {
-    return readMessage(this.#options.jsm, this.#stream, query);
   }
 }
 

@@ -9,25 +9,18 @@ const CONNECT_MS = 5000;
 
 /** @throws TransientError BUS_UNREACHABLE; ConfigError as `Connection.open`; the signal's reason */
 export async function connectOnce(access: BusAccess, signal: AbortSignal): Promise<Connection> {
-  using limit = timeLimit(signal, CONNECT_MS);
+  // Inside AbortSignal.any Node 20 may collect AbortSignal.timeout before it fires.
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), CONNECT_MS);
   try {
-    return await Connection.open({ ...access, log: silentLogger, signal: limit.signal });
+    return await Connection.open({ ...access, log: silentLogger, signal: AbortSignal.any([signal, late.signal]) });
   } catch (thrown) {
     if (thrown instanceof MillraceError || signal.aborted) throw thrown;
     const servers = addressesOf(access.servers).join(", ");
     throw new TransientError("BUS_UNREACHABLE", `no answer from ${servers} within ${CONNECT_MS / 1000} s`, {
       hint: "See that nats-server runs there and can be reached from here.",
     });
+  } finally {
+    clearTimeout(timer);
   }
-}
-
-export interface TimeLimit extends Disposable {
-  readonly signal: AbortSignal;
-}
-
-/** Dispose of it to take its timer away. */
-function timeLimit(signal: AbortSignal, ms: number): TimeLimit {
-  const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(), ms);
-  return { signal: AbortSignal.any([signal, limit.signal]), [Symbol.dispose]: () => clearTimeout(timer) };
 }

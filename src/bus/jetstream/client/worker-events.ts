@@ -22,7 +22,14 @@ export interface WorkerEvents {
 
 export function openWorkerEvents(nc: NatsConnection, { replicas }: { readonly replicas: number }): WorkerEvents {
   const js = jetstream(nc);
-  const make = (): Promise<void> => makeStream(nc, replicas);
+  const make = (): Promise<void> =>
+    makeSharedStream(nc, {
+      name: stream,
+      subjects: ["events._system.>", "events._manual.>", "events._in.>"],
+      num_replicas: replicas,
+      max_age: nanos(MAX_AGE_MS),
+      duplicate_window: nanos(DUPLICATE_WINDOW_MS),
+    });
   return {
     make,
     publish: async (event) => {
@@ -39,14 +46,4 @@ export function openWorkerEvents(nc: NatsConnection, { replicas }: { readonly re
       }
     },
   };
-}
-
-function makeStream(nc: NatsConnection, replicas: number): Promise<void> {
-  return makeSharedStream(nc, {
-    name: stream,
-    subjects: ["events._system.>", "events._manual.>", "events._in.>"],
-    num_replicas: replicas,
-    max_age: nanos(MAX_AGE_MS),
-    duplicate_window: nanos(DUPLICATE_WINDOW_MS),
-  });
 }

@@ -4,8 +4,8 @@ import { connectors, declaredColumns, outboxesOf } from "../../app.ts";
 import type { Automation } from "../../automation/define/automation.ts";
 import { automationFindings, type ListenedSource } from "../../automation/define/check-automations.ts";
 import { checkBus } from "../../bus/jetstream/commands/check-bus.ts";
+import { readSavedMemory } from "../../bus/jetstream/commands/on-record.ts";
 import { findSourceOnBus } from "../../bus/jetstream/commands/remove-source.ts";
-import { readSavedMemory } from "../../bus/jetstream/commands/saved-memory.ts";
 import { refuseOpenHttp } from "../../config/http.ts";
 import { refuseIdle, resolveConfig } from "../../config/resolve.ts";
 import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
@@ -53,7 +53,7 @@ export async function check({ config: file, source, json, signal, print }: Check
   const { replicas, fsync, retention } = config.bus;
   const access = config.bus.access.reveal();
   // Where the bus cannot be asked, its own findings say why.
-  const saved = await readSavedMemory({ ...access, sources: ids, signal }).catch(() => undefined);
+  const saved = await readSavedMemory(ids, access, signal).catch(() => undefined);
   for (const [id, { kind, config: section }] of sources) {
     const others = [...config.sources].filter(([other, { kind: its }]) => other !== id && its === kind);
     const context = {

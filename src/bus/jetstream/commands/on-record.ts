@@ -1,21 +1,25 @@
-// How far a source is by what the bus holds: its stream's newest place, or the one of an idle source that a save holds.
+// What the bus holds of sources, for commands that only read: how far each is, and what it must not forget.
 
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { laterPositions, type Positions, positionsAt, positionsFrom } from "../../../event/positions.ts";
-import type { SourceId } from "../../../event/source-id.ts";
-import { streamName } from "../../../event/source-id.ts";
+import { type SourceId, streamName } from "../../../event/source-id.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
 import type { BusAccess } from "../client/access.ts";
 import { STATE_BUCKET } from "../client/buckets.ts";
 import { busError } from "../client/bus-errors.ts";
+import { connectOnce } from "../client/connect-once.ts";
 import { Connection } from "../client/connection.ts";
 import { openStateStore } from "../client/state-store.ts";
 import { findStream } from "../client/streams.ts";
 import { CheckpointStore, withIdle } from "../lease/checkpoint-store.ts";
+import { StoredConnectorState } from "../lease/connector-state.ts";
 import { readMessage } from "../stream/jetstream-port.ts";
 import { placeOf } from "../stream/own-markers.ts";
 
-/** Asks again and again over one connection. */
+/**
+ * How far a source is: its stream's newest place, or the one of an idle source that a save holds. Asks again and again over
+ * one connection.
+ */
 export interface StoredPosition extends AsyncDisposable {
   /** All up to here is stored, though the bus may not have synced it; undefined before the first event. @throws TransientError */
   look(): Promise<Positions | undefined>;
@@ -56,4 +60,18 @@ async function tail(jsm: JetStreamManager, source: SourceId): Promise<Positions 
     newest = laterPositions(newest, place && positionsAt(place));
   }
   return newest;
+}
+
+export type SavedMemory = Readonly<Record<string, unknown>> | undefined;
+
+/** What they must not forget. @throws ConfigError, TransientError, or the signal's reason */
+export async function readSavedMemory(
+  sources: readonly SourceId[],
+  access: BusAccess,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<SourceId, SavedMemory>> {
+  await using connection = await connectOnce(access, signal);
+  const state = await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas: 1 });
+  const saved = sources.map(async (source) => [source, await new StoredConnectorState(state, source).load()] as const);
+  return new Map(await Promise.all(saved));
 }

@@ -2,7 +2,7 @@
 
 import type pg from "pg";
 import { Comparison } from "./comparison.ts";
-import type { IndependentLog } from "./independent-log.ts";
+import type { IndependentLog, ShopChange } from "./independent-log.ts";
 import type { Latency } from "./latency.ts";
 import type { StreamReader } from "./stream-reader.ts";
 
@@ -96,13 +96,8 @@ export function faultsOf(summary: DemoSummary, logged: number): readonly string[
   return claims.flatMap(([holds, fault]) => (holds ? [] : [fault]));
 }
 
-function nameOf(change: {
-  readonly transaction: string;
-  readonly table: string;
-  readonly op: string;
-  readonly id: string;
-}): string {
-  return `${change.transaction}/${change.table}/${change.op}/${change.id}`;
+function nameOf({ transaction, table, op, id }: ShopChange): string {
+  return `${transaction}/${table}/${op}/${id}`;
 }
 
 function round(ms: number): number {

@@ -5,8 +5,8 @@ import type pg from "pg";
 const SLOT = "demo_independent";
 const AT_ONCE = 5000;
 
-/** A committed change of the shop, or an event that it emitted: then aggregate, name and uuid. */
-export interface LoggedChange {
+/** A change of the shop, or an event that it emitted: then aggregate, name and uuid. */
+export interface ShopChange {
   readonly transaction: string;
   readonly table: string;
   readonly op: string;
@@ -29,8 +29,8 @@ export class IndependentLog {
   }
 
   /** What was committed since the last time, in commit order. Reading it lets the database drop its log. */
-  async read(): Promise<LoggedChange[]> {
-    const changes: LoggedChange[] = [];
+  async read(): Promise<ShopChange[]> {
+    const changes: ShopChange[] = [];
     for (;;) {
       const { rows } = await this.#client.query<{ xid: string; data: string }>(
         "select xid::text, data from pg_logical_slot_get_changes($1, null, $2, 'skip-empty-xacts', '1')",
@@ -51,7 +51,7 @@ const emitted =
   /^table millrace\.outbox: INSERT: id\[uuid\]:'([^']+)' aggregatetype\[text\]:'(\w+)' aggregateid\[text\]:'\d+' type\[text\]:'(\w+)'/;
 
 /** `table public.orders: INSERT: id[bigint]:1 …`; undefined for what is not about the shop. */
-export function parseLine(transaction: string, line: string): LoggedChange | undefined {
+export function parseLine(transaction: string, line: string): ShopChange | undefined {
   const [, uuid, aggregate, name] = emitted.exec(line) ?? [];
   if (uuid !== undefined && aggregate !== undefined && name !== undefined)
     return { transaction, table: aggregate, op: name, id: uuid };

@@ -2,17 +2,10 @@
 
 import { DeliverPolicy, type JsMsg, jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-
-/** An event of the shop, by what its subject, headers and body say. */
-export interface StoredChange {
-  readonly transaction: string;
-  readonly table: string;
-  readonly op: string;
-  readonly id: string;
-}
+import type { ShopChange } from "./independent-log.ts";
 
 export class StreamReader {
-  #events: StoredChange[] = [];
+  #events: ShopChange[] = [];
   readonly #dead = new Set<string>();
 
   static async start(nc: NatsConnection): Promise<StreamReader> {
@@ -32,7 +25,7 @@ export class StreamReader {
   }
 
   /** The events stored since the last time, in the stream's order. */
-  takeEvents(): StoredChange[] {
+  takeEvents(): ShopChange[] {
     const taken = this.#events;
     this.#events = [];
     return taken;
@@ -44,7 +37,8 @@ export class StreamReader {
   }
 }
 
-function storedChange(message: JsMsg): StoredChange {
+/** By what its subject, headers and body say. */
+function storedChange(message: JsMsg): ShopChange {
   const transaction = message.headers?.get("Cdc-Tx") ?? "";
   const [kind, , ...tokens] = message.subject.split(".");
   if (kind === "events") {

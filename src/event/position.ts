@@ -23,11 +23,3 @@ export function comparePositions(a: Position, b: Position): number {
   const y = bare(b);
   return x < y ? -1 : x > y ? 1 : 0;
 }
-
-/** The later of two positions; at the same place the complete one. */
-export function laterPosition(a: Position | undefined, b: Position | undefined): Position | undefined {
-  if (a === undefined || b === undefined) return a ?? b;
-  const order = comparePositions(a, b);
-  if (order === 0) return isComplete(a) ? a : b;
-  return order > 0 ? a : b;
-}

@@ -1,7 +1,7 @@
 // The demo's two counts of what was committed, its writer's and the database's own, agree before anything is compared.
 
 import { describe, expect, test } from "vitest";
-import { IndependentLog, type LoggedChange } from "../../../src/demo/independent-log.ts";
+import { IndependentLog, type ShopChange } from "../../../src/demo/independent-log.ts";
 import { shopTables } from "../../../src/demo/shop.ts";
 import { writeShop } from "../../../src/demo/writer.ts";
 import { migrationSql } from "../../../src/outbox/migration-sql.ts";
@@ -27,7 +27,7 @@ describe.skipIf(missing("postgres"))("the demo's books", () => {
     enough.abort();
     await writing;
 
-    const changes: LoggedChange[] = await log.read();
+    const changes: ShopChange[] = await log.read();
     expect(changes.length).toBe((await ledger())?.changes);
     expect(new Set(changes.map(({ table, op }) => `${table}.${op}`))).toEqual(
       new Set([

@@ -1,7 +1,7 @@
 // How far a source is, by partition: what is later, what is reached, and how it is written down.
 
 import { expect, test } from "vitest";
-import { laterPosition, type Position } from "../../../src/event/position.ts";
+import { comparePositions, isComplete, type Position } from "../../../src/event/position.ts";
 import {
   areComplete,
   comparePlace,
@@ -16,6 +16,14 @@ import {
   positionsFrom,
   reaches,
 } from "../../../src/event/positions.ts";
+
+/** The later of two positions; at the same place the complete one. */
+function laterPosition(a: Position | undefined, b: Position | undefined): Position | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  const order = comparePositions(a, b);
+  if (order === 0) return isComplete(a) ? a : b;
+  return order > 0 ? a : b;
+}
 
 const at = (plain: Readonly<Record<string, string>> | string) => positionsFrom(plain as PlainPositions);
 const place = (position: string, partition?: string): Place => ({ partition, position: position as Position });

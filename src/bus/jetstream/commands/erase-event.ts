@@ -47,7 +47,7 @@ export interface Erasable {
 export async function eraseEvent(options: EraseOptions): Promise<boolean> {
   const { source, sequence, confirm } = options;
   await using connection = await connectOnce(options, options.signal);
-  return asked(`erase the message ${sequence} of ${streamName(source)}`, async () => {
+  return await asked(`erase the message ${sequence} of ${streamName(source)}`, async () => {
     const jsm = await jetstreamManager(connection.nc, { checkAPI: false });
     const state = await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas: 1 });
     const message = await find(jsm, state, source, sequence);

@@ -13,6 +13,7 @@ import type { Position } from "../src/event/position.ts";
 import { type SourceId, streamName } from "../src/event/source-id.ts";
 import { silentLogger } from "../src/telemetry/logger.ts";
 import { buildCli } from "../test/support/process/build-cli.ts";
+import type { Ground } from "./ground.ts";
 import { type BenchOptions, type BenchResult, median } from "./result.ts";
 import { Worker } from "./worker.ts";
 
@@ -47,7 +48,7 @@ export async function benchAutomations({ rows, sync, say }: BenchOptions): Promi
       for (const run of RUNS) {
         reference.push(await consumePlainly(connection, run, rows));
         say(`the client's consumer ${run}: ${reference.at(-1)} events/s`);
-        const { rate, peakRssMb } = await handle(cli.file, dir, run, rows);
+        const { rate, peakRssMb } = await handle({ cli: cli.file, dir, node: [] }, run, rows);
         ours.push(rate);
         if (peakRssMb !== undefined) peaks.push(peakRssMb);
         say(`millrace ${run}: ${rate} events/s, ${peakRssMb ?? "?"} MB`);
@@ -114,12 +115,11 @@ function row(id: number): Readonly<Record<string, unknown>> {
 
 /** Events a second from the first to the last one that was handled: the worker's start-up is not in it. */
 async function handle(
-  cli: string,
-  dir: string,
+  ground: Pick<Ground, "cli" | "dir" | "node">,
   run: number,
   rows: number,
 ): Promise<{ readonly rate: number; readonly peakRssMb: number | undefined }> {
-  const worker = await Worker.start(cli, dir, "--automations", `noop-${run}`);
+  const worker = await Worker.start(ground, "--automations", `noop-${run}`);
   const handled = async (least: number): Promise<number | undefined> => {
     const count = (await worker.status())?.automations[0]?.handled ?? 0;
     return count >= least ? count : undefined;

@@ -60,8 +60,9 @@ export async function compareDrains(
 }
 
 /** The worker's own first start makes slot and publication; the copy is at the very same position. */
-async function prepareSlot({ database, cli, dir }: Ground, run: number): Promise<void> {
-  const worker = await startWorker(cli, dir, run);
+export async function prepareSlot(ground: Ground, run: number): Promise<void> {
+  const { database } = ground;
+  const worker = await startWorker(ground, run);
   const slot = `millrace_s${run}`;
   await worker.until(async () => {
     const { rowCount } = await database.query(
@@ -80,10 +81,11 @@ export interface Drain {
   readonly peakRssMb: number | undefined;
 }
 
-async function drainWithWorker({ cli, dir, streams }: Ground, run: number, rows: number): Promise<Drain> {
+export async function drainWithWorker(ground: Ground, run: number, rows: number): Promise<Drain> {
+  const { streams } = ground;
   const stream = `CDC_S${run}`;
   const subject = `cdc.s${run}.>`;
-  const worker = await startWorker(cli, dir, run);
+  const worker = await startWorker(ground, run);
   try {
     // Counting messages is cheap; markers are among them, so the rows themselves are counted near the end.
     await worker.until(async () => {
@@ -104,6 +106,6 @@ async function drainWithWorker({ cli, dir, streams }: Ground, run: number, rows:
   }
 }
 
-function startWorker(cli: string, dir: string, run: number): Promise<Worker> {
-  return Worker.start(cli, dir, "--automations", "none", "--sources", `s${run}`);
+function startWorker(ground: Ground, run: number): Promise<Worker> {
+  return Worker.start(ground, "--automations", "none", "--sources", `s${run}`);
 }

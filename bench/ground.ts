@@ -14,6 +14,8 @@ export interface Ground {
   /** Holds the worker's configuration. */
   readonly dir: string;
   readonly cli: string;
+  /** Options of Node's that the worker is started with. */
+  readonly node: readonly string[];
   readonly url: string;
   readonly database: Client;
   readonly streams: JetStreamManager;
@@ -31,12 +33,14 @@ export interface GroundOptions {
   readonly sources: readonly string[];
   /** A module that exports automations. */
   readonly automations?: string;
+  /** Build the command with source maps, and start it with these options of Node's. */
+  readonly node?: (dir: string) => readonly string[];
 }
 
 /** Starts the servers, measures, and leaves nothing behind. */
 export async function onGround<T>(options: GroundOptions, measure: (ground: Ground) => Promise<T>): Promise<T> {
   const { sync, settings = {}, sources, automations } = options;
-  const cli = await buildCli();
+  const cli = await buildCli({ sourcemap: options.node !== undefined });
   const dir = await mkdtemp(resolve(".millrace/bench-"));
   await chmod(dir, 0o755); // started by root, Postgres runs as somebody else, and would keep its data elsewhere
   const interval = sync === "always" ? "always" : "2m";
@@ -60,7 +64,9 @@ export async function onGround<T>(options: GroundOptions, measure: (ground: Grou
         postgres: await readText(database, "select current_setting('server_version') as text"),
         nats: connection.info?.version ?? "unknown",
       };
-      return await measure({ dir, cli: cli.file, url, database, streams: await jetstreamManager(connection), servers });
+      const node = options.node?.(dir) ?? [];
+      const manager = await jetstreamManager(connection);
+      return await measure({ dir, cli: cli.file, node, url, database, streams: manager, servers });
     } finally {
       await connection.close();
       await database.end();

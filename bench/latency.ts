@@ -31,7 +31,7 @@ process.on("exit", () => writeFileSync("latencies.json", JSON.stringify(seen)));
 export function benchLatency({ rows, sync, say }: BenchOptions): Promise<BenchResult> {
   return onGround({ sync, sources: ["s1"], automations: AUTOMATION }, async (bench) => {
     await createTable(bench.database);
-    const worker = await Worker.start(bench.cli, bench.dir);
+    const worker = await Worker.start(bench);
     let inserts: readonly number[];
     let peakRssMb: number | undefined;
     try {

@@ -8,6 +8,7 @@ import { benchCatalog } from "./catalog.ts";
 import { benchLatency } from "./latency.ts";
 import { describeMachine } from "./machine.ts";
 import { benchOutbox } from "./outbox.ts";
+import { benchProfile } from "./profile.ts";
 import type { BenchOptions, BenchResult } from "./result.ts";
 import { benchTail } from "./tail.ts";
 import { benchTransaction } from "./transaction.ts";
@@ -22,6 +23,7 @@ const benches: Readonly<Record<string, Bench>> = {
   tail: { run: benchTail, rows: 500_000 },
   transaction: { run: benchTransaction, rows: 1_000_000 },
   latency: { run: benchLatency, rows: 20_000 },
+  profile: { run: benchProfile, rows: 500_000 },
   outbox: { run: benchOutbox, rows: 5_000 },
   automations: { run: benchAutomations, rows: 500_000 },
   /** Rows are tables here. */

@@ -29,7 +29,7 @@ export function benchOutbox({ rows, sync, say }: BenchOptions): Promise<BenchRes
   return onGround({ sync, sources: ["s1"], options: { outbox: { mode: "message" } } }, async (bench) => {
     await createTable(bench.database);
     await bench.database.query(migrationSql("outbox"));
-    const worker = await Worker.start(bench.cli, bench.dir);
+    const worker = await Worker.start(bench);
     const costs = new Map<Way, Cost>();
     try {
       await worker.until(async () => ((await worker.status())?.sources[0]?.state === "running" ? true : undefined));

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { freePort } from "../src/dev/free-port.ts";
 import type { Status } from "../src/monitor/status.ts";
+import type { Ground } from "./ground.ts";
 
 export class Worker {
   readonly #child: ChildProcess;
@@ -23,11 +24,14 @@ export class Worker {
    * `millrace run` in a directory that holds its configuration.
    * @param args behind `run`
    */
-  static async start(cli: string, dir: string, ...args: readonly string[]): Promise<Worker> {
+  static async start(
+    { cli, dir, node }: Pick<Ground, "cli" | "dir" | "node">,
+    ...args: readonly string[]
+  ): Promise<Worker> {
     const logFile = join(dir, "worker.log");
     const log = openSync(logFile, "a");
     const address = `127.0.0.1:${await freePort()}`;
-    const child = spawn(process.execPath, [cli, "run", ...args], {
+    const child = spawn(process.execPath, [...node, cli, "run", ...args], {
       cwd: dir,
       stdio: ["ignore", log, log],
       env: { ...process.env, MILLRACE_HTTP: address },

@@ -15,8 +15,11 @@ export interface BuiltCli {
   remove(): Promise<void>;
 }
 
-/** Inside the project, for the build finds its dependencies there; laid out like the package. */
-export async function buildCli(): Promise<BuiltCli> {
+/**
+ * Inside the project, for the build finds its dependencies there; laid out like the package.
+ * @param options.sourcemap to tell what of the source a place in the build is
+ */
+export async function buildCli({ sourcemap = false }: { readonly sourcemap?: boolean } = {}): Promise<BuiltCli> {
   await mkdir(".millrace", { recursive: true });
   const dir = await mkdtemp(resolve(".millrace/build-"));
   const remove = (): Promise<void> => rm(dir, { recursive: true, force: true });
@@ -30,6 +33,7 @@ export async function buildCli(): Promise<BuiltCli> {
       entry: { ...entry, ...workers },
       outDir: join(dir, "dist"),
       dts: false,
+      sourcemap,
       clean: false,
       logLevel: "error",
     });

@@ -2,7 +2,6 @@
 
 import { ConfigError, PoisonError } from "../errors.ts";
 import { headerFault, MAX_OWN_HEAD_BYTES, ownHeadBytes } from "../event/domain-event.ts";
-import { refusePool } from "./refuse-pool.ts";
 import { firstValue, type RunSql, type SqlClient, sqlRunner } from "./sql-client.ts";
 import { type EventSchema, validate } from "./standard-schema.ts";
 
@@ -152,4 +151,30 @@ function invalid(type: string, fault: string): PoisonError {
   return new PoisonError("OUTBOX_EVENT_INVALID", `${JSON.stringify(type)} cannot be an event: ${fault}`, {
     hint: "correct the call of emit(); nothing of the event was written",
   });
+}
+
+/** @throws ConfigError OUTBOX_ON_A_POOL where it can be told */
+function refusePool(client: SqlClient): void {
+  const own = client as Readonly<Record<string, unknown>>;
+  const { $client } = own; // what a database of drizzle runs on, and a transaction of it has not
+  if (!isPool(own) && !(isObject($client) && isPool($client))) return;
+  throw new ConfigError("OUTBOX_ON_A_POOL", "this is a pool and no transaction: the event would commit by itself", {
+    hint: "Begin a transaction, write in it what makes the event true, and give outbox() what runs statements in it: the client that the pool lends, or what the callback is given.",
+  });
+}
+
+function isPool(client: Readonly<Record<string, unknown>>): boolean {
+  const has = (method: string): boolean => typeof client[method] === "function";
+  return (
+    (has("connect") && client.totalCount !== undefined) || // pg
+    (has("begin") && has("unsafe")) || // postgres.js
+    client.isTransaction === false || // Kysely
+    has("$connect") || // Prisma
+    has("createQueryRunner") || // TypeORM's DataSource
+    (has("getRepository") && client.queryRunner === undefined) // and its EntityManager
+  );
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return (typeof value === "object" && value !== null) || typeof value === "function";
 }

@@ -13,26 +13,15 @@ export function sampled<Label extends string>(
   metric: { readonly name: string; readonly help: string; readonly labelNames: Label[] },
   samples: () => Samples<Label> | Promise<Samples<Label>>,
 ): void {
-  const registers = [registry];
-  if (metric.name.endsWith("_total")) {
-    new Counter({
-      ...metric,
-      registers,
-      async collect() {
-        const taken = await samples();
-        this.reset();
-        for (const [labels, value] of taken) this.inc(labels, value);
-      },
-    });
-    return;
-  }
-  new Gauge({
+  const made = {
     ...metric,
-    registers,
-    async collect() {
+    registers: [registry],
+    async collect(this: Counter<Label> | Gauge<Label>) {
       const taken = await samples();
       this.reset();
-      for (const [labels, value] of taken) this.set(labels, value);
+      for (const [labels, value] of taken) this.inc(labels, value);
     },
-  });
+  };
+  if (metric.name.endsWith("_total")) new Counter(made);
+  else new Gauge(made);
 }

@@ -3,25 +3,10 @@
 import { z } from "zod";
 import type { StateStore } from "../../bus/bus.ts";
 import { BugError } from "../../errors.ts";
-import { type DeadReason, deadReasons } from "../../event/dead-reason.ts";
+import { deadReasons } from "../../event/dead-reason.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { streamName } from "../../event/source-id.ts";
 import type { ErrorSummary } from "../outcome/error-summary.ts";
-
-export interface Attempts {
-  /** `ce-id` of the event: the same sequence in a re-created stream is another event. */
-  readonly id: string;
-  /** Handlers that were started and failed. */
-  readonly attempts: number;
-  /** When the first one was started, ms since 1970; where none of them has failed yet, when one was first noted. */
-  readonly firstAt: number;
-  /** Undefined where none has failed yet. */
-  readonly lastError?: ErrorSummary;
-  /** Handlers that were started since then and of whose end nothing is known. Noted of an event that comes again. */
-  readonly unexplained?: number;
-  /** Set once it is decided that no attempt follows. */
-  readonly dead?: DeadReason;
-}
 
 const errorSummary: z.ZodType<ErrorSummary> = z.lazy(() =>
   z.object({
@@ -36,14 +21,23 @@ const errorSummary: z.ZodType<ErrorSummary> = z.lazy(() =>
   }),
 );
 
-const attemptsSchema: z.ZodType<Attempts> = z.object({
-  id: z.string(),
-  attempts: z.int(),
-  firstAt: z.number(),
-  lastError: errorSummary.exactOptional(),
-  unexplained: z.int().exactOptional(),
-  dead: z.enum(deadReasons).exactOptional(),
-});
+const attemptsSchema = z
+  .object({
+    /** `ce-id` of the event: the same sequence in a re-created stream is another event. */
+    id: z.string(),
+    /** Handlers that were started and failed. */
+    attempts: z.int(),
+    /** When the first one was started, ms since 1970; where none of them has failed yet, when one was first noted. */
+    firstAt: z.number(),
+    /** Undefined where none has failed yet. */
+    lastError: errorSummary.exactOptional(),
+    /** Handlers that were started since then and of whose end nothing is known. Noted of an event that comes again. */
+    unexplained: z.int().exactOptional(),
+    /** Set once it is decided that no attempt follows. */
+    dead: z.enum(deadReasons).exactOptional(),
+  })
+  .readonly();
+export type Attempts = z.infer<typeof attemptsSchema>;
 
 /** What the keys of an automation's events of one source begin with; the sequence follows. */
 function attemptsPrefix(automation: string, source: SourceId): string {

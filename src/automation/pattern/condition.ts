@@ -2,9 +2,8 @@
 
 import { canonicalAddress, parseCidr } from "./address.ts";
 import type { Leaf } from "./event-leaves.ts";
-import { folded } from "./ignore-case.ts";
 import { invalidPattern } from "./invalid-pattern.ts";
-import { parseWildcard } from "./wildcard.ts";
+import { folded, parseWildcard } from "./text-tests.ts";
 
 type Test = (value: Leaf["value"]) => boolean;
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Comparison } from "../../../src/demo/comparison.ts";
+import { Comparison } from "../../../src/demo/account.ts";
 
 function compare(committed: string, ...stored: readonly string[]) {
   const comparison = new Comparison();

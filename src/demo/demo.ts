@@ -3,10 +3,10 @@
 import { appendFileSync, rmSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { connect } from "@nats-io/transport-node";
 import pg from "pg";
 import { startWorker } from "../app.ts";
+import { realClock } from "../clock.ts";
 import { endWithParent } from "../dev/end-with-parent.ts";
 import { startNats } from "../dev/nats-server.ts";
 import { startPostgres } from "../dev/postgres.ts";
@@ -161,7 +161,7 @@ async function count(
   written.catch(() => {}); // heard below
   let summary = await account.update();
   for (let movedMs = performance.now(); writing || (performance.now() - movedMs < SETTLE_MS && !over.aborted); ) {
-    await Promise.race([delay(SHOW_EVERY_MS), written]);
+    await Promise.race([realClock.sleep(SHOW_EVERY_MS), written]);
     const done = !writing;
     const next = await account.update();
     show(next, account.newest);
@@ -178,7 +178,7 @@ function isRunning(status: ReturnType<Awaited<ReturnType<typeof startWorker>>["s
 }
 
 async function until(timeoutMs: number, what: string, holds: () => boolean): Promise<void> {
-  for (const endMs = performance.now() + timeoutMs; !holds(); await delay(20)) {
+  for (const endMs = performance.now() + timeoutMs; !holds(); await realClock.sleep(20)) {
     if (performance.now() > endMs) {
       throw new TransientError("DEMO_NOT_STARTED", `waited ${timeoutMs / 1000} s in vain for ${what}`, {
         hint: "Run it again with --keep and read worker.log in the directory that it names.",

@@ -3,7 +3,7 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { setTimeout as delay } from "node:timers/promises";
+import { realClock } from "../clock.ts";
 import { ConfigError, toError } from "../errors.ts";
 import { endWithParent } from "./end-with-parent.ts";
 
@@ -89,7 +89,7 @@ export class ServerProcess {
           cause: failure,
         });
       }
-      await delay(25);
+      await realClock.sleep(25);
     }
   }
 

@@ -6,7 +6,7 @@ import { Client, type ClientConfig } from "pg";
 import { describe, expect, inject, test } from "vitest";
 import { startWorker } from "../../src/app.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
-import { endClient } from "../../src/source/postgres/client/connect/dial.ts";
+import { endClient } from "../../src/source/postgres/client/dial.ts";
 import { SlotReporter } from "../../src/source/postgres/commands/slots.ts";
 import type { Finding } from "../../src/telemetry/finding.ts";
 import { countChanges } from "../support/bus/stream-events.ts";

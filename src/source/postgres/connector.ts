@@ -13,7 +13,7 @@ import { publicationFindings, publishesAny } from "./check/check-publication.ts"
 import { readReselect, reselectFindings } from "./check/check-reselect.ts";
 import { readServer, type ServerFacts, serverFindings, versionFinding } from "./check/check-server.ts";
 import { refuse } from "./check/refuse.ts";
-import { connectClient, endClient } from "./client/connect/dial.ts";
+import { connectClient, endClient } from "./client/dial.ts";
 import { translateError } from "./client/errors.ts";
 import { clientConfig, Session } from "./client/session.ts";
 import { openKeySnapshot } from "./commands/key-snapshot.ts";

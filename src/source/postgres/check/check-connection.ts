@@ -1,7 +1,7 @@
 // What `check` says of the way to the server: a pooler on it, its timeout, and the two clocks at its ends.
 
 import { about, type Finding } from "../../../telemetry/finding.ts";
-import { parseConnectionUrl } from "../client/connect/connection-url.ts";
+import { parseConnectionUrl } from "../client/connection-url.ts";
 import type { Session } from "../client/session.ts";
 import type { PostgresConfig } from "../options/config.ts";
 

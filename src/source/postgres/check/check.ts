@@ -5,7 +5,7 @@ import { ConfigError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { about, type Finding, findingOf } from "../../../telemetry/finding.ts";
 import type { CheckContext } from "../../source.ts";
-import { connectClient, endClient } from "../client/connect/dial.ts";
+import { connectClient, endClient } from "../client/dial.ts";
 import { translateError } from "../client/errors.ts";
 import { clientConfig, Session } from "../client/session.ts";
 import type { PostgresConfig } from "../options/config.ts";

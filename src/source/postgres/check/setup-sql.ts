@@ -2,7 +2,7 @@
 
 import type { SourceId } from "../../../event/source-id.ts";
 import { isStatement } from "../../../telemetry/finding.ts";
-import { parseConnectionUrl } from "../client/connect/connection-url.ts";
+import { parseConnectionUrl } from "../client/connection-url.ts";
 import { clientConfig, Session } from "../client/session.ts";
 import { grantSelect, quoteIdentifier, quoteTable } from "../client/sql.ts";
 import type { OutboxConfig, PostgresConfig } from "../options/config.ts";

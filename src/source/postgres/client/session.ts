@@ -3,7 +3,7 @@
 import type { Client, ClientConfig, QueryResultRow } from "pg";
 import { TransientError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import { connectClient, endClient } from "./connect/dial.ts";
+import { connectClient, endClient } from "./dial.ts";
 import { NO_TRANSACTION_TIMEOUT } from "./display-settings.ts";
 import { sqlState, translateError } from "./errors.ts";
 

@@ -7,7 +7,7 @@ import { onlyPosition } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { HeldKey, KeySnapshot, SnapshotOptions, TableKeys } from "../../capabilities.ts";
 import { describeTable, type TableDescription } from "../client/catalog.ts";
-import { connectClient, endClient } from "../client/connect/dial.ts";
+import { connectClient, endClient } from "../client/dial.ts";
 import { displaySettings } from "../client/display-settings.ts";
 import { translateError } from "../client/errors.ts";
 import { parseLsn } from "../client/lsn.ts";

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { parseConfig } from "../../../config/parse.ts";
 import { toError } from "../../../errors.ts";
 import { parseDuration } from "../../../event/duration.ts";
-import { parseConnectionUrl } from "../client/connect/connection-url.ts";
+import { parseConnectionUrl } from "../client/connection-url.ts";
 import { type FullSlot, type GuardLimits, guardSchema, slotSchema } from "./guard-config.ts";
 import { type TableItem, tableItemSchema } from "./table-options.ts";
 import { isOwnOutbox, outboxPatterns } from "./table-pattern.ts";

@@ -4,7 +4,7 @@ import type { EventEmitter } from "node:events";
 import type { Duplex } from "node:stream";
 import type { Client, ClientConfig } from "pg";
 import { LogicalReplicationService } from "pg-logical-replication";
-import { connectClient } from "../client/connect/dial.ts";
+import { connectClient } from "../client/dial.ts";
 
 /** The driver's connection, as far as it is used here; it has no public type. */
 export interface WireConnection extends EventEmitter {

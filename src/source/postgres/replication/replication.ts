@@ -9,10 +9,19 @@ import { translateError } from "../client/errors.ts";
 import { formatLsn } from "../client/lsn.ts";
 import { CopyFrames } from "./copy-frames.ts";
 import { FrameQueue } from "./frame-queue.ts";
-import type { Received } from "./progress.ts";
 import { replicationService, type WireConnection } from "./replication-service.ts";
 import { statusFrame } from "./status-frame.ts";
 import type { ReplicationTransport } from "./transport.ts";
+
+/** What a stream has received so far. */
+export interface Received {
+  /** The newest LSN. */
+  readonly lsn: bigint;
+  /** Frames of the log itself, without keepalives. */
+  readonly frames: number;
+  /** Whether all of it was taken and more would be: one that is slowed down by its reader does not stand still. */
+  readonly hungry: boolean;
+}
 
 /** What the server says beside the log. */
 export interface ServerNotice {

@@ -3,7 +3,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { ClientConfig } from "pg";
 import { ConfigError, HistoryLostError, TransientError } from "../../../errors.ts";
-import { connectClient, endClient } from "../client/connect/dial.ts";
+import { connectClient, endClient } from "../client/dial.ts";
 import { NO_TRANSACTION_TIMEOUT } from "../client/display-settings.ts";
 import { sqlState, translateError } from "../client/errors.ts";
 import { parseLsn } from "../client/lsn.ts";

@@ -5,8 +5,9 @@ import { positionsAt } from "../../../event/positions.ts";
 import type { SourceLag } from "../../source.ts";
 import { formatLsn, parseLsn, WRITTEN_END } from "../client/lsn.ts";
 import { boundaryBefore } from "../client/position.ts";
-import { Progress, type Received } from "../replication/progress.ts";
 import { Heartbeat, type HeartbeatOptions, type HeartbeatPath } from "./heartbeat.ts";
+import type { Received } from "../replication/replication.ts";
+import { Progress } from "./progress.ts";
 import { slotMissing } from "./provide-slot.ts";
 
 /** The stream, as far as it is looked at. */

@@ -2,7 +2,7 @@
 
 import { userInfo } from "node:os";
 import { describe, expect, test } from "vitest";
-import { parseConnectionUrl } from "../../../../../src/source/postgres/client/connect/connection-url.ts";
+import { parseConnectionUrl } from "../../../../../src/source/postgres/client/connection-url.ts";
 import { redact, rememberUrlSecrets } from "../../../../../src/telemetry/redact.ts";
 
 test.each<[string, Readonly<Record<string, string>>]>([

@@ -1,7 +1,7 @@
 // Reads a connection url as libpq does: several hosts, sockets, percent-encoding, parameters, and the variables of the environment.
 
 import { userInfo } from "node:os";
-import { nearest } from "../../../../config/nearest.ts";
+import { nearest } from "../../../config/nearest.ts";
 import { parameters, wrongValue } from "./parameters.ts";
 
 export interface Host {

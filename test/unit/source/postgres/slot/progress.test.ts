@@ -1,7 +1,8 @@
 // When a stream stands still, and when it only has nothing to do or a slow reader.
 
 import { describe, expect, test } from "vitest";
-import { Progress, type Received } from "../../../../../src/source/postgres/replication/progress.ts";
+import type { Received } from "../../../../../src/source/postgres/replication/replication.ts";
+import { Progress } from "../../../../../src/source/postgres/slot/progress.ts";
 
 const at = (lsn: bigint, frames = 0, hungry = true): Received => ({ lsn, frames, hungry });
 

@@ -2,9 +2,9 @@
 
 import { existsSync } from "node:fs";
 import { Client, type ClientConfig } from "pg";
-import { ConfigError, MillraceError, TransientError, toError } from "../../../../errors.ts";
-import { sqlState, translateError } from "../errors.ts";
+import { ConfigError, MillraceError, TransientError, toError } from "../../../errors.ts";
 import { type ConnectionPlace, type Host, parseConnectionUrl } from "./connection-url.ts";
+import { sqlState, translateError } from "./errors.ts";
 import { findPassword } from "./pass-file.ts";
 import { tlsError } from "./tls-error.ts";
 import { type Encryption, encryptionsOf } from "./tls-options.ts";

@@ -3,8 +3,8 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { ConfigError } from "../../../../errors.ts";
-import { rememberSecret } from "../../../../telemetry/redact.ts";
+import { ConfigError } from "../../../errors.ts";
+import { rememberSecret } from "../../../telemetry/redact.ts";
 import type { ConnectionPlace, Host } from "./connection-url.ts";
 import { existing, isOpenToOthers } from "./private-file.ts";
 

@@ -1,7 +1,7 @@
 // Reads files that a connection needs; one that holds a secret must not be open to others.
 
 import { readFile, stat } from "node:fs/promises";
-import { ConfigError, toError } from "../../../../errors.ts";
+import { ConfigError, toError } from "../../../errors.ts";
 
 /** @param parameter who names it, for the message @throws ConfigError TLS_FILE_UNUSABLE */
 export async function readText(path: string, parameter: string): Promise<string> {

@@ -1,14 +1,6 @@
 // Whether the stream moves though the log does: a connection can be alive, answer, and carry nothing for ever. Pure.
 
-/** What a stream has received so far. */
-export interface Received {
-  /** The newest LSN. */
-  readonly lsn: bigint;
-  /** Frames of the log itself, without keepalives. */
-  readonly frames: number;
-  /** Whether all of it was taken and more would be: one that is slowed down by its reader does not stand still. */
-  readonly hungry: boolean;
-}
+import type { Received } from "../replication/replication.ts";
 
 export class Progress {
   #expected = 0n;

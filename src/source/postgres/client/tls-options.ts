@@ -3,7 +3,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { type ConnectionOptions, createSecureContext, type SecureVersion } from "node:tls";
-import { ConfigError, toError } from "../../../../errors.ts";
+import { ConfigError, toError } from "../../../errors.ts";
 import { existing, isOpenToOthers, readText } from "./private-file.ts";
 
 /** False is a connection without TLS. */

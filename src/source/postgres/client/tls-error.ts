@@ -1,7 +1,7 @@
 // What went wrong between two ends that could not agree on TLS, in words that name TLS and what mends it.
 
 import { TLSSocket } from "node:tls";
-import { ConfigError, type MillraceError } from "../../../../errors.ts";
+import { ConfigError, type MillraceError } from "../../../errors.ts";
 
 const PAGE = "docs/operations/tls.md";
 

@@ -10,7 +10,6 @@ import { boundaryBefore } from "../src/source/postgres/client/position.ts";
 import { clientConfig, Session } from "../src/source/postgres/client/session.ts";
 import { parsePostgresConfig } from "../src/source/postgres/options/config.ts";
 import { RuleBook } from "../src/source/postgres/options/rule-book.ts";
-import { tableRules } from "../src/source/postgres/options/table-rules.ts";
 import { TableWatch } from "../src/source/postgres/table-watch.ts";
 import { lossPolicy } from "../src/worker/loss-policy.ts";
 import { openShop, SHOP } from "../test/support/postgres/reader.ts";
@@ -108,7 +107,7 @@ async function measure(url: string, database: Client): Promise<Cost> {
       log: { debug: silent, info: silent, warn: silent, error: silent },
       ...lossPolicy(false, "stop"),
     },
-    rules: new RuleBook(tableRules(config.tables, undefined)),
+    rules: new RuleBook(config.rulesOf),
     known: undefined,
     untold: undefined,
     from: boundaryBefore(1, 1n),

@@ -263,7 +263,10 @@ export interface Connector<Config> {
   onGap(config: Config): "stop" | "continue";
   /** For the guard; asks nothing yet. */
   watch(id: SourceId, config: Config): RetentionProbe;
-  /** Connects, checks what must be there, and changes nothing before that holds. */
+  /**
+   * Behind a `preflight` of the same attempt, and under the lease, for which it may have waited long: judges again what may have
+   * changed since and what it builds on, and changes nothing before that holds.
+   */
   open(id: SourceId, config: Config, context: SourceContext, schemas: ToldSchemas): Promise<Source>;
 
   // The capabilities: what not every kind has.

@@ -10,8 +10,8 @@ import {
   slotNotFound,
   withOwners,
 } from "../../source/postgres/commands/slots.ts";
+import { namesOf } from "../../source/postgres/facts/names.ts";
 import type { PostgresConfig } from "../../source/postgres/options/config.ts";
-import { slotNameOf } from "../../source/postgres/slot/slot-facts.ts";
 import { bytes } from "../../telemetry/quantities.ts";
 import { type Reason, reasonOf } from "../../telemetry/reason.ts";
 import { redact } from "../../telemetry/redact.ts";
@@ -156,7 +156,7 @@ async function openSlotServers(file: string | undefined, source?: string): Promi
   const watches = [...sources].flatMap(([id, { kind, config }]) => {
     if (kind !== "postgres") return [];
     const section = config.reveal() as PostgresConfig; // as its connector parsed it
-    return [{ id, slot: slotNameOf(id, section), watch: new SlotReporter(id, section) }];
+    return [{ id, slot: namesOf(id, section).slot, watch: new SlotReporter(id, section) }];
   });
   return {
     look: async () => {

@@ -1,7 +1,7 @@
 // The slots of a server as a table of at most 100 columns, and below each one what is to be said of it.
 
 import type { ServerReport, SlotReport } from "../../source/postgres/commands/slots.ts";
-import { nameOfTransaction } from "../../source/postgres/slot/slot-facts.ts";
+import { nameOfTransaction } from "../../source/postgres/slot/transactions.ts";
 import { bytes, duration, preciseSeconds } from "../../telemetry/quantities.ts";
 import { alarmLines, type Paint, printable, row, wrap } from "./terminal.ts";
 

@@ -4,19 +4,18 @@
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { ToldSchemas } from "../source.ts";
+import { ruledTables } from "./check/check-rules.ts";
 import { describeTable, type TableDescription } from "./client/catalog.ts";
 import type { CompositeStates } from "./client/composite-states.ts";
 import type { Session } from "./client/session.ts";
 import { collectionSchema } from "./decode/collection-schema.ts";
 import type { Described } from "./decode/described-tables.ts";
 import type { Relation } from "./decode/table.ts";
+import { readTrees } from "./facts/catalog-tables.ts";
 import { columnNumbers } from "./options/column-numbers.ts";
 import type { RuleBook } from "./options/rule-book.ts";
 import type { TableItem } from "./options/table-options.ts";
 import { NO_RULES } from "./options/table-rules.ts";
-import { readTrees } from "./tables/catalog-tables.ts";
-import { ruledTables } from "./tables/check-rules.ts";
-import { readTables } from "./tables/tables.ts";
 
 export interface DescribeOptions {
   readonly source: SourceId;
@@ -30,23 +29,6 @@ export interface DescribeOptions {
   readonly composites: CompositeStates;
   /** How many received frames wait behind the one in hand. */
   readonly waiting: () => number;
-}
-
-/** Before the log is read: what is renamed from now on is known by its number. @throws TransientError */
-export async function learnTables({
-  session,
-  rules,
-  items,
-  version,
-}: Pick<DescribeOptions, "session" | "rules" | "items" | "version">): Promise<void> {
-  if (items.every(({ options }) => options === undefined)) return;
-  const { tables } = await readTables(session, items, version);
-  for (const { oid, schema, name, columns } of ruledTables(
-    items,
-    tables.map(({ own }) => own),
-  )) {
-    rules.learn({ oid: Number(oid), namespace: schema, name }, columns);
-  }
 }
 
 /**

@@ -2,16 +2,18 @@
 
 import { type MillraceError, TransientError } from "../../errors.ts";
 import { sqlState, translateError } from "./client/errors.ts";
+import { parseLsn } from "./client/lsn.ts";
 import type { Session } from "./client/session.ts";
+import { readSlots, type Slot } from "./facts/slots.ts";
 import { slotMissing } from "./slot/provide-slot.ts";
-import { checkKept, findSlot, type Slot } from "./slot/slot.ts";
+import { checkKept } from "./slot/slot.ts";
 import { publicationGone } from "./tables/publication.ts";
 
 /** Where the slot begins. @throws HistoryLostError SLOT_MISSING, SLOT_LOST; TransientError SLOT_ACTIVE */
 export async function freeSlot(session: Session, name: string): Promise<bigint> {
   const { active, confirmed } = await keptSlot(session, name);
-  if (active || confirmed === undefined) throw new TransientError("SLOT_ACTIVE", "the slot has a reader");
-  return confirmed;
+  if (active || confirmed === null) throw new TransientError("SLOT_ACTIVE", "the slot has a reader");
+  return parseLsn(confirmed);
 }
 
 /** Two codes say too little about what is gone: asks the server. All other errors stay as they are. */
@@ -31,7 +33,7 @@ export async function explained(
 }
 
 async function keptSlot(session: Session, name: string): Promise<Slot> {
-  const slot = await findSlot(session, name);
+  const [slot] = await readSlots(session, name);
   if (slot === undefined) throw slotMissing(name);
   checkKept(slot);
   return slot;

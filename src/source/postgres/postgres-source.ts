@@ -18,27 +18,27 @@ import { CompositeStates } from "./client/composite-states.ts";
 import { displaySettings } from "./client/display-settings.ts";
 import { translateError } from "./client/errors.ts";
 import { finalOf, historyOf } from "./client/position.ts";
-import { type Session, serverEncoding } from "./client/session.ts";
+import type { ServerIdentity, Session } from "./client/session.ts";
+import { identifySystem } from "./client/walsender.ts";
 import { Decoder } from "./decode/decoder.ts";
 import { ServerText } from "./decode/encoding/server-text.ts";
 import { tellUnread } from "./decode/logical-messages.ts";
 import type { Sequencer } from "./decode/sequencer.ts";
 import { decodeStream, type FillUnread, type TableBook } from "./decode/stream.ts";
-import { describeRelation, learnTables } from "./describe-relation.ts";
+import { describeRelation } from "./describe-relation.ts";
 import { explained, freeSlot } from "./kept-slot.ts";
 import type { PostgresConfig } from "./options/config.ts";
-import { RuleBook } from "./options/rule-book.ts";
-import { tableRules } from "./options/table-rules.ts";
+import type { RuleBook } from "./options/rule-book.ts";
 import { cleanUpOutbox } from "./outbox-clean-up.ts";
 import { Replication, type ServerNotice } from "./replication/replication.ts";
 import { Reselect } from "./reselect/reselect.ts";
 import type { ProvidedSlot } from "./slot/first-start.ts";
-import { checkCluster, followLog, identifySystem } from "./slot/identity.ts";
+import { checkCluster, followLog } from "./slot/identity.ts";
 import { abandon } from "./slot/provide-slot.ts";
 import { type Resumption, resumeAt } from "./slot/resume.ts";
 import { withSlot } from "./slot/slot.ts";
 import type { Created, SlotRecord } from "./slot/slot-record.ts";
-import { StreamMonitor } from "./slot/stream-monitor.ts";
+import type { StreamMonitor } from "./slot/stream-monitor.ts";
 import { startReplication } from "./start-replication.ts";
 import { TableWatch } from "./table-watch.ts";
 import { publicationGone } from "./tables/publication.ts";
@@ -51,8 +51,9 @@ export interface PostgresSourceOptions {
   readonly session: Session;
   readonly client: ClientConfig;
   readonly slot: ProvidedSlot;
-  /** The server's version, as `server_version_num`. */
-  readonly version: number;
+  readonly server: ServerIdentity;
+  readonly rules: RuleBook;
+  readonly monitor: StreamMonitor;
 }
 
 export class PostgresSource implements Source {
@@ -60,7 +61,6 @@ export class PostgresSource implements Source {
   readonly heartbeat: SourceHeartbeat;
   readonly #options: PostgresSourceOptions;
   readonly #monitor: StreamMonitor;
-  readonly #rules: RuleBook;
   #tables: TableWatch | undefined;
   #saves: Promise<void> = Promise.resolve();
   #intent: Created;
@@ -77,10 +77,8 @@ export class PostgresSource implements Source {
     this.#options = options;
     this.#intent = options.slot.intent;
     this.#saved = options.slot.saved;
-    const { id, session, version, context } = options;
-    this.#rules = new RuleBook(tableRules(options.config.tables, options.config.maskKey));
-    this.#monitor = new StreamMonitor({ source: id, session, version, log: context.log });
-    this.heartbeat = { send: () => this.#monitor.beat(), seconds: () => this.#monitor.heartbeatSeconds() };
+    this.#monitor = options.monitor;
+    this.heartbeat = options.monitor;
   }
 
   async *read(options: Parameters<Source["read"]>[0]): AsyncGenerator<readonly SourceMessage[], void> {
@@ -89,7 +87,7 @@ export class PostgresSource implements Source {
     if (this.#stream !== undefined) throw new BugError("ALREADY_READING", "a source has one reader at a time");
     if (signal.aborted) return;
     this.#from = from;
-    const { client, config, session, version } = this.#options;
+    const { client, config } = this.#options;
     const stream = new Replication({
       client,
       slot: this.#intent.slot,
@@ -108,7 +106,6 @@ export class PostgresSource implements Source {
     this.#stream = stream;
     signal.addEventListener("abort", close);
     try {
-      await learnTables({ session, rules: this.#rules, items: config.tables, version });
       const { began, from: position, start } = await stream.start();
       this.#started = true;
       onStarted?.();
@@ -219,9 +216,9 @@ export class PostgresSource implements Source {
   }
 
   async #run(client: Client, start: bigint): Promise<void> {
-    const { session } = this.#options;
+    const { session, server } = this.#options;
     const { slot, publication } = this.#intent;
-    const text = ServerText.of(await serverEncoding(session));
+    const text = ServerText.of(server.encoding);
     await withSlot(session, slot, () => startReplication(client, { slot, publication, start, text }));
   }
 
@@ -233,8 +230,9 @@ export class PostgresSource implements Source {
   }
 
   #book(composites: CompositeStates, waiting: () => number): TableBook {
-    const { id: source, session, schemas, config, context, version } = this.#options;
-    const options = { source, session, schemas, rules: this.#rules, items: config.tables, version, log: context.log };
+    const { id: source, session, schemas, rules, config, context, server } = this.#options;
+    const { version } = server;
+    const options = { source, session, schemas, rules, items: config.tables, version, log: context.log };
     return {
       describe: (relation, at) => describeRelation(relation, at, { ...options, composites, waiting }),
       composites,
@@ -250,25 +248,24 @@ export class PostgresSource implements Source {
   }
 
   async #decoder(from: Position, composites: CompositeStates): Promise<Decoder> {
-    const { config, context, session } = this.#options;
+    const { rules, config, context, server } = this.#options;
     const { messages, outbox } = config;
-    const options = { source: this.id, history: this.#intent.history, from, rules: this.#rules, messages, outbox };
-    const [lineageKey, encoding] = await Promise.all([context.lineageKey(), serverEncoding(session)]);
-    const seal = { lineageKey, onUnreadMessage: tellUnread(this.id, context.log) };
-    return new Decoder({ ...options, ...seal, composites, encoding });
+    const options = { source: this.id, history: this.#intent.history, from, rules, messages, outbox };
+    const seal = { lineageKey: await context.lineageKey(), onUnreadMessage: tellUnread(this.id, context.log) };
+    return new Decoder({ ...options, ...seal, composites, encoding: server.encoding });
   }
 
   /** While the stream is read; a failure ends it. */
   #watchTables(stream: Replication<Resumption>, sequencer: Sequencer, from: Position): void {
-    const { config, version, session, context } = this.#options;
+    const { config, server, session, context, rules } = this.#options;
     const watch = new TableWatch({
       source: this.id,
       config,
       publication: this.#intent.publication,
-      version,
+      version: server.version,
       session,
       context,
-      rules: this.#rules,
+      rules,
       known: this.#intent.published,
       untold: this.#intent.untold,
       from,

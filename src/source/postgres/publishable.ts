@@ -2,17 +2,19 @@
 // writes Postgres would then refuse to the application.
 
 import { ConfigError, type MillraceError } from "../../errors.ts";
-import { readReselect, reselectFindings } from "./check/check-reselect.ts";
+import { reselectFindings } from "./check/check-reselect.ts";
+import { ruledTables } from "./check/check-rules.ts";
+import { withoutIdentity } from "./check/match-tables.ts";
 import { refuse } from "./check/refuse.ts";
+import { type Refusal, refusalOf } from "./check/refused-writes.ts";
 import type { Session } from "./client/session.ts";
+import { type CatalogTable, identityOf } from "./facts/catalog-tables.ts";
+import { insertsOnly, type Published } from "./facts/publication.ts";
+import { readReselect } from "./facts/reselect.ts";
+import type { TableFacts } from "./facts/tables.ts";
 import type { PostgresConfig } from "./options/config.ts";
 import type { RuleBook } from "./options/rule-book.ts";
 import { checkKey } from "./options/table-rules.ts";
-import type { CatalogTable } from "./tables/catalog-tables.ts";
-import { ruledTables } from "./tables/check-rules.ts";
-import { insertsOnly, type Published } from "./tables/published.ts";
-import { identityOf, type Refusal, refusalOf } from "./tables/refused-writes.ts";
-import { type TableFacts, withoutIdentity } from "./tables/tables.ts";
 
 export interface PublishableOptions {
   readonly session: Session;

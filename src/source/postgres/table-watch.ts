@@ -3,7 +3,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { ConfigError, HistoryLostError, type MillraceError, TransientError } from "../../errors.ts";
 import type { Notice, SourceContext } from "../source.ts";
+import { matchesNothing } from "./check/match-tables.ts";
 import { translateError } from "./client/errors.ts";
+import { type Published, readPublished } from "./facts/publication.ts";
+import { type FoundTable, readTables, type TableFacts } from "./facts/tables.ts";
 import type { PostgresConfig } from "./options/config.ts";
 import type { RuleBook } from "./options/rule-book.ts";
 import { publishableTables } from "./publishable.ts";
@@ -11,9 +14,7 @@ import { knownOf, leftSince, optionsLost, takenOut } from "./tables/known-tables
 import { movedRows } from "./tables/moved-rows.ts";
 import { readPlaces } from "./tables/places.ts";
 import { adjustPublication, publicationGone } from "./tables/publication.ts";
-import { type Published, readPublished } from "./tables/published.ts";
 import { type FoundLoss, type TableGap, TableRecord, type TableRecordOptions } from "./tables/table-record.ts";
-import { type FoundTable, matchesNothing, readTables, type TableFacts } from "./tables/tables.ts";
 
 export interface TableWatchOptions extends TableRecordOptions {
   readonly config: PostgresConfig;
@@ -78,7 +79,7 @@ export class TableWatch {
     if (before === undefined || (record.known !== undefined && record.known.publication !== before.oid)) {
       throw publicationGone(publication);
     }
-    const { tables, unmatched } = await readTables(session, config.tables, version);
+    const { tables, unmatched } = await readTables(session, config, version);
     const last = record.known ?? knownOf(before, tables);
     if (record.known === undefined) await record.note(last);
     const told: TableGap[] = [];

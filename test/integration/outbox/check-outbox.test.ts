@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { migrationSql } from "../../../src/outbox/migration-sql.ts";
 import { outboxFindings } from "../../../src/source/postgres/check/check-outbox.ts";
 import { Session } from "../../../src/source/postgres/client/session.ts";
+import { readOutbox } from "../../../src/source/postgres/facts/outbox.ts";
 import { parsePostgresConfig } from "../../../src/source/postgres/options/config.ts";
 import { type Finding, sqlOf } from "../../../src/telemetry/finding.ts";
 import { failureOf, openShop } from "../../support/postgres/reader.ts";
@@ -12,15 +13,16 @@ import { type Database, freshDatabase, missing } from "../../support/servers.ts"
 async function codes(database: Database, outbox: unknown, user = "postgres"): Promise<readonly (readonly string[])[]> {
   const url = database.url.replace(/\/\/[^@]*@/, `//${user}@`);
   await using session = new Session({ connectionString: url });
-  const findings = await outboxFindings(session, parsePostgresConfig({ url, outbox }, "sources.shop"));
-  return findings
+  const config = parsePostgresConfig({ url, outbox }, "sources.shop");
+  return outboxFindings(config, await readOutbox(session, config))
     .filter(({ code }) => code !== "MESSAGES_BY_ANYBODY")
     .map(({ level, code, fix = "" }) => [level, code, fix]);
 }
 
 async function outboxFindingsOf({ url }: Database, options: object): Promise<readonly Finding[]> {
   await using session = new Session({ connectionString: url });
-  return await outboxFindings(session, parsePostgresConfig({ url, ...options }, "sources.shop"));
+  const config = parsePostgresConfig({ url, ...options }, "sources.shop");
+  return outboxFindings(config, await readOutbox(session, config));
 }
 
 /** What it says of who may write messages. */

@@ -126,8 +126,8 @@ export const LOG_FACTS: readonly LogFact[] = [
     broken: replaced(
       "the slot comes first",
       "source/postgres/slot/first-start.ts",
-      "  await options.ensurePublication(true);\n  const consistentPoint = await createSlot(options.replication, options.session, options.slot);\n",
-      "  const consistentPoint = await createSlot(options.replication, options.session, options.slot);\n  await options.ensurePublication(true);\n",
+      "  await options.ensurePublication(true);\n  const consistentPoint = await createSlot(options.client, options.session, options.slot);\n",
+      "  const consistentPoint = await createSlot(options.client, options.session, options.slot);\n  await options.ensurePublication(true);\n",
     ),
   },
   {
@@ -137,7 +137,7 @@ export const LOG_FACTS: readonly LogFact[] = [
     test: "a table %s",
     broken: replaced(
       "tables of any identity",
-      "source/postgres/tables/tables.ts",
+      "source/postgres/check/match-tables.ts",
       "anonymous: tables.filter((table) => !table.identified && !anyIdentity),",
       "anonymous: [],",
     ),

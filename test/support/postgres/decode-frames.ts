@@ -39,7 +39,11 @@ export function decodeFrames(frames: readonly Buffer[], options: DecodeOptions =
     rules: new RuleBook(options.rulesOf ?? (() => NO_RULES)),
     messages: options.messages ?? [],
     outbox: options.outbox
-      ? { table: options.outbox === true ? { schema: "millrace", name: "outbox" } : undefined, keepMs: undefined }
+      ? {
+          table: options.outbox === true ? { schema: "millrace", name: "outbox" } : undefined,
+          keepMs: undefined,
+          setting: options.outbox === true ? "delete" : "message",
+        }
       : undefined,
     lineageKey: "of the tests",
     onUnreadMessage: options.onUnreadMessage ?? (() => {}),

@@ -62,6 +62,7 @@ export interface OpenOptions {
   readonly options?: Readonly<Record<string, unknown>>;
 }
 
+/** As an attempt of a worker does. */
 export async function openShop(url: string, { memory, adopt, options }: OpenOptions = {}): Promise<TestSource> {
   const logged: TestSource["logged"] = [];
   const record = (event: LogEvent, _fields?: unknown, text?: string): void => {
@@ -77,6 +78,7 @@ export async function openShop(url: string, { memory, adopt, options }: OpenOpti
     lineageKey: async () => LINEAGE_KEY,
   };
   const schemas = new SchemaBook({ source: SHOP, store: kept.schemas, lease: 1 });
+  await postgresConnector.preflight(SHOP, config, context);
   const source = await postgresConnector.open(SHOP, config, context, schemas);
   return Object.assign(source, { memory: kept, context, schemas, logged });
 }

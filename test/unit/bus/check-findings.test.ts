@@ -7,8 +7,10 @@ import { replicasFinding, streamFindings } from "../../../src/bus/jetstream/comm
 import { type SourceId, systemId } from "../../../src/event/source-id.ts";
 import { automation, event, system } from "../../../src/index.ts";
 import { addressFindings, clockFinding } from "../../../src/source/postgres/check/check-connection.ts";
-import { type ServerFacts, serverFindings, versionFinding } from "../../../src/source/postgres/check/check-server.ts";
-import { ownSlotFinding, type SlotFacts } from "../../../src/source/postgres/check/check-slots.ts";
+import { serverFindings, versionFinding } from "../../../src/source/postgres/check/check-server.ts";
+import { ownSlotFinding } from "../../../src/source/postgres/check/check-slots.ts";
+import type { ServerFacts } from "../../../src/source/postgres/facts/server.ts";
+import type { Slot } from "../../../src/source/postgres/facts/slots.ts";
 
 describe("automations", () => {
   const SHOP = "shop" as SourceId;
@@ -39,6 +41,7 @@ describe("automations", () => {
 const server: ServerFacts = {
   version: 180_004,
   versionText: "18.4",
+  standby: false,
   walLevel: "logical",
   systemId: "7",
   encoding: "UTF8",
@@ -52,6 +55,7 @@ const server: ServerFacts = {
   keepMb: 51_200,
   maxWalMb: 1024,
   idleSlotSeconds: 0,
+  awaited: [],
   provider: null,
 };
 
@@ -107,7 +111,7 @@ test("clocks apart by more than five seconds warn, a slow answer does not", () =
 });
 
 test("a slot that the server gave up fails", () => {
-  const slot: SlotFacts = {
+  const slot: Slot = {
     name: "millrace_shop",
     plugin: "pgoutput",
     database: "app",
@@ -117,9 +121,13 @@ test("a slot that the server gave up fails", () => {
     pid: null,
     idleSeconds: null,
     lost: "wal_removed",
+    confirmed: "0/1",
     retainedBytes: null,
+    unconfirmedBytes: null,
+    failover: false,
+    feedback: false,
   };
-  const finding = ownSlotFinding([slot], { slot: slot.name, publication: slot.name }, server, "unknown");
+  const finding = ownSlotFinding(slot, { slot: slot.name, publication: slot.name }, server, "unknown");
   expect(finding).toMatchObject({ level: "fail", code: "SLOT_LOST", fix: expect.any(String) });
 });
 

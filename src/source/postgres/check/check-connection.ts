@@ -2,7 +2,7 @@
 
 import { about, type Finding } from "../../../telemetry/finding.ts";
 import { parseConnectionUrl } from "../client/connection-url.ts";
-import type { Session } from "../client/session.ts";
+import type { ClockFacts } from "../facts/server.ts";
 import type { PostgresConfig } from "../options/config.ts";
 
 const POOLER_PORTS: readonly number[] = [6432, 6543];
@@ -33,21 +33,6 @@ export function addressFindings({ url, timeoutMs }: Pick<PostgresConfig, "url" |
           `wal_sender_timeout will be ${timeoutMs / 1000} s in the worker's session, whatever the server's is`,
         ),
   ];
-}
-
-/** How far the server's clock is ahead of ours, in ms, and how exactly that is known. */
-export interface ClockFacts {
-  readonly aheadMs: number;
-  readonly roundTripMs: number;
-}
-
-export async function readClock(session: Session): Promise<ClockFacts> {
-  const beforeMs = Date.now();
-  const [row] = await session.query<{ ms: number }>(
-    "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS ms",
-  );
-  const roundTripMs = Date.now() - beforeMs;
-  return { aheadMs: Math.round((row as { ms: number }).ms - beforeMs - roundTripMs / 2), roundTripMs };
 }
 
 export function clockFinding({ aheadMs, roundTripMs }: ClockFacts): Finding {

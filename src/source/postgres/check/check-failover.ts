@@ -1,57 +1,25 @@
 // What `check` says of a failover: whether the source can go on at a standby that is promoted, and whether one holds it up.
 
 import { about, type Finding } from "../../../telemetry/finding.ts";
-import type { Session } from "../client/session.ts";
 import { quoteIdentifier } from "../client/sql.ts";
-import { type Provider, providerColumn, settingFix } from "./setting-fix.ts";
-
-export interface FailoverFacts {
-  readonly version: number;
-  /** The server itself is one. */
-  readonly standby: boolean;
-  /** Physical slots whose standbys must have the log before a failover slot sends it; from 17 on. */
-  readonly awaited: readonly string[];
-  readonly physical: readonly PhysicalSlot[];
-  readonly provider: Provider | null;
-  /** Whether the source's own slot is marked for failover; null before 17, and while there is none. */
-  readonly marked: boolean | null;
-}
-
-export interface PhysicalSlot {
-  readonly name: string;
-  readonly active: boolean;
-  readonly lost: boolean;
-  /** Whether its standby says what its queries need: without that no slot is copied to it. */
-  readonly feedback: boolean;
-}
+import type { ServerFacts } from "../facts/server.ts";
+import type { Slot } from "../facts/slots.ts";
+import { settingFix } from "./setting-fix.ts";
 
 /** Slots are copied to standbys from here on. */
 const COPIES_SLOTS = 170_000;
 /** A standby can be read from here on. */
 const STANDBY_READABLE = 160_000;
 
-export async function readFailover(session: Session, slot: string): Promise<FailoverFacts> {
-  const [row] = await session.query<Omit<FailoverFacts, "awaited"> & { awaited: string }>(
-    `SELECT current_setting('server_version_num')::int AS version, pg_is_in_recovery() AS standby,
-       coalesce(current_setting('synchronized_standby_slots', true), '') AS awaited,
-       coalesce((SELECT json_agg(json_build_object('name', slot_name, 'active', active, 'lost', wal_status = 'lost',
-         'feedback', xmin IS NOT NULL OR catalog_xmin IS NOT NULL) ORDER BY slot_name)
-         FROM pg_replication_slots WHERE slot_type = 'physical' AND NOT temporary), '[]') AS physical,
-       (SELECT (to_jsonb(s)->>'failover')::bool FROM pg_replication_slots s WHERE slot_name = $1) AS marked,
-       ${providerColumn}`,
-    [slot],
-  );
-  const { awaited, ...facts } = row as Exclude<typeof row, undefined>;
-  return { ...facts, awaited: awaited.split(",").flatMap((name) => name.trim().replaceAll('"', "") || []) };
-}
-
-/** @param slot the source's own */
-export function failoverFindings(facts: FailoverFacts, slot: string): readonly Finding[] {
-  if (facts.standby) return [standbyFinding(facts)];
-  const standbys = facts.physical.filter(({ active, lost }) => active && !lost);
+/** @param slots all of the server @param own the name of the source's */
+export function failoverFindings(server: ServerFacts, slots: readonly Slot[], own: string): readonly Finding[] {
+  if (server.standby) return [standbyFinding(server)];
+  const physical = slots.filter(({ plugin, temporary, lost }) => plugin === null && !temporary && lost === null);
+  const standbys = physical.filter(({ active }) => active);
+  const marked = slots.find(({ name }) => name === own)?.failover ?? null;
   const findings = [
-    ...stalledFindings(facts),
-    ...(standbys.length === 0 ? [] : readinessFindings(facts, standbys, slot)),
+    ...stalledFindings(server, physical),
+    ...(standbys.length === 0 ? [] : readinessFindings(server, standbys, own, marked)),
   ];
   if (findings.length > 0) return findings;
   const message =
@@ -61,7 +29,7 @@ export function failoverFindings(facts: FailoverFacts, slot: string): readonly F
   return [about("failover").ok("FAILOVER", message)];
 }
 
-function standbyFinding({ version }: FailoverFacts): Finding {
+function standbyFinding({ version }: ServerFacts): Finding {
   return {
     level: version < STANDBY_READABLE ? "fail" : "warn",
     code: "SERVER_STANDBY",
@@ -75,8 +43,8 @@ function standbyFinding({ version }: FailoverFacts): Finding {
 }
 
 /** Every slot that is marked for failover waits for the named standbys: nothing is sent before they have it. */
-function stalledFindings({ awaited, physical, provider }: FailoverFacts): readonly Finding[] {
-  const here = awaited.flatMap((name) => physical.find((slot) => slot.name === name && !slot.lost) ?? []);
+function stalledFindings({ awaited, provider }: ServerFacts, physical: readonly Slot[]): readonly Finding[] {
+  const here = awaited.flatMap((name) => physical.find((slot) => slot.name === name) ?? []);
   const gone = awaited.filter((name) => !here.some((slot) => slot.name === name));
   const away = here.filter(({ active }) => !active).map(({ name }) => name);
   if (gone.length + away.length === 0) return [];
@@ -100,9 +68,10 @@ function stalledFindings({ awaited, physical, provider }: FailoverFacts): readon
 }
 
 function readinessFindings(
-  { version, awaited, marked, provider }: FailoverFacts,
-  standbys: readonly PhysicalSlot[],
+  { version, awaited, provider }: ServerFacts,
+  standbys: readonly Slot[],
   slot: string,
+  marked: boolean | null,
 ): readonly Finding[] {
   const { warn } = about(`slot ${slot}`);
   if (version < COPIES_SLOTS) {

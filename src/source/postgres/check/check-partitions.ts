@@ -2,9 +2,9 @@
 
 import { about, type Finding } from "../../../telemetry/finding.ts";
 import { quoteIdentifier, quoteTable } from "../client/sql.ts";
-import type { CatalogTable } from "../tables/catalog-tables.ts";
-import { type Identity, identityOf, serves, toldBy } from "../tables/refused-writes.ts";
-import type { TableFacts } from "../tables/tables.ts";
+import { type CatalogTable, type Identity, identityOf, toldBy } from "../facts/catalog-tables.ts";
+import type { TableFacts } from "../facts/tables.ts";
+import { serves } from "./refused-writes.ts";
 
 /** Nothing for a table without partitions, or whose partitions are as their root. */
 export function partitionFindings(table: TableFacts): readonly Finding[] {

@@ -2,12 +2,12 @@
 
 import { about, type Finding } from "../../../telemetry/finding.ts";
 import { quoteIdentifier, quoteLiteral, quoteTable } from "../client/sql.ts";
-import type { PublicationFacts } from "../tables/publication-facts.ts";
-import { ALL_OPS, addLine, lacksFilters, publicationLines, publishGenerated } from "../tables/publication-sql.ts";
-import { insertsOnly } from "../tables/published.ts";
-import { identityOf, publishesGenerated, refusalOf } from "../tables/refused-writes.ts";
-import type { TableFacts } from "../tables/tables.ts";
+import { identityOf } from "../facts/catalog-tables.ts";
+import { insertsOnly, type PublicationFacts } from "../facts/publication.ts";
+import type { TableFacts } from "../facts/tables.ts";
 import { publishedFindings } from "./check-published.ts";
+import { ALL_OPS, addLine, lacksFilters, publicationLines, publishGenerated } from "./publication-sql.ts";
+import { publishesGenerated, refusalOf } from "./refused-writes.ts";
 
 /** @param tables the configured ones, with the facts of `readTables` */
 export function publicationFindings(
@@ -21,7 +21,7 @@ export function publicationFindings(
   const findings = [
     ...unfit,
     coverageFinding(publication, tables, server.version),
-    opsFinding(publication),
+    opsFinding(publication, server.version),
     rootFinding(publication, tables),
     youngerFinding(publication, server.slot),
     ...tables.flatMap((table) => publishedFindings(publication, members.get(quoteTable(table)), table, server.version)),
@@ -108,15 +108,19 @@ function needsGenerated({ written }: TableFacts, version: number): boolean {
   );
 }
 
-function opsFinding(publication: PublicationFacts): Finding | undefined {
+function opsFinding(publication: PublicationFacts, version: number): Finding | undefined {
   const lacking = ALL_OPS.filter((op) => !publication.ops.includes(op));
   if (lacking.length === 0) return undefined;
   const finding = { code: "PUBLICATION_LACKS_OPS", subject: subjectOf(publication) };
   const message = `it does not publish ${lacking.join(", ")}`;
   if (publication.mayMake) return { ...finding, level: "ok", message: `${message}; the worker adds them` };
   // Of tables that come in with others nobody was asked.
-  if (publication.unfit.length > 0 || (publication.open && insertsOnly(publication.ops))) {
-    const which = publication.unfit.join(", ") || "tables that it has without naming them";
+  const unfit = publication.inserted.filter((one) =>
+    one.inserting.some((by) => by.publication === publication.name && refusalOf(one, by, identityOf(one), version)),
+  );
+  if (unfit.length > 0 || (publication.open && insertsOnly(publication.ops))) {
+    const named = new Set(unfit.map(({ schema, name }) => `${schema}.${name}`));
+    const which = [...named].join(", ") || "tables that it has without naming them";
     const fix = `None by SQL alone: if it told of them, the application's UPDATE and DELETE of ${which} could fail. Give these a replica identity that can be published first, or read by a publication of its own.`;
     return { ...finding, level: "warn", message: `${message}: no event will tell of them`, fix };
   }

@@ -2,15 +2,15 @@
 
 import { about, type Finding } from "../../../telemetry/finding.ts";
 import { quoteIdentifier, quoteTable } from "../client/sql.ts";
-import type { CatalogTable, Publishing } from "../tables/catalog-tables.ts";
-import type { PublicationFacts, PublishedTable } from "../tables/publication-facts.ts";
-import { guarded, publishedTable, publishGenerated } from "../tables/publication-sql.ts";
-import { identityOf, publishesGenerated, type Refusal, refusalOf, serves } from "../tables/refused-writes.ts";
-import type { TableFacts } from "../tables/tables.ts";
+import { type CatalogTable, identityOf, type Publishing } from "../facts/catalog-tables.ts";
+import type { JudgedTable, PublicationFacts } from "../facts/publication.ts";
+import type { TableFacts } from "../facts/tables.ts";
+import { guarded, publishedTable, publishGenerated } from "./publication-sql.ts";
+import { publishesGenerated, type Refusal, refusalOf, serves } from "./refused-writes.ts";
 
 interface Published {
   readonly publication: PublicationFacts;
-  readonly published: PublishedTable | undefined;
+  readonly published: JudgedTable | undefined;
   readonly table: TableFacts;
   readonly version: number;
 }
@@ -18,7 +18,7 @@ interface Published {
 /** Nothing of a table that it does not have, and whose partitions it does not have either. */
 export function publishedFindings(
   publication: PublicationFacts,
-  published: PublishedTable | undefined,
+  published: JudgedTable | undefined,
   table: TableFacts,
   version: number,
 ): readonly Finding[] {
@@ -28,14 +28,14 @@ export function publishedFindings(
     findings.push({ level: "fail", subject, ...refusedFinding(refused, { publication, published, table, version }) });
   }
   if (published === undefined) return findings;
-  const { columns, filter } = published;
-  if (filter === null && table.where.length > 0 && !publication.mayMake) {
+  const { columns, condition, entry } = published;
+  if (condition === null && table.where.length > 0 && !publication.mayMake) {
     findings.push(
       about(subject).fail(
         "ROW_FILTER_REFUSED",
         `the publication has no row filter for it, and the option where says ${table.where.join(" AND ")}`,
-        published.member
-          ? publishAgain(publication, table, columns, table.where.map((condition) => `(${condition})`).join(" AND "))
+        entry !== ""
+          ? publishAgain(publication, table, columns, table.where.map((one) => `(${one})`).join(" AND "))
           : "Take where out of tables: a publication for all tables, or all of a schema, has no row filters.",
       ),
     );
@@ -109,7 +109,7 @@ function refusedFinding(
       message: `${fail} column list ${lacks}`,
       fix: [
         ...(generated && publishesGenerated(version) ? [publishGenerated(publication.name)] : []),
-        again(list, loose ? null : (published?.filter ?? null)),
+        again(list, loose ? null : (published?.condition ?? null)),
       ].join("\n"),
     };
   }

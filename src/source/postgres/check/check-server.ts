@@ -1,64 +1,13 @@
 // What `check` says of the server and the role: version, log, settings that bound or end slots, rights.
 
-import type { Finding } from "../../../telemetry/finding.ts";
-import type { Session } from "../client/session.ts";
+import { about, type Finding } from "../../../telemetry/finding.ts";
+import type { ServerIdentity } from "../client/session.ts";
 import { quoteIdentifier } from "../client/sql.ts";
-import { type Provider, providerColumn, settingFix } from "./setting-fix.ts";
+import { OLDEST, type ServerFacts } from "../facts/server.ts";
+import { settingFix } from "./setting-fix.ts";
 
-export interface ServerFacts {
-  readonly version: number;
-  readonly versionText: string;
-  /** In force: from 19 on a logical slot raises it by itself. */
-  readonly walLevel: string;
-  readonly systemId: string;
-  readonly encoding: string;
-  readonly database: string;
-  readonly role: string;
-  readonly mayReplicate: boolean;
-  readonly maxSlots: number;
-  readonly usedSlots: number;
-  readonly maxSenders: number;
-  readonly usedSenders: number;
-  /** -1: no bound. */
-  readonly keepMb: number;
-  readonly maxWalMb: number;
-  /** 0: never, and on servers that do not know it. */
-  readonly idleSlotSeconds: number;
-  readonly provider: Provider | null;
-}
-
-const OLDEST = 140_000;
 const RAISES_WAL_LEVEL = 190_000;
 const SMALL_KEEP_MB = 1024;
-
-/** Any server answers it. */
-export const versionColumns = `current_setting('server_version_num')::int AS version,
-    split_part(current_setting('server_version'), ' ', 1) AS "versionText"`;
-
-const facts = `
-  SELECT ${versionColumns},
-    coalesce(current_setting('effective_wal_level', true), current_setting('wal_level')) AS "walLevel",
-    (SELECT system_identifier::text FROM pg_control_system()) AS "systemId",
-    current_setting('server_encoding') AS encoding,
-    current_database() AS database,
-    current_user AS role,
-    EXISTS (SELECT FROM pg_roles r WHERE r.rolname = current_user AND (r.rolreplication OR r.rolsuper))
-      OR EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'rds_replication' AND pg_has_role(current_user, r.oid, 'MEMBER'))
-      AS "mayReplicate",
-    current_setting('max_replication_slots')::int AS "maxSlots",
-    (SELECT count(*) FROM pg_replication_slots)::int AS "usedSlots",
-    current_setting('max_wal_senders')::int AS "maxSenders",
-    (SELECT count(*) FROM pg_stat_replication)::int AS "usedSenders",
-    (SELECT setting::int FROM pg_settings WHERE name = 'max_slot_wal_keep_size') AS "keepMb",
-    (SELECT setting::int FROM pg_settings WHERE name = 'max_wal_size') AS "maxWalMb",
-    coalesce((SELECT extract(epoch FROM (setting || unit)::interval) FROM pg_settings
-      WHERE name = 'idle_replication_slot_timeout'), 0)::int AS "idleSlotSeconds",
-    ${providerColumn}`;
-
-export async function readServer(session: Session): Promise<ServerFacts> {
-  const [row] = await session.query<{ [Key in keyof ServerFacts]: ServerFacts[Key] }>(facts);
-  return row as ServerFacts;
-}
 
 /** @param slot the source's own, when there is one: then it needs no free one, and its reader no free walsender */
 export function serverFindings(
@@ -77,7 +26,7 @@ export function serverFindings(
 }
 
 /** To be judged before anything else is asked: an older server does not know the columns. */
-export function versionFinding({ version, versionText }: Pick<ServerFacts, "version" | "versionText">): Finding {
+export function versionFinding({ version, versionText }: Pick<ServerIdentity, "version" | "versionText">): Finding {
   const finding = { code: "SERVER_TOO_OLD", subject: "server", message: `it is Postgres ${versionText}` };
   if (version >= OLDEST) return { ...finding, level: "ok" };
   const message = `${finding.message}, older than 14`;
@@ -98,13 +47,12 @@ function walLevelFinding({ version, walLevel, provider }: ServerFacts): Finding 
 }
 
 function roleFinding({ role, mayReplicate, provider }: ServerFacts): Finding {
-  const finding = { code: "ROLE_NOT_REPLICATION", subject: `role ${role}` };
-  if (mayReplicate) return { ...finding, level: "ok", message: "it may replicate" };
-  const fix =
-    provider === "rdsadmin"
-      ? `GRANT rds_replication TO ${quoteIdentifier(role)};`
-      : `ALTER ROLE ${quoteIdentifier(role)} REPLICATION; -- RDS: GRANT rds_replication TO ${quoteIdentifier(role)}`;
-  return { ...finding, level: "fail", message: "it may not replicate", fix };
+  const { ok, fail } = about(`role ${role}`);
+  if (mayReplicate) return ok("ROLE_NOT_REPLICATION", "it may replicate");
+  const quoted = quoteIdentifier(role);
+  const granted = `GRANT rds_replication TO ${quoted};`;
+  const fix = provider === "rdsadmin" ? granted : `ALTER ROLE ${quoted} REPLICATION; -- RDS: ${granted.slice(0, -1)}`;
+  return fail("ROLE_NOT_REPLICATION", "it may not replicate", fix);
 }
 
 function encodingFinding({ database, encoding }: ServerFacts): Finding {

@@ -2,7 +2,7 @@
 
 import { about, type Finding } from "../../../telemetry/finding.ts";
 import { quoteIdentifier, quoteLiteral } from "../client/sql.ts";
-import { nameOfTransaction, type TransactionFacts } from "../slot/slot-facts.ts";
+import { nameOfTransaction, type TransactionFacts } from "../slot/transactions.ts";
 
 /** @param oldSeconds from which age on one is worth a warning */
 export function transactionFindings(

@@ -5,25 +5,31 @@ import { ConfigError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { about, type Finding, findingOf } from "../../../telemetry/finding.ts";
 import type { CheckContext } from "../../source.ts";
-import { connectClient, endClient } from "../client/dial.ts";
 import { translateError } from "../client/errors.ts";
-import { clientConfig, Session } from "../client/session.ts";
+import { clientConfig, identify, Session } from "../client/session.ts";
+import { readSystem } from "../client/walsender.ts";
+import { readChecked, readUnlogged } from "../facts/checked-tables.ts";
+import { namesOf } from "../facts/names.ts";
+import { readOutbox } from "../facts/outbox.ts";
+import { readPublication } from "../facts/publication.ts";
+import { readReselect } from "../facts/reselect.ts";
+import { readClock, readServer } from "../facts/server.ts";
+import { readSlots } from "../facts/slots.ts";
+import { readTables, type TableFacts } from "../facts/tables.ts";
 import type { PostgresConfig } from "../options/config.ts";
-import { tableRules } from "../options/table-rules.ts";
-import { publicationNameOf, readTransactions, slotNameOf } from "../slot/slot-facts.ts";
 import { readSlotRecord } from "../slot/slot-record.ts";
-import { checkRules } from "../tables/check-rules.ts";
-import { readPublication } from "../tables/publication-facts.ts";
-import { matchesNothing, readTables, type TableFacts } from "../tables/tables.ts";
-import { addressFindings, clockFinding, readClock } from "./check-connection.ts";
-import { failoverFindings, readFailover } from "./check-failover.ts";
+import { readTransactions } from "../slot/transactions.ts";
+import { addressFindings, clockFinding } from "./check-connection.ts";
+import { failoverFindings } from "./check-failover.ts";
 import { outboxFindings } from "./check-outbox.ts";
 import { publicationFindings, publishesAny } from "./check-publication.ts";
-import { readReselect, reselectFindings } from "./check-reselect.ts";
-import { readServer, serverFindings, versionFinding } from "./check-server.ts";
-import { otherSlotFindings, ownSlotFinding, readSlots } from "./check-slots.ts";
-import { readChecked, readUnlogged, tableFindings, unloggedFindings } from "./check-tables.ts";
+import { reselectFindings } from "./check-reselect.ts";
+import { checkRules } from "./check-rules.ts";
+import { serverFindings, versionFinding } from "./check-server.ts";
+import { otherSlotFindings, ownSlotFinding } from "./check-slots.ts";
+import { tableFindings, unloggedFindings } from "./check-tables.ts";
 import { transactionFindings } from "./check-transactions.ts";
+import { matchesNothing } from "./match-tables.ts";
 
 /** From which age on something is worth a warning. */
 interface Ages {
@@ -65,57 +71,56 @@ interface Checked extends Omit<CheckContext<PostgresConfig>, "signal"> {
   readonly ages: Ages;
 }
 
+/** Told as it is read, so that what cannot be read does not hide what was. */
 async function* findings({ id, config, session, client, ages, saved, others }: Checked): AsyncGenerator<Finding> {
-  const slot = slotNameOf(id, config);
-  const server = await readServer(session);
-  const version = versionFinding(server);
+  const identity = await identify(session);
+  const version = versionFinding(identity);
   yield version;
   if (version.level === "fail") return;
+  const names = namesOf(id, config);
   const slots = await readSlots(session);
-  yield* serverFindings(
-    server,
-    slots.find(({ name }) => name === slot),
-  );
+  const slot = slots.find(({ name }) => name === names.slot);
+  const server = await readServer(session, identity, slots);
+  yield* serverFindings(server, slot);
   yield clockFinding(await readClock(session));
-  const names = { slot, publication: publicationNameOf(id, config) };
-  yield ownSlotFinding(slots, names, server, saved === "unknown" ? saved : readSlotRecord(saved));
-  const configured = [slot, ...[...others].map(([other, its]) => slotNameOf(other, its))];
+  const record = saved === "unknown" ? saved : readSlotRecord(saved);
+  yield ownSlotFinding(slot, names, server, record);
+  const configured = [names.slot, ...[...others].map(([other, its]) => namesOf(other, its).slot)];
   yield* otherSlotFindings(slots, configured, ages.idleSlotSeconds);
-  yield* failoverFindings(await readFailover(session, slot), slot);
+  yield* failoverFindings(server, slots, names.slot);
   yield* transactionFindings(await readTransactions(session), ages.transactionSeconds, server.role);
 
-  const { tables, unmatched } = await readTables(session, config.tables, server.version);
-  const started = saved !== "unknown" && readSlotRecord(saved)?.stage === "created";
+  const { tables, unmatched } = await readTables(session, config, server.version);
+  const started = record !== "unknown" && record?.stage === "created";
   for (const pattern of unmatched) {
     const finding = findingOf(matchesNothing(pattern), "tables");
     // As the start goes: a table that was read and is gone stops no others.
     yield started && pattern.outbox !== true ? { ...finding, level: "warn" } : finding;
   }
   yield* rulesFinding(config, tables);
-  yield* unloggedFindings(await readUnlogged(session, config.tables, server.version));
-  const publication = await readPublication(session, id, names.publication, tables, { slot, version: server.version });
+  yield* unloggedFindings(await readUnlogged(session, config.rulesOf, server.version));
+  const publication = await readPublication(session, id, names, tables, server.version);
   const anyIdentity = publishesAny(publication);
-  const rulesOf = tableRules(config.tables, config.maskKey);
   for (const table of await readChecked(session, tables)) {
-    const reselects = rulesOf(table.schema, table.name)?.reselects === true;
+    const reselects = config.rulesOf(table.schema, table.name)?.reselects === true;
     yield* tableFindings({
       ...table,
       ...(anyIdentity && { identified: true }),
       ...(reselects && { toasted: [] }),
     });
   }
-  yield* (await readReselect(session, rulesOf, tables)).flatMap(reselectFindings);
-  yield* await outboxFindings(session, config);
-  const slotExists = slots.some(({ name }) => name === slot);
-  yield* publicationFindings(publication, tables, { version: server.version, slotExists, slot });
+  yield* (await readReselect(session, config.rulesOf, tables)).flatMap(reselectFindings);
+  yield* outboxFindings(config, await readOutbox(session, config));
+  const facts = { version: server.version, slotExists: slot !== undefined, slot: names.slot };
+  yield* publicationFindings(publication, tables, facts);
 
   if (server.mayReplicate) yield await replicationFinding(client);
 }
 
 /** Nothing where all is well: the tables' own findings say so. */
-function rulesFinding({ tables, maskKey }: PostgresConfig, found: readonly TableFacts[]): readonly Finding[] {
+function rulesFinding(config: PostgresConfig, found: readonly TableFacts[]): readonly Finding[] {
   try {
-    checkRules(tables, tableRules(tables, maskKey), found);
+    checkRules(config, found);
     return [];
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
@@ -127,7 +132,7 @@ function rulesFinding({ tables, maskKey }: PostgresConfig, found: readonly Table
 async function replicationFinding(client: ClientConfig): Promise<Finding> {
   const subject = "replication connection";
   try {
-    await endClient(await connectClient({ ...client, replication: "database" } as ClientConfig));
+    await readSystem(client);
   } catch (error) {
     return findingOf(error, subject);
   }

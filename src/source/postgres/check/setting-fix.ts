@@ -1,5 +1,7 @@
 // How a server's setting is changed: by SQL, and where the server is a provider's, which takes no such SQL, by its own way.
 
+import type { Provider } from "../facts/server.ts";
+
 /** Providers by the role that each of them has in all of its servers. */
 const PROVIDERS = {
   rdsadmin: {
@@ -20,17 +22,9 @@ const PROVIDERS = {
     own: { wal_level: "logical replication = on, in the project's settings" },
   },
 } as const satisfies Record<
-  string,
+  Provider,
   { readonly set: (setting: string) => string; readonly own: Readonly<Record<string, string>> }
 >;
-
-export type Provider = keyof typeof PROVIDERS;
-
-/** A column of a query: which provider runs the server; null for none that is known. */
-export const providerColumn = `(SELECT min(rolname::text) FROM pg_roles
-      WHERE rolname IN (${Object.keys(PROVIDERS)
-        .map((role) => `'${role}'`)
-        .join(", ")})) AS provider`;
 
 export interface Setting {
   readonly name: string;

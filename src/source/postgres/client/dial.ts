@@ -142,11 +142,12 @@ function socketOptions({ parameters }: ConnectionPlace): ClientConfig {
 }
 
 function translated(thrown: unknown, name: string, encryption: Encryption, stream: unknown): MillraceError {
+  const plain = translateError(thrown);
   const error = toError(thrown);
   const fromServer = sqlState(error) !== undefined;
   const tls = encryption !== false && !fromServer && !(error instanceof MillraceError);
   const aboutTls = tls ? tlsError(error, name, stream, encryption.rejectUnauthorized === true) : undefined;
-  const ours = aboutTls ?? translateError(error);
+  const ours = aboutTls ?? plain;
   if (error === ours || fromServer || ours.code !== "SOURCE_UNREACHABLE") return ours;
   return new TransientError("SOURCE_UNREACHABLE", `${name}: ${ours.message}`, {
     ...(ours.hint === undefined ? {} : { hint: ours.hint }),

@@ -1,18 +1,16 @@
 // Reads files that a connection needs; one that holds a secret must not be open to others.
 
 import { readFile, stat } from "node:fs/promises";
-import { ConfigError, toError } from "../../../errors.ts";
+import { ConfigError } from "../../../errors.ts";
 
 /** @param parameter who names it, for the message @throws ConfigError TLS_FILE_UNUSABLE */
-export async function readText(path: string, parameter: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    throw new ConfigError("TLS_FILE_UNUSABLE", `${parameter}: ${toError(cause).message}`, {
+export function readText(path: string, parameter: string): Promise<string> {
+  return readFile(path, "utf8").catch((cause: Error) => {
+    throw new ConfigError("TLS_FILE_UNUSABLE", `${parameter}: ${cause.message}`, {
       hint: `Give ${parameter} the path of a PEM file that this process may read.`,
       cause,
     });
-  }
+  });
 }
 
 /** Undefined where there is no such file. */

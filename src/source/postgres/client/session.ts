@@ -93,8 +93,25 @@ function closed(): TransientError {
   return new TransientError("SOURCE_CLOSED", "the session was closed");
 }
 
-/** The encoding that the database keeps texts in. @throws TransientError */
-export async function serverEncoding(session: Session): Promise<string> {
-  const [row] = await session.query<{ encoding: string }>("SELECT current_setting('server_encoding') AS encoding");
-  return row?.encoding ?? "UTF8";
+/** Which server and database a session is with, and as whom. */
+export interface ServerIdentity {
+  /** As `server_version_num`. */
+  readonly version: number;
+  readonly versionText: string;
+  readonly systemId: string;
+  readonly database: string;
+  /** In which the database keeps texts. */
+  readonly encoding: string;
+  readonly role: string;
+}
+
+/** The first question, which a server of any version answers. @throws ConfigError, TransientError */
+export async function identify(session: Session): Promise<ServerIdentity> {
+  const [row] = await session.query<{ [Key in keyof ServerIdentity]: ServerIdentity[Key] }>(
+    `SELECT current_setting('server_version_num')::int AS version,
+       split_part(current_setting('server_version'), ' ', 1) AS "versionText",
+       (SELECT system_identifier::text FROM pg_control_system()) AS "systemId",
+       current_database() AS database, current_setting('server_encoding') AS encoding, current_user AS role`,
+  );
+  return row as ServerIdentity;
 }

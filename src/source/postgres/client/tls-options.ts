@@ -3,7 +3,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { type ConnectionOptions, createSecureContext, type SecureVersion } from "node:tls";
-import { ConfigError, toError } from "../../../errors.ts";
+import { ConfigError } from "../../../errors.ts";
 import { existing, isOpenToOthers, readText } from "./private-file.ts";
 
 /** False is a connection without TLS. */
@@ -74,7 +74,7 @@ async function context(ca: string | undefined, parameters: Parameters): Promise<
   } catch (cause) {
     throw new ConfigError(
       "TLS_FILE_UNUSABLE",
-      `the certificates of the url cannot be used: ${toError(cause).message}`,
+      `the certificates of the url cannot be used: ${(cause as Error).message}`,
       {
         hint: "sslrootcert, sslcert, sslkey and sslcrl are PEM files, the key belongs to the certificate, and sslpassword opens it where it is encrypted.",
         cause,

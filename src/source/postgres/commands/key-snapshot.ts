@@ -16,10 +16,11 @@ import { clientConfig, Session } from "../client/session.ts";
 import { grantSelect, quoteIdentifier, quoteTable } from "../client/sql.ts";
 import { Table } from "../decode/table.ts";
 import { Tuple } from "../decode/tuple.ts";
+import { namesOf } from "../facts/names.ts";
+import { readSlots } from "../facts/slots.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import { beganAfter, visibleIn } from "../reselect/snapshot-visibility.ts";
 import { slotMissing } from "../slot/provide-slot.ts";
-import { publicationNameOf, slotNameOf } from "../slot/slot-facts.ts";
 import { JsonWriter } from "../values/json-writer.ts";
 
 const FETCH_ROWS = 5000;
@@ -77,10 +78,10 @@ export async function openKeySnapshot(
       )
     ).rows;
     if (taken === undefined) throw new Error("a snapshot has no row");
-    const columns = (await client.query<KeyColumn>(keyColumns, [publicationNameOf(id, config)])).rows;
+    const columns = (await client.query<KeyColumn>(keyColumns, [namesOf(id, config).publication])).rows;
     refuseUnreadable(columns);
     await using session = new Session(options);
-    await reached(session, slotNameOf(id, config), taken.end, wait);
+    await reached(session, namesOf(id, config).slot, taken.end, wait);
     const visible = visibleIn(taken.snapshot);
     return {
       includes: ({ transaction }) => visible(transaction),
@@ -112,12 +113,6 @@ function refuseUnreadable(columns: readonly KeyColumn[]): void {
   });
 }
 
-interface Reach {
-  /** Acknowledged up to there: then the stream holds it durably. */
-  readonly confirmed: boolean;
-  readonly active: boolean;
-}
-
 /** Waits until the stream holds all that the snapshot shows: that is stored; it need not be synced and acknowledged. */
 async function reached(
   session: Session,
@@ -129,14 +124,12 @@ async function reached(
   let readMs = since;
   for (;;) {
     signal.throwIfAborted();
-    const [row] = await session.query<Reach>(
-      "SELECT confirmed_flush_lsn >= $2::pg_lsn AS confirmed, active FROM pg_replication_slots WHERE slot_name = $1",
-      [slot, end],
-    );
-    if (row === undefined) throw slotMissing(slot);
-    if (row.confirmed) return;
+    const [found] = await readSlots(session, slot);
+    if (found === undefined) throw slotMissing(slot);
+    // Acknowledged up to there: then the stream holds it durably.
+    if (found.confirmed !== null && parseLsn(found.confirmed) >= parseLsn(end)) return;
     const now = performance.now();
-    if (row.active) {
+    if (found.active) {
       readMs = now;
       const position = onlyPosition(await stored());
       if (position !== undefined && isComplete(position) && finalOf(position) + 1n >= parseLsn(end)) return;

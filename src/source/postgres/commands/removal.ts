@@ -4,54 +4,38 @@ import { TransientError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { bytes } from "../../../telemetry/quantities.ts";
 import type { Leftovers, Removal } from "../../capabilities.ts";
-import { WRITTEN_END } from "../client/lsn.ts";
-import { clientConfig, Session } from "../client/session.ts";
+import { clientConfig, identify, Session } from "../client/session.ts";
 import { quoteIdentifier } from "../client/sql.ts";
+import { namesOf } from "../facts/names.ts";
+import { readPublished } from "../facts/publication.ts";
+import { readSlots, type Slot } from "../facts/slots.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import { dropSlotWhenFree } from "../slot/slot.ts";
-import { publicationNameOf, slotNameOf } from "../slot/slot-facts.ts";
-import { publicationMark } from "../tables/publication-sql.ts";
 
 interface Found {
-  readonly slot: FoundSlot | null;
+  readonly slot: Pick<Slot, "name" | "pid" | "retainedBytes" | "unconfirmedBytes"> | null;
   /** Only one that Millrace made for this source is taken away. */
   readonly publication: { readonly name: string; readonly ours: boolean } | null;
 }
-
-interface FoundSlot {
-  readonly name: string;
-  /** The process of the walsender that reads it now. */
-  readonly pid: number | null;
-  /** Log that the disk holds for it. */
-  readonly retainedBytes: number | null;
-  /** Log that the stream may not have. */
-  readonly unconfirmedBytes: number | null;
-}
-
-const facts = `
-  SELECT (
-    SELECT json_build_object('name', slot_name, 'pid', active_pid,
-      'retainedBytes', pg_wal_lsn_diff(c.lsn, restart_lsn)::float8,
-      'unconfirmedBytes', pg_wal_lsn_diff(c.lsn, confirmed_flush_lsn)::float8)
-    FROM pg_replication_slots, (SELECT ${WRITTEN_END} AS lsn) c
-    WHERE slot_name = $1 AND database = current_database()
-  ) AS slot, (
-    SELECT json_build_object('name', pubname, 'ours', coalesce(obj_description(oid, 'pg_publication') = $3, false))
-    FROM pg_publication WHERE pubname = $2
-  ) AS publication`;
 
 export const removal: Removal<PostgresConfig> = { parts: ["slot", "publication"], find };
 
 /** @throws ConfigError, TransientError */
 async function find(id: SourceId, config: PostgresConfig): Promise<Leftovers> {
   await using session = new Session(clientConfig(id, config.url));
-  const [row] = await session.query<{ [Key in keyof Found]: Found[Key] }>(facts, [
-    slotNameOf(id, config),
-    publicationNameOf(id, config),
-    publicationMark(id),
-  ]);
-  const found = row as Found;
+  const names = namesOf(id, config);
+  const { database } = await identify(session);
+  const slot = (await readSlots(session, names.slot)).find((one) => one.database === database);
+  const published = await readPublished(session, id, names.publication, []);
+  const found: Found = {
+    slot: slot === undefined ? null : reported(slot),
+    publication: published === undefined ? null : { name: names.publication, ours: published.ours },
+  };
   return { lines: linesOf(found), report: { ...found }, remove: () => remove(id, config, found) };
+}
+
+function reported({ name, pid, retainedBytes, unconfirmedBytes }: Slot): Found["slot"] {
+  return { name, pid, retainedBytes, unconfirmedBytes };
 }
 
 function linesOf({ slot, publication }: Found): readonly string[] {

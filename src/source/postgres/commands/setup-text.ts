@@ -4,10 +4,10 @@ import { MillraceError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { migrationSql } from "../../../outbox/migration-sql.ts";
 import type { SetupText } from "../../capabilities.ts";
-import { messageRightsSql } from "../check/message-rights.ts";
-import { exampleSql, firstTable, outboxSql, publicationSql, roleSql, workerRole } from "../check/setup-sql.ts";
+import { messageRightsSql, outboxSql } from "../check/outbox-sql.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import { eventTriggerSql } from "./event-trigger-sql.ts";
+import { exampleSql, firstTable, publicationSql, roleSql, workerRole } from "./setup-sql.ts";
 
 export const setupText: SetupText<PostgresConfig> = {
   subjects: {

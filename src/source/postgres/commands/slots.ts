@@ -2,37 +2,31 @@
 
 import { ConfigError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import { type ServerFacts as CheckedServer, versionColumns, versionFinding } from "../check/check-server.ts";
+import { versionFinding } from "../check/check-server.ts";
 import { refuse } from "../check/refuse.ts";
 import { WRITTEN_END } from "../client/lsn.ts";
-import { clientConfig, Session } from "../client/session.ts";
+import { clientConfig, identify, Session } from "../client/session.ts";
+import type { Slot } from "../facts/slots.ts";
 import type { PostgresConfig } from "../options/config.ts";
-import { fullInSeconds, type TransactionFacts } from "../slot/slot-facts.ts";
+import { fullInSeconds, type TransactionFacts } from "../slot/transactions.ts";
 
 /** Bytes of log, unless said otherwise; null where the server does not say. */
-export interface SlotReport {
-  readonly name: string;
+export interface SlotReport
+  extends Pick<Slot, "name" | "active" | "pid" | "retainedBytes" | "unconfirmedBytes" | "failover"> {
   /** Which configured source reads it. */
   readonly source: string | null;
   /** Named like ours, and no configured source reads it. */
   readonly orphan: boolean;
   readonly plugin: string;
   readonly database: string;
-  readonly active: boolean;
-  /** The process of the walsender that holds it. */
-  readonly pid: number | null;
   /** From 17 on. */
   readonly inactiveSeconds: number | null;
   /** reserved, extended, unreserved, lost */
   readonly walStatus: string | null;
   /** Why the server gave it up. */
   readonly invalidation: string | null;
-  /** From the slot's beginning to the log's end: what the disk holds for it. */
-  readonly retainedBytes: number | null;
   /** Written, and not yet sent to its reader. */
   readonly unsentBytes: number | null;
-  /** Written, and not yet acknowledged by its reader. Below zero: it acknowledged what was never written. */
-  readonly unconfirmedBytes: number | null;
   /** Acknowledged, and still held: by a transaction that is open for long. */
   readonly restartGapBytes: number | null;
   /** How old, in transactions, the rows are that VACUUM must leave in the catalog for it. */
@@ -45,7 +39,6 @@ export interface SlotReport {
   readonly safeBytes: number | null;
   /** When that is used up at the present rate; null where it is not. */
   readonly fullInSeconds: number | null;
-  readonly failover: boolean | null;
   readonly synced: boolean | null;
 }
 
@@ -97,8 +90,7 @@ const slotFacts = `
   WHERE s.slot_type = 'logical' ORDER BY s.slot_name`;
 
 const serverFacts = `
-  SELECT ${versionColumns}, (SELECT system_identifier::text FROM pg_control_system()) AS "systemId",
-    pg_wal_lsn_diff(${WRITTEN_END}, '0/0')::float8 AS lsn,
+  SELECT pg_wal_lsn_diff(${WRITTEN_END}, '0/0')::float8 AS lsn,
     extract(epoch FROM clock_timestamp())::float8 AS seconds,
     (SELECT json_build_object('pid', pid, 'gid', gid, 'ageSeconds', extract(epoch FROM clock_timestamp() - since)) FROM (
       SELECT pid, NULL AS gid, backend_xid AS xid, xact_start AS since FROM pg_stat_activity WHERE backend_xid IS NOT NULL
@@ -121,16 +113,15 @@ export class SlotReporter implements AsyncDisposable {
 
   /** @throws ConfigError SERVER_TOO_OLD and others, TransientError */
   async look(): Promise<ServerFacts> {
-    const [server] = await this.#session.query<
-      Sample & Pick<ServerReport, "systemId" | "oldestTransaction"> & Pick<CheckedServer, "version" | "versionText">
-    >(serverFacts);
-    const { systemId, oldestTransaction, ...sample } = server as Exclude<typeof server, undefined>;
-    refuse([versionFinding(sample)]); // before what older ones do not know
+    const identity = await identify(this.#session);
+    refuse([versionFinding(identity)]); // before what older ones do not know
+    const [server] = await this.#session.query<Sample & Pick<ServerReport, "oldestTransaction">>(serverFacts);
+    const { oldestTransaction, ...sample } = server as Exclude<typeof server, undefined>;
     const slots = await this.#session.query<Omit<SlotReport, "source" | "orphan" | "fullInSeconds">>(slotFacts);
     const rate = this.#previous === undefined ? null : rateBetween(this.#previous, sample);
     this.#previous = sample;
     return {
-      systemId,
+      systemId: identity.systemId,
       walBytesPerSecond: rate,
       oldestTransaction,
       slots: slots.map((slot) => ({ ...slot, fullInSeconds: fullInSeconds(slot, rate) })),

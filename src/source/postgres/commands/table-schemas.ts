@@ -2,16 +2,17 @@
 
 import type { CollectionSchema } from "../../../event/collection-schema.ts";
 import type { SourceId } from "../../../event/source-id.ts";
+import { matchesNothing } from "../check/match-tables.ts";
+import { publishesGenerated } from "../check/refused-writes.ts";
 import { describeTable } from "../client/catalog.ts";
-import { clientConfig, Session } from "../client/session.ts";
+import { clientConfig, identify, Session } from "../client/session.ts";
 import { collectionSchema } from "../decode/collection-schema.ts";
 import type { Relation } from "../decode/table.ts";
+import { namesOf } from "../facts/names.ts";
+import { readPublished } from "../facts/publication.ts";
+import { findTables } from "../facts/tables.ts";
 import type { PostgresConfig } from "../options/config.ts";
-import { NO_RULES, tableRules } from "../options/table-rules.ts";
-import { publicationNameOf } from "../slot/slot-facts.ts";
-import { readPublished } from "../tables/published.ts";
-import { publishesGenerated } from "../tables/refused-writes.ts";
-import { findTables, matchesNothing } from "../tables/tables.ts";
+import { NO_RULES } from "../options/table-rules.ts";
 
 /** A value that is never longer than what points to one that is stored apart, 24 bytes, is never stored apart. */
 const toasted = `a.attlen = -1 AND a.attstorage <> 'p' AND (c.reltoastrelid <> 0 OR c.relkind = 'p')
@@ -42,18 +43,17 @@ type Found = Pick<Relation, "identity" | "columns"> & {
 /** By their names. @throws ConfigError TABLES_MATCH_NOTHING; TransientError */
 export async function tableSchemas(id: SourceId, config: PostgresConfig): Promise<readonly CollectionSchema[]> {
   await using session = new Session(clientConfig(id, config.url));
-  const { tables, unmatched } = await findTables(session, config.tables);
+  const { tables, unmatched } = await findTables(session, config);
   const [pattern] = unmatched;
   if (pattern !== undefined) throw matchesNothing(pattern);
   const generated = await hasGenerated(session, id, config);
-  const rulesOf = tableRules(config.tables, config.maskKey);
   const schemas: CollectionSchema[] = [];
   for (const { oid, schema: namespace, name } of tables) {
     const [found] = await session.query<Found>(relation, [oid, generated]);
     if (found === undefined) continue; // dropped meanwhile
     const description = await describeTable(session, Number(oid), found.columns);
     const table: Relation = { ...found, oid: Number(oid), namespace, name };
-    const rules = rulesOf(namespace, name) ?? NO_RULES;
+    const rules = config.rulesOf(namespace, name) ?? NO_RULES;
     const marked = { toasts: new Set(found.toasts), nested: new Set(found.nested) };
     schemas.push(collectionSchema(table, description, rules, { labels: true, ...marked }));
   }
@@ -62,10 +62,7 @@ export async function tableSchemas(id: SourceId, config: PostgresConfig): Promis
 
 /** Whether events have stored generated columns, or will once the worker has made its publication. */
 async function hasGenerated(session: Session, id: SourceId, config: PostgresConfig): Promise<boolean> {
-  const published = await readPublished(session, id, publicationNameOf(id, config), []);
+  const published = await readPublished(session, id, namesOf(id, config).publication, []);
   if (published !== undefined && !published.ours) return published.generated;
-  const [server] = await session.query<{ version: number }>(
-    "SELECT current_setting('server_version_num')::int AS version",
-  );
-  return publishesGenerated(server?.version ?? 0);
+  return publishesGenerated((await identify(session)).version);
 }

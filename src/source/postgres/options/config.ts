@@ -8,14 +8,14 @@ import { parseConnectionUrl } from "../client/connection-url.ts";
 import { type FullSlot, type GuardLimits, guardSchema, slotSchema } from "./guard-config.ts";
 import { type TableItem, tableItemSchema } from "./table-options.ts";
 import { isOwnOutbox, outboxPatterns } from "./table-pattern.ts";
-import { needsMaskKey } from "./table-rules.ts";
+import { needsMaskKey, type RulesOf, tableRules } from "./table-rules.ts";
 
 export interface PostgresConfig {
   /** May hold a password: never printed. */
   readonly url: string;
   readonly tables: readonly TableItem[];
-  /** A secret: never printed. */
-  readonly maskKey?: string | undefined;
+  /** What all of these items together say of a table. */
+  readonly rulesOf: RulesOf;
   /** Undefined means `millrace_<id>`. */
   readonly slot?: string | undefined;
   /** What to do, as a last resort, when the slot holds too much; undefined means nothing. */
@@ -38,6 +38,8 @@ export interface OutboxConfig {
   readonly table: { readonly schema: string; readonly name: string } | undefined;
   /** How long rows are kept that the application leaves in the table; undefined: for ever. */
   readonly keepMs: number | undefined;
+  /** What the database's setting `millrace.outbox` must be; only our own table is what `millrace.emit` writes. */
+  readonly setting: "delete" | "keep" | "message";
 }
 
 /** Where the migrations make it. */
@@ -62,7 +64,9 @@ const outboxSchema = z
     const keepMs = keep === undefined ? undefined : parseDuration(keep);
     if (keep !== undefined && (keepMs === undefined || keepMs <= 0))
       return invalid("keep", 'expected a duration like "7d"');
-    return { table: mode === "message" ? undefined : { schema, name }, keepMs };
+    if (mode === "message") return { table: undefined, keepMs, setting: "message" };
+    const kept = keepMs !== undefined && isOwnOutbox({ schema, name });
+    return { table: { schema, name }, keepMs, setting: kept ? "keep" : "delete" };
   });
 
 export const postgresSchema: z.ZodType<PostgresConfig> = z
@@ -156,11 +160,13 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
       refuse(["slot", "onFull"], '"drop-and-gap" needs onGap: "continue", for the source must go on behind the gap');
     }
   })
-  .transform(({ timeout, tables, slot, ...config }) => {
+  .transform(({ timeout, tables, maskKey, slot, ...config }) => {
     const { outbox } = config;
+    const items = outbox === undefined ? tables : [...tables, ...outboxPatterns(outbox.table)];
     return {
       ...config,
-      tables: outbox === undefined ? tables : [...tables, ...outboxPatterns(outbox.table)],
+      tables: items,
+      rulesOf: tableRules(items, maskKey),
       slot: slot?.name,
       full: slot?.full,
       timeoutMs: timeout,

@@ -3,7 +3,7 @@
 
 import type { CatalogColumn } from "../client/catalog.ts";
 import { columnNumbers } from "./column-numbers.ts";
-import type { ColumnRule, RulesOf, TableRules } from "./table-rules.ts";
+import { type ColumnRule, NO_RULES, type RulesOf, type TableRules } from "./table-rules.ts";
 
 type Numbered = Pick<CatalogColumn, "attnum" | "name">;
 
@@ -139,12 +139,7 @@ function former({ rules }: Hidden, column: string): ColumnRule {
 }
 
 function hiding(column: string, rule: NonNullable<ColumnRule>): TableRules {
-  return {
-    column: (name) => (name === column ? rule : undefined),
-    format: () => undefined,
-    hides: true,
-    reselects: false,
-  };
+  return { ...NO_RULES, column: (name) => (name === column ? rule : undefined), hides: true };
 }
 
 /** Whether a column whose number is not known may have this one: the log has columns in the order of their numbers. */

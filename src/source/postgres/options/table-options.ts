@@ -14,6 +14,8 @@ export interface TableOptions {
   readonly where?: string | undefined;
   /** What becomes of values that the log leaves out, as they did not change. */
   readonly toast: "omit" | "reselect";
+  /** All columns that are named above. */
+  readonly named: readonly string[];
 }
 
 export interface TableItem extends TablePattern {
@@ -47,7 +49,12 @@ const withOptions = z
     where: z.string().min(1).optional(),
     toast: z.enum(["omit", "reselect"], { error: 'expected "omit" or "reselect"' }).default("omit"),
   })
-  .transform(({ match, ...options }): TableItem => ({ ...match, options }));
+  .transform(({ match, ...options }): TableItem => {
+    const { columns, mask, values } = options;
+    const listed = columns === undefined ? [] : "exclude" in columns ? columns.exclude : columns;
+    const named = [...new Set([...listed, ...Object.keys(mask), ...Object.keys(values)])];
+    return { ...match, options: { ...options, named } };
+  });
 
 export const tableItemSchema: z.ZodType<TableItem> = z.union([pattern, withOptions], {
   error: (issue) => (typeof issue.input === "string" ? expected : undefined),

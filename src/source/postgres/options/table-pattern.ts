@@ -1,5 +1,7 @@
 // Which tables a source reads: `schema.table` with `*` for any letters, and a leading `!` to leave tables out.
 
+import { quoteLiteral } from "../client/sql.ts";
+
 export interface TablePattern {
   /** As it was written. */
   readonly text: string;
@@ -10,7 +12,7 @@ export interface TablePattern {
   readonly optional?: true;
   /** The one table that it names; undefined where a `*` may stand for more. */
   readonly exact?: { readonly schema: string; readonly name: string } | undefined;
-  /** The names in the letters of SQL's LIKE. */
+  /** The names as SQL's LIKE takes them, quoted. */
   readonly like: { readonly schema: string; readonly name: string };
   matches(schema: string, table: string): boolean;
 }
@@ -86,7 +88,7 @@ function nameTest(quoted: string | undefined, plain: string | undefined): ((name
 /** @param plain with `*` for any letters, where there is no exact name */
 function likeText(exact: string | undefined, plain = ""): string {
   const escaped = (exact ?? plain).replace(/[\\%_]/g, "\\$&");
-  return exact === undefined ? escaped.replaceAll("*", "%") : escaped;
+  return quoteLiteral(exact === undefined ? escaped.replaceAll("*", "%") : escaped);
 }
 
 function exactName(quoted: string | undefined, plain: string | undefined): string | undefined {

@@ -18,6 +18,8 @@ export interface TableRules {
   readonly hides: boolean;
   /** Whether values that the log leaves out are asked of the database. */
   readonly reselects: boolean;
+  /** SQL conditions, all of which a row must meet. */
+  readonly where: readonly string[];
 }
 
 export const NO_RULES: TableRules = {
@@ -25,6 +27,7 @@ export const NO_RULES: TableRules = {
   format: () => undefined,
   hides: false,
   reselects: false,
+  where: [],
 };
 
 /** The rules of a table; undefined for one that is not read. */
@@ -56,23 +59,13 @@ function rulesOf(options: readonly TableOptions[], key: KeyObject | undefined): 
     format: (name) => formats.get(name),
     hides: masks.size > 0 || options.some(({ columns }) => columns !== undefined),
     reselects: options.some(({ toast }) => toast === "reselect"),
+    where: options.flatMap(({ where }) => where ?? []),
   };
-}
-
-/** SQL conditions, all of which a row must meet. */
-export function conditionsOf(items: readonly TableItem[], schema: string, table: string): readonly string[] {
-  return items.flatMap((item) => (item.matches(schema, table) ? (item.options?.where ?? []) : []));
 }
 
 function delivers({ columns }: TableOptions, name: string): boolean {
   if (columns === undefined) return true;
   return "exclude" in columns ? !columns.exclude.includes(name) : columns.includes(name);
-}
-
-/** All columns that the options name. */
-export function namedColumns({ columns, mask, values }: TableOptions): readonly string[] {
-  const listed = columns === undefined ? [] : "exclude" in columns ? columns.exclude : columns;
-  return [...new Set([...listed, ...Object.keys(mask), ...Object.keys(values)])];
 }
 
 /**

@@ -5,22 +5,21 @@ import type { ClientConfig } from "pg";
 import { ConfigError, TransientError } from "../../../errors.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
 import type { ConnectorState, SourceContext } from "../../source.ts";
-import { formatLsn, parseLsn } from "../client/lsn.ts";
+import { parseLsn } from "../client/lsn.ts";
 import type { Session } from "../client/session.ts";
-import type { System } from "./identity.ts";
-import { checkKept, checkKind, createSlot, dropSlot, endReader, findSlot, type Slot } from "./slot.ts";
+import type { System } from "../client/walsender.ts";
+import type { Names } from "../facts/names.ts";
+import { readSlots, type Slot } from "../facts/slots.ts";
+import { checkHome, type Home } from "./identity.ts";
+import { checkKept, checkKind, createSlot, dropSlot, endReader } from "./slot.ts";
 import { type Cause, type Created, causeOf, type Planned, type SlotRecord } from "./slot-record.ts";
 
-export interface SlotNames {
-  readonly slot: string;
-  readonly publication: string;
+export interface FirstStartOptions extends Names {
   readonly database: string;
-}
-
-export interface FirstStartOptions extends SlotNames {
+  /** The slot of that name, as it was found under the lease; undefined where there was none. */
+  readonly found: Slot | undefined;
   readonly session: Session;
-  /** The settings of a replication connection. */
-  readonly replication: ClientConfig;
+  readonly client: ClientConfig;
   readonly system: System;
   readonly memory: ConnectorState;
   readonly log: Logger;
@@ -47,7 +46,7 @@ const LEAVE_MS = 5_000;
 /** Goes on with a first start, wherever it was left. @throws ConfigError SLOT_UNKNOWN */
 export async function firstStart(intent: Planned | undefined, options: FirstStartOptions): Promise<ProvidedSlot> {
   const next = intent ?? { history: FIRST_HISTORY };
-  const slot = await findSlot(options.session, options.slot);
+  const slot = options.found;
   const planned = intent !== undefined && isSamePlan(intent, options) ? intent : undefined;
   if (slot === undefined) return makeSlot(planned ?? (await plan(next, options)), options);
   if (planned !== undefined) return finishPlan(planned, slot, options);
@@ -61,23 +60,23 @@ export async function startHistory(next: NextHistory, options: FirstStartOptions
 
 /** Nothing was ever read from a slot that is only planned. One that is newer than the plan was made by it. */
 async function finishPlan(planned: Planned, found: Slot, options: FirstStartOptions): Promise<ProvidedSlot> {
-  const slot = found.confirmed === undefined ? await endMaking(found, options.session) : found;
+  const slot = found.confirmed === null ? await endMaking(found, options.session) : found;
   if (slot === undefined) return makeSlot(planned, options);
   checkKind(slot, options.database);
-  if (slot.confirmed === undefined || slot.confirmed < parseLsn(planned.plannedAt)) {
+  if (slot.confirmed === null || parseLsn(slot.confirmed) < parseLsn(planned.plannedAt)) {
     return adoptSlot(slot, planned, options);
   }
-  if (slot.lost !== undefined) {
+  if (slot.lost !== null) {
     await dropSlot(options.session, slot.name);
     return makeSlot(planned, options);
   }
   await options.ensurePublication(true);
-  return saveCreated(planned, formatLsn(slot.confirmed), options);
+  return saveCreated(planned, slot.confirmed, options);
 }
 
 async function makeSlot(planned: Planned, options: FirstStartOptions): Promise<ProvidedSlot> {
   await options.ensurePublication(true);
-  const consistentPoint = await createSlot(options.replication, options.session, options.slot);
+  const consistentPoint = await createSlot(options.client, options.session, options.slot);
   options.log.info("source_slot_created", { slot: options.slot, consistentPoint });
   return saveCreated(planned, consistentPoint, options);
 }
@@ -88,13 +87,13 @@ export async function adoptSlot(slot: Slot, next: NextHistory, options: FirstSta
   if (!options.accepts("foreign")) throw unknown;
   checkKind(slot, options.database);
   checkKept(slot);
-  if (slot.confirmed === undefined) throw new TransientError("SLOT_BLOCKED", `the slot ${slot.name} is being made`);
+  if (slot.confirmed === null) throw new TransientError("SLOT_BLOCKED", `the slot ${slot.name} is being made`);
   await options.ensurePublication(false);
   const intent: Created = {
     ...identityOf(options),
     stage: "created",
     history: next.history,
-    consistentPoint: formatLsn(slot.confirmed),
+    consistentPoint: slot.confirmed,
     cause: next.cause ?? causeOf(unknown),
   };
   const saved = next.cause !== undefined;
@@ -110,8 +109,7 @@ async function saveCreated(planned: Planned, point: string, { memory }: FirstSta
 }
 
 async function plan({ history, cause }: NextHistory, options: FirstStartOptions): Promise<Planned> {
-  const plannedAt = formatLsn(options.system.end);
-  const planned: Planned = { ...identityOf(options), stage: "planned", history, plannedAt, cause };
+  const planned: Planned = { ...identityOf(options), stage: "planned", history, plannedAt: options.system.end, cause };
   await options.memory.save(planned);
   return planned;
 }
@@ -139,14 +137,23 @@ async function endMaking(slot: Slot, session: Session): Promise<Slot | undefined
   const deadline = performance.now() + LEAVE_MS;
   for (;;) {
     await endReader(session, slot.name);
-    const now = await findSlot(session, slot.name);
-    if (now?.confirmed !== undefined || now === undefined) return now;
+    const [now] = await readSlots(session, slot.name);
+    if (now === undefined || now.confirmed !== null) return now;
     if (performance.now() > deadline) return now;
     await delay(50); // it is gone only some time after its connection
   }
 }
 
-export function slotUnknown(slot: string): ConfigError {
+/**
+ * Whether a slot of the source's name, and the database that it is in, are those on record.
+ * @throws ConfigError SLOT_UNKNOWN, SOURCE_OTHER_DATABASE; HistoryLostError SOURCE_OTHER_CLUSTER
+ */
+export function checkOwner(record: SlotRecord | undefined, home: Home, slot: Slot | undefined): void {
+  if (record === undefined && slot !== undefined) throw slotUnknown(slot.name);
+  if (record?.stage === "created") checkHome(record, home, slot?.database);
+}
+
+function slotUnknown(slot: string): ConfigError {
   return new ConfigError("SLOT_UNKNOWN", `there is a slot ${slot}, but no record of having made it`, {
     hint: "If it is this source's own: run --adopt takes it over and records a gap. Else drop it, or set the option slot to another name.",
   });

@@ -1,32 +1,15 @@
 // Whether this is still the database, and still the log, that the positions are about.
 
-import type { Client } from "pg";
+import type { Client, ClientConfig } from "pg";
 import { ConfigError, HistoryLostError } from "../../../errors.ts";
 import type { Position } from "../../../event/position.ts";
 import type { SourceContext } from "../../source.ts";
 import { sqlState } from "../client/errors.ts";
 import { formatLsn, parseLsn } from "../client/lsn.ts";
 import { finalOf } from "../client/position.ts";
+import { askWalsender, type System } from "../client/walsender.ts";
 import { lastPlace } from "./resume.ts";
 import { type Created, causeOf } from "./slot-record.ts";
-
-export interface System {
-  readonly systemId: string;
-  readonly timeline: number;
-  /** The end of what the server has written. */
-  readonly end: bigint;
-}
-
-const FILE_MISSING = "58P01";
-
-/** Works on a replication connection only. */
-export async function identifySystem(client: Client): Promise<System> {
-  const { rows } = await client.query<{ systemid: string; timeline: number | string; xlogpos: string }>(
-    "IDENTIFY_SYSTEM",
-  );
-  const { systemid, timeline, xlogpos } = rows[0] as (typeof rows)[number];
-  return { systemId: systemid, timeline: Number(timeline), end: parseLsn(xlogpos) };
-}
 
 /** @throws HistoryLostError SOURCE_OTHER_CLUSTER */
 export function checkCluster(record: Pick<Home, "systemId">, { systemId }: Pick<Home, "systemId">): void {
@@ -126,10 +109,10 @@ async function findDeparture(
       return { error, switchedAt };
     }
   }
-  if (final >= system.end) {
+  if (final >= parseLsn(system.end)) {
     const error = new HistoryLostError(
       "SOURCE_REWOUND",
-      `the server's log ends at ${formatLsn(system.end)}, but the stream holds it up to ${formatLsn(final)}`,
+      `the server's log ends at ${system.end}, but the stream holds it up to ${formatLsn(final)}`,
       {
         hint: "Was the server set back to an earlier state? Then run --adopt starts over with a new slot and records the gap.",
       },
@@ -139,8 +122,20 @@ async function findDeparture(
   return undefined;
 }
 
+const FILE_MISSING = "58P01";
+
+/** Where the server's log left the record's; undefined where it did not, or that is not known. */
+export async function partedAt(
+  client: ClientConfig,
+  system: System,
+  { systemId, timeline }: Pick<Created, "systemId" | "timeline">,
+): Promise<bigint | undefined> {
+  if (systemId !== system.systemId) return undefined;
+  return askWalsender(client, (walsender) => timelineEnd(walsender, system.timeline, timeline));
+}
+
 /** Where a timeline ended that the current one came from; undefined when it did not, or the server forgot. */
-export async function timelineEnd(client: Client, current: number, earlier: number): Promise<bigint | undefined> {
+async function timelineEnd(client: Client, current: number, earlier: number): Promise<bigint | undefined> {
   if (current <= earlier) return undefined;
   const history = await client
     .query<{ content: string | Buffer }>(`TIMELINE_HISTORY ${current}`)

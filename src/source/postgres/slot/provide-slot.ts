@@ -1,15 +1,11 @@
 // The slot that a source reads: the one on record, a first one, or the next one after a loss that was accepted.
 
 import { ConfigError, HistoryLostError } from "../../../errors.ts";
+import type { Names } from "../facts/names.ts";
 import { adoptSlot, type FirstStartOptions, firstStart, type ProvidedSlot, startHistory } from "./first-start.ts";
-import { checkHome } from "./identity.ts";
-import { checkKept, checkKind, dropSlotWhenFree, findSlot } from "./slot.ts";
+import { checkHome, partedAt } from "./identity.ts";
+import { checkKept, checkKind, dropSlotWhenFree } from "./slot.ts";
 import { type Abandoned, type Created, causeOf, type SlotRecord } from "./slot-record.ts";
-
-export interface ProvideSlotOptions extends FirstStartOptions {
-  /** Where the server's log left the timeline that the intent is about; undefined when it did not, or it is not known. */
-  readonly switchedAt: (intent: Created) => Promise<bigint | undefined>;
-}
 
 /**
  * The slot is there, of the right kind, and its log is kept. An adopted one is not saved yet, for its history depends on
@@ -18,7 +14,7 @@ export interface ProvideSlotOptions extends FirstStartOptions {
  * @throws HistoryLostError SLOT_MISSING, SLOT_LOST, SOURCE_OTHER_CLUSTER, PUBLICATION_MISSING
  * @throws ConfigError SLOT_UNKNOWN, SLOT_RENAMED, SLOT_WRONG_PLUGIN, SLOT_WRONG_DATABASE, SOURCE_OTHER_DATABASE
  */
-export async function provideSlot(intent: SlotRecord | undefined, options: ProvideSlotOptions): Promise<ProvidedSlot> {
+export async function provideSlot(intent: SlotRecord | undefined, options: FirstStartOptions): Promise<ProvidedSlot> {
   if (intent === undefined || intent.stage === "planned") return firstStart(intent, options);
   checkNames(intent, options);
   if (intent.stage === "abandoned") return startOver(intent, options);
@@ -26,7 +22,7 @@ export async function provideSlot(intent: SlotRecord | undefined, options: Provi
     return await keepSlot(intent, options);
   } catch (error) {
     if (!(error instanceof HistoryLostError) || !options.accepts(error)) throw error;
-    const abandoned = abandon(intent, error, await options.switchedAt(intent));
+    const abandoned = abandon(intent, error, await partedAt(options.client, options.system, intent));
     await options.memory.save(abandoned);
     return startOver(abandoned, options);
   }
@@ -50,8 +46,8 @@ export function slotMissing(slot: string): HistoryLostError {
   });
 }
 
-async function keepSlot(intent: Created, options: ProvideSlotOptions): Promise<ProvidedSlot> {
-  const slot = await findSlot(options.session, options.slot);
+async function keepSlot(intent: Created, options: FirstStartOptions): Promise<ProvidedSlot> {
+  const slot = options.found;
   checkHome(intent, { ...options.system, database: options.database }, slot?.database);
   if (slot === undefined) throw slotMissing(options.slot);
   checkKind(slot, options.database);
@@ -60,9 +56,9 @@ async function keepSlot(intent: Created, options: ProvideSlotOptions): Promise<P
   return { intent, saved: true };
 }
 
-async function startOver(abandoned: Abandoned, options: ProvideSlotOptions): Promise<ProvidedSlot> {
+async function startOver(abandoned: Abandoned, options: FirstStartOptions): Promise<ProvidedSlot> {
   const next = { history: abandoned.history + 1, cause: abandoned.cause };
-  const slot = await findSlot(options.session, abandoned.slot);
+  const slot = options.found;
   if (slot !== undefined) {
     // Another cluster's slot was never on record: it may be somebody else's, or one that an upgrade took along.
     if (abandoned.systemId !== options.system.systemId) return adoptSlot(slot, next, options);
@@ -74,10 +70,7 @@ async function startOver(abandoned: Abandoned, options: ProvideSlotOptions): Pro
 }
 
 /** @throws ConfigError SLOT_RENAMED */
-export function checkNames(
-  intent: Abandoned | Created,
-  options: { readonly slot: string; readonly publication: string },
-): void {
+export function checkNames(intent: Abandoned | Created, options: Names): void {
   for (const what of ["slot", "publication"] as const) {
     if (intent[what] === options[what]) continue;
     throw new ConfigError("SLOT_RENAMED", `the stream comes from the ${what} ${intent[what]}, not ${options[what]}`, {

@@ -5,10 +5,11 @@ import type { SourceId } from "../../../event/source-id.ts";
 import type { LogRetention, RetentionMetric, RetentionProbe } from "../../source.ts";
 import { WRITTEN_END } from "../client/lsn.ts";
 import { clientConfig, Session } from "../client/session.ts";
+import { namesOf } from "../facts/names.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import { withSlot } from "./slot.ts";
-import { fullInSeconds, slotNameOf } from "./slot-facts.ts";
 import { slotMetrics } from "./slot-metrics.ts";
+import { fullInSeconds } from "./transactions.ts";
 
 const facts = `
   SELECT extract(epoch FROM clock_timestamp())::float8 AS seconds,
@@ -61,7 +62,7 @@ export class SlotRetention implements RetentionProbe {
       reason: slotFull(id, config.full.atBytes),
     };
     this.#session = new Session(clientConfig(id, config.url));
-    this.#slot = slotNameOf(id, config);
+    this.#slot = namesOf(id, config).slot;
   }
 
   async look(): Promise<LogRetention | undefined> {

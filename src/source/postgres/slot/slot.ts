@@ -3,58 +3,18 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { ClientConfig } from "pg";
 import { ConfigError, HistoryLostError, TransientError } from "../../../errors.ts";
-import { connectClient, endClient } from "../client/dial.ts";
 import { NO_TRANSACTION_TIMEOUT } from "../client/display-settings.ts";
 import { sqlState, translateError } from "../client/errors.ts";
-import { parseLsn } from "../client/lsn.ts";
 import type { Session } from "../client/session.ts";
 import { quoteIdentifier } from "../client/sql.ts";
-import { nameOfTransaction, readTransactions } from "./slot-facts.ts";
-
-export interface Slot {
-  readonly name: string;
-  readonly active: boolean;
-  /** Undefined while it is being made. */
-  readonly confirmed: bigint | undefined;
-  readonly plugin: string | null;
-  readonly database: string | null;
-  readonly twoPhase: boolean;
-  /** Why the server no longer keeps the log for it. */
-  readonly lost: string | undefined;
-}
+import { askWalsender } from "../client/walsender.ts";
+import { readSlots, type Slot } from "../facts/slots.ts";
+import { nameOfTransaction, readTransactions } from "./transactions.ts";
 
 const TAKE_OVER_MS = 5_000;
 const RETRY_MS = 50;
 /** Making a slot waits for all writing transactions that run. Without a limit an abandoned one would pin the log. */
 const CREATE_LOCK_MS = 20_000;
-
-export async function findSlot(session: Session, name: string): Promise<Slot | undefined> {
-  const [row] = await session.query<{
-    active: boolean;
-    confirmed: string | null;
-    plugin: string | null;
-    database: string | null;
-    two_phase: boolean;
-    wal_status: string | null;
-    reason: string | null;
-  }>(
-    `SELECT active, confirmed_flush_lsn::text AS confirmed, plugin, database, two_phase, wal_status,
-       to_jsonb(s)->>'invalidation_reason' AS reason
-     FROM pg_replication_slots s WHERE slot_name = $1`,
-    [name],
-  );
-  if (row === undefined) return undefined;
-  return {
-    name,
-    active: row.active,
-    confirmed: row.confirmed === null ? undefined : parseLsn(row.confirmed),
-    plugin: row.plugin,
-    database: row.database,
-    twoPhase: row.two_phase,
-    // Not every reason takes the log's start away, so that one says nothing.
-    lost: row.reason ?? (row.wal_status === "lost" ? "the server removed its log" : undefined),
-  };
-}
 
 /** @throws ConfigError SLOT_WRONG_PLUGIN, SLOT_WRONG_DATABASE */
 export function checkKind(slot: Slot, database: string): void {
@@ -71,7 +31,7 @@ export function checkKind(slot: Slot, database: string): void {
 
 /** @throws HistoryLostError SLOT_LOST */
 export function checkKept(slot: Slot): void {
-  if (slot.lost === undefined) return;
+  if (slot.lost === null) return;
   throw new HistoryLostError("SLOT_LOST", `the server gave up the slot ${slot.name}: ${slot.lost}`, {
     hint: "The log between is gone: run --adopt starts over with a new slot and records the gap. See max_slot_wal_keep_size and idle_replication_slot_timeout.",
   });
@@ -87,18 +47,17 @@ export async function createSlot(
   name: string,
   lockMs: number = CREATE_LOCK_MS,
 ): Promise<string> {
-  const client = await connectClient(config);
   try {
-    await client.query(`SET lock_timeout = ${lockMs}; ${NO_TRANSACTION_TIMEOUT}`);
-    const { rows } = await client.query<{ consistent_point: string }>(
-      `CREATE_REPLICATION_SLOT ${quoteIdentifier(name)} LOGICAL pgoutput ${await slotOptions(session)}`,
-    );
-    return (rows[0] as { consistent_point: string }).consistent_point;
+    return await askWalsender(config, async (walsender) => {
+      await walsender.query(`SET lock_timeout = ${lockMs}; ${NO_TRANSACTION_TIMEOUT}`);
+      const { rows } = await walsender.query<{ consistent_point: string }>(
+        `CREATE_REPLICATION_SLOT ${quoteIdentifier(name)} LOGICAL pgoutput ${await slotOptions(session)}`,
+      );
+      return (rows[0] as { consistent_point: string }).consistent_point;
+    });
   } catch (error) {
     if (sqlState(error) === "55P03") throw await blocked(session, name, error);
     throw translateError(error);
-  } finally {
-    await endClient(client);
   }
 }
 
@@ -159,11 +118,8 @@ function isTaken(error: unknown): boolean {
 }
 
 export async function endReader(session: Session, name: string): Promise<number | undefined> {
-  const [reader] = await session.query<{ pid: number | null }>(
-    "SELECT active_pid AS pid FROM pg_replication_slots WHERE slot_name = $1",
-    [name],
-  );
-  const pid = reader?.pid ?? undefined;
+  const [slot] = await readSlots(session, name);
+  const pid = slot?.pid ?? undefined;
   if (pid === undefined) return undefined;
   try {
     await session.query("SELECT pg_terminate_backend($1)", [pid]);

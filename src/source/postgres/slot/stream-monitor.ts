@@ -2,11 +2,11 @@
 
 import { type MillraceError, TransientError } from "../../../errors.ts";
 import { positionsAt } from "../../../event/positions.ts";
-import type { SourceLag } from "../../source.ts";
+import type { SourceHeartbeat, SourceLag } from "../../source.ts";
 import { formatLsn, parseLsn, WRITTEN_END } from "../client/lsn.ts";
 import { boundaryBefore } from "../client/position.ts";
-import { Heartbeat, type HeartbeatOptions, type HeartbeatPath } from "./heartbeat.ts";
 import type { Received } from "../replication/replication.ts";
+import { Heartbeat, type HeartbeatOptions, type HeartbeatPath } from "./heartbeat.ts";
 import { Progress } from "./progress.ts";
 import { slotMissing } from "./provide-slot.ts";
 
@@ -39,7 +39,7 @@ interface Sender {
   readonly waitEvent: string | null;
 }
 
-export class StreamMonitor {
+export class StreamMonitor implements SourceHeartbeat {
   readonly #options: HeartbeatOptions;
   readonly #heartbeat: Heartbeat;
   #stream: WatchedStream | undefined;
@@ -52,7 +52,7 @@ export class StreamMonitor {
     this.#heartbeat = new Heartbeat(options);
   }
 
-  heartbeatSeconds(): number | undefined {
+  seconds(): number | undefined {
     return this.#heartbeat.seconds();
   }
 
@@ -61,7 +61,7 @@ export class StreamMonitor {
     this.#stream = stream;
     this.#progress = new Progress();
     this.#heartbeat.reset();
-    await this.beat();
+    await this.send();
   }
 
   /** @throws HistoryLostError SLOT_MISSING, TransientError */
@@ -86,7 +86,7 @@ export class StreamMonitor {
   }
 
   /** Sends a heartbeat through the stream. */
-  async beat(): Promise<void> {
+  async send(): Promise<void> {
     const stream = this.#stream;
     if (stream === undefined) return;
     const lsn = await this.#heartbeat.send(stream).catch((bug: MillraceError) => stream.abandon(bug));

@@ -1,8 +1,8 @@
 // What was published of a source's tables when it was looked last, and what is missing of that now. Pure.
 
+import type { Published, PublishedTable } from "../facts/publication.ts";
+import type { FoundTable } from "../facts/tables.ts";
 import type { KnownTables } from "../slot/slot-record.ts";
-import type { Published, PublishedEntry } from "./published.ts";
-import type { FoundTable } from "./tables.ts";
 
 export function knownOf(published: Published, tables: readonly FoundTable[]): KnownTables {
   const ours = new Set(tables.map(({ oid }) => oid));
@@ -66,6 +66,6 @@ export function storable(known: KnownTables): KnownTables {
   return places !== undefined && JSON.stringify(places).length > PLACES_BYTES ? rest : known;
 }
 
-function entryOf({ entry, filtered }: PublishedEntry): string {
+function entryOf({ entry, filtered }: PublishedTable): string {
   return filtered ? "" : entry;
 }

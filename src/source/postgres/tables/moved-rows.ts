@@ -1,9 +1,9 @@
 // Rows that came into a source's tables, or went, without a change that the log tells: each kind becomes a gap marker.
 
 import type { Session } from "../client/session.ts";
+import type { Published } from "../facts/publication.ts";
 import type { Places } from "../slot/slot-record.ts";
 import { type Member, readFacts, type Seen, type TableFacts } from "./places.ts";
-import type { Published } from "./published.ts";
 import type { TableGap } from "./table-record.ts";
 
 /** One partition as it was on record. */

@@ -1,9 +1,9 @@
 // Where rows are told from: the names and row filters of a source's tables, and what their partitions consist of.
 
 import type { Session } from "../client/session.ts";
+import type { Published } from "../facts/publication.ts";
+import type { FoundTable } from "../facts/tables.ts";
 import type { Places } from "../slot/slot-record.ts";
-import type { Published } from "./published.ts";
-import type { FoundTable } from "./tables.ts";
 
 /** A partition, or a partitioned part of one. */
 export interface Member {

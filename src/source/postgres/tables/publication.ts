@@ -3,26 +3,24 @@
 import { ConfigError, HistoryLostError, MillraceError, toError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
-import { sqlState } from "../client/errors.ts";
-import type { Session } from "../client/session.ts";
-import { quoteIdentifier, quoteLiteral } from "../client/sql.ts";
 import {
   ALL_OPS,
   addLine,
   addTable,
   createPublication,
-  dropTable,
+  GENERATED,
   LOOSE_FILTER,
   lacksFilters,
   publicationLines,
-  publicationMark,
-  refuseAnother,
+  publishedTable,
   refuseLooseFilter,
-  setOptions,
-} from "./publication-sql.ts";
-import { type Published, readPublished } from "./published.ts";
-import { publishesGenerated } from "./refused-writes.ts";
-import type { SourceTable } from "./tables.ts";
+} from "../check/publication-sql.ts";
+import { publishesGenerated } from "../check/refused-writes.ts";
+import { sqlState } from "../client/errors.ts";
+import type { Session } from "../client/session.ts";
+import { quoteIdentifier, quoteLiteral } from "../client/sql.ts";
+import { type Published, publicationMark } from "../facts/publication.ts";
+import type { SourceTable } from "../facts/tables.ts";
 
 /** Tables are told apart by their oids: one may have been renamed, and its name given to another, since it was looked at. */
 type NumberedTable = SourceTable & { readonly oid: string };
@@ -41,6 +39,7 @@ export interface PublicationOptions {
 }
 
 /**
+ * @param existing as it is now; undefined where there is none
  * @param mayCreate false once a slot was made: rows written without the publication would be missing in silence
  * @throws HistoryLostError PUBLICATION_MISSING; ConfigError PUBLICATION_MISSING (and it may not be made),
  *   PUBLICATION_LACKS_TABLES, ROW_FILTER_REFUSED
@@ -48,14 +47,9 @@ export interface PublicationOptions {
 export async function ensurePublication(
   session: Session,
   options: PublicationOptions,
+  existing: Published | undefined,
   mayCreate: boolean,
 ): Promise<void> {
-  const existing = await readPublished(
-    session,
-    options.source,
-    options.name,
-    [...options.tables, ...options.kept].map(({ schema, name }) => ({ exact: { schema, name } })),
-  );
   if (existing !== undefined) await adjustPublication(session, options, existing, true);
   else if (mayCreate) await create(session, options);
   else throw publicationGone(options.name);
@@ -187,6 +181,31 @@ async function change(
   }
 }
 
+function dropTable(name: string, table: Pick<SourceTable, "schema" | "name">): string {
+  return `ALTER PUBLICATION ${quoteIdentifier(name)} DROP TABLE ${publishedTable(table)}`;
+}
+
+/**
+ * Undoes the transaction that it stands in when the name of a table that was taken out belongs to another table by now, with the
+ * SQLSTATE of a table that is gone. Behind the statement: its lock keeps the name from then on.
+ */
+function refuseAnother({ oid, schema, name }: Pick<NumberedTable, "oid" | "schema" | "name">): string {
+  return `DO ${quoteLiteral(`BEGIN
+    IF NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE c.oid = ${Number(oid)} AND n.nspname = ${quoteLiteral(schema)} AND c.relname = ${quoteLiteral(name)}) THEN
+      RAISE EXCEPTION 'the table to be taken out of the publication was renamed or dropped' USING ERRCODE = '42P01';
+    END IF; END`)}`;
+}
+
+function setOptions(name: string, options: Readonly<Record<"viaRoot" | "generated" | "ops", boolean>>): string {
+  const list = [
+    ...(options.viaRoot ? ["publish_via_partition_root = true"] : []),
+    ...(options.generated ? [GENERATED] : []),
+    ...(options.ops ? [`publish = '${ALL_OPS.join(", ")}'`] : []),
+  ];
+  return `ALTER PUBLICATION ${quoteIdentifier(name)} SET (${list.join(", ")})`;
+}
+
 /** Whether the writes of a table that is to come would be refused without. */
 function needsGenerated(missing: readonly SourceTable[], { generated }: Published, version: number): boolean {
   return publishesGenerated(version) && !generated && missing.some((table) => table.storedIdentity === true);
@@ -247,6 +266,6 @@ function lacking({ name, missing, set }: Needed, cause?: unknown): ConfigError {
   });
 }
 
-function nameOf({ schema, name }: SourceTable): string {
+function nameOf({ schema, name }: Pick<SourceTable, "schema" | "name">): string {
   return `${schema}.${name}`;
 }

@@ -4,7 +4,7 @@ import type { SourceId } from "../../../event/source-id.ts";
 import type { StructuredColumn } from "../../capabilities.ts";
 import { clientConfig, Session } from "../client/session.ts";
 import type { PostgresConfig } from "../options/config.ts";
-import { type TableRules, tableRules } from "../options/table-rules.ts";
+import type { TableRules } from "../options/table-rules.ts";
 
 /**
  * A domain, an array and a range are what they are made of. A range of the application's own that is not called so cannot
@@ -36,7 +36,7 @@ export async function structuredColumns(
   config: PostgresConfig,
   { namespace, name }: { readonly namespace: string; readonly name: string },
 ): Promise<readonly StructuredColumn[]> {
-  const rules = tableRules(config.tables, config.maskKey)(namespace, name);
+  const rules = config.rulesOf(namespace, name);
   if (rules === undefined) return [];
   await using session = new Session(clientConfig(id, config.url));
   const columns = await session.query<{ name: string; type: string }>(STRUCTURED, [namespace, name]);

@@ -7,9 +7,9 @@ import type { Lost } from "../../source.ts";
 import { LOG_END, parseLsn } from "../client/lsn.ts";
 import { boundaryBefore, historyOf } from "../client/position.ts";
 import type { Session } from "../client/session.ts";
+import type { FoundTable } from "../facts/tables.ts";
 import type { KnownTables, Untold } from "../slot/slot-record.ts";
 import { sameKnown, storable, withLeaving } from "./known-tables.ts";
-import type { FoundTable } from "./tables.ts";
 
 export interface TableRecordOptions {
   readonly source: SourceId;

@@ -8,11 +8,7 @@ import { collection } from "../../../../src/automation/define/collection.ts";
 import { event } from "../../../../src/automation/define/event-trigger.ts";
 import type { ConfigError } from "../../../../src/errors.ts";
 import { migrationSql } from "../../../../src/outbox/migration-sql.ts";
-import {
-  grantMessages,
-  messageRightsSql,
-  revokeMessages,
-} from "../../../../src/source/postgres/check/message-rights.ts";
+import { grantMessages, messageRightsSql, revokeMessages } from "../../../../src/source/postgres/check/outbox-sql.ts";
 import { readStream } from "../../../support/bus/stream-events.ts";
 import type { OlderPostgres } from "../../../support/postgres/older-postgres.ts";
 import { freshDatabase, freshNats, freshPostgres, missing } from "../../../support/servers.ts";

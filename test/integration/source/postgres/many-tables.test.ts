@@ -1,19 +1,19 @@
 // What is read of the catalog for two tables, where a database has many others: counted in blocks, for times say little.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { readChecked } from "../../../../src/source/postgres/check/check-tables.ts";
 import { describeTable } from "../../../../src/source/postgres/client/catalog.ts";
 import { clientConfig, Session } from "../../../../src/source/postgres/client/session.ts";
+import { readChecked } from "../../../../src/source/postgres/facts/checked-tables.ts";
+import { readPublication, readPublished } from "../../../../src/source/postgres/facts/publication.ts";
+import { findTables, readTables } from "../../../../src/source/postgres/facts/tables.ts";
 import { parsePostgresConfig } from "../../../../src/source/postgres/options/config.ts";
 import { readPlaces } from "../../../../src/source/postgres/tables/places.ts";
-import { readPublication } from "../../../../src/source/postgres/tables/publication-facts.ts";
-import { readPublished } from "../../../../src/source/postgres/tables/published.ts";
-import { findTables, readTables } from "../../../../src/source/postgres/tables/tables.ts";
 import { SHOP } from "../../../support/postgres/reader.ts";
 import { type Database, freshDatabase, freshPostgres, missing } from "../../../support/servers.ts";
 
 const NAMED = { tables: ["public.orders", "public.zz_*"] };
 const OTHERS = 1500;
+const EVERYTHING = { publication: "everything", slot: "none" };
 
 const setUp = `create table orders(id int primary key, note text);
   create table zz_done(id int primary key) partition by range (id);
@@ -55,7 +55,7 @@ describe.skipIf(missing("postgres"))("with many other tables in the database, wh
   });
 
   const config = parsePostgresConfig({ url: "postgres://localhost/x", ...NAMED }, "sources.shop");
-  const tables = async (session: Session) => (await findTables(session, config.tables)).tables;
+  const tables = async (session: Session) => (await findTables(session, config)).tables;
 
   test.for<[string, (session: Session) => Promise<unknown>]>([
     ["the tables that patterns name", tables],
@@ -72,11 +72,11 @@ describe.skipIf(missing("postgres"))("with many other tables in the database, wh
     ],
     [
       "what check says of them",
-      async (session) => readChecked(session, (await readTables(session, config.tables, version)).tables),
+      async (session) => readChecked(session, (await readTables(session, config, version)).tables),
     ],
     [
       "what check says of their publication",
-      async (session) => readPublication(session, SHOP, "everything", await tables(session), { slot: "none", version }),
+      async (session) => readPublication(session, SHOP, EVERYTHING, await tables(session), version),
     ],
     [
       "how a table and its types are made",

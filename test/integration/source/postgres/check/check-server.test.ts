@@ -38,8 +38,9 @@ describe.skipIf(missing("postgres"))("checking the server of a Postgres source",
 
       await using watch = new SlotReporter("shop" as SourceId, database);
       await using session = new Session({ connectionString: database.url });
-      const walsender = { connectionString: database.url, replication: "database" } as ClientConfig;
-      expect(await failureOf(createSlot(walsender, session, "millrace_shop", 100))).toMatchObject({
+      expect(
+        await failureOf(createSlot({ connectionString: database.url }, session, "millrace_shop", 100)),
+      ).toMatchObject({
         code: "SLOT_BLOCKED",
         message: expect.stringContaining(subjects.join(", ")),
       });

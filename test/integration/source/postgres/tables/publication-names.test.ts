@@ -3,9 +3,9 @@
 import { describe, expect, test } from "vitest";
 import { clientConfig, Session } from "../../../../../src/source/postgres/client/session.ts";
 import { postgresConnector } from "../../../../../src/source/postgres/connector.ts";
+import { readPublished } from "../../../../../src/source/postgres/facts/publication.ts";
+import { findTables } from "../../../../../src/source/postgres/facts/tables.ts";
 import { adjustPublication } from "../../../../../src/source/postgres/tables/publication.ts";
-import { readPublished } from "../../../../../src/source/postgres/tables/published.ts";
-import { findTables } from "../../../../../src/source/postgres/tables/tables.ts";
 import { postgresFixture } from "../../../../support/postgres/fixture.ts";
 import { failureOf, SHOP } from "../../../../support/postgres/reader.ts";
 import { RecordedLog } from "../../../../support/postgres/recorded-log.ts";
@@ -19,13 +19,13 @@ describe.skipIf(missing("postgres"))("a publication that is brought to its table
   /** Looks, lets something happen, finds the tables, lets something happen, and adjusts. */
   async function adjust(afterLook: string, afterFinding: string): Promise<boolean> {
     const { url } = fixture.database;
-    const { tables: patterns } = postgresConnector.parse({ url, tables: ["public.*"] }, "sources.shop");
+    const config = postgresConnector.parse({ url, tables: ["public.*"] }, "sources.shop");
     await using session = new Session(clientConfig(SHOP, url));
-    const look = () => readPublished(session, SHOP, NAME, patterns);
+    const look = () => readPublished(session, SHOP, NAME, config.tables);
     const existing = await look();
     if (existing === undefined) throw new Error("no publication");
     await fixture.database.query(afterLook);
-    const { tables } = await findTables(session, patterns);
+    const { tables } = await findTables(session, config);
     await fixture.database.query(afterFinding);
     const version = Number(await fixture.value("show server_version_num"));
     const log = new RecordedLog();

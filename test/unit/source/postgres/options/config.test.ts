@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { parsePostgresConfig } from "../../../../../src/source/postgres/options/config.ts";
 import { includesTable } from "../../../../../src/source/postgres/options/table-pattern.ts";
-import { conditionsOf, NO_RULES, tableRules } from "../../../../../src/source/postgres/options/table-rules.ts";
+import { NO_RULES } from "../../../../../src/source/postgres/options/table-rules.ts";
 
 const url = "postgres://app:hunter2secret@db.example/shop";
 const parse = (options: Record<string, unknown>) => parsePostgresConfig(options, "sources.shop");
@@ -113,10 +113,8 @@ describe("table patterns", () => {
 
 describe("the rules of a table", () => {
   const secret = "sixteen-letters-";
-  const rules = (tables: readonly unknown[], schema: string, table: string) => {
-    const config = parse({ url, tables, maskKey: secret });
-    return tableRules(config.tables, config.maskKey)(schema, table);
-  };
+  const rules = (tables: readonly unknown[], schema: string, table: string) =>
+    parse({ url, tables, maskKey: secret }).rulesOf(schema, table);
 
   test("are none for a table that is not read, and nothing for a pattern alone", () => {
     expect(rules(["public.*", "!public.logs"], "public", "logs")).toBeUndefined();
@@ -164,7 +162,7 @@ describe("the rules of a table", () => {
   });
 
   test("are met by rows that meet the conditions of all items", () => {
-    const { tables } = parse({
+    const { rulesOf } = parse({
       url,
       tables: [
         { match: "*.users", where: "id > 1" },
@@ -173,8 +171,9 @@ describe("the rules of a table", () => {
       ],
     });
 
-    expect(conditionsOf(tables, "public", "users")).toEqual(["id > 1", "id < 9"]);
-    expect(conditionsOf(tables, "other", "orders")).toEqual([]);
+    expect(rulesOf("public", "users")?.where).toEqual(["id > 1", "id < 9"]);
+    expect(rulesOf("public", "orders")?.where).toEqual(["id < 9"]);
+    expect(rulesOf("a", "b")?.where).toEqual(["c"]);
   });
 });
 

@@ -7,7 +7,7 @@ import type { CatalogColumn } from "../../../../../src/source/postgres/client/ca
 import { parsePostgresConfig } from "../../../../../src/source/postgres/options/config.ts";
 import { columnMask } from "../../../../../src/source/postgres/options/mask.ts";
 import { RuleBook } from "../../../../../src/source/postgres/options/rule-book.ts";
-import { tableRules } from "../../../../../src/source/postgres/options/table-rules.ts";
+import type { RulesOf } from "../../../../../src/source/postgres/options/table-rules.ts";
 import { FrameCutter } from "../../../../../src/source/postgres/replication/cut-frame.ts";
 import { JsonWriter } from "../../../../../src/source/postgres/values/json-writer.ts";
 import type { EncodedMessage } from "../../../../support/bus/encoded.ts";
@@ -33,12 +33,11 @@ const FULL = relation(
 );
 const hmac = (text: string): string => createHmac("sha256", SECRET).update(text).digest("hex");
 
-function rulesFrom(options: Record<string, unknown>): ReturnType<typeof tableRules> {
-  const config = parsePostgresConfig(
+function rulesFrom(options: Record<string, unknown>): RulesOf {
+  return parsePostgresConfig(
     { url: "postgres://db/shop", tables: [{ match: "public.users", ...options }], maskKey: SECRET },
     "sources.shop",
-  );
-  return tableRules(config.tables, config.maskKey);
+  ).rulesOf;
 }
 
 const HIDING = {

@@ -1,18 +1,6 @@
-// What every room asks of slots and of the transactions that hold them back: their names, how soon one is full.
+// The transactions that hold slots back, and how soon a slot is full.
 
-import type { SourceId } from "../../../event/source-id.ts";
 import type { Session } from "../client/session.ts";
-import type { PostgresConfig } from "../options/config.ts";
-
-/** The name of a source's slot. */
-export function slotNameOf(id: SourceId, config: Pick<PostgresConfig, "slot">): string {
-  return config.slot ?? `millrace_${id}`;
-}
-
-/** The name of the publication that a source reads. */
-export function publicationNameOf(id: SourceId, config: Pick<PostgresConfig, "publication">): string {
-  return config.publication ?? `millrace_${id}`;
-}
 
 export interface TransactionFacts {
   /** Null for a prepared one, which has no process. */

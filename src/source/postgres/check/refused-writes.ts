@@ -1,6 +1,6 @@
 // Why Postgres would refuse the application's UPDATE and DELETE of a table that is published: its own rules, of 14 to 18. Pure.
 
-import type { CatalogTable, Publishing } from "./catalog-tables.ts";
+import { type CatalogTable, type Identity, type Publishing, toldBy } from "../facts/catalog-tables.ts";
 
 /** From here on Postgres knows whether stored generated columns are published, and refuses writes for it. */
 const GENERATED_VERSION = 180_000;
@@ -14,25 +14,6 @@ export function publishesGenerated(version: number): boolean {
 export interface Refusal {
   readonly kind: "identity" | "virtual" | "stored" | "list" | "filter";
   readonly columns: readonly string[];
-}
-
-/** By which rows are told apart: "full", or the columns of a key. */
-export type Identity = "full" | readonly string[];
-
-export function identityOf({ replident, primaryKey, index }: CatalogTable): Identity {
-  if (replident === "f") return "full";
-  return replident === "d" ? primaryKey : replident === "i" ? index : [];
-}
-
-/** The columns that tell rows apart; with replica identity FULL all of them. */
-export function toldBy({ columns }: Pick<CatalogTable, "columns">, identity: Identity): readonly string[] {
-  return identity === "full" ? columns : identity;
-}
-
-/** Whether no publication that tells of updates may have the table: it has no identity, or one that none can hold. */
-export function isAnonymous(table: CatalogTable): boolean {
-  const identity = identityOf(table);
-  return identity === "full" ? table.plain && table.virtual.length > 0 : identity.length === 0;
 }
 
 /**

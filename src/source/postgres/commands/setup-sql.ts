@@ -2,37 +2,19 @@
 
 import type { SourceId } from "../../../event/source-id.ts";
 import { isStatement } from "../../../telemetry/finding.ts";
-import { parseConnectionUrl } from "../client/connection-url.ts";
-import { clientConfig, Session } from "../client/session.ts";
-import { grantSelect, quoteIdentifier, quoteTable } from "../client/sql.ts";
-import type { OutboxConfig, PostgresConfig } from "../options/config.ts";
-import { isOwnOutbox } from "../options/table-pattern.ts";
-import { publicationNameOf, slotNameOf } from "../slot/slot-facts.ts";
-import { readPublication } from "../tables/publication-facts.ts";
-import { publicationLines } from "../tables/publication-sql.ts";
-import { matchesNothing, matchTables, readTables, type SourceTable, withoutIdentity } from "../tables/tables.ts";
-import { publicationFindings, publishesAny } from "./check-publication.ts";
-import { messageRightsSql } from "./message-rights.ts";
+import { publicationFindings, publishesAny } from "../check/check-publication.ts";
+import { matchesNothing, matchTables, withoutIdentity } from "../check/match-tables.ts";
+import { DEFAULT_ROLE, messageRightsSql, quotedNames } from "../check/outbox-sql.ts";
+import { publicationLines } from "../check/publication-sql.ts";
+import { clientConfig, identify, Session } from "../client/session.ts";
+import { grantSelect, quoteIdentifier } from "../client/sql.ts";
+import { namesOf } from "../facts/names.ts";
+import { readPublication } from "../facts/publication.ts";
+import { readTables, type SourceTable } from "../facts/tables.ts";
+import type { PostgresConfig } from "../options/config.ts";
 
 /** A statement that every server takes. */
 const ANY_VERSION = 0;
-
-/** Never a superuser's name by mistake: then the url is the administrator's own. */
-const DEFAULT_ROLE = "millrace";
-
-interface Names {
-  readonly role: string;
-  readonly database: string;
-}
-
-/** Quoted: the user of the source's url, or `millrace` where that is the administrator or nobody; and its database. */
-function namesOf({ url }: Pick<PostgresConfig, "url">): Names {
-  const { user, database, parameters } = parseConnectionUrl(url);
-  return {
-    role: quoteIdentifier(parameters.user === undefined || user === "postgres" ? DEFAULT_ROLE : user),
-    database: quoteIdentifier(database),
-  };
-}
 
 type RoleOptions = Pick<PostgresConfig, "url"> & Partial<Pick<PostgresConfig, "tables">>;
 
@@ -44,7 +26,7 @@ export interface WorkerRole {
 
 /** @param worker default: the user of the url, or `millrace` where that is the administrator or nobody; to be made */
 export function roleSql(config: RoleOptions, worker?: WorkerRole): readonly string[] {
-  const { role: own, database } = namesOf(config);
+  const { role: own, database } = quotedNames(config);
   const role = worker === undefined ? own : quoteIdentifier(worker.name);
   const make = [
     `CREATE ROLE ${role} LOGIN REPLICATION; -- then a password: \\password ${role}`,
@@ -82,7 +64,7 @@ export function exampleSql(
   return [
     ...roleSql(config),
     "-- by the owner of the tables; once the database is there, `npx millrace sql publication` names them all:",
-    ...publicationLines(publicationNameOf(id, config), tables, ANY_VERSION),
+    ...publicationLines(namesOf(id, config).publication, tables, ANY_VERSION),
   ];
 }
 
@@ -111,40 +93,11 @@ export async function firstTable(
   config: PostgresConfig,
 ): Promise<{ readonly schema: string; readonly name: string }> {
   await using session = new Session(clientConfig(id, config.url));
-  const { tables, unmatched } = await readTables(session, config.tables, await versionOf(session));
+  const { version } = await identify(session);
+  const { tables, unmatched } = await readTables(session, config, version);
   const [pattern] = unmatched;
   if (pattern !== undefined) throw matchesNothing(pattern);
   return tables.find(({ identified }) => identified) ?? (tables[0] as SourceTable);
-}
-
-async function versionOf(session: Session): Promise<number> {
-  const [server] = await session.query<{ version: number }>(
-    "SELECT current_setting('server_version_num')::int AS version",
-  );
-  return server?.version ?? ANY_VERSION;
-}
-
-/** What the setting `millrace.outbox` is for such an option; only our own table is what `millrace.emit` writes. */
-export function outboxMode(outbox: OutboxConfig | undefined): "delete" | "keep" | "message" {
-  if (outbox !== undefined && outbox.table === undefined) return "message";
-  if (outbox?.table === undefined || outbox.keepMs === undefined) return "delete";
-  return isOwnOutbox(outbox.table) ? "keep" : "delete";
-}
-
-/** What tells `millrace.emit` how this source's outbox is set, and lets the worker clean up what is kept. */
-export function outboxSql(config: Pick<PostgresConfig, "url" | "outbox">): readonly string[] {
-  const { outbox } = config;
-  const { role, database } = namesOf(config);
-  if (outbox === undefined) return ["-- it has no outbox: set its option `outbox`"];
-  const setting = `ALTER DATABASE ${database} SET millrace.outbox = '${outboxMode(outbox)}';`;
-  if (outbox.table === undefined || outbox.keepMs === undefined) return [setting];
-  const { schema } = outbox.table;
-  const table = quoteTable(outbox.table);
-  return [
-    setting,
-    `GRANT USAGE ON SCHEMA ${quoteIdentifier(schema)} TO ${role};`,
-    `GRANT SELECT, DELETE ON ${table} TO ${role}; -- for the clean-up`,
-  ];
 }
 
 /**
@@ -153,13 +106,13 @@ export function outboxSql(config: Pick<PostgresConfig, "url" | "outbox">): reado
  */
 export async function publicationSql(id: SourceId, config: PostgresConfig): Promise<readonly string[]> {
   await using session = new Session(clientConfig(id, config.url));
-  const version = await versionOf(session);
-  const slot = slotNameOf(id, config);
-  const name = publicationNameOf(id, config);
-  const found = await readTables(session, config.tables, version);
+  const { version } = await identify(session);
+  const names = namesOf(id, config);
+  const { slot, publication: name } = names;
+  const found = await readTables(session, config, version);
   const { tables } = found;
-  const publication = await readPublication(session, id, name, tables, { slot, version });
-  const { anonymous } = matchTables(found, config, { anyIdentity: publishesAny(publication) });
+  const publication = await readPublication(session, id, names, tables, version);
+  const { anonymous } = matchTables(found, config, publishesAny(publication), false);
   if (anonymous.length > 0) throw withoutIdentity(anonymous);
   if (!publication.exists) return publicationLines(name, tables, version);
   const findings = publicationFindings({ ...publication, mayMake: false, youngerThanSlot: false }, tables, {

@@ -56,6 +56,25 @@ export function primaryKeyOf({ primaryKey, deferrableKey }: CatalogTable): reado
   return deferrableKey?.columns ?? primaryKey;
 }
 
+/** By which rows are told apart: "full", or the columns of a key. */
+export type Identity = "full" | readonly string[];
+
+export function identityOf({ replident, primaryKey, index }: CatalogTable): Identity {
+  if (replident === "f") return "full";
+  return replident === "d" ? primaryKey : replident === "i" ? index : [];
+}
+
+/** The columns that tell rows apart; with replica identity FULL all of them. */
+export function toldBy({ columns }: Pick<CatalogTable, "columns">, identity: Identity): readonly string[] {
+  return identity === "full" ? columns : identity;
+}
+
+/** Whether no publication that tells of updates may have the table: it has no identity, or one that none can hold. */
+export function isAnonymous(table: CatalogTable): boolean {
+  const identity = identityOf(table);
+  return identity === "full" ? table.plain && table.virtual.length > 0 : identity.length === 0;
+}
+
 /** From here on publications know schemas, row filters and column lists. */
 const SCHEMAS_VERSION = 150_000;
 

@@ -1,20 +1,15 @@
 // Whether the options of `tables` fit the tables: a misspelt column would leave unmasked, a hidden key would mix rows up.
 
 import { ConfigError } from "../../../errors.ts";
+import { type CatalogTable, primaryKeyOf } from "../facts/catalog-tables.ts";
+import type { TableFacts, TableSelection } from "../facts/tables.ts";
+import { RuleBook } from "../options/rule-book.ts";
 import type { TableItem } from "../options/table-options.ts";
-import { checkKey, namedColumns, type RulesOf } from "../options/table-rules.ts";
-import { type CatalogTable, primaryKeyOf } from "./catalog-tables.ts";
+import { checkKey } from "../options/table-rules.ts";
 
 interface TableName {
   readonly schema: string;
   readonly name: string;
-}
-
-/** What is checked of a table. */
-interface RuledTable extends TableName {
-  readonly partitions: readonly TableName[];
-  readonly own: CatalogTable;
-  readonly below: readonly CatalogTable[];
 }
 
 export interface TableColumns extends TableName {
@@ -43,8 +38,11 @@ export function ruledTables(
     }));
 }
 
-/** @throws ConfigError TABLE_OPTIONS_IGNORED, TABLE_EXCLUSION_IGNORED, TABLE_COLUMN_UNKNOWN, TABLE_KEY_HIDDEN */
-export function checkRules(items: readonly TableItem[], rulesOf: RulesOf, tables: readonly RuledTable[]): void {
+/**
+ * @returns the rules, with what is hidden known by its number: what is renamed from now on stays so
+ * @throws ConfigError TABLE_OPTIONS_IGNORED, TABLE_EXCLUSION_IGNORED, TABLE_COLUMN_UNKNOWN, TABLE_KEY_HIDDEN
+ */
+export function checkRules({ tables: items, rulesOf }: TableSelection, tables: readonly TableFacts[]): RuleBook {
   checkExclusions(items, tables);
   for (const item of items.filter(({ options }) => options !== undefined)) {
     for (const { schema, name, partitions } of tables) {
@@ -60,17 +58,20 @@ export function checkRules(items: readonly TableItem[], rulesOf: RulesOf, tables
     const own = described.filter(({ schema, name }) => item.matches(schema, name));
     if (own.length === 0) continue; // of tables that are not there: told by itself
     const known = new Set(own.flatMap(({ columns }) => columns.map(({ name }) => name)));
-    const unknown = (item.options === undefined ? [] : namedColumns(item.options)).filter((name) => !known.has(name));
+    const unknown = (item.options?.named ?? []).filter((name) => !known.has(name));
     if (unknown.length > 0) throw columnUnknown(item, unknown);
   }
-  for (const { schema, name, key } of described) {
+  const book = new RuleBook(rulesOf);
+  for (const { oid, schema, name, key, columns } of described) {
+    book.learn({ oid: Number(oid), namespace: schema, name }, columns);
     const rules = rulesOf(schema, name);
     if (rules !== undefined) checkKey(schema, name, key, rules);
   }
+  return book;
 }
 
 /** A partition's rows come under the name of its root: an exclusion of the one would leave nothing out. */
-function checkExclusions(items: readonly TableItem[], tables: readonly RuledTable[]): void {
+function checkExclusions(items: readonly TableItem[], tables: readonly TableFacts[]): void {
   const exclusions = items.filter(({ excludes }) => excludes);
   for (const root of tables) {
     for (const partition of root.below) {
@@ -89,7 +90,7 @@ function exclusionIgnored({ text }: TableItem, partition: TableName, root: Table
 }
 
 function namesColumns({ options }: TableItem): boolean {
-  return options !== undefined && namedColumns(options).length > 0;
+  return options !== undefined && options.named.length > 0;
 }
 
 function optionsIgnored({ text }: TableItem, partition: TableName, root: TableName): ConfigError {

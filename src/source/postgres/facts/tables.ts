@@ -1,16 +1,10 @@
 // The tables that the configured patterns name, and whether their updates and deletes can be told apart.
 
-import { ConfigError } from "../../../errors.ts";
 import type { Session } from "../client/session.ts";
-import { quoteTable } from "../client/sql.ts";
 import type { PostgresConfig } from "../options/config.ts";
-import type { TableItem } from "../options/table-options.ts";
-import { includesTable, type TablePattern } from "../options/table-pattern.ts";
-import { conditionsOf, tableRules } from "../options/table-rules.ts";
-import { type CatalogTable, primaryKeyOf, readTrees } from "./catalog-tables.ts";
-import { checkRules } from "./check-rules.ts";
+import type { TablePattern } from "../options/table-pattern.ts";
+import { type CatalogTable, identityOf, isAnonymous, primaryKeyOf, readTrees, toldBy } from "./catalog-tables.ts";
 import { namedTables } from "./named-tables.ts";
-import { identityOf, isAnonymous, toldBy } from "./refused-writes.ts";
 
 export interface SourceTable {
   readonly schema: string;
@@ -66,14 +60,21 @@ export interface FoundTables<Table = FoundTable> {
   readonly unmatched: readonly TablePattern[];
 }
 
+/** What names tables, and what is said of each. */
+export type TableSelection = Pick<PostgresConfig, "tables" | "rulesOf">;
+
 /** The tables that the patterns name, whatever is wrong with them. */
-export async function findTables(session: Session, patterns: readonly TableItem[]): Promise<FoundTables> {
+export async function findTables(
+  session: Session,
+  { tables: patterns, rulesOf }: TableSelection,
+): Promise<FoundTables> {
   type Candidate = Omit<FoundTable, "where" | "partitions"> & { readonly ancestors: readonly string[] };
   const named = namedTables(patterns);
   const all = await session.query<Candidate>(candidates(named.text), named.values);
-  const matched = all
-    .filter((table) => includesTable(patterns, table.schema, table.name))
-    .map((table) => ({ ...table, where: conditionsOf(patterns, table.schema, table.name) }));
+  const matched = all.flatMap((table) => {
+    const rules = rulesOf(table.schema, table.name);
+    return rules === undefined ? [] : [{ ...table, where: rules.where }];
+  });
   const oids = new Set(matched.map((table) => table.oid));
   const partitions = new Map<string, FoundTable["partitions"][number][]>();
   for (const { ancestors, schema, name } of matched) {
@@ -97,10 +98,10 @@ export async function findTables(session: Session, patterns: readonly TableItem[
 /** The same with their facts. @param version of the server, as `server_version_num` */
 export async function readTables(
   session: Session,
-  patterns: readonly TableItem[],
+  selection: TableSelection,
   version: number,
 ): Promise<FoundTables<TableFacts>> {
-  const { tables, unmatched } = await findTables(session, patterns);
+  const { tables, unmatched } = await findTables(session, selection);
   const oids = tables.map(({ oid }) => oid);
   const trees = await readTrees(session, oids, version);
   // One that was dropped meanwhile has no facts.
@@ -122,66 +123,4 @@ function factsOf(table: FoundTable, tree: readonly CatalogTable[], version: numb
       storedIdentity: written.some(hasStored),
     },
   ];
-}
-
-export interface MatchedTables {
-  /** Tables and roots of partitioned tables; a partition belongs to its root. */
-  readonly tables: readonly TableFacts[];
-  /** Such a table in a publication would make the application's own UPDATE and DELETE fail. */
-  readonly anonymous: readonly TableFacts[];
-  /** Patterns that name no table, where that is no reason to refuse. */
-  readonly gone: readonly TablePattern[];
-}
-
-export interface MatchOptions {
-  /** The publication publishes neither updates nor deletes: then none is anonymous. */
-  readonly anyIdentity?: boolean;
-  /** The source has been read before: a table that is gone since does not stop all others. */
-  readonly started?: boolean;
-}
-
-/**
- * @throws ConfigError TABLES_MATCH_NOTHING, TABLE_OPTIONS_IGNORED, TABLE_EXCLUSION_IGNORED, TABLE_COLUMN_UNKNOWN,
- *   TABLE_KEY_HIDDEN
- */
-export function matchTables(
-  { tables, unmatched }: FoundTables<TableFacts>,
-  { tables: items, maskKey }: Pick<PostgresConfig, "tables" | "maskKey">,
-  { anyIdentity = false, started = false }: MatchOptions = {},
-): MatchedTables {
-  const gone = started ? unmatched.filter(({ outbox }) => outbox !== true) : [];
-  const pattern = unmatched.find((one) => !gone.includes(one));
-  if (pattern !== undefined) throw matchesNothing(pattern);
-  checkRules(items, tableRules(items, maskKey), tables);
-  return {
-    tables: tables.filter((table) => table.identified || anyIdentity),
-    anonymous: tables.filter((table) => !table.identified && !anyIdentity),
-    gone,
-  };
-}
-
-export function matchesNothing(pattern: TablePattern): ConfigError {
-  if (pattern.outbox) {
-    return new ConfigError("OUTBOX_MISSING", `there is no outbox table ${pattern.text}`, {
-      hint: "Let the owner of the database run what `millrace sql outbox` prints, or set the option outbox.table.",
-    });
-  }
-  return new ConfigError("TABLES_MATCH_NOTHING", `no table matches ${JSON.stringify(pattern.text)}`, {
-    hint: "Create the table first, or correct the pattern; it must be spelt as in the database, upper and lower case.",
-  });
-}
-
-/** @param tables at least one */
-export function withoutIdentity(tables: readonly TableFacts[]): ConfigError {
-  const names = tables.map((table) => `${table.schema}.${table.name}`).join(", ");
-  const [first] = tables as readonly [TableFacts];
-  const table = quoteTable(first);
-  const way =
-    first.own.replident !== "d" && first.own.primaryKey.length > 0
-      ? "REPLICA IDENTITY DEFAULT"
-      : "ADD PRIMARY KEY (...)";
-  const message = `rows of ${names} cannot be told apart: no replica identity that can be published`;
-  return new ConfigError("TABLE_WITHOUT_IDENTITY", message, {
-    hint: `For each what \`millrace check\` prints: ALTER TABLE ${table} ${way}, or REPLICA IDENTITY FULL (not with virtual generated columns), or leave it out with "!${first.schema}.${first.name}" in tables.`,
-  });
 }

@@ -1,19 +1,13 @@
 // The statements that make and alter a publication, for the worker and for a person.
 
-import type { SourceId } from "../../../event/source-id.ts";
 import { quoteIdentifier, quoteLiteral, quoteTable } from "../client/sql.ts";
+import type { SourceTable } from "../facts/tables.ts";
 import { publishesGenerated } from "./refused-writes.ts";
-import type { SourceTable } from "./tables.ts";
 
 export const ALL_OPS: readonly string[] = ["insert", "update", "delete", "truncate"];
 
 /** From here on a publication can have row filters. */
 const FILTER_VERSION = 150_000;
-
-/** Only one that carries our mark, so that nobody's own publication is ever altered. */
-export function publicationMark(source: SourceId): string {
-  return `made by millrace for the source ${source}`;
-}
 
 /**
  * Makes it without a table: each is added by a statement of its own. One statement would hold the first table's lock while
@@ -25,7 +19,7 @@ export function createPublication(name: string, version: number): string {
   return `CREATE PUBLICATION ${quoteIdentifier(name)} WITH (${options.join(", ")})`;
 }
 
-const GENERATED = "publish_generated_columns = stored";
+export const GENERATED = "publish_generated_columns = stored";
 
 /** Whether some table has a condition that the server cannot filter by. */
 export function lacksFilters(tables: readonly Pick<SourceTable, "where">[], version: number): boolean {
@@ -58,34 +52,9 @@ export function addTable(name: string, table: SourceTable): string {
   return `ALTER PUBLICATION ${quoteIdentifier(name)} ADD TABLE ${entry(table)}`;
 }
 
-export function dropTable(name: string, table: TableName): string {
-  return `ALTER PUBLICATION ${quoteIdentifier(name)} DROP TABLE ${publishedTable(table)}`;
-}
-
-/**
- * Undoes the transaction that it stands in when the name of a table that was taken out belongs to another table by now, with the
- * SQLSTATE of a table that is gone. Behind the statement: its lock keeps the name from then on.
- */
-export function refuseAnother({ oid, schema, name }: TableName & { readonly oid: string }): string {
-  return `DO ${quoteLiteral(`BEGIN
-    IF NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE c.oid = ${Number(oid)} AND n.nspname = ${quoteLiteral(schema)} AND c.relname = ${quoteLiteral(name)}) THEN
-      RAISE EXCEPTION 'the table to be taken out of the publication was renamed or dropped' USING ERRCODE = '42P01';
-    END IF; END`)}`;
-}
-
 /** For a person. */
 export function publishGenerated(name: string): string {
   return `ALTER PUBLICATION ${quoteIdentifier(name)} SET (${GENERATED});`;
-}
-
-export function setOptions(name: string, options: Readonly<Record<"viaRoot" | "generated" | "ops", boolean>>): string {
-  const list = [
-    ...(options.viaRoot ? ["publish_via_partition_root = true"] : []),
-    ...(options.generated ? [GENERATED] : []),
-    ...(options.ops ? [`publish = '${ALL_OPS.join(", ")}'`] : []),
-  ];
-  return `ALTER PUBLICATION ${quoteIdentifier(name)} SET (${list.join(", ")})`;
 }
 
 /** The SQLSTATE that `refuseLooseFilter` raises. */

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import type { SourceId } from "../../../../../src/event/source-id.ts";
-import { publicationSql, roleSql } from "../../../../../src/source/postgres/check/setup-sql.ts";
+import { publicationSql, roleSql } from "../../../../../src/source/postgres/commands/setup-sql.ts";
 import { parsePostgresConfig } from "../../../../../src/source/postgres/options/config.ts";
 import { postgresFixture } from "../../../../support/postgres/fixture.ts";
 import { openShop, Reading } from "../../../../support/postgres/reader.ts";

@@ -57,6 +57,7 @@ export interface Began extends Place {
   readonly type: "began";
   /** What its marker says, by the names that the kind of source has for it. */
   readonly details: Readonly<Record<string, unknown>>;
+  /** Only of one that a reading begins with: nothing waits before it then, and its two markers are stored together. */
   readonly lost?: LostBefore | undefined;
 }
 

@@ -18,7 +18,7 @@ import { readSlots } from "./facts/slots.ts";
 import { findTables } from "./facts/tables.ts";
 import { type PostgresConfig, parsePostgresConfig } from "./options/config.ts";
 import { PostgresSource } from "./postgres-source.ts";
-import { checkOwner } from "./slot/first-start.ts";
+import { strangerOf } from "./slot/first-start.ts";
 import { checkHome } from "./slot/identity.ts";
 import { provideSlot } from "./slot/provide-slot.ts";
 import { loadSlotRecord, readSlotRecord } from "./slot/slot-record.ts";
@@ -63,9 +63,11 @@ async function preflight(id: SourceId, config: PostgresConfig, { memory, accepts
     const facts = await readAll(session, id, config, server);
     // In this order: a slot that another worker has just made is on record by now.
     const record = await loadSlotRecord(memory);
+    const stranger = accepts("foreign") ? undefined : strangerOf(record, server, facts?.slot);
     judgeAll(server, facts, config, record);
-    if (system instanceof MillraceError) throw system; // by now: the server's own settings say why
-    if (!accepts("foreign")) checkOwner(record, server, facts?.slot);
+    // Behind what the facts say: it may be why.
+    if (system instanceof MillraceError) throw system;
+    if (stranger !== undefined) throw stranger;
   } catch (error) {
     throw translateError(error);
   }

@@ -4,7 +4,7 @@ import { about, type Finding, findingOf } from "../../../telemetry/finding.ts";
 import { quoteLiteral } from "../client/sql.ts";
 import type { Names } from "../facts/names.ts";
 import type { Slot } from "../facts/slots.ts";
-import { checkOwner } from "../slot/first-start.ts";
+import { strangerOf } from "../slot/first-start.ts";
 import type { Home } from "../slot/identity.ts";
 import { checkNames, slotMissing } from "../slot/provide-slot.ts";
 import { checkKept, checkKind } from "../slot/slot.ts";
@@ -37,7 +37,8 @@ export function ownSlotFinding(
 /** As a start does. @throws ConfigError SLOT_UNKNOWN, SLOT_RENAMED, SOURCE_OTHER_DATABASE; HistoryLostError SLOT_MISSING, SOURCE_OTHER_CLUSTER */
 function checkRecord(intent: SlotRecord | undefined, slot: Slot | undefined, names: Names, home: Home): void {
   if (intent !== undefined && intent.stage !== "planned") checkNames(intent, names);
-  checkOwner(intent, home, slot);
+  const stranger = strangerOf(intent, home, slot);
+  if (stranger !== undefined) throw stranger;
   if (intent?.stage === "created" && slot === undefined) throw slotMissing(names.slot);
 }
 

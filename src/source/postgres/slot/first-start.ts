@@ -2,9 +2,10 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import type { ClientConfig } from "pg";
-import { ConfigError, TransientError } from "../../../errors.ts";
+import { ConfigError, type MillraceError, TransientError } from "../../../errors.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
 import type { ConnectorState, SourceContext } from "../../source.ts";
+import { translateError } from "../client/errors.ts";
 import { parseLsn } from "../client/lsn.ts";
 import type { Session } from "../client/session.ts";
 import type { System } from "../client/walsender.ts";
@@ -144,13 +145,19 @@ async function endMaking(slot: Slot, session: Session): Promise<Slot | undefined
   }
 }
 
-/**
- * Whether a slot of the source's name, and the database that it is in, are those on record.
- * @throws ConfigError SLOT_UNKNOWN, SOURCE_OTHER_DATABASE; HistoryLostError SOURCE_OTHER_CLUSTER
- */
-export function checkOwner(record: SlotRecord | undefined, home: Home, slot: Slot | undefined): void {
-  if (record === undefined && slot !== undefined) throw slotUnknown(slot.name);
-  if (record?.stage === "created") checkHome(record, home, slot?.database);
+/** Why a slot of the source's name, or the database, is another's than is on record; undefined where it is the source's own. */
+export function strangerOf(
+  record: SlotRecord | undefined,
+  home: Home,
+  slot: Slot | undefined,
+): MillraceError | undefined {
+  if (record === undefined) return slot && slotUnknown(slot.name);
+  try {
+    if (record.stage === "created") checkHome(record, home, slot?.database);
+    return undefined;
+  } catch (error) {
+    return translateError(error);
+  }
 }
 
 function slotUnknown(slot: string): ConfigError {

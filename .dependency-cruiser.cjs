@@ -6,7 +6,7 @@ const rooms = {
   source: ["event", "telemetry", "config/parse.ts", "config/nearest.ts", "outbox/migration-sql.ts"],
   bus: ["event", "telemetry"],
   schema: ["event", "bus/bus.ts"],
-  worker: ["event", "telemetry", "source/source.ts", "bus/bus.ts", "schema/schema-book.ts"],
+  worker: ["event", "telemetry", "source/source.ts", "source/capabilities.ts", "bus/bus.ts", "schema/schema-book.ts"],
   automation: ["event", "telemetry", "bus/bus.ts", "outbox", "config/nearest.ts"],
   outbox: ["event"],
   monitor: [

@@ -3,7 +3,7 @@
 import type { DataRef } from "../event/data-ref.ts";
 import type { StreamMessage } from "../event/message.ts";
 import type { Place, Positions } from "../event/positions.ts";
-import type { SourceEvent } from "../event/source-event.ts";
+import type { CopiedRow, SourceEvent } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { GapData } from "../event/system-event.ts";
 import type { WorkerEvent } from "../event/worker-event.ts";
@@ -25,6 +25,28 @@ export interface Mark {
   readonly behind: Positions | undefined;
   /** Whether the stream durably holds all before these places; else each counts only while the stream reaches its `behind`. */
   readonly durable: boolean;
+  /** How far the second producer was then, by the stream's newest marker of it. */
+  readonly progress: SideProgress | undefined;
+}
+
+/** What the newest `meta.<source>.backfill` of a stream says. */
+export interface SideProgress {
+  /** Of the marker. */
+  readonly id: string;
+  /** JSON, small; only the producer reads it. */
+  readonly value: Readonly<Record<string, unknown>>;
+}
+
+/** What a second producer puts into the stream at once: rows, and how far it is with them; also no rows. */
+export interface SideBatch {
+  /** It stands only where the stream holds all up to here. */
+  readonly notBefore: Positions;
+  readonly progress: SideProgress["value"];
+  /**
+   * Makes the messages of the rows, at most 999 with 4 MiB, which repeat the place. Called without a pause before they are sent:
+   * all that stands before them is in the stream by then. Called again where they must be sent again; what it throws ends the writer.
+   */
+  messages(place: Place): readonly StreamMessage[];
 }
 
 /** The right to write one source's stream. Only one is alive on the bus; all others are fenced. */
@@ -38,6 +60,14 @@ export interface Writer extends AsyncDisposable {
    * @throws whatever `failed` rejects with
    */
   write(items: readonly (StreamMessage | ({ readonly type: "commit" } & Place))[]): Promise<void>;
+  /** How far the second producer had come, when the writer was opened; undefined where none has stored anything. */
+  readonly progress: SideProgress["value"] | undefined;
+  /**
+   * Stores a batch of a second producer as one atomic batch with its progress marker at the end, between two transactions,
+   * and never two of them while the tail waits. One at a time; resolves when it is stored, which it is exactly once.
+   * @throws whatever `failed` rejects with: then the progress of the next writer tells whether it was stored
+   */
+  insert(batch: SideBatch): Promise<void>;
   /** Resolves at the next place that is to be saved, always the newest one; one that is durable goes first. */
   nextMark(): Promise<Mark>;
   /** Stores the checkpoint. @throws FencedError when the lease is another's. */
@@ -85,6 +115,8 @@ export interface SourceStream {
   readonly maxHeadBytes: number;
   /** What an event becomes on this bus: its subject and its header lines. */
   encode(event: SourceEvent): StreamMessage;
+  /** The same for a row of a copy, at the place that it repeats. */
+  encodeCopied(row: CopiedRow, place: Place): StreamMessage;
   /**
    * Stores the body of a message that is larger than one may be; resolves, once it is acknowledged, to the message that
    * points to it. However often and by whom it is done, the outcome is the same.

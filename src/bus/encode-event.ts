@@ -1,11 +1,13 @@
 // The one place where an event becomes a message, whether a source's or the worker's own: its subject and its header lines.
 
+import { createHash } from "node:crypto";
 import { collectionPlace } from "../event/collection-place.ts";
 import { lineageLines } from "../event/lineage.ts";
 import type { StreamMessage } from "../event/message.ts";
 import { percentEncode } from "../event/percent-encode.ts";
 import { bare, isComplete, type Position } from "../event/position.ts";
-import type { Change, ChangeKind, Domain, Marker, SourceEvent, Transaction } from "../event/source-event.ts";
+import type { Place } from "../event/positions.ts";
+import type { Change, ChangeKind, CopiedRow, Domain, Marker, SourceEvent, Transaction } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import {
   changeSubjectPrefix,
@@ -55,6 +57,16 @@ export class EventEncoder {
     const head = `${template.head}${key}\r\nce-id: ${id}\r\n${lines}`;
     const committedAt = transaction.time;
     return { type: "message", subject, id, head, data, ref: undefined, committedAt, partition, position };
+  }
+
+  /** Once its place is known, where it goes into the stream. */
+  copied({ kind, backfill, lane, key, time, data }: CopiedRow, { partition, position }: Place): StreamMessage {
+    const template = this.#templateOf(kind);
+    const hash = createHash("sha256").update(key).digest("hex").slice(0, 32);
+    const id = `${this.#source}.b${backfill}.${kind.version.schema.id}.${hash}`;
+    const head = `${template.head}${key}\r\nce-id: ${id}\r\nce-time: ${time}\r\n${partitionLine(partition)}`;
+    const subject = template.subjectPrefix + lane;
+    return { type: "message", subject, id, head, data, ref: undefined, committedAt: undefined, partition, position };
   }
 
   #domain({ id, aggregate, name, key, lane, headers, transaction, partition, position, data }: Domain): StreamMessage {

@@ -76,6 +76,25 @@ export interface Marker extends Placed {
 
 export type SourceEvent = Change | Domain | Marker;
 
+/**
+ * A row as a copy of its collection has seen it, not a change of it: of no transaction, and without a place of its own. It
+ * stands between two transactions of the log, and repeats the place where it stands.
+ */
+export interface CopiedRow {
+  readonly type: "copied";
+  /** Its op is `read`, its version one that was handed out. */
+  readonly kind: ChangeKind & { readonly version: CollectionVersion };
+  /** The number of the copy, of one source: with the collection and the key it makes the id. */
+  readonly backfill: number;
+  readonly lane: string;
+  /** As a change has it; never empty, for ids are told apart by it. */
+  readonly key: string;
+  /** When it was seen, RFC 3339 in UTC, microseconds. */
+  readonly time: string;
+  /** Finished JSON text, UTF-8. */
+  readonly data: Uint8Array;
+}
+
 /** An event before its place is known. */
 export type Unplaced<Event extends SourceEvent> = Omit<Event, "partition" | "position" | "transaction">;
 

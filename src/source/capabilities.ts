@@ -1,8 +1,9 @@
 // What only some kinds of source can do. Each is an optional member of a `Connector`: a command asks for the one it needs,
-// and says of a source whose kind lacks it which kinds have it.
+// and says of a source whose kind lacks it which kinds have it. (`SideProducer` is one of a running `Source`.)
 
 import type { CollectionName } from "../event/collection-name.ts";
 import type { Positions } from "../event/positions.ts";
+import type { CopiedRow } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 
 /** For `millrace source remove`: what a source keeps in its database, shown and taken away. */
@@ -112,4 +113,34 @@ export interface StructuredColumn {
   readonly name: string;
   /** As the database writes it. */
   readonly type: string;
+}
+
+/**
+ * Hands out rows that stand beside the log's events: a backfill, which copies rows that existed before. One a source runs while
+ * the source is read.
+ */
+export interface SideProducer {
+  /**
+   * Pull-driven: the next batch is asked for when the one before is stored. Waits where it has nothing; ends by the signal, or
+   * by throwing, which ends the reading of the log too: a copy that cannot go on by itself waits and says so.
+   * @param after the progress of the newest batch in the stream; undefined where there is none
+   */
+  read(options: {
+    readonly after: Readonly<Record<string, unknown>> | undefined;
+    readonly signal: AbortSignal;
+  }): AsyncIterable<CopyBatch>;
+}
+
+/** Rows that become one atomic batch of the stream, between two transactions, with how far the producer is behind them. */
+export interface CopyBatch {
+  /** Where in the log the rows were seen: they stand only where the stream holds all up to here, in each partition named. */
+  readonly notBefore: Positions;
+  /**
+   * At most 999, with 4 MiB as messages, each of which fits a message; none to say the progress alone. Asked without a pause
+   * before they are sent, perhaps again: a row of which an event behind `notBefore` has been handed out by `Source.read` must
+   * be left out by then, for that event may stand before them.
+   */
+  rows(): readonly CopiedRow[];
+  /** JSON, small: where to go on behind these rows. */
+  readonly progress: Readonly<Record<string, unknown>>;
 }

@@ -9,7 +9,15 @@ import type { CollectionVersion, SourceEvent, Transaction } from "../event/sourc
 import type { SourceId } from "../event/source-id.ts";
 import type { Finding } from "../telemetry/finding.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { KeySnapshot, OutboxHome, Removal, SetupText, SnapshotOptions, StructuredColumn } from "./capabilities.ts";
+import type {
+  KeySnapshot,
+  OutboxHome,
+  Removal,
+  SetupText,
+  SideProducer,
+  SnapshotOptions,
+  StructuredColumn,
+} from "./capabilities.ts";
 
 /**
  * A place that may become a checkpoint though no message of the stream stands there: a transaction without events,
@@ -234,6 +242,8 @@ export interface Source extends AsyncDisposable {
   checkProgress?(): Promise<void>;
   /** Absent where nothing can be sent through the log. */
   readonly heartbeat?: SourceHeartbeat;
+  /** Rows that existed before, copied beside the log. No kind has it yet: what a backfill has to hand out is its contract. */
+  readonly backfill?: SideProducer;
   /** What it goes on without, such as a table that cannot be published. */
   notices(): readonly Notice[];
 }

@@ -10,6 +10,7 @@ import type { Source, SourceContext, ToldSchemas } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { keepCheckpoints } from "./checkpoint.ts";
 import { lossPolicy, readUntilLost } from "./loss-policy.ts";
+import { mergeProducer } from "./merge-producers.ts";
 import type { PoisonPlaces } from "./poison.ts";
 import type { Probe } from "./probe.ts";
 import { pump } from "./pump.ts";
@@ -186,6 +187,7 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
         reader: { acknowledge },
         untilNextSave: () => clock.sleep(options.saveEveryMs, stop),
       }),
+      ...(opened.backfill ? [mergeProducer({ ...parts, producer: opened.backfill })] : []),
     ];
     // Who is held up by a bus that is away does not hear the signal.
     await Promise.race([...tasks, writer.failed, aborted(stop)]);

@@ -1,6 +1,7 @@
 // The part of the bus contract about a writer: one a source, whole transactions in order, each once.
 
 import { describe, expect, test } from "vitest";
+import { copyBatch } from "../support/bus/copied-rows.ts";
 import type { StreamEvent } from "../support/bus/stream-events.ts";
 import { brokenLinks, place, positionsOf, reached, transaction } from "../support/postgres/transactions.ts";
 import { type BusGround, quick } from "./bus-ground.ts";
@@ -128,6 +129,42 @@ export function busWriterContract({
       expect(writer.lastSequence()).toBe(4);
       expect(writer.committedAt()).toBe("2026-01-01T00:00:00.000001Z");
       expect([writer.stalledMs(), writer.stalledBy()]).toEqual([0, undefined]);
+    });
+
+    test("stores a batch beside the tail whole, between two transactions, and repeats the place where it stands", async () => {
+      const source = freshSource();
+      const writer = await open(source);
+      const first = writer.insert(copyBatch(source, reached(place(20)), 1, ["7", "8"]));
+      await writer.write([...transaction(source, 10, 2), ...transaction(source, 20, 2)]);
+      await when(first);
+      await writer.write(transaction(source, 30));
+      const [, ...stream] = await events(source, 7);
+      const batch = stream.filter(({ header }) => header("Cdc-Tx") === undefined);
+      const marker = batch.at(-1);
+
+      expect(stream.slice(4, 7)).toEqual(batch);
+      expect(batch.map(({ subject }) => subject)).toEqual([
+        ...[`cdc.${source}.public.orders.read.p03`, `cdc.${source}.public.orders.read.p03`, `meta.${source}.backfill`],
+      ]);
+      expect(batch.map(({ header }) => header("Cdc-Pos"))).toEqual([place(20, 1), place(20, 1), place(20, 1)]);
+      expect(new Set(batch.map(({ header }) => header("Nats-Batch-Id"))).size).toBe(1);
+      expect(marker?.header("Nats-Batch-Commit")).toBe("1");
+      expect(marker?.header("ce-id")).toBe(`${source}.backfill.${writer.lease}.${marker?.sequence}`);
+      expect(JSON.parse(marker?.text ?? "")).toEqual({ batch: 1 });
+      expect(brokenLinks(stream)).toEqual([]);
+    });
+
+    test("hands on how far what stands beside the tail is, with and without rows", async () => {
+      const source = freshSource();
+      const first = await open(source);
+      await first.write(transaction(source, 10));
+      await when(first.insert(copyBatch(source, reached(place(10)), 1, ["7"])));
+      await when(first.insert(copyBatch(source, reached(place(10)), 2, [])));
+      await first[Symbol.asyncDispose]();
+      const second = await open(source);
+
+      expect([first.progress, second.progress]).toEqual([undefined, { batch: 2 }]);
+      expect(second.resume).toEqual(reached(place(10)));
     });
   });
 }

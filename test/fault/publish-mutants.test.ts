@@ -10,7 +10,13 @@ const noToken = {
   replace: "",
 };
 
-const mutants: readonly (Mutation & Pick<ScheduleOptions, "powerLoss" | "window" | "late">)[] = [
+const sideBatches = "bus/jetstream/writer/side-batches.ts";
+/** A copy beside transactions that do not fit a batch. */
+const copying = { powerLoss: false, copied: 25, wide: true } as const;
+
+type Schedule = Pick<ScheduleOptions, "powerLoss" | "window" | "late" | "copied" | "wide" | "largeEvents">;
+
+const mutants: readonly (Mutation & Schedule)[] = [
   { name: "no token", powerLoss: "leftovers", edits: [noToken] },
   {
     name: "tail read before the marker",
@@ -54,29 +60,80 @@ const mutants: readonly (Mutation & Pick<ScheduleOptions, "powerLoss" | "window"
       },
     ],
   },
+  {
+    ...copying,
+    name: "a copy's rows inside of a transaction",
+    edits: [{ file: sideBatches, find: "(stored === undefined || areComplete(stored))", replace: "true" }],
+  },
+  {
+    ...copying,
+    name: "a copy's rows before the place where they were seen",
+    edits: [{ file: sideBatches, find: "reaches(this.#standing.reached, this.#waiting.notBefore)", replace: "true" }],
+  },
+  {
+    ...copying,
+    name: "a copy's batch sent again though it may be stored",
+    edits: [{ file: "bus/jetstream/writer/writer.ts", find: "this.#sides.found(found.progress);", replace: "" }],
+  },
+  {
+    ...copying,
+    name: "a copy's batch taken for stored by the marker of the one before",
+    edits: [{ file: sideBatches, find: "this.#sent = undefined;", replace: "" }],
+  },
+  {
+    ...{ powerLoss: true, copied: 25, largeEvents: true },
+    name: "a copy's batch lost alone, and nobody asked for it again",
+    edits: [
+      {
+        file: "bus/jetstream/writer/writer.ts",
+        find: " || this.#sides.hasLost(progress, found.progress)",
+        replace: "",
+      },
+    ],
+  },
+  {
+    ...copying,
+    name: "a copy's progress believed before the writer's marker is stored",
+    edits: [
+      {
+        file: "bus/jetstream/recovery/establish.ts",
+        find: "    const found = await lookForLoss(options);\n",
+        replace:
+          '    const early = await port.readLast(metaSubject(source, "backfill"));\n    const found = await lookForLoss(options);\n',
+      },
+      {
+        file: "bus/jetstream/recovery/establish.ts",
+        find: 'await port.readLast(metaSubject(source, "backfill")), intact',
+        replace: "early, intact",
+      },
+    ],
+  },
 ];
 
 /** At worst one schedule in some hundred shows it: so many miss it less often than a disk flips a bit. */
 const runs = 20_000;
 const firstSeed = Number(process.env.SEED ?? Date.now() % 1e9);
 
-for (const { powerLoss, window, late, ...mutation } of mutants) {
+for (const { powerLoss, window, late, copied, wide, largeEvents, ...mutation } of mutants) {
   test(`random schedules find out a publisher with ${mutation.name}`, { timeout: 600_000 }, async () => {
     const protocol = await loadProtocol(await mutate(mutation));
     const schedule = (seed: number): ScheduleOptions => ({
       seed,
       powerLoss,
-      ...(window ? { window } : {}),
       ...(late ? { late } : {}),
+      ...(copied ? { copied } : {}),
+      ...(wide ? { wide } : {}),
+      ...(largeEvents ? { largeEvents } : {}),
     });
     let wrong: string | undefined;
     let seed = firstSeed - 1;
-    while (wrong === undefined && seed < firstSeed + runs) wrong = await runSchedule(protocol, schedule(++seed));
+    while (wrong === undefined && seed < firstSeed + runs)
+      wrong = await runSchedule(protocol, { ...schedule(++seed), ...(window ? { window } : {}) });
 
     console.error(`${mutation.name}: seeds ${firstSeed} to ${seed}: ${wrong}`);
     expect(wrong).toBeDefined();
     expect(
-      await runSchedule(await loadProtocol(resolve("src")), { seed, powerLoss, ...(late ? { late } : {}) }),
+      await runSchedule(await loadProtocol(resolve("src")), schedule(seed)),
       `seed ${seed}, unchanged`,
     ).toBeUndefined();
   });

@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
 import { openWriter } from "../../src/bus/jetstream/writer/open-writer.ts";
 import { keepCheckpoints } from "../../src/worker/checkpoint.ts";
+import { mergeProducer } from "../../src/worker/merge-producers.ts";
 import { runSchedule } from "../support/bus/publish-model.ts";
 
-const protocol = { openWriter, keepCheckpoints };
+const protocol = { openWriter, keepCheckpoints, mergeProducer };
 const runs = Number(process.env.SCHEDULES ?? 100);
 const firstSeed = Number(process.env.SEED ?? Date.now() % 1e9);
 
@@ -68,6 +69,22 @@ for (const [bus, options] of [
     console.error(`seeds ${firstSeed} to ${firstSeed + runs - 1}`);
     for (let seed = firstSeed; seed < firstSeed + runs; seed++) {
       const wrong = await runSchedule(protocol, { seed, partitions, ...options });
+      expect(wrong, `seed ${seed}`).toBeUndefined();
+    }
+  });
+
+for (const [bus, options] of [
+  ["keeps what it acknowledged", { powerLoss: false, wide: true, partitions }],
+  ["loses what it has not synced", { powerLoss: true, wide: true, partitions }],
+  ["takes three messages at once, and loses what it has not synced", { powerLoss: true, maxBatchMessages: 3 }],
+  ["loses bodies of large events", { powerLoss: true, largeEvents: true, partitions }],
+] as const)
+  test(`a copy beside the source's events is stored batch by batch, each once and between two transactions, on a bus that ${bus}, under ${runs} random schedules`, {
+    timeout: 600_000,
+  }, async () => {
+    console.error(`seeds ${firstSeed} to ${firstSeed + runs - 1}`);
+    for (let seed = firstSeed; seed < firstSeed + runs; seed++) {
+      const wrong = await runSchedule(protocol, { seed, copied: 25, ...options });
       expect(wrong, `seed ${seed}`).toBeUndefined();
     }
   });

@@ -35,7 +35,9 @@ export async function mutate({ name, edits }: Mutation): Promise<string> {
 /** The publish protocol of a source tree. */
 export async function loadProtocol(src: string): Promise<Protocol> {
   const load = (file: string): Promise<Partial<Protocol>> => import(pathToFileURL(join(src, file)).href);
-  const modules = await Promise.all(["bus/jetstream/writer/open-writer.ts", "worker/checkpoint.ts"].map(load));
+  const modules = await Promise.all(
+    ["bus/jetstream/writer/open-writer.ts", "worker/checkpoint.ts", "worker/merge-producers.ts"].map(load),
+  );
   return Object.assign({}, ...modules) as Protocol;
 }
 

@@ -127,6 +127,7 @@ class JetStreamBus implements Bus {
         return Math.min(MAX_HEAD_BYTES, maxMessageBytes() - MAX_POINTER_BYTES);
       },
       encode: (event) => encoder.encode(event),
+      encodeCopied: (row, place) => encoder.copied(row, place),
       claim: (message, signal) => this.#largeBodies.claim(source, message, signal),
       openWriter: (signal, on) => this.#openWriter(source, memory, signal, on),
       loadMemory: () => memory.load(),

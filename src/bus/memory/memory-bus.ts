@@ -69,6 +69,7 @@ export class MemoryBus implements Bus {
       maxMessageBytes: MAX_PAYLOAD - MAX_ADDED_HEADER_BYTES,
       maxHeadBytes: MAX_HEAD_BYTES,
       encode: (event) => encoder.encode(event),
+      encodeCopied: (row, place) => encoder.copied(row, place),
       claim: (message) =>
         this.#ask(() => {
           const ref = dataRefTo(message);

@@ -13,10 +13,11 @@ import { type VerifyReport, verifyStream } from "../../../src/bus/jetstream/veri
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import type { StreamMessage } from "../../../src/event/message.ts";
 import type { Position } from "../../../src/event/position.ts";
-import { onlyPosition } from "../../../src/event/positions.ts";
+import { onlyPosition, positionsAt } from "../../../src/event/positions.ts";
 import { markerAt } from "../../../src/event/source-event.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
+import { copyBatch } from "../../support/bus/copied-rows.ts";
 import { messageMaker, ordersCreated } from "../../support/bus/encoded.ts";
 import { runCommand } from "../../support/process/run-command.ts";
 import { freshNats, missing, scratchDir } from "../../support/servers.ts";
@@ -87,6 +88,28 @@ describe.skipIf(missing("nats"))("a right stream passes", () => {
     expect(report.notes).toMatchObject([{ kind: "poison", about: { code: "ROW_UNDECODABLE" } }]);
     expect(report.messages).toBe(2509);
     expect(report.to).toBe(2509);
+  });
+
+  test("with rows of a copy, which repeat a place, have ids that do not rise, and may come again in another copy", async () => {
+    const server = await freshNats();
+    const bus = await openJetStreamBus({
+      ...{ servers: [server.url], replicas: 1, fsync: "always", log: silentLogger },
+      signal: new AbortController().signal,
+    });
+    const writer = await bus.stream(shop).openWriter(new AbortController().signal);
+    for (const tx of [1, 2, 3]) {
+      const events = transaction(tx, 10 * tx, 3);
+      await writer.write(events);
+      const { position } = events.at(-1) as StreamMessage;
+      await writer.insert(copyBatch(shop, positionsAt({ position }), tx, ["2", "1"]));
+    }
+    await writer[Symbol.asyncDispose]();
+    await bus[Symbol.asyncDispose]();
+
+    const report = await walk(server);
+
+    expect(report).toMatchObject({ ok: true, wrong: {}, events: 15, transactions: 3, batches: 6 });
+    expect(report.markers).toEqual({ writer: 1, backfill: 3 });
   });
 
   test("a part of it, begun and ended in the middle of transactions and batches", async () => {
@@ -181,6 +204,13 @@ class Crafted {
       ...lines,
     });
     this.#newest = "Cdc-Pos" in lines ? lines["Cdc-Pos"] : position;
+  }
+
+  async copied(key: string, position: Position): Promise<void> {
+    await this.put("cdc.shop.public.orders.read.p00", {
+      ...{ "ce-source": "/shop", "ce-id": `shop.b1.16384.${key}`, "Cdc-Pos": position, "Cdc-Prev": this.#newest },
+    });
+    this.#newest = position;
   }
 
   async marker(lease: number): Promise<void> {
@@ -323,6 +353,21 @@ const faults: readonly Wrong[] = [
       ["TRANSACTION_MARKS", 1],
       ["TRANSACTION_MARKS", 2],
       ["TRANSACTION_MARKS", 3],
+    ],
+  ],
+  [
+    "rows of a copy inside of a transaction",
+    async (stream) => {
+      await stream.event(1, 1, "+");
+      await stream.copied("2", place(1, "+"));
+      await stream.event(2, 2, "");
+      await stream.copied("1", place(2));
+      await stream.copied("3", place(2, "+"));
+      await stream.event(2, 3, "+");
+    },
+    [
+      ["TRANSACTION_MARKS", 4],
+      ["TRANSACTION_MARKS", 5],
     ],
   ],
   [

@@ -2,6 +2,7 @@
 // A schedule ends in peace; then the stream, the source and a consumer are held against what was committed.
 
 import type { Writer } from "../../../src/bus/bus.ts";
+import { EventEncoder } from "../../../src/bus/encode-event.ts";
 import { StoredConnectorState } from "../../../src/bus/jetstream/lease/connector-state.ts";
 import type { openWriter } from "../../../src/bus/jetstream/writer/open-writer.ts";
 import { TransientError } from "../../../src/errors.ts";
@@ -13,14 +14,17 @@ import type { SourceId } from "../../../src/event/source-id.ts";
 import type { Commit } from "../../../src/source/source.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import type { CheckpointOptions } from "../../../src/worker/checkpoint.ts";
+import type { mergeProducer } from "../../../src/worker/merge-producers.ts";
 import { encoded } from "./encoded.ts";
 import { Random, ScriptedPort, ScriptedServer, type Stored } from "./scripted-bus.ts";
+import { isCopied, ScriptedProducer } from "./scripted-producer.ts";
 import { bodyName, isLarge, ScriptedSource, wrongOrder } from "./scripted-source.ts";
 
 /** The code under test; a mutant comes as other functions of the same names. */
 export interface Protocol {
   readonly openWriter: typeof openWriter;
   readonly keepCheckpoints: (options: CheckpointOptions) => Promise<void>;
+  readonly mergeProducer: typeof mergeProducer;
 }
 
 export interface ScheduleOptions {
@@ -41,6 +45,10 @@ export interface ScheduleOptions {
   readonly onLostBodies?: (count: number) => void;
   /** Of the source; it has none by itself. */
   readonly partitions?: readonly string[];
+  /** Batches of a copy beside the source's events. */
+  readonly copied?: number;
+  /** See `ScriptedSource`: only then the stream ever stands inside of a transaction. */
+  readonly wide?: boolean;
   /** How many messages an atomic batch may hold; few, to have lost numbers filled in several batches. */
   readonly maxBatchMessages?: number;
   /** Called when a worker is killed between two batches of such a fill. */
@@ -82,6 +90,7 @@ class ModelWorker {
   readonly #protocol: Protocol;
   readonly #server: ScriptedServer;
   readonly #source: ScriptedSource;
+  readonly #producer: ScriptedProducer;
   readonly #bodies: ModelBodies | undefined;
   #writer: Writer | undefined;
 
@@ -89,10 +98,12 @@ class ModelWorker {
     protocol: Protocol,
     server: ScriptedServer,
     scripted: ScriptedSource,
+    producer: ScriptedProducer,
     bodies: ModelBodies | undefined,
     instance: string,
     port: ScriptedPort,
   ) {
+    this.#producer = producer;
     this.#bodies = bodies;
     this.#protocol = protocol;
     this.#server = server;
@@ -122,7 +133,7 @@ class ModelWorker {
   }
 
   async #attempt(signal: AbortSignal): Promise<void> {
-    const { openWriter, keepCheckpoints } = this.#protocol;
+    const { openWriter, keepCheckpoints, mergeProducer } = this.#protocol;
     const { clock, random } = this.#server;
     const { port } = this;
     const writer = await openWriter(port, source, {
@@ -160,11 +171,21 @@ class ModelWorker {
       probe: () => {},
       untilNextSave: () => clock.sleep(300),
     });
+    const ended = new AbortController();
+    const encoder = new EventEncoder(source);
+    const merging = mergeProducer({
+      producer: this.#producer,
+      writer,
+      stream: { encodeCopied: (row, place) => encoder.copied(row, place), maxMessageBytes: Number.POSITIVE_INFINITY },
+      signal: AbortSignal.any([signal, ended.signal]),
+    });
     keeping.catch(() => {});
     feeding.catch(() => {});
+    merging.catch(() => {});
     try {
-      await Promise.race([feeding, keeping, writer.failed]);
+      await Promise.race([feeding, keeping, merging, writer.failed]);
     } finally {
+      ended.abort();
       if (!signal.aborted) await writer[Symbol.asyncDispose]();
     }
   }
@@ -214,7 +235,9 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
     clock,
     partitions: options.partitions ?? [],
     transactions: TRANSACTIONS,
+    wide: options.wide === true,
   });
+  const producer = new ScriptedProducer({ random, clock, log: scripted, batches: options.copied ?? 0 });
   const bodies = options.largeEvents ? new ModelBodies() : undefined;
   const seen: string[] = [];
   let instances = 0;
@@ -223,7 +246,7 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
   let sinceBodySyncMs = bodies ? random.below(SYNC_MS) : 0;
   const start = (): ModelWorker => {
     const port = new ScriptedPort(server, window, maxBatchMessages);
-    return new ModelWorker(protocol, server, scripted, bodies, `w${++instances}`, port);
+    return new ModelWorker(protocol, server, scripted, producer, bodies, `w${++instances}`, port);
   };
   const workers = [start(), start()];
   const pass = (ms: number): void => {
@@ -241,7 +264,7 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
   const consume = (): void => {
     for (; server.delivered < server.messages.length; server.delivered++) {
       const message = server.messages[server.delivered];
-      if (message?.subject.startsWith("cdc.")) seen.push(message.headers.get("Cdc-Pos") ?? "");
+      if (message !== undefined && isEvent(message)) seen.push(message.headers.get("Cdc-Pos") ?? "");
     }
   };
   const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -288,19 +311,17 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
   const all = wanted.flat();
   let waited = 0;
   const stored = (): Position[] =>
-    server.messages
-      .filter(({ subject }) => subject.startsWith("cdc."))
-      .map(({ headers }) => headers.get("Cdc-Pos") as Position);
+    server.messages.filter(isEvent).map(({ headers }) => headers.get("Cdc-Pos") as Position);
   const bodiless = (): Position[] =>
     all.filter((position) => isLarge(position) && bodies?.has(bodyName(position)) === false);
   const caughtUp = (): boolean => {
     const there = stored();
     const ends = new Set(wanted.map((positions) => positions.at(-1)));
     const whole = new Set(there).size >= all.length && ends.has(there.at(-1));
-    return whole && bodiless().length === 0;
+    return whole && bodiless().length === 0 && producer.isDone(server.messages);
   };
-  // Where bodies are looked for a start asks too often for each try to lose an answer.
-  server.dropsNothing = bodies !== undefined;
+  // Where bodies are looked for, or a copy leaves much to be read back, a start asks too often for each try to lose an answer.
+  server.dropsNothing = bodies !== undefined || options.copied !== undefined;
   for (; waited < 20_000 && !caughtUp(); waited++) {
     if (!server.deliver()) pass(50);
     if (waited % 20 === 0) pass(20);
@@ -317,8 +338,15 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
   const [first] = bodiless();
   if (first !== undefined) return `${bodiless().length} large events without a body, the first is ${first}`;
   const wrong =
-    unsaidLoss(server.messages) ?? wrongPartition(server.messages, options.partitions ?? [undefined], wanted);
+    unsaidLoss(server.messages) ??
+    wrongPartition(server.messages, options.partitions ?? [undefined], wanted) ??
+    producer.wrongIn(server.messages, powerLoss !== false);
   return wrong ?? unseen(all, seen, powerLoss !== false) ?? gapsOf(scripted);
+}
+
+/** Whether it is of the source's log. */
+function isEvent({ subject }: Stored): boolean {
+  return subject.startsWith("cdc.") && !isCopied(subject);
 }
 
 function wrongPartition(
@@ -327,9 +355,7 @@ function wrongPartition(
   wanted: readonly (readonly Position[])[],
 ): string | undefined {
   for (const [nth, partition] of partitions.entries()) {
-    const events = messages.filter(({ subject, headers }) => {
-      return subject.startsWith("cdc.") && headers.get("Cdc-Part") === partition;
-    });
+    const events = messages.filter((message) => isEvent(message) && message.headers.get("Cdc-Part") === partition);
     const stored = events.map(({ headers }) => headers.get("Cdc-Pos") as Position);
     const wrong = wrongOrder(wanted[nth] ?? [], stored);
     if (wrong !== undefined) return wrong;

@@ -1,9 +1,17 @@
 // A database as a test writes it down: transactions in one log, or in several partitions that are read side by side, each
 // time in another order. It knows what it was told it may forget, and counts who asks for that again.
 
+import { MAX_BATCH_BYTES } from "../../../src/bus/jetstream/writer/writer-queue.ts";
 import type { Clock } from "../../../src/clock.ts";
-import { bare, isComplete, type Position } from "../../../src/event/position.ts";
-import { comparePlace, laterPositions, type Positions, placesOf } from "../../../src/event/positions.ts";
+import { bare, comparePositions, isComplete, type Position } from "../../../src/event/position.ts";
+import {
+  comparePlace,
+  laterPositions,
+  type Place,
+  type Positions,
+  placesOf,
+  WHOLE,
+} from "../../../src/event/positions.ts";
 import type { Change, ChangeKind, Transaction } from "../../../src/event/source-event.ts";
 import type { Commit, Source } from "../../../src/source/source.ts";
 import type { Random } from "./scripted-bus.ts";
@@ -15,6 +23,8 @@ export interface ScriptedSourceOptions {
   readonly partitions: readonly string[];
   /** Of all partitions together. */
   readonly transactions: number;
+  /** Whether an atomic batch holds no more than one event of a transaction that has several. */
+  readonly wide: boolean;
 }
 
 interface ScriptedTransaction {
@@ -26,6 +36,7 @@ interface ScriptedTransaction {
 const KIND: ChangeKind = { namespace: "public", collection: "t", op: "created", version: undefined };
 const TRANSACTION: Transaction = { id: undefined, time: "2026-01-01T00:00:00.000000Z", lineage: undefined };
 const BODY = Buffer.from("{}");
+const WIDE_BODY = Buffer.alloc(0.6 * MAX_BATCH_BYTES, " ");
 
 const hex = (n: number): string => n.toString(16).padStart(16, "0");
 const finalOf = (position: Position): number => Number.parseInt(position.slice(5, 21), 16);
@@ -61,9 +72,25 @@ export class ScriptedSource implements Pick<Source, "read" | "acknowledge"> {
     );
   }
 
+  /** How far the log is once so many transactions are committed, or a little further, where nothing stands. */
+  reachedBy(transactions: number, further: number): Positions {
+    const committed = this.transactions.slice(0, transactions);
+    return new Map(
+      committed.map(({ partition, final }) => [
+        partition ?? WHOLE,
+        this.#position(partition, final + further, 9, true),
+      ]),
+    );
+  }
+
+  /** The last event at or before a place; undefined when there is none. */
+  lastUpTo({ partition, position }: Place): Position | undefined {
+    return this.wanted[this.#names.indexOf(partition)]?.findLast((one) => comparePositions(one, position) <= 0);
+  }
+
   /** Pull-driven, one transaction a chunk; then it idles with heartbeats until nobody pulls any more. */
   async *read({ from }: { readonly from: Positions | undefined }): AsyncGenerator<readonly (Change | Commit)[], void> {
-    const { random, clock } = this.#options;
+    const { random, clock, wide } = this.#options;
     const forgotten = this.#acknowledged === undefined ? [] : placesOf(this.#acknowledged);
     if (forgotten.some((place) => comparePlace(place, from) > 0)) this.gaps++;
     const isFresh = (partition: string | undefined, position: Position): boolean =>
@@ -83,10 +110,11 @@ export class ScriptedSource implements Pick<Source, "read" | "acknowledge"> {
       const transaction = queue?.shift();
       if (transaction === undefined) break;
       const { partition, final, positions } = transaction;
+      const data = wide && positions.length > 1 ? WIDE_BODY : BODY;
       const chunk: (Change | Commit)[] = positions
         .filter((position) => isFresh(partition, position))
         .map((position) => ({
-          ...{ type: "change", kind: KIND, lane: "p00", key: "1", transaction: TRANSACTION, data: BODY },
+          ...{ type: "change", kind: KIND, lane: "p00", key: "1", transaction: TRANSACTION, data },
           ...{ partition, position },
         }));
       if (random.chance(0.3)) chunk.push(this.#commit(partition, final + 3));

@@ -5,6 +5,7 @@ import { EventEncoder } from "../../../src/bus/encode-event.ts";
 import type { Position } from "../../../src/event/position.ts";
 import type { Change } from "../../../src/event/source-event.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
+import { copiedRow } from "../../support/bus/copied-rows.ts";
 
 const kind = { namespace: "shop", collection: "orders", op: "created", version: undefined } as const;
 const time = "2026-01-02T03:04:05.000006Z";
@@ -25,4 +26,27 @@ test("the last event of a transaction says so, the others name it alone", () => 
 
 test("an event outside of all transactions is complete, and the last of none", () => {
   expect(headOf(undefined, "0001.1+")).not.toContain("Cdc-Tx");
+});
+
+test("a copied row has an id of its collection and its key, no transaction, and the place that it repeats", () => {
+  const encoder = new EventEncoder("shop" as SourceId);
+  const at = { partition: "shard-0", position: "0001.1+" as Position };
+  const message = encoder.copied(copiedRow("42"), at);
+
+  expect(message).toMatchObject({ ...at, subject: "cdc.shop.public.orders.read.p03", committedAt: undefined });
+  expect(message.id).toMatch(/^shop\.b1\.16384\.[0-9a-f]{32}$/);
+  expect(message.head.split("\r\n")).toEqual([
+    "ce-specversion: 1.0",
+    "ce-source: /shop",
+    "ce-type: shop.public.orders.read",
+    "content-type: application/json",
+    "ce-dataschema: kv:millrace_schemas/shop.0123456789abcdef",
+    "ce-subject: public.orders/42",
+    `ce-id: ${message.id}`,
+    "ce-time: 2026-01-02T03:04:05.000006Z",
+    "Cdc-Part: shard-0",
+    "",
+  ]);
+  expect(encoder.copied(copiedRow("42"), { position: "0001.2+" as Position }).id).toBe(message.id);
+  expect(encoder.copied(copiedRow("43"), at).id).not.toBe(message.id);
 });

@@ -163,6 +163,7 @@ test("goes on from the place behind what the stream still reaches, of all that w
           unstored: reached(position),
           behind: behind && reached(behind),
           durable: behind === undefined,
+          progress: undefined,
         },
         1,
       ),

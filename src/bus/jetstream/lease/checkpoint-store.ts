@@ -14,7 +14,7 @@ import {
   reaches,
 } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import type { Mark, StateStore } from "../../bus.ts";
+import type { Mark, SideProgress, StateStore } from "../../bus.ts";
 
 interface Saved {
   /** The stream's own time of birth. */
@@ -28,6 +28,8 @@ export interface Checkpoint extends Saved {
   /** Sequence and `ce-id` of the message that stood last in the stream then. */
   readonly streamSeq: number;
   readonly id: string;
+  /** How far the second producer was by then: its marker leaves the stream with time. */
+  readonly progress?: SideProgress;
 }
 
 /** Between `behind` and `position` the source has no event, in each partition of `position`. */
@@ -100,12 +102,12 @@ export class CheckpointStore {
    * @throws FencedError when a newer lease has saved; TransientError while the bus is away
    */
   async save(
-    { positions, streamCreated, streamSeq, id, unstored, behind, durable }: Mark,
+    { positions, streamCreated, streamSeq, id, unstored, behind, durable, progress }: Mark,
     lease: number,
   ): Promise<void> {
     if (durable) {
       const position = plainPositions(positions);
-      const checkpoint = { position, streamCreated, streamSeq, id, lease };
+      const checkpoint = { position, streamCreated, streamSeq, id, lease, ...(progress && { progress }) };
       await this.#put<Checkpoint>(checkpointKey(this.#source), lease, () => checkpoint);
       this.#checkpoint = positions;
       return;

@@ -8,11 +8,13 @@ import type { DataRef } from "../../../event/data-ref.ts";
 import { laterPositions, type Place, type Positions, placesBehind, positionsFrom } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
+import type { SideProgress } from "../../bus.ts";
 import { type Checkpoints, withIdle } from "../lease/checkpoint-store.ts";
 import type { Lease } from "../lease/lease.ts";
 import { type Range, writerLease } from "../stream/own-markers.ts";
 import type { StreamPort, StreamState } from "../stream/port.ts";
 import { beforeMissingBodies, newestLarge } from "./missing-bodies.ts";
+import { newestProgress } from "./newest-progress.ts";
 import { fillAndMark, writeHistory } from "./start-markers.ts";
 import { joinRanges, type Reader, readBack, readWithRetry, rollForward, verifiedTail } from "./stream-tail.ts";
 
@@ -69,6 +71,8 @@ export interface Established {
   readonly storedThrough: Positions | undefined;
   /** Sequence of the newest large event in the stream; 0 when there is none. */
   readonly large: number;
+  /** What the newest progress marker of the second producer says. */
+  readonly progress: SideProgress | undefined;
   readonly created: string;
   /** Numbers whose messages the bus had acknowledged and lost. */
   readonly lost: Range | undefined;
@@ -140,7 +144,9 @@ async function markAndRead(options: EstablishOptions): Promise<Established> {
     const resume = before === undefined ? whole : reached(before);
     const storedThrough = before === undefined ? undefined : placesBehind(stored, resume);
     const large = await newestLarge(walk, end);
-    const base = { token: marker.seq, resume, storedThrough, large, created: state.created, lost };
+    // Behind our marker nothing of an older writer can be stored any more, so the newest one is the last one.
+    const progress = await newestProgress(walk, await port.readLast(metaSubject(source, "backfill")), intact);
+    const base = { token: marker.seq, resume, storedThrough, large, progress, created: state.created, lost };
     signal.throwIfAborted();
     if (lost === undefined) return { ...base, lastSeq: marker.seq, lastId: marker.id, tail: end?.place, stored };
     return { ...base, stored: whole, ...(await writeHistory(options, lost, { token: marker.seq, large }, end, whole)) };

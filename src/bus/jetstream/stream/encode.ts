@@ -22,7 +22,7 @@ export type Outgoing = Omit<StreamMessage, "position"> & { readonly position: Po
 /** A marker of the bus' own. @param place undefined when nothing can be said */
 export function ownMarker(
   source: SourceId,
-  kind: "writer" | "lost" | "history",
+  kind: "writer" | "lost" | "history" | "backfill",
   id: string,
   body: unknown,
   place: Place | undefined,

@@ -11,7 +11,7 @@ import {
 } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
-import type { RecordedGap } from "../../bus.ts";
+import type { RecordedGap, SideProgress } from "../../bus.ts";
 import type { StoredMessage, StreamReader } from "./port.ts";
 
 /** Numbers of a stream, both ends included. */
@@ -61,10 +61,17 @@ export function resumedAt(source: SourceId, message: StoredMessage): Positions |
   return comparePlace(place, resumed) === 0 ? resumed : undefined;
 }
 
+/** How far a second producer is, by its progress marker; undefined for any other message. */
+export function progressOf(source: SourceId, message: StoredMessage): SideProgress | undefined {
+  if (markerNumbers(source, "backfill", message)?.nth !== message.seq) return undefined;
+  const value = bodyOf(message);
+  return value && { id: message.header("ce-id") as string, value };
+}
+
 /** Lease and number in the id of a marker of this kind, `<source>.<kind>.<lease>.<number>`. */
 function markerNumbers(
   source: SourceId,
-  kind: "writer" | "lost" | "history",
+  kind: "writer" | "lost" | "history" | "backfill",
   message: StoredMessage,
 ): { readonly lease: number; readonly nth: number } | undefined {
   if (message.subject !== metaSubject(source, kind) || !isOwn(source, message)) return undefined;

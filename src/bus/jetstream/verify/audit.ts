@@ -87,7 +87,8 @@ export class StreamAudit {
     }
     if (subject === metaSubject(this.#source, "writer")) this.#checkLease(message);
     this.#checkPosition(message);
-    if (subject.startsWith("cdc.")) this.#checkEvent(message);
+    if (isCopied(subject)) this.#checkCopied(message);
+    else if (subject.startsWith("cdc.")) this.#checkEvent(message);
     if (message.header("Cdc-Tx") !== undefined) this.#checkTransaction(message);
   }
 
@@ -176,6 +177,16 @@ export class StreamAudit {
     this.#ids.set(partition, id);
   }
 
+  /** A copied row repeats the place where it stands, and its id is made of its key: so neither rises. */
+  #checkCopied({ sequence, header }: AuditMessage): void {
+    this.counts.events++;
+    if (header("ce-id") === undefined) this.#find("HEADERS_MISSING", sequence, "it has no ce-id");
+    const position = header("Cdc-Pos") as Position | undefined;
+    const inside = position !== undefined && !isComplete(position);
+    if (inside || this.#transaction?.ended === false)
+      this.#find("TRANSACTION_MARKS", sequence, "a copied row stands inside of a transaction");
+  }
+
   #checkTransaction(message: AuditMessage): void {
     const { sequence } = message;
     const id = message.header("Cdc-Tx") ?? "";
@@ -195,4 +206,9 @@ export class StreamAudit {
     if (last) this.counts.transactions++;
     this.#transaction = { id, ended: last };
   }
+}
+
+/** Whether it is a row that a copy has seen, and no change. */
+function isCopied(subject: string): boolean {
+  return subject.startsWith("cdc.") && subject.split(".")[4] === "read";
 }

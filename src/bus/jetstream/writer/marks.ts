@@ -56,7 +56,7 @@ export class Marks {
    * The source is complete up to here. A checkpoint never goes back: what stands before the newest places is ignored.
    * @param at where the stream is
    */
-  hold(reached: Positions, at: Pick<Mark, "streamSeq" | "id" | "streamCreated" | "behind">): void {
+  hold(reached: Positions, at: Pick<Mark, "streamSeq" | "id" | "streamCreated" | "behind" | "progress">): void {
     const before = this.#complete;
     const positions = laterPositions(reached, before);
     if (before !== undefined && reaches(before, positions) && !reaches(reached, before)) return;

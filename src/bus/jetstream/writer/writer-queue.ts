@@ -13,7 +13,7 @@ import {
 import { MAX_BATCH_MESSAGES } from "../stream/port.ts";
 
 /** Atomic batches hold at most this much; `MAX_BATCH_MESSAGES` is their other limit. */
-const MAX_BATCH_BYTES: number = 4 * 1024 * 1024;
+export const MAX_BATCH_BYTES: number = 4 * 1024 * 1024;
 
 /** More than the largest batch, or that one never became full. */
 const MAX_QUEUED_BYTES = MAX_BATCH_BYTES + 2 * 1024 * 1024;
@@ -22,7 +22,8 @@ const MAX_QUEUED_MESSAGES = 3 * MAX_BATCH_MESSAGES;
 /** What a message takes on the way beyond its head and body, roughly. */
 const OVERHEAD_BYTES = 400;
 
-const sizeOf = (message: StreamMessage): number => message.head.length + message.data.length + OVERHEAD_BYTES;
+export const sizeOf = ({ head, data }: Pick<StreamMessage, "head" | "data">): number =>
+  head.length + data.length + OVERHEAD_BYTES;
 
 /** A message, or a commit that has none of its own. */
 export type QueueItem = StreamMessage | ({ readonly type: "commit" } & Place);

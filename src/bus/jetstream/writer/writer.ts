@@ -3,21 +3,12 @@
 
 import type { WakeUp } from "../../../clock.ts";
 import { TransientError, toError } from "../../../errors.ts";
-import type { StreamMessage } from "../../../event/message.ts";
-import { isComplete, type Position } from "../../../event/position.ts";
-import {
-  areComplete,
-  laterPositions,
-  newestOf,
-  type Place,
-  type Positions,
-  placesOf,
-  positionsAt,
-} from "../../../event/positions.ts";
+import type { Position } from "../../../event/position.ts";
+import { areComplete, laterPositions, type Positions } from "../../../event/positions.ts";
 import { streamName } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
 import type { Reason } from "../../../telemetry/reason.ts";
-import type { Mark, Writer } from "../../bus.ts";
+import type { Mark, SideBatch, Writer } from "../../bus.ts";
 import { Lifetime } from "../client/lifetime.ts";
 import { startUpkeep } from "../lease/upkeep.ts";
 import type { Established } from "../recovery/establish.ts";
@@ -29,12 +20,15 @@ import type { Encoded } from "../stream/port.ts";
 import { Marks } from "./marks.ts";
 import { SendTimes } from "./send-times.ts";
 import { sendWithRetry } from "./send-with-retry.ts";
+import { SideBatches } from "./side-batches.ts";
+import { Standing } from "./standing.ts";
 import type { WriterOptions } from "./writer-options.ts";
 import { type QueueItem, ReadAgain, WriterQueue } from "./writer-queue.ts";
 
 const FLUSH_POLL_MS = 20;
 
 interface Prepared {
+  readonly of: "tail" | "marker" | "side";
   readonly messages: readonly Outgoing[];
   readonly encoded: readonly Encoded[];
   readonly lastSeq: number;
@@ -45,17 +39,19 @@ interface Prepared {
 export class JetStreamWriter implements Writer {
   readonly resume: Positions | undefined;
   readonly lease: number;
+  readonly progress: Writer["progress"];
   readonly nextMark = (): Promise<Mark> => this.#marks.next();
   readonly save = (mark: Mark): Promise<void> => this.#marks.save(mark, this.lease, this.#options.checkpoints);
   readonly nextSaved = (): Promise<Mark> => this.#marks.nextSaved();
   readonly stalledMs = (): number => this.#stall.ms(this.#options.clock.now(), this.#queue.waiting);
   readonly stalledBy = (): Reason | undefined => (this.stalledMs() > 0 ? this.#disruptions.trouble : undefined);
   readonly lastSequence = (): number => this.#at.lastSeq;
-  readonly committedAt = (): string | undefined => this.#committedAt;
+  readonly committedAt = (): string | undefined => this.#standing.committedAt;
   readonly heldForFsync = (): { readonly marks: number; readonly oldestMs: number } => this.#marks.waiting;
   readonly #life = new Lifetime();
   readonly #options: WriterOptions;
   readonly #queue = new WriterQueue();
+  readonly #sides: SideBatches;
   readonly #sendTimes = new SendTimes();
   readonly #marks: Marks;
   readonly #work: WakeUp = this.#life.wakeUp();
@@ -65,26 +61,23 @@ export class JetStreamWriter implements Writer {
   readonly #onClosed: () => Promise<void>;
   readonly #disruptions = new Disruptions();
   #at: Established;
-  /** The newest `Cdc-Pos` in the stream, and that of each partition. */
-  #prev: Place | undefined;
-  #stored: Positions | undefined;
+  readonly #standing: Standing;
   #markedMs: number;
   readonly #again: ReadAgain;
   readonly #stall = new Stall();
-  /** Of the newest transaction that was stored. */
-  #committedAt: string | undefined;
 
   /** @param onClosed called once the writer is done with its port */
   constructor(options: WriterOptions, established: Established, onClosed: () => Promise<void> = async () => {}) {
     this.#options = options;
     this.#onClosed = onClosed;
     this.#at = established;
-    this.#prev = established.tail;
-    this.#stored = established.stored;
+    this.#standing = new Standing(established, () => this.#marks.complete);
+    this.#sides = new SideBatches(this.#life, this.#standing);
     this.#again = new ReadAgain(established.storedThrough, () =>
       this.#hold(laterPositions(established.resume, established.storedThrough)),
     );
     this.resume = established.resume;
+    this.progress = established.progress?.value;
     this.lease = options.lease.number;
     this.#marks = new Marks(this.#life, options.fsync, options.clock);
     this.#markedMs = options.clock.now();
@@ -113,6 +106,12 @@ export class JetStreamWriter implements Writer {
     for (const item of items) if (!this.#again.has(item)) this.#queue.push(item);
     this.#work.set();
     while (this.#queue.full) await this.#life.until(this.#room);
+  }
+
+  insert(batch: SideBatch): Promise<void> {
+    const stored = this.#sides.insert(batch);
+    this.#work.set();
+    return stored;
   }
 
   /** What was sent may be lost, or what was stored: find out before anything else is sent. */
@@ -152,7 +151,7 @@ export class JetStreamWriter implements Writer {
           continue;
         }
         this.#takeCommits();
-        const batch = prepared ?? this.#prepare(this.#at.lastSeq, this.#prev?.position, 0, this.#at.large);
+        const batch = prepared ?? this.#prepare(this.#at.lastSeq, this.#standing.newest?.position, 0, this.#at.large);
         prepared = undefined;
         if (batch === undefined) await this.#work.wait();
         else prepared = await this.#send(batch);
@@ -167,36 +166,53 @@ export class JetStreamWriter implements Writer {
     }
   }
 
-  /** The next batch, encoded; a renewed marker goes before it when one is due and the stream stands between transactions. */
+  /** The next batch, encoded; between transactions a marker that is due goes before it, or a batch of the second producer. */
   #prepare(lastSeq: number, prev: Position | undefined, skip: number, large: number): Prepared | undefined {
-    const renewal = skip === 0 && this.#markerDue();
-    const waiting = renewal ? undefined : this.#queue.next(skip);
-    const messages = renewal ? [this.#renewedMarker()] : waiting && this.#sendTimes.share(waiting);
+    const of = skip > 0 ? "tail" : this.#turn();
+    const messages = this.#messages(of, lastSeq, skip);
     if (messages === undefined || messages.length === 0) return undefined;
     const { source, instance } = this.#options;
     const fence = { lastSeq, token: this.#at.token, tokenSubject: metaSubject(source, "writer"), large };
     const encoded = encodeBatch(messages, instance, fence, prev);
-    return { messages, encoded, lastSeq, large: largeBehind(messages, fence) };
+    return { of, messages, encoded, lastSeq, large: largeBehind(messages, fence) };
+  }
+
+  #turn(): Prepared["of"] {
+    if (this.#markerDue()) return "marker";
+    return !this.#again.underWay && this.#sides.isNext(this.#queue.waiting) ? "side" : "tail";
+  }
+
+  #messages(of: Prepared["of"], lastSeq: number, skip: number): readonly Outgoing[] | undefined {
+    if (of === "marker") return [this.#renewedMarker()];
+    if (of === "side") return this.#sides.messages(this.#options.source, this.lease, lastSeq);
+    const waiting = this.#queue.next(skip);
+    return waiting && this.#sendTimes.share(waiting);
   }
 
   /** Sends a batch, waits for its acknowledgement, and prepares the next one meanwhile when that is a full one. */
   async #send(batch: Prepared): Promise<Prepared | undefined> {
     this.#options.lease.refuseUnconfirmed();
-    const { messages } = batch;
-    const renewal = messages[0]?.subject === metaSubject(this.#options.source, "writer");
+    const { of, messages } = batch;
     const last = messages.at(-1) as Outgoing;
     const lastSeq = batch.lastSeq + messages.length;
     const sending = sendWithRetry(this.#options.port, this.#options.clock, batch.encoded, lastSeq);
     let next: Prepared | undefined;
-    if (!renewal && this.#queue.hasFullBatch(messages.length))
+    // Where a batch of the second producer may follow, the next one is not made ahead.
+    if (of === "tail" && !this.#sides.ready && this.#queue.hasFullBatch(messages.length))
       next = this.#prepare(lastSeq, last.position, messages.length, batch.large);
     const sentMs = this.#options.clock.now();
     await sending;
     this.#sendTimes.took(messages.length, this.#options.clock.now() - sentMs);
-    if (renewal) this.#markedMs = this.#options.clock.now();
-    else this.#queue.drop(messages.length);
-    const token = renewal ? lastSeq : this.#at.token;
-    this.#at = { ...this.#at, lastSeq, lastId: last.id, token, large: batch.large };
+    let { token, progress } = this.#at;
+    if (of === "marker") {
+      this.#markedMs = this.#options.clock.now();
+      token = lastSeq;
+    } else if (of === "side") progress = this.#sides.stored();
+    else {
+      this.#queue.drop(messages.length);
+      this.#sides.tailStored();
+    }
+    this.#at = { ...this.#at, lastSeq, lastId: last.id, token, large: batch.large, progress };
     this.#advance(messages);
     return next;
   }
@@ -205,14 +221,9 @@ export class JetStreamWriter implements Writer {
   #advance(messages: readonly Outgoing[]): void {
     this.#disruptions.reset();
     this.#stall.begin(this.#options.clock.now());
-    const positioned = messages.filter((message): message is StreamMessage => message.position !== undefined);
-    const last = positioned.at(-1);
-    if (last) this.#prev = { partition: last.partition, position: last.position };
-    this.#stored = laterPositions(newestOf(positioned), this.#stored);
-    const complete = positioned.findLast((message) => isComplete(message.position));
-    if (complete) this.#hold(this.#stored);
-    this.#committedAt = complete?.committedAt ?? this.#committedAt;
-    this.#options.on.stored?.(positioned);
+    const { placed, ends } = this.#standing.advance(messages);
+    if (ends) this.#hold(this.#standing.stored);
+    this.#options.on.stored?.(placed);
     this.#room.set();
     this.#takeCommits();
   }
@@ -225,8 +236,8 @@ export class JetStreamWriter implements Writer {
   /** The source is here, between transactions or not. Nothing while bodies are missing: a mark is about all before it. */
   #hold(reached: Positions | undefined): void {
     if (reached === undefined || !areComplete(reached) || this.#again.underWay) return;
-    const { lastSeq: streamSeq, lastId: id, created: streamCreated } = this.#at;
-    this.#marks.hold(reached, { streamSeq, id, streamCreated, behind: this.#stored });
+    const { lastSeq: streamSeq, lastId: id, created: streamCreated, progress } = this.#at;
+    this.#marks.hold(reached, { streamSeq, id, streamCreated, progress, behind: this.#standing.stored });
   }
 
   #tick(): void {
@@ -235,17 +246,13 @@ export class JetStreamWriter implements Writer {
   }
 
   #markerDue(): boolean {
-    if (this.#again.underWay) return false;
-    if (this.#prev !== undefined && !isComplete(this.#prev.position)) return false;
+    if (this.#again.underWay || this.#standing.inside) return false;
     return this.#options.clock.now() - this.#markedMs > this.#options.markerEveryMs;
   }
 
   #renewedMarker(): Outgoing {
     const id = `${this.#options.source}.writer.${this.lease}.${this.#at.lastSeq + 1}`;
-    const prev = this.#prev;
-    const reached = laterPositions(prev && positionsAt(prev), this.#marks.complete);
-    const place = reached && placesOf(reached).find(({ partition }) => !prev || partition === prev.partition);
-    return writerMarker({ ...this.#options, reason: "renewed" }, place, id);
+    return writerMarker({ ...this.#options, reason: "renewed" }, this.#standing.beside, id);
   }
 
   /** Finds out where the stream ends now, and goes on from there with what still waits, or gives up what cannot. */
@@ -268,13 +275,13 @@ export class JetStreamWriter implements Writer {
 
   #goOn(found: Established, reason: string, bodiesLost: boolean): void {
     const { log, source } = this.#options;
-    const before = this.#stored;
+    const before = this.#standing.stored;
+    const { progress } = this.#at;
     this.#at = found;
-    this.#prev = found.tail;
-    this.#stored = found.stored;
+    this.#standing.find(found);
     this.#markedMs = this.#options.clock.now();
     this.#options.on.recovered?.();
-    if (hasLostMessages(found, before)) {
+    if (hasLostMessages(found, before) || this.#sides.hasLost(progress, found.progress)) {
       log.error("bus_messages_lost", { source, ...found.lost });
       this.#stop(lostMessages(source));
       return;
@@ -283,6 +290,7 @@ export class JetStreamWriter implements Writer {
       this.#stop(lostBodies(source));
       return;
     }
+    this.#sides.found(found.progress);
     const stored = found.stored === undefined ? 0 : this.#queue.dropThrough(found.stored);
     const { complete: held } = this.#marks;
     this.#hold(found.stored && areComplete(found.stored) ? laterPositions(found.stored, held) : held);

@@ -1,0 +1,28 @@
+// How far a second producer is: what a start goes by, so that none of its batches is stored twice or left out.
+
+import type { SideProgress } from "../../bus.ts";
+import type { Checkpoint } from "../lease/checkpoint-store.ts";
+import { progressOf } from "../stream/own-markers.ts";
+import type { StoredMessage } from "../stream/port.ts";
+import { readWithRetry, type Walk } from "./stream-tail.ts";
+
+/**
+ * What the newest progress marker says. One that somebody published by hand is passed over, as far back as the checkpoint
+ * reaches; where the stream keeps none any more, it is what the checkpoint says.
+ * @param newest the last message of the markers' subject
+ */
+export async function newestProgress(
+  { port, clock, source, firstSeq }: Walk,
+  newest: StoredMessage | undefined,
+  checkpoint: Checkpoint | undefined,
+): Promise<SideProgress | undefined> {
+  const floorSeq = Math.max(checkpoint?.streamSeq ?? 0, firstSeq - 1);
+  let message = newest;
+  for (let seq = newest?.seq ?? 0; seq > 0; ) {
+    const progress = message && progressOf(source, message);
+    if (progress !== undefined) return progress;
+    if (--seq <= floorSeq) break;
+    message = await readWithRetry(port, clock, seq);
+  }
+  return checkpoint?.progress;
+}

@@ -1,0 +1,65 @@
+// Where a stream stands, as of the newest batch that is known to be in it.
+
+import type { StreamMessage } from "../../../event/message.ts";
+import { isComplete } from "../../../event/position.ts";
+import {
+  laterPositions,
+  newestOf,
+  type Place,
+  type Positions,
+  placesOf,
+  positionsAt,
+} from "../../../event/positions.ts";
+import type { Established } from "../recovery/establish.ts";
+import type { Outgoing } from "../stream/encode.ts";
+
+export class Standing {
+  /** The newest `Cdc-Pos`. */
+  newest: Place | undefined;
+  /** That of each partition. */
+  stored: Positions | undefined;
+  /** When the newest transaction that was stored was committed. */
+  committedAt: string | undefined;
+
+  readonly #idle: () => Positions | undefined;
+
+  /** @param idle how far the source is in the stream, where it has no event behind that */
+  constructor(found: Established, idle: () => Positions | undefined) {
+    this.#idle = idle;
+    this.find(found);
+  }
+
+  /** It was read from the stream. */
+  find({ tail, stored }: Established): void {
+    this.newest = tail;
+    this.stored = stored;
+  }
+
+  /** A batch is in the stream. Returns those of its messages that have a place, and whether a transaction ends among them. */
+  advance(messages: readonly Outgoing[]): { readonly placed: readonly StreamMessage[]; readonly ends: boolean } {
+    const placed = messages.filter((message): message is StreamMessage => message.position !== undefined);
+    const last = placed.at(-1);
+    if (last) this.newest = { partition: last.partition, position: last.position };
+    this.stored = laterPositions(newestOf(placed), this.stored);
+    const complete = placed.findLast((message) => isComplete(message.position));
+    this.committedAt = complete?.committedAt ?? this.committedAt;
+    return { placed, ends: complete !== undefined };
+  }
+
+  /** Whether the newest message is inside of a transaction. */
+  get inside(): boolean {
+    return this.newest !== undefined && !isComplete(this.newest.position);
+  }
+
+  /** How far the source is in the stream: nothing that is still to come stands at or before it. */
+  get reached(): Positions | undefined {
+    return laterPositions(this.stored, this.#idle());
+  }
+
+  /** What is repeated by a message that stands beside the tail: the newest place, or an idle advance behind it. */
+  get beside(): Place | undefined {
+    const { newest } = this;
+    const reached = laterPositions(newest && positionsAt(newest), this.#idle());
+    return reached && placesOf(reached).find(({ partition }) => !newest || partition === newest.partition);
+  }
+}

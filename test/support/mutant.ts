@@ -19,6 +19,13 @@ export async function mutate({ name, edits }: Mutation): Promise<string> {
   await mkdir(root, { recursive: true });
   await cp(resolve("src"), join(root, "src"), { recursive: true });
   await cp(resolve("package.json"), join(root, "package.json"));
+  // What crosses from the scripted bus to the code under test, and is told by its class there.
+  for (const file of ["errors.ts", "bus/jetstream/stream/port.ts"])
+    if (edits.every((edit) => edit.file !== file))
+      await writeFile(
+        join(root, "src", file),
+        `export * from ${JSON.stringify(pathToFileURL(resolve("src", file)).href)};\n`,
+      );
   for (const { file, find, replace } of edits) {
     const path = join(root, "src", file);
     const text = await readFile(path, "utf8");

@@ -93,6 +93,7 @@ const mutants: readonly (Mutation & Schedule)[] = [
   },
   {
     ...copying,
+    late: 0.1,
     name: "a copy's progress believed before the writer's marker is stored",
     edits: [
       {

@@ -29,7 +29,7 @@ const rooms = {
     "version.ts",
     "automation/define/automation.ts",
     "automation/define/check-automations.ts",
-    "automation/run/module-strays.ts",
+    "automation/run/run-automations.ts",
     "bus/jetstream/commands/check-bus.ts",
     "bus/jetstream/verify/key-ledger.ts",
     "bus/jetstream/commands/erase-event.ts",

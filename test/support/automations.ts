@@ -8,7 +8,7 @@ import {
 } from "../../src/automation/define/automation.ts";
 import { type CreatedEvent, collection } from "../../src/automation/define/collection.ts";
 import type { Trigger } from "../../src/automation/define/trigger.ts";
-import type { LogErrors } from "../../src/automation/outcome/error-lines.ts";
+import type { LogErrors } from "../../src/automation/outcome/error-summary.ts";
 import { type RunningAutomations, runAutomations } from "../../src/automation/run/run-automations.ts";
 import type { Bus } from "../../src/bus/bus.ts";
 import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";

@@ -5,7 +5,7 @@ import type { Clock } from "../../clock.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { AutomationMetrics } from "../../telemetry/metrics.ts";
 import type { Automation } from "../define/automation.ts";
-import type { LogErrors } from "../outcome/error-lines.ts";
+import type { LogErrors } from "../outcome/error-summary.ts";
 import type { TxDatabase } from "../tx/tx.ts";
 import type { Solitude } from "./solitude.ts";
 

@@ -2,10 +2,13 @@
 
 import { ConfigError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import { owned } from "../../telemetry/stray.ts";
 import type { Automation } from "../define/automation.ts";
 import type { TriggerConfig } from "../define/trigger.ts";
 import type { WorkerParts } from "../deliver/automation-parts.ts";
 import { Solitude } from "../deliver/solitude.ts";
+import { errorFields, summarizeError } from "../outcome/error-summary.ts";
 import { AutomationRun, type AutomationStatus } from "./automation-run.ts";
 import { MISSED_LOOK_MS } from "./missed.ts";
 import type { TxDatabases } from "./tx-databases.ts";
@@ -75,4 +78,10 @@ export function runAutomations(options: RunAutomationsOptions): RunningAutomatio
     depth: (id) => runs.find((run) => run.id === id)?.depth() ?? Promise.resolve({ pending: 0, unacked: 0 }),
     settled: Promise.all(runs.map((run) => run.settled)).then(() => undefined),
   };
+}
+
+/** Loads them; what they began, and nobody catches, is told. It is of no automation, and no reason to end them all. */
+export function loadOwned<Loaded>(log: Logger, load: () => Loaded): Loaded {
+  const text = "what a module began as it was loaded failed, and nobody awaits or catches it";
+  return owned((thrown) => log.error("module_uncaught", errorFields(summarizeError(thrown), "name"), text), load);
 }

@@ -4,9 +4,8 @@ import { type Erasable, eraseEvent } from "../../bus/jetstream/commands/erase-ev
 import { resolveBusConfig } from "../../config/resolve.ts";
 import { ConfigError } from "../../errors.ts";
 import { isSourceId } from "../../event/source-id.ts";
-import { confirm } from "../common/confirm.ts";
 import { type CommandOptions, readConfig } from "../common/load-config.ts";
-import { printable } from "../common/terminal.ts";
+import { confirm, printable } from "../common/terminal.ts";
 
 export interface EraseCommandOptions extends CommandOptions {
   readonly source: string;

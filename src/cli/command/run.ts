@@ -2,7 +2,7 @@
 
 import { setFlagsFromString } from "node:v8";
 import { startWorker, type Worker } from "../../app.ts";
-import { loadOwned } from "../../automation/run/module-strays.ts";
+import { loadOwned } from "../../automation/run/run-automations.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { readConfig } from "../common/load-config.ts";
 

@@ -16,11 +16,10 @@ import { bytes } from "../../telemetry/quantities.ts";
 import { type Reason, reasonOf } from "../../telemetry/reason.ts";
 import { redact } from "../../telemetry/redact.ts";
 import { chooseSources } from "../common/capable-sources.ts";
-import { confirm } from "../common/confirm.ts";
 import { type CommandOptions, loadConfig } from "../common/load-config.ts";
 import { runningWorker, type Status } from "../common/running-worker.ts";
 import { type ShownSlot, slotLines } from "../common/slots-table.ts";
-import { paint, printable, wrap } from "../common/terminal.ts";
+import { confirm, paint, printable, wrap } from "../common/terminal.ts";
 
 export interface SlotsOptions extends CommandOptions {
   readonly watch: boolean;

@@ -7,9 +7,8 @@ import { bytes } from "../../telemetry/quantities.ts";
 import { reasonOf } from "../../telemetry/reason.ts";
 import { redact } from "../../telemetry/redact.ts";
 import { namedSource } from "../common/capable-sources.ts";
-import { confirm } from "../common/confirm.ts";
 import { type CommandOptions, loadConfig } from "../common/load-config.ts";
-import { printable } from "../common/terminal.ts";
+import { confirm, printable } from "../common/terminal.ts";
 
 export interface SourceRemoveOptions extends CommandOptions {
   readonly source: string;

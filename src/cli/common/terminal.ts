@@ -1,5 +1,7 @@
-// Text for a person: colour only on a terminal, lines within its width, and nothing that it would take for a command.
+// Text for a person: colour only on a terminal, lines within its width, and nothing that it would take for a command; and what
+// is asked of one before something is lost.
 
+import { createInterface } from "node:readline/promises";
 import { styleText } from "node:util";
 
 export type Paint = (colour: "green" | "yellow" | "red" | "dim" | "bold", text: string) => string;
@@ -44,4 +46,24 @@ export function wrap(text: string, columns: number): readonly string[] {
 /** What a part of the worker says is beyond its limit. */
 export function alarmLines(alarms: readonly { readonly code: string; readonly message: string }[]): readonly string[] {
   return alarms.map(({ code, message }) => `${code}: ${message}`);
+}
+
+export interface Question {
+  /** What has to be typed. */
+  readonly word: string;
+  /** What follows from it: "remove it". */
+  readonly to: string;
+  readonly yes: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** Whether it was said. */
+export async function confirm({ word, to, yes, signal }: Question): Promise<boolean> {
+  if (yes || process.stdin.isTTY !== true || process.stdout.isTTY !== true) return yes;
+  const lines = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    return (await lines.question(`Type ${word} to ${to}: `, { signal })).trim() === word;
+  } finally {
+    lines.close();
+  }
 }

@@ -1,8 +1,7 @@
 // What is kept and logged of what a handler throws.
 
 import { expect, test } from "vitest";
-import { errorFields, wholeError } from "../../../src/automation/outcome/error-lines.ts";
-import { summarizeError } from "../../../src/automation/outcome/error-summary.ts";
+import { errorFields, summarizeError, wholeError } from "../../../src/automation/outcome/error-summary.ts";
 import { rememberSecret } from "../../../src/telemetry/redact.ts";
 
 const place = /^(?:.* \()?test\/unit\/automation\/error-summary\.test\.ts:\d+:\d+\)?$/;

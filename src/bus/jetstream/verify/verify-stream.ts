@@ -1,7 +1,14 @@
 // Walks a source's stream from one sequence to another and tells what is wrong with it. Reads only headers, through a
 // consumer of its own that leaves nothing behind; the bodies of the few markers that explain something are asked for.
 
-import { type JetStreamManager, jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
+import {
+  type Consumer,
+  DeliverPolicy,
+  type JetStreamManager,
+  jetstream,
+  jetstreamManager,
+  type StreamInfo,
+} from "@nats-io/jetstream";
 import { ConfigError } from "../../../errors.ts";
 import { type PlainPositions, positionsFrom } from "../../../event/positions.ts";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
@@ -17,7 +24,6 @@ import { bodyOf } from "../stream/own-markers.ts";
 import { type AuditCounts, type AuditMessage, StreamAudit } from "./audit.ts";
 import { type AuditFinding, type AuditFindingCode, auditFinding } from "./audit-finding.ts";
 import { type HeldKeys, KeyLedger, type TableReport } from "./key-ledger.ts";
-import { streamHeaders } from "./stream-headers.ts";
 
 /** More findings, and more notes, are only counted. */
 const MAX_KEPT = 100;
@@ -247,4 +253,44 @@ class Walk {
     const stored = await this.#jsm.streams.getMessage(streamName(this.#options.source), { seq: sequence });
     return (stored && bodyOf(stored)) ?? {}; // not one of ours, which the audit tells
   }
+}
+
+/** Asked for at once; without their bodies they are small. */
+const MAX_AHEAD = 5000;
+
+/**
+ * The messages from a sequence on. It ends with what is stored when it gets there, or by the signal; after a lost
+ * connection it goes on where it was.
+ * @throws what the NATS client throws
+ */
+async function* streamHeaders(
+  connection: Connection,
+  options: { readonly stream: string; readonly from: number; readonly signal: AbortSignal },
+): AsyncGenerator<AuditMessage> {
+  const consumer = await jetstream(connection.nc).consumers.get(options.stream, {
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: options.from,
+    headers_only: true,
+  });
+  const messages = await consumer.consume({ max_messages: MAX_AHEAD, abort_on_missing_resource: true });
+  const stop = (): void => messages.stop();
+  options.signal.addEventListener("abort", stop);
+  if (options.signal.aborted) stop();
+  try {
+    if (!(await hasMore(consumer, 0))) return;
+    for await (const { seq: sequence, subject, headers, info } of messages) {
+      yield { sequence, subject, header: (name) => headers?.get(name) || undefined };
+      if (info.pending === 0 && !(await hasMore(consumer, sequence))) return;
+    }
+  } finally {
+    options.signal.removeEventListener("abort", stop);
+    stop();
+    if (connection.connected) await consumer.delete().catch(() => {}); // else the server forgets it by itself
+  }
+}
+
+/** Whether something behind this sequence waits, or is on its way to us. The last numbers of a stream may be removed. */
+async function hasMore(consumer: Consumer, sequence: number): Promise<boolean> {
+  const { num_pending: waiting, delivered } = await consumer.info();
+  return waiting > 0 || delivered.stream_seq > sequence;
 }

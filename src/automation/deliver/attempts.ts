@@ -4,8 +4,7 @@ import { z } from "zod";
 import type { StateStore } from "../../bus/bus.ts";
 import { BugError } from "../../errors.ts";
 import { deadReasons } from "../../event/dead-reason.ts";
-import type { SourceId } from "../../event/source-id.ts";
-import { streamName } from "../../event/source-id.ts";
+import { type SourceId, streamName } from "../../event/source-id.ts";
 import type { ErrorSummary } from "../outcome/error-summary.ts";
 
 const errorSummary: z.ZodType<ErrorSummary> = z.lazy(() =>

@@ -80,7 +80,7 @@ export function runAutomations(options: RunAutomationsOptions): RunningAutomatio
   };
 }
 
-/** Loads them; what they began, and nobody catches, is told. It is of no automation, and no reason to end them all. */
+/** Loads modules of automations; what they began, and nobody catches, is told. It is of no automation, and no reason to end them all. */
 export function loadOwned<Loaded>(log: Logger, load: () => Loaded): Loaded {
   const text = "what a module began as it was loaded failed, and nobody awaits or catches it";
   return owned((thrown) => log.error("module_uncaught", errorFields(summarizeError(thrown), "name"), text), load);

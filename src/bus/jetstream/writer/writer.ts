@@ -49,6 +49,7 @@ export class JetStreamWriter implements Writer {
   readonly committedAt = (): string | undefined => this.#standing.committedAt;
   readonly heldForFsync = (): { readonly marks: number; readonly oldestMs: number } => this.#marks.waiting;
   readonly #life = new Lifetime();
+  readonly failed: Promise<never> = this.#life.failed;
   readonly #options: WriterOptions;
   readonly #queue = new WriterQueue();
   readonly #sides: SideBatches;
@@ -95,10 +96,6 @@ export class JetStreamWriter implements Writer {
       onFailed: (error) => this.#stop(error),
     });
     this.#done = this.#run();
-  }
-
-  get failed(): Promise<never> {
-    return this.#life.failed;
   }
 
   async write(items: readonly QueueItem[]): Promise<void> {

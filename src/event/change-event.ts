@@ -2,6 +2,7 @@
 
 import type { Lineage } from "./lineage.ts";
 import type { Op } from "./subject.ts";
+import type { TransactionMark } from "./transaction-mark.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -37,7 +38,8 @@ export interface ChangeEvent<Row = Json, Key = Json | null> extends ChangeBody<R
   /** Commit time, RFC 3339 in UTC, microseconds. */
   readonly time: string;
   readonly position: string;
-  readonly transaction: { readonly id: string; readonly last: boolean };
+  /** Absent where its database groups nothing: the change stands by itself. */
+  readonly transaction?: TransactionMark;
   /** Its sequence in the stream. */
   readonly sequence: number;
   /** What caused the transaction, where a handler's `tx` wrote it. */

@@ -4,6 +4,7 @@ import { type Lineage, lineageOf } from "./lineage.ts";
 import type { StoredMessage } from "./parse-event.ts";
 import { percentDecode, undecodable } from "./percent-decode.ts";
 import { unescapeToken } from "./subject.ts";
+import { type TransactionMark, transactionMark } from "./transaction-mark.ts";
 
 /** What `outbox(tx).emit(type, { key, data, headers })` wrote. */
 export interface DomainEvent<Data = unknown> {
@@ -19,7 +20,8 @@ export interface DomainEvent<Data = unknown> {
   /** Commit time, RFC 3339 in UTC, microseconds. */
   readonly time: string;
   readonly position: string;
-  readonly transaction: { readonly id: string; readonly last: boolean };
+  /** Absent where its database groups nothing: it stands by itself. */
+  readonly transaction?: TransactionMark;
   /** Its sequence in the stream. */
   readonly sequence: number;
   /** What caused the transaction, where a handler's `tx` wrote it. */
@@ -39,6 +41,7 @@ export function parseDomainEvent<Data = unknown>(message: StoredMessage): Domain
   const { subject, sequence } = message;
   const [, source = "", aggregate = "", ...rest] = subject.split(".");
   if (rest.length !== 2) throw undecodable("the subject is not events.<source>.<aggregate>.<type>.<lane>");
+  const transaction = transactionMark(message);
   const lineage = lineageOf(message);
   return {
     id: required(message, "ce-id"),
@@ -49,7 +52,7 @@ export function parseDomainEvent<Data = unknown>(message: StoredMessage): Domain
     headers: ownHeaders(message.headers?.() ?? {}),
     time: required(message, "ce-time"),
     position: required(message, "Cdc-Pos"),
-    transaction: { id: required(message, "Cdc-Tx"), last: message.header("Cdc-Tx-Last") === "1" },
+    ...(transaction ? { transaction } : {}),
     sequence,
     ...(lineage ? { lineage } : {}),
   };

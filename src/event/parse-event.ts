@@ -4,6 +4,7 @@ import type { ChangeBody, ChangeEvent } from "./change-event.ts";
 import { lineageOf } from "./lineage.ts";
 import { percentDecode, undecodable } from "./percent-decode.ts";
 import { type Op, unescapeToken } from "./subject.ts";
+import { transactionMark } from "./transaction-mark.ts";
 
 /** What a bus hands over, whichever it is. */
 export interface StoredMessage {
@@ -36,7 +37,8 @@ export function parseEvent(message: StoredMessage): ChangeEvent {
   event.collection = place.collection;
   event.time = required(message, "ce-time");
   event.position = required(message, "Cdc-Pos");
-  event.transaction = { id: required(message, "Cdc-Tx"), last: message.header("Cdc-Tx-Last") === "1" };
+  const transaction = transactionMark(message);
+  if (transaction !== undefined) event.transaction = transaction;
   event.sequence = message.sequence;
   const lineage = lineageOf(message);
   if (lineage !== undefined) event.lineage = lineage;

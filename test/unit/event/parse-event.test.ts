@@ -56,7 +56,18 @@ test("a domain event is read by the same door", () => {
 });
 
 test("without the mark it is not its transaction's last", () => {
-  expect(parseEvent(message({ headers: { "Cdc-Tx-Last": undefined } })).transaction.last).toBe(false);
+  expect(parseEvent(message({ headers: { "Cdc-Tx-Last": undefined } })).transaction?.last).toBe(false);
+});
+
+test("what its database groups with nothing has no transaction", () => {
+  const headers = { "Cdc-Tx": undefined, "Cdc-Tx-Last": undefined };
+  const placed = { "ce-id": "42", "ce-type": "order.placed", "ce-subject": "order/7", ...headers };
+
+  expect(parseEvent(message({ headers }))).toMatchObject({ ...body, position: "0001.01+", sequence: 5 });
+  expect(parseEvent(message({ headers }))).not.toHaveProperty("transaction");
+  expect(parseDomainEvent(message({ headers: placed, subject: "events.shop.order.placed.p07" }))).not.toHaveProperty(
+    "transaction",
+  );
 });
 
 test.each<[string, Parameters<typeof message>[0]]>([

@@ -87,9 +87,11 @@ export class StreamAudit {
     }
     if (subject === metaSubject(this.#source, "writer")) this.#checkLease(message);
     this.#checkPosition(message);
+    const transaction = message.header("Cdc-Tx");
     if (isCopied(subject)) this.#checkCopied(message);
     else if (subject.startsWith("cdc.")) this.#checkEvent(message);
-    if (message.header("Cdc-Tx") !== undefined) this.#checkTransaction(message);
+    if (transaction !== undefined) this.#checkTransaction(message, transaction);
+    else if (!subject.startsWith("meta.") && !isCopied(subject)) this.#checkStandalone(message);
   }
 
   /** A `history` or `gap` marker: what went before does not go on; after a loss the source was read again from `resume`. */
@@ -168,9 +170,10 @@ export class StreamAudit {
   #checkEvent(message: AuditMessage): void {
     this.counts.events++;
     const id = message.header("ce-id") ?? "";
-    const missing = ["ce-id", "Cdc-Tx"].filter((name) => message.header(name) === undefined);
-    if (missing.length > 0) this.#find("HEADERS_MISSING", message.sequence, `it has no ${missing.join(", no ")}`);
-    if (id === "") return;
+    if (id === "") {
+      this.#find("HEADERS_MISSING", message.sequence, "it has no ce-id");
+      return;
+    }
     const partition = message.header("Cdc-Part") ?? WHOLE;
     const newest = this.#ids.get(partition) ?? "";
     if (id <= newest) this.#find("EVENT_REPEATED", message.sequence, `${id} follows ${newest}`);
@@ -187,9 +190,8 @@ export class StreamAudit {
       this.#find("TRANSACTION_MARKS", sequence, "a copied row stands inside of a transaction");
   }
 
-  #checkTransaction(message: AuditMessage): void {
+  #checkTransaction(message: AuditMessage, id: string): void {
     const { sequence } = message;
-    const id = message.header("Cdc-Tx") ?? "";
     const position = message.header("Cdc-Pos") as Position | undefined;
     const last = message.header("Cdc-Tx-Last") === "1";
     if (position !== undefined && isComplete(position) !== last) {
@@ -205,6 +207,20 @@ export class StreamAudit {
     }
     if (last) this.counts.transactions++;
     this.#transaction = { id, ended: last };
+  }
+
+  /** An event of a database that groups nothing: complete by itself, and not between the events of a transaction. */
+  #checkStandalone(message: AuditMessage): void {
+    const { sequence } = message;
+    const position = message.header("Cdc-Pos") as Position | undefined;
+    if (position !== undefined && !isComplete(position))
+      this.#find("HEADERS_MISSING", sequence, "it has no Cdc-Tx, and its Cdc-Pos no +");
+    if (message.header("Cdc-Tx-Last") !== undefined)
+      this.#find("TRANSACTION_MARKS", sequence, "Cdc-Tx-Last without Cdc-Tx");
+    const before = this.#transaction;
+    if (before?.ended === false)
+      this.#find("TRANSACTION_TORN", sequence, `an event by itself, ${before.id} has not ended`);
+    this.#transaction = undefined;
   }
 }
 

@@ -3,11 +3,11 @@
 import { MemoryBus } from "../../src/bus/memory/memory-bus.ts";
 import { MemoryServer } from "../../src/bus/memory/memory-server.ts";
 import { dataRefOf } from "../../src/event/data-ref.ts";
-import { StoppableClock, VirtualTime } from "../support/virtual-time.ts";
+import { StoppableClock, type TestTime, VirtualTime } from "../support/virtual-time.ts";
 import type { BusServer } from "./bus-server.ts";
 
-export function memoryServer(): BusServer {
-  const time = new VirtualTime();
+/** @param time by default virtual */
+export function memoryServer(time: TestTime = new VirtualTime()): BusServer {
   const { clock } = time;
   const server = new MemoryServer(clock);
   return {

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { StreamAudit } from "../../../src/bus/jetstream/verify/audit.ts";
-import type { Finding } from "../../../src/bus/jetstream/verify/finding.ts";
+import type { AuditFinding } from "../../../src/bus/jetstream/verify/audit-finding.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 
 type Lines = Readonly<Record<string, string | undefined>>;
@@ -10,7 +10,7 @@ type Event = readonly [position: string, lines?: Lines];
 
 /** What is found of events of one partition after the other; each is told its place, and what else it says. */
 function found(...events: readonly Event[]) {
-  const findings: Finding[] = [];
+  const findings: AuditFinding[] = [];
   const audit = new StreamAudit("shop" as SourceId, (finding) => findings.push(finding));
   let newest: string | undefined;
   for (const [nth, [position, more = {}]] of events.entries()) {

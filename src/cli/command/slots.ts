@@ -148,10 +148,20 @@ export interface SlotServers extends AsyncDisposable {
   drop(server: SlotServer, name: string): Promise<void>;
 }
 
-/** @param source one that must be there @throws ConfigError SOURCE_UNKNOWN, and what is wrong with the file */
+/**
+ * @param source one that must be there, and have a slot
+ * @throws ConfigError SOURCE_UNKNOWN, CAPABILITY_MISSING, and what is wrong with the file
+ */
 async function openSlotServers(file: string | undefined, source?: string): Promise<SlotServers> {
   const { sources } = await loadConfig(file);
-  chooseSources(sources, source);
+  const chosen = chooseSources(sources, source);
+  const [lacking] = chosen;
+  if (lacking !== undefined && chosen.every(([, { kind }]) => kind !== "postgres")) {
+    const [id, { kind }] = lacking;
+    throw new ConfigError("CAPABILITY_MISSING", `the source ${id} is of the kind ${kind}, which has no slots`, {
+      hint: "Kinds that have: postgres. What a source of another kind holds back is in `millrace status`.",
+    });
+  }
   const watches = [...sources].flatMap(([id, { kind, config }]) => {
     if (kind !== "postgres") return [];
     const section = config.reveal() as PostgresConfig; // as its connector parsed it

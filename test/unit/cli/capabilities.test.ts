@@ -5,39 +5,33 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { connectors } from "../../../src/app.ts";
+import { dropSlot, slots } from "../../../src/cli/command/slots.ts";
 import { removeSource } from "../../../src/cli/command/source-remove.ts";
 import { sql } from "../../../src/cli/command/sql.ts";
 import { types } from "../../../src/cli/command/types.ts";
 import { verify } from "../../../src/cli/command/verify.ts";
+import { realClock } from "../../../src/clock.ts";
 import type { Connector } from "../../../src/source/source.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
+import { ScriptedDatabase, scriptedDatabases } from "../../support/source/scripted-database.ts";
+import { scriptedConnector } from "../../support/source/scripted-source.ts";
 
 const never = (): never => expect.unreachable();
-
-/** All that a connector must have, and none of what it may have. */
-const plain: Connector<unknown> = {
-  kind: "plain",
-  parse: (section) => section,
-  preflight: never,
-  recognise: never,
-  check: never,
-  onGap: never,
-  watch: never,
-  collections: never,
-  open: never,
-};
 const known = connectors as Map<string, Connector<unknown>>;
 let config: string;
 
+// It has all that a connector must have, and none of what it may have.
 beforeAll(async () => {
-  known.set(plain.kind, plain);
+  known.set("scripted", scriptedConnector as Connector<unknown>);
+  scriptedDatabases.set("books", new ScriptedDatabase("books", realClock));
   const directory = await mkdtemp(join(tmpdir(), "millrace-capabilities-"));
   config = join(directory, "millrace.config.json");
-  await writeFile(config, JSON.stringify({ sources: { books: { kind: "plain" } } }));
+  await writeFile(config, JSON.stringify({ sources: { books } }));
   return () => rm(directory, { recursive: true });
 });
-afterAll(() => known.delete(plain.kind));
+afterAll(() => known.delete("scripted"));
 
+const books = { kind: "scripted", database: "books" };
 const { signal } = new AbortController();
 const print = never;
 const base = { source: "books", json: false, yes: true, signal, print, log: silentLogger };
@@ -47,22 +41,24 @@ const commands: readonly (readonly [string, () => Promise<unknown>])[] = [
   ["types", () => types({ ...base, config, out: "nowhere", check: false })],
   ["types of all", () => types({ config, out: "nowhere", check: false, print })],
   ["verify --tables", () => verify({ ...base, config, tables: true })],
+  ["slots", () => slots({ ...base, config, watch: false })],
+  ["slots drop", () => dropSlot({ ...base, config, name: "millrace_books" })],
 ];
 
 test.each(commands)("%s says that the source's kind cannot do it, which can, and what to do", async (_, run) => {
   await expect(run()).rejects.toMatchObject({
     name: "ConfigError",
     code: "CAPABILITY_MISSING",
-    message: expect.stringMatching(/^the source books is of the kind plain, which cannot [a-z ]+$/),
-    hint: expect.stringMatching(/^Kinds that can: postgres\. [A-Z].+\.$/),
+    message: expect.stringMatching(/^the source books is of the kind scripted, which (?:cannot|has no) [a-z ]+$/),
+    hint: expect.stringMatching(/^Kinds that (?:can|have): postgres\. [A-Z].+\.$/),
   });
 });
 
 test("where some can, the others are left out of a command on all sources", async () => {
-  known.set("able", { ...plain, kind: "able", describeCollections: async () => [] });
+  known.set("able", { ...scriptedConnector, kind: "able", describeCollections: async () => [] } as Connector<unknown>);
   onTestFinished(() => void known.delete("able"));
   const both = `${config}.both.json`;
-  await writeFile(both, JSON.stringify({ sources: { books: { kind: "plain" }, shelf: { kind: "able" } } }));
+  await writeFile(both, JSON.stringify({ sources: { books, shelf: { ...books, kind: "able" } } }));
   const lines: string[] = [];
   const listed = async (line: string): Promise<void> => void lines.push(line);
 

@@ -118,6 +118,7 @@ const firstSeed = Number(process.env.SEED ?? Date.now() % 1e9);
 for (const { powerLoss, window, late, copied, wide, largeEvents, ...mutation } of mutants) {
   test(`random schedules find out a publisher with ${mutation.name}`, { timeout: 600_000 }, async () => {
     const protocol = await loadProtocol(await mutate(mutation));
+    const unchanged = await loadProtocol(resolve("src"));
     const schedule = (seed: number): ScheduleOptions => ({
       seed,
       powerLoss,
@@ -128,14 +129,20 @@ for (const { powerLoss, window, late, copied, wide, largeEvents, ...mutation } o
     });
     let wrong: string | undefined;
     let seed = firstSeed - 1;
-    while (wrong === undefined && seed < firstSeed + runs)
+    while (wrong === undefined && seed < firstSeed + runs) {
       wrong = await runSchedule(protocol, { ...schedule(++seed), ...(window ? { window } : {}) });
+      // Leftovers behind a power loss are what the protocol itself does not survive (docs/reliability.md, Residual risk): a
+      // schedule that both fail says nothing of the mutant.
+      if (
+        powerLoss === "leftovers" &&
+        wrong !== undefined &&
+        (await runSchedule(unchanged, schedule(seed))) !== undefined
+      )
+        wrong = undefined;
+    }
 
     console.error(`${mutation.name}: seeds ${firstSeed} to ${seed}: ${wrong}`);
     expect(wrong).toBeDefined();
-    expect(
-      await runSchedule(await loadProtocol(resolve("src")), schedule(seed)),
-      `seed ${seed}, unchanged`,
-    ).toBeUndefined();
+    expect(await runSchedule(unchanged, schedule(seed)), `seed ${seed}, unchanged`).toBeUndefined();
   });
 }

@@ -31,7 +31,7 @@ export interface ScheduleOptions {
   readonly seed: number;
   /**
    * Whether the bus may lose what it has not synced. "leftovers": and what was sent to it before may still arrive after
-   * that, as over the routes of a cluster; then some runs in a hundred thousand end wrong (see docs/reliability.md).
+   * that, as over the routes of a cluster; then one or two runs in a thousand end wrong (see docs/reliability.md).
    */
   readonly powerLoss: boolean | "leftovers";
   readonly steps?: number;

@@ -12,7 +12,7 @@ const rooms = {
   monitor: [
     "event",
     "telemetry",
-    "source/source.ts",
+    "source/retention.ts",
     "bus/bus.ts",
     "worker/source-status.ts",
     "automation/run/automation-run.ts",

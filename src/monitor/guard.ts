@@ -4,7 +4,7 @@
 import type { Clock } from "../clock.ts";
 import { type HistoryLostError, MillraceError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
-import type { LogRetention, RetentionMetric, RetentionProbe } from "../source/source.ts";
+import type { LogRetention, RetentionMetric, RetentionProbe } from "../source/retention.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { GuardStatus } from "./status.ts";
 

@@ -6,7 +6,7 @@ import type { Clock } from "../clock.ts";
 import { MillraceError, toError } from "../errors.ts";
 import type { SourceId } from "../event/source-id.ts";
 import { systemEvent } from "../event/system-event.ts";
-import type { RetentionMetric, RetentionProbe } from "../source/source.ts";
+import type { RetentionMetric, RetentionProbe } from "../source/retention.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { sampled } from "../telemetry/sampled.ts";
 import { Guard, type GuardEvent } from "./guard.ts";

@@ -16,11 +16,11 @@ import {
   reaches,
 } from "../../../src/event/positions.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
+import type { RetentionMetric } from "../../../src/source/retention.ts";
 import type {
   Began,
   Connector,
   Notice,
-  RetentionMetric,
   Source,
   SourceContext,
   SourceLag,

@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import { type Crossing, crossings } from "../../../src/monitor/guard.ts";
 import { slotMetrics } from "../../../src/source/postgres/slot/slot-metrics.ts";
-import type { LogRetention } from "../../../src/source/source.ts";
+import type { LogRetention } from "../../../src/source/retention.ts";
 
 const metrics = slotMetrics({ retainedBytes: 1000, timeToFullMs: 60_000, lagMs: 10_000, catalogXminAge: 50 });
 const fine: LogRetention = {

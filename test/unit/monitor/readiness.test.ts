@@ -8,7 +8,7 @@ import type { SourceId } from "../../../src/event/source-id.ts";
 import { withReadiness } from "../../../src/monitor/readiness.ts";
 import type { AutomationReport, GuardStatus, Report, SourceReport } from "../../../src/monitor/status.ts";
 import { slotMetrics } from "../../../src/source/postgres/slot/slot-metrics.ts";
-import type { RetentionMetric } from "../../../src/source/source.ts";
+import type { RetentionMetric } from "../../../src/source/retention.ts";
 
 const source: SourceReport = {
   id: "shop",

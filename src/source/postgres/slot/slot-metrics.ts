@@ -1,6 +1,6 @@
 // The measures of what a slot holds back: their limits, and what is said of each beyond its limit.
 
-import type { RetentionMetric } from "../../source.ts";
+import type { RetentionMetric } from "../../retention.ts";
 import type { GuardLimits } from "../options/guard-config.ts";
 
 const GROWING = "docs/operations/slot-growing.md";

@@ -2,7 +2,7 @@
 
 import { HistoryLostError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import type { LogRetention, RetentionMetric, RetentionProbe } from "../../source.ts";
+import type { LogRetention, RetentionMetric, RetentionProbe } from "../../retention.ts";
 import { WRITTEN_END } from "../client/lsn.ts";
 import { clientConfig, Session } from "../client/session.ts";
 import { namesOf } from "../facts/names.ts";

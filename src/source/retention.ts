@@ -1,0 +1,50 @@
+// What a source's log holds back in its database, or how near it is to its end: what a connector measures for the guard.
+
+import type { HistoryLostError } from "../errors.ts";
+
+/** One thing that a source's log does to its database. The connector names and measures it, the guard compares it with its limit. */
+export interface RetentionMetric {
+  /** As log, status and system event have it, in camel case; with its unit it makes the gauge's name. */
+  readonly name: string;
+  /** Undefined for what is either 1 or 0, and has no gauge of its own. */
+  readonly unit: "bytes" | "seconds" | "transactions" | undefined;
+  /** What it is, in one sentence. */
+  readonly help: string;
+  /** From where on it is worth a warning. */
+  readonly limit: number;
+  /**
+   * What it means to the guard. `lost`: 1 when the database has given up the log, and then no other measure says anything;
+   * `timeToFull`: seconds until then, of which less is worse; `lag`: an age to which the bus adds the time that it holds back.
+   */
+  readonly means?: "lost" | "timeToFull" | "lag";
+  /** What a person does about it: for the log. */
+  readonly hint: string;
+  /** What is the case beyond the limit: for status and readiness. */
+  readonly alarm: (value: number, limit: number) => string;
+}
+
+/** What was measured, by the metrics' names; undefined where one does not apply now. */
+export type LogRetention = Readonly<Record<string, number | undefined>>;
+
+/** Looks at what a source holds back, beside its reader and without the lease. It changes nothing but in `drop`. */
+export interface RetentionProbe extends AsyncDisposable {
+  readonly metrics: readonly RetentionMetric[];
+  /** The last resort, where it was asked for. */
+  readonly full:
+    | {
+        /** The name of the metric that it goes by. */
+        readonly measure: string;
+        readonly limit: number;
+        readonly action: "stop" | "drop-and-gap";
+        /** What the source stops by. */
+        readonly reason: HistoryLostError;
+      }
+    | undefined;
+  /** Undefined when there is nothing yet, or no more, that could be held. @throws TransientError, ConfigError */
+  look(): Promise<LogRetention | undefined>;
+  /**
+   * Gives up the log, so that the database's disk survives, if it is still full.
+   * @returns whether it was given up @throws TransientError
+   */
+  drop(): Promise<boolean>;
+}

@@ -118,7 +118,7 @@ export class PostgresSource implements Source {
       const decoder = await this.#decoder(position, composites);
       this.#watchTables(stream, decoder.sequencer, position);
       const fill: FillUnread | undefined = reselect && ((messages, unread) => reselect.fill(messages, unread));
-      const book = this.#book(composites, () => stream.frames.count);
+      const book = this.#book(composites, stream);
       yield* decodeStream(stream, decoder, book, fill);
     } catch (error) {
       this.#tables = undefined;
@@ -229,12 +229,15 @@ export class PostgresSource implements Source {
     return undefined;
   }
 
-  #book(composites: CompositeStates, waiting: () => number): TableBook {
+  #book(composites: CompositeStates, stream: Replication<Resumption>): TableBook {
     const { id: source, session, schemas, rules, config, context, server } = this.#options;
     const { version } = server;
+    const waiting = (): number => stream.frames.count;
     const options = { source, session, schemas, rules, items: config.tables, version, log: context.log };
     return {
-      describe: (relation, at) => describeRelation(relation, at, { ...options, composites, waiting }),
+      // A database that is cut off answers neither: the stream is the one that is told of it within its own timeout.
+      describe: (relation, at) =>
+        Promise.race([describeRelation(relation, at, { ...options, composites, waiting }), stream.failed]),
       composites,
     };
   }

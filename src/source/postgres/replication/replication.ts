@@ -57,6 +57,8 @@ export class Replication<Plan extends { readonly start: bigint }> implements Rep
   readonly frames: FrameQueue = new FrameQueue();
   readonly #options: ReplicationOptions<Plan>;
   readonly #service: LogicalReplicationService;
+  /** Rejects with the stream's end: what else is asked of the database for it then need not be waited for. */
+  readonly failed: Promise<never>;
   readonly #statusIntervalMs: number;
   readonly #copy: CopyFrames;
   /** The driver's own parser: for all that is not the log. */
@@ -65,6 +67,7 @@ export class Replication<Plan extends { readonly start: bigint }> implements Rep
   #ended: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
   #failure: MillraceError | undefined;
+  #reject: (reason: MillraceError) => void = () => {};
   #waiter: { resolve(): void; reject(error: Error): void } | undefined;
   #statusTimer: NodeJS.Timeout | undefined;
   #paused = false;
@@ -87,6 +90,10 @@ export class Replication<Plan extends { readonly start: bigint }> implements Rep
       malformed: () => this.#fail(new TransientError("PROTOCOL_MALFORMED", "the server sent a message without length")),
     });
     this.#service = replicationService(options.client);
+    this.failed = new Promise((_, reject) => {
+      this.#reject = reject;
+    });
+    this.failed.catch(() => {}); // nobody need wait for it
   }
 
   /** Resolves when the stream has started. @throws what `prepare` and `run` throw, translated; then only `close` is left */
@@ -263,6 +270,7 @@ export class Replication<Plan extends { readonly start: bigint }> implements Rep
   /** The first reason counts. No frame is taken after it. */
   #fail(reason: unknown): void {
     this.#failure ??= translateError(reason);
+    this.#reject(this.#failure);
     this.#copy.discard();
     clearInterval(this.#statusTimer);
     this.#waiter?.reject(this.#failure);

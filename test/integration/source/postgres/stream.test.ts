@@ -375,6 +375,21 @@ describe.skipIf(missing("postgres"))("a Postgres source", () => {
       await again.stop();
     });
 
+    test("ends the reading though the catalog that a new table is described by does not answer", async () => {
+      const source = await open();
+      const reading = new Reading(source);
+      await reading.until(() => reading.events.length > 0, "the marker");
+      const other = await database.connect();
+      await other.query("begin; lock pg_catalog.pg_range in access exclusive mode"); // the log is decoded without it
+      await database.query("insert into orders values (1, 'a')");
+      const asks = "select from pg_locks where relation = 'pg_catalog.pg_range'::regclass and not granted";
+      await waitFor(async () => (await database.query(asks)).length > 0, { what: "the catalog to be asked" });
+      await database.query("select pg_terminate_backend(active_pid) from pg_replication_slots");
+
+      expect(await reading.ended).toMatchObject({ message: expect.stringContaining("terminating connection") });
+      await other.end();
+    });
+
     test("takes the slot from a reader that was left behind", async () => {
       const zombie = await open();
       const left = new Reading(zombie);

@@ -16,9 +16,10 @@ import { silentLogger } from "../../../src/telemetry/logger.ts";
 import type { CheckpointOptions } from "../../../src/worker/checkpoint.ts";
 import type { mergeProducer } from "../../../src/worker/merge-producers.ts";
 import { encoded } from "./encoded.ts";
+import { unsaidLoss, unseen, wrongPartition } from "./schedule-verdict.ts";
 import { Random, ScriptedPort, ScriptedServer, type Stored } from "./scripted-bus.ts";
 import { isCopied, ScriptedProducer } from "./scripted-producer.ts";
-import { bodyName, isLarge, ScriptedSource, wrongOrder } from "./scripted-source.ts";
+import { bodyName, isLarge, ScriptedSource } from "./scripted-source.ts";
 
 /** The code under test; a mutant comes as other functions of the same names. */
 export interface Protocol {
@@ -328,7 +329,7 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
     await turn();
   }
   // A recovery that has begun comes to its end.
-  for (let more = 0; more < 200 || (more < 5000 && unsaidLoss(server.messages) !== undefined); more++) {
+  for (let more = 0; more < 200 || (more < 5000 && unsaidLoss(server.messages, source) !== undefined); more++) {
     if (!server.deliver()) pass(50);
     await turn();
   }
@@ -338,8 +339,8 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
   const [first] = bodiless();
   if (first !== undefined) return `${bodiless().length} large events without a body, the first is ${first}`;
   const wrong =
-    unsaidLoss(server.messages) ??
-    wrongPartition(server.messages, options.partitions ?? [undefined], wanted) ??
+    unsaidLoss(server.messages, source) ??
+    wrongPartition(server.messages.filter(isEvent), options.partitions ?? [undefined], wanted) ??
     producer.wrongIn(server.messages, powerLoss !== false);
   return wrong ?? unseen(all, seen, powerLoss !== false) ?? gapsOf(scripted);
 }
@@ -349,43 +350,6 @@ function isEvent({ subject }: Stored): boolean {
   return subject.startsWith("cdc.") && !isCopied(subject);
 }
 
-function wrongPartition(
-  messages: readonly Stored[],
-  partitions: readonly (string | undefined)[],
-  wanted: readonly (readonly Position[])[],
-): string | undefined {
-  for (const [nth, partition] of partitions.entries()) {
-    const events = messages.filter((message) => isEvent(message) && message.headers.get("Cdc-Part") === partition);
-    const stored = events.map(({ headers }) => headers.get("Cdc-Pos") as Position);
-    const wrong = wrongOrder(wanted[nth] ?? [], stored);
-    if (wrong !== undefined) return wrong;
-  }
-  return undefined;
-}
-
-function unseen(wanted: readonly Position[], seen: readonly string[], powerLoss: boolean): string | undefined {
-  const missed = wanted.filter((position) => !seen.includes(position));
-  if (missed.length > 0) return `the consumer never saw ${missed.length} events, the first is ${missed[0]}`;
-  if (!powerLoss && seen.length !== wanted.length) return `the consumer saw ${seen.length} events of ${wanted.length}`;
-  return undefined;
-}
-
 function gapsOf({ gaps }: ScriptedSource): string | undefined {
   return gaps > 0 ? `${gaps} times the source had been acknowledged beyond what the bus could keep` : undefined;
-}
-
-/** Each lost number must be told of by a `history` marker behind it. */
-function unsaidLoss(messages: readonly Stored[]): string | undefined {
-  const told = messages.flatMap(({ subject, data }, index) => {
-    if (subject !== `meta.${source}.history`) return [];
-    const { lost } = JSON.parse(Buffer.from(data).toString()) as { readonly lost: { from: number; to: number } };
-    return [{ ...lost, seq: index + 1 }];
-  });
-  const unsaid = messages.findIndex(({ subject }, index) => {
-    const seq = index + 1;
-    return (
-      subject === `meta.${source}.lost` && !told.some((said) => said.from <= seq && seq <= said.to && seq < said.seq)
-    );
-  });
-  return unsaid < 0 ? undefined : `no history marker tells of the lost number ${unsaid + 1}`;
 }

@@ -152,13 +152,3 @@ export function isLarge(position: Position): boolean {
 export function bodyName(position: Position): string {
   return bare(position);
 }
-
-/** What is wrong with what was stored of a partition, in the stream's order; undefined when it is what was wanted. */
-export function wrongOrder(wanted: readonly Position[], stored: readonly Position[]): string | undefined {
-  const missing = wanted.filter((position) => !stored.includes(position));
-  if (missing.length > 0) return `${missing.length} missing in the stream, the first is ${missing[0]}`;
-  const doubled = stored.filter((position, index) => stored.indexOf(position) !== index);
-  if (doubled.length > 0) return `${doubled.length} doubled in the stream, the first is ${doubled[0]}`;
-  const swapped = stored.find((position, index) => position !== wanted[index]);
-  return swapped === undefined ? undefined : `out of order at ${swapped}`;
-}

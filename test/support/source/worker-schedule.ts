@@ -5,6 +5,7 @@
 import type { Clock } from "../../../src/clock.ts";
 import { dataRefOf } from "../../../src/event/data-ref.ts";
 import type { Position } from "../../../src/event/position.ts";
+import { unsaidLoss, unseen, wrongPartition } from "../bus/schedule-verdict.ts";
 import { Random, ScriptedPort, ScriptedServer, type Stored } from "../bus/scripted-bus.ts";
 import { MAX_MESSAGE_BYTES, MODEL, ModelBodies, ModelWorker, type Protocol, SYNC_MS } from "./model-worker.ts";
 import { ScriptedDatabase } from "./scripted-database.ts";
@@ -13,7 +14,7 @@ export interface ScheduleOptions {
   readonly seed: number;
   /**
    * Whether the bus may lose what it has not synced. "leftovers": and what was sent to it before may still arrive after
-   * that, as over the routes of a cluster; then some runs in a hundred thousand end wrong (see docs/reliability.md).
+   * that, as over the routes of a cluster; then one or two runs in a thousand end wrong (see docs/reliability.md).
    */
   readonly powerLoss: boolean | "leftovers";
   readonly steps?: number;
@@ -156,7 +157,7 @@ async function run(protocol: Protocol, options: ScheduleOptions, random: Random)
     await turn();
   }
   // A recovery that has begun comes to its end.
-  for (let more = 0; more < 200 || (more < 5000 && unsaidLoss(server.messages) !== undefined); more++) {
+  for (let more = 0; more < 200 || (more < 5000 && unsaidLoss(server.messages, MODEL) !== undefined); more++) {
     if (!server.deliver()) pass(50);
     await turn();
   }
@@ -169,7 +170,7 @@ async function run(protocol: Protocol, options: ScheduleOptions, random: Random)
   const [first] = bodiless();
   if (first !== undefined)
     return `${bodiless().length} large events without a body, the first is ${first.headers.get("Cdc-Pos")}`;
-  const wrong = unsaidLoss(server.messages) ?? wrongPartition(changes(), database.partitions, wanted);
+  const wrong = unsaidLoss(server.messages, MODEL) ?? wrongPartition(changes(), database.partitions, wanted);
   return wrong ?? unseen(all, seen, powerLoss !== false);
 }
 
@@ -210,51 +211,4 @@ function wantedOf(database: ScriptedDatabase): readonly (readonly Position[])[] 
 /** The name of a large event's body; undefined where it has its own. */
 function bodyOf({ data, headers }: Stored): string | undefined {
   return dataRefOf({ data, header: (name) => headers.get(name) })?.name;
-}
-
-function wrongPartition(
-  changes: readonly Stored[],
-  partitions: readonly (string | undefined)[],
-  wanted: readonly (readonly Position[])[],
-): string | undefined {
-  for (const [nth, partition] of partitions.entries()) {
-    const events = changes.filter(({ headers }) => headers.get("Cdc-Part") === partition);
-    const stored = events.map(({ headers }) => headers.get("Cdc-Pos") as Position);
-    const wrong = wrongOrder(wanted[nth] ?? [], stored);
-    if (wrong !== undefined) return wrong;
-  }
-  return undefined;
-}
-
-/** What is wrong with what was stored of a partition, in the stream's order; undefined when it is what was wanted. */
-function wrongOrder(wanted: readonly Position[], stored: readonly Position[]): string | undefined {
-  const missing = wanted.filter((position) => !stored.includes(position));
-  if (missing.length > 0) return `${missing.length} missing in the stream, the first is ${missing[0]}`;
-  const doubled = stored.filter((position, index) => stored.indexOf(position) !== index);
-  if (doubled.length > 0) return `${doubled.length} doubled in the stream, the first is ${doubled[0]}`;
-  const swapped = stored.find((position, index) => position !== wanted[index]);
-  return swapped === undefined ? undefined : `out of order at ${swapped}`;
-}
-
-function unseen(wanted: readonly Position[], seen: readonly string[], powerLoss: boolean): string | undefined {
-  const missed = wanted.filter((position) => !seen.includes(position));
-  if (missed.length > 0) return `the consumer never saw ${missed.length} events, the first is ${missed[0]}`;
-  if (!powerLoss && seen.length !== wanted.length) return `the consumer saw ${seen.length} events of ${wanted.length}`;
-  return undefined;
-}
-
-/** Each lost number must be told of by a `history` marker behind it. */
-function unsaidLoss(messages: readonly Stored[]): string | undefined {
-  const told = messages.flatMap(({ subject, data }, index) => {
-    if (subject !== `meta.${MODEL}.history`) return [];
-    const { lost } = JSON.parse(Buffer.from(data).toString()) as { readonly lost: { from: number; to: number } };
-    return [{ ...lost, seq: index + 1 }];
-  });
-  const unsaid = messages.findIndex(({ subject }, index) => {
-    const seq = index + 1;
-    return (
-      subject === `meta.${MODEL}.lost` && !told.some((said) => said.from <= seq && seq <= said.to && seq < said.seq)
-    );
-  });
-  return unsaid < 0 ? undefined : `no history marker tells of the lost number ${unsaid + 1}`;
 }

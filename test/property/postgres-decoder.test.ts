@@ -14,7 +14,7 @@ import { RuleBook } from "../../src/source/postgres/options/rule-book.ts";
 import { NO_RULES } from "../../src/source/postgres/options/table-rules.ts";
 import { FrameQueue } from "../../src/source/postgres/replication/frame-queue.ts";
 import type { ReplicationTransport } from "../../src/source/postgres/replication/transport.ts";
-import { JsonWriter } from "../../src/source/postgres/values/json-writer.ts";
+import { JsonWriter } from "../../src/event/json-writer.ts";
 import { type EncodedMessage, encoded } from "../support/bus/encoded.ts";
 import { asTold, decodeFrames, knownVersion } from "../support/postgres/decode-frames.ts";
 import {

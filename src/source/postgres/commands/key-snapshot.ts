@@ -2,6 +2,7 @@
 
 import type { Client, QueryArrayConfig } from "pg";
 import { ConfigError, TransientError } from "../../../errors.ts";
+import { JsonWriter } from "../../../event/json-writer.ts";
 import { isComplete } from "../../../event/position.ts";
 import { onlyPosition } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
@@ -21,7 +22,6 @@ import { readSlots } from "../facts/slots.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import { beganAfter, visibleIn } from "../reselect/snapshot-visibility.ts";
 import { slotMissing } from "../slot/provide-slot.ts";
-import { JsonWriter } from "../values/json-writer.ts";
 
 const FETCH_ROWS = 5000;
 const POLL_MS = 500;

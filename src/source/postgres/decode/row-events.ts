@@ -2,7 +2,7 @@
 
 import type { Change, Unplaced } from "../../../event/source-event.ts";
 import type { Op } from "../../../event/subject.ts";
-import { escapedBound, type JsonWriter } from "../values/json-writer.ts";
+import { escapedBound, type JsonWriter } from "../../../event/json-writer.ts";
 import type { FrameReader } from "./frame-reader.ts";
 import { MissingToast } from "./missing-toast.ts";
 import type { Table } from "./table.ts";

@@ -9,7 +9,7 @@ import type { TableDescription } from "../client/catalog.ts";
 import { columnNumbers } from "../options/column-numbers.ts";
 import { checkKey, NO_RULES, type TableRules } from "../options/table-rules.ts";
 import { isJsonb, valueType } from "../values/compile.ts";
-import type { JsonWriter } from "../values/json-writer.ts";
+import type { JsonWriter } from "../../../event/json-writer.ts";
 import type { ValueWriter } from "../values/value-type.ts";
 import { memberText } from "./json-member.ts";
 import { NULL, type Tuple, UNCHANGED } from "./tuple.ts";

@@ -15,7 +15,7 @@ import { RowEvents } from "../decode/row-events.ts";
 import type { RowMissingToast } from "../decode/sequencer.ts";
 import type { Table } from "../decode/table.ts";
 import { Tuple } from "../decode/tuple.ts";
-import { JsonWriter } from "../values/json-writer.ts";
+import { JsonWriter } from "../../../event/json-writer.ts";
 import { type LookedUp, Lookup } from "./lookup.ts";
 import { visibleIn } from "./snapshot-visibility.ts";
 

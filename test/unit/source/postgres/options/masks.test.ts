@@ -9,7 +9,7 @@ import { columnMask } from "../../../../../src/source/postgres/options/mask.ts";
 import { RuleBook } from "../../../../../src/source/postgres/options/rule-book.ts";
 import type { RulesOf } from "../../../../../src/source/postgres/options/table-rules.ts";
 import { FrameCutter } from "../../../../../src/source/postgres/replication/cut-frame.ts";
-import { JsonWriter } from "../../../../../src/source/postgres/values/json-writer.ts";
+import { JsonWriter } from "../../../../../src/event/json-writer.ts";
 import type { EncodedMessage } from "../../../../support/bus/encoded.ts";
 import { bodyText, decodeFrames, headers } from "../../../../support/postgres/decode-frames.ts";
 import { begin, commit, insert, relation, remove, update } from "../../../../support/postgres/pgoutput-frames.ts";

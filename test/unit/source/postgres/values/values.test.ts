@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import type { CatalogType, TypeShape } from "../../../../../src/source/postgres/client/catalog.ts";
 import { type ValueFormat, valueType } from "../../../../../src/source/postgres/values/compile.ts";
-import { JsonWriter } from "../../../../../src/source/postgres/values/json-writer.ts";
+import { JsonWriter } from "../../../../../src/event/json-writer.ts";
 
 interface Options {
   readonly base?: string;

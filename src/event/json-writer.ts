@@ -1,6 +1,6 @@
 // Writes JSON text as bytes into large arenas: the hot path makes no strings of values.
 
-import { BugError } from "../../../errors.ts";
+import { BugError } from "../errors.ts";
 
 /** Large enough that a new one is rare, small enough that one late message does not hold much memory. */
 const ARENA_BYTES = 512 * 1024;
@@ -64,6 +64,12 @@ export class JsonWriter {
     const larger = Buffer.allocUnsafeSlow(Math.max(this.#limit, 2 * this.bytes.length));
     larger.set(this.bytes.subarray(0, this.at));
     this.bytes = larger;
+  }
+
+  /** Sees to it that so many bytes fit behind what is written: for rows whose size is not known before. */
+  room(size: number): void {
+    const missing = this.at + size - this.#limit;
+    if (missing > 0) this.extra(missing);
   }
 
   /** What stands from `start` to here. @throws BugError when more was written than reserved */

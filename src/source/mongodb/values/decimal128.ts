@@ -1,6 +1,7 @@
 // IEEE 754 decimal128 in its binary (BID) form, as the text that MongoDB's own tools print.
 
 const EXPONENT_BIAS = 6176;
+const LARGEST = 10n ** 34n - 1n;
 
 /** @param from where the 16 bytes begin, the lowest first */
 export function decimalText(bytes: Buffer, from: number): string {
@@ -10,11 +11,11 @@ export function decimalText(bytes: Buffer, from: number): string {
   const combination = Number((high >> 58n) & 0x1fn);
   if (combination === 0x1f) return "NaN";
   if (combination === 0x1e) return `${sign}Infinity`;
-  // A coefficient that begins with the bits 100 has more than 34 digits and stands for zero, as the driver has it.
+  // A coefficient of more than 34 digits stands for zero; one that begins with the bits 100 always has more.
   const isLarge = combination >> 3 === 3;
   const exponent = Number((high >> (isLarge ? 47n : 49n)) & 0x3fffn) - EXPONENT_BIAS;
   const coefficient = isLarge ? 0n : ((high & 0x1ffffffffffffn) << 64n) | low;
-  return sign + scientific(coefficient.toString(), exponent);
+  return sign + scientific((coefficient > LARGEST ? 0n : coefficient).toString(), exponent);
 }
 
 /** "To scientific string" of the General Decimal Arithmetic specification. */

@@ -109,7 +109,14 @@ describe("canonical Extended JSON", () => {
     fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map((n) => Long.fromBigInt(n)),
     fc.double().map((n) => new Double(n)),
     fc.string({ unit: "grapheme" }),
-    fc.uint8Array({ minLength: 16, maxLength: 16 }).map((d) => new Decimal128(d)),
+    fc
+      .tuple(
+        fc.bigInt({ min: 0n, max: 10n ** 34n - 1n }),
+        fc.integer({ min: -6176, max: 6111 }),
+        fc.constantFrom("", "-"),
+      )
+      .map(([digits, exponent, sign]) => Decimal128.fromString(`${sign}${digits}E${exponent}`)),
+    fc.constantFrom("NaN", "Infinity", "-Infinity", "-0", "0E+6111").map((text) => Decimal128.fromString(text)),
     fc.uint8Array({ minLength: 12, maxLength: 12 }).map((d) => new ObjectId(d)),
     fc.tuple(fc.uint8Array({ maxLength: 20 }), fc.constantFrom(0, 2, 3, 4, 5, 128)).map(([d, t]) => new Binary(d, t)),
     fc.date({ noInvalidDate: true }),

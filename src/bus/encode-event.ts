@@ -45,14 +45,14 @@ export class EventEncoder {
     return event.type === "domain" ? this.#domain(event) : this.#marker(event);
   }
 
-  #change({ kind, lane, key, transaction, partition, position, data }: Change): StreamMessage {
+  #change({ kind, lane, key, transaction, partition, position, data, id: given }: Change): StreamMessage {
     const template = this.#templateOf(kind);
     let subject = template.subjects.get(lane);
     if (subject === undefined) {
       subject = template.subjectPrefix + lane;
       template.subjects.set(lane, subject);
     }
-    const id = `${this.#source}.${bare(position)}`;
+    const id = given ?? `${this.#source}.${bare(position)}`;
     const lines = this.#linesOf(transaction) + lastLine(transaction, position) + partitionLine(partition);
     const head = `${template.head}${key}\r\nce-id: ${id}\r\n${lines}`;
     const committedAt = transaction.time;

@@ -46,6 +46,8 @@ export interface Change extends Placed {
   readonly lane: string;
   /** The key's values, percent-encoded, joined by commas: `ce-subject` has them behind the slash. */
   readonly key: string;
+  /** Undefined: `<source>.<position>`. */
+  readonly id?: string | undefined;
   readonly transaction: Transaction;
 }
 

@@ -1,0 +1,57 @@
+// Positions of a MongoDB source: `<history:04x>.<seconds:08x><increment:08x>.<ordinal:08x>.<idle:08x>.<token>`, and `+` when
+// complete. The cluster time orders events; events of one cluster time are numbered in the stream's order. The resume token is
+// opaque: it stands last, where it never decides. `idle` numbers the places behind an event where nothing happened.
+
+import { BugError } from "../../../errors.ts";
+import type { Position } from "../../../event/position.ts";
+
+/** A BSON timestamp. */
+export interface ClusterTime {
+  readonly t: number;
+  readonly i: number;
+}
+
+export interface Place {
+  readonly history: number;
+  readonly time: ClusterTime;
+  /** Among the events of one cluster time; 0 stands before all of them. */
+  readonly ordinal: number;
+  /** 0 for an event itself. */
+  readonly idle: number;
+  /** Undefined where there is no token yet: then the stream is opened at the cluster time. */
+  readonly token: string | undefined;
+}
+
+const pattern = /^([0-9a-f]{4})\.([0-9a-f]{8})([0-9a-f]{8})\.([0-9a-f]{8})\.([0-9a-f]{8})\.([0-9A-Za-z_-]*)\+?$/;
+
+export function formatPosition({ history, time, ordinal, idle, token }: Place, complete: boolean): Position {
+  return `${hex(history, 4)}.${hex(time.t)}${hex(time.i)}.${hex(ordinal)}.${hex(idle)}.${token ?? ""}${complete ? "+" : ""}` as Position;
+}
+
+/** @throws BugError POSITION_MALFORMED */
+export function parsePosition(position: Position): Place {
+  const [, history, t, i, ordinal, idle, token] = pattern.exec(position) ?? [];
+  if (history === undefined || t === undefined || i === undefined || ordinal === undefined || idle === undefined) {
+    throw new BugError("POSITION_MALFORMED", `${position} is no position of a MongoDB source`);
+  }
+  return {
+    history: Number.parseInt(history, 16),
+    time: { t: Number.parseInt(t, 16), i: Number.parseInt(i, 16) },
+    ordinal: Number.parseInt(ordinal, 16),
+    idle: Number.parseInt(idle, 16),
+    token: token === "" ? undefined : token,
+  };
+}
+
+export function isSameTime(a: ClusterTime, b: ClusterTime): boolean {
+  return a.t === b.t && a.i === b.i;
+}
+
+/** Whether `a` stands before `b`. */
+export function isEarlier(a: ClusterTime, b: ClusterTime): boolean {
+  return a.t < b.t || (a.t === b.t && a.i < b.i);
+}
+
+function hex(number: number, digits = 8): string {
+  return number.toString(16).padStart(digits, "0");
+}

@@ -1,0 +1,244 @@
+// Raw events of a change stream -> what the worker hands to the bus: changes and DDL markers at their places, whole transactions.
+
+import { createHash } from "node:crypto";
+import { PoisonError } from "../../../errors.ts";
+import type { JsonWriter } from "../../../event/json-writer.ts";
+import { isComplete, type Position } from "../../../event/position.ts";
+import type { ChangeKind, Transaction } from "../../../event/source-event.ts";
+import type { SourceId } from "../../../event/source-id.ts";
+import type { Op } from "../../../event/subject.ts";
+import type { Commit, SourceMessage } from "../../source.ts";
+import { type ClusterTime, formatPosition, isEarlier, isSameTime, type Place } from "../client/position.ts";
+import { tokenText } from "../client/resume-token.ts";
+import { malformed, Type } from "../values/bson.ts";
+import { type Encoding, writeDocument } from "../values/bson-json.ts";
+import { type Images, writeBody } from "./event-body.ts";
+import { keyOf } from "./key.ts";
+import { documentIn, Fragments, membersIn, membersOf, type RawEvent, textIn, timestampIn } from "./raw-event.ts";
+
+export interface EventDecoderOptions {
+  readonly source: SourceId;
+  readonly writer: JsonWriter;
+  readonly encoding: Encoding;
+  readonly images: Images;
+  /** Whether events of this collection are read. */
+  readonly reads: (database: string, collection: string) => boolean;
+  /** What the stream holds already, or where it is opened. */
+  readonly from: Place;
+}
+
+const ops: Readonly<Record<string, Op>> = {
+  insert: "created",
+  update: "updated",
+  replace: "updated",
+  delete: "deleted",
+};
+
+/** What waits for its transaction's end: only what follows tells whether it was the last. */
+interface Held {
+  readonly group: string;
+  readonly time: ClusterTime;
+  readonly place: Place;
+  readonly make: (position: Position) => SourceMessage;
+}
+
+export class EventDecoder {
+  readonly #options: EventDecoderOptions;
+  readonly #fragments = new Fragments();
+  readonly #kinds = new Map<string, ChangeKind>();
+  #place: Place;
+  #held: Held | undefined;
+  #transaction: (Transaction & { readonly group: string }) | undefined;
+
+  constructor(options: EventDecoderOptions) {
+    this.#options = options;
+    this.#place = options.from;
+  }
+
+  /** The place of the newest event that was given. */
+  get place(): Place {
+    return this.#place;
+  }
+
+  /** Whether a transaction's last event waits for what follows. */
+  get waits(): boolean {
+    return this.#held !== undefined;
+  }
+
+  /** What one raw event makes; its transaction's last event comes with the one behind it, or with `settle`. */
+  decode(raw: Buffer): readonly SourceMessage[] {
+    const event = this.#fragments.add(membersOf(raw));
+    if (event === undefined) return [];
+    const token = documentIn(event, "_id");
+    const time = timestampIn(event, "clusterTime");
+    if (token === undefined || time === undefined) throw malformed("an event has no token or no cluster time");
+    const place = this.#next(time, tokenText(token));
+    this.#place = place;
+    const kind = textIn(event, "operationType") ?? "";
+    const op = ops[kind];
+    const names = membersIn(event, "ns");
+    const [database, collection] = [textIn(names, "db") ?? "", textIn(names, "coll")];
+    if (op === undefined) return this.#definition(event, kind, database, collection, place);
+    if (collection === undefined || !this.#options.reads(database, collection)) return this.#passed(place);
+    return this.#change(event, op, kind, { database, collection }, place);
+  }
+
+  /** Ends what waits: nothing more of its transaction can come. */
+  settle(): readonly SourceMessage[] {
+    const held = this.#held;
+    if (held === undefined) return [];
+    this.#held = undefined;
+    return [held.make(formatPosition(held.place, true))];
+  }
+
+  /** A place behind all events that were given, where nothing happened. @param token of the post-batch */
+  idle(token: Buffer): readonly SourceMessage[] {
+    const text = tokenText(token);
+    if (this.#held !== undefined || text === this.#place.token) return [];
+    this.#place = { ...this.#place, idle: this.#place.idle + 1, token: text };
+    return [{ type: "commit", position: formatPosition(this.#place, true) }];
+  }
+
+  /** Positions never fall, whatever the server says of its times. */
+  #next(time: ClusterTime, token: string): Place {
+    const last = this.#place;
+    const rises = isEarlier(last.time, time);
+    return {
+      history: last.history,
+      time: rises ? time : last.time,
+      ordinal: rises ? 1 : last.ordinal + 1,
+      idle: 0,
+      token,
+    };
+  }
+
+  /** An event that is not read is a place all the same, where it stands outside of a transaction that is read. */
+  #passed(place: Place): readonly SourceMessage[] {
+    if (this.#held !== undefined) return [];
+    const commit: Commit = { type: "commit", position: formatPosition(place, true) };
+    return [commit];
+  }
+
+  #change(
+    event: RawEvent,
+    op: Op,
+    kind: string,
+    { database, collection }: { readonly database: string; readonly collection: string },
+    place: Place,
+  ): readonly SourceMessage[] {
+    const { source, writer, encoding } = this.#options;
+    const id = membersIn(event, "documentKey").get("_id");
+    if (id === undefined) throw malformed("a change has no document key");
+    const key = keyOf(writer, encoding, id);
+    const transaction = this.#transactionOf(event, place.time);
+    const shared = this.#kindOf(database, collection, op);
+    const data = writeBody({ op, kind, key, event }, this.#options);
+    const make = (position: Position): SourceMessage => ({
+      type: "change",
+      kind: shared,
+      lane: key.lane,
+      key: key.subject,
+      id: eventId(source, place),
+      transaction,
+      position,
+      data,
+    });
+    const before = this.#release(transaction.group);
+    if (transaction.group === undefined) return [...before, make(formatPosition(place, true))];
+    this.#held = { group: transaction.group, time: place.time, place, make };
+    return before;
+  }
+
+  /** What was held, by whether the same transaction goes on. */
+  #release(group: string | undefined): readonly SourceMessage[] {
+    const held = this.#held;
+    if (held === undefined) return [];
+    if (held.group !== group) return this.settle();
+    this.#held = undefined;
+    return [held.make(formatPosition(held.place, false))];
+  }
+
+  #transactionOf(event: RawEvent, time: ClusterTime): Transaction & { readonly group: string | undefined } {
+    const commit = commitTime(event, time);
+    const session = membersIn(event, "lsid").get("id");
+    const number = event.get("txnNumber");
+    if (session?.type !== Type.binary || number?.type !== Type.int64) {
+      return { id: undefined, time: commit, lineage: undefined, group: undefined };
+    }
+    const id = `${session.bytes.toString("hex", session.from + 5, session.to)}:${number.bytes.readBigInt64LE(number.from)}`;
+    const group = `${id}@${time.t}.${time.i}`;
+    if (this.#transaction?.group !== group) this.#transaction = { id, time: commit, lineage: undefined, group };
+    return this.#transaction;
+  }
+
+  #kindOf(namespace: string, collection: string, op: Op): ChangeKind {
+    const name = `${op} ${namespace}.${collection}`;
+    let kind = this.#kinds.get(name);
+    if (kind === undefined) {
+      kind = { namespace, collection, op, schema: undefined };
+      this.#kinds.set(name, kind);
+    }
+    return kind;
+  }
+
+  /** Everything that is no change of a document, known or not, in its place. */
+  #definition(
+    event: RawEvent,
+    operationType: string,
+    database: string,
+    collection: string | undefined,
+    place: Place,
+  ): readonly SourceMessage[] {
+    const { source, reads } = this.#options;
+    const before = this.settle();
+    const target = membersIn(event, "to");
+    const [toDatabase, toCollection] = [textIn(target, "db"), textIn(target, "coll")];
+    const isOurs =
+      collection === undefined ||
+      reads(database, collection) ||
+      (toCollection !== undefined && reads(toDatabase ?? database, toCollection));
+    if (!isOurs) return [...before, ...this.#passed(place)];
+    const body = {
+      operationType,
+      namespace: database === "" ? undefined : database,
+      collection,
+      to: toCollection === undefined ? undefined : { namespace: toDatabase, collection: toCollection },
+      operationDescription: this.#described(event),
+    };
+    return [
+      ...before,
+      {
+        type: "marker",
+        kind: "ddl",
+        id: eventId(source, place),
+        transaction: undefined,
+        time: commitTime(event, place.time),
+        position: formatPosition(place, true),
+        data: Buffer.from(JSON.stringify(body)),
+      },
+    ];
+  }
+
+  #described(event: RawEvent): unknown {
+    const description = documentIn(event, "operationDescription");
+    if (description === undefined) return undefined;
+    const { writer, encoding } = this.#options;
+    writer.reserve(0);
+    const start = writer.at;
+    writeDocument(writer, encoding, description);
+    return JSON.parse(writer.bytes.toString("utf8", start, writer.at));
+  }
+}
+
+/** RFC 3339: when it was written, else the cluster's time, which knows seconds. */
+function commitTime(event: RawEvent, { t }: ClusterTime): string {
+  const wall = event.get("wallTime");
+  const milliseconds = wall?.type === Type.date ? Number(wall.bytes.readBigInt64LE(wall.from)) : t * 1000;
+  return new Date(milliseconds).toISOString();
+}
+
+/** The same for the same change however often it is read: the token alone is its own. */
+function eventId(source: SourceId, { history, token = "" }: Place): string {
+  const hash = createHash("sha256").update(token).digest("base64url").slice(0, 27);
+  return `${source}.${history.toString(16).padStart(4, "0")}.${hash}`;
+}

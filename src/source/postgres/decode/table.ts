@@ -1,6 +1,7 @@
 // A table as the log describes it, compiled once for each version: how its rows become JSON, keys and subjects.
 
 import { PoisonError } from "../../../errors.ts";
+import type { JsonWriter } from "../../../event/json-writer.ts";
 import { canonicalJson, laneOf } from "../../../event/lane.ts";
 import { percentEncode } from "../../../event/percent-encode.ts";
 import type { ChangeKind, CollectionVersion } from "../../../event/source-event.ts";
@@ -9,7 +10,6 @@ import type { TableDescription } from "../client/catalog.ts";
 import { columnNumbers } from "../options/column-numbers.ts";
 import { checkKey, NO_RULES, type TableRules } from "../options/table-rules.ts";
 import { isJsonb, valueType } from "../values/compile.ts";
-import type { JsonWriter } from "../../../event/json-writer.ts";
 import type { ValueWriter } from "../values/value-type.ts";
 import { memberText } from "./json-member.ts";
 import { NULL, type Tuple, UNCHANGED } from "./tuple.ts";

@@ -4,6 +4,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { ClientConfig } from "pg";
 import { PoisonError } from "../../../errors.ts";
+import { JsonWriter } from "../../../event/json-writer.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
 import type { SourceMessage } from "../../source.ts";
@@ -15,7 +16,6 @@ import { RowEvents } from "../decode/row-events.ts";
 import type { RowMissingToast } from "../decode/sequencer.ts";
 import type { Table } from "../decode/table.ts";
 import { Tuple } from "../decode/tuple.ts";
-import { JsonWriter } from "../../../event/json-writer.ts";
 import { type LookedUp, Lookup } from "./lookup.ts";
 import { visibleIn } from "./snapshot-visibility.ts";
 

@@ -1,0 +1,115 @@
+// A change stream read by its own commands, so that its events come as raw bytes: a document may own a member that the driver
+// takes for a type of its own, and dates may be beyond what JavaScript knows.
+
+import { type BSON, type ClientSession, type Db, Long, type MongoClient, Timestamp } from "mongodb";
+import { fieldsOf, Type } from "../values/bson.ts";
+import type { Place } from "./position.ts";
+import { tokenDocument } from "./resume-token.ts";
+
+const BATCH_EVENTS = 1000;
+
+export interface StreamSettings {
+  /** One: a stream of that database; several: of the cluster. */
+  readonly databases: readonly string[];
+  readonly match: BSON.Document;
+  readonly before: boolean;
+  /** As the server calls it; undefined: what updates carry by themselves. */
+  readonly fullDocument: "updateLookup" | "whenAvailable" | undefined;
+}
+
+export interface Batch {
+  /** Raw change events. */
+  readonly events: readonly Buffer[];
+  /** Raw; behind all of them. */
+  readonly token: Buffer | undefined;
+  /** The stream ended, as behind an invalidate: a new one goes on behind its last token. */
+  readonly ended: boolean;
+}
+
+export class ChangeCursor {
+  readonly #db: Db;
+  readonly #session: ClientSession;
+  readonly #settings: StreamSettings;
+  #id = Long.ZERO;
+
+  constructor(client: MongoClient, settings: StreamSettings) {
+    const [only, second] = settings.databases;
+    this.#db = client.db(second === undefined ? only : "admin");
+    this.#session = client.startSession();
+    this.#settings = settings;
+  }
+
+  /** Opens the stream behind a place. @throws what the driver throws */
+  async open(from: Place): Promise<Batch> {
+    const { databases, match, before, fullDocument } = this.#settings;
+    const { t, i } = from.time;
+    const $changeStream = {
+      showExpandedEvents: true,
+      ...(databases.length > 1 ? { allChangesForCluster: true } : {}),
+      ...(fullDocument === undefined ? {} : { fullDocument }),
+      ...(before ? { fullDocumentBeforeChange: "whenAvailable" } : {}),
+      ...(from.token === undefined
+        ? { startAtOperationTime: new Timestamp({ t, i }) }
+        : { startAfter: tokenDocument(from.token) }),
+    };
+    return this.#run(
+      {
+        aggregate: 1,
+        pipeline: [{ $changeStream }, { $match: match }, { $changeStreamSplitLargeEvent: {} }],
+        cursor: { batchSize: BATCH_EVENTS },
+        comment: "millrace",
+      },
+      "firstBatch",
+    );
+  }
+
+  /** What comes next; empty when nothing came within that time. @throws what the driver throws */
+  async next(waitMs: number): Promise<Batch> {
+    const getMore = { getMore: this.#id, collection: "$cmd.aggregate", batchSize: BATCH_EVENTS, maxTimeMS: waitMs };
+    return this.#run(getMore, "nextBatch");
+  }
+
+  async close(): Promise<void> {
+    const id = this.#id;
+    this.#id = Long.ZERO;
+    try {
+      if (!id.isZero())
+        await this.#db.command({ killCursors: "$cmd.aggregate", cursors: [id] }, { session: this.#session });
+    } catch {
+      // It ends by itself when its session does.
+    }
+    await this.#session.endSession();
+  }
+
+  async #run(command: BSON.Document, batch: "firstBatch" | "nextBatch"): Promise<Batch> {
+    const reply = await this.#db.command(command, { raw: true, session: this.#session });
+    const cursor = reply.cursor as Buffer;
+    const events: Buffer[] = [];
+    let token: Buffer | undefined;
+    for (const { type, nameFrom, from, to } of fieldsOf(cursor)) {
+      const name = cursor.toString("utf8", nameFrom, from - 1);
+      if (name === "id") this.#id = Long.fromBigInt(cursor.readBigInt64LE(from));
+      else if (name === "postBatchResumeToken" && type === Type.document) token = cursor.subarray(from, to);
+      else if (name === batch)
+        for (const event of fieldsOf(cursor, from, to)) events.push(cursor.subarray(event.from, event.to));
+    }
+    return { events, token, ended: this.#id.isZero() };
+  }
+}
+
+/** What the server leaves out: documents' events of other collections. All other kinds come, whatever they are about. */
+export function matchOf(
+  databases: readonly string[],
+  included: readonly string[],
+  excluded: readonly string[],
+): BSON.Document {
+  const names = (patterns: readonly string[]) => patterns.map((pattern) => ({ "ns.coll": { $regex: pattern } }));
+  const ours = [
+    { $or: names(included) },
+    ...(excluded.length === 0 ? [] : [{ $nor: names(excluded) }]),
+    ...(databases.length > 1 ? [{ "ns.db": { $in: databases } }] : []),
+  ];
+  return {
+    $or: [{ operationType: { $nin: ["insert", "update", "replace", "delete"] } }, { $and: ours }],
+  };
+}

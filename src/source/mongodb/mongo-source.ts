@@ -1,0 +1,152 @@
+// A MongoDB source that is open: reads the change stream from where the stream of the bus stands.
+
+import type { MongoClient, Timestamp } from "mongodb";
+import { BugError } from "../../errors.ts";
+import { JsonWriter } from "../../event/json-writer.ts";
+import type { Position } from "../../event/position.ts";
+import { markerAt } from "../../event/source-event.ts";
+import type { SourceId } from "../../event/source-id.ts";
+import type { Notice, Source, SourceLag, SourceMessage } from "../source.ts";
+import { type Batch, ChangeCursor, matchOf } from "./client/change-cursor.ts";
+import { translateError } from "./client/errors.ts";
+import { formatPosition, isEarlier, type Place, parsePosition } from "./client/position.ts";
+import { tokenTime } from "./client/resume-token.ts";
+import { EventDecoder } from "./decode/event-decoder.ts";
+import { collectionFilter, expressionOf, isExclusion } from "./options/collection-pattern.ts";
+import type { MongoConfig } from "./options/config.ts";
+import type { Begun } from "./stream-record.ts";
+
+/** How long an answer is waited for when nothing happens. */
+const WAIT_MS = 1_000;
+/** The same while a transaction's last event waits: an empty answer says that it was the last. */
+const SETTLE_MS = 50;
+/** How often the place of an idle stream is told, so that it never falls off the oplog. */
+const IDLE_EVERY_MS = 10_000;
+
+export interface MongoSourceOptions {
+  readonly id: SourceId;
+  readonly config: MongoConfig;
+  readonly client: MongoClient;
+  readonly begun: Begun;
+}
+
+export class MongoSource implements Source {
+  readonly id: SourceId;
+  readonly #options: MongoSourceOptions;
+  #place: Place;
+  #caughtUp = false;
+
+  constructor(options: MongoSourceOptions) {
+    this.id = options.id;
+    this.#options = options;
+    this.#place = options.begun.start;
+  }
+
+  async *read({
+    from,
+    signal,
+    onStarted,
+  }: Parameters<Source["read"]>[0]): AsyncGenerator<readonly SourceMessage[], void> {
+    const { id, config, client, begun } = this.#options;
+    const place = from === undefined ? begun.start : parsePosition(from);
+    if (place.history > begun.start.history)
+      throw new BugError("HISTORY_UNKNOWN", `${from} is of a history that never began`);
+    const filter = collectionFilter(config.collections);
+    const decoder = new EventDecoder({
+      source: id,
+      writer: new JsonWriter(),
+      encoding: config.encoding,
+      images: config.images,
+      reads: (database, collection) => config.databases.includes(database) && filter(collection),
+      from: place,
+    });
+    const close = (): void => void client.close();
+    signal.addEventListener("abort", close);
+    let cursor: ChangeCursor | undefined;
+    try {
+      if (from === undefined) yield [historyMarker(id, begun)];
+      let idleSince = performance.now();
+      for (;;) {
+        cursor = this.#cursor();
+        let batch = await cursor.open(decoder.place).catch((error: unknown) => {
+          throw translateError(error, true);
+        });
+        onStarted?.();
+        for (;;) {
+          const messages = [...this.#decode(batch, decoder)];
+          this.#place = decoder.place;
+          this.#caughtUp = batch.events.length === 0;
+          if (messages.length > 0) idleSince = performance.now();
+          else if (batch.token !== undefined && performance.now() - idleSince >= IDLE_EVERY_MS) {
+            messages.push(...decoder.idle(batch.token));
+            idleSince = performance.now();
+          }
+          if (messages.length > 0) yield messages;
+          if (batch.ended) break;
+          if (signal.aborted) return;
+          batch = await cursor.next(decoder.waits ? SETTLE_MS : WAIT_MS);
+        }
+        await cursor.close();
+      }
+    } catch (error) {
+      if (!signal.aborted) throw translateError(error);
+    } finally {
+      signal.removeEventListener("abort", close);
+      await cursor?.close();
+    }
+  }
+
+  *#decode(batch: Batch, decoder: EventDecoder): Generator<SourceMessage> {
+    for (const event of batch.events) yield* decoder.decode(event);
+    const time = batch.token && tokenTime(batch.token.toString("latin1"));
+    if (batch.events.length === 0 || (time !== undefined && isEarlier(decoder.place.time, time)))
+      yield* decoder.settle();
+  }
+
+  #cursor(): ChangeCursor {
+    const { config, client } = this.#options;
+    const { databases, collections, images } = config;
+    const included = collections.filter((pattern) => !isExclusion(pattern)).map(expressionOf);
+    const excluded = collections.filter(isExclusion).map((pattern) => expressionOf(pattern.slice(1)));
+    const fullDocuments = { lookup: "updateLookup", stored: "whenAvailable", none: undefined } as const;
+    return new ChangeCursor(client, {
+      databases,
+      match: matchOf(databases, included, excluded),
+      before: images.before === "stored",
+      fullDocument: fullDocuments[images.after],
+    });
+  }
+
+  /** Nothing to tell: MongoDB keeps its oplog by size and age. */
+  async acknowledge(_position: Position): Promise<void> {}
+
+  async lag(signal: AbortSignal): Promise<SourceLag> {
+    signal.throwIfAborted();
+    let end = this.#place;
+    if (!this.#caughtUp) {
+      const { operationTime } = (await this.#options.client.db("admin").command({ ping: 1 })) as {
+        operationTime?: Timestamp;
+      };
+      if (operationTime !== undefined) end = { ...end, time: { t: operationTime.t, i: operationTime.i } };
+    }
+    return { unsentBytes: undefined, unconfirmedBytes: 0, end: formatPosition(end, true) };
+  }
+
+  notices(): readonly Notice[] {
+    return [];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#options.client.close();
+  }
+}
+
+function historyMarker(source: SourceId, { start }: Begun): SourceMessage {
+  const { t, i } = start.time;
+  return markerAt(source, "history", formatPosition(start, true), {
+    history: start.history,
+    operationTime: { t, i },
+    code: null,
+    reason: null,
+  });
+}

@@ -1,0 +1,24 @@
+// Which collections a source reads: names with `*` for any letters, and a leading `!` to leave collections out.
+
+/** Whether events of a collection are read: some pattern names it, and none leaves it out. */
+export function collectionFilter(patterns: readonly string[]): (collection: string) => boolean {
+  const test = (texts: readonly string[]): RegExp[] => texts.map((text) => new RegExp(expressionOf(text), "su"));
+  const excluded = test(patterns.filter(isExclusion).map((text) => text.slice(1)));
+  const included = test(patterns.filter((text) => !isExclusion(text)));
+  return (collection) =>
+    !collection.startsWith("system.") &&
+    included.some((one) => one.test(collection)) &&
+    !excluded.some((one) => one.test(collection));
+}
+
+/** A pattern as an anchored regular expression, which the server understands too. */
+export function expressionOf(pattern: string): string {
+  return `^${pattern
+    .split("*")
+    .map((part) => part.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"))
+    .join(".*")}$`;
+}
+
+export function isExclusion(pattern: string): boolean {
+  return pattern.startsWith("!");
+}

@@ -124,8 +124,8 @@ export class EventEncoder {
   }
 }
 
-function templateOf(source: SourceId, { namespace, collection, op, version }: ChangeKind): Template {
-  const place = collectionPlace(namespace, collection);
+function templateOf(source: SourceId, kind: ChangeKind): Template {
+  const { namespace, collection, op, version, place = collectionPlace(namespace, collection) } = kind;
   const dataschema = version?.uri === undefined ? "" : `ce-dataschema: ${version.uri}\r\n`;
   return {
     subjectPrefix: changeSubjectPrefix(source, namespace, collection, op),

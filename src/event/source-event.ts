@@ -31,6 +31,8 @@ export interface ChangeKind {
   readonly collection: string;
   readonly op: Op;
   readonly version: CollectionVersion | undefined;
+  /** How `ce-type` and `ce-subject` name the collection, where its kind of database has a way of its own. */
+  readonly place?: string | undefined;
 }
 
 /** Its position is `Cdc-Pos`; with a `+` it is the transaction's last. */

@@ -1,9 +1,9 @@
 // Raw events of a change stream -> what the worker hands to the bus: changes and DDL markers at their places, whole transactions.
 
 import { createHash } from "node:crypto";
-import { PoisonError } from "../../../errors.ts";
 import type { JsonWriter } from "../../../event/json-writer.ts";
-import { isComplete, type Position } from "../../../event/position.ts";
+import { percentEncode } from "../../../event/percent-encode.ts";
+import type { Position } from "../../../event/position.ts";
 import type { ChangeKind, Transaction } from "../../../event/source-event.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { Op } from "../../../event/subject.ts";
@@ -175,7 +175,7 @@ export class EventDecoder {
     const name = `${op} ${namespace}.${collection}`;
     let kind = this.#kinds.get(name);
     if (kind === undefined) {
-      kind = { namespace, collection, op, schema: undefined };
+      kind = { namespace, collection, op, schema: undefined, place: placeOf(namespace, collection) };
       this.#kinds.set(name, kind);
     }
     return kind;
@@ -228,6 +228,12 @@ export class EventDecoder {
     writeDocument(writer, encoding, description);
     return JSON.parse(writer.bytes.toString("utf8", start, writer.at));
   }
+}
+
+/** A collection's name may hold dots, which a database's never does, so only what divides it from the key is escaped. */
+function placeOf(database: string, collection: string): string {
+  const name = collection.replace(/[~/]/g, (letter) => (letter === "~" ? "~7E" : "~2F"));
+  return percentEncode(`${database}.${name}`);
 }
 
 /** RFC 3339: when it was written, else the cluster's time, which knows seconds. */

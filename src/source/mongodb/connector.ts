@@ -48,6 +48,7 @@ export const mongoConnector = {
     });
     return (await Promise.all(lists)).flat();
   },
+  onGap: (config) => config.onGap,
   watch: () => ({
     metrics: [],
     full: undefined,

@@ -3,7 +3,7 @@
 import type { MongoClient, Timestamp } from "mongodb";
 import { BugError } from "../../errors.ts";
 import { JsonWriter } from "../../event/json-writer.ts";
-import type { Position } from "../../event/position.ts";
+import { onlyPosition, type Positions, positionsAt } from "../../event/positions.ts";
 import { markerAt } from "../../event/source-event.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Notice, Source, SourceLag, SourceMessage } from "../source.ts";
@@ -42,11 +42,9 @@ export class MongoSource implements Source {
     this.#place = options.begun.start;
   }
 
-  async *read({
-    from,
-    signal,
-    onStarted,
-  }: Parameters<Source["read"]>[0]): AsyncGenerator<readonly SourceMessage[], void> {
+  async *read(options: Parameters<Source["read"]>[0]): AsyncGenerator<readonly SourceMessage[], void> {
+    const { signal, onStarted } = options;
+    const from = onlyPosition(options.from);
     const { id, config, client, begun } = this.#options;
     const place = from === undefined ? begun.start : parsePosition(from);
     if (place.history > begun.start.history)
@@ -118,7 +116,7 @@ export class MongoSource implements Source {
   }
 
   /** Nothing to tell: MongoDB keeps its oplog by size and age. */
-  async acknowledge(_position: Position): Promise<void> {}
+  async acknowledge(_positions: Positions): Promise<void> {}
 
   async lag(signal: AbortSignal): Promise<SourceLag> {
     signal.throwIfAborted();
@@ -129,7 +127,7 @@ export class MongoSource implements Source {
       };
       if (operationTime !== undefined) end = { ...end, time: { t: operationTime.t, i: operationTime.i } };
     }
-    return { unsentBytes: undefined, unconfirmedBytes: 0, end: formatPosition(end, true) };
+    return { unsentBytes: undefined, unconfirmedBytes: 0, end: positionsAt({ position: formatPosition(end, true) }) };
   }
 
   notices(): readonly Notice[] {

@@ -175,7 +175,7 @@ export class EventDecoder {
     const name = `${op} ${namespace}.${collection}`;
     let kind = this.#kinds.get(name);
     if (kind === undefined) {
-      kind = { namespace, collection, op, schema: undefined, place: placeOf(namespace, collection) };
+      kind = { namespace, collection, op, version: undefined, place: placeOf(namespace, collection) };
       this.#kinds.set(name, kind);
     }
     return kind;

@@ -158,7 +158,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       });
     });
     for (const end of ended) end.catch(() => {}); // whoever waits for the worker's end hears of it
-    guards.begin({ bus, ownsLog: (id) => trackers.some((tracker) => tracker.id === id && tracker.ownsLog) });
+    guards.begin({ bus, sources: trackers });
     const own = admitOwn(
       bus,
       config.sources,

@@ -3,6 +3,7 @@
 
 import type { Clock } from "../clock.ts";
 import { type HistoryLostError, MillraceError, toError } from "../errors.ts";
+import type { Positions } from "../event/positions.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { LogRetention, RetentionMetric, RetentionProbe } from "../source/retention.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -18,6 +19,8 @@ export interface GuardOptions {
   readonly log: Logger;
   /** Whether what is watched is the source's own: else it is never dropped. */
   readonly owned: () => boolean;
+  /** What the source has acknowledged; undefined while this worker does not read it. */
+  readonly through: () => Positions | undefined;
   /** Called once for each crossing, and when the last resort was taken; must not throw. */
   readonly onCrossing: (crossing: GuardEvent) => void;
   /** The source must stop: its log is full, and it was asked to stop then. */
@@ -107,7 +110,7 @@ export class Guard {
 
   async #look(watch: RetentionProbe): Promise<void> {
     try {
-      this.#hold = await watch.look();
+      this.#hold = await watch.look(this.#options.through());
       this.#sees = true;
       this.#blind.clear();
     } catch (thrown) {

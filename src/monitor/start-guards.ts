@@ -4,6 +4,7 @@ import type { Registry } from "prom-client";
 import type { Bus } from "../bus/bus.ts";
 import type { Clock } from "../clock.ts";
 import { MillraceError, toError } from "../errors.ts";
+import type { Positions } from "../event/positions.ts";
 import type { SourceId } from "../event/source-id.ts";
 import { systemEvent } from "../event/system-event.ts";
 import type { RetentionMetric, RetentionProbe } from "../source/retention.ts";
@@ -28,9 +29,18 @@ export interface GuardsOptions {
   readonly signal: AbortSignal;
 }
 
+/** What a guard must know of the reader beside it. */
+export interface WatchedSource {
+  readonly id: SourceId;
+  /** Whether what the database keeps by its name is its own. */
+  readonly ownsLog: boolean;
+  /** What was acknowledged to the database last. */
+  readonly through: Positions | undefined;
+}
+
 export interface Guards {
   /** From now on what was seen, and what will be, is told to this bus; and a source's log may be dropped if it is its own. */
-  begin(worker: { readonly bus: Bus; readonly ownsLog: (source: SourceId) => boolean }): void;
+  begin(worker: { readonly bus: Bus; readonly sources: readonly WatchedSource[] }): void;
   /** Undefined before the first look. */
   status(source: SourceId): GuardStatus | undefined;
   /** Aborts, with the error to stop by, when the source's log is full and it shall stop then. */
@@ -44,6 +54,7 @@ export function startGuards(options: GuardsOptions): Guards {
   const announcer = new Announcer(log);
   let worker: Parameters<Guards["begin"]>[0] | undefined;
   const stops = new Map(watches.map(({ id }) => [id, new AbortController()]));
+  const readerOf = (source: SourceId): WatchedSource | undefined => worker?.sources.find(({ id }) => id === source);
   const guards = watches.map(({ id: source, watch }) => {
     return new Guard({
       source,
@@ -53,7 +64,8 @@ export function startGuards(options: GuardsOptions): Guards {
       heldByBusSeconds: fsync === "always" ? 0 : (2 * fsync) / 1000,
       clock,
       log,
-      owned: () => worker?.ownsLog(source) ?? false,
+      owned: () => readerOf(source)?.ownsLog ?? false,
+      through: () => readerOf(source)?.through,
       onCrossing: (event) => announcer.put(source, event),
       onStop: (reason) => stops.get(source)?.abort(reason),
       signal,

@@ -1,13 +1,14 @@
 // What a source's log holds back in its database, or how near it is to its end: what a connector measures for the guard.
 
 import type { HistoryLostError } from "../errors.ts";
+import type { Positions } from "../event/positions.ts";
 
 /** One thing that a source's log does to its database. The connector names and measures it, the guard compares it with its limit. */
 export interface RetentionMetric {
   /** As log, status and system event have it, in camel case; with its unit it makes the gauge's name. */
   readonly name: string;
   /** Undefined for what is either 1 or 0, and has no gauge of its own. */
-  readonly unit: "bytes" | "seconds" | "transactions" | undefined;
+  readonly unit: "bytes" | "seconds" | "transactions" | "ratio" | undefined;
   /** What it is, in one sentence. */
   readonly help: string;
   /** From where on it is worth a warning. */
@@ -40,8 +41,12 @@ export interface RetentionProbe extends AsyncDisposable {
         readonly reason: HistoryLostError;
       }
     | undefined;
-  /** Undefined when there is nothing yet, or no more, that could be held. @throws TransientError, ConfigError */
-  look(): Promise<LogRetention | undefined>;
+  /**
+   * Undefined when there is nothing yet, or no more, that could be held.
+   * @param through what was acknowledged last; undefined where this process does not know
+   * @throws TransientError, ConfigError
+   */
+  look(through: Positions | undefined): Promise<LogRetention | undefined>;
   /**
    * Gives up the log, so that the database's disk survives, if it is still full.
    * @returns whether it was given up @throws TransientError

@@ -96,6 +96,11 @@ export class SourceTracker implements PumpCounts, CheckpointCounts {
     return this.#ownsLog;
   }
 
+  /** What was acknowledged to the database last. */
+  get through(): Positions | undefined {
+    return this.#acknowledged;
+  }
+
   status(): SourceStatus {
     const { id, kind, counts, clock } = this.#options;
     const [writer, reader] = [this.#writer, this.#reader];

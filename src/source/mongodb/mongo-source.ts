@@ -7,13 +7,14 @@ import { onlyPosition, type Positions, positionsAt } from "../../event/positions
 import { markerAt } from "../../event/source-event.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Notice, Source, SourceLag, SourceMessage } from "../source.ts";
-import { type Batch, ChangeCursor, matchOf } from "./client/change-cursor.ts";
+import { type Batch, ChangeCursor } from "./client/change-cursor.ts";
 import { translateError } from "./client/errors.ts";
 import { formatPosition, isEarlier, type Place, parsePosition } from "./client/position.ts";
 import { tokenTime } from "./client/resume-token.ts";
 import { EventDecoder } from "./decode/event-decoder.ts";
-import { collectionFilter, expressionOf, isExclusion } from "./options/collection-pattern.ts";
+import { collectionFilter } from "./options/collection-pattern.ts";
 import type { MongoConfig } from "./options/config.ts";
+import { streamSettings } from "./options/stream-settings.ts";
 import type { Begun } from "./stream-record.ts";
 
 /** How long an answer is waited for when nothing happens. */
@@ -65,7 +66,7 @@ export class MongoSource implements Source {
       if (from === undefined) yield [historyMarker(id, begun)];
       let idleSince = performance.now();
       for (;;) {
-        cursor = this.#cursor();
+        cursor = new ChangeCursor(client, streamSettings(config));
         let batch = await cursor.open(decoder.place).catch((error: unknown) => {
           throw translateError(error, true);
         });
@@ -99,20 +100,6 @@ export class MongoSource implements Source {
     const time = batch.token && tokenTime(batch.token.toString("latin1"));
     if (batch.events.length === 0 || (time !== undefined && isEarlier(decoder.place.time, time)))
       yield* decoder.settle();
-  }
-
-  #cursor(): ChangeCursor {
-    const { config, client } = this.#options;
-    const { databases, collections, images } = config;
-    const included = collections.filter((pattern) => !isExclusion(pattern)).map(expressionOf);
-    const excluded = collections.filter(isExclusion).map((pattern) => expressionOf(pattern.slice(1)));
-    const fullDocuments = { lookup: "updateLookup", stored: "whenAvailable", none: undefined } as const;
-    return new ChangeCursor(client, {
-      databases,
-      match: matchOf(databases, included, excluded),
-      before: images.before === "stored",
-      fullDocument: fullDocuments[images.after],
-    });
   }
 
   /** Nothing to tell: MongoDB keeps its oplog by size and age. */

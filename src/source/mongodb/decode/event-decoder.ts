@@ -8,7 +8,7 @@ import type { ChangeKind, Transaction } from "../../../event/source-event.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { Op } from "../../../event/subject.ts";
 import type { Commit, SourceMessage } from "../../source.ts";
-import { type ClusterTime, formatPosition, isEarlier, isSameTime, type Place } from "../client/position.ts";
+import { type ClusterTime, formatPosition, isEarlier, type Place } from "../client/position.ts";
 import { tokenText } from "../client/resume-token.ts";
 import { malformed, Type } from "../values/bson.ts";
 import { type Encoding, writeDocument } from "../values/bson-json.ts";

@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { parseConfig } from "../../../config/parse.ts";
 import { isExclusion } from "./collection-pattern.ts";
+import { type GuardLimits, guardSchema } from "./guard-config.ts";
 
 export interface MongoConfig {
   /** May hold a password: never printed. */
@@ -12,6 +13,7 @@ export interface MongoConfig {
   readonly images: { readonly before: "stored" | "none"; readonly after: "lookup" | "stored" | "none" };
   readonly encoding: "json" | "ejson";
   readonly onGap: "stop" | "continue";
+  readonly guard: GuardLimits;
 }
 
 const name = z.string().regex(/^[^/\\. "$*<>:|?\0]{1,63}$/, { error: "expected the name of a database" });
@@ -49,6 +51,7 @@ export const mongoSchema: z.ZodType<MongoConfig> = z
       .enum(["stop", "continue"])
       .default("stop")
       .describe('When the oplog no longer holds what comes next: "stop", or "continue" behind a recorded gap.'),
+    guard: guardSchema.prefault({}).describe("From where on the guard warns: docs/operations/guard.md."),
   })
   .transform(({ database, databases, ...config }, context): MongoConfig => {
     if ((database === undefined) === (databases === undefined)) {

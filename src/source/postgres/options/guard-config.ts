@@ -1,7 +1,7 @@
 // The options of the guard, and of the slot's last resort: what may be written, and what they default to.
 
 import { z } from "zod";
-import { parseDuration } from "../../../event/duration.ts";
+import { durationSchema } from "../../../config/duration-schema.ts";
 
 /** From where on each measure is worth a warning. */
 export interface GuardLimits {
@@ -23,13 +23,6 @@ interface SlotOptions {
   readonly full?: FullSlot | undefined;
 }
 
-const duration = z.string().transform((text, context): number => {
-  const ms = parseDuration(text);
-  if (ms !== undefined && ms > 0) return ms;
-  context.addIssue({ code: "custom", message: 'expected a duration like "10m"' });
-  return z.NEVER;
-});
-
 const count = z.int().positive({ error: "expected a whole number above 0" });
 
 export const guardSchema: z.ZodType<GuardLimits> = z
@@ -37,12 +30,12 @@ export const guardSchema: z.ZodType<GuardLimits> = z
     retainedBytes: count
       .default(10_000_000_000)
       .describe("Bytes of log that the server keeps for the slot: this is what fills its disk."),
-    timeToFull: duration
+    timeToFull: durationSchema
       .prefault("10m")
       .describe(
         "How soon the slot is lost (`max_slot_wal_keep_size`), or reaches `slot.fullAtBytes`, if it goes on as in the last minute.",
       ),
-    lag: duration
+    lag: durationSchema
       .prefault("5m")
       .describe("How old the oldest log is that is not acknowledged, beyond the time that `bus.fsync` holds it back."),
     catalogXminAge: count

@@ -29,6 +29,7 @@ function guardOf(database: Pick<Database, "url">, guard: object, heldByBusSecond
     clock: realClock,
     log,
     owned: () => true,
+    through: () => undefined,
     onCrossing: (event) => events.push(event),
     onStop: () => {},
     signal: stop.signal,

@@ -1,0 +1,91 @@
+// `millrace check` of a MongoDB source: what must hold, and what is at risk. It changes nothing.
+
+import { type MillraceError, TransientError } from "../../../errors.ts";
+import type { SourceId } from "../../../event/source-id.ts";
+import { about, type Finding, findingOf } from "../../../telemetry/finding.ts";
+import type { CheckContext } from "../../source.ts";
+import { connectMongo } from "../client/connect.ts";
+import { translateError } from "../client/errors.ts";
+import { readFacts, readLogWindow } from "../facts/facts.ts";
+import type { OplogFacts, ServerFacts } from "../facts/server-facts.ts";
+import type { MongoConfig } from "../options/config.ts";
+import { checkCluster, readRecord } from "../stream-record.ts";
+import { problemsOf } from "./judge.ts";
+
+/** A window under which a long weekend's outage loses events. */
+const SHORT_WINDOW_SECONDS = 24 * 3600;
+
+export async function* checkMongo(
+  id: SourceId,
+  config: MongoConfig,
+  { saved }: Pick<CheckContext<MongoConfig>, "saved">,
+): AsyncGenerator<Finding> {
+  let client: Awaited<ReturnType<typeof connectMongo>>;
+  try {
+    client = await connectMongo(id, config);
+  } catch (error) {
+    yield findingOf(error, "url");
+    return;
+  }
+  try {
+    const facts = await readFacts(client, config);
+    const problems = problemsOf(facts, config);
+    for (const { subject, error } of problems) yield findingOf(error, subject);
+    const { server, collections } = facts;
+    if (problems.some(({ subject }) => subject === "server")) return;
+    yield about("server").ok("SERVER_VERSION", `MongoDB ${server.version}, ${topologyOf(server)}`);
+    const record = saved === "unknown" ? undefined : readRecord(saved);
+    const other = record && otherCluster(() => checkCluster(record, server));
+    if (other !== undefined) yield findingOf(other, "server");
+    if (facts.refusal === undefined) yield about("change stream").ok("CHANGE_STREAM", "it can be opened");
+    if (collections !== undefined) {
+      const message = `${collections.length} ${collections.length === 1 ? "is" : "are"} read now`;
+      yield about("collections").ok("COLLECTION_NOT_FOUND", message);
+    }
+    if (server.topology === "replicaSet") yield await windowFinding(() => readLogWindow(client));
+  } catch (error) {
+    yield findingOf(translateError(error), "server");
+  } finally {
+    await client.close();
+  }
+}
+
+function topologyOf({ topology, setName }: ServerFacts): string {
+  return topology === "sharded" ? "a sharded cluster" : `the replica set ${setName}`;
+}
+
+function otherCluster(check: () => void): MillraceError | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (error) {
+    return error as MillraceError;
+  }
+}
+
+async function windowFinding(read: () => Promise<OplogFacts | undefined>): Promise<Finding> {
+  const { ok, warn } = about("oplog");
+  try {
+    const oplog = await read();
+    if (oplog === undefined) return ok("OPLOG_WINDOW", "it is empty");
+    const seconds = oplog.newest.t - oplog.oldest.t;
+    const reaches = `it reaches back ${hours(seconds)}`;
+    if (seconds >= SHORT_WINDOW_SECONDS) return ok("OPLOG_WINDOW", reaches);
+    return warn(
+      "OPLOG_WINDOW",
+      `${reaches}: a worker that is away for longer loses events (a young oplog still grows)`,
+      "In mongosh: db.adminCommand({ replSetResizeOplog: 1, minRetentionHours: 48 }) // on each member",
+    );
+  } catch (error) {
+    if (error instanceof TransientError) throw error;
+    return warn(
+      "OPLOG_HIDDEN",
+      "the user may not read local.oplog.rs: how far the oplog reaches back, and how near the source is to its end, is not known",
+      'In mongosh, on admin: db.grantRolesToUser("<user>", [{ role: "read", db: "local" }])',
+    );
+  }
+}
+
+function hours(seconds: number): string {
+  return seconds < 7200 ? `${Math.round(seconds / 60)} minutes` : `${Math.round(seconds / 3600)} hours`;
+}

@@ -1,0 +1,34 @@
+// What collections there are that a source reads, and whether they keep images.
+
+import type { MongoClient } from "mongodb";
+import { collectionFilter } from "../options/collection-pattern.ts";
+import type { MongoConfig } from "../options/config.ts";
+
+export interface CollectionFacts {
+  readonly namespace: string;
+  readonly name: string;
+  /** Whether it keeps documents as they were before and after a change. */
+  readonly images: boolean;
+}
+
+/** The server's own collections, which have no change streams. */
+const SYSTEM = /^system\./;
+
+/** In the order of their names. @throws what the driver throws */
+export async function readCollections(
+  client: MongoClient,
+  { databases, collections }: Pick<MongoConfig, "databases" | "collections">,
+): Promise<readonly CollectionFacts[]> {
+  const reads = collectionFilter(collections);
+  const found: CollectionFacts[] = [];
+  for (const namespace of databases) {
+    for (const { name, type, options } of await client
+      .db(namespace)
+      .listCollections({}, { nameOnly: false })
+      .toArray()) {
+      if (type !== "collection" || SYSTEM.test(name) || !reads(name)) continue;
+      found.push({ namespace, name, images: options?.changeStreamPreAndPostImages?.enabled === true });
+    }
+  }
+  return found.sort((a, b) => (`${a.namespace}.${a.name}` < `${b.namespace}.${b.name}` ? -1 : 1));
+}

@@ -1,0 +1,29 @@
+// The options of the guard: from where on it warns.
+
+import { z } from "zod";
+import { durationSchema } from "../../../config/duration-schema.ts";
+
+/** From where on each measure is worth a warning. */
+export interface GuardLimits {
+  readonly timeToFullMs: number;
+  readonly lagMs: number;
+  /** A share of the oplog's window. */
+  readonly windowUsed: number;
+}
+
+export const guardSchema: z.ZodType<GuardLimits> = z
+  .strictObject({
+    windowUsed: z
+      .number()
+      .gt(0)
+      .lt(1)
+      .default(0.7)
+      .describe("How much of the time that the oplog reaches back the source may be behind, as a share of 1."),
+    timeToFull: durationSchema
+      .prefault("10m")
+      .describe("How soon the oplog no longer holds what comes next, if the source stood still."),
+    lag: durationSchema
+      .prefault("5m")
+      .describe("How far the source is behind, beyond the time that `bus.fsync` holds it back."),
+  })
+  .transform(({ timeToFull, lag, windowUsed }) => ({ windowUsed, timeToFullMs: timeToFull, lagMs: lag }));

@@ -1,5 +1,6 @@
 // The connector for MongoDB: connects, reads what there is, judges it, and opens the source.
 
+import { HistoryLostError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Connector, SourceContext } from "../source.ts";
 import { checkMongo } from "./check/check.ts";
@@ -8,7 +9,7 @@ import { connectMongo } from "./client/connect.ts";
 import { translateError } from "./client/errors.ts";
 import { readCollections } from "./facts/collection-facts.ts";
 import { type MongoFacts, readFacts } from "./facts/facts.ts";
-import { readServer } from "./facts/server-facts.ts";
+import { readServer, type ServerFacts } from "./facts/server-facts.ts";
 import { MongoSource } from "./mongo-source.ts";
 import { OplogRetention } from "./oplog/oplog-retention.ts";
 import { type MongoConfig, parseMongoConfig } from "./options/config.ts";
@@ -17,9 +18,11 @@ import { beginRecord, begunOf, checkCluster, loadRecord, readRecord, type Stream
 export const mongoConnector = {
   kind: "mongodb",
   parse: parseMongoConfig,
-  preflight: async (id, config, { memory }) => {
+  preflight: async (id, config, { memory, accepts }) => {
     await using client = await connectMongo(id, config);
-    judge(await readFacts(client, config), config, await loadRecord(memory));
+    const [facts, record] = [await readFacts(client, config), await loadRecord(memory)];
+    judge(facts, config, record);
+    if (record !== undefined) provideRecord(record, facts.server, { accepts });
   },
   recognise: async (id, config, saved) => {
     const record = readRecord(saved);
@@ -38,15 +41,17 @@ export const mongoConnector = {
 } satisfies Connector<MongoConfig>;
 
 /** The time of now is on record before the first event is read: killed anywhere, it begins at the same place. */
-async function openMongo(id: SourceId, config: MongoConfig, { memory }: SourceContext): Promise<MongoSource> {
+async function openMongo(id: SourceId, config: MongoConfig, context: SourceContext): Promise<MongoSource> {
+  const { memory } = context;
   const client = await connectMongo(id, config);
   try {
     const facts = await readFacts(client, config);
     const saved = await loadRecord(memory);
     judge(facts, config, saved);
-    const record = saved ?? beginRecord(facts.server);
-    if (saved === undefined) await memory.save(record);
-    return new MongoSource({ id, config, client, begun: begunOf(record) });
+    const record = provideRecord(saved, facts.server, context);
+    if (record !== saved) await memory.save(record);
+    if (saved !== undefined && record !== saved) context.onAccepted();
+    return new MongoSource({ id, config, client, memory, begun: begunOf(record) });
   } catch (error) {
     await client.close();
     throw translateError(error);
@@ -60,7 +65,22 @@ async function openMongo(id: SourceId, config: MongoConfig, { memory }: SourceCo
 function judge(facts: MongoFacts, config: MongoConfig, record: StreamRecord | undefined): void {
   const [first] = problemsOf(facts, config).filter(({ subject }) => record === undefined || !isOfCollection(subject));
   if (first !== undefined) throw first.error;
-  if (record !== undefined) checkCluster(record, facts.server);
+}
+
+/** The one on record; a first one; or the next one, where another cluster was accepted. @throws HistoryLostError */
+function provideRecord(
+  saved: StreamRecord | undefined,
+  server: ServerFacts,
+  { accepts }: Pick<SourceContext, "accepts">,
+): StreamRecord {
+  if (saved === undefined) return beginRecord(server);
+  try {
+    checkCluster(saved, server);
+    return saved;
+  } catch (lost) {
+    if (!(lost instanceof HistoryLostError) || !accepts(lost)) throw lost;
+    return beginRecord(server, { history: saved.history, lost });
+  }
 }
 
 function isOfCollection(subject: string): boolean {

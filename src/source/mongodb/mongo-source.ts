@@ -1,21 +1,22 @@
 // A MongoDB source that is open: reads the change stream from where the stream of the bus stands.
 
 import type { MongoClient, Timestamp } from "mongodb";
-import { BugError } from "../../errors.ts";
+import { HistoryLostError } from "../../errors.ts";
 import { JsonWriter } from "../../event/json-writer.ts";
+import type { Position } from "../../event/position.ts";
 import { onlyPosition, type Positions, positionsAt } from "../../event/positions.ts";
-import { markerAt } from "../../event/source-event.ts";
 import type { SourceId } from "../../event/source-id.ts";
-import type { Notice, Source, SourceLag, SourceMessage } from "../source.ts";
+import type { ConnectorState, Notice, Source, SourceLag, SourceMessage } from "../source.ts";
 import { type Batch, ChangeCursor } from "./client/change-cursor.ts";
 import { translateError } from "./client/errors.ts";
 import { formatPosition, isEarlier, type Place, parsePosition } from "./client/position.ts";
 import { tokenTime } from "./client/resume-token.ts";
 import { EventDecoder } from "./decode/event-decoder.ts";
+import { readTime } from "./facts/server-facts.ts";
 import { collectionFilter } from "./options/collection-pattern.ts";
 import type { MongoConfig } from "./options/config.ts";
 import { streamSettings } from "./options/stream-settings.ts";
-import type { Begun } from "./stream-record.ts";
+import { type Begun, beginRecord } from "./stream-record.ts";
 
 /** How long an answer is waited for when nothing happens. */
 const WAIT_MS = 1_000;
@@ -28,6 +29,7 @@ export interface MongoSourceOptions {
   readonly id: SourceId;
   readonly config: MongoConfig;
   readonly client: MongoClient;
+  readonly memory: ConnectorState;
   readonly begun: Begun;
 }
 
@@ -47,9 +49,8 @@ export class MongoSource implements Source {
     const { signal, onStarted } = options;
     const from = onlyPosition(options.from);
     const { id, config, client, begun } = this.#options;
-    const place = from === undefined ? begun.start : parsePosition(from);
-    if (place.history > begun.start.history)
-      throw new BugError("HISTORY_UNKNOWN", `${from} is of a history that never began`);
+    if (from !== undefined) this.#place = parsePosition(from);
+    const place = placeAfter(begun, from);
     const filter = collectionFilter(config.collections);
     const decoder = new EventDecoder({
       source: id,
@@ -63,7 +64,7 @@ export class MongoSource implements Source {
     signal.addEventListener("abort", close);
     let cursor: ChangeCursor | undefined;
     try {
-      if (from === undefined) yield [historyMarker(id, begun)];
+      yield [began(begun)];
       let idleSince = performance.now();
       for (;;) {
         cursor = new ChangeCursor(client, streamSettings(config));
@@ -102,6 +103,20 @@ export class MongoSource implements Source {
       yield* decoder.settle();
   }
 
+  async giveUp(lost: HistoryLostError): Promise<void> {
+    const { client, begun, memory } = this.#options;
+    const { record } = begun;
+    const operationTime = await readTime(client).catch((error: unknown) => {
+      throw translateError(error);
+    });
+    await memory.save(
+      beginRecord(
+        { setName: record.setName, clusterId: record.clusterId, operationTime },
+        { history: this.#place.history, lost },
+      ),
+    );
+  }
+
   /** Nothing to tell: MongoDB keeps its oplog by size and age. */
   async acknowledge(_positions: Positions): Promise<void> {}
 
@@ -126,12 +141,19 @@ export class MongoSource implements Source {
   }
 }
 
-function historyMarker(source: SourceId, { start }: Begun): SourceMessage {
-  const { t, i } = start.time;
-  return markerAt(source, "history", formatPosition(start, true), {
-    history: start.history,
-    operationTime: { t, i },
-    code: null,
-    reason: null,
-  });
+/** Where the reading goes on: behind what the stream has of this history, which may be nothing yet. */
+function placeAfter({ start }: Begun, from: Position | undefined): Place {
+  const place = from === undefined ? start : parsePosition(from);
+  if (place.history <= start.history) return place.history < start.history ? start : place;
+  throw new HistoryLostError(
+    "SOURCE_HISTORY",
+    `the stream is in history ${place.history}, the source's record in ${start.history}`,
+    { hint: "The saved state is older than the stream: run --adopt starts over from now and records the gap." },
+  );
+}
+
+function began({ start, lost }: Begun): SourceMessage {
+  const details = { history: start.history, operationTime: start.time };
+  const position = formatPosition(start, true);
+  return { type: "began", position, details, ...(lost && { lost: { ...lost, details: {} } }) };
 }

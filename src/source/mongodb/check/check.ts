@@ -10,7 +10,7 @@ import { readFacts, readLogWindow } from "../facts/facts.ts";
 import type { OplogFacts, ServerFacts } from "../facts/server-facts.ts";
 import type { MongoConfig } from "../options/config.ts";
 import { checkCluster, readRecord } from "../stream-record.ts";
-import { problemsOf } from "./judge.ts";
+import { lackingImages, problemsOf } from "./judge.ts";
 
 /** A window under which a long weekend's outage loses events. */
 const SHORT_WINDOW_SECONDS = 24 * 3600;
@@ -41,6 +41,9 @@ export async function* checkMongo(
     if (collections !== undefined) {
       const message = `${collections.length} ${collections.length === 1 ? "is" : "are"} read now`;
       yield about("collections").ok("COLLECTION_NOT_FOUND", message);
+      const failed = new Set(problems.map(({ subject }) => subject));
+      for (const { subject, message, fix } of lackingImages(config, collections))
+        if (!failed.has(subject)) yield about(subject).warn("IMAGES_NOT_STORED", message, fix);
     }
     if (server.topology === "replicaSet") yield await windowFinding(() => readLogWindow(client));
   } catch (error) {

@@ -61,22 +61,32 @@ function unmatched(
     }));
 }
 
-function withoutImages({ images }: MongoConfig, found: readonly CollectionFacts[]): readonly Problem[] {
-  const asked = [images.before === "stored" && "before", images.after === "stored" && "after"].filter(Boolean);
+/** Images that were asked for and that no collection stores. Where some do, the others' events say what they lack. */
+function withoutImages(config: MongoConfig, found: readonly CollectionFacts[]): readonly Problem[] {
+  if (found.some(({ images }) => images)) return [];
+  return lackingImages(config, found).map(({ subject, message, fix }) => ({
+    subject,
+    error: new ConfigError("IMAGES_NOT_STORED", message, { hint: fix }),
+  }));
+}
+
+/** Collections that store no images though the source asks for them. */
+export function lackingImages(
+  { images }: Pick<MongoConfig, "images">,
+  found: readonly CollectionFacts[],
+): readonly { readonly subject: string; readonly message: string; readonly fix: string }[] {
+  const asked = (["before", "after"] as const).filter((side) => images[side] === "stored");
   if (asked.length === 0) return [];
   return found
     .filter((collection) => !collection.images)
     .map(({ namespace, name }) => ({
       subject: `collection ${namespace}.${name}`,
-      error: new ConfigError(
-        "IMAGES_NOT_STORED",
-        `images.${asked.join(" and images.")} is "stored", but the collection ${namespace}.${name} stores none`,
-        { hint: `In mongosh: ${storeImages(namespace, name)}` },
-      ),
+      message: `it stores no images, and ${asked.map((side) => `images.${side}`).join(" and ")} is "stored": its events lack them`,
+      fix: `In mongosh: ${storeImages(namespace, name)}`,
     }));
 }
 
 /** Text for mongosh. */
-export function storeImages(namespace: string, name: string): string {
+function storeImages(namespace: string, name: string): string {
   return `db.getSiblingDB(${JSON.stringify(namespace)}).runCommand({ collMod: ${JSON.stringify(name)}, changeStreamPreAndPostImages: { enabled: true } })`;
 }

@@ -1,6 +1,6 @@
 // What a server says of itself: kind, version, topology, and the time of its log.
 
-import type { BSON, MongoClient, Timestamp } from "mongodb";
+import { type BSON, type MongoClient, MongoServerError, type Timestamp } from "mongodb";
 import type { ClusterTime } from "../client/position.ts";
 
 /** Servers that speak MongoDB's protocol and are not MongoDB have change streams of another kind, or none. */
@@ -15,6 +15,8 @@ export interface ServerFacts {
   readonly topology: "replicaSet" | "sharded" | "single";
   /** The replica set's name; undefined behind mongos. */
   readonly setName: string | undefined;
+  /** What the cluster calls itself for good, as hexadecimal text; undefined where the user may not ask. */
+  readonly clusterId: string | undefined;
   /** What is committed by now; undefined where the server has no such time. */
   readonly operationTime: ClusterTime | undefined;
 }
@@ -33,8 +35,27 @@ export async function readServer(client: MongoClient): Promise<ServerFacts> {
     versionNumbers: [major, minor],
     topology: sharded ? "sharded" : hello.setName === undefined ? "single" : "replicaSet",
     setName: hello.setName,
+    clusterId: await readClusterId(client, sharded),
     operationTime: await readTime(client),
   };
+}
+
+/** By the replica set's configuration, or the sharded cluster's; both need rights that a reader may lack. */
+async function readClusterId(client: MongoClient, sharded: boolean): Promise<string | undefined> {
+  try {
+    if (sharded) {
+      const version = await client
+        .db("config")
+        .collection<{ clusterId?: BSON.ObjectId }>("version" as never)
+        .findOne();
+      return version?.clusterId?.toHexString();
+    }
+    const { config } = await client.db("admin").command({ replSetGetConfig: 1 });
+    return config?.settings?.replicaSetId?.toHexString();
+  } catch (error) {
+    if (error instanceof MongoServerError) return undefined;
+    throw error;
+  }
 }
 
 /** What is committed by now. @throws what the driver throws */

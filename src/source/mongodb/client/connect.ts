@@ -5,8 +5,8 @@ import type { SourceId } from "../../../event/source-id.ts";
 import type { MongoConfig } from "../options/config.ts";
 import { translateError } from "./errors.ts";
 
-/** How long a primary is looked for before it counts as away. */
-const SELECTION_MS = 10_000;
+/** How long a server is looked for before it counts as away: behind an election it is tried again. */
+const SELECTION_MS = 5_000;
 /** Longer than any answer is waited for. */
 const SOCKET_MS = 60_000;
 

@@ -106,7 +106,7 @@ export function sourceReadingFacts({ shop: fresh, open, until, when, server, clo
         () => connector.collections(other, config),
         async () => {
           await using probe = connector.watch(other, config);
-          return await probe.look();
+          return await probe.look(undefined);
         },
       ];
       for (const ask of asked) {

@@ -76,12 +76,12 @@ export function sourceWatchFacts({
     const { metrics, full } = probe;
     const names = metrics.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
-    expect(await when(probe.look())).toBeUndefined();
+    expect(await when(probe.look(undefined))).toBeUndefined();
 
     const worker = await begin(shop);
     await shop.commitSome();
     await until(() => worker.tracker.status().acknowledged > 0, "an acknowledgement");
-    const held = await until(() => probe.look(), "something to be held");
+    const held = await until(() => probe.look(undefined), "something to be held");
     for (const [name, value] of Object.entries(held)) {
       expect(names).toContain(name);
       if (value !== undefined) expect(value, name).toBeGreaterThanOrEqual(0);

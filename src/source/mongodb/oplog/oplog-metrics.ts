@@ -1,6 +1,6 @@
 // The measures of how near a source is to the oplog's end: their limits, and what is said of each beyond its limit.
 
-import type { RetentionMetric } from "../../source.ts";
+import type { RetentionMetric } from "../../retention.ts";
 import type { GuardLimits } from "../options/guard-config.ts";
 
 const SHRINKING = "docs/operations/oplog-window.md";

@@ -4,7 +4,7 @@ import type { MongoClient } from "mongodb";
 import { ConfigError } from "../../../errors.ts";
 import { onlyPosition, type Positions } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import type { LogRetention, RetentionMetric, RetentionProbe } from "../../source.ts";
+import type { LogRetention, RetentionMetric, RetentionProbe } from "../../retention.ts";
 import { connectMongo } from "../client/connect.ts";
 import { translateError } from "../client/errors.ts";
 import { type ClusterTime, isEarlier, parsePosition } from "../client/position.ts";

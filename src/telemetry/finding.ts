@@ -34,9 +34,14 @@ export function isStatement(line: string): boolean {
   return /;( --.*)?$/.test(line);
 }
 
-/** What of a fix is SQL for the source's own database, statement by statement; none where words say what to do. */
+/**
+ * What of a fix is SQL for the source's own database, statement by statement; none where words say what to do. A statement
+ * that is right on a condition (`-- if`) gives something up, such as a slot: a person decides that, and no script that runs these.
+ */
 export function sqlOf(fix: string | undefined): readonly string[] {
-  return (fix ?? "").split("\n").filter((line) => isStatement(line) && /^[A-Z]+[ ;]/.test(line));
+  return (fix ?? "")
+    .split("\n")
+    .filter((line) => isStatement(line) && /^[A-Z]+[ ;]/.test(line) && !line.includes("; -- if "));
 }
 
 /** An error of `run` as what `check` finds. @throws whatever is not one of ours */

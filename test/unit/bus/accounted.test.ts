@@ -114,6 +114,53 @@ test("what had been taken out before the first look is asked for by nobody, and 
   ]);
 });
 
+test("thousands of runs that had been taken out before the first look are no gap", () => {
+  const erased = Array.from({ length: 9_000 }, (_, at): [number, number] => [10 * at + 1, 10 * at + 3]);
+  const known = { ...through(0), gone: goneBefore(through(0), through(0), erased) };
+  expect(removedSince(known, through(100_000), erased)).toBeUndefined();
+  const more = erased.map(([first, last]): [number, number] => [first, first === 50_001 ? last + 2 : last]);
+  expect(removedSince(known, through(100_000), more)).toEqual({ first: 50_004, last: 50_005, removed: 2 });
+});
+
+test("runs are compared with known ones that end before, within and behind them, and span several", () => {
+  const known: [number, number][] = [
+    [1, 2],
+    [5, 20],
+    [30, 31],
+  ];
+  expect(
+    newlyRemoved(
+      [
+        [2, 6],
+        [8, 9],
+        [19, 40],
+      ],
+      known,
+      0,
+      35,
+    ),
+  ).toEqual([
+    [3, 4],
+    [21, 29],
+    [32, 35],
+  ]);
+  expect(
+    newlyRemoved(
+      [
+        [2, 6],
+        [8, 9],
+        [19, 40],
+      ],
+      known,
+      3,
+      24,
+    ),
+  ).toEqual([
+    [4, 4],
+    [21, 24],
+  ]);
+});
+
 test("a durable is the one on record by its life and by when it was made, and any where an older version kept the record", () => {
   const on = (known: SettledWatermark["durable"]): boolean =>
     isOnRecord({ created: made, through: 5, ...(known && { durable: known }) }, durable);

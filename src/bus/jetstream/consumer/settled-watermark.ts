@@ -3,8 +3,8 @@
 import type { JetStreamManager, StreamInfo } from "@nats-io/jetstream";
 import type { StreamGap } from "../../bus.ts";
 
-/** More runs than this are told as a gap though they are old. */
-const MAX_GONE = 1000;
+/** More runs than this are told as a gap though they are old: about 200 kB, for the record is one message. */
+const MAX_GONE = 10_000;
 
 /** What one look shows: first the stream, then the durable and what waits for it, then the stream once more. */
 export interface Look {
@@ -121,13 +121,16 @@ export function runsOf(numbers: readonly number[]): Runs {
 /** Those of `runs` above `after` and not above `upTo` that are not among `known`. */
 export function newlyRemoved(runs: Runs, known: Runs, after: number, upTo: number): Runs {
   const found: [number, number][] = [];
+  let next = 0; // both lists rise: what ends before one run ends before all later ones
   for (const [first, last] of runs) {
     let from = Math.max(first, after + 1);
     const to = Math.min(last, upTo);
-    for (const [knownFirst, knownLast] of known) {
-      if (knownLast < from || knownFirst > to) continue;
+    for (; next < known.length; next++) {
+      const [knownFirst, knownLast] = known[next] as (typeof known)[number];
+      if (knownFirst > to) break;
       if (knownFirst > from) found.push([from, knownFirst - 1]);
-      from = knownLast + 1;
+      from = Math.max(from, knownLast + 1);
+      if (knownLast > to) break; // it may reach into the next one
     }
     if (from <= to) found.push([from, to]);
   }

@@ -35,12 +35,12 @@ function oldFinding({ pid, gid, database, here, ageSeconds }: TransactionFacts):
     return warn(
       "TRANSACTION_PREPARED",
       `${open}: ${effect}`,
-      `${here ? "" : `In the database ${database}: `}ROLLBACK PREPARED ${quoteLiteral(gid).trim()}; -- or COMMIT PREPARED`,
+      `${here ? "" : `In the database ${database}: `}ROLLBACK PREPARED ${quoteLiteral(gid).trim()}; -- if it is not to come; else COMMIT PREPARED`,
     );
   }
   return warn(
     "TRANSACTION_OLD",
     `its transaction writes and is ${open}: ${effect}`,
-    `SELECT pg_catalog.pg_terminate_backend(${pid}); -- or let its application end it`,
+    `SELECT pg_catalog.pg_terminate_backend(${pid}); -- if its application does not end it`,
   );
 }

@@ -1,7 +1,7 @@
 // A MongoDB source that is open: reads the change stream from where the stream of the bus stands.
 
 import type { MongoClient, Timestamp } from "mongodb";
-import { HistoryLostError } from "../../errors.ts";
+import { HistoryLostError, TransientError } from "../../errors.ts";
 import { JsonWriter } from "../../event/json-writer.ts";
 import type { Position } from "../../event/position.ts";
 import { onlyPosition, type Positions, positionsAt } from "../../event/positions.ts";
@@ -10,7 +10,7 @@ import type { ConnectorState, Notice, Source, SourceLag, SourceMessage } from ".
 import { type Batch, ChangeCursor } from "./client/change-cursor.ts";
 import { translateError } from "./client/errors.ts";
 import { formatPosition, isEarlier, type Place, parsePosition } from "./client/position.ts";
-import { tokenTime } from "./client/resume-token.ts";
+import { tokenText, tokenTime } from "./client/resume-token.ts";
 import { EventDecoder } from "./decode/event-decoder.ts";
 import { readTime } from "./facts/server-facts.ts";
 import { collectionFilter } from "./options/collection-pattern.ts";
@@ -68,6 +68,7 @@ export class MongoSource implements Source {
       let idleSince = performance.now();
       for (;;) {
         cursor = new ChangeCursor(client, streamSettings(config));
+        const opened = decoder.place;
         let batch = await cursor.open(decoder.place).catch((error: unknown) => {
           throw translateError(error, true);
         });
@@ -82,9 +83,10 @@ export class MongoSource implements Source {
             idleSince = performance.now();
           }
           if (messages.length > 0) yield messages;
+          if (batch.ended && decoder.place === opened) throw endedAtOnce(); // what waits before another attempt is the worker's
           if (batch.ended) break;
           if (signal.aborted) return;
-          batch = await cursor.next(decoder.waits ? SETTLE_MS : WAIT_MS);
+          batch = await cursor.next(decoder.waits && !begun.sharded ? SETTLE_MS : WAIT_MS);
         }
         await cursor.close();
       }
@@ -98,9 +100,10 @@ export class MongoSource implements Source {
 
   *#decode(batch: Batch, decoder: EventDecoder): Generator<SourceMessage> {
     for (const event of batch.events) yield* decoder.decode(event);
-    const time = batch.token && tokenTime(batch.token.toString("latin1"));
-    if (batch.events.length === 0 || (time !== undefined && isEarlier(decoder.place.time, time)))
-      yield* decoder.settle();
+    // Behind mongos an empty answer says nothing: one shard may be slower than the others.
+    const isIdle = batch.events.length === 0 && !this.#options.begun.sharded;
+    const time = batch.token && tokenTime(tokenText(batch.token));
+    if (isIdle || (time !== undefined && isEarlier(decoder.place.time, time))) yield* decoder.settle();
   }
 
   async giveUp(lost: HistoryLostError): Promise<void> {
@@ -139,6 +142,12 @@ export class MongoSource implements Source {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#options.client.close();
   }
+}
+
+function endedAtOnce(): TransientError {
+  return new TransientError("SOURCE_STREAM_ENDED", "the server ended the change stream without an event", {
+    hint: "Millrace opens it again; where it goes on, see the server's log.",
+  });
 }
 
 /** Where the reading goes on: behind what the stream has of this history, which may be nothing yet. */

@@ -25,6 +25,7 @@ export interface Begun {
   readonly record: StreamRecord;
   readonly lost: StreamRecord["lost"];
   readonly start: Place;
+  readonly sharded: boolean;
 }
 
 const FIRST_HISTORY = 1;
@@ -49,6 +50,7 @@ export function begunOf(record: StreamRecord): Begun {
   return {
     record,
     lost: record.lost,
+    sharded: record.setName === undefined,
     start: { history: record.history, time: record.start, ordinal: 0, idle: 0, token: undefined },
   };
 }

@@ -1,10 +1,11 @@
 // Raw events of a change stream -> what the worker hands to the bus: changes and DDL markers at their places, whole transactions.
 
 import { createHash } from "node:crypto";
+import { PoisonError } from "../../../errors.ts";
 import type { JsonWriter } from "../../../event/json-writer.ts";
 import { percentEncode } from "../../../event/percent-encode.ts";
 import type { Position } from "../../../event/position.ts";
-import type { ChangeKind, Transaction } from "../../../event/source-event.ts";
+import type { Change, ChangeKind, Transaction, Unplaced } from "../../../event/source-event.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { Op } from "../../../event/subject.ts";
 import type { Commit, SourceMessage } from "../../source.ts";
@@ -14,6 +15,7 @@ import { malformed, Type } from "../values/bson.ts";
 import { type Encoding, writeDocument } from "../values/bson-json.ts";
 import { type Images, writeBody } from "./event-body.ts";
 import { keyOf } from "./key.ts";
+import { type PoisonEvent, poisonEvent } from "./poison-event.ts";
 import { documentIn, Fragments, membersIn, membersOf, type RawEvent, textIn, timestampIn } from "./raw-event.ts";
 
 export interface EventDecoderOptions {
@@ -80,7 +82,7 @@ export class EventDecoder {
     const [database, collection] = [textIn(names, "db") ?? "", textIn(names, "coll")];
     if (op === undefined) return this.#definition(event, kind, database, collection, place);
     if (collection === undefined || !this.#options.reads(database, collection)) return this.#passed(place);
-    return this.#change(event, op, kind, { database, collection }, place);
+    return this.#change(event, op, kind, { database, collection, raw }, place);
   }
 
   /** Ends what waits: nothing more of its transaction can come. */
@@ -123,30 +125,38 @@ export class EventDecoder {
     event: RawEvent,
     op: Op,
     kind: string,
-    { database, collection }: { readonly database: string; readonly collection: string },
+    from: { readonly database: string; readonly collection: string; readonly raw: Buffer },
     place: Place,
   ): readonly SourceMessage[] {
-    const { source, writer, encoding } = this.#options;
-    const id = membersIn(event, "documentKey").get("_id");
-    if (id === undefined) throw malformed("a change has no document key");
-    const key = keyOf(writer, encoding, id);
     const transaction = this.#transactionOf(event, place.time);
-    const shared = this.#kindOf(database, collection, op);
-    const data = writeBody({ op, kind, key, event }, this.#options);
-    const make = (position: Position): SourceMessage => ({
-      type: "change",
-      kind: shared,
-      lane: key.lane,
-      key: key.subject,
-      id: eventId(source, place),
-      transaction,
-      position,
-      data,
-    });
+    const made = this.#made(event, op, kind, from, place);
+    const make = (position: Position): SourceMessage => ({ ...made, transaction, position });
     const before = this.#release(transaction.group);
     if (transaction.group === undefined) return [...before, make(formatPosition(place, true))];
     this.#held = { group: transaction.group, time: place.time, place, make };
     return before;
+  }
+
+  /** A change, or what stands for one that can never be written. */
+  #made(
+    event: RawEvent,
+    op: Op,
+    kind: string,
+    { database, collection, raw }: { readonly database: string; readonly collection: string; readonly raw: Buffer },
+    place: Place,
+  ): Unplaced<Change> | PoisonEvent {
+    const { source, writer, encoding } = this.#options;
+    try {
+      const id = membersIn(event, "documentKey").get("_id");
+      if (id === undefined) throw malformed("a change has no document key");
+      const key = keyOf(writer, encoding, id);
+      const data = writeBody({ op, kind, key, event }, this.#options);
+      const shared = this.#kindOf(database, collection, op);
+      return { type: "change", kind: shared, lane: key.lane, key: key.subject, id: eventId(source, place), data };
+    } catch (error) {
+      if (!(error instanceof PoisonError)) throw error;
+      return poisonEvent(database, collection, raw, error);
+    }
   }
 
   /** What was held, by whether the same transaction goes on. */

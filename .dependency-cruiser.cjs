@@ -3,7 +3,7 @@ const rooms = {
   event: [],
   telemetry: ["event"],
   config: ["event", "telemetry"],
-  source: ["event", "telemetry", "config/parse.ts", "config/nearest.ts", "outbox/migration-sql.ts"],
+  source: ["event", "telemetry", "config/parse.ts", "config/nearest.ts", "config/duration-schema.ts", "outbox/migration-sql.ts"],
   bus: ["event", "telemetry"],
   schema: ["event", "bus/bus.ts"],
   worker: ["event", "telemetry", "source/source.ts", "source/capabilities.ts", "bus/bus.ts", "schema/schema-book.ts"],

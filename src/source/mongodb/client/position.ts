@@ -4,6 +4,7 @@
 
 import { BugError } from "../../../errors.ts";
 import type { Position } from "../../../event/position.ts";
+import { tokenTime } from "./resume-token.ts";
 
 /** A BSON timestamp. */
 export interface ClusterTime {
@@ -43,8 +44,14 @@ export function parsePosition(position: Position): Place {
   };
 }
 
-export function isSameTime(a: ClusterTime, b: ClusterTime): boolean {
-  return a.t === b.t && a.i === b.i;
+/**
+ * Up to which of the cluster's times everything was read. An idle place keeps the time of the event before it, and its token
+ * says how far the server was by then; undefined where that is a token of another kind than MongoDB's.
+ */
+export function readThrough({ time, idle, token }: Place): ClusterTime | undefined {
+  if (idle === 0 || token === undefined) return time;
+  const reached = tokenTime(token);
+  return reached !== undefined && isEarlier(reached, time) ? time : reached;
 }
 
 /** Whether `a` stands before `b`. */

@@ -7,7 +7,7 @@ import type { SourceId } from "../../../event/source-id.ts";
 import type { LogRetention, RetentionMetric, RetentionProbe } from "../../retention.ts";
 import { connectMongo } from "../client/connect.ts";
 import { translateError } from "../client/errors.ts";
-import { type ClusterTime, isEarlier, parsePosition } from "../client/position.ts";
+import { type ClusterTime, isEarlier, parsePosition, readThrough } from "../client/position.ts";
 import { type OplogFacts, readOplog, readTime } from "../facts/server-facts.ts";
 import type { MongoConfig } from "../options/config.ts";
 import { oplogMetrics } from "./oplog-metrics.ts";
@@ -33,7 +33,8 @@ export class OplogRetention implements RetentionProbe {
       const [oplog, now] = await Promise.all([readOplogIfAllowed(client), readTime(client)]);
       const position = onlyPosition(through);
       if (position === undefined) return undefined;
-      return this.#measure(parsePosition(position).time, oplog, oplog?.newest ?? now);
+      const at = readThrough(parsePosition(position));
+      return at && this.#measure(at, oplog, oplog?.newest ?? now);
     } catch (error) {
       throw translateError(error);
     }

@@ -3,6 +3,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { BugError } from "../../src/errors.ts";
+import { JsonWriter } from "../../src/event/json-writer.ts";
 import { lineageText } from "../../src/event/lineage.ts";
 import { bare } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
@@ -14,7 +15,6 @@ import { RuleBook } from "../../src/source/postgres/options/rule-book.ts";
 import { NO_RULES } from "../../src/source/postgres/options/table-rules.ts";
 import { FrameQueue } from "../../src/source/postgres/replication/frame-queue.ts";
 import type { ReplicationTransport } from "../../src/source/postgres/replication/transport.ts";
-import { JsonWriter } from "../../src/event/json-writer.ts";
 import { type EncodedMessage, encoded } from "../support/bus/encoded.ts";
 import { asTold, decodeFrames, knownVersion } from "../support/postgres/decode-frames.ts";
 import {

@@ -2,9 +2,9 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { escapedBound, JsonWriter } from "../../src/event/json-writer.ts";
 import type { CatalogType, TypeShape } from "../../src/source/postgres/client/catalog.ts";
 import { valueType } from "../../src/source/postgres/values/compile.ts";
-import { escapedBound, JsonWriter } from "../../src/event/json-writer.ts";
 
 /** A type by its shape, a value, and its text as Postgres' output functions print it. */
 interface Case {

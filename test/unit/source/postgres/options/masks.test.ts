@@ -3,13 +3,13 @@
 import { createHmac } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { JsonWriter } from "../../../../../src/event/json-writer.ts";
 import type { CatalogColumn } from "../../../../../src/source/postgres/client/catalog.ts";
 import { parsePostgresConfig } from "../../../../../src/source/postgres/options/config.ts";
 import { columnMask } from "../../../../../src/source/postgres/options/mask.ts";
 import { RuleBook } from "../../../../../src/source/postgres/options/rule-book.ts";
 import type { RulesOf } from "../../../../../src/source/postgres/options/table-rules.ts";
 import { FrameCutter } from "../../../../../src/source/postgres/replication/cut-frame.ts";
-import { JsonWriter } from "../../../../../src/event/json-writer.ts";
 import type { EncodedMessage } from "../../../../support/bus/encoded.ts";
 import { bodyText, decodeFrames, headers } from "../../../../support/postgres/decode-frames.ts";
 import { begin, commit, insert, relation, remove, update } from "../../../../support/postgres/pgoutput-frames.ts";

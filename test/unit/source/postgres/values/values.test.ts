@@ -1,9 +1,9 @@
 // How each type's text becomes JSON.
 
 import { describe, expect, test } from "vitest";
+import { JsonWriter } from "../../../../../src/event/json-writer.ts";
 import type { CatalogType, TypeShape } from "../../../../../src/source/postgres/client/catalog.ts";
 import { type ValueFormat, valueType } from "../../../../../src/source/postgres/values/compile.ts";
-import { JsonWriter } from "../../../../../src/event/json-writer.ts";
 
 interface Options {
   readonly base?: string;

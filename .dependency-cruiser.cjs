@@ -46,6 +46,7 @@ const rooms = {
     "bus/jetstream/verify/verify-stream.ts",
     "source/source.ts",
     "source/capabilities.ts",
+    "source/retention.ts",
     "source/postgres/options/config.ts",
     "schema/type-files.ts",
     "source/postgres/commands/slots.ts",

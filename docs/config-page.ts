@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import { configSchema } from "../src/config/schema.ts";
+import { mongoSchema } from "../src/source/mongodb/options/config.ts";
 import { postgresSchema } from "../src/source/postgres/options/config.ts";
 import { linked } from "./linked.ts";
 
@@ -51,6 +52,11 @@ export function configPage(): string {
       'Sources of kind "postgres"',
       "sources.<name>.",
       z.toJSONSchema(postgresSchema, { io: "input", unrepresentable: "any" }) as Node,
+    ),
+    ...section(
+      'Sources of kind "mongodb"',
+      "sources.<name>.",
+      z.toJSONSchema(mongoSchema, { io: "input", unrepresentable: "any" }) as Node,
     ),
   ].join("\n");
   return linked("docs/config.md", page);

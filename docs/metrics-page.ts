@@ -5,6 +5,7 @@ import type { SourceId } from "../src/event/source-id.ts";
 import { registerGuardGauges } from "../src/monitor/start-guards.ts";
 import type { Status } from "../src/monitor/status.ts";
 import { registerQueueDepth, registerStatusGauges } from "../src/monitor/status-gauges.ts";
+import { oplogMetrics } from "../src/source/mongodb/oplog/oplog-metrics.ts";
 import { slotMetrics } from "../src/source/postgres/slot/slot-metrics.ts";
 import { createMetrics } from "../src/telemetry/metrics.ts";
 
@@ -18,7 +19,7 @@ Names follow Prometheus' conventions: base units, counters end in \`_total\`. Al
 automation know, and they are served as they are. Counters start at 0 with the process. A gauge whose value cannot be had
 now (the database is away, say) has no line rather than an old one.
 
-Labels are bounded: by the configured sources and automations, and \`event_type\` (\`<source>.<namespace>.<collection>.<op>\`)
+Labels are bounded: by the configured sources (and their kinds) and automations, and \`event_type\` (\`<source>.<namespace>.<collection>.<op>\`)
 by 500 types a process; all further ones count as \`other\`.
 `;
 
@@ -41,7 +42,7 @@ interface Described {
   readonly labelNames: readonly string[];
 }
 
-/** All that a worker exports, with one source. */
+/** All that a worker exports, with one source of each kind. */
 export function exportedMetrics(): Registry {
   const { registry } = createMetrics();
   const none: Status = {
@@ -55,9 +56,12 @@ export function exportedMetrics(): Registry {
   };
   registerStatusGauges(registry, () => none);
   registerQueueDepth(registry, async () => new Map());
-  const limits = { retainedBytes: 0, timeToFullMs: 0, lagMs: 0, catalogXminAge: 0 };
-  const seen = { source: "shop" as SourceId, hold: undefined, exceeded: new Set<string>(), sees: true };
-  registerGuardGauges(registry, [{ ...seen, metrics: slotMetrics(limits) }]);
+  const limits = { retainedBytes: 0, timeToFullMs: 0, lagMs: 0, catalogXminAge: 0, windowMs: 0, windowUsed: 0 };
+  const seen = { hold: undefined, exceeded: new Set<string>(), sees: true };
+  registerGuardGauges(registry, [
+    { ...seen, source: "shop" as SourceId, kind: "postgres", metrics: slotMetrics(limits) },
+    { ...seen, source: "carts" as SourceId, kind: "mongodb", metrics: oplogMetrics(limits) },
+  ]);
   return registry;
 }
 

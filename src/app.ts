@@ -202,7 +202,11 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
     const [refusal] = await declared.refusals(automations);
     if (refusal !== undefined) throw refusal;
     guarding = startGuards({
-      watches: sources.map(([id, source]) => ({ id, watch: connectorOf(source).watch(id, source.config.reveal()) })),
+      watches: sources.map(([id, source]) => ({
+        id,
+        kind: source.kind,
+        watch: connectorOf(source).watch(id, source.config.reveal()),
+      })),
       everyMs: options.timing?.guardEveryMs ?? GUARD_EVERY_MS,
       fsync: config.bus.fsync,
       clock,

@@ -96,10 +96,10 @@ command("run", "run the worker; SIGTERM drains it")
 
 program
   .command("init")
-  .description("write a configuration, one automation and the SQL that a DBA runs; asks on a terminal")
+  .description("write a configuration, one automation and what a DBA runs; asks on a terminal")
   .option("--source <id>", "the name of the source")
-  .option("--url <url>", "where its Postgres is; looked at, never written into a file")
-  .option("--tables <patterns>", "the tables to read: public.*,!public.sessions", list)
+  .option("--url <url>", "where its Postgres or MongoDB is; looked at, never written into a file")
+  .option("--tables <patterns>", "the tables or collections to read: public.*,!public.sessions", list)
   .option("--nats <url>", "where the nats-server is")
   .action(async (options) => {
     const { init } = await import("./command/init.ts");
@@ -164,7 +164,7 @@ command(
     await removeSource({ ...options, source, signal: stopSignal(), print });
   });
 
-command("sql", "print the SQL that a DBA runs for a source; changes nothing")
+command("sql", "print what a DBA runs for a source, SQL or text for mongosh; changes nothing")
   .addArgument(
     new Argument(
       "<what>",

@@ -5,12 +5,13 @@ import type { Clock } from "../clock.ts";
 import { type HistoryLostError, MillraceError, toError } from "../errors.ts";
 import type { Positions } from "../event/positions.ts";
 import type { SourceId } from "../event/source-id.ts";
-import type { LogRetention, RetentionMetric, RetentionProbe } from "../source/retention.ts";
+import { isBeyond, type LogRetention, type RetentionMetric, type RetentionProbe } from "../source/retention.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { GuardStatus } from "./status.ts";
 
 export interface GuardOptions {
   readonly source: SourceId;
+  readonly kind: string;
   readonly watch: RetentionProbe;
   readonly everyMs: number;
   /** How long the bus itself holds back what is acknowledged, in seconds: no lag of the worker's. */
@@ -39,10 +40,15 @@ export type GuardEvent =
       readonly limit: number;
     };
 
+/** As in the alert rules: docker/prometheus/alerts.yml. */
+const FULL_SOON_SECONDS = 3600;
+
 export class Guard {
   /** Resolves after the signal; never rejects. */
   readonly ended: Promise<void>;
   readonly source: SourceId;
+  /** Of the source. */
+  readonly kind: string;
   /** With the limits that it goes by. */
   readonly metrics: readonly RetentionMetric[];
   readonly #options: GuardOptions;
@@ -58,6 +64,7 @@ export class Guard {
   constructor(options: GuardOptions) {
     this.#options = options;
     this.source = options.source;
+    this.kind = options.kind;
     this.metrics = options.watch.metrics.map((metric) =>
       metric.means === "lag" ? { ...metric, limit: metric.limit + options.heldByBusSeconds } : metric,
     );
@@ -87,6 +94,7 @@ export class Guard {
   get status(): GuardStatus {
     const hold = this.#hold ?? {};
     const timeToFull = this.metrics.find(({ means }) => means === "timeToFull");
+    const seconds = timeToFull && hold[timeToFull.name];
     return {
       sees: this.#sees,
       exceeded: this.metrics
@@ -95,7 +103,10 @@ export class Guard {
           const value = hold[name];
           return { measure: name, value, limit, message: alarm(value ?? 0, limit) };
         }),
-      timeToFullSeconds: timeToFull && hold[timeToFull.name],
+      timeToFullSeconds: seconds,
+      soon: seconds !== undefined && seconds < FULL_SOON_SECONDS ? timeToFull?.soon?.(seconds) : undefined,
+      measures: this.#hold && known(this.#hold),
+      summary: this.#sees ? this.#options.watch.summary : undefined,
     };
   }
 
@@ -207,11 +218,11 @@ export function crossings(
     const { name: measure, limit } = metric;
     const value = hold?.[measure];
     const was = exceeded.has(measure);
-    const is = value !== undefined && beyond(metric, value, was ? BACK : 1);
+    const is = value !== undefined && isBeyond(metric, value, was ? BACK : 1);
     return was === is ? [] : [{ measure, state: is ? "exceeded" : "recovered", value, limit }];
   });
 }
 
-function beyond({ means, limit }: RetentionMetric, value: number, share: number): boolean {
-  return means === "timeToFull" ? value < limit / share : value > limit * share;
+function known(hold: LogRetention): Readonly<Record<string, number>> {
+  return Object.fromEntries(Object.entries(hold).filter((entry): entry is [string, number] => entry[1] !== undefined));
 }

@@ -105,7 +105,6 @@ function seconds(ms: number): string {
 /** As long as the alerts MillraceGap, MillraceTableGap and MillraceAutomationGap last: nothing can mend a gap. */
 const GAP_SHOWN_MS = 60 * 60_000;
 /** As in the alert rules: docker/prometheus/alerts.yml. */
-const FULL_SOON_SECONDS = 3600;
 const LAGGING_SECONDS = 300;
 const UNSTEADY_RECOVERIES = 5;
 
@@ -135,18 +134,15 @@ function automationAlarms({ gap }: AutomationReport): readonly Reason[] {
   return [{ code: "GAP_RECORDED", message: `it went on ${whole(agoMs / 1000)} s ago behind ${messages}` }];
 }
 
-function guardAlarms({ sees, exceeded, timeToFullSeconds }: GuardStatus): readonly Reason[] {
-  const soon = timeToFullSeconds !== undefined && timeToFullSeconds < FULL_SOON_SECONDS;
+function guardAlarms({ sees, exceeded, soon }: GuardStatus): readonly Reason[] {
   const said = exceeded.some(({ measure }) => measure === "timeToFullSeconds");
   return [
     ...exceeded.map(({ message }) => ({ code: "GUARD_EXCEEDED", message })),
-    ...only(soon && !said, {
-      code: "SLOT_FULL_SOON",
-      message: `its slot is full in ${whole(timeToFullSeconds ?? 0)} s`,
-    }),
+    ...(soon === undefined || said ? [] : [soon]),
     ...only(!sees, {
       code: "GUARD_BLIND",
-      message: "the database does not answer its guard: nobody sees what the slot holds (docs/operations/guard.md)",
+      message:
+        "the database does not answer its guard: nobody sees what its log holds, or loses (docs/operations/guard.md)",
     }),
   ];
 }

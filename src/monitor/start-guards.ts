@@ -19,7 +19,7 @@ export interface GuardTiming {
 }
 
 export interface GuardsOptions {
-  readonly watches: readonly { readonly id: SourceId; readonly watch: RetentionProbe }[];
+  readonly watches: readonly { readonly id: SourceId; readonly kind: string; readonly watch: RetentionProbe }[];
   readonly everyMs: number;
   /** As `bus.fsync`. */
   readonly fsync: "always" | number;
@@ -55,9 +55,10 @@ export function startGuards(options: GuardsOptions): Guards {
   let worker: Parameters<Guards["begin"]>[0] | undefined;
   const stops = new Map(watches.map(({ id }) => [id, new AbortController()]));
   const readerOf = (source: SourceId): WatchedSource | undefined => worker?.sources.find(({ id }) => id === source);
-  const guards = watches.map(({ id: source, watch }) => {
+  const guards = watches.map(({ id: source, kind, watch }) => {
     return new Guard({
       source,
+      kind,
       watch,
       everyMs,
       // What is stored is acknowledged only past twice the bus's sync interval.
@@ -90,29 +91,30 @@ export function startGuards(options: GuardsOptions): Guards {
 }
 
 /** Of a guard. */
-type Seen = Pick<Guard, "source" | "metrics" | "hold" | "exceeded" | "sees">;
+type Seen = Pick<Guard, "source" | "kind" | "metrics" | "hold" | "exceeded" | "sees">;
 
 /** Adds `millrace_guard_exceeded` and what it is about. What cannot be had now has no value. */
 export function registerGuardGauges(registry: Registry, guards: readonly Seen[]): void {
   const metrics = guards.flatMap((guard) => guard.metrics.filter(({ unit }) => unit !== undefined));
   // Sources of two kinds may measure the same.
   for (const [name, { name: measure, help }] of new Map(metrics.map((metric) => [gaugeName(metric), metric]))) {
-    sampled(registry, { name, help, labelNames: ["source"] }, () =>
-      guards.flatMap(({ source, hold }) => {
+    sampled(registry, { name, help, labelNames: ["source", "kind"] }, () =>
+      guards.flatMap(({ source, kind, hold }) => {
         const now = hold?.[measure];
-        return now === undefined ? [] : [[{ source }, now] as const];
+        return now === undefined ? [] : [[{ source, kind }, now] as const];
       }),
     );
   }
   const exceeded = "1 while a measure of the source's log is beyond its limit, or its log is lost.";
-  sampled(registry, { name: "millrace_guard_exceeded", help: exceeded, labelNames: ["source", "measure"] }, () =>
-    guards.flatMap(({ source, exceeded, metrics }) =>
-      metrics.map(({ name: measure }) => [{ source, measure }, exceeded.has(measure) ? 1 : 0] as const),
+  const labelNames = ["source", "kind", "measure"];
+  sampled(registry, { name: "millrace_guard_exceeded", help: exceeded, labelNames }, () =>
+    guards.flatMap(({ source, kind, exceeded, metrics }) =>
+      metrics.map(({ name: measure }) => [{ source, kind, measure }, exceeded.has(measure) ? 1 : 0] as const),
     ),
   );
   const sees = "1 when the guard's last look at the source's log was answered.";
-  sampled(registry, { name: "millrace_guard_sees", help: sees, labelNames: ["source"] }, () =>
-    guards.map(({ source, sees }) => [{ source }, sees ? 1 : 0]),
+  sampled(registry, { name: "millrace_guard_sees", help: sees, labelNames: ["source", "kind"] }, () =>
+    guards.map(({ source, kind, sees }) => [{ source, kind }, sees ? 1 : 0]),
   );
 }
 

@@ -18,6 +18,12 @@ export interface GuardStatus {
     readonly message: string;
   }[];
   readonly timeToFullSeconds?: number | undefined;
+  /** What is said of less than an hour until then. */
+  readonly soon?: Reason | undefined;
+  /** All that it measured, by the measures' names. */
+  readonly measures?: Readonly<Record<string, number>> | undefined;
+  /** The same in words, where a kind of source has such. */
+  readonly summary?: string | undefined;
 }
 
 export interface SourceReport extends SourceStatus {

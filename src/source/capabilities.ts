@@ -8,8 +8,11 @@ import type { SourceId } from "../event/source-id.ts";
 
 /** For `millrace source remove`: what a source keeps in its database, shown and taken away. */
 export interface Removal<Config> {
-  /** The parts that there may be, by the connector's names; the first is the one that a worker cannot go on without. */
-  readonly parts: readonly [string, ...string[]];
+  /**
+   * The parts that there may be, by the connector's names; the first is the one that a worker cannot go on without. None where a
+   * kind keeps nothing in its database.
+   */
+  readonly parts: readonly string[];
   /** Looks, and changes nothing. @throws ConfigError, TransientError */
   find(id: SourceId, config: Config): Promise<Leftovers>;
 }
@@ -29,6 +32,10 @@ export interface Leftovers {
 
 /** For `millrace sql` and `millrace init`: what somebody with more rights than the worker runs in the database. */
 export interface SetupText<Config> {
+  /** What a line begins with that is for the reader alone. */
+  readonly comment: "--" | "//";
+  /** Where it is run: "in the database of the source's url". */
+  readonly place: string;
   /** By the word that `millrace sql` takes. */
   readonly subjects: Readonly<Record<string, SetupSubject<Config>>>;
   /**

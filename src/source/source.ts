@@ -116,6 +116,9 @@ export interface ToldSchemas {
  */
 export type Loss = "gap" | "foreign";
 
+/** What a source tells of its reading as a number. */
+export type SourceCount = "lookupsEmpty" | "imagesMissing";
+
 export interface SourceContext {
   readonly memory: ConnectorState;
   readonly log: Logger;
@@ -125,12 +128,16 @@ export interface SourceContext {
   accepts(loss: Loss | HistoryLostError): boolean;
   /** One was accepted and is on record: what held for one alone holds no more. */
   onAccepted(): void;
+  /** One more of these, for metrics and status. */
+  count(what: SourceCount): void;
 }
 
 /** What a check goes by. */
 export interface CheckContext<Config> {
   /** What the source has in its memory; "unknown" while the bus cannot be asked. */
   readonly saved: Readonly<Record<string, unknown>> | undefined | "unknown";
+  /** Up to where its stream holds all; absent where that is nothing yet, or not known. */
+  readonly stored?: Positions | undefined;
   /** The other configured sources of its kind: what is theirs is nobody's left-over. */
   readonly others: ReadonlyMap<SourceId, Config>;
   readonly signal: AbortSignal;
@@ -169,7 +176,7 @@ export interface Source extends AsyncDisposable {
    * out without another partition's messages between its own; what is inside of one at the start goes on first.
    * Pull-driven: whoever pulls slowly slows the reader. Ends by throwing or by the signal, never by itself;
    * does not reconnect.
-   * @param onStarted called when the database has agreed to send
+   * @param onStarted called whenever the database has agreed to send: again where a log is opened again within one reading
    * @throws TransientError, HistoryLostError, ConfigError, FencedError
    */
   read(options: {

@@ -30,6 +30,12 @@ export interface SourceCounts {
   gaps: number;
   /** The same of some of its tables alone. */
   tableGaps: number;
+  /** How often the database has agreed to send its log. */
+  opened: number;
+  /** Documents that were asked for and were gone by then. */
+  lookupsEmpty: number;
+  /** Images before or after a change that were asked for and that the database did not have. */
+  imagesMissing: number;
 }
 
 /** Counts of one automation, since the process started. */
@@ -96,6 +102,18 @@ const sourceCounters: Readonly<Record<keyof SourceCounts, readonly [name: string
   tableGaps: [
     "source_table_gaps_total",
     "Gaps of some of its tables alone: rows that came or went without an event, such as those of a partition that was dropped.",
+  ],
+  opened: [
+    "source_log_opened_total",
+    "Times the source's log was opened: at a start, and to go on behind an error or where a change stream had ended.",
+  ],
+  lookupsEmpty: [
+    "source_lookups_empty_total",
+    "Updates whose document was asked for (`images.after: lookup`) and was gone by then.",
+  ],
+  imagesMissing: [
+    "source_images_missing_total",
+    "Images that were asked for (`images: stored`) and that the database did not have.",
   ],
 };
 

@@ -7,7 +7,7 @@ import { isComplete } from "../event/position.ts";
 import { type PlainPositions, type Positions, plainPositions } from "../event/positions.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { SourceGap } from "../event/system-event.ts";
-import type { Source, SourceLag } from "../source/source.ts";
+import type { Source, SourceCount, SourceLag } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { SourceCounts } from "../telemetry/metrics.ts";
 import { type Reason, reasonOf } from "../telemetry/reason.ts";
@@ -28,6 +28,7 @@ export interface TableGap {
 /** A source as it is now; each lag is undefined while it cannot be had. */
 export interface SourceStatus
   extends Partial<LagFigures>,
+    Readonly<Partial<Pick<SourceCounts, SourceCount | "opened">>>,
     Readonly<Pick<SourceCounts, "read" | "published" | "saved" | "acknowledged" | "poison">> {
   readonly id: string;
   readonly kind: string;
@@ -165,6 +166,16 @@ export class SourceTracker implements PumpCounts, CheckpointCounts {
 
   poison(): void {
     this.#options.counts.poison++;
+  }
+
+  /** The database has agreed to send. */
+  started(): void {
+    this.#options.counts.opened++;
+    this.enter("running");
+  }
+
+  counted(what: SourceCount): void {
+    this.#options.counts[what]++;
   }
 
   stored(messages: Parameters<NonNullable<WriterListener["stored"]>>[0]): void {

@@ -97,12 +97,12 @@ export async function superviseSource(options: SuperviseSourceOptions): Promise<
   if (why instanceof MillraceError) throw why;
 }
 
-function contextOf({ stream, log, adopt, onGap, lineageKey }: SuperviseSourceOptions): SourceContext {
+function contextOf({ tracker, stream, log, adopt, onGap, lineageKey }: SuperviseSourceOptions): SourceContext {
   const memory = {
     load: () => stream.loadMemory(),
     save: (value: Readonly<Record<string, unknown>>) => stream.saveMemory(value),
   };
-  return { memory, log, lineageKey, ...lossPolicy(adopt, onGap) };
+  return { memory, log, lineageKey, ...lossPolicy(adopt, onGap), count: (what) => tracker.counted(what) };
 }
 
 async function attempt(options: SuperviseSourceOptions, context: SourceContext, onRunning: () => void): Promise<void> {
@@ -178,7 +178,7 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
         clock,
         signal: stop,
       }),
-      pump({ ...parts, schemas, gaps, from, onStarted: () => tracker.enter("running") }).catch((error: unknown) => {
+      pump({ ...parts, schemas, gaps, from, onStarted: () => tracker.started() }).catch((error: unknown) => {
         sourceFailed = true;
         throw error;
       }),

@@ -4,7 +4,7 @@ import { connectors, declaredColumns, outboxesOf } from "../../app.ts";
 import type { Automation } from "../../automation/define/automation.ts";
 import { automationFindings, type ListenedSource } from "../../automation/define/check-automations.ts";
 import { checkBus } from "../../bus/jetstream/commands/check-bus.ts";
-import { readSavedMemory } from "../../bus/jetstream/commands/on-record.ts";
+import { readSavedMemory, readStoredPositions } from "../../bus/jetstream/commands/on-record.ts";
 import { findSourceOnBus } from "../../bus/jetstream/commands/remove-source.ts";
 import { refuseOpenHttp } from "../../config/http.ts";
 import { refuseIdle, resolveConfig } from "../../config/resolve.ts";
@@ -54,10 +54,12 @@ export async function check({ config: file, source, json, signal, print }: Check
   const access = config.bus.access.reveal();
   // Where the bus cannot be asked, its own findings say why.
   const saved = await readSavedMemory(ids, access, signal).catch(() => undefined);
+  const stored = saved && (await readStoredPositions(ids, access, signal).catch(() => undefined));
   for (const [id, { kind, config: section }] of sources) {
     const others = [...config.sources].filter(([other, { kind: its }]) => other !== id && its === kind);
     const context = {
       saved: saved === undefined ? ("unknown" as const) : saved.get(id),
+      stored: stored?.get(id),
       others: new Map(others.map(([other, { config: its }]) => [other, its.reveal()])),
       signal,
     };

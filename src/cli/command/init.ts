@@ -8,6 +8,7 @@ import { connectors } from "../../app.ts";
 import { BugError, ConfigError } from "../../errors.ts";
 import { isSourceId, type SourceId } from "../../event/source-id.ts";
 import { rememberUrlSecrets } from "../../telemetry/redact.ts";
+import { type InitKind, initKindOf } from "../common/init-kinds.ts";
 import { printable } from "../common/terminal.ts";
 
 export interface InitOptions {
@@ -20,14 +21,12 @@ export interface InitOptions {
   readonly print: (line: string) => Promise<void>;
 }
 
-/** The kind, name and tables of the source that it writes. */
-const KIND = "postgres";
+/** The name of the source that it writes. */
 const SOURCE = "shop";
-const TABLES: readonly string[] = ["public.*"];
 const NATS = "nats://127.0.0.1:4222";
 const TABLE = { schema: "public", name: "orders" };
 
-/** @throws ConfigError INIT_SOURCE, INIT_FILE_EXISTS, CONFIG_INVALID; what a named database that cannot be asked throws */
+/** @throws ConfigError INIT_SOURCE, INIT_DATABASE, INIT_FILE_EXISTS, CONFIG_INVALID; what a named database that cannot be asked throws */
 export async function init(options: InitOptions): Promise<void> {
   const { source, url, tables, nats } = await answers(options);
   if (!isSourceId(source)) {
@@ -36,7 +35,15 @@ export async function init(options: InitOptions): Promise<void> {
     });
   }
   if (url !== "") rememberUrlSecrets(url);
-  const choices = { source, tables, nats, ...(await lookAt(source, url, tables)) };
+  const kind = initKindOf(url);
+  const choices = {
+    source,
+    kind,
+    tables,
+    nats,
+    others: kind.others(url),
+    ...(await lookAt(kind, source, url, tables)),
+  };
   const files = initFiles(choices);
   const taken = [...files.keys()].filter((file) => existsSync(file));
   if (taken.length > 0) {
@@ -82,10 +89,14 @@ async function answers({ source, url, tables, nats, signal, print }: InitOptions
   };
   if (terminal) await print("Enter takes what stands in brackets.");
   try {
+    const name = await ask(source, "Name of the source", SOURCE);
+    const where = await ask(url, "Url of its Postgres or MongoDB (none: `millrace dev` brings a Postgres)", "");
+    const { option, usual } = initKindOf(where);
+    const question = `${option === "tables" ? "Tables" : "Collections"} to read`;
     return {
-      source: await ask(source, "Name of the source", SOURCE),
-      url: await ask(url, "Url of its Postgres (none: `millrace dev` brings one)", ""),
-      tables: split(await ask(tables?.join(), "Tables to read", TABLES.join())),
+      source: name,
+      url: where,
+      tables: split(await ask(tables?.join(), question, usual.join())),
       nats: await ask(nats, "Url of the nats-server", NATS),
     };
   } finally {
@@ -93,16 +104,17 @@ async function answers({ source, url, tables, nats, signal, print }: InitOptions
   }
 }
 
-/** The table that the automation is about, and the SQL, from the database where one is named. */
+/** The table that the automation is about, and what a DBA runs, from the database where one is named. */
 async function lookAt(
+  { kind, option, others, workerUrl }: InitKind,
   source: SourceId,
   url: string,
   tables: readonly string[],
 ): Promise<Pick<InitChoices, "table" | "sql" | "ownTable" | "workerUrl">> {
-  const connector = connectors.get(KIND);
-  if (connector?.setupText === undefined) throw new BugError("INIT_KIND", `nobody can set up a source of kind ${KIND}`);
+  const connector = connectors.get(kind);
+  if (connector?.setupText === undefined) throw new BugError("INIT_KIND", `nobody can set up a source of kind ${kind}`);
   const named = url || `postgres://millrace@localhost/${source}`;
-  const config = connector.parse({ url: named, tables }, `sources.${source}`);
+  const config = connector.parse({ url: named, [option]: tables, ...others(url) }, `sources.${source}`);
   if (url === "") {
     const table = tableOf(tables);
     const collection = { namespace: table.schema, collection: table.name };
@@ -111,13 +123,6 @@ async function lookAt(
   const { collection, user, lines } = await connector.setupText.first(source, config);
   const table = { schema: collection.namespace, name: collection.collection };
   return { table, sql: lines, ownTable: false, workerUrl: workerUrl(url, user) };
-}
-
-/** With a place for the password, which only the DBA knows; undefined for a url that is not written as one. */
-function workerUrl(url: string, user: string): string | undefined {
-  if (!URL.canParse(url)) return undefined;
-  const { protocol, host, pathname } = new URL(url);
-  return `${protocol}//${encodeURIComponent(user)}:PASSWORD@${host}${pathname}`;
 }
 
 /** One that the patterns name. */
@@ -133,14 +138,14 @@ function split(text: string): readonly string[] {
   return text.split(",").map((part) => part.trim());
 }
 
-function nextSteps({ ownTable, table, workerUrl }: InitChoices): readonly string[] {
+function nextSteps({ kind, ownTable, table, workerUrl }: InitChoices): readonly string[] {
   const insert = `insert into ${table.schema}.${table.name} default values`;
   return ownTable
     ? ["", "npx millrace dev        # brings its own Postgres and nats-server, and says their urls", `then: ${insert}`]
     : [
         "",
-        "let a DBA run millrace.sql and give the role a password (\\password); then, and NATS_URL likewise:",
-        `export DATABASE_URL='${workerUrl ?? "postgres://millrace:PASSWORD@HOST:5432/DATABASE"}'`,
+        kind.runWith,
+        `export DATABASE_URL='${workerUrl ?? kind.exampleUrl}'`,
         "npx millrace check      # whether all is as it must be",
         "npx millrace run",
       ];
@@ -148,6 +153,9 @@ function nextSteps({ ownTable, table, workerUrl }: InitChoices): readonly string
 
 export interface InitChoices {
   readonly source: SourceId;
+  readonly kind: InitKind;
+  /** Options of the source beside its url and the patterns. */
+  readonly others: Readonly<Record<string, string>>;
   /** As in the configuration: `public.*`. */
   readonly tables: readonly string[];
   /** The url of the bus; one with a password in it stays out of the file. */
@@ -156,7 +164,7 @@ export interface InitChoices {
   readonly table: { readonly schema: string; readonly name: string };
   /** What a DBA runs, when a database is there. */
   readonly sql: readonly string[];
-  /** What DATABASE_URL is to be, but for the password, when a database is there. */
+  /** What DATABASE_URL is to be, with a place for the password, which only the DBA knows; when a database is there. */
   readonly workerUrl?: string | undefined;
   /** Whether `millrace dev` shall make the table in a database of its own. */
   readonly ownTable: boolean;
@@ -164,35 +172,36 @@ export interface InitChoices {
 
 /** Texts by the path of their file. */
 function initFiles(choices: InitChoices): ReadonlyMap<string, string> {
-  const { source, table, sql, ownTable } = choices;
+  const { source, kind, table, sql, ownTable } = choices;
   const name = `${slug(table.name)}-created`;
   return new Map([
     ["millrace.config.ts", configuration(choices)],
     [`automations/${name}.ts`, firstAutomation(choices, name)],
-    ["millrace.sql", `${sql.join("\n")}\n`],
+    [kind.file, `${sql.join("\n")}\n`],
     ...(ownTable ? [[`dev/${source}.sql`, ownTableSql(table)] as const] : []),
   ]);
 }
 
-function configuration({ source, tables, nats }: InitChoices): string {
+function configuration({ source, kind, others, tables, nats }: InitChoices): string {
+  const more = Object.entries(others).map(([name, value]) => `${name}: ${JSON.stringify(value)}, `);
   const fallback = nats.includes("@") ? "" : `, ${JSON.stringify(nats)}`;
   return `import { defineConfig, env } from "millrace";
 
 export default defineConfig({
   bus: { servers: env("NATS_URL"${fallback}) },
   sources: {
-    ${source}: { kind: "postgres", url: env("DATABASE_URL"), tables: ${array(tables)} },
+    ${source}: { kind: "${kind.kind}", url: env("DATABASE_URL"), ${more.join("")}${kind.option}: ${array(tables)} },
   },
   automations: "./automations/*.ts",
 });
 `;
 }
 
-function firstAutomation({ source, table }: InitChoices, id: string): string {
+function firstAutomation({ source, kind, table }: InitChoices, id: string): string {
   const full = `${table.schema}.${table.name}`;
   return `import { automation, collection } from "millrace";
 
-// What the handler reads of a row; docs/connectors/postgres.md says how each type arrives.
+// What the handler reads of a row; docs/connectors/${kind.kind}.md says how each type arrives.
 type Row = Readonly<Record<string, unknown>>;
 
 const table = ${JSON.stringify(full)};

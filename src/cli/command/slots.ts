@@ -1,6 +1,8 @@
-// `millrace slots`: all logical slots of the sources' servers, once or again and again; and `slots drop`.
+// `millrace slots`: what each source holds in its database, or could lose: all logical slots of Postgres servers, and the logs of
+// sources of other kinds; once or again and again; and `slots drop`.
 
 import { realClock } from "../../clock.ts";
+import type { ResolvedConfig } from "../../config/resolve.ts";
 import { ConfigError, toError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import {
@@ -19,6 +21,7 @@ import { chooseSources } from "../common/capable-sources.ts";
 import { type CommandOptions, loadConfig } from "../common/load-config.ts";
 import { runningWorker, type Status } from "../common/running-worker.ts";
 import { type ShownSlot, slotLines } from "../common/slots-table.ts";
+import { logLines, openSourceLogs, type SourceLog } from "../common/source-logs.ts";
 import { confirm, paint, printable, wrap } from "../common/terminal.ts";
 
 export interface SlotsOptions extends CommandOptions {
@@ -39,33 +42,43 @@ const LOOK_EVERY_MS = 2000;
 
 /** @throws ConfigError; once, and all that answered is printed, what one server did not answer for */
 export async function slots({ config, watch, json, signal, print }: SlotsOptions): Promise<void> {
-  await using open = await openSlotServers(config);
+  const loaded = await loadConfig(config);
+  await using open = openSlotServers(loaded);
+  await using others = openSourceLogs(loaded, signal);
   const ask = await runningWorker(config);
   await open.look();
   const redraw = watch && !json && process.stdout.isTTY === true;
   for (;;) {
     await realClock.sleep(LOOK_EVERY_MS, signal); // asked to end: once more, and out
-    const look = await open.look();
-    const servers = withLags(look.servers, await ask().catch(() => undefined)); // it need not run
-    const unanswered = look.unanswered.map(unansweredBy);
+    const [slots, logs] = await Promise.all([open.look(), others.look()]);
+    const worker = await ask().catch(() => undefined); // it need not run
+    const servers = withLags(slots.servers, worker);
+    const shown = logs.logs.map((log) => ({ ...log, alarms: partOf(worker, log.source)?.alarms ?? [] }));
+    const without = [...slots.unanswered, ...logs.unanswered];
+    const unanswered = without.map(unansweredBy);
     if (redraw) await print("\u001b[2J\u001b[H");
-    if (json) await print(redact(JSON.stringify({ servers, unanswered })));
-    else for (const line of lines(servers, unanswered)) await print(line);
+    if (json) await print(redact(JSON.stringify({ servers, logs: shown, unanswered })));
+    else for (const line of lines(servers, shown, unanswered)) await print(line);
     if (watch && !signal.aborted) continue;
-    const [first] = look.unanswered;
+    const [first] = without;
     if (first !== undefined && !watch) throw first.error;
     return;
   }
 }
 
 /** Within 100 columns. */
-function lines(servers: readonly Shown[], unanswered: readonly ReturnType<typeof unansweredBy>[]): readonly string[] {
+function lines(
+  servers: readonly Shown[],
+  logs: readonly (SourceLog & { readonly alarms: ShownSlot["alarms"] })[],
+  unanswered: readonly ReturnType<typeof unansweredBy>[],
+): readonly string[] {
   const colour = paint(process.stdout);
   const tables = servers.map(({ sources, ...report }) => slotLines(report, sources, colour));
+  const others = logs.map(({ alarms, ...log }) => logLines(log, alarms, colour));
   const away = unanswered.map(({ source, code, message }) =>
     wrap(printable(redact(`server of ${source}: ${code}: ${message}`)), 98).map((line) => colour("red", line)),
   );
-  return [...tables, ...away].flatMap((block, nth) => (nth > 0 ? ["", ...block] : block));
+  return [...tables, ...others, ...away].flatMap((block, nth) => (nth > 0 ? ["", ...block] : block));
 }
 
 /** What only the worker knows: how old what it stores is, and how long a heartbeat takes. */
@@ -74,11 +87,15 @@ function withLags(servers: readonly SlotServer[], worker: Status | undefined): r
     ...server,
     slots: server.slots.map((slot) => {
       const known = worker?.sources.find(({ id }) => id === slot.source);
-      const part = worker?.parts.find(({ kind, id }) => kind === "source" && id === slot.source);
+      const part = partOf(worker, slot.source);
       const { lagSeconds = null, heartbeatSeconds = null } = known ?? {};
       return { ...slot, lagSeconds, heartbeatSeconds, alarms: part?.alarms ?? [] };
     }),
   }));
+}
+
+function partOf(worker: Status | undefined, source: string | null): Status["parts"][number] | undefined {
+  return worker?.parts.find(({ kind, id }) => kind === "source" && id === source);
 }
 
 interface Shown extends SlotServer {
@@ -87,7 +104,9 @@ interface Shown extends SlotServer {
 
 /** @throws ConfigError SLOT_NOT_FOUND, SLOT_AMBIGUOUS, SLOT_DROP_UNCONFIRMED, SOURCE_UNKNOWN; TransientError SLOT_ACTIVE */
 export async function dropSlot({ config, name, source, yes, signal, print }: DropOptions): Promise<void> {
-  await using open = await openSlotServers(config, source);
+  const loaded = await loadConfig(config);
+  refuseWithoutSlots(loaded, source);
+  await using open = openSlotServers(loaded);
   const { servers, unanswered } = await open.look();
   const away = unanswered.find(({ source: id }) => source === undefined || id === source);
   if (away !== undefined) throw source === undefined ? ambiguous(name, unansweredBy(away)) : away.error;
@@ -148,20 +167,18 @@ export interface SlotServers extends AsyncDisposable {
   drop(server: SlotServer, name: string): Promise<void>;
 }
 
-/**
- * @param source one that must be there, and have a slot
- * @throws ConfigError SOURCE_UNKNOWN, CAPABILITY_MISSING, and what is wrong with the file
- */
-async function openSlotServers(file: string | undefined, source?: string): Promise<SlotServers> {
-  const { sources } = await loadConfig(file);
+/** @throws ConfigError SOURCE_UNKNOWN; CAPABILITY_MISSING where no source, or not the one that is named, has a slot */
+function refuseWithoutSlots({ sources }: Pick<ResolvedConfig<unknown>, "sources">, source: string | undefined): void {
   const chosen = chooseSources(sources, source);
   const [lacking] = chosen;
-  if (lacking !== undefined && chosen.every(([, { kind }]) => kind !== "postgres")) {
-    const [id, { kind }] = lacking;
-    throw new ConfigError("CAPABILITY_MISSING", `the source ${id} is of the kind ${kind}, which has no slots`, {
-      hint: "Kinds that have: postgres. What a source of another kind holds back is in `millrace status`.",
-    });
-  }
+  if (lacking === undefined || chosen.some(([, { kind }]) => kind === "postgres")) return;
+  const [id, { kind }] = lacking;
+  throw new ConfigError("CAPABILITY_MISSING", `the source ${id} is of the kind ${kind}, which has no slots`, {
+    hint: "Kinds that have: postgres. What the log of another kind holds, or could lose, is in `millrace slots`.",
+  });
+}
+
+function openSlotServers({ sources }: Pick<ResolvedConfig<unknown>, "sources">): SlotServers {
   const watches = [...sources].flatMap(([id, { kind, config }]) => {
     if (kind !== "postgres") return [];
     const section = config.reveal() as PostgresConfig; // as its connector parsed it

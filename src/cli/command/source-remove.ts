@@ -69,9 +69,10 @@ export async function removeSource(options: SourceRemoveOptions): Promise<void> 
   if (json) await say(failed === undefined);
   if (failed !== undefined) throw failed.error;
   if (json) return;
-  await print(
-    `removed; now take ${id} out of the configuration: \`millrace run\` would ${stream ? "begin it anew" : `miss its ${parts[0]}`}`,
-  );
+  const [first] = parts;
+  const otherwise = stream ? "begin it anew" : first === undefined ? "go on with it" : `miss its ${first}`;
+  const did = stream || first !== undefined ? "removed" : "there was nothing to remove";
+  await print(`${did}; now take ${id} out of the configuration: \`millrace run\` would ${otherwise}`);
 }
 
 function fulfilled<T>(settled: PromiseSettledResult<T>): T | undefined {
@@ -94,7 +95,7 @@ function lossLines(
 ): readonly string[] {
   const lines = [`source ${id}`, ...(leftovers?.lines ?? []).map((line) => `  ${line}`)];
   for (const { what, error } of left) {
-    const kept = what === "database" ? `${parts.join(" and ")} stay` : "what it has on the bus stays";
+    const kept = what === "database" ? `${parts.join(" and ") || "what it has"} stay` : "what it has on the bus stays";
     const { code, message } = reasonOf(error);
     lines.push(`  the ${what} does not answer: ${kept} (${code}: ${message})`);
   }

@@ -1,4 +1,4 @@
-// `millrace sql`: prints what an administrator runs, and changes nothing.
+// `millrace sql`: prints what an administrator runs, SQL or text for mongosh, and changes nothing.
 
 import { connectors } from "../../app.ts";
 import { redact } from "../../telemetry/redact.ts";
@@ -35,7 +35,8 @@ export async function sql({ what, config: file, source, print }: SqlOptions): Pr
   for (const { id, config, connector } of sources) {
     const subject = connector.setupText.subjects[what];
     if (subject?.lines === undefined) continue;
-    await print(`-- source ${id}: for ${subject.runBy}, in the database of the source's url`);
+    const { comment, place } = connector.setupText;
+    await print(`${comment} source ${id}: for ${subject.runBy}, ${place}`);
     for (const line of await subject.lines(id, config)) await print(printable(redact(line)));
   }
 }

@@ -67,7 +67,7 @@ function statusLines(status: Status, colour: Paint): readonly string[] {
       heldForFsync.marks === 0 ? "-" : duration(heldForFsync.oldestMs / 1000),
       poison,
     ];
-    lines.push(colour(part?.ready ? "green" : "red", row(SOURCE, cells)), ...reason(part));
+    lines.push(colour(part?.ready ? "green" : "red", row(SOURCE, cells)), ...reason(part), ...notes(source));
   }
   if (automations.length > 0) {
     lines.push("", colour("dim", row(AUTOMATION, ["AUTOMATION", "STATE", "HANDLED", "RUNNING", "RETRIED", "DEAD"])));
@@ -86,6 +86,17 @@ function statusLines(status: Status, colour: Paint): readonly string[] {
 const SOURCE: readonly number[] = [19, 17, 10, 8, 11, 7, 9, 7, 4];
 const HEADS: readonly string[] = "SOURCE STATE PUBLISHED UNSENT UNCONFIRMED LAG HEARTBEAT WAITING DEAD".split(" ");
 const AUTOMATION: readonly number[] = [44, 10, 12, 8, 9, 8];
+
+/** What a source's kind says in words, and what its events lacked. */
+function notes({ guard, lookupsEmpty = 0, imagesMissing = 0 }: Status["sources"][number]): readonly string[] {
+  const lacked = [
+    ...(lookupsEmpty > 0 ? [`${lookupsEmpty} documents were gone when they were looked up`] : []),
+    ...(imagesMissing > 0 ? [`${imagesMissing} images were asked for and not stored`] : []),
+  ];
+  return [...(guard?.summary === undefined ? [] : [guard.summary]), ...(lacked.length > 0 ? [lacked.join(", ")] : [])]
+    .flatMap((line) => wrap(printable(line), 96))
+    .map((text) => `    ${text}`);
+}
 
 /** What /readyz says where there is more to say than the state. */
 function reason(part: Part | undefined): string[] {

@@ -17,7 +17,7 @@ const capabilities = {
     instead: "Take that away by the database's own means, and its stream by the nats command.",
   },
   setupText: {
-    cannot: "say what an administrator sets up for it",
+    cannot: "say what an administrator sets up for this",
     instead: "See the page of that kind under docs/connectors.",
   },
   snapshotKeys: {

@@ -7,6 +7,8 @@ import { checkMongo } from "./check/check.ts";
 import { problemsOf } from "./check/judge.ts";
 import { connectMongo } from "./client/connect.ts";
 import { translateError } from "./client/errors.ts";
+import { removal } from "./commands/removal.ts";
+import { setupText } from "./commands/setup-text.ts";
 import { readCollections } from "./facts/collection-facts.ts";
 import { type MongoFacts, readFacts } from "./facts/facts.ts";
 import { readServer, type ServerFacts } from "./facts/server-facts.ts";
@@ -38,6 +40,8 @@ export const mongoConnector = {
   onGap: (config) => config.onGap,
   watch: (id, config) => new OplogRetention(id, config),
   open: openMongo,
+  remove: removal,
+  setupText,
 } satisfies Connector<MongoConfig>;
 
 /** The time of now is on record before the first event is read: killed anywhere, it begins at the same place. */
@@ -51,7 +55,7 @@ async function openMongo(id: SourceId, config: MongoConfig, context: SourceConte
     const record = provideRecord(saved, facts.server, context);
     if (record !== saved) await memory.save(record);
     if (saved !== undefined && record !== saved) context.onAccepted();
-    return new MongoSource({ id, config, client, memory, begun: begunOf(record) });
+    return new MongoSource({ id, config, client, memory, begun: begunOf(record), count: context.count });
   } catch (error) {
     await client.close();
     throw translateError(error);

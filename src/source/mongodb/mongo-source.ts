@@ -6,7 +6,7 @@ import { JsonWriter } from "../../event/json-writer.ts";
 import type { Position } from "../../event/position.ts";
 import { onlyPosition, type Positions, positionsAt } from "../../event/positions.ts";
 import type { SourceId } from "../../event/source-id.ts";
-import type { ConnectorState, Notice, Source, SourceLag, SourceMessage } from "../source.ts";
+import type { ConnectorState, Notice, Source, SourceContext, SourceLag, SourceMessage } from "../source.ts";
 import { type Batch, ChangeCursor } from "./client/change-cursor.ts";
 import { translateError } from "./client/errors.ts";
 import { formatPosition, isEarlier, type Place, parsePosition } from "./client/position.ts";
@@ -31,6 +31,7 @@ export interface MongoSourceOptions {
   readonly client: MongoClient;
   readonly memory: ConnectorState;
   readonly begun: Begun;
+  readonly count: SourceContext["count"];
 }
 
 export class MongoSource implements Source {
@@ -48,7 +49,7 @@ export class MongoSource implements Source {
   async *read(options: Parameters<Source["read"]>[0]): AsyncGenerator<readonly SourceMessage[], void> {
     const { signal, onStarted } = options;
     const from = onlyPosition(options.from);
-    const { id, config, client, begun } = this.#options;
+    const { id, config, client, begun, count } = this.#options;
     if (from !== undefined) this.#place = parsePosition(from);
     const place = placeAfter(begun, from);
     const filter = collectionFilter(config.collections);
@@ -58,6 +59,7 @@ export class MongoSource implements Source {
       encoding: config.encoding,
       images: config.images,
       reads: (database, collection) => config.databases.includes(database) && filter(collection),
+      onMissing: count,
       from: place,
     });
     const close = (): void => void client.close();

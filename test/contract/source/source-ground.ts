@@ -65,6 +65,7 @@ export function contextOf(memory: Memory, adopt = false): SourceContext {
     log: silentLogger,
     lineageKey: async () => "of the tests",
     ...lossPolicy(adopt, "stop"),
+    count: () => {},
   };
 }
 

@@ -50,6 +50,16 @@ const report = z.strictObject({
       ),
     }),
   ),
+  logs: z.array(
+    z.strictObject({
+      source: z.string(),
+      kind: z.string(),
+      summary: z.string().nullable(),
+      measures: z.record(z.string(), z.number()),
+      exceeded: z.array(z.string()),
+      alarms: z.array(z.strictObject({ code: z.string(), message: z.string() })),
+    }),
+  ),
   unanswered: z.array(z.strictObject({ source: z.string(), code: z.string(), message: z.string() })),
 });
 

@@ -43,9 +43,13 @@ describe.skipIf(missing("postgres", "nats"))("a worker that starts", () => {
       { kind: "source", id: "shop", ready: false, code: "BUS_DISCONNECTED" },
     ]);
     expect(await (await get("/api/status")).json()).toMatchObject({ sources: [{ state: "starting", published: 0 }] });
-    await waitFor(async () => (await (await get("/metrics")).text()).includes('millrace_guard_sees{source="shop"} 1'), {
-      what: "the guard to see",
-    });
+    await waitFor(
+      async () =>
+        (await (await get("/metrics")).text()).includes('millrace_guard_sees{source="shop",kind="postgres"} 1'),
+      {
+        what: "the guard to see",
+      },
+    );
 
     await nats.restart();
     const worker = await starting;

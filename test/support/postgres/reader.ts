@@ -76,6 +76,7 @@ export async function openShop(url: string, { memory, adopt, options }: OpenOpti
     log,
     ...lossPolicy(adopt ?? false, config.onGap),
     lineageKey: async () => LINEAGE_KEY,
+    count: () => {},
   };
   const schemas = new SchemaBook({ source: SHOP, store: kept.schemas, lease: 1 });
   await postgresConnector.preflight(SHOP, config, context);

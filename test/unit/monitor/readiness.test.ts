@@ -7,6 +7,7 @@ import { parse } from "yaml";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { withReadiness } from "../../../src/monitor/readiness.ts";
 import type { AutomationReport, GuardStatus, Report, SourceReport } from "../../../src/monitor/status.ts";
+import { oplogMetrics } from "../../../src/source/mongodb/oplog/oplog-metrics.ts";
 import { slotMetrics } from "../../../src/source/postgres/slot/slot-metrics.ts";
 import type { RetentionMetric } from "../../../src/source/retention.ts";
 
@@ -196,22 +197,31 @@ test("an automation tells for an hour of what it never got", () => {
 /** What /readyz and `millrace status` show of each alert that stands for a state; a counter has a column of its own. */
 const guard = { sees: true, exceeded: [] };
 const slotMeasures = slotMetrics({ retainedBytes: 10, timeToFullMs: 60_000, lagMs: 540_000, catalogXminAge: 50 });
+const oplogMeasures = oplogMetrics({ windowUsed: 0.7, windowMs: 3_600_000, timeToFullMs: 60_000, lagMs: 540_000 });
 /** As the guard says it. */
-function beyond(measure: string, value: number): GuardStatus["exceeded"][number] {
-  const { limit, alarm } = slotMeasures.find(({ name }) => name === measure) as RetentionMetric;
-  return { measure, value, limit, message: alarm(value, limit) };
+function said(
+  measures: readonly RetentionMetric[],
+): (measure: string, value: number) => GuardStatus["exceeded"][number] {
+  return (measure, value) => {
+    const { limit, alarm } = measures.find(({ name }) => name === measure) as RetentionMetric;
+    return { measure, value, limit, message: alarm(value, limit) };
+  };
 }
+const [beyond, fallenOff] = [said(slotMeasures), said(oplogMeasures)];
 const shownAs: Readonly<Record<string, Partial<SourceReport> | Partial<AutomationReport> | string>> = {
   MillraceDown: "no answer at all",
   MillraceNotReady: "the part itself",
   MillraceDeadLetters: "the column DEAD of the automation",
   MillracePoison: "the column DEAD of the source",
   MillraceSlotLost: { guard: { ...guard, exceeded: [beyond("lost", 1)] } },
+  MillraceOplogLost: { guard: { ...guard, exceeded: [fallenOff("lost", 1)] } },
+  MillraceOplogWindow: { guard: { ...guard, exceeded: [fallenOff("windowUsed", 0.71)] } },
+  MillraceOplogLostSoon: { guard: { ...guard, soon: oplogMeasures.find(({ soon }) => soon)?.soon?.(3599) } },
   MillraceGap: { gap: { code: "SLOT_LOST", after: "01+", upTo: "02+", agoMs: 60_000 } },
   MillraceTableGap: { tableGap: { code: "PARTITION_DETACHED", collections: ["public.events"], agoMs: 60_000 } },
   MillraceAutomationGap: { gap: { source: "shop" as SourceId, first: 3, last: 9, agoMs: 60_000 } },
   MillraceSlotGrowing: { guard: { ...guard, exceeded: [beyond("lagSeconds", 541)] } },
-  MillraceSlotFullSoon: { guard: { ...guard, timeToFullSeconds: 3599 } },
+  MillraceSlotFullSoon: { guard: { ...guard, soon: slotMeasures.find(({ soon }) => soon)?.soon?.(3599) } },
   MillraceLagging: { lagSeconds: 301 },
   MillraceGuardBlind: { guard: { ...guard, sees: false } },
   MillraceBusUnsteady: { recentRecoveries: 6 },

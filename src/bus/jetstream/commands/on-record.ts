@@ -37,19 +37,40 @@ export async function openStoredPosition(
     source,
   );
   return {
-    look: async () => {
-      try {
-        const stream = await findStream(jsm, source);
-        if (stream === undefined) return undefined;
-        const { checkpoint, idle } = await checkpoints.load();
-        const saved = checkpoint?.streamCreated === stream.created ? positionsFrom(checkpoint.position) : undefined;
-        return withIdle(laterPositions(saved, await tail(jsm, source)), stream.created, idle);
-      } catch (thrown) {
-        throw busError(thrown, `read how far ${source} is`);
-      }
-    },
+    look: () => stored(jsm, checkpoints, source),
     [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
   };
+}
+
+/** The same of several sources, once. @throws ConfigError, TransientError, or the signal's reason */
+export async function readStoredPositions(
+  sources: readonly SourceId[],
+  access: BusAccess,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<SourceId, Positions | undefined>> {
+  await using connection = await connectOnce(access, signal);
+  const jsm = await jetstreamManager(connection.nc, { checkAPI: false });
+  const state = await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas: 1 });
+  const positions = sources.map(
+    async (source) => [source, await stored(jsm, new CheckpointStore(state, source), source)] as const,
+  );
+  return new Map(await Promise.all(positions));
+}
+
+async function stored(
+  jsm: JetStreamManager,
+  checkpoints: CheckpointStore,
+  source: SourceId,
+): Promise<Positions | undefined> {
+  try {
+    const stream = await findStream(jsm, source);
+    if (stream === undefined) return undefined;
+    const { checkpoint, idle } = await checkpoints.load();
+    const saved = checkpoint?.streamCreated === stream.created ? positionsFrom(checkpoint.position) : undefined;
+    return withIdle(laterPositions(saved, await tail(jsm, source)), stream.created, idle);
+  } catch (thrown) {
+    throw busError(thrown, `read how far ${source} is`);
+  }
 }
 
 async function tail(jsm: JetStreamManager, source: SourceId): Promise<Positions | undefined> {

@@ -1,24 +1,29 @@
 // `millrace check` of a MongoDB source: what must hold, and what is at risk. It changes nothing.
 
 import { type MillraceError, TransientError } from "../../../errors.ts";
+import type { Position } from "../../../event/position.ts";
+import { onlyPosition, type Positions } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { about, type Finding, findingOf } from "../../../telemetry/finding.ts";
+import { bytes, duration } from "../../../telemetry/quantities.ts";
 import type { CheckContext } from "../../source.ts";
 import { connectMongo } from "../client/connect.ts";
 import { translateError } from "../client/errors.ts";
+import { isEarlier, parsePosition, readThrough } from "../client/position.ts";
 import { readFacts, readLogWindow } from "../facts/facts.ts";
-import type { OplogFacts, ServerFacts } from "../facts/server-facts.ts";
+import { FULL_SHARE, type OplogFacts, type ServerFacts } from "../facts/server-facts.ts";
 import type { MongoConfig } from "../options/config.ts";
 import { checkCluster, readRecord } from "../stream-record.ts";
 import { lackingImages, problemsOf } from "./judge.ts";
 
 /** A window under which a long weekend's outage loses events. */
 const SHORT_WINDOW_SECONDS = 24 * 3600;
+const RETAIN = "In mongosh: db.adminCommand({ replSetResizeOplog: 1, minRetentionHours: 48 }) // on each member";
 
 export async function* checkMongo(
   id: SourceId,
   config: MongoConfig,
-  { saved }: Pick<CheckContext<MongoConfig>, "saved">,
+  { saved, stored }: Pick<CheckContext<MongoConfig>, "saved" | "stored">,
 ): AsyncGenerator<Finding> {
   let client: Awaited<ReturnType<typeof connectMongo>>;
   try {
@@ -45,7 +50,7 @@ export async function* checkMongo(
       for (const { subject, message, fix } of lackingImages(config, collections))
         if (!failed.has(subject)) yield about(subject).warn("IMAGES_NOT_STORED", message, fix);
     }
-    if (server.topology === "replicaSet") yield await windowFinding(() => readLogWindow(client));
+    if (server.topology === "replicaSet") yield* await windowFindings(() => readLogWindow(client), stored);
   } catch (error) {
     yield findingOf(translateError(error), "server");
   } finally {
@@ -66,29 +71,55 @@ function otherCluster(check: () => void): MillraceError | undefined {
   }
 }
 
-async function windowFinding(read: () => Promise<OplogFacts | undefined>): Promise<Finding> {
+async function windowFindings(
+  read: () => Promise<OplogFacts | undefined>,
+  stored: Positions | undefined,
+): Promise<readonly Finding[]> {
   const { ok, warn } = about("oplog");
   try {
     const oplog = await read();
-    if (oplog === undefined) return ok("OPLOG_WINDOW", "it is empty");
-    const seconds = oplog.newest.t - oplog.oldest.t;
-    const reaches = `it reaches back ${hours(seconds)}`;
-    if (seconds >= SHORT_WINDOW_SECONDS) return ok("OPLOG_WINDOW", reaches);
-    return warn(
-      "OPLOG_WINDOW",
-      `${reaches}: a worker that is away for longer loses events (a young oplog still grows)`,
-      "In mongosh: db.adminCommand({ replSetResizeOplog: 1, minRetentionHours: 48 }) // on each member",
-    );
+    if (oplog === undefined) return [ok("OPLOG_WINDOW", "it is empty")];
+    return [windowFinding(oplog), ...placeFinding(oplog, onlyPosition(stored))];
   } catch (error) {
     if (error instanceof TransientError) throw error;
-    return warn(
-      "OPLOG_HIDDEN",
-      "the user may not read local.oplog.rs: how far the oplog reaches back, and how near the source is to its end, is not known",
-      'In mongosh, on admin: db.grantRolesToUser("<user>", [{ role: "read", db: "local" }])',
-    );
+    return [
+      warn(
+        "OPLOG_HIDDEN",
+        "the user may not read local.oplog.rs: how far the oplog reaches back, and how near the source is to its end, is not known",
+        'In mongosh, on admin: db.grantRolesToUser("<user>", [{ role: "read", db: "local" }])',
+      ),
+    ];
   }
 }
 
-function hours(seconds: number): string {
-  return seconds < 7200 ? `${Math.round(seconds / 60)} minutes` : `${Math.round(seconds / 3600)} hours`;
+function windowFinding({ oldest, newest, share, maxBytes }: OplogFacts): Finding {
+  const { ok, warn } = about("oplog");
+  const seconds = newest.t - oldest.t;
+  const size = maxBytes === undefined ? "" : ` in ${bytes(maxBytes)}`;
+  const reaches = `it reaches back ${duration(seconds)}${size}`;
+  if (share !== undefined && share < FULL_SHARE) return ok("OPLOG_WINDOW", `${reaches}, and is not full yet`);
+  if (seconds >= SHORT_WINDOW_SECONDS) return ok("OPLOG_WINDOW", reaches);
+  return warn(
+    "OPLOG_WINDOW",
+    `${reaches}: a worker that is away for longer loses events${share === undefined ? " (a young oplog still grows)" : ""}`,
+    RETAIN,
+  );
+}
+
+/** Whether the oplog still holds what comes next for a source that was read before. */
+function placeFinding({ oldest, newest }: OplogFacts, position: Position | undefined): readonly Finding[] {
+  const time = position && readThrough(parsePosition(position));
+  if (time === undefined) return [];
+  const { ok, fail } = about("place in the oplog");
+  if (!isEarlier(time, oldest)) {
+    const behind = duration(Math.max(0, newest.t - time.t));
+    return [ok("OPLOG_LOST", `the stream is ${behind} behind it, and ${duration(time.t - oldest.t)} are left`)];
+  }
+  return [
+    fail(
+      "OPLOG_LOST",
+      `the oplog begins ${duration(oldest.t - time.t)} behind what the stream has: what was written between is lost`,
+      `millrace run --adopt begins anew from now and records the gap: docs/operations/oplog-lost.md. ${RETAIN}`,
+    ),
+  ];
 }

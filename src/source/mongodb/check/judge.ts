@@ -86,7 +86,7 @@ export function lackingImages(
     }));
 }
 
-/** Text for mongosh. */
-function storeImages(namespace: string, name: string): string {
+/** What makes a collection store images: text for mongosh. */
+export function storeImages(namespace: string, name: string): string {
   return `db.getSiblingDB(${JSON.stringify(namespace)}).runCommand({ collMod: ${JSON.stringify(name)}, changeStreamPreAndPostImages: { enabled: true } })`;
 }

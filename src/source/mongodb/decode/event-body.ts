@@ -13,10 +13,15 @@ export interface Images {
   readonly after: "lookup" | "stored" | "none";
 }
 
+/** What was asked for of a document and is not there. */
+export type Missing = "lookupsEmpty" | "imagesMissing";
+
 export interface BodyOptions {
   readonly writer: JsonWriter;
   readonly encoding: Encoding;
   readonly images: Images;
+  /** Called for each. */
+  readonly onMissing?: ((what: Missing) => void) | undefined;
 }
 
 export interface ChangeToWrite {
@@ -29,7 +34,7 @@ export interface ChangeToWrite {
 
 /** @returns finished JSON, UTF-8 @throws PoisonError BSON_MALFORMED */
 export function writeBody({ op, kind, key, event }: ChangeToWrite, options: BodyOptions): Uint8Array {
-  const { writer, images } = options;
+  const { writer, images, onMissing } = options;
   writer.reserve(0);
   const start = writer.at;
   const text = (json: string): void => {
@@ -43,14 +48,20 @@ export function writeBody({ op, kind, key, event }: ChangeToWrite, options: Body
   const before = event.get("fullDocumentBeforeChange");
   text(',"before":');
   if (isDocument(before)) writeDocument(writer, options.encoding, before.bytes, before.from, before.to);
-  else text(images.before === "stored" && kind !== "insert" ? 'null,"beforeMissing":true' : "null");
+  else if (images.before === "none" || kind === "insert") text("null");
+  else {
+    text('null,"beforeMissing":true');
+    onMissing?.("imagesMissing");
+  }
   const after = event.get("fullDocument");
   text(',"after":');
   if (isDocument(after)) {
     writeDocument(writer, options.encoding, after.bytes, after.from, after.to);
     if (kind === "update" && images.after === "lookup") text(',"asOf":"lookup"');
-  } else {
-    text(kind === "update" && images.after !== "none" ? 'null,"afterMissing":true' : "null");
+  } else if (images.after === "none" || kind !== "update") text("null");
+  else {
+    text('null,"afterMissing":true');
+    onMissing?.(images.after === "lookup" ? "lookupsEmpty" : "imagesMissing");
   }
   if (kind === "update") writeUpdate(event, options, text);
   text("}");

@@ -13,7 +13,7 @@ import { type ClusterTime, formatPosition, isEarlier, type Place } from "../clie
 import { tokenText } from "../client/resume-token.ts";
 import { malformed, Type } from "../values/bson.ts";
 import { type Encoding, writeDocument } from "../values/bson-json.ts";
-import { type Images, writeBody } from "./event-body.ts";
+import { type Images, type Missing, writeBody } from "./event-body.ts";
 import { keyOf } from "./key.ts";
 import { type PoisonEvent, poisonEvent } from "./poison-event.ts";
 import { documentIn, Fragments, membersIn, membersOf, type RawEvent, textIn, timestampIn } from "./raw-event.ts";
@@ -25,6 +25,8 @@ export interface EventDecoderOptions {
   readonly images: Images;
   /** Whether events of this collection are read. */
   readonly reads: (database: string, collection: string) => boolean;
+  /** Called for each image that was asked for and is not there. */
+  readonly onMissing?: ((what: Missing) => void) | undefined;
   /** What the stream holds already, or where it is opened. */
   readonly from: Place;
 }

@@ -64,10 +64,17 @@ export async function readTime(client: MongoClient): Promise<ClusterTime | undef
   return operationTime && { t: operationTime.t, i: operationTime.i };
 }
 
+/** Of a full oplog: the server drops whole pieces of it, so that it is a little less than full. */
+export const FULL_SHARE = 0.85;
+
 /** How far the log reaches back. */
 export interface OplogFacts {
   readonly oldest: ClusterTime;
   readonly newest: ClusterTime;
+  /** How much of what it may hold it holds; undefined where the server does not say. */
+  readonly share: number | undefined;
+  /** What it may hold; undefined where the server does not say. */
+  readonly maxBytes: number | undefined;
 }
 
 /**
@@ -78,9 +85,21 @@ export async function readOplog(client: MongoClient): Promise<OplogFacts | undef
   const oplog = client.db("local").collection<{ ts: Timestamp }>("oplog.rs");
   const end = (direction: 1 | -1): Promise<{ ts: Timestamp } | null> =>
     oplog.findOne({}, { sort: { $natural: direction }, projection: { ts: 1 } });
-  const [oldest, newest] = await Promise.all([end(1), end(-1)]);
+  const [oldest, newest, size] = await Promise.all([end(1), end(-1), readSize(client)]);
   if (oldest === null || newest === null) return undefined;
-  return { oldest: { t: oldest.ts.t, i: oldest.ts.i }, newest: { t: newest.ts.t, i: newest.ts.i } };
+  return { oldest: { t: oldest.ts.t, i: oldest.ts.i }, newest: { t: newest.ts.t, i: newest.ts.i }, ...size };
+}
+
+/** A user may lack the right to ask, and a server that only speaks the protocol the command. */
+async function readSize(client: MongoClient): Promise<Pick<OplogFacts, "share" | "maxBytes">> {
+  try {
+    const { size, maxSize } = await client.db("local").command({ collStats: "oplog.rs" });
+    const [bytes, maxBytes] = [Number(size), Number(maxSize)];
+    if (bytes >= 0 && maxBytes > 0) return { share: bytes / maxBytes, maxBytes };
+  } catch (error) {
+    if (!(error instanceof MongoServerError)) throw error;
+  }
+  return { share: undefined, maxBytes: undefined };
 }
 
 /** By what tells them apart from outside: their host names, and a member of `hello` that Azure's has. */

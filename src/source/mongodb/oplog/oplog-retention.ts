@@ -4,13 +4,15 @@ import type { MongoClient } from "mongodb";
 import { ConfigError } from "../../../errors.ts";
 import { onlyPosition, type Positions } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
+import { duration } from "../../../telemetry/quantities.ts";
 import type { LogRetention, RetentionMetric, RetentionProbe } from "../../retention.ts";
 import { connectMongo } from "../client/connect.ts";
 import { translateError } from "../client/errors.ts";
 import { type ClusterTime, isEarlier, parsePosition, readThrough } from "../client/position.ts";
-import { type OplogFacts, readOplog, readTime } from "../facts/server-facts.ts";
+import { FULL_SHARE, type OplogFacts, readOplog, readTime } from "../facts/server-facts.ts";
 import type { MongoConfig } from "../options/config.ts";
-import { oplogMetrics } from "./oplog-metrics.ts";
+import { FallingBack } from "./falling-back.ts";
+import { oplogMetrics, percent } from "./oplog-metrics.ts";
 
 export class OplogRetention implements RetentionProbe {
   readonly metrics: readonly RetentionMetric[];
@@ -18,8 +20,10 @@ export class OplogRetention implements RetentionProbe {
   readonly full = undefined;
   readonly #id: SourceId;
   readonly #config: MongoConfig;
+  readonly #fallingBack = new FallingBack();
   #client: MongoClient | undefined;
   #first: ClusterTime | undefined;
+  #summary: string | undefined;
 
   constructor(id: SourceId, config: MongoConfig) {
     this.metrics = oplogMetrics(config.guard);
@@ -27,7 +31,13 @@ export class OplogRetention implements RetentionProbe {
     this.#config = config;
   }
 
+  /** @example the oplog reaches back 26 h; it is 12 s behind (0 %), 26 h are left */
+  get summary(): string | undefined {
+    return this.#summary;
+  }
+
   async look(through: Positions | undefined): Promise<LogRetention | undefined> {
+    this.#summary = undefined;
     const client = await this.#connect();
     try {
       const [oplog, now] = await Promise.all([readOplogIfAllowed(client), readTime(client)]);
@@ -50,20 +60,34 @@ export class OplogRetention implements RetentionProbe {
 
   #measure(at: ClusterTime, oplog: OplogFacts | undefined, newest: ClusterTime | undefined): LogRetention {
     const lagSeconds = newest && Math.max(0, newest.t - at.t);
-    if (oplog === undefined) return { lost: 0, lagSeconds };
-    const { oldest } = oplog;
+    const behind = lagSeconds === undefined ? "" : `; it is ${duration(lagSeconds)} behind`;
+    if (oplog === undefined || lagSeconds === undefined) {
+      this.#summary = `how far the oplog reaches back is not known: \`millrace check\` says why${behind}`;
+      return { lost: 0, lagSeconds };
+    }
+    if (isEarlier(at, oplog.oldest)) {
+      this.#summary = "the oplog no longer holds what comes next";
+      this.#fallingBack.forget();
+      return { lost: 1 };
+    }
+    const rate = this.#fallingBack.look(oplog.newest.t, lagSeconds);
+    if (!this.#drops(oplog)) {
+      this.#summary = `the oplog is not full yet, and drops nothing${behind}`;
+      return { lost: 0, lagSeconds };
+    }
+    const windowSeconds = Math.max(1, oplog.newest.t - oplog.oldest.t);
+    const headroomSeconds = at.t - oplog.oldest.t;
+    const windowUsed = lagSeconds / windowSeconds;
+    const timeToFullSeconds = rate === undefined || rate === 0 ? undefined : headroomSeconds / rate;
+    const forecast = timeToFullSeconds === undefined ? "" : `; it falls back, for ${duration(timeToFullSeconds)} more`;
+    this.#summary = `the oplog reaches back ${duration(windowSeconds)}${behind} (${percent(windowUsed)}), ${duration(headroomSeconds)} are left${forecast}`;
+    return { lost: 0, timeToFullSeconds, windowUsed, windowSeconds, lagSeconds };
+  }
+
+  /** Whether it is full, and drops old entries: how far one reaches back that still grows says nothing. */
+  #drops({ oldest, share }: OplogFacts): boolean {
     this.#first ??= oldest;
-    const isLost = isEarlier(at, oldest);
-    // An oplog that is not full yet drops nothing: how far it reaches back then says nothing.
-    if (!isEarlier(this.#first, oldest)) return { lost: isLost ? 1 : 0, lagSeconds };
-    if (isLost) return { lost: 1 };
-    const windowSeconds = Math.max(1, oplog.newest.t - oldest.t);
-    return {
-      lost: 0,
-      timeToFullSeconds: at.t - oldest.t,
-      windowUsed: Math.max(0, oplog.newest.t - at.t) / windowSeconds,
-      lagSeconds,
-    };
+    return share === undefined ? isEarlier(this.#first, oldest) : share >= FULL_SHARE;
   }
 
   async #connect(): Promise<MongoClient> {

@@ -10,6 +10,8 @@ import { eventTriggerSql } from "./event-trigger-sql.ts";
 import { exampleSql, firstTable, publicationSql, roleSql, workerRole } from "./setup-sql.ts";
 
 export const setupText: SetupText<PostgresConfig> = {
+  comment: "--",
+  place: "in the database of the source's url",
   subjects: {
     role: { runBy: "an administrator", lines: async (_, config) => roleSql(config) },
     publication: { runBy: "the owner of the tables", lines: publicationSql },

@@ -34,6 +34,7 @@ export function slotMetrics(limits: GuardLimits): readonly RetentionMetric[] {
       means: "timeToFull",
       hint: `The slot is about to be lost: ${GROWING}.`,
       alarm: (value, limit) => `its slot is full in ${whole(value)} s, sooner than in ${whole(limit)} s (${GROWING})`,
+      soon: (seconds) => ({ code: "SLOT_FULL_SOON", message: `its slot is full in ${whole(seconds)} s` }),
     },
     {
       name: "lagSeconds",

@@ -23,6 +23,7 @@ function guardOf(database: Pick<Database, "url">, guard: object, heldByBusSecond
   const events: GuardEvent[] = [];
   const watching = new Guard({
     source: SHOP,
+    kind: "postgres",
     watch: new SlotRetention(SHOP, parsePostgresConfig({ url: database.url, guard, ...full }, "sources.shop")),
     everyMs: 50,
     heldByBusSeconds,

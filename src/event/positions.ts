@@ -55,7 +55,7 @@ export function comparePlace({ partition = WHOLE, position }: Place, reached: Po
 
 /** Whether `at` is at or behind `places` in each partition that they name. */
 export function reaches(at: Positions | undefined, places: Positions): boolean {
-  for (const [partition, position] of places) if (comparePlace({ partition, position }, at) > 0) return false;
+  for (const [partition, position] of places) if (isBehind(position, at?.get(partition))) return false;
   return true;
 }
 
@@ -77,8 +77,12 @@ export function laterPositions(a: Positions | undefined, b: Positions | undefine
 
 /** What of `places` stands behind `at`; undefined when nothing does. */
 export function placesBehind(places: Positions | undefined, at: Positions | undefined): Positions | undefined {
-  const behind = [...(places ?? [])].filter(([partition, position]) => comparePlace({ partition, position }, at) > 0);
-  return behind.length === 0 ? undefined : new Map(behind);
+  if (places === undefined || reaches(at, places)) return undefined;
+  return new Map([...places].filter(([partition, position]) => isBehind(position, at?.get(partition))));
+}
+
+function isBehind(position: Position, at: Position | undefined): boolean {
+  return at === undefined || comparePositions(position, at) > 0;
 }
 
 /** Whether no partition is inside of a transaction. */

@@ -1,8 +1,7 @@
 // Whether a source goes on behind what is lost: a person's decision, once by `run --adopt`, or the source's option `onGap`.
 
 import { HistoryLostError, TransientError } from "../errors.ts";
-import type { Loss, Source, SourceContext, SourceMessage } from "../source/source.ts";
-import type { ReadOptions } from "./tell-schemas.ts";
+import type { Loss, Source, SourceContext } from "../source/source.ts";
 
 /** @param adopt holds for one loss @param onGap holds for every gap, and for nothing that is another's */
 export function lossPolicy(adopt: boolean, onGap: "stop" | "continue"): Pick<SourceContext, "accepts" | "onAccepted"> {
@@ -21,23 +20,20 @@ function kindOf(loss: Loss | HistoryLostError): Loss {
 }
 
 /**
- * Reads a source, which gives up its history where the reading ends by a loss that is accepted.
- * @throws TransientError SOURCE_STARTS_OVER then; else what the source throws
+ * What a reading ended by; where that is a loss that is accepted, the source gives up its history.
+ * @returns TransientError SOURCE_STARTS_OVER then; else what was thrown
+ * @throws what `giveUp` throws
  */
-export async function* readUntilLost(
-  source: Pick<Source, "read" | "giveUp">,
+export async function startOver(
+  source: Pick<Source, "giveUp">,
   { accepts, onAccepted }: Pick<SourceContext, "accepts" | "onAccepted">,
-  options: ReadOptions,
-): AsyncGenerator<readonly SourceMessage[], void> {
-  try {
-    yield* source.read(options);
-  } catch (error) {
-    if (!(error instanceof HistoryLostError) || source.giveUp === undefined || !accepts(error)) throw error;
-    await source.giveUp(error);
-    onAccepted();
-    throw new TransientError("SOURCE_STARTS_OVER", `${error.code}: ${error.message}`, {
-      hint: "Nothing to do: the source begins a new history, and the stream names the gap.",
-      cause: error,
-    });
-  }
+  thrown: unknown,
+): Promise<unknown> {
+  if (!(thrown instanceof HistoryLostError) || source.giveUp === undefined || !accepts(thrown)) return thrown;
+  await source.giveUp(thrown);
+  onAccepted();
+  return new TransientError("SOURCE_STARTS_OVER", `${thrown.code}: ${thrown.message}`, {
+    hint: "Nothing to do: the source begins a new history, and the stream names the gap.",
+    cause: thrown,
+  });
 }

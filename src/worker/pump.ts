@@ -10,7 +10,7 @@ import type { Commit, Poison, Source } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { deadLetter, type PoisonPlaces, tooLarge } from "./poison.ts";
 import type { Probe } from "./probe.ts";
-import type { GapTeller } from "./tell-gaps.ts";
+import { type GapTeller, isTold } from "./tell-gaps.ts";
 import { readAnnounced } from "./tell-schemas.ts";
 
 /** What the pump counts; see telemetry/metrics. */
@@ -35,14 +35,16 @@ export interface PumpOptions extends PoisonPlaces {
   readonly log: Logger;
   /** The database has agreed to send. */
   readonly onStarted: () => void;
+  /** Given what ended the reading; what it resolves to is thrown instead. */
+  readonly onReadingEnded: (thrown: unknown) => Promise<unknown>;
   readonly signal: AbortSignal;
 }
 
 /** Ends with the signal; else throws what the source or the writer throws. */
 export async function pump(options: PumpOptions): Promise<void> {
-  const { reader, writer, schemas, gaps, from, counts, probe, onStarted, signal } = options;
-  for await (const read of readAnnounced(reader, schemas, { from, signal, onStarted })) {
-    const chunk = await gaps.tell(read);
+  const { reader, writer, schemas, gaps, from, counts, probe, onStarted, onReadingEnded: onEnded, signal } = options;
+  for await (const read of readAnnounced(reader, schemas, { from, signal, onStarted, onEnded })) {
+    const chunk = isTold(read) ? read : await gaps.tell(read);
     const upTo = newestOf(chunk);
     if (upTo === undefined) continue;
     counts.read(chunk.length, upTo);

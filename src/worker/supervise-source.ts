@@ -9,14 +9,13 @@ import { SchemaBook } from "../schema/schema-book.ts";
 import type { Source, SourceContext, ToldSchemas } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { keepCheckpoints } from "./checkpoint.ts";
-import { lossPolicy, readUntilLost } from "./loss-policy.ts";
+import { lossPolicy, startOver } from "./loss-policy.ts";
 import { mergeProducer } from "./merge-producers.ts";
 import type { PoisonPlaces } from "./poison.ts";
 import type { Probe } from "./probe.ts";
 import { pump } from "./pump.ts";
 import type { SourceTracker } from "./source-status.ts";
 import { GapTeller } from "./tell-gaps.ts";
-import type { ReadOptions } from "./tell-schemas.ts";
 import { tendSource } from "./tend-source.ts";
 
 export interface SuperviseSourceOptions {
@@ -160,7 +159,8 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
     onRunning();
     const parts = {
       source,
-      reader: { id: source, read: (read: ReadOptions) => readUntilLost(opened, context, read) },
+      reader: opened,
+      onReadingEnded: (thrown: unknown) => startOver(opened, context, thrown),
       writer,
       stream,
       maxEventBytes,

@@ -40,7 +40,6 @@ export class GapTeller {
    * @throws TransientError
    */
   async tell(chunk: readonly AnnouncedMessage[]): Promise<readonly ToldMessage[]> {
-    if (!chunk.some(isNews)) return chunk as readonly ToldMessage[];
     const lost = chunk.filter((message) => message.type === "lost");
     // They are stored in this order, though not always in one batch.
     const stored = lost.length === 0 ? undefined : await this.#options.stream.newestGap();
@@ -95,6 +94,7 @@ export class GapTeller {
   }
 }
 
-function isNews({ type }: AnnouncedMessage): boolean {
-  return type === "began" || type === "lost";
+/** Whether nothing of a chunk has to be told. */
+export function isTold(chunk: readonly AnnouncedMessage[]): chunk is readonly ToldMessage[] {
+  return !chunk.some(({ type }) => type === "began" || type === "lost");
 }

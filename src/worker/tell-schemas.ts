@@ -9,7 +9,10 @@ import type { Description, Source, SourceMessage } from "../source/source.ts";
 /** What a source hands out once its descriptions are dealt with. */
 export type AnnouncedMessage = Exclude<SourceMessage, Description>;
 
-export type ReadOptions = Parameters<Source["read"]>[0];
+export type AnnouncedOptions = Parameters<Source["read"]>[0] & {
+  /** Given what the reading threw; what it resolves to is thrown instead. */
+  readonly onEnded: (thrown: unknown) => Promise<unknown>;
+};
 
 /**
  * Reads a source with a marker in the place of each description that the stream lacks, and nothing in the place of all others.
@@ -19,27 +22,36 @@ export type ReadOptions = Parameters<Source["read"]>[0];
 export async function* readAnnounced(
   reader: Pick<Source, "id" | "read">,
   book: SchemaBook,
-  options: ReadOptions,
+  options: AnnouncedOptions,
 ): AsyncGenerator<readonly AnnouncedMessage[], void> {
   await book.open(options.from);
-  for await (const chunk of reader.read(options)) {
-    if (!chunk.some(isDescription)) {
-      yield chunk as readonly AnnouncedMessage[];
+  try {
+    for await (const chunk of reader.read(options)) {
+      const told = chunk.some(isDescription) ? await announced(reader.id, book, chunk) : chunk;
+      if (told.length > 0) yield told as readonly AnnouncedMessage[];
+    }
+  } catch (error) {
+    throw await options.onEnded(error);
+  }
+}
+
+async function announced(
+  source: SourceId,
+  book: SchemaBook,
+  chunk: readonly SourceMessage[],
+): Promise<readonly AnnouncedMessage[]> {
+  const told: AnnouncedMessage[] = [];
+  for (const message of chunk) {
+    if (!isDescription(message)) {
+      told.push(message);
       continue;
     }
-    const told: AnnouncedMessage[] = [];
-    for (const message of chunk) {
-      if (!isDescription(message)) {
-        told.push(message);
-        continue;
-      }
-      const { version, partition, position, transaction } = message;
-      const data = await book.describe(version, position, partition);
-      if (data !== undefined) told.push(markerOf(reader.id, position as Position, { transaction, partition, data }));
-    }
-    await book.store();
-    if (told.length > 0) yield told;
+    const { version, partition, position, transaction } = message;
+    const data = await book.describe(version, position, partition);
+    if (data !== undefined) told.push(markerOf(source, position as Position, { transaction, partition, data }));
   }
+  await book.store();
+  return told;
 }
 
 function markerOf(

@@ -10,7 +10,7 @@ import { SchemaBook } from "../../../src/schema/schema-book.ts";
 import { postgresConnector } from "../../../src/source/postgres/connector.ts";
 import type { ConnectorState, Source, SourceContext } from "../../../src/source/source.ts";
 import { type LogEvent, type Logger, silentLogger } from "../../../src/telemetry/logger.ts";
-import { lossPolicy, readUntilLost } from "../../../src/worker/loss-policy.ts";
+import { lossPolicy, startOver } from "../../../src/worker/loss-policy.ts";
 import { GapTeller } from "../../../src/worker/tell-gaps.ts";
 import { readAnnounced } from "../../../src/worker/tell-schemas.ts";
 import { type EncodedMessage, encoded } from "../bus/encoded.ts";
@@ -170,10 +170,9 @@ export class Reading {
 
   async #read(from: Position | undefined): Promise<undefined> {
     const { signal } = this.#stop;
-    const options = { from: from && reached(from), signal };
     const { context, schemas } = this.#source;
-    const reader = { id: SHOP, read: () => readUntilLost(this.#source, context, options) };
-    for await (const chunk of readAnnounced(reader, schemas, options)) {
+    const onEnded = (thrown: unknown) => startOver(this.#source, context, thrown);
+    for await (const chunk of readAnnounced(this.#source, schemas, { from: from && reached(from), signal, onEnded })) {
       this.messages.push(...encoded(SHOP, await this.#gaps.tell(chunk)));
       await this.#paused;
     }

@@ -1,10 +1,14 @@
 // Behind what a source goes on: by `--adopt` behind one loss of any kind, by its option behind every gap and nothing else.
 
 import { expect, test } from "vitest";
+import { memoryStore } from "../../../src/bus/memory/memory-server.ts";
 import { HistoryLostError } from "../../../src/errors.ts";
 import type { Position } from "../../../src/event/position.ts";
+import type { SourceId } from "../../../src/event/source-id.ts";
+import { SchemaBook } from "../../../src/schema/schema-book.ts";
 import type { Source, SourceMessage } from "../../../src/source/source.ts";
-import { lossPolicy, readUntilLost } from "../../../src/worker/loss-policy.ts";
+import { lossPolicy, startOver } from "../../../src/worker/loss-policy.ts";
+import { readAnnounced } from "../../../src/worker/tell-schemas.ts";
 
 const gap = new HistoryLostError("SLOT_LOST", "gone", { hint: "see the test" });
 const foreign = new HistoryLostError("SOURCE_OTHER_CLUSTER", "another", { foreign: true });
@@ -28,6 +32,15 @@ test.each(["stop", "continue"] as const)("--adopt holds for one loss; then %s de
   expect({ gap: accepts("gap"), foreign: accepts("foreign") }).toEqual({ gap: onGap === "continue", foreign: false });
 });
 
+/** As the worker reads: what ends the source's reading may start it over. */
+function reading(source: Pick<Source, "read" | "giveUp">, policy: ReturnType<typeof lossPolicy>) {
+  const id = "shop" as SourceId;
+  const book = new SchemaBook({ source: id, store: memoryStore(), lease: 1 });
+  const signal = new AbortController().signal;
+  const onEnded = (thrown: unknown): Promise<unknown> => startOver(source, policy, thrown);
+  return readAnnounced({ id, read: source.read }, book, { from: undefined, signal, onEnded });
+}
+
 /** Reads a source that ends by an error. @returns what the reading is rejected with, and what was given up */
 async function read(error: Error, policy: ReturnType<typeof lossPolicy>, giveUp: Source["giveUp"] | null = undefined) {
   const given: unknown[] = [];
@@ -40,10 +53,9 @@ async function read(error: Error, policy: ReturnType<typeof lossPolicy>, giveUp:
       ? {}
       : { giveUp: giveUp ?? (async (lost: Error) => void given.push(lost, policy.accepts("gap"))) }),
   };
-  const options = { from: undefined, signal: new AbortController().signal };
   const chunks: unknown[] = [];
   try {
-    for await (const chunk of readUntilLost(source, policy, options)) chunks.push(chunk);
+    for await (const chunk of reading(source, policy)) chunks.push(chunk);
   } catch (thrown) {
     expect(chunks).toHaveLength(1);
     return { thrown, given };
@@ -87,13 +99,12 @@ test("a loss that is not the source's, such as the bus's, is none of its own", a
   const given: unknown[] = [];
   const source = {
     read: async function* (): AsyncGenerator<readonly SourceMessage[], void> {
-      yield [];
+      yield [{ type: "commit", position: "1+" as Position }];
     },
     giveUp: async (lost: Error) => void given.push(lost),
   };
   const write = async (): Promise<void> => {
-    for await (const _ of readUntilLost(source, policy, { from: undefined, signal: new AbortController().signal }))
-      throw gap;
+    for await (const _ of reading(source, policy)) throw gap;
   };
 
   await expect(write()).rejects.toBe(gap);

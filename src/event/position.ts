@@ -19,6 +19,7 @@ export function isComplete(position: Position): boolean {
 
 /** Negative, zero or positive, as `a` stands before, at or after `b` in the log. A `+` does not move a position. */
 export function comparePositions(a: Position, b: Position): number {
+  if (a === b) return 0;
   const x = bare(a);
   const y = bare(b);
   return x < y ? -1 : x > y ? 1 : 0;

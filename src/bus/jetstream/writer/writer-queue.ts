@@ -106,6 +106,7 @@ export class WriterQueue {
 
   /** The newest commits with nothing before them any more, taken away; undefined when there are none. */
   takeCommits(): Positions | undefined {
+    if (this.#commits.length === 0) return undefined;
     const waiting = this.#commits.findIndex(({ after }) => after > this.#taken);
     const taken = this.#commits.splice(0, waiting < 0 ? this.#commits.length : waiting);
     return newestOf(taken.map(({ place }) => place));

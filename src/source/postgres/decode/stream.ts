@@ -37,11 +37,10 @@ export async function* decodeStream(
 ): AsyncGenerator<readonly SourceMessage[], never> {
   const { sequencer } = decoder;
   const { composites } = tables;
-  const handOut = async function* (): AsyncGenerator<readonly SourceMessage[], void> {
+  const take = (): { readonly messages: readonly SourceMessage[]; readonly filled?: ReturnType<FillUnread> } => {
     const unread = sequencer.takeMissingToast();
     const messages = sequencer.take();
-    if (unread.length > 0 && fill !== undefined) yield* fill(messages, unread);
-    else if (messages.length > 0) yield messages;
+    return unread.length > 0 && fill !== undefined ? { messages, filled: fill(messages, unread) } : { messages };
   };
   for (;;) {
     let full = false;
@@ -55,13 +54,19 @@ export async function* decodeStream(
           await composites.observe(transport.frames.count);
           continue;
         }
-        if (sequencer.hasDescription) yield* handOut(); // a key may be asked for as the stream was told last
+        if (sequencer.hasDescription) {
+          const { messages, filled } = take(); // a key may be asked for as the stream was told last
+          if (filled !== undefined) yield* filled;
+          else yield messages;
+        }
         decoder.define(question.relation, await tables.describe(question.relation, question.at));
         if (question.at === undefined) break;
       }
       full = sequencer.full(MAX_MESSAGES, MAX_BYTES);
     }
-    yield* handOut();
+    const { messages, filled } = take();
+    if (filled !== undefined) yield* filled;
+    else if (messages.length > 0) yield messages;
     if (full) continue;
     // The next row may be the first one after ALTER TYPE: looked at before it, its names are certain.
     if (composites?.isBehind === true) await composites.observe(transport.frames.count);

@@ -15,7 +15,8 @@ const meanings = {
     fix: "Compare the rows committed between the two positions with the database, and report it with this output.",
   },
   EVENT_REPEATED: {
-    means: "ids rise like the source's log, this one does not: the event is in the stream twice, or out of order",
+    means:
+      "positions of events rise like the source's log, this one's does not: it is in the stream twice, or out of order",
     fix: "Subscribers can drop it by its id; report it with this output.",
   },
   TRANSACTION_MARKS: {

@@ -1,6 +1,6 @@
 // What must hold of a source's stream, checked message by message: pure, and in memory that does not grow with the stream.
 
-import { bare, isComplete, type Position } from "../../../event/position.ts";
+import { bare, comparePositions, isComplete, type Position } from "../../../event/position.ts";
 import { comparePlace, type Positions, WHOLE } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
@@ -22,7 +22,7 @@ export interface AuditCounts {
 }
 
 /**
- * Feed it every message in the stream's order. Ids of changes rise, so comparing with the one before finds any double
+ * Feed it every message in the stream's order. Each change has a position of its own, which rises, so comparing with the one before finds any double
  * without remembering them all. After a finding it goes on from the message as it is, so that one fault is told once.
  */
 export class StreamAudit {
@@ -36,8 +36,8 @@ export class StreamAudit {
   #newest: Position | undefined;
   /** No position may lie below it: the newest one of its partition, or where a recorded loss was gone back to. */
   readonly #floor = new Map<string, Position>();
-  /** The newest id of a change in each partition. */
-  readonly #ids = new Map<string, string>();
+  /** The newest change in each partition. Ids alone need not rise: a connector's may be digests. */
+  readonly #changes = new Map<string, { readonly position: Position; readonly id: string }>();
   #transaction: { readonly id: string; readonly ended: boolean } | undefined;
   #batch: { readonly id: string; readonly count: number } | undefined;
   #lease = 0;
@@ -99,10 +99,10 @@ export class StreamAudit {
     this.#transaction = undefined;
     if (resume === undefined) return;
     this.#floor.clear();
-    this.#ids.clear();
+    this.#changes.clear();
     for (const [partition, position] of resume ?? []) {
       this.#floor.set(partition, position);
-      this.#ids.set(partition, `${this.#source}.${bare(position)}`);
+      this.#changes.set(partition, { position, id: `${this.#source}.${bare(position)}` });
     }
   }
 
@@ -174,10 +174,13 @@ export class StreamAudit {
       this.#find("HEADERS_MISSING", message.sequence, "it has no ce-id");
       return;
     }
+    const position = message.header("Cdc-Pos") as Position | undefined;
+    if (position === undefined) return; // told already
     const partition = message.header("Cdc-Part") ?? WHOLE;
-    const newest = this.#ids.get(partition) ?? "";
-    if (id <= newest) this.#find("EVENT_REPEATED", message.sequence, `${id} follows ${newest}`);
-    this.#ids.set(partition, id);
+    const newest = this.#changes.get(partition);
+    if (newest !== undefined && comparePositions(position, newest.position) <= 0)
+      this.#find("EVENT_REPEATED", message.sequence, `${id} follows ${newest.id}`);
+    this.#changes.set(partition, { position, id });
   }
 
   /** A copied row repeats the place where it stands, and its id is made of its key: so neither rises. */

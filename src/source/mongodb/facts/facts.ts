@@ -52,7 +52,7 @@ async function tryStream(
     await cursor.open({ history: 0, time: operationTime, ordinal: 0, idle: 0, token: undefined });
     return undefined;
   } catch (thrown) {
-    const error = translateError(thrown);
+    const error = translateError(thrown, true);
     if (error instanceof TransientError) throw error;
     return error;
   } finally {

@@ -111,9 +111,12 @@ export class MongoSource implements Source {
   async giveUp(lost: HistoryLostError): Promise<void> {
     const { client, begun, memory } = this.#options;
     const { record } = begun;
-    const operationTime = await readTime(client).catch((error: unknown) => {
+    const now = await readTime(client).catch((error: unknown) => {
       throw translateError(error);
     });
+    // A stream that is opened at a time shows what happened then, which was read if nothing has happened since.
+    const { time } = this.#place;
+    const operationTime = now && (isEarlier(time, now) ? now : { t: time.t, i: time.i + 1 });
     await memory.save(
       beginRecord(
         { setName: record.setName, clusterId: record.clusterId, operationTime },

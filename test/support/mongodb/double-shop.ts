@@ -78,6 +78,7 @@ export class DoubleShop {
       },
       log: silentLogger,
       lineageKey: async () => "of the tests",
+      count: () => {},
       ...lossPolicy(adopt, "stop"),
     };
     await mongoConnector.preflight(SHOP, config, context);

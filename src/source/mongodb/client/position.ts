@@ -26,7 +26,16 @@ export interface Place {
 const pattern = /^([0-9a-f]{4})\.([0-9a-f]{8})([0-9a-f]{8})\.([0-9a-f]{8})\.([0-9a-f]{8})\.([0-9A-Za-z_-]*)\+?$/;
 
 export function formatPosition({ history, time, ordinal, idle, token }: Place, complete: boolean): Position {
-  return `${hex(history, 4)}.${hex(time.t)}${hex(time.i)}.${hex(ordinal)}.${hex(idle)}.${token ?? ""}${complete ? "+" : ""}` as Position;
+  return `${beginning(history, time.t)}${hex(time.i)}.${hex(ordinal)}.${hex(idle)}.${token ?? ""}${complete ? "+" : ""}` as Position;
+}
+
+/** Of the position that was made last: thousands have the same. */
+let known = { history: -1, t: -1, text: "" };
+
+function beginning(history: number, t: number): string {
+  if (known.history !== history || known.t !== t)
+    known = { history, t, text: `${history.toString(16).padStart(4, "0")}.${hex(t)}` };
+  return known.text;
 }
 
 /** @throws BugError POSITION_MALFORMED */
@@ -59,6 +68,14 @@ export function isEarlier(a: ClusterTime, b: ClusterTime): boolean {
   return a.t < b.t || (a.t === b.t && a.i < b.i);
 }
 
-function hex(number: number, digits = 8): string {
-  return number.toString(16).padStart(digits, "0");
+const PAIRS = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+/** Eight digits. */
+function hex(number: number): string {
+  return (
+    (PAIRS[number >>> 24] as string) +
+    (PAIRS[(number >>> 16) & 0xff] as string) +
+    (PAIRS[(number >>> 8) & 0xff] as string) +
+    (PAIRS[number & 0xff] as string)
+  );
 }

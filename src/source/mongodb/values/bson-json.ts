@@ -4,14 +4,13 @@ import { isUtf8 } from "node:buffer";
 import { escapedBound, type JsonWriter } from "../../../event/json-writer.ts";
 import { cstringEnd, documentEnd, malformed, Type, valueEnd } from "./bson.ts";
 import { decimalText } from "./decimal128.ts";
+import { safeInt64, writeDate, writeHexadecimal, writeInteger, writePlainText } from "./write-scalar.ts";
 
 /** `json`: as plain JSON as can be had; `ejson`: canonical Extended JSON v2, which keeps each type. */
 export type Encoding = "json" | "ejson";
 
 /** A server refuses documents that are nested deeper than 200. */
 const MAX_DEPTH = 256;
-const YEAR_0 = -62167219200000n;
-const YEAR_10000 = 253402300800000n;
 const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
 const COMMA = 0x2c;
 const COLON = 0x3a;
@@ -91,7 +90,31 @@ class Walk {
         this.#withText(type, from, to, depth);
         break;
       default:
-        this.#plain(this.#keepsTypes ? typedText(this.#bytes, type, from, to) : plainText(this.#bytes, type, from, to));
+        if (this.#keepsTypes) this.#plain(typedText(this.#bytes, type, from, to));
+        else if (!this.#common(type, from, to)) this.#plain(plainText(this.#bytes, type, from, to));
+    }
+  }
+
+  /** Writes a scalar in plain JSON without a text of it. @returns false for one that needs a text: nothing is written then */
+  #common(type: number, from: number, to: number): boolean {
+    const writer = this.#writer;
+    const bytes = this.#bytes;
+    switch (type) {
+      case Type.int32:
+        writeInteger(writer, bytes.readInt32LE(from));
+        return true;
+      case Type.int64: {
+        const value = safeInt64(bytes, from);
+        if (value !== undefined) writeInteger(writer, value);
+        return value !== undefined;
+      }
+      case Type.objectId:
+        writeHexadecimal(writer, bytes, from, to);
+        return true;
+      case Type.date:
+        return writeDate(writer, bytes, from);
+      default:
+        return false;
     }
   }
 
@@ -138,6 +161,7 @@ class Walk {
 
   /** The bytes `[from, to)` as a JSON string; what is no UTF-8 becomes U+FFFD, as the drivers have it. */
   #text(from: number, to: number): void {
+    if (writePlainText(this.#writer, this.#bytes, from, to)) return;
     let bytes = this.#bytes;
     if (!isAscii(bytes, from, to) && !isUtf8(bytes.subarray(from, to))) {
       bytes = Buffer.from(bytes.toString("utf8", from, to));
@@ -150,11 +174,9 @@ class Walk {
   }
 }
 
-/** A scalar in plain JSON, finished. @throws PoisonError */
+/** A scalar in plain JSON, finished, of those that are not written digit by digit. @throws PoisonError */
 function plainText(bytes: Buffer, type: number, from: number, to: number): string {
   switch (type) {
-    case Type.int32:
-      return String(bytes.readInt32LE(from));
     case Type.int64: {
       const value = bytes.readBigInt64LE(from);
       return value >= -MAX_SAFE && value <= MAX_SAFE ? String(value) : `"${value}"`;
@@ -166,12 +188,8 @@ function plainText(bytes: Buffer, type: number, from: number, to: number): strin
     }
     case Type.boolean:
       return bytes[from] === 1 ? "true" : "false";
-    case Type.objectId:
-      return `"${bytes.toString("hex", from, to)}"`;
-    case Type.date: {
-      const value = bytes.readBigInt64LE(from);
-      return value < YEAR_0 || value >= YEAR_10000 ? `"${value}"` : `"${new Date(Number(value)).toISOString()}"`;
-    }
+    case Type.date:
+      return `"${bytes.readBigInt64LE(from)}"`;
     case Type.decimal128:
       return `"${decimalText(bytes, from)}"`;
     case Type.timestamp:

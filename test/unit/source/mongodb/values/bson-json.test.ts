@@ -103,6 +103,37 @@ describe("a value", () => {
   });
 });
 
+describe("plain JSON", () => {
+  const yearsOfFourDigits = { min: new Date("0000-01-01T00:00:00Z"), max: new Date("9999-12-31T23:59:59.999Z") };
+  const leaf = fc.oneof(
+    fc.integer().map((n): [unknown, unknown] => [new Int32(n), n]),
+    fc
+      .oneof(
+        fc.maxSafeInteger(),
+        fc.constantFrom(0, 9, 10, 99, 100, 2 ** 31, 2 ** 32 - 1, 2 ** 53 - 1, -(2 ** 53) + 1, -(2 ** 32)),
+      )
+      .map((n): [unknown, unknown] => [Long.fromNumber(n), n]),
+    fc.date({ ...yearsOfFourDigits, noInvalidDate: true }).map((date): [unknown, unknown] => [date, date]),
+    fc.uint8Array({ minLength: 12, maxLength: 12 }).map((id): [unknown, unknown] => {
+      return [new ObjectId(id), Buffer.from(id).toString("hex")];
+    }),
+    fc
+      .string({ unit: "binary", maxLength: 200 })
+      .map((text): [unknown, unknown] => [text, Buffer.from(text).toString()]),
+  );
+
+  test("says of the usual kinds what JSON.stringify says of JavaScript's own", () => {
+    fc.assert(
+      fc.property(fc.array(leaf, { maxLength: 8 }), (values) => {
+        const json = jsonOf(BSON.serialize({ list: values.map(([stored]) => stored) }));
+
+        expect(json).toBe(JSON.stringify({ list: values.map(([, said]) => said) }));
+      }),
+      { numRuns: 3_000 },
+    );
+  });
+});
+
 describe("canonical Extended JSON", () => {
   const leaf = fc.oneof(
     fc.integer().map((n) => new Int32(n)),

@@ -1,5 +1,7 @@
 // Draining what a slot holds: a worker into its stream, beside Postgres' own reader of the same log.
 
+import { JetStreamApiError, type StreamState } from "@nats-io/jetstream";
+import { apiCodes } from "../src/bus/jetstream/client/api-codes.ts";
 import { type Ground, readText } from "./ground.ts";
 import { drainWithPgRecvlogical, findPgRecvlogical, pgRecvlogicalVersion } from "./pg-recvlogical.ts";
 import { type BenchOptions, type BenchResult, median } from "./result.ts";
@@ -59,6 +61,9 @@ export async function compareDrains(
   };
 }
 
+/** What a worker and its stream stand on. */
+export type WorkerGround = Pick<Ground, "cli" | "dir" | "node" | "streams">;
+
 /** The worker's own first start makes slot and publication; the copy is at the very same position. */
 export async function prepareSlot(ground: Ground, run: number): Promise<void> {
   const { database } = ground;
@@ -81,7 +86,8 @@ export interface Drain {
   readonly peakRssMb: number | undefined;
 }
 
-export async function drainWithWorker(ground: Ground, run: number, rows: number): Promise<Drain> {
+/** @param run its source is `s<run>` */
+export async function drainWithWorker(ground: WorkerGround, run: number, rows: number): Promise<Drain> {
   const { streams } = ground;
   const stream = `CDC_S${run}`;
   const subject = `cdc.s${run}.>`;
@@ -89,8 +95,8 @@ export async function drainWithWorker(ground: Ground, run: number, rows: number)
   try {
     // Counting messages is cheap; markers are among them, so the rows themselves are counted near the end.
     await worker.until(async () => {
-      const { state } = await streams.streams.info(stream);
-      if (state.messages < rows) return undefined;
+      const state = await stateOf(streams, stream);
+      if (state === undefined || state.messages < rows) return undefined;
       const { state: counted } = await streams.streams.info(stream, { subjects_filter: subject });
       const stored = Object.values(counted.subjects ?? {}).reduce((sum, count) => sum + count, 0);
       return stored >= rows ? true : undefined;
@@ -106,6 +112,16 @@ export async function drainWithWorker(ground: Ground, run: number, rows: number)
   }
 }
 
-function startWorker(ground: Ground, run: number): Promise<Worker> {
+/** Undefined until the worker has made it. */
+async function stateOf(streams: WorkerGround["streams"], stream: string): Promise<StreamState | undefined> {
+  try {
+    return (await streams.streams.info(stream)).state;
+  } catch (error) {
+    if (error instanceof JetStreamApiError && error.code === apiCodes.streamNotFound) return undefined;
+    throw error;
+  }
+}
+
+function startWorker(ground: WorkerGround, run: number): Promise<Worker> {
   return Worker.start(ground, "--automations", "none", "--sources", `s${run}`);
 }

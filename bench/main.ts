@@ -7,6 +7,7 @@ import { benchAutomations } from "./automations.ts";
 import { benchCatalog } from "./catalog.ts";
 import { benchLatency } from "./latency.ts";
 import { describeMachine } from "./machine.ts";
+import { benchMongodb } from "./mongodb/bench.ts";
 import { benchOutbox } from "./outbox.ts";
 import { benchProfile } from "./profile.ts";
 import type { BenchOptions, BenchResult } from "./result.ts";
@@ -26,6 +27,8 @@ const benches: Readonly<Record<string, Bench>> = {
   profile: { run: benchProfile, rows: 500_000 },
   outbox: { run: benchOutbox, rows: 5_000 },
   automations: { run: benchAutomations, rows: 500_000 },
+  /** Rows are events here. */
+  mongodb: { run: benchMongodb, rows: 1_000_000 },
   /** Rows are tables here. */
   catalog: { run: benchCatalog, rows: 50_000 },
 };

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The command `millrace`: its arguments, its exit codes, and the one place that says what went wrong.
 
-import { Argument, Command, CommanderError, InvalidArgumentError } from "commander";
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { BugError, ConfigError, toError } from "../errors.ts";
 import { createLogger } from "../telemetry/create-logger.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -219,6 +219,11 @@ command("erase", "take one event out of a source's stream for good; says first w
 program
   .command("demo")
   .description("show it all on this machine: servers, a shop, automations, and a count of what was lost")
+  .addOption(
+    new Option("--source <kind>", "the database that the shop is on")
+      .choices(["postgres", "mongodb"])
+      .default("postgres"),
+  )
   .option("--seconds <n>", "end by itself (default: at Ctrl-C)", seconds)
   .option("--json", "print the summary as one JSON object", false)
   .option("--keep", "leave the data in .millrace/demo", false)

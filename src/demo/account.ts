@@ -1,8 +1,7 @@
 // The demo's books: what the database committed, what the bus holds, what was handled, each counted by itself.
 
-import type pg from "pg";
-import type { IndependentLog, ShopChange } from "./independent-log.ts";
 import type { Latency } from "./latency.ts";
+import type { IndependentLog, Ledger, ShopChange } from "./shop-database.ts";
 import type { StreamReader } from "./stream-reader.ts";
 
 /** What `--json` prints. */
@@ -26,7 +25,7 @@ export interface DemoSummary {
 }
 
 export interface AccountParts {
-  readonly database: pg.Client;
+  readonly ledger: () => Promise<Ledger>;
   readonly log: IndependentLog;
   readonly stream: StreamReader;
   readonly latency: Latency;
@@ -49,7 +48,7 @@ export class Account {
 
   /** Brings the books up to date. */
   async update(): Promise<DemoSummary> {
-    const { database, log, stream, latency, listeners } = this.#parts;
+    const { ledger, log, stream, latency, listeners } = this.#parts;
     // In this order: whatever was in the stream by now had been committed before, so the log must tell of it.
     const stored = stream.takeEvents();
     const logged = await log.read();
@@ -57,16 +56,13 @@ export class Account {
     this.#comparison.stored(stored.map(nameOf));
     this.newest = [...this.newest, ...stored.map(({ table, op, id }) => `${table}.${op} ${id}`)].slice(-NEWEST);
     for (const { table, op } of logged) this.#expected += listeners[`${table}.${op}`] ?? 0;
-    const { rows } = await database.query<{ committed: number; handled: number }>(
-      `select (select coalesce(sum(changes), 0)::float8 from ledger.entries) as committed,
-              (select count(*)::float8 from ledger.effects) as handled`,
-    );
+    const { committed, handled } = await ledger();
     const [p50Ms = 0, p99Ms = 0] = latency.quantiles(0.5, 0.99);
     return {
-      committed: rows[0]?.committed ?? 0,
+      committed,
       published: this.#comparison.published,
       expected: this.#expected,
-      handled: rows[0]?.handled ?? 0,
+      handled,
       deadLettered: stream.dead,
       lost: this.#comparison.missing,
       duplicated: this.#comparison.duplicated,

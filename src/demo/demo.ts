@@ -4,30 +4,32 @@ import { appendFileSync, rmSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { connect } from "@nats-io/transport-node";
-import pg from "pg";
 import { startWorker } from "../app.ts";
 import { realClock } from "../clock.ts";
 import { endWithParent } from "../dev/end-with-parent.ts";
 import { startNats } from "../dev/nats-server.ts";
-import { startPostgres } from "../dev/postgres.ts";
 import { TransientError } from "../errors.ts";
-import { migrationSql } from "../outbox/migration-sql.ts";
 import { createLogger } from "../telemetry/create-logger.ts";
 import { Account, type DemoSummary } from "./account.ts";
-import { listeners, shopAutomations } from "./automations.ts";
-import { IndependentLog } from "./independent-log.ts";
 import { Latency } from "./latency.ts";
-import { shopTables } from "./shop.ts";
+import { openMongoShop } from "./mongodb/mongo-shop.ts";
+import { openPostgresShop } from "./postgres/postgres-shop.ts";
+import type { ShopDatabase } from "./shop-database.ts";
 import { StreamReader } from "./stream-reader.ts";
-import { writeShop } from "./writer.ts";
+
+/** The kinds of database that the shop can run on. */
+export const shopKinds = ["postgres", "mongodb"] as const;
 
 export interface DemoOptions {
+  readonly kind: (typeof shopKinds)[number];
   /** How long to write; undefined means until the signal. */
   readonly seconds: number | undefined;
   /** Leave the data and the worker's log behind. */
   readonly keep: boolean;
   /** Ends the writing; what is under way is still counted. */
   readonly signal: AbortSignal;
+  /** Called once the shop's database is there, with what it is. */
+  readonly onServer: (server: string) => void;
   /** Called about twice a second. */
   readonly show: (progress: DemoSummary, newest: readonly string[]) => void;
 }
@@ -45,6 +47,11 @@ const SETTLE_MS = 30_000;
 const START_MS = 30_000;
 const KEPT = "kept";
 
+const openers: Readonly<Record<DemoOptions["kind"], (directory: string) => Promise<ShopDatabase>>> = {
+  postgres: openPostgresShop,
+  mongodb: openMongoShop,
+};
+
 /** Runs it below `.millrace/demo`. @throws ConfigError when a server cannot be had, and what ended the worker */
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   const place = resolve(".millrace/demo");
@@ -60,11 +67,12 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
       });
   try {
     await mkdir(directory, { recursive: true });
-    await using postgres = await startPostgres({ dataDir: join(directory, "postgres") });
-    data.add(postgres.dataDir);
+    await using shop = await openers[options.kind](directory);
+    if (shop.dataDir !== undefined) data.add(shop.dataDir);
+    options.onServer(shop.server);
     await using nats = await startNats({ dataDir: join(directory, "nats") });
     data.add(nats.dataDir);
-    return { directory, ...(await runShop(options, { postgresUrl: postgres.url, natsUrl: nats.url, directory })) };
+    return { directory, ...(await runShop(options, shop, { natsUrl: nats.url, directory })) };
   } finally {
     release();
     if (!options.keep) await Promise.all([...data].map((path) => rm(path, { recursive: true, force: true })));
@@ -90,27 +98,23 @@ function isAlive(pid: number): boolean {
 }
 
 interface Places {
-  readonly postgresUrl: string;
   readonly natsUrl: string;
   readonly directory: string;
 }
 
-async function runShop(options: DemoOptions, places: Places): Promise<Omit<DemoResult, "directory">> {
-  const database = new pg.Client({ connectionString: places.postgresUrl });
-  // What a handler writes need not be on disk before it returns: only what the shop commits is at stake here.
-  const effects = new pg.Pool({ connectionString: places.postgresUrl, max: 5, options: "-c synchronous_commit=off" });
+async function runShop(
+  options: DemoOptions,
+  shop: ShopDatabase,
+  places: Places,
+): Promise<Omit<DemoResult, "directory">> {
   const nc = await connect({ servers: places.natsUrl });
   const latency = new Latency();
-  database.on("error", () => {}); // the next query tells
-  effects.on("error", () => {});
   try {
-    await database.connect();
-    await database.query(`${migrationSql("outbox")}; ${migrationSql("inbox")}; ${shopTables}`);
     const worker = await startWorker(
       {
         bus: { servers: places.natsUrl, fsync: "always" },
-        sources: { shop: { kind: "postgres", url: places.postgresUrl, tables: ["public.*"], outbox: true } },
-        automations: shopAutomations(effects, latency),
+        sources: { shop: shop.source },
+        automations: shop.automations(latency),
       },
       {
         log: createLogger({
@@ -123,10 +127,10 @@ async function runShop(options: DemoOptions, places: Places): Promise<Omit<DemoR
     const over = new AbortController();
     const work = async (): Promise<Omit<DemoResult, "directory">> => {
       await until(START_MS, "the worker to run", () => isRunning(worker.status()));
-      const log = await IndependentLog.start(database);
+      const log = await shop.openLog();
       const stream = await StreamReader.start(nc);
-      const account = new Account({ database, log, stream, latency, listeners });
-      return count(options, places.postgresUrl, account, over.signal);
+      const account = new Account({ ledger: () => shop.ledger(), log, stream, latency, listeners: shop.listeners });
+      return count(options, shop, account, over.signal);
     };
     const working = work();
     try {
@@ -138,15 +142,13 @@ async function runShop(options: DemoOptions, places: Places): Promise<Omit<DemoR
     }
   } finally {
     await nc.close();
-    await effects.end();
-    await database.end();
   }
 }
 
 /** Writes, and after that waits until all is settled or nothing moves any more. */
 async function count(
   { seconds, signal, show }: DemoOptions,
-  url: string,
+  shop: ShopDatabase,
   account: Account,
   over: AbortSignal,
 ): Promise<Omit<DemoResult, "directory">> {
@@ -154,7 +156,7 @@ async function count(
   const enough = new AbortController();
   const timer = seconds === undefined ? undefined : setTimeout(() => enough.abort(), seconds * 1000);
   let writing = true;
-  const written = writeShop(url, AbortSignal.any([signal, enough.signal, over])).finally(() => {
+  const written = shop.write(AbortSignal.any([signal, enough.signal, over])).finally(() => {
     clearTimeout(timer);
     writing = false;
   });

@@ -17,10 +17,15 @@ export function summaryLine(summary: DemoSummary): string {
 }
 
 /** A table as lines, below it what came last; always as many lines, to be drawn over the last picture. */
-export function liveTable(summary: DemoSummary, seconds: number, newest: readonly string[]): readonly string[] {
+export function liveTable(
+  summary: DemoSummary,
+  seconds: number,
+  newest: readonly string[],
+  where: string,
+): readonly string[] {
   const rate = (n: number): string => (seconds > 0 ? `${Math.round(n / seconds)}/s` : "");
   const rows: readonly (readonly [string, number | string, string])[] = [
-    ["committed in Postgres", summary.committed, rate(summary.committed)],
+    [`committed in ${where}`, summary.committed, rate(summary.committed)],
     ["published to JetStream", summary.published, rate(summary.published)],
     ["on their way", summary.lost, ""],
     ["handled by automations", summary.handled, rate(summary.handled)],

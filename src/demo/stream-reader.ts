@@ -2,7 +2,7 @@
 
 import { DeliverPolicy, type JsMsg, jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-import type { ShopChange } from "./independent-log.ts";
+import type { ShopChange } from "./shop-database.ts";
 
 export class StreamReader {
   #events: ShopChange[] = [];
@@ -46,6 +46,6 @@ function storedChange(message: JsMsg): ShopChange {
     return { transaction, table, op, id: message.headers?.get("ce-id") ?? "" };
   }
   const [, table = "", op = ""] = tokens;
-  const { key } = message.json<{ readonly key: { readonly id: string } }>();
-  return { transaction, table, op, id: String(key.id) };
+  const { key } = message.json<{ readonly key: { readonly id?: string; readonly _id?: number } }>();
+  return { transaction, table, op, id: String(key.id ?? key._id) };
 }

@@ -1,12 +1,11 @@
 // Finds a nats-server that is new enough, or installs one of a fixed version into the user's cache.
 
 import { execFile } from "node:child_process";
-import { accessSync, constants } from "node:fs";
 import { copyFile, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
-import { homedir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { ConfigError, toError } from "../errors.ts";
+import { cacheDir, isExecutable, programsInPath } from "./programs.ts";
 
 const run = promisify(execFile);
 
@@ -36,25 +35,8 @@ export async function findNatsServer(): Promise<string> {
   return isExecutable(cached) ? cached : await install(cached);
 }
 
-function cacheDir(): string {
-  const root = process.env.XDG_CACHE_HOME;
-  return join(root === undefined || root === "" ? join(homedir(), ".cache") : root, "millrace");
-}
-
-function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 async function findInPath(): Promise<string | undefined> {
-  for (const dir of (process.env.PATH ?? "").split(delimiter)) {
-    const file = join(dir, "nats-server");
-    if (dir !== "" && isExecutable(file) && (await isNewEnough(file))) return file;
-  }
+  for (const file of programsInPath("nats-server")) if (await isNewEnough(file)) return file;
   return undefined;
 }
 

@@ -1,9 +1,11 @@
 // `millrace demo`: everything at once, on this machine, with the books open.
 
-import { runDemo } from "../../demo/demo.ts";
+import { type DemoOptions, runDemo } from "../../demo/demo.ts";
 import { drawOver, liveTable, summaryLine } from "../../demo/live-view.ts";
 
 export interface DemoCommandOptions {
+  /** The kind of database. */
+  readonly source: DemoOptions["kind"];
   readonly seconds: number | undefined;
   readonly json: boolean;
   readonly keep: boolean;
@@ -14,10 +16,13 @@ export interface DemoCommandOptions {
 /** The width of a terminal that does not say. */
 const USUAL_COLUMNS = 80;
 
+const names = { postgres: ["Postgres", "Postgres"], mongodb: ["a MongoDB server", "the database"] } as const;
+
 /** Resolves to whether all was exact. */
-export async function demo({ seconds, json, keep, signal, print }: DemoCommandOptions): Promise<boolean> {
+export async function demo({ source, seconds, json, keep, signal, print }: DemoCommandOptions): Promise<boolean> {
+  const [name, where] = names[source];
   const live = !json && process.stdout.isTTY === true;
-  if (!json) await print("Starting Postgres, nats-server, a shop and three automations. Ctrl-C ends it.");
+  if (!json) await print(`Starting ${name}, nats-server, a shop and three automations. Ctrl-C ends it.`);
   signal.addEventListener("abort", () => {
     if (!json) console.error("Counting what is under way; Ctrl-C once more ends it without.");
     drawn = 0;
@@ -25,12 +30,17 @@ export async function demo({ seconds, json, keep, signal, print }: DemoCommandOp
   const startedMs = performance.now();
   let drawn = 0;
   const { summary, faults, directory } = await runDemo({
+    kind: source,
     seconds,
     keep,
     signal,
+    // Which Postgres it is, is no question: it is the demo's own.
+    onServer: (server) => {
+      if (source !== "postgres") console.error(`The database is ${server}.`);
+    },
     show: (progress, newest) => {
       if (!live) return;
-      const lines = liveTable(progress, (performance.now() - startedMs) / 1000, newest);
+      const lines = liveTable(progress, (performance.now() - startedMs) / 1000, newest, where);
       process.stdout.write(drawOver(lines, drawn, process.stdout.columns || USUAL_COLUMNS));
       drawn = lines.length;
     },

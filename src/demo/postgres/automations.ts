@@ -9,8 +9,9 @@ import {
   type HandlerContext,
   type PgClient,
   type TxContext,
-} from "../index.ts";
-import { epochMs, type Latency } from "./latency.ts";
+} from "../../index.ts";
+import { epochMs, type Latency } from "../latency.ts";
+import { isRefused, needsTwoTries, shopDefaults } from "../shop-database.ts";
 
 interface Row {
   readonly id: string;
@@ -30,10 +31,6 @@ export const listeners: Readonly<Record<string, number>> = {
   "products.updated": 1,
   "order_items.deleted": 1,
 };
-
-/** Every twentieth payment is refused for good; every tenth works the second time. */
-const isRefused = (id: string): boolean => Number(id) % 20 === 13;
-const needsTwoTries = (id: string): boolean => Number(id) % 10 === 3;
 
 /**
  * They leave one row in `ledger.effects` for each event that they have handled, by `tx`: a second row for the same event
@@ -55,7 +52,7 @@ export function shopAutomations(db: pg.Pool, latency: Latency): readonly Automat
         await also(work, context.event);
       });
     };
-  const common = { db, start: "earliest", retry: { attempts: 3, min: "100ms", max: "500ms" } } as const;
+  const common = { db, ...shopDefaults } as const;
   return [
     automation(
       "order-confirmation",

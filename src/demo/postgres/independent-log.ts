@@ -1,21 +1,14 @@
 // The database's own account of what was committed: a second slot, decoded by Postgres' test_decoding and not by Millrace.
 
 import type pg from "pg";
+import type { IndependentLog, ShopChange } from "../shop-database.ts";
 
 const SLOT = "demo_independent";
 const AT_ONCE = 5000;
 
-/** A change of the shop, or an event that it emitted: then aggregate, name and uuid. */
-export interface ShopChange {
-  readonly transaction: string;
-  readonly table: string;
-  readonly op: string;
-  readonly id: string;
-}
-
 const ops: Readonly<Record<string, string>> = { INSERT: "created", UPDATE: "updated", DELETE: "deleted" };
 
-export class IndependentLog {
+export class SlotLog implements IndependentLog {
   readonly #client: pg.Client;
 
   private constructor(client: pg.Client) {
@@ -23,12 +16,12 @@ export class IndependentLog {
   }
 
   /** Everything committed from now on will be read. */
-  static async start(client: pg.Client): Promise<IndependentLog> {
+  static async start(client: pg.Client): Promise<SlotLog> {
     await client.query("select pg_create_logical_replication_slot($1, 'test_decoding')", [SLOT]);
-    return new IndependentLog(client);
+    return new SlotLog(client);
   }
 
-  /** What was committed since the last time, in commit order. Reading it lets the database drop its log. */
+  /** Reading it lets the database drop its log. */
   async read(): Promise<ShopChange[]> {
     const changes: ShopChange[] = [];
     for (;;) {

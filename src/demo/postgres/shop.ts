@@ -1,4 +1,6 @@
-// The demo's shop: its tables, and what happens in it, one transaction each.
+// The demo's shop on Postgres: its tables, and what happens in it, one transaction each.
+
+import { upTo } from "../shop-database.ts";
 
 /** The ledger is no table of the shop: the demo's own writer counts in it, and Millrace does not read it. */
 export const shopTables = `
@@ -52,8 +54,6 @@ export interface Till {
 
 /** Something that happens in the shop. */
 export type Happening = (work: Work, till: Till) => Promise<void>;
-
-const upTo = (most: number): number => 1 + Math.floor(Math.random() * most);
 
 /** The oldest one waiting, so that two connections never want the same. */
 const take = (ids: string[]): string => ids.shift() ?? "0";

@@ -1,9 +1,10 @@
 // Writes to the shop from several connections at a steady pace, and counts what it commits in the same transactions.
 
 import pg from "pg";
-import { realClock } from "../clock.ts";
-import { outbox } from "../outbox/emit.ts";
-import { type Happening, happenings, type Till, type Work } from "./shop.ts";
+import { realClock } from "../../clock.ts";
+import { outbox } from "../../outbox/emit.ts";
+import { chance, pick } from "../shop-database.ts";
+import { happenings, type Till, type Work } from "./shop.ts";
 
 const CONNECTIONS = 4;
 /** Between the starts of two transactions of one connection. */
@@ -45,7 +46,7 @@ async function transaction(client: pg.Client, till: Till): Promise<void> {
   };
   await client.query("begin");
   try {
-    await pick()(work, till);
+    await pick(happenings)(work, till);
     if (chance(PARTLY_ROLLED_BACK_PERCENT)) await rollBackPart(client, till);
     if (chance(ROLLED_BACK_PERCENT)) {
       await client.query("rollback");
@@ -63,7 +64,7 @@ async function transaction(client: pg.Client, till: Till): Promise<void> {
 
 async function rollBackPart(client: pg.Client, till: Till): Promise<void> {
   await client.query("savepoint part");
-  await pick()(new CountedWork(client), { customers: [...till.customers], pending: [...till.pending] });
+  await pick(happenings)(new CountedWork(client), { customers: [...till.customers], pending: [...till.pending] });
   await client.query("rollback to savepoint part");
 }
 
@@ -85,17 +86,4 @@ class CountedWork implements Work {
     this.changes += result.rowCount ?? 0;
     return result.rows.map((row) => row[0] ?? "");
   }
-}
-
-function pick(): Happening {
-  let point = Math.random() * 100;
-  for (const [happening, percent] of happenings) {
-    point -= percent;
-    if (point < 0) return happening;
-  }
-  return async () => {};
-}
-
-function chance(percent: number): boolean {
-  return Math.random() * 100 < percent;
 }

@@ -1,9 +1,10 @@
 // The demo's two counts of what was committed, its writer's and the database's own, agree before anything is compared.
 
 import { describe, expect, test } from "vitest";
-import { IndependentLog, type ShopChange } from "../../../src/demo/independent-log.ts";
-import { shopTables } from "../../../src/demo/shop.ts";
-import { writeShop } from "../../../src/demo/writer.ts";
+import { SlotLog } from "../../../src/demo/postgres/independent-log.ts";
+import { shopTables } from "../../../src/demo/postgres/shop.ts";
+import { writeShop } from "../../../src/demo/postgres/writer.ts";
+import type { ShopChange } from "../../../src/demo/shop-database.ts";
 import { migrationSql } from "../../../src/outbox/migration-sql.ts";
 import { freshDatabase, missing } from "../../support/servers.ts";
 import { waitFor } from "../../support/wait-for.ts";
@@ -19,7 +20,7 @@ describe.skipIf(missing("postgres"))("the demo's books", () => {
         )
       )[0];
     await client.query(`${migrationSql("outbox")}; ${shopTables}`);
-    const log = await IndependentLog.start(client);
+    const log = await SlotLog.start(client);
     const enough = new AbortController();
 
     const writing = writeShop(database.url, enough.signal);

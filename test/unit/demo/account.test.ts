@@ -1,8 +1,11 @@
+import { UUID } from "mongodb";
 import { expect, test } from "vitest";
 import { type DemoSummary, faultsOf } from "../../../src/demo/account.ts";
-import { parseLine } from "../../../src/demo/independent-log.ts";
+
 import { epochMs, Latency } from "../../../src/demo/latency.ts";
 import { summaryLine } from "../../../src/demo/live-view.ts";
+import { changeOf } from "../../../src/demo/mongodb/independent-log.ts";
+import { parseLine } from "../../../src/demo/postgres/independent-log.ts";
 
 test("a line of test_decoding becomes a change of the shop, others do not", () => {
   expect(parseLine("740", "table public.orders: INSERT: id[bigint]:7 status[text]:'id[bigint]:9'")).toEqual({
@@ -22,6 +25,22 @@ test("a line of test_decoding becomes a change of the shop, others do not", () =
   for (const line of ["BEGIN 740", "COMMIT 740", "table ledger.entries: INSERT: changes[integer]:3"]) {
     expect(parseLine("740", line)).toBeUndefined();
   }
+});
+
+test("an event of the driver's change stream becomes a change of the shop, others do not", () => {
+  const event = {
+    operationType: "update",
+    ns: { coll: "orders" },
+    documentKey: { _id: 7 },
+    lsid: { id: new UUID("00112233-4455-6677-8899-aabbccddeeff") },
+    txnNumber: 12,
+  };
+  const transaction = "00112233445566778899aabbccddeeff:12";
+
+  expect(changeOf(event)).toEqual({ transaction, table: "orders", op: "updated", id: "7" });
+  expect(changeOf({ ...event, operationType: "delete" })).toMatchObject({ op: "deleted" });
+  expect(changeOf({ ...event, operationType: "invalidate" })).toBeUndefined();
+  expect(changeOf({ ...event, ns: { coll: "barriers" } })).toBeUndefined();
 });
 
 test("a commit's time is read to the microsecond, however many digits it has", () => {

@@ -6,10 +6,20 @@ import type { TransactionMark } from "./transaction-mark.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
+/** What MongoDB says of an update; values as in the document. */
+export interface UpdateDescription {
+  readonly updatedFields?: Json;
+  readonly removedFields?: readonly string[];
+  /** Each with `field` and `newSize`. */
+  readonly truncatedArrays?: readonly Json[];
+  /** Paths that could be read in two ways, as lists of their steps. */
+  readonly disambiguatedPaths?: Json;
+}
+
 /** The JSON body of a `cdc.…` message. */
 export interface ChangeBody<Row = Json, Key = Json | null> {
   readonly op: Op;
-  /** The identity columns; null for `truncated` and for collections without a key. */
+  /** The identity columns, a document's `_id`; null for `truncated` and for collections without a key. */
   readonly key: Key;
   /** The row before, or the part of it that the log carries; null when it carries none. */
   readonly before: Partial<Row> | null;
@@ -20,6 +30,18 @@ export interface ChangeBody<Row = Json, Key = Json | null> {
   readonly unchanged?: readonly string[];
   /** Columns that the log left out and the database was asked for: as they were at this LSN at the latest, or earlier. */
   readonly enriched?: { readonly columns: readonly string[]; readonly asOfLsn: string };
+  /** MongoDB: the document was replaced as a whole. */
+  readonly replaced?: true;
+  /** MongoDB: the document before was asked for, and is not there. */
+  readonly beforeMissing?: true;
+  /** MongoDB: the document after was asked for, and is not there: it is gone by now, or was not stored. */
+  readonly afterMissing?: true;
+  /** MongoDB: `after` is the document as it was when the event was read, this change's or a later one's. */
+  readonly asOf?: "lookup";
+  /** MongoDB: what an update did, by the paths of fields, as the server tells it. */
+  readonly update?: UpdateDescription;
+  /** MongoDB: the rest of a sharded document's key. */
+  readonly shardKey?: Json;
   /** On the `deleted` half of a changed key: the new key. */
   readonly movedTo?: NonNullable<Key>;
   /** On the `created` half of a changed key: the old key. */

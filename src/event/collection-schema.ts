@@ -17,6 +17,18 @@ export interface ColumnSchema {
   readonly omissible?: boolean;
   /** Whether it is declared as an array of arrays; how deep its values really are is not checked by the database. Asked for types only. */
   readonly nested?: boolean;
+  /** Whether a document may be without it. Asked for types only. */
+  readonly optional?: boolean;
+}
+
+/** What is said of a collection's documents where the database holds them to no columns. */
+export interface DocumentsSchema {
+  /** Where it is known from, for a person: "from a sample of 12 documents, …". */
+  readonly origin: string;
+  /** Whether a document may have members that are not named. */
+  readonly open: boolean;
+  /** Whether the collection's name alone tells it apart, whatever comes. */
+  readonly bareName: boolean;
 }
 
 export interface CollectionSchema {
@@ -29,4 +41,6 @@ export interface CollectionSchema {
   /** Names of the columns of an event's key; empty when it has none. */
   readonly key: readonly string[];
   readonly columns: readonly ColumnSchema[];
+  /** Undefined for a table. Asked for types only. */
+  readonly documents?: DocumentsSchema;
 }

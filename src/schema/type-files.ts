@@ -1,4 +1,4 @@
-// What `millrace types` writes for a source: its rows as TypeScript, with a typed trigger for each, and as JSON Schema.
+// What `millrace types` writes for a source: its rows or documents as TypeScript, with a typed trigger for each, and as JSON Schema.
 
 import { formatCollectionName } from "../event/collection-name.ts";
 import type { CollectionSchema, ColumnSchema, JsonSchema } from "../event/collection-schema.ts";
@@ -26,7 +26,7 @@ function typeScript(source: SourceId, collections: readonly CollectionSchema[]):
   const keys = new Set(named.map(({ collection }) => keyOf(collection)));
   const interfaces = named.map(
     ({ collection, type }) =>
-      `/** A row of \`${comment(formatCollectionName(collection))}\`. */\nexport interface ${type} {\n${collection.columns.map(member).join("")}}\n`,
+      `${rowComment(collection)}\nexport interface ${type} {\n${collection.columns.map(member).join("")}}\n`,
   );
   const members = named.map(({ collection, type }) => {
     const key = keys.size === named.length ? keyOf(collection) : formatCollectionName(collection);
@@ -37,21 +37,30 @@ function typeScript(source: SourceId, collections: readonly CollectionSchema[]):
     'import { collection } from "millrace";\n',
     ...(named.some(({ collection }) => collection.columns.some(isNested)) ? [NESTED] : []),
     ...interfaces,
-    `/** The tables of the source \`${source}\`. */\nexport const ${constantName(source)} = {\n${members.join("")}} as const;\n`,
+    `/** The ${collections.some(({ documents }) => documents) ? "collections" : "tables"} of the source \`${source}\`. */\nexport const ${constantName(source)} = {\n${members.join("")}} as const;\n`,
   ].join("\n");
 }
 
-/** The row, its key, and the columns that an update may lack. */
-function typeArguments(type: string, { key, columns }: CollectionSchema): string {
+function rowComment({ documents, ...collection }: CollectionSchema): string {
+  const name = `\`${comment(formatCollectionName(collection))}\``;
+  return documents === undefined
+    ? `/** A row of ${name}. */`
+    : `/** A document of ${name}, ${comment(documents.origin)}. */`;
+}
+
+/** The row, its key, the columns that an update may lack, and of documents that an update may come without one. */
+function typeArguments(type: string, { key, columns, documents }: CollectionSchema): string {
   const names = (of: readonly string[]): string => of.map((name) => JSON.stringify(name)).join(" | ");
   const omissible = columns.filter((column) => column.omissible).map(({ name }) => name);
   const keyType = key.length === 0 ? "null" : `Pick<${type}, ${names(key)}>`;
+  if (documents !== undefined) return [type, keyType, "never", `${type} | null`].join(", ");
   return [type, keyType, ...(omissible.length === 0 ? [] : [names(omissible)])].join(", ");
 }
 
 function member(column: ColumnSchema): string {
   const type = isNested(column) ? nestedText(column) : typeText(rowValue(column));
-  return `  /** ${comment(column.type)} */\n  readonly ${propertyName(column.name)}: ${type};\n`;
+  const name = `${propertyName(column.name)}${column.optional ? "?" : ""}`;
+  return `  /** ${comment(column.type)} */\n  readonly ${name}: ${type};\n`;
 }
 
 /** An array of arrays, unless it is delivered as something else. */
@@ -67,10 +76,19 @@ function nestedText({ value, nullable }: ColumnSchema): string {
 function jsonSchema(collections: readonly CollectionSchema[]): JsonSchema {
   const rows = collections.map((collection) => {
     const properties = Object.fromEntries(collection.columns.map((column) => [column.name, rowValue(column)]));
-    const required = collection.columns.filter(({ omissible }) => !omissible).map(({ name }) => name);
+    const required = collection.columns
+      .filter(({ omissible, optional }) => !omissible && !optional)
+      .map(({ name }) => name);
+    const { documents } = collection;
     return [
       formatCollectionName(collection),
-      { type: "object", properties, required, additionalProperties: false },
+      {
+        ...(documents && { description: `A document, ${documents.origin}.` }),
+        type: "object",
+        properties,
+        required,
+        additionalProperties: documents?.open ?? false,
+      },
     ] as const;
   });
   return { $schema: "https://json-schema.org/draft/2020-12/schema", $defs: Object.fromEntries(rows) };
@@ -82,8 +100,10 @@ function rowValue({ value, nullable }: ColumnSchema): JsonSchema {
   return { anyOf: [value, { type: "null" }] };
 }
 
-function keyOf({ namespace, collection }: CollectionSchema): string {
-  return namespace === DEFAULT_NAMESPACE ? collection : formatCollectionName({ namespace, collection });
+function keyOf({ namespace, collection, documents }: CollectionSchema): string {
+  return namespace === DEFAULT_NAMESPACE || documents?.bareName
+    ? collection
+    : formatCollectionName({ namespace, collection });
 }
 
 /** A text that does not end the comment that it stands in. */
@@ -160,12 +180,14 @@ function itemText(items: unknown): string {
   return union((schema.anyOf as readonly JsonSchema[]).filter((one) => !isBareArray(one)).map(typeText));
 }
 
-function objectText({ properties, additionalProperties }: JsonSchema): string {
+function objectText({ properties, required = [], additionalProperties }: JsonSchema): string {
   if (properties === undefined) {
+    if (additionalProperties === false) return "Readonly<Record<string, never>>";
     return `Readonly<Record<string, ${typeText((additionalProperties ?? {}) as JsonSchema)}>>`;
   }
   const members = Object.entries(properties as Readonly<Record<string, JsonSchema>>).map(
-    ([name, schema]) => `readonly ${propertyName(name)}: ${typeText(schema)}`,
+    ([name, schema]) =>
+      `readonly ${propertyName(name)}${(required as readonly string[]).includes(name) ? "" : "?"}: ${typeText(schema)}`,
   );
   return members.length === 0 ? "Readonly<Record<string, never>>" : `{ ${members.join("; ")} }`;
 }

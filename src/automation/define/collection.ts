@@ -18,11 +18,18 @@ export interface CreatedEvent<Row, Key = AnyKey> extends ChangeEvent<Row, Key> {
   readonly after: Row;
 }
 
-/** A row was changed; `after` is the row without the columns named in `unchanged`, which can only be the omissible ones. */
-export interface UpdatedEvent<Row, Key = AnyKey, Omissible extends keyof Row = never>
-  extends ChangeEvent<Row | Updated<Row, Omissible>, Key> {
+/**
+ * A row was changed; `after` is the row without the columns named in `unchanged`, which can only be the omissible ones. Of a
+ * document it may be null: the log has none, and it may be gone by the time it is looked up.
+ */
+export interface UpdatedEvent<
+  Row,
+  Key = AnyKey,
+  Omissible extends keyof Row = never,
+  After extends Row | Updated<Row, Omissible> | null = Updated<Row, Omissible>,
+> extends ChangeEvent<Row | Updated<Row, Omissible>, Key> {
   readonly op: "updated";
-  readonly after: Updated<Row, Omissible>;
+  readonly after: After;
 }
 
 /** The row after an update: the log leaves large values out that it did not change. */
@@ -46,43 +53,58 @@ export interface ChangeTrigger<Event = ChangeEvent> extends Trigger<Event> {
   readonly filter: string;
 }
 
-export interface Collection<Row, Key = AnyKey, Omissible extends keyof Row = never> {
+export interface Collection<
+  Row,
+  Key = AnyKey,
+  Omissible extends keyof Row = never,
+  After extends Row | Updated<Row, Omissible> | null = Updated<Row, Omissible>,
+> {
   created(): ChangeTrigger<CreatedEvent<Row, Key>>;
-  updated(): ChangeTrigger<UpdatedEvent<Row, Key, Omissible>>;
+  updated(): ChangeTrigger<UpdatedEvent<Row, Key, Omissible, After>>;
   deleted(): ChangeTrigger<DeletedEvent<Row, Key>>;
 }
 
 /**
  * The changes of a collection: `collection<Order>("shop", "public.orders").created()`. Further types, which `millrace types`
- * writes: the key, and the columns that an update may lack (large values that it did not change).
+ * writes: the key, the columns that an update may lack (large values that it did not change), and what `after` of an update is:
+ * of MongoDB `Order | null`, for the document may be gone by the time it is looked up.
  * @param source the source's id in the configuration
  * @param name `<namespace>.<collection>`, split at the first dot; a namespace with a dot stands in double quotes
  * @param decode makes what the handler gets of each change
  * @throws ConfigError `AUTOMATION_INVALID`
  */
-export function collection<Row, Key = AnyKey, Omissible extends keyof Row = never>(
-  source: string,
-  name: string,
-  decode?: DecodeChange,
-): Collection<Row, Key, Omissible> {
+export function collection<
+  Row,
+  Key = AnyKey,
+  Omissible extends keyof Row = never,
+  After extends Row | Updated<Row, Omissible> | null = Updated<Row, Omissible>,
+>(source: string, name: string, decode?: DecodeChange): Collection<Row, Key, Omissible, After> {
   return decodedCollection(source, name, { decode });
 }
 
 /** The same, for what decodes rows by a declaration of their columns. @throws ConfigError `AUTOMATION_INVALID` */
-export function decodedCollection<Row, Key = AnyKey, Omissible extends keyof Row = never>(
+export function decodedCollection<
+  Row,
+  Key = AnyKey,
+  Omissible extends keyof Row = never,
+  After extends Row | Updated<Row, Omissible> | null = Updated<Row, Omissible>,
+>(
   source: string,
   name: string,
   {
     decode,
     properties,
   }: { readonly decode?: DecodeChange | undefined } & Partial<Pick<DeclaredCollection, "properties">>,
-): Collection<Row, Key, Omissible> {
+): Collection<Row, Key, Omissible, After> {
   if (!isSourceId(source)) {
     throw invalid(`"${source}" cannot be a source's id`, "use the name under `sources` in the configuration");
   }
   const parsed = parseCollectionName(name);
   if (parsed === undefined) {
-    throw invalid(`"${name}" does not name a collection`, 'write schema and table, like "public.orders"');
+    throw invalid(
+      `"${name}" does not name a collection`,
+      'write schema and table, like "public.orders"; of MongoDB database and collection, like "shop.orders"',
+    );
   }
   const { namespace, collection: table } = parsed;
   const declared = properties && { source, namespace, name: table, properties };
@@ -153,7 +175,7 @@ class CollectionTrigger implements ChangeTrigger<never> {
       {
         code: "AUTOMATION_NEVER_MATCHES",
         message: `it listens to ${this.filter}, and the source ${source} reads no such collection: no event will ever match`,
-        fix: `Correct the collection's name in the automation, or let the source's option tables name it; it must exist.`,
+        fix: `Correct the collection's name in the automation, or let the source's option tables (MongoDB: collections) name it; it must exist.`,
       },
     ];
   }

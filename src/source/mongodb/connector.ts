@@ -9,6 +9,7 @@ import { connectMongo } from "./client/connect.ts";
 import { translateError } from "./client/errors.ts";
 import { removal } from "./commands/removal.ts";
 import { setupText } from "./commands/setup-text.ts";
+import { describeCollections } from "./commands/describe-collections.ts";
 import { readCollections } from "./facts/collection-facts.ts";
 import { type MongoFacts, readFacts } from "./facts/facts.ts";
 import { readServer, type ServerFacts } from "./facts/server-facts.ts";
@@ -42,6 +43,7 @@ export const mongoConnector = {
   open: openMongo,
   remove: removal,
   setupText,
+  describeCollections,
 } satisfies Connector<MongoConfig>;
 
 /** The time of now is on record before the first event is read: killed anywhere, it begins at the same place. */

@@ -46,9 +46,9 @@ function serverProblem({ flavour, version, versionNumbers, topology }: ServerFac
 }
 
 /** Patterns that name one collection, which is not there. One with `*` waits for what comes. */
-function unmatched(
-  { collections: patterns, databases }: MongoConfig,
-  found: readonly CollectionFacts[],
+export function unmatched(
+  { collections: patterns, databases }: Pick<MongoConfig, "collections" | "databases">,
+  found: readonly Pick<CollectionFacts, "name">[],
 ): readonly Problem[] {
   return patterns
     .filter((pattern) => !isExclusion(pattern) && !pattern.includes("*"))

@@ -1,7 +1,9 @@
 // What `import … from "millrace/outbox"` offers: events of the application's own, written in its own transactions.
 
 export type { Lineage } from "./event/lineage.ts";
-export { type EventParts, type EventSchemas, type Outbox, type OutboxOptions, outbox } from "./outbox/emit.ts";
+export { type Outbox, type OutboxOptions, outbox } from "./outbox/emit.ts";
+export type { EventParts, EventSchemas } from "./outbox/entry.ts";
+export type { MongoCollection, MongoOutboxOptions, MongoSession } from "./outbox/mongo-outbox.ts";
 export { inboxTable, millraceSchema, outboxTable } from "./outbox/schema.ts";
 export type { SqlClient } from "./outbox/sql-client.ts";
 export type { EventSchema } from "./outbox/standard-schema.ts";

@@ -109,7 +109,7 @@ function parse(content: string): Lineage & { readonly proof: unknown } {
 
 function checked(value: Partial<Record<keyof Lineage, unknown>>): Lineage {
   const { correlationId, causationId, hops, automation, trail = [] } = value;
-  if (!isText(correlationId) || !isText(causationId) || !isText(automation)) throw malformed();
+  if (!isCauseId(correlationId) || !isCauseId(causationId) || !isCauseId(automation)) throw malformed();
   if (typeof hops !== "number" || !Number.isSafeInteger(hops) || hops < 0) throw malformed();
   if (!Array.isArray(trail) || trail.length > MAX_TRAIL || !trail.every(isVisit)) throw malformed();
   return { correlationId, causationId, hops, automation, trail };
@@ -119,7 +119,8 @@ function isVisit(value: unknown): value is string {
   return typeof value === "string" && visit.test(value);
 }
 
-function isText(value: unknown): value is string {
+/** Whether it can be the id of an event that caused another. */
+export function isCauseId(value: unknown): value is string {
   return typeof value === "string" && value !== "" && value.length <= MAX_TEXT;
 }
 

@@ -1,12 +1,10 @@
 // emit(): an event of the application's own, in the transaction that makes it true. It is on the bus when that commits.
 
-import { ConfigError, PoisonError } from "../errors.ts";
-import { headerFault, MAX_OWN_HEAD_BYTES, ownHeadBytes } from "../event/domain-event.ts";
+import { ConfigError } from "../errors.ts";
+import { type Entry, type EventParts, type EventSchemas, entryOf, MAX_BYTES, namesOf, refuseLarge } from "./entry.ts";
+import { isMongoSession, type MongoOutboxOptions, type MongoSession, mongoWriter } from "./mongo-outbox.ts";
 import { firstValue, type RunSql, type SqlClient, sqlRunner } from "./sql-client.ts";
-import { type EventSchema, validate } from "./standard-schema.ts";
-
-/** By type, `<aggregate>.<name>`: what the data of such an event is. */
-export type EventSchemas = Readonly<Record<string, EventSchema>>;
+import type { EventSchema } from "./standard-schema.ts";
 
 export interface OutboxOptions<Schemas extends EventSchemas = EventSchemas> {
   /** Only these types may be emitted, and their data is checked first. Without it: any type, any data. */
@@ -18,18 +16,6 @@ export interface OutboxOptions<Schemas extends EventSchemas = EventSchemas> {
   readonly mode?: "message";
   /** With the mode "message": the largest message that the bus takes, in bytes. Default 1048576, that of nats-server. */
   readonly maxBytes?: number;
-}
-
-/** What an event says. */
-export interface EventParts<Data = unknown> {
-  /** The key of what the event is about: events of one key keep their order, and share a lane. */
-  readonly key: string | number | bigint;
-  /** Becomes the event's body, as JSON. */
-  readonly data: Data;
-  /** Further headers of the message. */
-  readonly headers?: Readonly<Record<string, string>>;
-  /** A uuid. By default a new one. */
-  readonly id?: string;
 }
 
 export interface Outbox<Schemas extends EventSchemas = EventSchemas> {
@@ -49,13 +35,16 @@ const CALL = `select millrace.emit($1::pg_catalog.text, $2::pg_catalog.text, $3:
 const MESSAGE = `select pg_catalog.pg_logical_emit_message(true, 'millrace.outbox',
   pg_catalog.convert_to($1::pg_catalog.text, 'UTF8'))::pg_catalog.text as written`;
 const lsn = /^[0-9A-F]+\/[0-9A-F]+$/i;
-/** nats-server's `max_payload`. */
-const MAX_BYTES = 1_048_576;
-const MAX_NAME_BYTES = 200;
-/** What Millrace's own header lines take. */
-const HEADERS_BYTES = 1024;
-const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
+/**
+ * The outbox in the transaction of a session of MongoDB's driver: `outbox(session, { collection: db.collection("outbox") })`.
+ * @param session in a transaction: outside of one an event would commit by itself
+ * @throws ConfigError OUTBOX_SESSION_UNKNOWN; `emit` throws OUTBOX_OUTSIDE_TRANSACTION
+ */
+export function outbox<Schemas extends EventSchemas = EventSchemas>(
+  session: MongoSession,
+  options: MongoOutboxOptions<Schemas>,
+): Outbox<Schemas>;
 /**
  * The outbox in this transaction.
  * @param transaction what runs statements in it, never the pool: an event on a pool commits by itself
@@ -63,79 +52,40 @@ const uuid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
  */
 export function outbox<Schemas extends EventSchemas = EventSchemas>(
   transaction: SqlClient,
-  options: OutboxOptions<Schemas> = {},
-): Outbox<Schemas> {
-  refusePool(transaction);
-  const run = sqlRunner(transaction);
+  options?: OutboxOptions<Schemas>,
+): Outbox<Schemas>;
+export function outbox(transaction: SqlClient, options: OutboxOptions | MongoOutboxOptions = {}): Outbox<EventSchemas> {
+  const write =
+    "collection" in options || isMongoSession(transaction)
+      ? mongoWriter(transaction, options)
+      : sqlWriter(transaction, options);
   return {
     emit: async (type, event) => {
-      const entry = await entryOf(type, event, options.events);
-      await (options.mode === "message" ? writeMessage(run, entry, options.maxBytes ?? MAX_BYTES) : call(run, entry));
+      const entry = await entryOf(type, event as EventParts, options.events);
+      await write(entry);
       return entry.id;
     },
   };
 }
 
-interface Entry {
-  readonly id: string;
-  readonly type: string;
-  readonly key: string;
-  /** JSON text. */
-  readonly data: string;
-  readonly headers: string;
-}
-
-async function entryOf(type: string, event: EventParts, schemas: EventSchemas | undefined): Promise<Entry> {
-  const [, aggregate = "", name = ""] = /^([^.]+)\.(.+)$/s.exec(type) ?? [];
-  const tooLong = [aggregate, name].some((part) => Buffer.byteLength(part) > MAX_NAME_BYTES);
-  if (name === "" || tooLong) throw invalid(type, 'its type is no "<aggregate>.<name>" of up to 200 bytes each');
-  const { key, headers = {}, id = crypto.randomUUID() } = event;
-  if (!["string", "number", "bigint"].includes(typeof key)) throw invalid(type, "its key is no text and no number");
-  if (!uuid.test(id)) throw invalid(type, "its id is no uuid");
-  for (const [header, value] of Object.entries(headers)) {
-    const fault = headerFault(header) ?? (typeof value === "string" ? undefined : "a header's value is no text");
-    if (fault !== undefined) throw invalid(type, fault);
-  }
-  const data = JSON.stringify(await checked(type, event.data, schemas)) as string | undefined;
-  if (data === undefined) throw invalid(type, "it has no data; null is some");
-  const headBytes = ownHeadBytes(String(key), headers);
-  if (headBytes > MAX_OWN_HEAD_BYTES) {
-    throw new PoisonError(
-      "OUTBOX_EVENT_TOO_LARGE",
-      `key and headers of the event ${type} need ${headBytes} bytes, and ${MAX_OWN_HEAD_BYTES} may travel`,
-      { hint: "put what is long into the event's data" },
-    );
-  }
-  // The id as it comes out again, in the database's spelling of a uuid.
-  return { id: id.toLowerCase(), type, key: String(key), data, headers: JSON.stringify(headers) };
-}
-
-async function checked(type: string, data: unknown, schemas: EventSchemas | undefined): Promise<unknown> {
-  if (schemas === undefined) return data;
-  const schema = Object.hasOwn(schemas, type) ? schemas[type] : undefined;
-  if (schema === undefined) throw invalid(type, "no such type was declared");
-  const result = await validate(schema, data);
-  if ("paths" in result) throw invalid(type, `its schema refuses ${result.paths.join(", ")}`);
-  return result.value;
+function sqlWriter(
+  transaction: SqlClient,
+  { mode, maxBytes = MAX_BYTES }: OutboxOptions,
+): (entry: Entry) => Promise<void> {
+  refusePool(transaction);
+  const run = sqlRunner(transaction);
+  return (entry) => (mode === "message" ? writeMessage(run, entry, maxBytes) : call(run, entry));
 }
 
 async function call(run: RunSql, { type, key, data, headers, id }: Entry): Promise<void> {
   if (firstValue(await run(CALL, [type, key, data, headers, id])) !== id) throw notWritten(type);
 }
 
-async function writeMessage(run: RunSql, { type, key, data, headers, id }: Entry, maxBytes: number): Promise<void> {
-  const bytes = Buffer.byteLength(data) + 3 * Buffer.byteLength(headers + key + type) + HEADERS_BYTES;
-  if (bytes > maxBytes) {
-    throw new PoisonError(
-      "OUTBOX_EVENT_TOO_LARGE",
-      `the event ${type} needs ${bytes} bytes, and the bus takes ${maxBytes}`,
-      {
-        hint: "put a reference to the large part into the event, or raise max_payload of nats-server and then maxBytes",
-      },
-    );
-  }
-  const dot = type.indexOf(".");
-  const head = { id, aggregatetype: type.slice(0, dot), aggregateid: key, type: type.slice(dot + 1) };
+async function writeMessage(run: RunSql, entry: Entry, maxBytes: number): Promise<void> {
+  refuseLarge(entry, maxBytes);
+  const { id, type, key, data, headers } = entry;
+  const { aggregate, name } = namesOf(entry);
+  const head = { id, aggregatetype: aggregate, aggregateid: key, type: name };
   const text = `${JSON.stringify(head).slice(0, -1)},"payload":${data},"headers":${headers}}`;
   if (!lsn.test(String(firstValue(await run(MESSAGE, [text]))))) throw notWritten(type);
 }
@@ -144,12 +94,6 @@ async function writeMessage(run: RunSql, { type, key, data, headers, id }: Entry
 function notWritten(type: string): ConfigError {
   return new ConfigError("OUTBOX_NOT_WRITTEN", `the client did not answer that it has written the event ${type}`, {
     hint: "Roll the transaction back. Give outbox() the transaction of a driver that is known, or a function (text, values) that resolves to what the driver answers, rows and all.",
-  });
-}
-
-function invalid(type: string, fault: string): PoisonError {
-  return new PoisonError("OUTBOX_EVENT_INVALID", `${JSON.stringify(type)} cannot be an event: ${fault}`, {
-    hint: "correct the call of emit(); nothing of the event was written",
   });
 }
 

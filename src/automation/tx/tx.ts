@@ -2,7 +2,8 @@
 
 import { BugError, ConfigError, TransientError, toError } from "../../errors.ts";
 import { type Lineage, visitOf } from "../../event/lineage.ts";
-import { type EventParts, outbox } from "../../outbox/emit.ts";
+import { outbox } from "../../outbox/emit.ts";
+import type { EventParts } from "../../outbox/entry.ts";
 import type { SqlClient } from "../../outbox/sql-client.ts";
 import { writeLineage } from "../../outbox/write-lineage.ts";
 import { sqlStateOf, type TxPhase, txFailure, unreachable } from "../outcome/unavailable.ts";

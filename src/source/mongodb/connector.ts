@@ -7,9 +7,9 @@ import { checkMongo } from "./check/check.ts";
 import { problemsOf } from "./check/judge.ts";
 import { connectMongo } from "./client/connect.ts";
 import { translateError } from "./client/errors.ts";
+import { describeCollections } from "./commands/describe-collections.ts";
 import { removal } from "./commands/removal.ts";
 import { setupText } from "./commands/setup-text.ts";
-import { describeCollections } from "./commands/describe-collections.ts";
 import { readCollections } from "./facts/collection-facts.ts";
 import { type MongoFacts, readFacts } from "./facts/facts.ts";
 import { readServer, type ServerFacts } from "./facts/server-facts.ts";
@@ -44,6 +44,9 @@ export const mongoConnector = {
   remove: removal,
   setupText,
   describeCollections,
+  // Triggers on domain events need to know that there are some; no database of tx() is ever this one.
+  outboxHome: (id, { outbox }) =>
+    outbox && (async () => ({ database: `a MongoDB, by the source ${id}`, messages: false })),
 } satisfies Connector<MongoConfig>;
 
 /** The time of now is on record before the first event is read: killed anywhere, it begins at the same place. */

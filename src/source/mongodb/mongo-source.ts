@@ -13,7 +13,7 @@ import { formatPosition, isEarlier, type Place, parsePosition } from "./client/p
 import { tokenText, tokenTime } from "./client/resume-token.ts";
 import { EventDecoder } from "./decode/event-decoder.ts";
 import { readTime } from "./facts/server-facts.ts";
-import { collectionFilter } from "./options/collection-pattern.ts";
+import { collectionRules } from "./options/collection-rules.ts";
 import type { MongoConfig } from "./options/config.ts";
 import { streamSettings } from "./options/stream-settings.ts";
 import { type Begun, beginRecord } from "./stream-record.ts";
@@ -52,14 +52,15 @@ export class MongoSource implements Source {
     const { id, config, client, begun, count } = this.#options;
     if (from !== undefined) this.#place = parsePosition(from);
     const place = placeAfter(begun, from);
-    const filter = collectionFilter(config.collections);
+    const { reads, isOutbox } = collectionRules(config);
     const decoder = new EventDecoder({
       source: id,
       writer: new JsonWriter(),
       encoding: config.encoding,
       images: config.images,
-      reads: (database, collection) => config.databases.includes(database) && filter(collection),
       onMissing: count,
+      reads,
+      isOutbox,
       from: place,
     });
     const close = (): void => void client.close();

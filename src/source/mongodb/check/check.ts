@@ -11,10 +11,12 @@ import { connectMongo } from "../client/connect.ts";
 import { translateError } from "../client/errors.ts";
 import { isEarlier, parsePosition, readThrough } from "../client/position.ts";
 import { readFacts, readLogWindow } from "../facts/facts.ts";
+import { outboxExpires } from "../facts/outbox-facts.ts";
 import { FULL_SHARE, type OplogFacts, type ServerFacts } from "../facts/server-facts.ts";
 import type { MongoConfig } from "../options/config.ts";
 import { checkCluster, readRecord } from "../stream-record.ts";
 import { lackingImages, problemsOf } from "./judge.ts";
+import { outboxFinding } from "./outbox.ts";
 
 /** A window under which a long weekend's outage loses events. */
 const SHORT_WINDOW_SECONDS = 24 * 3600;
@@ -49,6 +51,11 @@ export async function* checkMongo(
       const failed = new Set(problems.map(({ subject }) => subject));
       for (const { subject, message, fix } of lackingImages(config, collections))
         if (!failed.has(subject)) yield about(subject).warn("IMAGES_NOT_STORED", message, fix);
+    }
+    if (config.outbox !== undefined) {
+      const { collection } = config.outbox;
+      for (const database of facts.outboxes)
+        yield outboxFinding(database, collection, await outboxExpires(client, database, collection));
     }
     if (server.topology === "replicaSet") yield* await windowFindings(() => readLogWindow(client), stored);
   } catch (error) {

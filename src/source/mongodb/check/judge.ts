@@ -6,6 +6,7 @@ import type { MongoFacts } from "../facts/facts.ts";
 import type { ServerFacts } from "../facts/server-facts.ts";
 import { collectionFilter, isExclusion } from "../options/collection-pattern.ts";
 import type { MongoConfig } from "../options/config.ts";
+import { outboxRefusal } from "./outbox.ts";
 
 /** Something that does not hold: a start is refused with its error. */
 export interface Problem {
@@ -16,11 +17,18 @@ export interface Problem {
 const MIN_MAJOR = 6;
 
 /** What does not hold, the first cause first; empty when a source can be read. */
-export function problemsOf({ server, refusal, collections }: MongoFacts, config: MongoConfig): readonly Problem[] {
+export function problemsOf(
+  { server, refusal, collections, outboxes }: MongoFacts,
+  config: MongoConfig,
+): readonly Problem[] {
   const broken = serverProblem(server);
   if (broken !== undefined) return [{ subject: "server", error: broken }];
   if (refusal !== undefined) return [{ subject: "change stream", error: refusal }];
-  return [...unmatched(config, collections ?? []), ...withoutImages(config, collections ?? [])];
+  return [
+    ...unmatched(config, collections ?? []),
+    ...withoutOutbox(config, outboxes),
+    ...withoutImages(config, collections ?? []),
+  ];
 }
 
 function serverProblem({ flavour, version, versionNumbers, topology }: ServerFacts): ConfigError | undefined {
@@ -47,11 +55,11 @@ function serverProblem({ flavour, version, versionNumbers, topology }: ServerFac
 
 /** Patterns that name one collection, which is not there. One with `*` waits for what comes. */
 export function unmatched(
-  { collections: patterns, databases }: Pick<MongoConfig, "collections" | "databases">,
+  { collections: patterns, databases, outbox }: Pick<MongoConfig, "collections" | "databases" | "outbox">,
   found: readonly Pick<CollectionFacts, "name">[],
 ): readonly Problem[] {
   return patterns
-    .filter((pattern) => !isExclusion(pattern) && !pattern.includes("*"))
+    .filter((pattern) => !isExclusion(pattern) && !pattern.includes("*") && pattern !== outbox?.collection)
     .filter((pattern) => !found.some(({ name }) => collectionFilter([pattern])(name)))
     .map((pattern) => ({
       subject: `collection ${pattern}`,
@@ -59,6 +67,11 @@ export function unmatched(
         hint: `Correct the name, or make it first: db.createCollection(${JSON.stringify(pattern)}). A pattern with * needs none yet.`,
       }),
     }));
+}
+
+function withoutOutbox(config: MongoConfig, outboxes: readonly string[]): readonly Problem[] {
+  const error = outboxRefusal(config, outboxes);
+  return error === undefined ? [] : [{ subject: `collection ${config.outbox?.collection}`, error }];
 }
 
 /** Images that were asked for and that no collection stores. Where some do, the others' events say what they lack. */

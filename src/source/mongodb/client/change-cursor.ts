@@ -97,19 +97,30 @@ export class ChangeCursor {
   }
 }
 
-/** What the server leaves out: documents' events of other collections. All other kinds come, whatever they are about. */
+/**
+ * What the server leaves out: documents' events of other collections. All other kinds come, whatever they are about.
+ * @param outbox of which inserts alone come
+ */
 export function matchOf(
   databases: readonly string[],
   included: readonly string[],
   excluded: readonly string[],
+  outbox?: string,
 ): BSON.Document {
   const names = (patterns: readonly string[]) => patterns.map((pattern) => ({ "ns.coll": { $regex: pattern } }));
+  const within = databases.length > 1 ? [{ "ns.db": { $in: databases } }] : [];
   const ours = [
     { $or: names(included) },
     ...(excluded.length === 0 ? [] : [{ $nor: names(excluded) }]),
-    ...(databases.length > 1 ? [{ "ns.db": { $in: databases } }] : []),
+    ...(outbox === undefined ? [] : [{ "ns.coll": { $ne: outbox } }]),
+    ...within,
   ];
+  const inserted = [{ operationType: "insert" }, { "ns.coll": outbox }, ...within];
   return {
-    $or: [{ operationType: { $nin: ["insert", "update", "replace", "delete"] } }, { $and: ours }],
+    $or: [
+      { operationType: { $nin: ["insert", "update", "replace", "delete"] } },
+      { $and: ours },
+      ...(outbox === undefined ? [] : [{ $and: inserted }]),
+    ],
   };
 }

@@ -2,6 +2,7 @@
 
 import { ConfigError } from "../../../errors.ts";
 import type { SetupText } from "../../capabilities.ts";
+import { outboxText } from "../check/outbox.ts";
 import { connectMongo } from "../client/connect.ts";
 import { translateError } from "../client/errors.ts";
 import { readCollections } from "../facts/collection-facts.ts";
@@ -14,7 +15,10 @@ const WORKER = "millrace";
 export const setupText: SetupText<MongoConfig> = {
   comment: "//",
   place: "in mongosh, at the cluster of the source's url",
-  subjects: { role: { runBy: "an administrator", lines: async (id, config) => roleText(id, config) } },
+  subjects: {
+    role: { runBy: "an administrator", lines: async (id, config) => roleText(id, config) },
+    outbox: { runBy: "whoever may make collections", lines: async (_, config) => outboxText(config) },
+  },
   first: async (id, config) => {
     await using client = await connectMongo(id, config);
     const [first] = await readCollections(client, config).catch((error: unknown) => {

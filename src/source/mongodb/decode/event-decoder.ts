@@ -5,7 +5,7 @@ import { PoisonError } from "../../../errors.ts";
 import type { JsonWriter } from "../../../event/json-writer.ts";
 import { percentEncode } from "../../../event/percent-encode.ts";
 import type { Position } from "../../../event/position.ts";
-import type { Change, ChangeKind, Transaction, Unplaced } from "../../../event/source-event.ts";
+import type { Change, ChangeKind, Domain, Transaction, Unplaced } from "../../../event/source-event.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { Op } from "../../../event/subject.ts";
 import type { Commit, SourceMessage } from "../../source.ts";
@@ -15,6 +15,7 @@ import { malformed, Type } from "../values/bson.ts";
 import { type Encoding, writeDocument } from "../values/bson-json.ts";
 import { type Images, type Missing, writeBody } from "./event-body.ts";
 import { keyOf } from "./key.ts";
+import { outboxEvent } from "./outbox-document.ts";
 import { type PoisonEvent, poisonEvent } from "./poison-event.ts";
 import { documentIn, Fragments, membersIn, membersOf, type RawEvent, textIn, timestampIn } from "./raw-event.ts";
 
@@ -27,6 +28,8 @@ export interface EventDecoderOptions {
   readonly reads: (database: string, collection: string) => boolean;
   /** Called for each image that was asked for and is not there. */
   readonly onMissing?: ((what: Missing) => void) | undefined;
+  /** Whether what is inserted into it are domain events; what else happens to such a collection is passed over. Default: none is. */
+  readonly isOutbox?: (database: string, collection: string) => boolean;
   /** What the stream holds already, or where it is opened. */
   readonly from: Place;
 }
@@ -83,7 +86,7 @@ export class EventDecoder {
     const names = membersIn(event, "ns");
     const [database, collection] = [textIn(names, "db") ?? "", textIn(names, "coll")];
     if (op === undefined) return this.#definition(event, kind, database, collection, place);
-    if (collection === undefined || !this.#options.reads(database, collection)) return this.#passed(place);
+    if (collection === undefined || !this.#isRead(database, collection, kind)) return this.#passed(place);
     return this.#change(event, op, kind, { database, collection, raw }, place);
   }
 
@@ -123,6 +126,12 @@ export class EventDecoder {
     return [commit];
   }
 
+  /** Of the outbox what was put into it: what else happens to it is nobody's news. */
+  #isRead(database: string, collection: string, kind: string): boolean {
+    const { reads, isOutbox } = this.#options;
+    return isOutbox?.(database, collection) ? kind === "insert" : reads(database, collection);
+  }
+
   #change(
     event: RawEvent,
     op: Op,
@@ -131,24 +140,26 @@ export class EventDecoder {
     place: Place,
   ): readonly SourceMessage[] {
     const transaction = this.#transactionOf(event, place.time);
-    const made = this.#made(event, op, kind, from, place);
-    const make = (position: Position): SourceMessage => ({ ...made, transaction, position });
+    const { lineage, ...made } = this.#made(event, op, kind, from, place);
+    const caused = lineage === undefined ? transaction : { ...transaction, lineage };
+    const make = (position: Position): SourceMessage => ({ ...made, transaction: caused, position });
     const before = this.#release(transaction.group);
     if (transaction.group === undefined) return [...before, make(formatPosition(place, true))];
     this.#held = { group: transaction.group, time: place.time, place, make };
     return before;
   }
 
-  /** A change, or what stands for one that can never be written. */
+  /** A change or an event of the outbox, or what stands for one that can never be written. */
   #made(
     event: RawEvent,
     op: Op,
     kind: string,
     { database, collection, raw }: { readonly database: string; readonly collection: string; readonly raw: Buffer },
     place: Place,
-  ): Unplaced<Change> | PoisonEvent {
-    const { source, writer, encoding } = this.#options;
+  ): (Unplaced<Change> | Unplaced<Domain> | PoisonEvent) & Partial<Pick<Transaction, "lineage">> {
+    const { source, writer, encoding, isOutbox } = this.#options;
     try {
+      if (isOutbox?.(database, collection)) return outboxEvent(event, this.#options);
       const id = membersIn(event, "documentKey").get("_id");
       if (id === undefined) throw malformed("a change has no document key");
       const key = keyOf(writer, encoding, id);
@@ -201,7 +212,9 @@ export class EventDecoder {
     collection: string | undefined,
     place: Place,
   ): readonly SourceMessage[] {
-    const { source, reads } = this.#options;
+    const { source } = this.#options;
+    const reads = (namespace: string, name: string): boolean =>
+      this.#options.reads(namespace, name) || this.#options.isOutbox?.(namespace, name) === true;
     const before = this.settle();
     const target = membersIn(event, "to");
     const [toDatabase, toCollection] = [textIn(target, "db"), textIn(target, "coll")];

@@ -1,7 +1,7 @@
 // What collections there are that a source reads, and whether they keep images.
 
 import type { MongoClient } from "mongodb";
-import { collectionFilter } from "../options/collection-pattern.ts";
+import { collectionRules } from "../options/collection-rules.ts";
 import type { MongoConfig } from "../options/config.ts";
 
 export interface CollectionFacts {
@@ -17,16 +17,16 @@ const SYSTEM = /^system\./;
 /** In the order of their names. @throws what the driver throws */
 export async function readCollections(
   client: MongoClient,
-  { databases, collections }: Pick<MongoConfig, "databases" | "collections">,
+  config: Pick<MongoConfig, "databases" | "collections" | "outbox">,
 ): Promise<readonly CollectionFacts[]> {
-  const reads = collectionFilter(collections);
+  const { reads } = collectionRules(config);
   const found: CollectionFacts[] = [];
-  for (const namespace of databases) {
+  for (const namespace of config.databases) {
     for (const { name, type, options } of await client
       .db(namespace)
       .listCollections({}, { nameOnly: false })
       .toArray()) {
-      if (type !== "collection" || SYSTEM.test(name) || !reads(name)) continue;
+      if (type !== "collection" || SYSTEM.test(name) || !reads(namespace, name)) continue;
       found.push({ namespace, name, images: options?.changeStreamPreAndPostImages?.enabled === true });
     }
   }

@@ -7,12 +7,15 @@ import { translateError } from "../client/errors.ts";
 import type { MongoConfig } from "../options/config.ts";
 import { streamSettings } from "../options/stream-settings.ts";
 import { type CollectionFacts, readCollections } from "./collection-facts.ts";
+import { findOutboxes } from "./outbox-facts.ts";
 import { type OplogFacts, readOplog, readServer, type ServerFacts } from "./server-facts.ts";
 
 export interface MongoFacts {
   readonly server: ServerFacts;
   /** Undefined on a server that has no change streams: nothing else is asked there. */
   readonly collections: readonly CollectionFacts[] | undefined;
+  /** The databases that have the source's outbox; none of a source without one. */
+  readonly outboxes: readonly string[];
   /** Why the server refuses the change stream that would be read. */
   readonly refusal: MillraceError | undefined;
 }
@@ -22,10 +25,12 @@ export async function readFacts(client: MongoClient, config: MongoConfig): Promi
   try {
     const server = await readServer(client);
     if (server.topology === "single" || server.operationTime === undefined) {
-      return { server, collections: undefined, refusal: undefined };
+      return { server, collections: undefined, outboxes: [], refusal: undefined };
     }
     const refusal = await tryStream(client, config, server);
-    return { server, refusal, collections: refusal === undefined ? await readCollections(client, config) : undefined };
+    if (refusal !== undefined) return { server, refusal, collections: undefined, outboxes: [] };
+    const [collections, outboxes] = [await readCollections(client, config), await findOutboxes(client, config)];
+    return { server, refusal, collections, outboxes };
   } catch (error) {
     throw translateError(error);
   }

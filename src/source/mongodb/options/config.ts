@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import { parseConfig } from "../../../config/parse.ts";
-import { isExclusion } from "./collection-pattern.ts";
+import { collectionFilter, isExclusion } from "./collection-pattern.ts";
 import { type GuardLimits, guardSchema } from "./guard-config.ts";
 
 export interface MongoConfig {
@@ -14,6 +14,8 @@ export interface MongoConfig {
   readonly encoding: "json" | "ejson";
   readonly onGap: "stop" | "continue";
   readonly guard: GuardLimits;
+  /** Undefined: the source carries none. */
+  readonly outbox?: { readonly collection: string } | undefined;
 }
 
 const name = z.string().regex(/^[^/\\. "$*<>:|?\0]{1,63}$/, { error: "expected the name of a database" });
@@ -51,6 +53,22 @@ export const mongoSchema: z.ZodType<MongoConfig> = z
       .enum(["stop", "continue"])
       .default("stop")
       .describe('When the oplog no longer holds what comes next: "stop", or "continue" behind a recorded gap.'),
+    outbox: z
+      .strictObject(
+        {
+          collection: z
+            .string()
+            .regex(/^(?!system\.)[^$\0]+$/s, {
+              error: 'expected the name of a collection, like "outbox": without $, and none of the server\'s own',
+            })
+            .describe("Its name, in each database of the source; without the database's."),
+        },
+        { error: 'expected { collection: "outbox" }' },
+      )
+      .optional()
+      .describe(
+        "The collection that the application writes its domain events to, in the transaction that makes them true (docs/outbox.md). What is inserted there becomes `events.<source>.…`; it is read whatever `collections` names, and never as changes.",
+      ),
     guard: guardSchema.prefault({}).describe("From where on the guard warns: docs/operations/guard.md."),
   })
   .transform(({ database, databases, ...config }, context): MongoConfig => {
@@ -58,8 +76,26 @@ export const mongoSchema: z.ZodType<MongoConfig> = z
       context.addIssue({ code: "custom", path: ["database"], message: "expected either database or databases" });
       return z.NEVER;
     }
-    return { ...config, databases: databases ?? [database as string] };
+    const all = databases ?? [database as string];
+    const fault = config.outbox && outboxFault(config.outbox.collection, all, config.collections);
+    if (fault !== undefined) {
+      context.addIssue({ code: "custom", path: ["outbox", "collection"], message: fault });
+      return z.NEVER;
+    }
+    return { ...config, databases: all };
   });
+
+/** What is wrong with the outbox's name beside the other options; undefined when nothing is. */
+function outboxFault(name: string, databases: readonly string[], patterns: readonly string[]): string | undefined {
+  const database = databases.find((one) => name.startsWith(`${one}.`));
+  if (database !== undefined) {
+    const bare = name.slice(database.length + 1);
+    return `expected the collection's name without its database: ${JSON.stringify(bare)}`;
+  }
+  const excludes = patterns.find((one) => isExclusion(one) && collectionFilter([one.slice(1)])(name));
+  if (excludes === undefined) return undefined;
+  return `${JSON.stringify(excludes)} of collections leaves it out: take that away, for an outbox is never read as changes`;
+}
 
 /** @throws ConfigError CONFIG_INVALID, CONFIG_UNKNOWN_KEY with the path of the bad value */
 export function parseMongoConfig(input: unknown, path: string): MongoConfig {

@@ -6,12 +6,12 @@ import type { MongoConfig } from "./config.ts";
 
 const fullDocuments = { lookup: "updateLookup", stored: "whenAvailable", none: undefined } as const;
 
-export function streamSettings({ databases, collections, images }: MongoConfig): StreamSettings {
+export function streamSettings({ databases, collections, images, outbox }: MongoConfig): StreamSettings {
   const included = collections.filter((pattern) => !isExclusion(pattern)).map(expressionOf);
   const excluded = collections.filter(isExclusion).map((pattern) => expressionOf(pattern.slice(1)));
   return {
     databases,
-    match: matchOf(databases, included, excluded),
+    match: matchOf(databases, included, excluded, outbox?.collection),
     before: images.before === "stored",
     fullDocument: fullDocuments[images.after],
   };

@@ -259,6 +259,7 @@ function doubleText(value: number): string {
   return Number.isInteger(value) && Math.abs(value) < 1e21 ? `${value}.0` : String(value);
 }
 
-function uuidText(hex: string): string {
+/** @param hex 32 digits */
+export function uuidText(hex: string): string {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }

@@ -1,9 +1,7 @@
 // What is said of documents is true of them: of all that a validator lets in, and of what a sample holds, as events carry it.
 
-import { Ajv2020 } from "ajv/dist/2020.js";
 import {
   Binary,
-  BSON,
   BSONRegExp,
   BSONSymbol,
   Code,
@@ -19,80 +17,8 @@ import {
 } from "mongodb";
 import ts from "typescript";
 import { describe, expect, test } from "vitest";
-import { JsonWriter } from "../../../../../src/event/json-writer.ts";
-import type { SourceId } from "../../../../../src/event/source-id.ts";
-import { typeFiles } from "../../../../../src/schema/type-files.ts";
-import { collectionSchemaOf } from "../../../../../src/source/mongodb/commands/describe-collections.ts";
-import { type Encoding, writeDocument } from "../../../../../src/source/mongodb/values/bson-json.ts";
-
-const SHOP = "shop" as SourceId;
-const writer = new JsonWriter();
-
-/** As an event has it, as text: parsed again where it is looked at. */
-function delivered(document: object, encoding: Encoding = "json"): string {
-  writer.reserve(0);
-  const start = writer.at;
-  writeDocument(writer, encoding, Buffer.from(BSON.serialize(document, { ignoreUndefined: false })));
-  return Buffer.from(writer.view(start)).toString();
-}
-
-interface Described {
-  readonly ts: string;
-  /** Whether the JSON Schema allows what is delivered of a document. */
-  allows(document: object): boolean;
-  /** What TypeScript says of code that has the delivered documents as `Orders`. */
-  compile(documents: readonly object[]): readonly string[];
-}
-
-function describeOrders(options: object, documents: readonly object[], encoding: Encoding = "json"): Described {
-  const raw = documents.map((document) => Buffer.from(BSON.serialize(document, { ignoreUndefined: false })));
-  const schema = collectionSchemaOf({
-    namespace: "shop",
-    name: "orders",
-    options,
-    documents: raw,
-    encoding,
-    bareName: true,
-  });
-  const files = typeFiles(SHOP, [schema]);
-  const text = files.get("shop.ts") ?? "";
-  const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: false });
-  const validate = ajv.compile({ ...JSON.parse(files.get("shop.schema.json") ?? ""), $ref: "#/$defs/shop.orders" });
-  return {
-    ts: text,
-    allows: (document) => validate(JSON.parse(delivered(document, encoding))),
-    compile: (rows) =>
-      errorsOf(
-        text,
-        rows.map((row) => delivered(row, encoding)),
-      ),
-  };
-}
-
-const compilerOptions: ts.CompilerOptions = {
-  strict: true,
-  noEmit: true,
-  skipLibCheck: true,
-  target: ts.ScriptTarget.ES2022,
-  lib: ["lib.es5.d.ts"],
-  types: [],
-};
-const libraries = new Map<string, ts.SourceFile | undefined>();
-
-/** Literals are held to excess members too, so each goes through a variable of its own type. */
-function errorsOf(types: string, rows: readonly string[]): readonly string[] {
-  const own = types.slice(types.indexOf("/** A document"), types.indexOf("/** The collections"));
-  const code = `${own}\n${rows.map((row, nth) => `const v${nth} = ${row} as const;\nexport const r${nth}: Orders = v${nth};`).join("\n")}`;
-  const host = ts.createCompilerHost(compilerOptions);
-  const original = host.getSourceFile.bind(host);
-  host.getSourceFile = (name, version) => {
-    if (name === "rows.ts") return ts.createSourceFile(name, code, version);
-    if (!libraries.has(name)) libraries.set(name, original(name, version));
-    return libraries.get(name);
-  };
-  const program = ts.createProgram(["rows.ts"], compilerOptions, host);
-  return ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, "\n"));
-}
+import type { Encoding } from "../../../../../src/source/mongodb/values/bson-json.ts";
+import { describeOrders } from "../../../../support/mongodb/described.ts";
 
 const oid = new ObjectId("0123456789abcdef01234567");
 /** One of each type, by its name in a validator; what it is made of is not its JSON. */
@@ -197,12 +123,12 @@ describe("types", () => {
   readonly status: "new" | "paid";
   /** decimal */
   readonly total: string;
-  /** array */
-  readonly lines: readonly { readonly sku: string; readonly n?: 1 | 2 }[];
   /** long */
   readonly count?: number | string;
   /** date | null */
   readonly at?: string | null;
+  /** array */
+  readonly lines: readonly ({ readonly sku: string; readonly n?: 1 | 2 })[];
   /** object */
   readonly labels?: Readonly<Record<string, string>>;
   /** object */

@@ -17,6 +17,7 @@ export type LogEvent =
   | "source_slot_created"
   | "source_publication_changed"
   | "source_table_left_out"
+  | "source_images_missing"
   | "source_gap"
   | "source_commit_unseen"
   | "guard_exceeded"

@@ -6,6 +6,7 @@ import type { TestProject } from "vitest/node";
 import { findNatsServer } from "../../src/dev/find-nats-server.ts";
 import { type PostgresPackage, postgresBinaries } from "../../src/dev/postgres-binaries.ts";
 import { toError } from "../../src/errors.ts";
+import { findMongo } from "./mongodb/mongo-target.ts";
 import { FETCHED_POSTGRES, fetchPostgres, type OlderPostgres } from "./postgres/older-postgres.ts";
 import { makePostgresTemplate } from "./postgres/template.ts";
 import { buildCli } from "./process/build-cli.ts";
@@ -38,7 +39,8 @@ export default async function setUp(project: TestProject): Promise<() => Promise
     process.env.POSTGRES !== undefined ||
       files.some((file) => imports(file.moduleId, /support\/postgres\/older-postgres\.ts/)),
   );
-  const missing = await findMissingServers(older.missing);
+  const mongo = await findMongoIf(files.some((file) => imports(file.moduleId, /support\/mongodb\/mongo-servers\.ts/)));
+  const missing = await findMissingServers({ ...older.missing, ...mongo });
   project.provide("missingServers", missing);
   project.provide("olderPostgres", older.found);
   const served = files.filter(({ moduleId }) => /\/test\/(contract|integration|fault)\//.test(moduleId));
@@ -68,6 +70,17 @@ function imports(testFile: string, support: RegExp): boolean {
   return support.test(readFileSync(testFile, "utf8"));
 }
 
+/** Says once a run what the tests of the MongoDB source run on. */
+async function findMongoIf(needed: boolean): Promise<MissingServers> {
+  if (!needed) return {};
+  try {
+    console.error(await findMongo());
+    return {};
+  } catch (error) {
+    return { mongodb: toError(error).message };
+  }
+}
+
 async function fetchOlder(
   needed: boolean,
 ): Promise<{ readonly found: Partial<Record<OlderPostgres, PostgresPackage>>; readonly missing: MissingServers }> {
@@ -85,8 +98,8 @@ async function fetchOlder(
 }
 
 /** @throws Error when `REQUIRE` (names, comma-separated) holds one of them */
-async function findMissingServers(older: MissingServers): Promise<MissingServers> {
-  const missing: Record<string, string> = { ...older };
+async function findMissingServers(optional: MissingServers): Promise<MissingServers> {
+  const missing: Record<string, string> = { ...optional };
   try {
     // Found once; the files' own processes inherit it.
     process.env.MILLRACE_NATS_SERVER = await findNatsServer();

@@ -16,7 +16,7 @@ import { waitFor } from "./wait-for.ts";
  * Whether one of the servers cannot be had here; says so aloud. For `describe.skipIf(missing("postgres", "nats"))`.
  * Never true for a server that `REQUIRE` names: the run has failed before.
  */
-export function missing(...names: readonly ("postgres" | "nats" | OlderPostgres)[]): boolean {
+export function missing(...names: readonly ("postgres" | "nats" | "mongodb" | OlderPostgres)[]): boolean {
   const reasons = names.flatMap((name) => inject("missingServers")[name] ?? []);
   for (const reason of reasons) console.error(`skipping tests: ${reason}`);
   return reasons.length > 0;
@@ -33,6 +33,11 @@ export interface Database extends AsyncDisposable {
 }
 
 const cleanups: (() => Promise<void>)[] = [];
+
+/** Called with the end of the file, the last one first. */
+export function atEnd(cleanup: () => Promise<void>): void {
+  cleanups.push(cleanup);
+}
 
 /** Ends all servers and removes all directories. After a test file it is called by itself. */
 export async function cleanUp(): Promise<void> {

@@ -71,6 +71,7 @@ export class TcpProxy implements AsyncDisposable {
   #listener: Server;
   #delayMs = 0;
   #trickleBytes = Number.POSITIVE_INFINITY;
+  #bytesDown = 0;
   #healed: PromiseWithResolvers = withResolvers();
   readonly port: number;
 
@@ -95,6 +96,11 @@ export class TcpProxy implements AsyncDisposable {
   /** How many connections are open. */
   get connections(): number {
     return this.#pairs.size;
+  }
+
+  /** How many bytes the server has sent so far. */
+  get bytesDown(): number {
+    return this.#bytesDown;
   }
 
   /** Resets every open connection. */
@@ -197,6 +203,7 @@ export class TcpProxy implements AsyncDisposable {
     };
     try {
       for await (const chunk of from as AsyncIterable<Buffer>) {
+        if (direction === "down") this.#bytesDown += chunk.length;
         if (this.#delayMs > 0) await delay(this.#delayMs);
         if (direction === "up" && pair.leftovers !== undefined) {
           pair.leftovers.keep(pair, chunk);

@@ -16,7 +16,7 @@ import { readServer, type ServerFacts } from "./facts/server-facts.ts";
 import { MongoSource } from "./mongo-source.ts";
 import { OplogRetention } from "./oplog/oplog-retention.ts";
 import { type MongoConfig, parseMongoConfig } from "./options/config.ts";
-import { beginRecord, begunOf, checkCluster, loadRecord, readRecord, type StreamRecord } from "./stream-record.ts";
+import { beginRecord, checkCluster, loadRecord, readRecord, type StreamRecord } from "./stream-record.ts";
 
 export const mongoConnector = {
   kind: "mongodb",
@@ -25,18 +25,18 @@ export const mongoConnector = {
     await using client = await connectMongo(id, config);
     const [facts, record] = [await readFacts(client, config), await loadRecord(memory)];
     judge(facts, config, record);
-    if (record !== undefined) provideRecord(record, facts.server, { accepts });
+    if (record !== undefined) provideRecord(record, facts.server, config, { accepts });
   },
   recognise: async (id, config, saved) => {
     const record = readRecord(saved);
     if (record === undefined) return;
     await using client = await connectMongo(id, config);
-    checkCluster(record, await readServer(client).catch(rethrow));
+    checkCluster(record, await readServer(client).catch(rethrow), config);
   },
   check: checkMongo,
   collections: async (id, config) => {
     await using client = await connectMongo(id, config);
-    return readCollections(client, config).catch(rethrow);
+    return await readCollections(client, config).catch(rethrow); // before the client ends
   },
   onGap: (config) => config.onGap,
   watch: (id, config) => new OplogRetention(id, config),
@@ -51,16 +51,16 @@ export const mongoConnector = {
 
 /** The time of now is on record before the first event is read: killed anywhere, it begins at the same place. */
 async function openMongo(id: SourceId, config: MongoConfig, context: SourceContext): Promise<MongoSource> {
-  const { memory } = context;
+  const { memory, log } = context;
   const client = await connectMongo(id, config);
   try {
     const facts = await readFacts(client, config);
     const saved = await loadRecord(memory);
     judge(facts, config, saved);
-    const record = provideRecord(saved, facts.server, context);
+    const record = provideRecord(saved, facts.server, config, context);
     if (record !== saved) await memory.save(record);
     if (saved !== undefined && record !== saved) context.onAccepted();
-    return new MongoSource({ id, config, client, memory, begun: begunOf(record), count: context.count });
+    return new MongoSource({ id, config, client, memory, log, count: context.count, record });
   } catch (error) {
     await client.close();
     throw translateError(error);
@@ -80,15 +80,16 @@ function judge(facts: MongoFacts, config: MongoConfig, record: StreamRecord | un
 function provideRecord(
   saved: StreamRecord | undefined,
   server: ServerFacts,
+  config: MongoConfig,
   { accepts }: Pick<SourceContext, "accepts">,
 ): StreamRecord {
-  if (saved === undefined) return beginRecord(server);
+  if (saved === undefined) return beginRecord(server, config);
   try {
-    checkCluster(saved, server);
+    checkCluster(saved, server, config);
     return saved;
   } catch (lost) {
     if (!(lost instanceof HistoryLostError) || !accepts(lost)) throw lost;
-    return beginRecord(server, { history: saved.history, lost });
+    return beginRecord(server, config, { history: saved.history, lost });
   }
 }
 

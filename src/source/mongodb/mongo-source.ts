@@ -1,57 +1,85 @@
 // A MongoDB source that is open: reads the change stream from where the stream of the bus stands.
 
-import type { MongoClient, Timestamp } from "mongodb";
-import { HistoryLostError, TransientError } from "../../errors.ts";
+import type { MongoClient } from "mongodb";
+import { BugError, HistoryLostError } from "../../errors.ts";
 import { JsonWriter } from "../../event/json-writer.ts";
 import type { Position } from "../../event/position.ts";
 import { onlyPosition, type Positions, positionsAt } from "../../event/positions.ts";
 import type { SourceId } from "../../event/source-id.ts";
+import type { Logger } from "../../telemetry/logger.ts";
 import type { ConnectorState, Notice, Source, SourceContext, SourceLag, SourceMessage } from "../source.ts";
-import { type Batch, ChangeCursor } from "./client/change-cursor.ts";
 import { translateError } from "./client/errors.ts";
 import { formatPosition, isEarlier, type Place, parsePosition } from "./client/position.ts";
-import { tokenText, tokenTime } from "./client/resume-token.ts";
 import { EventDecoder } from "./decode/event-decoder.ts";
 import { readTime } from "./facts/server-facts.ts";
+import { ImageWatch } from "./image-watch.ts";
 import { collectionRules } from "./options/collection-rules.ts";
 import type { MongoConfig } from "./options/config.ts";
 import { streamSettings } from "./options/stream-settings.ts";
-import { type Begun, beginRecord } from "./stream-record.ts";
-
-/** How long an answer is waited for when nothing happens. */
-const WAIT_MS = 1_000;
-/** The same while a transaction's last event waits: an empty answer says that it was the last. */
-const SETTLE_MS = 50;
-/** How often the place of an idle stream is told, so that it never falls off the oplog. */
-const IDLE_EVERY_MS = 10_000;
+import { bytesOf, StreamReading } from "./stream-reading.ts";
+import { type Begun, beginRecord, begunOf, isOwnToken, recordReading, type StreamRecord } from "./stream-record.ts";
+import { Unconfirmed } from "./unconfirmed.ts";
 
 export interface MongoSourceOptions {
   readonly id: SourceId;
   readonly config: MongoConfig;
   readonly client: MongoClient;
   readonly memory: ConnectorState;
-  readonly begun: Begun;
+  readonly log: Logger;
   readonly count: SourceContext["count"];
+  /** As it is saved. */
+  readonly record: StreamRecord;
 }
 
 export class MongoSource implements Source {
   readonly id: SourceId;
   readonly #options: MongoSourceOptions;
+  readonly #images: ImageWatch;
+  #record: StreamRecord;
+  /** Where the newest reading began, or ended. */
   #place: Place;
-  #caughtUp = false;
+  #reading: StreamReading | undefined;
+  #unconfirmed = new Unconfirmed();
 
   constructor(options: MongoSourceOptions) {
     this.id = options.id;
     this.#options = options;
-    this.#place = options.begun.start;
+    this.#record = options.record;
+    this.#images = new ImageWatch(options);
+    this.#place = begunOf(options.record).start;
   }
 
   async *read(options: Parameters<Source["read"]>[0]): AsyncGenerator<readonly SourceMessage[], void> {
-    const { signal, onStarted } = options;
+    const { signal, onStarted = () => {} } = options;
     const from = onlyPosition(options.from);
-    const { id, config, client, begun, count } = this.#options;
+    if (this.#reading !== undefined) throw new BugError("ALREADY_READING", "a source has one reader at a time");
+    if (signal.aborted) return;
+    try {
+      const reading = await this.#open(from, signal, onStarted);
+      this.#reading = reading;
+      this.#unconfirmed = new Unconfirmed();
+      yield [began(begunOf(this.#record))];
+      for await (const chunk of reading.chunks()) {
+        const end = chunk.at(-1)?.position;
+        if (end !== undefined) this.#unconfirmed.handedOut(bytesOf(chunk), end);
+        yield chunk;
+      }
+    } catch (error) {
+      if (!signal.aborted) throw translateError(error);
+    } finally {
+      this.#place = this.#reading?.place ?? this.#place;
+      this.#reading = undefined;
+    }
+  }
+
+  /** Behind what the stream has. That it is read by other settings than before is on record before the server is asked. */
+  async #open(from: Position | undefined, signal: AbortSignal, onStarted: () => void): Promise<StreamReading> {
+    const { id, config, client, memory, count } = this.#options;
     if (from !== undefined) this.#place = parsePosition(from);
-    const place = placeAfter(begun, from);
+    const record = recordReading(this.#record, config, from);
+    const place = placeAfter(begunOf(record), from);
+    if (record !== this.#record) await memory.save(record);
+    this.#record = record;
     const { reads, isOutbox } = collectionRules(config);
     const decoder = new EventDecoder({
       source: id,
@@ -63,97 +91,65 @@ export class MongoSource implements Source {
       isOutbox,
       from: place,
     });
-    const close = (): void => void client.close();
-    signal.addEventListener("abort", close);
-    let cursor: ChangeCursor | undefined;
-    try {
-      yield [began(begun)];
-      let idleSince = performance.now();
-      for (;;) {
-        cursor = new ChangeCursor(client, streamSettings(config));
-        const opened = decoder.place;
-        let batch = await cursor.open(decoder.place).catch((error: unknown) => {
-          throw translateError(error, true);
-        });
-        onStarted?.();
-        for (;;) {
-          const messages = [...this.#decode(batch, decoder)];
-          this.#place = decoder.place;
-          this.#caughtUp = batch.events.length === 0;
-          if (messages.length > 0) idleSince = performance.now();
-          else if (batch.token !== undefined && performance.now() - idleSince >= IDLE_EVERY_MS) {
-            messages.push(...decoder.idle(batch.token));
-            idleSince = performance.now();
-          }
-          if (messages.length > 0) yield messages;
-          if (batch.ended && decoder.place === opened) throw endedAtOnce(); // what waits before another attempt is the worker's
-          if (batch.ended) break;
-          if (signal.aborted) return;
-          batch = await cursor.next(decoder.waits && !begun.sharded ? SETTLE_MS : WAIT_MS);
-        }
-        await cursor.close();
-      }
-    } catch (error) {
-      if (!signal.aborted) throw translateError(error);
-    } finally {
-      signal.removeEventListener("abort", close);
-      await cursor?.close();
-    }
-  }
-
-  *#decode(batch: Batch, decoder: EventDecoder): Generator<SourceMessage> {
-    for (const event of batch.events) yield* decoder.decode(event);
-    // Behind mongos an empty answer says nothing: one shard may be slower than the others.
-    const isIdle = batch.events.length === 0 && !this.#options.begun.sharded;
-    const time = batch.token && tokenTime(tokenText(batch.token));
-    if (isIdle || (time !== undefined && isEarlier(decoder.place.time, time))) yield* decoder.settle();
+    return new StreamReading({
+      client,
+      settings: streamSettings(config),
+      decoder,
+      isOwnToken: from === undefined || isOwnToken(record, from),
+      answersForAll: !begunOf(record).sharded,
+      signal,
+      onStarted,
+    });
   }
 
   async giveUp(lost: HistoryLostError): Promise<void> {
-    const { client, begun, memory } = this.#options;
-    const { record } = begun;
+    const { client, config, memory } = this.#options;
+    const { setName, clusterId } = this.#record;
     const now = await readTime(client).catch((error: unknown) => {
       throw translateError(error);
     });
     // A stream that is opened at a time shows what happened then, which was read if nothing has happened since.
     const { time } = this.#place;
     const operationTime = now && (isEarlier(time, now) ? now : { t: time.t, i: time.i + 1 });
-    await memory.save(
-      beginRecord(
-        { setName: record.setName, clusterId: record.clusterId, operationTime },
-        { history: this.#place.history, lost },
-      ),
-    );
+    const history = Math.max(this.#place.history, this.#record.history);
+    await memory.save(beginRecord({ setName, clusterId, operationTime }, config, { history, lost }));
   }
 
-  /** Nothing to tell: MongoDB keeps its oplog by size and age. */
-  async acknowledge(_positions: Positions): Promise<void> {}
+  /** MongoDB keeps its oplog by size and age, whoever reads it: there is nothing to tell. */
+  async acknowledge(positions: Positions): Promise<void> {
+    const position = onlyPosition(positions);
+    if (position !== undefined) this.#unconfirmed.acknowledged(position);
+  }
 
   async lag(signal: AbortSignal): Promise<SourceLag> {
     signal.throwIfAborted();
-    let end = this.#place;
-    if (!this.#caughtUp) {
-      const { operationTime } = (await this.#options.client.db("admin").command({ ping: 1 })) as {
-        operationTime?: Timestamp;
-      };
-      if (operationTime !== undefined) end = { ...end, time: { t: operationTime.t, i: operationTime.i } };
+    try {
+      await this.#images.look();
+      const end = positionsAt({ position: formatPosition(await this.#end(), true) });
+      return { unsentBytes: undefined, unconfirmedBytes: this.#unconfirmed.bytes, end };
+    } catch (error) {
+      throw translateError(error);
     }
-    return { unsentBytes: undefined, unconfirmedBytes: 0, end: positionsAt({ position: formatPosition(end, true) }) };
+  }
+
+  /** Where the log ended before now: what was read, where that was all; else its time, which is reached by what comes at or behind it. */
+  async #end(): Promise<Place> {
+    const { client } = this.#options;
+    if (this.#reading?.caughtUp === true) return this.#reading.place;
+    const time = await readTime(client);
+    const { place } = this.#reading ?? { place: this.#place };
+    if (time === undefined || !isEarlier(place.time, time)) return place;
+    this.#reading?.ask(time);
+    return { history: place.history, time, ordinal: 0, idle: 0, token: undefined };
   }
 
   notices(): readonly Notice[] {
-    return [];
+    return this.#images.notices;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#options.client.close();
   }
-}
-
-function endedAtOnce(): TransientError {
-  return new TransientError("SOURCE_STREAM_ENDED", "the server ended the change stream without an event", {
-    hint: "Millrace opens it again; where it goes on, see the server's log.",
-  });
 }
 
 /** Where the reading goes on: behind what the stream has of this history, which may be nothing yet. */

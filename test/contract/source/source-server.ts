@@ -18,7 +18,7 @@ export interface SourceDatabase extends AsyncDisposable {
   commit(line: number, rows: readonly Row[]): Promise<void>;
   /** Ends all connections of whoever reads it; new ones are taken at once. */
   cut(): Promise<void>;
-  /** Lets the log forget all that it holds, though nobody was done with it; nobody reads it meanwhile. */
+  /** Lets the log forget all that it holds, though nobody was done with it; nobody reads it meanwhile. Never called where the server keeps it. */
   loseLog(): Promise<void>;
   /** Bytes of log that were sent to the reader so far. */
   sentBytes(): Promise<number>;
@@ -37,6 +37,8 @@ export interface SourceServer {
   readonly time: TestTime;
   /** How many lines the log has, side by side, each with an order of its own. */
   readonly lines: number;
+  /** Why its log cannot be lost, where it cannot: then what holds of a loss is left out. */
+  readonly keepsLog?: string;
   fresh(): Promise<SourceDatabase>;
   /** A section of a database that nobody answers for. */
   nowhere(): unknown;

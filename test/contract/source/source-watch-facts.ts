@@ -81,7 +81,7 @@ export function sourceWatchFacts({
     const worker = await begin(shop);
     await shop.commitSome();
     await until(() => worker.tracker.status().acknowledged > 0, "an acknowledgement");
-    const held = await until(() => probe.look(undefined), "something to be held");
+    const held = await until(() => probe.look(worker.tracker.through), "something to be held");
     for (const [name, value] of Object.entries(held)) {
       expect(names).toContain(name);
       if (value !== undefined) expect(value, name).toBeGreaterThanOrEqual(0);

@@ -50,3 +50,17 @@ test.each<readonly [string, readonly Event[], readonly (readonly [string, number
 ])("an event without a transaction %s is found", (_, events, wrong) => {
   expect(found(...events).wrong).toEqual(wrong);
 });
+
+test("ids that are not made of positions need not rise, and may name several transactions alike; a place is an event's own", () => {
+  const tx = (id: string, last?: "1"): Lines => ({ "ce-id": id, "Cdc-Tx": "s:1", "Cdc-Tx-Last": last });
+  expect(
+    found(
+      ["1+", { "ce-id": "z" }],
+      ["2+", { "ce-id": "a" }],
+      ["3+", tx("y", "1")],
+      ["4", tx("b")],
+      ["5+", tx("x", "1")],
+    ).wrong,
+  ).toEqual([]);
+  expect(found(["1+", { "ce-id": "a" }], ["1+", { "ce-id": "b" }]).wrong).toEqual([["EVENT_REPEATED", 2]]);
+});

@@ -42,7 +42,7 @@ export async function* checkMongo(
     if (problems.some(({ subject }) => subject === "server")) return;
     yield about("server").ok("SERVER_VERSION", `MongoDB ${server.version}, ${topologyOf(server)}`);
     const record = saved === "unknown" ? undefined : readRecord(saved);
-    const other = record && otherCluster(() => checkCluster(record, server));
+    const other = record && otherCluster(() => checkCluster(record, server, config));
     if (other !== undefined) yield findingOf(other, "server");
     if (facts.refusal === undefined) yield about("change stream").ok("CHANGE_STREAM", "it can be opened");
     if (collections !== undefined) {

@@ -7,6 +7,8 @@ import type { Place } from "./position.ts";
 import { tokenDocument } from "./resume-token.ts";
 
 const BATCH_EVENTS = 1000;
+/** How long a server is asked to forget a stream: one that is away forgets it by itself. */
+const CLOSE_MS = 1_000;
 
 export interface StreamSettings {
   /** One: a stream of that database; several: of the cluster. */
@@ -30,9 +32,12 @@ export class ChangeCursor {
   readonly #db: Db;
   readonly #session: ClientSession;
   readonly #settings: StreamSettings;
+  readonly #signal: AbortSignal | undefined;
   #id = Long.ZERO;
 
-  constructor(client: MongoClient, settings: StreamSettings) {
+  /** @param signal ends what is waited for */
+  constructor(client: MongoClient, settings: StreamSettings, signal?: AbortSignal) {
+    this.#signal = signal;
     const [only, second] = settings.databases;
     this.#db = client.db(second === undefined ? only : "admin");
     this.#session = client.startSession();
@@ -74,7 +79,10 @@ export class ChangeCursor {
     this.#id = Long.ZERO;
     try {
       if (!id.isZero())
-        await this.#db.command({ killCursors: "$cmd.aggregate", cursors: [id] }, { session: this.#session });
+        await this.#db.command(
+          { killCursors: "$cmd.aggregate", cursors: [id] },
+          { session: this.#session, timeoutMS: CLOSE_MS },
+        );
     } catch {
       // It ends by itself when its session does.
     }
@@ -82,7 +90,8 @@ export class ChangeCursor {
   }
 
   async #run(command: BSON.Document, batch: "firstBatch" | "nextBatch"): Promise<Batch> {
-    const reply = await this.#db.command(command, { raw: true, session: this.#session });
+    const signal = this.#signal && { signal: this.#signal };
+    const reply = await this.#db.command(command, { raw: true, session: this.#session, ...signal });
     const cursor = reply.cursor as Buffer;
     const events: Buffer[] = [];
     let token: Buffer | undefined;

@@ -54,12 +54,12 @@ export function parsePosition(position: Position): Place {
 }
 
 /**
- * Up to which of the cluster's times everything was read. An idle place keeps the time of the event before it, and its token
- * says how far the server was by then; undefined where that is a token of another kind than MongoDB's.
+ * Up to which of the cluster's times everything was read. An idle place may have the time of the event before it, and its
+ * token says how far the server was by then; undefined where that is a token of another kind than MongoDB's.
  */
-export function readThrough({ time, idle, token }: Place): ClusterTime | undefined {
+export function readThrough({ time, ordinal, idle, token }: Place): ClusterTime | undefined {
   if (idle === 0 || token === undefined) return time;
-  const reached = tokenTime(token);
+  const reached = tokenTime(token) ?? (ordinal === 0 ? time : undefined); // before all events of its time: no event's
   return reached !== undefined && isEarlier(reached, time) ? time : reached;
 }
 

@@ -98,11 +98,19 @@ export class EventDecoder {
     return [held.make(formatPosition(held.place, true))];
   }
 
-  /** A place behind all events that were given, where nothing happened. @param token of the post-batch */
-  idle(token: Buffer): readonly SourceMessage[] {
+  /**
+   * A place behind all events that were given, where nothing happened; none inside of a transaction or a split event.
+   * @param token of the post-batch
+   * @param upTo all before this time was given: what comes at it is numbered as if this place were not there
+   */
+  idle(token: Buffer, upTo: ClusterTime | undefined): readonly SourceMessage[] {
+    const last = this.#place;
     const text = tokenText(token);
-    if (this.#held !== undefined || text === this.#place.token) return [];
-    this.#place = { ...this.#place, idle: this.#place.idle + 1, token: text };
+    const rises = upTo !== undefined && isEarlier(last.time, upTo);
+    if (this.#held !== undefined || this.#fragments.isOpen || (text === last.token && !rises)) return [];
+    this.#place = rises
+      ? { ...last, time: upTo, ordinal: 0, idle: 1, token: text }
+      : { ...last, idle: last.idle + 1, token: text };
     return [{ type: "commit", position: formatPosition(this.#place, true) }];
   }
 

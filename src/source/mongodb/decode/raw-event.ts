@@ -51,6 +51,11 @@ export class Fragments {
   #parts: Map<string, RawValue> | undefined;
   #next = 1;
 
+  /** Whether some are missing. */
+  get isOpen(): boolean {
+    return this.#parts !== undefined;
+  }
+
   /** Undefined while fragments are missing; the last one's token is the event's. @throws PoisonError */
   add(part: RawEvent): RawEvent | undefined {
     const split = membersIn(part, "splitEvent");

@@ -28,4 +28,5 @@ test("an idle source has read as far as its token says, so that it does not seem
   expect(readThrough({ ...event, idle: 7, token: "82000013880000000500" })).toEqual({ t: 5000, i: 5 });
   expect(readThrough({ ...event, idle: 7, token: "82000000010000000500" })).toEqual({ t: 1000, i: 2 });
   expect(readThrough({ ...event, idle: 7, token: "_YWJj" })).toBeUndefined();
+  expect(readThrough({ ...event, ordinal: 0, idle: 1, token: "_YWJj" })).toEqual({ t: 1000, i: 2 });
 });

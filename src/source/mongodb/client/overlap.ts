@@ -1,0 +1,97 @@
+// How a change stream goes on behind a place whose token the server refuses, though its log reaches back that far: it is opened
+// at the place's time, and what that shows again is left out.
+
+import { MongoServerError } from "mongodb";
+import { fieldsOf, Type } from "../values/bson.ts";
+import type { Batch, ChangeCursor } from "./change-cursor.ts";
+import { translateError } from "./errors.ts";
+import { type ClusterTime, isEarlier, type Place } from "./position.ts";
+import { tokenText, tokenTime } from "./resume-token.ts";
+
+/** ChangeStreamFatalError, of which "the resume token was not found" is one; InvalidResumeToken; a KeyString of another format. */
+const REFUSALS: ReadonlySet<unknown> = new Set([280, 260, 50811]);
+
+export interface OpenedStream {
+  readonly batch: Batch;
+  /** All batches go through it, where it is there. */
+  readonly overlap: Overlap | undefined;
+}
+
+/**
+ * Opens a stream behind a place.
+ * @param isOwn whether the place's token was given by a stream of the same settings: only another one's may be unknown to the log
+ * @throws HistoryLostError; what the driver throws
+ */
+export async function openBehind(cursor: ChangeCursor, place: Place, isOwn: boolean): Promise<OpenedStream> {
+  try {
+    return { batch: await cursor.open(place), overlap: undefined };
+  } catch (error) {
+    const isRefused = place.token !== undefined && error instanceof MongoServerError && REFUSALS.has(error.code);
+    if (!isRefused) throw translateError(error, true);
+    const overlap = new Overlap(place, isOwn ? translateError(error, true) : undefined);
+    const batch = await cursor.open({ ...place, token: undefined }).catch((thrown: unknown) => {
+      throw translateError(thrown, true);
+    });
+    return { batch, overlap };
+  }
+}
+
+/** Leaves out the events that stand at a place's time and not behind the place. */
+export class Overlap {
+  readonly #place: Place;
+  readonly #refusal: Error | undefined;
+  /** How many of them were seen. */
+  #seen = 0;
+  #over = false;
+
+  /** @param refusal thrown where the log does not show the place's own event: then it is another log. Undefined: it need not */
+  constructor(place: Place, refusal: Error | undefined) {
+    this.#place = place;
+    this.#refusal = refusal;
+  }
+
+  /** The events of an answer that stand behind the place. @throws HistoryLostError */
+  take({ events }: Batch): readonly Buffer[] {
+    if (!this.#over && events.length === 0) this.#end(); // all that there is at that time was seen
+    return this.#over ? events : events.filter((event) => this.#over || this.#isBehind(event));
+  }
+
+  #isBehind(event: Buffer): boolean {
+    const { token: own, time: at, idle, ordinal } = this.#place;
+    const { token, time } = headOf(event);
+    if (time !== undefined && isEarlier(at, time)) {
+      this.#end();
+      return true;
+    }
+    if (token === own) {
+      this.#over = true;
+      return false;
+    }
+    if (idle > 0) return ++this.#seen > ordinal; // no event has its token
+    if (this.#refusal !== undefined) return false;
+    // The event of the place may be none of this stream's. Tokens of one time that can be read rise; of others, rather again than never.
+    return token === undefined || own === undefined || !isReadable(token) || !isReadable(own) || token > own;
+  }
+
+  #end(): void {
+    this.#over = true;
+    if (this.#refusal !== undefined && this.#place.idle === 0) throw this.#refusal;
+  }
+}
+
+/** What tells where an event stands; only the first fragment of a split one has a time. */
+function headOf(event: Buffer): { readonly token: string | undefined; readonly time: ClusterTime | undefined } {
+  let token: string | undefined;
+  let time: ClusterTime | undefined;
+  for (const { type, nameFrom, from, to } of fieldsOf(event)) {
+    const name = event.toString("utf8", nameFrom, from - 1);
+    if (name === "_id" && type === Type.document) token = tokenText(event.subarray(from, to));
+    if (name === "clusterTime" && type === Type.timestamp)
+      time = { t: event.readUInt32LE(from + 4), i: event.readUInt32LE(from) };
+  }
+  return { token, time };
+}
+
+function isReadable(token: string): boolean {
+  return tokenTime(token) !== undefined;
+}

@@ -1,0 +1,149 @@
+// One reading of a change stream: the server's batches to chunks for the worker, with places of an idle stream between them.
+
+import type { MongoClient } from "mongodb";
+import { TransientError } from "../../errors.ts";
+import { isComplete } from "../../event/position.ts";
+import type { SourceMessage } from "../source.ts";
+import { type Batch, ChangeCursor, type StreamSettings } from "./client/change-cursor.ts";
+import { openBehind } from "./client/overlap.ts";
+import { type ClusterTime, isEarlier, type Place } from "./client/position.ts";
+import { tokenText, tokenTime } from "./client/resume-token.ts";
+import type { EventDecoder } from "./decode/event-decoder.ts";
+
+/** How long an answer is waited for when nothing happens. */
+const WAIT_MS = 1_000;
+/** The same while a transaction's last event waits: an empty answer says that it was the last. */
+const SETTLE_MS = 50;
+/** How often the place of an idle stream is told, so that it never falls off the oplog. */
+const IDLE_EVERY_MS = 10_000;
+/** Of bodies: as many are handed out at once. */
+const CHUNK_BYTES = 1024 * 1024;
+
+export interface StreamReadingOptions {
+  readonly client: MongoClient;
+  readonly settings: StreamSettings;
+  /** At the place where the reading begins. */
+  readonly decoder: EventDecoder;
+  /** Whether the token of that place was given by a stream of the same settings. */
+  readonly isOwnToken: boolean;
+  /** Whether an empty answer says that all of the log was seen: behind mongos it does not. */
+  readonly answersForAll: boolean;
+  readonly signal: AbortSignal;
+  readonly onStarted: () => void;
+}
+
+export class StreamReading {
+  readonly #options: StreamReadingOptions;
+  #caughtUp = false;
+  #asked: ClusterTime | undefined;
+  #idleSince = performance.now();
+  /** Decoded, and not handed out: what of a transaction is small waits for the rest. */
+  #pending: SourceMessage[] = [];
+  /** How many of them end with a transaction that is complete. */
+  #complete = 0;
+  #bytes = 0;
+
+  constructor(options: StreamReadingOptions) {
+    this.#options = options;
+  }
+
+  /** Of the newest event that was read. */
+  get place(): Place {
+    return this.#options.decoder.place;
+  }
+
+  /** Whether the server had nothing more when it was asked last. */
+  get caughtUp(): boolean {
+    return this.#caughtUp;
+  }
+
+  /** As soon as all up to this time was read, a place at or behind it is handed out. */
+  ask(time: ClusterTime): void {
+    this.#asked = time;
+  }
+
+  /** Ends by throwing or by the signal. @throws HistoryLostError; what the driver throws */
+  async *chunks(): AsyncGenerator<readonly SourceMessage[], void> {
+    const { client, settings, decoder, answersForAll, signal, onStarted } = this.#options;
+    for (let { isOwnToken } = this.#options; !signal.aborted; isOwnToken = true) {
+      const cursor = new ChangeCursor(client, settings, signal);
+      const opened = decoder.place;
+      try {
+        let asked = this.#asked;
+        const { batch: first, overlap } = await openBehind(cursor, decoder.place, isOwnToken);
+        onStarted();
+        for (let batch = first; ; ) {
+          yield* this.#handOut(batch, overlap?.take(batch) ?? batch.events);
+          yield* this.#idle(batch, asked);
+          if (batch.ended && decoder.place === opened) throw endedAtOnce(); // what waits before another attempt is the worker's
+          if (batch.ended || signal.aborted) break;
+          asked = this.#asked;
+          batch = await cursor.next(decoder.waits && answersForAll ? SETTLE_MS : WAIT_MS);
+        }
+      } finally {
+        await cursor.close();
+      }
+    }
+  }
+
+  /** @param events those of the answer that are news */
+  *#handOut(answer: Batch, events: readonly Buffer[]): Generator<readonly SourceMessage[]> {
+    const { decoder } = this.#options;
+    this.#caughtUp = answer.events.length === 0;
+    for (const event of events) {
+      this.#add(decoder.decode(event));
+      if (this.#bytes >= CHUNK_BYTES) yield this.#take(this.#pending.length);
+    }
+    const seen = answer.token && tokenTime(tokenText(answer.token));
+    const isPassed = seen !== undefined && isEarlier(decoder.place.time, seen);
+    if (isPassed || this.#saysAll(answer)) this.#add(decoder.settle());
+    if (this.#complete > 0) yield this.#take(this.#complete);
+  }
+
+  /** A place behind all that was read, where nothing happened: at times, and where it is asked for. */
+  *#idle(answer: Batch, askedBefore: ClusterTime | undefined): Generator<readonly SourceMessage[]> {
+    const { decoder } = this.#options;
+    const { token } = answer;
+    if (this.#asked !== undefined && !isEarlier(decoder.place.time, this.#asked)) this.#asked = undefined;
+    if (token === undefined || this.#pending.length > 0) return;
+    const seen = tokenTime(tokenText(token)) ?? (this.#saysAll(answer) ? askedBefore : undefined);
+    const isAsked = this.#asked !== undefined && seen !== undefined && !isEarlier(seen, this.#asked);
+    if (!isAsked && performance.now() - this.#idleSince < IDLE_EVERY_MS) return;
+    this.#add(decoder.idle(token, seen));
+    if (this.#complete > 0) yield this.#take(this.#complete);
+  }
+
+  /** Whether all that the log held was seen when the server answered. */
+  #saysAll({ events }: Batch): boolean {
+    return events.length === 0 && this.#options.answersForAll;
+  }
+
+  #add(messages: readonly SourceMessage[]): void {
+    this.#bytes += bytesOf(messages);
+    for (const message of messages) {
+      this.#pending.push(message);
+      if (message.position !== undefined && isComplete(message.position)) this.#complete = this.#pending.length;
+    }
+  }
+
+  #take(count: number): readonly SourceMessage[] {
+    const chunk = this.#pending.splice(0, count);
+    this.#complete = 0;
+    this.#bytes = bytesOf(this.#pending);
+    this.#idleSince = performance.now();
+    return chunk;
+  }
+}
+
+function endedAtOnce(): TransientError {
+  return new TransientError("SOURCE_STREAM_ENDED", "the server ended the change stream without an event", {
+    hint: "Millrace opens it again; where it goes on, see the server's log.",
+  });
+}
+
+/** Of their bodies. */
+export function bytesOf(messages: readonly SourceMessage[]): number {
+  let bytes = 0;
+  for (const message of messages) if ("data" in message) bytes += message.data.length;
+  return bytes;
+}

@@ -39,7 +39,9 @@ export default async function setUp(project: TestProject): Promise<() => Promise
     process.env.POSTGRES !== undefined ||
       files.some((file) => imports(file.moduleId, /support\/postgres\/older-postgres\.ts/)),
   );
-  const mongo = await findMongoIf(files.some((file) => imports(file.moduleId, /support\/mongodb\/mongo-servers\.ts/)));
+  const mongo = await findMongoIf(
+    files.some((file) => imports(file.moduleId, /support\/mongodb\/mongo-(servers|target)\.ts/)),
+  );
   const missing = await findMissingServers({ ...older.missing, ...mongo });
   project.provide("missingServers", missing);
   project.provide("olderPostgres", older.found);

@@ -1,30 +1,46 @@
-// A server of MongoDB's protocol, for the contract: read through a proxy, so that connections can be cut.
+// A server of MongoDB's protocol, or what stands for one, for the contract: read through a proxy, so that connections can be cut.
 
-import type { Db, MongoClient } from "mongodb";
 import { mongoConnector } from "../../../src/source/mongodb/connector.ts";
 import type { Connector } from "../../../src/source/source.ts";
-import { freshMongoDatabase } from "../../support/mongodb/mongo-servers.ts";
 import { TcpProxy } from "../../support/tcp-proxy.ts";
 import { realTime } from "../../support/virtual-time.ts";
 import type { Row, SourceServer } from "./source-server.ts";
 
+export interface Order {
+  readonly _id: string;
+  readonly text: string;
+}
+
+/** A database with the collection `orders`, which keeps images. */
+export interface MongoShop extends AsyncDisposable {
+  /** Of one server, with host and port. */
+  readonly url: string;
+  readonly database: string;
+  /** Several at once are a transaction. */
+  insert(orders: readonly Order[]): Promise<void>;
+  loseLog(): Promise<void>;
+  /** Collections with their options, and how many documents each has. */
+  contents(): Promise<unknown>;
+  /** Makes a collection that keeps no images. */
+  createPlain(collection: string): Promise<void>;
+}
+
 /** What is held against the contract. */
 export interface MongoTarget {
-  /** The url of one server, with host and port. */
-  readonly url: () => Promise<string>;
-  /** Makes it forget its log; absent where the server is not the tests' own. */
-  readonly loseLog?: (client: MongoClient) => Promise<void>;
+  fresh(): Promise<MongoShop>;
+  /** Why its log cannot be lost, where it cannot. */
+  readonly keepsLog?: string;
 }
 
 /** More than a message's headers may have. */
 const LONG_KEY = `0-poison${"x".repeat(100_000)}`;
 
-export function mongoServer({ url, loseLog }: MongoTarget): SourceServer {
+export function mongoServer({ fresh, keepsLog }: MongoTarget): SourceServer {
   return {
     connector: mongoConnector as Connector<unknown>,
     time: realTime,
     lines: 1,
-    ...(loseLog === undefined ? { keepsLog: "the server's oplog is not the tests' to lose" } : {}),
+    ...(keepsLog === undefined ? {} : { keepsLog }),
     nowhere: () => ({ url: "mongodb://127.0.0.1:1/", database: "nothing" }),
     wrong: [
       [{ url: 5, database: "shop" }, ".url"],
@@ -33,48 +49,29 @@ export function mongoServer({ url, loseLog }: MongoTarget): SourceServer {
     ],
     bounds: { chunkBytes: 1024 * 1024, aheadBytes: 24 * 1024 * 1024 },
     fresh: async () => {
-      const database = await freshMongoDatabase(await url());
-      const { client, db } = database;
-      const proxy = await TcpProxy.start(Number(new URL(database.url).port));
-      await db.createCollection("orders", { changeStreamPreAndPostImages: { enabled: true } });
-      const insert = (rows: readonly Row[]): Promise<void> => insertTogether(client, db, rows);
+      const shop = await fresh();
+      const proxy = await TcpProxy.start(Number(new URL(shop.url).port));
+      // The members' own names would lead past the proxy.
+      const url = `mongodb://127.0.0.1:${proxy.port}/?directConnection=true`;
+      const insert = (rows: readonly Row[]): Promise<void> =>
+        shop.insert(rows.map(({ key, text = "" }) => ({ _id: key, text })));
       return {
         section: (options) => ({
-          url: proxy.url(database.url),
-          database: database.name,
-          collections: ["orders*"],
-          images: { before: "stored", after: "stored" },
+          ...{ url, database: shop.database, collections: ["orders*"], images: { before: "stored", after: "stored" } },
           ...options,
         }),
         commit: (_, rows) => insert(rows),
         cut: async () => proxy.cut(),
-        loseLog: async () => loseLog?.(client),
+        loseLog: () => shop.loseLog(),
         sentBytes: async () => proxy.bytesDown,
-        contents: () => contentsOf(db),
+        contents: () => shop.contents(),
         poison: (before, behind) => insert([{ key: before }, { key: LONG_KEY }, { key: behind }]),
-        leaveOut: async () => {
-          await db.createCollection("orders_without_images");
-        },
+        leaveOut: () => shop.createPlain("orders_without_images"),
         [Symbol.asyncDispose]: async () => {
           await proxy[Symbol.asyncDispose]();
-          await database[Symbol.asyncDispose]();
+          await shop[Symbol.asyncDispose]();
         },
       };
     },
   };
-}
-
-async function insertTogether(client: MongoClient, db: Db, rows: readonly Row[]): Promise<void> {
-  const orders = db.collection<{ _id: string; text: string }>("orders");
-  const documents = rows.map(({ key, text = "" }) => ({ _id: key, text }));
-  if (documents.length === 1) await orders.insertMany(documents);
-  else await client.withSession((session) => session.withTransaction(() => orders.insertMany(documents, { session })));
-}
-
-async function contentsOf(db: Db): Promise<unknown> {
-  const collections = await db.listCollections({}, { nameOnly: false }).toArray();
-  collections.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return Promise.all(
-    collections.map(async ({ name, options }) => [name, options, await db.collection(name).countDocuments()]),
-  );
 }

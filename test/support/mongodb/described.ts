@@ -72,10 +72,13 @@ const compilerOptions: ts.CompilerOptions = {
 };
 const libraries = new Map<string, ts.SourceFile | undefined>();
 
-/** Literals are held to excess members too, so each goes through a variable of its own type. */
-export function errorsOf(types: string, rows: readonly string[]): readonly string[] {
+/**
+ * What the compiler says of values, as JSON, that are taken for a type of the file. A literal would be held to excess members
+ * too, so each goes through a variable of its own type.
+ */
+export function errorsOf(types: string, rows: readonly string[], type = "Orders"): readonly string[] {
   const own = types.slice(types.indexOf("/** A document"), types.indexOf("/** The collections"));
-  const code = `${own}\n${rows.map((row, nth) => `const v${nth} = ${row} as const;\nexport const r${nth}: Orders = v${nth};`).join("\n")}`;
+  const code = `${own}\n${rows.map((row, nth) => `const v${nth} = ${row} as const;\nexport const r${nth}: ${type} = v${nth};`).join("\n")}`;
   const host = ts.createCompilerHost(compilerOptions);
   const original = host.getSourceFile.bind(host);
   host.getSourceFile = (name, version) => {

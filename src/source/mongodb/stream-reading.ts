@@ -73,17 +73,31 @@ export class StreamReading {
         const { batch: first, overlap } = await openBehind(cursor, decoder.place, isOwnToken);
         onStarted();
         for (let batch = first; ; ) {
+          // A stream that is behind is asked on at once: the next batch comes while this one is written as JSON and stored.
+          // It is the cursor's next answer either way, it is looked at behind all of this one, and one at most is on its way.
+          const ahead = batch.full && !batch.ended ? this.#ask(cursor, SETTLE_MS) : undefined;
           yield* this.#handOut(batch, overlap?.take(batch) ?? batch.events);
           yield* this.#idle(batch, asked);
           if (batch.ended && decoder.place === opened) throw endedAtOnce(); // what waits before another attempt is the worker's
           if (batch.ended || signal.aborted) break;
-          asked = this.#asked;
-          batch = await cursor.next(decoder.waits && answersForAll ? SETTLE_MS : WAIT_MS);
+          const next = ahead ?? this.#ask(cursor, decoder.waits && answersForAll ? SETTLE_MS : WAIT_MS);
+          asked = next.asked;
+          batch = await next.answer;
         }
       } finally {
         await cursor.close();
       }
     }
+  }
+
+  /** What was asked for before the server was: an answer can only speak of that. */
+  #ask(
+    cursor: ChangeCursor,
+    waitMs: number,
+  ): { readonly asked: ClusterTime | undefined; readonly answer: Promise<Batch> } {
+    const answer = cursor.next(waitMs);
+    answer.catch(() => {}); // heard when all before it has been handed out
+    return { asked: this.#asked, answer };
   }
 
   /** @param events those of the answer that are news */

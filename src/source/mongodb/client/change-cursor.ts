@@ -2,11 +2,13 @@
 // takes for a type of its own, and dates may be beyond what JavaScript knows.
 
 import { type BSON, type ClientSession, type Db, Long, type MongoClient, Timestamp } from "mongodb";
-import { fieldsOf, Type } from "../values/bson.ts";
+import { FieldWalk, Type } from "../values/bson.ts";
 import type { Place } from "./position.ts";
 import { tokenDocument } from "./resume-token.ts";
 
+/** What a batch is asked to hold: so many events, and fewer where they are large, so that it has about so many bytes. */
 const BATCH_EVENTS = 1000;
+const BATCH_BYTES = 2 * 1024 * 1024;
 /** How long a server is asked to forget a stream: one that is away forgets it by itself. */
 const CLOSE_MS = 1_000;
 
@@ -24,6 +26,8 @@ export interface Batch {
   readonly events: readonly Buffer[];
   /** Raw; behind all of them. */
   readonly token: Buffer | undefined;
+  /** As much as was asked for: most likely there is more behind it. */
+  readonly full: boolean;
   /** The stream ended, as behind an invalidate: a new one goes on behind its last token. */
   readonly ended: boolean;
 }
@@ -34,6 +38,7 @@ export class ChangeCursor {
   readonly #settings: StreamSettings;
   readonly #signal: AbortSignal | undefined;
   #id = Long.ZERO;
+  #batchEvents = BATCH_EVENTS;
 
   /** @param signal ends what is waited for */
   constructor(client: MongoClient, settings: StreamSettings, signal?: AbortSignal) {
@@ -61,7 +66,7 @@ export class ChangeCursor {
       {
         aggregate: 1,
         pipeline: [{ $changeStream }, { $match: match }, { $changeStreamSplitLargeEvent: {} }],
-        cursor: { batchSize: BATCH_EVENTS },
+        cursor: { batchSize: this.#batchEvents },
         comment: "millrace",
       },
       "firstBatch",
@@ -70,7 +75,8 @@ export class ChangeCursor {
 
   /** What comes next; empty when nothing came within that time. @throws what the driver throws */
   async next(waitMs: number): Promise<Batch> {
-    const getMore = { getMore: this.#id, collection: "$cmd.aggregate", batchSize: BATCH_EVENTS, maxTimeMS: waitMs };
+    const batchSize = this.#batchEvents;
+    const getMore = { getMore: this.#id, collection: "$cmd.aggregate", batchSize, maxTimeMS: waitMs };
     return this.#run(getMore, "nextBatch");
   }
 
@@ -90,19 +96,25 @@ export class ChangeCursor {
   }
 
   async #run(command: BSON.Document, batch: "firstBatch" | "nextBatch"): Promise<Batch> {
+    const asked = this.#batchEvents;
     const signal = this.#signal && { signal: this.#signal };
     const reply = await this.#db.command(command, { raw: true, session: this.#session, ...signal });
     const cursor = reply.cursor as Buffer;
     const events: Buffer[] = [];
     let token: Buffer | undefined;
-    for (const { type, nameFrom, from, to } of fieldsOf(cursor)) {
-      const name = cursor.toString("utf8", nameFrom, from - 1);
+    for (const walk = new FieldWalk(cursor); walk.next(); ) {
+      const { name, type, from, to } = walk;
       if (name === "id") this.#id = Long.fromBigInt(cursor.readBigInt64LE(from));
       else if (name === "postBatchResumeToken" && type === Type.document) token = cursor.subarray(from, to);
       else if (name === batch)
-        for (const event of fieldsOf(cursor, from, to)) events.push(cursor.subarray(event.from, event.to));
+        for (const event = new FieldWalk(cursor, from, to); event.next(); )
+          events.push(cursor.subarray(event.from, event.to));
     }
-    return { events, token, ended: this.#id.isZero() };
+    if (events.length > 0) {
+      const fitting = Math.floor((BATCH_BYTES * events.length) / cursor.length);
+      this.#batchEvents = Math.min(BATCH_EVENTS, Math.max(1, fitting));
+    }
+    return { events, token, full: events.length >= asked, ended: this.#id.isZero() };
   }
 }
 

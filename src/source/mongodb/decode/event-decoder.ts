@@ -1,23 +1,23 @@
 // Raw events of a change stream -> what the worker hands to the bus: changes and DDL markers at their places, whole transactions.
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { PoisonError } from "../../../errors.ts";
 import type { JsonWriter } from "../../../event/json-writer.ts";
-import { percentEncode } from "../../../event/percent-encode.ts";
 import type { Position } from "../../../event/position.ts";
-import type { Change, ChangeKind, Domain, Transaction, Unplaced } from "../../../event/source-event.ts";
+import type { Transaction } from "../../../event/source-event.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import type { Op } from "../../../event/subject.ts";
-import type { Commit, SourceMessage } from "../../source.ts";
+import type { SourceMessage } from "../../source.ts";
 import { type ClusterTime, formatPosition, isEarlier, type Place } from "../client/position.ts";
 import { tokenText } from "../client/resume-token.ts";
 import { malformed, Type } from "../values/bson.ts";
 import { type Encoding, writeDocument } from "../values/bson-json.ts";
-import { type Images, type Missing, writeBody } from "./event-body.ts";
-import { keyOf } from "./key.ts";
+import { safeInt64 } from "../values/write-scalar.ts";
+import { BodyWriter, type Images, type Missing } from "./event-body.ts";
+import { subjectOf } from "./key.ts";
+import { type ChangeOp, type Namespace, Namespaces } from "./namespaces.ts";
 import { outboxEvent } from "./outbox-document.ts";
-import { type PoisonEvent, poisonEvent } from "./poison-event.ts";
-import { documentIn, Fragments, membersIn, membersOf, type RawEvent, textIn, timestampIn } from "./raw-event.ts";
+import { poisonEvent } from "./poison-event.ts";
+import { documentAt, EventReader, membersIn, textIn, timestampIn } from "./raw-event.ts";
 
 export interface EventDecoderOptions {
   readonly source: SourceId;
@@ -34,7 +34,7 @@ export interface EventDecoderOptions {
   readonly from: Place;
 }
 
-const ops: Readonly<Record<string, Op>> = {
+const ops: Readonly<Record<string, ChangeOp>> = {
   insert: "created",
   update: "updated",
   replace: "updated",
@@ -44,22 +44,35 @@ const ops: Readonly<Record<string, Op>> = {
 /** What waits for its transaction's end: only what follows tells whether it was the last. */
 interface Held {
   readonly group: string;
-  readonly time: ClusterTime;
   readonly place: Place;
-  readonly make: (position: Position) => SourceMessage;
+  /** At its place, as if more of its transaction followed. */
+  readonly message: SourceMessage;
+}
+
+/** What all events of a transaction share, and what tells them from those of another one. */
+interface Grouped extends Transaction {
+  /** Undefined outside of all transactions. */
+  readonly group: string | undefined;
 }
 
 export class EventDecoder {
   readonly #options: EventDecoderOptions;
-  readonly #fragments = new Fragments();
-  readonly #kinds = new Map<string, ChangeKind>();
+  readonly #event = new EventReader();
+  readonly #body: BodyWriter;
+  readonly #namespaces: Namespaces;
+  readonly #idStart: string;
   #place: Place;
   #held: Held | undefined;
-  #transaction: (Transaction & { readonly group: string }) | undefined;
+  #transaction: Grouped | undefined;
+  #time = { ms: Number.NaN, text: "" };
 
   constructor(options: EventDecoderOptions) {
+    const { source, from } = options;
     this.#options = options;
-    this.#place = options.from;
+    this.#body = new BodyWriter(options);
+    this.#namespaces = new Namespaces(options);
+    this.#idStart = `${source}.${from.history.toString(16).padStart(4, "0")}.`;
+    this.#place = from;
   }
 
   /** The place of the newest event that was given. */
@@ -72,30 +85,35 @@ export class EventDecoder {
     return this.#held !== undefined;
   }
 
-  /** What one raw event makes; its transaction's last event comes with the one behind it, or with `settle`. */
-  decode(raw: Buffer): readonly SourceMessage[] {
-    const event = this.#fragments.add(membersOf(raw));
-    if (event === undefined) return [];
-    const token = documentIn(event, "_id");
+  /**
+   * What one raw event makes; its transaction's last event comes with the one behind it, or with `settle`.
+   * @param into gets it
+   */
+  decode(raw: Buffer, into: SourceMessage[] = []): SourceMessage[] {
+    const event = this.#event;
+    if (!event.take(raw)) return into;
+    const token = documentAt(event, "_id");
     const time = timestampIn(event, "clusterTime");
     if (token === undefined || time === undefined) throw malformed("an event has no token or no cluster time");
-    const place = this.#next(time, tokenText(token));
+    const place = this.#next(time, tokenText(token.bytes, token.from, token.to));
     this.#place = place;
     const kind = textIn(event, "operationType") ?? "";
     const op = ops[kind];
-    const names = membersIn(event, "ns");
-    const [database, collection] = [textIn(names, "db") ?? "", textIn(names, "coll")];
-    if (op === undefined) return this.#definition(event, kind, database, collection, place);
-    if (collection === undefined || !this.#isRead(database, collection, kind)) return this.#passed(place);
-    return this.#change(event, op, kind, { database, collection, raw }, place);
+    const namespace = this.#namespaces.of(event);
+    if (op === undefined) this.#definition(kind, namespace, place, into);
+    else if (namespace.isOutbox ? kind === "insert" : namespace.isRead)
+      this.#change(op, kind, namespace, raw, place, into);
+    else this.#passed(place, into);
+    return into;
   }
 
-  /** Ends what waits: nothing more of its transaction can come. */
-  settle(): readonly SourceMessage[] {
+  /** Ends what waits: nothing more of its transaction can come. @param into gets it */
+  settle(into: SourceMessage[] = []): SourceMessage[] {
     const held = this.#held;
-    if (held === undefined) return [];
+    if (held === undefined) return into;
     this.#held = undefined;
-    return [held.make(formatPosition(held.place, true))];
+    into.push({ ...held.message, position: formatPosition(held.place, true) });
+    return into;
   }
 
   /**
@@ -107,7 +125,7 @@ export class EventDecoder {
     const last = this.#place;
     const text = tokenText(token);
     const rises = upTo !== undefined && isEarlier(last.time, upTo);
-    if (this.#held !== undefined || this.#fragments.isOpen || (text === last.token && !rises)) return [];
+    if (this.#held !== undefined || this.#event.isOpen || (text === last.token && !rises)) return [];
     this.#place = rises
       ? { ...last, time: upTo, ordinal: 0, idle: 1, token: text }
       : { ...last, idle: last.idle + 1, token: text };
@@ -128,156 +146,137 @@ export class EventDecoder {
   }
 
   /** An event that is not read is a place all the same, where it stands outside of a transaction that is read. */
-  #passed(place: Place): readonly SourceMessage[] {
-    if (this.#held !== undefined) return [];
-    const commit: Commit = { type: "commit", position: formatPosition(place, true) };
-    return [commit];
+  #passed(place: Place, into: SourceMessage[]): void {
+    if (this.#held === undefined) into.push({ type: "commit", position: formatPosition(place, true) });
   }
 
-  /** Of the outbox what was put into it: what else happens to it is nobody's news. */
-  #isRead(database: string, collection: string, kind: string): boolean {
-    const { reads, isOutbox } = this.#options;
-    return isOutbox?.(database, collection) ? kind === "insert" : reads(database, collection);
-  }
-
-  #change(
-    event: RawEvent,
-    op: Op,
-    kind: string,
-    from: { readonly database: string; readonly collection: string; readonly raw: Buffer },
-    place: Place,
-  ): readonly SourceMessage[] {
-    const transaction = this.#transactionOf(event, place.time);
-    const { lineage, ...made } = this.#made(event, op, kind, from, place);
-    const caused = lineage === undefined ? transaction : { ...transaction, lineage };
-    const make = (position: Position): SourceMessage => ({ ...made, transaction: caused, position });
-    const before = this.#release(transaction.group);
-    if (transaction.group === undefined) return [...before, make(formatPosition(place, true))];
-    this.#held = { group: transaction.group, time: place.time, place, make };
-    return before;
+  #change(op: ChangeOp, kind: string, namespace: Namespace, raw: Buffer, place: Place, into: SourceMessage[]): void {
+    const transaction = this.#transactionOf(place.time);
+    const { group } = transaction;
+    const position = formatPosition(place, group === undefined);
+    const message = this.#made(op, kind, namespace, raw, place, transaction, position);
+    this.#release(group, into);
+    if (group === undefined) into.push(message);
+    else this.#held = { group, place, message };
   }
 
   /** A change or an event of the outbox, or what stands for one that can never be written. */
   #made(
-    event: RawEvent,
-    op: Op,
+    op: ChangeOp,
     kind: string,
-    { database, collection, raw }: { readonly database: string; readonly collection: string; readonly raw: Buffer },
+    namespace: Namespace,
+    raw: Buffer,
     place: Place,
-  ): (Unplaced<Change> | Unplaced<Domain> | PoisonEvent) & Partial<Pick<Transaction, "lineage">> {
-    const { source, writer, encoding, isOutbox } = this.#options;
+    transaction: Transaction,
+    position: Position,
+  ): SourceMessage {
+    const body = this.#body;
     try {
-      if (isOutbox?.(database, collection)) return outboxEvent(event, this.#options);
-      const id = membersIn(event, "documentKey").get("_id");
-      if (id === undefined) throw malformed("a change has no document key");
-      const key = keyOf(writer, encoding, id);
-      const data = writeBody({ op, kind, key, event }, this.#options);
-      const shared = this.#kindOf(database, collection, op);
-      return { type: "change", kind: shared, lane: key.lane, key: key.subject, id: eventId(source, place), data };
+      if (namespace.isOutbox) {
+        const { lineage, ...said } = outboxEvent(this.#event, this.#options);
+        return { ...said, transaction: lineage === undefined ? transaction : { ...transaction, lineage }, position };
+      }
+      const data = body.write({ op, kind, event: this.#event });
+      const key = subjectOf(this.#options.writer, body.id);
+      const id = this.#idOf(place);
+      return { type: "change", kind: namespace.kinds[op], lane: body.lane, key, id, transaction, position, data };
     } catch (error) {
       if (!(error instanceof PoisonError)) throw error;
-      return poisonEvent(database, collection, raw, error);
+      const { database, collection = "" } = namespace;
+      return { ...poisonEvent(database, collection, raw, error), transaction, position };
     }
   }
 
   /** What was held, by whether the same transaction goes on. */
-  #release(group: string | undefined): readonly SourceMessage[] {
+  #release(group: string | undefined, into: SourceMessage[]): void {
     const held = this.#held;
-    if (held === undefined) return [];
-    if (held.group !== group) return this.settle();
+    if (held === undefined) return;
+    if (held.group !== group) {
+      this.settle(into);
+      return;
+    }
     this.#held = undefined;
-    return [held.make(formatPosition(held.place, false))];
+    into.push(held.message);
   }
 
-  #transactionOf(event: RawEvent, time: ClusterTime): Transaction & { readonly group: string | undefined } {
-    const commit = commitTime(event, time);
+  /** The same object for events that follow each other and share all of it: what is made of it is made once. */
+  #transactionOf({ t, i }: ClusterTime): Grouped {
+    const event = this.#event;
+    const time = this.#commitTime(t);
+    const last = this.#transaction;
     const session = membersIn(event, "lsid").get("id");
     const number = event.get("txnNumber");
+    let next: Grouped;
     if (session?.type !== Type.binary || number?.type !== Type.int64) {
-      return { id: undefined, time: commit, lineage: undefined, group: undefined };
+      if (last?.time === time && last.group === undefined) return last;
+      next = { id: undefined, time, lineage: undefined, group: undefined };
+    } else {
+      const id = `${session.bytes.toString("hex", session.from + 5, session.to)}:${number.bytes.readBigInt64LE(number.from)}`;
+      const group = `${id}@${t}.${i}`;
+      if (last?.group === group) return last;
+      next = { id, time, lineage: undefined, group };
     }
-    const id = `${session.bytes.toString("hex", session.from + 5, session.to)}:${number.bytes.readBigInt64LE(number.from)}`;
-    const group = `${id}@${time.t}.${time.i}`;
-    if (this.#transaction?.group !== group) this.#transaction = { id, time: commit, lineage: undefined, group };
-    return this.#transaction;
-  }
-
-  #kindOf(namespace: string, collection: string, op: Op): ChangeKind {
-    const name = `${op} ${namespace}.${collection}`;
-    let kind = this.#kinds.get(name);
-    if (kind === undefined) {
-      kind = { namespace, collection, op, version: undefined, place: placeOf(namespace, collection) };
-      this.#kinds.set(name, kind);
-    }
-    return kind;
+    this.#transaction = next;
+    return next;
   }
 
   /** Everything that is no change of a document, known or not, in its place. */
   #definition(
-    event: RawEvent,
     operationType: string,
-    database: string,
-    collection: string | undefined,
+    { database, collection, isRead, isOutbox }: Namespace,
     place: Place,
-  ): readonly SourceMessage[] {
-    const { source } = this.#options;
-    const reads = (namespace: string, name: string): boolean =>
-      this.#options.reads(namespace, name) || this.#options.isOutbox?.(namespace, name) === true;
-    const before = this.settle();
-    const target = membersIn(event, "to");
+    into: SourceMessage[],
+  ): void {
+    this.settle(into);
+    const target = membersIn(this.#event, "to");
     const [toDatabase, toCollection] = [textIn(target, "db"), textIn(target, "coll")];
     const isOurs =
       collection === undefined ||
-      reads(database, collection) ||
-      (toCollection !== undefined && reads(toDatabase ?? database, toCollection));
-    if (!isOurs) return [...before, ...this.#passed(place)];
+      isRead ||
+      isOutbox ||
+      (toCollection !== undefined && this.#namespaces.has(toDatabase ?? database, toCollection));
+    if (!isOurs) {
+      this.#passed(place, into);
+      return;
+    }
     const body = {
       operationType,
       namespace: database === "" ? undefined : database,
       collection,
       to: toCollection === undefined ? undefined : { namespace: toDatabase, collection: toCollection },
-      operationDescription: this.#described(event),
+      operationDescription: this.#described(),
     };
-    return [
-      ...before,
-      {
-        type: "marker",
-        kind: "ddl",
-        id: eventId(source, place),
-        transaction: undefined,
-        time: commitTime(event, place.time),
-        position: formatPosition(place, true),
-        data: Buffer.from(JSON.stringify(body)),
-      },
-    ];
+    into.push({
+      type: "marker",
+      kind: "ddl",
+      id: this.#idOf(place),
+      transaction: undefined,
+      time: this.#commitTime(place.time.t),
+      position: formatPosition(place, true),
+      data: Buffer.from(JSON.stringify(body)),
+    });
   }
 
-  #described(event: RawEvent): unknown {
-    const description = documentIn(event, "operationDescription");
+  #described(): unknown {
+    const description = documentAt(this.#event, "operationDescription");
     if (description === undefined) return undefined;
     const { writer, encoding } = this.#options;
     writer.reserve(0);
     const start = writer.at;
-    writeDocument(writer, encoding, description);
+    writeDocument(writer, encoding, description.bytes, description.from, description.to);
     return JSON.parse(writer.bytes.toString("utf8", start, writer.at));
   }
-}
 
-/** A collection's name may hold dots, which a database's never does, so only what divides it from the key is escaped. */
-function placeOf(database: string, collection: string): string {
-  const name = collection.replace(/[~/]/g, (letter) => (letter === "~" ? "~7E" : "~2F"));
-  return percentEncode(`${database}.${name}`);
-}
+  /** RFC 3339: when it was written, else the cluster's time, which knows seconds. */
+  #commitTime(seconds: number): string {
+    const wall = this.#event.get("wallTime");
+    const ms = (wall?.type === Type.date ? safeInt64(wall.bytes, wall.from) : undefined) ?? seconds * 1000;
+    if (this.#time.ms !== ms) this.#time = { ms, text: new Date(ms).toISOString() };
+    return this.#time.text;
+  }
 
-/** RFC 3339: when it was written, else the cluster's time, which knows seconds. */
-function commitTime(event: RawEvent, { t }: ClusterTime): string {
-  const wall = event.get("wallTime");
-  const milliseconds = wall?.type === Type.date ? Number(wall.bytes.readBigInt64LE(wall.from)) : t * 1000;
-  return new Date(milliseconds).toISOString();
-}
-
-/** The same for the same change however often it is read: the token alone is its own. */
-function eventId(source: SourceId, { history, token = "" }: Place): string {
-  const hash = createHash("sha256").update(token).digest("base64url").slice(0, 27);
-  return `${source}.${history.toString(16).padStart(4, "0")}.${hash}`;
+  /** The same for the same change however often it is read: the token alone is its own. */
+  #idOf({ token = "" }: Place): string {
+    return this.#idStart + hash("sha256", token, "base64url").slice(0, 27);
+  }
 }

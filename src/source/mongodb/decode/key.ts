@@ -7,25 +7,47 @@ import { stringAt, Type } from "../values/bson.ts";
 import { type Encoding, writeValue } from "../values/bson-json.ts";
 import type { RawValue } from "./raw-event.ts";
 
-export interface Key {
-  /** JSON of the key: `{"_id":…}`. */
-  readonly json: string;
-  readonly lane: string;
-  /** For `ce-subject`, percent-encoded. */
-  readonly subject: string;
-}
+const BEGIN = Buffer.from('{"_id":');
+const END = 0x7d;
 
 /** Texts that stand as they are would be read as another kind of `_id`. */
 const likeAnotherKind = /^([0-9+\-.{["]|true$|false$|null$|NaN$|Infinity$)|^[0-9a-fA-F]{24}$/;
 
-export function keyOf(writer: JsonWriter, encoding: Encoding, id: RawValue): Key {
-  const json = `{"_id":${jsonOf(writer, encoding, id)}}`;
-  const isNested = id.type === Type.document || id.type === Type.array || json.includes("{", 1);
-  return {
-    json,
-    lane: laneOf(Buffer.from(isNested ? canonicalJson(JSON.parse(json)) : json)),
-    subject: percentEncode(identityOf(writer, id)),
-  };
+/** Writes `{"_id":…}`. @returns the key's lane */
+export function writeKey(writer: JsonWriter, encoding: Encoding, id: RawValue): string {
+  writer.room(BEGIN.length);
+  const start = writer.at;
+  writer.literal(BEGIN);
+  writeValue(writer, encoding, id.bytes, id);
+  writer.room(1);
+  writer.byte(END);
+  if (!isObject(id.type, encoding)) return laneOf(writer.bytes, start, writer.at);
+  return laneOf(Buffer.from(canonicalJson(JSON.parse(writer.bytes.toString("utf8", start, writer.at)))));
+}
+
+/** Whether its JSON may hold members, whose order the lane does not depend on. */
+function isObject(type: number, encoding: Encoding): boolean {
+  switch (type) {
+    case Type.string:
+    case Type.boolean:
+    case Type.null:
+      return false;
+    case Type.int32:
+    case Type.int64:
+    case Type.double:
+    case Type.objectId:
+    case Type.date:
+    case Type.decimal128:
+    case Type.binary:
+      return encoding === "ejson";
+    default:
+      return true;
+  }
+}
+
+/** For `ce-subject`, percent-encoded. */
+export function subjectOf(writer: JsonWriter, id: RawValue): string {
+  return percentEncode(identityOf(writer, id));
 }
 
 /** Injective: no two `_id`s of one collection have the same text. */
@@ -42,14 +64,15 @@ export function identityOf(writer: JsonWriter, id: RawValue): string {
       return likeAnotherKind.test(text) ? JSON.stringify(text) : text;
     }
     default:
-      return jsonOf(writer, "ejson", id);
+      return canonicalText(writer, id);
   }
 }
 
-function jsonOf(writer: JsonWriter, encoding: Encoding, value: RawValue): string {
+/** In canonical Extended JSON. */
+function canonicalText(writer: JsonWriter, value: RawValue): string {
   writer.reserve(0);
   const start = writer.at;
-  writeValue(writer, encoding, value.bytes, value);
+  writeValue(writer, "ejson", value.bytes, value);
   const text = writer.bytes.toString("utf8", start, writer.at);
   writer.at = start;
   return text;

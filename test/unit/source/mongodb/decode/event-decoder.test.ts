@@ -79,3 +79,70 @@ test("a poisonous event has the place that it would have as a change", () => {
   expect(whole).toHaveProperty("position");
   expect(poison).toHaveProperty("position", (whole as { position: string }).position);
 });
+
+/** A part of the insert of document 7, as the server splits it. */
+function fragment(nth: number, of: number, members: BSON.Document): Buffer {
+  return Buffer.from(
+    BSON.serialize({ _id: { _data: `8200000007${nth}${of}` }, splitEvent: { fragment: nth, of }, ...members }),
+  );
+}
+
+const parts = [
+  fragment(1, 3, {
+    operationType: "insert",
+    clusterTime: new Timestamp({ t: 5, i: 1 }),
+    ns: { db: "shop", coll: "o" },
+  }),
+  fragment(2, 3, { fullDocument: { _id: 7, mark: "here" } }),
+  fragment(3, 3, { documentKey: { _id: 7 } }),
+] as const;
+
+function body(messages: readonly SourceMessage[]): unknown {
+  return messages.map((message) => ("data" in message ? JSON.parse(Buffer.from(message.data).toString()) : message));
+}
+
+const whole = [{ op: "created", key: { _id: 7 }, before: null, after: { _id: 7, mark: "here" } }];
+
+test("the fragments of a split event make one event at the last one's token, and nothing of it reaches into the next", () => {
+  const one = decoder();
+  expect([one.decode(parts[0]), one.decode(parts[1])]).toEqual([[], []]);
+  const messages = one.decode(parts[2]);
+  expect(body(messages)).toEqual(whole);
+  expect(messages[0]?.position).toContain("820000000733");
+  const deleted = { _id: { _data: "8200000008" }, operationType: "delete", ns: { db: "shop", coll: "o" } };
+  const next = { ...deleted, clusterTime: new Timestamp({ t: 6, i: 1 }), documentKey: { _id: 7 } };
+  expect(body(one.decode(Buffer.from(BSON.serialize(next))))).toEqual([
+    { op: "deleted", key: { _id: 7 }, before: null, after: null },
+  ]);
+});
+
+test("a split event whose stream was opened again before it begins anew; one that lacks a fragment is refused", () => {
+  const one = decoder();
+  one.decode(parts[0]);
+  one.decode(parts[1]);
+  const messages = parts.flatMap((part) => one.decode(part));
+  expect(body(messages)).toEqual(whole);
+  expect(() => [parts[0], parts[2]].map((part) => one.decode(part))).toThrow(
+    expect.objectContaining({ code: "BSON_MALFORMED" }),
+  );
+});
+
+test("updates tell the top-level fields that they touched, by exact paths where the server gives them", () => {
+  const update = {
+    _id: { _data: "8200000009" },
+    operationType: "update",
+    clusterTime: new Timestamp({ t: 6, i: 1 }),
+    ns: { db: "shop", coll: "o" },
+    documentKey: { region: "eu", _id: 7 },
+    updateDescription: {
+      updatedFields: { "b.c": 1, "a.1": 2, "x.y": 3 },
+      removedFields: ["z.q", "b"],
+      truncatedArrays: [{ field: "list.of", newSize: 2 }],
+      disambiguatedPaths: { "x.y": ["x.y"] },
+    },
+  };
+  const [told] = body(decoder().decode(Buffer.from(BSON.serialize(update)))) as [Record<string, unknown>];
+  expect(told).toMatchObject({ op: "updated", key: { _id: 7 }, shardKey: { region: "eu" }, after: null });
+  expect(told.update).toEqual(update.updateDescription);
+  expect(told.changed).toEqual(["a", "b", "list", "x.y", "z"]);
+});

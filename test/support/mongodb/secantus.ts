@@ -7,7 +7,7 @@ import { mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { MongoClient } from "mongodb";
+import { MongoClient, MongoServerError } from "mongodb";
 import { freePort } from "../../../src/dev/free-port.ts";
 import { type DevServer, ServerProcess } from "../../../src/dev/server-process.ts";
 import { toError } from "../../../src/errors.ts";
@@ -16,6 +16,7 @@ const run = promisify(execFile);
 
 export const SECANTUS = "0.7.0b3";
 const INSTALL_MS = 180_000;
+const UNAUTHORIZED = 13;
 
 /**
  * The path of its program: `MILLRACE_SECANTUS`, else in a Python environment of its own, made at the first need.
@@ -51,11 +52,15 @@ export interface SecantusOptions {
   readonly standalone?: boolean;
   /** Fail points, by `configureFailPoint`. */
   readonly testCommands?: boolean;
+  /** It asks for passwords; users are made before, while it does not. */
+  readonly auth?: boolean;
+  /** It takes TLS alone. */
+  readonly tls?: { readonly cert: string; readonly key: string };
 }
 
 /** Starts one and waits until it answers. What it has acknowledged survives SIGKILL. @throws Error when it does not start */
 export async function startSecantus(options: SecantusOptions): Promise<DevServer> {
-  const { dataDir, oplogEntries = 1_000_000, noopSeconds, standalone, testCommands } = options;
+  const { dataDir, oplogEntries = 1_000_000, noopSeconds, standalone, testCommands, auth, tls } = options;
   const file = await findSecantus();
   const port = await freePort();
   await mkdir(dataDir, { recursive: true });
@@ -69,11 +74,13 @@ export async function startSecantus(options: SecantusOptions): Promise<DevServer
       ...(noopSeconds === undefined ? [] : ["--noop-heartbeat-seconds", String(noopSeconds)]),
       ...(standalone ? ["--standalone"] : []),
       ...(testCommands ? ["--enable-test-commands"] : []),
+      ...(auth ? ["--auth"] : []),
+      ...(tls ? ["--tls-cert-file", tls.cert, "--tls-key-file", tls.key] : []),
     ],
     logFile: join(dataDir, "server.log"),
     user: undefined,
     endSignal: "SIGKILL",
-    probe: () => probe(url),
+    probe: () => probe(tls ? `${url}&tls=true&tlsAllowInvalidCertificates=true` : url),
     startTimeoutMs: 60_000,
   });
   await server.start();
@@ -84,6 +91,8 @@ async function probe(url: string): Promise<void> {
   const client = new MongoClient(url, { serverSelectionTimeoutMS: 500 });
   try {
     await client.db("admin").command({ ping: 1 });
+  } catch (error) {
+    if (!(error instanceof MongoServerError && error.code === UNAUTHORIZED)) throw error; // it answers all the same
   } finally {
     await client.close();
   }

@@ -37,10 +37,12 @@ const streamRefused: Translation = (message, cause) =>
 
 const byCode: Readonly<Record<number, Translation>> = {
   13: (message, cause) =>
-    new ConfigError("PERMISSION_MISSING", message, {
-      hint: "The user needs find and changeStream on the database: `millrace sql role` prints the role.",
-      cause,
-    }),
+    /requires authentication/i.test(message)
+      ? authFailed(message, cause) // nobody is named in the url
+      : new ConfigError("PERMISSION_MISSING", message, {
+          hint: "The user needs find and changeStream on the database: `millrace sql role` prints the role.",
+          cause,
+        }),
   18: authFailed,
   8000: authFailed,
   280: placeRefused,
@@ -57,6 +59,9 @@ const byCode: Readonly<Record<number, Translation>> = {
       cause,
     }),
 };
+
+/** What servers say that could have change streams and do not, whatever its code; it may begin with what is taken for a value. */
+const SWITCHED_OFF = /change ?streams?\b.*\b(?:not|must be) enabled|majority read concern.*not supported/i;
 
 /** While a stream is being opened the token itself may be refused, or what the stream is to be: that never heals by itself. */
 const whileOpening: Readonly<Record<number, Translation>> = {
@@ -88,6 +93,12 @@ export function translateError(thrown: unknown, opening = false): MillraceError 
   const message = `MongoDB: ${withoutValues(cause.message)}`;
   if (!(thrown instanceof MongoServerError) || typeof thrown.code !== "number") return unreachable(message, cause);
   const { code } = thrown;
+  if (opening && SWITCHED_OFF.test(cause.message)) {
+    return new ConfigError("CHANGE_STREAMS_OFF", `the server's change streams are switched off (code ${code})`, {
+      hint: "MongoDB 6.0 and newer has them on every replica set: see which server answers at the url, and its replication.enableMajorityReadConcern.",
+      cause,
+    });
+  }
   const translation = byCode[code] ?? (opening ? whileOpening[code] : undefined);
   if (translation !== undefined) return translation(message, cause);
   if (thrown.hasErrorLabel(NEVER_AGAIN)) return historyLost(message, cause);

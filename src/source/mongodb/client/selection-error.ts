@@ -25,11 +25,11 @@ export async function selectionError(thrown: unknown, { tls }: MongoOptions): Pr
   const otherSet = await otherReplicaSet(reason, { tls, cause: thrown });
   if (otherSet !== undefined) return otherSet;
   for (const { address, error } of reason.servers.values()) {
-    if (error === null) continue;
-    const found = tlsError(error, address);
-    if (found !== undefined) return found;
-    // A server that wants TLS hangs up on whoever comes without, as one without does on whoever comes with it.
-    if (!/closed|disconnected|hang up|ECONNRESET/i.test(textOf(error)) || !(await takes(address, !tls))) continue;
+    const found = error && tlsError(error, address);
+    if (found) return found;
+    // A server that wants TLS hangs up on whoever comes without, as one without does on whoever comes with it, or waits for more.
+    const mayBe = error === null ? tls : /closed|disconnected|hang up|ECONNRESET/i.test(textOf(error));
+    if (!mayBe || !(await takes(address, !tls))) continue;
     const [message, hint] = tls
       ? [
           "takes no TLS, and the url asks for it",
@@ -39,7 +39,7 @@ export async function selectionError(thrown: unknown, { tls }: MongoOptions): Pr
           "takes TLS alone",
           "Set tls=true in the url, and tlsCAFile=<path> where a private authority signed its certificate.",
         ];
-    return new ConfigError("TLS_MISMATCH", `${address}: the server ${message}`, { hint, cause: error });
+    return new ConfigError("TLS_MISMATCH", `${address}: the server ${message}`, { hint, cause: error ?? thrown });
   }
   return undefined;
 }

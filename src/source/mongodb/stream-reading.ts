@@ -1,6 +1,6 @@
 // One reading of a change stream: the server's batches to chunks for the worker, with places of an idle stream between them.
 
-import type { MongoClient } from "mongodb";
+import { type MongoClient, MongoServerError } from "mongodb";
 import { TransientError } from "../../errors.ts";
 import { isComplete } from "../../event/position.ts";
 import type { SourceMessage } from "../source.ts";
@@ -42,6 +42,8 @@ export class StreamReading {
   /** How many of them end with a transaction that is complete. */
   #complete = 0;
   #bytes = 0;
+  /** Where the stream failed for good when it was read last. */
+  #failedAt: Place | undefined;
 
   constructor(options: StreamReadingOptions) {
     this.#options = options;
@@ -77,13 +79,17 @@ export class StreamReading {
           // It is the cursor's next answer either way, it is looked at behind all of this one, and one at most is on its way.
           const ahead = batch.full && !batch.ended ? this.#ask(cursor, SETTLE_MS) : undefined;
           yield* this.#handOut(batch, overlap?.take(batch) ?? batch.events);
-          yield* this.#idle(batch, asked);
+          if (overlap?.isOver !== false) yield* this.#idle(batch, asked); // until then its token may stand before the place
           if (batch.ended && decoder.place === opened) throw endedAtOnce(); // what waits before another attempt is the worker's
           if (batch.ended || signal.aborted) break;
           const next = ahead ?? this.#ask(cursor, decoder.waits && answersForAll ? SETTLE_MS : WAIT_MS);
           asked = next.asked;
           batch = await next.answer;
         }
+      } catch (error) {
+        if (!isFatal(error) || this.#failedAt === decoder.place) throw error;
+        // A healthy server has said so, too: it is asked once more at this place before the history counts as lost.
+        this.#failedAt = decoder.place;
       } finally {
         await cursor.close();
       }
@@ -147,6 +153,11 @@ export class StreamReading {
     this.#idleSince = performance.now();
     return chunk;
   }
+}
+
+/** ChangeStreamFatalError: no driver goes on behind it. */
+function isFatal(error: unknown): boolean {
+  return error instanceof MongoServerError && error.code === 280;
 }
 
 function endedAtOnce(): TransientError {

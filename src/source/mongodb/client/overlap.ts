@@ -50,6 +50,11 @@ export class Overlap {
     this.#refusal = refusal;
   }
 
+  /** Whether all that comes stands behind the place. */
+  get isOver(): boolean {
+    return this.#over;
+  }
+
   /** The events of an answer that stand behind the place. @throws HistoryLostError */
   take({ events }: Batch): readonly Buffer[] {
     if (!this.#over && events.length === 0) this.#end(); // all that there is at that time was seen

@@ -146,3 +146,50 @@ test("updates tell the top-level fields that they touched, by exact paths where 
   expect(told.update).toEqual(update.updateDescription);
   expect(told.changed).toEqual(["a", "b", "list", "x.y", "z"]);
 });
+
+/** A resume token, as the server sends it; of a time alone where `own` is left out. */
+function token(t: number, own = "2B0429296E1404"): Buffer {
+  return Buffer.from(BSON.serialize({ _data: `82${t.toString(16).padStart(8, "0")}00000001${own}` }));
+}
+
+/** Positions without their tokens. */
+function places(messages: readonly SourceMessage[]): readonly string[] {
+  return messages.map(({ position = "" }) => position.replace(/\.82\w+/, "."));
+}
+
+test("an idle place has the time that the server was at, and what comes at that time is numbered as without it", () => {
+  const [with_, without] = [decoder(), decoder()];
+  const event = inserted(2);
+  const idle = with_.idle(token(5), { t: 5, i: 1 });
+  expect(places(idle)).toEqual(["0001.0000000500000001.00000000.00000001.+"]);
+  expect(places(with_.decode(event))).toEqual(places(without.decode(event)));
+
+  expect(places(with_.idle(token(4), { t: 4, i: 9 }))).toEqual(["0001.0000000500000001.00000001.00000001.+"]);
+  expect(with_.idle(token(4), { t: 4, i: 9 })).toEqual([]); // nothing has moved
+});
+
+test("there is no idle place inside of a transaction, nor inside of a split event; its last fragment's token is the place", () => {
+  const one = decoder();
+  const before = one.decode(inserted(1, { transaction: true }));
+  expect([...before, ...one.idle(token(9), { t: 9, i: 1 })]).toEqual([]);
+  one.settle();
+  const at = one.place;
+
+  const part = (fragment: number, members: BSON.Document): Buffer =>
+    Buffer.from(
+      BSON.serialize({ _id: { _data: `8200000005000000010${fragment}` }, splitEvent: { fragment, of: 3 }, ...members }),
+    );
+  const head = {
+    operationType: "insert",
+    clusterTime: new Timestamp({ t: 5, i: 1 }),
+    ns: { db: "shop", coll: "orders" },
+    documentKey: { _id: 7 },
+  };
+  for (const fragment of [1, 2]) {
+    expect(one.decode(part(fragment, fragment === 1 ? head : { wallTime: new Date(0) }))).toEqual([]);
+    expect(one.idle(token(5, `0${fragment}`), { t: 5, i: 1 })).toEqual([]);
+    expect(one.place).toEqual(at);
+  }
+  const [change] = one.decode(part(3, { fullDocument: { _id: 7 } }));
+  expect(change).toMatchObject({ type: "change", position: expect.stringMatching(/\.82000000050000000103\+$/) });
+});

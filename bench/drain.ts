@@ -84,6 +84,7 @@ export async function prepareSlot(ground: Ground, run: number): Promise<void> {
 export interface Drain {
   readonly rate: number;
   readonly peakRssMb: number | undefined;
+  readonly cpuSeconds: number | undefined;
 }
 
 /** @param run its source is `s<run>` */
@@ -105,7 +106,7 @@ export async function drainWithWorker(ground: WorkerGround, run: number, rows: n
     const last = await streams.direct.getMessage(stream, { last_by_subj: subject });
     if (first === null || last === null) throw new Error(`no row in ${stream}`);
     const seconds = (last.time.getTime() - first.time.getTime()) / 1000;
-    return { rate: Math.round(rows / seconds), peakRssMb: worker.peakRssMb() };
+    return { rate: Math.round(rows / seconds), peakRssMb: worker.peakRssMb(), cpuSeconds: worker.cpuSeconds() };
   } finally {
     await worker.stop();
     await streams.streams.delete(stream);

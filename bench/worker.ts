@@ -65,6 +65,15 @@ export class Worker {
     return kb === undefined ? undefined : Math.round(Number(kb) / 1024);
   }
 
+  /** The time that processors have spent on it, its start included; undefined where the system does not tell. */
+  cpuSeconds(): number | undefined {
+    if (process.platform !== "linux") return undefined;
+    // The command's name, in parentheses, may hold anything; behind it: state, parent, …; user's and system's ticks.
+    const stat = readFileSync(`/proc/${this.#child.pid}/stat`, "latin1");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  }
+
   async stop(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const ended = once(this.#child, "exit");

@@ -26,7 +26,7 @@ that was measured in the same run on the same machine: compare ratios, not figur
   log names. Rows are tables here.
 - **mongodb**: events of a MongoDB source (six inserts, three updates with their document and a delete of every ten, documents of
   some 350 bytes) into a file stream; beside the driver's own \`watch()\` and \`next()\`, which only reads them. No database is measured:
-  in its place a process hands out prepared replies, which it can faster than either reads them. Rows are events here.
+  in its place a process hands out prepared replies, which it can faster than either reads them. \`cpuUs\` and \`watchCpuUs\` are the processors' time for each event. Rows are events here.
 - **profile**: where the time of a **tail** goes: percentages of what the worker's thread did, by the folders of src, packages
   and Node's own code (\`node\`), as V8's profiler saw it; it slows the worker down, so the rate is no measure.
 - **outbox**: [docs/outbox.md](outbox.md) says how it was measured, and what for.

@@ -37,13 +37,18 @@ export async function benchMongodb({ rows, sync, say }: BenchOptions): Promise<B
     const connection = await connect({ servers: nats.url });
     const version = connection.info?.version ?? "unknown";
     const [ours, reference, peaks]: [number[], number[], number[]] = [[], [], []];
+    const cpu: { ours: number[]; watch: number[] } = { ours: [], watch: [] };
     try {
       const ground = { cli: cli.file, dir, node: [], streams: await jetstreamManager(connection) };
       for (const run of RUNS) {
+        const before = process.cpuUsage();
         reference.push(await watchPlainly(feeder.url, rows));
+        const { user, system } = process.cpuUsage(before);
+        cpu.watch.push((user + system) / rows);
         say(`the driver's watch() ${run}: ${reference.at(-1)} events/s`);
-        const { rate, peakRssMb } = await drainWithWorker(ground, run, rows);
+        const { rate, peakRssMb, cpuSeconds } = await drainWithWorker(ground, run, rows);
         ours.push(rate);
+        if (cpuSeconds !== undefined) cpu.ours.push((cpuSeconds * 1e6) / rows);
         if (peakRssMb !== undefined) peaks.push(peakRssMb);
         say(`millrace ${run}: ${rate} events/s, ${peakRssMb ?? "?"} MB`);
       }
@@ -61,6 +66,10 @@ export async function benchMongodb({ rows, sync, say }: BenchOptions): Promise<B
       sync,
       servers: { nats: version, "mongodb-driver": driverVersion() },
       rows,
+      details: {
+        watchCpuUs: Math.round(median(cpu.watch) * 10) / 10,
+        ...(cpu.ours.length === 0 ? {} : { cpuUs: Math.round(median(cpu.ours) * 10) / 10 }),
+      },
       runs: { ours, reference },
     };
   } finally {

@@ -73,7 +73,9 @@ class OutboxTrigger implements DomainTrigger<never> {
     throw new ConfigError(
       "AUTOMATION_WITHOUT_OUTBOX",
       `${automation} waits for domain events, and no source holds an outbox`,
-      { hint: "set `outbox: true` on the source whose database the application emits them in" },
+      {
+        hint: "set `outbox: true` on the source whose database the application emits them in; of MongoDB outbox: { collection: … }",
+      },
     );
   }
 }

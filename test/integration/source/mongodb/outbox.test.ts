@@ -4,7 +4,10 @@ import { randomUUID } from "node:crypto";
 import { Binary, type ClientSession, type Collection } from "mongodb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startWorker, type Worker } from "../../../../src/app.ts";
+import { automation } from "../../../../src/automation/define/automation.ts";
+import { event } from "../../../../src/automation/define/event-trigger.ts";
 import type { NatsServer } from "../../../../src/dev/nats-server.ts";
+import type { DomainEvent } from "../../../../src/event/parse-domain-event.ts";
 import type { SourceId } from "../../../../src/event/source-id.ts";
 import { outbox } from "../../../../src/outbox.ts";
 import { mongoConnector } from "../../../../src/source/mongodb/connector.ts";
@@ -29,6 +32,7 @@ describe.skipIf(absent)(`on ${mongoTarget}, an event of the outbox`, () => {
   let worker: Worker;
   let orders: Collection<{ _id: string; n?: number }>;
   let events: Collection<Entry>;
+  const shipped: DomainEvent[] = [];
 
   beforeAll(async () => {
     if (absent) return;
@@ -39,6 +43,11 @@ describe.skipIf(absent)(`on ${mongoTarget}, an event of the outbox`, () => {
     worker = await startWorker({
       bus: { servers: nats.url, fsync: "always" },
       sources: { shop: { kind: "mongodb", ...section() } },
+      automations: [
+        automation("ship", { on: event("order.shipped") }, async ({ event: one }) => {
+          shipped.push(one);
+        }),
+      ],
     });
     await waitFor(() => worker.status().sources.every(({ state }) => state === "running"), { what: "the worker" });
   }, 90_000);
@@ -194,6 +203,21 @@ describe.skipIf(absent)(`on ${mongoTarget}, an event of the outbox`, () => {
     expect(event?.text).toBe("[1e400]");
     expect(["ce-correlationid", "ce-causationid", "ce-hops", "Cdc-Tx"].map((name) => event?.header(name))).toEqual([
       ...["first", "second", undefined, undefined],
+    ]);
+  });
+
+  test("starts the automations that wait for its type", async () => {
+    const key = `o-${randomUUID()}`;
+    await transact(async (session) => {
+      await outbox(session, { collection: events }).emit("order.shipped", {
+        key,
+        data: { n: 5 },
+        headers: { to: "x" },
+      });
+    });
+    await waitFor(() => shipped.length > 0, { what: "the handler" });
+    expect(shipped).toMatchObject([
+      { type: "order.shipped", source: "shop", key, data: { n: 5 }, headers: { to: "x" } },
     ]);
   });
 

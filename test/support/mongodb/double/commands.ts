@@ -20,6 +20,8 @@ export interface Cluster {
   readonly primary: string;
   readonly elections: number;
   readonly limits: StreamLimits;
+  /** More of what it says of itself, as servers do that are not MongoDB. */
+  readonly hello: BSON.Document;
 }
 
 interface Cursor {
@@ -80,10 +82,11 @@ export class Node {
   }
 
   #hello(): BSON.Document {
-    const { topology, setName, hosts, primary, elections, oplog } = this.#cluster();
+    const { topology, setName, hosts, primary, elections, oplog, hello } = this.#cluster();
     const isPrimary = topology !== "replicaSet" || this.address === primary;
     return {
       helloOk: true,
+      ...hello,
       ismaster: isPrimary,
       isWritablePrimary: isPrimary,
       ...(isPrimary ? {} : { secondary: true }),

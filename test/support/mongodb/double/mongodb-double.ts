@@ -18,6 +18,8 @@ export interface DoubleOptions extends Partial<Omit<StreamLimits, "maxEvents">> 
   /** How many servers it has; default 1. */
   readonly nodes?: number;
   readonly setName?: string;
+  /** More of what it says of itself, as servers do that are not MongoDB. */
+  readonly hello?: BSON.Document;
   /** A certificate's files: then it takes TLS alone. */
   readonly tls?: { readonly cert: string; readonly key: string };
   /** Another cluster's log and documents, as a copy of it has. */
@@ -159,6 +161,7 @@ export class MongoDouble implements AsyncDisposable {
       primary: this.#hosts[this.#primary] ?? "",
       elections: this.#elections,
       limits: { maxEventBytes, maxReplyBytes, maxEvents: this.#maxEvents },
+      hello: this.#options.hello ?? {},
     };
   }
 

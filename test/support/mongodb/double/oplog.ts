@@ -133,9 +133,18 @@ export class Oplog {
   }
 
   /** Time goes on, and nothing happens. */
-  tick(): ClusterTime {
+  tick(seconds = 0): ClusterTime {
+    this.#time = { t: this.#time.t + seconds, i: seconds === 0 ? this.#time.i : 0 };
     this.log({ kind: "noop", database: "" });
     return this.#time;
+  }
+
+  /** Forgets all entries before a time, as a full oplog does. */
+  forget(before: ClusterTime): void {
+    const from = this.numberAt(before);
+    this.#oldest = before;
+    this.#changes = this.#changes.slice(from - this.#dropped);
+    this.#dropped = from;
   }
 
   /** Forgets all but the newest entry, which is of now. */

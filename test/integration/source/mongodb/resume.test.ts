@@ -21,6 +21,22 @@ function sameShop(double: MongoDouble, { value }: Memory, section: Readonly<Reco
   return shop;
 }
 
+test("a source that was killed between its record and the first event begins where it would have begun", async () => {
+  const shop = await DoubleShop.start();
+  const { memory } = shop;
+  await shop.open();
+  const record = memory.value;
+  shop.insert(1);
+  await shop.open();
+  shop.insert(2);
+  const reading = await shop.read();
+  await untilRead(reading, 2);
+
+  expect(record).toMatchObject({ kind: "mongodb", history: 1 });
+  expect(memory.value).toEqual(record);
+  expect(idsOf(reading)).toEqual([1, 2]);
+});
+
 test("behind each place whose token is refused the source goes on by its time, without a hole or a double", async () => {
   const shop = await DoubleShop.start();
   const { oplog } = shop.double;

@@ -109,8 +109,8 @@ export class MongoSource implements Source {
       throw translateError(error);
     });
     // A stream that is opened at a time shows what happened then, which was read if nothing has happened since.
-    const { time } = this.#place;
-    const operationTime = now && (isEarlier(time, now) ? now : { t: time.t, i: time.i + 1 });
+    const { time, ordinal } = this.#place;
+    const operationTime = now && (isEarlier(time, now) || ordinal === 0 ? now : { t: time.t, i: time.i + 1 });
     const history = Math.max(this.#place.history, this.#record.history);
     await memory.save(beginRecord({ setName, clusterId, operationTime }, config, { history, lost }));
   }

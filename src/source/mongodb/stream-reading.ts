@@ -5,10 +5,13 @@ import { TransientError } from "../../errors.ts";
 import { isComplete } from "../../event/position.ts";
 import type { SourceMessage } from "../source.ts";
 import { type Batch, ChangeCursor, type StreamSettings } from "./client/change-cursor.ts";
+import { serverCode } from "./client/errors.ts";
 import { openBehind } from "./client/overlap.ts";
 import { type ClusterTime, isEarlier, type Place } from "./client/position.ts";
 import { tokenText, tokenTime } from "./client/resume-token.ts";
 import type { EventDecoder } from "./decode/event-decoder.ts";
+import type { Oversize } from "./decode/poison-event.ts";
+import { cannotPass, oversizeOf, readBare } from "./oversize-event.ts";
 
 /** How long an answer is waited for when nothing happens. */
 const WAIT_MS = 1_000;
@@ -18,6 +21,9 @@ const SETTLE_MS = 50;
 const IDLE_EVERY_MS = 10_000;
 /** Of bodies: as many are handed out at once. */
 const CHUNK_BYTES = 1024 * 1024;
+
+/** BSONObjectTooLarge */
+const TOO_LARGE = 10334;
 
 export interface StreamReadingOptions {
   readonly client: MongoClient;
@@ -66,34 +72,67 @@ export class StreamReading {
 
   /** Ends by throwing or by the signal. @throws HistoryLostError; what the driver throws */
   async *chunks(): AsyncGenerator<readonly SourceMessage[], void> {
-    const { client, settings, decoder, answersForAll, signal, onStarted } = this.#options;
-    for (let { isOwnToken } = this.#options; !signal.aborted; isOwnToken = true) {
-      const cursor = new ChangeCursor(client, settings, signal);
+    const { decoder, signal } = this.#options;
+    let how: Attempt = { isOwn: this.#options.isOwnToken };
+    while (!signal.aborted) {
       const opened = decoder.place;
       try {
-        let asked = this.#asked;
-        const { batch: first, overlap } = await openBehind(cursor, decoder.place, isOwnToken);
-        onStarted();
-        for (let batch = first; ; ) {
-          // A stream that is behind is asked on at once: the next batch comes while this one is written as JSON and stored.
-          // It is the cursor's next answer either way, it is looked at behind all of this one, and one at most is on its way.
-          const ahead = batch.full && !batch.ended ? this.#ask(cursor, SETTLE_MS) : undefined;
-          yield* this.#handOut(batch, overlap?.take(batch) ?? batch.events);
-          if (overlap?.isOver !== false) yield* this.#idle(batch, asked); // until then its token may stand before the place
-          if (batch.ended && decoder.place === opened) throw endedAtOnce(); // what waits before another attempt is the worker's
-          if (batch.ended || signal.aborted) break;
-          const next = ahead ?? this.#ask(cursor, decoder.waits && answersForAll ? SETTLE_MS : WAIT_MS);
-          asked = next.asked;
-          batch = await next.answer;
-        }
-      } catch (error) {
-        if (!isFatal(error) || this.#failedAt === decoder.place) throw error;
-        // A healthy server has said so, too: it is asked once more at this place before the history counts as lost.
-        this.#failedAt = decoder.place;
-      } finally {
-        await cursor.close();
+        yield* this.#readOn(how);
+        if (decoder.place === opened && !signal.aborted) throw endedAtOnce(); // what waits before another attempt is the worker's
+        how = { isOwn: true };
+      } catch (thrown) {
+        how = this.#nextAttempt(thrown, how, opened);
+        if (how.oversize !== undefined) yield* this.#stepOver(how.oversize);
       }
     }
+  }
+
+  /** Reads one stream to its end. */
+  async *#readOn({ isOwn, oneByOne = false }: Attempt): AsyncGenerator<readonly SourceMessage[], void> {
+    const { client, settings, decoder, answersForAll, signal, onStarted } = this.#options;
+    const cursor = new ChangeCursor(client, { ...settings, oneByOne }, signal);
+    try {
+      let asked = this.#asked;
+      const { batch: first, overlap } = await openBehind(cursor, decoder.place, isOwn);
+      onStarted();
+      for (let batch = first; ; ) {
+        // A stream that is behind is asked on at once: the next batch comes while this one is written as JSON and stored.
+        // It is the cursor's next answer either way, it is looked at behind all of this one, and one at most is on its way.
+        const ahead = batch.full && !batch.ended ? this.#ask(cursor, SETTLE_MS) : undefined;
+        yield* this.#handOut(batch, overlap?.take(batch) ?? batch.events);
+        if (overlap?.isOver !== false) yield* this.#idle(batch, asked); // until then its token may stand before the place
+        if (batch.ended || signal.aborted) break;
+        const next = ahead ?? this.#ask(cursor, decoder.waits && answersForAll ? SETTLE_MS : WAIT_MS);
+        asked = next.asked;
+        batch = await next.answer;
+      }
+    } finally {
+      await cursor.close();
+    }
+  }
+
+  /** How to go on behind an error, where that is for the same reading to find out; else it is thrown. */
+  #nextAttempt(thrown: unknown, how: Attempt, opened: Place): Attempt {
+    const hasMoved = this.#options.decoder.place !== opened;
+    if (isFatal(thrown) && this.#failedAt !== this.place) {
+      // A healthy server has said so, too: it is asked once more at this place before the history counts as lost.
+      this.#failedAt = this.place;
+      return { isOwn: true };
+    }
+    if (serverCode(thrown) !== TOO_LARGE) throw thrown;
+    // The events that were to come with it are lost with it: they are read first.
+    if (!how.oneByOne || hasMoved) return { isOwn: true, oneByOne: true };
+    // Behind mongos a place is sought by sending its event, so that there is no place behind one that cannot be sent.
+    if (!this.#options.answersForAll) throw cannotPass(thrown);
+    return { isOwn: true, oversize: oversizeOf(thrown) };
+  }
+
+  /** Puts aside the event behind the place, which is too large to be sent. */
+  async *#stepOver(oversize: Oversize): AsyncGenerator<readonly SourceMessage[], void> {
+    const { client, settings, decoder, signal } = this.#options;
+    const raw = await readBare(client, { settings, place: decoder.place, signal });
+    if (raw !== undefined) this.#add(decoder.putAside(raw, oversize));
+    if (this.#complete > 0) yield this.#take(this.#complete);
   }
 
   /** What was asked for before the server was: an answer can only speak of that. */
@@ -158,6 +197,15 @@ export class StreamReading {
 /** ChangeStreamFatalError: no driver goes on behind it. */
 function isFatal(error: unknown): boolean {
   return error instanceof MongoServerError && error.code === 280;
+}
+
+/** How a stream is opened. */
+interface Attempt {
+  readonly isOwn: boolean;
+  /** Whether each answer is to hold one event, so that one that cannot be sent is found. */
+  readonly oneByOne?: boolean;
+  /** Why the event that comes next has to be put aside before. */
+  readonly oversize?: Oversize;
 }
 
 function endedAtOnce(): TransientError {

@@ -19,6 +19,10 @@ export interface StreamSettings {
   readonly before: boolean;
   /** As the server calls it; undefined: what updates carry by themselves. */
   readonly fullDocument: "updateLookup" | "whenAvailable" | undefined;
+  /** Whether events come without documents and without what an update has set. */
+  readonly bare?: boolean;
+  /** Whether each answer is to hold one event. */
+  readonly oneByOne?: boolean;
 }
 
 export interface Batch {
@@ -38,7 +42,7 @@ export class ChangeCursor {
   readonly #settings: StreamSettings;
   readonly #signal: AbortSignal | undefined;
   #id = Long.ZERO;
-  #batchEvents = BATCH_EVENTS;
+  #batchEvents: number;
 
   /** @param signal ends what is waited for */
   constructor(client: MongoClient, settings: StreamSettings, signal?: AbortSignal) {
@@ -47,11 +51,12 @@ export class ChangeCursor {
     this.#db = client.db(second === undefined ? only : "admin");
     this.#session = client.startSession();
     this.#settings = settings;
+    this.#batchEvents = settings.oneByOne ? 1 : BATCH_EVENTS;
   }
 
   /** Opens the stream behind a place. @throws what the driver throws */
   async open(from: Place): Promise<Batch> {
-    const { databases, match, before, fullDocument } = this.#settings;
+    const { databases, match, before, fullDocument, bare } = this.#settings;
     const { t, i } = from.time;
     const $changeStream = {
       showExpandedEvents: true,
@@ -65,7 +70,12 @@ export class ChangeCursor {
     return this.#run(
       {
         aggregate: 1,
-        pipeline: [{ $changeStream }, { $match: match }, { $changeStreamSplitLargeEvent: {} }],
+        pipeline: [
+          { $changeStream },
+          { $match: match },
+          ...(bare ? [{ $project: { fullDocument: 0, updateDescription: 0 } }] : []),
+          { $changeStreamSplitLargeEvent: {} },
+        ],
         cursor: { batchSize: this.#batchEvents },
         comment: "millrace",
       },
@@ -110,7 +120,7 @@ export class ChangeCursor {
         for (const event = new FieldWalk(cursor, from, to); event.next(); )
           events.push(cursor.subarray(event.from, event.to));
     }
-    if (events.length > 0) {
+    if (events.length > 0 && !this.#settings.oneByOne) {
       const fitting = Math.floor((BATCH_BYTES * events.length) / cursor.length);
       this.#batchEvents = Math.min(BATCH_EVENTS, Math.max(1, fitting));
     }

@@ -109,6 +109,12 @@ export function translateError(thrown: unknown, opening = false): MillraceError 
   });
 }
 
+/** The code with which a server refused; undefined for all else, also for what is about the connection. */
+export function serverCode(thrown: unknown): number | undefined {
+  const error = thrown instanceof MillraceError ? thrown.cause : thrown;
+  return error instanceof MongoServerError && typeof error.code === "number" ? error.code : undefined;
+}
+
 /** One line, without the commands, tokens and keys that a server quotes: they hold values of documents. */
 function withoutValues(message: string): string {
   return message

@@ -1,10 +1,9 @@
 // How a change stream goes on behind a place whose token the server refuses, though its log reaches back that far: it is opened
 // at the place's time, and what that shows again is left out.
 
-import { MongoServerError } from "mongodb";
 import { fieldsOf, Type } from "../values/bson.ts";
 import type { Batch, ChangeCursor } from "./change-cursor.ts";
-import { translateError } from "./errors.ts";
+import { serverCode, translateError } from "./errors.ts";
 import { type ClusterTime, isEarlier, type Place } from "./position.ts";
 import { tokenText, tokenTime } from "./resume-token.ts";
 
@@ -23,17 +22,20 @@ export interface OpenedStream {
  * @throws HistoryLostError; what the driver throws
  */
 export async function openBehind(cursor: ChangeCursor, place: Place, isOwn: boolean): Promise<OpenedStream> {
-  try {
-    return { batch: await cursor.open(place), overlap: undefined };
-  } catch (error) {
-    const isRefused = place.token !== undefined && error instanceof MongoServerError && REFUSALS.has(error.code);
-    if (!isRefused) throw translateError(error, true);
-    const overlap = new Overlap(place, isOwn ? translateError(error, true) : undefined);
-    const batch = await cursor.open({ ...place, token: undefined }).catch((thrown: unknown) => {
-      throw translateError(thrown, true);
-    });
-    return { batch, overlap };
+  let refusal: unknown;
+  if (place.token !== undefined) {
+    try {
+      return { batch: await cursor.open(place), overlap: undefined };
+    } catch (error) {
+      if (!REFUSALS.has(serverCode(error))) throw translateError(error, true);
+      refusal = error;
+    }
   }
+  const batch = await cursor.open({ ...place, token: undefined }).catch((thrown: unknown) => {
+    throw translateError(thrown, true);
+  });
+  if (refusal === undefined && place.ordinal === 0) return { batch, overlap: undefined };
+  return { batch, overlap: new Overlap(place, refusal && isOwn ? translateError(refusal, true) : undefined) };
 }
 
 /** Leaves out the events that stand at a place's time and not behind the place. */
@@ -63,7 +65,7 @@ export class Overlap {
 
   #isBehind(event: Buffer): boolean {
     const { token: own, time: at, idle, ordinal } = this.#place;
-    const { token, time } = headOf(event);
+    const { token, time, isLast } = headOf(event);
     if (time !== undefined && isEarlier(at, time)) {
       this.#end();
       return true;
@@ -72,10 +74,15 @@ export class Overlap {
       this.#over = true;
       return false;
     }
-    if (idle > 0) return ++this.#seen > ordinal; // no event has its token
+    if (idle > 0 || own === undefined) {
+      // No event has its token: as many as stand at its time were read.
+      if (this.#seen >= ordinal) return true;
+      if (isLast) this.#seen++;
+      return false;
+    }
     if (this.#refusal !== undefined) return false;
     // The event of the place may be none of this stream's. Tokens of one time that can be read rise; of others, rather again than never.
-    return token === undefined || own === undefined || !isReadable(token) || !isReadable(own) || token > own;
+    return token === undefined || !isReadable(token) || !isReadable(own) || token > own;
   }
 
   #end(): void {
@@ -84,17 +91,32 @@ export class Overlap {
   }
 }
 
+interface Head {
+  readonly token: string | undefined;
+  readonly time: ClusterTime | undefined;
+  /** Whether an event ends with it: it is whole, or the last fragment. */
+  readonly isLast: boolean;
+}
+
 /** What tells where an event stands; only the first fragment of a split one has a time. */
-function headOf(event: Buffer): { readonly token: string | undefined; readonly time: ClusterTime | undefined } {
+function headOf(event: Buffer): Head {
   let token: string | undefined;
   let time: ClusterTime | undefined;
+  let isLast = true;
   for (const { type, nameFrom, from, to } of fieldsOf(event)) {
     const name = event.toString("utf8", nameFrom, from - 1);
     if (name === "_id" && type === Type.document) token = tokenText(event.subarray(from, to));
     if (name === "clusterTime" && type === Type.timestamp)
       time = { t: event.readUInt32LE(from + 4), i: event.readUInt32LE(from) };
+    if (name === "splitEvent" && type === Type.document) isLast = isLastFragment(event, from, to);
   }
-  return { token, time };
+  return { token, time, isLast };
+}
+
+/** @param from of its `splitEvent`: two int32, the fragment's number and how many there are */
+function isLastFragment(event: Buffer, from: number, to: number): boolean {
+  const [fragment, of] = [...fieldsOf(event, from, to)].map((field) => event.readInt32LE(field.from));
+  return fragment === of;
 }
 
 function isReadable(token: string): boolean {

@@ -19,14 +19,17 @@ export interface Place {
   readonly ordinal: number;
   /** 0 for an event itself. */
   readonly idle: number;
-  /** Undefined where there is no token yet: then the stream is opened at the cluster time. */
+  /** Undefined where there is none yet, or it is too long: then the stream is opened at the cluster time. */
   readonly token: string | undefined;
 }
+
+/** A longer one is left out: it holds the document's key, and a position stands in the headers of messages. */
+const TOKEN_LETTERS = 4096;
 
 const pattern = /^([0-9a-f]{4})\.([0-9a-f]{8})([0-9a-f]{8})\.([0-9a-f]{8})\.([0-9a-f]{8})\.([0-9A-Za-z_-]*)\+?$/;
 
 export function formatPosition({ history, time, ordinal, idle, token }: Place, complete: boolean): Position {
-  return `${beginning(history, time.t)}${hex(time.i)}.${hex(ordinal)}.${hex(idle)}.${token ?? ""}${complete ? "+" : ""}` as Position;
+  return `${beginning(history, time.t)}${hex(time.i)}.${hex(ordinal)}.${hex(idle)}.${shortToken(token)}${complete ? "+" : ""}` as Position;
 }
 
 /** Of the position that was made last: thousands have the same. */
@@ -61,6 +64,10 @@ export function readThrough({ time, ordinal, idle, token }: Place): ClusterTime 
   if (idle === 0 || token === undefined) return time;
   const reached = tokenTime(token) ?? (ordinal === 0 ? time : undefined); // before all events of its time: no event's
   return reached !== undefined && isEarlier(reached, time) ? time : reached;
+}
+
+function shortToken(token = ""): string {
+  return token.length > TOKEN_LETTERS ? "" : token;
 }
 
 /** Whether `a` stands before `b`. */

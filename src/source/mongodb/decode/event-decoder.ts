@@ -16,7 +16,7 @@ import { BodyWriter, type Images, type Missing } from "./event-body.ts";
 import { subjectOf } from "./key.ts";
 import { type ChangeOp, type Namespace, Namespaces } from "./namespaces.ts";
 import { outboxEvent } from "./outbox-document.ts";
-import { poisonEvent } from "./poison-event.ts";
+import { type Oversize, poisonEvent } from "./poison-event.ts";
 import { documentAt, EventReader, membersIn, textIn, timestampIn } from "./raw-event.ts";
 
 export interface EventDecoderOptions {
@@ -62,6 +62,8 @@ export class EventDecoder {
   readonly #namespaces: Namespaces;
   readonly #idStart: string;
   #place: Place;
+  /** Why the event in hand lacks what makes it large. */
+  #oversize: Oversize | undefined;
   #held: Held | undefined;
   #transaction: Grouped | undefined;
   #time = { ms: Number.NaN, text: "" };
@@ -105,6 +107,14 @@ export class EventDecoder {
       this.#change(op, kind, namespace, raw, place, into);
     else this.#passed(place, into);
     return into;
+  }
+
+  /** What can be had of an event that the server cannot send: poison in its place. */
+  putAside(bare: Buffer, oversize: Oversize): SourceMessage[] {
+    this.#oversize = oversize;
+    const messages = this.decode(bare);
+    this.#oversize = undefined;
+    return messages;
   }
 
   /** Ends what waits: nothing more of its transaction can come. @param into gets it */
@@ -171,6 +181,11 @@ export class EventDecoder {
     position: Position,
   ): SourceMessage {
     const body = this.#body;
+    const poison = (why: Parameters<typeof poisonEvent>[3]): SourceMessage => {
+      const { database, collection = "" } = namespace;
+      return { ...poisonEvent(database, collection, raw, why), transaction, position };
+    };
+    if (this.#oversize !== undefined) return poison(this.#oversize);
     try {
       if (namespace.isOutbox) {
         const { lineage, ...said } = outboxEvent(this.#event, this.#options);
@@ -182,8 +197,7 @@ export class EventDecoder {
       return { type: "change", kind: namespace.kinds[op], lane: body.lane, key, id, transaction, position, data };
     } catch (error) {
       if (!(error instanceof PoisonError)) throw error;
-      const { database, collection = "" } = namespace;
-      return { ...poisonEvent(database, collection, raw, error), transaction, position };
+      return poison({ error });
     }
   }
 

@@ -10,11 +10,26 @@ const KEPT_BYTES = 64 * 1024;
 /** An event before its place is known. */
 export type PoisonEvent = Omit<Poison, "partition" | "position" | "transaction">;
 
-/** @param raw the event's bytes; of a split one its last fragment's */
-export function poisonEvent(namespace: string, collection: string, raw: Buffer, error: PoisonError): PoisonEvent {
-  const sha256 = createHash("sha256").update(raw).digest("hex");
+/** Why an event cannot be had whole. */
+export interface Oversize {
+  readonly error: PoisonError;
+  /** Of the whole event. */
+  readonly sizeBytes: number;
+}
+
+/**
+ * @param raw the event's bytes; of a split one its last fragment's
+ * @param sizeBytes of the whole event, where `raw` is only a part of it
+ */
+export function poisonEvent(
+  namespace: string,
+  collection: string,
+  raw: Buffer,
+  { error, sizeBytes }: { readonly error: PoisonError; readonly sizeBytes?: number },
+): PoisonEvent {
+  const sha256 = sizeBytes === undefined ? createHash("sha256").update(raw).digest("hex") : undefined;
   return {
     ...{ type: "poison", namespace, collection, error },
-    ...{ raw: Buffer.from(raw.subarray(0, KEPT_BYTES)), sizeBytes: raw.length, sha256 },
+    ...{ raw: Buffer.from(raw.subarray(0, KEPT_BYTES)), sizeBytes: sizeBytes ?? raw.length, sha256 },
   };
 }

@@ -78,3 +78,18 @@ test("events of transactions of the same time are grouped, and an event that car
   expect(reading.changes.map(({ position }) => position.endsWith("+"))).toEqual([false, true, true, true]);
   expect(new Set(reading.changes.map(({ position }) => position)).size).toBe(4);
 });
+
+test("a key so long that its token fits no header has a place all the same, behind which the next reading goes on", async () => {
+  const shop = await DoubleShop.start();
+  const first = await shop.read();
+  const long = "k".repeat(40_000);
+  shop.insert({ _id: "a" }, { _id: long });
+  await untilRead(first, long);
+  await first.stop();
+  shop.insert({ _id: "b" });
+  const second = await shop.read(first);
+  await untilRead(second, "b");
+
+  for (const { position } of first.changes) expect(position.length).toBeLessThan(5_000);
+  expect(idsOf(second)).toEqual(["b"]);
+});

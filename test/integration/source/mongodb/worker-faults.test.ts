@@ -186,4 +186,51 @@ describe.skipIf(missing("nats"))("a worker of a MongoDB source", () => {
     shop.insert(2);
     expect(changes(await untilStored(nats, 2)).map(keyOf)).toEqual([1, 2]);
   });
+
+  test("that may not read ends with that, and leaves nothing on the bus; one whose rights are taken waits for them", async () => {
+    const { shop, nats } = await servers();
+    const refuse = (times: number): void =>
+      shop.double.fail({
+        command: "aggregate",
+        code: 13,
+        codeName: "Unauthorized",
+        message: "not authorized on shop",
+        times,
+      });
+    refuse(99);
+    const refused = await shop.worker(nats);
+    const error = await refused.finished.catch((thrown: unknown) => thrown);
+    await refused.stop();
+    const left = await readStream(nats.url, "CDC_SHOP");
+    shop.double.heal();
+    const worker = await shop.worker(nats);
+    await running(worker);
+    refuse(4);
+    shop.double.killCursors();
+    await waitFor(() => state(worker) === "retrying", { what: "the source to wait" });
+    shop.insert(1);
+    const events = await untilStored(nats, 1);
+
+    expect(error).toMatchObject({
+      name: "ConfigError",
+      code: "PERMISSION_MISSING",
+      hint: expect.stringMatching(/sql role/),
+    });
+    expect(left).toEqual([]);
+    expect(changes(events).map(keyOf)).toEqual([1]);
+  });
+
+  test("whose server is away at the start begins when it is there", async () => {
+    const { shop, nats } = await servers();
+    await shop.double.stop();
+    const log = new RecordedLog();
+    const worker = await shop.worker(nats, { log });
+    await waitFor(() => log.count("source_retrying") > 0, { what: "the source to wait", timeoutMs: 30_000 });
+    await shop.double.restart();
+    await running(worker);
+    shop.insert(1);
+
+    expect(changes(await untilStored(nats, 1)).map(keyOf)).toEqual([1]);
+    expect(log.of("source_retrying").map(({ code }) => code)).toEqual(["SOURCE_UNREACHABLE"]);
+  });
 });

@@ -2,10 +2,10 @@
 
 import type { BSON } from "mongodb";
 import { CommandError, historyLost, tokenNotFound } from "./command-error.ts";
-import { bytesOf, eventOf, isShown, type MadeEvent, type StreamOptions } from "./event.ts";
+import { bytesOf, eventOf, isShown, keyText, type MadeEvent, type StreamOptions } from "./event.ts";
 import { matches } from "./match.ts";
 import type { Change, Oplog } from "./oplog.ts";
-import { type ClusterTime, compareTimes, readToken, timeToken } from "./token.ts";
+import { type ClusterTime, compareTimes, eventToken, readToken, timeToken } from "./token.ts";
 
 export interface StreamBatch {
   readonly events: readonly Buffer[];
@@ -28,6 +28,8 @@ export class ChangeStream {
   readonly #database: string | undefined;
   readonly #options: StreamOptions;
   readonly #match: BSON.Document;
+  /** Members that are left out. */
+  readonly #left: readonly string[];
   readonly #splits: boolean;
   #next = 0;
   /** Of the next event, how many fragments were read. */
@@ -43,7 +45,9 @@ export class ChangeStream {
     this.#options = options;
     this.#database = options.allChangesForCluster === true ? undefined : database;
     const filters = rest.flatMap(({ $match }) => ($match === undefined ? [] : [$match]));
-    const unknown = rest.find(({ $match, $changeStreamSplitLargeEvent: split }) => !$match && !split);
+    this.#left = rest.flatMap(({ $project }) => Object.keys($project ?? {}));
+    const known = ["$match", "$project", "$changeStreamSplitLargeEvent"];
+    const unknown = rest.find((stage) => !Object.keys(stage).every((name) => known.includes(name)));
     if (unknown) throw new CommandError(40324, "Location40324", `Unrecognized pipeline stage: ${Object.keys(unknown)}`);
     this.#match = filters.length === 0 ? {} : { $and: filters };
     this.#splits = rest.at(-1)?.$changeStreamSplitLargeEvent !== undefined;
@@ -104,6 +108,7 @@ export class ChangeStream {
     if (!isShown(change, this.#options)) return [];
     const event = eventOf(change, this.#options, this.#oplog);
     if (!matches(this.#match, event)) return [];
+    for (const member of this.#left) delete event[member];
     const { maxEventBytes: maxBytes } = this.#limits();
     const made = bytesOf(change, event, { maxBytes, splits: this.#splits });
     if (!this.#isInvalidated(change)) return made;
@@ -143,11 +148,17 @@ export class ChangeStream {
       if (change.index === place.index && compareTimes(change.time, place.time) === 0) break;
       this.#next = number + 1;
     }
-    this.#resumeBehind(this.#oplog.at(this.#next) as Change, place.fragment ?? 0, place.invalidates === true);
+    const change = this.#oplog.at(this.#next) as Change;
+    if (eventToken({ ...place, key: keyText(change) }) !== token) throw tokenNotFound();
+    this.#resumeBehind(change, place.fragment ?? 0, place.invalidates === true);
     return token;
   }
 
   #resumeBehind(change: Change, fragment: number, invalidates: boolean): void {
+    if (fragment === 0 && !this.#isInvalidated(change)) {
+      this.#next++;
+      return;
+    }
     const made = this.#made(change);
     // With other options it may not be split, or into other parts.
     if (fragment > 0 && (made.length < fragment || made.length === 1)) throw tokenNotFound();

@@ -57,6 +57,11 @@ function fullDocument({ database, collection = "", key, after }: Change, asked: 
   return asked.fullDocument === "whenAvailable" ? { fullDocument: after ?? null } : {};
 }
 
+/** What its token holds of its document's key. */
+export function keyText({ key }: Change): string {
+  return key === undefined ? "" : idText(key._id);
+}
+
 function lsidOf(id: BSON.UUID): BSON.Document {
   return { id, uid: new BSON.Binary(Buffer.alloc(32)) };
 }
@@ -66,12 +71,13 @@ function lsidOf(id: BSON.UUID): BSON.Document {
  * @throws CommandError 10334 where it cannot be sent
  */
 export function bytesOf(
-  { time, index, raw, key }: Change,
+  change: Change,
   event: BSON.Document,
   { maxBytes, splits, invalidates = false }: { maxBytes: number; splits: boolean; invalidates?: boolean },
 ): readonly MadeEvent[] {
+  const { time, index, raw } = change;
   const make = (members: readonly Buffer[], fragment: number): MadeEvent => {
-    const token = eventToken({ time, index, invalidates, fragment, key: key === undefined ? "" : idText(key._id) });
+    const token = eventToken({ time, index, invalidates, fragment, key: keyText(change) });
     return { token, bytes: documentOf(membersOf({ _id: { _data: token } }), ...members) };
   };
   if (raw !== undefined) return [make([raw], 0)];

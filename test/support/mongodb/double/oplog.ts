@@ -154,6 +154,11 @@ export class Oplog {
     this.#changes = this.#changes.slice(-1);
   }
 
+  /** Says that it holds all since a time, at which nothing happened here. */
+  reachBackTo(time: ClusterTime): void {
+    this.#oldest = time;
+  }
+
   /** Documents before and after changes are kept no more. */
   expireImages(): void {
     this.#changes = this.#changes.map((change) => ({ ...change, before: undefined, after: undefined }));

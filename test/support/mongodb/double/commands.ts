@@ -4,7 +4,6 @@ import { BSON } from "mongodb";
 import { ChangeStream, type StreamBatch, type StreamLimits } from "./change-stream.ts";
 import { CommandError } from "./command-error.ts";
 import type { Oplog } from "./oplog.ts";
-import { compareTimes } from "./token.ts";
 import { documentOf, membersOf, rawList, rawMember } from "./wire.ts";
 
 /** What all nodes of a double share. */
@@ -194,12 +193,7 @@ export class Node {
   }
 }
 
-/** Whether the oplog of a cluster still holds a time; for tests that wait for it not to. */
-export function holds({ oplog }: Cluster, time: { readonly t: number; readonly i: number }): boolean {
-  return compareTimes(oplog.oldest, time) <= 0;
-}
-
-export function notPrimary(): CommandError {
+function notPrimary(): CommandError {
   return new CommandError(10107, "NotWritablePrimary", "not primary", ["ResumableChangeStreamError"]);
 }
 

@@ -130,19 +130,20 @@ export class ChangeCursor {
 
 /**
  * What the server leaves out: documents' events of other collections. All other kinds come, whatever they are about.
+ * @param included conditions on a collection's name, one of which must hold
+ * @param excluded none of which may
  * @param outbox of which inserts alone come
  */
 export function matchOf(
   databases: readonly string[],
-  included: readonly string[],
-  excluded: readonly string[],
+  included: readonly object[],
+  excluded: readonly object[],
   outbox?: string,
 ): BSON.Document {
-  const names = (patterns: readonly string[]) => patterns.map((pattern) => ({ "ns.coll": { $regex: pattern } }));
   const within = databases.length > 1 ? [{ "ns.db": { $in: databases } }] : [];
   const ours = [
-    { $or: names(included) },
-    ...(excluded.length === 0 ? [] : [{ $nor: names(excluded) }]),
+    { $or: included },
+    ...(excluded.length === 0 ? [] : [{ $nor: excluded }]),
     ...(outbox === undefined ? [] : [{ "ns.coll": { $ne: outbox } }]),
     ...within,
   ];

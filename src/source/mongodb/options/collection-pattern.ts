@@ -11,12 +11,22 @@ export function collectionFilter(patterns: readonly string[]): (collection: stri
     !excluded.some((one) => one.test(collection));
 }
 
-/** A pattern as an anchored regular expression, which the server understands too. */
-export function expressionOf(pattern: string): string {
+/** A pattern as an anchored regular expression, which the server understands too: its `.` must stand for any letter. */
+function expressionOf(pattern: string): string {
   return `^${pattern
     .split("*")
-    .map((part) => part.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"))
+    .map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"))
     .join(".*")}$`;
+}
+
+/** Patterns as the server's conditions on an event's collection, one of which must hold: plain names need no expression. */
+export function conditionsOf(patterns: readonly string[]): readonly object[] {
+  const names = patterns.filter((pattern) => !pattern.includes("*"));
+  const others = patterns.filter((pattern) => pattern.includes("*")).map(expressionOf);
+  return [
+    ...(names.length === 0 ? [] : [{ "ns.coll": { $in: names } }]),
+    ...others.map((expression) => ({ "ns.coll": { $regex: expression, $options: "s" } })),
+  ];
 }
 
 export function isExclusion(pattern: string): boolean {

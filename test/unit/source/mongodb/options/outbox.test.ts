@@ -61,14 +61,16 @@ test("of the outbox the server is asked for what is inserted alone", () => {
   const of = (database: object): object =>
     streamSettings(parseMongoConfig({ url: "mongodb://h/", outbox: { collection: "outbox" }, ...database }, "x")).match;
   const ddl = { operationType: { $nin: ["insert", "update", "replace", "delete"] } };
-  const rest = [{ $or: [{ "ns.coll": { $regex: "^.*$" } }] }, { "ns.coll": { $ne: "outbox" } }];
+  const rest = [{ $or: [{ "ns.coll": { $regex: "^.*$", $options: "s" } }] }, { "ns.coll": { $ne: "outbox" } }];
   const inserts = [{ operationType: "insert" }, { "ns.coll": "outbox" }];
   const within = { "ns.db": { $in: ["a", "b"] } };
   expect(of({ database: "a" })).toEqual({ $or: [ddl, { $and: rest }, { $and: inserts }] });
   expect(of({ databases: ["a", "b"] })).toEqual({
     $or: [ddl, { $and: [...rest, within] }, { $and: [...inserts, within] }],
   });
-  expect(matchOf(["a"], ["^.*$"], [])).toEqual({ $or: [ddl, { $and: [rest[0]] }] });
+  expect(matchOf(["a"], [{ "ns.coll": { $regex: "^.*$", $options: "s" } }], [])).toEqual({
+    $or: [ddl, { $and: [rest[0]] }],
+  });
 });
 
 test("one that is nowhere is refused, with the command that makes it", () => {

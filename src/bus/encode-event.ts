@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { collectionPlace } from "../event/collection-place.ts";
 import { lineageLines } from "../event/lineage.ts";
 import type { StreamMessage } from "../event/message.ts";
-import { percentEncode } from "../event/percent-encode.ts";
+import { percentEncode } from "../event/percent.ts";
 import { bare, isComplete, type Position } from "../event/position.ts";
 import type { Place } from "../event/positions.ts";
 import type { Change, ChangeKind, CopiedRow, Domain, Marker, SourceEvent, Transaction } from "../event/source-event.ts";

@@ -1,6 +1,6 @@
 // A collection as headers name it.
 
-import { percentEncode } from "./percent-encode.ts";
+import { percentEncode } from "./percent.ts";
 
 /**
  * `<namespace>.<collection>` for a header: a dot, a slash or a `~` within a name is escaped as in subjects, so that two

@@ -2,7 +2,7 @@
 
 import { PoisonError } from "../errors.ts";
 import { laneOf } from "./lane.ts";
-import { percentEncode } from "./percent-encode.ts";
+import { percentEncode } from "./percent.ts";
 import type { Domain, Unplaced } from "./source-event.ts";
 
 /** What an outbox holds of one event; the names are those of its columns. */

@@ -2,8 +2,7 @@
 
 import { createHash, createHmac } from "node:crypto";
 import { PoisonError } from "../errors.ts";
-import { percentDecode } from "./percent-decode.ts";
-import { percentEncode } from "./percent-encode.ts";
+import { percentDecode, percentEncode } from "./percent.ts";
 
 /** The prefix of the logical message that holds it. */
 export const LINEAGE_PREFIX = "millrace.lineage";

@@ -2,7 +2,7 @@
 
 import { type Lineage, lineageOf } from "./lineage.ts";
 import type { StoredMessage } from "./parse-event.ts";
-import { percentDecode, undecodable } from "./percent-decode.ts";
+import { percentDecode, undecodable } from "./percent.ts";
 import { unescapeToken } from "./subject.ts";
 import { type TransactionMark, transactionMark } from "./transaction-mark.ts";
 

@@ -2,7 +2,7 @@
 
 import type { ChangeBody, ChangeEvent } from "./change-event.ts";
 import { lineageOf } from "./lineage.ts";
-import { percentDecode, undecodable } from "./percent-decode.ts";
+import { percentDecode, undecodable } from "./percent.ts";
 import { type Op, unescapeToken } from "./subject.ts";
 import { transactionMark } from "./transaction-mark.ts";
 

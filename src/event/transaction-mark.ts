@@ -1,6 +1,6 @@
 // What a message says of the transaction that it belongs to.
 
-import { percentDecode } from "./percent-decode.ts";
+import { percentDecode } from "./percent.ts";
 
 /** The transaction of an event, and whether the event is its last one. */
 export interface TransactionMark {

@@ -1,6 +1,6 @@
 // Keeps secrets out of everything that is printed: logs, errors, status.
 
-import { percentDecoded } from "../event/percent-decode.ts";
+import { percentDecoded } from "../event/percent.ts";
 
 const REDACTED = "[redacted]";
 /** Shorter ones would blot out ordinary words; inside a url they are found by their place. */

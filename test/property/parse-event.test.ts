@@ -2,8 +2,7 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { percentDecode } from "../../src/event/percent-decode.ts";
-import { percentEncode } from "../../src/event/percent-encode.ts";
+import { percentDecode, percentEncode } from "../../src/event/percent.ts";
 
 test("a percent-encoded header is printable ASCII and decodes to what was encoded", () => {
   fc.assert(

@@ -3,10 +3,10 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { BugError } from "../../src/errors.ts";
-import { JsonWriter } from "../../src/event/json-writer.ts";
 import { lineageText } from "../../src/event/lineage.ts";
 import { bare } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
+import { JsonWriter } from "../../src/source/json-writer.ts";
 import { unknownTable } from "../../src/source/postgres/client/catalog.ts";
 import { boundaryBefore } from "../../src/source/postgres/client/position.ts";
 import { Decoder } from "../../src/source/postgres/decode/decoder.ts";

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { escapedBound, JsonWriter } from "../../src/event/json-writer.ts";
+import { escapedBound, JsonWriter } from "../../src/source/json-writer.ts";
 import type { CatalogType, TypeShape } from "../../src/source/postgres/client/catalog.ts";
 import { valueType } from "../../src/source/postgres/values/compile.ts";
 

@@ -2,7 +2,7 @@
 
 import type { Delivery } from "../../bus/bus.ts";
 import type { DeadReason } from "../../event/dead-reason.ts";
-import { percentDecoded } from "../../event/percent-decode.ts";
+import { percentDecoded } from "../../event/percent.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { AutomationParts } from "./automation-parts.ts";
 

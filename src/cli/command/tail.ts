@@ -3,7 +3,7 @@
 import { followStreams } from "../../bus/jetstream/commands/follow-streams.ts";
 import { resolveBusConfig } from "../../config/resolve.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
-import { percentDecoded } from "../../event/percent-decode.ts";
+import { percentDecoded } from "../../event/percent.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { type CommandOptions, readConfig } from "../common/load-config.ts";
 

@@ -2,11 +2,11 @@
 
 import type { MongoClient } from "mongodb";
 import { BugError, HistoryLostError } from "../../errors.ts";
-import { JsonWriter } from "../../event/json-writer.ts";
 import type { Position } from "../../event/position.ts";
 import { onlyPosition, type Positions, positionsAt } from "../../event/positions.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
+import { JsonWriter } from "../json-writer.ts";
 import type { ConnectorState, Notice, Source, SourceContext, SourceLag, SourceMessage } from "../source.ts";
 import { translateError } from "./client/errors.ts";
 import { formatPosition, isEarlier, type Place, parsePosition } from "./client/position.ts";

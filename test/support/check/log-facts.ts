@@ -63,7 +63,7 @@ export const LOG_FACTS: readonly LogFact[] = [
     test: "comes in buffers that are used again, and what was read first is still right when the last is read",
     broken: replaced(
       "a full buffer is used again",
-      "event/json-writer.ts",
+      "source/json-writer.ts",
       "      this.bytes = Buffer.allocUnsafeSlow(Math.max(ARENA_BYTES, size));\n      this.at = 0;",
       "      if (size > this.bytes.length) this.bytes = Buffer.allocUnsafeSlow(Math.max(ARENA_BYTES, size));\n      this.at = 0;",
     ),

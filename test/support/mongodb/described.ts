@@ -3,9 +3,9 @@
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { BSON } from "mongodb";
 import ts from "typescript";
-import { JsonWriter } from "../../../src/event/json-writer.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { typeFiles } from "../../../src/schema/type-files.ts";
+import { JsonWriter } from "../../../src/source/json-writer.ts";
 import { collectionSchemaOf } from "../../../src/source/mongodb/commands/describe-collections.ts";
 import { type Encoding, writeDocument } from "../../../src/source/mongodb/values/bson-json.ts";
 

@@ -12,7 +12,7 @@ import {
   usernamePasswordAuthenticator,
 } from "@nats-io/transport-node";
 import { ConfigError, toError } from "../../../errors.ts";
-import { percentDecoded } from "../../../event/percent-decode.ts";
+import { percentDecoded } from "../../../event/percent.ts";
 
 export interface BusAccess {
   /** Urls of one cluster; user, password or token may stand in them. */

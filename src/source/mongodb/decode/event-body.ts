@@ -1,6 +1,6 @@
 // The JSON body of a change, written from the raw event without an object for each field.
 
-import type { JsonWriter } from "../../../event/json-writer.ts";
+import type { JsonWriter } from "../../json-writer.ts";
 import { FieldWalk, fieldsOf, malformed, stringAt, Type } from "../values/bson.ts";
 import { type Encoding, writeDocument, writeValue } from "../values/bson-json.ts";
 import { writeKey } from "./key.ts";

@@ -2,10 +2,10 @@
 
 import { hash } from "node:crypto";
 import { PoisonError } from "../../../errors.ts";
-import type { JsonWriter } from "../../../event/json-writer.ts";
 import type { Position } from "../../../event/position.ts";
 import type { Transaction } from "../../../event/source-event.ts";
 import type { SourceId } from "../../../event/source-id.ts";
+import type { JsonWriter } from "../../json-writer.ts";
 import type { SourceMessage } from "../../source.ts";
 import { type ClusterTime, formatPosition, isEarlier, type Place } from "../client/position.ts";
 import { tokenText } from "../client/resume-token.ts";

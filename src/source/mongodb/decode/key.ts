@@ -1,8 +1,8 @@
 // What a document is called: the key of its events, and the text that `ce-subject` has for it.
 
-import type { JsonWriter } from "../../../event/json-writer.ts";
 import { canonicalJson, laneOf } from "../../../event/lane.ts";
-import { percentEncode } from "../../../event/percent-encode.ts";
+import { percentEncode } from "../../../event/percent.ts";
+import type { JsonWriter } from "../../json-writer.ts";
 import { stringAt, Type } from "../values/bson.ts";
 import { type Encoding, writeValue } from "../values/bson-json.ts";
 import type { RawValue } from "./raw-event.ts";

@@ -1,6 +1,6 @@
 // Which collection an event is of: read once for each, and found again by the bytes that name it.
 
-import { percentEncode } from "../../../event/percent-encode.ts";
+import { percentEncode } from "../../../event/percent.ts";
 import type { ChangeKind } from "../../../event/source-event.ts";
 import { documentAt, membersIn, type RawEvent, textIn } from "./raw-event.ts";
 

@@ -2,9 +2,9 @@
 
 import { isUtf8 } from "node:buffer";
 import { domainEvent, malformed } from "../../../event/domain-event.ts";
-import type { JsonWriter } from "../../../event/json-writer.ts";
 import { type CarriedLineage, isCauseId } from "../../../event/lineage.ts";
 import type { Domain, Transaction, Unplaced } from "../../../event/source-event.ts";
+import type { JsonWriter } from "../../json-writer.ts";
 import { stringAt, Type } from "../values/bson.ts";
 import { type Encoding, uuidText, writeValue } from "../values/bson-json.ts";
 import { membersIn, membersOf, type RawEvent, type RawValue, textIn } from "./raw-event.ts";

@@ -1,7 +1,7 @@
 // BSON -> JSON text, bytes to bytes, without an object for each field and without losing a digit.
 
 import { isUtf8 } from "node:buffer";
-import { escapedBound, type JsonWriter } from "../../../event/json-writer.ts";
+import { escapedBound, type JsonWriter } from "../../json-writer.ts";
 import { cstringEnd, documentEnd, malformed, Type, valueEnd } from "./bson.ts";
 import { decimalText } from "./decimal128.ts";
 import { safeInt64, writeDate, writeHexadecimal, writeInteger, writePlainText } from "./write-scalar.ts";

@@ -1,6 +1,6 @@
 // The scalars that most documents are made of, written as plain JSON digit by digit: no text, no number beyond a double is made.
 
-import type { JsonWriter } from "../../../event/json-writer.ts";
+import type { JsonWriter } from "../../json-writer.ts";
 
 const QUOTE = 0x22;
 const DIGIT_0 = 0x30;

@@ -2,11 +2,11 @@
 
 import type { Client, QueryArrayConfig } from "pg";
 import { ConfigError, TransientError } from "../../../errors.ts";
-import { JsonWriter } from "../../../event/json-writer.ts";
 import { isComplete } from "../../../event/position.ts";
 import { onlyPosition } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { HeldKey, KeySnapshot, SnapshotOptions, TableKeys } from "../../capabilities.ts";
+import { JsonWriter } from "../../json-writer.ts";
 import { describeTable, type TableDescription } from "../client/catalog.ts";
 import { connectClient, endClient } from "../client/dial.ts";
 import { displaySettings } from "../client/display-settings.ts";

@@ -1,6 +1,6 @@
 // Decodes what a transaction did to one row, from its frame: to an event, or two where its key was changed.
 
-import { JsonWriter } from "../../../event/json-writer.ts";
+import { JsonWriter } from "../../json-writer.ts";
 import type { FrameReader } from "./frame-reader.ts";
 import { KeyCollisions } from "./key-collisions.ts";
 import { INSERT, KEY, NEW, OLD, UPDATE } from "./pgoutput-tags.ts";

@@ -1,8 +1,8 @@
 // Rows to events: the body's bytes, and what subject and headers need of it. One row is one event, a changed key two.
 
-import { escapedBound, type JsonWriter } from "../../../event/json-writer.ts";
 import type { Change, Unplaced } from "../../../event/source-event.ts";
 import type { Op } from "../../../event/subject.ts";
+import { escapedBound, type JsonWriter } from "../../json-writer.ts";
 import type { FrameReader } from "./frame-reader.ts";
 import { MissingToast } from "./missing-toast.ts";
 import type { Table } from "./table.ts";

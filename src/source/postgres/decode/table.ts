@@ -1,11 +1,11 @@
 // A table as the log describes it, compiled once for each version: how its rows become JSON, keys and subjects.
 
 import { PoisonError } from "../../../errors.ts";
-import type { JsonWriter } from "../../../event/json-writer.ts";
 import { canonicalJson, laneOf } from "../../../event/lane.ts";
-import { percentEncode } from "../../../event/percent-encode.ts";
+import { percentEncode } from "../../../event/percent.ts";
 import type { ChangeKind, CollectionVersion } from "../../../event/source-event.ts";
 import type { Op } from "../../../event/subject.ts";
+import type { JsonWriter } from "../../json-writer.ts";
 import type { TableDescription } from "../client/catalog.ts";
 import { columnNumbers } from "../options/column-numbers.ts";
 import { checkKey, NO_RULES, type TableRules } from "../options/table-rules.ts";

@@ -4,9 +4,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { ClientConfig } from "pg";
 import { PoisonError } from "../../../errors.ts";
-import { JsonWriter } from "../../../event/json-writer.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
+import { JsonWriter } from "../../json-writer.ts";
 import type { SourceMessage } from "../../source.ts";
 import { displaySettings } from "../client/display-settings.ts";
 import { Session } from "../client/session.ts";

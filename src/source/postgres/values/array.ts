@@ -1,6 +1,6 @@
 // Arrays: nested JSON arrays of elements; the bounds that Postgres prints when they do not begin at 1 are dropped.
 
-import type { JsonWriter } from "../../../event/json-writer.ts";
+import type { JsonWriter } from "../../json-writer.ts";
 import { PART_BYTES, writeQuoted } from "./quoted-part.ts";
 import { isWord, malformed, type ValueWriter } from "./value-type.ts";
 

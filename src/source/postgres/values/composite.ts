@@ -1,6 +1,6 @@
 // Rows within a column: objects by the names of their attributes.
 
-import type { JsonWriter } from "../../../event/json-writer.ts";
+import type { JsonWriter } from "../../json-writer.ts";
 import { PART_BYTES, writeQuoted } from "./quoted-part.ts";
 import { malformed, type ValueWriter } from "./value-type.ts";
 

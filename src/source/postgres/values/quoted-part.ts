@@ -1,6 +1,6 @@
 // Parts of a value that Postgres puts in quotes: found and freed of their escapes, then written as what they are.
 
-import type { JsonWriter } from "../../../event/json-writer.ts";
+import type { JsonWriter } from "../../json-writer.ts";
 import { malformed, type ValueWriter } from "./value-type.ts";
 
 const QUOTE = 0x22;

@@ -1,6 +1,6 @@
 // Ranges: `{"lower":…,"upper":…,"bounds":"[)"}`, null for a side without an end, `{"empty":true}`; multiranges: arrays of them.
 
-import type { JsonWriter } from "../../../event/json-writer.ts";
+import type { JsonWriter } from "../../json-writer.ts";
 import { PART_BYTES, writeQuoted } from "./quoted-part.ts";
 import { isWord, malformed, type ValueWriter } from "./value-type.ts";
 

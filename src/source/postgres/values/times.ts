@@ -1,6 +1,6 @@
 // Dates and timestamps as ISO 8601, to the microsecond.
 
-import type { JsonWriter } from "../../../event/json-writer.ts";
+import type { JsonWriter } from "../../json-writer.ts";
 import { malformed, type ValueType } from "./value-type.ts";
 
 export const date: ValueType = {

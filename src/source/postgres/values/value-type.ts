@@ -1,7 +1,7 @@
 // What a type's values are to the rest: a way to write them, and whether a key of them needs a second look.
 
 import { PoisonError } from "../../../errors.ts";
-import type { JsonWriter } from "../../../event/json-writer.ts";
+import type { JsonWriter } from "../../json-writer.ts";
 
 /** Writes the value that stands at `[from, to)`. @throws PoisonError VALUE_MALFORMED when its text is no such value */
 export type ValueWriter = (writer: JsonWriter, source: Uint8Array, from: number, to: number) => void;

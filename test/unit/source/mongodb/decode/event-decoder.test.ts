@@ -1,7 +1,7 @@
 import { BSON, Long, Timestamp } from "mongodb";
 import { expect, test } from "vitest";
-import { JsonWriter } from "../../../../../src/event/json-writer.ts";
 import type { SourceId } from "../../../../../src/event/source-id.ts";
+import { JsonWriter } from "../../../../../src/source/json-writer.ts";
 import { EventDecoder } from "../../../../../src/source/mongodb/decode/event-decoder.ts";
 import type { SourceMessage } from "../../../../../src/source/source.ts";
 

@@ -2,8 +2,8 @@
 
 import { BSON, Timestamp } from "mongodb";
 import { expect, test } from "vitest";
-import { JsonWriter } from "../../../../../src/event/json-writer.ts";
 import type { SourceId } from "../../../../../src/event/source-id.ts";
+import { JsonWriter } from "../../../../../src/source/json-writer.ts";
 import type { Images } from "../../../../../src/source/mongodb/decode/event-body.ts";
 import { EventDecoder } from "../../../../../src/source/mongodb/decode/event-decoder.ts";
 

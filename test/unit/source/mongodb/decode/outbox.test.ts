@@ -2,9 +2,9 @@
 
 import { Binary, BSON, Decimal128, Double, Long, ObjectId, Timestamp, UUID } from "mongodb";
 import { describe, expect, test } from "vitest";
-import { JsonWriter } from "../../../../../src/event/json-writer.ts";
 import { laneOf } from "../../../../../src/event/lane.ts";
 import type { SourceId } from "../../../../../src/event/source-id.ts";
+import { JsonWriter } from "../../../../../src/source/json-writer.ts";
 import { EventDecoder } from "../../../../../src/source/mongodb/decode/event-decoder.ts";
 import { collectionRules } from "../../../../../src/source/mongodb/options/collection-rules.ts";
 import type { Encoding } from "../../../../../src/source/mongodb/values/bson-json.ts";

@@ -19,7 +19,7 @@ import {
   UUID,
 } from "mongodb";
 import { describe, expect, test } from "vitest";
-import { JsonWriter } from "../../../../../src/event/json-writer.ts";
+import { JsonWriter } from "../../../../../src/source/json-writer.ts";
 import { type Encoding, writeDocument } from "../../../../../src/source/mongodb/values/bson-json.ts";
 
 const { EJSON } = BSON;

@@ -3,7 +3,7 @@
 import { createHmac } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { JsonWriter } from "../../../../../src/event/json-writer.ts";
+import { JsonWriter } from "../../../../../src/source/json-writer.ts";
 import type { CatalogColumn } from "../../../../../src/source/postgres/client/catalog.ts";
 import { parsePostgresConfig } from "../../../../../src/source/postgres/options/config.ts";
 import { columnMask } from "../../../../../src/source/postgres/options/mask.ts";

@@ -1,7 +1,7 @@
 // How each type's text becomes JSON.
 
 import { describe, expect, test } from "vitest";
-import { JsonWriter } from "../../../../../src/event/json-writer.ts";
+import { JsonWriter } from "../../../../../src/source/json-writer.ts";
 import type { CatalogType, TypeShape } from "../../../../../src/source/postgres/client/catalog.ts";
 import { type ValueFormat, valueType } from "../../../../../src/source/postgres/values/compile.ts";
 

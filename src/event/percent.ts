@@ -1,6 +1,16 @@
-// The values of headers as they were before the CloudEvents binding encoded them.
+// Percent encoding, as the CloudEvents binding has it for the values of headers.
 
 import { PoisonError } from "../errors.ts";
+
+/** Values as the CloudEvents binding wants them: printable ASCII but space, `"` and `%`; all else as UTF-8 bytes `%XX`. */
+export function percentEncode(text: string): string {
+  if (/^[!#$&-~]*$/.test(text)) return text;
+  return text.replace(/[^!#$&-~]+/g, (run) => {
+    let encoded = "";
+    for (const byte of Buffer.from(run, "utf8")) encoded += `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+    return encoded;
+  });
+}
 
 /** The reverse of `percentEncode`. @throws PoisonError `EVENT_UNDECODABLE` when it is not valid UTF-8 */
 export function percentDecode(value: string): string {

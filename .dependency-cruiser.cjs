@@ -82,6 +82,18 @@ const innerRooms = {
     tables: ["client", "options", "facts", "slot", "check"],
     commands: ["client", "values", "options", "decode", "reselect", "facts", "slot", "check", "tables"],
   },
+  "source/mongodb": {
+    values: [],
+    client: ["values"],
+    options: ["client"],
+    decode: ["client", "values"],
+    facts: ["client", "options", "values"],
+    record: ["client", "options", "facts"],
+    oplog: ["client", "options", "facts"],
+    check: ["client", "options", "facts", "record"],
+    shape: ["values"],
+    commands: ["client", "values", "options", "facts", "check", "shape"],
+  },
   automation: {
     outcome: [],
     pattern: [],

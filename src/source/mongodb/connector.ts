@@ -16,7 +16,7 @@ import { readServer, type ServerFacts } from "./facts/server-facts.ts";
 import { MongoSource } from "./mongo-source.ts";
 import { OplogRetention } from "./oplog/oplog-retention.ts";
 import { type MongoConfig, parseMongoConfig } from "./options/config.ts";
-import { beginRecord, checkCluster, loadRecord, readRecord, type StreamRecord } from "./stream-record.ts";
+import { beginRecord, checkCluster, loadRecord, readRecord, type StreamRecord } from "./record/stream-record.ts";
 
 export const mongoConnector = {
   kind: "mongodb",

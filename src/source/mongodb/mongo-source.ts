@@ -16,8 +16,15 @@ import { ImageWatch } from "./image-watch.ts";
 import { collectionRules } from "./options/collection-rules.ts";
 import type { MongoConfig } from "./options/config.ts";
 import { streamSettings } from "./options/stream-settings.ts";
+import {
+  type Begun,
+  beginRecord,
+  begunOf,
+  isOwnToken,
+  recordReading,
+  type StreamRecord,
+} from "./record/stream-record.ts";
 import { bytesOf, StreamReading } from "./stream-reading.ts";
-import { type Begun, beginRecord, begunOf, isOwnToken, recordReading, type StreamRecord } from "./stream-record.ts";
 import { Unconfirmed } from "./unconfirmed.ts";
 
 export interface MongoSourceOptions {

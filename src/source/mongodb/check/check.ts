@@ -14,7 +14,7 @@ import { readFacts, readLogWindow } from "../facts/facts.ts";
 import { outboxExpires } from "../facts/outbox-facts.ts";
 import { FULL_SHARE, type OplogFacts, type ServerFacts } from "../facts/server-facts.ts";
 import type { MongoConfig } from "../options/config.ts";
-import { checkCluster, readRecord } from "../stream-record.ts";
+import { checkCluster, readRecord } from "../record/stream-record.ts";
 import { lackingImages, problemsOf } from "./judge.ts";
 import { outboxFinding } from "./outbox.ts";
 

@@ -3,7 +3,6 @@
 import { MongoAPIError, MongoClient, type MongoClientOptions, type TopologyDescription } from "mongodb";
 import { ConfigError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import type { MongoConfig } from "../options/config.ts";
 import { translateError } from "./errors.ts";
 import { selectionError } from "./selection-error.ts";
 
@@ -20,7 +19,7 @@ const settings: MongoClientOptions = {
 };
 
 /** @throws ConfigError AUTH_FAILED, URL_INVALID, one about TLS or the replica set; TransientError SOURCE_UNREACHABLE */
-export async function connectMongo(id: SourceId, { url }: Pick<MongoConfig, "url">): Promise<MongoClient> {
+export async function connectMongo(id: SourceId, { url }: { readonly url: string }): Promise<MongoClient> {
   const options = { ...settings, appName: `millrace ${id}` };
   const { client, seen } = await connectOnce(url, options);
   if (seen?.type !== "Sharded") return client;

@@ -2,13 +2,13 @@
 
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { BugError, HistoryLostError } from "../../errors.ts";
-import { comparePositions, type Position } from "../../event/position.ts";
-import type { ConnectorState } from "../source.ts";
-import type { Place } from "./client/position.ts";
-import type { ServerFacts } from "./facts/server-facts.ts";
-import type { MongoConfig } from "./options/config.ts";
-import { streamSettings } from "./options/stream-settings.ts";
+import { BugError, HistoryLostError } from "../../../errors.ts";
+import { comparePositions, type Position } from "../../../event/position.ts";
+import type { ConnectorState } from "../../source.ts";
+import type { Place } from "../client/position.ts";
+import type { ServerFacts } from "../facts/server-facts.ts";
+import type { MongoConfig } from "../options/config.ts";
+import { streamSettings } from "../options/stream-settings.ts";
 
 const schema = z.object({
   kind: z.literal("mongodb"),

@@ -189,6 +189,9 @@ function objectText({ properties, required = [], additionalProperties }: JsonSch
     ([name, schema]) =>
       `readonly ${propertyName(name)}${(required as readonly string[]).includes(name) ? "" : "?"}: ${typeText(schema)}`,
   );
+  // TypeScript takes a type whose members may all be absent for a mistake where a value has none of them.
+  const isWeak = (required as readonly string[]).length === 0 && additionalProperties !== false;
+  if (members.length > 0 && isWeak) members.push("readonly [name: string]: unknown");
   return members.length === 0 ? "Readonly<Record<string, never>>" : `{ ${members.join("; ")} }`;
 }
 

@@ -284,3 +284,16 @@ describe("types", () => {
     expect(text).toContain("readonly v: unknown;");
   });
 });
+
+test("a document whose named members may all be absent may have none of them, and others instead", () => {
+  const { compile } = describeOrders(typed({ bsonType: "object", properties: { a: { bsonType: "object" } } }), []);
+
+  expect(
+    compile([
+      { _id: 0, v: { b: 1 } },
+      { _id: 1, v: {} },
+      { _id: 2, v: { a: {}, b: "x" } },
+    ]),
+  ).toEqual([]);
+  expect(compile([{ _id: 3, v: { a: 1 } }])).not.toEqual([]);
+});

@@ -153,6 +153,14 @@ module.exports = {
       to: { path: "node_modules/pg/|^src/source/postgres/client/session\\.ts$" },
     },
     {
+      name: "a-driver-is-loaded-when-it-is-needed",
+      severity: "error",
+      comment:
+        "client/driver.ts loads MongoDB's driver; what a worker without such a source loads takes its types alone",
+      from: { path: "^src/", pathNot: "^src/(dev|demo)/|/client/driver\\.ts$" },
+      to: { path: "node_modules/mongodb/", dependencyTypesNot: ["type-only"] },
+    },
+    {
       name: "the-protocol-knows-no-client",
       severity: "error",
       comment: "lease, recovery and writer speak to a StreamPort: the scripted bus runs them as they are",

@@ -1,10 +1,11 @@
 // One reading of a change stream: the server's batches to chunks for the worker, with places of an idle stream between them.
 
-import { type MongoClient, MongoServerError } from "mongodb";
+import type { MongoClient } from "mongodb";
 import { TransientError } from "../../errors.ts";
 import { isComplete } from "../../event/position.ts";
 import type { SourceMessage } from "../source.ts";
 import { type Batch, ChangeCursor, type StreamSettings } from "./client/change-cursor.ts";
+import { driver } from "./client/driver.ts";
 import { serverCode } from "./client/errors.ts";
 import { openBehind } from "./client/overlap.ts";
 import { type ClusterTime, isEarlier, type Place } from "./client/position.ts";
@@ -196,7 +197,7 @@ export class StreamReading {
 
 /** ChangeStreamFatalError: no driver goes on behind it. */
 function isFatal(error: unknown): boolean {
-  return error instanceof MongoServerError && error.code === 280;
+  return error instanceof driver().MongoServerError && error.code === 280;
 }
 
 /** How a stream is opened. */

@@ -1,8 +1,9 @@
 // A change stream read by its own commands, so that its events come as raw bytes: a document may own a member that the driver
 // takes for a type of its own, and dates may be beyond what JavaScript knows.
 
-import { type BSON, type ClientSession, type Db, Long, type MongoClient, Timestamp } from "mongodb";
+import type { BSON, ClientSession, Db, MongoClient } from "mongodb";
 import { FieldWalk, Type } from "../values/bson.ts";
+import { driver } from "./driver.ts";
 import type { Place } from "./position.ts";
 import { tokenDocument } from "./resume-token.ts";
 
@@ -41,7 +42,7 @@ export class ChangeCursor {
   readonly #session: ClientSession;
   readonly #settings: StreamSettings;
   readonly #signal: AbortSignal | undefined;
-  #id = Long.ZERO;
+  #id = driver().Long.ZERO;
   #batchEvents: number;
 
   /** @param signal ends what is waited for */
@@ -64,7 +65,7 @@ export class ChangeCursor {
       ...(fullDocument === undefined ? {} : { fullDocument }),
       ...(before ? { fullDocumentBeforeChange: "whenAvailable" } : {}),
       ...(from.token === undefined
-        ? { startAtOperationTime: new Timestamp({ t, i }) }
+        ? { startAtOperationTime: new (driver().Timestamp)({ t, i }) }
         : { startAfter: tokenDocument(from.token) }),
     };
     return this.#run(
@@ -92,7 +93,7 @@ export class ChangeCursor {
 
   async close(): Promise<void> {
     const id = this.#id;
-    this.#id = Long.ZERO;
+    this.#id = driver().Long.ZERO;
     try {
       if (!id.isZero())
         await this.#db.command(
@@ -114,7 +115,7 @@ export class ChangeCursor {
     let token: Buffer | undefined;
     for (const walk = new FieldWalk(cursor); walk.next(); ) {
       const { name, type, from, to } = walk;
-      if (name === "id") this.#id = Long.fromBigInt(cursor.readBigInt64LE(from));
+      if (name === "id") this.#id = driver().Long.fromBigInt(cursor.readBigInt64LE(from));
       else if (name === "postBatchResumeToken" && type === Type.document) token = cursor.subarray(from, to);
       else if (name === batch)
         for (const event = new FieldWalk(cursor, from, to); event.next(); )

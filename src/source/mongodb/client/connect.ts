@@ -1,8 +1,9 @@
 // Connections to MongoDB, with the settings that all of them have.
 
-import { MongoAPIError, MongoClient, type MongoClientOptions, type TopologyDescription } from "mongodb";
+import type { MongoClient, MongoClientOptions, TopologyDescription } from "mongodb";
 import { ConfigError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
+import { driver } from "./driver.ts";
 import { translateError } from "./errors.ts";
 import { selectionError } from "./selection-error.ts";
 
@@ -46,7 +47,7 @@ async function connectOnce(url: string, options: MongoClientOptions): Promise<Co
     return { client, seen };
   } catch (error) {
     await client.close();
-    if (error instanceof MongoAPIError) throw urlInvalid(error);
+    if (error instanceof driver().MongoAPIError) throw urlInvalid(error);
     throw (await selectionError(error, client.options)) ?? translateError(error);
   }
 }
@@ -55,7 +56,7 @@ function newClient(url: string, options: MongoClientOptions): MongoClient {
   let client: MongoClient;
   try {
     if (isTorn(url)) throw new Error("a user or a password has letters that are not percent-encoded");
-    client = new MongoClient(url, options);
+    client = new (driver().MongoClient)(url, options);
   } catch (error) {
     throw urlInvalid(error);
   }

@@ -1,7 +1,7 @@
 // Translates what the driver and the server throw into our classes, by the server's code.
 
-import { MongoError, MongoServerError } from "mongodb";
 import { bugOf, ConfigError, HistoryLostError, MillraceError, TransientError, toError } from "../../../errors.ts";
+import { driver } from "./driver.ts";
 
 type Translation = (message: string, cause: Error) => MillraceError;
 
@@ -87,11 +87,12 @@ const NEVER_AGAIN = "NonResumableChangeStreamError";
 /** An error of the driver or the server as one of ours; ours stay as they are, and what is broken code is a bug. */
 export function translateError(thrown: unknown, opening = false): MillraceError {
   if (thrown instanceof MillraceError) return thrown;
-  const bug = thrown instanceof MongoError ? undefined : bugOf(thrown);
+  const bug = thrown instanceof driver().MongoError ? undefined : bugOf(thrown);
   if (bug !== undefined) return bug;
   const cause = toError(thrown);
   const message = `MongoDB: ${withoutValues(cause.message)}`;
-  if (!(thrown instanceof MongoServerError) || typeof thrown.code !== "number") return unreachable(message, cause);
+  if (!(thrown instanceof driver().MongoServerError) || typeof thrown.code !== "number")
+    return unreachable(message, cause);
   const { code } = thrown;
   if (opening && SWITCHED_OFF.test(cause.message)) {
     return new ConfigError("CHANGE_STREAMS_OFF", `the server's change streams are switched off (code ${code})`, {
@@ -112,7 +113,7 @@ export function translateError(thrown: unknown, opening = false): MillraceError 
 /** The code with which a server refused; undefined for all else, also for what is about the connection. */
 export function serverCode(thrown: unknown): number | undefined {
   const error = thrown instanceof MillraceError ? thrown.cause : thrown;
-  return error instanceof MongoServerError && typeof error.code === "number" ? error.code : undefined;
+  return error instanceof driver().MongoServerError && typeof error.code === "number" ? error.code : undefined;
 }
 
 /** One line, without the commands, tokens and keys that a server quotes: they hold values of documents. */

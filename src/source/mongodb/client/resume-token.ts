@@ -1,6 +1,7 @@
 // Resume tokens as text without spaces or dots, to be put at the end of a position.
 
-import { BSON } from "mongodb";
+import type { BSON } from "mongodb";
+import { driver } from "./driver.ts";
 
 /** MongoDB's tokens are one hexadecimal text; servers that only speak its protocol may have others. */
 const OTHER = "_";
@@ -27,7 +28,7 @@ function isOneHexadecimal(bytes: Buffer, from: number, to: number): boolean {
 
 export function tokenDocument(text: string): BSON.Document {
   if (!text.startsWith(OTHER)) return { _data: text };
-  return BSON.deserialize(Buffer.from(text.slice(1), "base64url"), { promoteValues: false });
+  return driver().BSON.deserialize(Buffer.from(text.slice(1), "base64url"), { promoteValues: false });
 }
 
 /** The cluster time in one of MongoDB's own tokens; undefined for others. It is a hint only: the format is not promised. */

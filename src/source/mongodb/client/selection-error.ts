@@ -1,7 +1,8 @@
 // Why no server could be chosen, where it is not that none is there: ends that cannot agree on TLS, another replica set.
 
-import { MongoClient, type MongoOptions, MongoServerSelectionError, type TopologyDescription } from "mongodb";
+import type { MongoOptions, TopologyDescription } from "mongodb";
 import { ConfigError } from "../../../errors.ts";
+import { driver } from "./driver.ts";
 
 const PROBE_MS = 2_000;
 
@@ -19,7 +20,7 @@ const NAME_AUTHORITY = "Name the certificate of the authority that signed it in 
 
 /** Undefined where it says no more than that no server can be reached. */
 export async function selectionError(thrown: unknown, { tls }: MongoOptions): Promise<ConfigError | undefined> {
-  if (!(thrown instanceof MongoServerSelectionError)) return undefined;
+  if (!(thrown instanceof driver().MongoServerSelectionError)) return undefined;
   const reason = thrown.reason as TopologyDescription | undefined;
   if (reason === undefined) return undefined;
   const otherSet = await otherReplicaSet(reason, { tls, cause: thrown });
@@ -82,7 +83,7 @@ function tlsError(error: Error, address: string): ConfigError | undefined {
 
 /** Whether a server answers there with TLS, or without. It is told nothing about who asks. */
 async function takes(address: string, tls: boolean): Promise<boolean> {
-  const client = new MongoClient(`mongodb://${address}/`, {
+  const client = new (driver().MongoClient)(`mongodb://${address}/`, {
     directConnection: true,
     serverSelectionTimeoutMS: PROBE_MS,
     connectTimeoutMS: PROBE_MS,

@@ -1,9 +1,9 @@
 // What an administrator runs in mongosh for a source: a role with no more than it needs, and a user that has it. Made here, run by
 // a person.
 
-import { MongoClient } from "mongodb";
 import type { SourceId } from "../../../event/source-id.ts";
 import { storeImages } from "../check/judge.ts";
+import { driver } from "../client/driver.ts";
 import { isExclusion } from "../options/collection-pattern.ts";
 import type { MongoConfig } from "../options/config.ts";
 
@@ -70,7 +70,7 @@ function imagesText({ databases, collections, images }: RoleOptions): readonly s
 
 /** Who the url says that the worker is, and the database that knows the password. */
 function userOf(url: string, as: string | undefined): { readonly user: string; readonly home: string } {
-  const { credentials } = new MongoClient(url).options; // it only reads the url: nothing is connected
+  const { credentials } = new (driver().MongoClient)(url).options; // it only reads the url: nothing is connected
   if (as !== undefined) return { user: as, home: "admin" };
   return { user: credentials?.username || DEFAULT_USER, home: credentials?.source || "admin" };
 }

@@ -1,6 +1,7 @@
 // Where a source's outbox is, and whether somebody empties it.
 
-import { type MongoClient, MongoServerError } from "mongodb";
+import type { MongoClient } from "mongodb";
+import { driver } from "../client/driver.ts";
 import type { MongoConfig } from "../options/config.ts";
 
 /** The databases that have it, as a collection of documents. @throws what the driver throws */
@@ -23,7 +24,7 @@ export async function outboxExpires(client: MongoClient, database: string, name:
     const indexes = await client.db(database).collection(name).listIndexes().toArray();
     return indexes.some(({ expireAfterSeconds }) => expireAfterSeconds !== undefined);
   } catch (error) {
-    if (error instanceof MongoServerError) return undefined;
+    if (error instanceof driver().MongoServerError) return undefined;
     throw error;
   }
 }

@@ -1,6 +1,7 @@
 // What a server says of itself: kind, version, topology, and the time of its log.
 
-import { type BSON, type MongoClient, MongoServerError, type Timestamp } from "mongodb";
+import type { BSON, MongoClient, Timestamp } from "mongodb";
+import { driver } from "../client/driver.ts";
 import type { ClusterTime } from "../client/position.ts";
 
 /** Servers that speak MongoDB's protocol and are not MongoDB have change streams of another kind, or none. */
@@ -53,7 +54,7 @@ async function readClusterId(client: MongoClient, sharded: boolean): Promise<str
     const { config } = await client.db("admin").command({ replSetGetConfig: 1 });
     return config?.settings?.replicaSetId?.toHexString();
   } catch (error) {
-    if (error instanceof MongoServerError) return undefined;
+    if (error instanceof driver().MongoServerError) return undefined;
     throw error;
   }
 }
@@ -97,7 +98,7 @@ async function readSize(client: MongoClient): Promise<Pick<OplogFacts, "share" |
     const [bytes, maxBytes] = [Number(size), Number(maxSize)];
     if (bytes >= 0 && maxBytes > 0) return { share: bytes / maxBytes, maxBytes };
   } catch (error) {
-    if (!(error instanceof MongoServerError)) throw error;
+    if (!(error instanceof driver().MongoServerError)) throw error;
   }
   return { share: undefined, maxBytes: undefined };
 }

@@ -94,7 +94,7 @@ export class StreamReading {
     const cursor = new ChangeCursor(client, { ...settings, oneByOne }, signal);
     try {
       let asked = this.#asked;
-      const { batch: first, overlap } = await openBehind(cursor, decoder.place, isOwn);
+      const { batch: first, overlap } = await openBehind(cursor, decoder.place, isOwn, !answersForAll);
       onStarted();
       for (let batch = first; ; ) {
         // A stream that is behind is asked on at once: the next batch comes while this one is written as JSON and stored.

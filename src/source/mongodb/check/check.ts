@@ -44,6 +44,7 @@ export async function* checkMongo(
     const record = saved === "unknown" ? undefined : readRecord(saved);
     const other = record && otherCluster(() => checkCluster(record, server, config));
     if (other !== undefined) yield findingOf(other, "server");
+    if (server.clusterId === undefined) yield hiddenCluster();
     if (facts.refusal === undefined) yield about("change stream").ok("CHANGE_STREAM", "it can be opened");
     if (collections !== undefined) {
       const message = `${collections.length} ${collections.length === 1 ? "is" : "are"} read now`;
@@ -63,6 +64,14 @@ export async function* checkMongo(
   } finally {
     await client.close();
   }
+}
+
+function hiddenCluster(): Finding {
+  return about("server").warn(
+    "CLUSTER_HIDDEN",
+    "which cluster this is may not be asked: another one that comes to stand behind the url, under the same replica set's name, may be taken for it",
+    "Give the user the role that `millrace sql role` prints: replSetGetConfig, and find on config.version.",
+  );
 }
 
 function topologyOf({ topology, setName }: ServerFacts): string {

@@ -19,15 +19,17 @@ const settings: MongoClientOptions = {
   socketTimeoutMS: 3_600_000,
 };
 
+/** One name may lead to several mongos, each connection to another: what asks for more goes where the stream was opened. */
+const oneConnection: MongoClientOptions = { minPoolSize: 0, maxPoolSize: 1 };
+
 /** @throws ConfigError AUTH_FAILED, URL_INVALID, one about TLS or the replica set; TransientError SOURCE_UNREACHABLE */
 export async function connectMongo(id: SourceId, { url }: { readonly url: string }): Promise<MongoClient> {
   const options = { ...settings, appName: `millrace ${id}` };
   const { client, seen } = await connectOnce(url, options);
   if (seen?.type !== "Sharded") return client;
-  const one = ofOneRouter(url, client, seen);
-  if (one === undefined) return client;
+  const one = ofOneRouter(url, client, seen) ?? { url, options: {} };
   await client.close();
-  return (await connectOnce(one.url, { ...options, ...one.options })).client;
+  return (await connectOnce(one.url, { ...options, ...one.options, ...oneConnection })).client;
 }
 
 interface Connected {

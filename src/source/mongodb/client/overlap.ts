@@ -1,5 +1,5 @@
 // How a change stream goes on behind a place whose token the server refuses, though its log reaches back that far: it is opened
-// at the place's time, and what that shows again is left out.
+// at the place's time, and what that shows again is left out. What a mongos shows again by itself is left out here, too.
 
 import { fieldsOf, Type } from "../values/bson.ts";
 import type { Batch, ChangeCursor } from "./change-cursor.ts";
@@ -13,19 +13,33 @@ const REFUSALS: ReadonlySet<unknown> = new Set([280, 260, 50811]);
 export interface OpenedStream {
   readonly batch: Batch;
   /** All batches go through it, where it is there. */
-  readonly overlap: Overlap | undefined;
+  readonly overlap: NewsFilter | undefined;
+}
+
+/** Leaves out of the first answers of a stream what stands before the place where it goes on. */
+export interface NewsFilter {
+  /** Whether all that comes stands behind the place. */
+  readonly isOver: boolean;
+  /** The events of an answer that stand behind the place. @throws HistoryLostError */
+  take(answer: Batch): readonly Buffer[];
 }
 
 /**
  * Opens a stream behind a place.
  * @param isOwn whether the place's token was given by a stream of the same settings: only another one's may be unknown to the log
+ * @param mayRepeat whether the server may show events again that stand before the place, as a mongos may behind an invalidate
  * @throws HistoryLostError; what the driver throws
  */
-export async function openBehind(cursor: ChangeCursor, place: Place, isOwn: boolean): Promise<OpenedStream> {
+export async function openBehind(
+  cursor: ChangeCursor,
+  place: Place,
+  isOwn: boolean,
+  mayRepeat = false,
+): Promise<OpenedStream> {
   let refusal: unknown;
   if (place.token !== undefined) {
     try {
-      return { batch: await cursor.open(place), overlap: undefined };
+      return { batch: await cursor.open(place), overlap: mayRepeat ? new Repeats(place) : undefined };
     } catch (error) {
       if (!REFUSALS.has(serverCode(error))) throw translateError(error, true);
       refusal = error;
@@ -38,8 +52,35 @@ export async function openBehind(cursor: ChangeCursor, place: Place, isOwn: bool
   return { batch, overlap: new Overlap(place, refusal && isOwn ? translateError(refusal, true) : undefined) };
 }
 
+/** Leaves out events of earlier times than a place's, and the place's own: no others can be told from news. */
+export class Repeats implements NewsFilter {
+  readonly #place: Place;
+  #over = false;
+
+  constructor(place: Place) {
+    this.#place = place;
+  }
+
+  get isOver(): boolean {
+    return this.#over;
+  }
+
+  take({ events, token }: Batch): readonly Buffer[] {
+    const from = this.#over ? 0 : events.findIndex((event) => this.#isNews(event));
+    const upTo = token && tokenTime(tokenText(token));
+    this.#over ||= from >= 0 || (upTo === undefined ? events.length === 0 : !isEarlier(upTo, this.#place.time));
+    return from < 0 ? [] : events.slice(from);
+  }
+
+  #isNews(event: Buffer): boolean {
+    const { token, time } = headOf(event);
+    const at = time ?? (token === undefined ? undefined : tokenTime(token));
+    return token !== this.#place.token && (at === undefined || !isEarlier(at, this.#place.time));
+  }
+}
+
 /** Leaves out the events that stand at a place's time and not behind the place. */
-export class Overlap {
+export class Overlap implements NewsFilter {
   readonly #place: Place;
   readonly #refusal: Error | undefined;
   /** How many of them were seen. */
@@ -52,12 +93,10 @@ export class Overlap {
     this.#refusal = refusal;
   }
 
-  /** Whether all that comes stands behind the place. */
   get isOver(): boolean {
     return this.#over;
   }
 
-  /** The events of an answer that stand behind the place. @throws HistoryLostError */
   take({ events }: Batch): readonly Buffer[] {
     if (!this.#over && events.length === 0) this.#end(); // all that there is at that time was seen
     return this.#over ? events : events.filter((event) => this.#over || this.#isBehind(event));

@@ -3,8 +3,9 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { ConfigError, type MillraceError, TransientError } from "../../../../src/errors.ts";
+import { mongoConnector } from "../../../../src/source/mongodb/connector.ts";
 import { Certificates } from "../../../support/certificates.ts";
-import { DoubleShop, type ShopOptions } from "../../../support/mongodb/double-shop.ts";
+import { DoubleShop, SHOP, type ShopOptions } from "../../../support/mongodb/double-shop.ts";
 import { scratchDir } from "../../../support/servers.ts";
 
 async function refusal(options: ShopOptions, prepare: (shop: DoubleShop) => void = () => {}): Promise<MillraceError> {
@@ -162,4 +163,17 @@ describe("a MongoDB source", () => {
       expect(error).toMatchObject({ code: "SOURCE_UNREACHABLE" });
     }
   });
+});
+
+test("check says that which cluster it is may not be asked, and nothing of one that says it", async () => {
+  const shop = await DoubleShop.start();
+  const codes = async (): Promise<readonly string[]> => {
+    const found: string[] = [];
+    const config = mongoConnector.parse(shop.section, "sources.shop");
+    for await (const { code } of mongoConnector.check(SHOP, config, { saved: undefined })) found.push(code);
+    return found;
+  };
+  expect(await codes()).not.toContain("CLUSTER_HIDDEN");
+  shop.double.fail({ command: "replSetGetConfig", times: 9, code: 13, codeName: "Unauthorized", message: "no" });
+  expect(await codes()).toContain("CLUSTER_HIDDEN");
 });

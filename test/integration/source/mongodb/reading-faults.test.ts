@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { HistoryLostError, TransientError } from "../../../../src/errors.ts";
 import { RESUMABLE } from "../../../support/mongodb/double/failpoints.ts";
 import { DoubleShop, idsOf, untilRead } from "../../../support/mongodb/double-shop.ts";
+import { oneName } from "../../../support/mongodb/one-name.ts";
 import { waitFor } from "../../../support/wait-for.ts";
 
 /** Codes behind which drivers resume, and what else passes. */
@@ -217,6 +218,46 @@ describe("a reading of a MongoDB source", () => {
 
     expect(kinds).toEqual(["create", "drop", "dropDatabase", "invalidate", "create"]);
     expect([...idsOf(first), ...idsOf(second)]).toEqual([1, 2, 3]);
+  });
+
+  test("leaves out what a mongos shows again behind an invalidate", async () => {
+    const shop = await DoubleShop.start({ topology: "sharded", repeats: 3 });
+    const first = await shop.read();
+    shop.insert(1, 2);
+    await untilRead(first, 2);
+    shop.double.oplog.dropDatabase("shop");
+    shop.insert(3);
+    await untilRead(first, 3);
+    await first.stop();
+    const ids = first.messages.flatMap((message) => ("id" in message && message.type !== "lost" ? [message.id] : []));
+
+    expect(idsOf(first)).toEqual([1, 2, 3]);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  test("asks the same mongos for more where one name leads to several, also while it is asked for its time", async () => {
+    const shop = await DoubleShop.start({ topology: "sharded", nodes: 5 });
+    const source = await new DoubleShop(shop.double, { section: { url: await oneName(shop.double) } }).open();
+    const { signal } = new AbortController();
+    const chunks = source.read({ from: undefined, signal });
+    const reader = chunks[Symbol.asyncIterator]();
+    const ids: unknown[] = [];
+    const readUpTo = async (id: number): Promise<void> => {
+      while (!ids.includes(id)) {
+        const { value = [] } = await reader.next();
+        for (const one of value) if (one.type === "change") ids.push(JSON.parse(String(Buffer.from(one.data))).key._id);
+      }
+    };
+    shop.insert(1);
+    await readUpTo(1);
+    shop.double.fail({ command: "ping", delayMs: 200 });
+    const lag = source.lag(signal);
+    shop.insert(2);
+    await readUpTo(2);
+    await lag;
+    await reader.return?.();
+
+    expect(ids).toEqual([1, 2]);
   });
 
   test("puts a split event together, hands nothing out of one that is cut off, and begins that one anew", async () => {

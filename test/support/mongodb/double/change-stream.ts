@@ -19,6 +19,8 @@ export interface StreamLimits {
   readonly maxEventBytes: number;
   readonly maxReplyBytes: number;
   readonly maxEvents: number;
+  /** How many changes before it a stream shows again that goes on behind an invalidate. */
+  readonly repeats: number;
 }
 
 export class ChangeStream {
@@ -35,6 +37,8 @@ export class ChangeStream {
   /** Of the next event, how many fragments were read. */
   #fragments = 0;
   #token: string;
+  /** The change behind which it goes on, though it shows some before that again. */
+  #hidden: number | undefined;
   #ended = false;
 
   /** @throws CommandError */
@@ -61,6 +65,7 @@ export class ChangeStream {
     let bytes = 0;
     try {
       while (!this.#ended && events.length < batchSize) {
+        if (this.#next === this.#hidden) this.#next++;
         const change = this.#oplog.at(this.#next);
         if (change === undefined) break;
         const made = this.#made(change).slice(this.#fragments);
@@ -155,6 +160,14 @@ export class ChangeStream {
   }
 
   #resumeBehind(change: Change, fragment: number, invalidates: boolean): void {
+    this.#goBehind(change, fragment, invalidates);
+    const { repeats } = this.#limits();
+    if (!invalidates || repeats === 0) return;
+    this.#hidden = this.#next - 1;
+    this.#next = Math.max(this.#oplog.start, this.#hidden - repeats);
+  }
+
+  #goBehind(change: Change, fragment: number, invalidates: boolean): void {
     if (fragment === 0 && !this.#isInvalidated(change)) {
       this.#next++;
       return;

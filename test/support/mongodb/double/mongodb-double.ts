@@ -150,7 +150,8 @@ export class MongoDouble implements AsyncDisposable {
   }
 
   #cluster(): Cluster {
-    const { setName = "double", maxEventBytes = 16 * 1024 * 1024, maxReplyBytes = 16 * 1024 * 1024 } = this.#options;
+    const { setName = "double", repeats = 0 } = this.#options;
+    const { maxEventBytes = 16 * 1024 * 1024, maxReplyBytes = 16 * 1024 * 1024 } = this.#options;
     return {
       oplog: this.oplog,
       topology: this.topology,
@@ -160,7 +161,7 @@ export class MongoDouble implements AsyncDisposable {
       hosts: this.#hosts,
       primary: this.#hosts[this.#primary] ?? "",
       elections: this.#elections,
-      limits: { maxEventBytes, maxReplyBytes, maxEvents: this.#maxEvents },
+      limits: { maxEventBytes, maxReplyBytes, maxEvents: this.#maxEvents, repeats },
       hello: this.#options.hello ?? {},
     };
   }

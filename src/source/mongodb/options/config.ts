@@ -67,7 +67,7 @@ export const mongoSchema: z.ZodType<MongoConfig> = z
       )
       .optional()
       .describe(
-        "The collection that the application writes its domain events to, in the transaction that makes them true (docs/outbox.md). What is inserted there becomes `events.<source>.…`; it is read whatever `collections` names, and never as changes.",
+        "The collection that the application writes its domain events to, in the transaction that makes them true (docs/outbox.md). What is inserted there becomes `events.<source>...`; it is read whatever `collections` names, and never as changes.",
       ),
     guard: guardSchema.prefault({}).describe("From where on the guard warns: docs/operations/guard.md."),
   })

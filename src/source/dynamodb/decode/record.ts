@@ -1,0 +1,34 @@
+// A stream's record as the server's JSON has it.
+
+import type { Item } from "../values/attribute.ts";
+
+export interface StreamRecord {
+  /** Seconds since 1970. */
+  readonly ApproximateCreationDateTime?: number;
+  readonly Keys?: Item;
+  readonly NewImage?: Item;
+  readonly OldImage?: Item;
+  /** Up to forty digits. */
+  readonly SequenceNumber: string;
+  readonly SizeBytes?: number;
+}
+
+export interface RawRecord {
+  readonly eventName?: string;
+  readonly userIdentity?: Readonly<Record<string, string>>;
+  readonly dynamodb: StreamRecord;
+}
+
+/** Who deletes what has expired. */
+const EXPIRY = "dynamodb.amazonaws.com";
+
+/** Whether the server deleted the item because its time was over. */
+export function isExpiry({ userIdentity = {} }: RawRecord): boolean {
+  const { Type, type = Type, PrincipalId, principalId = PrincipalId } = userIdentity;
+  return type === "Service" && principalId === EXPIRY;
+}
+
+/** Milliseconds since 1970. */
+export function createdAt({ dynamodb: { ApproximateCreationDateTime: seconds } }: RawRecord): number | undefined {
+  return seconds === undefined ? undefined : Math.round(seconds * 1000);
+}

@@ -1,0 +1,84 @@
+// Records of a shard as events.
+
+import { describe, expect, test } from "vitest";
+import { canonicalJson, laneOf } from "../../../../../src/event/lane.ts";
+import type { RawRecord } from "../../../../../src/source/dynamodb/decode/record.ts";
+import { RecordDecoder } from "../../../../../src/source/dynamodb/decode/record-decoder.ts";
+
+const name = { table: "carts", label: "2026-01-01T00:00:00.000", shard: "shardId-1" };
+const options = { source: "shop", name, arn: "arn:carts", keyNames: ["id"], encoding: "json" } as const;
+const decoder = new RecordDecoder(options);
+
+function record(eventName: string, dynamodb: object, more: object = {}): RawRecord {
+  const common = { SequenceNumber: "100000000000000000001", ApproximateCreationDateTime: 1_700_000_000 };
+  return { eventName, dynamodb: { ...common, Keys: { id: { S: "a" } }, ...dynamodb }, ...more };
+}
+
+function bodyOf(message: ReturnType<RecordDecoder["decode"]>): unknown {
+  return "data" in message ? JSON.parse(Buffer.from(message.data).toString()) : message;
+}
+
+describe("a record", () => {
+  const [id, one, two] = [{ S: "a" }, { N: "1" }, { N: "2" }];
+  test.each<[string, RawRecord, object]>([
+    [
+      "INSERT",
+      record("INSERT", { NewImage: { id, n: one } }),
+      { op: "created", before: null, after: { id: "a", n: 1 } },
+    ],
+    [
+      "MODIFY",
+      record("MODIFY", { OldImage: { id, n: one, gone: id }, NewImage: { id, n: two } }),
+      { op: "updated", before: { id: "a", n: 1, gone: "a" }, after: { id: "a", n: 2 }, changed: ["gone", "n"] },
+    ],
+    [
+      "REMOVE",
+      record("REMOVE", { OldImage: { id, n: one } }),
+      { op: "deleted", before: { id: "a", n: 1 }, after: null },
+    ],
+    [
+      "REMOVE of what has expired",
+      record("REMOVE", {}, { userIdentity: { Type: "Service", PrincipalId: "dynamodb.amazonaws.com" } }),
+      { op: "deleted", before: null, after: null, reason: "ttl" },
+    ],
+    ["MODIFY without images", record("MODIFY", {}), { op: "updated", before: null, after: null }],
+  ])("%s is its event", (_, raw, body) => {
+    expect(bodyOf(decoder.decode(raw))).toEqual({ key: { id: "a" }, ...body });
+  });
+
+  test("has its place, its id, its lane and the time of the server", () => {
+    expect(decoder.decode(record("INSERT", {}))).toMatchObject({
+      partition: "carts/2026-01-01T00~3A00~3A00~2E000/shardId-1",
+      position: expect.stringMatching(/^0001\.0{19}100000000000000000001\.421\.[0-9a-f]{16}\+$/),
+      id: expect.stringMatching(/^shop\.0001\.[0-9a-f]{16}\.0{19}100000000000000000001$/),
+      kind: { namespace: "_", collection: "carts", op: "created" },
+      lane: laneOf(Buffer.from('{"id":"a"}')),
+      transaction: { id: undefined, time: "2023-11-14T22:13:20.000Z" },
+    });
+  });
+
+  test("has a key of two attributes in the order of the key schema, and the lane of their names' order", () => {
+    const two = new RecordDecoder({ ...options, keyNames: ["z", "a"] });
+    const message = two.decode(record("INSERT", { Keys: { a: { S: "x,y z" }, z: { N: "1.5" } } }));
+    expect(bodyOf(message)).toMatchObject({ key: { z: 1.5, a: "x,y z" } });
+    expect(message).toMatchObject({
+      key: "1.5,x%2Cy%20z",
+      lane: laneOf(Buffer.from(canonicalJson({ a: "x,y z", z: 1.5 }))),
+    });
+  });
+
+  test.each([
+    ["of an unknown kind", record("PURGE", {}), "RECORD_UNKNOWN"],
+    ["with an unknown type", record("INSERT", { NewImage: { id: { X: 1 } } }), "ATTRIBUTE_UNKNOWN"],
+    ["without its key", record("INSERT", { Keys: {} }), "KEY_MISSING"],
+  ])("%s is poison in its place", (_, raw, code) => {
+    expect(decoder.decode(raw)).toMatchObject({
+      type: "poison",
+      error: { code },
+      namespace: "_",
+      collection: "carts",
+      position: expect.stringMatching(/\+$/),
+      sizeBytes: JSON.stringify(raw).length,
+    });
+  });
+});

@@ -1,0 +1,59 @@
+// What is asked of DynamoDB and its streams, as few calls as there are. `connectDynamo` makes it of the SDK; a test has its own.
+
+import type { RawRecord } from "../decode/record.ts";
+import type { ListedShard } from "../shards/shard-graph.ts";
+
+/** What a record's images hold. */
+export type ViewType = "NEW_AND_OLD_IMAGES" | "NEW_IMAGE" | "OLD_IMAGE" | "KEYS_ONLY";
+
+export interface TableFacts {
+  readonly table: string;
+  /** The server's own name of this life of the table. */
+  readonly id: string | undefined;
+  readonly arn: string;
+  /** Its newest stream, which may be switched off; undefined where it never had one, or none is left. */
+  readonly stream: { readonly arn: string; readonly label: string } | undefined;
+  /** Whether its changes go into that stream. */
+  readonly enabled: boolean;
+}
+
+export interface StreamPage {
+  readonly view: ViewType | undefined;
+  /** Key attributes in the order of the key schema. */
+  readonly keyNames: readonly string[];
+  /** Switched off: its shards are closed, and can be read for a day. */
+  readonly disabled: boolean;
+  readonly shards: readonly ListedShard[];
+  /** Where the next page goes on; undefined on the last one. */
+  readonly next: string | undefined;
+}
+
+export type From =
+  | { readonly at: "horizon" | "latest" }
+  /** At or behind a sequence number. */
+  | { readonly at: "number" | "behind"; readonly number: string };
+
+export interface RecordsPage {
+  readonly records: readonly RawRecord[];
+  /** Of the answer. */
+  readonly bytes: number;
+  /** Undefined: the shard is closed, and read to its end. */
+  readonly next: string | undefined;
+}
+
+/** Each call throws a ServerError, or one of ours where nobody can go on. */
+export interface DynamoApi {
+  /** @throws ServerError `unknown` where there is none */
+  describeTable(table: string): Promise<TableFacts>;
+  listTables(
+    after: string | undefined,
+  ): Promise<{ readonly tables: readonly string[]; readonly next: string | undefined }>;
+  /** @param childrenOf only these; a server may take no notice of it */
+  describeStream(
+    arn: string,
+    options: { readonly after?: string | undefined; readonly childrenOf?: string },
+  ): Promise<StreamPage>;
+  iterator(arn: string, shard: string, from: From): Promise<string>;
+  records(iterator: string, limit: number): Promise<RecordsPage>;
+  close(): void;
+}

@@ -1,0 +1,146 @@
+// DynamoDB by its SDK, which is loaded only when a source needs it. Answers with records are parsed here: the SDK drops the value of
+// an attribute that is called `__proto__`, at any depth.
+
+import { ConfigError } from "../../../errors.ts";
+import type { RawRecord } from "../decode/record.ts";
+import type { DynamoConfig } from "../options/config.ts";
+import type { DynamoApi, From, RecordsPage, StreamPage, TableFacts, ViewType } from "./api.ts";
+import { translateThrown } from "./errors.ts";
+
+const CONNECT_MS = 5_000;
+const REQUEST_MS = 20_000;
+/** Shards on a page, at most. */
+const PAGE_SHARDS = 100;
+const EMPTY_ANSWER = Buffer.from("{}");
+
+/** Asks nothing yet. @throws ConfigError */
+export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpoint" | "profile">): Promise<DynamoApi> {
+  const [database, streams] = await loadSdk();
+  const { region, endpoint, profile } = config;
+  const settings = {
+    ...(region === undefined ? {} : { region }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(profile === undefined ? {} : { profile }),
+    maxAttempts: 1, // who asks knows how long to wait
+    requestHandler: { connectionTimeout: CONNECT_MS, requestTimeout: REQUEST_MS, throwOnRequestTimeout: true },
+  };
+  const tableClient = new database.DynamoDBClient(settings);
+  const streamClient = new streams.DynamoDBStreamsClient(settings);
+  const asked = async <T>(answer: Promise<T>): Promise<T> => {
+    try {
+      return await answer;
+    } catch (error) {
+      throw translateThrown(error);
+    }
+  };
+  return {
+    describeTable: async (TableName): Promise<TableFacts> => {
+      const { Table = {} } = await asked(tableClient.send(new database.DescribeTableCommand({ TableName })));
+      const { TableId, TableArn = "", LatestStreamArn, LatestStreamLabel, StreamSpecification } = Table;
+      const stream =
+        LatestStreamArn === undefined || LatestStreamLabel === undefined
+          ? undefined
+          : { arn: LatestStreamArn, label: LatestStreamLabel };
+      const enabled = StreamSpecification?.StreamEnabled === true;
+      return { table: TableName, id: TableId, arn: TableArn, stream, enabled };
+    },
+    listTables: async (after) => {
+      const input = after === undefined ? {} : { ExclusiveStartTableName: after };
+      const answer = await asked(tableClient.send(new database.ListTablesCommand(input)));
+      return { tables: answer.TableNames ?? [], next: answer.LastEvaluatedTableName };
+    },
+    describeStream: async (StreamArn, { after, childrenOf }): Promise<StreamPage> => {
+      const command = new streams.DescribeStreamCommand({
+        StreamArn,
+        Limit: PAGE_SHARDS,
+        ...(after === undefined ? {} : { ExclusiveStartShardId: after }),
+        ...(childrenOf === undefined ? {} : { ShardFilter: { Type: "CHILD_SHARDS", ShardId: childrenOf } }),
+      });
+      const { StreamDescription: stream = {} } = await asked(streamClient.send(command));
+      return {
+        view: stream.StreamViewType as ViewType | undefined,
+        keyNames: keyNamesOf(stream.KeySchema ?? []),
+        disabled: stream.StreamStatus === "DISABLED" || stream.StreamStatus === "DISABLING",
+        shards: (stream.Shards ?? []).map(({ ShardId = "", ParentShardId, SequenceNumberRange: range }) => ({
+          id: ShardId,
+          parent: ParentShardId,
+          start: range?.StartingSequenceNumber,
+          closed: range?.EndingSequenceNumber !== undefined,
+        })),
+        next: stream.LastEvaluatedShardId,
+      };
+    },
+    iterator: async (StreamArn, ShardId, from) => {
+      const command = new streams.GetShardIteratorCommand({ StreamArn, ShardId, ...iteratorInput(from) });
+      return (await asked(streamClient.send(command))).ShardIterator ?? "";
+    },
+    records: async (ShardIterator, Limit): Promise<RecordsPage> => {
+      const command = new streams.GetRecordsCommand({ ShardIterator, Limit });
+      let raw: Buffer = EMPTY_ANSWER;
+      command.middlewareStack.add(
+        (next) => async (args) => {
+          const result = await next(args);
+          const response = result.response as { readonly statusCode: number; body: unknown };
+          if (response.statusCode === 200) {
+            raw = await bytesOf(response.body as AsyncIterable<Uint8Array>);
+            response.body = EMPTY_ANSWER;
+          }
+          return result;
+        },
+        { step: "deserialize", priority: "low" },
+      );
+      await asked(streamClient.send(command));
+      const answer = await asked(Promise.resolve().then(() => JSON.parse(raw.toString()) as Answer));
+      return { records: answer.Records ?? [], bytes: raw.length, next: answer.NextShardIterator ?? undefined };
+    },
+    close: () => {
+      tableClient.destroy();
+      streamClient.destroy();
+    },
+  };
+}
+
+interface Answer {
+  readonly Records?: readonly RawRecord[];
+  readonly NextShardIterator?: string | null;
+}
+
+async function loadSdk(): Promise<
+  readonly [typeof import("@aws-sdk/client-dynamodb"), typeof import("@aws-sdk/client-dynamodb-streams")]
+> {
+  try {
+    return [await import("@aws-sdk/client-dynamodb"), await import("@aws-sdk/client-dynamodb-streams")];
+  } catch (error) {
+    throw new ConfigError("DRIVER_MISSING", "the packages of the AWS SDK cannot be loaded", {
+      hint: "Install them: npm install @aws-sdk/client-dynamodb @aws-sdk/client-dynamodb-streams.",
+      cause: error,
+    });
+  }
+}
+
+function iteratorInput(from: From) {
+  switch (from.at) {
+    case "horizon":
+      return { ShardIteratorType: "TRIM_HORIZON" } as const;
+    case "latest":
+      return { ShardIteratorType: "LATEST" } as const;
+    case "number":
+      return { ShardIteratorType: "AT_SEQUENCE_NUMBER", SequenceNumber: from.number } as const;
+    case "behind":
+      return { ShardIteratorType: "AFTER_SEQUENCE_NUMBER", SequenceNumber: from.number } as const;
+  }
+}
+
+/** The partition key first. */
+function keyNamesOf(
+  schema: readonly { readonly AttributeName?: string | undefined; readonly KeyType?: string | undefined }[],
+): readonly string[] {
+  const sorted = [...schema].sort((a, b) => Number(a.KeyType !== "HASH") - Number(b.KeyType !== "HASH"));
+  return sorted.map(({ AttributeName = "" }) => AttributeName);
+}
+
+async function bytesOf(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for await (const part of body) parts.push(part);
+  return Buffer.concat(parts);
+}

@@ -1,0 +1,78 @@
+// The options of a DynamoDB source: what may be written, and what they default to.
+
+import { z } from "zod";
+import { parseConfig } from "../../../config/parse.ts";
+import { isExclusion } from "./table-pattern.ts";
+
+export interface DynamoConfig {
+  readonly region: string | undefined;
+  readonly endpoint: string | undefined;
+  readonly profile: string | undefined;
+  readonly tables: readonly string[];
+  readonly start: "now" | "earliest";
+  readonly encoding: "json" | "dynamodb-json";
+  readonly poll: { readonly minMs: number; readonly maxIdleMs: number };
+  readonly onGap: "stop" | "continue";
+}
+
+export const dynamoSchema: z.ZodType<DynamoConfig> = z
+  .strictObject({
+    region: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("The region of the tables: `eu-west-1`. By default that of the environment or the profile."),
+    endpoint: z
+      .string()
+      .regex(/^https?:\/\/[^/]+/, { error: "expected http:// or https://" })
+      .optional()
+      .describe("Where DynamoDB answers, where that is not AWS: `http://127.0.0.1:8000`."),
+    profile: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("The profile of the AWS configuration that credentials are taken from."),
+    tables: z
+      .array(z.string().regex(/^!?[A-Za-z0-9_.*-]+$/, { error: "expected the name of a table, which may have a *" }))
+      .min(1)
+      .refine((patterns) => !patterns.every(isExclusion), {
+        error: 'expected a pattern that names tables, like "*", beside those that leave out',
+      })
+      .describe("The tables to read: `*` stands for any letters, a leading `!` leaves tables out."),
+    start: z
+      .enum(["now", "earliest"])
+      .default("now")
+      .describe('Where a first start begins: "now", or "earliest": what the streams still hold, of a day at most.'),
+    encoding: z
+      .enum(["json", "dynamodb-json"])
+      .default("json")
+      .describe('"json", or "dynamodb-json": values as the server writes them, which keeps each type.'),
+    poll: z
+      .strictObject({
+        minMs: z
+          .int()
+          .min(20)
+          .max(60_000)
+          .default(250)
+          .describe("How long a shard rests behind an answer that was not full."),
+        maxIdleMs: z
+          .int()
+          .min(20)
+          .max(60_000)
+          .default(2_000)
+          .describe("The same of a shard that has had nothing for long. Each answer is paid for, also an empty one."),
+      })
+      .prefault({})
+      .refine(({ minMs, maxIdleMs }) => minMs <= maxIdleMs, { error: "expected minMs not above maxIdleMs" })
+      .describe("How often each open shard is asked."),
+    onGap: z
+      .enum(["stop", "continue"])
+      .default("stop")
+      .describe('When a stream no longer holds what comes next: "stop", or "continue" behind a recorded gap.'),
+  })
+  .transform(({ region, endpoint, profile, ...config }): DynamoConfig => ({ region, endpoint, profile, ...config }));
+
+/** @throws ConfigError CONFIG_INVALID, CONFIG_UNKNOWN_KEY with the path of the bad value */
+export function parseDynamoConfig(input: unknown, path: string): DynamoConfig {
+  return parseConfig(dynamoSchema, input, path);
+}

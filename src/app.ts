@@ -21,6 +21,7 @@ import { type Guards, type GuardTiming, startGuards } from "./monitor/start-guar
 import type { Status } from "./monitor/status.ts";
 import { queueDepths } from "./monitor/status-gauges.ts";
 import type { OutboxHome } from "./source/capabilities.ts";
+import { dynamoConnector } from "./source/dynamodb/connector.ts";
 import { mongoConnector } from "./source/mongodb/connector.ts";
 import { postgresConnector } from "./source/postgres/connector.ts";
 import type { Connector } from "./source/source.ts";
@@ -36,6 +37,7 @@ import { superviseSource } from "./worker/supervise-source.ts";
 export const connectors: ReadonlyMap<string, Connector<unknown>> = new Map([
   [postgresConnector.kind, postgresConnector as Connector<unknown>],
   [mongoConnector.kind, mongoConnector as Connector<unknown>],
+  [dynamoConnector.kind, dynamoConnector as Connector<unknown>],
 ]);
 
 export interface WorkerOptions {

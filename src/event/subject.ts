@@ -6,7 +6,7 @@ import type { WorkerEvent } from "./worker-event.ts";
 export type Op = "created" | "updated" | "deleted" | "read" | "truncated";
 
 /** What a `meta.<source>.<kind>` message is about. */
-export type MetaKind = "writer" | "history" | "gap" | "poison" | "lost" | "schema" | "backfill" | "ddl";
+export type MetaKind = "writer" | "history" | "gap" | "poison" | "lost" | "schema" | "backfill" | "ddl" | "shard";
 
 const encoder = new TextEncoder();
 const plain = /^[A-Za-z0-9_-]+$/;

@@ -130,6 +130,11 @@ export class ShardGraph {
     return this.#listings > 0 && [...this.#shards.values()].every(({ state }) => state === "done");
   }
 
+  /** Those that are not done. */
+  unfinished(): readonly string[] {
+    return [...this.#shards.values()].filter(({ state }) => state !== "done").map(({ id }) => id);
+  }
+
   childrenOf(id: string): readonly string[] {
     return [...(this.#children.get(id) ?? [])];
   }

@@ -1,0 +1,58 @@
+// What must hold before a source is read, judged by what was read of its tables: `check` shows it, and a start is refused by it.
+
+import { ConfigError } from "../../../errors.ts";
+import type { Notice } from "../../source.ts";
+import type { DynamoFacts, ReadTable } from "../facts/facts.ts";
+import type { DynamoConfig } from "../options/config.ts";
+import { isName } from "../options/table-pattern.ts";
+
+/** Something that does not hold: a first start is refused with its error. */
+export interface Problem {
+  readonly subject: string;
+  readonly error: ConfigError;
+}
+
+/** What does not hold; empty when a source can be read. Tables that only a pattern names are left out instead. */
+export function problemsOf({ tables, missing }: DynamoFacts, { tables: patterns }: DynamoConfig): readonly Problem[] {
+  const named = new Set(patterns.filter(isName));
+  return [
+    ...missing.map((name) => ({
+      subject: `table ${name}`,
+      error: new ConfigError("TABLE_NOT_FOUND", `there is no table ${name}`, {
+        hint: "Correct the name, the region or the endpoint. A pattern with * needs no table yet.",
+      }),
+    })),
+    ...withoutStream(tables)
+      .filter(({ table }) => named.has(table))
+      .map(({ table }) => ({
+        subject: `table ${table}`,
+        error: new ConfigError("STREAM_DISABLED", `the table ${table} has no stream`, { hint: enableStream(table) }),
+      })),
+  ];
+}
+
+/** Tables that a source goes on without. */
+export function noticesOf({ tables }: DynamoFacts): readonly Notice[] {
+  return withoutStream(tables).map(({ table }) => ({
+    code: "STREAM_DISABLED",
+    message: `the table ${table} has no stream, and is left out`,
+    hint: enableStream(table),
+  }));
+}
+
+/** Tables whose events lack images. */
+export function lackingImages({ tables }: DynamoFacts): readonly { readonly table: string; readonly view: string }[] {
+  return tables.flatMap(({ table, page, enabled }) => {
+    const view = page?.view;
+    return !enabled || view === undefined || view === "NEW_AND_OLD_IMAGES" ? [] : [{ table, view }];
+  });
+}
+
+function withoutStream(tables: readonly ReadTable[]): readonly ReadTable[] {
+  return tables.filter(({ enabled, page }) => !enabled && page === undefined);
+}
+
+/** What switches a table's stream on. */
+export function enableStream(table: string): string {
+  return `aws dynamodb update-table --table-name ${table} --stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES`;
+}

@@ -1,0 +1,91 @@
+// A DynamoDB source that is open: reads its tables' streams from where the stream of the bus stands.
+
+import type { Clock } from "../../clock.ts";
+import type { HistoryLostError } from "../../errors.ts";
+import { laterPositions, type Positions } from "../../event/positions.ts";
+import type { SourceId } from "../../event/source-id.ts";
+import type { ConnectorState, Notice, Source, SourceLag, SourceMessage } from "../source.ts";
+import type { DynamoApi } from "./client/api.ts";
+import { patientApi } from "./client/patient-api.ts";
+import type { DynamoConfig } from "./options/config.ts";
+import { recordBehind } from "./reader/losses.ts";
+import { StreamsReader } from "./reader/streams-reader.ts";
+import { Unconfirmed } from "./reader/unconfirmed.ts";
+import type { SourceRecord } from "./stream-record.ts";
+
+export interface DynamoSourceOptions {
+  readonly id: SourceId;
+  readonly config: DynamoConfig;
+  readonly api: DynamoApi;
+  readonly clock: Clock;
+  readonly memory: ConnectorState;
+  readonly record: SourceRecord;
+  readonly notices: readonly Notice[];
+}
+
+export class DynamoSource implements Source {
+  readonly id: SourceId;
+  readonly #options: DynamoSourceOptions;
+  readonly #unconfirmed = new Unconfirmed();
+  #reader: StreamsReader | undefined;
+  #handedOut: Positions | undefined;
+
+  constructor(options: DynamoSourceOptions) {
+    this.id = options.id;
+    this.#options = options;
+  }
+
+  async *read({
+    from,
+    signal,
+    onStarted = () => {},
+  }: Parameters<Source["read"]>[0]): AsyncGenerator<readonly SourceMessage[], void> {
+    const { id: source, config, api, clock, record } = this.#options;
+    if (signal.aborted) return;
+    const ended = new AbortController();
+    const patient = patientApi({ api, clock, signal: AbortSignal.any([signal, ended.signal]) });
+    const reader = new StreamsReader({ source, config, api, patient, clock, record, from, signal, onStarted });
+    this.#reader = reader;
+    this.#handedOut = from;
+    try {
+      for await (const chunk of reader.read()) {
+        this.#unconfirmed.add(chunk);
+        yield chunk;
+      }
+    } finally {
+      ended.abort();
+    }
+  }
+
+  /** Puts on record what ended the newest reading. */
+  async giveUp(lost: HistoryLostError): Promise<void> {
+    const { memory, record, clock } = this.#options;
+    const losses = this.#reader?.losses ?? [];
+    if (losses.length === 0) throw lost;
+    await memory.save(recordBehind(record, losses, new Date(clock.wall()).toISOString()));
+  }
+
+  /** Nothing to tell: DynamoDB keeps changes for a day, whoever reads them. */
+  async acknowledge(positions: Positions): Promise<void> {
+    this.#unconfirmed.acknowledged(positions);
+  }
+
+  /** What was fetched: no answer of DynamoDB says how far a stream goes. */
+  async lag(signal: AbortSignal): Promise<SourceLag> {
+    signal.throwIfAborted();
+    const fetched = this.#reader?.fetched() ?? new Map();
+    return {
+      unsentBytes: undefined,
+      unconfirmedBytes: this.#unconfirmed.bytes,
+      end: laterPositions(fetched, this.#handedOut),
+    };
+  }
+
+  notices(): readonly Notice[] {
+    return this.#options.notices;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#options.api.close();
+  }
+}

@@ -1,0 +1,60 @@
+// What there is of the tables that a source reads: read once, in one place. Nothing is judged here, and nothing changed.
+
+import type { DynamoApi, StreamPage, TableFacts } from "../client/api.ts";
+import { ServerError, translateError } from "../client/errors.ts";
+import type { DynamoConfig } from "../options/config.ts";
+import { isName, tableFilter } from "../options/table-pattern.ts";
+
+export interface ReadTable extends TableFacts {
+  /** One page of its stream; undefined where it has none that can be asked. */
+  readonly page: StreamPage | undefined;
+}
+
+export interface DynamoFacts {
+  readonly tables: readonly ReadTable[];
+  /** Names in the configuration of tables that are not there. */
+  readonly missing: readonly string[];
+}
+
+/** Names of the tables that there are, as the patterns name them; sorted. @throws ConfigError, TransientError */
+export async function readNames(api: DynamoApi, { tables }: Pick<DynamoConfig, "tables">): Promise<readonly string[]> {
+  const reads = tableFilter(tables);
+  const names = new Set(tables.filter(isName).filter(reads));
+  if (tables.every((pattern) => isName(pattern) || pattern.startsWith("!"))) return [...names].sort();
+  try {
+    for (let after: string | undefined; ; ) {
+      const page = await api.listTables(after);
+      for (const table of page.tables) if (reads(table)) names.add(table);
+      after = page.next;
+      if (after === undefined) return [...names].sort();
+    }
+  } catch (error) {
+    throw translateError(error);
+  }
+}
+
+/** @throws ConfigError, TransientError */
+export async function readFacts(api: DynamoApi, config: Pick<DynamoConfig, "tables">): Promise<DynamoFacts> {
+  const tables: ReadTable[] = [];
+  const missing: string[] = [];
+  for (const name of await readNames(api, config)) {
+    const facts = await orUndefined(api.describeTable(name));
+    if (facts === undefined) {
+      missing.push(name);
+      continue;
+    }
+    const { stream } = facts;
+    tables.push({ ...facts, page: stream && (await orUndefined(api.describeStream(stream.arn, {}))) });
+  }
+  return { tables, missing };
+}
+
+/** @throws ConfigError, TransientError */
+async function orUndefined<T>(asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (error instanceof ServerError && error.refusal === "unknown") return undefined;
+    throw translateError(error);
+  }
+}

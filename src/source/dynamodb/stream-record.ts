@@ -1,0 +1,107 @@
+// What a DynamoDB source must not forget: which streams it reads and where it has begun with them, and what of them is lost.
+
+import { z } from "zod";
+import { HistoryLostError } from "../../errors.ts";
+import type { ConnectorState } from "../source.ts";
+import type { DynamoApi, TableFacts } from "./client/api.ts";
+import { ServerError } from "./client/errors.ts";
+import type { ShardPlace, Step } from "./client/position.ts";
+
+const place = z.object({ number: z.string().optional(), step: z.int() });
+
+const lostSchema = z.object({
+  code: z.string(),
+  reason: z.string(),
+  /** Where its markers stand. */
+  place,
+  /** Nothing of the shard is left. */
+  gone: z.boolean(),
+  /** For the marker of the gap. */
+  details: z.record(z.string(), z.unknown()),
+});
+
+const streamSchema = z.object({
+  table: z.string(),
+  label: z.string(),
+  /** When the source began with it, RFC 3339. */
+  since: z.string(),
+  /** With what: at a first start with now, or the oldest that there was; later always with the stream's own beginning. */
+  begun: z.enum(["now", "earliest", "start"]),
+  /** Shards with which it began. */
+  roots: z.array(z.string()),
+  /** Shards that are not read. */
+  over: z.array(z.string()),
+  /** Of shards, the newest loss. */
+  lost: z.record(z.string(), lostSchema),
+  /** Read to its end, or given up: its table's next stream has begun. */
+  ended: z.boolean(),
+});
+
+const schema = z.object({
+  kind: z.literal("dynamodb"),
+  /** `<region>:<account>`, of the tables' own names. */
+  home: z.string(),
+  /** By their ARNs. */
+  streams: z.record(z.string(), streamSchema),
+});
+
+export type LostRecord = z.infer<typeof lostSchema>;
+export type StreamEntry = z.infer<typeof streamSchema>;
+export type SourceRecord = z.infer<typeof schema>;
+
+export function readRecord(saved: Readonly<Record<string, unknown>> | undefined): SourceRecord | undefined {
+  return saved === undefined ? undefined : schema.parse(saved);
+}
+
+export async function loadRecord(state: ConnectorState): Promise<SourceRecord | undefined> {
+  return readRecord(await state.load());
+}
+
+/** `<region>:<account>` of `arn:aws:dynamodb:<region>:<account>:table/…`. */
+export function homeOf(arn: string): string {
+  const [, , , region = "", account = ""] = arn.split(":");
+  return `${region}:${account}`;
+}
+
+export function placeOf({ number, step }: z.infer<typeof place>): ShardPlace {
+  return { number, step: step as Step };
+}
+
+/**
+ * Whether a record is about these tables.
+ * @throws HistoryLostError SOURCE_OTHER_DATABASE; ServerError, TransientError while it cannot be asked
+ */
+export async function checkHome(
+  api: Pick<DynamoApi, "describeStream">,
+  record: SourceRecord,
+  tables: readonly TableFacts[],
+): Promise<void> {
+  const [known] = tables;
+  const arns = Object.keys(record.streams);
+  if (known === undefined || arns.length === 0) return;
+  if (homeOf(known.arn) !== record.home) throw otherDatabase(homeOf(known.arn), record.home);
+  if (tables.some(({ stream }) => stream !== undefined && arns.includes(stream.arn))) return;
+  for (const arn of arns) if (await isThere(api, arn)) return;
+  throw otherDatabase("one without any of its streams", record.home);
+}
+
+async function isThere(api: Pick<DynamoApi, "describeStream">, arn: string): Promise<boolean> {
+  try {
+    await api.describeStream(arn, {});
+    return true;
+  } catch (error) {
+    if (error instanceof ServerError && error.refusal === "unknown") return false;
+    throw error;
+  }
+}
+
+function otherDatabase(is: string, was: string): HistoryLostError {
+  return new HistoryLostError(
+    "SOURCE_OTHER_DATABASE",
+    `the tables are those of another DynamoDB (${is}) than what the stream comes from (${was})`,
+    {
+      foreign: true,
+      hint: "Is it a copied configuration, or another region, account or profile? Then give the source another id, or use another bus or NATS account. Else run --adopt starts over from now and records the gap.",
+    },
+  );
+}

@@ -1,5 +1,6 @@
 // A DynamoDB source that is open: reads its tables' streams from where the stream of the bus stands.
 
+import { setMaxListeners } from "node:events";
 import type { Clock } from "../../clock.ts";
 import type { HistoryLostError } from "../../errors.ts";
 import { laterPositions, type Positions } from "../../event/positions.ts";
@@ -43,7 +44,9 @@ export class DynamoSource implements Source {
     const { id: source, config, api, clock, record } = this.#options;
     if (signal.aborted) return;
     const ended = new AbortController();
-    const patient = patientApi({ api, clock, signal: AbortSignal.any([signal, ended.signal]) });
+    const asking = AbortSignal.any([signal, ended.signal]);
+    setMaxListeners(0, asking);
+    const patient = patientApi({ api, clock, signal: asking });
     const reader = new StreamsReader({ source, config, api, patient, clock, record, from, signal, onStarted });
     this.#reader = reader;
     this.#handedOut = from;

@@ -1,12 +1,14 @@
 // What can never come, as the error that ends a reading: the source's record is made of it if the loss is accepted.
 
 import { HistoryLostError } from "../../../errors.ts";
-import type { ShardPlace } from "../client/position.ts";
-import { type ShardPlace as Place, Step } from "../client/position.ts";
+import { type ShardPlace, Step } from "../client/position.ts";
 import type { LostRecord, SourceRecord, StreamEntry } from "../stream-record.ts";
 
 const HINT =
   'What was not read is lost to the stream. `run --adopt`, or onGap: "continue", goes on behind a recorded gap; DynamoDB keeps changes for 24 hours.';
+
+/** In one marker. */
+const MOST_SHARDS = 100;
 
 export type Loss =
   | {
@@ -28,6 +30,8 @@ export type Loss =
       readonly arn: string;
       readonly table: string;
       readonly label: string;
+      /** With which its reading ended: what came behind them may be gone. */
+      readonly shards: readonly string[];
       readonly next: { readonly arn: string; readonly label: string; readonly roots: readonly string[] };
     };
 
@@ -48,15 +52,15 @@ function withLoss(record: SourceRecord, loss: Loss, now: string): SourceRecord {
   const { code, reason } = wordsOf(loss);
   if (loss.kind === "shard") {
     const { table, label, about, gone } = loss;
-    const place: Place = { number: loss.place?.number, step: Step.lost };
+    const place: ShardPlace = { number: loss.place?.number, step: Step.lost };
     const lost: LostRecord = { code, reason, place, gone, details: { table, stream: label, shard: about } };
     return withEntry(record, loss.arn, { ...entry, lost: { ...entry.lost, [loss.shard]: lost } });
   }
-  const { next, table, label } = loss;
+  const { next, table, label, shards } = loss;
   const [first = ""] = next.roots;
   const lost: LostRecord = {
     ...{ code, reason, gone: false, place: { step: Step.began } },
-    details: { table, stream: label, next: next.label },
+    details: { table, stream: label, shards: shards.slice(-MOST_SHARDS), next: next.label },
   };
   const begun: StreamEntry = {
     ...{ table, label: next.label, since: now, begun: "start", roots: [...next.roots], over: [], ended: false },

@@ -146,7 +146,14 @@ export class StreamFollower {
     if (next === undefined || next.arn === arn) return false;
     const listing = await listShards(api, next.arn).catch(ifUnknown);
     if (listing === undefined || listing.shards.length === 0) return false;
-    onLost({ kind: "stream", arn, table, label, next: { ...next, roots: rootsOf(listing.shards) } });
+    onLost({
+      kind: "stream",
+      arn,
+      table,
+      label,
+      shards: this.graph.leaves(),
+      next: { ...next, roots: rootsOf(listing.shards) },
+    });
     return true;
   }
 

@@ -1,5 +1,6 @@
 // Reads all shards of all streams of a source side by side, each in its order, a child behind its parent; hands out what comes first.
 
+import { setMaxListeners } from "node:events";
 import { backoffMs, type Clock } from "../../../clock.ts";
 import { MillraceError } from "../../../errors.ts";
 import type { Position } from "../../../event/position.ts";
@@ -66,6 +67,7 @@ export class StreamsReader {
     const { record, from, patient: api, clock, signal } = options;
     this.#options = options;
     this.#signal = AbortSignal.any([signal, this.#stop.signal]);
+    setMaxListeners(0, this.#signal); // each shard rests by it
     this.#places = placesOf(record, from);
     this.#followers = Object.entries(record.streams)
       .filter(([, { ended }]) => !ended)

@@ -135,16 +135,13 @@ export class ShardGraph {
     return [...this.#shards.values()].filter(({ state }) => state !== "done").map(({ id }) => id);
   }
 
+  /** Those behind which nothing is known. */
+  leaves(): readonly string[] {
+    return [...this.#shards.keys()].filter((id) => !this.#children.has(id)).sort();
+  }
+
   childrenOf(id: string): readonly string[] {
     return [...(this.#children.get(id) ?? [])];
-  }
-
-  parentOf(id: string): string | undefined {
-    return this.#shards.get(id)?.parent;
-  }
-
-  stateOf(id: string): ShardState | undefined {
-    return this.#shards.get(id)?.state;
   }
 
   /** How many shards there are in each state. */

@@ -8,6 +8,7 @@ import type { SourceId } from "../../event/source-id.ts";
 import type { ConnectorState, Notice, Source, SourceLag, SourceMessage } from "../source.ts";
 import type { DynamoApi } from "./client/api.ts";
 import { patientApi } from "./client/patient-api.ts";
+import { watchTables } from "./facts/table-watch.ts";
 import type { DynamoConfig } from "./options/config.ts";
 import { recordBehind } from "./reader/losses.ts";
 import { StreamsReader } from "./reader/streams-reader.ts";
@@ -30,10 +31,12 @@ export class DynamoSource implements Source {
   readonly #unconfirmed = new Unconfirmed();
   #reader: StreamsReader | undefined;
   #handedOut: Positions | undefined;
+  #notices: readonly Notice[];
 
   constructor(options: DynamoSourceOptions) {
     this.id = options.id;
     this.#options = options;
+    this.#notices = options.notices;
   }
 
   async *read({
@@ -47,7 +50,17 @@ export class DynamoSource implements Source {
     const asking = AbortSignal.any([signal, ended.signal]);
     setMaxListeners(0, asking);
     const patient = patientApi({ api, clock, signal: asking });
-    const reader = new StreamsReader({ source, config, api, patient, clock, record, from, signal, onStarted });
+    const reader = new StreamsReader({
+      ...{ source, config, api, patient, clock, record, from, signal, onStarted },
+      beside: (signal) =>
+        watchTables({
+          ...{ api: patient, config, clock, signal },
+          read: new Set(Object.values(record.streams).map(({ table }) => table)),
+          onNotices: (notices) => {
+            this.#notices = notices;
+          },
+        }),
+    });
     this.#reader = reader;
     this.#handedOut = from;
     try {
@@ -85,7 +98,7 @@ export class DynamoSource implements Source {
   }
 
   notices(): readonly Notice[] {
-    return this.#options.notices;
+    return this.#notices;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

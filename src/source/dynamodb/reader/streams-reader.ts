@@ -34,6 +34,8 @@ export interface StreamsReaderOptions {
   readonly from: Positions | undefined;
   readonly signal: AbortSignal;
   readonly onStarted: () => void;
+  /** Goes on beside the reading; what it throws ends that. */
+  readonly beside: (signal: AbortSignal) => Promise<void>;
 }
 
 interface Arrived {
@@ -93,6 +95,7 @@ export class StreamsReader {
         for (const follower of this.#followers) await follower.open();
         if (this.#signal.aborted) return;
         onStarted();
+        this.#run(() => this.#options.beside(this.#signal));
         for (const follower of this.#followers) this.#run(() => follower.watch());
       });
       for (let done = 0; !signal.aborted; ) {

@@ -12,7 +12,7 @@ import { translateError } from "./client/errors.ts";
 import { patientApi } from "./client/patient-api.ts";
 import { NAMESPACE } from "./decode/record-decoder.ts";
 import { DynamoSource } from "./dynamo-source.ts";
-import { readFacts, readNames } from "./facts/facts.ts";
+import { readFacts } from "./facts/facts.ts";
 import { type DynamoConfig, parseDynamoConfig } from "./options/config.ts";
 import { beginRecord } from "./shards/begin-record.ts";
 import { StreamRetention } from "./shards/stream-retention.ts";
@@ -59,7 +59,10 @@ export function createDynamoConnector({ connect, clock }: DynamoConnectorOptions
       }
     },
     collections: (_, config) =>
-      using(config, async (api) => (await readNames(api, config)).map((name) => ({ namespace: NAMESPACE, name }))),
+      using(config, async (api) => {
+        const { tables } = await readFacts(api, config);
+        return tables.map(({ table }) => ({ namespace: NAMESPACE, name: table }));
+      }),
     onGap: ({ onGap }) => onGap,
     watch: (_, config) => new StreamRetention({ config, connect, clock }),
     open: async (id: SourceId, config, context) => {

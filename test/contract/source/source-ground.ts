@@ -111,7 +111,8 @@ export function sourceGround(server: SourceServer, on: BusServer): SourceGround 
     open: async ({ id, database }, memory = { value: undefined }) => {
       const connector: Connector<unknown> = server.connector;
       const config = connector.parse(database.section(), `sources.${id}`);
-      const source = await connector.open(id, config, contextOf(memory), { newest: async () => undefined });
+      const opening = connector.open(id, config, contextOf(memory), { newest: async () => undefined });
+      const source = await when(opening);
       const readings: SourceReading[] = [];
       const close = async (): Promise<void> => {
         for (const reading of readings) await when(reading.stop());

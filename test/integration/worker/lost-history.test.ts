@@ -242,12 +242,12 @@ describe.skipIf(missing("postgres", "nats"))("a worker whose source lost its his
     await running(worker);
     await shop.insert(1);
     await shop.until(1); // the table is known: reading a new one waits for the bus
-    await shop.nats.pause(); // so that it reads on to the loss while all that it has read still waits
+    await shop.nats.pause(); // so that all that it has read still waits when the loss is found
     await shop.database.query("insert into orders select generate_series(2, 2500)");
-    await shop.database.query("drop publication millrace_shop");
-    await shop.insert(2501);
     const read = waitFor(() => (worker.status().sources[0]?.read ?? 0) >= 2500, { what: "the rows to be read" });
-    await read.finally(() => shop.nats.resume());
+    // Not before they are read: a look at the tables may find the loss sooner than the log gets here.
+    const lost = read.then(() => shop.database.query("drop publication millrace_shop")).then(() => shop.insert(2501));
+    await lost.finally(() => shop.nats.resume());
     await waitFor(() => log.count("source_gap") > 0, { what: "the gap to be said", timeoutMs: 30_000 });
     await running(worker);
     await shop.insert(2502);

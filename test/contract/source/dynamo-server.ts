@@ -21,7 +21,15 @@ export function dynamoServer(time: TestTime): SourceServer {
         throw new ServerError("away", "nobody answers");
       };
       return {
-        ...{ describeTable: away, listTables: away, describeStream: away, iterator: away, records: away },
+        ...{
+          describeTable: away,
+          listTables: away,
+          tags: away,
+          expiry: away,
+          describeStream: away,
+          iterator: away,
+          records: away,
+        },
         close: () => {},
       };
     },

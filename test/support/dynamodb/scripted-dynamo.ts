@@ -1,7 +1,7 @@
 // A DynamoDB that a test writes down, answering in the process by an injected clock: tables, their streams, and the life of shards.
 
 import type { Clock } from "../../../src/clock.ts";
-import type { DynamoApi, From, RecordsPage } from "../../../src/source/dynamodb/client/api.ts";
+import type { DynamoApi, From, KeyAttribute, RecordsPage, ViewType } from "../../../src/source/dynamodb/client/api.ts";
 import { ServerError } from "../../../src/source/dynamodb/client/errors.ts";
 import type { RawRecord, StreamRecord } from "../../../src/source/dynamodb/decode/record.ts";
 import type { ListedShard } from "../../../src/source/dynamodb/shards/shard-graph.ts";
@@ -33,6 +33,14 @@ export class ScriptedDynamo {
   readonly name: string;
   readonly clock: Clock;
   readonly tables = new Map<string, Stream | undefined>();
+  /** Of tables, what they are tagged with. */
+  readonly tags = new Map<string, Readonly<Record<string, string>>>();
+  /** Of tables, the attribute by which items expire. */
+  readonly expiry = new Map<string, string>();
+  /** Of tables, the key attributes where they are not one text, `id`. */
+  readonly keys = new Map<string, readonly KeyAttribute[]>();
+  /** Of tables, what their streams carry where that is not all. */
+  readonly views = new Map<string, ViewType>();
   readonly streams: Stream[] = [];
   sentBytes = 0;
   /** Shards on a page. */
@@ -128,9 +136,12 @@ export class ScriptedDynamo {
           if (!this.tables.has(table)) throw new ServerError("unknown", "no such table");
           const stream = this.tables.get(table);
           const arn = `arn:aws:dynamodb:eu-west-1:${this.name}:table/${table}`;
-          return { table, id: table, arn, stream, enabled: stream?.disabled === false };
+          return { table, keys: this.#keysOf(table), id: table, arn, stream, enabled: stream?.disabled === false };
         }),
       listTables: () => ask("listTables", "", () => ({ tables: [...this.tables.keys()], next: undefined })),
+      tags: (arn) =>
+        ask("tags", arn, () => ({ tags: this.tags.get(arn.split("/").at(-1) ?? "") ?? {}, next: undefined })),
+      expiry: (table) => ask("expiry", table, () => this.expiry.get(table)),
       describeStream: (arn, { after, childrenOf }) =>
         ask("describeStream", arn, () => {
           const stream = this.#stream(arn);
@@ -140,8 +151,8 @@ export class ScriptedDynamo {
           const from = after === undefined ? 0 : there.findIndex(({ id }) => id === after) + 1;
           const page = there.slice(from, from + this.pageShards);
           return {
-            view: "NEW_AND_OLD_IMAGES" as const,
-            keyNames: ["id"],
+            view: this.views.get(stream.table) ?? "NEW_AND_OLD_IMAGES",
+            keyNames: this.#keysOf(stream.table).map(({ name }) => name),
             disabled: stream.disabled,
             shards: page.map(({ id, parent, start, end }) => ({ id, parent, start, closed: end })),
             next: from + page.length < there.length ? page.at(-1)?.id : undefined,
@@ -182,6 +193,10 @@ export class ScriptedDynamo {
     const ends = isLast && (this.closesWithRecords || records.length === 0);
     const next = ends ? undefined : JSON.stringify([arn, id, at + records.length, this.clock.now()]);
     return { records, bytes, next };
+  }
+
+  #keysOf(table: string): readonly KeyAttribute[] {
+    return this.keys.get(table) ?? [{ name: "id", type: "S" }];
   }
 
   #stream(arn: string): Stream {

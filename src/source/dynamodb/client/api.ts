@@ -6,8 +6,18 @@ import type { ListedShard } from "../shards/shard-graph.ts";
 /** What a record's images hold. */
 export type ViewType = "NEW_AND_OLD_IMAGES" | "NEW_IMAGE" | "OLD_IMAGE" | "KEYS_ONLY";
 
+/** What the values of a key attribute are: texts, numbers or bytes. */
+export type KeyType = "S" | "N" | "B";
+
+export interface KeyAttribute {
+  readonly name: string;
+  readonly type: KeyType;
+}
+
 export interface TableFacts {
   readonly table: string;
+  /** In the order of the key schema. */
+  readonly keys: readonly KeyAttribute[];
   /** The server's own name of this life of the table. */
   readonly id: string | undefined;
   readonly arn: string;
@@ -48,6 +58,13 @@ export interface DynamoApi {
   listTables(
     after: string | undefined,
   ): Promise<{ readonly tables: readonly string[]; readonly next: string | undefined }>;
+  /** What a table is tagged with. @param arn of the table */
+  tags(
+    arn: string,
+    after: string | undefined,
+  ): Promise<{ readonly tags: Readonly<Record<string, string>>; readonly next: string | undefined }>;
+  /** The attribute by which items expire; undefined where none do. */
+  expiry(table: string): Promise<string | undefined>;
   /** @param childrenOf only these; a server may take no notice of it */
   describeStream(
     arn: string,

@@ -4,7 +4,7 @@
 import { ConfigError } from "../../../errors.ts";
 import type { RawRecord } from "../decode/record.ts";
 import type { DynamoConfig } from "../options/config.ts";
-import type { DynamoApi, From, RecordsPage, StreamPage, TableFacts, ViewType } from "./api.ts";
+import type { DynamoApi, From, KeyType, RecordsPage, StreamPage, TableFacts, ViewType } from "./api.ts";
 import { translateThrown } from "./errors.ts";
 
 const CONNECT_MS = 5_000;
@@ -37,17 +37,37 @@ export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpo
     describeTable: async (TableName): Promise<TableFacts> => {
       const { Table = {} } = await asked(tableClient.send(new database.DescribeTableCommand({ TableName })));
       const { TableId, TableArn = "", LatestStreamArn, LatestStreamLabel, StreamSpecification } = Table;
+      const types = new Map(
+        Table.AttributeDefinitions?.map(({ AttributeName, AttributeType }) => [AttributeName, AttributeType]),
+      );
+      const keys = keyNamesOf(Table.KeySchema ?? []).map((name) => ({
+        name,
+        type: (types.get(name) ?? "S") as KeyType,
+      }));
       const stream =
         LatestStreamArn === undefined || LatestStreamLabel === undefined
           ? undefined
           : { arn: LatestStreamArn, label: LatestStreamLabel };
       const enabled = StreamSpecification?.StreamEnabled === true;
-      return { table: TableName, id: TableId, arn: TableArn, stream, enabled };
+      return { table: TableName, keys, id: TableId, arn: TableArn, stream, enabled };
     },
     listTables: async (after) => {
       const input = after === undefined ? {} : { ExclusiveStartTableName: after };
       const answer = await asked(tableClient.send(new database.ListTablesCommand(input)));
       return { tables: answer.TableNames ?? [], next: answer.LastEvaluatedTableName };
+    },
+    tags: async (ResourceArn, after) => {
+      const input = { ResourceArn, ...(after === undefined ? {} : { NextToken: after }) };
+      const answer = await asked(tableClient.send(new database.ListTagsOfResourceCommand(input)));
+      const tags = Object.fromEntries(answer.Tags?.map(({ Key = "", Value = "" }) => [Key, Value]) ?? []);
+      return { tags, next: answer.NextToken };
+    },
+    expiry: async (TableName) => {
+      const command = new database.DescribeTimeToLiveCommand({ TableName });
+      const { TimeToLiveDescription: { TimeToLiveStatus, AttributeName } = {} } = await asked(
+        tableClient.send(command),
+      );
+      return TimeToLiveStatus === "ENABLED" || TimeToLiveStatus === "ENABLING" ? AttributeName : undefined;
     },
     describeStream: async (StreamArn, { after, childrenOf }): Promise<StreamPage> => {
       const command = new streams.DescribeStreamCommand({

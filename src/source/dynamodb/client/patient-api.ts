@@ -48,6 +48,8 @@ export function patientApi(options: PatientOptions): DynamoApi {
   return {
     describeTable: (table) => patiently(() => api.describeTable(table)),
     listTables: (after) => patiently(() => api.listTables(after)),
+    tags: (arn, after) => patiently(() => api.tags(arn, after)),
+    expiry: (table) => patiently(() => api.expiry(table)),
     describeStream: (arn, page) =>
       patiently(async () => {
         await inTurn();

@@ -68,7 +68,7 @@ async function openServer(directory: string): Promise<Server> {
     const describe = (version: string): string => `MongoDB ${version} at MONGODB_URI`;
     return { url: named, dataDir: undefined, describe, [Symbol.asyncDispose]: async () => {} };
   }
-  const secantus = await startSecantus({ dataDir: join(directory, "mongodb") });
+  const secantus = await startSecantus({ dataDir: join(directory, "mongodb"), noopSeconds: 1 });
   return {
     url: secantus.url,
     dataDir: secantus.dataDir,

@@ -2,10 +2,10 @@
 
 import { join } from "node:path";
 import { type Db, MongoClient } from "mongodb";
+import { type SecantusOptions, startSecantus } from "../../../src/dev/secantus.ts";
 import type { DevServer } from "../../../src/dev/server-process.ts";
 import { atEnd, scratchDir } from "../servers.ts";
 import { foreignMongo } from "./mongo-target.ts";
-import { type SecantusOptions, startSecantus } from "./secantus.ts";
 
 /** A SecantusDB of its own, ended with the file or when disposed of. */
 export async function freshSecantus(options: Omit<SecantusOptions, "dataDir"> = {}): Promise<DevServer> {

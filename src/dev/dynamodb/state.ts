@@ -20,6 +20,8 @@ export interface DynamoSettings {
   knowsChildren: boolean;
   /** How long records are kept; closed shards and streams that are switched off too. */
   retentionMs: number;
+  /** Streams are labelled with the time, ms since 1970, but never with one before this. */
+  labelsFrom: number;
   /** Whether the documented rates are held: 5 GetRecords a second and shard, 10 DescribeStream a second. */
   holdsRates: boolean;
 }
@@ -33,6 +35,7 @@ export const defaultSettings: DynamoSettings = {
   closesWithRecords: true,
   knowsChildren: true,
   retentionMs: DAY_MS,
+  labelsFrom: 0,
   holdsRates: false,
 };
 
@@ -88,7 +91,7 @@ export class DynamoState {
     if (table.stream?.disabled === false)
       throw new DynamoFault("ResourceInUseException", `Table already has an enabled stream: ${table.name}`);
     const createdAt = this.clock.wall();
-    this.#newestLabel = Math.max(createdAt, this.#newestLabel + 1);
+    this.#newestLabel = Math.max(createdAt, this.settings.labelsFrom, this.#newestLabel + 1);
     const label = new Date(this.#newestLabel).toISOString().slice(0, -1);
     const { name, arn, keySchema } = table;
     const stream = new Stream({ arn: `${arn}/stream/${label}`, label, table: name, view, keySchema, createdAt });
@@ -113,7 +116,7 @@ export class DynamoState {
   }
 
   closeShard(shard: Shard): void {
-    shard.end = shard.records.at(-1)?.record.dynamodb.SequenceNumber ?? shard.start;
+    shard.end = shard.records.at(-1)?.dynamodb.SequenceNumber ?? shard.start;
     shard.closedAt = this.clock.wall();
   }
 
@@ -173,7 +176,7 @@ export class DynamoState {
         ...{ SequenceNumber: number, SizeBytes, StreamViewType: view, ...more },
       },
     };
-    shard.records.push({ number: BigInt(number), at, bytes: SizeBytes, record });
+    shard.add(record, at);
   }
 
   #next(): string {

@@ -2,7 +2,7 @@
 
 import { DynamoFault, invalid, notFound } from "./fault.ts";
 import type { DynamoState } from "./state.ts";
-import type { Shard, StoredRecord, Stream } from "./streams.ts";
+import type { ChangeRecord, Shard, Stream } from "./streams.ts";
 
 export type Input = Readonly<Record<string, unknown>>;
 export type Output = Readonly<Record<string, unknown>>;
@@ -66,8 +66,8 @@ export const streamOperations: Readonly<Record<string, Operation>> = {
     const isBehind = shard.end !== undefined && number > BigInt(shard.end);
     if (number < BigInt(shard.start) || isBehind) throw invalid("Invalid SequenceNumber");
     const isAfter = type === "AFTER_SEQUENCE_NUMBER";
-    const at = shard.records.findIndex((record) => (isAfter ? record.number > number : record.number >= number));
-    const newestLost = shard.records[shard.trimmed - 1]?.number;
+    const at = shard.notes.findIndex((note) => (isAfter ? note.number > number : note.number >= number));
+    const newestLost = shard.notes[shard.trimmed - 1]?.number;
     // What comes behind the newest lost one is all there.
     if (newestLost !== undefined && number <= newestLost && !(isAfter && number === newestLost)) throw trimmed();
     return issue(at < 0 ? shard.records.length : at);
@@ -81,23 +81,23 @@ export const streamOperations: Readonly<Record<string, Operation>> = {
     const stream = state.stream(arn);
     const shard = shardOf(stream, id);
     if (at < shard.trimmed) throw trimmed();
-    const page = pageOf(shard.records, at, Math.min(stream.visible(shard), at + limit));
+    const page = pageOf(shard, at, Math.min(stream.visible(shard), at + limit));
     const next = at + page.length;
     const isLast = !shard.isOpen && next >= shard.records.length;
     const ends = isLast && (state.settings.closesWithRecords || page.length === 0);
     return {
-      Records: page.map(({ record }) => record),
+      Records: page,
       ...(!ends && { NextShardIterator: tokenOf(stream, shard, next, state.clock.now()) }),
     };
   },
 };
 
 /** At least one record, and no more of them than a page holds. */
-function pageOf(records: readonly StoredRecord[], from: number, to: number): readonly StoredRecord[] {
+function pageOf({ records, notes }: Shard, from: number, to: number): readonly ChangeRecord[] {
   let bytes = 0;
   let end = from;
   while (end < to) {
-    bytes += records[end]?.bytes ?? 0;
+    bytes += notes[end]?.bytes ?? 0;
     if (end > from && bytes > PAGE_BYTES) break;
     end++;
   }

@@ -31,13 +31,13 @@ export interface ChangeRecord {
   };
 }
 
-export interface StoredRecord {
+/** What a shard knows of one of its records. */
+interface Note {
   readonly number: bigint;
   /** When it was written, ms since 1970. */
   readonly at: number;
   /** As the caps of a page count it. */
   readonly bytes: number;
-  readonly record: ChangeRecord;
 }
 
 export class Shard {
@@ -47,7 +47,9 @@ export class Shard {
   readonly low: number;
   readonly high: number;
   readonly start: string;
-  readonly records: StoredRecord[] = [];
+  readonly records: ChangeRecord[] = [];
+  /** Of each record. */
+  readonly notes: Note[] = [];
   end: string | undefined;
   /** Ms since 1970. */
   closedAt: number | undefined;
@@ -64,6 +66,12 @@ export class Shard {
     this.low = options.low;
     this.high = options.high;
     this.start = options.start;
+  }
+
+  add(record: ChangeRecord, at: number): void {
+    const { SequenceNumber, SizeBytes } = record.dynamodb;
+    this.records.push(record);
+    this.notes.push({ number: BigInt(SequenceNumber), at, bytes: SizeBytes });
   }
 
   get isOpen(): boolean {
@@ -111,7 +119,7 @@ export class Stream {
   trimBefore(wall: number): void {
     if (this.disabledAt !== undefined && this.disabledAt < wall) this.gone = true;
     for (const shard of this.shards) {
-      while ((shard.records[shard.trimmed]?.at ?? wall) < wall) shard.trimmed++;
+      while ((shard.notes[shard.trimmed]?.at ?? wall) < wall) shard.trimmed++;
       if (shard.closedAt !== undefined && shard.closedAt < wall) shard.gone = true;
     }
   }
@@ -120,7 +128,7 @@ export class Stream {
   visible(shard: Shard): number {
     const { heldSince } = this;
     if (heldSince === undefined) return shard.records.length;
-    const held = shard.records.findIndex(({ at }) => at >= heldSince);
+    const held = shard.notes.findIndex(({ at }) => at >= heldSince);
     return held < 0 ? shard.records.length : held;
   }
 }

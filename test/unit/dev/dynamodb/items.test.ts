@@ -10,9 +10,8 @@ function ground() {
   const ask = (operation: string, input: object) => double.answer("DynamoDB_20120810", operation, input as never);
   double.createTable("carts");
   const written = (): readonly string[] =>
-    double.state
-      .table("carts")
-      .stream?.shards.flatMap(({ records }) => records.map(({ record }) => record.eventName)) ?? [];
+    double.state.table("carts").stream?.shards.flatMap(({ records }) => records.map(({ eventName }) => eventName)) ??
+    [];
   const item = (id: string): unknown => ask("GetItem", { TableName: "carts", Key: { id: { S: id } } }).Item;
   return { double, ask, written, item };
 }

@@ -96,6 +96,16 @@ export function plainPositions(positions: Positions): PlainPositions {
   return (positions.size === 1 && positions.get(WHOLE)) || Object.fromEntries(positions);
 }
 
+/** More would make a line of the log as long as a page. */
+const MAX_LOGGED = 8;
+
+/** For a line of the log: as they are while they are few, else how many there are. */
+export function loggedPositions(plain: PlainPositions): PlainPositions | { readonly partitions: number } {
+  if (typeof plain === "string") return plain;
+  const partitions = Object.keys(plain).length;
+  return partitions > MAX_LOGGED ? { partitions } : plain;
+}
+
 /** The other way round. */
 export function positionsFrom(plain: PlainPositions): Positions {
   return typeof plain === "string" ? positionsAt({ position: plain }) : new Map(Object.entries(plain));

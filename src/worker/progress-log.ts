@@ -1,6 +1,6 @@
 // Says in the log where a source stands: when it begins to stream, and from time to time while events come.
 
-import type { PlainPositions } from "../event/positions.ts";
+import { loggedPositions, type PlainPositions } from "../event/positions.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
 /** Often enough to see in a log of yesterday when it stopped, and 288 lines on a busy day. */
@@ -38,7 +38,10 @@ export class ProgressLog {
     if (silent) return;
     this.#log.info(
       "source_progress",
-      { source: id, position, sequence, published, unsentBytes, unconfirmedBytes, lagSeconds },
+      {
+        ...{ source: id, position: position && loggedPositions(position), sequence, published },
+        ...{ unsentBytes, unconfirmedBytes, lagSeconds },
+      },
       this.#said === undefined ? "streaming" : `${published - this.#said.published} published since the last line`,
     );
     this.#said = { at: now, published };

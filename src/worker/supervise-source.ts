@@ -3,7 +3,7 @@
 import type { SourceStream, StateStore } from "../bus/bus.ts";
 import { backoffMs, type Clock } from "../clock.ts";
 import { ConfigError, FencedError, MillraceError, TransientError, toError } from "../errors.ts";
-import { type Positions, plainPositions } from "../event/positions.ts";
+import { loggedPositions, type Positions, plainPositions } from "../event/positions.ts";
 import type { SourceGap } from "../event/system-event.ts";
 import { SchemaBook } from "../schema/schema-book.ts";
 import type { Source, SourceContext, ToldSchemas } from "../source/source.ts";
@@ -154,7 +154,7 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
       await gaps.acknowledged(positions);
       await opened.acknowledge(positions);
     };
-    log.info("source_started", { source, lease: writer.lease, from: from && plainPositions(from) });
+    log.info("source_started", { source, lease: writer.lease, from: from && loggedPositions(plainPositions(from)) });
     tracker.opened(writer, opened);
     onRunning();
     const parts = {

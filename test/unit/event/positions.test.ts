@@ -6,6 +6,7 @@ import {
   areComplete,
   comparePlace,
   laterPositions,
+  loggedPositions,
   newestOf,
   onlyPosition,
   type Place,
@@ -88,4 +89,12 @@ test("the newest places of what was handed out are those that stand last", () =>
 
 test("one partition inside of a transaction is enough for the whole to be incomplete", () => {
   expect([areComplete(at({ a: "1+", b: "2+" })), areComplete(at({ a: "1+", b: "2" }))]).toEqual([true, false]);
+});
+
+test("a line of the log has the places of a few partitions, and only how many there are of many", () => {
+  const of = (count: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, n) => [`p${n}`, "1+" as Position]));
+  expect(loggedPositions("0007+" as Position)).toBe("0007+");
+  expect(loggedPositions(of(8))).toEqual(of(8));
+  expect(loggedPositions(of(9))).toEqual({ partitions: 9 });
 });

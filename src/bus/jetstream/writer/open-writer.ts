@@ -1,6 +1,6 @@
 // Opens the writer of a source's stream: takes the lease, finds out where the stream ends, and only then writes.
 
-import { plainPositions } from "../../../event/positions.ts";
+import { loggedPositions, plainPositions } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { StateStore } from "../../bus.ts";
 import { CheckpointStore } from "../lease/checkpoint-store.ts";
@@ -86,7 +86,7 @@ async function findEnd(options: WriterOptions, signal: AbortSignal): Promise<Est
     const what = "no checkpoint is saved, though the stream holds events: it goes on from the newest of them";
     log.warn(
       "checkpoint_missing",
-      { source, from: found.resume && plainPositions(found.resume), code: "CHECKPOINT_MISSING" },
+      { source, from: found.resume && loggedPositions(plainPositions(found.resume)), code: "CHECKPOINT_MISSING" },
       what,
     );
   }

@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import { configSchema } from "../src/config/schema.ts";
+import { dynamoSchema } from "../src/source/dynamodb/options/config.ts";
 import { mongoSchema } from "../src/source/mongodb/options/config.ts";
 import { postgresSchema } from "../src/source/postgres/options/config.ts";
 import { linked } from "./linked.ts";
@@ -57,6 +58,11 @@ export function configPage(): string {
       'Sources of kind "mongodb"',
       "sources.<name>.",
       z.toJSONSchema(mongoSchema, { io: "input", unrepresentable: "any" }) as Node,
+    ),
+    ...section(
+      'Sources of kind "dynamodb"',
+      "sources.<name>.",
+      z.toJSONSchema(dynamoSchema, { io: "input", unrepresentable: "any" }) as Node,
     ),
   ].join("\n");
   return linked("docs/config.md", page);

@@ -5,6 +5,7 @@ import type { SourceId } from "../src/event/source-id.ts";
 import { registerGuardGauges } from "../src/monitor/start-guards.ts";
 import type { Status } from "../src/monitor/status.ts";
 import { registerQueueDepth, registerStatusGauges } from "../src/monitor/status-gauges.ts";
+import { streamMetrics } from "../src/source/dynamodb/retention/stream-metrics.ts";
 import { oplogMetrics } from "../src/source/mongodb/oplog/oplog-metrics.ts";
 import { slotMetrics } from "../src/source/postgres/slot/slot-metrics.ts";
 import { createMetrics } from "../src/telemetry/metrics.ts";
@@ -56,11 +57,20 @@ export function exportedMetrics(): Registry {
   };
   registerStatusGauges(registry, () => none);
   registerQueueDepth(registry, async () => new Map());
-  const limits = { retainedBytes: 0, timeToFullMs: 0, lagMs: 0, catalogXminAge: 0, windowMs: 0, windowUsed: 0 };
+  const limits = {
+    retainedBytes: 0,
+    timeToFullMs: 0,
+    lagMs: 0,
+    catalogXminAge: 0,
+    windowMs: 0,
+    windowUsed: 0,
+    retentionUsed: 0,
+  };
   const seen = { hold: undefined, exceeded: new Set<string>(), sees: true };
   registerGuardGauges(registry, [
     { ...seen, source: "shop" as SourceId, kind: "postgres", metrics: slotMetrics(limits) },
     { ...seen, source: "carts" as SourceId, kind: "mongodb", metrics: oplogMetrics(limits) },
+    { ...seen, source: "baskets" as SourceId, kind: "dynamodb", metrics: streamMetrics(limits) },
   ]);
   return registry;
 }

@@ -207,7 +207,9 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       watches: sources.map(([id, source]) => ({
         id,
         kind: source.kind,
-        watch: connectorOf(source).watch(id, source.config.reveal()),
+        watch: connectorOf(source).watch(id, source.config.reveal(), {
+          saved: async () => begun?.bus.stream(id).loadMemory(),
+        }),
       })),
       everyMs: options.timing?.guardEveryMs ?? GUARD_EVERY_MS,
       fsync: config.bus.fsync,

@@ -143,6 +143,14 @@ export interface CheckContext<Config> {
   readonly signal: AbortSignal;
 }
 
+/** What a probe of the log's retention may go by. */
+export interface WatchContext {
+  /** What the source has in its memory; undefined before its first start. May reject, or never answer, while the bus is away. */
+  saved(): Promise<Readonly<Record<string, unknown>> | undefined>;
+  /** Whether each look is to be complete, for a command; a guard looks again soon, and may leave something for then. */
+  readonly complete?: boolean;
+}
+
 /** How far the database's log is ahead, as it was asked last. Each number alone can look fine while another does not. */
 export interface SourceLag {
   /** Bytes of log that the database has written and not yet read for this source; undefined while it does not say. */
@@ -234,7 +242,7 @@ export interface Connector<Config> {
   /** The source's option: what to do when the log no longer holds what comes next. */
   onGap(config: Config): "stop" | "continue";
   /** For the guard; asks nothing yet. */
-  watch(id: SourceId, config: Config): RetentionProbe;
+  watch(id: SourceId, config: Config, context: WatchContext): RetentionProbe;
   /**
    * Behind a `preflight` of the same attempt, and under the lease, for which it may have waited long: judges again what may have
    * changed since and what it builds on, and changes nothing before that holds.

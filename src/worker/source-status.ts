@@ -80,6 +80,8 @@ export class SourceTracker implements PumpCounts, CheckpointCounts {
   #writer: Writer | undefined;
   #reader: Source | undefined;
   #acknowledged: Positions | undefined;
+  /** Up to where the stream held all when its writer was opened. */
+  #resumed: Positions | undefined;
   #savingSince: number | undefined;
   #ownsLog = false;
   #tableGap: { readonly data: Omit<TableGap, "agoMs">; readonly at: number } | undefined;
@@ -97,9 +99,9 @@ export class SourceTracker implements PumpCounts, CheckpointCounts {
     return this.#ownsLog;
   }
 
-  /** What was acknowledged to the database last. */
+  /** What was acknowledged to the database last, before that what the stream held; undefined while another worker reads it. */
   get through(): Positions | undefined {
-    return this.#acknowledged;
+    return this.#acknowledged ?? this.#resumed;
   }
 
   status(): SourceStatus {
@@ -133,6 +135,11 @@ export class SourceTracker implements PumpCounts, CheckpointCounts {
     if (state === "stopped" && error !== undefined && isBug(error)) counts.bugs++;
     if (state === "waiting-for-lease" || state === "running") this.#ownsLog = true;
     if (state === "stopped") this.#ownsLog = false;
+    if (state === "waiting-for-lease") {
+      // What the other worker has reached is not known here.
+      this.#acknowledged = undefined;
+      this.#resumed = undefined;
+    }
     // One that failed is retrying until it runs, and one that stood still until it moves.
     if (state === "starting" && this.#state === "retrying") return;
     if (state === "running" && this.#standsStill) return;
@@ -142,6 +149,7 @@ export class SourceTracker implements PumpCounts, CheckpointCounts {
   /** Writer and reader, as soon as there are any. */
   opened(writer: Writer, reader?: Source): void {
     if (this.#writer === undefined) this.#gauge.begin(writer.resume);
+    this.#resumed = writer.resume;
     this.#writer = writer;
     this.#reader = reader;
   }

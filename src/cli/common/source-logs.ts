@@ -2,7 +2,7 @@
 // each source, whether a worker runs or not.
 
 import { connectors } from "../../app.ts";
-import { readStoredPositions } from "../../bus/jetstream/commands/on-record.ts";
+import { readSavedMemory, readStoredPositions } from "../../bus/jetstream/commands/on-record.ts";
 import type { ResolvedConfig } from "../../config/resolve.ts";
 import { toError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
@@ -40,7 +40,8 @@ export function openSourceLogs({ sources, bus }: Config, signal: AbortSignal): S
     .filter(([, { kind }]) => kind !== "postgres")
     .map(([id, { kind, config }]) => {
       const connector = connectors.get(kind) as Connector<unknown>;
-      return { id, kind, probe: connector.watch(id, config.reveal()) };
+      const saved = async () => (await readSavedMemory([id], bus.access.reveal(), signal)).get(id);
+      return { id, kind, probe: connector.watch(id, config.reveal(), { saved, complete: true }) };
     });
   return {
     look: async () => {

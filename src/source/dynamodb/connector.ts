@@ -14,8 +14,8 @@ import { NAMESPACE } from "./decode/record-decoder.ts";
 import { DynamoSource } from "./dynamo-source.ts";
 import { readFacts } from "./facts/facts.ts";
 import { type DynamoConfig, parseDynamoConfig } from "./options/config.ts";
+import { StreamRetention } from "./retention/stream-retention.ts";
 import { beginRecord } from "./shards/begin-record.ts";
-import { StreamRetention } from "./shards/stream-retention.ts";
 import { checkHome, loadRecord, readRecord, type SourceRecord } from "./stream-record.ts";
 
 /** How often a command, or a start, asks where it is throttled. */
@@ -64,7 +64,7 @@ export function createDynamoConnector({ connect, clock }: DynamoConnectorOptions
         return tables.map(({ table }) => ({ namespace: NAMESPACE, name: table }));
       }),
     onGap: ({ onGap }) => onGap,
-    watch: (_, config) => new StreamRetention({ config, connect, clock }),
+    watch: (_, config, context) => new StreamRetention({ config, connect, clock, context }),
     open: async (id: SourceId, config, context) => {
       const { memory } = context;
       const api = await connect(config);

@@ -105,7 +105,7 @@ export function sourceReadingFacts({ shop: fresh, open, until, when, server, clo
         () => connector.open(other, config, contextOf({ value: undefined }), { newest: async () => undefined }),
         () => connector.collections(other, config),
         async () => {
-          await using probe = connector.watch(other, config);
+          await using probe = connector.watch(other, config, { saved: async () => undefined });
           return await probe.look(undefined);
         },
       ];

@@ -6,6 +6,7 @@ import { type Positions, reaches } from "../../../src/event/positions.ts";
 import type { Finding } from "../../../src/telemetry/finding.ts";
 import type { SourceGround } from "./source-ground.ts";
 import { keyOf } from "./source-reading.ts";
+import type { ContractWorker } from "./source-worker.ts";
 import { markersOf, wrongIn } from "./stream-facts.ts";
 
 const { signal } = new AbortController();
@@ -72,16 +73,19 @@ export function sourceWatchFacts({
 
   test("what a source holds back is measured by the names of its metrics, once there is something", async () => {
     const shop = await fresh();
-    await using probe = connector.watch(shop.id, connector.parse(shop.database.section(), "sources.shop"));
+    let worker: ContractWorker | undefined;
+    const config = connector.parse(shop.database.section(), "sources.shop");
+    await using probe = connector.watch(shop.id, config, { saved: async () => worker?.saved() });
     const { metrics, full } = probe;
     const names = metrics.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
     expect(await when(probe.look(undefined))).toBeUndefined();
 
-    const worker = await begin(shop);
+    worker = await begin(shop);
+    const { tracker } = worker;
     await shop.commitSome();
-    await until(() => worker.tracker.status().acknowledged > 0, "an acknowledgement");
-    const held = await until(() => probe.look(worker.tracker.through), "something to be held");
+    await until(() => tracker.status().acknowledged > 0, "an acknowledgement");
+    const held = await until(() => probe.look(tracker.through), "something to be held");
     for (const [name, value] of Object.entries(held)) {
       expect(names).toContain(name);
       if (value !== undefined) expect(value, name).toBeGreaterThanOrEqual(0);

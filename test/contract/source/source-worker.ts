@@ -133,6 +133,12 @@ export class ContractWorker {
     if (this.killed) throw new TransientError("KILLED", "this worker is dead");
   }
 
+  /** What its source has put on record. */
+  async saved(): Promise<Readonly<Record<string, unknown>> | undefined> {
+    const { bus, id } = this.#options;
+    return bus.stream(id).loadMemory();
+  }
+
   #stream(): SourceStream {
     const { bus, id } = this.#options;
     const stream = bus.stream(id);

@@ -7,6 +7,7 @@ import { parse } from "yaml";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { withReadiness } from "../../../src/monitor/readiness.ts";
 import type { AutomationReport, GuardStatus, Report, SourceReport } from "../../../src/monitor/status.ts";
+import { streamMetrics } from "../../../src/source/dynamodb/retention/stream-metrics.ts";
 import { oplogMetrics } from "../../../src/source/mongodb/oplog/oplog-metrics.ts";
 import { slotMetrics } from "../../../src/source/postgres/slot/slot-metrics.ts";
 import type { RetentionMetric } from "../../../src/source/retention.ts";
@@ -198,6 +199,7 @@ test("an automation tells for an hour of what it never got", () => {
 const guard = { sees: true, exceeded: [] };
 const slotMeasures = slotMetrics({ retainedBytes: 10, timeToFullMs: 60_000, lagMs: 540_000, catalogXminAge: 50 });
 const oplogMeasures = oplogMetrics({ windowUsed: 0.7, windowMs: 3_600_000, timeToFullMs: 60_000, lagMs: 540_000 });
+const streamMeasures = streamMetrics({ retentionUsed: 0.5, timeToFullMs: 60_000, lagMs: 540_000 });
 /** As the guard says it. */
 function said(
   measures: readonly RetentionMetric[],
@@ -207,7 +209,7 @@ function said(
     return { measure, value, limit, message: alarm(value, limit) };
   };
 }
-const [beyond, fallenOff] = [said(slotMeasures), said(oplogMeasures)];
+const [beyond, fallenOff, expired] = [said(slotMeasures), said(oplogMeasures), said(streamMeasures)];
 const shownAs: Readonly<Record<string, Partial<SourceReport> | Partial<AutomationReport> | string>> = {
   MillraceDown: "no answer at all",
   MillraceNotReady: "the part itself",
@@ -217,6 +219,9 @@ const shownAs: Readonly<Record<string, Partial<SourceReport> | Partial<Automatio
   MillraceOplogLost: { guard: { ...guard, exceeded: [fallenOff("lost", 1)] } },
   MillraceOplogWindow: { guard: { ...guard, exceeded: [fallenOff("windowUsed", 0.71)] } },
   MillraceOplogLostSoon: { guard: { ...guard, soon: oplogMeasures.find(({ soon }) => soon)?.soon?.(3599) } },
+  MillraceShardLost: { guard: { ...guard, exceeded: [expired("lost", 1)] } },
+  MillraceStreamRetention: { guard: { ...guard, exceeded: [expired("retentionUsed", 0.51)] } },
+  MillraceStreamLostSoon: { guard: { ...guard, soon: streamMeasures.find(({ soon }) => soon)?.soon?.(3599) } },
   MillraceGap: { gap: { code: "SLOT_LOST", after: "01+", upTo: "02+", agoMs: 60_000 } },
   MillraceTableGap: { tableGap: { code: "PARTITION_DETACHED", collections: ["public.events"], agoMs: 60_000 } },
   MillraceAutomationGap: { gap: { source: "shop" as SourceId, first: 3, last: 9, agoMs: 60_000 } },

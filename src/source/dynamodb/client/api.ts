@@ -49,6 +49,8 @@ export interface RecordsPage {
   readonly bytes: number;
   /** Undefined: the shard is closed, and read to its end. */
   readonly next: string | undefined;
+  /** When the server answered, by its own clock; ms since 1970. Absent where it does not say. */
+  readonly at?: number | undefined;
 }
 
 /** Each call throws a ServerError, or one of ours where nobody can go on. */

@@ -97,11 +97,17 @@ export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpo
     records: async (ShardIterator, Limit): Promise<RecordsPage> => {
       const command = new streams.GetRecordsCommand({ ShardIterator, Limit });
       let raw: Buffer = EMPTY_ANSWER;
+      let at: number | undefined;
       command.middlewareStack.add(
         (next) => async (args) => {
           const result = await next(args);
-          const response = result.response as { readonly statusCode: number; body: unknown };
+          const response = result.response as {
+            readonly statusCode: number;
+            readonly headers: Readonly<Record<string, string>>;
+            body: unknown;
+          };
           if (response.statusCode === 200) {
+            at = Date.parse(response.headers.date ?? "") || undefined;
             raw = await bytesOf(response.body as AsyncIterable<Uint8Array>);
             response.body = EMPTY_ANSWER;
           }
@@ -111,7 +117,7 @@ export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpo
       );
       await asked(streamClient.send(command));
       const answer = await asked(Promise.resolve().then(() => JSON.parse(raw.toString()) as Answer));
-      return { records: answer.Records ?? [], bytes: raw.length, next: answer.NextShardIterator ?? undefined };
+      return { records: answer.Records ?? [], bytes: raw.length, next: answer.NextShardIterator ?? undefined, at };
     },
     close: () => {
       tableClient.destroy();

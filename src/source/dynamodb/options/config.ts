@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import { parseConfig } from "../../../config/parse.ts";
+import { type GuardLimits, guardSchema } from "./guard-config.ts";
 import { isExclusion } from "./table-pattern.ts";
 
 export interface DynamoConfig {
@@ -13,6 +14,7 @@ export interface DynamoConfig {
   readonly encoding: "json" | "dynamodb-json";
   readonly poll: { readonly minMs: number; readonly maxIdleMs: number };
   readonly onGap: "stop" | "continue";
+  readonly guard: GuardLimits;
 }
 
 export const dynamoSchema: z.ZodType<DynamoConfig> = z
@@ -69,6 +71,7 @@ export const dynamoSchema: z.ZodType<DynamoConfig> = z
       .enum(["stop", "continue"])
       .default("stop")
       .describe('When a stream no longer holds what comes next: "stop", or "continue" behind a recorded gap.'),
+    guard: guardSchema.prefault({}).describe("From where on the guard warns: docs/operations/guard.md."),
   })
   .transform(({ region, endpoint, profile, ...config }): DynamoConfig => ({ region, endpoint, profile, ...config }));
 

@@ -20,6 +20,7 @@ import { type Loss, lossError } from "./losses.ts";
 import { PageQueue } from "./page-queue.ts";
 import { ShardLost, type ShardPage, ShardReader } from "./shard-reader.ts";
 import { ShardReading } from "./shard-reading.ts";
+import { shardStart } from "./shard-start.ts";
 import { StreamFollower } from "./stream-follower.ts";
 
 export interface StreamsReaderOptions {
@@ -46,11 +47,6 @@ interface Arrived {
 }
 
 const BOUNDS = { bytes: 4 * 1024 * 1024, readers: 16 };
-const DAY_MS = 24 * 3600_000;
-/** Before a day is over, what the server has dropped since a first start was written before it. */
-const YOUNG_MS = DAY_MS - 3600_000;
-/** The server rounds times down, and clocks differ. */
-const MARGIN_MS = 60_000;
 const AGAIN = { minMs: 100, maxMs: 5_000 };
 /** Of a server that fails, or does not answer, in a row. */
 const TRIES = 5;
@@ -131,17 +127,15 @@ export class StreamsReader {
   #begin(follower: StreamFollower, shard: ListedShard): void {
     const { source, config, api, clock } = this.#options;
     const { arn, entry, keyNames } = follower;
-    const { table, label, begun } = entry;
-    const since = Date.parse(entry.since);
-    const isFirst = begun !== "start" && entry.roots.includes(shard.id);
+    const { table, label } = entry;
+    const { mayBeTrimmed, since } = shardStart(entry, shard.id, clock.wall());
     const place = this.#places.get(arn)?.get(shard.id);
     const name = { table, label, shard: shard.id };
-    const mayBeTrimmed = isFirst && clock.wall() - since < YOUNG_MS;
     const reading = new ShardReading({
       ...{ source, arn, table, label, shard, place, pace: config.poll },
       decoder: new RecordDecoder({ source, name, arn, keyNames, encoding: config.encoding }),
       reader: new ShardReader({ api, arn, shard: shard.id, start: shard.start, place, mayBeTrimmed }),
-      since: isFirst && begun === "now" ? since - MARGIN_MS : undefined,
+      since,
     });
     this.#readings.set(reading.partition, reading);
     this.#queue.add({ reading, follower, page: undefined }, 0);
@@ -214,7 +208,7 @@ export class StreamsReader {
 }
 
 /** By stream and shard: the later one of what the stream has and where a loss goes on. */
-function placesOf(
+export function placesOf(
   { streams }: SourceRecord,
   from: Positions | undefined,
 ): ReadonlyMap<string, ReadonlyMap<string, ShardPlace>> {

@@ -1,7 +1,7 @@
 // When a MongoDB source counts as falling back: not by what swings, but by what it never makes good.
 
 import { expect, test } from "vitest";
-import { FallingBack } from "../../../../../src/source/mongodb/oplog/falling-back.ts";
+import { FallingBack } from "../../../src/source/falling-back.ts";
 
 /** The last answer to looks ten seconds apart, each so far behind. */
 function last(behind: readonly number[], everySeconds = 10): number | undefined {

@@ -44,6 +44,7 @@ const ofSources: readonly OfSource[] = [
 export function registerStatusGauges(registry: Registry, status: () => Status): void {
   const ready = { name: "millrace_ready", help: "1 when it is ready, 0 when it is stuck.", labelNames: ["kind", "id"] };
   sampled(registry, ready, () => status().parts.map(({ kind, id, ready }) => [{ kind, id }, ready ? 1 : 0]));
+  registerPartitions(registry, status);
   for (const [name, help, take] of ofSources) {
     sampled(registry, { name: `millrace_${name}`, help, labelNames: ["source"] }, () =>
       status().sources.flatMap((source) => {
@@ -52,6 +53,17 @@ export function registerStatusGauges(registry: Registry, status: () => Status): 
       }),
     );
   }
+}
+
+/** Adds `millrace_source_partitions` to a registry. */
+function registerPartitions(registry: Registry, status: () => Status): void {
+  const help =
+    "Partitions of the source's log (DynamoDB: shards): reading, waiting for others, done, and how many of all have a gap.";
+  sampled(registry, { name: "millrace_source_partitions", help, labelNames: ["source", "state"] }, () =>
+    status().sources.flatMap(({ id: source, partitions = {} }) =>
+      Object.entries(partitions).map(([state, count]) => [{ source, state }, count] as const),
+    ),
+  );
 }
 
 /** Events that wait, by automation; one that cannot be asked for now is left out. */

@@ -117,7 +117,7 @@ export interface ToldSchemas {
 export type Loss = "gap" | "foreign";
 
 /** What a source tells of its reading as a number. */
-export type SourceCount = "lookupsEmpty" | "imagesMissing";
+export type SourceCount = "lookupsEmpty" | "imagesMissing" | "requests" | "throttled" | "iteratorsExpired";
 
 export interface SourceContext {
   readonly memory: ConnectorState;
@@ -176,6 +176,9 @@ export interface Notice {
   readonly hint: string | undefined;
 }
 
+/** `waiting`: for others to be read first; `gap`: something of it can never come. One with a gap counts once more as what it is. */
+export type PartitionCounts = Readonly<Record<"reading" | "waiting" | "done" | "gap", number>>;
+
 export interface Source extends AsyncDisposable {
   readonly id: SourceId;
   /**
@@ -215,6 +218,10 @@ export interface Source extends AsyncDisposable {
   readonly backfill?: SideProducer;
   /** What it goes on without, such as a table that cannot be published. */
   notices(): readonly Notice[];
+  /** How many partitions its log has, by what is done with them. Absent where a kind has none. */
+  partitions?(): PartitionCounts;
+  /** What a person should see of its reading that is no number of every kind, such as what its requests come to; undefined before that is known. */
+  summary?(): string | undefined;
 }
 
 export interface Connector<Config> {

@@ -18,6 +18,7 @@ export type LogEvent =
   | "source_publication_changed"
   | "source_table_left_out"
   | "source_images_missing"
+  | "source_requests"
   | "source_gap"
   | "source_commit_unseen"
   | "guard_exceeded"

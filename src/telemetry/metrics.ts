@@ -36,6 +36,12 @@ export interface SourceCounts {
   lookupsEmpty: number;
   /** Images before or after a change that were asked for and that the database did not have. */
   imagesMissing: number;
+  /** Requests that were sent for records: what a database is paid for by. */
+  requests: number;
+  /** Requests that the database put off, because there were too many. */
+  throttled: number;
+  /** Names of places in the log that the database no longer took. */
+  iteratorsExpired: number;
 }
 
 /** Counts of one automation, since the process started. */
@@ -114,6 +120,15 @@ const sourceCounters: Readonly<Record<keyof SourceCounts, readonly [name: string
   imagesMissing: [
     "source_images_missing_total",
     "Images that were asked for (`images: stored`) and that the database did not have.",
+  ],
+  requests: [
+    "source_requests_total",
+    "Requests sent for records, as a database counts them that is paid for by requests (DynamoDB: GetRecords).",
+  ],
+  throttled: ["source_throttled_total", "Requests that the database put off because there were too many (DynamoDB)."],
+  iteratorsExpired: [
+    "source_iterators_expired_total",
+    "Iterators that the database no longer took; the source goes on by the sequence number (DynamoDB).",
   ],
 };
 

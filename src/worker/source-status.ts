@@ -7,7 +7,7 @@ import { isComplete } from "../event/position.ts";
 import { type PlainPositions, type Positions, plainPositions } from "../event/positions.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { SourceGap } from "../event/system-event.ts";
-import type { Source, SourceCount, SourceLag } from "../source/source.ts";
+import type { PartitionCounts, Source, SourceCount, SourceLag } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { SourceCounts } from "../telemetry/metrics.ts";
 import { type Reason, reasonOf } from "../telemetry/reason.ts";
@@ -55,6 +55,10 @@ export interface SourceStatus
   readonly recentRecoveries?: number | undefined;
   /** What it goes on without, such as a table that cannot be published. */
   readonly notices: readonly Reason[];
+  /** Of its log, where that has any. */
+  readonly partitions?: PartitionCounts | undefined;
+  /** What its kind says of its reading, in words. */
+  readonly summary?: string | undefined;
 }
 
 export interface SourceTrackerOptions {
@@ -124,6 +128,8 @@ export class SourceTracker implements PumpCounts, CheckpointCounts {
       ...(this.#gap && { gap: { ...this.#gap.data, agoMs: clock.now() - this.#gap.at } }),
       ...(this.#tableGap && { tableGap: { ...this.#tableGap.data, agoMs: clock.now() - this.#tableGap.at } }),
       notices: (reader?.notices() ?? []).map(({ code, message }) => ({ code, message })),
+      ...(reader?.partitions && { partitions: reader.partitions() }),
+      ...(reader?.summary && { summary: reader.summary() }),
       ...counts,
       recentRecoveries: this.#recent().length,
     };

@@ -88,12 +88,15 @@ const HEADS: readonly string[] = "SOURCE STATE PUBLISHED UNSENT UNCONFIRMED LAG 
 const AUTOMATION: readonly number[] = [44, 10, 12, 8, 9, 8];
 
 /** What a source's kind says in words, and what its events lacked. */
-function notes({ guard, lookupsEmpty = 0, imagesMissing = 0 }: Status["sources"][number]): readonly string[] {
+function notes({ guard, summary, lookupsEmpty = 0, imagesMissing = 0 }: Status["sources"][number]): readonly string[] {
   const lacked = [
     ...(lookupsEmpty > 0 ? [`${lookupsEmpty} documents were gone when they were looked up`] : []),
     ...(imagesMissing > 0 ? [`${imagesMissing} images were asked for and not stored`] : []),
   ];
-  return [...(guard?.summary === undefined ? [] : [guard.summary]), ...(lacked.length > 0 ? [lacked.join(", ")] : [])]
+  return [
+    ...[summary, guard?.summary].filter((line) => line !== undefined),
+    ...(lacked.length > 0 ? [lacked.join(", ")] : []),
+  ]
     .flatMap((line) => wrap(printable(line), 96))
     .map((text) => `    ${text}`);
 }

@@ -8,8 +8,10 @@ import { checkDynamo } from "./check/check.ts";
 import { noticesOf, problemsOf } from "./check/judge.ts";
 import type { DynamoApi } from "./client/api.ts";
 import { connectDynamo } from "./client/connect.ts";
+import { countedApi } from "./client/counted-api.ts";
 import { translateError } from "./client/errors.ts";
 import { patientApi } from "./client/patient-api.ts";
+import { RequestRate } from "./client/request-rate.ts";
 import { NAMESPACE } from "./decode/record-decoder.ts";
 import { DynamoSource } from "./dynamo-source.ts";
 import { readFacts } from "./facts/facts.ts";
@@ -66,15 +68,16 @@ export function createDynamoConnector({ connect, clock }: DynamoConnectorOptions
     onGap: ({ onGap }) => onGap,
     watch: (_, config, context) => new StreamRetention({ config, connect, clock, context }),
     open: async (id: SourceId, config, context) => {
-      const { memory } = context;
-      const api = await connect(config);
+      const { memory, log, count } = context;
+      const rate = new RequestRate();
+      const api = countedApi({ ...{ api: await connect(config), clock, rate }, count });
       try {
         const patient = patientApi({ api, clock, throttledTries: THROTTLED_TRIES });
         const saved = await loadRecord(memory);
         const { record, notices, accepted } = await provideRecord(patient, config, saved, context, clock);
         if (record !== saved) await memory.save(record);
         if (accepted) context.onAccepted();
-        return new DynamoSource({ id, config, api, clock, memory, record, notices });
+        return new DynamoSource({ id, config, api, clock, memory, record, notices, log, rate });
       } catch (error) {
         api.close();
         throw error instanceof MillraceError ? error : translateError(error);

@@ -6,14 +6,14 @@ import { MillraceError } from "../../../errors.ts";
 import type { Position } from "../../../event/position.ts";
 import type { Positions } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import type { SourceMessage } from "../../source.ts";
+import type { PartitionCounts, SourceMessage } from "../../source.ts";
 import type { DynamoApi } from "../client/api.ts";
 import { ServerError, translateError } from "../client/errors.ts";
 import { parsePartition } from "../client/partition.ts";
 import { parsePosition, type ShardPlace, Step } from "../client/position.ts";
 import { RecordDecoder } from "../decode/record-decoder.ts";
 import type { DynamoConfig } from "../options/config.ts";
-import type { ListedShard } from "../shards/shard-graph.ts";
+import type { ListedShard, ShardGraph } from "../shards/shard-graph.ts";
 import { placeOf, type SourceRecord } from "../stream-record.ts";
 import { beginnings } from "./beginnings.ts";
 import { type Loss, lossError } from "./losses.ts";
@@ -105,6 +105,19 @@ export class StreamsReader {
       this.#stop.abort();
       this.#queue.close(); // who waits for an answer by now finds nothing to do
     }
+  }
+
+  /** How many shards there are, of all streams that are not read to their ends. */
+  get partitions(): PartitionCounts {
+    const counts = this.#followers.map(({ graph }) => graph.counts());
+    const sum = (of: (one: ReturnType<ShardGraph["counts"]>) => number): number =>
+      counts.reduce((all, one) => all + of(one), 0);
+    return {
+      reading: sum(({ ready, reading }) => ready + reading),
+      waiting: sum(({ waiting }) => waiting),
+      done: sum(({ done }) => done),
+      gap: this.#followers.reduce((all, { entry }) => all + Object.keys(entry.lost).length, this.losses.length),
+    };
   }
 
   /** How far the shards were fetched, by partition. */

@@ -21,6 +21,11 @@ const TRIES = 5;
 /** A stream's shards may be asked for ten times a second, by all together. */
 const DESCRIBE_EVERY_MS = 125;
 
+/** Ms to rest behind so many refusals in a row. Full jitter: what was refused together does not come back together. */
+export function restBehind(refusals: number, random: () => number = Math.random): number {
+  return random() * Math.min(MOST_MS, LEAST_MS * 2 ** (refusals - 1));
+}
+
 /** Throws TransientError where even that does not help; other refusals as they come. */
 export function patientApi(options: PatientOptions): DynamoApi {
   const { api, clock, signal, throttledTries = Number.POSITIVE_INFINITY, random = Math.random } = options;
@@ -33,8 +38,7 @@ export function patientApi(options: PatientOptions): DynamoApi {
       } catch (error) {
         if (!(error instanceof ServerError) || !isPassing(error)) throw error;
         if (tries >= most[error.refusal]) throw translateError(error);
-        // Full jitter: what was refused together does not come back together.
-        await clock.sleep(random() * Math.min(MOST_MS, LEAST_MS * 2 ** (tries - 1)), signal);
+        await clock.sleep(restBehind(tries, random), signal);
         signal?.throwIfAborted();
       }
     }

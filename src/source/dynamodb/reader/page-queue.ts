@@ -1,4 +1,5 @@
-// What was read and is not yet handed out: in order, and bounded, so that whoever pulls slowly slows those who read.
+// What was read and is not yet handed out: bounded, so that whoever pulls slowly slows those who read; of each shard in its order, of
+// many shards in turn, so that one with much to read holds up no other.
 
 import { WakeUp } from "../../../clock.ts";
 
@@ -14,10 +15,11 @@ interface Waiting<Item> {
   readonly bytes: number;
 }
 
-export class PageQueue<Item> {
+export class PageQueue<Item, Line> {
   readonly #bounds: Bounds;
   readonly #ready = new WakeUp();
-  #items: Waiting<Item>[] = [];
+  /** The line whose turn it is comes first. */
+  readonly #lines = new Map<Line, Waiting<Item>[]>();
   #bytes = 0;
   #reading = 0;
   #turns: (() => void)[] = [];
@@ -40,8 +42,11 @@ export class PageQueue<Item> {
     }
   }
 
-  add(item: Item, bytes: number): void {
-    this.#items.push({ item, bytes });
+  /** @param line in which it stands behind what was added before */
+  add(line: Line, item: Item, bytes: number): void {
+    const waiting = this.#lines.get(line);
+    if (waiting === undefined) this.#lines.set(line, [{ item, bytes }]);
+    else waiting.push({ item, bytes });
     this.#bytes += bytes;
     this.#ready.set();
   }
@@ -52,7 +57,7 @@ export class PageQueue<Item> {
     this.#letIn();
     for (;;) {
       if (this.#closed) return undefined;
-      const next = this.#items.shift();
+      const next = this.#take();
       if (next !== undefined) return next;
       if (this.#failure !== undefined) throw this.#failure.thrown;
       await this.#ready.wait();
@@ -74,6 +79,16 @@ export class PageQueue<Item> {
 
   get failed(): boolean {
     return this.#failure !== undefined;
+  }
+
+  #take(): Waiting<Item> | undefined {
+    for (const [line, waiting] of this.#lines) {
+      const next = waiting.shift();
+      this.#lines.delete(line);
+      if (waiting.length > 0) this.#lines.set(line, waiting);
+      return next;
+    }
+    return undefined;
   }
 
   /** Nobody hands out any more what they may bring: they see for themselves that it is over. */

@@ -1,7 +1,7 @@
 // Reads all shards of all streams of a source side by side, each in its order, a child behind its parent; hands out what comes first.
 
 import { setMaxListeners } from "node:events";
-import { backoffMs, type Clock } from "../../../clock.ts";
+import type { Clock } from "../../../clock.ts";
 import { MillraceError } from "../../../errors.ts";
 import type { Position } from "../../../event/position.ts";
 import type { Positions } from "../../../event/positions.ts";
@@ -10,6 +10,7 @@ import type { PartitionCounts, SourceMessage } from "../../source.ts";
 import type { DynamoApi } from "../client/api.ts";
 import { ServerError, translateError } from "../client/errors.ts";
 import { parsePartition } from "../client/partition.ts";
+import { restBehind } from "../client/patient-api.ts";
 import { parsePosition, type ShardPlace, Step } from "../client/position.ts";
 import { RecordDecoder } from "../decode/record-decoder.ts";
 import type { DynamoConfig } from "../options/config.ts";
@@ -47,14 +48,13 @@ interface Arrived {
 }
 
 const BOUNDS = { bytes: 4 * 1024 * 1024, readers: 16 };
-const AGAIN = { minMs: 100, maxMs: 5_000 };
 /** Of a server that fails, or does not answer, in a row. */
 const TRIES = 5;
 
 export class StreamsReader {
   readonly losses: Loss[] = [];
   readonly #options: StreamsReaderOptions;
-  readonly #queue = new PageQueue<Arrived>(BOUNDS);
+  readonly #queue = new PageQueue<Arrived, ShardReading>(BOUNDS);
   readonly #readings = new Map<string, ShardReading>();
   readonly #followers: readonly StreamFollower[];
   readonly #places: ReadonlyMap<string, ReadonlyMap<string, ShardPlace>>;
@@ -151,7 +151,7 @@ export class StreamsReader {
       since,
     });
     this.#readings.set(reading.partition, reading);
-    this.#queue.add({ reading, follower, page: undefined }, 0);
+    this.#queue.add(reading, { reading, follower, page: undefined }, 0);
     this.#run(() => this.#follow(reading, follower, shard));
   }
 
@@ -173,7 +173,7 @@ export class StreamsReader {
         if (!(error instanceof ServerError)) throw error;
         failures++;
         if (error.refusal !== "throttled" && failures >= TRIES) throw error;
-        await clock.sleep(backoffMs(AGAIN, failures), this.#signal);
+        await clock.sleep(restBehind(failures), this.#signal);
       }
     }
   }
@@ -183,7 +183,7 @@ export class StreamsReader {
     const page = await reading.reader.next();
     if (this.#signal.aborted) return undefined;
     reading.fetch(page.records, this.#options.clock.now());
-    if (page.records.length > 0 || page.ended) this.#queue.add({ reading, follower, page }, page.bytes);
+    if (page.records.length > 0 || page.ended) this.#queue.add(reading, { reading, follower, page }, page.bytes);
     return page;
   }
 

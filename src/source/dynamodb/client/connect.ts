@@ -1,17 +1,16 @@
-// DynamoDB by its SDK, which is loaded only when a source needs it. Answers with records are parsed here: the SDK drops the value of
-// an attribute that is called `__proto__`, at any depth.
+// DynamoDB by its SDK, which is loaded only when a source needs it. Answers with records are parsed here, by JSON.parse.
 
 import { ConfigError } from "../../../errors.ts";
 import type { RawRecord } from "../decode/record.ts";
 import type { DynamoConfig } from "../options/config.ts";
 import type { DynamoApi, From, KeyType, RecordsPage, StreamPage, TableFacts, ViewType } from "./api.ts";
 import { translateThrown } from "./errors.ts";
+import { keepRecordsRaw, rawAnswer } from "./raw-records.ts";
 
 const CONNECT_MS = 5_000;
 const REQUEST_MS = 20_000;
 /** Shards on a page, at most. */
 const PAGE_SHARDS = 100;
-const EMPTY_ANSWER = Buffer.from("{}");
 
 /** Asks nothing yet. @throws ConfigError */
 export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpoint" | "profile">): Promise<DynamoApi> {
@@ -22,10 +21,12 @@ export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpo
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(profile === undefined ? {} : { profile }),
     maxAttempts: 1, // who asks knows how long to wait
+    cacheMiddleware: true, // else all that the SDK does is put together anew for each request
     requestHandler: { connectionTimeout: CONNECT_MS, requestTimeout: REQUEST_MS, throwOnRequestTimeout: true },
   };
   const tableClient = new database.DynamoDBClient(settings);
   const streamClient = new streams.DynamoDBStreamsClient(settings);
+  keepRecordsRaw(streamClient);
   const asked = async <T>(answer: Promise<T>): Promise<T> => {
     try {
       return await answer;
@@ -96,26 +97,7 @@ export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpo
     },
     records: async (ShardIterator, Limit): Promise<RecordsPage> => {
       const command = new streams.GetRecordsCommand({ ShardIterator, Limit });
-      let raw: Buffer = EMPTY_ANSWER;
-      let at: number | undefined;
-      command.middlewareStack.add(
-        (next) => async (args) => {
-          const result = await next(args);
-          const response = result.response as {
-            readonly statusCode: number;
-            readonly headers: Readonly<Record<string, string>>;
-            body: unknown;
-          };
-          if (response.statusCode === 200) {
-            at = Date.parse(response.headers.date ?? "") || undefined;
-            raw = await bytesOf(response.body as AsyncIterable<Uint8Array>);
-            response.body = EMPTY_ANSWER;
-          }
-          return result;
-        },
-        { step: "deserialize", priority: "low" },
-      );
-      await asked(streamClient.send(command));
+      const { bytes: raw, at } = rawAnswer(await asked(streamClient.send(command)));
       const answer = await asked(Promise.resolve().then(() => JSON.parse(raw.toString()) as Answer));
       return { records: answer.Records ?? [], bytes: raw.length, next: answer.NextShardIterator ?? undefined, at };
     },
@@ -163,10 +145,4 @@ function keyNamesOf(
 ): readonly string[] {
   const sorted = [...schema].sort((a, b) => Number(a.KeyType !== "HASH") - Number(b.KeyType !== "HASH"));
   return sorted.map(({ AttributeName = "" }) => AttributeName);
-}
-
-async function bytesOf(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const parts: Uint8Array[] = [];
-  for await (const part of body) parts.push(part);
-  return Buffer.concat(parts);
 }

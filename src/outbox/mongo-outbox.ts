@@ -1,8 +1,8 @@
 // The outbox of a MongoDB: a collection that the application writes in the same transaction as its documents. The driver is known
 // by what is asked of it alone: an application without MongoDB has none.
 
-import { ConfigError, PoisonError } from "../errors.ts";
-import { isCauseId, type Lineage } from "../event/lineage.ts";
+import { ConfigError } from "../errors.ts";
+import { type Cause, checkedCause } from "./cause.ts";
 import { type Entry, type EventSchemas, MAX_BYTES, namesOf, refuseLarge } from "./entry.ts";
 
 /** A `ClientSession` of the driver. */
@@ -26,7 +26,7 @@ export interface MongoOutboxOptions<Schemas extends EventSchemas = EventSchemas>
   /** The largest message that the bus takes, in bytes. Default 1048576, that of nats-server. */
   readonly maxBytes?: number;
   /** What caused it, for whoever follows a chain of events: their ids. */
-  readonly lineage?: Pick<Lineage, "correlationId" | "causationId">;
+  readonly lineage?: Cause;
 }
 
 /** Whether it looks like a session of the driver. */
@@ -40,12 +40,7 @@ export function mongoWriter(session: object, options: Partial<MongoOutboxOptions
   if (!isMongoSession(session)) throw unknown("this is no session of MongoDB's driver");
   if (typeof collection?.insertOne !== "function")
     throw unknown("the option collection is no collection of MongoDB's driver");
-  if (lineage !== undefined && !(isCauseId(lineage.correlationId) && isCauseId(lineage.causationId))) {
-    throw new PoisonError("LINEAGE_MALFORMED", "the option lineage does not say what caused the event", {
-      hint: "give it correlationId and causationId, the ids of two events",
-    });
-  }
-  const cause = lineage && { correlationId: lineage.correlationId, causationId: lineage.causationId };
+  const cause = checkedCause(lineage);
   return async (entry) => {
     refuseLarge(entry, maxBytes);
     if (!session.inTransaction()) throw outside(entry.type);

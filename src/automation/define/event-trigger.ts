@@ -74,7 +74,7 @@ class OutboxTrigger implements DomainTrigger<never> {
       "AUTOMATION_WITHOUT_OUTBOX",
       `${automation} waits for domain events, and no source holds an outbox`,
       {
-        hint: "set `outbox: true` on the source whose database the application emits them in; of MongoDB outbox: { collection: NAME }",
+        hint: "set `outbox: true` on the source whose database the application emits them in; of MongoDB outbox: { collection: NAME }, of DynamoDB outbox: { table: NAME }",
       },
     );
   }

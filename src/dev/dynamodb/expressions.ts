@@ -58,8 +58,8 @@ function sum(a: Attribute, b: Attribute, sign: 1 | -1): Attribute {
 export function demand(item: Item | undefined, condition: unknown, given: Placeholders): void {
   if (condition === undefined) return;
   const holds = String(condition)
-    .split(/\s+AND\s+/i)
-    .every((part) => isTrue(item ?? {}, part.trim(), given));
+    .split(/\s+OR\s+/i)
+    .some((either) => either.split(/\s+AND\s+/i).every((part) => isTrue(item ?? {}, part.trim(), given)));
   if (!holds) throw new DynamoFault("ConditionalCheckFailedException", "The conditional request failed");
 }
 

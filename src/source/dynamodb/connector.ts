@@ -63,7 +63,8 @@ export function createDynamoConnector({ connect, clock }: DynamoConnectorOptions
     collections: (_, config) =>
       using(config, async (api) => {
         const { tables } = await readFacts(api, config);
-        return tables.map(({ table }) => ({ namespace: NAMESPACE, name: table }));
+        const changes = tables.filter(({ table }) => table !== config.outbox?.table);
+        return changes.map(({ table }) => ({ namespace: NAMESPACE, name: table }));
       }),
     onGap: ({ onGap }) => onGap,
     watch: (_, config, context) => new StreamRetention({ config, connect, clock, context }),
@@ -83,6 +84,8 @@ export function createDynamoConnector({ connect, clock }: DynamoConnectorOptions
         throw error instanceof MillraceError ? error : translateError(error);
       }
     },
+    outboxHome: (id, { outbox }) =>
+      outbox && (async () => ({ database: `a DynamoDB, by the source ${id}`, messages: false })),
   } satisfies Connector<DynamoConfig>;
 }
 

@@ -5,6 +5,7 @@ import type { Notice } from "../../source.ts";
 import type { DynamoFacts, ReadTable } from "../facts/facts.ts";
 import type { DynamoConfig } from "../options/config.ts";
 import { isName } from "../options/table-pattern.ts";
+import { outboxRefusal } from "./outbox.ts";
 
 /** Something that does not hold: a first start is refused with its error. */
 export interface Problem {
@@ -13,15 +14,21 @@ export interface Problem {
 }
 
 /** What does not hold; empty when a source can be read. Tables that only a pattern names are left out instead. */
-export function problemsOf({ tables, missing }: DynamoFacts, { tables: patterns }: DynamoConfig): readonly Problem[] {
-  const named = new Set(patterns.filter(isName));
+export function problemsOf(facts: DynamoFacts, config: DynamoConfig): readonly Problem[] {
+  const { tables, missing } = facts;
+  const outbox = config.outbox?.table;
+  const named = new Set([...config.tables.filter(isName), outbox]);
+  const refusal = outboxRefusal(config, facts);
   return [
-    ...missing.map((name) => ({
-      subject: `table ${name}`,
-      error: new ConfigError("TABLE_NOT_FOUND", `there is no table ${name}`, {
-        hint: "Correct the name, the region or the endpoint. A pattern with * needs no table yet.",
-      }),
-    })),
+    ...(refusal === undefined ? [] : [{ subject: `table ${outbox}`, error: refusal }]),
+    ...missing
+      .filter((name) => name !== outbox)
+      .map((name) => ({
+        subject: `table ${name}`,
+        error: new ConfigError("TABLE_NOT_FOUND", `there is no table ${name}`, {
+          hint: "Correct the name, the region or the endpoint. A pattern with * needs no table yet.",
+        }),
+      })),
     ...withoutStream(tables)
       .filter(({ table }) => named.has(table))
       .map(({ table }) => ({

@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { PoisonError } from "../../../errors.ts";
+import type { Place } from "../../../event/positions.ts";
 import type { ChangeKind, Transaction } from "../../../event/source-event.ts";
 import type { Op } from "../../../event/subject.ts";
 import type { SourceMessage } from "../../source.ts";
@@ -10,6 +11,7 @@ import { EventIds, PositionFormat, Step } from "../client/position.ts";
 import { type Encoding, itemJson } from "../values/attribute-json.ts";
 import { changedNames } from "../values/same-value.ts";
 import { keyOf } from "./key.ts";
+import { outboxEvent } from "./outbox-item.ts";
 import { createdAt, isExpiry, type RawRecord } from "./record.ts";
 
 /** DynamoDB has no schemas and no databases above its tables. */
@@ -27,6 +29,8 @@ export interface RecordDecoderOptions {
   /** Key attributes in the order of the key schema. */
   readonly keyNames: readonly string[];
   readonly encoding: Encoding;
+  /** Whether its table is the outbox: what is inserted there are domain events, and all else that happens to it is passed over. */
+  readonly isOutbox?: boolean;
 }
 
 export class RecordDecoder {
@@ -53,6 +57,7 @@ export class RecordDecoder {
     const place = { partition: this.partition, position: this.positions.format({ number, step: Step.record }) };
     const transaction = this.#transactionAt(createdAt(record) ?? 0);
     try {
+      if (this.#options.isOutbox) return this.#said(record, transaction, place);
       const { kind, key, lane, data } = this.#read(record);
       return { type: "change", kind, lane, key, id: this.#ids.of(number), transaction, ...place, data };
     } catch (error) {
@@ -67,6 +72,14 @@ export class RecordDecoder {
     }
   }
 
+  #said(record: RawRecord, transaction: Transaction, place: Required<Place>): SourceMessage {
+    if (ops[record.eventName ?? ""] === undefined) throw unknownRecord();
+    const said = outboxEvent(record, this.#options.encoding);
+    if (said === undefined) return { type: "commit", ...place };
+    const { lineage, ...event } = said;
+    return { ...event, ...place, transaction: lineage === undefined ? transaction : { ...transaction, lineage } };
+  }
+
   #read(record: RawRecord): {
     readonly kind: ChangeKind;
     readonly key: string;
@@ -76,13 +89,12 @@ export class RecordDecoder {
     const { keyNames, encoding } = this.#options;
     const op = ops[record.eventName ?? ""];
     const kind = op && this.#kinds[op];
-    if (op === undefined || kind === undefined) throw new PoisonError("RECORD_UNKNOWN", "a record of an unknown kind");
-    const { Keys = {}, OldImage: before, NewImage: after } = record.dynamodb;
-    const { json, lane, subject } = keyOf(Keys, keyNames, encoding);
-    const image = (item: typeof before): string => (item === undefined ? "null" : itemJson(item, encoding));
+    if (op === undefined || kind === undefined) throw unknownRecord();
+    const { Keys, OldImage: before, NewImage: after } = record.dynamodb;
+    const { json, lane, subject } = keyOf(Keys ?? {}, keyNames, encoding);
+    const image = (item: typeof before): string => (item ? itemJson(item, encoding) : "null");
     let text = `{"op":"${op}","key":${json},"before":${image(before)},"after":${image(after)}`;
-    if (op === "updated" && before !== undefined && after !== undefined)
-      text += `,"changed":${JSON.stringify(changedNames(before, after))}`;
+    if (op === "updated" && before && after) text += `,"changed":${JSON.stringify(changedNames(before, after))}`;
     if (op === "deleted" && isExpiry(record)) text += ',"reason":"ttl"';
     return { kind, key: subject, lane, data: Buffer.from(`${text}}`) };
   }
@@ -93,4 +105,10 @@ export class RecordDecoder {
     if (this.#transaction?.time !== time) this.#transaction = { id: undefined, time, lineage: undefined };
     return this.#transaction;
   }
+}
+
+function unknownRecord(): PoisonError {
+  return new PoisonError("RECORD_UNKNOWN", "a record of an unknown kind", {
+    hint: "It is kept as a dead letter, as the server sent it. Is there a newer version of Millrace that knows the kind?",
+  });
 }

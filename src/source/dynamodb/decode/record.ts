@@ -15,20 +15,24 @@ export interface StreamRecord {
 
 export interface RawRecord {
   readonly eventName?: string;
-  readonly userIdentity?: Readonly<Record<string, string>>;
+  /** Its members are spelled in two ways. */
+  readonly userIdentity?: Readonly<Record<string, string>> | null;
   readonly dynamodb: StreamRecord;
 }
 
+/** What a Date holds. */
+const MAX_DATE_MS = 8.64e15;
 /** Who deletes what has expired. */
 const EXPIRY = "dynamodb.amazonaws.com";
 
 /** Whether the server deleted the item because its time was over. */
-export function isExpiry({ userIdentity = {} }: RawRecord): boolean {
-  const { Type, type = Type, PrincipalId, principalId = PrincipalId } = userIdentity;
+export function isExpiry({ userIdentity }: RawRecord): boolean {
+  const { Type, type = Type, PrincipalId, principalId = PrincipalId } = userIdentity ?? {};
   return type === "Service" && principalId === EXPIRY;
 }
 
 /** Milliseconds since 1970. */
 export function createdAt({ dynamodb: { ApproximateCreationDateTime: seconds } }: RawRecord): number | undefined {
-  return seconds === undefined ? undefined : Math.round(seconds * 1000);
+  const ms = Math.round(Number(seconds) * 1000);
+  return Math.abs(ms) <= MAX_DATE_MS ? ms : undefined;
 }

@@ -10,16 +10,19 @@ export interface ReadTable extends TableFacts {
   readonly page: StreamPage | undefined;
 }
 
+export type WantedTables = Pick<DynamoConfig, "tables" | "outbox">;
+
 export interface DynamoFacts {
   readonly tables: readonly ReadTable[];
   /** Names in the configuration of tables that are not there. */
   readonly missing: readonly string[];
 }
 
-/** Names of the tables that there are, as the patterns name them; sorted. @throws ConfigError, TransientError */
-export async function readNames(api: DynamoApi, { tables }: Pick<DynamoConfig, "tables">): Promise<readonly string[]> {
+/** Names of the tables that there are, as the patterns name them, and of the outbox; sorted. @throws ConfigError, TransientError */
+export async function readNames(api: DynamoApi, { tables, outbox }: WantedTables): Promise<readonly string[]> {
   const reads = tableFilter(tables);
   const names = new Set(tables.filter(isName).filter(reads));
+  if (outbox !== undefined) names.add(outbox.table);
   if (tables.every((pattern) => isName(pattern) || pattern.startsWith("!"))) return [...names].sort();
   try {
     for (let after: string | undefined; ; ) {
@@ -34,7 +37,7 @@ export async function readNames(api: DynamoApi, { tables }: Pick<DynamoConfig, "
 }
 
 /** @throws ConfigError, TransientError */
-export async function readFacts(api: DynamoApi, config: Pick<DynamoConfig, "tables">): Promise<DynamoFacts> {
+export async function readFacts(api: DynamoApi, config: WantedTables): Promise<DynamoFacts> {
   const tables: ReadTable[] = [];
   const missing: string[] = [];
   for (const name of await readNames(api, config)) {

@@ -31,7 +31,7 @@ export async function watchTables({ api, config, clock, signal, read, onNotices 
     const names = (await readNames(api, config)).filter((name) => !read.has(name));
     if (names.join() === known && names.length === 0) continue;
     known = names.join();
-    const facts = await readFacts(api, { tables: names });
+    const facts = await readFacts(api, { tables: names, outbox: undefined });
     onNotices(noticesOf(facts));
     const come = facts.tables.find(({ stream, page }) => stream !== undefined && page !== undefined);
     if (come === undefined) continue;

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { parseConfig } from "../../../config/parse.ts";
 import { type GuardLimits, guardSchema } from "./guard-config.ts";
-import { isExclusion } from "./table-pattern.ts";
+import { isExclusion, tableFilter } from "./table-pattern.ts";
 
 export interface DynamoConfig {
   readonly region: string | undefined;
@@ -15,6 +15,8 @@ export interface DynamoConfig {
   readonly poll: { readonly minMs: number; readonly maxIdleMs: number };
   readonly onGap: "stop" | "continue";
   readonly guard: GuardLimits;
+  /** Undefined: the source carries none. */
+  readonly outbox: { readonly table: string } | undefined;
 }
 
 export const dynamoSchema: z.ZodType<DynamoConfig> = z
@@ -72,8 +74,28 @@ export const dynamoSchema: z.ZodType<DynamoConfig> = z
       .default("stop")
       .describe('When a stream no longer holds what comes next: "stop", or "continue" behind a recorded gap.'),
     guard: guardSchema.prefault({}).describe("From where on the guard warns: docs/operations/guard.md."),
+    outbox: z
+      .strictObject(
+        { table: z.string().regex(/^[A-Za-z0-9_.-]+$/, { error: "expected the name of a table" }) },
+        { error: 'expected { table: "outbox" }' },
+      )
+      .optional()
+      .describe(
+        "The table that the application writes its domain events to, in the transaction that makes them true (docs/outbox.md). What is written there becomes `events.<source>...`; it is read whatever `tables` names, and never as changes.",
+      ),
   })
-  .transform(({ region, endpoint, profile, ...config }): DynamoConfig => ({ region, endpoint, profile, ...config }));
+  .superRefine(({ tables, outbox }, context) => {
+    const excludes = outbox && tables.find((one) => isExclusion(one) && tableFilter([one.slice(1)])(outbox.table));
+    if (excludes === undefined) return;
+    const message = `${JSON.stringify(excludes)} of tables leaves it out: take that away, for an outbox is never read as changes`;
+    context.addIssue({ code: "custom", path: ["outbox", "table"], message });
+  })
+  .transform(
+    ({ region, endpoint, profile, outbox, ...config }): DynamoConfig => ({
+      ...{ region, endpoint, profile, outbox },
+      ...config,
+    }),
+  );
 
 /** @throws ConfigError CONFIG_INVALID, CONFIG_UNKNOWN_KEY with the path of the bad value */
 export function parseDynamoConfig(input: unknown, path: string): DynamoConfig {

@@ -26,7 +26,7 @@ import { StreamFollower } from "./stream-follower.ts";
 
 export interface StreamsReaderOptions {
   readonly source: SourceId;
-  readonly config: Pick<DynamoConfig, "encoding" | "poll">;
+  readonly config: Pick<DynamoConfig, "encoding" | "poll" | "outbox">;
   /** As it is: a shard that is throttled holds up no other. */
   readonly api: DynamoApi;
   /** For all that is asked beside records. */
@@ -146,7 +146,10 @@ export class StreamsReader {
     const name = { table, label, shard: shard.id };
     const reading = new ShardReading({
       ...{ source, arn, table, label, shard, place, pace: config.poll },
-      decoder: new RecordDecoder({ source, name, arn, keyNames, encoding: config.encoding }),
+      decoder: new RecordDecoder({
+        ...{ source, name, arn, keyNames, encoding: config.encoding },
+        isOutbox: table === config.outbox?.table,
+      }),
       reader: new ShardReader({ api, arn, shard: shard.id, start: shard.start, place, mayBeTrimmed }),
       since,
     });

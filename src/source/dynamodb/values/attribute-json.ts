@@ -8,16 +8,17 @@ export type Encoding = "json" | "dynamodb-json";
 
 /** The server nests no deeper than 32. */
 const MAX_DEPTH = 64;
+const numeral = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
+const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 /** An item, or the attributes of a key in this order. @throws PoisonError ATTRIBUTE_UNKNOWN */
 export function itemJson(item: Item, encoding: Encoding, names: readonly string[] = Object.keys(item)): string {
-  const members = names.map((name) => `${JSON.stringify(name)}:${attributeJson(item[name] as Attribute, encoding)}`);
-  return `{${members.join(",")}}`;
+  return mapJson(item, encoding, 0, names);
 }
 
 /** @throws PoisonError ATTRIBUTE_UNKNOWN */
 export function attributeJson(attribute: Attribute, encoding: Encoding): string {
-  return encoding === "json" ? plainJson(attribute, 0) : JSON.stringify(attribute);
+  return valueJson(attribute, encoding, 0);
 }
 
 /** A number where JSON's readers have it to the last digit, else its text. @param text as the server prints it */
@@ -27,53 +28,77 @@ export function numberJson(text: string): string {
   return isExact ? text : JSON.stringify(text);
 }
 
-function plainJson(attribute: Attribute, depth: number): string {
+/** The text of a value that is one for the server: of a text, of a number, or of bytes. @throws PoisonError ATTRIBUTE_UNKNOWN */
+export function checkedText(type: string, value: unknown): string {
+  if (typeof value !== "string") throw unknownAttribute("its value is no text");
+  if (type === "N" && !numeral.test(value)) throw unknownAttribute("its value is no number");
+  if (type === "B" && !base64.test(value)) throw unknownAttribute("its value is no base64");
+  return value;
+}
+
+function valueJson(attribute: Attribute, encoding: Encoding, depth: number): string {
   if (depth > MAX_DEPTH) throw unknownAttribute("it is nested too deeply");
   const [type, value] = typed(attribute);
+  const json = bareJson(type, value, encoding, depth);
+  return encoding === "json" ? json : `{"${type}":${json}}`;
+}
+
+function bareJson(type: string, value: unknown, encoding: Encoding, depth: number): string {
   switch (type) {
     case "S":
     case "B":
-      return JSON.stringify(textOf(value));
+      return JSON.stringify(checkedText(type, value));
     case "N":
-      return numberJson(textOf(value));
+      return numberIn(encoding, checkedText(type, value));
     case "BOOL":
-      return value === true ? "true" : "false";
+      if (typeof value !== "boolean") throw unknownAttribute("its value is neither true nor false");
+      return String(value);
     case "NULL":
-      return "null";
+      return encoding === "json" ? "null" : "true";
     case "L":
       return `[${listOf(value)
-        .map((one) => plainJson(one as Attribute, depth + 1))
+        .map((one) => valueJson(one as Attribute, encoding, depth + 1))
         .join(",")}]`;
-    case "M": {
-      const members = value as Item;
-      const texts = Object.keys(members).map(
-        (name) => `${JSON.stringify(name)}:${plainJson(members[name] as Attribute, depth + 1)}`,
-      );
-      return `{${texts.join(",")}}`;
-    }
+    case "M":
+      return mapJson(value, encoding, depth + 1);
+    case "SS":
+    case "NS":
+    case "BS":
+      return setJson(type, listOf(value), encoding);
     default:
-      return setJson(type, listOf(value).map(textOf));
+      throw unknownAttribute(`there is no type ${JSON.stringify(type.slice(0, 20))}`);
   }
 }
 
-/** A set's order means nothing to the server: the same set is the same text. */
-function setJson(type: string, members: readonly string[]): string {
-  const sorted = sortedSet(type, members);
-  return `[${sorted.map((member) => (type === "NS" ? numberJson(member) : JSON.stringify(member))).join(",")}]`;
+function mapJson(value: unknown, encoding: Encoding, depth: number, names?: readonly string[]): string {
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw unknownAttribute("its value is no map");
+  const members = value as Item;
+  const texts = (names ?? Object.keys(members)).map(
+    (name) => `${JSON.stringify(name)}:${valueJson(members[name] as Attribute, encoding, depth)}`,
+  );
+  return `{${texts.join(",")}}`;
 }
 
-/** @throws PoisonError ATTRIBUTE_UNKNOWN where it is no set */
-export function sortedSet(type: string, members: readonly string[]): readonly string[] {
+/** A set's order means nothing to the server: the same set is the same text. */
+function setJson(type: SetType, values: readonly unknown[], encoding: Encoding): string {
+  const members = values.map((one) => checkedText(type.slice(0, 1), one));
+  const written = encoding === "json" ? sortedSet(type, members) : members;
+  return `[${written.map((one) => (type === "NS" ? numberIn(encoding, one) : JSON.stringify(one))).join(",")}]`;
+}
+
+function numberIn(encoding: Encoding, text: string): string {
+  return encoding === "json" ? numberJson(text) : JSON.stringify(text);
+}
+
+export type SetType = "SS" | "NS" | "BS";
+
+/** Texts and bytes by their bytes, numbers by their values. */
+export function sortedSet(type: SetType, members: readonly string[]): readonly string[] {
   if (type === "NS") return [...members].sort(compareDecimals);
-  if (type !== "SS" && type !== "BS") throw unknownAttribute(`there is no type ${JSON.stringify(type.slice(0, 20))}`);
   const encoding = type === "SS" ? "utf8" : "base64";
   const keyed = members.map((text) => ({ text, bytes: Buffer.from(text, encoding) }));
   return keyed.sort((a, b) => Buffer.compare(a.bytes, b.bytes)).map(({ text }) => text);
-}
-
-function textOf(value: unknown): string {
-  if (typeof value !== "string") throw unknownAttribute("its value is no text");
-  return value;
 }
 
 function listOf(value: unknown): readonly unknown[] {

@@ -7,8 +7,14 @@ export type Attribute = Readonly<Record<string, unknown>>;
 /** Attributes by their names. */
 export type Item = Readonly<Record<string, Attribute>>;
 
+/** One of an item's, whatever it is called. */
+export function ownAttribute(item: Item, name: string): Attribute | undefined {
+  return Object.hasOwn(item, name) ? item[name] : undefined;
+}
+
 /** @throws PoisonError ATTRIBUTE_UNKNOWN for what has no type, or several */
 export function typed(attribute: Attribute): readonly [type: string, value: unknown] {
+  if (typeof attribute !== "object" || attribute === null) throw unknownAttribute("it is no object");
   const [type, second] = Object.keys(attribute);
   if (type === undefined || second !== undefined) throw unknownAttribute("it has no type, or several");
   return [type, attribute[type]];

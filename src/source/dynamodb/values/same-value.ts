@@ -1,16 +1,12 @@
 // Whether two attributes are equal, as the server would say: a set's order means nothing.
 
-import { type Attribute, type Item, typed } from "./attribute.ts";
+import { type Attribute, type Item, ownAttribute, typed } from "./attribute.ts";
 import { sortedSet } from "./attribute-json.ts";
 
-/** The names of attributes that only one of two items has, or that differ; sorted. @throws PoisonError ATTRIBUTE_UNKNOWN */
+/** The names of attributes that only one of two items has, or that differ; sorted. Both have been written as JSON: each type is known. */
 export function changedNames(before: Item, after: Item): readonly string[] {
   const names = new Set([...Object.keys(before), ...Object.keys(after)]);
-  return [...names].filter((name) => !isSame(own(before, name), own(after, name))).sort();
-}
-
-function own(item: Item, name: string): Attribute | undefined {
-  return Object.hasOwn(item, name) ? item[name] : undefined;
+  return [...names].filter((name) => !isSame(ownAttribute(before, name), ownAttribute(after, name))).sort();
 }
 
 function isSame(a: Attribute | undefined, b: Attribute | undefined): boolean {

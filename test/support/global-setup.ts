@@ -6,6 +6,7 @@ import type { TestProject } from "vitest/node";
 import { findNatsServer } from "../../src/dev/find-nats-server.ts";
 import { type PostgresPackage, postgresBinaries } from "../../src/dev/postgres-binaries.ts";
 import { toError } from "../../src/errors.ts";
+import { findDynamo } from "./dynamodb/dynamo-target.ts";
 import { findMongo } from "./mongodb/mongo-target.ts";
 import { FETCHED_POSTGRES, fetchPostgres, type OlderPostgres } from "./postgres/older-postgres.ts";
 import { makePostgresTemplate } from "./postgres/template.ts";
@@ -42,7 +43,12 @@ export default async function setUp(project: TestProject): Promise<() => Promise
   const mongo = await findMongoIf(
     files.some((file) => imports(file.moduleId, /support\/mongodb\/mongo-(servers|target)\.ts/)),
   );
-  const missing = await findMissingServers({ ...older.missing, ...mongo });
+  const dynamo = await findDynamoIf(
+    files.some((file) =>
+      imports(file.moduleId, /(support\/dynamodb\/(shared-dynamo|dynamo-target)|\/dynamo-targets)\.ts/),
+    ),
+  );
+  const missing = await findMissingServers({ ...older.missing, ...mongo, ...dynamo });
   project.provide("missingServers", missing);
   project.provide("olderPostgres", older.found);
   const served = files.filter(({ moduleId }) => /\/test\/(contract|integration|fault)\//.test(moduleId));
@@ -80,6 +86,17 @@ async function findMongoIf(needed: boolean): Promise<MissingServers> {
     return {};
   } catch (error) {
     return { mongodb: toError(error).message };
+  }
+}
+
+/** The same of the DynamoDB source. */
+async function findDynamoIf(needed: boolean): Promise<MissingServers> {
+  if (!needed) return {};
+  try {
+    console.error(await findDynamo());
+    return {};
+  } catch (error) {
+    return { dynamodb: toError(error).message };
   }
 }
 

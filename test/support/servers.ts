@@ -16,7 +16,7 @@ import { waitFor } from "./wait-for.ts";
  * Whether one of the servers cannot be had here; says so aloud. For `describe.skipIf(missing("postgres", "nats"))`.
  * Never true for a server that `REQUIRE` names: the run has failed before.
  */
-export function missing(...names: readonly ("postgres" | "nats" | "mongodb" | OlderPostgres)[]): boolean {
+export function missing(...names: readonly ("postgres" | "nats" | "mongodb" | "dynamodb" | OlderPostgres)[]): boolean {
   const reasons = names.flatMap((name) => inject("missingServers")[name] ?? []);
   for (const reason of reasons) console.error(`skipping tests: ${reason}`);
   return reasons.length > 0;

@@ -55,7 +55,7 @@ export function createDynamoConnector({ connect, clock }: DynamoConnectorOptions
     check: async function* (_, config, context) {
       const api = await connect(config);
       try {
-        yield* checkDynamo(patientApi({ api, clock, throttledTries: THROTTLED_TRIES }), config, context);
+        yield* checkDynamo(patientApi({ api, clock, throttledTries: THROTTLED_TRIES }), config, context, clock);
       } finally {
         api.close();
       }

@@ -39,8 +39,9 @@ export function problemsOf(facts: DynamoFacts, config: DynamoConfig): readonly P
 }
 
 /** Tables that a source goes on without. */
-export function noticesOf({ tables }: DynamoFacts): readonly Notice[] {
+export function noticesOf({ tables }: DynamoFacts): readonly (Notice & { readonly table: string })[] {
   return withoutStream(tables).map(({ table }) => ({
+    table,
     code: "STREAM_DISABLED",
     message: `the table ${table} has no stream, and is left out`,
     hint: enableStream(table),

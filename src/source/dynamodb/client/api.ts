@@ -25,6 +25,8 @@ export interface TableFacts {
   readonly stream: { readonly arn: string; readonly label: string } | undefined;
   /** Whether its changes go into that stream. */
   readonly enabled: boolean;
+  /** Of a global table, the regions of its replicas. */
+  readonly replicas?: readonly string[];
 }
 
 export interface StreamPage {

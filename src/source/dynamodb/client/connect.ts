@@ -38,6 +38,7 @@ export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpo
     describeTable: async (TableName): Promise<TableFacts> => {
       const { Table = {} } = await asked(tableClient.send(new database.DescribeTableCommand({ TableName })));
       const { TableId, TableArn = "", LatestStreamArn, LatestStreamLabel, StreamSpecification } = Table;
+      const replicas = (Table.Replicas ?? []).flatMap(({ RegionName }) => RegionName ?? []);
       const types = new Map(
         Table.AttributeDefinitions?.map(({ AttributeName, AttributeType }) => [AttributeName, AttributeType]),
       );
@@ -50,7 +51,7 @@ export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpo
           ? undefined
           : { arn: LatestStreamArn, label: LatestStreamLabel };
       const enabled = StreamSpecification?.StreamEnabled === true;
-      return { table: TableName, keys, id: TableId, arn: TableArn, stream, enabled };
+      return { table: TableName, keys, id: TableId, arn: TableArn, stream, enabled, replicas };
     },
     listTables: async (after) => {
       const input = after === undefined ? {} : { ExclusiveStartTableName: after };

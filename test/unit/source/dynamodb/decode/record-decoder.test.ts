@@ -41,6 +41,32 @@ describe("a record", () => {
       record("REMOVE", {}, { userIdentity: { Type: "Service", PrincipalId: "dynamodb.amazonaws.com" } }),
       { op: "deleted", before: null, after: null, reason: "ttl" },
     ],
+    [
+      "REMOVE of what has expired, spelled as Lambda has it",
+      record("REMOVE", {}, { userIdentity: { type: "Service", principalId: "dynamodb.amazonaws.com" } }),
+      { op: "deleted", before: null, after: null, reason: "ttl" },
+    ],
+    ["REMOVE by nobody", record("REMOVE", {}, { userIdentity: null }), { op: "deleted", before: null, after: null }],
+    [
+      "REMOVE by a user who is called alike",
+      record("REMOVE", {}, { userIdentity: { Type: "User", PrincipalId: "dynamodb.amazonaws.com" } }),
+      { op: "deleted", before: null, after: null },
+    ],
+    [
+      "REMOVE by another service",
+      record("REMOVE", {}, { userIdentity: { Type: "Service", PrincipalId: "dynamodb.amazonaws.com.example" } }),
+      { op: "deleted", before: null, after: null },
+    ],
+    [
+      "MODIFY by who deletes what has expired",
+      record("MODIFY", {}, { userIdentity: { Type: "Service", PrincipalId: "dynamodb.amazonaws.com" } }),
+      { op: "updated", before: null, after: null },
+    ],
+    [
+      "INSERT with null for an image",
+      record("INSERT", { OldImage: null, NewImage: { id } }),
+      { op: "created", before: null, after: { id: "a" } },
+    ],
     ["MODIFY without images", record("MODIFY", {}), { op: "updated", before: null, after: null }],
   ])("%s is its event", (_, raw, body) => {
     expect(bodyOf(decoder.decode(raw))).toEqual({ key: { id: "a" }, ...body });
@@ -67,10 +93,42 @@ describe("a record", () => {
     });
   });
 
+  test("has the same subject in each encoding, and the lane of its key as its events have it", () => {
+    const keyed = record("INSERT", { Keys: { z: { B: "AAH+" }, a: { N: "12345678901234567890" } } });
+    const [plain, typed] = (["json", "dynamodb-json"] as const).map((encoding) =>
+      new RecordDecoder({ ...options, encoding, keyNames: ["z", "a"] }).decode(keyed),
+    );
+    if (plain?.type !== "change" || typed?.type !== "change") throw new Error("no change");
+    expect([plain.key, typed.key]).toEqual(["AAH+,12345678901234567890", "AAH+,12345678901234567890"]);
+    for (const message of [plain, typed]) {
+      const { key } = bodyOf(message) as { key: unknown };
+      expect(message.lane).toBe(laneOf(Buffer.from(canonicalJson(key))));
+    }
+    expect(bodyOf(typed)).toMatchObject({ key: { z: { B: "AAH+" }, a: { N: "12345678901234567890" } } });
+    expect(plain.id).toBe(typed.id);
+  });
+
+  test("has the time of its server, whatever that sends for it", () => {
+    for (const [time, text] of [
+      [1_700_000_000.123, "2023-11-14T22:13:20.123Z"],
+      ["soon", "1970-01-01T00:00:00.000Z"],
+      [1e300, "1970-01-01T00:00:00.000Z"],
+    ])
+      expect(decoder.decode(record("INSERT", { ApproximateCreationDateTime: time }))).toMatchObject({
+        transaction: { time: text },
+      });
+  });
+
   test.each([
     ["of an unknown kind", record("PURGE", {}), "RECORD_UNKNOWN"],
     ["with an unknown type", record("INSERT", { NewImage: { id: { X: 1 } } }), "ATTRIBUTE_UNKNOWN"],
     ["without its key", record("INSERT", { Keys: {} }), "KEY_MISSING"],
+    ["without any keys", record("INSERT", { Keys: null }), "KEY_MISSING"],
+    ["whose key is inherited", record("INSERT", { Keys: Object.create({ id: { S: "a" } }) }), "KEY_MISSING"],
+    ["whose key is a map", record("INSERT", { Keys: { id: { M: {} } } }), "KEY_UNKNOWN"],
+    ["whose key is half of a letter", record("INSERT", { Keys: { id: { S: "\ud800" } } }), "KEY_UNKNOWN"],
+    ["whose key is no number", record("INSERT", { Keys: { id: { N: "one" } } }), "ATTRIBUTE_UNKNOWN"],
+    ["whose image is a text", record("INSERT", { NewImage: "x" }), "ATTRIBUTE_UNKNOWN"],
   ])("%s is poison in its place", (_, raw, code) => {
     expect(decoder.decode(raw)).toMatchObject({
       type: "poison",

@@ -19,7 +19,15 @@ describe("an attribute", () => {
     ["a fraction of 38 digits", { N: "0.1234567890123456789" }, '"0.1234567890123456789"'],
     ["a small one, whose text another printer would write otherwise", { N: "0.0000001" }, '"0.0000001"'],
     ["a large one likewise", { N: `1${"0".repeat(21)}` }, `"1${"0".repeat(21)}"`],
+    ["the least safe number", { N: "-9007199254740991" }, "-9007199254740991"],
+    ["one below it", { N: "-9007199254740992" }, '"-9007199254740992"'],
+    ["a number with an exponent, which servers beside AWS may print", { N: "1E+3" }, '"1E+3"'],
+    ["a zero with a sign", { N: "-0" }, '"-0"'],
+    ["a number with zeros that mean nothing", { N: "1.50" }, '"1.50"'],
+    ["the smallest that there is", { N: "1E-130" }, '"1E-130"'],
     ["bytes", { B: "AAH6" }, '"AAH6"'],
+    ["no bytes", { B: "" }, '""'],
+    ["half of a letter", { S: "\ud800" }, '"\\ud800"'],
     ["true", { BOOL: true }, "true"],
     ["null", { NULL: true }, "null"],
     ["a list", { L: [{ N: "1" }, { L: [] }, { NULL: true }] }, "[1,[],null]"],
@@ -37,13 +45,42 @@ describe("an attribute", () => {
     expect(itemJson(item, "json")).toBe('{"__proto__":1,"m":{"__proto__":"x"}}');
   });
 
-  test.each<[string, Attribute]>([
+  test.each<[string, unknown]>([
     ["of an unknown type", { Q: [] }],
     ["of no type", {}],
     ["of two types", { S: "", N: "1" }],
+    ["that is no object", "S"],
+    ["that is nothing", null],
     ["with a value of another type", { S: 1 }],
-  ])("%s is poison", (_, attribute) => {
-    expect(() => attributeJson(attribute, "json")).toThrow(expect.objectContaining({ code: "ATTRIBUTE_UNKNOWN" }));
+    ["with a number that is none", { N: "NaN" }],
+    ["with an infinite number", { N: "Infinity" }],
+    ["with an empty number", { N: "" }],
+    ["with bytes that are no base64", { B: "A===" }],
+    ["with bytes of another alphabet", { B: "_-8=" }],
+    ["with a truth that is a text", { BOOL: "false" }],
+    ["with a list that is none", { L: { 0: { S: "" } } }],
+    ["with a map that is a text", { M: "x" }],
+    ["with a map that is a list", { M: [{ S: "" }] }],
+    ["with no map", { M: null }],
+    ["with a set of other values", { SS: [1] }],
+    ["with a set of numbers that are none", { NS: ["1", "x"] }],
+    ["with a set of bytes that are none", { BS: ["?"] }],
+    ["with a member like that", { M: { a: { L: [{ X: 1 }] } } }],
+  ])("%s is poison in each encoding", (_, attribute) => {
+    for (const encoding of ["json", "dynamodb-json"] as const)
+      expect(() => attributeJson(attribute as Attribute, encoding)).toThrow(
+        expect.objectContaining({ code: "ATTRIBUTE_UNKNOWN" }),
+      );
+  });
+
+  test("may be nested as deeply as the server lets it, and never without end", () => {
+    const nested = (depth: number): Attribute =>
+      depth === 0 ? { S: "x" } : depth % 2 === 0 ? { L: [nested(depth - 1)] } : { M: { a: nested(depth - 1) } };
+    expect(JSON.parse(attributeJson(nested(32), "json"))).toEqual(
+      Array.from({ length: 32 }).reduce((inner, __, nth) => (nth % 2 === 0 ? { a: inner } : [inner]), "x"),
+    );
+    expect(attributeJson(nested(32), "dynamodb-json")).toBe(JSON.stringify(nested(32)));
+    expect(() => attributeJson(nested(100), "json")).toThrow("nested too deeply");
   });
 });
 

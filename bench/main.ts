@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { benchAutomations } from "./automations.ts";
 import { benchCatalog } from "./catalog.ts";
+import { benchDynamodb } from "./dynamodb/bench.ts";
 import { benchLatency } from "./latency.ts";
 import { describeMachine } from "./machine.ts";
 import { benchMongodb } from "./mongodb/bench.ts";
@@ -29,6 +30,8 @@ const benches: Readonly<Record<string, Bench>> = {
   automations: { run: benchAutomations, rows: 500_000 },
   /** Rows are events here. */
   mongodb: { run: benchMongodb, rows: 1_000_000 },
+  /** Rows are records here. */
+  dynamodb: { run: benchDynamodb, rows: 400_000 },
   /** Rows are tables here. */
   catalog: { run: benchCatalog, rows: 50_000 },
 };

@@ -27,6 +27,13 @@ that was measured in the same run on the same machine: compare ratios, not figur
 - **mongodb**: events of a MongoDB source (six inserts, three updates with their document and a delete of every ten, documents of
   some 350 bytes) into a file stream; beside the driver's own \`watch()\` and \`next()\`, which only reads them. No database is measured:
   in its place a process hands out prepared replies, which it can faster than either reads them. \`cpuUs\` and \`watchCpuUs\` are the processors' time for each event. Rows are events here.
+- **dynamodb**: records of a DynamoDB source (six inserts, three changes with both images and a removal of every ten), in eight shards,
+  into a file stream; beside the SDK's own client, which reads the same shards with \`GetRecords\` and drops what it has parsed. Items of 300 bytes,
+  and of 2000 under \`2000\`. No database is measured: in its place a process hands out prepared pages over plain HTTP. \`cpuUs\` and \`sdkCpuUs\` are the
+  processors' time for each record. Then 200 open shards without records, with the default of \`poll\`: \`idleCpuPercent\` is the whole worker's, of
+  one processor, once each shard is asked every two seconds; \`graceCpuPercent\` while it is asked every second, as for the first minute and for a
+  minute behind each record. \`pickupP50Ms\` and \`pickupP99Ms\` are from the writing of a record in such a shard to its arrival at a plain
+  subscriber of the bus; \`often\` is the same with \`poll: { minMs: 100, maxIdleMs: 500 }\`, within that minute. Rows are records here.
 - **profile**: where the time of a **tail** goes: percentages of what the worker's thread did, by the folders of src, packages
   and Node's own code (\`node\`), as V8's profiler saw it; it slows the worker down, so the rate is no measure.
 - **outbox**: [docs/outbox.md](outbox.md) says how it was measured, and what for.

@@ -153,12 +153,19 @@ module.exports = {
       to: { path: "node_modules/pg/|^src/source/postgres/client/session\\.ts$" },
     },
     {
+      name: "records-are-read-without-a-server",
+      severity: "error",
+      comment: "decode, values and options take records and settings: none of them asks DynamoDB, or loads its SDK",
+      from: { path: "^src/source/dynamodb/(decode|values|options)/" },
+      to: { path: "node_modules/(@aws-sdk|@smithy)/|^src/source/dynamodb/client/(?!(partition|position)\\.ts$)" },
+    },
+    {
       name: "a-driver-is-loaded-when-it-is-needed",
       severity: "error",
       comment:
-        "client/driver.ts loads MongoDB's driver; what a worker without such a source loads takes its types alone",
+        "client/driver.ts loads MongoDB's driver, or the AWS SDK; what a worker without such a source loads takes its types alone",
       from: { path: "^src/", pathNot: "^src/(dev|demo)/|/client/driver\\.ts$" },
-      to: { path: "node_modules/mongodb/", dependencyTypesNot: ["type-only"] },
+      to: { path: "node_modules/(mongodb|@aws-sdk|@smithy)/", dependencyTypesNot: ["type-only"] },
     },
     {
       name: "the-protocol-knows-no-client",

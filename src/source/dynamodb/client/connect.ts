@@ -1,10 +1,11 @@
 // DynamoDB by its SDK, which is loaded only when a source needs it. Answers with records are parsed here, by JSON.parse.
 
-import { ConfigError } from "../../../errors.ts";
 import type { RawRecord } from "../decode/record.ts";
 import type { DynamoConfig } from "../options/config.ts";
 import type { DynamoApi, From, KeyType, RecordsPage, StreamPage, TableFacts, ViewType } from "./api.ts";
-import { translateThrown } from "./errors.ts";
+import { driver, quiet } from "./driver.ts";
+import { notDynamo } from "./endpoint-errors.ts";
+import { ServerError, translateThrown } from "./errors.ts";
 import { keepRecordsRaw, rawAnswer } from "./raw-records.ts";
 
 const CONNECT_MS = 5_000;
@@ -14,12 +15,13 @@ const PAGE_SHARDS = 100;
 
 /** Asks nothing yet. @throws ConfigError */
 export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpoint" | "profile">): Promise<DynamoApi> {
-  const [database, streams] = await loadSdk();
+  const { database, streams } = await driver();
   const { region, endpoint, profile } = config;
   const settings = {
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(profile === undefined ? {} : { profile }),
+    logger: quiet,
     maxAttempts: 1, // who asks knows how long to wait
     cacheMiddleware: true, // else all that the SDK does is put together anew for each request
     requestHandler: { connectionTimeout: CONNECT_MS, requestTimeout: REQUEST_MS, throwOnRequestTimeout: true },
@@ -36,7 +38,9 @@ export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpo
   };
   return {
     describeTable: async (TableName): Promise<TableFacts> => {
-      const { Table = {} } = await asked(tableClient.send(new database.DescribeTableCommand({ TableName })));
+      const { Table = missing("Table") } = await asked(
+        tableClient.send(new database.DescribeTableCommand({ TableName })),
+      );
       const { TableId, TableArn = "", LatestStreamArn, LatestStreamLabel, StreamSpecification } = Table;
       const replicas = (Table.Replicas ?? []).flatMap(({ RegionName }) => RegionName ?? []);
       const types = new Map(
@@ -78,7 +82,7 @@ export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpo
         ...(after === undefined ? {} : { ExclusiveStartShardId: after }),
         ...(childrenOf === undefined ? {} : { ShardFilter: { Type: "CHILD_SHARDS", ShardId: childrenOf } }),
       });
-      const { StreamDescription: stream = {} } = await asked(streamClient.send(command));
+      const { StreamDescription: stream = missing("StreamDescription") } = await asked(streamClient.send(command));
       return {
         view: stream.StreamViewType as ViewType | undefined,
         keyNames: keyNamesOf(stream.KeySchema ?? []),
@@ -94,13 +98,13 @@ export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpo
     },
     iterator: async (StreamArn, ShardId, from) => {
       const command = new streams.GetShardIteratorCommand({ StreamArn, ShardId, ...iteratorInput(from) });
-      return (await asked(streamClient.send(command))).ShardIterator ?? "";
+      return (await asked(streamClient.send(command))).ShardIterator ?? missing("ShardIterator");
     },
     records: async (ShardIterator, Limit): Promise<RecordsPage> => {
       const command = new streams.GetRecordsCommand({ ShardIterator, Limit });
       const { bytes: raw, at } = rawAnswer(await asked(streamClient.send(command)));
-      const answer = await asked(Promise.resolve().then(() => JSON.parse(raw.toString()) as Answer));
-      return { records: answer.Records ?? [], bytes: raw.length, next: answer.NextShardIterator ?? undefined, at };
+      const { Records: records, NextShardIterator } = parsed(raw);
+      return { records, bytes: raw.length, next: NextShardIterator ?? undefined, at };
     },
     close: () => {
       tableClient.destroy();
@@ -110,21 +114,27 @@ export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpo
 }
 
 interface Answer {
-  readonly Records?: readonly RawRecord[];
+  readonly Records: readonly RawRecord[];
   readonly NextShardIterator?: string | null;
 }
 
-async function loadSdk(): Promise<
-  readonly [typeof import("@aws-sdk/client-dynamodb"), typeof import("@aws-sdk/client-dynamodb-streams")]
-> {
+/**
+ * An answer without records would say that the shard has ended: only one that is DynamoDB's may.
+ * @throws ServerError where it is none, or was cut off: the next one may be
+ */
+function parsed(raw: Buffer): Answer {
   try {
-    return [await import("@aws-sdk/client-dynamodb"), await import("@aws-sdk/client-dynamodb-streams")];
-  } catch (error) {
-    throw new ConfigError("DRIVER_MISSING", "the packages of the AWS SDK cannot be loaded", {
-      hint: "Install them: npm install @aws-sdk/client-dynamodb @aws-sdk/client-dynamodb-streams.",
-      cause: error,
-    });
+    const answer = JSON.parse(raw.toString()) as Partial<Answer>;
+    if (Array.isArray(answer.Records)) return answer as Answer;
+  } catch {
+    // Its text is not ours to quote.
   }
+  throw new ServerError("failed", "DynamoDB: an answer to GetRecords that has no records, or is no JSON");
+}
+
+/** @throws ConfigError for an answer that lacks what each answer of DynamoDB has */
+function missing(member: string): never {
+  throw notDynamo(`an answer without ${member}`);
 }
 
 function iteratorInput(from: From) {

@@ -1,6 +1,7 @@
 // Translates what the SDK throws: refusals that a reader goes on from, and errors that end what is done.
 
 import { bugOf, ConfigError, MillraceError, TransientError, toError } from "../../../errors.ts";
+import { connectionError, connectionText, notDynamo } from "./endpoint-errors.ts";
 
 /**
  * `throttled`: later; `failed`: the server has a fault; `away`: nobody answers; `expired`: the iterator; `trimmed`: what was asked
@@ -22,6 +23,10 @@ const refusals: Readonly<Record<string, Refusal>> = {
   ProvisionedThroughputExceededException: "throttled",
   LimitExceededException: "throttled",
   ThrottlingException: "throttled",
+  Throttling: "throttled",
+  ThrottledException: "throttled",
+  RequestThrottled: "throttled",
+  RequestThrottledException: "throttled",
   RequestLimitExceeded: "throttled",
   TooManyRequestsException: "throttled",
   ExpiredIteratorException: "expired",
@@ -44,39 +49,86 @@ const credentials: ReadonlySet<string> = new Set([
   "InvalidClientTokenId",
   "CredentialsProviderError",
   "TokenProviderError",
+  "ExpiredTokenError",
+  "SignatureDoesNotMatch",
 ]);
+
+/** Of answers that have no name of DynamoDB's. */
+const foreignNames: ReadonlySet<string> = new Set(["Unknown", "UnknownError", "Error"]);
+const TOO_MANY = 429;
 
 /** What the SDK has thrown, as ours or as a refusal. */
 export function translateThrown(thrown: unknown): ServerError | MillraceError {
   if (thrown instanceof MillraceError || thrown instanceof ServerError) return thrown;
   const error = toError(thrown);
-  const status = (thrown as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode;
+  const { status = 0, type } = answerOf(thrown);
   const message = `DynamoDB: ${error.name}: ${withoutValues(error.message)}`;
   const refusal = refusals[error.name];
   if (refusal !== undefined) return new ServerError(refusal, message, error);
-  if (credentials.has(error.name)) {
+  const refused = refusedError(error, message);
+  if (refused !== undefined) return refused;
+  if (status === 0) {
+    const wrong = connectionError(error) ?? bugOf(thrown);
+    return wrong ?? new ServerError("away", `DynamoDB: ${connectionText(error)}`, error);
+  }
+  // A proxy's page, which is not ours to quote.
+  const isPage = error instanceof SyntaxError;
+  const what = `HTTP ${status}${isPage ? ` with ${type ?? "no content type"}` : `: ${withoutValues(error.message)}`}`;
+  if (status === TOO_MANY) return new ServerError("throttled", `DynamoDB: ${what}`, error);
+  if (status >= 500)
+    return new ServerError("failed", isPage ? `DynamoDB: ${what}, which is not DynamoDB's own` : message, error);
+  const isForeign = isPage || error.name === "UnknownOperationException" || foreignNames.has(error.name);
+  return isForeign ? notDynamo(what, error) : new ServerError("failed", message, error);
+}
+
+/** What an answer says of who asks, not of what is asked. */
+function refusedError(error: Error, message: string): ServerError | ConfigError | undefined {
+  const { name } = error;
+  // The SDK goes by the server's clock from then on: asked again it may do.
+  if (/^Request(TimeTooSkewed|Expired)$/.test(name) || /signature (expired|not yet current)/i.test(error.message))
+    return new ServerError("failed", `${message} (is the clock of this machine right?)`, error);
+  if (/scoped to a valid region/i.test(error.message))
+    return new ConfigError("REGION_WRONG", message, {
+      hint: "Set the source's option region (or AWS_REGION) to the one of the endpoint.",
+      cause: error,
+    });
+  if (credentials.has(name))
     return new ConfigError("CREDENTIALS_REFUSED", message, {
-      hint: "Give the worker credentials by the environment, a profile or its role (the SDK's default chain), and see that they have not expired and that its clock is right.",
+      hint: "Give the worker credentials by the environment, a profile or its role (the SDK's default chain), and see that they have not expired, and that the region is enabled for the account.",
       cause: error,
     });
+  if (name === "AccessDeniedException" || name === "AccessDenied") {
+    const { action, rest } = deniedOf(error.message);
+    return new ConfigError(
+      "PERMISSION_MISSING",
+      action === undefined ? message : `DynamoDB: may not ${action}${rest}`,
+      {
+        hint: `Allow ${action ?? "it"} in the policy of the worker's user or role. A source needs dynamodb:DescribeTable on its tables, and DescribeStream, GetShardIterator and GetRecords on their streams (table/NAME/stream/*); ListTables where a pattern has a *.`,
+        cause: error,
+      },
+    );
   }
-  if (error.name === "AccessDeniedException" || error.name === "AccessDenied") {
-    return new ConfigError("PERMISSION_MISSING", message, {
-      hint: "The worker needs dynamodb:DescribeTable on its tables, and DescribeStream, GetShardIterator and GetRecords on their streams (table/NAME/stream/*); ListTables where a pattern has a *.",
-      cause: error,
-    });
-  }
-  if (/region is missing/i.test(error.message)) {
+  if (/region is missing/i.test(error.message))
     return new ConfigError("REGION_MISSING", "no region is known", {
       hint: "Set the source's option region, or AWS_REGION.",
       cause: error,
     });
-  }
-  if (status === undefined || status === 0) {
-    const bug = bugOf(thrown);
-    return bug ?? new ServerError("away", message, error);
-  }
-  return new ServerError("failed", message, error);
+  return undefined;
+}
+
+/** Which action on which resource, and why: `User: … is not authorized to perform: dynamodb:X on resource: Y because …`. */
+function deniedOf(message: string): { readonly action: string | undefined; readonly rest: string } {
+  const [, action, resource, why = ""] =
+    /not authorized to perform: (\S+)(?: on resource: (\S+))?([\s\S]*)$/.exec(message) ?? [];
+  return { action, rest: `${resource === undefined ? "" : ` on ${resource}`}${withoutValues(why)}` };
+}
+
+function answerOf(thrown: unknown): { readonly status?: number | undefined; readonly type?: string | undefined } {
+  const { $metadata, $response } = thrown as {
+    readonly $metadata?: { readonly httpStatusCode?: number };
+    readonly $response?: { readonly statusCode?: number; readonly headers?: Readonly<Record<string, string>> };
+  };
+  return { status: $metadata?.httpStatusCode ?? $response?.statusCode, type: $response?.headers?.["content-type"] };
 }
 
 /** What a refusal is to whoever cannot go on from it. */

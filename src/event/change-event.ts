@@ -42,6 +42,8 @@ export interface ChangeBody<Row = Json, Key = Json | null> {
   readonly update?: UpdateDescription;
   /** MongoDB: the rest of a sharded document's key. */
   readonly shardKey?: Json;
+  /** DynamoDB: the server deleted the item, because its time was over. */
+  readonly reason?: "ttl";
   /** On the `deleted` half of a changed key: the new key. */
   readonly movedTo?: NonNullable<Key>;
   /** On the `created` half of a changed key: the old key. */

@@ -29,6 +29,12 @@ export interface DocumentsSchema {
   readonly open: boolean;
   /** Whether the collection's name alone tells it apart, whatever comes. */
   readonly bareName: boolean;
+  /** What one is called. Default: a document. */
+  readonly noun?: "item";
+  /** Whether its type has any other member too: nothing is known of those that are not named. Default: no. */
+  readonly anyMember?: true;
+  /** Whether an update always comes with the one after. Default: no, it may be gone by then. */
+  readonly hasAfter?: boolean;
 }
 
 export interface CollectionSchema {

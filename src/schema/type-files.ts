@@ -1,7 +1,7 @@
 // What `millrace types` writes for a source: its rows or documents as TypeScript, with a typed trigger for each, and as JSON Schema.
 
 import { formatCollectionName } from "../event/collection-name.ts";
-import type { CollectionSchema, ColumnSchema, JsonSchema } from "../event/collection-schema.ts";
+import type { CollectionSchema, ColumnSchema, DocumentsSchema, JsonSchema } from "../event/collection-schema.ts";
 import type { SourceId } from "../event/source-id.ts";
 
 /** Collections of this namespace go by their bare names. */
@@ -26,7 +26,7 @@ function typeScript(source: SourceId, collections: readonly CollectionSchema[]):
   const keys = new Set(named.map(({ collection }) => keyOf(collection)));
   const interfaces = named.map(
     ({ collection, type }) =>
-      `${rowComment(collection)}\nexport interface ${type} {\n${collection.columns.map(member).join("")}}\n`,
+      `${rowComment(collection)}\nexport interface ${type} {\n${collection.columns.map(member).join("")}${anyMember(collection)}}\n`,
   );
   const members = named.map(({ collection, type }) => {
     const key = keys.size === named.length ? keyOf(collection) : formatCollectionName(collection);
@@ -37,7 +37,7 @@ function typeScript(source: SourceId, collections: readonly CollectionSchema[]):
     'import { collection } from "millrace";\n',
     ...(named.some(({ collection }) => collection.columns.some(isNested)) ? [NESTED] : []),
     ...interfaces,
-    `/** The ${collections.some(({ documents }) => documents) ? "collections" : "tables"} of the source \`${source}\`. */\nexport const ${constantName(source)} = {\n${members.join("")}} as const;\n`,
+    `/** The ${collections.some(({ documents }) => documents && !documents.noun) ? "collections" : "tables"} of the source \`${source}\`. */\nexport const ${constantName(source)} = {\n${members.join("")}} as const;\n`,
   ].join("\n");
 }
 
@@ -45,7 +45,15 @@ function rowComment({ documents, ...collection }: CollectionSchema): string {
   const name = `\`${comment(formatCollectionName(collection))}\``;
   return documents === undefined
     ? `/** A row of ${name}. */`
-    : `/** A document of ${name}, ${comment(documents.origin)}. */`;
+    : `/** ${one(documents)} of ${name}, ${comment(documents.origin)}. */`;
+}
+
+function one({ noun }: DocumentsSchema): string {
+  return noun === "item" ? "An item" : "A document";
+}
+
+function anyMember({ documents }: CollectionSchema): string {
+  return documents?.anyMember ? "  readonly [attribute: string]: unknown;\n" : "";
 }
 
 /** The row, its key, the columns that an update may lack, and of documents that an update may come without one. */
@@ -53,7 +61,7 @@ function typeArguments(type: string, { key, columns, documents }: CollectionSche
   const names = (of: readonly string[]): string => of.map((name) => JSON.stringify(name)).join(" | ");
   const omissible = columns.filter((column) => column.omissible).map(({ name }) => name);
   const keyType = key.length === 0 ? "null" : `Pick<${type}, ${names(key)}>`;
-  if (documents !== undefined) return [type, keyType, "never", `${type} | null`].join(", ");
+  if (documents !== undefined && !documents.hasAfter) return [type, keyType, "never", `${type} | null`].join(", ");
   return [type, keyType, ...(omissible.length === 0 ? [] : [names(omissible)])].join(", ");
 }
 
@@ -83,7 +91,7 @@ function jsonSchema(collections: readonly CollectionSchema[]): JsonSchema {
     return [
       formatCollectionName(collection),
       {
-        ...(documents && { description: `A document, ${documents.origin}.` }),
+        ...(documents && { description: `${one(documents)}, ${documents.origin}.` }),
         type: "object",
         properties,
         required,

@@ -12,6 +12,7 @@ import { countedApi } from "./client/counted-api.ts";
 import { translateError } from "./client/errors.ts";
 import { patientApi } from "./client/patient-api.ts";
 import { RequestRate } from "./client/request-rate.ts";
+import { describeTables } from "./commands/describe-tables.ts";
 import { NAMESPACE } from "./decode/record-decoder.ts";
 import { DynamoSource } from "./dynamo-source.ts";
 import { readFacts } from "./facts/facts.ts";
@@ -84,6 +85,7 @@ export function createDynamoConnector({ connect, clock }: DynamoConnectorOptions
         throw error instanceof MillraceError ? error : translateError(error);
       }
     },
+    describeCollections: (_, config) => using(config, (api) => describeTables(api, config)),
     outboxHome: (id, { outbox }) =>
       outbox && (async () => ({ database: `a DynamoDB, by the source ${id}`, messages: false })),
   } satisfies Connector<DynamoConfig>;

@@ -77,7 +77,10 @@ const libraries = new Map<string, ts.SourceFile | undefined>();
  * too, so each goes through a variable of its own type.
  */
 export function errorsOf(types: string, rows: readonly string[], type = "Orders"): readonly string[] {
-  const own = types.slice(types.indexOf("/** A document"), types.indexOf("/** The collections"));
+  const own = types.slice(
+    types.search(/\/\*\* An? (?:document|item)/),
+    types.search(/\/\*\* The (?:collections|tables)/),
+  );
   const code = `${own}\n${rows.map((row, nth) => `const v${nth} = ${row} as const;\nexport const r${nth}: ${type} = v${nth};`).join("\n")}`;
   const host = ts.createCompilerHost(compilerOptions);
   const original = host.getSourceFile.bind(host);

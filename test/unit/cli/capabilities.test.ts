@@ -49,7 +49,7 @@ test.each(commands)("%s says that the source's kind cannot do it, which can, and
     name: "ConfigError",
     code: "CAPABILITY_MISSING",
     message: expect.stringMatching(/^the source books is of the kind scripted, which (?:cannot|has no) [a-z ]+$/),
-    hint: expect.stringMatching(/^Kinds that (?:can|have): postgres(?:, mongodb)?\. [A-Z].+\.$/),
+    hint: expect.stringMatching(/^Kinds that (?:can|have): postgres(?:, mongodb)?(?:, dynamodb)?\. [A-Z].+\.$/),
   });
 });
 

@@ -25,6 +25,8 @@ export interface Mark {
   readonly behind: Positions | undefined;
   /** Whether the stream durably holds all before these places; else each counts only while the stream reaches its `behind`. */
   readonly durable: boolean;
+  /** Partitions that are over and have no place here: what is saved of them elsewhere goes too. */
+  readonly ended: ReadonlySet<string>;
   /** How far the second producer was then, by the stream's newest marker of it. */
   readonly progress: SideProgress | undefined;
 }
@@ -49,6 +51,12 @@ export interface SideBatch {
   messages(place: Place): readonly StreamMessage[];
 }
 
+/** A message; a commit that has none of its own; or that a partition is over, whose last place is acknowledged. */
+export type WriterItem =
+  | StreamMessage
+  | ({ readonly type: "commit" } & Place)
+  | ({ readonly type: "ended"; readonly partition: string } & Place);
+
 /** The right to write one source's stream. Only one is alive on the bus; all others are fenced. */
 export interface Writer extends AsyncDisposable {
   /** Where the source goes on from: undefined at its very first start. */
@@ -56,10 +64,11 @@ export interface Writer extends AsyncDisposable {
   /** The lease number written into the stream. */
   readonly lease: number;
   /**
-   * Queues messages and commits in order; resolves when there is room for more (bounded by bytes).
+   * Queues messages, commits and ends of partitions in order; resolves when there is room for more (bounded by bytes).
+   * Behind the end of a partition nothing of it may come.
    * @throws whatever `failed` rejects with
    */
-  write(items: readonly (StreamMessage | ({ readonly type: "commit" } & Place))[]): Promise<void>;
+  write(items: readonly WriterItem[]): Promise<void>;
   /** How far the second producer had come, when the writer was opened; undefined where none has stored anything. */
   readonly progress: SideProgress["value"] | undefined;
   /**

@@ -85,6 +85,13 @@ function isBehind(position: Position, at: Position | undefined): boolean {
   return at === undefined || comparePositions(position, at) > 0;
 }
 
+/** All but those of these partitions; undefined when nothing is left. */
+export function withoutPartitions(positions: Positions | undefined, names: ReadonlySet<string>): Positions | undefined {
+  if (positions === undefined || names.size === 0) return positions;
+  const rest = new Map([...positions].filter(([partition]) => !names.has(partition)));
+  return rest.size === 0 ? undefined : rest;
+}
+
 /** Whether no partition is inside of a transaction. */
 export function areComplete(positions: Positions): boolean {
   for (const position of positions.values()) if (!isComplete(position)) return false;

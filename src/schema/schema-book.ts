@@ -8,7 +8,7 @@ import { BugError, FencedError } from "../errors.ts";
 import type { CollectionSchema } from "../event/collection-schema.ts";
 import { canonicalJson } from "../event/lane.ts";
 import type { Position } from "../event/position.ts";
-import { comparePlace, type Positions } from "../event/positions.ts";
+import { comparePlace, type Positions, WHOLE } from "../event/positions.ts";
 import type { CollectionVersion } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import { sameColumn, schemaChanges } from "./changes.ts";
@@ -151,6 +151,20 @@ export class SchemaBook {
     this.#acknowledged = positions;
   }
 
+  /**
+   * Partitions are over: what was announced in them the stream holds for certain, and a later start no longer hears how far they
+   * were. @throws FencedError, TransientError
+   */
+  async ended(partitions: ReadonlySet<string>): Promise<void> {
+    for (const [id, noted] of this.#announced) {
+      if (!noted.some(([, , partition]) => partition !== undefined && partitions.has(partition))) continue;
+      const settled = noted.map((one): Noted => (partitions.has(one[2] ?? WHOLE) ? [one[0], one[1]] : one));
+      this.#announced.set(id, settled);
+      this.#ahead = true;
+    }
+    await this.store();
+  }
+
   /** Those behind the acknowledged place may never reach the stream: a restart then needs the newest one at or before it. */
   #needed(noted: readonly Noted[]): readonly Noted[] {
     const place = this.#acknowledged;
@@ -196,7 +210,9 @@ function parsed<Stored>(schema: z.ZodType<Stored>, value: unknown, key: string):
   return stored.data;
 }
 
+/** One without a partition, of a source that has some, is of one that is over. */
 function isAt([position, , partition]: Noted, reached: Positions): boolean {
+  if (partition === undefined && !reached.has(WHOLE)) return true;
   return comparePlace({ partition, position }, reached) <= 0;
 }
 

@@ -28,6 +28,16 @@ export interface Commit extends Place {
   readonly type: "commit";
 }
 
+/**
+ * A partition is over, with its last place: nothing of it comes any more, at no later reading either, though `from` does not name
+ * it. Handed out once that place was acknowledged and the source has on record that it is over, and again at a reading whose
+ * `from` still has it. From then on the worker keeps no place of it.
+ */
+export interface Ended extends Place {
+  readonly type: "ended";
+  readonly partition: string;
+}
+
 /** A row that can never be decoded. The worker dead-letters it and puts a marker in its place. */
 export interface Poison extends Place {
   readonly type: "poison";
@@ -95,7 +105,7 @@ export interface Lost extends Place {
   readonly upTo: Position;
 }
 
-export type SourceMessage = SourceEvent | Commit | Poison | Description | Began | Lost;
+export type SourceMessage = SourceEvent | Commit | Ended | Poison | Description | Began | Lost;
 
 /** Where a source keeps what it must not forget (its slot's name and identity); fenced by the lease. */
 export interface ConnectorState {

@@ -1,12 +1,12 @@
 // The loop from a source to its stream: pull a chunk, put markers where rows cannot travel, hand it to the writer.
 
-import type { SourceStream, Writer } from "../bus/bus.ts";
+import type { SourceStream, Writer, WriterItem } from "../bus/bus.ts";
 import type { StreamMessage } from "../event/message.ts";
 import { newestOf, type Positions } from "../event/positions.ts";
 import type { SourceEvent } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { SchemaBook } from "../schema/schema-book.ts";
-import type { Commit, Poison, Source } from "../source/source.ts";
+import type { Poison, Source } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { deadLetter, type PoisonPlaces, tooLarge } from "./poison.ts";
 import type { Probe } from "./probe.ts";
@@ -17,6 +17,8 @@ import { readAnnounced } from "./tell-schemas.ts";
 export interface PumpCounts {
   /** @param upTo where the last of them stand */
   read(messages: number, upTo: Positions): void;
+  /** Partitions are over. */
+  ended(partitions: ReadonlySet<string>): void;
   poison(): void;
 }
 
@@ -48,9 +50,14 @@ export async function pump(options: PumpOptions): Promise<void> {
     const upTo = newestOf(chunk);
     if (upTo === undefined) continue;
     counts.read(chunk.length, upTo);
-    let items: (StreamMessage | Commit)[] = [];
+    const ended = new Set(chunk.flatMap((one) => (one.type === "ended" ? [one.partition] : [])));
+    if (ended.size > 0) {
+      await schemas.ended(ended);
+      counts.ended(ended);
+    }
+    let items: WriterItem[] = [];
     for (const one of chunk) {
-      if (one.type === "commit") {
+      if (one.type === "commit" || one.type === "ended") {
         items.push(one);
         continue;
       }

@@ -1,7 +1,7 @@
 // How far one source is behind, as four numbers: each of them stays at zero in some fault that another one shows.
 
 import type { Writer } from "../bus/bus.ts";
-import { laterPositions, type Positions, reaches } from "../event/positions.ts";
+import { laterPositions, type Positions, reaches, withoutPartitions } from "../event/positions.ts";
 import type { Source, SourceLag } from "../source/source.ts";
 
 export interface LagFigures {
@@ -41,6 +41,13 @@ export class LagGauge {
   /** All up to here has come out of the log. */
   read(upTo: Positions): void {
     this.#readTo = laterPositions(this.#readTo, upTo);
+  }
+
+  /** Partitions are over, and read. */
+  ended(partitions: ReadonlySet<string>): void {
+    this.#readTo = withoutPartitions(this.#readTo, partitions);
+    const looked = this.#looked;
+    this.#looked = looked && { ...looked, end: withoutPartitions(looked.end, partitions) ?? new Map() };
   }
 
   figures({ writer, reader }: { readonly writer: Writer; readonly reader: Source }, now: number): LagFigures {

@@ -178,6 +178,10 @@ export class SourceTracker implements PumpCounts, CheckpointCounts {
     if (this.#standsStill) this.#show("running", undefined); // it has moved
   }
 
+  ended(partitions: ReadonlySet<string>): void {
+    this.#gauge.ended(partitions);
+  }
+
   poison(): void {
     this.#options.counts.poison++;
   }

@@ -6,12 +6,12 @@ import { comparePlace, type Positions, WHOLE } from "../event/positions.ts";
 import { type Marker, markerAt, type SourceEvent } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { SourceGap } from "../event/system-event.ts";
-import type { Began, Commit, Lost, Poison, Source } from "../source/source.ts";
+import type { Began, Commit, Ended, Lost, Poison, Source } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { AnnouncedMessage } from "./tell-schemas.ts";
 
 /** What a source hands out once all is told. */
-export type ToldMessage = SourceEvent | Commit | Poison;
+export type ToldMessage = SourceEvent | Commit | Ended | Poison;
 
 export interface GapTellerOptions {
   readonly source: SourceId;

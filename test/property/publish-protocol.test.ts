@@ -74,6 +74,29 @@ for (const [bus, options] of [
   });
 
 for (const [bus, options] of [
+  ["keeps what it acknowledged", { powerLoss: false }],
+  ["loses what it has not synced", { powerLoss: true }],
+  ["takes three messages at once, and loses what it has not synced", { powerLoss: true, maxBatchMessages: 3 }],
+  ["loses bodies of large events", { powerLoss: true, largeEvents: true }],
+] as const)
+  test(`a partition that ends, and one that begins behind it, are each whole, once and one behind the other, and the first leaves the checkpoint, on a bus that ${bus}, under ${runs} random schedules`, {
+    timeout: 600_000,
+  }, async () => {
+    console.error(`seeds ${firstSeed} to ${firstSeed + runs - 1}`);
+    const parents = { "orders/1/shard-2": "orders/1/shard-0" };
+    let killed = 0;
+    for (let seed = firstSeed; seed < firstSeed + runs; seed++) {
+      const wrong = await runSchedule(protocol, {
+        ...{ seed, partitions: [...partitions, "orders/1/shard-2"], parents, ...options },
+        onKilledEnding: () => killed++,
+      });
+      expect(wrong, `seed ${seed}`).toBeUndefined();
+    }
+    expect(killed).toBeGreaterThan(0);
+    console.error(`killed between the end on record and the checkpoint without it: ${killed} times`);
+  });
+
+for (const [bus, options] of [
   ["keeps what it acknowledged", { powerLoss: false, wide: true, partitions }],
   ["loses what it has not synced", { powerLoss: true, wide: true, partitions }],
   ["takes three messages at once, and loses what it has not synced", { powerLoss: true, maxBatchMessages: 3 }],

@@ -27,6 +27,25 @@ for (const [bus, options] of [
     }
   });
 
+for (const [bus, options] of [
+  ["keeps what it acknowledged", { powerLoss: false }],
+  ["loses what it has not synced", { powerLoss: true }],
+  ["takes three messages at once, and loses what it has not synced", { powerLoss: true, maxBatchMessages: 3 }],
+  ["loses bodies of large events", { powerLoss: true, largeEvents: true }],
+] as const)
+  test(`a partition that ends, and two that begin behind it, are each whole, once and one behind the other, and the first leaves the checkpoint, on a bus that ${bus}, under ${runs} random schedules`, {
+    timeout: 600_000,
+  }, async () => {
+    console.error(`seeds ${firstSeed} to ${firstSeed + runs - 1}`);
+    const [parent] = partitions;
+    const parents = { "orders/1/shard-2": parent, "orders/1/shard-3": parent };
+    const all = [...partitions, ...Object.keys(parents)];
+    for (let seed = firstSeed; seed < firstSeed + runs; seed++) {
+      const wrong = await runWorkers(protocol, { seed, partitions: all, parents, ...options });
+      expect(wrong, `seed ${seed}`).toBeUndefined();
+    }
+  });
+
 test("a seed gives the same schedule each time", async () => {
   const streams: string[][] = [];
   for (let time = 1; time <= 2; time++) {

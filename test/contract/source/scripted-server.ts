@@ -7,6 +7,9 @@ import { scriptedConnector } from "../../support/source/scripted-source.ts";
 import type { TestTime } from "../../support/virtual-time.ts";
 import type { SourceServer } from "./source-server.ts";
 
+/** Partitions that have ended, of those that are still listed. */
+const LISTED = 50;
+
 let made = 0;
 
 /** @param partitions names; none: one log */
@@ -26,8 +29,21 @@ export function scriptedServer(time: TestTime, partitions: readonly string[]): S
       const name = `script_${++made}`;
       const database = new ScriptedDatabase(name, clock, partitions);
       scriptedDatabases.set(name, database);
-      const { partitions: names } = database;
+      const names = [...database.partitions];
+      let rolls = 0;
+      const ended: string[] = [];
+      const roll = async (line: number): Promise<void> => {
+        const [parent = "", name] = [names[line], `${partitions[line]}-${++rolls}`];
+        database.open(name, parent);
+        database.close(parent);
+        names[line] = name;
+        ended.push(parent);
+        const acknowledged = database.endedAt(database.dropped ?? new Map()).map(({ partition }) => partition);
+        if (ended.length <= LISTED || !acknowledged.includes(ended[0] ?? "")) return;
+        database.forget(ended.shift() ?? "");
+      };
       return {
+        ...(partitions.length > 0 && { roll }),
         section: (options) => ({ database: name, ...options }),
         commit: async (line, rows) => database.commit(names[line], rows),
         cut: async () => database.cut(),

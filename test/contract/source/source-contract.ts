@@ -1,6 +1,7 @@
 // What any source owes the worker: the facts that hold for each connector, whichever database it reads.
 
 import type { BusServer } from "../bus-server.ts";
+import { sourceEndFacts } from "./source-end-facts.ts";
 import { sourceGround } from "./source-ground.ts";
 import { sourceKillFacts } from "./source-kill-facts.ts";
 import { sourceLogFacts } from "./source-log-facts.ts";
@@ -17,6 +18,7 @@ export function sourceContract(server: SourceServer, bus: BusServer): void {
   sourceReadingFacts(ground);
   sourceOrderFacts(ground);
   sourceKillFacts(ground);
+  sourceEndFacts(ground);
   sourceLossFacts(ground);
   sourceWatchFacts(ground);
 }

@@ -5,12 +5,13 @@ import type { SourceGround } from "./source-ground.ts";
 import { type KillPoint, killPoints } from "./source-worker.ts";
 import { expectWhole } from "./stream-facts.ts";
 
-/** Reached at a first start, or by a loss, alone. */
+/** Reached at a first start, by a loss, or at the end of a partition alone. */
 const rare: ReadonlySet<KillPoint> = new Set([
   "before-remember",
   "after-remember",
   "before-told-of-a-gap",
   "after-told-of-a-gap",
+  "after-handed-out-an-end",
 ]);
 
 export function sourceKillFacts({ shop: fresh, begin, worker: start, stored, when, until }: SourceGround): void {

@@ -8,10 +8,10 @@ import type { SourceMessage } from "../../../src/source/source.ts";
 import type { SourceGround } from "./source-ground.ts";
 import { byLine, byPartition, factsOf, keyOf, type SourceReading } from "./source-reading.ts";
 
-type Event = Exclude<SourceMessage, { type: "commit" | "described" | "began" | "lost" }>;
+type Event = Exclude<SourceMessage, { type: "commit" | "ended" | "described" | "began" | "lost" }>;
 
 export function sourceLogFacts({ shop: fresh, open, until, when, server }: SourceGround): void {
-  const notEvents: readonly SourceMessage["type"][] = ["commit", "described", "began", "lost"];
+  const notEvents: readonly SourceMessage["type"][] = ["commit", "ended", "described", "began", "lost"];
   const isEvent = (message: SourceMessage): message is Event => !notEvents.includes(message.type);
   const read = async (reading: SourceReading, changes: number): Promise<readonly Event[]> => {
     await until(() => reading.over || reading.changes.length >= changes, `${changes} changes`);

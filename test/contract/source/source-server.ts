@@ -24,6 +24,11 @@ export interface SourceDatabase extends AsyncDisposable {
   sentBytes(): Promise<number>;
   /** What there is in it, and what it keeps for its readers: the same while nobody changes anything. */
   contents(): Promise<unknown>;
+  /**
+   * What a line is written to comes to its end, and the line goes on in another partition that begins behind it. Absent where
+   * partitions never end.
+   */
+  readonly roll?: (line: number) => Promise<void>;
   /** Another version of the collection, from the next row on. Absent where the kind describes none. */
   readonly alter?: () => Promise<void>;
   /** Commits in the first line: a row of this key, one that can never travel, and another row. */

@@ -8,6 +8,7 @@ import {
   type IdlePlaces,
   idleKey,
 } from "../../../src/bus/jetstream/lease/checkpoint-store.ts";
+import { memoryKey } from "../../../src/bus/jetstream/lease/connector-state.ts";
 import type { Clock } from "../../../src/clock.ts";
 import { TransientError } from "../../../src/errors.ts";
 import { laterPositions, type Positions, placesBehind, positionsFrom } from "../../../src/event/positions.ts";
@@ -31,6 +32,7 @@ export const killPoints = [
   "after-acknowledge",
   "before-remember",
   "after-remember",
+  "after-handed-out-an-end",
   "before-told-of-a-gap",
   "after-told-of-a-gap",
 ] as const;
@@ -161,14 +163,31 @@ export class ContractWorker {
       await source.acknowledge(positions);
       this.#at("after-acknowledge");
     };
+    // What is pulled behind a chunk is pulled when the writer has that.
+    const at = (): void => this.#at("after-handed-out-an-end");
+    const read: Source["read"] = async function* (options) {
+      for await (const chunk of source.read(options)) {
+        yield chunk;
+        if (chunk.some(({ type }) => type === "ended")) at();
+      }
+    };
     // Not itself: its methods may need to be called on it.
     return new Proxy(source, {
       get: (target, name) => {
         if (name === "acknowledge") return acknowledge;
+        if (name === "read") return read;
         const value: unknown = Reflect.get(target, name, target);
         return typeof value === "function" ? value.bind(target) : value;
       },
     });
+  }
+
+  /** How many partitions a start would go on from, by what is saved, and how large that and the memory of the source are. */
+  async kept(): Promise<{ readonly partitions: number; readonly bytes: number }> {
+    const { bus, id } = this.#options;
+    const values = await Promise.all([checkpointKey(id), idleKey(id), memoryKey(id)].map((key) => bus.state.get(key)));
+    const bytes = values.reduce((sum, entry) => sum + JSON.stringify(entry?.value ?? null).length, 0);
+    return { partitions: (await this.#saved())?.size ?? 0, bytes };
   }
 
   /** What is on record by now, of what is saved. */

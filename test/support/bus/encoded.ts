@@ -5,16 +5,18 @@ import type { StreamMessage } from "../../../src/event/message.ts";
 import type { Position } from "../../../src/event/position.ts";
 import type { ChangeKind, Transaction } from "../../../src/event/source-event.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
-import type { Commit, Poison } from "../../../src/source/source.ts";
+import type { Commit, Ended, Poison } from "../../../src/source/source.ts";
 import type { ToldMessage } from "../../../src/worker/tell-gaps.ts";
 
-export type EncodedMessage = StreamMessage | Commit | Poison;
+export type EncodedMessage = StreamMessage | Commit | Ended | Poison;
 
 /** What is neither a place nor a row that cannot travel becomes a message. */
 export function encoded(source: SourceId, messages: readonly ToldMessage[]): EncodedMessage[] {
   const encoder = new EventEncoder(source);
   return messages.map((message) =>
-    message.type === "commit" || message.type === "poison" ? message : encoder.encode(message),
+    message.type === "commit" || message.type === "ended" || message.type === "poison"
+      ? message
+      : encoder.encode(message),
   );
 }
 

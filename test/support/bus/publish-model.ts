@@ -1,25 +1,25 @@
 // The publish and recovery protocol under one random schedule of faults: real workers' code, scripted bus, modelled source.
 // A schedule ends in peace; then the stream, the source and a consumer are held against what was committed.
 
-import type { Writer } from "../../../src/bus/bus.ts";
+import type { Writer, WriterItem } from "../../../src/bus/bus.ts";
 import { EventEncoder } from "../../../src/bus/encode-event.ts";
-import { StoredConnectorState } from "../../../src/bus/jetstream/lease/connector-state.ts";
+import { type Checkpoint, checkpointKey } from "../../../src/bus/jetstream/lease/checkpoint-store.ts";
+import { memoryKey, StoredConnectorState } from "../../../src/bus/jetstream/lease/connector-state.ts";
 import type { openWriter } from "../../../src/bus/jetstream/writer/open-writer.ts";
 import { TransientError } from "../../../src/errors.ts";
 import { dataRefLines } from "../../../src/event/data-ref.ts";
 import type { StreamMessage } from "../../../src/event/message.ts";
 import type { Position } from "../../../src/event/position.ts";
-import type { Positions } from "../../../src/event/positions.ts";
+import { type Positions, positionsFrom } from "../../../src/event/positions.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
-import type { Commit } from "../../../src/source/source.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import type { CheckpointOptions } from "../../../src/worker/checkpoint.ts";
 import type { mergeProducer } from "../../../src/worker/merge-producers.ts";
 import { encoded } from "./encoded.ts";
-import { unsaidLoss, unseen, wrongPartition } from "./schedule-verdict.ts";
+import { childBeforeParent, unsaidLoss, unseen, wrongPartition } from "./schedule-verdict.ts";
 import { Random, ScriptedPort, ScriptedServer, type Stored } from "./scripted-bus.ts";
 import { isCopied, ScriptedProducer } from "./scripted-producer.ts";
-import { bodyName, isLarge, ScriptedSource } from "./scripted-source.ts";
+import { bodyName, isLarge, type ScriptedReading, ScriptedSource } from "./scripted-source.ts";
 
 /** The code under test; a mutant comes as other functions of the same names. */
 export interface Protocol {
@@ -46,6 +46,10 @@ export interface ScheduleOptions {
   readonly onLostBodies?: (count: number) => void;
   /** Of the source; it has none by itself. */
   readonly partitions?: readonly string[];
+  /** Of partitions that begin behind another one's end: whose. */
+  readonly parents?: Readonly<Record<string, string>>;
+  /** Called when the memory has a partition that is over and a worker is killed before the checkpoint is without it. */
+  readonly onKilledEnding?: () => void;
   /** Batches of a copy beside the source's events. */
   readonly copied?: number;
   /** See `ScriptedSource`: only then the stream ever stands inside of a transaction. */
@@ -137,13 +141,14 @@ class ModelWorker {
     const { openWriter, keepCheckpoints, mergeProducer } = this.#protocol;
     const { clock, random } = this.#server;
     const { port } = this;
+    const memory = new StoredConnectorState(port.state, source);
     const writer = await openWriter(port, source, {
       clock,
       instance: this.#instance,
       leases: port.leases,
       leaseTtlMs: 3000,
       state: port.state,
-      memory: new StoredConnectorState(port.state, source),
+      memory,
       fsync: SYNC_MS,
       log: silentLogger,
       markerEveryMs: 10_000,
@@ -162,10 +167,11 @@ class ModelWorker {
       on: {},
     });
     this.#writer = writer;
-    const feeding = this.#feed(writer);
+    const reading = { over: new Set(overIn(await memory.load())), told: new Set<string>(), ends: [] };
+    const feeding = this.#feed(writer, reading);
     const keeping = keepCheckpoints({
       reader: {
-        acknowledge: (positions: Positions) => this.#acknowledge(positions),
+        acknowledge: (positions: Positions) => this.#acknowledge(positions, memory, reading),
       } as CheckpointOptions["reader"],
       writer,
       counts: { saving: () => {}, saved: () => {}, acknowledged: () => {} },
@@ -191,8 +197,19 @@ class ModelWorker {
     }
   }
 
-  async #acknowledge(positions: Positions): Promise<void> {
-    if (!this.port.killed) await this.#source.acknowledge(positions);
+  /** What is over is in the memory before it is handed out. */
+  async #acknowledge(positions: Positions, memory: StoredConnectorState, reading: Reading): Promise<void> {
+    if (this.port.killed) return;
+    await this.#source.acknowledge(positions);
+    for (const end of this.#source.endedAt(positions)) {
+      if (reading.told.has(end.partition)) continue;
+      if (!reading.over.has(end.partition)) {
+        reading.over.add(end.partition);
+        await memory.save({ over: [...reading.over] });
+      }
+      reading.told.add(end.partition);
+      reading.ends.push(end);
+    }
   }
 
   /** The body first, acknowledged after a while; its event is in the writer's hands in the same turn. */
@@ -208,18 +225,28 @@ class ModelWorker {
   }
 
   /** Reads the source from where the writer says. */
-  async #feed(writer: Writer): Promise<void> {
+  async #feed(writer: Writer, reading: Reading): Promise<void> {
     const { resume: from } = writer;
-    for await (const chunk of this.#source.read({ from })) {
-      const items = encoded(source, chunk) as (StreamMessage | Commit)[];
+    for await (const chunk of this.#source.read({ from }, reading)) {
+      const items = encoded(source, chunk) as WriterItem[];
       if (this.#bodies === undefined) await writer.write(items);
       else
         for (const item of items) {
-          if (item.type === "commit") await writer.write([item]);
+          if (item.type !== "message") await writer.write([item]);
           else await this.#writeLarge(writer, item, this.#bodies);
         }
     }
   }
+}
+
+interface Reading extends ScriptedReading {
+  readonly over: Set<string>;
+  /** Whose ends were handed out. */
+  readonly told: Set<string>;
+}
+
+function overIn(memory: Readonly<Record<string, unknown>> | undefined): readonly string[] {
+  return (memory?.over ?? []) as readonly string[];
 }
 
 const LARGE_DIGEST = "ab".repeat(32);
@@ -235,6 +262,7 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
     random,
     clock,
     partitions: options.partitions ?? [],
+    ...(options.parents && { parents: options.parents }),
     transactions: TRANSACTIONS,
     wide: options.wide === true,
   });
@@ -275,7 +303,8 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
     const at = random.below(workers.length);
     const filling = workers.findIndex(({ port }) => port.filling && !port.killed);
     if (r < 0.012) workers[at]?.port.disconnect();
-    else if (r < 0.014) {
+    else if (r < 0.014 || (leftIn(server, options.parents).length > 0 && random.chance(0.02))) {
+      if (leftIn(server, options.parents).length > 0) options.onKilledEnding?.();
       workers[at]?.kill();
       workers[at] = start();
     } else if (filling >= 0 && random.chance(0.05)) {
@@ -328,8 +357,10 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
     if (waited % 20 === 0) pass(20);
     await turn();
   }
-  // A recovery that has begun comes to its end.
-  for (let more = 0; more < 200 || (more < 5000 && unsaidLoss(server.messages, source) !== undefined); more++) {
+  // A recovery that has begun comes to its end, and a mark without a partition that is over to its save.
+  const untold = (): boolean =>
+    unsaidLoss(server.messages, source) !== undefined || unended(server, options.parents).length > 0;
+  for (let more = 0; more < 200 || (more < 5000 && untold()); more++) {
     if (!server.deliver()) pass(50);
     await turn();
   }
@@ -338,11 +369,29 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
   await turn();
   const [first] = bodiless();
   if (first !== undefined) return `${bodiless().length} large events without a body, the first is ${first}`;
+  const [named] = unended(server, options.parents);
+  if (named !== undefined) return `${named} is not over, or the checkpoint still names it`;
   const wrong =
+    childBeforeParent(server.messages.filter(isEvent), options.parents ?? {}) ??
     unsaidLoss(server.messages, source) ??
     wrongPartition(server.messages.filter(isEvent), options.partitions ?? [undefined], wanted) ??
     producer.wrongIn(server.messages, powerLoss !== false);
   return wrong ?? unseen(all, seen, powerLoss !== false) ?? gapsOf(scripted);
+}
+
+/** Partitions that end, and that the memory does not know to be over, or the checkpoint still names. */
+function unended(server: ScriptedServer, parents: Readonly<Record<string, string>> = {}): readonly string[] {
+  const over = overIn(server.saved(memoryKey(source)) as Readonly<Record<string, unknown>> | undefined);
+  const left = leftIn(server, parents);
+  return Object.values(parents).filter((partition) => !over.includes(partition) || left.includes(partition));
+}
+
+/** Those that the memory knows to be over, and the checkpoint still names. */
+function leftIn(server: ScriptedServer, parents: Readonly<Record<string, string>> = {}): readonly string[] {
+  const over = overIn(server.saved(memoryKey(source)) as Readonly<Record<string, unknown>> | undefined);
+  const checkpoint = server.saved(checkpointKey(source)) as Checkpoint | undefined;
+  const named = checkpoint ? positionsFrom(checkpoint.position) : undefined;
+  return Object.values(parents).filter((partition) => over.includes(partition) && named?.has(partition) === true);
 }
 
 /** Whether it is of the source's log. */

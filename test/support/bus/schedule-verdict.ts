@@ -19,6 +19,20 @@ export function wrongPartition(
   return undefined;
 }
 
+/** An event that stands before one of the partition behind whose end its own begins; undefined where there is none. */
+export function childBeforeParent(
+  changes: readonly Stored[],
+  parents: Readonly<Record<string, string>>,
+): string | undefined {
+  const parts = changes.map(({ headers }) => headers.get("Cdc-Part"));
+  for (const [child, parent] of Object.entries(parents)) {
+    const first = parts.indexOf(child);
+    if (first >= 0 && first < parts.lastIndexOf(parent))
+      return `${child} begins at ${changes[first]?.headers.get("Cdc-Pos")}, before all of ${parent} is there`;
+  }
+  return undefined;
+}
+
 /** What is wrong with what was stored of a partition, in the stream's order; undefined when it is what was wanted. */
 function wrongOrder(wanted: readonly Position[], stored: readonly Position[]): string | undefined {
   const missing = wanted.filter((position) => !stored.includes(position));

@@ -123,6 +123,11 @@ export class ScriptedServer {
     return false;
   }
 
+  /** What is stored under a key. */
+  saved(key: string): unknown {
+    return this.#kv.get(key)?.value;
+  }
+
   /** What dead connections had sent never arrives. */
   forgetLeftovers(): void {
     for (const link of this.links) if (!link.alive) link.requests.length = 0;

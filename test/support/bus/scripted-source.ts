@@ -13,7 +13,7 @@ import {
   WHOLE,
 } from "../../../src/event/positions.ts";
 import type { Change, ChangeKind, Transaction } from "../../../src/event/source-event.ts";
-import type { Commit, Source } from "../../../src/source/source.ts";
+import type { Commit, Ended, Source } from "../../../src/source/source.ts";
 import type { Random } from "./scripted-bus.ts";
 
 export interface ScriptedSourceOptions {
@@ -21,6 +21,8 @@ export interface ScriptedSourceOptions {
   readonly clock: Clock;
   /** Names of its partitions; none: it has no partitions. */
   readonly partitions: readonly string[];
+  /** Of partitions that begin behind the end of another one: which. Their parents end. */
+  readonly parents?: Readonly<Record<string, string>>;
   /** Of all partitions together. */
   readonly transactions: number;
   /** Whether an atomic batch holds no more than one event of a transaction that has several. */
@@ -38,10 +40,18 @@ const TRANSACTION: Transaction = { id: undefined, time: "2026-01-01T00:00:00.000
 const BODY = Buffer.from("{}");
 const WIDE_BODY = Buffer.alloc(0.6 * MAX_BATCH_BYTES, " ");
 
+/** What a reading goes by beside its place. */
+export interface ScriptedReading {
+  /** Partitions that are over, by the memory of the source. */
+  readonly over: ReadonlySet<string>;
+  /** Ends that are to be handed out; filled meanwhile. */
+  readonly ends: Ended[];
+}
+
 const hex = (n: number): string => n.toString(16).padStart(16, "0");
 const finalOf = (position: Position): number => Number.parseInt(position.slice(5, 21), 16);
 
-export class ScriptedSource implements Pick<Source, "read" | "acknowledge"> {
+export class ScriptedSource implements Pick<Source, "acknowledge"> {
   /** How often it was read from a place behind which it had been told to forget something. */
   gaps = 0;
   readonly transactions: readonly ScriptedTransaction[];
@@ -55,7 +65,8 @@ export class ScriptedSource implements Pick<Source, "read" | "acknowledge"> {
     this.#names = partitions.length === 0 ? [undefined] : partitions;
     // Every third LSN pair leaves room for idle advances.
     this.transactions = Array.from({ length: transactions }, (_, n) => {
-      const partition = this.#names[random.below(this.#names.length)];
+      const open = this.#names.filter((name) => this.#isOpen(name, n < transactions / 3));
+      const partition = open[random.below(open.length)];
       const final = (n + 1) * 16;
       const changes = random.chance(0.6) ? 1 : 2 + random.below(3);
       const positions = Array.from({ length: changes }, (_, change) =>
@@ -88,23 +99,39 @@ export class ScriptedSource implements Pick<Source, "read" | "acknowledge"> {
     return this.wanted[this.#names.indexOf(partition)]?.findLast((one) => comparePositions(one, position) <= 0);
   }
 
+  /** The ends of partitions that are read whole at these places. */
+  endedAt(positions: Positions): readonly Ended[] {
+    return [...new Set(Object.values(this.#options.parents ?? {}))].flatMap((partition) => {
+      const position = this.#lastOf(partition);
+      const isEnd = positions.has(partition) && position !== undefined;
+      return isEnd && comparePlace({ partition, position }, positions) <= 0
+        ? [{ type: "ended", partition, position }]
+        : [];
+    });
+  }
+
   /** Pull-driven, one transaction a chunk; then it idles with heartbeats until nobody pulls any more. */
-  async *read({ from }: { readonly from: Positions | undefined }): AsyncGenerator<readonly (Change | Commit)[], void> {
+  async *read(
+    { from }: { readonly from: Positions | undefined },
+    { over, ends }: ScriptedReading = { over: new Set(), ends: [] },
+  ): AsyncGenerator<readonly (Change | Commit | Ended)[], void> {
     const { random, clock, wide } = this.#options;
     const forgotten = this.#acknowledged === undefined ? [] : placesOf(this.#acknowledged);
-    if (forgotten.some((place) => comparePlace(place, from) > 0)) this.gaps++;
+    const isOver = (partition: string | undefined): boolean => over.has(partition ?? WHOLE);
+    if (forgotten.some((place) => !isOver(place.partition) && comparePlace(place, from) > 0)) this.gaps++;
     const isFresh = (partition: string | undefined, position: Position): boolean =>
       comparePlace({ partition, position }, from) > 0;
     const waiting = this.#names.map((name) =>
       this.transactions.filter(({ partition, positions: all }) => {
-        return partition === name && isFresh(partition, all.at(-1) as Position);
+        return partition === name && !isOver(name) && isFresh(partition, all.at(-1) as Position);
       }),
     );
     // What is inside of a transaction goes on first.
     const inside = from === undefined ? undefined : placesOf(from).find(({ position }) => !isComplete(position));
     let next = inside && this.#names.indexOf(inside.partition);
     for (;;) {
-      const filled = waiting.filter((transactions) => transactions.length > 0);
+      if (ends.length > 0) yield ends.splice(0);
+      const filled = waiting.filter((transactions, nth) => transactions.length > 0 && !this.#waits(nth, waiting));
       const queue = next === undefined ? filled[random.below(filled.length)] : waiting[next];
       next = undefined;
       const transaction = queue?.shift();
@@ -117,19 +144,39 @@ export class ScriptedSource implements Pick<Source, "read" | "acknowledge"> {
           ...{ type: "change", kind: KIND, lane: "p00", key: "1", transaction: TRANSACTION, data },
           ...{ partition, position },
         }));
-      if (random.chance(0.3)) chunk.push(this.#commit(partition, final + 3));
+      const isLast = this.#options.parents !== undefined && queue?.length === 0;
+      if (random.chance(0.3) && !isLast) chunk.push(this.#commit(partition, final + 3));
       yield chunk;
       if (random.chance(0.8)) await clock.sleep(random.below(400));
     }
     const end = (this.transactions.at(-1)?.final ?? 0) + 5;
     for (let beat = 0; ; beat++) {
       await clock.sleep(1000);
-      yield [this.#commit(this.#names[random.below(this.#names.length)], end + beat)];
+      if (ends.length > 0) yield ends.splice(0);
+      const open = this.#names.filter((name) => this.#isOpen(name, false));
+      yield [this.#commit(open[random.below(open.length)], end + beat)];
     }
   }
 
   async acknowledge(positions: Positions): Promise<void> {
     this.#acknowledged = laterPositions(positions, this.#acknowledged);
+  }
+
+  /** Whether a partition has transactions in this part of the log. */
+  #isOpen(name: string | undefined, early: boolean): boolean {
+    const { parents = {} } = this.#options;
+    if (early) return name === undefined || parents[name] === undefined;
+    return !Object.values(parents).includes(name ?? WHOLE);
+  }
+
+  /** Whether its parent is not read whole. */
+  #waits(nth: number, waiting: readonly (readonly unknown[])[]): boolean {
+    const parent = this.#options.parents?.[this.#names[nth] ?? WHOLE];
+    return parent !== undefined && (waiting[this.#names.indexOf(parent)]?.length ?? 0) > 0;
+  }
+
+  #lastOf(partition: string): Position | undefined {
+    return this.wanted[this.#names.indexOf(partition)]?.at(-1);
   }
 
   #commit(partition: string | undefined, final: number): Commit {

@@ -14,12 +14,14 @@ import {
   positionsAt,
   positionsFrom,
   reaches,
+  withoutPartitions,
 } from "../../../src/event/positions.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import type { RetentionMetric } from "../../../src/source/retention.ts";
 import type {
   Began,
   Connector,
+  Ended,
   Notice,
   Source,
   SourceContext,
@@ -33,6 +35,8 @@ interface Saved extends Readonly<Record<string, unknown>> {
   readonly name: string;
   /** Where the log begins. */
   readonly began: PlainPositions;
+  /** Partitions that are over. */
+  readonly over?: readonly string[];
 }
 
 interface Config {
@@ -103,8 +107,11 @@ class ScriptedSource implements Source {
   readonly #context: SourceContext;
   readonly #ask: () => void;
   readonly #kinds = new Map<string | undefined, Kind>();
-  readonly #saved: Saved;
+  #saved: Saved;
   #read: Positions = new Map();
+  /** Ends that are to be handed out, and all that were. */
+  #ends: readonly Ended[] = [];
+  readonly #told = new Set<string>();
 
   constructor(id: SourceId, database: ScriptedDatabase, context: SourceContext, saved: Saved) {
     this.id = id;
@@ -116,8 +123,9 @@ class ScriptedSource implements Source {
 
   async *read({ from, signal, onStarted }: Parameters<Source["read"]>[0]): AsyncGenerator<readonly SourceMessage[]> {
     const { clock } = this.#database;
-    const began = positionsFrom(this.#saved.began);
-    const lost = placesBehind(this.#database.dropped, from ?? new Map());
+    const known = withoutPartitions(positionsFrom(this.#saved.began), this.#over) ?? new Map();
+    const began: Positions = new Map([...known].filter(([partition]) => this.#database.isListed(partition)));
+    const lost = placesBehind(withoutPartitions(this.#database.dropped, this.#over), from ?? new Map());
     if (lost !== undefined && !reaches(began, lost))
       throw new HistoryLostError("SCRIPT_DROPPED", "the log has lost what comes next", { hint });
     this.#read = laterPositions(began, from);
@@ -125,6 +133,11 @@ class ScriptedSource implements Source {
     yield placesOf(began).map((place) => this.#began(place));
     while (!signal.aborted) {
       this.#ask();
+      if (this.#ends.length > 0) {
+        const ends = this.#ends;
+        this.#ends = [];
+        yield ends;
+      }
       const chunk = this.#chunk();
       await this.#database.rest();
       if (chunk.length > 0) yield chunk;
@@ -137,13 +150,28 @@ class ScriptedSource implements Source {
     await this.#context.memory.save({ ...this.#saved, began: plainPositions(began) });
   }
 
+  /** What has ended is in the memory before that is handed out. */
   async acknowledge(positions: Positions): Promise<void> {
     this.#database.drop(positions);
+    const ended = this.#database.endedAt(positions).filter(({ partition }) => !this.#told.has(partition));
+    const over = new Set([...this.#over, ...ended.map(({ partition }) => partition)]);
+    for (const { partition } of ended) this.#told.add(partition);
+    if (over.size > this.#over.size) {
+      const listed = [...over].filter((partition) => this.#database.partitions.includes(partition));
+      const saved = { ...this.#saved, over: listed };
+      await this.#context.memory.save(saved);
+      this.#saved = saved;
+    }
+    this.#ends = [...this.#ends, ...ended.map((place): Ended => ({ type: "ended", ...place }))];
+  }
+
+  get #over(): ReadonlySet<string> {
+    return new Set(this.#saved.over);
   }
 
   async lag(): Promise<SourceLag> {
     this.#ask();
-    return this.#database.lag(this.#read);
+    return this.#database.lag(this.#read, this.#over);
   }
 
   notices(): readonly Notice[] {
@@ -161,10 +189,12 @@ class ScriptedSource implements Source {
   /** What comes next: a transaction, or a part of it, or that there is nothing. */
   #chunk(): readonly SourceMessage[] {
     const database = this.#database;
-    const committed = database.next(this.#read);
+    const over = this.#over;
+    const committed = database.next(this.#read, over);
     if (committed === undefined) {
-      const idle = placesOf(placesBehind(database.end, this.#read) ?? new Map());
-      this.#read = laterPositions(this.#read, database.end);
+      const end = database.endOf(this.#read, over);
+      const idle = placesOf(placesBehind(end, this.#read) ?? new Map());
+      this.#read = laterPositions(this.#read, end);
       return idle.map((place) => ({ type: "commit", ...place }));
     }
     const { partition, at, time, version, rows } = committed;

@@ -2,10 +2,13 @@
 // scripted bus.
 // A schedule ends in peace; then the stream, the source and a consumer are held against what was committed.
 
+import { type Checkpoint, checkpointKey } from "../../../src/bus/jetstream/lease/checkpoint-store.ts";
+import { memoryKey } from "../../../src/bus/jetstream/lease/connector-state.ts";
 import type { Clock } from "../../../src/clock.ts";
 import { dataRefOf } from "../../../src/event/data-ref.ts";
 import type { Position } from "../../../src/event/position.ts";
-import { unsaidLoss, unseen, wrongPartition } from "../bus/schedule-verdict.ts";
+import { positionsFrom } from "../../../src/event/positions.ts";
+import { childBeforeParent, unsaidLoss, unseen, wrongPartition } from "../bus/schedule-verdict.ts";
 import { Random, ScriptedPort, ScriptedServer, type Stored } from "../bus/scripted-bus.ts";
 import { MAX_MESSAGE_BYTES, MODEL, ModelBodies, ModelWorker, type Protocol, SYNC_MS } from "./model-worker.ts";
 import { ScriptedDatabase } from "./scripted-database.ts";
@@ -28,6 +31,8 @@ export interface ScheduleOptions {
   readonly onLostBodies?: (count: number) => void;
   /** Of the source; it has none by itself. */
   readonly partitions?: readonly string[];
+  /** Of partitions that begin behind another one's end: whose. */
+  readonly parents?: Readonly<Record<string, string>>;
   /** How many messages an atomic batch may hold; few, to have lost numbers filled in several batches. */
   readonly maxBatchMessages?: number;
   /** Called when a worker is killed between two batches of such a fill. */
@@ -77,7 +82,8 @@ async function run(protocol: Protocol, options: ScheduleOptions, random: Random)
     sinceBodySyncMs += ms;
     sinceBeatMs += ms;
     if (sinceBeatMs >= BEAT_MS) {
-      database.commit(database.partitions[random.below(database.partitions.length)], []);
+      const open = database.partitions.filter((name = "") => !database.closed.has(name));
+      database.commit(open[random.below(open.length)], []);
       sinceBeatMs = 0;
     }
     if (sinceBodySyncMs >= SYNC_MS) {
@@ -156,8 +162,11 @@ async function run(protocol: Protocol, options: ScheduleOptions, random: Random)
     if (waited % 20 === 0) pass(20);
     await turn();
   }
-  // A recovery that has begun comes to its end.
-  for (let more = 0; more < 200 || (more < 5000 && unsaidLoss(server.messages, MODEL) !== undefined); more++) {
+  // A recovery that has begun comes to its end, and a mark without a partition that is over to its save.
+  const untold = (): boolean =>
+    unsaidLoss(server.messages, MODEL) !== undefined || unended(server, database).length > 0;
+  for (let more = 0; more < 200 || (more < 5000 && untold()); more++) {
+    for (const [nth, { port }] of workers.entries()) if (port.killed) workers[nth] = start();
     if (!server.deliver()) pass(50);
     await turn();
   }
@@ -170,19 +179,26 @@ async function run(protocol: Protocol, options: ScheduleOptions, random: Random)
   const [first] = bodiless();
   if (first !== undefined)
     return `${bodiless().length} large events without a body, the first is ${first.headers.get("Cdc-Pos")}`;
-  const wrong = unsaidLoss(server.messages, MODEL) ?? wrongPartition(changes(), database.partitions, wanted);
+  const [named] = unended(server, database);
+  if (named !== undefined) return `${named} is not over, or the checkpoint still names it`;
+  const before = childBeforeParent(changes(), options.parents ?? {});
+  const wrong = before ?? unsaidLoss(server.messages, MODEL) ?? wrongPartition(changes(), database.partitions, wanted);
   return wrong ?? unseen(all, seen, powerLoss !== false);
 }
 
 /** Transactions of one to four rows, and some of none; the bodies of some are too large for a message. */
 function randomDatabase(
-  { partitions = [], largeEvents = false }: ScheduleOptions,
+  { partitions = [], parents = {}, largeEvents = false }: ScheduleOptions,
   random: Random,
   clock: Clock,
 ): ScriptedDatabase {
-  const database = new ScriptedDatabase("model", clock, partitions);
-  const { partitions: names } = database;
+  const database = new ScriptedDatabase("model", clock, partitions, parents);
+  const ending = new Set(Object.values(parents));
   for (let nth = 1; nth <= TRANSACTIONS; nth++) {
+    if (nth === TRANSACTIONS / 3) for (const partition of ending) database.close(partition);
+    const names = database.partitions.filter((name = "") =>
+      nth < TRANSACTIONS / 3 ? !database.parents.has(name) : !ending.has(name),
+    );
     const partition = names[random.below(names.length)];
     const text = largeEvents && nth % 3 === 0 ? "x".repeat(MAX_MESSAGE_BYTES) : "";
     const count = random.chance(0.6) ? 1 : 2 + random.below(3);
@@ -197,6 +213,14 @@ function randomDatabase(
     if (random.chance(0.8)) await clock.sleep(random.below(400));
   };
   return database;
+}
+
+/** Partitions that have ended, and that the memory does not know to be over, or the checkpoint still names. */
+function unended(server: ScriptedServer, database: ScriptedDatabase): readonly string[] {
+  const memory = server.saved(memoryKey(MODEL)) as { readonly over?: readonly string[] } | undefined;
+  const checkpoint = server.saved(checkpointKey(MODEL)) as Checkpoint | undefined;
+  const named = checkpoint && positionsFrom(checkpoint.position);
+  return [...database.closed.keys()].filter((name) => !memory?.over?.includes(name) || named?.has(name));
 }
 
 /** The positions of all rows of each partition, in its order. */

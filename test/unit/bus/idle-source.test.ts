@@ -3,6 +3,7 @@
 import { expect, test } from "vitest";
 import type { Writer } from "../../../src/bus/bus.ts";
 import { CheckpointStore, withIdle } from "../../../src/bus/jetstream/lease/checkpoint-store.ts";
+import { StoredConnectorState } from "../../../src/bus/jetstream/lease/connector-state.ts";
 import { Lease } from "../../../src/bus/jetstream/lease/lease.ts";
 import { establish, newestLease } from "../../../src/bus/jetstream/recovery/establish.ts";
 import { JetStreamWriter } from "../../../src/bus/jetstream/writer/writer.ts";
@@ -46,6 +47,7 @@ class Idle {
       ...common,
       lease,
       checkpoints,
+      memory: new StoredConnectorState(port.state, source),
       fsync: FSYNC_MS,
       log: silentLogger,
       leaseTtlMs: 3000,
@@ -163,6 +165,7 @@ test("goes on from the place behind what the stream still reaches, of all that w
           unstored: reached(position),
           behind: behind && reached(behind),
           durable: behind === undefined,
+          ended: new Set(),
           progress: undefined,
         },
         1,

@@ -16,6 +16,7 @@ import {
   positionsAt,
   positionsFrom,
   reaches,
+  withoutPartitions,
 } from "../../../src/event/positions.ts";
 
 /** The later of two positions; at the same place the complete one. */
@@ -77,6 +78,14 @@ test("what is reached is so in each partition that is named: nothing is behind o
     c: "0001",
   });
   expect(placesBehind(at({ a: "0004+" }), reached)).toBeUndefined();
+});
+
+test("all but some partitions are the rest, and nothing where none is left", () => {
+  const both = at({ a: "0005+", b: "0009+" });
+  expect(withoutPartitions(both, new Set(["a", "c"]))).toEqual(at({ b: "0009+" }));
+  expect(withoutPartitions(both, new Set())).toBe(both);
+  expect(withoutPartitions(both, new Set(["a", "b"]))).toBeUndefined();
+  expect(withoutPartitions(undefined, new Set(["a"]))).toBeUndefined();
 });
 
 test("the newest places of what was handed out are those that stand last", () => {

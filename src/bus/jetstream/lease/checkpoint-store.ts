@@ -12,6 +12,7 @@ import {
   plainPositions,
   positionsFrom,
   reaches,
+  withoutPartitions,
 } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { Mark, SideProgress, StateStore } from "../../bus.ts";
@@ -98,11 +99,11 @@ export class CheckpointStore {
   }
 
   /**
-   * Saves a durable mark as the checkpoint, another one among the idle places.
+   * Saves a durable mark as the checkpoint, another one among the idle places; those of partitions that are over go behind it.
    * @throws FencedError when a newer lease has saved; TransientError while the bus is away
    */
   async save(
-    { positions, streamCreated, streamSeq, id, unstored, behind, durable, progress }: Mark,
+    { positions, streamCreated, streamSeq, id, unstored, behind, durable, progress, ended }: Mark,
     lease: number,
   ): Promise<void> {
     if (durable) {
@@ -110,6 +111,7 @@ export class CheckpointStore {
       const checkpoint = { position, streamCreated, streamSeq, id, lease, ...(progress && { progress }) };
       await this.#put<Checkpoint>(checkpointKey(this.#source), lease, () => checkpoint);
       this.#checkpoint = positions;
+      if (ended.size > 0) await this.#forget(ended, lease);
       return;
     }
     const news = placesBehind(unstored, this.#checkpoint);
@@ -122,6 +124,21 @@ export class CheckpointStore {
     await this.#put<IdlePlaces>(idleKey(this.#source), lease, (saved) => {
       const places = saved?.streamCreated === streamCreated ? saved.places : [];
       return { places: this.#withPlace(places, place), streamCreated, lease };
+    });
+  }
+
+  /** No checkpoint passes the places of a partition that it leaves out: they go by themselves. */
+  async #forget(ended: ReadonlySet<string>, lease: number): Promise<void> {
+    const idle = (await this.#state.get(idleKey(this.#source)))?.value as IdlePlaces | undefined;
+    const names = ({ position }: IdlePlace): boolean =>
+      [...positionsFrom(position).keys()].some((one) => ended.has(one));
+    if (!idle?.places.some(names)) return;
+    await this.#put<IdlePlaces>(idleKey(this.#source), lease, (saved = idle) => {
+      const places = saved.places.flatMap((place) => {
+        const position = withoutPartitions(positionsFrom(place.position), ended);
+        return position === undefined ? [] : { ...place, position: plainPositions(position) };
+      });
+      return { ...saved, places, lease };
     });
   }
 

@@ -1,5 +1,6 @@
 // What a source must not forget, in the state bucket; with the lease it was saved under, so that who has lost it cannot save.
 
+import { isDeepStrictEqual } from "node:util";
 import { FencedError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { StateStore } from "../../bus.ts";
@@ -13,8 +14,9 @@ type Memory = Readonly<Record<string, unknown>>;
 type Saved = Memory & { readonly lease?: number };
 
 export class StoredConnectorState {
-  /** Of the newest writer that was opened here; 0 before the first one. */
-  lease = 0;
+  #lease = 0;
+  /** What the connector goes by since that writer was opened: what it has loaded or saved last. */
+  #newest: Memory | undefined;
   readonly #state: StateStore;
   readonly #key: string;
 
@@ -23,11 +25,34 @@ export class StoredConnectorState {
     this.#key = memoryKey(source);
   }
 
+  /** Of the newest writer that was opened here; 0 before the first one. */
+  get lease(): number {
+    return this.#lease;
+  }
+
+  /** Whoever saves from now on holds this lease. */
+  begin(lease: number): void {
+    this.#lease = lease;
+    this.#newest = undefined; // another worker may have saved since
+  }
+
   async load(): Promise<Memory | undefined> {
     const saved = (await this.#read())?.value;
     if (saved === undefined) return undefined;
     const { lease: _, ...memory } = saved;
+    this.#newest = memory;
     return memory;
+  }
+
+  /**
+   * Saves once more what the connector goes by, where the bus has lost it: checkpoints that are saved from now on may rest on it.
+   * @throws FencedError, TransientError
+   */
+  async keep(): Promise<void> {
+    const memory = this.#newest;
+    if (memory === undefined) return;
+    const { lease: _, ...saved } = (await this.#read())?.value ?? {};
+    if (!isDeepStrictEqual(saved, memory)) await this.save(memory);
   }
 
   /** The lease it was saved under; 0 when that is not known. */
@@ -37,15 +62,16 @@ export class StoredConnectorState {
 
   /** @throws FencedError when a newer lease has saved; TransientError while the bus is away */
   async save(memory: Memory): Promise<void> {
+    this.#newest = memory;
     for (;;) {
       const entry = await this.#read();
       const newest = entry?.value.lease ?? 0;
-      if (newest > this.lease) {
-        throw new FencedError("MEMORY_FENCED", `lease ${newest} has saved since; ours is ${this.lease}`, {
+      if (newest > this.#lease) {
+        throw new FencedError("MEMORY_FENCED", `lease ${newest} has saved since; ours is ${this.#lease}`, {
           hint: "nothing to do: another worker has taken over",
         });
       }
-      const saved = { ...memory, lease: this.lease };
+      const saved = { ...memory, lease: this.#lease };
       if ((await this.#state.put(this.#key, saved, entry?.revision ?? 0)) !== undefined) return;
     }
   }

@@ -8,6 +8,7 @@ import type { SourceId } from "../../../event/source-id.ts";
 import type { Logger } from "../../../telemetry/logger.ts";
 import type { Lifetime } from "../client/lifetime.ts";
 import type { CheckpointStore } from "../lease/checkpoint-store.ts";
+import type { StoredConnectorState } from "../lease/connector-state.ts";
 import { type Established, establish, type HeldStream, type StreamParts } from "./establish.ts";
 
 /** The first pause before recovering a second time in a row, and the longest one. */
@@ -51,6 +52,7 @@ export interface RecoverOptions extends HeldStream {
   readonly reason: string;
   readonly signal: AbortSignal;
   readonly checkpoints: CheckpointStore;
+  readonly memory: Pick<StoredConnectorState, "keep">;
   readonly life: Lifetime;
   readonly disruptions: Disruptions;
   /** Called before each try: what waits for the bus' fsync may be lost. */
@@ -74,6 +76,7 @@ export async function recover(options: RecoverOptions): Promise<Established | un
     options.onTry();
     try {
       const found = await establish({ ...options, ...(await checkpoints.load()) });
+      await options.memory.keep();
       if (disruptions.reason === undefined) return found;
     } catch (error) {
       if (!(error instanceof TransientError)) throw error;

@@ -2,13 +2,14 @@
 
 import type { Clock, WakeUp } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
-import { laterPositions, type Positions, placesBehind, reaches } from "../../../event/positions.ts";
+import { laterPositions, type Positions, placesBehind, reaches, withoutPartitions } from "../../../event/positions.ts";
 import type { Mark } from "../../bus.ts";
 import type { Lifetime } from "../client/lifetime.ts";
 import type { CheckpointStore } from "../lease/checkpoint-store.ts";
 import { type Fsync, Horizon } from "../lease/horizon.ts";
 
 const SAVE_AGAIN_MS = 250;
+const NONE: ReadonlySet<string> = new Set();
 
 export class Marks {
   readonly #life: Lifetime;
@@ -17,7 +18,12 @@ export class Marks {
   readonly #saves: Horizon<Mark>;
   readonly #toSave: WakeUp;
   readonly #saved: WakeUp;
+  /** Set where the bus is sure to hold again what a save rests on. */
+  readonly #sure: WakeUp;
+  #unsure = false;
   #complete: Positions | undefined;
+  /** Partitions that are over, until a checkpoint is saved without them: a recovery may find them again. */
+  readonly #ended = new Set<string>();
   #next: Mark | undefined;
   /** The newest place that only a save would hold, where it is not durable yet; saved once between two pings. */
   #idle: Mark | undefined;
@@ -37,11 +43,24 @@ export class Marks {
     this.#saves = new Horizon(fsync, clock);
     this.#toSave = life.wakeUp();
     this.#saved = life.wakeUp();
+    this.#sure = life.wakeUp();
   }
 
   /** How far the source is known to be complete. */
   get complete(): Positions | undefined {
     return this.#complete;
+  }
+
+  /** Partitions that are over, and that what is saved may still name. */
+  get ended(): ReadonlySet<string> {
+    return this.#ended;
+  }
+
+  /** These partitions are over: no later mark names them. Returns them. */
+  end(partitions: ReadonlySet<string>): ReadonlySet<string> {
+    for (const partition of partitions) this.#ended.add(partition);
+    this.#complete = withoutPartitions(this.#complete, partitions);
+    return partitions;
   }
 
   get horizons(): readonly Horizon<unknown>[] {
@@ -58,21 +77,24 @@ export class Marks {
    */
   hold(reached: Positions, at: Pick<Mark, "streamSeq" | "id" | "streamCreated" | "behind" | "progress">): void {
     const before = this.#complete;
-    const positions = laterPositions(reached, before);
+    const positions = withoutPartitions(laterPositions(reached, before), this.#ended);
+    if (positions === undefined) return; // each place that there was is of a partition that is over
     if (before !== undefined && reaches(before, positions) && !reaches(reached, before)) return;
     this.#complete = positions;
     // Member by member: a spread here took more time than all else that a transaction takes in the writer.
     const { streamSeq, id, streamCreated, behind, progress } = at;
     const unstored = placesBehind(positions, behind);
-    const mark = { streamSeq, id, streamCreated, behind, progress, positions, unstored, durable: false };
+    const ended = this.#ended.size === 0 ? NONE : new Set(this.#ended);
+    const mark = { streamSeq, id, streamCreated, behind, progress, positions, unstored, ended, durable: false };
     this.#stored.add(mark);
     if (mark.unstored !== undefined) this.#idle = mark;
     this.tick();
   }
 
-  /** The bus may have lost what waits: until it is held again, nothing of it becomes durable. */
+  /** The bus may have lost what waits: until it is held again, nothing of it becomes durable, and until `recovered` nothing is saved. */
   clear(): void {
     this.#clears++;
+    this.#unsure = true;
     this.#next = undefined;
     this.#idle = undefined;
     this.#idleOut = undefined;
@@ -80,6 +102,12 @@ export class Marks {
     this.#nextSaved = undefined;
     this.#savedTo = undefined;
     for (const horizon of this.horizons) horizon.clear();
+  }
+
+  /** What the source has on record is there: partitions that are over by it may leave the checkpoint. */
+  recovered(): void {
+    this.#unsure = false;
+    this.#sure.set();
   }
 
   /** Time has passed: something may have become durable. */
@@ -129,6 +157,7 @@ export class Marks {
   async save(mark: Mark, lease: number, checkpoints: CheckpointStore): Promise<void> {
     this.#life.throwIfOver(); // after a loss the mark may be of a stream that is no more
     for (;;) {
+      while (this.#unsure) await this.#life.until(this.#sure);
       if (!mark.durable && this.#idleOut !== mark) return;
       const clears = this.#clears;
       try {
@@ -141,6 +170,7 @@ export class Marks {
         this.#life.throwIfOver();
       }
     }
+    if (mark.durable) for (const partition of mark.ended) this.#ended.delete(partition);
     // What is durable by now was saved as an idle place long ago, and must not take the place of a newer one that waits.
     if (mark.unstored === undefined || reaches(this.#savedTo, mark.positions)) return;
     this.#savedTo = mark.positions;

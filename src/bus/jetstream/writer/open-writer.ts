@@ -15,7 +15,7 @@ import type { WriterOptions, WriterParts } from "./writer-options.ts";
 export interface OpenWriterOptions extends WriterParts {
   readonly leases: LeasePort;
   readonly state: Pick<StateStore, "get" | "put">;
-  /** Is told the new lease: only its holder may save. */
+  /** Is told the new lease: only its holder may save. Whatever the bus loses of it is saved again. */
   readonly memory: StoredConnectorState;
   /** Called under the lease, before the first write. */
   readonly prepare: () => Promise<void>;
@@ -41,7 +41,7 @@ export async function openWriter(
     return findEnd(writerOptions, held);
   });
   if (established.lost) log.error("bus_messages_lost", { source, ...established.lost });
-  memory.lease = lease.number;
+  memory.begin(lease.number);
   return new JetStreamWriter(writerOptions, established, onClosed);
 }
 

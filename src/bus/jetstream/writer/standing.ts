@@ -9,6 +9,7 @@ import {
   type Positions,
   placesOf,
   positionsAt,
+  withoutPartitions,
 } from "../../../event/positions.ts";
 import type { Established } from "../recovery/establish.ts";
 import type { Outgoing } from "../stream/encode.ts";
@@ -29,10 +30,15 @@ export class Standing {
     this.find(found);
   }
 
-  /** It was read from the stream. */
-  find({ tail, stored }: Established): void {
+  /** It was read from the stream. @param over partitions that are over: the stream may still tell of them */
+  find({ tail, stored }: Established, over: ReadonlySet<string> = new Set()): void {
     this.newest = tail;
-    this.stored = stored;
+    this.stored = withoutPartitions(stored, over);
+  }
+
+  /** These partitions are over: where they were is not told any more. */
+  end(partitions: ReadonlySet<string>): void {
+    this.stored = withoutPartitions(this.stored, partitions);
   }
 
   /** A batch is in the stream. Returns those of its messages that have a place, and whether a transaction ends among them. */

@@ -3,6 +3,7 @@
 import type { Logger } from "../../../telemetry/logger.ts";
 import type { WriterListener } from "../../bus.ts";
 import type { CheckpointStore } from "../lease/checkpoint-store.ts";
+import type { StoredConnectorState } from "../lease/connector-state.ts";
 import type { Fsync } from "../lease/horizon.ts";
 import type { HeldStream, StreamParts } from "../recovery/establish.ts";
 
@@ -34,4 +35,5 @@ export interface WriterParts extends StreamParts, WriterTiming {
 
 export interface WriterOptions extends HeldStream, WriterParts {
   readonly checkpoints: CheckpointStore;
+  readonly memory: Pick<StoredConnectorState, "keep">;
 }

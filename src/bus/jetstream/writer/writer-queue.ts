@@ -9,7 +9,9 @@ import {
   type Positions,
   placesBehind,
   positionsAt,
+  withoutPartitions,
 } from "../../../event/positions.ts";
+import type { WriterItem } from "../../bus.ts";
 import { MAX_BATCH_MESSAGES } from "../stream/port.ts";
 
 /** Atomic batches hold at most this much; `MAX_BATCH_MESSAGES` is their other limit. */
@@ -22,11 +24,10 @@ const MAX_QUEUED_MESSAGES = 3 * MAX_BATCH_MESSAGES;
 /** What a message takes on the way beyond its head and body, roughly. */
 const OVERHEAD_BYTES = 400;
 
+const NONE: ReadonlySet<string> = new Set();
+
 export const sizeOf = ({ head, data }: Pick<StreamMessage, "head" | "data">): number =>
   head.length + data.length + OVERHEAD_BYTES;
-
-/** A message, or a commit that has none of its own. */
-export type QueueItem = StreamMessage | ({ readonly type: "commit" } & Place);
 
 export class WriterQueue {
   #messages: StreamMessage[] = [];
@@ -38,6 +39,8 @@ export class WriterQueue {
   #complete = 0;
   /** Commits without a message of their own, each with the count of messages before it. */
   #commits: { readonly after: number; place: Place }[] = [];
+  /** Partitions that are over, likewise. */
+  #ended: { readonly after: number; readonly partition: string }[] = [];
 
   /** Whether so much waits that whoever writes waits too. */
   get full(): boolean {
@@ -48,7 +51,7 @@ export class WriterQueue {
     return this.#messages.length - this.#head;
   }
 
-  push(item: QueueItem): void {
+  push(item: WriterItem): void {
     if (item.type === "message") {
       this.#messages.push(item);
       this.#bytes += sizeOf(item);
@@ -56,6 +59,10 @@ export class WriterQueue {
       return;
     }
     const after = this.#taken + this.length;
+    if (item.type === "ended") {
+      this.#ended.push({ after, partition: item.partition });
+      return;
+    }
     const newest = this.#commits.at(-1);
     if (newest?.after === after && newest.place.partition === item.partition) newest.place = item;
     else this.#commits.push({ after, place: item });
@@ -112,6 +119,14 @@ export class WriterQueue {
     return newestOf(taken.map(({ place }) => place));
   }
 
+  /** Partitions that are over with nothing before that any more, taken away. */
+  takeEnded(): ReadonlySet<string> {
+    if (this.#ended.length === 0) return NONE;
+    const taken = this.#ended.filter(({ after }) => after <= this.#taken);
+    this.#ended = this.#ended.filter(({ after }) => after > this.#taken);
+    return new Set(taken.map(({ partition }) => partition));
+  }
+
   /** Large events that wait: their bodies are stored already. */
   large(): readonly StreamMessage[] {
     return this.#messages.slice(this.#head).filter(({ ref }) => ref !== undefined);
@@ -139,12 +154,21 @@ export class ReadAgain {
   }
 
   /** Whether this one is of it: then it is not to be written. */
-  has(item: QueueItem): boolean {
+  has(item: WriterItem): boolean {
     if (this.#through === undefined) return false;
+    if (item.type === "ended") {
+      // It is not read again: what it had is in the stream, or lost with its body.
+      this.#reached(withoutPartitions(this.#through, new Set([item.partition])));
+      return false;
+    }
     const order = comparePlace(item, this.#through);
     if (order < 0) return true;
-    this.#through = placesBehind(this.#through, positionsAt(item));
-    if (this.#through === undefined) this.#onReached();
+    this.#reached(placesBehind(this.#through, positionsAt(item)));
     return order === 0;
+  }
+
+  #reached(rest: Positions | undefined): void {
+    this.#through = rest;
+    if (rest === undefined) this.#onReached();
   }
 }

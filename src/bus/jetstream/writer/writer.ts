@@ -8,7 +8,7 @@ import { areComplete, laterPositions, type Positions } from "../../../event/posi
 import { streamName } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
 import type { Reason } from "../../../telemetry/reason.ts";
-import type { Mark, SideBatch, Writer } from "../../bus.ts";
+import type { Mark, SideBatch, Writer, WriterItem } from "../../bus.ts";
 import { Lifetime } from "../client/lifetime.ts";
 import { startUpkeep } from "../lease/upkeep.ts";
 import type { Established } from "../recovery/establish.ts";
@@ -23,7 +23,7 @@ import { sendWithRetry } from "./send-with-retry.ts";
 import { SideBatches } from "./side-batches.ts";
 import { Standing } from "./standing.ts";
 import type { WriterOptions } from "./writer-options.ts";
-import { type QueueItem, ReadAgain, WriterQueue } from "./writer-queue.ts";
+import { ReadAgain, WriterQueue } from "./writer-queue.ts";
 
 const FLUSH_POLL_MS = 20;
 
@@ -98,7 +98,7 @@ export class JetStreamWriter implements Writer {
     this.#done = this.#run();
   }
 
-  async write(items: readonly QueueItem[]): Promise<void> {
+  async write(items: readonly WriterItem[]): Promise<void> {
     if (!this.#queue.waiting) this.#stall.begin(this.#options.clock.now());
     for (const item of items) if (!this.#again.has(item)) this.#queue.push(item);
     this.#work.set();
@@ -225,9 +225,10 @@ export class JetStreamWriter implements Writer {
     this.#takeCommits();
   }
 
-  /** Commits with all before them stored stand behind the stream's last message. */
+  /** Commits with all before them stored stand behind the stream's last message. So do ends, behind which marks lack a partition. */
   #takeCommits(): void {
     this.#hold(this.#queue.takeCommits());
+    this.#standing.end(this.#marks.end(this.#queue.takeEnded()));
   }
 
   /** The source is here, between transactions or not. Nothing while bodies are missing: a mark is about all before it. */
@@ -271,11 +272,12 @@ export class JetStreamWriter implements Writer {
   }
 
   #goOn(found: Established, reason: string, bodiesLost: boolean): void {
+    this.#marks.recovered();
     const { log, source } = this.#options;
     const before = this.#standing.stored;
     const { progress } = this.#at;
     this.#at = found;
-    this.#standing.find(found);
+    this.#standing.find(found, this.#marks.ended);
     this.#markedMs = this.#options.clock.now();
     this.#options.on.recovered?.();
     if (hasLostMessages(found, before) || this.#sides.hasLost(progress, found.progress)) {

@@ -17,6 +17,7 @@ export type LogEvent =
   | "source_slot_created"
   | "source_publication_changed"
   | "source_table_left_out"
+  | "source_table_joined"
   | "source_images_missing"
   | "source_requests"
   | "source_gap"

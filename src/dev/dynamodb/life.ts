@@ -13,6 +13,15 @@ export interface RollOptions {
   readonly unlisted?: boolean;
 }
 
+export interface TrimOptions {
+  /** Closed ones are no longer kept at all. */
+  readonly gone?: boolean;
+  /** How many of each shard's newest records are left. */
+  readonly keep?: number;
+  /** Only this one. */
+  readonly shard?: string;
+}
+
 export class ShardLife {
   readonly #state: DynamoState;
 
@@ -49,11 +58,11 @@ export class ShardLife {
     return this.#state.enable(of, view ?? of.stream?.view ?? "NEW_AND_OLD_IMAGES");
   }
 
-  /** What the table's shards hold by now is no longer kept. @param gone closed ones whole @param shard only this one */
-  trim(table: string, { gone = false, shard: only }: { readonly gone?: boolean; readonly shard?: string } = {}): void {
+  /** What the table's shards hold by now is no longer kept. */
+  trim(table: string, { gone = false, keep = 0, shard: only }: TrimOptions = {}): void {
     for (const shard of this.#shardsOf(table)) {
       if (only !== undefined && shard.id !== only) continue;
-      shard.trimmed = shard.records.length;
+      shard.trimmed = Math.max(shard.trimmed, shard.records.length - keep);
       shard.gone ||= gone && !shard.isOpen;
     }
   }

@@ -10,11 +10,13 @@ import type { ConnectorState, Notice, PartitionCounts, Source, SourceLag, Source
 import type { DynamoApi } from "./client/api.ts";
 import { patientApi } from "./client/patient-api.ts";
 import { perMonth, type RequestRate } from "./client/request-rate.ts";
+import type { ReadTable } from "./facts/facts.ts";
 import { watchTables } from "./facts/table-watch.ts";
 import type { DynamoConfig } from "./options/config.ts";
 import { recordBehind } from "./reader/losses.ts";
 import { StreamsReader } from "./reader/streams-reader.ts";
 import { Unconfirmed } from "./reader/unconfirmed.ts";
+import { beginRecord } from "./shards/begin-record.ts";
 import type { SourceRecord } from "./stream-record.ts";
 
 export interface DynamoSourceOptions {
@@ -32,6 +34,8 @@ export interface DynamoSourceOptions {
 
 /** As AWS counts them: the price of one is in its list. */
 const PRICE = "AWS charges for what is above 2.5 million a month and region: https://aws.amazon.com/dynamodb/pricing/";
+/** A shard that is refused as throttled for so long is told of. */
+const THROTTLED_MS = 60_000;
 
 export class DynamoSource implements Source {
   readonly id: SourceId;
@@ -39,12 +43,16 @@ export class DynamoSource implements Source {
   readonly #unconfirmed = new Unconfirmed();
   #reader: StreamsReader | undefined;
   #handedOut: Positions | undefined;
+  #record: SourceRecord;
   #notices: readonly Notice[];
+  /** Told once: it holds for as long as the source is open. */
+  #horizon: Notice | undefined;
   #saidRequests = false;
 
   constructor(options: DynamoSourceOptions) {
     this.id = options.id;
     this.#options = options;
+    this.#record = options.record;
     this.#notices = options.notices;
   }
 
@@ -53,22 +61,24 @@ export class DynamoSource implements Source {
     signal,
     onStarted = () => {},
   }: Parameters<Source["read"]>[0]): AsyncGenerator<readonly SourceMessage[], void> {
-    const { id: source, config, api, clock, record } = this.#options;
+    const { id: source, config, api, clock } = this.#options;
     if (signal.aborted) return;
     const ended = new AbortController();
     const asking = AbortSignal.any([signal, ended.signal]);
     setMaxListeners(0, asking);
     const patient = patientApi({ api, clock, signal: asking });
-    const reader = new StreamsReader({
-      ...{ source, config, api, patient, clock, record, from, signal },
+    const reader: StreamsReader = new StreamsReader({
+      ...{ source, config, api, patient, clock, record: this.#record, from, signal },
       onStarted: () => {
         this.#sayRequests(reader.partitions.reading);
         onStarted();
       },
+      onHorizon: (table, shard) => this.#tellHorizon(table, shard),
       beside: (signal) =>
         watchTables({
           ...{ api: patient, config, clock, signal },
-          read: new Set(Object.values(record.streams).map(({ table }) => table)),
+          reads: (name) => Object.values(this.#record.streams).some(({ table }) => table === name),
+          onCome: (tables) => this.#join(reader, patient, tables),
           onNotices: (notices) => {
             this.#notices = notices;
           },
@@ -88,10 +98,9 @@ export class DynamoSource implements Source {
 
   /** Puts on record what ended the newest reading. */
   async giveUp(lost: HistoryLostError): Promise<void> {
-    const { memory, record, clock } = this.#options;
     const losses = this.#reader?.losses ?? [];
     if (losses.length === 0) throw lost;
-    await memory.save(recordBehind(record, losses, new Date(clock.wall()).toISOString()));
+    await this.#save(recordBehind(this.#record, losses, this.#now()));
   }
 
   /** Nothing to tell: DynamoDB keeps changes for a day, whoever reads them. */
@@ -111,7 +120,13 @@ export class DynamoSource implements Source {
   }
 
   notices(): readonly Notice[] {
-    return this.#notices;
+    const { clock } = this.#options;
+    const throttled = this.#reader?.throttledSince().filter((since) => clock.now() - since > THROTTLED_MS) ?? [];
+    return [
+      ...(throttled.length > 0 ? [throttledNotice(throttled.length, clock.now() - Math.min(...throttled))] : []),
+      ...this.#notices,
+      ...(this.#horizon === undefined ? [] : [this.#horizon]),
+    ];
   }
 
   partitions(): PartitionCounts {
@@ -143,4 +158,43 @@ export class DynamoSource implements Source {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#options.api.close();
   }
+
+  /** Tables that have come are read from now on: on record first, for what is read of them must be gone on with. */
+  async #join(reader: StreamsReader, api: DynamoApi, tables: readonly ReadTable[]): Promise<void> {
+    const { config, log } = this.#options;
+    const record = await beginRecord({ api, config, tables, now: this.#now(), saved: this.#record });
+    const arns = Object.keys(record.streams).filter((arn) => !(arn in this.#record.streams));
+    if (arns.length === 0) return;
+    await this.#save(record);
+    for (const arn of arns) {
+      log.info("source_table_joined", { source: this.id, table: record.streams[arn]?.table });
+      reader.join(record, arn);
+    }
+  }
+
+  async #save(record: SourceRecord): Promise<void> {
+    await this.#options.memory.save(record);
+    this.#record = record;
+  }
+
+  #now(): string {
+    return new Date(this.#options.clock.wall()).toISOString();
+  }
+
+  #tellHorizon(table: string, shard: string): void {
+    if (this.#horizon !== undefined) return;
+    const message = `the server takes no number of the shard ${shard} of the table ${table} to begin at: shards are read from the oldest record that is left`;
+    const hint =
+      "Nothing to do where the server drops no records. Where it does, one that was dropped before is not noticed.";
+    this.#horizon = { code: "TRIM_UNSEEN", message, hint };
+    this.#options.log.warn("source_notice", { source: this.id, code: "TRIM_UNSEEN", hint }, message);
+  }
+}
+
+function throttledNotice(shards: number, ms: number): Notice {
+  return {
+    code: "SOURCE_THROTTLED",
+    message: `${shards === 1 ? "a shard is" : `${shards} shards are`} refused as throttled, for ${Math.round(ms / 1000)} s`,
+    hint: "It goes on by itself. Does something else read the same streams? No more than two readers a shard are served.",
+  };
 }

@@ -14,6 +14,8 @@ const lostSchema = z.object({
   reason: z.string(),
   /** Where its markers stand. */
   place,
+  /** When it was put on record, RFC 3339. */
+  at: z.string().optional(),
   /** Nothing of the shard is left. */
   gone: z.boolean(),
   /** For the marker of the gap. */

@@ -24,6 +24,7 @@ export function dynamoServer(time: TestTime): SourceServer {
         ...{
           describeTable: away,
           listTables: away,
+          listStreams: away,
           tags: away,
           expiry: away,
           describeStream: away,

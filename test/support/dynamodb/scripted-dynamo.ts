@@ -78,6 +78,16 @@ export class ScriptedDynamo {
     this.double.life.disable(table);
   }
 
+  /** The table and its stream end; what the stream holds can be read for a day. */
+  async deleteTable(TableName: string): Promise<void> {
+    await this.double.ask("DynamoDB_20120810", "DeleteTable", { TableName });
+  }
+
+  /** A day behind the end of a stream. */
+  forget(label: string): void {
+    for (const stream of this.streams) stream.gone ||= stream.label === label && stream.disabled;
+  }
+
   /** All open shards are closed, and have so many children each. */
   roll(table: string, children = 1): void {
     this.double.life.roll(table, { children });
@@ -91,9 +101,9 @@ export class ScriptedDynamo {
     this.#state.append(of, of.keyOf(NewImage), { eventName: "INSERT", NewImage }, undefined, more);
   }
 
-  /** What the table's shards hold by now is no longer kept. @param gone closed ones whole */
-  trim(table: string, gone = false): void {
-    this.double.life.trim(table, { gone });
+  /** What the table's shards hold by now is no longer kept. @param gone closed ones whole @param keep records that are left */
+  trim(table: string, gone = false, keep = 0): void {
+    this.double.life.trim(table, { gone, keep });
   }
 
   streamOf(table: string): Stream {
@@ -137,6 +147,12 @@ export class ScriptedDynamo {
         const input = after === undefined ? {} : { ExclusiveStartTableName: after };
         const answer = await ask("listTables", "", "ListTables", input);
         return { tables: answer.TableNames, next: answer.LastEvaluatedTableName };
+      },
+      listStreams: async (TableName, after) => {
+        const input = after === undefined ? { TableName } : { TableName, ExclusiveStartStreamArn: after };
+        const answer = await ask("listStreams", TableName, "ListStreams", input);
+        const streams = answer.Streams.map(({ StreamArn: arn, StreamLabel: label }: Answer) => ({ arn, label }));
+        return { streams, next: answer.LastEvaluatedStreamArn };
       },
       tags: (arn) => here("tags", arn, { tags: this.tags.get(arn.split("/").at(-1) ?? "") ?? {}, next: undefined }),
       expiry: (table) => here("expiry", table, this.expiry.get(table)),

@@ -35,7 +35,7 @@ export async function placeFindings(options: PlaceOptions): Promise<readonly Fin
   const lost = [...found.lost, ...shards.flatMap(lossOf)];
   const [first] = lost;
   if (first !== undefined) {
-    const { message, ...finding } = findingOf(lossError(first), SUBJECT);
+    const { message, ...finding } = findingOf(lossError([first]), SUBJECT);
     const more = lost.length === 1 ? "" : `, and ${lost.length - 1} more like it`;
     return [{ ...finding, message: `${message}${more}`, fix: FIX }];
   }

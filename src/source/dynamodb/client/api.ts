@@ -69,6 +69,14 @@ export interface DynamoApi {
   ): Promise<{ readonly tags: Readonly<Record<string, string>>; readonly next: string | undefined }>;
   /** The attribute by which items expire; undefined where none do. */
   expiry(table: string): Promise<string | undefined>;
+  /** A table's streams that can still be read, those of tables of this name that were deleted included. */
+  listStreams(
+    table: string,
+    after: string | undefined,
+  ): Promise<{
+    readonly streams: readonly { readonly arn: string; readonly label: string }[];
+    readonly next: string | undefined;
+  }>;
   /** @param childrenOf only these; a server may take no notice of it */
   describeStream(
     arn: string,

@@ -62,6 +62,12 @@ export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpo
       const answer = await asked(tableClient.send(new database.ListTablesCommand(input)));
       return { tables: answer.TableNames ?? [], next: answer.LastEvaluatedTableName };
     },
+    listStreams: async (TableName, after) => {
+      const input = { TableName, ...(after === undefined ? {} : { ExclusiveStartStreamArn: after }) };
+      const answer = await asked(streamClient.send(new streams.ListStreamsCommand(input)));
+      const named = (answer.Streams ?? []).map(({ StreamArn: arn = "", StreamLabel: label = "" }) => ({ arn, label }));
+      return { streams: named, next: answer.LastEvaluatedStreamArn };
+    },
     tags: async (ResourceArn, after) => {
       const input = { ResourceArn, ...(after === undefined ? {} : { NextToken: after }) };
       const answer = await asked(tableClient.send(new database.ListTagsOfResourceCommand(input)));

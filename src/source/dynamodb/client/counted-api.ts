@@ -28,6 +28,7 @@ export function countedApi({ api, clock, count, rate }: CountedOptions): DynamoA
   return {
     describeTable: (table) => counted(api.describeTable(table)),
     listTables: (after) => counted(api.listTables(after)),
+    listStreams: (table, after) => counted(api.listStreams(table, after)),
     tags: (arn, after) => counted(api.tags(arn, after)),
     expiry: (table) => counted(api.expiry(table)),
     describeStream: (arn, options) => counted(api.describeStream(arn, options)),

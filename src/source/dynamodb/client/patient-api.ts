@@ -52,6 +52,7 @@ export function patientApi(options: PatientOptions): DynamoApi {
   return {
     describeTable: (table) => patiently(() => api.describeTable(table)),
     listTables: (after) => patiently(() => api.listTables(after)),
+    listStreams: (table, after) => patiently(() => api.listStreams(table, after)),
     tags: (arn, after) => patiently(() => api.tags(arn, after)),
     expiry: (table) => patiently(() => api.expiry(table)),
     describeStream: (arn, page) =>

@@ -12,9 +12,13 @@ export const Step = {
   began: 1,
   /** Its marker. */
   opened: 2,
+  /** A loss: the record with this number is the first that is left behind it. */
+  behindLoss: 3,
   record: 4,
-  /** What came behind the record is lost. */
+  /** What came behind the record is lost, and nothing was left behind that. */
   lost: 6,
+  /** The same once more, where nothing came between. */
+  lostAgain: 7,
   /** The shard is closed, and read to its end. */
   ended: 8,
 } as const;
@@ -61,6 +65,11 @@ export function parsePosition(position: Position): ShardPlace {
 /** Sorts as text; of at most forty digits. */
 export function padNumber(number: string): string {
   return number.padStart(DIGITS, "0");
+}
+
+/** Whether a number of a shard comes before another one. */
+export function isBeforeNumber(a: string, b: string): boolean {
+  return padNumber(a) < padNumber(b);
 }
 
 /** Makes the ids of one stream's events: the same for the same change whoever reads it. */

@@ -1,42 +1,68 @@
-// Looks for tables that come while a source is read, where a pattern may name them.
+// Looks for tables, and streams of tables, that come while a source is read.
 
 import type { Clock } from "../../../clock.ts";
-import { TransientError } from "../../../errors.ts";
+import { ConfigError, TransientError } from "../../../errors.ts";
 import type { Notice } from "../../source.ts";
 import { noticesOf } from "../check/judge.ts";
 import type { DynamoApi } from "../client/api.ts";
 import type { DynamoConfig } from "../options/config.ts";
 import { isExclusion, isName } from "../options/table-pattern.ts";
-import { readFacts, readNames } from "./facts.ts";
+import { type ReadTable, readFacts, readNames } from "./facts.ts";
 
 export interface TableWatchOptions {
   readonly api: DynamoApi;
-  readonly config: DynamoConfig;
+  readonly config: Pick<DynamoConfig, "tables" | "outbox">;
   readonly clock: Clock;
   readonly signal: AbortSignal;
-  /** Tables that are read. */
-  readonly read: ReadonlySet<string>;
+  /** Whether a table is read. */
+  readonly reads: (table: string) => boolean;
+  /** These have a stream by now; resolves when they are read. */
+  readonly onCome: (tables: readonly ReadTable[]) => Promise<void>;
   readonly onNotices: (notices: readonly Notice[]) => void;
 }
 
+/** For names that are new; a table that has no stream is asked for one less often. */
 const EVERY_MS = 15_000;
+const STREAM_EVERY_MS = 60_000;
 
-/** Resolves with the signal, or where no table can come. @throws TransientError TABLES_CHANGED when one is to be read from now on */
-export async function watchTables({ api, config, clock, signal, read, onNotices }: TableWatchOptions): Promise<void> {
-  if (config.tables.every((pattern) => isName(pattern) || isExclusion(pattern))) return;
+/** Resolves with the signal, or where nothing can come. @throws what `onCome` throws */
+export async function watchTables(options: TableWatchOptions): Promise<void> {
+  const { config, clock, signal, reads } = options;
+  const isFixed = config.tables.every((pattern) => isExclusion(pattern) || (isName(pattern) && reads(pattern)));
   let known = "";
-  for (;;) {
+  let askAt = clock.now();
+  while (!isFixed) {
     await clock.sleep(EVERY_MS, signal);
     if (signal.aborted) return;
-    const names = (await readNames(api, config)).filter((name) => !read.has(name));
-    if (names.join() === known && names.length === 0) continue;
-    known = names.join();
+    const found = await look(options, (names) => names !== known || clock.now() >= askAt);
+    if (found === undefined || signal.aborted) continue;
+    known = found.names;
+    askAt = clock.now() + STREAM_EVERY_MS;
+    if (found.come.length > 0) await options.onCome(found.come);
+  }
+}
+
+interface Look {
+  /** Of tables that are not read. */
+  readonly names: string;
+  readonly come: readonly ReadTable[];
+}
+
+/** Undefined where nothing is to be told. That it cannot look is no reason to stop what is read. */
+async function look(
+  { api, config, reads, onNotices }: TableWatchOptions,
+  isWorthIt: (names: string) => boolean,
+): Promise<Look | undefined> {
+  try {
+    const names = (await readNames(api, config)).filter((name) => !reads(name));
+    if (!isWorthIt(names.join())) return undefined;
     const facts = await readFacts(api, { tables: names, outbox: undefined });
     onNotices(noticesOf(facts));
-    const come = facts.tables.find(({ stream, page }) => stream !== undefined && page !== undefined);
-    if (come === undefined) continue;
-    throw new TransientError("TABLES_CHANGED", `the table ${come.table} has come, and is read from now on`, {
-      hint: "Nothing to do: the source starts again with it.",
-    });
+    const come = facts.tables.filter(({ stream, page }) => stream !== undefined && page !== undefined);
+    return { names: names.join(), come };
+  } catch (error) {
+    if (error instanceof ConfigError) onNotices([{ code: error.code, message: error.message, hint: error.hint }]);
+    else if (!(error instanceof TransientError)) throw error;
+    return undefined;
   }
 }

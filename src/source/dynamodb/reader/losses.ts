@@ -1,7 +1,7 @@
 // What can never come, as the error that ends a reading: the source's record is made of it if the loss is accepted.
 
 import { HistoryLostError } from "../../../errors.ts";
-import { type ShardPlace, Step } from "../client/position.ts";
+import { isBeforeNumber, type ShardPlace, Step } from "../client/position.ts";
 import type { LostRecord, SourceRecord, StreamEntry } from "../stream-record.ts";
 
 const HINT =
@@ -10,35 +10,50 @@ const HINT =
 /** In one marker. */
 const MOST_SHARDS = 100;
 
-export type Loss =
-  | {
-      readonly kind: "shard";
-      readonly arn: string;
-      /** The shard that says so, and how far it was read. */
-      readonly shard: string;
-      readonly place: ShardPlace | undefined;
-      readonly table: string;
-      readonly label: string;
-      /** The shard that is gone or trimmed: itself, or its parent. */
-      readonly about: string;
-      /** Whether nothing of the shard that says so is left. */
-      readonly gone: boolean;
-    }
-  | {
-      readonly kind: "stream";
-      /** The one that was read to its end. */
-      readonly arn: string;
-      readonly table: string;
-      readonly label: string;
-      /** With which its reading ended: what came behind them may be gone. */
-      readonly shards: readonly string[];
-      readonly next: { readonly arn: string; readonly label: string; readonly roots: readonly string[] };
-    };
+export interface ShardLoss {
+  readonly kind: "shard";
+  readonly arn: string;
+  /** The shard that says so, and how far it was read. */
+  readonly shard: string;
+  readonly place: ShardPlace | undefined;
+  readonly table: string;
+  readonly label: string;
+  /** The shard that is gone or trimmed: itself, or its parent. */
+  readonly about: string;
+  /** Whether nothing of the shard that says so is left. */
+  readonly gone: boolean;
+  /** The oldest record that is left of the shard that says so. */
+  readonly resume?: string | undefined;
+}
 
-/** The error that ends a reading by it. */
-export function lossError(loss: Loss): HistoryLostError {
-  const { code, reason } = wordsOf(loss);
-  return new HistoryLostError(code, reason, { hint: HINT });
+export interface StreamLoss {
+  readonly kind: "stream";
+  /** The one that was read to its end. */
+  readonly arn: string;
+  readonly table: string;
+  readonly label: string;
+  /** With which its reading ended: what came behind them may be gone. */
+  readonly shards: readonly string[];
+  readonly next: {
+    readonly arn: string;
+    readonly label: string;
+    /** Shards that have no parent. */
+    readonly roots: readonly string[];
+    /** The shard that says so, and what of it is lost beside. */
+    readonly first: string;
+    readonly about?: string | undefined;
+    readonly resume?: string | undefined;
+  };
+}
+
+export type Loss = ShardLoss | StreamLoss;
+
+/** The error that ends a reading by these. */
+export function lossError(losses: readonly [Loss, ...Loss[]]): HistoryLostError {
+  const [first, ...more] = losses;
+  const { code, reason } = wordsOf(first);
+  const others = more.length === 0 ? "" : ` (and ${more.length} more such)`;
+  return new HistoryLostError(code, reason + others, { hint: HINT });
 }
 
 /** The record that goes on behind these. @param now RFC 3339 */
@@ -52,21 +67,31 @@ function withLoss(record: SourceRecord, loss: Loss, now: string): SourceRecord {
   const { code, reason } = wordsOf(loss);
   if (loss.kind === "shard") {
     const { table, label, about, gone } = loss;
-    const place: ShardPlace = { number: loss.place?.number, step: Step.lost };
-    const lost: LostRecord = { code, reason, place, gone, details: { table, stream: label, shard: about } };
+    const details = { table, stream: label, shard: about };
+    const lost: LostRecord = { code, reason, place: placeBehind(loss), at: now, gone, details };
     return withEntry(record, loss.arn, { ...entry, lost: { ...entry.lost, [loss.shard]: lost } });
   }
   const { next, table, label, shards } = loss;
-  const [first = ""] = next.roots;
+  const { first, about, resume } = next;
+  const beside = about === undefined ? {} : { shard: about };
   const lost: LostRecord = {
-    ...{ code, reason, gone: false, place: { step: Step.began } },
-    details: { table, stream: label, shards: shards.slice(-MOST_SHARDS), next: next.label },
+    ...{ code, reason, at: now, gone: false },
+    place: resume === undefined ? { step: Step.began } : { number: resume, step: Step.behindLoss },
+    details: { table, stream: label, shards: shards.slice(-MOST_SHARDS), next: next.label, ...beside },
   };
   const begun: StreamEntry = {
     ...{ table, label: next.label, since: now, begun: "start", roots: [...next.roots], over: [], ended: false },
     lost: { [first]: lost },
   };
   return withEntry(withEntry(record, loss.arn, { ...entry, ended: true }), next.arn, begun);
+}
+
+/** Where its markers stand: behind all that came before, each loss of a shard at another place. */
+function placeBehind({ place, resume }: ShardLoss): ShardPlace {
+  const number = place?.number;
+  if (resume !== undefined && (number === undefined || isBeforeNumber(number, resume)))
+    return { number: resume, step: Step.behindLoss };
+  return { number, step: (place?.step ?? Step.began) < Step.lost ? Step.lost : Step.lostAgain };
 }
 
 function withEntry(record: SourceRecord, arn: string, entry: StreamEntry): SourceRecord {

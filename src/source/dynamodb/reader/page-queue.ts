@@ -4,7 +4,7 @@
 import { WakeUp } from "../../../clock.ts";
 
 export interface Bounds {
-  /** Of what waits; who begins to read before that may add to it. */
+  /** Of what waits, and of what those who read may bring. */
   readonly bytes: number;
   /** How many may read at once. */
   readonly readers: number;
@@ -15,6 +15,11 @@ interface Waiting<Item> {
   readonly bytes: number;
 }
 
+interface Turn {
+  readonly bytes: number;
+  readonly begin: () => void;
+}
+
 export class PageQueue<Item, Line> {
   readonly #bounds: Bounds;
   readonly #ready = new WakeUp();
@@ -22,7 +27,8 @@ export class PageQueue<Item, Line> {
   readonly #lines = new Map<Line, Waiting<Item>[]>();
   #bytes = 0;
   #reading = 0;
-  #turns: (() => void)[] = [];
+  #expected = 0;
+  #turns: Turn[] = [];
   #failure: { readonly thrown: unknown } | undefined;
   #closed = false;
 
@@ -30,15 +36,17 @@ export class PageQueue<Item, Line> {
     this.#bounds = bounds;
   }
 
-  /** Does it when there is room for what it may bring, in the order of asking. */
-  async inTurn<T>(work: () => Promise<T>): Promise<T> {
-    if (!this.#hasRoom()) await new Promise<void>((resolve) => this.#turns.push(resolve));
-    else this.#reading++;
+  /** Does it when there is room for what it may bring, in the order of asking. @param bytes as many as it is expected to add */
+  async inTurn<T>(bytes: number, work: () => Promise<T>): Promise<T> {
+    if (this.#failure !== undefined || this.#closed || (this.#turns.length === 0 && this.#hasRoom(bytes)))
+      this.#letIn(bytes);
+    else await new Promise<void>((begin) => this.#turns.push({ bytes, begin }));
     try {
       return await work();
     } finally {
       this.#reading--;
-      this.#letIn();
+      this.#expected -= bytes;
+      this.#letInAll();
     }
   }
 
@@ -54,7 +62,7 @@ export class PageQueue<Item, Line> {
   /** The next one; its bytes count until the one behind it is asked for. Undefined once it was closed. @throws what `fail` was given, behind all items */
   async next(done: number): Promise<{ readonly item: Item; readonly bytes: number } | undefined> {
     this.#bytes -= done;
-    this.#letIn();
+    this.#letInAll();
     for (;;) {
       if (this.#closed) return undefined;
       const next = this.#take();
@@ -67,13 +75,13 @@ export class PageQueue<Item, Line> {
   /** What has ended the reading, told behind all that was read before it. */
   fail(thrown: unknown): void {
     this.#failure ??= { thrown };
-    this.#letAllIn();
+    this.#letInAll();
     this.#ready.set();
   }
 
   close(): void {
     this.#closed = true;
-    this.#letAllIn();
+    this.#letInAll();
     this.#ready.set();
   }
 
@@ -91,22 +99,28 @@ export class PageQueue<Item, Line> {
     return undefined;
   }
 
-  /** Nobody hands out any more what they may bring: they see for themselves that it is over. */
-  #letAllIn(): void {
-    const turns = this.#turns;
-    this.#turns = [];
-    this.#reading += turns.length;
-    for (const begin of turns) begin();
+  /** What one page would exceed is let in when nothing else is there. */
+  #hasRoom(bytes: number): boolean {
+    const [held, most] = [this.#bytes + this.#expected, this.#bounds.bytes];
+    return this.#reading < this.#bounds.readers && (held === 0 || (held < most && held + bytes <= most));
   }
 
-  #hasRoom(): boolean {
-    return this.#reading < this.#bounds.readers && this.#bytes < this.#bounds.bytes;
+  #letIn(bytes: number): void {
+    this.#reading++;
+    this.#expected += bytes;
   }
 
-  #letIn(): void {
-    while (this.#turns.length > 0 && this.#hasRoom()) {
-      this.#reading++;
-      this.#turns.shift()?.();
+  /** Where it is over nobody hands out what they may bring: they see that for themselves. */
+  #letInAll(): void {
+    const isOver = this.#failure !== undefined || this.#closed;
+    for (
+      let turn = this.#turns[0];
+      turn !== undefined && (isOver || this.#hasRoom(turn.bytes));
+      turn = this.#turns[0]
+    ) {
+      this.#turns.shift();
+      this.#letIn(turn.bytes);
+      turn.begin();
     }
   }
 }

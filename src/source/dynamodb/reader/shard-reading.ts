@@ -8,7 +8,7 @@ import { createdAt, type RawRecord } from "../decode/record.ts";
 import type { RecordDecoder } from "../decode/record-decoder.ts";
 import type { ListedShard } from "../shards/shard-graph.ts";
 import { type Pace, Pacer } from "./pace.ts";
-import type { ShardReader } from "./shard-reader.ts";
+import type { ShardPage, ShardReader } from "./shard-reader.ts";
 
 export interface ShardReadingOptions {
   readonly source: string;
@@ -25,6 +25,9 @@ export interface ShardReadingOptions {
   readonly since: number | undefined;
 }
 
+/** Of a full page; and what an idle shard counts as. */
+const PAGE_BYTES = 1024 * 1024;
+const LEAST_BYTES = 64 * 1024;
 /** Of the bodies in one chunk. */
 const CHUNK_BYTES = 512 * 1024;
 
@@ -42,6 +45,9 @@ export class ShardReading {
   #skips: boolean;
   /** When a page came last, ms. */
   answeredAt: number | undefined;
+  /** Since when it is refused as throttled, ms. */
+  throttledSince: number | undefined;
+  #expectedBytes = PAGE_BYTES;
 
   constructor(options: ShardReadingOptions) {
     const { shard, arn, decoder, reader, place, pace, since } = options;
@@ -66,9 +72,16 @@ export class ShardReading {
     return this.#fetched;
   }
 
+  /** How large the next page may be, by the one before. */
+  get expectedBytes(): number {
+    return this.#expectedBytes;
+  }
+
   /** A page has come. */
-  fetch(records: readonly RawRecord[], at: number): void {
+  fetch({ records, bytes }: Pick<ShardPage, "records" | "bytes">, at: number): void {
     this.answeredAt = at;
+    this.throttledSince = undefined;
+    this.#expectedBytes = Math.max(LEAST_BYTES, bytes, Math.min(PAGE_BYTES, 2 * bytes));
     const number = records.at(-1)?.dynamodb.SequenceNumber;
     if (number === undefined) return;
     this.#fetchedPlace = { number, step: Step.record };

@@ -1,7 +1,7 @@
 // Reads all shards of all streams of a source side by side, each in its order, a child behind its parent; hands out what comes first.
 
 import { setMaxListeners } from "node:events";
-import type { Clock } from "../../../clock.ts";
+import { type Clock, WakeUp, within } from "../../../clock.ts";
 import { MillraceError } from "../../../errors.ts";
 import type { Position } from "../../../event/position.ts";
 import type { Positions } from "../../../event/positions.ts";
@@ -9,16 +9,17 @@ import type { SourceId } from "../../../event/source-id.ts";
 import type { PartitionCounts, SourceMessage } from "../../source.ts";
 import type { DynamoApi } from "../client/api.ts";
 import { ServerError, translateError } from "../client/errors.ts";
-import { parsePartition } from "../client/partition.ts";
 import { restBehind } from "../client/patient-api.ts";
-import { parsePosition, type ShardPlace, Step } from "../client/position.ts";
+import type { ShardPlace } from "../client/position.ts";
 import { RecordDecoder } from "../decode/record-decoder.ts";
 import type { DynamoConfig } from "../options/config.ts";
 import type { ListedShard, ShardGraph } from "../shards/shard-graph.ts";
-import { placeOf, type SourceRecord } from "../stream-record.ts";
+import type { SourceRecord, StreamEntry } from "../stream-record.ts";
 import { beginnings } from "./beginnings.ts";
+import { concludeLosses } from "./conclude-losses.ts";
 import { type Loss, lossError } from "./losses.ts";
 import { PageQueue } from "./page-queue.ts";
+import { placesOf } from "./places.ts";
 import { ShardLost, type ShardPage, ShardReader } from "./shard-reader.ts";
 import { ShardReading } from "./shard-reading.ts";
 import { shardStart } from "./shard-start.ts";
@@ -36,68 +37,68 @@ export interface StreamsReaderOptions {
   readonly from: Positions | undefined;
   readonly signal: AbortSignal;
   readonly onStarted: () => void;
+  /** A shard is read from its oldest record, for the server knows no number of it: what was dropped before is not seen. */
+  readonly onHorizon: (table: string, shard: string) => void;
   /** Goes on beside the reading; what it throws ends that. */
   readonly beside: (signal: AbortSignal) => Promise<void>;
+  /** Between 0 and 1. */
+  readonly random?: () => number;
 }
 
-interface Arrived {
-  readonly reading: ShardReading;
-  readonly follower: StreamFollower;
-  /** Undefined: it begins. */
-  readonly page: ShardPage | undefined;
-}
+type Chunks = Iterable<readonly SourceMessage[]>;
 
-const BOUNDS = { bytes: 4 * 1024 * 1024, readers: 16 };
-/** Of a server that fails, or does not answer, in a row. */
-const TRIES = 5;
+/** Waiting pages, and those that are asked for. */
+const BOUNDS = { bytes: 8 * 1024 * 1024, readers: 16 };
+/** Of a server that fails, or does not answer, in a row: some ten seconds. */
+const TRIES = 8;
+/** What is found lost soon behind the first of it is one matter with it. */
+const CONCLUDE_MS = 10_000;
 
 export class StreamsReader {
-  readonly losses: Loss[] = [];
   readonly #options: StreamsReaderOptions;
-  readonly #queue = new PageQueue<Arrived, ShardReading>(BOUNDS);
+  readonly #queue = new PageQueue<() => Chunks, ShardReading | StreamFollower>(BOUNDS);
   readonly #readings = new Map<string, ShardReading>();
-  readonly #followers: readonly StreamFollower[];
-  readonly #places: ReadonlyMap<string, ReadonlyMap<string, ShardPlace>>;
+  readonly #followers: StreamFollower[] = [];
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
+  /** Shards that are read and were not answered yet; and that one of them was. */
+  readonly #unanswered = new Set<ShardReading>();
+  readonly #answered = new WakeUp();
+  #opened: Promise<unknown> = Promise.resolve();
+  #losses: readonly Loss[] = [];
 
   constructor(options: StreamsReaderOptions) {
-    const { record, from, patient: api, clock, signal } = options;
     this.#options = options;
-    this.#signal = AbortSignal.any([signal, this.#stop.signal]);
+    this.#signal = AbortSignal.any([options.signal, this.#stop.signal]);
     setMaxListeners(0, this.#signal); // each shard rests by it
-    this.#places = placesOf(record, from);
-    this.#followers = Object.entries(record.streams)
-      .filter(([, { ended }]) => !ended)
-      .map(
-        ([arn, entry]) =>
-          new StreamFollower({
-            ...{ api, clock, signal: this.#signal, arn, entry, places: this.#places.get(arn) ?? new Map() },
-            onReady: (follower, shard) => this.#begin(follower, shard),
-            onLost: (loss) => this.#lose(loss),
-            placeOf: (ofArn, shard) => this.#placeOf(ofArn, shard),
-          }),
-      );
+  }
+
+  /** What has ended the reading. */
+  get losses(): readonly Loss[] {
+    return this.#losses;
   }
 
   async *read(): AsyncGenerator<readonly SourceMessage[], void> {
-    const { source, record, signal, onStarted } = this.#options;
+    const { source, record, from, signal, onStarted, beside } = this.#options;
     const close = (): void => this.#queue.close();
     signal.addEventListener("abort", close);
     try {
-      const began = beginnings(source, record, this.#options.from);
+      const began = beginnings(source, record, from);
       if (began.length > 0) yield began;
+      const streams = Object.entries(record.streams).filter(([, { ended }]) => !ended);
+      const followers = streams.map(([arn, entry]) => this.#follower(record, arn, entry));
       this.#run(async () => {
-        for (const follower of this.#followers) await follower.open();
+        this.#opened = Promise.allSettled(followers.map((follower) => follower.open()));
+        await Promise.all(followers.map((follower) => follower.open()));
         if (this.#signal.aborted) return;
         onStarted();
-        this.#run(() => this.#options.beside(this.#signal));
-        for (const follower of this.#followers) this.#run(() => follower.watch());
+        this.#run(() => beside(this.#signal));
+        for (const follower of followers) this.#run(() => follower.watch());
       });
       for (let done = 0; !signal.aborted; ) {
         const next = await this.#queue.next(done);
         if (next === undefined) break;
-        yield* this.#handOut(next.item);
+        for (const chunk of next.item()) if (chunk.length > 0) yield chunk;
         done = next.bytes;
       }
     } finally {
@@ -107,16 +108,30 @@ export class StreamsReader {
     }
   }
 
+  /** Reads one more stream from now on. @param record has it */
+  join(record: SourceRecord, arn: string): void {
+    const { source, from } = this.#options;
+    const entry = record.streams[arn];
+    if (entry === undefined || this.#signal.aborted) return;
+    const follower = this.#follower(record, arn, entry);
+    this.#queue.add(follower, () => [beginnings(source, { ...record, streams: { [arn]: entry } }, from)], 0);
+    this.#run(async () => {
+      await follower.open();
+      await follower.watch();
+    });
+  }
+
   /** How many shards there are, of all streams that are not read to their ends. */
   get partitions(): PartitionCounts {
     const counts = this.#followers.map(({ graph }) => graph.counts());
+    const lost = Object.values(this.#options.record.streams).filter(({ ended }) => !ended);
     const sum = (of: (one: ReturnType<ShardGraph["counts"]>) => number): number =>
       counts.reduce((all, one) => all + of(one), 0);
     return {
       reading: sum(({ ready, reading }) => ready + reading),
       waiting: sum(({ waiting }) => waiting),
       done: sum(({ done }) => done),
-      gap: this.#followers.reduce((all, { entry }) => all + Object.keys(entry.lost).length, this.losses.length),
+      gap: lost.reduce((all, one) => all + Object.keys(one.lost).length, this.#losses.length),
     };
   }
 
@@ -125,58 +140,67 @@ export class StreamsReader {
     return new Map([...this.#readings.values()].map(({ partition, fetched }) => [partition, fetched]));
   }
 
-  *#handOut({ reading, follower, page }: Arrived): Generator<readonly SourceMessage[]> {
-    if (page === undefined) {
-      const opened = reading.opened();
-      if (opened.length > 0) yield opened;
-      return;
-    }
-    yield* reading.chunks(page.records);
-    if (!page.ended) return;
-    yield reading.ended(follower.graph.childrenOf(reading.id));
-    if (!this.#signal.aborted) this.#run(() => follower.ended(reading.id));
+  /** Of the shards that are refused as throttled all the time: since when, ms of the clock. */
+  throttledSince(): readonly number[] {
+    return [...this.#readings.values()].flatMap(({ throttledSince }) => throttledSince ?? []);
   }
 
-  #begin(follower: StreamFollower, shard: ListedShard): void {
-    const { source, config, api, clock } = this.#options;
-    const { arn, entry, keyNames } = follower;
-    const { table, label } = entry;
-    const { mayBeTrimmed, since } = shardStart(entry, shard.id, clock.wall());
-    const place = this.#places.get(arn)?.get(shard.id);
+  #follower(record: SourceRecord, arn: string, entry: StreamEntry): StreamFollower {
+    const { patient: api, clock, from } = this.#options;
+    const { table, label, roots, over } = entry;
+    const places = placesOf(record, from).get(arn) ?? new Map<string, ShardPlace>();
+    const follower = new StreamFollower({
+      ...{ api, clock, signal: this.#signal, arn, table, label, roots, over, places },
+      onReady: (shard) => this.#begin(follower, entry, shard, places.get(shard.id)),
+      onLost: (loss) => this.#lose(loss),
+      placeOf: (shard) => this.#readingOf(arn, shard)?.fetchedPlace ?? places.get(shard),
+    });
+    this.#followers.push(follower);
+    return follower;
+  }
+
+  #begin(follower: StreamFollower, entry: StreamEntry, shard: ListedShard, place: ShardPlace | undefined): void {
+    const { source, config, api, clock, onHorizon } = this.#options;
+    const { arn, table, label, keyNames } = follower;
     const name = { table, label, shard: shard.id };
+    const { mayBeTrimmed, since } = shardStart(entry, shard.id, place, clock.wall());
     const reading = new ShardReading({
       ...{ source, arn, table, label, shard, place, pace: config.poll },
       decoder: new RecordDecoder({
         ...{ source, name, arn, keyNames, encoding: config.encoding },
         isOutbox: table === config.outbox?.table,
       }),
-      reader: new ShardReader({ api, arn, shard: shard.id, start: shard.start, place, mayBeTrimmed }),
+      reader: new ShardReader({
+        ...{ api, arn, shard: shard.id, start: shard.start, place, mayBeTrimmed },
+        onHorizon: () => onHorizon(table, shard.id),
+      }),
       since,
     });
     this.#readings.set(reading.partition, reading);
-    this.#queue.add(reading, { reading, follower, page: undefined }, 0);
+    this.#unanswered.add(reading);
+    this.#queue.add(reading, () => [reading.opened()], 0);
     this.#run(() => this.#follow(reading, follower, shard));
   }
 
   async #follow(reading: ShardReading, follower: StreamFollower, shard: ListedShard): Promise<void> {
-    const { clock } = this.#options;
-    let failures = 0;
+    const { clock, random } = this.#options;
+    let [failures, refusals] = [0, 0];
     while (!this.#signal.aborted) {
       try {
-        const page = await this.#queue.inTurn(() => this.#fetch(reading, follower));
-        failures = 0;
+        const page = await this.#queue.inTurn(reading.expectedBytes, () => this.#fetch(reading, follower));
+        [failures, refusals] = [0, 0];
+        this.#answer(reading);
         if (page === undefined || page.ended) return;
         const closed = shard.closed || follower.graph.childrenOf(shard.id).length > 0;
         await clock.sleep(reading.pacer.next({ ...page, records: page.records.length, closed }), this.#signal);
       } catch (error) {
-        if (error instanceof ShardLost) {
-          this.#lost(reading, follower, error);
-          return;
-        }
-        if (!(error instanceof ServerError)) throw error;
-        failures++;
-        if (error.refusal !== "throttled" && failures >= TRIES) throw error;
-        await clock.sleep(restBehind(failures), this.#signal);
+        if (error instanceof ShardLost && (await this.#isLost(reading, follower, error))) return;
+        const refused = error instanceof ShardLost ? error.cause : error;
+        if (!(refused instanceof ServerError)) throw refused;
+        // Who is throttled waits, for as long as it takes.
+        if (refused.refusal === "throttled") reading.throttledSince ??= clock.now();
+        else if (++failures >= TRIES) throw refused;
+        await clock.sleep(restBehind(++refusals, random), this.#signal);
       }
     }
   }
@@ -185,24 +209,61 @@ export class StreamsReader {
     if (this.#signal.aborted) return undefined;
     const page = await reading.reader.next();
     if (this.#signal.aborted) return undefined;
-    reading.fetch(page.records, this.#options.clock.now());
-    if (page.records.length > 0 || page.ended) this.#queue.add(reading, { reading, follower, page }, page.bytes);
+    reading.fetch(page, this.#options.clock.now());
+    if (page.records.length > 0 || page.ended)
+      this.#queue.add(reading, () => this.#handOut(reading, follower, page), page.bytes);
     return page;
   }
 
-  #lost(reading: ShardReading, follower: StreamFollower, { how }: ShardLost): void {
-    if (how === "gone") {
-      follower.vanished(reading.id);
-      return;
-    }
-    const { arn, id: shard } = reading;
-    const { table, label } = follower.entry;
-    this.#lose({ kind: "shard", arn, shard, place: reading.fetchedPlace, table, label, about: shard, gone: false });
+  *#handOut(
+    reading: ShardReading,
+    follower: StreamFollower,
+    { records, ended }: ShardPage,
+  ): Generator<readonly SourceMessage[]> {
+    yield* reading.chunks(records);
+    if (!ended) return;
+    yield reading.ended(follower.graph.childrenOf(reading.id));
+    if (!this.#signal.aborted) follower.ended(reading.id);
   }
 
+  /** Whether it is so, on a second look. */
+  async #isLost(reading: ShardReading, follower: StreamFollower, { how }: ShardLost): Promise<boolean> {
+    const { arn, id: shard } = reading;
+    const { table, label } = follower;
+    if (how === "gone") {
+      if (!(await follower.isGone(shard))) return false;
+    } else {
+      follower.hold();
+      this.#lose({ kind: "shard", arn, shard, place: reading.fetchedPlace, table, label, about: shard, gone: false });
+    }
+    this.#answer(reading);
+    return true;
+  }
+
+  #answer(reading: ShardReading): void {
+    if (this.#unanswered.delete(reading)) this.#answered.set();
+  }
+
+  /** Behind the first loss the others that are there are found as well: it is one decision for all. */
   #lose(loss: Loss): void {
-    this.losses.push(loss);
-    this.#fail(lossError(loss));
+    this.#losses = [...this.#losses, loss];
+    if (this.#losses.length > 1) return;
+    this.#run(async () => {
+      const { patient: api, clock } = this.#options;
+      await within(clock, CONCLUDE_MS, this.#allAnswered());
+      const followers = this.#followers.filter(({ holds }) => holds);
+      const found = this.#losses;
+      const concluded = await concludeLosses({ api, clock, signal: this.#signal, losses: found, followers });
+      if (this.#signal.aborted) return;
+      const [first = loss, ...more] = concluded;
+      this.#losses = concluded;
+      this.#fail(lossError([first, ...more]));
+    });
+  }
+
+  async #allAnswered(): Promise<void> {
+    await this.#opened;
+    while (this.#unanswered.size > 0 && !this.#signal.aborted) await this.#answered.wait();
   }
 
   #fail(thrown: unknown): void {
@@ -210,10 +271,9 @@ export class StreamsReader {
     this.#queue.fail(thrown);
   }
 
-  #placeOf(arn: string, shard: string): ShardPlace | undefined {
-    for (const reading of this.#readings.values())
-      if (reading.arn === arn && reading.id === shard) return reading.fetchedPlace;
-    return this.#places.get(arn)?.get(shard);
+  #readingOf(arn: string, shard: string): ShardReading | undefined {
+    for (const reading of this.#readings.values()) if (reading.arn === arn && reading.id === shard) return reading;
+    return undefined;
   }
 
   #run(task: () => Promise<void>): void {
@@ -221,30 +281,4 @@ export class StreamsReader {
       if (!this.#signal.aborted) this.#fail(error instanceof MillraceError ? error : translateError(error));
     });
   }
-}
-
-/** By stream and shard: the later one of what the stream has and where a loss goes on. */
-export function placesOf(
-  { streams }: SourceRecord,
-  from: Positions | undefined,
-): ReadonlyMap<string, ReadonlyMap<string, ShardPlace>> {
-  const named = [...(from ?? [])].map(([partition, position]) => ({ ...parsePartition(partition), position }));
-  return new Map(
-    Object.entries(streams).map(([arn, { table, label, lost }]) => {
-      const places = new Map<string, ShardPlace>();
-      for (const one of named)
-        if (one.table === table && one.label === label) places.set(one.shard, parsePosition(one.position));
-      for (const [shard, { place, gone }] of Object.entries(lost)) {
-        const at = gone ? { ...placeOf(place), step: Step.ended } : placeOf(place);
-        const reached = places.get(shard);
-        if (reached === undefined || isBefore(reached, at)) places.set(shard, at);
-      }
-      return [arn, places];
-    }),
-  );
-}
-
-function isBefore(a: ShardPlace, b: ShardPlace): boolean {
-  const [x, y] = [BigInt(a.number ?? "0"), BigInt(b.number ?? "0")];
-  return x < y || (x === y && a.step < b.step);
 }

@@ -7,8 +7,8 @@ import { ServerError } from "../client/errors.ts";
 import { partitionOf } from "../client/partition.ts";
 import type { ShardPlace } from "../client/position.ts";
 import type { Loss } from "../reader/losses.ts";
+import { placesOf } from "../reader/places.ts";
 import { StreamFollower } from "../reader/stream-follower.ts";
-import { placesOf } from "../reader/streams-reader.ts";
 import { listShards } from "../shards/list-shards.ts";
 import type { ListedShard } from "../shards/shard-graph.ts";
 import type { SourceRecord, StreamEntry } from "../stream-record.ts";
@@ -52,10 +52,11 @@ export async function survey(options: SurveyOptions): Promise<Survey> {
     const ofStream = places.get(arn) ?? new Map<string, ShardPlace>();
     const ready = new Map<string, ListedShard>();
     const follower = new StreamFollower({
-      ...{ api, clock, signal, arn, entry, places: ofStream },
-      onReady: (_, shard) => ready.set(shard.id, shard),
+      ...{ api, clock, signal, arn, places: ofStream },
+      ...{ table: entry.table, label: entry.label, roots: entry.roots, over: entry.over },
+      onReady: (shard) => ready.set(shard.id, shard),
       onLost: (loss) => lost.push(loss),
-      placeOf: (_, shard) => ofStream.get(shard),
+      placeOf: (shard) => ofStream.get(shard),
     });
     await follower.open();
     for (const id of follower.graph.unfinished()) {

@@ -72,7 +72,7 @@ export class WatchedShard {
   /** @param wall ms since 1970 @throws ServerError, TransientError, ConfigError */
   async ask(api: DynamoApi, now: number, wall: number): Promise<void> {
     const { arn, entry, shard } = this.open;
-    const { mayBeTrimmed, since } = shardStart(entry, shard.id, wall);
+    const { mayBeTrimmed, since } = shardStart(entry, shard.id, this.#place, wall);
     const from = this.#place?.number === undefined ? since : undefined;
     const limit = from === undefined ? 1 : PAGE_RECORDS;
     const place = this.#place;

@@ -27,7 +27,8 @@ export async function beginRecord({ api, config, tables, now, saved, lost }: Beg
     // Another stream of a table that is known begins behind the one before.
     if (stream === undefined || known.has(table)) continue;
     const { shards } = await listShards(api, stream.arn);
-    const begun = saved === undefined ? config.start : "start";
+    // Of a table that has come since what its stream still holds is read: nothing of it was there to be lost before.
+    const begun = saved === undefined ? config.start : "earliest";
     const parents = new Set(shards.map(({ parent }) => parent));
     const closed = shards.filter((shard) => shard.closed || parents.has(shard.id)).map(({ id }) => id);
     const over = begun === "now" ? closed : [];

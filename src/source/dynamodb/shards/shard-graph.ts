@@ -130,6 +130,11 @@ export class ShardGraph {
     return this.#listings > 0 && [...this.#shards.values()].every(({ state }) => state === "done");
   }
 
+  /** Whether so many complete listings in a row lack it that it is gone. */
+  isMissing(id: string): boolean {
+    return (this.#shards.get(id)?.missing ?? LISTINGS) >= LISTINGS;
+  }
+
   /** Those that are not done. */
   unfinished(): readonly string[] {
     return [...this.#shards.values()].filter(({ state }) => state !== "done").map(({ id }) => id);

@@ -41,9 +41,9 @@ describe("what was added", () => {
 });
 
 /** Begins to read, and tells when its turn has come. */
-function reader(of: PageQueue<string, string>) {
+function reader(of: PageQueue<string, string>, bytes = 0) {
   const state = { began: false, end: (): void => {} };
-  const over = of.inTurn(async () => {
+  const over = of.inTurn(bytes, async () => {
     state.began = true;
     await new Promise<void>((resolve) => {
       state.end = resolve;
@@ -74,6 +74,24 @@ describe("who reads", () => {
     await one.next(first?.bytes ?? 0);
     await turn();
     expect(state.began).toBe(true);
+  });
+
+  test("counts with what it may bring until it has brought it, however little that is", async () => {
+    const one = queue({ readers: 9 });
+    const readers = [reader(one, 600), reader(one, 400), reader(one, 1)];
+    await turn();
+    expect(readers.map(({ state }) => state.began)).toEqual([true, true, false]);
+    one.add("a", "a 1", 10);
+    readers[0]?.state.end();
+    await turn();
+    expect(readers.map(({ state }) => state.began)).toEqual([true, true, true]);
+  });
+
+  test("is let in alone with more than all may bring", async () => {
+    const one = queue();
+    const readers = [reader(one, 5_000), reader(one, 1)];
+    await turn();
+    expect(readers.map(({ state }) => state.began)).toEqual([true, false]);
   });
 
   test.each([

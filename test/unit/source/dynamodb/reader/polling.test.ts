@@ -114,7 +114,7 @@ test("A shard with more than can be handed out delays a record of another one by
     if (operation !== "records" || !subject.includes("/t0/")) return;
     for (let nth = 0; nth < 100; nth++) server.put("t0", `hot${written++}`, "x".repeat(4_000));
   };
-  await time.when(clock.sleep(5_000));
+  await time.when(clock.sleep(6_000));
   const waits: number[] = [];
   for (let table = 1; table < 20; table += 3) {
     const at = clock.now();

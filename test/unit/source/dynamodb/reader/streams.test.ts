@@ -2,59 +2,13 @@
 
 import { describe, expect, test } from "vitest";
 import { HistoryLostError, TransientError } from "../../../../../src/errors.ts";
-import type { Positions } from "../../../../../src/event/positions.ts";
-import type { SourceId } from "../../../../../src/event/source-id.ts";
 import { ServerError } from "../../../../../src/source/dynamodb/client/errors.ts";
-import { createDynamoConnector } from "../../../../../src/source/dynamodb/connector.ts";
-import { contextOf, type Memory } from "../../../../contract/source/source-ground.ts";
-import { SourceReading } from "../../../../contract/source/source-reading.ts";
-import { ScriptedDynamo } from "../../../../support/dynamodb/scripted-dynamo.ts";
-import { VirtualTime } from "../../../../support/virtual-time.ts";
-
-let made = 0;
-
-function ground(section: object = {}) {
-  const time = new VirtualTime();
-  const server = new ScriptedDynamo(`unit${++made}`, time.clock);
-  server.createTable("carts");
-  const connector = createDynamoConnector({ connect: async () => server.connect(), clock: time.clock });
-  const config = connector.parse({ tables: ["carts"], ...section }, "sources.shop");
-  const memory: Memory = { value: undefined };
-  const open = () => time.when(connector.open("shop" as SourceId, config, contextOf(memory, true)));
-  const until = (what: () => boolean): Promise<void> =>
-    time.when(
-      (async () => {
-        for (let left = 50_000; !what(); left--) {
-          if (left === 0) throw new Error("it never came to that");
-          await time.clock.sleep(10);
-        }
-      })(),
-    );
-  const read = async (from?: Positions) => {
-    const source = await open();
-    const reading = new SourceReading(source, from);
-    await until(() => reading.started || reading.over);
-    return { source, reading };
-  };
-  return { time, server, memory, until, read };
-}
-
-function keysOf(reading: SourceReading): readonly string[] {
-  return reading.changes.map(({ key }) => key);
-}
-
-/** What markers of shards say, in their order. */
-function shardsOf(reading: SourceReading): readonly string[] {
-  return reading.messages.flatMap((message) => {
-    if (message.type !== "marker") return [];
-    const { state, shard } = JSON.parse(Buffer.from(message.data).toString());
-    return [`${shard.slice(-1)} ${state}`];
-  });
-}
+import { dynamoGround, keysOf, shardsOf } from "../../../../support/dynamodb/dynamo-ground.ts";
+import type { ScriptedDynamo } from "../../../../support/dynamodb/scripted-dynamo.ts";
 
 describe("shards that", () => {
   test.each([true, false])("roll are read one behind the other, closing with records: %s", async (withRecords) => {
-    const { server, until, read } = ground();
+    const { server, until, read } = dynamoGround();
     server.closesWithRecords = withRecords;
     const { reading } = await read();
     for (let nth = 0; nth < 4; nth++) {
@@ -71,7 +25,7 @@ describe("shards that", () => {
   });
 
   test.each([true, false])("split are read behind their parent, by a server that knows children: %s", async (knows) => {
-    const { server, until, read } = ground();
+    const { server, until, read } = dynamoGround();
     server.knowsChildren = knows;
     server.pageShards = 2;
     const { reading } = await read();
@@ -84,7 +38,7 @@ describe("shards that", () => {
   });
 
   test("lived and died while nobody read are read in their order, and again from anywhere", async () => {
-    const { server, until, read } = ground();
+    const { server, until, read } = dynamoGround();
     const first = await read();
     server.put("carts", "a");
     await until(() => keysOf(first.reading).length === 1);
@@ -103,7 +57,7 @@ describe("shards that", () => {
 
 describe("an answer", () => {
   test("that the iterator has expired is followed by another iterator, and nothing is missing or double", async () => {
-    const { server, until, read, time } = ground();
+    const { server, until, read, time } = dynamoGround();
     const { reading } = await read();
     server.put("carts", "a");
     await until(() => keysOf(reading).length === 1);
@@ -115,7 +69,7 @@ describe("an answer", () => {
   });
 
   test("that it is throttled is waited out, however long", async () => {
-    const { server, until, read, time } = ground();
+    const { server, until, read, time } = dynamoGround();
     const { reading } = await read();
     server.before = () => {
       throw new ServerError("throttled", "too many");
@@ -129,7 +83,7 @@ describe("an answer", () => {
   });
 
   test("of a server that fails again and again ends the reading", async () => {
-    const { server, read, time } = ground();
+    const { server, read, time } = dynamoGround();
     const { reading } = await read();
     server.before = () => {
       throw new ServerError("failed", "a fault");
@@ -140,7 +94,7 @@ describe("an answer", () => {
 
 describe("what can never come", () => {
   const lose = async (change: (server: ScriptedDynamo) => void) => {
-    const { server, until, read, time } = ground();
+    const { server, until, read, time } = dynamoGround();
     const first = await read();
     server.put("carts", "a");
     await until(() => keysOf(first.reading).length === 1);
@@ -175,7 +129,7 @@ describe("what can never come", () => {
   });
 
   test("between a stream that was switched off and the next one is a gap with both labels, behind all of the first", async () => {
-    const { time, server, until, read } = ground();
+    const { time, server, until, read } = dynamoGround();
     const { reading, source } = await read();
     server.put("carts", "a");
     server.disable("carts");
@@ -196,7 +150,7 @@ describe("what can never come", () => {
 });
 
 test("a first start from now leaves out what was written long before, and has what is written once it is on record", async () => {
-  const { server, until, read, time } = ground();
+  const { server, until, read, time } = dynamoGround();
   server.put("carts", "old");
   await time.when(time.clock.sleep(5 * 60_000));
   const { reading } = await read();
@@ -210,7 +164,7 @@ test("a first start from now leaves out what was written long before, and has wh
 });
 
 test("a first start from the earliest has all that the stream holds", async () => {
-  const { server, until, read, time } = ground({ start: "earliest" });
+  const { server, until, read, time } = dynamoGround({ start: "earliest" });
   server.put("carts", "old");
   server.roll("carts");
   server.put("carts", "older");

@@ -10,6 +10,9 @@ import { version } from "../version.ts";
 import type { SqlSubject } from "./command/sql.ts";
 import { describeError, exitCodeOf } from "./common/report-error.ts";
 
+// Six lines before what a command says: that later versions of the AWS SDK will need Node 22 is in docs/connectors/dynamodb.md.
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= "true";
+
 const verbose = process.argv.includes("--verbose");
 
 function end(code: number): never {
@@ -98,7 +101,10 @@ program
   .command("init")
   .description("write a configuration, one automation and what a DBA runs; asks on a terminal")
   .option("--source <id>", "the name of the source")
-  .option("--url <url>", "where its Postgres or MongoDB is; looked at, never written into a file")
+  .option(
+    "--url <url>",
+    "where its Postgres or MongoDB is (looked at, never written into a file), or dynamodb://REGION",
+  )
   .option("--tables <patterns>", "the tables or collections to read: public.*,!public.sessions", list)
   .option("--nats <url>", "where the nats-server is")
   .action(async (options) => {

@@ -33,7 +33,7 @@ export interface Leftovers {
 /** For `millrace sql` and `millrace init`: what somebody with more rights than the worker runs in the database. */
 export interface SetupText<Config> {
   /** What a line begins with that is for the reader alone. */
-  readonly comment: "--" | "//";
+  readonly comment: "--" | "//" | "#";
   /** Where it is run: "in the database of the source's url". */
   readonly place: string;
   /** By the word that `millrace sql` takes. */

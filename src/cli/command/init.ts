@@ -90,7 +90,11 @@ async function answers({ source, url, tables, nats, signal, print }: InitOptions
   if (terminal) await print("Enter takes what stands in brackets.");
   try {
     const name = await ask(source, "Name of the source", SOURCE);
-    const where = await ask(url, "Url of its Postgres or MongoDB (none: `millrace dev` brings a Postgres)", "");
+    const where = await ask(
+      url,
+      "Url of its Postgres or MongoDB, or dynamodb://REGION (none: `millrace dev` brings a Postgres)",
+      "",
+    );
     const { option, usual } = initKindOf(where);
     const question = `${option === "tables" ? "Tables" : "Collections"} to read`;
     return {
@@ -106,7 +110,7 @@ async function answers({ source, url, tables, nats, signal, print }: InitOptions
 
 /** The table that the automation is about, and what a DBA runs, from the database where one is named. */
 async function lookAt(
-  { kind, option, others, workerUrl }: InitKind,
+  { kind, option, hasUrl, others, workerUrl }: InitKind,
   source: SourceId,
   url: string,
   tables: readonly string[],
@@ -114,7 +118,8 @@ async function lookAt(
   const connector = connectors.get(kind);
   if (connector?.setupText === undefined) throw new BugError("INIT_KIND", `nobody can set up a source of kind ${kind}`);
   const named = url || `postgres://millrace@localhost/${source}`;
-  const config = connector.parse({ url: named, [option]: tables, ...others(url) }, `sources.${source}`);
+  const where = hasUrl ? { url: named } : {};
+  const config = connector.parse({ ...where, [option]: tables, ...others(url) }, `sources.${source}`);
   if (url === "") {
     const table = tableOf(tables);
     const collection = { namespace: table.schema, collection: table.name };
@@ -145,7 +150,7 @@ function nextSteps({ kind, ownTable, table, workerUrl }: InitChoices): readonly 
     : [
         "",
         kind.runWith,
-        `export DATABASE_URL='${workerUrl ?? kind.exampleUrl}'`,
+        kind.hasUrl ? `export DATABASE_URL='${workerUrl ?? kind.exampleUrl}'` : kind.exampleUrl,
         "npx millrace check      # whether all is as it must be",
         "npx millrace run",
       ];
@@ -190,7 +195,7 @@ function configuration({ source, kind, others, tables, nats }: InitChoices): str
 export default defineConfig({
   bus: { servers: env("NATS_URL"${fallback}) },
   sources: {
-    ${source}: { kind: "${kind.kind}", url: env("DATABASE_URL"), ${more.join("")}${kind.option}: ${array(tables)} },
+    ${source}: { kind: "${kind.kind}", ${kind.hasUrl ? 'url: env("DATABASE_URL"), ' : ""}${more.join("")}${kind.option}: ${array(tables)} },
   },
   automations: "./automations/*.ts",
 });

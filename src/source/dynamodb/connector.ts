@@ -13,6 +13,8 @@ import { translateError } from "./client/errors.ts";
 import { patientApi } from "./client/patient-api.ts";
 import { RequestRate } from "./client/request-rate.ts";
 import { describeTables } from "./commands/describe-tables.ts";
+import { removal } from "./commands/removal.ts";
+import { dynamoSetupText } from "./commands/setup-text.ts";
 import { NAMESPACE } from "./decode/record-decoder.ts";
 import { DynamoSource } from "./dynamo-source.ts";
 import { readFacts } from "./facts/facts.ts";
@@ -86,6 +88,8 @@ export function createDynamoConnector({ connect, clock }: DynamoConnectorOptions
       }
     },
     describeCollections: (_, config) => using(config, (api) => describeTables(api, config)),
+    remove: removal,
+    setupText: dynamoSetupText(connect),
     outboxHome: (id, { outbox }) =>
       outbox && (async () => ({ database: `a DynamoDB, by the source ${id}`, messages: false })),
   } satisfies Connector<DynamoConfig>;

@@ -227,7 +227,7 @@ program
   .description("show it all on this machine: servers, a shop, automations, and a count of what was lost")
   .addOption(
     new Option("--source <kind>", "the database that the shop is on")
-      .choices(["postgres", "mongodb"])
+      .choices(["postgres", "mongodb", "dynamodb"])
       .default("postgres"),
   )
   .option("--seconds <n>", "end by itself (default: at Ctrl-C)", seconds)

@@ -1,7 +1,7 @@
 // The demo's books: what the database committed, what the bus holds, what was handled, each counted by itself.
 
 import type { Latency } from "./latency.ts";
-import type { IndependentLog, Ledger, ShopChange } from "./shop-database.ts";
+import type { IndependentLog, Ledger, ShopChange, ShopDatabase } from "./shop-database.ts";
 import type { StreamReader } from "./stream-reader.ts";
 
 /** What `--json` prints. */
@@ -31,19 +31,21 @@ export interface AccountParts {
   readonly latency: Latency;
   /** How many automations listen to a change, by table and op: `orders.created`. */
   readonly listeners: Readonly<Record<string, number>>;
+  readonly order: ShopDatabase["order"];
 }
 
 const NEWEST = 6;
 
 export class Account {
   readonly #parts: AccountParts;
-  readonly #comparison = new Comparison();
+  readonly #comparison: Comparison;
   #expected = 0;
   /** What came into the stream last, oldest first: `order_items.created 17`. */
   newest: readonly string[] = [];
 
   constructor(parts: AccountParts) {
     this.#parts = parts;
+    this.#comparison = new Comparison(parts.order === "row" ? rowOf : undefined);
   }
 
   /** Brings the books up to date. */
@@ -95,6 +97,12 @@ function nameOf({ transaction, table, op, id }: ShopChange): string {
   return `${transaction}/${table}/${op}/${id}`;
 }
 
+/** Of the name of a change. */
+function rowOf(name: string): string {
+  const [, table, , id] = name.split("/");
+  return `${table}/${id}`;
+}
+
 function round(ms: number): number {
   return Math.round(ms * 100) / 100;
 }
@@ -103,13 +111,21 @@ function round(ms: number): number {
 export class Comparison {
   /** Committed and not yet seen in the stream, with their place in the log. */
   readonly #missing = new Map<string, number>();
+  /** What of one line was committed in an order must be stored in that order. */
+  readonly #lineOf: (change: string) => string;
+  /** Of each line, the place in the log of the newest change in the stream. */
+  readonly #newest = new Map<string, number>();
   #committed = 0;
-  #newest = -1;
   published = 0;
   /** In the stream again, or without ever having been committed. */
   duplicated = 0;
   /** In the stream behind a change that was committed later. */
   outOfOrder = 0;
+
+  /** @param lineOf by default there is one order for all changes */
+  constructor(lineOf: (change: string) => string = () => "") {
+    this.#lineOf = lineOf;
+  }
 
   /** Takes note of what was committed, in the log's order. */
   committed(changes: readonly string[]): void {
@@ -126,8 +142,10 @@ export class Comparison {
         continue;
       }
       this.#missing.delete(change);
-      if (place < this.#newest) this.outOfOrder++;
-      this.#newest = Math.max(this.#newest, place);
+      const line = this.#lineOf(change);
+      const newest = this.#newest.get(line) ?? -1;
+      if (place < newest) this.outOfOrder++;
+      this.#newest.set(line, Math.max(newest, place));
     }
   }
 

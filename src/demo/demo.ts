@@ -18,7 +18,7 @@ import type { ShopDatabase } from "./shop-database.ts";
 import { StreamReader } from "./stream-reader.ts";
 
 /** The kinds of database that the shop can run on. */
-export const shopKinds = ["postgres", "mongodb"] as const;
+export const shopKinds = ["postgres", "mongodb", "dynamodb"] as const;
 
 export interface DemoOptions {
   readonly kind: (typeof shopKinds)[number];
@@ -50,6 +50,8 @@ const KEPT = "kept";
 const openers: Readonly<Record<DemoOptions["kind"], (directory: string) => Promise<ShopDatabase>>> = {
   postgres: openPostgresShop,
   mongodb: openMongoShop,
+  // With the SDK, which the others do without.
+  dynamodb: async () => (await import("./dynamodb/dynamo-shop.ts")).openDynamoShop(),
 };
 
 /** Runs it below `.millrace/demo`. @throws ConfigError when a server cannot be had, and what ended the worker */
@@ -128,8 +130,9 @@ async function runShop(
     const work = async (): Promise<Omit<DemoResult, "directory">> => {
       await until(START_MS, "the worker to run", () => isRunning(worker.status()));
       const log = await shop.openLog();
-      const stream = await StreamReader.start(nc);
-      const account = new Account({ ledger: () => shop.ledger(), log, stream, latency, listeners: shop.listeners });
+      const stream = await StreamReader.start(nc, shop);
+      const { listeners, order } = shop;
+      const account = new Account({ ledger: () => shop.ledger(), log, stream, latency, listeners, order });
       return count(options, shop, account, over.signal);
     };
     const working = work();

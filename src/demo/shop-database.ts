@@ -5,6 +5,7 @@ import type { Latency } from "./latency.ts";
 
 /** A change of the shop, or an event that it emitted: then aggregate, name and its id. */
 export interface ShopChange {
+  /** Or what else tells two changes of one row apart. */
   readonly transaction: string;
   readonly table: string;
   readonly op: string;
@@ -35,6 +36,10 @@ export interface ShopDatabase extends AsyncDisposable {
   readonly dataDir: string | undefined;
   /** Which automations must settle a change, counted without Millrace: `orders.created`, by table and op. */
   readonly listeners: Readonly<Record<string, number>>;
+  /** What stands for the transaction of a change, by the headers of its message. */
+  readonly momentOf: (header: (name: string) => string) => string;
+  /** Whether its log has one order for all changes, or one for each row. */
+  readonly order: "all" | "row";
   automations(latency: Latency): readonly Automation[];
   /** Everything committed from now on will be read. */
   openLog(): Promise<IndependentLog>;
@@ -42,6 +47,12 @@ export interface ShopDatabase extends AsyncDisposable {
   /** Lets things happen in the shop until the signal; resolves when the last transaction has ended. */
   write(signal: AbortSignal): Promise<void>;
 }
+
+/** Of a database that has transactions. */
+export const byTransaction: Pick<ShopDatabase, "momentOf" | "order"> = {
+  momentOf: (header) => header("Cdc-Tx"),
+  order: "all",
+};
 
 /** Every twentieth payment is refused for good. */
 export const isRefused = (id: string): boolean => Number(id) % 20 === 13;

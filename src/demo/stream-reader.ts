@@ -2,13 +2,13 @@
 
 import { DeliverPolicy, type JsMsg, jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-import type { ShopChange } from "./shop-database.ts";
+import type { ShopChange, ShopDatabase } from "./shop-database.ts";
 
 export class StreamReader {
   #events: ShopChange[] = [];
   readonly #dead = new Set<string>();
 
-  static async start(nc: NatsConnection): Promise<StreamReader> {
+  static async start(nc: NatsConnection, { momentOf }: Pick<ShopDatabase, "momentOf">): Promise<StreamReader> {
     const reader = new StreamReader();
     const js = jetstream(nc);
     const read = async (
@@ -19,7 +19,7 @@ export class StreamReader {
       const options = { deliver_policy: DeliverPolicy.All, filter_subjects: [...subjects] };
       await (await js.consumers.get(stream, options)).consume({ callback });
     };
-    await read("CDC_SHOP", ["cdc.>", "events.>"], (message) => reader.#events.push(storedChange(message)));
+    await read("CDC_SHOP", ["cdc.>", "events.>"], (message) => reader.#events.push(storedChange(message, momentOf)));
     await read("MILLRACE_DEAD", ["dead.>"], (message) => reader.#dead.add(message.headers?.get("ce-id") ?? ""));
     return reader;
   }
@@ -38,8 +38,8 @@ export class StreamReader {
 }
 
 /** By what its subject, headers and body say. */
-function storedChange(message: JsMsg): ShopChange {
-  const transaction = message.headers?.get("Cdc-Tx") ?? "";
+function storedChange(message: JsMsg, momentOf: ShopDatabase["momentOf"]): ShopChange {
+  const transaction = momentOf((name) => message.headers?.get(name) ?? "");
   const [kind, , ...tokens] = message.subject.split(".");
   if (kind === "events") {
     const [table = "", op = ""] = tokens;

@@ -16,7 +16,11 @@ export interface DemoCommandOptions {
 /** The width of a terminal that does not say. */
 const USUAL_COLUMNS = 80;
 
-const names = { postgres: ["Postgres", "Postgres"], mongodb: ["a MongoDB server", "the database"] } as const;
+const names = {
+  postgres: ["Postgres", "Postgres"],
+  mongodb: ["a MongoDB server", "the database"],
+  dynamodb: ["a double of DynamoDB", "the double"],
+} as const;
 
 /** Resolves to whether all was exact. */
 export async function demo({ source, seconds, json, keep, signal, print }: DemoCommandOptions): Promise<boolean> {

@@ -5,7 +5,7 @@ import { MongoClient } from "mongodb";
 import { startSecantus } from "../../dev/secantus.ts";
 import type { Automation } from "../../index.ts";
 import type { Latency } from "../latency.ts";
-import type { IndependentLog, ShopDatabase } from "../shop-database.ts";
+import { byTransaction, type IndependentLog, type ShopDatabase } from "../shop-database.ts";
 import { listeners, shopAutomations } from "./automations.ts";
 import { ShopBooks } from "./books.ts";
 import { BARRIERS, WatchLog } from "./independent-log.ts";
@@ -46,6 +46,7 @@ export async function openMongoShop(directory: string): Promise<ShopDatabase> {
       server: server.describe(String(version)),
       source: { kind: "mongodb", url: server.url, database, collections: ["*", `!${BARRIERS}`] },
       dataDir: server.dataDir,
+      ...byTransaction,
       listeners,
       automations: (latency: Latency): readonly Automation[] => shopAutomations(database, books, latency),
       openLog: async (): Promise<IndependentLog> => {

@@ -1,14 +1,13 @@
 // The demo's shop on MongoDB: its collections, and what happens in it, one transaction each.
 
 import type { ClientSession, Db, Document } from "mongodb";
+import { addCustomers, anyCustomer, howOften, PRODUCTS, type Till, takeOrder } from "../shop.ts";
 import { upTo } from "../shop-database.ts";
 
 /** A document of the shop. */
 export interface Row extends Document {
   readonly _id: number;
 }
-
-const PRODUCTS = 200;
 
 /** All before the source begins: what is made here is no event. */
 export async function makeShop(db: Db): Promise<void> {
@@ -20,12 +19,6 @@ export async function makeShop(db: Db): Promise<void> {
       return { _id, name: `Product ${_id}`, price: ((_id * 37) % 9000) / 100 + 1, stock: 100_000 };
     }),
   );
-}
-
-/** What one connection knows of the orders it has placed. */
-export interface Till {
-  readonly customers: number[];
-  readonly pending: number[];
 }
 
 /** One transaction under way; counts the documents that it changes. */
@@ -62,7 +55,7 @@ export class Work {
 }
 
 /** Something that happens in the shop. */
-export type Happening = (work: Work, till: Till) => Promise<void>;
+export type Happening = (work: Work, till: Till<number>) => Promise<void>;
 
 const register: Happening = async (work, till) => {
   const customers = Array.from({ length: upTo(3) }, (_, nth) => ({
@@ -71,13 +64,12 @@ const register: Happening = async (work, till) => {
     preferences: { newsletter: nth % 2 === 0 },
     created_at: new Date(),
   }));
-  till.customers.push(...(await work.insert("customers", customers)));
-  till.customers.splice(0, Math.max(0, till.customers.length - 1000));
+  addCustomers(till, await work.insert("customers", customers));
 };
 
 const order: Happening = async (work, till) => {
   if (till.customers.length === 0) await register(work, till);
-  const customer = till.customers[upTo(till.customers.length) - 1];
+  const customer = anyCustomer(till);
   const first = upTo(PRODUCTS - 10);
   const products = Array.from({ length: upTo(4) }, (_, nth) => first + nth);
   const total = upTo(30_000) / 100;
@@ -90,15 +82,12 @@ const order: Happening = async (work, till) => {
   till.pending.push(id);
 };
 
-/** The oldest one waiting, so that two connections never want the same. */
-const take = (ids: number[]): number => ids.shift() ?? 0;
-
 const pay: Happening = async (work, till) => {
-  await work.update("orders", { _id: take(till.pending) }, { $set: { status: "paid", paid_at: new Date() } });
+  await work.update("orders", { _id: takeOrder(till) ?? 0 }, { $set: { status: "paid", paid_at: new Date() } });
 };
 
 const cancel: Happening = async (work, till) => {
-  const id = take(till.pending);
+  const id = takeOrder(till) ?? 0;
   await work.delete("order_items", { order: id });
   await work.delete("orders", { _id: id });
 };
@@ -117,11 +106,4 @@ const importCustomers: Happening = async (work) => {
 };
 
 /** How often what happens, out of a hundred. */
-export const happenings: readonly (readonly [happening: Happening, percent: number])[] = [
-  [order, 40],
-  [pay, 30],
-  [register, 12],
-  [cancel, 8],
-  [reprice, 9],
-  [importCustomers, 1],
-];
+export const happenings = howOften({ order, pay, register, cancel, reprice, importCustomers });

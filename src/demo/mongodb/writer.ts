@@ -1,22 +1,16 @@
 // Writes to the shop in several sessions at a steady pace, and counts what it commits in the same transactions.
 
 import { type MongoClient, MongoError } from "mongodb";
-import { realClock } from "../../clock.ts";
+import { ROLLED_BACK_PERCENT, rememberTill, TILLS, type Till, writeSteadily } from "../shop.ts";
 import { chance, pick } from "../shop-database.ts";
 import type { ShopBooks } from "./books.ts";
-import { happenings, type Till, Work } from "./shop.ts";
-
-const SESSIONS = 4;
-/** Between the starts of two transactions of one session. */
-const EVERY_MS = 40;
-/** How many of a hundred transactions are rolled back. */
-const ROLLED_BACK_PERCENT = 8;
+import { happenings, Work } from "./shop.ts";
 
 interface Writer {
   readonly client: MongoClient;
   readonly database: string;
   readonly books: ShopBooks;
-  readonly till: Till;
+  readonly till: Till<number>;
   readonly nextId: () => number;
 }
 
@@ -31,18 +25,13 @@ export async function writeShop(
   const nextId = (): number => ++newest;
   const writeFromOne = async (): Promise<void> => {
     const writer = { client, database, books, till: { customers: [], pending: [] }, nextId };
-    while (!signal.aborted) {
-      const startedMs = performance.now();
-      await transaction(writer);
-      const restMs = EVERY_MS * (0.5 + Math.random()) - (performance.now() - startedMs);
-      await realClock.sleep(Math.max(0, restMs), signal);
-    }
+    await writeSteadily(signal, () => transaction(writer));
   };
-  await Promise.all(Array.from({ length: SESSIONS }, writeFromOne));
+  await Promise.all(Array.from({ length: TILLS }, writeFromOne));
 }
 
 async function transaction({ client, database, books, till, nextId }: Writer): Promise<void> {
-  const before = { customers: [...till.customers], pending: [...till.pending] };
+  const forget = rememberTill(till);
   const session = client.startSession();
   const work = new Work(client.db(database), session, nextId);
   let committed = false;
@@ -59,8 +48,7 @@ async function transaction({ client, database, books, till, nextId }: Writer): P
   } finally {
     if (!committed) {
       if (session.inTransaction()) await session.abortTransaction();
-      till.customers.splice(0, till.customers.length, ...before.customers);
-      till.pending.splice(0, till.pending.length, ...before.pending);
+      forget();
     }
     await session.endSession();
   }

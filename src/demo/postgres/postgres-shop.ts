@@ -6,7 +6,7 @@ import { startPostgres } from "../../dev/postgres.ts";
 import type { Automation } from "../../index.ts";
 import { migrationSql } from "../../outbox/migration-sql.ts";
 import type { Latency } from "../latency.ts";
-import type { IndependentLog, Ledger, ShopDatabase } from "../shop-database.ts";
+import { byTransaction, type IndependentLog, type Ledger, type ShopDatabase } from "../shop-database.ts";
 import { listeners, shopAutomations } from "./automations.ts";
 import { SlotLog } from "./independent-log.ts";
 import { shopTables } from "./shop.ts";
@@ -24,6 +24,7 @@ export async function openPostgresShop(directory: string): Promise<ShopDatabase>
     server: "Postgres",
     source: { kind: "postgres", url: postgres.url, tables: ["public.*"], outbox: true },
     dataDir: postgres.dataDir,
+    ...byTransaction,
     listeners,
     automations: (latency: Latency): readonly Automation[] => shopAutomations(effects, latency),
     openLog: (): Promise<IndependentLog> => SlotLog.start(database),

@@ -1,5 +1,6 @@
 // The demo's shop on Postgres: its tables, and what happens in it, one transaction each.
 
+import { addCustomers, anyCustomer, howOften, PRODUCTS, type Till, takeOrder } from "../shop.ts";
 import { upTo } from "../shop-database.ts";
 
 /** The ledger is no table of the shop: the demo's own writer counts in it, and Millrace does not read it. */
@@ -35,7 +36,7 @@ export const shopTables = `
   create table ledger.entries (changes int not null);
   create unlogged table ledger.effects (automation text, event_id text, primary key (automation, event_id));
   insert into products (name, price, stock)
-    select 'Product ' || n, (n * 37 % 9000) / 100.0 + 1, 100000 from generate_series(1, 200) n;
+    select 'Product ' || n, (n * 37 % 9000) / 100.0 + 1, 100000 from generate_series(1, ${PRODUCTS}) n;
 `;
 
 /** One transaction under way; counts the rows that it changes, and the events that it emits. */
@@ -46,17 +47,8 @@ export interface Work {
   run(sql: string, values?: readonly unknown[]): Promise<readonly string[]>;
 }
 
-/** What one connection knows of the orders it has placed. */
-export interface Till {
-  readonly customers: string[];
-  readonly pending: string[];
-}
-
 /** Something that happens in the shop. */
-export type Happening = (work: Work, till: Till) => Promise<void>;
-
-/** The oldest one waiting, so that two connections never want the same. */
-const take = (ids: string[]): string => ids.shift() ?? "0";
+export type Happening = (work: Work, till: Till<string>) => Promise<void>;
 
 const register: Happening = async (work, till) => {
   const added = await work.run(
@@ -65,14 +57,13 @@ const register: Happening = async (work, till) => {
      from generate_series(1, $1::int) n returning id`,
     [upTo(3)],
   );
-  till.customers.push(...added);
-  till.customers.splice(0, Math.max(0, till.customers.length - 1000));
+  addCustomers(till, added);
 };
 
 const order: Happening = async (work, till) => {
   if (till.customers.length === 0) await register(work, till);
-  const customer = till.customers[upTo(till.customers.length) - 1];
-  const first = upTo(190);
+  const customer = anyCustomer(till);
+  const first = upTo(PRODUCTS - 10);
   const [id = "0"] = await work.run("insert into orders (customer_id, total) values ($1, $2) returning id", [
     customer,
     upTo(30_000) / 100,
@@ -88,18 +79,18 @@ const order: Happening = async (work, till) => {
 };
 
 const pay: Happening = async (work, till) => {
-  const paid = await work.run("update orders set status = 'paid' where id = $1 returning id", [take(till.pending)]);
+  const paid = await work.run("update orders set status = 'paid' where id = $1 returning id", [takeOrder(till)]);
   for (const id of paid) await work.emit("order.paid", id, { id });
 };
 
 const cancel: Happening = async (work, till) => {
-  const id = take(till.pending);
+  const id = takeOrder(till);
   await work.run("delete from order_items where order_id = $1", [id]);
   await work.run("delete from orders where id = $1", [id]);
 };
 
 const reprice: Happening = async (work) => {
-  const first = upTo(180);
+  const first = upTo(PRODUCTS - 20);
   await work.run("update products set price = price * 1.01 where id between $1 and $2", [first, first + upTo(20)]);
 };
 
@@ -110,11 +101,4 @@ const importCustomers: Happening = async (work) => {
 };
 
 /** How often what happens, out of a hundred. */
-export const happenings: readonly (readonly [happening: Happening, percent: number])[] = [
-  [order, 40],
-  [pay, 30],
-  [register, 12],
-  [cancel, 8],
-  [reprice, 9],
-  [importCustomers, 1],
-];
+export const happenings = howOften({ order, pay, register, cancel, reprice, importCustomers });

@@ -1,49 +1,36 @@
 // Writes to the shop from several connections at a steady pace, and counts what it commits in the same transactions.
 
 import pg from "pg";
-import { realClock } from "../../clock.ts";
 import { outbox } from "../../outbox/emit.ts";
+import { ROLLED_BACK_PERCENT, rememberTill, TILLS, type Till, writeSteadily } from "../shop.ts";
 import { chance, pick } from "../shop-database.ts";
-import { happenings, type Till, type Work } from "./shop.ts";
+import { happenings, type Work } from "./shop.ts";
 
-const CONNECTIONS = 4;
-/** Between the starts of two transactions of one connection. */
-const EVERY_MS = 40;
-/** How many of a hundred transactions are rolled back as a whole, and with a part rolled back. */
-const ROLLED_BACK_PERCENT = 8;
+/** How many of a hundred transactions have a part rolled back. */
 const PARTLY_ROLLED_BACK_PERCENT = 6;
 /** Two connections that waited for each other: the database ended one of them, which is a rollback like any other. */
 const DEADLOCK = "40P01";
 
 /** Writes until the signal; resolves when the last transaction has ended. */
 export async function writeShop(url: string, signal: AbortSignal): Promise<void> {
-  await Promise.all(Array.from({ length: CONNECTIONS }, () => writeFromOne(url, signal)));
+  await Promise.all(Array.from({ length: TILLS }, () => writeFromOne(url, signal)));
 }
 
 async function writeFromOne(url: string, signal: AbortSignal): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   client.on("error", () => {}); // the next query tells
   await client.connect();
-  const till: Till = { customers: [], pending: [] };
+  const till: Till<string> = { customers: [], pending: [] };
   try {
-    while (!signal.aborted) {
-      const startedMs = performance.now();
-      await transaction(client, till);
-      const restMs = EVERY_MS * (0.5 + Math.random()) - (performance.now() - startedMs);
-      await realClock.sleep(Math.max(0, restMs), signal);
-    }
+    await writeSteadily(signal, () => transaction(client, till));
   } finally {
     await client.end();
   }
 }
 
-async function transaction(client: pg.Client, till: Till): Promise<void> {
+async function transaction(client: pg.Client, till: Till<string>): Promise<void> {
   const work = new CountedWork(client);
-  const before = { customers: [...till.customers], pending: [...till.pending] };
-  const forget = (): void => {
-    till.customers.splice(0, till.customers.length, ...before.customers);
-    till.pending.splice(0, till.pending.length, ...before.pending);
-  };
+  const forget = rememberTill(till);
   await client.query("begin");
   try {
     await pick(happenings)(work, till);
@@ -62,7 +49,7 @@ async function transaction(client: pg.Client, till: Till): Promise<void> {
   }
 }
 
-async function rollBackPart(client: pg.Client, till: Till): Promise<void> {
+async function rollBackPart(client: pg.Client, till: Till<string>): Promise<void> {
   await client.query("savepoint part");
   await pick(happenings)(new CountedWork(client), { customers: [...till.customers], pending: [...till.pending] });
   await client.query("rollback to savepoint part");

@@ -26,3 +26,13 @@ test("a change behind a later one is out of order, also across two looks", () =>
   expect(compare("abcd", "acbd")).toEqual({ published: 4, missing: 0, duplicated: 0, outOfOrder: 1 });
   expect(compare("abcd", "abd", "c")).toEqual({ published: 4, missing: 0, duplicated: 0, outOfOrder: 1 });
 });
+
+test("where each row has an order of its own, changes of others may come between", () => {
+  const comparison = new Comparison(([row = ""]) => row);
+  comparison.committed(["a1", "b1", "a2", "b2"]);
+  comparison.stored(["b1", "a1", "a2"]);
+  expect(comparison.outOfOrder).toBe(0);
+  comparison.committed(["a3", "a4"]);
+  comparison.stored(["a4", "b2", "a3"]);
+  expect(comparison).toMatchObject({ outOfOrder: 1, missing: 0, duplicated: 0 });
+});

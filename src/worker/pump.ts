@@ -6,11 +6,11 @@ import { newestOf, type Positions } from "../event/positions.ts";
 import type { SourceEvent } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { SchemaBook } from "../schema/schema-book.ts";
-import type { Poison, Source } from "../source/source.ts";
+import type { Ended, Poison, Source } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { deadLetter, type PoisonPlaces, tooLarge } from "./poison.ts";
 import type { Probe } from "./probe.ts";
-import { type GapTeller, isTold } from "./tell-gaps.ts";
+import { type GapTeller, isTold, type ToldMessage } from "./tell-gaps.ts";
 import { readAnnounced } from "./tell-schemas.ts";
 
 /** What the pump counts; see telemetry/metrics. */
@@ -50,8 +50,8 @@ export async function pump(options: PumpOptions): Promise<void> {
     const upTo = newestOf(chunk);
     if (upTo === undefined) continue;
     counts.read(chunk.length, upTo);
-    const ended = new Set(chunk.flatMap((one) => (one.type === "ended" ? [one.partition] : [])));
-    if (ended.size > 0) {
+    if (chunk.some(isEnded)) {
+      const ended = new Set(chunk.filter(isEnded).map(({ partition }) => partition));
       await schemas.ended(ended);
       counts.ended(ended);
     }
@@ -78,6 +78,10 @@ export async function pump(options: PumpOptions): Promise<void> {
     await writer.write(items);
     probe("mid-transaction");
   }
+}
+
+function isEnded(message: ToldMessage): message is Ended {
+  return message.type === "ended";
 }
 
 function fits(

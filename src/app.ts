@@ -3,12 +3,14 @@
 import type { Automation } from "./automation/define/automation.ts";
 import { waitingStatus } from "./automation/run/automation-run.ts";
 import { DeclaredColumns } from "./automation/run/declared-columns.ts";
+import { type CarriedOf, lackingImages } from "./automation/run/needed-images.ts";
 import { type RunningAutomations, refuseUnfit, runAutomations } from "./automation/run/run-automations.ts";
 import { TxDatabases } from "./automation/run/tx-databases.ts";
 import type { Bus } from "./bus/bus.ts";
 import { type BusTiming, openJetStreamBus } from "./bus/jetstream/jetstream-bus.ts";
 import { keptLineageKey, lineageKey } from "./bus/lineage-key.ts";
 import { realClock } from "./clock.ts";
+import { chosen } from "./config/chosen.ts";
 import { refuseOpenHttp } from "./config/http.ts";
 import { type ResolvedConfig, refuseIdle, resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config/schema.ts";
@@ -87,8 +89,8 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   const log = atLevel(options.log ?? silentLogger, config.log.level ?? "debug");
   if (options.http) refuseOpenHttp(config.http);
   refuseIdle(config);
-  const sources = only([...config.sources], ([id]) => id, options.sources, "source");
-  const automations = only(config.automations as Automation[], ({ id }) => id, options.automations, "automation");
+  const sources = chosen([...config.sources], ([id]) => id, options.sources, "source");
+  const automations = chosen(config.automations as Automation[], ({ id }) => id, options.automations, "automation");
   const outboxes = outboxesOf(config);
   refuseUnfit(automations, [...outboxes.keys()]);
   const databases = new TxDatabases({
@@ -201,7 +203,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       });
     }
     await databases.check(log);
-    const [refusal] = await declared.refusals(automations);
+    const [refusal] = [...(await declared.refusals(automations)), ...(await imageRefusals(config, automations))];
     if (refusal !== undefined) throw refusal;
     guarding = startGuards({
       watches: sources.map(([id, source]) => ({
@@ -263,6 +265,18 @@ export function declaredColumns({ sources }: ResolvedConfig<unknown>): DeclaredC
   }, clock);
 }
 
+/** What automations read of rows and their sources' logs do not carry. */
+export function imageRefusals(
+  { sources }: ResolvedConfig<unknown>,
+  automations: readonly Automation[],
+): Promise<readonly ConfigError[]> {
+  const carriedOf: CarriedOf = async (id, collection) => {
+    const source = sources.get(id);
+    return source && connectorOf(source).carriedImages?.(id, source.config.reveal(), collection);
+  };
+  return lackingImages(automations, carriedOf, clock);
+}
+
 /** The first end that the others cannot go on from: any wrong set-up, or the last source's end. */
 async function finish(trackers: readonly SourceTracker[], ended: readonly Promise<void>[], log: Logger): Promise<void> {
   const fatal = ended.map((end, nth) =>
@@ -282,20 +296,4 @@ function once(work: () => Promise<void>): () => Promise<void> {
     done ??= work();
     return done;
   };
-}
-
-/** @param wanted undefined means all @throws ConfigError `ID_UNKNOWN` */
-export function only<T>(
-  all: readonly T[],
-  idOf: (item: T) => string,
-  wanted: readonly string[] | undefined,
-  what: string,
-): readonly T[] {
-  const missing = wanted?.find((id) => !all.some((item) => idOf(item) === id));
-  if (missing !== undefined) {
-    throw new ConfigError("ID_UNKNOWN", `there is no ${what} "${missing}"`, {
-      hint: `The configuration has: ${all.map(idOf).join(", ") || "none"}.`,
-    });
-  }
-  return wanted === undefined ? all : all.filter((item) => wanted.includes(idOf(item)));
 }

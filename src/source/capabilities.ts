@@ -115,6 +115,15 @@ export interface OutboxHome {
   readonly messages: boolean;
 }
 
+/** What of a row the changes of one collection carry, as its log is set up now. */
+export interface CarriedImages {
+  readonly images: readonly ("before" | "after")[];
+  /** Why no others: "its stream is KEYS_ONLY". */
+  readonly why: string;
+  /** What makes it carry all. */
+  readonly fix: string;
+}
+
 /** A column whose values are objects with names of the database's own, or hold such. */
 export interface StructuredColumn {
   readonly name: string;

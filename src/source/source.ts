@@ -10,6 +10,7 @@ import type { SourceId } from "../event/source-id.ts";
 import type { Finding } from "../telemetry/finding.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type {
+  CarriedImages,
   KeySnapshot,
   OutboxHome,
   Removal,
@@ -285,6 +286,15 @@ export interface Connector<Config> {
    * TransientError while that cannot be asked.
    */
   outboxHome?(id: SourceId, config: Config): (() => Promise<OutboxHome>) | undefined;
+  /**
+   * For automations whose handlers read images: what those of one collection are; undefined where it is not there, or not read.
+   * @throws ConfigError, TransientError
+   */
+  carriedImages?(
+    id: SourceId,
+    config: Config,
+    collection: { readonly namespace: string; readonly name: string },
+  ): Promise<CarriedImages | undefined>;
   /**
    * For automations that are typed by the application's own model of a table: of one collection as it is delivered now; none
    * of one that is not there, or not read.

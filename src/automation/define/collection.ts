@@ -6,7 +6,15 @@ import { parseEvent, type StoredMessage } from "../../event/parse-event.ts";
 import { isSourceId, type SourceId } from "../../event/source-id.ts";
 import { changeSubjectPrefix } from "../../event/subject.ts";
 import { invalid } from "../outcome/invalid.ts";
-import type { DeclaredCollection, Trigger, TriggerCheck, TriggerSubscription, TriggerWarning } from "./trigger.ts";
+import type {
+  DeclaredCollection,
+  Image,
+  NeededImages,
+  Trigger,
+  TriggerCheck,
+  TriggerSubscription,
+  TriggerWarning,
+} from "./trigger.ts";
 
 /** What a key is where nothing is known of it: the identity columns, null for a collection without any. */
 export type AnyKey = Readonly<Record<string, unknown>> | null;
@@ -53,15 +61,24 @@ export interface ChangeTrigger<Event = ChangeEvent> extends Trigger<Event> {
   readonly filter: string;
 }
 
+/** What a trigger asks of the changes that it waits for. */
+export interface ChangeOptions {
+  /**
+   * The images that the handler reads: a worker does not start where the source's kind can tell that its log carries none (DynamoDB, by
+   * the view type of the table's stream). Default: `after` of what was created or updated.
+   */
+  readonly images?: readonly Image[];
+}
+
 export interface Collection<
   Row,
   Key = AnyKey,
   Omissible extends keyof Row = never,
   After extends Row | Updated<Row, Omissible> | null = Updated<Row, Omissible>,
 > {
-  created(): ChangeTrigger<CreatedEvent<Row, Key>>;
-  updated(): ChangeTrigger<UpdatedEvent<Row, Key, Omissible, After>>;
-  deleted(): ChangeTrigger<DeletedEvent<Row, Key>>;
+  created(options?: ChangeOptions): ChangeTrigger<CreatedEvent<Row, Key>>;
+  updated(options?: ChangeOptions): ChangeTrigger<UpdatedEvent<Row, Key, Omissible, After>>;
+  deleted(options?: ChangeOptions): ChangeTrigger<DeletedEvent<Row, Key>>;
 }
 
 /**
@@ -103,17 +120,23 @@ export function decodedCollection<
   if (parsed === undefined) {
     throw invalid(
       `"${name}" does not name a collection`,
-      'write schema and table, like "public.orders"; of MongoDB database and collection, like "shop.orders"',
+      'write schema and table, like "public.orders"; of MongoDB database and collection, like "shop.orders"; of DynamoDB "_" and table, like "_.orders"',
     );
   }
   const { namespace, collection: table } = parsed;
   const declared = properties && { source, namespace, name: table, properties };
-  const on = (op: "created" | "updated" | "deleted"): ChangeTrigger<never> =>
-    Object.freeze(new CollectionTrigger({ source, namespace, name: table, op, decode, declared }));
+  const on =
+    (op: "created" | "updated" | "deleted", usual: readonly Image[]) =>
+    ({ images = usual }: ChangeOptions = {}): ChangeTrigger<never> => {
+      if (!images.every((one) => one === "before" || one === "after"))
+        throw invalid("images names something else than before and after", 'write images: ["before", "after"]');
+      const needs = images.length === 0 ? undefined : { source, namespace, name: table, images };
+      return Object.freeze(new CollectionTrigger({ source, namespace, name: table, op, decode, declared, needs }));
+    };
   return Object.freeze({
-    created: () => on("created"),
-    updated: () => on("updated"),
-    deleted: () => on("deleted"),
+    created: on("created", ["after"]),
+    updated: on("updated", ["after"]),
+    deleted: on("deleted", []),
   });
 }
 
@@ -125,22 +148,25 @@ interface CollectionTriggerOptions {
   /** Undefined for the change itself. */
   readonly decode: DecodeChange | undefined;
   readonly declared: DeclaredCollection | undefined;
+  readonly needs: NeededImages | undefined;
 }
 
 class CollectionTrigger implements ChangeTrigger<never> {
   readonly source: SourceId;
   readonly filter: string;
   readonly declared: DeclaredCollection | undefined;
+  readonly needs: NeededImages | undefined;
   readonly #options: CollectionTriggerOptions;
   readonly #prefix: string;
 
   constructor(options: CollectionTriggerOptions) {
-    const { source, namespace, name, op, declared } = options;
+    const { source, namespace, name, op, declared, needs } = options;
     this.#options = options;
     this.#prefix = changeSubjectPrefix(source, namespace, name, op);
     this.source = source;
     this.filter = `${this.#prefix}*`;
     this.declared = declared;
+    this.needs = needs;
   }
 
   subscriptions(): readonly TriggerSubscription[] {

@@ -51,6 +51,17 @@ export interface DeclaredCollection {
   readonly properties: ReadonlyMap<string, string>;
 }
 
+/** What of a row a change may carry. */
+export type Image = "before" | "after";
+
+/** Images of a collection's changes that a handler reads. */
+export interface NeededImages {
+  readonly source: SourceId;
+  readonly namespace: string;
+  readonly name: string;
+  readonly images: readonly Image[];
+}
+
 declare const eventType: unique symbol;
 
 /** Which events start an automation, and what its handler gets of them. */
@@ -71,6 +82,8 @@ export interface Trigger<Event = unknown> {
   check(against: TriggerCheck): readonly TriggerWarning[];
   /** What `decode` takes rows to be; undefined where it takes them as they come. */
   readonly declared?: DeclaredCollection | undefined;
+  /** Without which the handler cannot do its work; undefined where there are none. */
+  readonly needs?: NeededImages | undefined;
   /** Only a type: what the handler gets. */
   readonly [eventType]?: Event;
 }

@@ -1,6 +1,6 @@
 // `millrace check`: every precondition of source and bus, each with what mends it. It changes nothing.
 
-import { connectors, declaredColumns, outboxesOf } from "../../app.ts";
+import { connectors, declaredColumns, imageRefusals, outboxesOf } from "../../app.ts";
 import type { Automation } from "../../automation/define/automation.ts";
 import { automationFindings, type ListenedSource } from "../../automation/define/check-automations.ts";
 import { checkBus } from "../../bus/jetstream/commands/check-bus.ts";
@@ -75,9 +75,10 @@ export async function check({ config: file, source, json, signal, print }: Check
       { all: [...config.sources.keys()], outboxes: [...outboxesOf(config).keys()] },
       listened,
     ),
-    ...(await declaredColumns({ ...config, sources: new Map(sources) }).refusals(automations)).map((error) =>
-      findingOf(error, "automations"),
-    ),
+    ...[
+      ...(await declaredColumns({ ...config, sources: new Map(sources) }).refusals(automations)),
+      ...(await imageRefusals({ ...config, sources: new Map(sources) }, automations)),
+    ].map((error) => findingOf(error, "automations")),
   ];
   if (findings.length > 0) await part("automations", "automations", findings);
   const [ok, warn, fail] = (["ok", "warn", "fail"] as const).map((level) => found.filter((f) => f.level === level));

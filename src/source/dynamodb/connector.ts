@@ -5,7 +5,7 @@ import { HistoryLostError, MillraceError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Connector, SourceContext } from "../source.ts";
 import { checkDynamo } from "./check/check.ts";
-import { noticesOf, problemsOf } from "./check/judge.ts";
+import { carriedImages, noticesOf, problemsOf } from "./check/judge.ts";
 import type { DynamoApi } from "./client/api.ts";
 import { connectDynamo } from "./client/connect.ts";
 import { countedApi } from "./client/counted-api.ts";
@@ -19,6 +19,7 @@ import { NAMESPACE } from "./decode/record-decoder.ts";
 import { DynamoSource } from "./dynamo-source.ts";
 import { readFacts } from "./facts/facts.ts";
 import { type DynamoConfig, parseDynamoConfig } from "./options/config.ts";
+import { tableFilter } from "./options/table-pattern.ts";
 import { StreamRetention } from "./retention/stream-retention.ts";
 import { beginRecord } from "./shards/begin-record.ts";
 import { checkHome, loadRecord, readRecord, type SourceRecord } from "./stream-record.ts";
@@ -90,6 +91,13 @@ export function createDynamoConnector({ connect, clock }: DynamoConnectorOptions
     describeCollections: (_, config) => using(config, (api) => describeTables(api, config)),
     remove: removal,
     setupText: dynamoSetupText(connect),
+    carriedImages: (_, config, { namespace, name }) =>
+      using(config, async (api) => {
+        const isRead = namespace === NAMESPACE && name !== config.outbox?.table && tableFilter(config.tables)(name);
+        if (!isRead) return undefined;
+        const { tables } = await readFacts(api, { tables: [name], outbox: undefined });
+        return carriedImages(tables[0], config);
+      }),
     outboxHome: (id, { outbox }) =>
       outbox && (async () => ({ database: `a DynamoDB, by the source ${id}`, messages: false })),
   } satisfies Connector<DynamoConfig>;

@@ -25,7 +25,10 @@ const orders = collection<Order>("shop", "public.orders");
 const nothing = (): void => {};
 
 test("a trigger's filter is the whole subject with all lanes", () => {
-  expect(orders.created()).toEqual({ source: "shop", filter: "cdc.shop.public.orders.created.*" });
+  expect(orders.created()).toEqual({
+    ...{ source: "shop", filter: "cdc.shop.public.orders.created.*" },
+    needs: { source: "shop", namespace: "public", name: "orders", images: ["after"] },
+  });
   expect(orders.updated().filter).toBe("cdc.shop.public.orders.updated.*");
   expect(orders.deleted().filter).toBe("cdc.shop.public.orders.deleted.*");
 });

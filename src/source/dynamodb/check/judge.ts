@@ -1,10 +1,12 @@
 // What must hold before a source is read, judged by what was read of its tables: `check` shows it, and a start is refused by it.
 
 import { ConfigError } from "../../../errors.ts";
+import type { CarriedImages } from "../../capabilities.ts";
 import type { Notice } from "../../source.ts";
 import type { DynamoFacts, ReadTable } from "../facts/facts.ts";
 import type { DynamoConfig } from "../options/config.ts";
 import { isName } from "../options/table-pattern.ts";
+import { type Home, renewStream } from "./aws-cli.ts";
 import { outboxRefusal } from "./outbox.ts";
 
 /** Something that does not hold: a first start is refused with its error. */
@@ -54,6 +56,17 @@ export function lackingImages({ tables }: DynamoFacts): readonly { readonly tabl
     const view = page?.view;
     return !enabled || view === undefined || view === "NEW_AND_OLD_IMAGES" ? [] : [{ table, view }];
   });
+}
+
+/** What a table's changes carry; undefined where it has no stream. */
+export function carriedImages(table: ReadTable | undefined, home: Home): CarriedImages | undefined {
+  const view = table?.page?.view;
+  if (table === undefined || view === undefined) return undefined;
+  const images = [
+    ...(view.includes("OLD") ? (["before"] as const) : []),
+    ...(view.startsWith("NEW") ? (["after"] as const) : []),
+  ];
+  return { images, why: `its stream is ${view}`, fix: `${renewStream(home, table.table)}.` };
 }
 
 function withoutStream(tables: readonly ReadTable[]): readonly ReadTable[] {

@@ -4,12 +4,12 @@ import { ConfigError } from "../../../errors.ts";
 import { about, type Finding } from "../../../telemetry/finding.ts";
 import type { DynamoFacts, ReadTable } from "../facts/facts.ts";
 import type { DynamoConfig } from "../options/config.ts";
+import { flags, type Home, renewStream, VIEW } from "./aws-cli.ts";
 
-type Outbox = Pick<DynamoConfig, "outbox" | "region" | "endpoint" | "profile">;
+type Outbox = Home & Pick<DynamoConfig, "outbox">;
 
 /** The attribute that emit() writes for it. */
 const EXPIRES_AT = "expires_at";
-const VIEW = "NEW_AND_OLD_IMAGES";
 
 /** Why a source cannot have its outbox; undefined where nothing speaks against it. That it has no stream is not asked here. */
 export function outboxRefusal(config: Outbox, { tables, missing }: DynamoFacts): ConfigError | undefined {
@@ -26,7 +26,7 @@ export function outboxRefusal(config: Outbox, { tables, missing }: DynamoFacts):
     "OUTBOX_IMAGES",
     `the stream of the outbox ${table} is ${view}: it does not carry what is written`,
     {
-      hint: `A stream keeps its view type. Let what is in it be read, and switch it off and on again, which is a new stream behind a gap: ${setStream(config, table, "StreamEnabled=false")}, then ${setStream(config, table, `StreamEnabled=true,StreamViewType=${VIEW}`)}`,
+      hint: renewStream(config, table),
     },
   );
 }
@@ -86,20 +86,4 @@ function createOutbox(config: Outbox, table: string): string {
 
 function expireOutbox(config: Outbox, table: string): string {
   return `aws dynamodb update-time-to-live --table-name ${table} --time-to-live-specification Enabled=true,AttributeName=${EXPIRES_AT}${flags(config)}`;
-}
-
-function setStream(config: Outbox, table: string, specification: string): string {
-  return `aws dynamodb update-table --table-name ${table} --stream-specification ${specification}${flags(config)}`;
-}
-
-/** Where it is, as the command takes it. */
-function flags({ region, endpoint, profile }: Outbox): string {
-  const said = { region, profile, "endpoint-url": endpoint };
-  return Object.entries(said)
-    .map(([flag, value]) => (value === undefined ? "" : ` --${flag} ${quoted(value)}`))
-    .join("");
-}
-
-function quoted(text: string): string {
-  return /^[A-Za-z0-9_./:-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -49,7 +49,7 @@ function audited(stream: readonly StreamEvent[], id: SourceId): readonly string[
       };
       audit.turn(lost === undefined ? undefined : resume === undefined ? null : positionsFrom(resume));
     }
-    audit.see(message);
+    audit.see(message, marker === "shard" ? JSON.parse(message.text) : undefined);
   }
   audit.end();
   return wrong;

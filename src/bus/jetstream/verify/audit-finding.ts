@@ -27,6 +27,15 @@ const meanings = {
     means: "a transaction begins before the one before it has ended: the rest of that one is missing",
     fix: "Compare the rows of the torn transaction with the database, and report it with this output.",
   },
+  PARTITION_EARLY: {
+    means:
+      "what comes out of a partition is read before that has ended: changes of one row may stand in the wrong order",
+    fix: "Report it with this output; compare the rows of the two partitions with the database.",
+  },
+  PARTITION_ENDED: {
+    means: "a partition goes on behind its own end: its last changes are out of order, or stored twice",
+    fix: "Report it with this output; automations concerned must be idempotent, or started again behind it.",
+  },
   BATCH_INCOMPLETE: {
     means: "a part of an atomic batch is missing, which the bus promises never to happen",
     fix: "The stream's store is damaged: put back a backup of it, or copy the rows concerned again.",

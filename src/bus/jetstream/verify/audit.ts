@@ -5,6 +5,7 @@ import { comparePlace, type Positions, WHOLE } from "../../../event/positions.ts
 import type { SourceId } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
 import { type AuditFinding, type AuditFindingCode, auditFinding } from "./audit-finding.ts";
+import { Lineage } from "./lineage.ts";
 
 /** A message without its body. */
 export interface AuditMessage {
@@ -41,9 +42,11 @@ export class StreamAudit {
   #transaction: { readonly id: string; readonly ended: boolean } | undefined;
   #batch: { readonly id: string; readonly count: number } | undefined;
   #lease = 0;
+  readonly #lineage: Lineage;
 
   constructor(source: SourceId, report: (finding: AuditFinding) => void) {
     this.#source = source;
+    this.#lineage = new Lineage(report);
     this.#report = report;
   }
 
@@ -75,7 +78,8 @@ export class StreamAudit {
     this.#begun = false;
   }
 
-  see(message: AuditMessage): void {
+  /** @param about the body of a marker `meta.<source>.shard`, which says what becomes of its partition */
+  see(message: AuditMessage, about?: Readonly<Record<string, unknown>>): void {
     const { sequence, subject } = message;
     this.counts.messages++;
     this.#checkBatch(message);
@@ -87,6 +91,8 @@ export class StreamAudit {
     }
     if (subject === metaSubject(this.#source, "writer")) this.#checkLease(message);
     this.#checkPosition(message);
+    if (subject === metaSubject(this.#source, "shard")) this.#lineage.see(message, about ?? {});
+    else if (!subject.startsWith("meta.")) this.#lineage.see(message, undefined);
     const transaction = message.header("Cdc-Tx");
     if (isCopied(subject)) this.#checkCopied(message);
     else if (subject.startsWith("cdc.")) this.#checkEvent(message);
@@ -100,6 +106,7 @@ export class StreamAudit {
     if (resume === undefined) return;
     this.#floor.clear();
     this.#changes.clear();
+    this.#lineage.forget();
     for (const [partition, position] of resume ?? []) {
       this.#floor.set(partition, position);
       this.#changes.set(partition, { position, id: `${this.#source}.${bare(position)}` });

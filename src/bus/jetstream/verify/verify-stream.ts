@@ -169,7 +169,7 @@ class Walk {
     if (missing) await this.#hole(missing);
     const [kind, , marker = ""] = subject.split(".");
     const tells = kind === "meta" && (marker === "history" || marker === "gap" || marker === "poison");
-    const about = tells ? await this.#body(sequence) : {};
+    const about = tells || (kind === "meta" && marker === "shard") ? await this.#body(sequence) : {};
     // Before it is looked at: it stands where the source was gone back to itself.
     if (marker === "gap" && tells) this.#ledger?.gap(sequence, about);
     if (tells && marker !== "poison") {
@@ -177,7 +177,7 @@ class Walk {
       const from = resume === null ? null : positionsFrom(resume as PlainPositions);
       this.#audit.turn(lost === undefined ? undefined : from);
     }
-    this.#audit.see(message);
+    this.#audit.see(message, about);
     await this.#checkBody(message);
     if (kind !== "meta") {
       if (this.#lost) this.#closeLost();

@@ -9,6 +9,7 @@ import { carriedImages, noticesOf, problemsOf } from "./check/judge.ts";
 import type { DynamoApi } from "./client/api.ts";
 import { connectDynamo } from "./client/connect.ts";
 import { countedApi } from "./client/counted-api.ts";
+import { SharedTurns } from "./client/describe-turns.ts";
 import { translateError } from "./client/errors.ts";
 import { patientApi } from "./client/patient-api.ts";
 import { RequestRate } from "./client/request-rate.ts";
@@ -34,10 +35,11 @@ export interface DynamoConnectorOptions {
 
 /** With what it asks and goes by: a test brings its own. */
 export function createDynamoConnector({ connect, clock }: DynamoConnectorOptions) {
+  const turns = new SharedTurns(clock);
   const using = async <T>(config: DynamoConfig, work: (api: DynamoApi) => Promise<T>): Promise<T> => {
     const api = await connect(config);
     try {
-      return await work(patientApi({ api, clock, throttledTries: THROTTLED_TRIES }));
+      return await work(patientApi({ api, clock, turns: turns.of(config), throttledTries: THROTTLED_TRIES }));
     } catch (error) {
       throw error instanceof MillraceError ? error : translateError(error);
     } finally {
@@ -59,7 +61,12 @@ export function createDynamoConnector({ connect, clock }: DynamoConnectorOptions
     check: async function* (_, config, context) {
       const api = await connect(config);
       try {
-        yield* checkDynamo(patientApi({ api, clock, throttledTries: THROTTLED_TRIES }), config, context, clock);
+        yield* checkDynamo(
+          patientApi({ api, clock, turns: turns.of(config), throttledTries: THROTTLED_TRIES }),
+          config,
+          context,
+          clock,
+        );
       } finally {
         api.close();
       }
@@ -71,18 +78,29 @@ export function createDynamoConnector({ connect, clock }: DynamoConnectorOptions
         return changes.map(({ table }) => ({ namespace: NAMESPACE, name: table }));
       }),
     onGap: ({ onGap }) => onGap,
-    watch: (_, config, context) => new StreamRetention({ config, connect, clock, context }),
+    watch: (_, config, context) => new StreamRetention({ config, connect, clock, turns: turns.of(config), context }),
     open: async (id: SourceId, config, context) => {
       const { memory, log, count } = context;
       const rate = new RequestRate();
       const api = countedApi({ ...{ api: await connect(config), clock, rate }, count });
       try {
-        const patient = patientApi({ api, clock, throttledTries: THROTTLED_TRIES });
+        const patient = patientApi({ api, clock, turns: turns.of(config), throttledTries: THROTTLED_TRIES });
         const saved = await loadRecord(memory);
         const { record, notices, accepted } = await provideRecord(patient, config, saved, context, clock);
         if (record !== saved) await memory.save(record);
         if (accepted) context.onAccepted();
-        return new DynamoSource({ id, config, api, clock, memory, record, notices, log, rate });
+        return new DynamoSource({
+          id,
+          config,
+          api,
+          clock,
+          turns: turns.of(config),
+          memory,
+          record,
+          notices,
+          log,
+          rate,
+        });
       } catch (error) {
         api.close();
         throw error instanceof MillraceError ? error : translateError(error);

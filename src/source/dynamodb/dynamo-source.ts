@@ -8,6 +8,7 @@ import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { ConnectorState, Notice, PartitionCounts, Source, SourceLag, SourceMessage } from "../source.ts";
 import type { DynamoApi } from "./client/api.ts";
+import type { DescribeTurns } from "./client/describe-turns.ts";
 import { patientApi } from "./client/patient-api.ts";
 import { perMonth, type RequestRate } from "./client/request-rate.ts";
 import type { ReadTable } from "./facts/facts.ts";
@@ -17,13 +18,14 @@ import { recordBehind } from "./reader/losses.ts";
 import { StreamsReader } from "./reader/streams-reader.ts";
 import { Unconfirmed } from "./reader/unconfirmed.ts";
 import { beginRecord } from "./shards/begin-record.ts";
-import type { SourceRecord } from "./stream-record.ts";
+import { type SourceRecord, wantedStreams } from "./stream-record.ts";
 
 export interface DynamoSourceOptions {
   readonly id: SourceId;
   readonly config: DynamoConfig;
   readonly api: DynamoApi;
   readonly clock: Clock;
+  readonly turns: DescribeTurns;
   readonly memory: ConnectorState;
   readonly record: SourceRecord;
   readonly notices: readonly Notice[];
@@ -61,14 +63,14 @@ export class DynamoSource implements Source {
     signal,
     onStarted = () => {},
   }: Parameters<Source["read"]>[0]): AsyncGenerator<readonly SourceMessage[], void> {
-    const { id: source, config, api, clock } = this.#options;
+    const { id: source, config, api, clock, turns } = this.#options;
     if (signal.aborted) return;
     const ended = new AbortController();
     const asking = AbortSignal.any([signal, ended.signal]);
     setMaxListeners(0, asking);
-    const patient = patientApi({ api, clock, signal: asking });
+    const patient = patientApi({ api, clock, turns, signal: asking });
     const reader: StreamsReader = new StreamsReader({
-      ...{ source, config, api, patient, clock, record: this.#record, from, signal },
+      ...{ source, config, api, patient, clock, record: wantedStreams(this.#record, config), from, signal },
       onStarted: () => {
         this.#sayRequests(reader.partitions.reading);
         onStarted();

@@ -1,11 +1,13 @@
 // What a DynamoDB source must not forget: which streams it reads and where it has begun with them, and what of them is lost.
 
 import { z } from "zod";
-import { HistoryLostError } from "../../errors.ts";
+import { ConfigError, HistoryLostError } from "../../errors.ts";
 import type { ConnectorState } from "../source.ts";
 import type { DynamoApi, TableFacts } from "./client/api.ts";
 import { ServerError } from "./client/errors.ts";
 import type { ShardPlace, Step } from "./client/position.ts";
+import type { DynamoConfig } from "./options/config.ts";
+import { tableFilter } from "./options/table-pattern.ts";
 
 const place = z.object({ number: z.string().optional(), step: z.int() });
 
@@ -25,6 +27,8 @@ const lostSchema = z.object({
 const streamSchema = z.object({
   table: z.string(),
   label: z.string(),
+  /** The server's own name of the table's life. */
+  tableId: z.string().optional(),
   /** When the source began with it, RFC 3339. */
   since: z.string(),
   /** With what: at a first start with now, or the oldest that there was; later always with the stream's own beginning. */
@@ -51,6 +55,16 @@ export type LostRecord = z.infer<typeof lostSchema>;
 export type StreamEntry = z.infer<typeof streamSchema>;
 export type SourceRecord = z.infer<typeof schema>;
 
+/** Without streams of tables that the configuration no longer names: those stay on record, should it name them again. */
+export function wantedStreams(
+  record: SourceRecord,
+  { tables, outbox }: Pick<DynamoConfig, "tables" | "outbox">,
+): SourceRecord {
+  const isNamed = tableFilter(tables);
+  const streams = Object.entries(record.streams).filter(([, { table }]) => isNamed(table) || table === outbox?.table);
+  return { ...record, streams: Object.fromEntries(streams) };
+}
+
 export function readRecord(saved: Readonly<Record<string, unknown>> | undefined): SourceRecord | undefined {
   return saved === undefined ? undefined : schema.parse(saved);
 }
@@ -71,7 +85,7 @@ export function placeOf({ number, step }: z.infer<typeof place>): ShardPlace {
 
 /**
  * Whether a record is about these tables.
- * @throws HistoryLostError SOURCE_OTHER_DATABASE; ServerError, TransientError while it cannot be asked
+ * @throws HistoryLostError SOURCE_OTHER_DATABASE; ConfigError TABLE_NOT_FOUND where nothing tells; ServerError, TransientError while it cannot be asked
  */
 export async function checkHome(
   api: Pick<DynamoApi, "describeStream">,
@@ -80,11 +94,21 @@ export async function checkHome(
 ): Promise<void> {
   const [known] = tables;
   const arns = Object.keys(record.streams);
-  if (known === undefined || arns.length === 0) return;
-  if (homeOf(known.arn) !== record.home) throw otherDatabase(homeOf(known.arn), record.home);
+  if (arns.length === 0) return;
+  if (known !== undefined && homeOf(known.arn) !== record.home) throw otherDatabase(homeOf(known.arn), record.home);
   if (tables.some(({ stream }) => stream !== undefined && arns.includes(stream.arn))) return;
+  // Its streams end a day after they were switched off; a table keeps its id until it is deleted.
+  const ids = new Set(Object.values(record.streams).map(({ tableId }) => tableId));
+  if (tables.some(({ id }) => id !== undefined && ids.has(id))) return;
   for (const arn of arns) if (await isThere(api, arn)) return;
-  throw otherDatabase("one without any of its streams", record.home);
+  if (known !== undefined) throw otherDatabase("one without any of its tables and streams", record.home);
+  throw new ConfigError(
+    "TABLE_NOT_FOUND",
+    `none of the source's tables is there, nor a stream of them: they were read in ${record.home}`,
+    {
+      hint: "Correct the region, the profile or the endpoint. Were the tables deleted, take the source out of the configuration.",
+    },
+  );
 }
 
 async function isThere(api: Pick<DynamoApi, "describeStream">, arn: string): Promise<boolean> {

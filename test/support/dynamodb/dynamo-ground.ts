@@ -15,10 +15,15 @@ export function dynamoGround(section: object = {}) {
   const time = new VirtualTime();
   const server = new ScriptedDynamo(`unit${++made}`, time.clock);
   server.createTable("carts");
-  const connector = createDynamoConnector({ connect: async () => server.connect(), clock: time.clock });
-  const config = connector.parse({ tables: ["carts"], ...section }, "sources.shop");
+  let serving = server;
+  /** Another server answers from now on. */
+  const serveBy = (other: ScriptedDynamo): void => {
+    serving = other;
+  };
+  const connector = createDynamoConnector({ connect: async () => serving.connect(), clock: time.clock });
+  const configOf = (more: object) => connector.parse({ tables: ["carts"], ...section, ...more }, "sources.shop");
   const memory: Memory = { value: undefined };
-  const open = () => time.when(connector.open("shop" as SourceId, config, contextOf(memory, true)));
+  const open = (more: object) => time.when(connector.open("shop" as SourceId, configOf(more), contextOf(memory, true)));
   const until = (what: () => boolean): Promise<void> =>
     time.when(
       (async () => {
@@ -28,13 +33,14 @@ export function dynamoGround(section: object = {}) {
         }
       })(),
     );
-  const read = async (from?: Positions) => {
-    const source = await open();
+  /** @param more of the configuration, for this reading alone */
+  const read = async (from?: Positions, more: object = {}) => {
+    const source = await open(more);
     const reading = new SourceReading(source, from);
     await until(() => reading.started || reading.over);
     return { source, reading };
   };
-  return { time, server, memory, until, read };
+  return { time, server, connector, configOf, memory, serveBy, until, read };
 }
 
 export function keysOf(reading: SourceReading): readonly string[] {

@@ -10,12 +10,12 @@ import { type Loss, lossError } from "../reader/losses.ts";
 import { KEPT_SECONDS } from "../retention/stream-metrics.ts";
 import { survey } from "../retention/survey.ts";
 import { WatchedShard } from "../retention/watched-shard.ts";
-import type { SourceRecord } from "../stream-record.ts";
+import { type SourceRecord, wantedStreams } from "../stream-record.ts";
 
 export interface PlaceOptions {
   readonly api: DynamoApi;
   readonly clock: Clock;
-  readonly config: Pick<DynamoConfig, "guard">;
+  readonly config: Pick<DynamoConfig, "guard" | "tables" | "outbox">;
   readonly record: SourceRecord;
   /** Up to where the stream holds all. */
   readonly stored: Positions | undefined;
@@ -29,7 +29,7 @@ const FIX =
 /** @throws ServerError, TransientError, ConfigError */
 export async function placeFindings(options: PlaceOptions): Promise<readonly Finding[]> {
   const { api, clock, config, record, stored, signal } = options;
-  const found = await survey({ api, clock, record, through: stored, signal });
+  const found = await survey({ api, clock, record: wantedStreams(record, config), through: stored, signal });
   const shards = found.shards.map((open) => new WatchedShard(open));
   for (const shard of shards) await shard.ask(api, clock.now(), clock.wall());
   const lost = [...found.lost, ...shards.flatMap(lossOf)];

@@ -2,11 +2,13 @@
 
 import type { Clock } from "../../../clock.ts";
 import type { DynamoApi } from "./api.ts";
+import type { DescribeTurns } from "./describe-turns.ts";
 import { ServerError, translateError } from "./errors.ts";
 
 export interface PatientOptions {
   readonly api: DynamoApi;
   readonly clock: Clock;
+  readonly turns: DescribeTurns;
   readonly signal?: AbortSignal | undefined;
   /** How often one that is throttled is asked; for ever by default. */
   readonly throttledTries?: number;
@@ -18,8 +20,6 @@ const LEAST_MS = 200;
 const MOST_MS = 5_000;
 /** Of a server that fails, or does not answer. */
 const TRIES = 5;
-/** A stream's shards may be asked for ten times a second, by all together. */
-const DESCRIBE_EVERY_MS = 125;
 
 /** Ms to rest behind so many refusals in a row. Full jitter: what was refused together does not come back together. */
 export function restBehind(refusals: number, random: () => number = Math.random): number {
@@ -28,9 +28,8 @@ export function restBehind(refusals: number, random: () => number = Math.random)
 
 /** Throws TransientError where even that does not help; other refusals as they come. */
 export function patientApi(options: PatientOptions): DynamoApi {
-  const { api, clock, signal, throttledTries = Number.POSITIVE_INFINITY, random = Math.random } = options;
+  const { api, clock, turns, signal, throttledTries = Number.POSITIVE_INFINITY, random = Math.random } = options;
   const most = { throttled: throttledTries, failed: TRIES, away: TRIES } as const;
-  let describeAt = Number.NEGATIVE_INFINITY;
   const patiently = async <T>(ask: () => Promise<T>): Promise<T> => {
     for (let tries = 1; ; tries++) {
       try {
@@ -43,12 +42,6 @@ export function patientApi(options: PatientOptions): DynamoApi {
       }
     }
   };
-  const inTurn = async (): Promise<void> => {
-    const at = Math.max(clock.now(), describeAt + DESCRIBE_EVERY_MS);
-    describeAt = at;
-    if (at > clock.now()) await clock.sleep(at - clock.now(), signal);
-    signal?.throwIfAborted();
-  };
   return {
     describeTable: (table) => patiently(() => api.describeTable(table)),
     listTables: (after) => patiently(() => api.listTables(after)),
@@ -57,7 +50,8 @@ export function patientApi(options: PatientOptions): DynamoApi {
     expiry: (table) => patiently(() => api.expiry(table)),
     describeStream: (arn, page) =>
       patiently(async () => {
-        await inTurn();
+        await turns.next(signal);
+        signal?.throwIfAborted();
         return api.describeStream(arn, page);
       }),
     iterator: (arn, shard, from) => patiently(() => api.iterator(arn, shard, from)),

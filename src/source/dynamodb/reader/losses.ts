@@ -37,6 +37,7 @@ export interface StreamLoss {
   readonly next: {
     readonly arn: string;
     readonly label: string;
+    readonly tableId?: string | undefined;
     /** Shards that have no parent. */
     readonly roots: readonly string[];
     /** The shard that says so, and what of it is lost beside. */
@@ -81,6 +82,7 @@ function withLoss(record: SourceRecord, loss: Loss, now: string): SourceRecord {
   };
   const begun: StreamEntry = {
     ...{ table, label: next.label, since: now, begun: "start", roots: [...next.roots], over: [], ended: false },
+    ...(next.tableId === undefined ? {} : { tableId: next.tableId }),
     lost: { [first]: lost },
   };
   return withEntry(withEntry(record, loss.arn, { ...entry, ended: true }), next.arn, begun);

@@ -8,12 +8,13 @@ import { FallingBack } from "../../falling-back.ts";
 import type { LogRetention, RetentionMetric, RetentionProbe } from "../../retention.ts";
 import type { WatchContext } from "../../source.ts";
 import type { DynamoApi } from "../client/api.ts";
+import type { DescribeTurns } from "../client/describe-turns.ts";
 import { ServerError, translateError } from "../client/errors.ts";
 import { patientApi } from "../client/patient-api.ts";
 import { parsePosition, Step } from "../client/position.ts";
 import { readNames } from "../facts/facts.ts";
 import type { DynamoConfig } from "../options/config.ts";
-import { readRecord, type SourceRecord } from "../stream-record.ts";
+import { readRecord, type SourceRecord, wantedStreams } from "../stream-record.ts";
 import { KEPT_SECONDS, percent, streamMetrics } from "./stream-metrics.ts";
 import { type Survey, survey } from "./survey.ts";
 import { WatchedShard } from "./watched-shard.ts";
@@ -22,6 +23,7 @@ export interface StreamRetentionOptions {
   readonly config: DynamoConfig;
   readonly connect: (config: DynamoConfig) => Promise<DynamoApi>;
   readonly clock: Clock;
+  readonly turns: DescribeTurns;
   readonly context: WatchContext;
 }
 
@@ -111,15 +113,21 @@ export class StreamRetention implements RetentionProbe {
 
   /** Which shards there are: asked again after a while, and soon after the source has begun or ended some. */
   async #surveyed(api: DynamoApi, record: SourceRecord, through: Positions): Promise<Survey> {
-    const { clock } = this.#options;
+    const { clock, turns, config } = this.#options;
     const age = clock.now() - this.#surveyedAt;
     const hasChanged = [...through].some(
       ([partition, position]) => this.#shards.has(partition) === (parsePosition(position).step === Step.ended),
     );
     if (this.#survey !== undefined && age < (hasChanged ? SURVEY_SOON_MS : SURVEY_MS)) return this.#survey;
-    const patient = patientApi({ api, clock, signal: this.#closed.signal, throttledTries: THROTTLED_TRIES });
+    const patient = patientApi({ api, clock, turns, signal: this.#closed.signal, throttledTries: THROTTLED_TRIES });
     try {
-      const found = await survey({ api: patient, clock, record, through, signal: this.#closed.signal });
+      const found = await survey({
+        api: patient,
+        clock,
+        record: wantedStreams(record, config),
+        through,
+        signal: this.#closed.signal,
+      });
       this.#shards = new Map(
         found.shards.map((open) => [open.partition, this.#shards.get(open.partition) ?? new WatchedShard(open)]),
       );

@@ -23,7 +23,7 @@ export interface Beginning {
 export async function beginRecord({ api, config, tables, now, saved, lost }: Beginning): Promise<SourceRecord> {
   let streams = saved?.streams ?? {};
   const known = new Set(Object.values(streams).map(({ table }) => table));
-  for (const { table, stream } of tables) {
+  for (const { table, id, stream } of tables) {
     // Another stream of a table that is known begins behind the one before.
     if (stream === undefined || known.has(table)) continue;
     const { shards } = await listShards(api, stream.arn);
@@ -36,6 +36,7 @@ export async function beginRecord({ api, config, tables, now, saved, lost }: Beg
     const entry: StreamEntry = {
       table,
       label: stream.label,
+      ...(id === undefined ? {} : { tableId: id }),
       since: now,
       begun,
       roots: [...roots],

@@ -8,6 +8,8 @@ import { listShards, rootsOf } from "./list-shards.ts";
 export interface NextStream {
   readonly arn: string;
   readonly label: string;
+  /** The server's own name of the table's life, where that stream is its newest. */
+  readonly tableId?: string | undefined;
   /** Shards that have no parent. */
   readonly roots: readonly string[];
   /** One of those with which its reading begins. */
@@ -15,19 +17,19 @@ export interface NextStream {
 }
 
 type StreamApi = Pick<DynamoApi, "describeStream" | "describeTable" | "listStreams">;
-type StreamName = Pick<NextStream, "arn" | "label">;
+type StreamName = Pick<NextStream, "arn" | "label" | "tableId">;
 
 /** Undefined while there is none, or it has no shards yet. @throws ServerError, TransientError, ConfigError */
 export async function nextStream(
   api: StreamApi,
   last: StreamName & { readonly table: string },
 ): Promise<NextStream | undefined> {
-  for (const { arn, label } of await laterStreams(api, last)) {
+  for (const { arn, label, tableId } of await laterStreams(api, last)) {
     const shards = (await listShards(api, arn).catch(ifUnknown))?.shards ?? [];
     const [oldest] = rootsOf(shards);
     if (oldest === undefined) continue;
     const roots = shards.filter(({ parent }) => parent === undefined).map(({ id }) => id);
-    return { arn, label, roots, first: roots[0] ?? oldest };
+    return { arn, label, tableId, roots, first: roots[0] ?? oldest };
   }
   return undefined;
 }
@@ -37,8 +39,9 @@ async function laterStreams(
   api: StreamApi,
   { table, arn, label }: StreamName & { readonly table: string },
 ): Promise<readonly StreamName[]> {
-  const newest = (await api.describeTable(table).catch(ifUnknown))?.stream;
-  const streams = new Map((await listed(api, table)).map((stream) => [stream.arn, stream]));
+  const of = await api.describeTable(table).catch(ifUnknown);
+  const newest = of?.stream && { ...of.stream, tableId: of.id };
+  const streams = new Map<string, StreamName>((await listed(api, table)).map((stream) => [stream.arn, stream]));
   if (newest !== undefined) streams.set(newest.arn, newest);
   return [...streams.values()]
     .filter((stream) => stream.arn !== arn && stream.label > label)

@@ -2,6 +2,7 @@
 
 import { expect, onTestFinished, test } from "vitest";
 import type { Position } from "../../../../../src/event/position.ts";
+import { DescribeTurns } from "../../../../../src/source/dynamodb/client/describe-turns.ts";
 import { partitionOf } from "../../../../../src/source/dynamodb/client/partition.ts";
 import { PositionFormat, type ShardPlace, Step } from "../../../../../src/source/dynamodb/client/position.ts";
 import { parseDynamoConfig } from "../../../../../src/source/dynamodb/options/config.ts";
@@ -26,6 +27,7 @@ async function ground({ start = "earliest", complete = false, guard = {}, ahead 
   let record: SourceRecord | undefined = await beginRecord({ api: server.connect(), config, tables: facts, now });
   const through = new Map<string, Position>();
   const probe = new StreamRetention({
+    turns: new DescribeTurns(clock),
     config,
     clock: { now: () => clock.now(), wall: () => clock.wall() + (ahead ?? 0), sleep: (...of) => clock.sleep(...of) },
     connect: async () => {

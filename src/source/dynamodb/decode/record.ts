@@ -33,6 +33,9 @@ export function isExpiry({ userIdentity }: RawRecord): boolean {
 
 /** Milliseconds since 1970. */
 export function createdAt({ dynamodb: { ApproximateCreationDateTime: seconds } }: RawRecord): number | undefined {
-  const ms = Math.round(Number(seconds) * 1000);
+  const given = Number(seconds);
+  // Seconds of the next three thousand years; else milliseconds or microseconds, which some servers write.
+  const perSecond = given < 1e11 ? 1 : given < 1e14 ? 1e3 : 1e6;
+  const ms = perSecond === 1 ? Math.round(given * 1000) : Math.floor((given / perSecond) * 1000);
   return Math.abs(ms) <= MAX_DATE_MS ? ms : undefined;
 }

@@ -47,8 +47,6 @@ export class ShardReader {
   #iterator: string | undefined;
   /** The newest record that was read. */
   #number: string | undefined;
-  /** Whether the iterator may lead to records that were read. */
-  #repeats = false;
 
   constructor(options: ShardReaderOptions) {
     this.#options = options;
@@ -65,7 +63,7 @@ export class ShardReader {
         const records = this.#unread(page.records);
         this.#iterator = page.next;
         this.#number = records.at(-1)?.dynamodb.SequenceNumber ?? this.#number;
-        return { records, bytes: page.bytes, ended: page.next === undefined };
+        return { records, bytes: page.bytes, ended: page.next === undefined && (await this.#hasEnded()) };
       } catch (error) {
         if (!(error instanceof ServerError)) throw error;
         if (error.refusal === "unknown") throw new ShardLost("gone", error);
@@ -77,9 +75,23 @@ export class ShardReader {
     }
   }
 
+  /** A server may answer once without another iterator though more comes: what comes behind the newest number tells. */
+  async #hasEnded(): Promise<boolean> {
+    try {
+      const iterator = await this.#iterate();
+      const { records, next } = await this.#options.api.records(iterator, PAGE_RECORDS);
+      return this.#unread(records).length === 0 && next === undefined;
+    } catch {
+      return false; // asked again, it says so again
+    }
+  }
+
+  /** None that were read, whatever leads to them again: an iterator from the oldest record on, or a server's fault. */
   #unread(records: readonly RawRecord[]): readonly RawRecord[] {
     const number = this.#number;
-    if (!this.#repeats || number === undefined) return records;
+    const [first] = records;
+    if (number === undefined || first === undefined || isBeforeNumber(number, first.dynamodb.SequenceNumber))
+      return records;
     return records.filter(({ dynamodb }) => isBeforeNumber(number, dynamodb.SequenceNumber));
   }
 
@@ -96,16 +108,13 @@ export class ShardReader {
   async #behind(number: string): Promise<string> {
     const { api, arn, shard, onHorizon } = this.#options;
     try {
-      const iterator = await api.iterator(arn, shard, { at: "behind", number });
-      this.#repeats = false;
-      return iterator;
+      return await api.iterator(arn, shard, { at: "behind", number });
     } catch (error) {
       if (!isRefused(error, "invalid")) throw error;
       // The oldest record that is left tells whether any behind the number may be gone.
       const oldest = await oldestNumber(api, arn, shard);
       if (oldest === undefined || isBeforeNumber(number, oldest)) throw new ShardLost("trimmed", error);
       onHorizon?.();
-      this.#repeats = true;
       return api.iterator(arn, shard, HORIZON);
     }
   }

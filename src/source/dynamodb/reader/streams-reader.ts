@@ -47,6 +47,7 @@ export interface StreamsReaderOptions {
 
 type Chunks = Iterable<readonly SourceMessage[]>;
 
+const NOTHING: ShardPage = { records: [], bytes: 0, ended: true };
 /** Waiting pages, and those that are asked for. */
 const BOUNDS = { bytes: 8 * 1024 * 1024, readers: 16 };
 /** Of a server that fails, or does not answer, in a row: some ten seconds. */
@@ -179,10 +180,12 @@ export class StreamsReader {
     this.#readings.set(reading.partition, reading);
     this.#unanswered.add(reading);
     this.#queue.add(reading, () => [reading.opened()], 0);
-    this.#run(() => this.#follow(reading, follower, shard));
+    // What a first start finds of before it may be gone before it is read, and stay listed for a while.
+    const mayBeOver = place === undefined && mayBeTrimmed && since === undefined;
+    this.#run(() => this.#follow(reading, follower, shard, mayBeOver));
   }
 
-  async #follow(reading: ShardReading, follower: StreamFollower, shard: ListedShard): Promise<void> {
+  async #follow(reading: ShardReading, follower: StreamFollower, shard: ListedShard, mayBeOver: boolean) {
     const { clock, random } = this.#options;
     let [failures, refusals] = [0, 0];
     while (!this.#signal.aborted) {
@@ -199,7 +202,13 @@ export class StreamsReader {
         if (!(refused instanceof ServerError)) throw refused;
         // Who is throttled waits, for as long as it takes.
         if (refused.refusal === "throttled") reading.throttledSince ??= clock.now();
-        else if (++failures >= TRIES) throw refused;
+        else if (++failures >= TRIES) {
+          // Some servers let a number be asked for that they have dropped, and say so only of its records.
+          if (refused.refusal === "trimmed") await this.#isLost(reading, follower, new ShardLost("trimmed", refused));
+          else if (refused.refusal === "unknown" && mayBeOver) this.#arrive(reading, follower, NOTHING);
+          else throw refused;
+          return;
+        }
         await clock.sleep(restBehind(++refusals, random), this.#signal);
       }
     }
@@ -210,9 +219,12 @@ export class StreamsReader {
     const page = await reading.reader.next();
     if (this.#signal.aborted) return undefined;
     reading.fetch(page, this.#options.clock.now());
-    if (page.records.length > 0 || page.ended)
-      this.#queue.add(reading, () => this.#handOut(reading, follower, page), page.bytes);
+    if (page.records.length > 0 || page.ended) this.#arrive(reading, follower, page);
     return page;
+  }
+
+  #arrive(reading: ShardReading, follower: StreamFollower, page: ShardPage): void {
+    this.#queue.add(reading, () => this.#handOut(reading, follower, page), page.bytes);
   }
 
   *#handOut(

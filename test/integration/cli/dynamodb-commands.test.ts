@@ -176,6 +176,46 @@ describe.skipIf(missing("nats"))("every command on our double of DynamoDB", () =
     ]);
   });
 
+  test("verify takes a stream with splits, rolls, a loss, another stream and restarts for what it is: right", async () => {
+    const ground = await shop();
+    const { millrace, put, double, config } = ground;
+    const worker = (onGap: "stop" | "continue"): Promise<Worker> =>
+      startWorker({ ...config, sources: { shop: { ...config.sources.shop, onGap } } });
+    const source = (of: Worker) => of.status().sources[0];
+    const reads = (of: Worker, count: number): Promise<unknown> =>
+      waitFor(() => (source(of)?.published ?? 0) >= count && source(of)?.state === "running", {
+        what: `${count} events`,
+        timeoutMs: 60_000,
+      });
+    const write = (...ids: readonly string[]): void => {
+      for (const id of ids) put(id, String(Math.random()));
+    };
+    const first = await reading(ground);
+    for (let nth = 0; nth < 4; nth++) {
+      double.life.roll("orders", { children: nth % 2 === 0 ? 2 : 1 });
+      write("o1", "o2", "o3", "o4");
+    }
+    await reads(first, 3 + 16);
+    await first.stop();
+    write("o1", "o2");
+    double.life.trim("orders");
+    write("o1", "o3");
+    const second = await worker("continue");
+    await reads(second, 2);
+    double.life.disable("orders");
+    double.life.enable("orders");
+    write("o4", "o5");
+    await reads(second, 4);
+    await second.stop();
+
+    const verified = await millrace("verify", "shop", "--json");
+    const report = JSON.parse(verified.stdout);
+    expect(report.findings).toEqual([]);
+    expect([verified.code, report.ok, report.events]).toEqual([0, true, 3 + 16 + 4]);
+    expect(report.markers.shard).toBeGreaterThanOrEqual(20);
+    expect(report.markers.gap).toBeGreaterThanOrEqual(2);
+  });
+
   test("behind a worker that is dead, what it has lost is told: slots, check", async () => {
     const ground = await shop();
     const { millrace, put, double } = ground;

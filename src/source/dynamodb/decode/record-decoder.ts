@@ -40,6 +40,7 @@ export class RecordDecoder {
   readonly #ids: EventIds;
   readonly #kinds: Readonly<Record<string, ChangeKind>>;
   #transaction: Transaction | undefined;
+  #transactionMs = 0;
 
   constructor(options: RecordDecoderOptions) {
     const { source, name, arn } = options;
@@ -59,7 +60,9 @@ export class RecordDecoder {
     try {
       if (this.#options.isOutbox) return this.#said(record, transaction, place);
       const { kind, key, lane, data } = this.#read(record);
-      return { type: "change", kind, lane, key, id: this.#ids.of(number), transaction, ...place, data };
+      // Written out: a spread is dear, and this is done for each record.
+      const { partition, position } = place;
+      return { type: "change", kind, lane, key, id: this.#ids.of(number), transaction, partition, position, data };
     } catch (error) {
       if (!(error instanceof PoisonError)) throw error;
       const raw = Buffer.from(JSON.stringify(record));
@@ -101,8 +104,10 @@ export class RecordDecoder {
 
   /** DynamoDB groups nothing: one object for all that was made at the same time. */
   #transactionAt(ms: number): Transaction {
-    const time = new Date(ms).toISOString();
-    if (this.#transaction?.time !== time) this.#transaction = { id: undefined, time, lineage: undefined };
+    if (this.#transaction === undefined || this.#transactionMs !== ms) {
+      this.#transaction = { id: undefined, time: new Date(ms).toISOString(), lineage: undefined };
+      this.#transactionMs = ms;
+    }
     return this.#transaction;
   }
 }

@@ -74,10 +74,24 @@ function mapJson(value: unknown, encoding: Encoding, depth: number, names?: read
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw unknownAttribute("its value is no map");
   const members = value as Item;
-  const texts = (names ?? Object.keys(members)).map(
-    (name) => `${JSON.stringify(name)}:${valueJson(members[name] as Attribute, encoding, depth)}`,
-  );
-  return `{${texts.join(",")}}`;
+  let text = "";
+  for (const name of names ?? Object.keys(members))
+    text += `${text === "" ? "{" : ","}${nameJson(name)}${valueJson(members[name] as Attribute, encoding, depth)}`;
+  return text === "" ? "{}" : `${text}}`;
+}
+
+/** Names come again and again. */
+const written = new Map<string, string>();
+const MOST_WRITTEN = 1000;
+const MOST_NAME_LENGTH = 256;
+
+/** A member's name with its colon. */
+function nameJson(name: string): string {
+  const known = written.get(name);
+  if (known !== undefined) return known;
+  const json = `${JSON.stringify(name)}:`;
+  if (written.size < MOST_WRITTEN && name.length <= MOST_NAME_LENGTH) written.set(name, json);
+  return json;
 }
 
 /** A set's order means nothing to the server: the same set is the same text. */

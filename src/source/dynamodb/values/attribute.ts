@@ -15,8 +15,9 @@ export function ownAttribute(item: Item, name: string): Attribute | undefined {
 /** @throws PoisonError ATTRIBUTE_UNKNOWN for what has no type, or several */
 export function typed(attribute: Attribute): readonly [type: string, value: unknown] {
   if (typeof attribute !== "object" || attribute === null) throw unknownAttribute("it is no object");
-  const [type, second] = Object.keys(attribute);
-  if (type === undefined || second !== undefined) throw unknownAttribute("it has no type, or several");
+  const types = Object.keys(attribute);
+  const type = types[0];
+  if (type === undefined || types.length > 1) throw unknownAttribute("it has no type, or several");
   return [type, attribute[type]];
 }
 

@@ -23,7 +23,7 @@ import { type DynamoConfig, parseDynamoConfig } from "./options/config.ts";
 import { tableFilter } from "./options/table-pattern.ts";
 import { StreamRetention } from "./retention/stream-retention.ts";
 import { beginRecord } from "./shards/begin-record.ts";
-import { checkHome, loadRecord, readRecord, type SourceRecord } from "./stream-record.ts";
+import { checkHome, loadRecord, readRecord, type SourceRecord, withTags } from "./stream-record.ts";
 
 /** How often a command, or a start, asks where it is throttled. */
 const THROTTLED_TRIES = 8;
@@ -113,7 +113,7 @@ export function createDynamoConnector({ connect, clock }: DynamoConnectorOptions
       using(config, async (api) => {
         const isRead = namespace === NAMESPACE && name !== config.outbox?.table && tableFilter(config.tables)(name);
         if (!isRead) return undefined;
-        const { tables } = await readFacts(api, { tables: [name], outbox: undefined });
+        const { tables } = await readFacts(api, config, [name]);
         return carriedImages(tables[0], config);
       }),
     outboxHome: (id, { outbox }) =>
@@ -139,13 +139,15 @@ async function provideRecord(
   const notices = noticesOf(facts);
   const [problem] = problemsOf(facts, config);
   if (saved === undefined && problem !== undefined) throw problem.error;
+  const begun = async (...given: Parameters<typeof beginRecord>) =>
+    withTags(await beginRecord(...given), (table) => facts.untagged.includes(table));
   const begin = { api, config, tables: facts.tables, now: new Date(clock.wall()).toISOString() };
-  if (saved === undefined) return { record: await beginRecord(begin), notices, accepted: false };
+  if (saved === undefined) return { record: await begun(begin), notices, accepted: false };
   try {
     await checkHome(api, saved, facts.tables);
   } catch (lost) {
     if (!(lost instanceof HistoryLostError) || !accepts(lost)) throw lost;
-    return { record: await beginRecord({ ...begin, lost }), notices, accepted: true };
+    return { record: await begun({ ...begin, lost }), notices, accepted: true };
   }
-  return { record: await beginRecord({ ...begin, saved }), notices, accepted: false };
+  return { record: await begun({ ...begin, saved }), notices, accepted: false };
 }

@@ -18,7 +18,7 @@ import { recordBehind } from "./reader/losses.ts";
 import { StreamsReader } from "./reader/streams-reader.ts";
 import { Unconfirmed } from "./reader/unconfirmed.ts";
 import { beginRecord } from "./shards/begin-record.ts";
-import { type SourceRecord, wantedStreams } from "./stream-record.ts";
+import { type SourceRecord, wantedStreams, withTags } from "./stream-record.ts";
 
 export interface DynamoSourceOptions {
   readonly id: SourceId;
@@ -79,7 +79,8 @@ export class DynamoSource implements Source {
       beside: (signal) =>
         watchTables({
           ...{ api: patient, config, clock, signal },
-          reads: (name) => Object.values(this.#record.streams).some(({ table }) => table === name),
+          reads: (name) =>
+            Object.values(this.#record.streams).some(({ table, untagged }) => table === name && untagged !== true),
           onCome: (tables) => this.#join(reader, patient, tables),
           onNotices: (notices) => {
             this.#notices = notices;
@@ -164,8 +165,15 @@ export class DynamoSource implements Source {
   /** Tables that have come are read from now on: on record first, for what is read of them must be gone on with. */
   async #join(reader: StreamsReader, api: DynamoApi, tables: readonly ReadTable[]): Promise<void> {
     const { config, log } = this.#options;
-    const record = await beginRecord({ api, config, tables, now: this.#now(), saved: this.#record });
-    const arns = Object.keys(record.streams).filter((arn) => !(arn in this.#record.streams));
+    const before = this.#record;
+    const come = new Set(tables.map(({ table }) => table));
+    // One that was read before, and has its tags again, goes on at its place.
+    const saved = withTags(before, (table) => !come.has(table) && lacksTag(before, table));
+    const record = await beginRecord({ api, config, tables, now: this.#now(), saved });
+    const arns = Object.entries(record.streams).flatMap(([arn, entry]) => {
+      const was = before.streams[arn];
+      return !entry.ended && (was === undefined || (was.untagged === true && come.has(entry.table))) ? [arn] : [];
+    });
     if (arns.length === 0) return;
     await this.#save(record);
     for (const arn of arns) {
@@ -191,6 +199,10 @@ export class DynamoSource implements Source {
     this.#horizon = { code: "TRIM_UNSEEN", message, hint };
     this.#options.log.warn("source_notice", { source: this.id, code: "TRIM_UNSEEN", hint }, message);
   }
+}
+
+function lacksTag({ streams }: SourceRecord, name: string): boolean {
+  return Object.values(streams).some(({ table, untagged }) => table === name && untagged === true);
 }
 
 function throttledNotice(shards: number, ms: number): Notice {

@@ -41,6 +41,8 @@ const streamSchema = z.object({
   lost: z.record(z.string(), lostSchema),
   /** Read to its end, or given up: its table's next stream has begun. */
   ended: z.boolean(),
+  /** Its table lacks a tag that the configuration asks for. */
+  untagged: z.boolean().optional(),
 });
 
 const schema = z.object({
@@ -55,14 +57,24 @@ export type LostRecord = z.infer<typeof lostSchema>;
 export type StreamEntry = z.infer<typeof streamSchema>;
 export type SourceRecord = z.infer<typeof schema>;
 
-/** Without streams of tables that the configuration no longer names: those stay on record, should it name them again. */
+/** Without streams of tables that the configuration no longer names, or that lack its tags: those stay on record, should that change again. */
 export function wantedStreams(
   record: SourceRecord,
   { tables, outbox }: Pick<DynamoConfig, "tables" | "outbox">,
 ): SourceRecord {
   const isNamed = tableFilter(tables);
-  const streams = Object.entries(record.streams).filter(([, { table }]) => isNamed(table) || table === outbox?.table);
+  const streams = Object.entries(record.streams).filter(
+    ([, { table, untagged }]) => untagged !== true && (isNamed(table) || table === outbox?.table),
+  );
   return { ...record, streams: Object.fromEntries(streams) };
+}
+
+/** With what is known of tables' tags by now; the same object where nothing differs. @param lacks whether a table lacks a tag */
+export function withTags(record: SourceRecord, lacks: (table: string) => boolean): SourceRecord {
+  const streams = Object.entries(record.streams);
+  if (streams.every(([, { table, untagged = false }]) => untagged === lacks(table))) return record;
+  const marked = streams.map(([arn, entry]) => [arn, { ...entry, untagged: lacks(entry.table) }]);
+  return { ...record, streams: Object.fromEntries(marked) };
 }
 
 export function readRecord(saved: Readonly<Record<string, unknown>> | undefined): SourceRecord | undefined {

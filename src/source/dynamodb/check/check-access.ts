@@ -4,7 +4,7 @@ import { MillraceError } from "../../../errors.ts";
 import { about, type Finding } from "../../../telemetry/finding.ts";
 import type { DynamoApi } from "../client/api.ts";
 import { ServerError, translateError } from "../client/errors.ts";
-import { type DynamoFacts, type ReadTable, readNames } from "../facts/facts.ts";
+import { type DynamoFacts, isTagged, type ReadTable, readNames } from "../facts/facts.ts";
 import type { DynamoConfig } from "../options/config.ts";
 import { isExclusion, isName } from "../options/table-pattern.ts";
 
@@ -16,8 +16,16 @@ export interface Access {
 }
 
 type Refused = "refused";
-type Tried = "ListTables" | "DescribeTable" | "DescribeStream" | "GetShardIterator" | "GetRecords";
+type Tried =
+  | "ListTables"
+  | "DescribeTable"
+  | "ListTagsOfResource"
+  | "DescribeStream"
+  | "GetShardIterator"
+  | "GetRecords";
 
+/** What is done to tables; all else is done to their streams. */
+const ofTables: ReadonlySet<Tried> = new Set(["ListTables", "DescribeTable", "ListTagsOfResource"]);
 const FIX = "Give the worker the policy that `millrace sql role` prints.";
 
 /** @throws what says nothing of one table alone, such as wrong credentials; TransientError */
@@ -42,10 +50,14 @@ export async function tryAccess(api: DynamoApi, config: DynamoConfig): Promise<A
   const names = listed === "refused" ? await readNames(api, named) : listed;
   const tables: ReadTable[] = [];
   const missing: string[] = [];
+  const untagged: string[] = [];
   for (const name of names) {
     const facts = await attempt("DescribeTable", name, api.describeTable(name));
     if (facts === undefined) missing.push(name);
     if (facts === undefined || facts === "refused") continue;
+    const tagged = await attempt("ListTagsOfResource", name, isTagged(api, config, facts));
+    if (tagged === false) untagged.push(name);
+    if (tagged !== true) continue;
     const { stream } = facts;
     const page = stream && (await attempt("DescribeStream", name, api.describeStream(stream.arn, {})));
     if (page === "refused") continue; // what may not be asked is not what is not there
@@ -60,11 +72,11 @@ export async function tryAccess(api: DynamoApi, config: DynamoConfig): Promise<A
   if (throttled.length > 0) findings.push(throttledFinding(throttled));
   if (findings.length === 0 && tables.some(({ page }) => page !== undefined))
     findings.push(about("rights").ok("PERMISSION_MISSING", "the worker may do what it must, on each table and stream"));
-  return { facts: { tables, missing }, findings, refused: denied.size > 0 || throttled.length > 0 };
+  return { facts: { tables, missing, untagged }, findings, refused: denied.size > 0 || throttled.length > 0 };
 }
 
 function deniedFinding(action: Tried, on: readonly string[]): Finding {
-  const place = action === "ListTables" || action === "DescribeTable" ? "" : "the stream of ";
+  const place = ofTables.has(action) ? "" : "the stream of ";
   return about(`action dynamodb:${action}`).fail(
     "PERMISSION_MISSING",
     `the worker may not do it on ${place}${namesIn(on)}`,

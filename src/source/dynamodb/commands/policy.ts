@@ -12,6 +12,8 @@ export interface Home {
 export interface PolicyOptions {
   /** Patterns, and the name of the outbox's table. */
   readonly tables: readonly string[];
+  /** Whether it looks at their tags. */
+  readonly tags: boolean;
   readonly home: Home;
 }
 
@@ -21,7 +23,7 @@ const REGION = "REGION";
 const ACCOUNT = "ACCOUNT_ID";
 
 /** As a person reads it, line by line: JSON, and nothing else. */
-export function policyLines({ tables, home }: PolicyOptions): readonly string[] {
+export function policyLines({ tables, tags, home }: PolicyOptions): readonly string[] {
   const included = [...new Set(tables.filter((pattern) => !isExclusion(pattern)))];
   const arns = included.map((name) => `${arnOf(home)}:table/${name}`);
   const statement = (Sid: string, Action: string | readonly string[], Resource: string | readonly string[]) => ({
@@ -30,7 +32,11 @@ export function policyLines({ tables, home }: PolicyOptions): readonly string[] 
   const policy = {
     Version: "2012-10-17",
     Statement: [
-      statement("Tables", "dynamodb:DescribeTable", arns),
+      statement(
+        "Tables",
+        tags ? ["dynamodb:DescribeTable", "dynamodb:ListTagsOfResource"] : "dynamodb:DescribeTable",
+        arns,
+      ),
       statement(
         "Streams",
         STREAM_ACTIONS,

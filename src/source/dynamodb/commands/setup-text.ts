@@ -17,6 +17,7 @@ type Connect = (config: DynamoConfig) => Promise<DynamoApi>;
 export function dynamoSetupText(connect: Connect): SetupText<DynamoConfig> {
   const policyOf = async (config: DynamoConfig): Promise<PolicyOptions> => ({
     tables: [...config.tables, ...(config.outbox === undefined ? [] : [config.outbox.table])],
+    tags: config.tags !== undefined,
     home: await readHome(connect, config),
   });
   return {
@@ -50,7 +51,8 @@ export function dynamoSetupText(connect: Connect): SetupText<DynamoConfig> {
         api.close();
       }
     },
-    example: (_, config) => policyLines({ tables: config.tables, home: unknownHome(config) }),
+    example: (_, config) =>
+      policyLines({ tables: config.tables, tags: config.tags !== undefined, home: unknownHome(config) }),
   };
 }
 

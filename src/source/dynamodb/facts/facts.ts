@@ -10,12 +10,14 @@ export interface ReadTable extends TableFacts {
   readonly page: StreamPage | undefined;
 }
 
-export type WantedTables = Pick<DynamoConfig, "tables" | "outbox">;
+export type WantedTables = Pick<DynamoConfig, "tables" | "tags" | "outbox">;
 
 export interface DynamoFacts {
   readonly tables: readonly ReadTable[];
   /** Names in the configuration of tables that are not there. */
   readonly missing: readonly string[];
+  /** Names of tables that a pattern names, and that lack a tag: they are not read. */
+  readonly untagged: readonly string[];
 }
 
 /** Names of the tables that there are, as the patterns name them, and of the outbox; sorted. @throws ConfigError, TransientError */
@@ -36,20 +38,41 @@ export async function readNames(api: DynamoApi, { tables, outbox }: WantedTables
   }
 }
 
-/** @throws ConfigError, TransientError */
-export async function readFacts(api: DynamoApi, config: WantedTables): Promise<DynamoFacts> {
+/** @param only of the tables that are wanted these @throws ConfigError, TransientError */
+export async function readFacts(api: DynamoApi, config: WantedTables, only?: readonly string[]): Promise<DynamoFacts> {
   const tables: ReadTable[] = [];
   const missing: string[] = [];
-  for (const name of await readNames(api, config)) {
+  const untagged: string[] = [];
+  for (const name of only ?? (await readNames(api, config))) {
     const facts = await orUndefined(api.describeTable(name));
     if (facts === undefined) {
       missing.push(name);
       continue;
     }
+    if (!(await isTagged(api, config, facts))) {
+      untagged.push(name);
+      continue;
+    }
     const { stream } = facts;
     tables.push({ ...facts, page: stream && (await orUndefined(api.describeStream(stream.arn, {}))) });
   }
-  return { tables, missing };
+  return { tables, missing, untagged };
+}
+
+/** Whether a table has the tags that are asked for, or is named, which needs none. @throws ConfigError, TransientError */
+export async function isTagged(
+  api: DynamoApi,
+  { tables, tags, outbox }: WantedTables,
+  { table, arn }: Pick<TableFacts, "table" | "arn">,
+): Promise<boolean> {
+  if (tags === undefined || tables.includes(table) || table === outbox?.table) return true;
+  const missing = new Map(Object.entries(tags));
+  for (let after: string | undefined; ; ) {
+    const page = await orUndefined(api.tags(arn, after));
+    for (const [name, value] of Object.entries(page?.tags ?? {})) if (missing.get(name) === value) missing.delete(name);
+    after = page?.next;
+    if (missing.size === 0 || after === undefined) return missing.size === 0;
+  }
 }
 
 /** @throws ConfigError, TransientError */

@@ -5,13 +5,12 @@ import { ConfigError, TransientError } from "../../../errors.ts";
 import type { Notice } from "../../source.ts";
 import { noticesOf } from "../check/judge.ts";
 import type { DynamoApi } from "../client/api.ts";
-import type { DynamoConfig } from "../options/config.ts";
 import { isExclusion, isName } from "../options/table-pattern.ts";
-import { type ReadTable, readFacts, readNames } from "./facts.ts";
+import { type ReadTable, readFacts, readNames, type WantedTables } from "./facts.ts";
 
 export interface TableWatchOptions {
   readonly api: DynamoApi;
-  readonly config: Pick<DynamoConfig, "tables" | "outbox">;
+  readonly config: WantedTables;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Whether a table is read. */
@@ -24,6 +23,8 @@ export interface TableWatchOptions {
 /** For names that are new; a table that has no stream is asked for one less often. */
 const EVERY_MS = 15_000;
 const STREAM_EVERY_MS = 60_000;
+/** The server answers ten questions for tags a second. */
+const TAGS_EVERY_MS = 300_000;
 
 /** Resolves with the signal, or where nothing can come. @throws what `onCome` throws */
 export async function watchTables(options: TableWatchOptions): Promise<void> {
@@ -37,7 +38,7 @@ export async function watchTables(options: TableWatchOptions): Promise<void> {
     const found = await look(options, (names) => names !== known || clock.now() >= askAt);
     if (found === undefined || signal.aborted) continue;
     known = found.names;
-    askAt = clock.now() + STREAM_EVERY_MS;
+    askAt = clock.now() + (config.tags === undefined ? STREAM_EVERY_MS : TAGS_EVERY_MS);
     if (found.come.length > 0) await options.onCome(found.come);
   }
 }
@@ -56,7 +57,7 @@ async function look(
   try {
     const names = (await readNames(api, config)).filter((name) => !reads(name));
     if (!isWorthIt(names.join())) return undefined;
-    const facts = await readFacts(api, { tables: names, outbox: undefined });
+    const facts = await readFacts(api, config, names);
     onNotices(noticesOf(facts));
     const come = facts.tables.filter(({ stream, page }) => stream !== undefined && page !== undefined);
     return { names: names.join(), come };

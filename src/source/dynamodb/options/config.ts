@@ -3,13 +3,15 @@
 import { z } from "zod";
 import { parseConfig } from "../../../config/parse.ts";
 import { type GuardLimits, guardSchema } from "./guard-config.ts";
-import { isExclusion, tableFilter } from "./table-pattern.ts";
+import { isExclusion, isName, tableFilter } from "./table-pattern.ts";
 
 export interface DynamoConfig {
   readonly region: string | undefined;
   readonly endpoint: string | undefined;
   readonly profile: string | undefined;
   readonly tables: readonly string[];
+  /** Undefined: whatever a table is tagged with. */
+  readonly tags: Readonly<Record<string, string>> | undefined;
   readonly start: "now" | "earliest";
   readonly encoding: "json" | "dynamodb-json";
   readonly poll: { readonly minMs: number; readonly maxIdleMs: number };
@@ -43,6 +45,13 @@ export const dynamoSchema: z.ZodType<DynamoConfig> = z
         error: 'expected a pattern that names tables, like "*", beside those that leave out',
       })
       .describe("The tables to read: `*` stands for any letters, a leading `!` leaves tables out."),
+    tags: z
+      .record(z.string().min(1), z.string())
+      .refine((tags) => Object.keys(tags).length > 0, { error: 'expected { name: "value" }' })
+      .optional()
+      .describe(
+        'Of tables that a pattern with `*` names only those with all of these tags: `{ team: "orders" }`. They are looked at as tables come, and every five minutes.',
+      ),
     start: z
       .enum(["now", "earliest"])
       .default("now")
@@ -84,15 +93,20 @@ export const dynamoSchema: z.ZodType<DynamoConfig> = z
         "The table that the application writes its domain events to, in the transaction that makes them true (docs/outbox.md). What is written there becomes `events.<source>...`; it is read whatever `tables` names, and never as changes.",
       ),
   })
-  .superRefine(({ tables, outbox }, context) => {
+  .superRefine(({ tables, tags, outbox }, context) => {
+    if (tags !== undefined && tables.every((one) => isExclusion(one) || isName(one))) {
+      const message =
+        'expected a pattern with * in tables beside it, like "*": a table that is named is read whatever its tags';
+      context.addIssue({ code: "custom", path: ["tags"], message });
+    }
     const excludes = outbox && tables.find((one) => isExclusion(one) && tableFilter([one.slice(1)])(outbox.table));
     if (excludes === undefined) return;
     const message = `${JSON.stringify(excludes)} of tables leaves it out: take that away, for an outbox is never read as changes`;
     context.addIssue({ code: "custom", path: ["outbox", "table"], message });
   })
   .transform(
-    ({ region, endpoint, profile, outbox, ...config }): DynamoConfig => ({
-      ...{ region, endpoint, profile, outbox },
+    ({ region, endpoint, profile, tags, outbox, ...config }): DynamoConfig => ({
+      ...{ region, endpoint, profile, tags, outbox },
       ...config,
     }),
   );

@@ -1,6 +1,8 @@
 // Events out of an application with DynamoDB: written in its own TransactWriteItems by the SDK, and one message each in the stream.
 
 import { randomUUID } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import {
   CreateTableCommand,
   DeleteItemCommand,
@@ -26,7 +28,8 @@ import {
   startMoto,
   stubCredentials,
 } from "../../../support/dynamodb/dynamo-servers.ts";
-import { freshNats, missing } from "../../../support/servers.ts";
+import { runCommand } from "../../../support/process/run-command.ts";
+import { freshNats, missing, scratchDir } from "../../../support/servers.ts";
 import { waitFor } from "../../../support/wait-for.ts";
 
 const moto = findMoto();
@@ -132,6 +135,21 @@ describe.each(targets)("on %s, an event of the outbox", (target, absent, start) 
     expect(["Cdc-Tx", "Cdc-Tx-Last"].map((name) => mine[0]?.header(name))).toEqual([undefined, undefined]);
     expect(stream.filter(({ subject }) => subject.includes("._.outbox."))).toEqual([]);
     await until(new RegExp(`orders.updated.*/${key}$`));
+  });
+
+  test.skipIf(skip)("has a table that millrace sql outbox prints the commands for", async () => {
+    const cwd = await scratchDir();
+    const section = { kind: "dynamodb", endpoint: server.url, tables: ["orders"], outbox: { table: "outbox" } };
+    const config = { bus: { servers: nats.url, fsync: "always" }, sources: { shop: section } };
+    await writeFile(join(cwd, "millrace.config.json"), JSON.stringify(config));
+    const { code, stdout } = await runCommand(["sql", "outbox", "shop"], { cwd });
+    const commands = stdout.split("\n").filter((line) => line.startsWith("aws "));
+    expect(commands.map((line) => line.split(" ").slice(0, 3).join(" "))).toEqual([
+      ...["aws dynamodb create-table", "aws dynamodb wait", "aws dynamodb update-time-to-live"],
+    ]);
+    expect(commands[0]).toContain("AttributeName=aggregateid,KeyType=HASH AttributeName=aggregatetype,KeyType=RANGE");
+    expect(commands.every((line) => line.includes(`--endpoint-url ${server.url}`))).toBe(true);
+    expect(code).toBe(0);
   });
 
   test.skipIf(skip)("comes in the order of its aggregate's events, however soon the item goes", async () => {

@@ -2,6 +2,7 @@
 // each a line of its own.
 
 import { dynamoConnector } from "../../../src/source/dynamodb/connector.ts";
+import { TRIES } from "../../../src/source/dynamodb/reader/streams-reader.ts";
 import type { Connector } from "../../../src/source/source.ts";
 import { useTestCredentials } from "../../support/dynamodb/dynamo-target.ts";
 import { HttpGate } from "../../support/dynamodb/http-gate.ts";
@@ -35,10 +36,10 @@ export interface DynamoTarget {
 }
 
 /**
- * A reading gives up at the fifth request in a row that breaks, of one shard: so many are broken that one of the two shards has
- * five of them, whoever asks, and that those that are left then are too few to end the next one.
+ * A reading gives up at so many requests in a row that break, of one shard: one of the two shards has them all, whoever asks, and
+ * those that are left then are too few to end the next reading.
  */
-const BREAKS = TABLES.length * 4 + 1;
+const BREAKS = TABLES.length * (TRIES - 1) + 1;
 
 export function dynamoHttpServer({ fresh, keepsLog }: DynamoTarget): SourceServer {
   useTestCredentials();

@@ -51,7 +51,7 @@ const NOTHING: ShardPage = { records: [], bytes: 0, ended: true };
 /** Waiting pages, and those that are asked for. */
 const BOUNDS = { bytes: 8 * 1024 * 1024, readers: 16 };
 /** Of a server that fails, or does not answer, in a row: some ten seconds. */
-const TRIES = 8;
+export const TRIES = 8;
 /** What is found lost soon behind the first of it is one matter with it. */
 const CONCLUDE_MS = 10_000;
 

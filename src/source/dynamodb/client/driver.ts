@@ -12,8 +12,6 @@ export const quiet = { trace() {}, debug() {}, info() {}, warn() {}, error() {} 
 
 /** @throws ConfigError DRIVER_MISSING */
 export async function driver(): Promise<Driver> {
-  // Else it writes of Node's versions to stderr, in eight lines. package.json says which ones we run on.
-  process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= "true";
   try {
     const [database, streams] = await Promise.all([
       import("@aws-sdk/client-dynamodb"),

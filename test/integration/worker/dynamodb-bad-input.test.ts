@@ -1,7 +1,11 @@
 // What a user of a DynamoDB source can have wrong, by the built command: two lines, the right exit code, nothing changed on the bus, no secret
 // anywhere; what may pass is waited for.
 
+import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
+import { request as requestOf } from "node:http";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
@@ -10,6 +14,7 @@ import { DynamoDouble } from "../../../src/dev/dynamodb/dynamo-double.ts";
 import { DynamoHttp } from "../../../src/dev/dynamodb/dynamo-http.ts";
 import { THROTTLED, type Trouble } from "../../../src/dev/dynamodb/trouble.ts";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
+import { Certificates } from "../../support/certificates.ts";
 import { type CommandResult, runCommand } from "../../support/process/run-command.ts";
 import { WorkerProcess } from "../../support/process/worker-process.ts";
 import { freshNats, missing, scratchDir } from "../../support/servers.ts";
@@ -45,10 +50,14 @@ function configOf(section: Section = {}): object {
   return { bus: { servers: nats.url, fsync: "always" }, sources: { shop } };
 }
 
-async function command(args: readonly string[], section?: Section): Promise<CommandResult> {
+async function command(
+  args: readonly string[],
+  section?: Section,
+  more: Readonly<Record<string, string>> = {},
+): Promise<CommandResult> {
   const cwd = await scratchDir();
   await writeFile(join(cwd, "millrace.config.json"), JSON.stringify(configOf(section)));
-  return runCommand(args, { cwd, env: { ...env, MILLRACE_HTTP: "127.0.0.1:0" } });
+  return runCommand(args, { cwd, env: { ...env, ...more, MILLRACE_HTTP: "127.0.0.1:0" } });
 }
 
 async function streams(): Promise<readonly string[]> {
@@ -121,6 +130,33 @@ describe.skipIf(missing("nats"))("of a DynamoDB source", () => {
     expect(found).toContain(`"${code}"`);
     expect(checked.stderr).toBe("");
     for (const { stdout, stderr } of [ran, checked]) expectNoSecret(stdout + stderr);
+  });
+
+  test("`run` refuses a certificate that nobody trusts, and reads with the authority's; TLS where there is none it names", async () => {
+    const certificates = new Certificates(await scratchDir());
+    const ca = certificates.selfSigned("ca");
+    const { cert, key } = certificates.signed(ca, "server", "IP:127.0.0.1");
+    const target = new URL(http.url);
+    const front = createServer({ cert: readFileSync(cert), key: readFileSync(key) }, (request, response) => {
+      const { method, headers, url } = request;
+      const passed = requestOf({ host: target.hostname, port: target.port, method, headers, path: url }, (answer) => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(response);
+      });
+      request.pipe(passed);
+    });
+    await new Promise<void>((resolve) => front.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => void front.close());
+    const endpoint = `https://127.0.0.1:${(front.address() as AddressInfo).port}`;
+
+    const untrusted = await command(["run"], { endpoint });
+    expect(untrusted.stderr).toMatch(/^TLS_UNTRUSTED: .+\nfix: .*NODE_EXTRA_CA_CERTS/m);
+    const trusted = await command(["check", "--json"], { endpoint }, { NODE_EXTRA_CA_CERTS: ca.cert });
+    expect(trusted.stdout).not.toContain("TLS_");
+    expect(trusted.stdout).toMatch(/"code":\s*"TABLE_NOT_FOUND"/);
+    const plain = await command(["run"], { endpoint: http.url.replace("http:", "https:") });
+    expect(plain.stderr).toMatch(/^TLS_MISMATCH: .+\nfix: .*http:\/\//m);
+    for (const { stdout, stderr } of [untrusted, trusted, plain]) expectNoSecret(stdout + stderr);
   });
 
   test.each<readonly [what: string, trouble: Trouble, code: string]>([

@@ -15,6 +15,7 @@ export function sourceWatchFacts({
   shop: fresh,
   open,
   begin,
+  worker,
   stored,
   stream,
   until,
@@ -96,6 +97,23 @@ export function sourceWatchFacts({
       for (const text of [help, hint, alarm(limit + 1, limit)]) expect(text.length).toBeGreaterThan(10);
     }
     if (full !== undefined) expect(names).toContain(full.measure);
+  });
+
+  test("who reads knows from its start on how far the stream was, and who stands by does not", async () => {
+    const shop = await fresh();
+    const first = await begin(shop);
+    await shop.commitSome();
+    await stored(shop);
+    await until(() => first.tracker.status().acknowledged > 0, "an acknowledgement");
+    const reached = first.tracker.through ?? expect.unreachable("nothing was acknowledged");
+    await when(first.stop());
+
+    const { tracker } = await begin(shop);
+    const resumed = tracker.through;
+    for (const [partition, position] of reached) expect(reaches(resumed, new Map([[partition, position]]))).toBe(true);
+    const standby = await worker(shop);
+    await until(() => standby.tracker.status().state === "waiting-for-lease", "the second worker to stand by");
+    expect(standby.tracker.through).toBeUndefined();
   });
 
   test("a check finds what a start would, before and behind it, and changes nothing", async () => {

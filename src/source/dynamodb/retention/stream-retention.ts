@@ -10,6 +10,7 @@ import type { WatchContext } from "../../source.ts";
 import type { DynamoApi } from "../client/api.ts";
 import type { DescribeTurns } from "../client/describe-turns.ts";
 import { ServerError, translateError } from "../client/errors.ts";
+import { parsePartition } from "../client/partition.ts";
 import { patientApi } from "../client/patient-api.ts";
 import { parsePosition, Step } from "../client/position.ts";
 import { readNames } from "../facts/facts.ts";
@@ -115,19 +116,12 @@ export class StreamRetention implements RetentionProbe {
   async #surveyed(api: DynamoApi, record: SourceRecord, through: Positions): Promise<Survey> {
     const { clock, turns, config } = this.#options;
     const age = clock.now() - this.#surveyedAt;
-    const hasChanged = [...through].some(
-      ([partition, position]) => this.#shards.has(partition) === (parsePosition(position).step === Step.ended),
-    );
-    if (this.#survey !== undefined && age < (hasChanged ? SURVEY_SOON_MS : SURVEY_MS)) return this.#survey;
+    const wanted = wantedStreams(record, config);
+    if (this.#survey !== undefined && age < (this.#hasChanged(wanted, through) ? SURVEY_SOON_MS : SURVEY_MS))
+      return this.#survey;
     const patient = patientApi({ api, clock, turns, signal: this.#closed.signal, throttledTries: THROTTLED_TRIES });
     try {
-      const found = await survey({
-        api: patient,
-        clock,
-        record: wantedStreams(record, config),
-        through,
-        signal: this.#closed.signal,
-      });
+      const found = await survey({ api: patient, clock, record: wanted, through, signal: this.#closed.signal });
       this.#shards = new Map(
         found.shards.map((open) => [open.partition, this.#shards.get(open.partition) ?? new WatchedShard(open)]),
       );
@@ -140,6 +134,17 @@ export class StreamRetention implements RetentionProbe {
       if (this.#survey === undefined || !isThrottled) throw error;
       return this.#survey;
     }
+  }
+
+  /** Whether the source has begun or ended shards since, or what was lost may be accepted by now. */
+  #hasChanged({ streams }: SourceRecord, through: Positions): boolean {
+    if (this.#survey !== undefined && this.#survey.lost.length > 0) return true;
+    const tables = new Set(Object.values(streams).map(({ table }) => table));
+    return [...through].some(
+      ([partition, position]) =>
+        tables.has(parsePartition(partition).table) &&
+        this.#shards.has(partition) === (parsePosition(position).step === Step.ended),
+    );
   }
 
   #reach(through: Positions): void {

@@ -16,7 +16,7 @@ import { VirtualClock } from "../../../../support/virtual-clock.ts";
 const HOUR_MS = 3600_000;
 
 /** A source of one table, and a guard of it, by a clock that the test moves. */
-async function ground({ start = "earliest", complete = false, guard = {}, ahead }: Partial<Settings> = {}) {
+async function ground({ start = "earliest", complete = false, guard = {}, ahead, tables }: Partial<Settings> = {}) {
   const clock = new VirtualClock();
   clock.advance(1000 * HOUR_MS);
   const server = new ScriptedDynamo("retention", clock);
@@ -28,7 +28,7 @@ async function ground({ start = "earliest", complete = false, guard = {}, ahead 
   const through = new Map<string, Position>();
   const probe = new StreamRetention({
     turns: new DescribeTurns(clock),
-    config,
+    config: { ...config, tables: tables ?? config.tables },
     clock: { now: () => clock.now(), wall: () => clock.wall() + (ahead ?? 0), sleep: (...of) => clock.sleep(...of) },
     connect: async () => {
       const api = server.connect();
@@ -57,6 +57,8 @@ async function ground({ start = "earliest", complete = false, guard = {}, ahead 
 }
 
 interface Settings {
+  /** What the configuration names by now, where that is another table than at the beginning. */
+  readonly tables: readonly string[];
   /** By how much the worker's clock is wrong, on a server that says the time; else it is right. */
   readonly ahead: number;
   readonly start: "now" | "earliest";
@@ -272,6 +274,36 @@ test("where it is throttled the reader comes first: it looks later, and says wha
   clock.advance(60_000);
   expect((await look())?.lagSeconds).toBe(60);
   expect(refused).toBe(1);
+});
+
+test("a stream of a table that is read no more is nobody's lag, nor lost, nor listed again and again", async () => {
+  const { server, clock, readAll, look } = await ground({ tables: ["orders"] });
+  server.createTable("orders");
+  server.put("carts", "a");
+  readAll();
+  server.put("carts", "b");
+  clock.advance(30 * HOUR_MS);
+  server.trim("carts", true);
+  for (let looks = 0; looks < 20; looks++) {
+    expect(await look()).toMatchObject({ lost: 0, lagSeconds: 0 });
+    clock.advance(8_500);
+  }
+  expect(server.asked.get("describeStream")).toBe(1); // for the record, by the test
+});
+
+test("a loss that was accepted is no longer told once the source goes on behind it", async () => {
+  const { server, clock, readAll, reach, look } = await ground();
+  server.put("carts", "a");
+  readAll();
+  server.put("carts", "b");
+  server.trim("carts");
+  server.put("carts", "c");
+  expect(await look()).toEqual({ lost: 1 });
+  const [shard] = server.streamOf("carts").shards;
+  const number = shard?.records.at(-1)?.dynamodb.SequenceNumber;
+  reach(shard?.id ?? "", { number, step: Step.behindLoss });
+  clock.advance(8_500);
+  expect(await look()).toMatchObject({ lost: 0 });
 });
 
 test("while the bus is away it goes by what was on record last", async () => {

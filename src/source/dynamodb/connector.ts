@@ -136,7 +136,7 @@ async function provideRecord(
   clock: Clock,
 ) {
   const facts = await readFacts(api, config);
-  const notices = noticesOf(facts);
+  const notices = noticesOf(facts, config);
   const [problem] = problemsOf(facts, config);
   if (saved === undefined && problem !== undefined) throw problem.error;
   const begun = async (...given: Parameters<typeof beginRecord>) =>

@@ -83,7 +83,9 @@ export class DynamoSource implements Source {
             Object.values(this.#record.streams).some(({ table, untagged }) => table === name && untagged !== true),
           onCome: (tables) => this.#join(reader, patient, tables),
           onNotices: (notices) => {
-            this.#notices = notices;
+            // What the stream of the outbox lacks does not change while it is read.
+            const kept = this.#options.notices.filter(({ code }) => code === "OUTBOX_IMAGES");
+            this.#notices = [...kept, ...notices];
           },
         }),
     });

@@ -30,7 +30,7 @@ export async function* checkDynamo(
     const { tables } = facts;
     const message = `${tables.length} ${tables.length === 1 ? "is" : "are"} read now`;
     if (problems.length === 0 && !refused) yield about("tables").ok("TABLE_NOT_FOUND", message);
-    for (const { code, message, hint, table } of noticesOf(facts))
+    for (const { code, message, hint, table } of noticesOf(facts, config))
       if (!failed.has(`table ${table}`)) yield about(`table ${table}`).warn(code, message, hint);
     for (const { table, view } of lackingImages(facts).filter((one) => !failed.has(`table ${one.table}`)))
       yield about(`table ${table}`).warn(

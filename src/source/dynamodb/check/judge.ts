@@ -7,7 +7,7 @@ import type { DynamoFacts, ReadTable } from "../facts/facts.ts";
 import type { DynamoConfig } from "../options/config.ts";
 import { isName } from "../options/table-pattern.ts";
 import { type Home, renewStream } from "./aws-cli.ts";
-import { outboxRefusal } from "./outbox.ts";
+import { type Outbox, outboxRefusal } from "./outbox.ts";
 
 /** Something that does not hold: a first start is refused with its error. */
 export interface Problem {
@@ -40,14 +40,21 @@ export function problemsOf(facts: DynamoFacts, config: DynamoConfig): readonly P
   ];
 }
 
-/** Tables that a source goes on without. */
-export function noticesOf({ tables }: DynamoFacts): readonly (Notice & { readonly table: string })[] {
-  return withoutStream(tables).map(({ table }) => ({
-    table,
-    code: "STREAM_DISABLED",
-    message: `the table ${table} has no stream, and is left out`,
-    hint: enableStream(table),
-  }));
+/** Tables that a source goes on without, the outbox among them where it was read before. */
+export function noticesOf(facts: DynamoFacts, config: Outbox): readonly (Notice & { readonly table: string })[] {
+  const refusal = outboxRefusal(config, facts);
+  const outbox = config.outbox?.table;
+  return [
+    ...withoutStream(facts.tables).map(({ table }) => ({
+      table,
+      code: "STREAM_DISABLED",
+      message: `the table ${table} has no stream, and is left out`,
+      hint: enableStream(table),
+    })),
+    ...(refusal === undefined || outbox === undefined
+      ? []
+      : [{ table: outbox, code: refusal.code, message: refusal.message, hint: refusal.hint }]),
+  ];
 }
 
 /** Tables whose events lack images. */

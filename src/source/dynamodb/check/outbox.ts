@@ -6,7 +6,7 @@ import type { DynamoFacts, ReadTable } from "../facts/facts.ts";
 import type { DynamoConfig } from "../options/config.ts";
 import { flags, type Home, renewStream, VIEW } from "./aws-cli.ts";
 
-type Outbox = Home & Pick<DynamoConfig, "outbox">;
+export type Outbox = Home & Pick<DynamoConfig, "outbox">;
 
 /** The attribute that emit() writes for it. */
 const EXPIRES_AT = "expires_at";

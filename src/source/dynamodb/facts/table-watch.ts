@@ -10,7 +10,7 @@ import { type ReadTable, readFacts, readNames, type WantedTables } from "./facts
 
 export interface TableWatchOptions {
   readonly api: DynamoApi;
-  readonly config: WantedTables;
+  readonly config: WantedTables & Parameters<typeof noticesOf>[1];
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Whether a table is read. */
@@ -29,7 +29,10 @@ const TAGS_EVERY_MS = 300_000;
 /** Resolves with the signal, or where nothing can come. @throws what `onCome` throws */
 export async function watchTables(options: TableWatchOptions): Promise<void> {
   const { config, clock, signal, reads } = options;
-  const isFixed = config.tables.every((pattern) => isExclusion(pattern) || (isName(pattern) && reads(pattern)));
+  const { tables, outbox } = config;
+  const isFixed =
+    tables.every((pattern) => isExclusion(pattern) || (isName(pattern) && reads(pattern))) &&
+    (outbox === undefined || reads(outbox.table));
   let known = "";
   let askAt = clock.now();
   while (!isFixed) {
@@ -58,7 +61,7 @@ async function look(
     const names = (await readNames(api, config)).filter((name) => !reads(name));
     if (!isWorthIt(names.join())) return undefined;
     const facts = await readFacts(api, config, names);
-    onNotices(noticesOf(facts));
+    onNotices(noticesOf(facts, config));
     const come = facts.tables.filter(({ stream, page }) => stream !== undefined && page !== undefined);
     return { names: names.join(), come };
   } catch (error) {

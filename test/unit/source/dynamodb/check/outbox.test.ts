@@ -37,9 +37,21 @@ function ground(section: object = {}) {
     await time.when(all);
     return findings.filter(({ code, subject }) => code.startsWith("OUTBOX") || subject.includes("box"));
   };
-  const open = () => time.when(connector.open(shop, config, contextOf(memory)));
+  const open = (more: object = {}) => {
+    const other = connector.parse({ tables: ["carts"], outbox: { table: "box" }, ...section, ...more }, "sources.shop");
+    return time.when(connector.open(shop, other, contextOf(memory)));
+  };
+  const until = (what: () => boolean): Promise<void> =>
+    time.when(
+      (async () => {
+        for (let left = 100_000; !what(); left--) {
+          if (left === 0) throw new Error("it never came to that");
+          await time.clock.sleep(10);
+        }
+      })(),
+    );
   const preflight = () => time.when(connector.preflight(shop, config, contextOf(memory)));
-  return { time, server, connector, config, check, open, preflight };
+  return { time, server, connector, config, check, open, preflight, until };
 }
 
 test("an outbox is read beside the tables, as events and never as a collection", async () => {
@@ -90,6 +102,37 @@ test.each<[string, (server: ScriptedDynamo) => void, string, RegExp]>([
   change(server);
   await expect(preflight()).rejects.toMatchObject({ code, hint: expect.stringMatching(fix) });
   expect(await check()).toMatchObject([{ level: "fail", code, subject: "table box", fix: expect.stringMatching(fix) }]);
+});
+
+test("a source that was read before goes on without its outbox, says so, and reads it once it is there", async () => {
+  const { server, open, until } = ground();
+  await (await open())[Symbol.asyncDispose]();
+  const table = "late";
+  await using source = await open({ outbox: { table } });
+  expect(source.notices()).toMatchObject([
+    { code: "OUTBOX_NOT_FOUND", message: "there is no table late for the outbox" },
+  ]);
+  const reading = new SourceReading(source, undefined);
+  await until(() => reading.started);
+  server.keys.set(table, KEYS);
+  server.createTable(table);
+  const item = { aggregateid: { S: "7" }, aggregatetype: { S: "cart" }, type: { S: "filled" }, payload: { S: "[1]" } };
+  const { aggregateid, aggregatetype } = item;
+  server.put(table, ID, "", { Keys: { aggregateid, aggregatetype }, NewImage: { ...item, id: { S: ID } } });
+  await until(() => reading.messages.some(({ type }) => type === "domain"));
+  await until(() => source.notices().length === 0);
+});
+
+test("a source that was read before says for as long as it runs that its outbox lacks images", async () => {
+  const { time, server, open, until } = ground();
+  await (await open())[Symbol.asyncDispose]();
+  server.views.set("box", "NEW_IMAGE");
+  await using source = await open({ tables: ["c*"] });
+  const reading = new SourceReading(source, undefined);
+  await until(() => reading.started);
+  const started = time.clock.now();
+  await until(() => time.clock.now() - started > 120_000);
+  expect(source.notices()).toMatchObject([{ code: "OUTBOX_IMAGES" }]);
 });
 
 test("check warns where nothing takes the outbox's items away, and where an aggregate is several items", async () => {

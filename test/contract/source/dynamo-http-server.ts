@@ -54,6 +54,7 @@ export function dynamoHttpServer({ fresh, keepsLog }: DynamoTarget): SourceServe
       [{ region, tables: ["a b"] }, ".tables"],
       [{ region, endpoint: "dynamodb.example.com", tables: ["orders"] }, ".endpoint"],
     ],
+    endIsOfFetched: true,
     bounds: { chunkBytes: 1024 * 1024, aheadBytes: 24 * 1024 * 1024 },
     fresh: async () => {
       const shop = await fresh(TABLES);

@@ -47,6 +47,7 @@ export function dynamoServer(time: TestTime): SourceServer {
       [{ tables: ["orders"], start: "then" }, ".start"],
       [{ tables: ["orders"], poll: { minMs: 500, maxIdleMs: 250 } }, ".poll"],
     ],
+    endIsOfFetched: true,
     bounds: { chunkBytes: 1024 * 1024, aheadBytes: 8 * 1024 * 1024 },
     fresh: async () => {
       const server = new ScriptedDynamo(`dynamo${++made}`, time.clock);

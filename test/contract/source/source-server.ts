@@ -49,6 +49,8 @@ export interface SourceServer {
   nowhere(): unknown;
   /** Sections that are wrong, each with the path of what is wrong below `sources.shop`. */
   readonly wrong: readonly (readonly [section: unknown, path: string])[];
+  /** The database does not say how far its log goes: the end of its lag is that of what was fetched, which goes on while it is read. */
+  readonly endIsOfFetched?: true;
   /** The most bytes of bodies in one chunk, and the most that are read ahead of who pulls. */
   readonly bounds: { readonly chunkBytes: number; readonly aheadBytes: number };
 }

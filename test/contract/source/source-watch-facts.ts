@@ -51,6 +51,12 @@ export function sourceWatchFacts({
 
       reading.goOn();
       await until(() => reaches(reading.reached, then), "what the log had reached then");
+      const all = shop.keys.flat().length;
+      if (server.endIsOfFetched)
+        await until(
+          async () => reaches(reading.reached, await end()) && reading.changes.length >= all,
+          "the rest of it",
+        );
       expect(reading.changes.map(({ data }) => keyOf(data)).sort()).toEqual(shop.keys.flat().sort());
     });
 

@@ -97,6 +97,7 @@ describe.skipIf(missing("nats"))("every command on our double of DynamoDB", () =
           Action: ["dynamodb:DescribeStream", "dynamodb:GetShardIterator", "dynamodb:GetRecords"],
           Resource: ["orders", "cart*"].map((name) => `arn:aws:dynamodb:eu-west-1:000000000000:table/${name}/stream/*`),
         },
+        { Sid: "Between", Effect: "Allow", Action: "dynamodb:ListStreams", Resource: "*" },
         { Sid: "Patterns", Effect: "Allow", Action: "dynamodb:ListTables", Resource: "*" },
       ],
     });
@@ -312,7 +313,12 @@ describe.skipIf(missing("nats"))("every command on our double of DynamoDB", () =
       `shop: { kind: "dynamodb", endpoint: "${url}", tables: ["*"] }`,
     );
     expect(JSON.parse(await readFile(join(cwd, "millrace.policy.json"), "utf8"))).toMatchObject({
-      Statement: [{ Resource: ["arn:aws:dynamodb:eu-west-1:000000000000:table/*"] }, {}, { Sid: "Patterns" }],
+      Statement: [
+        { Resource: ["arn:aws:dynamodb:eu-west-1:000000000000:table/*"] },
+        {},
+        { Sid: "Between" },
+        { Sid: "Patterns" },
+      ],
     });
     expect(await readFile(join(cwd, "automations", "orders-created.ts"), "utf8")).toContain('"_.orders"');
     expect(await runCommand(["check"], { cwd })).toMatchObject({ code: 0, stderr: "" });

@@ -20,12 +20,13 @@ type Tried =
   | "ListTables"
   | "DescribeTable"
   | "ListTagsOfResource"
+  | "ListStreams"
   | "DescribeStream"
   | "GetShardIterator"
   | "GetRecords";
 
 /** What is done to tables; all else is done to their streams. */
-const ofTables: ReadonlySet<Tried> = new Set(["ListTables", "DescribeTable", "ListTagsOfResource"]);
+const ofTables: ReadonlySet<Tried> = new Set(["ListTables", "DescribeTable", "ListTagsOfResource", "ListStreams"]);
 const FIX = "Give the worker the policy that `millrace sql role` prints.";
 
 /** @throws what says nothing of one table alone, such as wrong credentials; TransientError */
@@ -51,6 +52,9 @@ export async function tryAccess(api: DynamoApi, config: DynamoConfig): Promise<A
   const tables: ReadTable[] = [];
   const missing: string[] = [];
   const untagged: string[] = [];
+  const [first] = names;
+  // It takes no resource: what holds for one table holds for all.
+  if (first !== undefined) await attempt("ListStreams", first, api.listStreams(first, undefined));
   for (const name of names) {
     const facts = await attempt("DescribeTable", name, api.describeTable(name));
     if (facts === undefined) missing.push(name);

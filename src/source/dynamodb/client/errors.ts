@@ -103,7 +103,7 @@ function refusedError(error: Error, message: string): ServerError | ConfigError 
       "PERMISSION_MISSING",
       action === undefined ? message : `DynamoDB: may not ${action}${rest}`,
       {
-        hint: `Allow ${action ?? "it"} in the policy of the worker's user or role. A source needs dynamodb:DescribeTable on its tables, and DescribeStream, GetShardIterator, GetRecords and ListStreams on their streams (table/NAME/stream/*); ListTables where a pattern has a *, ListTagsOfResource where the option tags asks for it.`,
+        hint: `Allow ${action ?? "it"} in the policy of the worker's user or role. A source needs dynamodb:DescribeTable on its tables, and DescribeStream, GetShardIterator and GetRecords on their streams (table/NAME/stream/*); ListStreams; ListTables where a pattern has a *, ListTagsOfResource where the option tags asks for it.`,
         cause: error,
       },
     );

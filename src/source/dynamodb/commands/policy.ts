@@ -42,7 +42,8 @@ export function policyLines({ tables, tags, home }: PolicyOptions): readonly str
         STREAM_ACTIONS,
         arns.map((arn) => `${arn}/stream/*`),
       ),
-      // It takes no resource.
+      // These take no resource.
+      statement("Between", "dynamodb:ListStreams", "*"),
       ...(included.every(isName) ? [] : [statement("Patterns", "dynamodb:ListTables", "*")]),
     ],
   };

@@ -35,6 +35,8 @@ export interface ShardReaderOptions {
   readonly mayBeTrimmed: boolean;
   /** The server refuses a number: it is asked for the oldest that is left, which hides what was dropped before. */
   readonly onHorizon?: () => void;
+  /** Whether the server lists it as closed by now. */
+  readonly isClosed?: () => boolean;
 }
 
 /** Records on a page, at most. */
@@ -47,6 +49,8 @@ export class ShardReader {
   #iterator: string | undefined;
   /** The newest record that was read. */
   #number: string | undefined;
+  /** Whether the server has said that nothing comes behind that. */
+  #saysEnd = false;
 
   constructor(options: ShardReaderOptions) {
     this.#options = options;
@@ -63,7 +67,9 @@ export class ShardReader {
         const records = this.#unread(page.records);
         this.#iterator = page.next;
         this.#number = records.at(-1)?.dynamodb.SequenceNumber ?? this.#number;
-        return { records, bytes: page.bytes, ended: page.next === undefined && (await this.#hasEnded()) };
+        this.#saysEnd = page.next === undefined || (this.#saysEnd && records.length === 0);
+        const mayEnd = this.#saysEnd && (page.next === undefined || this.#isClosed);
+        return { records, bytes: page.bytes, ended: mayEnd && (await this.#hasEnded()) };
       } catch (error) {
         if (!(error instanceof ServerError)) throw error;
         if (error.refusal === "unknown") throw new ShardLost("gone", error);
@@ -80,10 +86,14 @@ export class ShardReader {
     try {
       const iterator = await this.#iterate();
       const { records, next } = await this.#options.api.records(iterator, PAGE_RECORDS);
-      return this.#unread(records).length === 0 && next === undefined;
+      return this.#unread(records).length === 0 && (next === undefined || this.#isClosed);
     } catch {
       return false; // asked again, it says so again
     }
+  }
+
+  get #isClosed(): boolean {
+    return this.#options.isClosed?.() === true;
   }
 
   /** None that were read, whatever leads to them again: an iterator from the oldest record on, or a server's fault. */

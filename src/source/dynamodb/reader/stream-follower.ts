@@ -119,6 +119,11 @@ export class StreamFollower {
     return true;
   }
 
+  /** Whether no record is written to it any more, as far as it is listed. */
+  isClosed({ id, closed }: ListedShard): boolean {
+    return closed || this.graph.childrenOf(id).length > 0;
+  }
+
   /** Whether all of it was read, and nothing more comes. */
   get isDone(): boolean {
     return this.disabled && this.graph.isDone;

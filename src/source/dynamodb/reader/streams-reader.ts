@@ -174,6 +174,7 @@ export class StreamsReader {
       reader: new ShardReader({
         ...{ api, arn, shard: shard.id, start: shard.start, place, mayBeTrimmed },
         onHorizon: () => onHorizon(table, shard.id),
+        isClosed: () => follower.isClosed(shard),
       }),
       since,
     });
@@ -194,8 +195,8 @@ export class StreamsReader {
         [failures, refusals] = [0, 0];
         this.#answer(reading);
         if (page === undefined || page.ended) return;
-        const closed = shard.closed || follower.graph.childrenOf(shard.id).length > 0;
-        await clock.sleep(reading.pacer.next({ ...page, records: page.records.length, closed }), this.#signal);
+        const rest = { ...page, records: page.records.length, closed: follower.isClosed(shard) };
+        await clock.sleep(reading.pacer.next(rest), this.#signal);
       } catch (error) {
         if (error instanceof ShardLost && (await this.#isLost(reading, follower, error))) return;
         const refused = error instanceof ShardLost ? error.cause : error;

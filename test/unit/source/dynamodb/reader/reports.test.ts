@@ -242,6 +242,29 @@ describe("an answer that is wrong for once loses nothing:", () => {
     await reading.stop();
   });
 
+  test("a closed shard ends by its first answer without an iterator, also by a server that gives another one when asked again", async () => {
+    const closed = new Set<string>();
+    const { server, until, read } = ground({}, (api) => ({
+      ...api,
+      iterator: async (arn, shard, from) => `${shard}|${await api.iterator(arn, shard, from)}`,
+      records: async (named, limit) => {
+        const [shard = "", ...iterator] = named.split("|");
+        const page = await api.records(iterator.join("|"), limit);
+        if (page.next !== undefined) return { ...page, next: `${shard}|${page.next}` };
+        if (closed.has(shard)) return { ...page, next: named };
+        closed.add(shard);
+        return page;
+      },
+    }));
+    const { reading } = await read();
+    server.put("carts", "a");
+    server.roll("carts");
+    server.put("carts", "b");
+    await until(() => reading.changes.length === 2);
+    expect(keysOf(reading)).toEqual(["a", "b"]);
+    await reading.stop();
+  });
+
   test("records that come again are handed out once (kinesis-mock 260: the same iterator as next)", async () => {
     let again = 0;
     const { server, until, read } = ground({}, (api) => ({

@@ -157,6 +157,19 @@ describe("a stream", () => {
     ]);
   });
 
+  test("that is switched on again with another view type is read as that has it, behind a gap", async () => {
+    const ground = dynamoGround();
+    const { server } = ground;
+    const from = await begun(ground);
+    server.put("carts", "b");
+    server.disable("carts");
+    server.double.life.enable("carts", "KEYS_ONLY");
+    server.put("carts", "c");
+    const result = await readOn(ground, from, (read) => read.length === 2);
+    expect(result.keys).toEqual(["b", "c"]);
+    expect(result.gaps).toMatchObject([{ lost: { code: "STREAM_REPLACED" } }]);
+  });
+
   test("of a table that was deleted and made again is read to its end, then the next one from its beginning", async () => {
     const ground = dynamoGround();
     const { server } = ground;

@@ -26,6 +26,15 @@ const CLOSED_MOST_MS = 250;
 /** Rests are shorter by up to this part, never longer: what asks together does not go on doing so. */
 const JITTER = 0.1;
 
+/** A rest of at least this much ends with a beat. */
+const LONG_MS = 500;
+const BEAT_MS = 50;
+
+/** Ends a long rest with the beat before its end: a few questions at once cost a process a third less than each by itself. @param nowMs of the clock */
+export function toBeat(restMs: number, nowMs: number): number {
+  return restMs < LONG_MS ? restMs : restMs - ((nowMs + restMs) % BEAT_MS);
+}
+
 export class Pacer {
   readonly #pace: Pace;
   readonly #random: () => number;

@@ -18,6 +18,7 @@ import type { SourceRecord, StreamEntry } from "../stream-record.ts";
 import { beginnings } from "./beginnings.ts";
 import { concludeLosses } from "./conclude-losses.ts";
 import { type Loss, lossError } from "./losses.ts";
+import { toBeat } from "./pace.ts";
 import { PageQueue } from "./page-queue.ts";
 import { placesOf } from "./places.ts";
 import { ShardLost, type ShardPage, ShardReader } from "./shard-reader.ts";
@@ -195,8 +196,8 @@ export class StreamsReader {
         [failures, refusals] = [0, 0];
         this.#answer(reading);
         if (page === undefined || page.ended) return;
-        const rest = { ...page, records: page.records.length, closed: follower.isClosed(shard) };
-        await clock.sleep(reading.pacer.next(rest), this.#signal);
+        const answer = { ...page, records: page.records.length, closed: follower.isClosed(shard) };
+        await clock.sleep(toBeat(reading.pacer.next(answer), clock.now()), this.#signal);
       } catch (error) {
         if (error instanceof ShardLost && (await this.#isLost(reading, follower, error))) return;
         const refused = error instanceof ShardLost ? error.cause : error;

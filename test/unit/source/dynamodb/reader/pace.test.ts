@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type Pace, Pacer } from "../../../../../src/source/dynamodb/reader/pace.ts";
+import { type Pace, Pacer, toBeat } from "../../../../../src/source/dynamodb/reader/pace.ts";
 
 const PACE: Pace = { minMs: 250, maxIdleMs: 2_000 };
 const EMPTY = { records: 0, bytes: 100, closed: false };
@@ -64,6 +64,18 @@ describe("a shard", () => {
     expect(empty.slice(0, 3)).toEqual([20, 40, 60]);
     expect(Math.max(...empty)).toBe(250);
   });
+});
+
+test("A long rest ends with a beat, up to 50 ms earlier and never later; a short one is as it is", () => {
+  for (let nth = 0; nth < 200; nth++) {
+    const [restMs, nowMs] = [500 + nth * 7.3, 1_000 + nth * 3.7];
+    const rest = toBeat(restMs, nowMs);
+    expect((nowMs + rest) % 50).toBeLessThan(1e-6 + Number.EPSILON);
+    expect(rest).toBeLessThanOrEqual(restMs);
+    expect(rest).toBeGreaterThan(restMs - 50);
+  }
+  expect(toBeat(499, 12_345)).toBe(499);
+  expect(toBeat(0, 12_345)).toBe(0);
 });
 
 describe("many shards", () => {

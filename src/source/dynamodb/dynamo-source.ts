@@ -3,10 +3,10 @@
 import { setMaxListeners } from "node:events";
 import type { Clock } from "../../clock.ts";
 import type { HistoryLostError } from "../../errors.ts";
-import { laterPositions, type Positions } from "../../event/positions.ts";
+import { laterPositions, type Positions, withoutPartitions } from "../../event/positions.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import type { ConnectorState, Notice, PartitionCounts, Source, SourceLag, SourceMessage } from "../source.ts";
+import type { ConnectorState, Ended, Notice, PartitionCounts, Source, SourceLag, SourceMessage } from "../source.ts";
 import type { DynamoApi } from "./client/api.ts";
 import type { DescribeTurns } from "./client/describe-turns.ts";
 import { patientApi } from "./client/patient-api.ts";
@@ -18,6 +18,7 @@ import { recordBehind } from "./reader/losses.ts";
 import { StreamsReader } from "./reader/streams-reader.ts";
 import { Unconfirmed } from "./reader/unconfirmed.ts";
 import { beginRecord } from "./shards/begin-record.ts";
+import { settle } from "./shards/done-shards.ts";
 import { type SourceRecord, wantedStreams, withTags } from "./stream-record.ts";
 
 export interface DynamoSourceOptions {
@@ -46,6 +47,11 @@ export class DynamoSource implements Source {
   #reader: StreamsReader | undefined;
   #handedOut: Positions | undefined;
   #record: SourceRecord;
+  /** One change of it behind the other. */
+  #saving: Promise<void> = Promise.resolve();
+  #acknowledged: Positions | undefined;
+  /** Partitions of which the newest reading has handed out that they are over, while they are acknowledged. */
+  #told: ReadonlySet<string> = new Set();
   #notices: readonly Notice[];
   /** Told once: it holds for as long as the source is open. */
   #horizon: Notice | undefined;
@@ -72,6 +78,8 @@ export class DynamoSource implements Source {
     const reader: StreamsReader = new StreamsReader({
       ...{ source, config, api, patient, clock, record: wantedStreams(this.#record, config), from, signal },
       onStarted: () => {
+        // By now it is known what is behind each shard; where that cannot be saved, the next acknowledgement tries again.
+        if (reader === this.#reader) this.#settle().catch(() => {});
         this.#sayRequests(reader.partitions.reading);
         onStarted();
       },
@@ -91,6 +99,7 @@ export class DynamoSource implements Source {
     });
     this.#reader = reader;
     this.#handedOut = from;
+    this.#told = new Set();
     try {
       for await (const chunk of reader.read()) {
         this.#unconfirmed.add(chunk);
@@ -105,12 +114,31 @@ export class DynamoSource implements Source {
   async giveUp(lost: HistoryLostError): Promise<void> {
     const losses = this.#reader?.losses ?? [];
     if (losses.length === 0) throw lost;
-    await this.#save(recordBehind(this.#record, losses, this.#now()));
+    await this.#save((record) => recordBehind(record, losses, this.#now()));
   }
 
-  /** Nothing to tell: DynamoDB keeps changes for a day, whoever reads them. */
+  /** DynamoDB itself is told nothing: it keeps changes for a day, whoever reads them. Shards may be over by this. */
   async acknowledge(positions: Positions): Promise<void> {
     this.#unconfirmed.acknowledged(positions);
+    this.#acknowledged = positions;
+    await this.#settle();
+  }
+
+  /** What is over is on record before it is handed out. */
+  async #settle(): Promise<void> {
+    const [positions, reader] = [this.#acknowledged, this.#reader];
+    if (positions === undefined || reader === undefined) return;
+    let ends: readonly Ended[] = [];
+    await this.#save((before) => {
+      const { record, ends: over } = settle(before, positions, reader.graphs());
+      ends = over;
+      return record;
+    });
+    if (reader !== this.#reader) return;
+    const told = this.#told;
+    this.#told = new Set(ends.map(({ partition }) => partition));
+    this.#handedOut = withoutPartitions(this.#handedOut, this.#told);
+    reader.end(ends.filter(({ partition }) => !told.has(partition)));
   }
 
   /** What was fetched: no answer of DynamoDB says how far a stream goes. */
@@ -170,23 +198,31 @@ export class DynamoSource implements Source {
     const before = this.#record;
     const come = new Set(tables.map(({ table }) => table));
     // One that was read before, and has its tags again, goes on at its place.
-    const saved = withTags(before, (table) => !come.has(table) && lacksTag(before, table));
+    const tagged = (of: SourceRecord) => withTags(of, (table) => !come.has(table) && lacksTag(before, table));
+    const saved = tagged(before);
     const record = await beginRecord({ api, config, tables, now: this.#now(), saved });
     const arns = Object.entries(record.streams).flatMap(([arn, entry]) => {
       const was = before.streams[arn];
       return !entry.ended && (was === undefined || (was.untagged === true && come.has(entry.table))) ? [arn] : [];
     });
     if (arns.length === 0) return;
-    await this.#save(record);
+    await this.#save((newest) => ({ ...newest, streams: { ...record.streams, ...tagged(newest).streams } }));
     for (const arn of arns) {
       log.info("source_table_joined", { source: this.id, table: record.streams[arn]?.table });
       reader.join(record, arn);
     }
   }
 
-  async #save(record: SourceRecord): Promise<void> {
-    await this.#options.memory.save(record);
-    this.#record = record;
+  /** Saves what becomes of the record, one change behind the other. @param change of the newest; the same object where nothing is to be saved */
+  #save(change: (record: SourceRecord) => SourceRecord): Promise<void> {
+    const saved = this.#saving.then(async () => {
+      const record = change(this.#record);
+      if (record === this.#record) return;
+      await this.#options.memory.save(record);
+      this.#record = record;
+    });
+    this.#saving = saved.catch(() => {}); // whoever asked for it hears of it
+    return saved;
   }
 
   #now(): string {

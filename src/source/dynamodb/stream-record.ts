@@ -35,8 +35,10 @@ const streamSchema = z.object({
   begun: z.enum(["now", "earliest", "start"]),
   /** Shards with which it began. */
   roots: z.array(z.string()),
-  /** Shards that are not read. */
+  /** Shards that are never read. */
   over: z.array(z.string()),
+  /** Shards that were read to their ends, and have left the checkpoint; each with one behind it that the stream has something of. */
+  done: z.record(z.string(), z.string()).default({}),
   /** Of shards, the newest loss. */
   lost: z.record(z.string(), lostSchema),
   /** Read to its end, or given up: its table's next stream has begun. */

@@ -10,6 +10,9 @@ import type { SourceServer } from "./source-server.ts";
 const TABLES = ["orders-north", "orders-south"] as const;
 const endpointOf = (name: string): string => `http://${name}`;
 
+/** For how long a shard that is closed is listed. */
+const LISTED_MS = 60_000;
+
 let made = 0;
 
 export function dynamoServer(time: TestTime): SourceServer {
@@ -57,6 +60,11 @@ export function dynamoServer(time: TestTime): SourceServer {
         section: (options) => ({ endpoint: endpointOf(server.name), tables: ["orders-*"], ...options }),
         commit: async (line, rows) => {
           for (const { key, text } of rows) server.put(TABLES[line] ?? first, key, text);
+        },
+        roll: async (line) => {
+          const table = TABLES[line] ?? first;
+          server.roll(table);
+          server.forgetClosed(table, LISTED_MS);
         },
         cut: async () => server.cut(),
         loseLog: async () => server.trim(first),

@@ -106,6 +106,12 @@ export class ScriptedDynamo {
     this.double.life.trim(table, { gone, keep });
   }
 
+  /** What was closed longer ago than this is gone, whole. */
+  forgetClosed(table: string, listedMs: number): void {
+    const wall = this.#state.clock.wall() - listedMs;
+    for (const shard of this.streamOf(table).shards) shard.gone ||= (shard.closedAt ?? wall) < wall;
+  }
+
   streamOf(table: string): Stream {
     const { stream } = this.#state.table(table);
     if (stream === undefined) throw new Error(`${table} has no stream`);

@@ -112,6 +112,7 @@ class ScriptedSource implements Source {
   /** Ends that are to be handed out, and all that were. */
   #ends: readonly Ended[] = [];
   readonly #told = new Set<string>();
+  #saving: Promise<void> = Promise.resolve();
 
   constructor(id: SourceId, database: ScriptedDatabase, context: SourceContext, saved: Saved) {
     this.id = id;
@@ -151,8 +152,13 @@ class ScriptedSource implements Source {
   }
 
   /** What has ended is in the memory before that is handed out. */
-  async acknowledge(positions: Positions): Promise<void> {
+  acknowledge(positions: Positions): Promise<void> {
     this.#database.drop(positions);
+    this.#saving = this.#saving.catch(() => {}).then(() => this.#end(positions));
+    return this.#saving;
+  }
+
+  async #end(positions: Positions): Promise<void> {
     const ended = this.#database.endedAt(positions).filter(({ partition }) => !this.#told.has(partition));
     const over = new Set([...this.#over, ...ended.map(({ partition }) => partition)]);
     for (const { partition } of ended) this.#told.add(partition);

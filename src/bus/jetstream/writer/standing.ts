@@ -9,6 +9,7 @@ import {
   type Positions,
   placesOf,
   positionsAt,
+  WHOLE,
   withoutPartitions,
 } from "../../../event/positions.ts";
 import type { Established } from "../recovery/establish.ts";
@@ -22,6 +23,8 @@ export class Standing {
   /** When the newest transaction that was stored was committed. */
   committedAt: string | undefined;
 
+  /** The partition of the newest place, where that one is over: markers repeat the place, and tell nothing new. */
+  #over: ReadonlySet<string> = new Set();
   readonly #idle: () => Positions | undefined;
 
   /** @param idle how far the source is in the stream, where it has no event behind that */
@@ -33,12 +36,14 @@ export class Standing {
   /** It was read from the stream. @param over partitions that are over: the stream may still tell of them */
   find({ tail, stored }: Established, over: ReadonlySet<string> = new Set()): void {
     this.newest = tail;
-    this.stored = withoutPartitions(stored, over);
+    this.stored = withoutPartitions(withoutPartitions(stored, over), this.#over);
   }
 
   /** These partitions are over: where they were is not told any more. */
   end(partitions: ReadonlySet<string>): void {
     this.stored = withoutPartitions(this.stored, partitions);
+    const part = this.newest?.partition;
+    if (part !== undefined && partitions.has(part)) this.#over = new Set([part]);
   }
 
   /** A batch is in the stream. Returns those of its messages that have a place, and whether a transaction ends among them. */
@@ -46,7 +51,8 @@ export class Standing {
     const placed = messages.filter((message): message is StreamMessage => message.position !== undefined);
     const last = placed.at(-1);
     if (last) this.newest = { partition: last.partition, position: last.position };
-    this.stored = laterPositions(newestOf(placed), this.stored);
+    if (!this.#over.has(this.newest?.partition ?? WHOLE)) this.#over = new Set();
+    this.stored = laterPositions(withoutPartitions(newestOf(placed), this.#over), this.stored);
     const complete = placed.findLast((message) => isComplete(message.position));
     this.committedAt = complete?.committedAt ?? this.committedAt;
     return { placed, ends: complete !== undefined };

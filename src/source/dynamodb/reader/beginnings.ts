@@ -2,8 +2,9 @@
 
 import type { Positions } from "../../../event/positions.ts";
 import type { SourceMessage } from "../../source.ts";
-import { partitionOf } from "../client/partition.ts";
+import { parsePartition, partitionOf } from "../client/partition.ts";
 import { PositionFormat, parsePosition, Step } from "../client/position.ts";
+import { doneShards } from "../shards/done-shards.ts";
 import { placeOf, type SourceRecord, type StreamEntry } from "../stream-record.ts";
 import { shardMarker } from "./shard-reading.ts";
 
@@ -23,8 +24,9 @@ export function beginnings(
 function rootsBegan(entry: StreamEntry, from: Positions | undefined): readonly SourceMessage[] {
   const { table, label, roots, over, lost, ended } = entry;
   if (ended) return [];
+  const done = doneShards(entry, begunIn(entry, from));
   return roots
-    .filter((shard) => !over.includes(shard) && lost[shard]?.place.step !== Step.began)
+    .filter((shard) => !done.has(shard) && !over.includes(shard) && lost[shard]?.place.step !== Step.began)
     .map((shard) => ({ shard, ...formatOf(entry, shard) }))
     .filter(({ partition }) => stepIn(from, partition) !== Step.ended)
     .map(({ shard, partition, positions }) => {
@@ -52,6 +54,12 @@ function lossBegan(
   if (!loss.gone || stepIn(from, format.partition) === Step.ended) return [began];
   const body = { state: "ends", table, stream: label, shard, children: [] };
   return [began, shardMarker(source, format, { ...place, step: Step.ended }, body)];
+}
+
+/** Shards of a stream that the stream of the bus has something of. */
+function begunIn({ table, label }: StreamEntry, from: Positions | undefined): ReadonlySet<string> {
+  const named = [...(from?.keys() ?? [])].map(parsePartition);
+  return new Set(named.filter((one) => one.table === table && one.label === label).map(({ shard }) => shard));
 }
 
 function stepIn(from: Positions | undefined, partition: string): Step | undefined {

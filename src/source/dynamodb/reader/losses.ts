@@ -81,7 +81,8 @@ function withLoss(record: SourceRecord, loss: Loss, now: string): SourceRecord {
     details: { table, stream: label, shards: shards.slice(-MOST_SHARDS), next: next.label, ...beside },
   };
   const begun: StreamEntry = {
-    ...{ table, label: next.label, since: now, begun: "start", roots: [...next.roots], over: [], ended: false },
+    ...{ table, label: next.label, since: now, begun: "start", roots: [...next.roots], over: [] },
+    ...{ done: {}, ended: false },
     ...(next.tableId === undefined ? {} : { tableId: next.tableId }),
     lost: { [first]: lost },
   };

@@ -20,6 +20,8 @@ export interface StreamFollowerOptions {
   /** As the source's record has them. */
   readonly roots: readonly string[];
   readonly over: readonly string[];
+  /** Shards that the source's stream has something of. */
+  readonly begun?: ReadonlySet<string>;
   /** How far the stream has its shards. */
   readonly places: ReadonlyMap<string, ShardPlace>;
   /** A shard may be read now. */
@@ -56,12 +58,12 @@ export class StreamFollower {
   #holds = false;
 
   constructor(options: StreamFollowerOptions) {
-    const { arn, table, label, places, roots, over } = options;
+    const { arn, table, label, places, roots, over, begun = new Set(places.keys()) } = options;
     this.#options = options;
     this.arn = arn;
     this.table = table;
     this.label = label;
-    this.graph = new ShardGraph({ places, roots: new Set(roots), over: new Set(over) });
+    this.graph = new ShardGraph({ places, roots: new Set(roots), over: new Set(over), begun });
   }
 
   /** Lists it, until it is known who is there and who is gone. */

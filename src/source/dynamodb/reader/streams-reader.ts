@@ -6,13 +6,14 @@ import { MillraceError } from "../../../errors.ts";
 import type { Position } from "../../../event/position.ts";
 import type { Positions } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import type { PartitionCounts, SourceMessage } from "../../source.ts";
+import type { Ended, PartitionCounts, SourceMessage } from "../../source.ts";
 import type { DynamoApi } from "../client/api.ts";
 import { ServerError, translateError } from "../client/errors.ts";
 import { restBehind } from "../client/patient-api.ts";
 import type { ShardPlace } from "../client/position.ts";
 import { RecordDecoder } from "../decode/record-decoder.ts";
 import type { DynamoConfig } from "../options/config.ts";
+import { knownOf } from "../shards/done-shards.ts";
 import type { ListedShard, ShardGraph } from "../shards/shard-graph.ts";
 import type { SourceRecord, StreamEntry } from "../stream-record.ts";
 import { beginnings } from "./beginnings.ts";
@@ -58,7 +59,7 @@ const CONCLUDE_MS = 10_000;
 
 export class StreamsReader {
   readonly #options: StreamsReaderOptions;
-  readonly #queue = new PageQueue<() => Chunks, ShardReading | StreamFollower>(BOUNDS);
+  readonly #queue = new PageQueue<() => Chunks, ShardReading | StreamFollower | StreamsReader>(BOUNDS);
   readonly #readings = new Map<string, ShardReading>();
   readonly #followers: StreamFollower[] = [];
   readonly #stop = new AbortController();
@@ -147,12 +148,23 @@ export class StreamsReader {
     return [...this.#readings.values()].flatMap(({ throttledSince }) => throttledSince ?? []);
   }
 
+  /** Hands out that the places of these shards need not be kept. */
+  end(ends: readonly Ended[]): void {
+    for (const { partition } of ends) this.#readings.delete(partition);
+    if (ends.length > 0) this.#queue.add(this, () => [ends], 0);
+  }
+
+  /** Of the streams that are read, by their ARNs. */
+  graphs(): ReadonlyMap<string, ShardGraph> {
+    return new Map(this.#followers.map(({ arn, graph }) => [arn, graph]));
+  }
+
   #follower(record: SourceRecord, arn: string, entry: StreamEntry): StreamFollower {
     const { patient: api, clock, from } = this.#options;
-    const { table, label, roots, over } = entry;
+    const { table, label } = entry;
     const places = placesOf(record, from).get(arn) ?? new Map<string, ShardPlace>();
     const follower = new StreamFollower({
-      ...{ api, clock, signal: this.#signal, arn, table, label, roots, over, places },
+      ...{ api, clock, signal: this.#signal, arn, table, label, places, ...knownOf(entry, places) },
       onReady: (shard) => this.#begin(follower, entry, shard, places.get(shard.id)),
       onLost: (loss) => this.#lose(loss),
       placeOf: (shard) => this.#readingOf(arn, shard)?.fetchedPlace ?? places.get(shard),

@@ -9,6 +9,7 @@ import type { ShardPlace } from "../client/position.ts";
 import type { Loss } from "../reader/losses.ts";
 import { placesOf } from "../reader/places.ts";
 import { StreamFollower } from "../reader/stream-follower.ts";
+import { knownOf } from "../shards/done-shards.ts";
 import { listShards } from "../shards/list-shards.ts";
 import type { ListedShard } from "../shards/shard-graph.ts";
 import type { SourceRecord, StreamEntry } from "../stream-record.ts";
@@ -53,7 +54,7 @@ export async function survey(options: SurveyOptions): Promise<Survey> {
     const ready = new Map<string, ListedShard>();
     const follower = new StreamFollower({
       ...{ api, clock, signal, arn, places: ofStream },
-      ...{ table: entry.table, label: entry.label, roots: entry.roots, over: entry.over },
+      ...{ table: entry.table, label: entry.label, ...knownOf(entry, ofStream) },
       onReady: (shard) => ready.set(shard.id, shard),
       onLost: (loss) => lost.push(loss),
       placeOf: (shard) => ofStream.get(shard),
@@ -83,7 +84,8 @@ async function nextStream(
   const listing = await listShards(api, next.arn).catch(ifUnknown);
   const { arn, label } = next;
   const entry: StreamEntry = {
-    ...{ table, label, since: new Date(0).toISOString(), begun: "start", roots: [], over: [], lost: {}, ended: false },
+    ...{ table, label, since: new Date(0).toISOString(), begun: "start", roots: [], over: [] },
+    ...{ done: {}, lost: {}, ended: false },
   };
   return (listing?.shards ?? []).map(({ id }) => ({
     ...{ partition: partitionIn(entry, id), arn, entry },

@@ -41,6 +41,7 @@ export async function beginRecord({ api, config, tables, now, saved, lost }: Beg
       begun,
       roots: [...roots],
       over,
+      done: {},
       lost: {},
       ended: false,
     };

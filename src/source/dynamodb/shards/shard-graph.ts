@@ -1,6 +1,7 @@
 // Which shards of one stream may be read: a child only when its parent is read whole. A pure state machine; its argument:
 // - A shard's place tells how far the source's stream has it: all before a child's first place was handed out before that.
 // - A closed parent stays listed as long as it may be read. One that two complete listings lack is gone for good.
+// - So a shard that is listed, and of which nothing is known but that one behind it has begun, was read whole, or was never to be read.
 // - Of one that is gone before it was read whole something may be lost: that is told, and its children may be read.
 
 import { type ShardPlace, Step } from "../client/position.ts";
@@ -22,6 +23,8 @@ export interface KnownStream {
   readonly roots: ReadonlySet<string>;
   /** Shards that are never to be read, or are done with. */
   readonly over: ReadonlySet<string>;
+  /** Shards that the stream has something of. */
+  readonly begun?: ReadonlySet<string>;
 }
 
 /** `waiting`: for its parent; `ready`: it may be read, and nobody reads it yet. */
@@ -54,11 +57,13 @@ export class ShardGraph {
   readonly #children = new Map<string, Set<string>>();
   /** Parents that are named and were never listed: how many listings lack them. */
   readonly #unlisted = new Map<string, number>();
+  readonly #begun: Set<string>;
   #losses: readonly LostShard[] = [];
   #listings = 0;
 
   constructor(known: KnownStream) {
     this.#known = known;
+    this.#begun = new Set([...(known.begun ?? []), ...known.roots, ...known.over]);
     // What the stream has begun to hold may be gone from the listing already.
     for (const [id, { step }] of known.places) {
       const state = step === Step.ended || known.over.has(id) ? "done" : "ready";
@@ -93,6 +98,7 @@ export class ShardGraph {
 
   /** Somebody reads it now. */
   reading(id: string): void {
+    this.#begun.add(id);
     this.#set(id, "reading");
   }
 
@@ -103,6 +109,18 @@ export class ShardGraph {
     this.#lose({ shard: id, gone: id });
     this.#set(id, "done");
     this.#settle();
+  }
+
+  /** Whether complete listings lack it for good. */
+  isGone(id: string): boolean {
+    const shard = this.#shards.get(id);
+    return this.#listings >= LISTINGS && (shard === undefined || shard.missing >= LISTINGS);
+  }
+
+  /** It is gone and done with, and all behind it have begun. */
+  forget(id: string): void {
+    this.#shards.delete(id);
+    this.#children.delete(id);
   }
 
   /** Those that may be read and are not, in the order of their numbers. */
@@ -185,8 +203,16 @@ export class ShardGraph {
       this.vanished(shard.id);
     }
     for (const shard of this.#shards.values()) {
-      if (shard.state === "waiting" && this.#mayBeRead(shard)) shard.state = "ready";
+      if (shard.state !== "waiting") continue;
+      if (this.#hasBegunBehind(shard.id)) shard.state = "done";
+      else if (this.#mayBeRead(shard)) shard.state = "ready";
     }
+  }
+
+  #hasBegunBehind(id: string): boolean {
+    for (const child of this.#children.get(id) ?? [])
+      if (this.#begun.has(child) || this.#hasBegunBehind(child)) return true;
+    return false;
   }
 
   #mayBeRead({ id, parent }: Shard): boolean {

@@ -12,8 +12,13 @@ import {
 const shard = (id: string, parent?: string, closed = false): ListedShard => ({ id, parent, start: "1", closed });
 const at = (step: Step) => ({ number: "1", step });
 
-function graphOf({ places = new Map(), roots = new Set(), over = new Set() }: Partial<KnownStream> = {}): ShardGraph {
-  return new ShardGraph({ places, roots, over });
+function graphOf({
+  places = new Map(),
+  roots = new Set(),
+  over = new Set(),
+  ...more
+}: Partial<KnownStream> = {}): ShardGraph {
+  return new ShardGraph({ places, roots, over, ...more });
 }
 
 function readyOf(graph: ShardGraph): readonly string[] {
@@ -97,6 +102,26 @@ describe("a shard", () => {
     graph.listed([shard("a"), shard("b", "a"), shard("y", "x")]);
     expect([readyOf(graph), graph.takeLosses()]).toEqual([["b", "y"], []]);
   });
+});
+
+test("a shard of which nothing is known is done where one behind it has begun, though it is listed again", () => {
+  const graph = graphOf({ begun: new Set(["d"]), places: new Map([["d", at(Step.record)]]) });
+  graph.listed([shard("a"), shard("b", "a"), shard("c", "b"), shard("d", "c"), shard("e", "b")]);
+  expect([readyOf(graph), graph.takeLosses()]).toEqual([["d", "e"], []]);
+});
+
+test("a shard is gone when two complete listings lack it, and one that is forgotten is not read when it is listed again", () => {
+  const graph = graphOf();
+  graph.listed([shard("a"), shard("b", "a")]);
+  graph.ended("a");
+  graph.reading("b");
+  graph.listed([shard("b", "a")]);
+  expect(graph.isGone("a")).toBe(false);
+  graph.listed([shard("b", "a")]);
+  expect([graph.isGone("a"), graph.isGone("never listed")]).toEqual([true, true]);
+  graph.forget("a");
+  graph.listed([shard("a"), shard("b", "a")]);
+  expect([readyOf(graph), graph.takeLosses()]).toEqual([[], []]);
 });
 
 describe("a shard that the stream knows", () => {

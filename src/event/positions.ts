@@ -88,6 +88,7 @@ function isBehind(position: Position, at: Position | undefined): boolean {
 /** All but those of these partitions; undefined when nothing is left. */
 export function withoutPartitions(positions: Positions | undefined, names: ReadonlySet<string>): Positions | undefined {
   if (positions === undefined || names.size === 0) return positions;
+  if (![...positions.keys()].some((partition) => names.has(partition))) return positions;
   const rest = new Map([...positions].filter(([partition]) => !names.has(partition)));
   return rest.size === 0 ? undefined : rest;
 }

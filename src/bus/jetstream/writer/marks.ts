@@ -9,6 +9,8 @@ import type { CheckpointStore } from "../lease/checkpoint-store.ts";
 import { type Fsync, Horizon } from "../lease/horizon.ts";
 
 const SAVE_AGAIN_MS = 250;
+/** More end in no time that a bus may lose. */
+const MAX_OVER = 10_000;
 const NONE: ReadonlySet<string> = new Set();
 
 export class Marks {
@@ -22,8 +24,10 @@ export class Marks {
   readonly #sure: WakeUp;
   #unsure = false;
   #complete: Positions | undefined;
-  /** Partitions that are over, until a checkpoint is saved without them: a recovery may find them again. */
+  /** Partitions that are over, until a checkpoint is saved without them. */
   readonly #ended = new Set<string>();
+  /** And the newest of all: a recovery of a bus that lost that save finds them again. */
+  readonly #over = new Set<string>();
   #next: Mark | undefined;
   /** The newest place that only a save would hold, where it is not durable yet; saved once between two pings. */
   #idle: Mark | undefined;
@@ -52,13 +56,17 @@ export class Marks {
   }
 
   /** Partitions that are over, and that what is saved may still name. */
-  get ended(): ReadonlySet<string> {
-    return this.#ended;
+  get over(): ReadonlySet<string> {
+    return this.#over;
   }
 
   /** These partitions are over: no later mark names them. Returns them. */
   end(partitions: ReadonlySet<string>): ReadonlySet<string> {
-    for (const partition of partitions) this.#ended.add(partition);
+    for (const partition of partitions) {
+      this.#ended.add(partition);
+      this.#over.add(partition);
+    }
+    for (const oldest of this.#over) if (this.#over.size > MAX_OVER) this.#over.delete(oldest);
     this.#complete = withoutPartitions(this.#complete, partitions);
     return partitions;
   }
@@ -77,7 +85,7 @@ export class Marks {
    */
   hold(reached: Positions, at: Pick<Mark, "streamSeq" | "id" | "streamCreated" | "behind" | "progress">): void {
     const before = this.#complete;
-    const positions = withoutPartitions(laterPositions(reached, before), this.#ended);
+    const positions = withoutPartitions(laterPositions(reached, before), this.#over);
     if (positions === undefined) return; // each place that there was is of a partition that is over
     if (before !== undefined && reaches(before, positions) && !reaches(reached, before)) return;
     this.#complete = positions;

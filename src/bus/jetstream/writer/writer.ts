@@ -277,7 +277,7 @@ export class JetStreamWriter implements Writer {
     const before = this.#standing.stored;
     const { progress } = this.#at;
     this.#at = found;
-    this.#standing.find(found, this.#marks.ended);
+    this.#standing.find(found, this.#marks.over);
     this.#markedMs = this.#options.clock.now();
     this.#options.on.recovered?.();
     if (hasLostMessages(found, before) || this.#sides.hasLost(progress, found.progress)) {

@@ -41,7 +41,7 @@ const streamSchema = z.object({
   done: z.record(z.string(), z.string()).default({}),
   /** Of shards, the newest loss. */
   lost: z.record(z.string(), lostSchema),
-  /** Read to its end, or given up: its table's next stream has begun. */
+  /** Read to its end, which is acknowledged: what is read of its table is its next stream. */
   ended: z.boolean(),
   /** Its table lacks a tag that the configuration asks for. */
   untagged: z.boolean().optional(),
@@ -69,6 +69,25 @@ export function wantedStreams(
     ([, { table, untagged }]) => untagged !== true && (isNamed(table) || table === outbox?.table),
   );
   return { ...record, streams: Object.fromEntries(streams) };
+}
+
+/** The stream of the same table that is read behind this one, where it is on record. */
+export function streamBehind(
+  { streams }: Pick<SourceRecord, "streams">,
+  { table, label }: Pick<StreamEntry, "table" | "label">,
+): { readonly arn: string; readonly entry: StreamEntry } | undefined {
+  const [first] = Object.entries(streams)
+    .filter(([, entry]) => entry.table === table && entry.label > label)
+    .sort(([, a], [, b]) => (a.label < b.label ? -1 : 1));
+  return first && { arn: first[0], entry: first[1] };
+}
+
+/** Whether one of the same table is to be read before this one. */
+export function waitsForStream(
+  { streams }: Pick<SourceRecord, "streams">,
+  { table, label }: Pick<StreamEntry, "table" | "label">,
+): boolean {
+  return Object.values(streams).some((entry) => entry.table === table && entry.label < label && !entry.ended);
 }
 
 /** With what is known of tables' tags by now; the same object where nothing differs. @param lacks whether a table lacks a tag */

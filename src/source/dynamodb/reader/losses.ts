@@ -86,7 +86,8 @@ function withLoss(record: SourceRecord, loss: Loss, now: string): SourceRecord {
     ...(next.tableId === undefined ? {} : { tableId: next.tableId }),
     lost: { [first]: lost },
   };
-  return withEntry(withEntry(record, loss.arn, { ...entry, ended: true }), next.arn, begun);
+  // The one before is read on until its end is acknowledged: what was handed out of it may not be stored by now.
+  return record.streams[next.arn] === undefined ? withEntry(record, next.arn, begun) : record;
 }
 
 /** Where its markers stand: behind all that came before, each loss of a shard at another place. */

@@ -28,6 +28,8 @@ export interface StreamFollowerOptions {
   readonly onReady: (shard: ListedShard) => void;
   /** Something can never come: what comes behind it is not to be read before that is on record. */
   readonly onLost: (loss: Loss) => void;
+  /** Where its table's next stream is on record already: it may be read now. */
+  readonly onDone?: (() => void) | undefined;
   /** How far a shard was handed out. */
   readonly placeOf: (shard: string) => ShardPlace | undefined;
 }
@@ -131,15 +133,16 @@ export class StreamFollower {
     return this.disabled && this.graph.isDone;
   }
 
-  /** What comes behind it, where it was read to its end and its table has another one. */
+  /** What comes behind it, where it was read to its end and its table has another one that is not on record. */
   async next(): Promise<StreamLoss | undefined> {
-    const { api, arn, table, label } = this.#options;
+    const { api, arn, table, label, onDone } = this.#options;
+    if (onDone !== undefined) return undefined;
     const next = await nextStream(api, { arn, table, label });
     return next && { kind: "stream", arn, table, label, shards: this.graph.leaves(), next };
   }
 
   async #isOver(): Promise<boolean> {
-    const { clock, onLost } = this.#options;
+    const { clock, onLost, onDone } = this.#options;
     await this.open();
     const now = clock.now();
     this.#lookAt = now + (this.disabled ? NEXT_EVERY_MS : LOOK_EVERY_MS);
@@ -153,9 +156,10 @@ export class StreamFollower {
       this.#lookAt = now + LAST_LOOK_MS;
       return false;
     }
+    onDone?.();
     const next = await this.next();
     if (next !== undefined) onLost(next);
-    return next !== undefined;
+    return next !== undefined || onDone !== undefined;
   }
 
   async #open(): Promise<void> {

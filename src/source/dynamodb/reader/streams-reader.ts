@@ -15,7 +15,7 @@ import { RecordDecoder } from "../decode/record-decoder.ts";
 import type { DynamoConfig } from "../options/config.ts";
 import { knownOf } from "../shards/done-shards.ts";
 import type { ListedShard, ShardGraph } from "../shards/shard-graph.ts";
-import type { SourceRecord, StreamEntry } from "../stream-record.ts";
+import { type SourceRecord, type StreamEntry, streamBehind, waitsForStream } from "../stream-record.ts";
 import { beginnings } from "./beginnings.ts";
 import { concludeLosses } from "./conclude-losses.ts";
 import { type Loss, lossError } from "./losses.ts";
@@ -59,7 +59,7 @@ const CONCLUDE_MS = 10_000;
 
 export class StreamsReader {
   readonly #options: StreamsReaderOptions;
-  readonly #queue = new PageQueue<() => Chunks, ShardReading | StreamFollower | StreamsReader>(BOUNDS);
+  readonly #queue = new PageQueue<() => Chunks, ShardReading | StreamsReader>(BOUNDS);
   readonly #readings = new Map<string, ShardReading>();
   readonly #followers: StreamFollower[] = [];
   readonly #stop = new AbortController();
@@ -88,7 +88,9 @@ export class StreamsReader {
     try {
       const began = beginnings(source, record, from);
       if (began.length > 0) yield began;
-      const streams = Object.entries(record.streams).filter(([, { ended }]) => !ended);
+      const streams = Object.entries(record.streams).filter(
+        ([, entry]) => !(entry.ended || waitsForStream(record, entry)),
+      );
       const followers = streams.map(([arn, entry]) => this.#follower(record, arn, entry));
       this.#run(async () => {
         this.#opened = Promise.allSettled(followers.map((follower) => follower.open()));
@@ -116,12 +118,8 @@ export class StreamsReader {
     const { source, from } = this.#options;
     const entry = record.streams[arn];
     if (entry === undefined || this.#signal.aborted) return;
-    const follower = this.#follower(record, arn, entry);
-    this.#queue.add(follower, () => [beginnings(source, { ...record, streams: { [arn]: entry } }, from)], 0);
-    this.#run(async () => {
-      await follower.open();
-      await follower.watch();
-    });
+    this.#queue.add(this, () => [beginnings(source, { ...record, streams: { [arn]: entry } }, from)], 0);
+    if (!waitsForStream(record, entry)) this.#goOn(record, arn, entry);
   }
 
   /** How many shards there are, of all streams that are not read to their ends. */
@@ -162,15 +160,25 @@ export class StreamsReader {
   #follower(record: SourceRecord, arn: string, entry: StreamEntry): StreamFollower {
     const { patient: api, clock, from } = this.#options;
     const { table, label } = entry;
+    const behind = streamBehind(record, entry);
     const places = placesOf(record, from).get(arn) ?? new Map<string, ShardPlace>();
     const follower = new StreamFollower({
       ...{ api, clock, signal: this.#signal, arn, table, label, places, ...knownOf(entry, places) },
       onReady: (shard) => this.#begin(follower, entry, shard, places.get(shard.id)),
       onLost: (loss) => this.#lose(loss),
+      onDone: behind && (() => this.#goOn(record, behind.arn, behind.entry)),
       placeOf: (shard) => this.#readingOf(arn, shard)?.fetchedPlace ?? places.get(shard),
     });
     this.#followers.push(follower);
     return follower;
+  }
+
+  #goOn(record: SourceRecord, arn: string, entry: StreamEntry): void {
+    const follower = this.#follower(record, arn, entry);
+    this.#run(async () => {
+      await follower.open();
+      await follower.watch();
+    });
   }
 
   #begin(follower: StreamFollower, entry: StreamEntry, shard: ListedShard, place: ShardPlace | undefined): void {

@@ -6,7 +6,7 @@ import type { Positions } from "../../../event/positions.ts";
 import type { Ended } from "../../source.ts";
 import { parsePartition } from "../client/partition.ts";
 import { parsePosition, type ShardPlace, Step } from "../client/position.ts";
-import type { SourceRecord, StreamEntry } from "../stream-record.ts";
+import { type SourceRecord, type StreamEntry, streamBehind } from "../stream-record.ts";
 import type { ShardGraph } from "./shard-graph.ts";
 
 /**
@@ -43,7 +43,8 @@ export interface Settled {
 
 /**
  * Shards that are read to their ends, and of which one behind them has begun, may leave the checkpoint, as may all of streams that
- * are over; and those that are listed no more may leave the record.
+ * are over; and those that are listed no more may leave the record, as may streams of which the checkpoint has nothing. A stream is
+ * over when all of it is acknowledged and another one of its table is on record.
  * @param positions that are acknowledged: all that there are
  * @param graphs of the streams that are read, by their ARNs
  */
@@ -62,9 +63,16 @@ export function settle(record: SourceRecord, positions: Positions, graphs: Reado
   for (const [arn, entry] of Object.entries(record.streams)) {
     const places = ofStream.get(keyOf(entry)) ?? new Map<string, readonly [string, Position]>();
     ofStream.delete(keyOf(entry));
-    if (entry.ended) end(places.values());
     const graph = graphs.get(arn);
-    if (entry.ended || graph === undefined) continue;
+    const isFollowed = streamBehind(record, entry) !== undefined;
+    const isOver = entry.ended || (isFollowed && graph !== undefined && isWhole(entry, places, graph));
+    if (isOver) {
+      end(places.values());
+      // With its last place out of the checkpoint nothing of it is needed.
+      if (!entry.ended) streams = { ...streams, [arn]: { ...entry, done: {}, lost: {}, ended: true } };
+      else if (isFollowed && places.size === 0) streams = withoutStream(streams, arn);
+    }
+    if (isOver || graph === undefined) continue;
     const begun = new Set(places.keys());
     const witnesses = endedWith(entry, places, begun, graph);
     end([...witnesses.keys()].flatMap((shard) => [places.get(shard)].filter((place) => place !== undefined)));
@@ -74,6 +82,23 @@ export function settle(record: SourceRecord, positions: Positions, graphs: Reado
   // Of streams that are no longer on record, nothing is read.
   for (const places of ofStream.values()) end(places.values());
   return { record: streams === record.streams ? record : { ...record, streams }, ends };
+}
+
+/** Whether the ends of all its last shards are acknowledged. */
+function isWhole(
+  { over }: Pick<StreamEntry, "over">,
+  places: ReadonlyMap<string, readonly [string, Position]>,
+  graph: ShardGraph,
+): boolean {
+  const hasEnded = (shard: string): boolean => {
+    const [, position] = places.get(shard) ?? [];
+    return position === undefined ? over.includes(shard) : parsePosition(position).step === Step.ended;
+  };
+  return graph.isDone && [...places.keys(), ...graph.leaves()].every(hasEnded);
+}
+
+function withoutStream(streams: SourceRecord["streams"], arn: string): SourceRecord["streams"] {
+  return Object.fromEntries(Object.entries(streams).filter(([one]) => one !== arn));
 }
 
 function keyOf({ table, label }: Pick<StreamEntry, "table" | "label">): string {

@@ -4,6 +4,8 @@ import { describe, expect, test } from "vitest";
 import { HistoryLostError } from "../../../../../src/errors.ts";
 import { laterPositions, type Positions } from "../../../../../src/event/positions.ts";
 import { ServerError } from "../../../../../src/source/dynamodb/client/errors.ts";
+import { parsePartition } from "../../../../../src/source/dynamodb/client/partition.ts";
+import { readRecord } from "../../../../../src/source/dynamodb/stream-record.ts";
 import type { SourceReading } from "../../../../contract/source/source-reading.ts";
 import { dynamoGround, keysOf } from "../../../../support/dynamodb/dynamo-ground.ts";
 
@@ -155,6 +157,42 @@ describe("a stream", () => {
       ["2026-01-01T00:00:00.001", "2026-01-01T00:00:00.002"],
       ["2026-01-01T00:00:00.002", "2026-01-01T00:00:00.003"],
     ]);
+  });
+
+  test("that was followed by another one is read again as far as it was not stored, and before the other one", async () => {
+    const ground = dynamoGround();
+    const { server } = ground;
+    const from = await begun(ground);
+    server.put("carts", "b");
+    server.disable("carts");
+    server.enable("carts");
+    server.put("carts", "c");
+    const { keys, reached } = await readOn(ground, from, (read) => read.length === 2);
+    const again = await readOn(ground, from, (read) => read.length === 2); // killed before it was stored
+    expect([keys, again.keys, again.losses]).toEqual([["b", "c"], ["b", "c"], []]);
+    expect((await readOn(ground, reached, () => true)).keys).toEqual([]);
+  });
+
+  test("that was followed by another one leaves the record, once its end is acknowledged", async () => {
+    const ground = dynamoGround();
+    const { server, time, memory } = ground;
+    const from = await begun(ground);
+    const old = server.streamOf("carts").label;
+    server.put("carts", "b");
+    server.disable("carts");
+    server.enable("carts");
+    server.put("carts", "c");
+    const { reached = new Map() } = await readOn(ground, from, (read) => read.length === 2);
+    const labels = () => Object.values(readRecord(memory.value)?.streams ?? {}).map(({ label }) => label);
+    expect(labels()).toContain(old);
+    const { reading, source } = await ground.read(reached);
+    await time.when(source.acknowledge(reached));
+    await ground.until(() => reading.messages.some(({ type }) => type === "ended"));
+    expect(labels()).toContain(old);
+    const rest = new Map([...reached].filter(([partition]) => parsePartition(partition).label !== old));
+    await time.when(source.acknowledge(rest));
+    expect(labels()).toEqual([server.streamOf("carts").label]);
+    await reading.stop();
   });
 
   test("that is switched on again with another view type is read as that has it, behind a gap", async () => {

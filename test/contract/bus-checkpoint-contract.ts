@@ -1,11 +1,23 @@
 // The part of the bus contract about what may be saved and acknowledged, and when.
 
 import { describe, expect, test } from "vitest";
+import { MAX_BATCH_MESSAGES } from "../../src/bus/jetstream/stream/port.ts";
 import type { StreamMessage } from "../../src/event/message.ts";
 import type { Position } from "../../src/event/position.ts";
 import { onlyPosition, plainPositions } from "../../src/event/positions.ts";
+import type { SourceId } from "../../src/event/source-id.ts";
 import { brokenLinks, place, reached, transaction } from "../support/postgres/transactions.ts";
 import type { BusGround } from "./bus-ground.ts";
+
+/** Makes transactions of partitions of a source. */
+function partsOf(source: SourceId): (partition: string, final: number, count?: number) => StreamMessage[] {
+  return (partition, final, count) =>
+    transaction(source, final, count).map((message) => ({
+      ...message,
+      partition,
+      head: `${message.head}Cdc-Part: ${partition}\r\n`,
+    }));
+}
 
 export function busCheckpointContract({ freshSource, writer: open, events, until, when, clock }: BusGround): void {
   describe("a checkpoint", () => {
@@ -64,12 +76,7 @@ export function busCheckpointContract({ freshSource, writer: open, events, until
 
     test("of a source with partitions names each of them, and those that moved behind it are rolled forward", async () => {
       const source = freshSource();
-      const of = (partition: string, final: number): StreamMessage[] =>
-        transaction(source, final).map((message) => ({
-          ...message,
-          partition,
-          head: `${message.head}Cdc-Part: ${partition}\r\n`,
-        }));
+      const of = partsOf(source);
       const first = await open(source);
       await first.write([...of("a", 10), ...of("b", 20), ...of("c", 30)]);
       await when(first.flush(20_000));
@@ -81,6 +88,31 @@ export function busCheckpointContract({ freshSource, writer: open, events, until
       const second = await open(source);
       expect(plainPositions(second.resume ?? new Map())).toEqual({ a: place(60), b: place(50), c: place(30) });
       expect(brokenLinks(await events(source, 6))).toEqual([]);
+    });
+
+    test("behind a start inside of a partition's transaction names those that rest, as far as the checkpoint and the saves tell", async () => {
+      const source = freshSource();
+      const of = partsOf(source);
+      const transactionOf = (count: number): StreamMessage[] => of("b", 60, count);
+      const first = await open(source, { fsync: 400 });
+      await first.write([...of("a", 10), ...of("c", 30)]);
+      await events(source, 2);
+      await first.save(await when(first.nextMark()));
+      await first.write([{ type: "commit", partition: "a", position: place(15) }]);
+      const idle = await when(first.nextMark());
+      expect(idle).toMatchObject({ durable: false, unstored: new Map([["a", place(15)]]) });
+      await first.save(idle);
+      const started = MAX_BATCH_MESSAGES + 1;
+      await first.write(transactionOf(started + 1).slice(0, started));
+      await events(source, 2 + MAX_BATCH_MESSAGES);
+      await first[Symbol.asyncDispose]();
+
+      const second = await open(source);
+      const inside = { a: place(15), b: place(60, MAX_BATCH_MESSAGES - 1, false), c: place(30) };
+      expect(plainPositions(second.resume ?? new Map())).toEqual(inside);
+      await second.write(transactionOf(started + 1).slice(MAX_BATCH_MESSAGES));
+      const mark = await when(second.nextMark());
+      expect(plainPositions(mark.positions)).toEqual({ ...inside, b: place(60, started) });
     });
   });
 }

@@ -2,7 +2,14 @@
 
 import type { Clock, WakeUp } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
-import { laterPositions, type Positions, placesBehind, reaches, withoutPartitions } from "../../../event/positions.ts";
+import {
+  areComplete,
+  laterPositions,
+  type Positions,
+  placesBehind,
+  reaches,
+  withoutPartitions,
+} from "../../../event/positions.ts";
 import type { Mark } from "../../bus.ts";
 import type { Lifetime } from "../client/lifetime.ts";
 import type { CheckpointStore } from "../lease/checkpoint-store.ts";
@@ -24,6 +31,8 @@ export class Marks {
   readonly #sure: WakeUp;
   #unsure = false;
   #complete: Positions | undefined;
+  /** Where the writer began, until a mark names all of it. */
+  #start: Positions | undefined;
   /** Partitions that are over, until a checkpoint is saved without them. */
   readonly #ended = new Set<string>();
   /** And the newest of all: a recovery of a bus that lost that save finds them again. */
@@ -40,9 +49,14 @@ export class Marks {
   /** How often the bus may have lost what it had acknowledged. */
   #clears = 0;
 
-  constructor(life: Lifetime, fsync: Fsync, clock: Clock) {
+  /**
+   * @param start where the writer begins. A start inside of a transaction makes its first mark where that one ends, and by then
+   * the stream does not tell of the partitions that only the checkpoint or an idle place has.
+   */
+  constructor(life: Lifetime, fsync: Fsync, clock: Clock, start: Positions | undefined) {
     this.#life = life;
     this.#clock = clock;
+    this.#start = start;
     this.#stored = new Horizon(fsync, clock);
     this.#saves = new Horizon(fsync, clock);
     this.#toSave = life.wakeUp();
@@ -85,8 +99,10 @@ export class Marks {
    */
   hold(reached: Positions, at: Pick<Mark, "streamSeq" | "id" | "streamCreated" | "behind" | "progress">): void {
     const before = this.#complete;
-    const positions = withoutPartitions(laterPositions(reached, before), this.#over);
+    const positions = withoutPartitions(laterPositions(reached, before ?? this.#start), this.#over);
     if (positions === undefined) return; // each place that there was is of a partition that is over
+    if (before === undefined && !areComplete(positions)) return; // the transaction that it began in goes on
+    this.#start = undefined;
     if (before !== undefined && reaches(before, positions) && !reaches(reached, before)) return;
     this.#complete = positions;
     // Member by member: a spread here took more time than all else that a transaction takes in the writer.

@@ -74,16 +74,15 @@ export class JetStreamWriter implements Writer {
     this.#at = established;
     this.#standing = new Standing(established, () => this.#marks.complete);
     this.#sides = new SideBatches(this.#life, this.#standing);
-    this.#again = new ReadAgain(established.storedThrough, () =>
-      this.#hold(laterPositions(established.resume, established.storedThrough)),
-    );
+    const start = laterPositions(established.resume, established.storedThrough);
+    this.#again = new ReadAgain(established.storedThrough, () => this.#hold(start));
     this.resume = established.resume;
     this.progress = established.progress?.value;
     this.lease = options.lease.number;
-    this.#marks = new Marks(this.#life, options.fsync, options.clock);
+    this.#marks = new Marks(this.#life, options.fsync, options.clock, start);
     this.#markedMs = options.clock.now();
     // Never the tail: a saved heartbeat may be ahead of it.
-    this.#hold(established.resume);
+    this.#hold(start);
     this.#stopListening = options.port.onDisruption(() => this.disrupt("the connection to the bus was interrupted"));
     startUpkeep({
       ...options,

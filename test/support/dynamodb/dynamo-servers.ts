@@ -1,15 +1,12 @@
 // Servers that the real SDK can ask: our double behind a port, and moto, which somebody else wrote, where it is.
 
-import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
-import { DynamoDBClient, ListTablesCommand } from "@aws-sdk/client-dynamodb";
+import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { vi } from "vitest";
 import { DynamoDouble, type DynamoDoubleOptions } from "../../../src/dev/dynamodb/dynamo-double.ts";
 import { DynamoHttp } from "../../../src/dev/dynamodb/dynamo-http.ts";
-import { freePort } from "../../../src/dev/free-port.ts";
-import { waitFor } from "../wait-for.ts";
+import { missing } from "../servers.ts";
+import { foreignDynamo } from "./dynamo-target.ts";
+import { startMoto } from "./shared-dynamo.ts";
 
 export interface DynamoServer extends AsyncDisposable {
   readonly url: string;
@@ -19,7 +16,6 @@ export interface DynamoServer extends AsyncDisposable {
 export const REGION = "eu-west-1";
 /** What these servers are asked with: none of them looks. */
 const credentials = { accessKeyId: "key", secretAccessKey: "secret" };
-const MOTO = "moto_server";
 
 /** For what is read by the SDK's default chain of credentials, as a worker does; undone by vi.unstubAllEnvs. */
 export function stubCredentials(): void {
@@ -44,33 +40,18 @@ export async function startDouble(
   };
 }
 
-/** The program: `MOTO_SERVER`, else one in PATH or in the environment that the outside check makes; undefined: there is none. */
-export function findMoto(): string | undefined {
-  const places = (process.env.PATH ?? "").split(delimiter).map((place) => join(place, MOTO));
-  const known = [process.env.MOTO_SERVER, ...places, join(tmpdir(), "millrace-accept-moto", "bin", MOTO)];
-  return known.find((file) => file !== undefined && existsSync(file));
+/** A process of its own, ended with the file. */
+async function startOwnMoto(): Promise<DynamoServer> {
+  const url = await startMoto();
+  const client = clientOf(url);
+  return { url, client, [Symbol.asyncDispose]: async () => client.destroy() };
 }
 
-/** A process of its own, which forgets all when it ends. */
-export async function startMoto(program: string): Promise<DynamoServer> {
-  const port = await freePort();
-  const url = `http://127.0.0.1:${port}`;
-  const moto = spawn(program, ["-H", "127.0.0.1", "-p", String(port)], { stdio: "ignore" });
-  const ended = new Promise((resolve) => moto.once("exit", resolve));
-  const client = clientOf(url);
-  const stop = async (): Promise<void> => {
-    client.destroy();
-    moto.kill("SIGKILL");
-    await ended;
-  };
-  try {
-    await waitFor(() => client.send(new ListTablesCommand({})), { what: "moto", timeoutMs: 60_000 });
-  } catch (error) {
-    await stop();
-    throw error;
-  }
-  return { url, client, [Symbol.asyncDispose]: stop };
-}
+/** What a test can run on: the name, whether it is not to be had, and how it is started. */
+export const dynamoTargets: readonly (readonly [string, boolean, () => Promise<DynamoServer>])[] = [
+  ["our double", false, startDouble],
+  ["moto", missing("dynamodb") || foreignDynamo !== undefined, startOwnMoto],
+];
 
 function clientOf(endpoint: string): DynamoDBClient {
   return new DynamoDBClient({ region: REGION, endpoint, credentials });

@@ -14,8 +14,8 @@ export function sharedDynamo(): Promise<string> {
   return shared;
 }
 
-/** Ended with the file. */
-async function startMoto(): Promise<string> {
+/** Another moto, which forgets all when the file ends. */
+export async function startMoto(): Promise<string> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const server = new ServerProcess({

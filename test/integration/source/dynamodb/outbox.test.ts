@@ -23,23 +23,15 @@ import { dynamoOutbox } from "../../../../src/outbox.ts";
 import { readStream, type StreamEvent } from "../../../support/bus/stream-events.ts";
 import {
   type DynamoServer,
-  findMoto,
-  startDouble,
-  startMoto,
+  dynamoTargets,
+  type startDouble,
   stubCredentials,
 } from "../../../support/dynamodb/dynamo-servers.ts";
 import { runCommand } from "../../../support/process/run-command.ts";
 import { freshNats, missing, scratchDir } from "../../../support/servers.ts";
 import { waitFor } from "../../../support/wait-for.ts";
 
-const moto = findMoto();
-if (moto === undefined) console.error("skipping tests: there is no moto_server (pip install moto[server,dynamodb])");
-const targets: readonly (readonly [string, boolean, () => Promise<DynamoServer>])[] = [
-  ["our double", false, startDouble],
-  ["moto", moto === undefined, () => startMoto(moto ?? "")],
-];
-
-describe.each(targets)("on %s, an event of the outbox", (target, absent, start) => {
+describe.each(dynamoTargets)("on %s, an event of the outbox", (target, absent, start) => {
   const skip = absent || missing("nats");
   let nats: NatsServer;
   let server: DynamoServer;

@@ -4,22 +4,9 @@ import { CreateTableCommand, type Tag } from "@aws-sdk/client-dynamodb";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { SourceId } from "../../../../src/event/source-id.ts";
 import { dynamoConnector } from "../../../../src/source/dynamodb/connector.ts";
-import {
-  type DynamoServer,
-  findMoto,
-  startDouble,
-  startMoto,
-  stubCredentials,
-} from "../../../support/dynamodb/dynamo-servers.ts";
+import { type DynamoServer, dynamoTargets, stubCredentials } from "../../../support/dynamodb/dynamo-servers.ts";
 
-const moto = findMoto();
-if (moto === undefined) console.error("skipping tests: there is no moto_server (pip install moto[server,dynamodb])");
-const targets: readonly (readonly [string, boolean, () => Promise<DynamoServer>])[] = [
-  ["our double", false, startDouble],
-  ["moto", moto === undefined, () => startMoto(moto ?? "")],
-];
-
-describe.each(targets)("on %s", (_, absent, start) => {
+describe.each(dynamoTargets)("on %s", (_, absent, start) => {
   let server: DynamoServer;
 
   beforeAll(async () => {

@@ -6,25 +6,11 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { startWorker, type Worker } from "../../../../src/app.ts";
 import type { NatsServer } from "../../../../src/dev/nats-server.ts";
 import { readStream, type StreamEvent } from "../../../support/bus/stream-events.ts";
-import {
-  type DynamoServer,
-  findMoto,
-  REGION,
-  startDouble,
-  startMoto,
-  stubCredentials,
-} from "../../../support/dynamodb/dynamo-servers.ts";
+import { type DynamoServer, dynamoTargets, REGION, stubCredentials } from "../../../support/dynamodb/dynamo-servers.ts";
 import { freshNats, missing } from "../../../support/servers.ts";
 import { waitFor } from "../../../support/wait-for.ts";
 
-const moto = findMoto();
-if (moto === undefined) console.error("skipping tests: there is no moto_server (pip install moto[server,dynamodb])");
-const targets: readonly (readonly [string, boolean, () => Promise<DynamoServer>])[] = [
-  ["our double", false, startDouble],
-  ["moto", moto === undefined, () => startMoto(moto ?? "")],
-];
-
-describe.each(targets)("on %s", (target, absent, start) => {
+describe.each(dynamoTargets)("on %s", (target, absent, start) => {
   const skip = absent || missing("nats");
   /** Of moto, a key's bytes come encoded twice. */
   const type = target === "moto" ? ("S" as const) : ("B" as const);

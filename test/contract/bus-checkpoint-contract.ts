@@ -90,7 +90,7 @@ export function busCheckpointContract({ freshSource, writer: open, events, until
       expect(brokenLinks(await events(source, 6))).toEqual([]);
     });
 
-    test("behind a start inside of a partition's transaction names those that rest, as far as the checkpoint and the saves tell", async () => {
+    test("behind a start inside of a partition's transaction names those that rest, as far as the checkpoint, the saves and the source tell", async () => {
       const source = freshSource();
       const of = partsOf(source);
       const transactionOf = (count: number): StreamMessage[] => of("b", 60, count);
@@ -110,9 +110,10 @@ export function busCheckpointContract({ freshSource, writer: open, events, until
       const second = await open(source);
       const inside = { a: place(15), b: place(60, MAX_BATCH_MESSAGES - 1, false), c: place(30) };
       expect(plainPositions(second.resume ?? new Map())).toEqual(inside);
+      await second.write([{ type: "commit", partition: "c", position: place(35) }]);
       await second.write(transactionOf(started + 1).slice(MAX_BATCH_MESSAGES));
       const mark = await when(second.nextMark());
-      expect(plainPositions(mark.positions)).toEqual({ ...inside, b: place(60, started) });
+      expect(plainPositions(mark.positions)).toEqual({ ...inside, b: place(60, started), c: place(35) });
     });
   });
 }

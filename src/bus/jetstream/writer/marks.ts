@@ -31,7 +31,7 @@ export class Marks {
   readonly #sure: WakeUp;
   #unsure = false;
   #complete: Positions | undefined;
-  /** Where the writer began, until a mark names all of it. */
+  /** Where the writer began, and what it has come to since, until a mark names all of it. */
   #start: Positions | undefined;
   /** Partitions that are over, until a checkpoint is saved without them. */
   readonly #ended = new Set<string>();
@@ -101,8 +101,9 @@ export class Marks {
     const before = this.#complete;
     const positions = withoutPartitions(laterPositions(reached, before ?? this.#start), this.#over);
     if (positions === undefined) return; // each place that there was is of a partition that is over
-    if (before === undefined && !areComplete(positions)) return; // the transaction that it began in goes on
-    this.#start = undefined;
+    const waits = before === undefined && !areComplete(positions); // the transaction that it began in goes on
+    this.#start = waits ? positions : undefined;
+    if (waits) return;
     if (before !== undefined && reaches(before, positions) && !reaches(reached, before)) return;
     this.#complete = positions;
     // Member by member: a spread here took more time than all else that a transaction takes in the writer.

@@ -226,7 +226,7 @@ export class JetStreamWriter implements Writer {
 
   /** Commits with all before them stored stand behind the stream's last message. So do ends, behind which marks lack a partition. */
   #takeCommits(): void {
-    this.#hold(this.#queue.takeCommits());
+    if (!this.#again.underWay) this.#hold(this.#queue.takeCommits());
     this.#standing.end(this.#marks.end(this.#queue.takeEnded()));
   }
 

@@ -5,8 +5,9 @@ import type { SourceGround } from "./source-ground.ts";
 import { type KillPoint, killPoints } from "./source-worker.ts";
 import { expectWhole } from "./stream-facts.ts";
 
-/** Reached at a first start, by a loss, or at the end of a partition alone. */
+/** Reached at a first start, by a loss, by a large row, or at the end of a partition alone. */
 const rare: ReadonlySet<KillPoint> = new Set([
+  "body-stored",
   "before-remember",
   "after-remember",
   "before-told-of-a-gap",

@@ -25,6 +25,7 @@ import type { SourceDatabase } from "./source-server.ts";
 /** Where a worker can be killed: the product's own crash points, and around all that the connector keeps and is told. */
 export const killPoints = [
   "mid-transaction",
+  "body-stored",
   "after-publish",
   "before-save",
   "after-save",
@@ -47,7 +48,7 @@ export interface WorkerSettings {
 
 export interface ContractWorkerOptions {
   readonly id: SourceId;
-  readonly database: SourceDatabase;
+  readonly database: Pick<SourceDatabase, "section">;
   readonly connector: Connector<unknown>;
   readonly bus: Bus;
   readonly clock: Clock;
@@ -95,9 +96,7 @@ export class ContractWorker {
       lineageKey: async () => "of the tests",
       adopt: settings.adopt ?? false,
       onGap: connector.onGap(config),
-      probe: (point: CrashPoint) => {
-        if (point !== "body-stored") this.#at(point);
-      },
+      probe: (point: CrashPoint) => this.#at(point),
       clock,
       log: silentLogger,
       saveEveryMs: 100,

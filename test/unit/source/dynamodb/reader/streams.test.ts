@@ -24,6 +24,25 @@ describe("shards that", () => {
     await reading.stop();
   });
 
+  test.each([true, false])(
+    "end are told of behind the last of their records, closing with records: %s",
+    async (withRecords) => {
+      const { server, until, read } = dynamoGround();
+      server.closesWithRecords = withRecords;
+      const { reading } = await read();
+      for (const key of ["a", "b"]) server.put("carts", key);
+      server.roll("carts");
+      server.put("carts", "c");
+      await until(() => keysOf(reading).length === 3);
+      const told = reading.messages.flatMap((message) => {
+        if (message.type === "change") return [message.key];
+        return message.type === "marker" ? [JSON.parse(Buffer.from(message.data).toString()).state] : [];
+      });
+      expect(told).toEqual(["begins", "a", "b", "ends", "begins", "c"]);
+      await reading.stop();
+    },
+  );
+
   test.each([true, false])("split are read behind their parent, by a server that knows children: %s", async (knows) => {
     const { server, until, read } = dynamoGround();
     server.knowsChildren = knows;

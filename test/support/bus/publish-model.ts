@@ -360,7 +360,17 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
   // A recovery that has begun comes to its end, and a mark without a partition that is over to its save.
   const untold = (): boolean =>
     unsaidLoss(server.messages, source) !== undefined || unended(server, options.parents).length > 0;
-  for (let more = 0; more < 200 || (more < 5000 && untold()); more++) {
+  // Most ends are told only in peace: workers are killed there too, before the checkpoint is without the partition.
+  let kills = 0;
+  for (let more = 0; more < 200 || (more < 20_000 && untold()); more++) {
+    if (kills < 2 && leftIn(server, options.parents).length > 0 && random.chance(0.02)) {
+      kills++;
+      options.onKilledEnding?.();
+      for (const [nth, worker] of workers.entries()) {
+        worker.kill();
+        workers[nth] = start();
+      }
+    }
     if (!server.deliver()) pass(50);
     await turn();
   }

@@ -165,7 +165,7 @@ async function run(protocol: Protocol, options: ScheduleOptions, random: Random)
   // A recovery that has begun comes to its end, and a mark without a partition that is over to its save.
   const untold = (): boolean =>
     unsaidLoss(server.messages, MODEL) !== undefined || unended(server, database).length > 0;
-  for (let more = 0; more < 200 || (more < 5000 && untold()); more++) {
+  for (let more = 0; more < 200 || (more < 20_000 && untold()); more++) {
     for (const [nth, { port }] of workers.entries()) if (port.killed) workers[nth] = start();
     if (!server.deliver()) pass(50);
     await turn();

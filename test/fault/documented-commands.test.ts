@@ -15,14 +15,15 @@ import { waitFor } from "../support/wait-for.ts";
 
 /** The blocks of commands, without comments; what they are about is the page. */
 const blocks = readdirSync("docs", { recursive: true, encoding: "utf8" })
-  // That page's are run on a ground of its own: test/integration/cli/mongodb-commands.test.ts.
-  .filter((name) => name.endsWith(".md") && name !== "connectors/mongodb.md")
+  // Those are about other databases: their commands are tried by test/integration/cli/mongodb-commands.test.ts and dynamodb-commands.test.ts.
+  .filter((name) => name.endsWith(".md") && !/^connectors\/(mongodb|dynamodb)\.md$/.test(name))
   .sort()
   .flatMap((name) => {
     const found = [...readFileSync(join("docs", name), "utf8").matchAll(/```sh\n(.*?)```/gs)];
     return found.map(([, block = ""], nth) => ({
       name: `docs/${name}, block ${nth + 1}`,
       lines: block
+        .replaceAll(/ \\\n\s*/g, " ")
         .split("\n")
         .map((line) => line.replace(/(^|\s+)#.*$/, ""))
         .filter((line) => line !== ""),
@@ -150,6 +151,10 @@ describe.skipIf(missing("postgres", "nats"))("every command is right", () => {
     for (const documented of lines) {
       const line = filledIn(documented, worker);
       if (line.startsWith("nats ") && natsDir === undefined) continue;
+      if (line.startsWith("aws ")) {
+        console.error(`not run, for there is no AWS here: ${line}`);
+        continue;
+      }
       const isRun = /millrace run/.test(line);
       if (isRun || TAKES_AWAY.test(line)) await worker.stop();
       const ended = await run(line, here, worker);

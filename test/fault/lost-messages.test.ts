@@ -186,18 +186,19 @@ describe.skipIf(missing("postgres", "nats"))("acknowledged messages that the bus
     expect(log.count("source_gap")).toBe(1);
   });
 
-  test("with all that was known of the slot stop the source with SLOT_UNKNOWN", async () => {
+  // A worker that lives through it knows its slot, and says so once more to the bus: test/property/publish-protocol.test.ts.
+  test("with all that was known of the slot stop a worker that starts behind that with SLOT_UNKNOWN", async () => {
     await using ground = await FaultGround.start({ sync: "2m" });
     await ground.copyStore();
-    await using observed = await observe(ground, "2m");
+    const observed = await observe(ground, "2m");
+    await observed.worker.stop();
 
     await ground.losePower();
 
-    await waitFor(() => source(observed).reason?.code === "SLOT_UNKNOWN", {
-      what: "the source to stop",
-      timeoutMs: 30_000,
-    });
-    expect(observed.worker.status().parts.find(({ kind }) => kind === "source")).toMatchObject({ ready: false });
+    const worker = await startWorker(ground.configuration({ fsync: "2m" }), { log: new RecordedLog(), timing });
+    onTestFinished(() => worker.stop());
+    await expect(worker.finished).rejects.toMatchObject({ code: "SLOT_UNKNOWN" });
+    expect(worker.status().parts.find(({ kind }) => kind === "source")).toMatchObject({ ready: false });
   });
 
   test("are missing at the end when the source is acknowledged at the PubAck", async () => {

@@ -26,3 +26,8 @@ export function duration(seconds: number | null): string {
   if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
   return seconds < 86_400 * 10_000 ? `${Math.round(seconds / 86_400)} d` : "-";
 }
+
+/** `70 %` */
+export function percent(share: number): string {
+  return `${Math.round(share * 100)} %`;
+}

@@ -1,6 +1,6 @@
 // The measures of how near a source is to what its streams no longer keep: their limits, and what is said of each beyond its limit.
 
-import { duration } from "../../../telemetry/quantities.ts";
+import { duration, percent } from "../../../telemetry/quantities.ts";
 import type { RetentionMetric } from "../../retention.ts";
 import type { GuardLimits } from "../options/guard-config.ts";
 
@@ -56,9 +56,4 @@ export function streamMetrics(limits: GuardLimits): readonly RetentionMetric[] {
         `the oldest change that is not acknowledged is ${duration(value)} old, more than ${duration(limit)} (${ENDING})`,
     },
   ];
-}
-
-/** `70 %` */
-export function percent(share: number): string {
-  return `${Math.round(share * 100)} %`;
 }

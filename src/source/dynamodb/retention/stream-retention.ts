@@ -3,7 +3,7 @@
 import type { Clock } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
 import type { Positions } from "../../../event/positions.ts";
-import { duration } from "../../../telemetry/quantities.ts";
+import { duration, percent } from "../../../telemetry/quantities.ts";
 import { FallingBack } from "../../falling-back.ts";
 import type { LogRetention, RetentionMetric, RetentionProbe } from "../../retention.ts";
 import type { WatchContext } from "../../source.ts";
@@ -16,7 +16,7 @@ import { parsePosition, Step } from "../client/position.ts";
 import { readNames } from "../facts/facts.ts";
 import type { DynamoConfig } from "../options/config.ts";
 import { readRecord, type SourceRecord, wantedStreams } from "../stream-record.ts";
-import { KEPT_SECONDS, percent, streamMetrics } from "./stream-metrics.ts";
+import { KEPT_SECONDS, streamMetrics } from "./stream-metrics.ts";
 import { type Survey, survey } from "./survey.ts";
 import { WatchedShard } from "./watched-shard.ts";
 

@@ -1,6 +1,6 @@
 // The measures of how near a source is to the oplog's end: their limits, and what is said of each beyond its limit.
 
-import { duration } from "../../../telemetry/quantities.ts";
+import { duration, percent } from "../../../telemetry/quantities.ts";
 import type { RetentionMetric } from "../../retention.ts";
 import type { GuardLimits } from "../options/guard-config.ts";
 
@@ -62,9 +62,4 @@ export function oplogMetrics(limits: GuardLimits): readonly RetentionMetric[] {
         `what it has acknowledged is ${duration(value)} behind the log, more than ${duration(limit)} (${SHRINKING})`,
     },
   ];
-}
-
-/** `70 %` */
-export function percent(share: number): string {
-  return `${Math.round(share * 100)} %`;
 }

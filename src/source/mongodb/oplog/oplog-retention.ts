@@ -4,7 +4,7 @@ import type { MongoClient } from "mongodb";
 import { ConfigError } from "../../../errors.ts";
 import { onlyPosition, type Positions } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import { duration } from "../../../telemetry/quantities.ts";
+import { duration, percent } from "../../../telemetry/quantities.ts";
 import { FallingBack } from "../../falling-back.ts";
 import type { LogRetention, RetentionMetric, RetentionProbe } from "../../retention.ts";
 import { connectMongo } from "../client/connect.ts";
@@ -12,7 +12,7 @@ import { translateError } from "../client/errors.ts";
 import { type ClusterTime, isEarlier, parsePosition, readThrough } from "../client/position.ts";
 import { FULL_SHARE, type OplogFacts, readOplog, readTime } from "../facts/server-facts.ts";
 import type { MongoConfig } from "../options/config.ts";
-import { oplogMetrics, percent } from "./oplog-metrics.ts";
+import { oplogMetrics } from "./oplog-metrics.ts";
 
 export class OplogRetention implements RetentionProbe {
   readonly metrics: readonly RetentionMetric[];

@@ -19,6 +19,12 @@ export class ServerError extends Error {
   }
 }
 
+/** For what may be asked of a table, stream or shard that is not there: undefined then. @throws all else as it came */
+export function ifUnknown(error: unknown): undefined {
+  if (error instanceof ServerError && error.refusal === "unknown") return undefined;
+  throw error;
+}
+
 const refusals: Readonly<Record<string, Refusal>> = {
   ProvisionedThroughputExceededException: "throttled",
   LimitExceededException: "throttled",

@@ -2,7 +2,7 @@
 
 import type { Clock } from "../../../clock.ts";
 import type { DynamoApi } from "../client/api.ts";
-import { ServerError } from "../client/errors.ts";
+import { ifUnknown } from "../client/errors.ts";
 import type { ShardPlace } from "../client/position.ts";
 import { listShards } from "../shards/list-shards.ts";
 import { nextStream } from "../shards/next-stream.ts";
@@ -239,9 +239,4 @@ export class StreamFollower {
     this.#nap = new AbortController();
     await clock.sleep(ms, AbortSignal.any([signal, this.#nap.signal]));
   }
-}
-
-function ifUnknown(error: unknown): undefined {
-  if (error instanceof ServerError && error.refusal === "unknown") return undefined;
-  throw error;
 }

@@ -3,7 +3,7 @@
 import type { Clock } from "../../../clock.ts";
 import type { Positions } from "../../../event/positions.ts";
 import type { DynamoApi } from "../client/api.ts";
-import { ServerError } from "../client/errors.ts";
+import { ifUnknown } from "../client/errors.ts";
 import { partitionOf } from "../client/partition.ts";
 import type { ShardPlace } from "../client/position.ts";
 import type { Loss } from "../reader/losses.ts";
@@ -96,9 +96,4 @@ async function nextStream(
 
 function partitionIn({ table, label }: StreamEntry, shard: string): string {
   return partitionOf({ table, label, shard });
-}
-
-function ifUnknown(error: unknown): undefined {
-  if (error instanceof ServerError && error.refusal === "unknown") return undefined;
-  throw error;
 }

@@ -2,7 +2,7 @@
 
 import { MillraceError } from "../../../errors.ts";
 import type { DynamoApi } from "../client/api.ts";
-import { ServerError } from "../client/errors.ts";
+import { ifUnknown, ServerError } from "../client/errors.ts";
 import { listShards, rootsOf } from "./list-shards.ts";
 
 export interface NextStream {
@@ -63,9 +63,4 @@ async function listed(api: StreamApi, table: string): Promise<readonly StreamNam
     if (error instanceof ServerError && error.refusal === "unknown") return [];
     throw error;
   }
-}
-
-function ifUnknown(error: unknown): undefined {
-  if (error instanceof ServerError && error.refusal === "unknown") return undefined;
-  throw error;
 }

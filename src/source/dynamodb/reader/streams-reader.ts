@@ -47,6 +47,7 @@ export interface StreamsReaderOptions {
   readonly random?: () => number;
 }
 
+type Places = ReturnType<typeof placesOf>;
 type Chunks = Iterable<readonly SourceMessage[]>;
 
 const NOTHING: ShardPage = { records: [], bytes: 0, ended: true };
@@ -91,7 +92,8 @@ export class StreamsReader {
       const streams = Object.entries(record.streams).filter(
         ([, entry]) => !(entry.ended || waitsForStream(record, entry)),
       );
-      const followers = streams.map(([arn, entry]) => this.#follower(record, arn, entry));
+      const places = placesOf(record, from);
+      const followers = streams.map(([arn, entry]) => this.#follower(record, places, arn, entry));
       this.#run(async () => {
         this.#opened = Promise.allSettled(followers.map((follower) => follower.open()));
         await Promise.all(followers.map((follower) => follower.open()));
@@ -119,7 +121,7 @@ export class StreamsReader {
     const entry = record.streams[arn];
     if (entry === undefined || this.#signal.aborted) return;
     this.#queue.add(this, () => [beginnings(source, { ...record, streams: { [arn]: entry } }, from)], 0);
-    if (!waitsForStream(record, entry)) this.#goOn(record, arn, entry);
+    if (!waitsForStream(record, entry)) this.#goOn(record, placesOf(record, from), arn, entry);
   }
 
   /** How many shards there are, of all streams that are not read to their ends. */
@@ -157,24 +159,24 @@ export class StreamsReader {
     return new Map(this.#followers.map(({ arn, graph }) => [arn, graph]));
   }
 
-  #follower(record: SourceRecord, arn: string, entry: StreamEntry): StreamFollower {
-    const { patient: api, clock, from } = this.#options;
+  #follower(record: SourceRecord, of: Places, arn: string, entry: StreamEntry): StreamFollower {
+    const { patient: api, clock } = this.#options;
     const { table, label } = entry;
     const behind = streamBehind(record, entry);
-    const places = placesOf(record, from).get(arn) ?? new Map<string, ShardPlace>();
+    const places = of.get(arn) ?? new Map<string, ShardPlace>();
     const follower = new StreamFollower({
       ...{ api, clock, signal: this.#signal, arn, table, label, places, ...knownOf(entry, places) },
       onReady: (shard) => this.#begin(follower, entry, shard, places.get(shard.id)),
       onLost: (loss) => this.#lose(loss),
-      onDone: behind && (() => this.#goOn(record, behind.arn, behind.entry)),
+      onDone: behind && (() => this.#goOn(record, of, behind.arn, behind.entry)),
       placeOf: (shard) => this.#readingOf(arn, shard)?.fetchedPlace ?? places.get(shard),
     });
     this.#followers.push(follower);
     return follower;
   }
 
-  #goOn(record: SourceRecord, arn: string, entry: StreamEntry): void {
-    const follower = this.#follower(record, arn, entry);
+  #goOn(record: SourceRecord, places: Places, arn: string, entry: StreamEntry): void {
+    const follower = this.#follower(record, places, arn, entry);
     this.#run(async () => {
       await follower.open();
       await follower.watch();

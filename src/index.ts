@@ -21,7 +21,7 @@ export { fromDrizzle } from "./automation/define/from-drizzle.ts";
 export { system } from "./automation/define/system.ts";
 export type { Trigger } from "./automation/define/trigger.ts";
 export { Fatal, Retry, type RetryOptions, type Skip } from "./automation/outcome/outcome.ts";
-export { compilePattern } from "./automation/pattern/parse-pattern.ts";
+export { compilePattern } from "./automation/pattern/compile-pattern.ts";
 export type { PgClient } from "./automation/tx/transaction.ts";
 export type { TxContext } from "./automation/tx/tx.ts";
 export { env } from "./config/env.ts";

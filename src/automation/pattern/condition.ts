@@ -1,45 +1,76 @@
 // One item of a pattern's list: a plain value, or an operator with its argument.
 
-import { canonicalAddress, parseCidr } from "./address.ts";
-import type { Leaf } from "./event-leaves.ts";
+import { anythingBut } from "./anything-but.ts";
+import { parseCidr } from "./cidr.ts";
+import { type ColumnKind, isLabels } from "./columns.ts";
+import { folded } from "./ignore-case.ts";
 import { invalidPattern } from "./invalid-pattern.ts";
-import { folded, parseWildcard } from "./text-tests.ts";
+import { boundOf } from "./number.ts";
+import { parseNumeric } from "./numeric.ts";
+import type { Test, TextTest } from "./test.ts";
+import { parseWildcard } from "./wildcard.ts";
 
-type Test = (value: Leaf["value"]) => boolean;
+/** The place of an item, and what the values there are. */
+export interface ItemContext {
+  readonly place: string;
+  readonly kind: ColumnKind;
+}
 
-/** A test of a value that is there, or that the field is not there. */
-export type Condition = Test | "absent";
+/** A plain value, a test of a value that is there, or that the field is not there. */
+export type Condition =
+  | { readonly equals: string | number | boolean | null }
+  | { readonly test: Test }
+  | { readonly absent: true };
 
 /** Reads an operator's argument. @throws ConfigError */
-type Operator = (argument: unknown, place: readonly string[]) => Condition;
+type Operator = (argument: unknown, context: ItemContext) => Condition;
 
-const OPERATORS: Readonly<Record<string, Operator>> = {
+/** Operators that only a text can pass. */
+const TEXT_OPERATORS: Readonly<Record<string, (argument: unknown, place: string) => TextTest>> = {
   exactly: (argument, place) => {
     const text = textOf(argument, place);
     return (value) => value === text;
   },
   prefix: (argument, place) => affix(argument, place, "prefix"),
   suffix: (argument, place) => affix(argument, place, "suffix"),
-  "equals-ignore-case": (argument, place) => inText(folded(textOf(argument, place)).equals),
-  wildcard: (argument, place) => inText(parseWildcard(textOf(argument, place), place)),
-  cidr: (argument, place) => inText(parseCidr(textOf(argument, place), place)),
-  numeric: (argument, place) => numeric(argument, place),
-  exists: (argument, place) => {
-    if (typeof argument !== "boolean") throw invalidPattern(place, "exists is true or false", "write { exists: true }");
-    return argument ? () => true : "absent";
-  },
-  "anything-but": (argument, place) => anythingBut(argument, place),
+  "equals-ignore-case": (argument, place) => folded(textOf(argument, place)).equals,
+  wildcard: (argument, place) => parseWildcard(textOf(argument, place), place),
+  cidr: (argument, place) => parseCidr(textOf(argument, place), place),
 };
 
-/** @throws ConfigError `PATTERN_INVALID` */
-export function parseCondition(item: unknown, place: readonly string[]): Condition {
-  if (typeof item === "string") {
-    const address = canonicalAddress(item);
-    return address === undefined
-      ? (value) => value === item
-      : (value) => value === item || (typeof value === "string" && canonicalAddress(value) === address);
+const OPERATORS: Readonly<Record<string, Operator>> = {
+  ...Object.fromEntries(
+    Object.entries(TEXT_OPERATORS).map(([name, parse]): [string, Operator] => [
+      name,
+      (argument, { place, kind }) => {
+        const test = parse(argument, place);
+        refuseUnless(kind === "text" || kind === "json" || isLabels(kind), `${name} is for texts`, place, kind);
+        return { test: (value, work) => typeof value === "string" && test(value, work) };
+      },
+    ]),
+  ),
+  numeric: (argument, { place, kind }) => {
+    const test = parseNumeric(argument, place, kind === "number");
+    refuseUnless(kind === "number" || kind === "json", "numeric is for numbers", place, kind);
+    return { test };
+  },
+  exists: (argument, { place }) => {
+    if (typeof argument !== "boolean") throw invalidPattern(place, "exists is true or false", "write { exists: true }");
+    return argument ? { test: () => true } : { absent: true };
+  },
+  "anything-but": (argument, { place, kind }) => ({ test: anythingBut(argument, place, kind === "number") }),
+};
+
+/** Names of operators, for whoever has to tell them from names of fields. */
+export const OPERATOR_NAMES: readonly string[] = Object.keys(OPERATORS);
+
+/** @throws ConfigError `PATTERN_INVALID`, also for what no value of the column can be */
+export function parseCondition(item: unknown, context: ItemContext): Condition {
+  const { place } = context;
+  if (item === null || typeof item === "boolean" || typeof item === "number" || typeof item === "string") {
+    refuseImpossible(item, context);
+    return { equals: item };
   }
-  if (item === null || typeof item === "boolean" || typeof item === "number") return (value) => value === item;
   if (typeof item !== "object" || Array.isArray(item)) {
     throw invalidPattern(place, "a list holds values and operators only", 'write ["a", "b"] or [{ prefix: "a" }]');
   }
@@ -50,25 +81,44 @@ export function parseCondition(item: unknown, place: readonly string[]): Conditi
   const [name, argument] = member;
   const operator = Object.hasOwn(OPERATORS, name) ? OPERATORS[name] : undefined;
   if (operator === undefined) {
+    throw invalidPattern(place, `there is no operator "${name}"`, `the operators are ${OPERATOR_NAMES.join(", ")}`);
+  }
+  return operator(argument, context);
+}
+
+function refuseImpossible(item: string | number | boolean | null, { place, kind }: ItemContext): void {
+  if (Number.isNaN(item)) throw invalidPattern(place, "NaN equals nothing", "leave it out");
+  if (item === null || kind === "json") return;
+  if (isLabels(kind)) {
+    if (typeof item === "string" && kind.includes(item)) return;
     throw invalidPattern(
       place,
-      `there is no operator "${name}"`,
-      `the operators are ${Object.keys(OPERATORS).join(", ")}`,
+      `${JSON.stringify(item)} is no label of the column's type`,
+      `the labels are ${kind.join(", ")}; where the database has others, run \`millrace types\` again`,
     );
   }
-  return operator(argument, place);
+  const possible =
+    kind === "number"
+      ? boundOf(item, true) !== undefined || NO_NUMBERS.has(item)
+      : typeof item === (kind === "text" ? "string" : kind);
+  refuseUnless(possible, `${JSON.stringify(item)} is none of its values`, place, kind);
 }
 
-function inText(test: (value: string) => boolean): Test {
-  return (value) => typeof value === "string" && test(value);
+/** Values of numeric columns that are no numbers: as Postgres writes them, and as floating point columns have them. */
+const NO_NUMBERS: ReadonlySet<unknown> = new Set(["NaN", "Infinity", "-Infinity"]);
+
+function refuseUnless(possible: boolean, why: string, place: string, kind: ColumnKind): void {
+  if (possible) return;
+  const column = typeof kind === "string" ? `a ${kind} column` : isLabels(kind) ? "an enum" : "an object";
+  throw invalidPattern(place, `it can never match: ${why}, and this is ${column}`, "correct it, or leave it out");
 }
 
-function textOf(argument: unknown, place: readonly string[]): string {
+function textOf(argument: unknown, place: string): string {
   if (typeof argument === "string") return argument;
   throw invalidPattern(place, "the operator takes a text", 'write it like { prefix: "a" }');
 }
 
-function affix(argument: unknown, place: readonly string[], which: "prefix" | "suffix"): Test {
+function affix(argument: unknown, place: string, which: "prefix" | "suffix"): TextTest {
   if (typeof argument === "object" && argument !== null && !Array.isArray(argument)) {
     const [member, second] = Object.entries(argument);
     if (member?.[0] !== "equals-ignore-case" || second !== undefined) {
@@ -78,95 +128,8 @@ function affix(argument: unknown, place: readonly string[], which: "prefix" | "s
         `write { ${which}: "a" } or { ${which}: { "equals-ignore-case": "a" } }`,
       );
     }
-    return inText(folded(textOf(member[1], place))[which]);
+    return folded(textOf(member[1], place))[which];
   }
   const text = textOf(argument, place);
-  return inText(which === "prefix" ? (value) => value.startsWith(text) : (value) => value.endsWith(text));
-}
-
-const COMPARISONS: Readonly<Record<string, (value: number, bound: number) => boolean>> = {
-  "=": (value, bound) => value === bound,
-  "<": (value, bound) => value < bound,
-  "<=": (value, bound) => value <= bound,
-  ">": (value, bound) => value > bound,
-  ">=": (value, bound) => value >= bound,
-};
-
-/** One comparison, or a bottom and then a top above it. */
-function numeric(argument: unknown, place: readonly string[]): Test {
-  const wrong = (message: string): Error =>
-    invalidPattern(place, message, 'write { numeric: [">", 0] } or { numeric: [">=", 0, "<", 100] }');
-  if (!Array.isArray(argument) || (argument.length !== 2 && argument.length !== 4)) {
-    throw wrong("numeric takes one or two comparisons");
-  }
-  const comparisons = [argument.slice(0, 2), argument.slice(2)]
-    .filter(({ length }) => length > 0)
-    .map(([sign, bound]) => {
-      const compare = typeof sign === "string" && Object.hasOwn(COMPARISONS, sign) ? COMPARISONS[sign] : undefined;
-      if (compare === undefined) throw wrong(`there is no comparison ${JSON.stringify(sign)}`);
-      if (typeof bound !== "number" || !Number.isFinite(bound)) throw wrong("a comparison takes a number");
-      return { sign: sign as string, bound, compare };
-    });
-  const [bottom, top] = comparisons;
-  if (bottom !== undefined && top !== undefined) {
-    if (!bottom.sign.startsWith(">") || !top.sign.startsWith("<"))
-      throw wrong("of two comparisons the first is > or >=, the second < or <=");
-    if (bottom.bound >= top.bound) throw wrong("the range is empty");
-  }
-  return (value) =>
-    typeof value === "number" &&
-    Number.isFinite(value) &&
-    comparisons.every(({ bound, compare }) => compare(value, bound));
-}
-
-/** What makes the test of one text that a value must not pass. */
-const BUT: Readonly<Record<string, (text: string, place: readonly string[]) => (value: string) => boolean>> = {
-  prefix: (text) => (value) => value.startsWith(text),
-  suffix: (text) => (value) => value.endsWith(text),
-  "equals-ignore-case": (text) => folded(text).equals,
-  wildcard: parseWildcard,
-};
-
-/** True for every value that is there and is not the thing, of whatever type. */
-function anythingBut(argument: unknown, place: readonly string[]): Test {
-  if (typeof argument === "object" && argument !== null && !Array.isArray(argument)) {
-    const [member, second] = Object.entries(argument);
-    const make =
-      member !== undefined && second === undefined && Object.hasOwn(BUT, member[0]) ? BUT[member[0]] : undefined;
-    if (member === undefined || make === undefined) {
-      throw invalidPattern(
-        place,
-        "anything-but cannot take this",
-        `write a value, a list, or one of ${Object.keys(BUT).join(", ")}`,
-      );
-    }
-    const [name, texts] = member;
-    const excluded = listOf(texts, place).map((text) => {
-      if (text === "" && (name === "prefix" || name === "suffix")) {
-        throw invalidPattern(place, `every text has the ${name} ""`, "leave it out");
-      }
-      return make(textOf(text, place), place);
-    });
-    return (value) => typeof value !== "string" || !excluded.some((test) => test(value));
-  }
-  const excluded = new Set(listOf(argument, place));
-  const types = new Set([...excluded].map((value) => typeof value));
-  const [type] = types;
-  if (types.size !== 1 || (type !== "string" && type !== "number")) {
-    throw invalidPattern(
-      place,
-      "anything-but takes texts or numbers, not both",
-      'write { "anything-but": ["a", "b"] }',
-    );
-  }
-  if (![...excluded].every((value) => typeof value === "string" || Number.isFinite(value))) {
-    throw invalidPattern(place, "a number is out of range", "write one that a double holds");
-  }
-  return (value) => !excluded.has(value);
-}
-
-function listOf(argument: unknown, place: readonly string[]): readonly unknown[] {
-  const list: readonly unknown[] = Array.isArray(argument) ? argument : [argument];
-  if (list.length === 0) throw invalidPattern(place, "an empty list excludes nothing", "name what is excluded");
-  return list;
+  return which === "prefix" ? (value) => value.startsWith(text) : (value) => value.endsWith(text);
 }

@@ -1,7 +1,14 @@
-// The values of an event by their path, each with the array elements that it is in.
+// The values of an event at the fields that a pattern asks for, each with the array elements that it is in.
 
-/** An element of an array. */
-interface Place {
+import type { PathStep, Paths } from "./paths.ts";
+import type { Value, Work } from "./test.ts";
+
+/** An element of an array whose objects bind fields together. */
+export interface Place {
+  readonly id: number;
+  /** The element that it stands in. */
+  readonly parent: Place | undefined;
+  readonly depth: number;
   /** Tells arrays of one event apart. */
   readonly array: number;
   readonly index: number;
@@ -10,69 +17,66 @@ interface Place {
 }
 
 export interface Leaf {
-  readonly value: string | number | boolean | null;
-  /** The elements of arrays whose objects it is a member of, from the outermost on. */
-  readonly places: readonly Place[];
+  readonly value: Value;
+  readonly place: Place | undefined;
 }
 
-export type Leaves = ReadonlyMap<string, readonly Leaf[]>;
-
-const NOWHERE: readonly Place[] = [];
-
-/** The paths that a pattern asks for, and all that lead to one: made once a pattern, not once an event. */
-export interface WantedPaths {
-  readonly paths: ReadonlySet<string>;
-  readonly prefixes: ReadonlySet<string>;
-}
-
-export function wantedPaths(paths: readonly string[]): WantedPaths {
-  return { paths: new Set(paths), prefixes: new Set(paths.flatMap(prefixesOf)) };
+export interface Leaves {
+  /** By the field's number. */
+  readonly of: readonly (readonly Leaf[])[];
+  /** How many places there are, and how deep. */
+  readonly places: number;
+  readonly depth: number;
 }
 
 /**
- * The values at the wanted paths. A path is its names joined by dots, array indexes left out; an empty object or array has
- * no value, and an element of an array is a value of the array's own path.
+ * Walks an event once, along what the pattern asks for alone. A path is its names joined by dots, array indexes left out; an
+ * empty object or array has no value, and an element of an array is a value of the array's own path. Only own members count.
+ * It does not recurse: an event may be as deep as it likes.
  */
-export function leavesOf(event: unknown, wanted: WantedPaths): Leaves {
-  const leaves = new Map<string, Leaf[]>();
-  let arrays = 0;
-  const visit = (value: unknown, path: string, places: readonly Place[]): void => {
-    if (Array.isArray(value)) {
-      const array = arrays++;
-      value.forEach((element: unknown, index) => {
-        // Only objects bind the fields inside them to one element: a plain value stands for itself.
-        const inside = isNested(element) ? [...places, { array, index, path }] : places;
-        visit(element, path, inside);
-      });
-    } else if (typeof value === "object" && value !== null) {
-      if (path !== "" && !wanted.prefixes.has(path)) return;
-      for (const [name, member] of Object.entries(value)) visit(member, path === "" ? name : `${path}.${name}`, places);
-    } else if (wanted.paths.has(path) && isValue(value)) {
-      const known = leaves.get(path);
-      if (known === undefined) leaves.set(path, [{ value, places }]);
-      else known.push({ value, places });
+export function leavesOf(event: object, { root, fields }: Paths, work: Work): Leaves {
+  const of: Leaf[][] = Array.from(fields, () => []);
+  let [arrays, places, deepest] = [0, 0, 0];
+  const waiting: { readonly value: unknown; readonly step: PathStep; readonly place: Place | undefined }[] = [];
+  const enter = (value: unknown, step: PathStep, place: Place | undefined): void => {
+    work.steps++;
+    if (typeof value === "object" && value !== null && !(value instanceof Date)) {
+      waiting.push({ value, step, place });
+    } else if (step.field !== undefined && isValue(value)) {
+      (of[step.field] as Leaf[]).push({ value: value instanceof Date ? textOf(value) : value, place });
     }
   };
-  if (typeof event === "object" && event !== null && !Array.isArray(event)) visit(event, "", NOWHERE);
-  return leaves;
+  enter(event, root, undefined);
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const { value, step, place } = next;
+    if (Array.isArray(value)) {
+      const array = arrays++;
+      for (const [index, element] of value.entries()) {
+        // Only objects bind the fields inside them to one element: a plain value stands for itself.
+        if (!step.binds || typeof element !== "object" || element === null) enter(element, step, place);
+        else {
+          const inside = { id: places++, parent: place, depth: (place?.depth ?? 0) + 1, array, index, path: step.path };
+          deepest = Math.max(deepest, inside.depth);
+          enter(element, step, inside);
+        }
+      }
+    } else {
+      for (const [name, to] of step.next) {
+        work.steps++;
+        if (Object.hasOwn(value as object, name)) enter((value as Record<string, unknown>)[name], to, place);
+      }
+    }
+  }
+  return { of, places, depth: deepest };
 }
 
-/** `a.b.c` has `a` and `a.b`. */
-export function prefixesOf(path: string): readonly string[] {
-  const prefixes: string[] = [];
-  for (let dot = path.indexOf("."); dot >= 0; dot = path.indexOf(".", dot + 1)) prefixes.push(path.slice(0, dot));
-  return prefixes;
+function isValue(value: unknown): value is Value | Date {
+  if (value === null || value instanceof Date) return true;
+  const type = typeof value;
+  return type === "string" || type === "number" || type === "boolean" || type === "bigint";
 }
 
-/** Whether two sets of places can be those of one choice of elements: of each array that both are in, the same one. */
-export function agree(one: readonly Place[], other: readonly Place[]): boolean {
-  return one.every(({ array, index }) => other.every((place) => place.array !== array || place.index === index));
-}
-
-function isNested(value: unknown): boolean {
-  return typeof value === "object" && value !== null;
-}
-
-function isValue(value: unknown): value is Leaf["value"] {
-  return value === null || typeof value === "string" || typeof value === "number" || typeof value === "boolean";
+/** As JSON has it; of a date that is none, null. */
+function textOf(date: Date): string | null {
+  return date.toJSON();
 }

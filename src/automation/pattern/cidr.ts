@@ -18,7 +18,7 @@ export function canonicalAddress(text: string): string | undefined {
  * The test of a block like `10.0.0.0/8`; bits behind the prefix do not count.
  * @throws ConfigError for what is no block, and for a whole address: that is written as a plain text
  */
-export function parseCidr(text: string, place: readonly string[]): (value: string) => boolean {
+export function parseCidr(text: string, place: string): (value: string) => boolean {
   const [, base = "", length = ""] = /^([^/]*)\/(\d{1,3})$/.exec(text) ?? [];
   const block = parseAddress(base);
   if (block === undefined || Number(length) >= block.bits) {

@@ -14,6 +14,7 @@ export function checkSize(pattern: unknown): void {
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     const { value, place, level } = next;
     if (typeof value === "string") characters += value.length;
+    if (characters > MOST_CHARACTERS) throw tooLarge("", `more than ${MOST_CHARACTERS} characters`);
     if (typeof value !== "object" || value === null) continue;
     if (level > MOST_LEVELS) throw tooLarge(place, `deeper than ${MOST_LEVELS} levels`);
     for (const [name, member] of Object.entries(value)) {
@@ -21,7 +22,6 @@ export function checkSize(pattern: unknown): void {
       parts++;
       if (name.split(".").length > MOST_LEVELS) throw tooLarge(place, `a name has more than ${MOST_LEVELS} parts`);
       if (parts > MOST_PARTS) throw tooLarge("", `more than ${MOST_PARTS} names, values and operators`);
-      if (characters > MOST_CHARACTERS) throw tooLarge("", `more than ${MOST_CHARACTERS} characters`);
       const inside = Array.isArray(value) ? `${place}[${name}]` : memberOf(place, name);
       waiting.push({ value: member, place: inside, level: level + 1 });
     }

@@ -111,7 +111,7 @@ const innerRooms = {
     outcome: [],
     pattern: [],
     tx: ["outcome"],
-    define: ["outcome", "tx"],
+    define: ["outcome", "pattern", "tx"],
     deliver: ["outcome", "tx", "define"],
     run: ["outcome", "tx", "define", "deliver"],
   },

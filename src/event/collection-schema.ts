@@ -3,6 +3,20 @@
 /** A JSON Schema (draft 2020-12). */
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
+/** A whole number as a text, with all its digits. */
+export const WHOLE_NUMBER: JsonSchema = { type: "string", pattern: "^-?\\d+$" };
+
+/** A decimal number as a text, with all its digits. */
+export const DECIMAL_NUMBER: JsonSchema = {
+  type: "string",
+  pattern: "^(-?\\d+(\\.\\d+)?([Ee][+-]?\\d+)?|NaN|-?Infinity)$",
+};
+
+/** Whether the texts that a schema allows stand for numbers. */
+export function isNumberText({ type, pattern }: JsonSchema): boolean {
+  return type === "string" && (pattern === WHOLE_NUMBER.pattern || pattern === DECIMAL_NUMBER.pattern);
+}
+
 export interface ColumnSchema {
   readonly name: string;
   /** What the database never gives to another column of the table, so that a renamed one is known; null when it is not known. */

@@ -5,6 +5,8 @@ import { type DurationInput, durationMs } from "../outcome/duration-ms.ts";
 import { invalid, refuseUnknown } from "../outcome/invalid.ts";
 import type { Fatal, Retry, RetryOptions, Skip } from "../outcome/outcome.ts";
 import { type RetryPolicy, type RetryPolicyInput, retryPolicy } from "../outcome/retry-policy.ts";
+import { compile, matches } from "../pattern/compile-pattern.ts";
+import type { PatternOf } from "../pattern/pattern-of.ts";
 import type { ClientOf, Database, PgClient } from "../tx/transaction.ts";
 import type { RunTx } from "../tx/tx.ts";
 import type { AnyEvent, Trigger } from "./trigger.ts";
@@ -50,6 +52,11 @@ export type EventOf<On> = On extends readonly (infer One)[]
 
 export interface AutomationOptions<On, Db extends Database = Database> {
   readonly on: On;
+  /**
+   * A pattern over the event, with EventBridge's semantics: `{ after: { total: [{ numeric: [">", 100] }] } }`. An event that does
+   * not match ends as filtered, and no handler is started. It must fit each trigger of a list.
+   */
+  readonly where?: PatternOf<EventOf<NoInfer<On>>>;
   readonly retry?: RetryPolicyInput;
   /** Then the attempt counts as failed and `signal` aborts. Default `30s`. */
   readonly timeout?: DurationInput;
@@ -79,6 +86,8 @@ export interface Automation {
   readonly [brand]: true;
   readonly id: string;
   readonly triggers: readonly Trigger[];
+  /** Whether an event that a trigger decoded is one that `where` asks for. @throws PoisonError `PATTERN_AMBIGUOUS` */
+  readonly passes: (event: AnyEvent, trigger: Trigger) => boolean;
   readonly retry: RetryPolicy;
   readonly timeoutMs: number;
   readonly concurrency: number;
@@ -91,7 +100,7 @@ export interface Automation {
 
 /** Who writes JavaScript, or casts, has no compiler to tell. */
 const OPTIONS: Readonly<Record<keyof AutomationOptions<unknown>, true>> = {
-  ...{ on: true, retry: true, timeout: true, concurrency: true, db: true, start: true, onGap: true },
+  ...{ on: true, where: true, retry: true, timeout: true, concurrency: true, db: true, start: true, onGap: true },
   cycles: true,
 };
 
@@ -100,7 +109,7 @@ const idPattern = /^[a-z][a-z0-9-]{0,62}$/;
 /**
  * Defines an automation. Its id is the durable's name, the metrics' label and the dead letters' subject:
  * changing it starts a new subscription.
- * @throws ConfigError `AUTOMATION_INVALID`
+ * @throws ConfigError `AUTOMATION_INVALID`, and `PATTERN_INVALID` for `where`
  */
 export function automation<const On extends Trigger | readonly Trigger[], Db extends Database = Database>(
   id: string,
@@ -123,6 +132,7 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
     [brand]: true,
     id,
     triggers: Object.freeze([...triggers]),
+    passes: passesWhere(options.where, triggers, `${id}: where`),
     retry: Object.freeze(retryPolicy(options.retry, `${id}: `)),
     timeoutMs,
     concurrency,
@@ -134,6 +144,16 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
     handler: handler as Handler<AnyEvent>,
   };
   return Object.freeze(defined);
+}
+
+/** Compiled once a trigger, for each knows other things of its events. @throws ConfigError `PATTERN_INVALID` */
+function passesWhere(where: unknown, triggers: readonly Trigger[], place: string): Automation["passes"] {
+  if (where === undefined) return () => true;
+  const compiled = new Map(triggers.map((trigger) => [trigger, compile(where, trigger.shape ?? {}, place)]));
+  return (event, trigger) => {
+    const pattern = compiled.get(trigger);
+    return pattern === undefined || matches(pattern, event);
+  };
 }
 
 /** The first is the default. */

@@ -6,6 +6,8 @@ import { parseEvent, type StoredMessage } from "../../event/parse-event.ts";
 import { isSourceId, type SourceId } from "../../event/source-id.ts";
 import { changeSubjectPrefix } from "../../event/subject.ts";
 import { invalid } from "../outcome/invalid.ts";
+import type { RowShape } from "../pattern/columns.ts";
+import { CHANGE_FIELDS, type EventShape } from "../pattern/event-shape.ts";
 import type {
   DeclaredCollection,
   Image,
@@ -87,7 +89,9 @@ export interface Collection<
  * of MongoDB `Order | null`, for the document may be gone by the time it is looked up.
  * @param source the source's id in the configuration
  * @param name `<namespace>.<collection>`, split at the first dot; a namespace with a dot stands in double quotes
- * @param decode makes what the handler gets of each change
+ * @param options `columns`: what patterns may know of the columns, by name, as `millrace types` writes it: `{ total: "number" }`
+ * makes texts of that column numbers, and what can never match is refused; `open`: a row may have other columns too; `decode`:
+ * makes what the handler gets of each change
  * @throws ConfigError `AUTOMATION_INVALID`
  */
 export function collection<
@@ -95,8 +99,14 @@ export function collection<
   Key = AnyKey,
   Omissible extends keyof Row = never,
   After extends Row | Updated<Row, Omissible> | null = Updated<Row, Omissible>,
->(source: string, name: string, decode?: DecodeChange): Collection<Row, Key, Omissible, After> {
-  return decodedCollection(source, name, { decode });
+>(source: string, name: string, options: CollectionOptions = {}): Collection<Row, Key, Omissible, After> {
+  return decodedCollection(source, name, options);
+}
+
+/** What is known of a collection beside its name. */
+export interface CollectionOptions extends Partial<RowShape> {
+  /** Makes what the handler gets of each change; `columns` are those of its rows. */
+  readonly decode?: DecodeChange;
 }
 
 /** The same, for what decodes rows by a declaration of their columns. @throws ConfigError `AUTOMATION_INVALID` */
@@ -108,10 +118,7 @@ export function decodedCollection<
 >(
   source: string,
   name: string,
-  {
-    decode,
-    properties,
-  }: { readonly decode?: DecodeChange | undefined } & Partial<Pick<DeclaredCollection, "properties">>,
+  { decode, properties, columns, open = false }: CollectionOptions & Partial<Pick<DeclaredCollection, "properties">>,
 ): Collection<Row, Key, Omissible, After> {
   if (!isSourceId(source)) {
     throw invalid(`"${source}" cannot be a source's id`, "use the name under `sources` in the configuration");
@@ -125,13 +132,14 @@ export function decodedCollection<
   }
   const { namespace, collection: table } = parsed;
   const declared = properties && { source, namespace, name: table, properties };
+  const row = columns && { columns, open };
   const on =
     (op: "created" | "updated" | "deleted", usual: readonly Image[]) =>
     ({ images = usual }: ChangeOptions = {}): ChangeTrigger<never> => {
       if (!images.every((one) => one === "before" || one === "after"))
         throw invalid("images names something else than before and after", 'write images: ["before", "after"]');
       const needs = images.length === 0 ? undefined : { source, namespace, name: table, images };
-      return Object.freeze(new CollectionTrigger({ source, namespace, name: table, op, decode, declared, needs }));
+      return Object.freeze(new CollectionTrigger({ source, namespace, name: table, op, decode, declared, needs, row }));
     };
   return Object.freeze({
     created: on("created", ["after"]),
@@ -149,24 +157,39 @@ interface CollectionTriggerOptions {
   readonly decode: DecodeChange | undefined;
   readonly declared: DeclaredCollection | undefined;
   readonly needs: NeededImages | undefined;
+  readonly row: RowShape | undefined;
 }
+
+/** What an op leaves out of every event. */
+const NULLS: Readonly<Record<CollectionTriggerOptions["op"], Readonly<Record<string, null>>>> = {
+  created: { before: null },
+  updated: {},
+  deleted: { after: null },
+};
 
 class CollectionTrigger implements ChangeTrigger<never> {
   readonly source: SourceId;
   readonly filter: string;
   readonly declared: DeclaredCollection | undefined;
   readonly needs: NeededImages | undefined;
+  readonly #shape: EventShape;
   readonly #options: CollectionTriggerOptions;
   readonly #prefix: string;
 
   constructor(options: CollectionTriggerOptions) {
-    const { source, namespace, name, op, declared, needs } = options;
+    const { source, namespace, name, op, declared, needs, row } = options;
     this.#options = options;
     this.#prefix = changeSubjectPrefix(source, namespace, name, op);
     this.source = source;
     this.filter = `${this.#prefix}*`;
     this.declared = declared;
     this.needs = needs;
+    const fixed = { op, source, namespace, collection: name, ...NULLS[op] };
+    this.#shape = { fields: CHANGE_FIELDS, fixed, row };
+  }
+
+  get shape(): EventShape {
+    return this.#shape;
   }
 
   subscriptions(): readonly TriggerSubscription[] {

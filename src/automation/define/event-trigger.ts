@@ -5,6 +5,7 @@ import { type DomainEvent, parseDomainEvent } from "../../event/parse-domain-eve
 import type { StoredMessage } from "../../event/parse-event.ts";
 import { isSourceId } from "../../event/source-id.ts";
 import { domainSubjectPrefix, escapeToken } from "../../event/subject.ts";
+import { DOMAIN_FIELDS, type EventShape } from "../pattern/event-shape.ts";
 import type { Trigger, TriggerCheck, TriggerConfig, TriggerSubscription, TriggerWarning } from "./trigger.ts";
 
 /** Starts at domain events of one type, from each source that holds an outbox. */
@@ -47,6 +48,10 @@ class OutboxTrigger implements DomainTrigger<never> {
     this.#name = name;
     this.#middle = `.${escapeToken(aggregate)}.${escapeToken(name)}.`;
     this.filter = `events.*${this.#middle}*`;
+  }
+
+  get shape(): EventShape {
+    return { fields: DOMAIN_FIELDS, fixed: { type: `${this.#aggregate}.${this.#name}` } };
   }
 
   subscriptions({ outboxes }: TriggerConfig): readonly TriggerSubscription[] {

@@ -4,6 +4,7 @@
 import type { StoredMessage } from "../../event/parse-event.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Finding } from "../../telemetry/finding.ts";
+import type { EventShape } from "../pattern/event-shape.ts";
 
 /** What all events have, whichever trigger they came by. */
 export interface AnyEvent {
@@ -80,6 +81,8 @@ export interface Trigger<Event = unknown> {
   match(event: AnyEvent): boolean;
   /** Why it may never match. @throws ConfigError when it never can: a start refuses it, with this error */
   check(against: TriggerCheck): readonly TriggerWarning[];
+  /** What is known of the events that it decodes, for patterns over them; undefined where nothing is. */
+  readonly shape?: EventShape | undefined;
   /** What `decode` takes rows to be; undefined where it takes them as they come. */
   readonly declared?: DeclaredCollection | undefined;
   /** Without which the handler cannot do its work; undefined where there are none. */

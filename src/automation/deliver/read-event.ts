@@ -9,12 +9,12 @@ import type { AnyEvent } from "../define/trigger.ts";
 import type { SettleContext } from "./job.ts";
 
 interface Reader extends Pick<SettleContext, "persist"> {
-  readonly automation: Pick<Automation, "triggers">;
+  readonly automation: Pick<Automation, "triggers" | "passes">;
   readonly bus: Pick<Bus, "fetchBody">;
 }
 
 /**
- * What can be made of a delivery: undefined when none of the triggers asks for it, a PoisonError when it is no event, a
+ * What can be made of a delivery: undefined when none of the triggers, or `where`, asks for it, a PoisonError when it is no event, a
  * TransientError while its body is not there.
  */
 type Found = AnyEvent | undefined | PoisonError | TransientError;
@@ -45,7 +45,7 @@ function decoded(message: StoredMessage, { automation }: Reader): AnyEvent | und
   try {
     for (const trigger of automation.triggers) {
       const event = trigger.decode(message);
-      if (event !== undefined && trigger.match(event)) return event;
+      if (event !== undefined && trigger.match(event) && automation.passes(event, trigger)) return event;
     }
     return undefined;
   } catch (error) {

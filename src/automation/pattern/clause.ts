@@ -1,6 +1,6 @@
 // What a pattern says of one field: the list of what it may be.
 
-import type { ColumnKind } from "./columns.ts";
+import type { ColumnKind } from "../../event/column-kind.ts";
 import { type Condition, parseCondition } from "./condition.ts";
 import { oneOf } from "./equality.ts";
 import { invalidPattern } from "./invalid-pattern.ts";

@@ -1,19 +1,8 @@
 // What a pattern may know of a row: its columns and how their values stand in events.
 
 import { nearest } from "../../config/nearest.ts";
+import type { ColumnKind, Columns } from "../../event/column-kind.ts";
 import { invalidPattern } from "./invalid-pattern.ts";
-
-/**
- * How a column's values stand in events: `number`, also where events have a text for it (numeric, bigint, Decimal128);
- * `text`; `boolean`; the labels of an enum; `json` for what may be anything; or the members of an object that has a fixed
- * form. Of an array it is what its elements are. Null is always possible.
- */
-export type ColumnKind = "number" | "text" | "boolean" | "json" | readonly string[] | Columns;
-
-/** The columns of a row by their names. */
-export interface Columns {
-  readonly [name: string]: ColumnKind;
-}
 
 /** What is known of a row before one has come. */
 export interface RowShape {

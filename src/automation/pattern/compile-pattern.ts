@@ -14,9 +14,9 @@ export interface CompiledPattern {
   readonly paths: Paths;
 }
 
-/** @throws ConfigError `PATTERN_INVALID` */
-export function compile(pattern: unknown, shape: EventShape): CompiledPattern {
-  const alternatives = parsePattern(pattern, shape);
+/** @param place what errors call the pattern: `receipt: where` @throws ConfigError `PATTERN_INVALID` */
+export function compile(pattern: unknown, shape: EventShape, place = ""): CompiledPattern {
+  const alternatives = parsePattern(pattern, shape, place);
   refuseNeverMatching(alternatives, shape);
   const paths = pathsOf(alternatives.map((clauses) => clauses.map(({ path }) => path)));
   return { rules: alternatives.map((clauses) => ruleOf(clauses, paths)), paths };

@@ -1,8 +1,9 @@
 // One item of a pattern's list: a plain value, or an operator with its argument.
 
+import type { ColumnKind } from "../../event/column-kind.ts";
 import { anythingBut } from "./anything-but.ts";
 import { parseCidr } from "./cidr.ts";
-import { type ColumnKind, isLabels } from "./columns.ts";
+import { isLabels } from "./columns.ts";
 import { folded } from "./ignore-case.ts";
 import { invalidPattern } from "./invalid-pattern.ts";
 import { boundOf } from "./number.ts";

@@ -19,6 +19,10 @@ export const CHANGE_FIELDS: readonly string[] = (
   "id type source namespace collection time position transaction sequence lineage"
 ).split(" ");
 
+/** What a domain event has. */
+export const DOMAIN_FIELDS: readonly string[] =
+  "id type source key data headers time position transaction sequence lineage".split(" ");
+
 const NO_WORK = { steps: 0 };
 
 /**

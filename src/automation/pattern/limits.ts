@@ -7,21 +7,21 @@ const MOST_LEVELS = 64;
 const MOST_PARTS = 4096;
 const MOST_CHARACTERS = 65_536;
 
-/** @throws ConfigError `PATTERN_INVALID` for one that is too deep or too large, or holds itself */
-export function checkSize(pattern: unknown): void {
+/** @param top the place of the pattern itself @throws ConfigError `PATTERN_INVALID` for one that is too deep or too large, or holds itself */
+export function checkSize(pattern: unknown, top: string): void {
   let [parts, characters] = [0, 0];
-  const waiting = [{ value: pattern, place: "", level: 1 }];
+  const waiting = [{ value: pattern, place: top, level: 1 }];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     const { value, place, level } = next;
     if (typeof value === "string") characters += value.length;
-    if (characters > MOST_CHARACTERS) throw tooLarge("", `more than ${MOST_CHARACTERS} characters`);
+    if (characters > MOST_CHARACTERS) throw tooLarge(top, `more than ${MOST_CHARACTERS} characters`);
     if (typeof value !== "object" || value === null) continue;
     if (level > MOST_LEVELS) throw tooLarge(place, `deeper than ${MOST_LEVELS} levels`);
     for (const [name, member] of Object.entries(value)) {
       characters += name.length;
       parts++;
       if (name.split(".").length > MOST_LEVELS) throw tooLarge(place, `a name has more than ${MOST_LEVELS} parts`);
-      if (parts > MOST_PARTS) throw tooLarge("", `more than ${MOST_PARTS} names, values and operators`);
+      if (parts > MOST_PARTS) throw tooLarge(top, `more than ${MOST_PARTS} names, values and operators`);
       const inside = Array.isArray(value) ? `${place}[${name}]` : memberOf(place, name);
       waiting.push({ value: member, place: inside, level: level + 1 });
     }

@@ -32,11 +32,12 @@ interface Position {
 /**
  * The alternatives of a pattern, each with its clauses; the pattern matches where one of them does.
  * @param shape what is known of the events
+ * @param place what errors call the pattern itself
  * @throws ConfigError `PATTERN_INVALID`
  */
-export function parsePattern(pattern: unknown, shape: EventShape): readonly (readonly Clause[])[] {
-  checkSize(pattern);
-  const top: Position = { path: undefined, place: "", belowOr: false };
+export function parsePattern(pattern: unknown, shape: EventShape, place: string): readonly (readonly Clause[])[] {
+  checkSize(pattern, place);
+  const top: Position = { path: undefined, place, belowOr: false };
   return readFields(pattern, top, [new Map()], shape).map((clauses) => [...clauses.values()]);
 }
 

@@ -24,9 +24,11 @@ const delivery = (op: string): Delivery =>
     data: Buffer.from(JSON.stringify({ op, key: { id: 1 }, before: null, after: { id: 1 } })),
   }) as unknown as Delivery;
 
-const orders = collection("shop", "public.orders", (event) => ({ ...event, after: { id: "decoded" } }));
-const broken = collection("shop", "public.orders", () => {
-  throw new PoisonError("ROW_NOT_AS_DECLARED", "no");
+const orders = collection("shop", "public.orders", { decode: (event) => ({ ...event, after: { id: "decoded" } }) });
+const broken = collection("shop", "public.orders", {
+  decode: () => {
+    throw new PoisonError("ROW_NOT_AS_DECLARED", "no");
+  },
 });
 const reader = (on: Parameters<typeof automation>[1]["on"]) => ({
   automation: automation("a", { on } as Parameters<typeof automation>[1], () => {}),

@@ -1,6 +1,6 @@
 // What values of a shape are in events, as JSON Schema: the counterpart of what writes them.
 
-import type { JsonSchema } from "../../../event/collection-schema.ts";
+import { DECIMAL_NUMBER, type JsonSchema, WHOLE_NUMBER as WHOLE } from "../../../event/collection-schema.ts";
 import type { Encoding } from "../values/bson-json.ts";
 import { type BsonName, bsonNames, isAnything, type ObjectShape, type Shape } from "./shape.ts";
 
@@ -12,7 +12,6 @@ export interface SchemaOptions {
 
 const STRING: JsonSchema = { type: "string" };
 const INTEGER: JsonSchema = { type: "integer" };
-const WHOLE: JsonSchema = { type: "string", pattern: "^-?\\d+$" };
 const OID: JsonSchema = { type: "string", pattern: "^[0-9a-f]{24}$" };
 const NOT_FINITE: JsonSchema = { enum: ["NaN", "Infinity", "-Infinity"] };
 
@@ -36,7 +35,7 @@ const plain: Partial<Readonly<Record<BsonName, readonly JsonSchema[]>>> = {
   int: [INTEGER],
   long: [INTEGER, WHOLE],
   double: [{ type: "number" }, NOT_FINITE],
-  decimal: [STRING],
+  decimal: [DECIMAL_NUMBER],
   objectId: [OID],
   date: [STRING],
   binData: [STRING],

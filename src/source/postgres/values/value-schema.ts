@@ -1,6 +1,6 @@
 // What a type's values are in events, as JSON Schema: the counterpart of what writes them.
 
-import type { JsonSchema } from "../../../event/collection-schema.ts";
+import { DECIMAL_NUMBER, type JsonSchema, WHOLE_NUMBER } from "../../../event/collection-schema.ts";
 import type { CatalogType } from "../client/catalog.ts";
 import type { ValueFormat } from "./compile.ts";
 
@@ -14,7 +14,7 @@ export interface ValueSchemaOptions {
 const STRING: JsonSchema = { type: "string" };
 const INTEGER: JsonSchema = { type: "integer" };
 /** A string where a double does not hold it. */
-const SAFE_INTEGER: JsonSchema = { anyOf: [INTEGER, { type: "string", pattern: "^-?\\d+$" }] };
+const SAFE_INTEGER: JsonSchema = { anyOf: [INTEGER, WHOLE_NUMBER] };
 const INFINITIES: JsonSchema = { enum: ["infinity", "-infinity"] };
 /** Before the year 0 and after 9999, which `date-time` does not know. */
 const EXPANDED_YEAR: JsonSchema = { type: "string", pattern: "^[+-]\\d{6}-\\d\\d-\\d\\dT" };
@@ -30,7 +30,8 @@ const scalars: ReadonlyMap<string, JsonSchema> = new Map<string, JsonSchema>([
   ["int2out", INTEGER],
   ["int4out", INTEGER],
   ["oidout", INTEGER],
-  ["int8out", { type: "string", pattern: "^-?\\d+$" }],
+  ["int8out", WHOLE_NUMBER],
+  ["numeric_out", DECIMAL_NUMBER],
   ["float4out", FLOAT],
   ["float8out", FLOAT],
   ["boolout", { type: "boolean" }],

@@ -1,8 +1,8 @@
 // What a pattern makes of the columns' types: numbers that are texts, and what can never match.
 
 import { describe, expect, test } from "vitest";
-import type { Columns } from "../../../../src/automation/pattern/columns.ts";
 import { compilePattern } from "../../../../src/automation/pattern/compile-pattern.ts";
+import type { Columns } from "../../../../src/event/column-kind.ts";
 
 const columns: Columns = {
   id: "number",

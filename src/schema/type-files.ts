@@ -2,7 +2,9 @@
 
 import { formatCollectionName } from "../event/collection-name.ts";
 import type { CollectionSchema, ColumnSchema, DocumentsSchema, JsonSchema } from "../event/collection-schema.ts";
+import type { ColumnKind } from "../event/column-kind.ts";
 import type { SourceId } from "../event/source-id.ts";
+import { columnKind } from "./column-kinds.ts";
 
 /** Collections of this namespace go by their bare names. */
 const DEFAULT_NAMESPACE = "public";
@@ -30,7 +32,7 @@ function typeScript(source: SourceId, collections: readonly CollectionSchema[]):
   );
   const members = named.map(({ collection, type }) => {
     const key = keys.size === named.length ? keyOf(collection) : formatCollectionName(collection);
-    return `  ${propertyName(key)}: collection<${typeArguments(type, collection)}>(${JSON.stringify(source)}, ${JSON.stringify(formatCollectionName(collection))}),\n`;
+    return `  ${propertyName(key)}: collection<${typeArguments(type, collection)}>(${JSON.stringify(source)}, ${JSON.stringify(formatCollectionName(collection))}${optionsText(collection)}),\n`;
   });
   return [
     "// Written by `millrace types`: do not edit.\n",
@@ -63,6 +65,26 @@ function typeArguments(type: string, { key, columns, documents }: CollectionSche
   const keyType = key.length === 0 ? "null" : `Pick<${type}, ${names(key)}>`;
   if (documents !== undefined && !documents.hasAfter) return [type, keyType, "never", `${type} | null`].join(", ");
   return [type, keyType, ...(omissible.length === 0 ? [] : [names(omissible)])].join(", ");
+}
+
+/** What patterns may know of the columns. Of documents that are not held to a form only where texts are numbers. */
+function optionsText({ columns, documents }: CollectionSchema): string {
+  const open = documents?.open ?? false;
+  const kinds = columns
+    .map(({ name, value }) => [name, columnKind(value)] as const)
+    .filter(([, kind]) => !open || kind === "number");
+  if (kinds.length === 0) return "";
+  return `, {\n    columns: ${kindsText(kinds)},\n${open ? "    open: true,\n" : ""}  }`;
+}
+
+function kindsText(kinds: readonly (readonly [string, ColumnKind])[]): string {
+  const members = kinds.map(([name, kind]) => {
+    // Written as a plain name it would be the object's prototype.
+    const property = name === "__proto__" ? '["__proto__"]' : propertyName(name);
+    const isMembers = typeof kind === "object" && !Array.isArray(kind);
+    return `${property}: ${isMembers ? kindsText(Object.entries(kind)) : JSON.stringify(kind).replaceAll('","', '", "')}`;
+  });
+  return members.length === 0 ? "{}" : `{ ${members.join(", ")} }`;
 }
 
 function member(column: ColumnSchema): string {

@@ -6,6 +6,9 @@ export interface DrizzleColumn {
   /** Whether the name is the property's: then drizzle's option `casing` makes another of it. */
   readonly keyAsName?: boolean;
   readonly columnType: string;
+  /** What its values are in JavaScript: `string`, `number`, `date` and so on. */
+  readonly dataType: string;
+  readonly enumValues?: readonly string[] | undefined;
   readonly baseColumn?: DrizzleColumn;
   getSQLType(): string;
   mapFromDriverValue(value: unknown): unknown;

@@ -4,7 +4,9 @@ import type { InferSelectModel, Table } from "drizzle-orm";
 import { ConfigError, PoisonError } from "../../errors.ts";
 import type { ChangeEvent } from "../../event/change-event.ts";
 import { formatCollectionName } from "../../event/collection-name.ts";
+import type { Columns } from "../../event/column-kind.ts";
 import { type Collection, collection, decodedCollection } from "./collection.ts";
+import { drizzleKind } from "./drizzle-kind.ts";
 import { type DrizzleColumn, drizzleValue } from "./drizzle-value.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -52,12 +54,18 @@ export function fromDrizzle(
   }
   const namespace = (kept[drizzle("Schema")] as string | undefined) ?? DEFAULT_SCHEMA;
   const full = formatCollectionName({ namespace, collection: name });
-  if (raw) return collection(source, full);
   const properties = propertiesOf(columns);
+  if (raw) return collection(source, full, { columns: kindsOf(properties), open: true });
   return decodedCollection(source, full, {
     decode: (event) => decodeEvent(event, properties),
+    columns: Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, drizzleKind(column)])),
     properties: new Map([...properties].map(([column, { property }]) => [column, property])),
   });
+}
+
+/** By all names that a column may have in the database. */
+function kindsOf(properties: ReadonlyMap<string, Property>): Columns {
+  return Object.fromEntries([...properties].map(([name, { column }]) => [name, drizzleKind(column)]));
 }
 
 /** The property of each column by its name, and of one that has none of its own by the names that `casing` gives it, where they are free. */

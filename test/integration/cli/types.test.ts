@@ -62,10 +62,14 @@ describe.skipIf(missing("postgres"))("types", () => {
   readonly board: Nested<string | null> | null;
 }`);
     expect(text).toContain(
-      '  orders: collection<Orders, Pick<Orders, "id">, "the note" | "tags" | "grid" | "board">("shop", "public.orders"),',
+      `  orders: collection<Orders, Pick<Orders, "id">, "the note" | "tags" | "grid" | "board">("shop", "public.orders", {
+    columns: { id: "number", "the note": "text", mood: ["happy", "so so"], tags: "text", at: "text", twice: "number", grid: "number", board: "text" },
+  }),`,
     );
     expect(text).toContain(
-      '  "2nd.orders": collection<Table2ndOrders, Pick<Table2ndOrders, "id">>("shop", "2nd.orders"),',
+      `  "2nd.orders": collection<Table2ndOrders, Pick<Table2ndOrders, "id">>("shop", "2nd.orders", {
+    columns: { id: "number" },
+  }),`,
     );
     expect(ts.transpileModule(text, { reportDiagnostics: true }).diagnostics).toEqual([]);
   });
@@ -80,7 +84,7 @@ describe.skipIf(missing("postgres"))("types", () => {
 
       expect(text).toContain(`export const ${constant} = {`);
       const name = '"my.schema".*/ x';
-      expect(text).toContain(`collection<MySchemaX, Pick<MySchemaX, "id">>("${id}", ${JSON.stringify(name)})`);
+      expect(text).toContain(`collection<MySchemaX, Pick<MySchemaX, "id">>("${id}", ${JSON.stringify(name)}, {`);
       expect(text).toContain("export interface Record2 {");
       expect(ts.transpileModule(text, { reportDiagnostics: true }).diagnostics).toEqual([]);
       const prefix = changeSubjectPrefix(id, "my.schema", "*/ x", "created");

@@ -100,7 +100,7 @@ test.each([
 
 test.each<readonly [object, string, string]>([
   [{ concurency: 4 }, "receipt: concurency: there is no such option", 'did you mean "concurrency"?'],
-  [{ handler: nothing }, "receipt: handler: there is no such option", "the options are on, retry, "],
+  [{ handler: nothing }, "receipt: handler: there is no such option", "the options are on, where, retry, "],
   [{ retry: { atempts: 4 } }, "receipt: retry.atempts: there is no such option", 'did you mean "attempts"?'],
   [{ cycles: true }, 'receipt: cycles is neither "stop" nor "allow"', "write one"],
   [{ start: "beginning" }, 'receipt: start is neither "now" nor "earliest"', "write one"],

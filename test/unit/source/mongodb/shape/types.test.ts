@@ -138,7 +138,7 @@ describe("types", () => {
       "as its validator has it: documents older than that, or written past it, may differ. */\nexport interface Orders",
     );
     expect(text).toContain(
-      '  orders: collection<Orders, Pick<Orders, "_id">, never, Orders | null>("shop", "shop.orders"),',
+      '  orders: collection<Orders, Pick<Orders, "_id">, never, Orders | null>("shop", "shop.orders", {\n    columns: { total: "number", count: "number" },\n    open: true,\n  }),',
     );
     expect(ts.transpileModule(text, { reportDiagnostics: true }).diagnostics).toEqual([]);
   });

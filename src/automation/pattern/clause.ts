@@ -1,6 +1,7 @@
 // What a pattern says of one field: the list of what it may be.
 
 import type { ColumnKind } from "../../event/column-kind.ts";
+import { canonicalAddress } from "./cidr.ts";
 import { type Condition, parseCondition } from "./condition.ts";
 import { oneOf } from "./equality.ts";
 import { invalidPattern } from "./invalid-pattern.ts";
@@ -50,8 +51,8 @@ function anyOf(
   return (value, work) => tests.some((test) => test(value, work));
 }
 
-/** Undefined where one that is no text may match too. */
+/** Undefined where one that is no text, or the same address written otherwise, may match too. */
 function textsOf(values: readonly unknown[], conditions: number): readonly string[] | undefined {
   const texts = values.filter((value) => typeof value === "string");
-  return texts.length === conditions ? texts : undefined;
+  return texts.length === conditions && !texts.some(canonicalAddress) ? texts : undefined;
 }

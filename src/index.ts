@@ -11,6 +11,7 @@ export {
 export {
   type ChangeTrigger,
   type Collection,
+  type CollectionOptions,
   type CreatedEvent,
   collection,
   type DeletedEvent,
@@ -21,12 +22,16 @@ export { fromDrizzle } from "./automation/define/from-drizzle.ts";
 export { system } from "./automation/define/system.ts";
 export type { Trigger } from "./automation/define/trigger.ts";
 export { Fatal, Retry, type RetryOptions, type Skip } from "./automation/outcome/outcome.ts";
+export type { RowShape } from "./automation/pattern/columns.ts";
 export { compilePattern } from "./automation/pattern/compile-pattern.ts";
+export { type ClauseOutcome, explainPattern, type PatternExplanation } from "./automation/pattern/explain-pattern.ts";
+export type { PatternOf } from "./automation/pattern/pattern-of.ts";
 export type { PgClient } from "./automation/tx/transaction.ts";
 export type { TxContext } from "./automation/tx/tx.ts";
 export { env } from "./config/env.ts";
 export { type Config, defineConfig } from "./config/schema.ts";
 export type { ChangeBody, ChangeEvent } from "./event/change-event.ts";
+export type { ColumnKind, Columns } from "./event/column-kind.ts";
 export type { Lineage } from "./event/lineage.ts";
 export type { DomainEvent } from "./event/parse-domain-event.ts";
 export type { GapData, LagData, SystemData, SystemEvent, SystemKind } from "./event/system-event.ts";

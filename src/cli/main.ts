@@ -202,6 +202,22 @@ command("tail", "print events as they come")
     await tail({ ...options, filter, log: logger(), signal: stopSignal(), print });
   });
 
+command("test-pattern", "say whether events match a pattern or an automation's where, and which clause fails")
+  .argument("[pattern]", "the pattern as JSON, or the file that it is in")
+  .option("--automation <id>", "the where of this automation, as its triggers see the event")
+  .option(
+    "--event <file>",
+    "events as `millrace tail --json` writes them, or one as JSON; - for the standard input",
+    "-",
+  )
+  .option("--schema <file>", "what `millrace types` wrote of the columns: millrace-types/shop.schema.json")
+  .option("--collection <name>", "whose columns of it: public.orders")
+  .option("--json", "one JSON object an event", false)
+  .action(async (pattern: string | undefined, options) => {
+    const { testPattern } = await import("./command/test-pattern.ts");
+    if (!(await testPattern({ ...options, pattern, print }))) end(3);
+  });
+
 command("verify", "walk a source's stream and tell what is wrong with it")
   .argument("<source>", "the source's id")
   .option("--from <sequence>", "begin at this message", sequence)

@@ -5,7 +5,7 @@ import { type DurationInput, durationMs } from "../outcome/duration-ms.ts";
 import { invalid, refuseUnknown } from "../outcome/invalid.ts";
 import type { Fatal, Retry, RetryOptions, Skip } from "../outcome/outcome.ts";
 import { type RetryPolicy, type RetryPolicyInput, retryPolicy } from "../outcome/retry-policy.ts";
-import { compile, matches } from "../pattern/compile-pattern.ts";
+import { type CompiledPattern, compile } from "../pattern/compile-pattern.ts";
 import type { PatternOf } from "../pattern/pattern-of.ts";
 import type { ClientOf, Database, PgClient } from "../tx/transaction.ts";
 import type { RunTx } from "../tx/tx.ts";
@@ -86,8 +86,8 @@ export interface Automation {
   readonly [brand]: true;
   readonly id: string;
   readonly triggers: readonly Trigger[];
-  /** Whether an event that a trigger decoded is one that `where` asks for. @throws PoisonError `PATTERN_AMBIGUOUS` */
-  readonly passes: (event: AnyEvent, trigger: Trigger) => boolean;
+  /** `where` as each trigger's events are held against it; undefined where all of them pass. */
+  readonly where: ReadonlyMap<Trigger, CompiledPattern> | undefined;
   readonly retry: RetryPolicy;
   readonly timeoutMs: number;
   readonly concurrency: number;
@@ -132,7 +132,7 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
     [brand]: true,
     id,
     triggers: Object.freeze([...triggers]),
-    passes: passesWhere(options.where, triggers, `${id}: where`),
+    where: compileWhere(options.where, triggers, `${id}: where`),
     retry: Object.freeze(retryPolicy(options.retry, `${id}: `)),
     timeoutMs,
     concurrency,
@@ -147,13 +147,9 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
 }
 
 /** Compiled once a trigger, for each knows other things of its events. @throws ConfigError `PATTERN_INVALID` */
-function passesWhere(where: unknown, triggers: readonly Trigger[], place: string): Automation["passes"] {
-  if (where === undefined) return () => true;
-  const compiled = new Map(triggers.map((trigger) => [trigger, compile(where, trigger.shape ?? {}, place)]));
-  return (event, trigger) => {
-    const pattern = compiled.get(trigger);
-    return pattern === undefined || matches(pattern, event);
-  };
+function compileWhere(where: unknown, triggers: readonly Trigger[], place: string): Automation["where"] {
+  if (where === undefined) return undefined;
+  return new Map(triggers.map((trigger) => [trigger, compile(where, trigger.shape ?? {}, place)]));
 }
 
 /** The first is the default. */

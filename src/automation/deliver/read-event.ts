@@ -6,10 +6,11 @@ import { dataRefOf } from "../../event/data-ref.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import type { Automation } from "../define/automation.ts";
 import type { AnyEvent } from "../define/trigger.ts";
+import { matches } from "../pattern/compile-pattern.ts";
 import type { SettleContext } from "./job.ts";
 
 interface Reader extends Pick<SettleContext, "persist"> {
-  readonly automation: Pick<Automation, "triggers" | "passes">;
+  readonly automation: Pick<Automation, "triggers" | "where">;
   readonly bus: Pick<Bus, "fetchBody">;
 }
 
@@ -45,7 +46,9 @@ function decoded(message: StoredMessage, { automation }: Reader): AnyEvent | und
   try {
     for (const trigger of automation.triggers) {
       const event = trigger.decode(message);
-      if (event !== undefined && trigger.match(event) && automation.passes(event, trigger)) return event;
+      if (event === undefined || !trigger.match(event)) continue;
+      const pattern = automation.where?.get(trigger);
+      if (pattern === undefined || matches(pattern, event)) return event;
     }
     return undefined;
   } catch (error) {

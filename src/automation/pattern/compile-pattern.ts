@@ -34,11 +34,8 @@ export function isEvent(event: unknown): event is object {
   return typeof event === "object" && event !== null && !Array.isArray(event);
 }
 
-/** What a pattern over changes of one collection may know of them: then it refuses what can never match. */
-export type PatternOptions = RowShape;
-
 /** The shape of events behind what a user says of their rows. */
-export function shapeOf(row: PatternOptions | undefined): EventShape {
+export function shapeOf(row: RowShape | undefined): EventShape {
   return row === undefined ? {} : { fields: CHANGE_FIELDS, row };
 }
 
@@ -57,7 +54,7 @@ export function shapeOf(row: PatternOptions | undefined): EventShape {
  * @throws ConfigError `PATTERN_INVALID` that names the place in the pattern. The result throws a PoisonError
  * `PATTERN_AMBIGUOUS` for an event that spells one path in several ways and whose arrays combine in too many
  */
-export function compilePattern(pattern: unknown, options?: PatternOptions): (event: unknown) => boolean {
+export function compilePattern(pattern: unknown, options?: RowShape): (event: unknown) => boolean {
   const compiled = compile(pattern, shapeOf(options));
   return (event) => matches(compiled, event);
 }

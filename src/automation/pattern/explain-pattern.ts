@@ -1,7 +1,8 @@
 // Which clause of a pattern an event fails, and by what: the same compiled form as the match itself.
 
 import { type Choice, NOTHING_CHOSEN } from "./choices.ts";
-import { type CompiledPattern, compile, isEvent, matches, type PatternOptions, shapeOf } from "./compile-pattern.ts";
+import type { RowShape } from "./columns.ts";
+import { type CompiledPattern, compile, isEvent, matches, shapeOf } from "./compile-pattern.ts";
 import { type Leaves, leavesOf } from "./event-leaves.ts";
 import { choicesAfter, type Rule } from "./rule.ts";
 import type { Value, Work } from "./test.ts";
@@ -38,7 +39,7 @@ const MOST_VALUES = 10;
  * @param options as for `compilePattern`
  * @throws ConfigError `PATTERN_INVALID`, PoisonError `PATTERN_AMBIGUOUS`
  */
-export function explainPattern(pattern: unknown, event: unknown, options?: PatternOptions): PatternExplanation {
+export function explainPattern(pattern: unknown, event: unknown, options?: RowShape): PatternExplanation {
   return explain(compile(pattern, shapeOf(options)), event);
 }
 

@@ -73,3 +73,21 @@ test("an event is handled, retried, or a dead letter in the end, and what a kill
     ["dead.mail", "fatal"],
   ]);
 });
+
+test("what where leaves out ends as filtered, and no handler is started for it", async () => {
+  const time = new VirtualTime();
+  const { clock } = time;
+  const server = new MemoryServer(clock);
+  await using writer = await open(server, clock).stream(source).openWriter(new AbortController().signal);
+  await writer.write([10, 20, 30].flatMap((final) => transaction(source, final)));
+  const seen: unknown[] = [];
+  const where = { after: { id: [{ prefix: "2" }] } } as never;
+  const picky = onOrder("picky", ({ event }) => void seen.push(event.after), { where });
+  const worker = startWorker(server, clock, [picky]);
+  const counted = () => (worker.metrics.counts["picky.handled"] ?? 0) + (worker.metrics.counts["picky.filtered"] ?? 0);
+  await time.when(waitFor(() => counted() === 3, { what: "all events", clock, timeoutMs: 120_000 }));
+  await time.when(worker.stop());
+
+  expect(seen).toEqual([expect.objectContaining({ id: "20-0" })]);
+  expect(worker.metrics.counts).toEqual({ "picky.handled": 1, "picky.attempts": 1, "picky.filtered": 2 });
+});

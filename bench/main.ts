@@ -10,6 +10,7 @@ import { benchLatency } from "./latency.ts";
 import { describeMachine } from "./machine.ts";
 import { benchMongodb } from "./mongodb/bench.ts";
 import { benchOutbox } from "./outbox.ts";
+import { benchPatterns } from "./patterns.ts";
 import { benchProfile } from "./profile.ts";
 import type { BenchOptions, BenchResult } from "./result.ts";
 import { benchTail } from "./tail.ts";
@@ -28,6 +29,8 @@ const benches: Readonly<Record<string, Bench>> = {
   profile: { run: benchProfile, rows: 500_000 },
   outbox: { run: benchOutbox, rows: 5_000 },
   automations: { run: benchAutomations, rows: 500_000 },
+  /** Rows are events here, each held against a pattern. */
+  patterns: { run: benchPatterns, rows: 500_000 },
   /** Rows are events here. */
   mongodb: { run: benchMongodb, rows: 1_000_000 },
   /** Rows are records here. */

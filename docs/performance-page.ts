@@ -34,6 +34,8 @@ that was measured in the same run on the same machine: compare ratios, not figur
   one processor, once each shard is asked every two seconds; \`graceCpuPercent\` while it is asked every second, as for the first minute and for a
   minute behind each record. \`pickupP50Ms\` and \`pickupP99Ms\` are from the writing of a record in such a shard to its arrival at a plain
   subscriber of the bus; \`often\` is the same with \`poll: { minMs: 100, maxIdleMs: 500 }\`, within that minute. Rows are records here.
+- **patterns**: the recorded pairs of pattern and event in \`test/golden/patterns.jsonl\`, each pattern compiled once; beside the parsing of the same
+  events, which each delivery does anyway. In one process, without a server; event-ruler itself was not measured. Rows are events here.
 - **profile**: where the time of a **tail** goes: percentages of what the worker's thread did, by the folders of src, packages
   and Node's own code (\`node\`), as V8's profiler saw it; it slows the worker down, so the rate is no measure.
 - **outbox**: [docs/outbox.md](outbox.md) says how it was measured, and what for.

@@ -35,39 +35,76 @@ export interface Leaves {
  * It does not recurse: an event may be as deep as it likes.
  */
 export function leavesOf(event: object, { root, fields }: Paths, work: Work): Leaves {
-  const of: Leaf[][] = Array.from(fields, () => []);
-  let [arrays, places, deepest] = [0, 0, 0];
-  const waiting: { readonly value: unknown; readonly step: PathStep; readonly place: Place | undefined }[] = [];
-  const enter = (value: unknown, step: PathStep, place: Place | undefined): void => {
-    work.steps++;
+  const walk = new Walk(fields.size);
+  walk.enter(event, root, undefined);
+  walk.run();
+  work.steps += walk.steps;
+  return walk;
+}
+
+const NONE: readonly Leaf[] = [];
+
+/** What is left to look at: an object or array, the step that it stands at, and the element that it is in. */
+interface Waiting {
+  readonly value: object;
+  readonly step: PathStep;
+  readonly place: Place | undefined;
+}
+
+class Walk implements Leaves {
+  readonly of: (readonly Leaf[])[];
+  places = 0;
+  depth = 0;
+  steps = 0;
+  #arrays = 0;
+  readonly #waiting: Waiting[] = [];
+
+  constructor(fields: number) {
+    this.of = new Array<readonly Leaf[]>(fields).fill(NONE);
+  }
+
+  enter(value: unknown, step: PathStep, place: Place | undefined): void {
+    this.steps++;
     if (typeof value === "object" && value !== null && !(value instanceof Date)) {
-      waiting.push({ value, step, place });
+      this.#waiting.push({ value, step, place });
     } else if (step.field !== undefined && isValue(value)) {
-      (of[step.field] as Leaf[]).push({ value: value instanceof Date ? textOf(value) : value, place });
-    }
-  };
-  enter(event, root, undefined);
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    const { value, step, place } = next;
-    if (Array.isArray(value)) {
-      const array = arrays++;
-      for (const [index, element] of value.entries()) {
-        // Only objects bind the fields inside them to one element: a plain value stands for itself.
-        if (!step.binds || typeof element !== "object" || element === null) enter(element, step, place);
-        else {
-          const inside = { id: places++, parent: place, depth: (place?.depth ?? 0) + 1, array, index, path: step.path };
-          deepest = Math.max(deepest, inside.depth);
-          enter(element, step, inside);
-        }
-      }
-    } else {
-      for (const [name, to] of step.next) {
-        work.steps++;
-        if (Object.hasOwn(value as object, name)) enter((value as Record<string, unknown>)[name], to, place);
-      }
+      const leaf = { value: value instanceof Date ? textOf(value) : value, place };
+      const known = this.of[step.field] as Leaf[];
+      if (known.length === 0) this.of[step.field] = [leaf];
+      else known.push(leaf);
     }
   }
-  return { of, places, depth: deepest };
+
+  run(): void {
+    for (let next = this.#waiting.pop(); next !== undefined; next = this.#waiting.pop()) {
+      const { value, step, place } = next;
+      if (Array.isArray(value)) this.#elements(value, step, place);
+      else this.#members(value as Readonly<Record<string, unknown>>, step, place);
+    }
+  }
+
+  #members(value: Readonly<Record<string, unknown>>, { next }: PathStep, place: Place | undefined): void {
+    for (const { name, step } of next) {
+      this.steps++;
+      if (Object.hasOwn(value, name)) this.enter(value[name], step, place);
+    }
+  }
+
+  #elements(values: readonly unknown[], step: PathStep, parent: Place | undefined): void {
+    const array = this.#arrays++;
+    for (let index = 0; index < values.length; index++) {
+      const element = values[index];
+      // Only objects bind the fields inside them to one element: a plain value stands for itself.
+      const binds = step.binds && typeof element === "object" && element !== null;
+      this.enter(element, step, binds ? this.#place(step.path, array, index, parent) : parent);
+    }
+  }
+
+  #place(path: string, array: number, index: number, parent: Place | undefined): Place {
+    const depth = (parent?.depth ?? 0) + 1;
+    this.depth = Math.max(this.depth, depth);
+    return { id: this.places++, parent, depth, array, index, path };
+  }
 }
 
 function isValue(value: unknown): value is Value | Date {

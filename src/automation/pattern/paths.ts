@@ -3,8 +3,8 @@
 /** A place on the way to a field. */
 export class PathStep {
   readonly path: string;
-  /** Where a member of this name leads. A member may have dots in its name: there are several ways to one field. */
-  readonly next: Map<string, PathStep> = new Map();
+  /** Where members lead, by their names. A name may have dots in it: there are several ways to one field. */
+  readonly next: { readonly name: string; readonly step: PathStep }[] = [];
   /** The number of the field whose values stand here; undefined where none does. */
   field: number | undefined;
   /** Whether objects of an array here bind two fields together. */
@@ -45,10 +45,14 @@ function addPath(path: string, root: PathStep, steps: Map<string, PathStep>): Pa
     return step;
   });
   all.forEach((to, nth) => {
-    root.next.set(to.path, to);
-    for (const from of all.slice(0, nth)) from.next.set(to.path.slice(from.path.length + 1), to);
+    lead(root, to.path, to);
+    for (const from of all.slice(0, nth)) lead(from, to.path.slice(from.path.length + 1), to);
   });
   return all[all.length - 1] as PathStep;
+}
+
+function lead(from: PathStep, name: string, step: PathStep): void {
+  if (!from.next.some((one) => one.step === step)) from.next.push({ name, step });
 }
 
 /** An array binds where it holds one field of an alternative, and another one stands in it or is the array itself. */

@@ -157,6 +157,22 @@ test("also where many elements of arrays could go together", () => {
   expect(Math.min(answers.true, answers.false)).toBeGreaterThan(RUNS / 20);
 });
 
+test("stars find their parts in every text", () => {
+  const letters = fc.string({ unit: fc.constantFrom("a", "a", "b", "c"), maxLength: 14 });
+  const parts = fc.array(fc.string({ unit: fc.constantFrom("a", "a", "b", "c"), minLength: 1, maxLength: 5 }), {
+    minLength: 1,
+    maxLength: 4,
+  });
+  const stars = fc
+    .tuple(parts, fc.boolean(), fc.boolean())
+    .map(([all, before, after]) => `${before ? "*" : ""}${all.join("*")}${after ? "*" : ""}`);
+  const pair = fc.tuple(stars, letters).map(([one, text]) => [{ a: [{ wildcard: one }] }, { a: text }] as const);
+
+  const answers = check(pair);
+
+  expect(Math.min(answers.true, answers.false)).toBeGreaterThan(RUNS / 50);
+});
+
 test("texts in a numeric column are numbers, and the same texts in other columns are texts", () => {
   const written = fc.constantFrom("0", "-0.00", "1", "1.0", "1.50", "100", "-2", "NaN", "0010", "1e0");
   const numeric = fc.tuple(fc.constantFrom("=", "<", "<=", ">", ">="), number).map((one) => ({ numeric: one }));

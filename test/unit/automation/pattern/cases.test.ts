@@ -224,6 +224,18 @@ describe("a pattern", () => {
     expect(compilePattern({ after: [{ exists: false }], hasOwnProperty: [1] })({ hasOwnProperty: 1 })).toBe(true);
   });
 
+  test("sees own members alone, whatever an event inherits", () => {
+    expect(compilePattern({ admin: [true] })(Object.create({ admin: true }))).toBe(false);
+    expect(compilePattern({ a: { admin: [{ exists: false }] } })({ a: Object.create({ admin: true }) })).toBe(true);
+  });
+
+  test("of a path that is spelled in two ways chooses an element of each array, and keeps to both", () => {
+    const match = compilePattern({ p: { q: { x: [1], y: [1], z: [1] } } });
+
+    expect(match({ "p.q": [{ x: 1, z: 1 }], p: { q: [{ y: 1 }] } })).toBe(true);
+    expect(match({ "p.q": [{ x: 1 }, { z: 1 }], p: { q: [{ y: 1 }] } })).toBe(false);
+  });
+
   test("keeps names that are empty apart from the top", () => {
     expect(compilePattern({ "": { x: [1] } })({ "": { x: 1 } })).toBe(true);
     expect(compilePattern({ x: [1] })({ "": { x: 1 } })).toBe(false);

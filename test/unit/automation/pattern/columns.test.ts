@@ -30,6 +30,7 @@ describe("in a numeric column", () => {
     [{ numeric: [">", 0] }, "99999999999999999999999999999999999999.5", true],
     [{ numeric: ["<", 1e-6] }, "1E-7", true],
     [{ numeric: [">", 5] }, 6, true],
+    [{ numeric: ["<", "0.1000000000000000000001"] }, 0.1, true],
     [{ numeric: [">", 0] }, "NaN", false],
     [{ numeric: ["<", 0] }, "-Infinity", false],
     [{ numeric: [">", 0] }, "", false],
@@ -40,6 +41,7 @@ describe("in a numeric column", () => {
 
   test("a value equals a number however either is written", () => {
     expect(match({ total: [1.5] }, { total: "1.50" })).toBe(true);
+    expect(match({ total: [-1.5] }, { total: "1.50" })).toBe(false);
     expect(match({ total: ["1.5"] }, { total: "1.50" })).toBe(true);
     expect(match({ id: ["9007199254740993"] }, { id: "9007199254740993" })).toBe(true);
     expect(match({ id: ["9007199254740993"] }, { id: "9007199254740992" })).toBe(false);
@@ -55,6 +57,10 @@ describe("in a numeric column", () => {
 
   test("named with dots, it is found by its whole name", () => {
     expect(match({ "a.b": [{ numeric: [">", 2] }] }, { "a.b": "3" })).toBe(true);
+    const nested = { p: "text", "p.q": { r: "number" } } as const;
+    expect(
+      compilePattern({ after: { "p.q": { r: [1] } } }, { columns: nested })({ after: { "p.q": { r: "1.0" } } }),
+    ).toBe(true);
   });
 });
 

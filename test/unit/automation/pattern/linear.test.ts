@@ -69,7 +69,9 @@ describe("a match takes steps in proportion to the event", () => {
     const names = elements(10, (nth) => `list${nth}`) as string[];
     const pattern = Object.fromEntries(names.map((name) => [name, { x: [1], y: [2] }]));
     const eventOf = (size: number) =>
-      Object.fromEntries(names.map((name) => [name, elements(size / 10, (nth) => ({ x: 1, y: nth === 0 ? 2 : 1 }))]));
+      Object.fromEntries(
+        names.map((name) => [name, elements(size / 10, (nth) => ({ x: 1, y: nth % 10 === 0 ? 2 : 1 }))]),
+      );
     expectLinear(pattern, eventOf, true);
   });
 

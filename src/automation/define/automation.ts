@@ -6,10 +6,11 @@ import { invalid, refuseUnknown } from "../outcome/invalid.ts";
 import type { Fatal, Retry, RetryOptions, Skip } from "../outcome/outcome.ts";
 import { type RetryPolicy, type RetryPolicyInput, retryPolicy } from "../outcome/retry-policy.ts";
 import { type CompiledPattern, compile } from "../pattern/compile-pattern.ts";
+import { neededMembers } from "../pattern/event-shape.ts";
 import type { PatternOf } from "../pattern/pattern-of.ts";
 import type { ClientOf, Database, PgClient } from "../tx/transaction.ts";
 import type { RunTx } from "../tx/tx.ts";
-import type { AnyEvent, Trigger } from "./trigger.ts";
+import type { AnyEvent, Image, NeededImages, Trigger } from "./trigger.ts";
 
 /** What a handler logs; each line carries the automation, the event's id and the attempt. Never log row values. */
 export type HandlerLog = Readonly<
@@ -86,6 +87,8 @@ export interface Automation {
   readonly [brand]: true;
   readonly id: string;
   readonly triggers: readonly Trigger[];
+  /** What must be in its events: what triggers say that the handler reads, and what `where` cannot hold without. */
+  readonly needs: readonly NeededImages[];
   /** `where` as each trigger's events are held against it; undefined where all of them pass. */
   readonly where: ReadonlyMap<Trigger, CompiledPattern> | undefined;
   readonly retry: RetryPolicy;
@@ -128,11 +131,13 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
   }
   const timeoutMs = durationMs(options.timeout ?? "30s", `${id}: timeout`);
   if (timeoutMs > 86_400_000) throw invalid(`${id}: timeout is longer than 24h`, 'write "24h" or less');
+  const where = compileWhere(options.where, triggers, `${id}: where`);
   const defined: Automation = {
     [brand]: true,
     id,
     triggers: Object.freeze([...triggers]),
-    where: compileWhere(options.where, triggers, `${id}: where`),
+    where,
+    needs: triggers.flatMap((trigger) => neededImages(trigger, where?.get(trigger))),
     retry: Object.freeze(retryPolicy(options.retry, `${id}: `)),
     timeoutMs,
     concurrency,
@@ -150,6 +155,17 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
 function compileWhere(where: unknown, triggers: readonly Trigger[], place: string): Automation["where"] {
   if (where === undefined) return undefined;
   return new Map(triggers.map((trigger) => [trigger, compile(where, trigger.shape ?? {}, place)]));
+}
+
+const IMAGES: readonly Image[] = ["before", "after"];
+
+/** What the handler reads, and apart from it what only `where` does. */
+function neededImages({ needs, shape }: Trigger, where: CompiledPattern | undefined): readonly NeededImages[] {
+  const read = needs === undefined ? [] : [needs];
+  if (where === undefined || shape?.collection === undefined) return read;
+  const clauses = where.rules.map((rule) => rule.map(({ clause }) => clause));
+  const images = neededMembers(clauses, IMAGES).filter((image) => !needs?.images.includes(image));
+  return images.length === 0 ? read : [...read, { ...shape.collection, images, by: "where" }];
 }
 
 /** The first is the default. */

@@ -185,7 +185,7 @@ class CollectionTrigger implements ChangeTrigger<never> {
     this.declared = declared;
     this.needs = needs;
     const fixed = { op, source, namespace, collection: name, ...NULLS[op] };
-    this.#shape = { fields: CHANGE_FIELDS, fixed, row };
+    this.#shape = { fields: CHANGE_FIELDS, fixed, row, collection: { source, namespace, name } };
   }
 
   get shape(): EventShape {

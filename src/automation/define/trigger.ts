@@ -55,12 +55,14 @@ export interface DeclaredCollection {
 /** What of a row a change may carry. */
 export type Image = "before" | "after";
 
-/** Images of a collection's changes that a handler reads. */
+/** Images of a collection's changes that a handler reads, or a pattern. */
 export interface NeededImages {
   readonly source: SourceId;
   readonly namespace: string;
   readonly name: string;
   readonly images: readonly Image[];
+  /** Default: the handler. */
+  readonly by?: "where";
 }
 
 declare const eventType: unique symbol;

@@ -1,5 +1,6 @@
 // What is known of the events before one has come.
 
+import type { SourceId } from "../../event/source-id.ts";
 import type { Clause } from "./clause.ts";
 import type { RowShape } from "./columns.ts";
 import { invalidPattern } from "./invalid-pattern.ts";
@@ -11,6 +12,8 @@ export interface EventShape {
   readonly fixed?: Readonly<Record<string, string | null>>;
   /** The columns of its `key`, `before`, `after`, `movedTo` and `movedFrom`; undefined where they may be any. */
   readonly row?: RowShape | undefined;
+  /** Whose changes they are; undefined where they are no changes, or of several. */
+  readonly collection?: { readonly source: SourceId; readonly namespace: string; readonly name: string };
 }
 
 /** What a change event may have. */
@@ -25,29 +28,44 @@ export const DOMAIN_FIELDS: readonly string[] =
 
 const NO_WORK = { steps: 0 };
 
+type Alternatives = readonly (readonly Clause[])[];
+type Fixed = NonNullable<EventShape["fixed"]>;
+
 /**
  * Refuses a pattern of which no alternative can hold for such events: one on `after` where every event is a deletion.
  * @throws ConfigError `PATTERN_INVALID`
  */
-export function refuseNeverMatching(
-  alternatives: readonly (readonly Clause[])[],
-  { fixed = {} }: Pick<EventShape, "fixed">,
-): void {
-  const known = Object.entries(fixed);
-  const impossible = alternatives.map((clauses) => {
-    for (const clause of clauses) {
-      const [name, value] = known.find(([one]) => clause.path === one || clause.path.startsWith(`${one}.`)) ?? [];
-      if (name === undefined || value === undefined) continue;
-      const holds = clause.path === name ? clause.accepts(value, NO_WORK) : clause.absent;
-      if (!holds) return { place: clause.place, name, value };
+export function refuseNeverMatching(alternatives: Alternatives, { fixed = {} }: Pick<EventShape, "fixed">): void {
+  const found = neverMatching(alternatives, fixed);
+  if (found === undefined) return;
+  throw invalidPattern(
+    found.place,
+    `it can never match: "${found.name}" is ${JSON.stringify(fixed[found.name])} in all of these events`,
+    "correct it, or take another trigger",
+  );
+}
+
+/** Members of an event without which no alternative can hold. */
+export function neededMembers<Name extends string>(
+  alternatives: Alternatives,
+  names: readonly Name[],
+): readonly Name[] {
+  return names.filter((name) => neverMatching(alternatives, { [name]: null }) !== undefined);
+}
+
+/** The first clause that cannot hold where these members are the same in all events; undefined where some alternative can. */
+function neverMatching(
+  alternatives: Alternatives,
+  fixed: Fixed,
+): { readonly place: string; readonly name: string } | undefined {
+  const found = alternatives.map((clauses) => {
+    for (const { path, place, accepts, absent } of clauses) {
+      const known = Object.entries(fixed).find(([name]) => path === name || path.startsWith(`${name}.`));
+      if (known === undefined) continue;
+      const [name, value] = known;
+      if (!(path === name ? accepts(value, NO_WORK) : absent)) return { place, name };
     }
     return undefined;
   });
-  const [first] = impossible;
-  if (first === undefined || impossible.includes(undefined)) return;
-  throw invalidPattern(
-    first.place,
-    `it can never match: "${first.name}" is ${JSON.stringify(first.value)} in all of these events`,
-    "correct it, or take another trigger",
-  );
+  return found.includes(undefined) ? undefined : found[0];
 }

@@ -1,4 +1,4 @@
-// Images that handlers read and that a source's log does not carry: that is told at the start, not of each event.
+// Images that handlers or patterns read and that a source's log does not carry: that is told at the start, not of each event.
 
 import { type Clock, within } from "../../clock.ts";
 import { ConfigError } from "../../errors.ts";
@@ -31,23 +31,23 @@ export async function lackingImages(
     asked.set(key, answer);
     return answer;
   };
-  const checks = automations.flatMap(({ id, triggers }) =>
-    triggers.map(async ({ needs }) => needs && refusal(id, needs, await carried(needs))),
-  );
+  const checks = automations.flatMap(({ id, needs }) => needs.map(async (one) => refusal(id, one, await carried(one))));
   const results = await Promise.allSettled(checks);
   return results.flatMap((one) => (one.status === "fulfilled" ? (one.value ?? []) : []));
 }
 
 function refusal(
   id: string,
-  { source, namespace, name, images }: NeededImages,
+  { source, namespace, name, images, by }: NeededImages,
   carried: Awaited<ReturnType<CarriedOf>>,
 ): ConfigError | undefined {
   const lacking = images.filter((image) => carried?.images.includes(image) === false);
   if (carried === undefined || lacking.length === 0) return undefined;
   return new ConfigError(
     "AUTOMATION_IMAGES",
-    `${id}: its handler reads ${lacking.join(" and ")} of ${namespace}.${name} of the source ${source}, which events do not carry: ${carried.why}`,
-    { hint: `${carried.fix} Or say what the handler reads: images: [] on its trigger, for the key alone.` },
+    `${id}: its ${by ?? "handler"} reads ${lacking.join(" and ")} of ${namespace}.${name} of the source ${source}, which events do not carry: ${carried.why}`,
+    {
+      hint: `${carried.fix} Or say what the handler reads: images: [] on its trigger, for the key alone.`,
+    },
   );
 }

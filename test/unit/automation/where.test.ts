@@ -207,6 +207,22 @@ test("what only some of the branches need may be another trigger's", () => {
   expect(() => define(orders.created(), { before: { ok: [{ exists: false }] } })).not.toThrow();
 });
 
+test("what a where cannot hold without is needed of the events, beside what the handler reads", () => {
+  const needs = (on: Trigger, where: object) => define(on, where).needs.map(({ images, by }) => [images, by]);
+
+  expect(needs(orders.updated(), { before: { status: ["new"] } })).toEqual([
+    [["after"], undefined],
+    [["before"], "where"],
+  ]);
+  expect(needs(orders.updated({ images: [] }), { after: { status: ["new"] }, op: ["updated"] })).toEqual([
+    [["after"], "where"],
+  ]);
+  const either = { $or: [{ before: { status: ["new"] } }, { key: { id: [1] } }] };
+  expect(needs(orders.deleted(), either)).toEqual([]);
+  expect(needs(orders.deleted(), { before: { note: [{ exists: false }] } })).toEqual([]);
+  expect(needs(event("order.placed"), { key: ["x"] })).toEqual([]);
+});
+
 test("the types know rows, labels, arrays, nulls and the events of lists", () => {
   automation(
     "a",

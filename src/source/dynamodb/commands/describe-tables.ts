@@ -1,7 +1,12 @@
 // The tables of a source as types are made from. DynamoDB holds items to their key attributes alone: all else may be anything.
 
 import { ConfigError } from "../../../errors.ts";
-import type { CollectionSchema, ColumnSchema, JsonSchema } from "../../../event/collection-schema.ts";
+import {
+  type CollectionSchema,
+  type ColumnSchema,
+  DECIMAL_NUMBER,
+  type JsonSchema,
+} from "../../../event/collection-schema.ts";
 import { problemsOf } from "../check/judge.ts";
 import type { DynamoApi, KeyAttribute, KeyType } from "../client/api.ts";
 import { NAMESPACE } from "../decode/record-decoder.ts";
@@ -14,7 +19,8 @@ const ORIGIN = "as its key schema has it: of other attributes DynamoDB knows not
 const names: Readonly<Record<KeyType, string>> = { S: "String", N: "Number", B: "Binary" };
 const plain: Readonly<Record<KeyType, JsonSchema>> = {
   S: { type: "string" },
-  N: { anyOf: [{ type: "number" }, { type: "string" }] },
+  /** A text where a double does not hold it. */
+  N: { anyOf: [{ type: "number" }, DECIMAL_NUMBER] },
   B: { type: "string", contentEncoding: "base64" },
 };
 

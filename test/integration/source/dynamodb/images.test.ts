@@ -68,6 +68,21 @@ describe.skipIf(missing("nats"))("of a table whose stream is", () => {
     worker.finished.catch(() => {}); // only its start is looked at
   });
 
+  test("KEYS_ONLY, a where that reads what is not there refuses the start: no event would ever match", async () => {
+    make("KEYS_ONLY");
+    const on = carts.deleted();
+    const reads = (where: object) => {
+      const one = automation("greet", { on, where: where as never }, () => {});
+      return startWorker({ ...config(NOWHERE, on), automations: [one] });
+    };
+
+    await expect(reads({ before: { state: ["open"] } })).rejects.toMatchObject({
+      code: "AUTOMATION_IMAGES",
+      message: expect.stringMatching(/^greet: its where reads before of _\.carts of the source shop/),
+      hint: expect.stringMatching(/StreamViewType=NEW_AND_OLD_IMAGES/),
+    });
+  });
+
   test("not known, because nobody answers there, a trigger starts: what is in the stream does not wait", async () => {
     const { url } = await freshNats();
     const worker = await startWorker(config(url, carts.created(), "http://127.0.0.1:1"));

@@ -46,7 +46,9 @@ test("a table's type is its key, and anything else beside it; the outbox has non
   expect(text).toContain(
     "/** An item of `_.orders`, as its key schema has it: of other attributes DynamoDB knows nothing",
   );
-  expect(text).toContain('orders: collection<Orders, Pick<Orders, "shop" | "no">>("shop", "_.orders"),');
+  expect(text).toContain(
+    'orders: collection<Orders, Pick<Orders, "shop" | "no">>("shop", "_.orders", {\n    columns: { no: "number" },\n    open: true,\n  }),',
+  );
   expect(text).toContain("/** The tables of the source `shop`. */");
   expect(text).not.toMatch(/box/i);
   for (const one of [item, large]) {

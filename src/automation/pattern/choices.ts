@@ -19,6 +19,8 @@ export interface Narrowing {
   readonly absent: boolean;
   /** Paths of arrays that hold a later field too: of a choice only these are kept, so that equal ones fall together. */
   readonly kept: ReadonlySet<string>;
+  /** Whether all elements are of one array, so that a choice is one of them or none. */
+  readonly flat: boolean;
   /** More than this can only be combinations of several choices in arrays that one path names. */
   readonly most: number;
 }
@@ -29,6 +31,7 @@ export interface Narrowing {
  * @throws PoisonError `PATTERN_AMBIGUOUS` where such a one would have too many to try
  */
 export function narrow(before: readonly Choice[], field: Narrowing, work: Work): readonly Choice[] {
+  if (field.flat) return narrowFlat(before, field, work);
   const accepted = treeOf(field.accepted, work);
   const all = field.absent ? treeOf(field.leaves, work) : undefined;
   const after = new Map<number | string, Choice>();
@@ -42,6 +45,28 @@ export function narrow(before: readonly Choice[], field: Narrowing, work: Work):
   for (const choice of before) {
     for (const place of fitting(accepted, choice, work)) add(place === undefined ? choice : withPlace(choice, place));
     if (all !== undefined && fitting(all, choice, work).next().done) add(choice);
+  }
+  return [...after.values()];
+}
+
+/** The same without trees: an event with one long array is the usual one. */
+function narrowFlat(
+  before: readonly Choice[],
+  { accepted, leaves, absent, kept }: Narrowing,
+  work: Work,
+): readonly Choice[] {
+  const places = new Set(accepted.map(({ place }) => place));
+  const all = absent ? new Set(leaves.map(({ place }) => place)) : undefined;
+  const after = new Map<Place | undefined, Choice>();
+  const add = (place: Place | undefined): void => {
+    const one = place !== undefined && kept.has(place.path) ? place : undefined;
+    after.set(one, one === undefined ? [] : [one]);
+  };
+  work.steps += accepted.length + before.length + (absent ? leaves.length : 0);
+  for (const [tip] of before) {
+    if (tip === undefined) for (const place of places) add(place);
+    else if (places.has(tip) || places.has(undefined)) add(tip);
+    if (all !== undefined && (tip === undefined ? all.size === 0 : !all.has(tip) && !all.has(undefined))) add(tip);
   }
   return [...after.values()];
 }

@@ -24,9 +24,10 @@ export interface Leaf {
 export interface Leaves {
   /** By the field's number. */
   readonly of: readonly (readonly Leaf[])[];
-  /** How many places there are, and how deep. */
+  /** How many places there are, how deep, and in how many arrays. */
   readonly places: number;
   readonly depth: number;
+  readonly arrays: number;
 }
 
 /**
@@ -56,7 +57,7 @@ class Walk implements Leaves {
   places = 0;
   depth = 0;
   steps = 0;
-  #arrays = 0;
+  arrays = 0;
   readonly #waiting: Waiting[] = [];
 
   constructor(fields: number) {
@@ -91,7 +92,7 @@ class Walk implements Leaves {
   }
 
   #elements(values: readonly unknown[], step: PathStep, parent: Place | undefined): void {
-    const array = this.#arrays++;
+    const array = step.binds ? this.arrays++ : 0;
     for (let index = 0; index < values.length; index++) {
       const element = values[index];
       // Only objects bind the fields inside them to one element: a plain value stands for itself.

@@ -40,7 +40,7 @@ export function matchesRule(rule: Rule, leaves: Leaves, work: Work): boolean {
 /** The choices behind a clause; none where it does not hold. */
 export function choicesAfter(
   { clause: { accepts, absent }, field, kept }: RuleClause,
-  { of, places, depth }: Leaves,
+  { of, places, depth, arrays }: Leaves,
   before: readonly Choice[],
   work: Work,
 ): readonly Choice[] {
@@ -52,5 +52,5 @@ export function choicesAfter(
   }
   const accepted = leaves.filter(({ value }) => accepts(value, work));
   const most = 10_000 + 2 * (depth + 2) * (places + 1);
-  return narrow(before, { leaves, accepted, absent, kept, most }, work);
+  return narrow(before, { leaves, accepted, absent, kept, flat: arrays === 1 && depth === 1, most }, work);
 }

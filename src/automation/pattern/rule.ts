@@ -52,5 +52,5 @@ export function choicesAfter(
   }
   const accepted = leaves.filter(({ value }) => accepts(value, work));
   const most = 10_000 + 2 * (depth + 2) * (places + 1);
-  return narrow(before, { leaves, accepted, absent, kept, flat: arrays === 1 && depth === 1, most }, work);
+  return narrow(before, { leaves, accepted, absent, kept, flat: arrays === 1, most }, work);
 }

@@ -234,6 +234,11 @@ describe("a pattern", () => {
 
     expect(match({ "p.q": [{ x: 1, z: 1 }], p: { q: [{ y: 1 }] } })).toBe(true);
     expect(match({ "p.q": [{ x: 1 }, { z: 1 }], p: { q: [{ y: 1 }] } })).toBe(false);
+    expect(match({ "p.q.y": 1, "p.q": [{ x: 1, z: 1 }] })).toBe(true);
+    expect(match({ "p.q.y": 1, "p.q": [{ x: 1 }, { z: 1 }] })).toBe(false);
+    const without = compilePattern({ p: { q: { x: [1], y: [{ exists: false }], z: [1] } } });
+    expect(without({ "p.q.y": 1, "p.q": [{ x: 1, z: 1 }] })).toBe(false);
+    expect(without({ "p.q": [{ x: 1, z: 1 }, { y: 1 }] })).toBe(true);
   });
 
   test("keeps names that are empty apart from the top", () => {

@@ -35,7 +35,7 @@ export function schemaChanges(before: CollectionSchema, after: CollectionSchema)
       .filter(({ column, old }) => column.type !== old.type)
       .map(({ column, old }) => ({ column: column.name, from: old.type, to: column.type })),
     recoded: both
-      .filter(({ column, old }) => column.type === old.type && !same(column.value, old.value))
+      .filter(({ column, old }) => column.type === old.type && !sameForm(column.value, old.value))
       .map(({ column }) => column.name),
     nullable: both.flatMap(({ column: { name: column, nullable }, old }) =>
       nullable === null || nullable === old.nullable ? [] : [{ column, nullable }],
@@ -66,6 +66,16 @@ function renamedKey(
 
 function fullName({ namespace, collection }: CollectionSchema): string {
   return `${namespace}.${collection}`;
+}
+
+/** Whether two schemas describe the same JSON. One that gives no pattern of a text only says less of it: an older version wrote it. */
+function sameForm(a: unknown, b: unknown): boolean {
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return a === b;
+  const [one, other] = [a, b] as readonly Readonly<Record<string, unknown>>[];
+  if (one === undefined || other === undefined || Array.isArray(a) !== Array.isArray(b)) return false;
+  const names = new Set([...Object.keys(one), ...Object.keys(other)]);
+  const both = (name: string): boolean => Object.hasOwn(one, name) && Object.hasOwn(other, name);
+  return [...names].every((name) => (name === "pattern" && !both(name)) || sameForm(one[name], other[name]));
 }
 
 function same(a: unknown, b: unknown): boolean {

@@ -59,6 +59,19 @@ test("types, what may be null and the JSON of a value are compared by column", (
   });
 });
 
+test("a version that only adds a pattern to texts has changed nothing", () => {
+  const texts = (...values: readonly unknown[]) => ({ value: { anyOf: values } }) as Partial<ColumnSchema>;
+  const text = { type: "string" };
+  const older = orders([column("note", 3, texts(text, { enum: ["NaN"] }))]);
+  const newer = orders([column("note", 3, texts({ ...text, pattern: "^a$" }, { enum: ["NaN"] }))]);
+  expect(schemaChanges(older, newer)).toEqual({});
+  expect(schemaChanges(newer, older)).toEqual({});
+  const other = orders([column("note", 3, texts({ ...text, pattern: "^b$" }, { enum: ["NaN"] }))]);
+  expect(schemaChanges(newer, other)).toEqual({ recoded: ["note"] });
+  const longer = orders([column("note", 3, texts(text, { enum: ["NaN"] }, { type: "null" }))]);
+  expect(schemaChanges(older, longer)).toEqual({ recoded: ["note"] });
+});
+
 test("a collection's new name, its identity and its key are told with what they were", () => {
   const after = orders(before.columns, { namespace: "sales", collection: "order", identity: "full", key: ["status"] });
   expect(schemaChanges(before, after)).toEqual({ renamedFrom: "public.orders", identity: "key", key: ["id"] });

@@ -9,7 +9,7 @@ import { TxDatabases } from "./automation/run/tx-databases.ts";
 import type { Bus } from "./bus/bus.ts";
 import { type BusTiming, openJetStreamBus } from "./bus/jetstream/jetstream-bus.ts";
 import { keptLineageKey, lineageKey } from "./bus/lineage-key.ts";
-import { realClock } from "./clock.ts";
+import { realClock, within } from "./clock.ts";
 import { chosen } from "./config/chosen.ts";
 import { refuseOpenHttp } from "./config/http.ts";
 import { type ResolvedConfig, refuseIdle, resolveConfig } from "./config/resolve.ts";
@@ -29,6 +29,7 @@ import { postgresConnector } from "./source/postgres/connector.ts";
 import type { Connector } from "./source/source.ts";
 import { atLevel, type Logger, silentLogger } from "./telemetry/logger.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
+import { openTracing } from "./telemetry/tracing.ts";
 import { version } from "./version.ts";
 import { admitOwn } from "./worker/own-streams.ts";
 import { noProbe, type Probe } from "./worker/probe.ts";
@@ -77,6 +78,8 @@ const SAVE_EVERY_MS = 1000;
 /** Also how often a heartbeat is sent. */
 const LAG_EVERY_MS = 15_000;
 const GUARD_EVERY_MS = 10_000;
+/** What a collector of spans gets at the end, before the worker leaves without it. */
+const FLUSH_SPANS_MS = 2000;
 const clock = realClock;
 
 /**
@@ -106,6 +109,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   const stopping = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal;
   const metrics = createMetrics();
+  const tracing = await openTracing(version);
   const trackers = sources.map(
     ([id, { kind }]) => new SourceTracker({ id, kind, counts: metrics.source(id), clock, log }),
   );
@@ -137,6 +141,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
     await Promise.allSettled([...ended, running?.settled, guarding?.ended, pruning]);
     await http?.[Symbol.asyncDispose]();
     await bus?.[Symbol.asyncDispose]();
+    if (tracing) await within(clock, FLUSH_SPANS_MS, tracing.flush());
   });
   const begin = (bus: Bus, guards: Guards): Begun => {
     const ended = sources.map(([id, source], nth) => {
@@ -153,6 +158,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
         lineageKey: () => lineageKey(bus.state),
         adopt,
         onGap: connector.onGap(source.config.reveal()),
+        tracing,
         probe,
         clock,
         log,
@@ -183,6 +189,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       logEvents: config.log.events,
       logErrors: options.wholeErrors ? "whole" : config.log.messages ? "message" : "name",
       metrics: metrics.automations,
+      tracing,
       clock,
       adopt,
       signal: stopping.signal,

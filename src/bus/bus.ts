@@ -111,7 +111,7 @@ export interface WriterListener {
   /** Messages are read back, which may take a while: how many at most, in words. */
   readingBack?(what: string): void;
   /** What a stored batch holds. */
-  stored?(messages: readonly Pick<StreamMessage, "committedAt" | "position">[]): void;
+  stored?(messages: readonly Pick<StreamMessage, "committedAt" | "position" | "trace">[]): void;
   /** It had to find out again where the stream ends. */
   recovered?(): void;
 }

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { collectionPlace } from "../event/collection-place.ts";
 import { lineageLines } from "../event/lineage.ts";
-import type { StreamMessage } from "../event/message.ts";
+import type { MessageTrace, StreamMessage } from "../event/message.ts";
 import { percentEncode } from "../event/percent.ts";
 import { bare, isComplete, type Position } from "../event/position.ts";
 import type { Place } from "../event/positions.ts";
@@ -16,6 +16,7 @@ import {
   type MetaKind,
   metaSubject,
 } from "../event/subject.ts";
+import { traceParent } from "../event/trace-parent.ts";
 import type { WorkerEvent } from "../event/worker-event.ts";
 
 /** What the changes of one kind share: made once, filled in for each row. */
@@ -56,7 +57,19 @@ export class EventEncoder {
     const lines = this.#linesOf(transaction) + lastLine(transaction, position) + partitionLine(partition);
     const head = `${template.head}${key}\r\nce-id: ${id}\r\n${lines}`;
     const committedAt = transaction.time;
-    return { type: "message", subject, id, head, data, ref: undefined, committedAt, partition, position };
+    const message = {
+      type: "message",
+      subject,
+      id,
+      head,
+      data,
+      ref: undefined,
+      committedAt,
+      partition,
+      position,
+    } as const;
+    const parent = transaction.lineage?.traceparent;
+    return parent === undefined ? message : { ...message, trace: traceFrom(parent) };
   }
 
   /** Once its place is known, where it goes into the stream. */
@@ -74,11 +87,29 @@ export class EventEncoder {
     let head =
       `ce-specversion: 1.0\r\nce-source: /${this.#source}\r\nce-type: ${percentEncode(`${aggregate}.${name}`)}\r\n` +
       `content-type: application/json\r\nce-subject: ${percentEncode(`${aggregate}/${key}`)}\r\nce-id: ${id}\r\n`;
-    for (const header in headers) head += `${header}: ${percentEncode(headers[header] as string)}\r\n`;
-    head += this.#linesOf(transaction) + lastLine(transaction, position) + partitionLine(partition);
+    let own: string | undefined;
+    for (const header in headers) {
+      head += `${header}: ${percentEncode(headers[header] as string)}\r\n`;
+      if (header.toLowerCase() === "traceparent") own = headers[header];
+    }
+    // What the application says of this one event goes before what its transaction says of all.
+    head += own === undefined ? this.#linesOf(transaction) : linesOf(transaction);
+    head += lastLine(transaction, position) + partitionLine(partition);
     const subject = domainSubjectPrefix(this.#source, aggregate, name) + lane;
     const committedAt = transaction.time;
-    return { type: "message", subject, id, head, data, ref: undefined, committedAt, partition, position };
+    const message = {
+      type: "message",
+      subject,
+      id,
+      head,
+      data,
+      ref: undefined,
+      committedAt,
+      partition,
+      position,
+    } as const;
+    const parent = own === undefined ? transaction.lineage?.traceparent : traceParent(own);
+    return parent === undefined ? message : { ...message, trace: traceFrom(parent) };
   }
 
   #marker({ kind, id, transaction, time = transaction?.time, partition, position, data }: Marker): StreamMessage {
@@ -86,7 +117,10 @@ export class EventEncoder {
     const within =
       transaction === undefined
         ? ""
-        : idLine(transaction) + lineageLines(transaction.lineage) + lastLine(transaction, position);
+        : idLine(transaction) +
+          lineageLines(transaction.lineage) +
+          traceLine(transaction) +
+          lastLine(transaction, position);
     const subject =
       typeof kind === "string" ? metaSubject(this.#source, kind) : logicalMessageSubject(this.#source, kind.prefix);
     const committedAt = undefined;
@@ -118,7 +152,7 @@ export class EventEncoder {
   #linesOf(transaction: Transaction): string {
     if (transaction !== this.#transaction) {
       this.#transaction = transaction;
-      this.#transactionLines = `ce-time: ${transaction.time}\r\n${idLine(transaction)}${lineageLines(transaction.lineage)}`;
+      this.#transactionLines = linesOf(transaction) + traceLine(transaction);
     }
     return this.#transactionLines;
   }
@@ -132,6 +166,19 @@ function templateOf(source: SourceId, kind: ChangeKind): Template {
     subjects: new Map(),
     head: `ce-specversion: 1.0\r\nce-source: /${source}\r\nce-type: ${source}.${place}.${op}\r\ncontent-type: application/json\r\n${dataschema}ce-subject: ${place}/`,
   };
+}
+
+/** Without the trace. */
+function linesOf(transaction: Transaction): string {
+  return `ce-time: ${transaction.time}\r\n${idLine(transaction)}${lineageLines(transaction.lineage)}`;
+}
+
+function traceLine({ lineage }: Transaction): string {
+  return lineage?.traceparent === undefined ? "" : `traceparent: ${lineage.traceparent}\r\n`;
+}
+
+function traceFrom(parent: string): MessageTrace {
+  return { parent, readAt: Date.now() };
 }
 
 function idLine({ id }: Transaction): string {

@@ -3,6 +3,7 @@
 import { createHash, createHmac } from "node:crypto";
 import { PoisonError } from "../errors.ts";
 import { percentDecode, percentEncode } from "./percent.ts";
+import { traceParent } from "./trace-parent.ts";
 
 /** The prefix of the logical message that holds it. */
 export const LINEAGE_PREFIX = "millrace.lineage";
@@ -18,10 +19,12 @@ export interface Lineage {
   readonly automation: string;
   /** What handled what on the way here, oldest first (see `visitOf`): so that a circle is seen. */
   readonly trail: readonly string[];
+  /** W3C's, of who writes the transaction: its changes continue that trace. One that is none is left out. */
+  readonly traceparent?: string | undefined;
 }
 
 /** What the changes of a transaction say of its cause. */
-export interface CarriedLineage extends Pick<Lineage, "correlationId" | "causationId"> {
+export interface CarriedLineage extends Pick<Lineage, "correlationId" | "causationId" | "traceparent"> {
   /** Undefined where the proof is missing that `tx()` wrote it. */
   readonly proven: Pick<Lineage, "hops" | "automation" | "trail"> | undefined;
 }
@@ -63,7 +66,9 @@ export function lineageOf(message: { header(name: string): string | undefined })
 /** The logical message's content. @throws PoisonError LINEAGE_MALFORMED */
 export function lineageText(lineage: Lineage, seal?: LineageSeal): string {
   const said = checked(lineage);
-  return JSON.stringify(seal === undefined ? said : { ...said, proof: proofOf(said, seal) });
+  // The trace is no part of what is proven: it stops nobody, and an older worker's proof is without it.
+  const traceparent = traceParent(lineage.traceparent);
+  return JSON.stringify({ ...said, ...(seal && { proof: proofOf(said, seal) }), ...(traceparent && { traceparent }) });
 }
 
 /**
@@ -72,10 +77,10 @@ export function lineageText(lineage: Lineage, seal?: LineageSeal): string {
  * @throws PoisonError LINEAGE_MALFORMED
  */
 export function carriedLineage(content: string, seal: LineageSeal): CarriedLineage {
-  const { proof, ...lineage } = parse(content);
+  const { proof, traceparent, ...lineage } = parse(content);
   const { correlationId, causationId, hops, automation, trail } = lineage;
   const proven = proof === proofOf(lineage, seal) ? { hops, automation, trail } : undefined;
-  return { correlationId, causationId, proven };
+  return { correlationId, causationId, proven, ...(traceparent && { traceparent }) };
 }
 
 /** The header lines of a change that carries it. */
@@ -103,7 +108,7 @@ function parse(content: string): Lineage & { readonly proof: unknown } {
   } catch {
     throw malformed(); // the parser's message would quote the content
   }
-  return { ...checked(value ?? {}), proof: value?.proof };
+  return { ...checked(value ?? {}), proof: value?.proof, traceparent: traceParent(value?.traceparent) };
 }
 
 function checked(value: Partial<Record<keyof Lineage, unknown>>): Lineage {

@@ -21,4 +21,14 @@ export interface StreamMessage {
   readonly partition: string | undefined;
   /** `Cdc-Pos`, with its `+`. */
   readonly position: Position;
+  /** Only of an event that says which trace it belongs to. */
+  readonly trace?: MessageTrace;
+}
+
+/** The trace of an event on its way to the bus. */
+export interface MessageTrace {
+  /** W3C's `traceparent`. */
+  readonly parent: string;
+  /** When it had been read, in ms. */
+  readonly readAt: number;
 }

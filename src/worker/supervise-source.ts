@@ -4,10 +4,12 @@ import type { SourceStream, StateStore } from "../bus/bus.ts";
 import { backoffMs, type Clock } from "../clock.ts";
 import { ConfigError, FencedError, MillraceError, TransientError, toError } from "../errors.ts";
 import { loggedPositions, type Positions, plainPositions } from "../event/positions.ts";
+import { streamName } from "../event/source-id.ts";
 import type { SourceGap } from "../event/system-event.ts";
 import { SchemaBook } from "../schema/schema-book.ts";
 import type { Source, SourceContext, ToldSchemas } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
 import { keepCheckpoints } from "./checkpoint.ts";
 import { lossPolicy, startOver } from "./loss-policy.ts";
 import { mergeProducer } from "./merge-producers.ts";
@@ -36,6 +38,8 @@ export interface SuperviseSourceOptions {
   readonly adopt: boolean;
   readonly onGap: "stop" | "continue";
   readonly probe: Probe;
+  /** Undefined where nobody records spans. */
+  readonly tracing?: Tracing | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly saveEveryMs: number;
@@ -127,6 +131,7 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
     stored: (messages) => {
       probe("after-publish");
       tracker.stored(messages);
+      options.tracing?.stored(source, streamName(source), messages);
     },
     recovered: () => tracker.recovered(),
   });

@@ -4,6 +4,7 @@ import { TransientError } from "../../errors.ts";
 import { lineageOf } from "../../event/lineage.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import { owned } from "../../telemetry/stray.ts";
+import type { HandleSpan } from "../../telemetry/tracing.ts";
 import type { HandlerContext, HandlerLog } from "../define/automation.ts";
 import type { AnyEvent } from "../define/trigger.ts";
 import { errorFields, summarizeError } from "../outcome/error-summary.ts";
@@ -15,6 +16,7 @@ import { controlError } from "../tx/transaction-control.ts";
 import { type RunTx, Tx } from "../tx/tx.ts";
 import type { AutomationParts } from "./automation-parts.ts";
 import type { Deadlines } from "./deadlines.ts";
+import { tracedAttempt } from "./traced-attempt.ts";
 
 export type AttemptResult =
   | { readonly type: "done" }
@@ -27,7 +29,7 @@ export type AttemptResult =
     };
 
 export interface AttemptContext
-  extends Pick<AutomationParts, "automation" | "clock" | "log" | "logErrors" | "database"> {
+  extends Pick<AutomationParts, "automation" | "clock" | "log" | "logErrors" | "database" | "tracing"> {
   readonly deadlines: Deadlines;
   readonly metrics: Pick<AutomationParts["metrics"], "stray">;
 }
@@ -47,13 +49,24 @@ export function startAttempt(
   attempt: number,
   message: Pick<StoredMessage, "header" | "subject">,
 ): AttemptResult | Promise<AttemptResult> {
-  const given = new Given(context, event, attempt, message);
+  return tracedAttempt(context, attempt, message, (span) => begin(context, event, attempt, message, span));
+}
+
+function begin(
+  context: AttemptContext,
+  event: AnyEvent,
+  attempt: number,
+  message: Pick<StoredMessage, "header" | "subject">,
+  span: HandleSpan | undefined,
+): AttemptResult | Promise<AttemptResult> {
+  const given = new Given(context, event, attempt, message, span);
   const startedAt = context.clock.now();
   let returned: unknown;
   try {
     returned = owned(
       (thrown) => stray(context, given, thrown),
-      () => context.automation.handler(given),
+      () =>
+        span === undefined ? context.automation.handler(given) : span.run(() => context.automation.handler(given)),
     );
   } catch (error) {
     return { type: "failed", error };
@@ -165,6 +178,7 @@ class Given implements HandlerContext<AnyEvent> {
   readonly fatal: typeof fatal = fatal;
   readonly #context: AttemptContext;
   readonly #message: Pick<StoredMessage, "header" | "subject">;
+  readonly #span: HandleSpan | undefined;
   #tx: Tx | undefined;
   #controller: AbortController | undefined;
   #aborted: Error | undefined;
@@ -176,7 +190,9 @@ class Given implements HandlerContext<AnyEvent> {
     event: AnyEvent,
     attempt: number,
     message: Pick<StoredMessage, "header" | "subject">,
+    span: HandleSpan | undefined,
   ) {
+    this.#span = span;
     this.#context = context;
     this.#message = message;
     this.event = event;
@@ -219,7 +235,9 @@ class Given implements HandlerContext<AnyEvent> {
     const header = (name: string): string => this.#message.header(name) ?? "";
     const lineage = lineageOf(this.#message);
     const inbox = inboxKey(this.#message, this.event.id);
-    const cause = { id: this.event.id, inbox, source: header("ce-source"), subject: header("ce-subject"), lineage };
+    const traceparent = this.#span?.traceparent();
+    const [from, subject] = [header("ce-source"), header("ce-subject")];
+    const cause = { id: this.event.id, inbox, source: from, subject, lineage, traceparent };
     this.#tx ??= new Tx(automation.id, database, cause);
     const tx = this.#tx;
     return (work) => tx.run(work, this.#signal());

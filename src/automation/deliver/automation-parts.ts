@@ -4,6 +4,7 @@ import type { Bus } from "../../bus/bus.ts";
 import type { Clock } from "../../clock.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { AutomationMetrics } from "../../telemetry/metrics.ts";
+import type { Tracing } from "../../telemetry/tracing.ts";
 import type { Automation } from "../define/automation.ts";
 import type { LogErrors } from "../outcome/error-summary.ts";
 import type { TxDatabase } from "../tx/tx.ts";
@@ -14,6 +15,8 @@ export interface WorkerParts {
   readonly bus: Bus;
   readonly log: Logger;
   readonly metrics: AutomationMetrics;
+  /** Undefined where nobody records spans. */
+  readonly tracing?: Tracing | undefined;
   readonly clock: Clock;
   /** One line when an event is given to a handler, and one with what became of it. */
   readonly logEvents: boolean;

@@ -49,6 +49,8 @@ export interface Cause {
   /** `ce-subject`. */
   readonly subject: string;
   readonly lineage: Lineage | undefined;
+  /** Of the handler's trace, which the transaction shall continue. */
+  readonly traceparent?: string | undefined;
 }
 
 /** One attempt's. */
@@ -224,12 +226,13 @@ function emitTooLate(automation: string): BugError {
   });
 }
 
-function lineageBehind({ id, source, subject, lineage }: Cause, automation: string): Lineage {
+function lineageBehind({ id, source, subject, lineage, traceparent }: Cause, automation: string): Lineage {
   return {
     correlationId: lineage?.correlationId ?? id,
     causationId: id,
     hops: (lineage?.hops ?? 0) + 1,
     automation,
     trail: [...(lineage?.trail ?? []), visitOf(automation, source, subject)],
+    traceparent,
   };
 }

@@ -28,6 +28,49 @@ test("an event outside of all transactions is complete, and the last of none", (
   expect(headOf(undefined, "0001.1+")).not.toContain("Cdc-Tx");
 });
 
+test("the events of a transaction that says its trace carry it, once, and one that says its own carries that", () => {
+  const [trace, own] = ["0af7651916cd43dd8448eb211c80319c", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"].map(
+    (id) => `00-${id}-b7ad6b7169203331-01`,
+  ) as [string, string];
+  const lineage = { correlationId: "a", causationId: "b", proven: undefined, traceparent: trace };
+  const encoder = new EventEncoder("shop" as SourceId);
+  const placed = { position: "0001.1" as Position, data: Buffer.from("{}"), transaction: { id: "7", time, lineage } };
+  const domain = {
+    ...placed,
+    type: "domain",
+    id: "u",
+    aggregate: "order",
+    name: "placed",
+    key: "1",
+    lane: "p00",
+  } as const;
+  const messages = [
+    encoder.encode({ ...placed, type: "change", kind, lane: "p00", key: "1" }),
+    encoder.encode({ ...placed, type: "marker", kind: { prefix: "audit" }, id: "m" }),
+    encoder.encode({ ...domain, headers: { tenant: "t" } }),
+    encoder.encode({ ...domain, headers: { Traceparent: own } }),
+    encoder.encode({ ...domain, headers: { traceparent: "none" } }),
+    encoder.encode({ ...domain, headers: {}, transaction: { id: "8", time, lineage: undefined } }),
+  ];
+
+  expect(messages.map(({ head }) => head.match(/^traceparent: .*$/gim) ?? [])).toEqual([
+    [`traceparent: ${trace}`],
+    [`traceparent: ${trace}`],
+    [`traceparent: ${trace}`],
+    [`Traceparent: ${own}`],
+    ["traceparent: none"],
+    [],
+  ]);
+  expect(messages.map((message) => message.trace?.parent)).toEqual([
+    trace,
+    undefined,
+    trace,
+    own,
+    undefined,
+    undefined,
+  ]);
+});
+
 test("a copied row has an id of its collection and its key, no transaction, and the place that it repeats", () => {
   const encoder = new EventEncoder("shop" as SourceId);
   const at = { partition: "shard-0", position: "0001.1+" as Position };

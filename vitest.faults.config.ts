@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/fault/**/*.test.ts", "test/property/publish-protocol.test.ts"],
-    env: { SCHEDULES: process.env.SCHEDULES ?? "500" },
+    env: { SCHEDULES: process.env.SCHEDULES ?? "300" },
     globalSetup: "test/support/global-setup.ts",
     reporters: ["default", "./test/support/summary-reporter.ts"],
     testTimeout: 300_000,

@@ -5,12 +5,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import { drizzle } from "drizzle-orm/node-postgres";
 import { Pool } from "pg";
 import postgres from "postgres";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, test } from "vitest";
 import { startWorker } from "../../src/app.ts";
 import { automation } from "../../src/automation/define/automation.ts";
 import { collection } from "../../src/automation/define/collection.ts";
 import { migrationSql } from "../../src/outbox/migration-sql.ts";
-import { type Database, freshDatabase, freshNats, missing } from "../support/servers.ts";
+import { type Database, freshDatabase, freshNats, freshPostgres, missing } from "../support/servers.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
 import { waitFor } from "../support/wait-for.ts";
 
@@ -64,10 +64,12 @@ const outages: readonly (readonly [string, Outage])[] = [
 ];
 
 describe.skipIf(missing("postgres", "nats"))("the database of tx()", () => {
-  test.each(outages)("%s under a thousand events, which all have their one effect afterwards", async (_, outage) => {
+  const name = "%s under a thousand events, which all have their one effect afterwards";
+  // Side by side: each of them waits most of the time.
+  test.concurrent.for(outages)(name, async ([, outage], { expect, onTestFinished }) => {
     const { cuts } = outage;
     const nats = await freshNats();
-    const database = await freshDatabase();
+    const database = await freshDatabase(await freshPostgres()); // roles and slots are a server's
     onTestFinished(() => database[Symbol.asyncDispose]());
     await database.query(`${migrationSql("outbox")}; ${migrationSql("inbox")};
       create table item(id int primary key); create table effect(automation text, item int);

@@ -158,6 +158,11 @@ export interface Delivery {
   headers(): Readonly<Record<string, string>>;
   readonly data: Uint8Array;
   readonly sequence: number;
+  /**
+   * Sequence of the one that its durable handed out right before it, where that was to us: no event that the filters let
+   * through stands between the two. Undefined where that is not known.
+   */
+  readonly follows: number | undefined;
   /** Whether it may have been handed out before, be it only to a worker that never began it: then it may be on record. */
   readonly again: boolean;
   /** Whether it may have been handed out, and settled, by a durable that this one replaces. */
@@ -244,7 +249,16 @@ export interface StateStore {
   keys(prefix: string): Promise<readonly string[]>;
 }
 
+/** One message of the event log. */
+export interface LogRecord {
+  /** `log.<automation>.<outcome>` */
+  readonly subject: string;
+  readonly data: Uint8Array;
+}
+
 export interface Bus extends AsyncDisposable {
+  /** Names this worker in what it writes: other than that of any other one. */
+  readonly instance: string;
   stream(source: SourceId): SourceStream;
   /** Resolves once the durable exists, which may be as late as its stream does. */
   consume(options: ConsumeOptions): Promise<Subscription>;
@@ -254,6 +268,11 @@ export interface Bus extends AsyncDisposable {
    * @throws PoisonError when it is larger than a message may be, TransientError when the bus refuses it for now or was closed
    */
   deadLetter(subject: string, head: string, data: Uint8Array, signal?: AbortSignal): Promise<void>;
+  /**
+   * Stores records of the event log; resolves once the bus has acknowledged all of them.
+   * @throws TransientError when not all are known to be stored: whoever sends them again may store some twice; ConfigError
+   */
+  record(records: readonly LogRecord[]): Promise<void>;
   /**
    * The body of an event that points to it, whole and checked; undefined while it is not there.
    * @throws TransientError while the bus is away

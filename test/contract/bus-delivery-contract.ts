@@ -46,6 +46,32 @@ export function busDeliveryContract(ground: BusGround): void {
       expect([placeOf(again), again.again, again.ours]).toEqual([place(10), true, true]);
     });
 
+    test("names the one right before it where both are new, and no other one is handed out in between", async () => {
+      const source = await written(3);
+      const { next } = await subscribe(source);
+      const [first, second, third] = [await next(), await next(), await next()];
+      expect([first, second, third].map(({ follows }) => follows)).toEqual([
+        undefined,
+        first.sequence,
+        second.sequence,
+      ]);
+      second.retry(0);
+
+      expect((await next()).follows).toBeUndefined();
+    });
+
+    test("names none before it where that one went to another worker", async () => {
+      const source = await written(3);
+      const here = await subscribe(source, { minPending: 1 });
+      const first = await here.next();
+      const other = await (await subscribe(source, { minPending: 1 })).next();
+      await when(first.ack());
+      const third = await here.next();
+
+      expect([placeOf(other), placeOf(third)]).toEqual([place(20), place(30)]);
+      expect([other.follows, third.follows]).toEqual([undefined, undefined]);
+    });
+
     test("comes again at once when it was given back for now", async () => {
       const { next } = await subscribe(await written(1));
       (await next()).retry(0);

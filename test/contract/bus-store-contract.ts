@@ -124,6 +124,27 @@ export function busStoreContract(ground: BusGround): void {
     });
   });
 
+  test("records of the event log are all stored, in their order, by the time that it says so", async () => {
+    const worker = await bus();
+    const record = (outcome: string, sequence: number) => ({
+      subject: `log.mail.${outcome}`,
+      data: Buffer.from(JSON.stringify({ sequence })),
+    });
+    await when(worker.record([record("done", 1), record("dead", 2)]));
+    await when(worker.record([record("done", 3)]));
+
+    const told = (await read("MILLRACE_LOG")).map(({ subject, text }) => `${subject} ${text}`);
+    expect(told.slice(-3)).toEqual([
+      'log.mail.done {"sequence":1}',
+      'log.mail.dead {"sequence":2}',
+      'log.mail.done {"sequence":3}',
+    ]);
+  });
+
+  test("two workers on one bus have names of their own", async () => {
+    expect((await bus()).instance).not.toBe((await bus()).instance);
+  });
+
   test("a stream says how long it keeps its events, once it is there", async () => {
     const source = freshSource();
     const worker = await bus();

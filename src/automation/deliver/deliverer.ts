@@ -9,9 +9,11 @@ import { isDenied, mayPass, unreachable } from "../outcome/unavailable.ts";
 import { SILENT_MS } from "../tx/tx.ts";
 import type { AutomationParts } from "./automation-parts.ts";
 import { Deadlines } from "./deadlines.ts";
+import { EventLog } from "./event-log.ts";
 import type { Job, SettleContext } from "./job.ts";
 import { settle } from "./settle.ts";
 import { SettledEvents } from "./settled-events.ts";
+import { tell } from "./tell.ts";
 
 /** What acks, retries and dead letters get at a stop, once no handler runs any more. */
 const settleMs = 5_000;
@@ -42,6 +44,13 @@ export class Deliverer {
   constructor(options: DelivererOptions) {
     this.#options = options;
     setMaxListeners(0, options.signal); // each event that waits for what is away listens to it
+    const { automation, bus, clock } = options;
+    const eventLog = new EventLog({
+      automation: automation.id,
+      instance: bus.instance,
+      wall: () => clock.wall(),
+      store: (records) => this.#persist(() => bus.record(records)),
+    });
     this.#context = {
       ...options,
       deadlines: new Deadlines(options.automation.timeoutMs, options.clock, this.#closing.signal),
@@ -50,6 +59,7 @@ export class Deliverer {
       buried: ({ source, delivery }) => this.settledOf(source).buried(delivery),
       entered: (job, state) => this.#entered(job, state),
       wait: (job, away, delayMs) => this.#wait(job, away, delayMs),
+      tell: (job, outcome, told) => tell(eventLog, job, outcome, told),
       persist: (operation) => this.#persist(operation),
     };
     this.#slots = options.automation.concurrency;
@@ -99,7 +109,7 @@ export class Deliverer {
     } else if (this.#options.signal.aborted) {
       delivery.retry(0);
     } else {
-      const since = { runningSince: undefined, settlingSince: undefined };
+      const since = { runningSince: undefined, settlingSince: undefined, tookMs: undefined };
       const job: Job = { key, source, delivery, state: "settling", away: undefined, ...since, holdsSlot: false };
       this.#jobs.set(key, job);
       this.#in[job.state]++;

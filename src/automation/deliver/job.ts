@@ -4,6 +4,7 @@ import type { Delivery } from "../../bus/bus.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { AutomationParts } from "./automation-parts.ts";
 import type { Deadlines } from "./deadlines.ts";
+import type { Outcome, Told } from "./event-log.ts";
 
 /** An event in hand. */
 export interface Job {
@@ -18,6 +19,8 @@ export interface Job {
   runningSince: number | undefined;
   /** Since when it is settled, by the steady clock; undefined while it waits for its turn or its handler. */
   settlingSince: number | undefined;
+  /** For how long its newest handler ran; undefined before one did. */
+  tookMs: number | undefined;
   /** Whether it holds one of the places of `concurrency`. */
   holdsSlot: boolean;
 }
@@ -33,6 +36,8 @@ export interface SettleContext extends AutomationParts {
   readonly entered: (job: Job, state: Job["state"]) => void;
   /** Keeps the event in hand, with its place, while something is away; resolves early at the signal. */
   readonly wait: (job: Job, away: Error, delayMs: number) => Promise<void>;
+  /** Puts an outcome into the event log; awaited before whatever ends this handing-out. @throws MillraceError */
+  readonly tell: (job: Job, outcome: Outcome, told: Told) => Promise<void>;
   /** Repeats an operation while the bus is away. */
   readonly persist: <Result>(operation: () => Promise<Result>) => Promise<Result>;
 }

@@ -57,6 +57,7 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
 async function passOver(job: Job, context: SettleContext): Promise<boolean> {
   context.release(job);
   if (!(await isOurs(job, context))) return false;
+  await context.tell(job, "filtered", { attempt: 0 });
   await job.delivery.ack();
   settled(context, job, "filtered");
   return true;
@@ -83,7 +84,8 @@ async function attempt(
     const failure = event instanceof TransientError ? ({ type: "failed", error: event } as const) : undefined;
     const result = failure ?? (await startAttempt(context, event as AnyEvent, attempts, job.delivery));
     context.solitude.leave();
-    took(context, job, (clock.now() - startedAt) / 1000);
+    job.tookMs = clock.now() - startedAt;
+    took(context, job, job.tookMs / 1000);
     return result;
   };
   const result = await whileAway(job, context, record, { id, attempts: attempts - 1, firstAt, known }, attemptOnce);
@@ -94,6 +96,8 @@ async function attempt(
   }
   free(job, context);
   context.handled(job);
+  if (result.type === "done") await context.tell(job, "done", { attempt: attempts });
+  else await context.tell(job, "skipped", { attempt: attempts, reason: result.reason });
   await job.delivery.ack();
   settled(context, job, result.type === "done" ? "handled" : "skipped");
   if (result.type === "skipped")
@@ -161,6 +165,8 @@ async function failed(
   const { dead } = next;
   const ended = hanging?.then(() => free(job, context));
   if (!(await isOurs(job, context))) return false;
+  // Killed in between, the attempt is made and told once more: what was told twice can be seen, what was not told cannot.
+  if (!dead) await context.tell(job, "retried", { attempt: attempts, error, delayMs: next.delayMs });
   await context.persist(() => record.save({ attempts, firstAt, lastError: error, ...(dead ? { dead } : {}) }));
   // A handler that ignores its timeout is waited for: the event must not be handled twice at once.
   await ended;
@@ -204,6 +210,7 @@ async function deadLetter(job: Job, context: SettleContext, burial: DeadLetterRe
     error,
   };
   await context.persist(() => storeDeadLetter(context.bus, job.source, job.delivery, letter));
+  await context.tell(job, "dead", { attempt: attempts, reason, error });
   context.buried(job);
   await job.delivery.terminate(reason);
   settled(context, job, reason);

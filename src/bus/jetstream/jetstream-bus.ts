@@ -16,6 +16,7 @@ import { LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./client/buckets.ts";
 import { busError } from "./client/bus-errors.ts";
 import { Connection } from "./client/connection.ts";
 import { DEAD_STREAM, type DeadLetters, openDeadLetters, type StoreDeadLetter } from "./client/dead-letters.ts";
+import { EventLog, LOG_STREAM } from "./client/event-log.ts";
 import { refuseUnfitShared } from "./client/shared-streams-check.ts";
 import { openStateStore } from "./client/state-store.ts";
 import { findStream, refuseTakenSubjects } from "./client/streams.ts";
@@ -69,7 +70,19 @@ export async function openJetStreamBus(options: BusOptions): Promise<Bus> {
   const leases = await openStateStore(nc, { bucket: LEASE_BUCKET, replicas, ttlMs: LEASE_BUCKET_TTL_MS });
   const deadLetters = openDeadLetters(nc, { replicas });
   const workerEvents = openWorkerEvents(nc, { replicas });
-  return new JetStreamBus({ options, timing, connection, jsm, state, schemas, leases, deadLetters, workerEvents });
+  const eventLog = new EventLog({ connection, replicas });
+  return new JetStreamBus({
+    options,
+    timing,
+    connection,
+    jsm,
+    state,
+    schemas,
+    leases,
+    deadLetters,
+    workerEvents,
+    eventLog,
+  });
 }
 
 interface BusParts {
@@ -82,24 +95,27 @@ interface BusParts {
   readonly leases: StateStore;
   readonly deadLetters: DeadLetters;
   readonly workerEvents: WorkerEvents;
+  readonly eventLog: EventLog;
 }
 
 class JetStreamBus implements Bus {
+  readonly instance: string = randomBytes(6).toString("hex");
   readonly state: StateStore;
   readonly schemas: StateStore;
   readonly deadLetter: StoreDeadLetter;
   readonly publish: WorkerEvents["publish"];
+  readonly record: EventLog["record"];
   readonly #parts: BusParts;
   readonly #confirmations: Confirmations;
   readonly #largeBodies: LargeBodies;
-  readonly #instance = randomBytes(6).toString("hex");
 
   constructor(parts: BusParts) {
-    const { state, schemas, deadLetters, workerEvents, connection, jsm, options } = parts;
+    const { state, schemas, deadLetters, workerEvents, eventLog, connection, jsm, options } = parts;
     this.state = state;
     this.schemas = schemas;
     this.deadLetter = deadLetters.store;
     this.publish = workerEvents.publish;
+    this.record = (records) => eventLog.record(records);
     this.#parts = parts;
     this.#confirmations = new Confirmations(connection);
     this.#largeBodies = new LargeBodies({ nc: connection.nc, jsm, replicas: options.replicas });
@@ -175,7 +191,7 @@ class JetStreamBus implements Bus {
       source,
       replicas,
       retention,
-      beside: [`KV_${STATE_BUCKET}`, `OBJ_${LARGE_BUCKET}`, DEAD_STREAM],
+      beside: [`KV_${STATE_BUCKET}`, `OBJ_${LARGE_BUCKET}`, DEAD_STREAM, LOG_STREAM],
       ackTimeoutMs: timing.ackTimeoutMs,
     });
     try {
@@ -186,7 +202,7 @@ class JetStreamBus implements Bus {
       const writer = await openWriter(port, source, {
         ...timing,
         clock: realClock,
-        instance: this.#instance,
+        instance: this.instance,
         leases: leasePort(this.#whileConnected(leases), source),
         state: this.#whileConnected(this.state),
         memory,

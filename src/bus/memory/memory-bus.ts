@@ -7,7 +7,16 @@ import type { DataRef } from "../../event/data-ref.ts";
 import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
 import type { WorkerEvent } from "../../event/worker-event.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import type { Bus, ConsumeOptions, SourceStream, StateStore, Subscription, Writer, WriterListener } from "../bus.ts";
+import type {
+  Bus,
+  ConsumeOptions,
+  LogRecord,
+  SourceStream,
+  StateStore,
+  Subscription,
+  Writer,
+  WriterListener,
+} from "../bus.ts";
 import { dataRefTo, pointerTo } from "../claim-check.ts";
 import { EventEncoder, encodeWorkerEvent } from "../encode-event.ts";
 import { Lifetime } from "../jetstream/client/lifetime.ts";
@@ -34,12 +43,12 @@ export interface MemoryBusOptions {
 }
 
 export class MemoryBus implements Bus {
+  readonly instance: string = randomBytes(6).toString("hex");
   readonly state: StateStore;
   readonly schemas: StateStore;
   readonly #options: MemoryBusOptions;
   readonly #server: MemoryServer;
   readonly #life = new Lifetime();
-  readonly #instance = randomBytes(6).toString("hex");
   /** Whatever a worker does once its bus is closed comes to nothing, as when its process had ended. */
   readonly #ask = async <T>(answer: () => T | Promise<T>): Promise<T> => {
     this.#life.throwIfOver();
@@ -99,6 +108,12 @@ export class MemoryBus implements Bus {
     this.#server.make("MILLRACE_DEAD").store(subject, head, data);
   }
 
+  async record(records: readonly LogRecord[]): Promise<void> {
+    this.#life.throwIfOver();
+    const stream = this.#server.make("MILLRACE_LOG");
+    for (const { subject, data } of records) stream.store(subject, "", data);
+  }
+
   async publish(event: WorkerEvent): Promise<void> {
     this.#life.throwIfOver();
     const { subject, id, head, data } = encodeWorkerEvent(event);
@@ -129,7 +144,7 @@ export class MemoryBus implements Bus {
       ...defaultWriterTiming,
       ...timing,
       clock,
-      instance: this.#instance,
+      instance: this.instance,
       leases: leasePort(this.#whileOpen(this.#server.leases), source),
       state: this.state,
       memory,

@@ -9,6 +9,8 @@ export interface HandedOut {
   readonly message: MemoryMessage;
   /** How often it was handed out by now. */
   readonly count: number;
+  /** How many the durable had handed out with it. */
+  readonly nth: number;
   /** When it comes again; until then it is whose it is. */
   dueMs: number;
 }
@@ -23,6 +25,7 @@ export class MemoryDurable {
   #next: number;
   #filter: RegExp = /^/;
   #ackWaitMs = 0;
+  #given = 0;
 
   /** @param start the first sequence that it may hand out */
   constructor(stream: MemoryStream, clock: Clock, start: number) {
@@ -56,7 +59,7 @@ export class MemoryDurable {
     const [again] = due.sort((a, b) => a.message.seq - b.message.seq);
     const message = again?.message ?? this.#following();
     if (message === undefined) return undefined;
-    const one = { message, count: (again?.count ?? 0) + 1, dueMs: now + this.#ackWaitMs };
+    const one = { message, count: (again?.count ?? 0) + 1, nth: ++this.#given, dueMs: now + this.#ackWaitMs };
     this.#next = Math.max(this.#next, message.seq + 1);
     this.#handedOut.set(message.seq, one);
     return one;

@@ -16,6 +16,8 @@ export class MemorySubscription implements Subscription {
   /** By sequence; those that wait for another handing-out leave their room to others. */
   readonly #open = new Map<number, MemoryDelivery>();
   #settledThrough = 0;
+  /** What was handed out to it last. */
+  #last: HandedOut | undefined;
 
   constructor(durable: MemoryDurable, options: Pick<ConsumeOptions, "minPending" | "signal">, life: Lifetime) {
     this.durable = durable;
@@ -71,12 +73,14 @@ export class MemorySubscription implements Subscription {
     while (this.#hasRoom) {
       const one = this.durable.take();
       if (one === undefined) break;
+      const follows = sequenceBefore(this.#last, one);
+      this.#last = one;
       const open = this.#open.get(one.message.seq);
       if (open !== undefined) {
         open.renew(one, this);
         continue;
       }
-      const delivery = new MemoryDelivery(one, this);
+      const delivery = new MemoryDelivery(one, this, follows);
       this.#open.set(delivery.sequence, delivery);
       ready.push(delivery);
     }
@@ -91,13 +95,15 @@ export class MemorySubscription implements Subscription {
 
 class MemoryDelivery implements Delivery {
   readonly remade = false;
+  readonly follows: number | undefined;
   /** It only waits to be handed out once more. */
   released = false;
   #one: HandedOut;
   #owner: MemorySubscription;
   readonly #renewed = new Set<() => void>();
 
-  constructor(one: HandedOut, owner: MemorySubscription) {
+  constructor(one: HandedOut, owner: MemorySubscription, follows: number | undefined) {
+    this.follows = follows;
     this.#one = one;
     this.#owner = owner;
   }
@@ -175,4 +181,9 @@ class MemoryDelivery implements Delivery {
   working(): void {
     if (this.ours) this.#owner.durable.postpone(this.#one);
   }
+}
+
+/** The sequence of the one before, where both were handed out for the first time, one right behind the other. */
+function sequenceBefore(last: HandedOut | undefined, one: HandedOut): number | undefined {
+  return last?.nth === one.nth - 1 && last.count === 1 && one.count === 1 ? last.message.seq : undefined;
 }

@@ -54,6 +54,8 @@ test.skipIf(skip)(
       fetchBody: (ref) => bus.fetchBody(ref),
       keepsForMs: (source) => bus.keepsForMs(source),
       publish: (event) => bus.publish(event),
+      record: (records) => bus.record(records),
+      instance: bus.instance,
       state: bus.state,
       schemas: bus.schemas,
       connected: () => bus.connected(),

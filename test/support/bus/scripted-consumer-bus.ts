@@ -2,7 +2,7 @@
 
 import { once } from "node:events";
 import type { DeadLetter } from "../../../src/automation/deliver/dead-letter.ts";
-import type { Bus, ConsumeOptions, Delivery, StateStore, Subscription } from "../../../src/bus/bus.ts";
+import type { Bus, ConsumeOptions, Delivery, LogRecord, StateStore, Subscription } from "../../../src/bus/bus.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 
 /** `returned`: to come again later, or to be settled by another worker. */
@@ -14,6 +14,7 @@ export class ScriptedDelivery implements Delivery {
   readonly sequence: number = 1;
   readonly again: boolean = false;
   readonly remade: boolean = false;
+  readonly follows: number | undefined = undefined;
   readonly ours: boolean = true;
   readonly lines: Readonly<Record<string, string>> = {};
   readonly ended: Promise<DeliveryEnd>;
@@ -52,6 +53,7 @@ export interface ScriptedConsumerBus extends Bus {
   /** What was subscribed to, in order. */
   readonly consumed: readonly Pick<ConsumeOptions, "source" | "durable" | "filters">[];
   readonly letters: readonly DeadLetter[];
+  readonly records: readonly LogRecord[];
 }
 
 /** @param deliveries what each stream hands out, at once, to whoever subscribes to it */
@@ -61,12 +63,15 @@ export function scriptedConsumerBus(
 ): ScriptedConsumerBus {
   const consumed: Pick<ConsumeOptions, "source" | "durable" | "filters">[] = [];
   const letters: DeadLetter[] = [];
+  const records: LogRecord[] = [];
   const none = (): never => {
     throw new Error("the scripted bus has no such thing");
   };
   return {
     consumed,
     letters,
+    records,
+    instance: "scripted",
     state,
     schemas: state,
     consume: async ({ source, durable, filters, signal }): Promise<Subscription> => {
@@ -86,6 +91,9 @@ export function scriptedConsumerBus(
     },
     deadLetter: async (_subject, _head, data) => {
       letters.push(JSON.parse(Buffer.from(data).toString()) as DeadLetter);
+    },
+    record: async (told) => {
+      records.push(...told);
     },
     stream: none,
     fetchBody: none,

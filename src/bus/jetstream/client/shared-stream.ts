@@ -1,6 +1,12 @@
 // Streams that belong to no source, written to by every worker: made by whoever comes first.
 
-import { jetstreamManager, RetentionPolicy, StorageType, type StreamConfig } from "@nats-io/jetstream";
+import {
+  type JetStreamManager,
+  jetstreamManager,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+} from "@nats-io/jetstream";
 import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
 import { apiCodes } from "./api-codes.ts";
 import { asked, orNothing } from "./bus-errors.ts";
@@ -12,16 +18,26 @@ export interface SharedStream extends Partial<StreamConfig> {
   readonly num_replicas: number;
 }
 
-/** Makes it unless it is there; one that is there stays as it is, if it can serve. @throws ConfigError, TransientError */
-export function makeSharedStream(nc: NatsConnection, stream: SharedStream): Promise<void> {
+/**
+ * Makes it unless it is there; one that is there stays as it is, if it can serve.
+ * @param maxBytes asked for only where it is made
+ * @throws ConfigError, TransientError
+ */
+export function makeSharedStream(
+  nc: NatsConnection,
+  stream: SharedStream,
+  maxBytes?: (jsm: JetStreamManager) => Promise<number>,
+): Promise<void> {
   return asked(`open the stream ${stream.name}`, async () => {
-    const { streams } = await jetstreamManager(nc, { checkAPI: false });
+    const jsm = await jetstreamManager(nc, { checkAPI: false });
+    const { streams } = jsm;
     const found = await orNothing(streams.info(stream.name), apiCodes.streamNotFound);
     if (found) return refuseUnfit(found, { subjects: stream.subjects });
     await streams.add({
       retention: RetentionPolicy.Limits,
       storage: StorageType.File,
       allow_direct: true,
+      ...(maxBytes && { max_bytes: await maxBytes(jsm) }),
       ...stream,
     });
   });

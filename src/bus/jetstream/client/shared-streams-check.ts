@@ -6,6 +6,7 @@ import { apiCodes } from "./api-codes.ts";
 import { LARGE_STREAM, LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./buckets.ts";
 import { asked, orNothing } from "./bus-errors.ts";
 import { DEAD_STREAM } from "./dead-letters.ts";
+import { LOG_STREAM } from "./event-log.ts";
 import { type Needs, type Unfit, unfitError, unfitSettings } from "./stream-fitness.ts";
 
 interface SharedStreamNeeds {
@@ -20,6 +21,7 @@ const SHARED: readonly SharedStreamNeeds[] = [
   bucket(STATE_BUCKET, "kept"),
   bucket(SCHEMA_BUCKET, "kept"),
   { name: DEAD_STREAM, made: "start", needs: { subjects: ["dead.>"] } },
+  { name: LOG_STREAM, made: "start", needs: { subjects: ["log.>"] } },
   { name: streamName(systemId), made: "later", needs: { subjects: ["events._system.>"] } },
   {
     name: LARGE_STREAM,

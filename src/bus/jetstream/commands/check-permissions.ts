@@ -29,7 +29,7 @@ function api(verb: string, name: string, body?: string): Need {
 /** All that `millrace run` does on the bus; docs/operations/nats.md has it as a server's configuration. */
 function needsOf(sources: readonly SourceId[], version: string): readonly Need[] {
   const streams = sources.map((source) => [source, streamName(source)] as const);
-  const made = ["KV_millrace_leases", "KV_millrace_state", "MILLRACE_DEAD", "OBJ_millrace_large"];
+  const made = ["KV_millrace_leases", "KV_millrace_state", "MILLRACE_DEAD", "MILLRACE_LOG", "OBJ_millrace_large"];
   const one = (tried: string, body: string): Need => ({ allow: tried, tried, body });
   return [
     api("STREAM.INFO", "KV_millrace_state"),
@@ -45,6 +45,7 @@ function needsOf(sources: readonly SourceId[], version: string): readonly Need[]
     { allow: "$KV.millrace_schemas.>", tried: `$KV.millrace_schemas.${NAME}` },
     { allow: "events._system.>", tried: `events._system.${NAME}` },
     { allow: "dead.>", tried: `dead.${NAME}` },
+    { allow: "log.>", tried: `log.${NAME}.done` },
     { allow: "$O.millrace_large.>", tried: `$O.millrace_large.M.${NAME}` },
     { allow: "$JS.ACK.>", tried: ackSubject(version) },
     ...streams.flatMap(([source, stream]) => [

@@ -8,6 +8,7 @@ import type { ConsumeOptions, StateStore, Subscription } from "../../bus.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { asked, isApiError } from "../client/bus-errors.ts";
 import type { DeadLetters } from "../client/dead-letters.ts";
+import type { EventLog } from "../client/event-log.ts";
 import type { WorkerEvents } from "../client/worker-events.ts";
 import type { Confirmations } from "./confirmations.ts";
 import { Durable, type FoundStream } from "./durable.ts";
@@ -23,15 +24,16 @@ export interface SubscriptionParts {
   readonly state: StateStore;
   readonly deadLetters: DeadLetters;
   readonly workerEvents: WorkerEvents;
+  readonly eventLog: EventLog;
   readonly confirmations: Confirmations;
 }
 
 /**
- * Waits for the source's stream, makes what is missing for dead letters, opens the durable, and begins to pull.
+ * Waits for the source's stream, makes what is missing for dead letters and the event log, opens the durable, and begins to pull.
  * @throws TransientError, ConfigError
  */
 export async function openSubscription(
-  { nc, state, deadLetters, workerEvents, confirmations }: SubscriptionParts,
+  { nc, state, deadLetters, workerEvents, eventLog, confirmations }: SubscriptionParts,
   options: ConsumeOptions,
 ): Promise<Subscription> {
   const stream = streamName(options.source);
@@ -42,6 +44,7 @@ export async function openSubscription(
     if (options.source === systemId) await workerEvents.make();
     const found = await waitForStream(jsm, stream, signal);
     await deadLetters.make();
+    await eventLog.make();
     const record = new AccountedRecord(state, name, stream);
     const durable = new Durable({ jsm, stream, record, consume: options });
     await durable.open(found);

@@ -26,6 +26,7 @@ export interface DeliveryOwner {
 
 export class JetStreamDelivery implements Delivery, Confirmable {
   readonly sequence: number;
+  readonly follows: number | undefined;
   /** Whether only its confirmation is waited for. */
   finishing = false;
   #owner: DeliveryOwner;
@@ -38,11 +39,13 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   readonly #renewed = new Set<() => void>();
 
   /**
-   * @param reply the message's own, which is where its ack goes
+   * @param place what the message's reply says, which is where its ack goes
    * @param possession of what has just arrived
+   * @param last what had arrived before it
    */
-  constructor(owner: DeliveryOwner, message: Msg, reply: string, possession: Possession) {
-    const { sequence, serverCount } = parseReply(reply);
+  constructor(owner: DeliveryOwner, message: Msg, place: Handout, possession: Possession, last: Handout | undefined) {
+    const { sequence, serverCount } = place;
+    this.follows = sequenceBefore(last, place);
     this.#owner = owner;
     this.#message = message;
     this.#possession = possession;
@@ -162,15 +165,37 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   }
 }
 
+/** One handing-out of a message. */
+export interface Handout {
+  readonly sequence: number;
+  /** How often it was handed out by then. */
+  readonly serverCount: number;
+  /** How many the durable had handed out with it, whatever and to whom. */
+  readonly nth: number;
+}
+
 /** `$JS.ACK.[<domain>.<account>.]<stream>.<durable>.<count>.<stream sequence>.<delivery sequence>.<time>.<pending>[.<token>]` */
-function parseReply(reply: string): { readonly sequence: number; readonly serverCount: number } {
+export function parseReply(reply: string): Handout {
   let dots = 0;
   for (let at = reply.indexOf("."); at >= 0; at = reply.indexOf(".", at + 1)) dots++;
   let start = 0;
   for (let token = dots > 8 ? 6 : 4; token > 0; token--) start = reply.indexOf(".", start) + 1;
   const middle = reply.indexOf(".", start);
   const end = reply.indexOf(".", middle + 1);
-  return { serverCount: Number(reply.slice(start, middle)), sequence: Number(reply.slice(middle + 1, end)) };
+  return {
+    serverCount: Number(reply.slice(start, middle)),
+    sequence: Number(reply.slice(middle + 1, end)),
+    nth: Number(reply.slice(end + 1, reply.indexOf(".", end + 1))),
+  };
+}
+
+/**
+ * The sequence of the one before, where one was handed out right behind the other, both for the first time: then the server
+ * went through the stream from that one to this one, and let nothing through between them.
+ */
+function sequenceBefore(last: Handout | undefined, { nth, serverCount, sequence }: Handout): number | undefined {
+  if (last?.nth !== nth - 1 || last.serverCount > 1 || serverCount > 1) return undefined;
+  return last.sequence < sequence ? last.sequence : undefined;
 }
 
 const opening = "NATS/1.0";

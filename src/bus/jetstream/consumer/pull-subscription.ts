@@ -10,7 +10,7 @@ import { asked, busError } from "../client/bus-errors.ts";
 import { watchReconnects } from "../client/watch-reconnects.ts";
 import type { Confirmations } from "./confirmations.ts";
 import { listenToAdvisories } from "./consumer-advisories.ts";
-import { type DeliveryOwner, JetStreamDelivery } from "./delivery.ts";
+import { type DeliveryOwner, type Handout, JetStreamDelivery, parseReply } from "./delivery.ts";
 import { changed, type Durable } from "./durable.ts";
 import { maxFinishing } from "./durable-settings.ts";
 import { AnsweredPings, PINGS_PER_ACK_WAIT, Possession } from "./possession.ts";
@@ -55,6 +55,8 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   /** Number of the current requests; a status of older ones says nothing any more. */
   #epoch = 0;
   #heardAt: number = realClock.now();
+  /** What came last over this connection: a server that was set back counts anew. */
+  #last: Handout | undefined;
   /** The server does not let this user ask for messages; it is asked again at each beat. */
   #denied: Obstacle | undefined;
   #failure: MillraceError | undefined;
@@ -186,7 +188,9 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     if (!reply?.startsWith("$JS.ACK.")) return;
     this.#requested = Math.max(0, this.#requested - 1);
     const possession = new Possession(this.#pings, this.#options.ackWaitMs);
-    const delivery = new JetStreamDelivery(this, message, reply, possession);
+    const place = parseReply(reply);
+    const delivery = new JetStreamDelivery(this, message, place, possession, this.#last);
+    this.#last = place;
     const open = this.#open.get(delivery.sequence);
     if (open) {
       open.renew(delivery);
@@ -235,6 +239,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   #reset(): void {
     this.#epoch++;
     this.#requested = 0;
+    this.#last = undefined;
     this.#heardAt = realClock.now();
     this.#request();
     void this.#verify();

@@ -1,0 +1,145 @@
+// The event log of one automation: what became of each event, told to the bus before the event is acked. One publish is under
+// way, and what is told meanwhile is the next.
+
+import type { Delivery, LogRecord } from "../../bus/bus.ts";
+import { toError } from "../../errors.ts";
+import type { ErrorSummary } from "../outcome/error-summary.ts";
+import { rangesOf, type Settled } from "./ranges.ts";
+
+/** What the event log says of an event, as the last token of a record's subject. */
+export type Outcome = "done" | "skipped" | "filtered" | "retried" | "dead" | "shadow";
+/** What led to the outcome. */
+export interface Told {
+  /** The attempt that ended so, from 1; 0 where none was started. */
+  readonly attempt: number;
+  /** Why: of a dead letter, or what the handler gave. */
+  readonly reason?: string;
+  readonly error?: ErrorSummary;
+  /** When the next attempt begins. */
+  readonly delayMs?: number;
+}
+
+/** Of these a record tells of many events. */
+type ManyOutcome = "done" | "filtered";
+
+/** So much is told in one publish, which keeps a record far from the largest message that a bus takes. */
+const maxBytes = 128 * 1024;
+/** Of the two numbers of a range, as text. */
+const rangeBytes = 24;
+
+/** The events of one outcome on one stream, and in one run of it. */
+interface Many {
+  readonly outcome: ManyOutcome;
+  readonly stream: string;
+  readonly run: string | undefined;
+  readonly settled: Settled[];
+}
+
+/** What goes in one publish. */
+class Batch {
+  readonly told: Promise<void>;
+  readonly many = new Map<string, Many>();
+  readonly single: LogRecord[] = [];
+  bytes = 0;
+  resolve: () => void = () => {};
+  reject: (error: Error) => void = () => {};
+
+  constructor() {
+    this.told = new Promise((resolve, reject) => {
+      [this.resolve, this.reject] = [resolve, reject];
+    });
+  }
+}
+
+export interface EventLogOptions {
+  readonly automation: string;
+  /** Names the worker in its records. */
+  readonly instance: string;
+  readonly wall: () => number;
+  /** Resolves once all are stored; what it throws, whoever told gets. */
+  readonly store: (records: readonly LogRecord[]) => Promise<void>;
+}
+
+/** Of which event an outcome is told. */
+export interface About {
+  /** Name of the stream that it stands in. */
+  readonly stream: string;
+  /** The replay that it is part of. */
+  readonly run?: string | undefined;
+  readonly delivery: Pick<Delivery, "sequence" | "follows">;
+}
+
+export class EventLog {
+  readonly #options: EventLogOptions;
+  /** The first of them goes next; only the last one takes more. */
+  readonly #batches: Batch[] = [];
+  #publishing = false;
+
+  constructor(options: EventLogOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves once it is stored that the event came to this end: with the others of its kind, in one record. */
+  tellOne(outcome: ManyOutcome, { stream, run, delivery }: About): Promise<void> {
+    const batch = this.#collecting();
+    const key = `${outcome} ${stream} ${run ?? ""}`;
+    let many = batch.many.get(key);
+    if (many === undefined) {
+      many = { outcome, stream, run, settled: [] };
+      batch.many.set(key, many);
+    }
+    many.settled.push(delivery);
+    batch.bytes += rangeBytes;
+    return batch.told;
+  }
+
+  /** Resolves once the record of a single event is stored. @param record what it says beside stream and sequence */
+  tellAlone(
+    outcome: Outcome,
+    { stream, run, delivery }: About,
+    record: Readonly<Record<string, unknown>>,
+  ): Promise<void> {
+    const batch = this.#collecting();
+    const one = this.#record(outcome, { stream, sequence: delivery.sequence, ...(run && { run }), ...record });
+    batch.single.push(one);
+    batch.bytes += one.data.length;
+    return batch.told;
+  }
+
+  #collecting(): Batch {
+    let batch = this.#batches.at(-1);
+    if (batch === undefined || batch.bytes >= maxBytes) {
+      batch = new Batch();
+      this.#batches.push(batch);
+      // What is told in the same turn goes along.
+      if (!this.#publishing) queueMicrotask(() => void this.#publish());
+      this.#publishing = true;
+    }
+    return batch;
+  }
+
+  async #publish(): Promise<void> {
+    for (let batch = this.#batches.shift(); batch !== undefined; batch = this.#batches.shift()) {
+      try {
+        await this.#options.store(this.#recordsOf(batch));
+        batch.resolve();
+      } catch (error) {
+        batch.reject(toError(error));
+      }
+    }
+    this.#publishing = false;
+  }
+
+  #recordsOf({ many, single }: Batch): readonly LogRecord[] {
+    const ranges = [...many.values()].map(({ outcome, stream, run, settled }) =>
+      this.#record(outcome, { stream, ...(run && { run }), count: settled.length, ranges: rangesOf(settled) }),
+    );
+    return [...ranges, ...single];
+  }
+
+  #record(outcome: Outcome, body: Readonly<Record<string, unknown>>): LogRecord {
+    const { automation, instance, wall } = this.#options;
+    const text = JSON.stringify({ ...body, time: new Date(wall()).toISOString(), worker: instance });
+    return { subject: `log.${automation}.${outcome}`, data: Buffer.from(text) };
+  }
+}

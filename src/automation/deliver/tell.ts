@@ -1,0 +1,33 @@
+// What the event log says of an event: never its row.
+
+import { percentDecoded } from "../../event/percent.ts";
+import { streamName } from "../../event/source-id.ts";
+import type { EventLog, Outcome, Told } from "./event-log.ts";
+import type { Job } from "./job.ts";
+
+const maxReason = 500;
+
+/** Resolves once it is stored; awaited before each ack, `term` and return after a failed attempt. @throws MillraceError */
+export function tell(log: EventLog, job: Job, outcome: Outcome, told: Told): Promise<void> {
+  const { delivery, source, tookMs } = job;
+  const about = { stream: streamName(source), delivery };
+  if (outcome === "done" || outcome === "filtered") return log.tellOne(outcome, about);
+  const { attempt, reason, error, delayMs } = told;
+  const header = (name: string): string | undefined => {
+    const value = delivery.header(name);
+    return value === undefined ? undefined : percentDecoded(value);
+  };
+  const id = header("ce-id");
+  return log.tellAlone(outcome, about, {
+    id,
+    type: header("ce-type"),
+    attempt,
+    reason: reason?.slice(0, maxReason),
+    error: error && { name: error.name, code: error.code },
+    delayMs: delayMs === undefined ? undefined : Math.round(delayMs),
+    durationMs: tookMs === undefined ? undefined : Math.round(tookMs),
+    // Nobody caused it: it begins its chain.
+    correlationId: header("ce-correlationid") ?? id,
+    causationId: header("ce-causationid"),
+  });
+}

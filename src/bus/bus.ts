@@ -2,7 +2,9 @@
 
 import type { DataRef } from "../event/data-ref.ts";
 import type { StreamMessage } from "../event/message.ts";
+import type { StoredMessage } from "../event/parse-event.ts";
 import type { Place, Positions } from "../event/positions.ts";
+import type { Carried, RetryMessage } from "../event/retry-message.ts";
 import type { CopiedRow, SourceEvent } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { GapData } from "../event/system-event.ts";
@@ -157,12 +159,20 @@ export interface Delivery {
   /** All headers as they came, for a dead letter. */
   headers(): Readonly<Record<string, string>>;
   readonly data: Uint8Array;
+  /** The name of the stream that the event stands in, and its number there: also of one that waited in MILLRACE_RETRY. */
+  readonly stream: string;
   readonly sequence: number;
   /**
    * Sequence of the one that its durable handed out right before it, where that was to us: no event that the filters let
    * through stands between the two. Undefined where that is not known.
    */
   readonly follows: number | undefined;
+  /** The replay that it is part of; undefined for the event's first run. With stream and sequence it names what is handled. */
+  readonly run?: string | undefined;
+  /** What came along out of MILLRACE_RETRY; undefined for the stream's own delivery. */
+  readonly carried?: Carried | undefined;
+  /** Gives a carried one the body that did not come along. */
+  withBody?(data: Uint8Array): void;
   /** Whether it may have been handed out before, be it only to a worker that never began it: then it may be on record. */
   readonly again: boolean;
   /** Whether it may have been handed out, and settled, by a durable that this one replaces. */
@@ -187,6 +197,7 @@ export interface Delivery {
 }
 
 export interface ConsumeOptions {
+  /** `retryId` for what waits for this automation in MILLRACE_RETRY. */
   readonly source: SourceId;
   /** The durable's name: the automation's id. */
   readonly durable: string;
@@ -286,6 +297,14 @@ export interface Bus extends AsyncDisposable {
    * @throws TransientError, ConfigError
    */
   publish(event: WorkerEvent): Promise<void>;
+  /**
+   * Stores what is to reach one automation later, or once more, in MILLRACE_RETRY; resolves at the bus' acknowledgement. One
+   * with the same stream, sequence, automation, run and attempts that was stored within the last hour is dropped.
+   * @throws TransientError, ConfigError; PoisonError RETRY_TOO_LARGE
+   */
+  later(message: RetryMessage): Promise<void>;
+  /** What a stream holds at a number, by its leader; undefined where it holds nothing there. @throws TransientError */
+  read(source: SourceId, sequence: number): Promise<StoredMessage | undefined>;
   readonly state: StateStore;
   /** Versions of collections: `millrace_schemas`. */
   readonly schemas: StateStore;

@@ -13,7 +13,18 @@ export function isSourceId(text: string): text is SourceId {
 /** In the place of a source: events of the worker itself. No configured source can have this name. */
 export const systemId: SourceId = "_system" as SourceId;
 
-/** The stream of a source: `CDC_<SOURCE>`; `MILLRACE_EVENTS` for events that come from no source's log. */
+/** In the place of a source: what waits for a long retry, and replays. No configured source can have this name. */
+export const retryId: SourceId = "_retry" as SourceId;
+
+/** The stream of a source: `CDC_<SOURCE>`; `MILLRACE_EVENTS` and `MILLRACE_RETRY` are no source's. */
 export function streamName(source: SourceId): string {
-  return source === systemId ? "MILLRACE_EVENTS" : `CDC_${source.toUpperCase()}`;
+  if (source === systemId) return "MILLRACE_EVENTS";
+  return source === retryId ? "MILLRACE_RETRY" : `CDC_${source.toUpperCase()}`;
+}
+
+/** The reverse of `streamName`; undefined for a name that is no such stream's. */
+export function sourceOfStream(stream: string): SourceId | undefined {
+  for (const shared of [systemId, retryId]) if (stream === streamName(shared)) return shared;
+  const id = stream.startsWith("CDC_") ? stream.slice(4).toLowerCase() : "";
+  return isSourceId(id) && streamName(id) === stream ? id : undefined;
 }

@@ -5,6 +5,7 @@ import { busConsumerContract } from "./bus-consumer-contract.ts";
 import { busDeliveryContract } from "./bus-delivery-contract.ts";
 import { busGround } from "./bus-ground.ts";
 import { busHandoverContract } from "./bus-handover-contract.ts";
+import { busRetryContract } from "./bus-retry-contract.ts";
 import type { BusServer } from "./bus-server.ts";
 import { busStateContract } from "./bus-state-contract.ts";
 import { busStoreContract } from "./bus-store-contract.ts";
@@ -18,6 +19,7 @@ export function busContract(server: BusServer): void {
   busCheckpointContract(ground);
   busConsumerContract(ground);
   busDeliveryContract(ground);
+  busRetryContract(ground);
   busStateContract(ground);
   busStoreContract(ground);
 }

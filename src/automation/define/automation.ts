@@ -21,6 +21,8 @@ export interface HandlerContext<Event = ChangeEvent, Client = PgClient> {
   readonly event: Event;
   /** From 1: how often a handler was started for this event. */
   readonly attempt: number;
+  /** Names the replay that this is part of: it is meant to act again. Undefined for the event's first run. */
+  readonly run: string | undefined;
   /** Aborts at the timeout; give it to whatever waits. */
   readonly signal: AbortSignal;
   readonly log: HandlerLog;

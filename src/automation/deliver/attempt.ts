@@ -38,6 +38,9 @@ const done: AttemptResult = { type: "done" };
 const retry = (options: RetryOptions): Retry => new Retry(options);
 const fatal = (reason: string): Fatal => new Fatal(reason);
 
+/** Of the delivery, what the handler's effects are named by. */
+type Handled = Pick<StoredMessage, "header" | "subject"> & { readonly run?: string | undefined };
+
 /**
  * Starts the handler; how it ended, at the timeout `failed`, though the handler may still run. Never throws or rejects.
  * @param attempt from 1
@@ -47,7 +50,7 @@ export function startAttempt(
   context: AttemptContext,
   event: AnyEvent,
   attempt: number,
-  message: Pick<StoredMessage, "header" | "subject">,
+  message: Handled,
 ): AttemptResult | Promise<AttemptResult> {
   return tracedAttempt(context, attempt, message, (span) => begin(context, event, attempt, message, span));
 }
@@ -56,7 +59,7 @@ function begin(
   context: AttemptContext,
   event: AnyEvent,
   attempt: number,
-  message: Pick<StoredMessage, "header" | "subject">,
+  message: Handled,
   span: HandleSpan | undefined,
 ): AttemptResult | Promise<AttemptResult> {
   const given = new Given(context, event, attempt, message, span);
@@ -170,6 +173,7 @@ class Given implements HandlerContext<AnyEvent> {
   };
   readonly event: AnyEvent;
   readonly attempt: number;
+  readonly run: string | undefined;
   declare readonly signal: AbortSignal;
   declare readonly log: HandlerLog;
   declare readonly tx: RunTx<PgClient>;
@@ -177,7 +181,7 @@ class Given implements HandlerContext<AnyEvent> {
   readonly retry: typeof retry = retry;
   readonly fatal: typeof fatal = fatal;
   readonly #context: AttemptContext;
-  readonly #message: Pick<StoredMessage, "header" | "subject">;
+  readonly #message: Handled;
   readonly #span: HandleSpan | undefined;
   #tx: Tx | undefined;
   #controller: AbortController | undefined;
@@ -189,7 +193,7 @@ class Given implements HandlerContext<AnyEvent> {
     context: AttemptContext,
     event: AnyEvent,
     attempt: number,
-    message: Pick<StoredMessage, "header" | "subject">,
+    message: Handled,
     span: HandleSpan | undefined,
   ) {
     this.#span = span;
@@ -197,6 +201,7 @@ class Given implements HandlerContext<AnyEvent> {
     this.#message = message;
     this.event = event;
     this.attempt = attempt;
+    this.run = message.run;
     Object.defineProperties(this, Given.#getters);
   }
 

@@ -1,10 +1,11 @@
 // What is remembered of an event between its attempts, in the bus' state, so that it survives the process.
 
 import { z } from "zod";
-import type { StateStore } from "../../bus/bus.ts";
+import type { Bus, Delivery, StateStore } from "../../bus/bus.ts";
 import { BugError } from "../../errors.ts";
 import { deadReasons } from "../../event/dead-reason.ts";
-import { type SourceId, streamName } from "../../event/source-id.ts";
+import { decodeRetry } from "../../event/retry-message.ts";
+import { retryId, type SourceId, streamName } from "../../event/source-id.ts";
 import type { ErrorSummary } from "../outcome/error-summary.ts";
 
 const errorSummary: z.ZodType<ErrorSummary> = z.lazy(() =>
@@ -20,6 +21,12 @@ const errorSummary: z.ZodType<ErrorSummary> = z.lazy(() =>
   }),
 );
 
+const unknownError: ErrorSummary = {
+  name: "Error",
+  message: "what it failed by is not known any more",
+  code: undefined,
+};
+
 const attemptsSchema = z
   .object({
     /** `ce-id` of the event: the same sequence in a re-created stream is another event. */
@@ -32,34 +39,64 @@ const attemptsSchema = z
     lastError: errorSummary.exactOptional(),
     /** Handlers that were started since then and of whose end nothing is known. Noted of an event that comes again. */
     unexplained: z.int().exactOptional(),
+    /** Set once it is decided that it goes on in MILLRACE_RETRY: when the next attempt may begin, ms since 1970. */
+    later: z.number().exactOptional(),
+    /** Where it came out of MILLRACE_RETRY, under which number: only to see whether it still waits there. */
+    at: z.int().exactOptional(),
     /** Set once it is decided that no attempt follows. */
     dead: z.enum(deadReasons).exactOptional(),
   })
   .readonly();
 export type Attempts = z.infer<typeof attemptsSchema>;
 
-/** What the keys of an automation's events of one source begin with; the sequence follows. */
-function attemptsPrefix(automation: string, source: SourceId): string {
-  return `attempts.${automation}.${streamName(source)}.`;
+/** What of a delivery names the event that it hands out. */
+export type Named = Pick<Delivery, "stream" | "sequence" | "run"> & {
+  readonly carried?: { readonly attempts: number } | undefined;
+};
+
+/** What the keys of an automation's events of one stream begin with; the sequence follows. */
+function attemptsPrefix(automation: string, stream: string): string {
+  return `attempts.${automation}.${stream}.`;
+}
+
+/**
+ * Each message has a record of its own: the stream's, and each that followed it in MILLRACE_RETRY. That one is named by the
+ * event, the run and the attempts behind it, never by its number, which a server that was set back gives to another one.
+ */
+function attemptsKey(automation: string, { stream, sequence, run, carried }: Named): string {
+  const name = `${sequence}${carried === undefined ? "" : `.${carried.attempts}`}${run === undefined ? "" : `.${run}`}`;
+  if (carried === undefined) return `${attemptsPrefix(automation, stream)}${name}`;
+  return `${attemptsPrefix(automation, streamName(retryId))}${stream}.${name}`;
+}
+
+/** What is known of an event that came along with its attempts out of MILLRACE_RETRY; undefined before the first. */
+export function carriedAttempts({ carried }: Pick<Delivery, "carried">, id: string): Attempts | undefined {
+  if (carried === undefined || carried.attempts === 0) return undefined;
+  const { attempts, firstAt = carried.dueAt } = carried;
+  const { data: lastError = unknownError } = errorSummary.safeParse(carried.lastError);
+  return { id, attempts, firstAt, lastError };
 }
 
 /** The record of one event; its methods reject with TransientError while the bus is away. */
 export class AttemptsRecord {
   readonly #state: StateStore;
-  readonly #place: readonly [automation: string, source: SourceId, sequence: number];
+  readonly #key: string;
   readonly #id: string;
+  readonly #at: { readonly at?: number };
   #revision = 0;
   #stored = false;
 
-  constructor(state: StateStore, automation: string, source: SourceId, sequence: number, id: string) {
+  /** @param id of the event, `ce-id` */
+  constructor(
+    state: StateStore,
+    automation: string,
+    delivery: Pick<Delivery, "stream" | "sequence" | "run" | "carried">,
+    id: string,
+  ) {
     this.#state = state;
-    this.#place = [automation, source, sequence];
+    this.#key = attemptsKey(automation, delivery);
+    this.#at = delivery.carried === undefined ? {} : { at: delivery.carried.at };
     this.#id = id;
-  }
-
-  get #key(): string {
-    const [automation, source, sequence] = this.#place;
-    return `${attemptsPrefix(automation, source)}${sequence}`;
   }
 
   /** @throws BugError when something else is stored there */
@@ -73,8 +110,8 @@ export class AttemptsRecord {
     return found.data.id === this.#id ? found.data : undefined;
   }
 
-  async save(attempts: Omit<Attempts, "id">): Promise<void> {
-    const value: Attempts = { ...attempts, id: this.#id };
+  async save(attempts: Omit<Attempts, "id" | "at">): Promise<void> {
+    const value: Attempts = { ...attempts, ...this.#at, id: this.#id };
     for (;;) {
       const revision = await this.#state.put(this.#key, value, this.#revision);
       if (revision !== undefined) {
@@ -108,8 +145,26 @@ export async function sweepAttempts(
   source: SourceId,
   settledThrough: number,
 ): Promise<void> {
-  const prefix = attemptsPrefix(automation, source);
+  const prefix = attemptsPrefix(automation, streamName(source));
   for (const key of await state.keys(prefix)) {
-    if (Number(key.slice(prefix.length)) <= settledThrough) await state.delete(key);
+    const [sequence] = key.slice(prefix.length).split(".");
+    if (Number(sequence) <= settledThrough) await state.delete(key);
+  }
+}
+
+/**
+ * The same of what came out of MILLRACE_RETRY: one that waits there may wait for long, and holds up none of the others, so each
+ * is looked for by itself. @throws TransientError
+ */
+export async function sweepCarried(bus: Pick<Bus, "state" | "read">, automation: string): Promise<void> {
+  const { state } = bus;
+  for (const key of await state.keys(attemptsPrefix(automation, streamName(retryId)))) {
+    const entry = await state.get(key);
+    if (entry === undefined) continue;
+    const { at } = (entry.value ?? {}) as { readonly at?: unknown };
+    const waiting = typeof at === "number" ? await bus.read(retryId, at) : undefined;
+    const message = waiting && decodeRetry(waiting.headers?.() ?? {});
+    if (message && attemptsKey(automation, { ...message, carried: message }) === key) continue;
+    await state.delete(key);
   }
 }

@@ -3,12 +3,14 @@
 import type { Bus, Delivery } from "../../bus/bus.ts";
 import { PoisonError } from "../../errors.ts";
 import type { DeadReason } from "../../event/dead-reason.ts";
-import { type SourceId, streamName } from "../../event/source-id.ts";
+import type { SourceId } from "../../event/source-id.ts";
 import type { ErrorSummary } from "../outcome/error-summary.ts";
 
 export interface DeadLetter {
   readonly reason: DeadReason;
   readonly automation: string;
+  /** The replay that it ended in; left out for the event's first run. */
+  readonly run?: string;
   /** Handlers that were started. */
   readonly attempts: number;
   /** When the first one was started, RFC 3339; null when none was. */
@@ -41,9 +43,9 @@ export async function storeDeadLetter(
   delivery: Delivery,
   letter: Omit<DeadLetter, "event">,
 ): Promise<void> {
-  const stream = streamName(source);
+  const { stream, sequence, run } = delivery;
   const subject = `dead.${letter.automation}`;
-  const id = `${stream}:${delivery.sequence}:${letter.automation}`;
+  const id = `${stream}:${sequence}:${letter.automation}${run === undefined ? "" : `:${run}`}`;
   const head = [
     `Nats-Msg-Id: ${id}`,
     "ce-specversion: 1.0",
@@ -56,7 +58,7 @@ export async function storeDeadLetter(
   ].join("\r\n");
   const event: DeadEvent = {
     stream,
-    sequence: delivery.sequence,
+    sequence,
     subject: delivery.subject,
     headers: delivery.headers(),
     dataBytes: delivery.data.length,

@@ -4,7 +4,7 @@ import { setMaxListeners } from "node:events";
 import type { Delivery } from "../../bus/bus.ts";
 import { WakeUp, within } from "../../clock.ts";
 import type { MillraceError } from "../../errors.ts";
-import type { SourceId } from "../../event/source-id.ts";
+import { type SourceId, sourceOfStream } from "../../event/source-id.ts";
 import { isDenied, mayPass, unreachable } from "../outcome/unavailable.ts";
 import { SILENT_MS } from "../tx/tx.ts";
 import type { AutomationParts } from "./automation-parts.ts";
@@ -18,6 +18,9 @@ import { tell } from "./tell.ts";
 /** What acks, retries and dead letters get at a stop, once no handler runs any more. */
 const settleMs = 5_000;
 const againMs = 500;
+/** A wall clock that was wrong is noticed by then. */
+const longestNapMs = 60 * 60_000;
+const besideMs = 1000;
 /** How often it is said that something cannot be stored. */
 const sayEveryMs = 30_000;
 
@@ -97,11 +100,22 @@ export class Deliverer {
     return silentMs > SILENT_MS ? unreachable(`it has not answered for ${Math.round(silentMs / 1000)} s`) : undefined;
   }
 
-  /** Takes an event over; never waits and never throws. */
-  take(source: SourceId, delivery: Delivery): void {
-    const key = `${source}.${delivery.sequence}`;
+  /** Takes an event over; never waits and never throws. @param from what was subscribed to, `retryId` for MILLRACE_RETRY */
+  take(from: SourceId, delivery: Delivery): void {
+    const { carried, run = "", stream, sequence } = delivery;
+    const earlyMs = carried === undefined ? 0 : carried.dueAt - this.#options.clock.wall();
+    if (earlyMs > 0) {
+      // Nothing is held for it, here or of what the server may hand out: it lies on the bus.
+      delivery.retry(Math.min(earlyMs, longestNapMs));
+      return;
+    }
+    // Where the event stands.
+    const source = sourceOfStream(stream) ?? from;
+    const key = `${run}/${stream}/${sequence}`;
     const has = this.#jobs.get(key);
-    if (has) {
+    if (has && has.delivery.carried?.at !== carried?.at) {
+      delivery.retry(besideMs); // the same event by another message: never twice at once
+    } else if (has) {
       // Of an older subscription: never twice at once, and its outcome is this one's.
       delivery.succeed(has.delivery);
     } else if (this.settledOf(source).has(delivery)) {

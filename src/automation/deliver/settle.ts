@@ -2,11 +2,13 @@
 
 import { PoisonError, TransientError, toError } from "../../errors.ts";
 import type { DeadReason } from "../../event/dead-reason.ts";
+import { undecodable } from "../../event/percent.ts";
+import { retryId } from "../../event/source-id.ts";
 import type { AnyEvent } from "../define/trigger.ts";
 import { type ErrorSummary, errorFields, summarizeError, wholeError } from "../outcome/error-summary.ts";
 import { isUnavailable, lostInWork } from "../outcome/unavailable.ts";
 import { type AttemptResult, startAttempt } from "./attempt.ts";
-import { type Attempts, AttemptsRecord } from "./attempts.ts";
+import { type Attempts, AttemptsRecord, carriedAttempts } from "./attempts.ts";
 import { storeDeadLetter } from "./dead-letter.ts";
 import { free, isOurs, type Job, type SettleContext } from "./job.ts";
 import { received, settled, took } from "./lifecycle.ts";
@@ -23,16 +25,21 @@ const crashed: ErrorSummary = {
 export async function settle(job: Job, context: SettleContext): Promise<void> {
   const { automation, bus, persist } = context;
   const { delivery, source } = job;
-  const found = readEvent(delivery, context);
+  // Whatever something else stored in MILLRACE_RETRY.
+  const found =
+    source === retryId
+      ? undecodable("it is in MILLRACE_RETRY and does not say where it stands")
+      : readEvent(delivery, context);
   const event = found instanceof Promise ? await found : found;
   if (event instanceof PoisonError) {
     await deadLetter(job, context, { reason: "undecodable", attempts: 0, firstAt: null, error: summarizeError(event) });
     return;
   }
   const id = event === undefined || event instanceof TransientError ? (delivery.header("ce-id") ?? "") : event.id;
-  const record = new AttemptsRecord(bus.state, automation.id, source, delivery.sequence, id);
+  const record = new AttemptsRecord(bus.state, automation.id, delivery, id);
   // The first time nothing can have been stored: no cost where all goes well.
-  const known = delivery.again ? await persist(() => record.load()) : undefined;
+  const stored = delivery.again ? await persist(() => record.load()) : undefined;
+  const known = stored ?? carriedAttempts(delivery, id);
   const dead = deadBefore(automation.retry, known, context.clock.wall());
   let over: boolean;
   if (dead) {
@@ -202,9 +209,11 @@ async function deadLetter(job: Job, context: SettleContext, burial: DeadLetterRe
   const { reason, attempts, error } = burial;
   context.release(job);
   if (!(await isOurs(job, context))) return false;
+  const { run } = job.delivery;
   const letter = {
     reason,
     automation: automation.id,
+    ...(run !== undefined && { run }),
     attempts,
     firstAt: burial.firstAt === null ? null : new Date(burial.firstAt).toISOString(),
     error,

@@ -15,14 +15,17 @@ const atMost = 10_000;
 type Settled = readonly [sequence: number, idHash: number];
 const settledSchema: z.ZodType<readonly Settled[]> = z.array(z.tuple([z.int(), z.int()]));
 
+/** A sequence of the stream's own; of a replay with its run, and of a message of MILLRACE_RETRY with its attempts. */
+type Name = number | string;
+
 /** The settled events of one automation on one source, as far as one worker knows. All that asks the bus rejects with TransientError while it is away. */
 export class SettledEvents {
   readonly #state: StateStore;
   readonly #prefix: string;
   readonly #key: string;
   /** Newest last. */
-  readonly #handled = new Map<number, number>();
-  readonly #buried = new Map<number, number>();
+  readonly #handled = new Map<Name, number>();
+  readonly #buried = new Map<Name, number>();
   #others: ReadonlyMap<number, number> = new Map<number, number>();
   #revision = 0;
   #shared = "[]";
@@ -35,26 +38,29 @@ export class SettledEvents {
 
   /** A handler has done its work. */
   handled(delivery: Delivery): void {
-    keep(this.#handled, delivery);
+    keep(this.#handled, eventName(delivery), delivery);
   }
 
-  /** A dead letter is stored. */
+  /** A dead letter is stored, or what goes on in its place in MILLRACE_RETRY. */
   buried(delivery: Delivery): void {
-    keep(this.#buried, delivery);
+    keep(this.#buried, messageName(delivery), delivery);
   }
 
   /** Whether all that is left to do is to tell the bus so. A dead letter may be lost with the ack, unless only the durable was. */
   has(delivery: Delivery): boolean {
     if (!delivery.again) return false;
-    const { sequence } = delivery;
-    const remade = delivery.remade ? (this.#buried.get(sequence) ?? this.#others.get(sequence)) : undefined;
-    const known = this.#handled.get(sequence) ?? remade;
+    const name = messageName(delivery);
+    const others = typeof name === "number" ? this.#others.get(name) : undefined;
+    const remade = delivery.remade ? (this.#buried.get(name) ?? others) : undefined;
+    const known = this.#handled.get(eventName(delivery)) ?? remade;
     return known !== undefined && known === hashOf(delivery);
   }
 
   /** Puts on record what this worker settled behind a sequence up to which all is. */
   async share(through: number): Promise<void> {
-    const settled: readonly Settled[] = [...this.#handled, ...this.#buried].filter(([sequence]) => sequence > through);
+    const settled: readonly Settled[] = [...this.#handled, ...this.#buried].flatMap(([name, hash]) =>
+      typeof name === "number" && name > through ? [[name, hash] as const] : [],
+    );
     const text = JSON.stringify(settled);
     if (text === this.#shared) return;
     if (settled.length === 0) {
@@ -90,8 +96,19 @@ export class SettledEvents {
   }
 }
 
-function keep(settled: Map<number, number>, delivery: Delivery): void {
-  settled.set(delivery.sequence, hashOf(delivery));
+/** Names the event in its run: handled is handled, whichever message brought it. */
+function eventName({ sequence, run }: Delivery): Name {
+  return run === undefined ? sequence : `${sequence}/${run}`;
+}
+
+/** Names the message: what goes on in another one is settled in this one alone. */
+function messageName(delivery: Delivery): Name {
+  const { carried } = delivery;
+  return carried === undefined ? eventName(delivery) : `${eventName(delivery)}#${carried.attempts}`;
+}
+
+function keep(settled: Map<Name, number>, name: Name, delivery: Delivery): void {
+  settled.set(name, hashOf(delivery));
   if (settled.size <= atMost) return;
   for (const oldest of settled.keys()) {
     settled.delete(oldest);

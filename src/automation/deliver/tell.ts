@@ -1,7 +1,6 @@
 // What the event log says of an event: never its row.
 
 import { percentDecoded } from "../../event/percent.ts";
-import { streamName } from "../../event/source-id.ts";
 import type { EventLog, Outcome, Told } from "./event-log.ts";
 import type { Job } from "./job.ts";
 
@@ -9,8 +8,9 @@ const maxReason = 500;
 
 /** Resolves once it is stored; awaited before each ack, `term` and return after a failed attempt. @throws MillraceError */
 export function tell(log: EventLog, job: Job, outcome: Outcome, told: Told): Promise<void> {
-  const { delivery, source, tookMs } = job;
-  const about = { stream: streamName(source), delivery };
+  const { delivery, tookMs } = job;
+  const { stream, run } = delivery;
+  const about = { stream, run, delivery };
   if (outcome === "done" || outcome === "filtered") return log.tellOne(outcome, about);
   const { attempt, reason, error, delayMs } = told;
   const header = (name: string): string | undefined => {

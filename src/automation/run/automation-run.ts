@@ -3,12 +3,15 @@
 import type { Obstacle, StreamGap, Subscription } from "../../bus/bus.ts";
 import { backoffMs } from "../../clock.ts";
 import { MillraceError, TransientError, toError } from "../../errors.ts";
-import type { SourceId } from "../../event/source-id.ts";
+import { retrySubject } from "../../event/retry-message.ts";
+import { retryId, type SourceId } from "../../event/source-id.ts";
 import type { Reason } from "../../telemetry/reason.ts";
 import type { Automation } from "../define/automation.ts";
 import type { TriggerConfig } from "../define/trigger.ts";
+import { sweepAttempts, sweepCarried } from "../deliver/attempts.ts";
 import type { AutomationParts } from "../deliver/automation-parts.ts";
 import { Deliverer } from "../deliver/deliverer.ts";
+import type { SettledEvents } from "../deliver/settled-events.ts";
 import { isRetry } from "../outcome/outcome.ts";
 import { mayPass } from "../outcome/unavailable.ts";
 import { lookForMissed, type MissedContext, watchMissed } from "./missed.ts";
@@ -78,7 +81,10 @@ export class AutomationRun {
 
   constructor(options: AutomationRunOptions) {
     this.#options = options;
-    this.#filters = filtersBySource(options.automation.triggers, options);
+    this.#filters = new Map([
+      ...filtersBySource(options.automation.triggers, options),
+      [retryId, [retrySubject(options.automation.id)]],
+    ]);
     this.#signal = AbortSignal.any([options.signal, this.#failing.signal]);
     this.#deliverer = new Deliverer({
       ...options,
@@ -149,20 +155,21 @@ export class AutomationRun {
 
   async #account({ source, subscription }: { source: SourceId; subscription: Subscription }): Promise<void> {
     await subscription.missed();
-    await this.#deliverer.settledOf(source).share(subscription.settledThrough());
+    await this.#settled(source)?.share(subscription.settledThrough());
   }
 
   /** Consumes one source until the signal; while the bus is away it tries again. Resolves to the newest subscription. */
   async #subscribe(source: SourceId, filters: readonly string[]): Promise<Subscription | undefined> {
     const { automation, bus, clock, log } = this.#options;
-    let start: "now" | "earliest" | number = automation.start;
+    let start: "now" | "earliest" | number = source === retryId ? "earliest" : automation.start;
     let goOn = this.#options.adopt || automation.onGap === "continue";
     const context = this.#missedContext(source);
+    const settled = this.#settled(source);
     let subscription: Subscription | undefined;
     for (let failures = 0; !this.#signal.aborted; ) {
       try {
         if (failures === 0) this.#sources.set(source, { state: "waiting" });
-        await this.#options.admit(source, this.#signal, automation);
+        if (source !== retryId) await this.#options.admit(source, this.#signal, automation);
         subscription = await bus.consume({
           source,
           durable: automation.id,
@@ -178,7 +185,7 @@ export class AutomationRun {
           const message = "its durable was made again, or put right: it goes on where all before is settled";
           log.warn("automation_durable_mended", { automation: automation.id, source, why }, message);
         }
-        await context.settled.learn();
+        await settled?.learn();
         await lookForMissed(context, subscription, goOn);
         goOn = automation.onGap === "continue";
         this.#sources.set(source, { state: "running", subscription });
@@ -197,7 +204,7 @@ export class AutomationRun {
           // Should the record be lost with the durable, the next one begins where nothing is left out.
           if (subscription.settledThrough() > 0) start = subscription.settledThrough() + 1;
           // Also for the others, should that be why it ended.
-          if (bus.connected()) await context.settled.share(subscription.settledThrough()).catch(unlessAway);
+          if (bus.connected()) await settled?.share(subscription.settledThrough()).catch(unlessAway);
         }
       } catch (error) {
         if (this.#signal.aborted) break;
@@ -217,15 +224,26 @@ export class AutomationRun {
     return subscription;
   }
 
+  /** What is known to be settled of a stream; what comes out of MILLRACE_RETRY is settled where its event stands. */
+  #settled(source: SourceId): SettledEvents | undefined {
+    return source === retryId ? undefined : this.#deliverer.settledOf(source);
+  }
+
   #missedContext(source: SourceId): MissedContext {
     const { automation, bus, clock, log, metrics } = this.#options;
     const onMissed = (gap: StreamGap): void => {
       metrics.missed(automation.id);
       this.#gap = { at: { ...gap, source }, sinceMs: this.#options.clock.now() };
     };
-    const settled = this.#deliverer.settledOf(source);
+    const settled = this.#settled(source);
+    const sweep = async (through: number): Promise<void> => {
+      if (settled === undefined) return sweepCarried(bus, automation.id);
+      await settled.share(through);
+      await settled.sweep(through);
+      await sweepAttempts(bus.state, automation.id, source, through);
+    };
     const denied = (error: Error | undefined): void => this.#deny(source, error);
-    return { automation: automation.id, source, bus, clock, log, settled, onMissed, denied };
+    return { automation: automation.id, source, bus, clock, log, sweep, onMissed, denied };
   }
 
   /** @param where the source that was looked at, or all that is to be stored */

@@ -6,8 +6,6 @@ import { HistoryLostError, type MillraceError } from "../../errors.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import { missedEvent } from "../../event/system-event.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import { sweepAttempts } from "../deliver/attempts.ts";
-import type { SettledEvents } from "../deliver/settled-events.ts";
 import { isDenied, mayPass } from "../outcome/unavailable.ts";
 
 /**
@@ -19,10 +17,11 @@ export const MISSED_LOOK_MS = 10_000;
 export interface MissedContext {
   readonly automation: string;
   readonly source: SourceId;
-  readonly bus: Pick<Bus, "publish" | "state">;
-  readonly settled: SettledEvents;
+  readonly bus: Pick<Bus, "publish">;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Forgets what is over. @param through all up to here is settled @throws TransientError */
+  readonly sweep: (through: number) => Promise<void>;
   /** The bus refuses a look, or does so no more. */
   readonly denied: (error: MillraceError | undefined) => void;
   /** Called when it went on behind a gap. */
@@ -80,10 +79,7 @@ export async function watchMissed(
       const { code, message } = subscription.obstacle() ?? {};
       if (code !== said && code !== undefined) log.warn("automation_held_up", { automation, source, code }, message);
       said = code;
-      const through = subscription.settledThrough();
-      await context.settled.share(through);
-      await context.settled.sweep(through);
-      await sweepAttempts(context.bus.state, automation, source, through);
+      await context.sweep(subscription.settledThrough());
       context.denied(undefined);
     } catch (error) {
       if (!mayPass(error)) throw error;

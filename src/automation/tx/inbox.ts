@@ -38,12 +38,12 @@ const PRUNE = `with old as (
 export async function enterInbox(
   client: SqlClient,
   automation: string,
-  { key, before }: InboxKey,
+  { key, before, run = "" }: InboxKey,
 ): Promise<Entered | undefined> {
-  const run = sqlRunner(client);
-  const done = before === undefined ? [] : rowsOf(await run(HAS, [automation, before]));
+  const query = sqlRunner(client);
+  const done = before === undefined || run !== "" ? [] : rowsOf(await query(HAS, [automation, before]));
   if (done.length > 0) return undefined;
-  const [entry] = rowsOf(await run(INSERT, [automation, key, ""]));
+  const [entry] = rowsOf(await query(INSERT, [automation, key, run]));
   return entry === undefined ? undefined : { xid: String(entry.xid), role: String(entry.role) };
 }
 
@@ -57,16 +57,22 @@ export interface Entered {
 export interface InboxKey {
   readonly key: string;
   readonly before?: string;
+  /** A replay acts again: in its run an event is another one. */
+  readonly run?: string | undefined;
 }
 
 /**
  * A change's id names its source. A domain event's is the application's own: two sources may use one uuid, or one for two
  * types.
  */
-export function inboxKey(message: Pick<StoredMessage, "header" | "subject">, id: string): InboxKey {
-  if (!isDomainSubject(message.subject)) return { key: id };
+export function inboxKey(
+  message: Pick<StoredMessage, "header" | "subject"> & { readonly run?: string | undefined },
+  id: string,
+): InboxKey {
+  const { run } = message;
+  if (!isDomainSubject(message.subject)) return { key: id, run };
   const [source, type] = ["ce-source", "ce-type"].map((name) => message.header(name) ?? "");
-  return { key: `${id} ${source} ${type}`, before: id };
+  return { key: `${id} ${source} ${type}`, before: id, run };
 }
 
 /** Call it last in the transaction; resolves to its id, which is another one where somebody has ended the first. */

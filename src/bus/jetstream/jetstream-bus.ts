@@ -5,6 +5,7 @@ import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { realClock } from "../../clock.ts";
 import { BugError, type MillraceError, TransientError } from "../../errors.ts";
 import { type DataRef, LARGE_BUCKET } from "../../event/data-ref.ts";
+import type { StoredMessage } from "../../event/parse-event.ts";
 import type { Retention } from "../../event/retention.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
@@ -12,11 +13,14 @@ import type { Bus, ConsumeOptions, SourceStream, StateStore, Subscription, Write
 import { EventEncoder } from "../encode-event.ts";
 import { LargeBodies } from "./bodies/large-bodies.ts";
 import type { BusAccess } from "./client/access.ts";
+import { apiCodes } from "./client/api-codes.ts";
 import { LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./client/buckets.ts";
-import { busError } from "./client/bus-errors.ts";
+import { asked, busError, orNothing } from "./client/bus-errors.ts";
 import { Connection } from "./client/connection.ts";
 import { DEAD_STREAM, type DeadLetters, openDeadLetters, type StoreDeadLetter } from "./client/dead-letters.ts";
 import { EventLog, LOG_STREAM } from "./client/event-log.ts";
+import { openRetryStream, RETRY_STREAM, type RetryStream } from "./client/retry-stream.ts";
+import { headersOf } from "./client/shared-stream.ts";
 import { refuseUnfitShared } from "./client/shared-streams-check.ts";
 import { openStateStore } from "./client/state-store.ts";
 import { findStream, refuseTakenSubjects } from "./client/streams.ts";
@@ -52,6 +56,8 @@ export interface BusTiming extends WriterTiming {
 
 const defaultTiming: BusTiming = { ...defaultWriterTiming, ackTimeoutMs: 5000, pingIntervalMs: 8_000 };
 
+const nothingThere = [apiCodes.noMessageFound, apiCodes.streamNotFound] as const;
+
 /** Leases of workers that are long gone disappear. */
 const LEASE_BUCKET_TTL_MS = 60 * 60_000;
 
@@ -71,18 +77,9 @@ export async function openJetStreamBus(options: BusOptions): Promise<Bus> {
   const deadLetters = openDeadLetters(nc, { replicas });
   const workerEvents = openWorkerEvents(nc, { replicas });
   const eventLog = new EventLog({ connection, replicas });
-  return new JetStreamBus({
-    options,
-    timing,
-    connection,
-    jsm,
-    state,
-    schemas,
-    leases,
-    deadLetters,
-    workerEvents,
-    eventLog,
-  });
+  const retries = openRetryStream(nc, { replicas });
+  const stores = { state, schemas, leases, deadLetters, workerEvents, eventLog, retries };
+  return new JetStreamBus({ options, timing, connection, jsm, ...stores });
 }
 
 interface BusParts {
@@ -96,6 +93,7 @@ interface BusParts {
   readonly deadLetters: DeadLetters;
   readonly workerEvents: WorkerEvents;
   readonly eventLog: EventLog;
+  readonly retries: RetryStream;
 }
 
 class JetStreamBus implements Bus {
@@ -105,17 +103,19 @@ class JetStreamBus implements Bus {
   readonly deadLetter: StoreDeadLetter;
   readonly publish: WorkerEvents["publish"];
   readonly record: EventLog["record"];
+  readonly later: RetryStream["store"];
   readonly #parts: BusParts;
   readonly #confirmations: Confirmations;
   readonly #largeBodies: LargeBodies;
 
   constructor(parts: BusParts) {
-    const { state, schemas, deadLetters, workerEvents, eventLog, connection, jsm, options } = parts;
+    const { state, schemas, deadLetters, workerEvents, eventLog, retries, connection, jsm, options } = parts;
     this.state = state;
     this.schemas = schemas;
     this.deadLetter = deadLetters.store;
     this.publish = workerEvents.publish;
     this.record = (records) => eventLog.record(records);
+    this.later = retries.store;
     this.#parts = parts;
     this.#confirmations = new Confirmations(connection);
     this.#largeBodies = new LargeBodies({ nc: connection.nc, jsm, replicas: options.replicas });
@@ -162,6 +162,21 @@ class JetStreamBus implements Bus {
     return this.#largeBodies.fetch(ref);
   }
 
+  async read(source: SourceId, sequence: number): Promise<StoredMessage | undefined> {
+    const stream = streamName(source);
+    const ask = () => orNothing(this.#parts.jsm.streams.getMessage(stream, { seq: sequence }), ...nothingThere);
+    const stored = await asked(`read the message ${sequence} of ${stream}`, ask);
+    if (!stored) return undefined;
+    const { subject, header, data } = stored;
+    return {
+      subject,
+      sequence,
+      data,
+      header: (name) => header?.get(name) || undefined,
+      headers: () => headersOf(header),
+    };
+  }
+
   async keepsForMs(source: SourceId): Promise<number | undefined> {
     const stream = await findStream(this.#parts.jsm, source);
     if (stream === undefined) return undefined;
@@ -178,7 +193,7 @@ class JetStreamBus implements Bus {
     signal: AbortSignal,
     on: WriterListener = {},
   ): Promise<Writer> {
-    const { options, timing, connection, jsm, leases, deadLetters } = this.#parts;
+    const { options, timing, connection, jsm, leases, deadLetters, retries } = this.#parts;
     const { log, fsync, replicas, retention } = options;
     if (connection.nc.isClosed()) {
       throw new BugError("BUS_GIVEN_UP", "the NATS client has closed its connection for good", {
@@ -191,7 +206,7 @@ class JetStreamBus implements Bus {
       source,
       replicas,
       retention,
-      beside: [`KV_${STATE_BUCKET}`, `OBJ_${LARGE_BUCKET}`, DEAD_STREAM, LOG_STREAM],
+      beside: [`KV_${STATE_BUCKET}`, `OBJ_${LARGE_BUCKET}`, DEAD_STREAM, LOG_STREAM, RETRY_STREAM],
       ackTimeoutMs: timing.ackTimeoutMs,
     });
     try {
@@ -209,7 +224,10 @@ class JetStreamBus implements Bus {
         fsync,
         log,
         hasBody: (ref) => this.#largeBodies.has(ref),
-        prepare: () => deadLetters.make(),
+        prepare: async () => {
+          await deadLetters.make();
+          await retries.make();
+        },
         onForeign: (seq, subject) =>
           log.error("bus_foreign_write", { source, seq, subject, code: "BUS_FOREIGN_WRITE" }),
         onRemoved: (range) => {

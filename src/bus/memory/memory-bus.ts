@@ -4,7 +4,9 @@
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../../clock.ts";
 import type { DataRef } from "../../event/data-ref.ts";
-import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
+import type { StoredMessage } from "../../event/parse-event.ts";
+import { encodeRetry, type RetryMessage } from "../../event/retry-message.ts";
+import { retryId, type SourceId, streamName, systemId } from "../../event/source-id.ts";
 import type { WorkerEvent } from "../../event/worker-event.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type {
@@ -17,6 +19,7 @@ import type {
   Writer,
   WriterListener,
 } from "../bus.ts";
+import { CarriedDeliveries } from "../carried-deliveries.ts";
 import { dataRefTo, pointerTo } from "../claim-check.ts";
 import { EventEncoder, encodeWorkerEvent } from "../encode-event.ts";
 import { Lifetime } from "../jetstream/client/lifetime.ts";
@@ -29,6 +32,7 @@ import { openWriter } from "../jetstream/writer/open-writer.ts";
 import { defaultWriterTiming, type WriterTiming } from "../jetstream/writer/writer-options.ts";
 import { busClosed, deadLetterTooLarge } from "../shared-errors.ts";
 import type { MemoryServer } from "./memory-server.ts";
+import { headersOf } from "./memory-stream.ts";
 import { MemorySubscription } from "./memory-subscription.ts";
 
 const MAX_PAYLOAD = 1024 * 1024;
@@ -96,10 +100,11 @@ export class MemoryBus implements Bus {
   async consume(options: ConsumeOptions): Promise<Subscription> {
     this.#life.throwIfOver();
     const stream = streamName(options.source);
-    if (options.source === systemId) this.#server.make(stream);
+    if (options.source === systemId || options.source === retryId) this.#server.make(stream);
     const durable = await this.#server.durable(stream, options);
     durable.set(options);
-    return new MemorySubscription(durable, options, this.#life);
+    const subscription = new MemorySubscription(durable, options, this.#life);
+    return options.source === retryId ? new CarriedDeliveries(subscription) : subscription;
   }
 
   async deadLetter(subject: string, head: string, data: Uint8Array): Promise<void> {
@@ -118,6 +123,19 @@ export class MemoryBus implements Bus {
     this.#life.throwIfOver();
     const { subject, id, head, data } = encodeWorkerEvent(event);
     this.#server.make(streamName(systemId)).store(subject, `${head}Nats-Msg-Id: ${id}\r\n`, data);
+  }
+
+  async later(message: RetryMessage): Promise<void> {
+    this.#life.throwIfOver();
+    const { subject, id, head, data } = encodeRetry(message, MAX_PAYLOAD);
+    this.#server.make(streamName(retryId)).store(subject, `${head}Nats-Msg-Id: ${id}\r\n`, data);
+  }
+
+  read(source: SourceId, sequence: number): Promise<StoredMessage | undefined> {
+    return this.#ask(() => {
+      const message = this.#server.streams.get(streamName(source))?.at(sequence);
+      return message && { ...message, sequence, headers: () => headersOf(message) };
+    });
   }
 
   fetchBody({ name }: DataRef): Promise<Uint8Array | undefined> {

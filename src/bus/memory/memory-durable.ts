@@ -1,6 +1,7 @@
 // The durable of an automation on a stream in memory: what was handed out, when it comes again, and what comes next.
 
 import type { Clock, WakeUp } from "../../clock.ts";
+import { retryId, streamName } from "../../event/source-id.ts";
 import type { ConsumeOptions } from "../bus.ts";
 import type { MemoryMessage, MemoryStream } from "./memory-stream.ts";
 
@@ -17,6 +18,8 @@ export interface HandedOut {
 
 export class MemoryDurable {
   readonly clock: Clock;
+  /** The stream's name. */
+  readonly stream: string;
   readonly #stream: MemoryStream;
   /** By sequence. */
   readonly #handedOut = new Map<number, HandedOut>();
@@ -28,7 +31,8 @@ export class MemoryDurable {
   #given = 0;
 
   /** @param start the first sequence that it may hand out */
-  constructor(stream: MemoryStream, clock: Clock, start: number) {
+  constructor(name: string, stream: MemoryStream, clock: Clock, start: number) {
+    this.stream = name;
     this.#stream = stream;
     this.clock = clock;
     this.#next = start;
@@ -73,6 +77,8 @@ export class MemoryDurable {
 
   settle(seq: number): void {
     this.#handedOut.delete(seq);
+    // That one keeps what waits, and nothing else.
+    if (this.stream === streamName(retryId)) this.#stream.remove(seq);
     this.wake();
   }
 

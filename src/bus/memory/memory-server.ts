@@ -47,7 +47,7 @@ export class MemoryServer {
     const { firstSeq, lastSeq } = found.state;
     // All that a stream holds that was not there at the first look is new.
     const from = typeof start === "number" ? start : start === "now" && existed ? lastSeq + 1 : firstSeq;
-    const durable = durables.get(name) ?? new MemoryDurable(found, this.#clock, from);
+    const durable = durables.get(name) ?? new MemoryDurable(stream, found, this.#clock, from);
     durables.set(name, durable);
     return durable;
   }

@@ -22,7 +22,8 @@ export interface MemoryMessage extends StoredMessage {
 export class MemoryStream {
   /** Another one of the same name has another. */
   readonly created: string = `${new Date().toISOString()} ${randomUUID()}`;
-  readonly #messages: MemoryMessage[] = [];
+  /** Undefined where one was taken out. */
+  readonly #messages: (MemoryMessage | undefined)[] = [];
   readonly #firstSeq: number;
   readonly #clock: Clock;
   readonly #listeners = new Set<() => void>();
@@ -40,7 +41,7 @@ export class MemoryStream {
 
   /** All that it holds, the oldest first. */
   get messages(): readonly MemoryMessage[] {
-    return this.#messages;
+    return this.#messages.filter((message) => message !== undefined);
   }
 
   at(seq: number): MemoryMessage | undefined {
@@ -48,7 +49,12 @@ export class MemoryStream {
   }
 
   last(subject: string): MemoryMessage | undefined {
-    return this.#messages.findLast((message) => message.subject === subject);
+    return this.#messages.findLast((message) => message?.subject === subject);
+  }
+
+  /** Takes a message out: its number stays what it is. */
+  remove(seq: number): void {
+    if (this.at(seq) !== undefined) this.#messages[seq - this.#firstSeq] = undefined;
   }
 
   /** Stores a batch as a whole. @throws PublishRefused when its fence does not fit */
@@ -111,4 +117,11 @@ function headerOf(lines: MemoryMessage["lines"], name: string): string | undefin
 function refuseUnless(expected: string | undefined, is: number, what: string): void {
   if (expected === undefined || Number(expected) === is) return;
   throw new PublishRefused(apiCodes.wrongLastSequence, `${what}: ${is}`);
+}
+
+/** All headers as they came; those of one name as one. */
+export function headersOf({ lines }: MemoryMessage): Readonly<Record<string, string>> {
+  const all: Record<string, string> = {};
+  for (const [name, value] of lines) all[name] = name in all ? `${all[name]}, ${value}` : value;
+  return all;
 }

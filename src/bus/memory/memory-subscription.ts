@@ -4,6 +4,7 @@ import type { WakeUp } from "../../clock.ts";
 import type { ConsumeOptions, Delivery, Obstacle, StreamGap, Subscription } from "../bus.ts";
 import type { Lifetime } from "../jetstream/client/lifetime.ts";
 import type { HandedOut, MemoryDurable } from "./memory-durable.ts";
+import { headersOf } from "./memory-stream.ts";
 
 export class MemorySubscription implements Subscription {
   /** Nobody can take a durable away. */
@@ -116,6 +117,10 @@ class MemoryDelivery implements Delivery {
     return this.#one.message.data;
   }
 
+  get stream(): string {
+    return this.#owner.durable.stream;
+  }
+
   get sequence(): number {
     return this.#one.message.seq;
   }
@@ -129,9 +134,7 @@ class MemoryDelivery implements Delivery {
   }
 
   headers(): Readonly<Record<string, string>> {
-    const all: Record<string, string> = {};
-    for (const [name, value] of this.#one.message.lines) all[name] = name in all ? `${all[name]}, ${value}` : value;
-    return all;
+    return headersOf(this.#one.message);
   }
 
   get ours(): boolean {

@@ -56,6 +56,8 @@ test.skipIf(skip)(
       publish: (event) => bus.publish(event),
       record: (records) => bus.record(records),
       instance: bus.instance,
+      later: (message) => bus.later(message),
+      read: (source, sequence) => bus.read(source, sequence),
       state: bus.state,
       schemas: bus.schemas,
       connected: () => bus.connected(),

@@ -91,7 +91,7 @@ describe.skipIf(missing("nats"))("checking the bus", () => {
     const limits = (name: string, max: string): string =>
       `${name} { users: [{ user: ${name}, password: p }], jetstream: { ${max} } }`;
     const { url } = await freshNats({
-      config: `no_auth_user: enough\naccounts { ${limits("few", "max_streams: 5")}, ${limits("scant", "max_streams: 7")}, ${limits("enough", "max_streams: 8")}, ${limits("one", "max_streams: 1")}, ${limits("full", "max_file: 20000")} }`,
+      config: `no_auth_user: enough\naccounts { ${limits("few", "max_streams: 5")}, ${limits("scant", "max_streams: 7")}, ${limits("enough", "max_streams: 9")}, ${limits("one", "max_streams: 1")}, ${limits("full", "max_file: 20000")} }`,
     });
     const as = (name: string): string => url.replace("nats://", `nats://${name}:p@`);
     const nc = await connect({ servers: url, user: "full", pass: "p" });

@@ -100,6 +100,18 @@ const cases: readonly [
     /nats stream rm/,
   ],
   ["dead letters without their subject", { name: "MILLRACE_DEAD", subjects: ["dead.mail"] }, /dead\.>/, /--subjects/],
+  ["retries that nothing takes away", { name: "MILLRACE_RETRY", subjects: ["retry.>"] }, /acked/, /nats stream rm/],
+  [
+    "retries that are forgotten",
+    {
+      name: "MILLRACE_RETRY",
+      subjects: ["retry.>"],
+      retention: RetentionPolicy.Workqueue,
+      max_age: nanos(60_000),
+    },
+    /60 s/,
+    /--max-age=0/,
+  ],
 ];
 
 describe.skipIf(missing("nats"))("a stream made beforehand that cannot serve", () => {

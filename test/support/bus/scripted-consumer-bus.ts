@@ -11,6 +11,7 @@ export type DeliveryEnd = "acked" | "terminated" | "returned";
 export class ScriptedDelivery implements Delivery {
   readonly subject: string = "";
   readonly data: Uint8Array = Buffer.from("{}");
+  readonly stream: string = "CDC_SHOP";
   readonly sequence: number = 1;
   readonly again: boolean = false;
   readonly remade: boolean = false;
@@ -99,6 +100,8 @@ export function scriptedConsumerBus(
     fetchBody: none,
     keepsForMs: none,
     publish: none,
+    later: none,
+    read: none,
     connected: () => true,
     trouble: () => undefined,
     [Symbol.asyncDispose]: async () => {},

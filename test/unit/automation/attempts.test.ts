@@ -3,11 +3,10 @@
 import { expect, test } from "vitest";
 import { type Attempts, AttemptsRecord } from "../../../src/automation/deliver/attempts.ts";
 import type { StateStore } from "../../../src/bus/bus.ts";
-import type { SourceId } from "../../../src/event/source-id.ts";
 
 function load(value: unknown): Promise<Attempts | undefined> {
   const state = { get: async () => ({ value, revision: 1 }) } as unknown as StateStore;
-  return new AttemptsRecord(state, "mail", "shop" as SourceId, 7, "shop.1").load();
+  return new AttemptsRecord(state, "mail", { stream: "CDC_SHOP", sequence: 7 }, "shop.1").load();
 }
 
 const cause = { name: "Error", message: "away", at: ["work (automations/mail.ts:12:9)"] };

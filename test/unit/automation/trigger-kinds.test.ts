@@ -9,7 +9,7 @@ import { runAutomations } from "../../../src/automation/run/run-automations.ts";
 import { memoryStore } from "../../../src/bus/memory/memory-server.ts";
 import { realClock } from "../../../src/clock.ts";
 import { ConfigError, PoisonError } from "../../../src/errors.ts";
-import { type SourceId, systemId } from "../../../src/event/source-id.ts";
+import { retryId, type SourceId, systemId } from "../../../src/event/source-id.ts";
 import { collection, event } from "../../../src/index.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { Counts } from "../../support/automations.ts";
@@ -41,6 +41,7 @@ const payments: Trigger<Payment> = {
   },
 };
 const outside = (payment: Payment | null): Partial<ScriptedDelivery> => ({
+  stream: "MILLRACE_EVENTS",
   subject: "events._in.payments.paid.p01",
   data: Buffer.from(JSON.stringify(payment)),
 });
@@ -82,10 +83,11 @@ async function run(
   return { handled, ends, counts: metrics.counts, letters: bus.letters, consumed: bus.consumed };
 }
 
-test("it has one durable on each of its streams, which it shares with the other triggers there", async () => {
+test("it has one durable on each of its streams, which it shares with the other triggers there, and one on what waits", async () => {
   const { consumed } = await run([payments, event("order.placed"), collection("other", "public.orders").deleted()], {});
 
   expect(consumed).toEqual([
+    { source: retryId, durable: "pay", filters: ["retry.pay"] },
     { source: systemId, durable: "pay", filters: ["events._in.payments.>"] },
     { source: shop, durable: "pay", filters: ["cdc.shop.public.payments.created.*", "events.shop.order.placed.*"] },
     { source: "other", durable: "pay", filters: ["cdc.other.public.orders.deleted.*"] },

@@ -61,7 +61,7 @@ export class EventLog {
       num_replicas: replicas,
       max_age: nanos(MAX_AGE_MS),
     };
-    await makeSharedStream(connection.nc, stream, async (jsm) => {
+    await makeSharedStream(connection.nc, stream, {}, async (jsm) => {
       const { limits, storage } = await jsm.getAccountInfo();
       const free = Math.max(limits.max_storage - storage, 0);
       return limits.max_storage < 0 ? -1 : Math.floor((free * STORAGE_SHARE) / replicas);

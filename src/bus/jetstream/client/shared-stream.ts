@@ -10,7 +10,7 @@ import {
 import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
 import { apiCodes } from "./api-codes.ts";
 import { asked, orNothing } from "./bus-errors.ts";
-import { refuseUnfit } from "./stream-fitness.ts";
+import { type Needs, refuseUnfit } from "./stream-fitness.ts";
 
 export interface SharedStream extends Partial<StreamConfig> {
   readonly name: string;
@@ -26,13 +26,14 @@ export interface SharedStream extends Partial<StreamConfig> {
 export function makeSharedStream(
   nc: NatsConnection,
   stream: SharedStream,
+  needs: Omit<Needs, "subjects"> = {},
   maxBytes?: (jsm: JetStreamManager) => Promise<number>,
 ): Promise<void> {
   return asked(`open the stream ${stream.name}`, async () => {
     const jsm = await jetstreamManager(nc, { checkAPI: false });
     const { streams } = jsm;
     const found = await orNothing(streams.info(stream.name), apiCodes.streamNotFound);
-    if (found) return refuseUnfit(found, { subjects: stream.subjects });
+    if (found) return refuseUnfit(found, { ...needs, subjects: stream.subjects });
     await streams.add({
       retention: RetentionPolicy.Limits,
       storage: StorageType.File,
@@ -41,6 +42,11 @@ export function makeSharedStream(
       ...stream,
     });
   });
+}
+
+/** All headers of a message as they came. */
+export function headersOf(all: MsgHdrs | undefined): Readonly<Record<string, string>> {
+  return Object.fromEntries((all?.keys() ?? []).map((name) => [name, all?.values(name).join(", ") ?? ""]));
 }
 
 /** Header lines, each ended by CRLF, for the client. */

@@ -1,7 +1,7 @@
 // The streams beside those of sources, and whether they can serve where somebody made or edited them.
 
 import type { JetStreamManager } from "@nats-io/jetstream";
-import { streamName, systemId } from "../../../event/source-id.ts";
+import { retryId, streamName, systemId } from "../../../event/source-id.ts";
 import { apiCodes } from "./api-codes.ts";
 import { LARGE_STREAM, LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./buckets.ts";
 import { asked, orNothing } from "./bus-errors.ts";
@@ -22,6 +22,7 @@ const SHARED: readonly SharedStreamNeeds[] = [
   bucket(SCHEMA_BUCKET, "kept"),
   { name: DEAD_STREAM, made: "start", needs: { subjects: ["dead.>"] } },
   { name: LOG_STREAM, made: "start", needs: { subjects: ["log.>"] } },
+  { name: streamName(retryId), made: "start", needs: { subjects: ["retry.>"], workqueue: true } },
   { name: streamName(systemId), made: "later", needs: { subjects: ["events._system.>"] } },
   {
     name: LARGE_STREAM,

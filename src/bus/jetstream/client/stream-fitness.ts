@@ -18,6 +18,8 @@ export interface Needs {
   readonly atomic?: boolean;
   /** Whether its messages are read by direct get. */
   readonly direct?: boolean;
+  /** Whether it keeps a message until it is acked, and no longer. */
+  readonly workqueue?: boolean;
   /** A bucket keeps one message a subject, and that for ever; one of leases may forget. */
   readonly bucket?: "kept" | "leases";
   /** The server's limit of a message in bytes: what it takes the stream must take. */
@@ -49,11 +51,17 @@ export function unfitSettings(config: StreamConfig, needs: Needs): readonly Unfi
     `${edit("--interactive")}, and take out sources`,
   );
   const workqueue = config.retention === RetentionPolicy.Workqueue;
-  add(
-    config.retention !== RetentionPolicy.Limits,
-    `drops what its consumers have acked (retention ${config.retention})`,
-    workqueue ? anew : edit("--retention limits"),
-  );
+  if (needs.workqueue === true) {
+    add(!workqueue, `keeps what was acked, or drops what nobody asked for yet (retention ${config.retention})`, anew);
+    const forgets = `forgets what has waited for ${config.max_age / 1e9} s`;
+    add(config.max_age > 0, forgets, edit("--max-age=0"));
+  } else {
+    add(
+      config.retention !== RetentionPolicy.Limits,
+      `drops what its consumers have acked (retention ${config.retention})`,
+      workqueue ? anew : edit("--retention limits"),
+    );
+  }
   const memory = config.storage !== StorageType.File && needs.bucket !== "leases";
   add(memory, "keeps its messages in memory: a restart loses them", anew);
   const missing = needs.subjects.filter((subject) => !(config.subjects ?? []).some((one) => covers(one, subject)));

@@ -29,7 +29,14 @@ function api(verb: string, name: string, body?: string): Need {
 /** All that `millrace run` does on the bus; docs/operations/nats.md has it as a server's configuration. */
 function needsOf(sources: readonly SourceId[], version: string): readonly Need[] {
   const streams = sources.map((source) => [source, streamName(source)] as const);
-  const made = ["KV_millrace_leases", "KV_millrace_state", "MILLRACE_DEAD", "MILLRACE_LOG", "OBJ_millrace_large"];
+  const made = [
+    "KV_millrace_leases",
+    "KV_millrace_state",
+    "MILLRACE_DEAD",
+    "MILLRACE_LOG",
+    "MILLRACE_RETRY",
+    "OBJ_millrace_large",
+  ];
   const one = (tried: string, body: string): Need => ({ allow: tried, tried, body });
   return [
     api("STREAM.INFO", "KV_millrace_state"),
@@ -46,6 +53,7 @@ function needsOf(sources: readonly SourceId[], version: string): readonly Need[]
     { allow: "events._system.>", tried: `events._system.${NAME}` },
     { allow: "dead.>", tried: `dead.${NAME}` },
     { allow: "log.>", tried: `log.${NAME}.done` },
+    { allow: "retry.>", tried: `retry.${NAME}` },
     { allow: "$O.millrace_large.>", tried: `$O.millrace_large.M.${NAME}` },
     { allow: "$JS.ACK.>", tried: ackSubject(version) },
     ...streams.flatMap(([source, stream]) => [

@@ -3,15 +3,18 @@
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { realClock } from "../../../clock.ts";
-import { streamName, systemId } from "../../../event/source-id.ts";
+import { retryId, streamName, systemId } from "../../../event/source-id.ts";
 import type { ConsumeOptions, StateStore, Subscription } from "../../bus.ts";
+import { CarriedDeliveries } from "../../carried-deliveries.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { asked, isApiError } from "../client/bus-errors.ts";
 import type { DeadLetters } from "../client/dead-letters.ts";
 import type { EventLog } from "../client/event-log.ts";
+import type { RetryStream } from "../client/retry-stream.ts";
 import type { WorkerEvents } from "../client/worker-events.ts";
 import type { Confirmations } from "./confirmations.ts";
 import { Durable, type FoundStream } from "./durable.ts";
+import { DurableWatch } from "./durable-watch.ts";
 import { PullSubscription } from "./pull-subscription.ts";
 import { RetentionWatch } from "./retention-watch.ts";
 import { AccountedRecord } from "./watermark-record.ts";
@@ -25,6 +28,7 @@ export interface SubscriptionParts {
   readonly deadLetters: DeadLetters;
   readonly workerEvents: WorkerEvents;
   readonly eventLog: EventLog;
+  readonly retries: RetryStream;
   readonly confirmations: Confirmations;
 }
 
@@ -33,23 +37,30 @@ export interface SubscriptionParts {
  * @throws TransientError, ConfigError
  */
 export async function openSubscription(
-  { nc, state, deadLetters, workerEvents, eventLog, confirmations }: SubscriptionParts,
+  { nc, state, deadLetters, workerEvents, eventLog, retries, confirmations }: SubscriptionParts,
   options: ConsumeOptions,
 ): Promise<Subscription> {
   const stream = streamName(options.source);
   const { durable: name, minPending, ackWaitMs, signal } = options;
   return asked(`subscribe ${name} to ${stream}`, async () => {
     const jsm = await jetstreamManager(nc, { checkAPI: false });
-    // A source's stream is made by its writer; this one has none.
+    // A source's stream is made by its writer; these have none.
     if (options.source === systemId) await workerEvents.make();
+    await retries.make();
     const found = await waitForStream(jsm, stream, signal);
     await deadLetters.make();
     await eventLog.make();
     const record = new AccountedRecord(state, name, stream);
     const durable = new Durable({ jsm, stream, record, consume: options });
     await durable.open(found);
-    const retention = new RetentionWatch({ jsm, stream, record, durable });
-    return new PullSubscription(nc, { stream, name, durable, confirmations, minPending, ackWaitMs, signal, retention });
+    const carries = options.source === retryId;
+    // Nothing leaves that one but by an ack.
+    const retention = carries
+      ? new DurableWatch({ record, durable })
+      : new RetentionWatch({ jsm, stream, record, durable });
+    const parts = { stream, name, durable, confirmations, minPending, ackWaitMs, signal, retention };
+    const subscription = new PullSubscription(nc, parts);
+    return carries ? new CarriedDeliveries(subscription) : subscription;
   });
 }
 

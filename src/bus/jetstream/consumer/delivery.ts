@@ -3,6 +3,7 @@
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import { realClock } from "../../../clock.ts";
 import type { Delivery } from "../../bus.ts";
+import { headersOf } from "../client/shared-stream.ts";
 import type { Confirmable, Confirmations } from "./confirmations.ts";
 import type { Possession } from "./possession.ts";
 
@@ -12,6 +13,8 @@ const ACK: Uint8Array = Buffer.from("+ACK");
 export interface DeliveryOwner {
   readonly nc: NatsConnection;
   readonly confirmations: Confirmations;
+  /** The stream's name. */
+  readonly stream: string;
   /** Set when the durable is gone: then nobody confirms any more. */
   readonly lost: boolean;
   /** Set when it hands out nothing any more, and what it had handed out comes again. */
@@ -57,6 +60,10 @@ export class JetStreamDelivery implements Delivery, Confirmable {
     return this.#message.subject;
   }
 
+  get stream(): string {
+    return this.#owner.stream;
+  }
+
   get data(): Uint8Array {
     this.#data ??= this.#message.data;
     return this.#data;
@@ -86,8 +93,7 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   }
 
   headers(): Readonly<Record<string, string>> {
-    const all = this.#message.headers;
-    return Object.fromEntries((all?.keys() ?? []).map((name) => [name, all?.values(name).join(", ") ?? ""]));
+    return headersOf(this.#message.headers);
   }
 
   /** The server handed the same message out again while this delivery was open: from now on that one counts. */

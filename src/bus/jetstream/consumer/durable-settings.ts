@@ -2,6 +2,7 @@
 
 import { AckPolicy, type ConsumerConfig, DeliverPolicy, ReplayPolicy } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-node";
+import { retryId } from "../../../event/source-id.ts";
 import type { ConsumeOptions } from "../../bus.ts";
 import { maxPrefetch } from "./prefetch.ts";
 
@@ -9,6 +10,7 @@ import { maxPrefetch } from "./prefetch.ts";
 export const maxFinishing = 256;
 /** Messages that may wait for a retry besides those in hand: failing ones must not stop the others. */
 const maxRetrying = 1000;
+const UNLIMITED = -1;
 
 /** So that `check` can tell it from a subscriber of somebody else. */
 export const MADE_FOR_AUTOMATION: Readonly<Record<string, string>> = { millrace: "automation" };
@@ -30,12 +32,14 @@ export interface Change {
   readonly loses: boolean;
 }
 
-export function settingsOf(options: Pick<ConsumeOptions, "filters" | "ackWaitMs" | "minPending">): Settings {
+export function settingsOf(options: Pick<ConsumeOptions, "source" | "filters" | "ackWaitMs" | "minPending">): Settings {
   return {
     // Twice the same filter is an overlap, which the server refuses.
     filters: [...new Set(options.filters)].sort(),
     ackWait: nanos(options.ackWaitMs),
-    maxAckPending: Math.max(options.minPending, maxPrefetch) + maxFinishing + maxRetrying,
+    // All that waits there was handed out once, and given back for its time.
+    maxAckPending:
+      options.source === retryId ? UNLIMITED : Math.max(options.minPending, maxPrefetch) + maxFinishing + maxRetrying,
   };
 }
 
@@ -65,22 +69,31 @@ const absent: Readonly<Record<string, undefined>> = {
   max_expires: undefined,
 };
 
+export interface NewDurable {
+  readonly start: number | "all";
+  readonly life: number;
+  readonly repeatsThrough: number;
+}
+
 /**
  * A durable that is to be made.
+ * @param start the first sequence that it hands out
  * @param life which one of those that were ever made for the automation
  * @param repeatsThrough up to which sequence a predecessor may have handed out what comes
  */
 export function newDurable(
   name: string,
   settings: Settings,
-  { start, life, repeatsThrough }: { readonly start: number; readonly life: number; readonly repeatsThrough: number },
+  { start, life, repeatsThrough }: NewDurable,
 ): Partial<ConsumerConfig> {
   return {
     durable_name: name,
     ack_policy: AckPolicy.Explicit,
     // By sequence, so that it can be moved later. The server clamps it to what the stream still holds.
-    deliver_policy: DeliverPolicy.StartSequence,
-    opt_start_seq: start,
+    // A work queue is always handed out whole: what is settled has left it.
+    ...(start === "all"
+      ? { deliver_policy: DeliverPolicy.All }
+      : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: start }),
     ...configured(settings, { [LIFE]: String(life), [REPEATS]: String(repeatsThrough) }),
   };
 }

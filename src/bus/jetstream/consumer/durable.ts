@@ -4,6 +4,7 @@
 import type { ConsumerInfo, JetStreamManager } from "@nats-io/jetstream";
 import { realClock } from "../../../clock.ts";
 import { ConfigError, TransientError } from "../../../errors.ts";
+import { retryId } from "../../../event/source-id.ts";
 import type { ConsumeOptions, Obstacle } from "../../bus.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { isApiError, orNothing } from "../client/bus-errors.ts";
@@ -150,7 +151,11 @@ export class Durable {
     if (found !== undefined)
       await orNothing(jsm.consumers.delete(stream.name, consume.durable), apiCodes.consumerNotFound);
     const repeatsThrough = known === undefined ? 0 : stream.lastSeq;
-    const config = newDurable(consume.durable, this.#settings, { start: through + 1, life, repeatsThrough });
+    const config = newDurable(consume.durable, this.#settings, {
+      start: consume.source === retryId ? "all" : through + 1,
+      life,
+      repeatsThrough,
+    });
     const made = await orNothing(jsm.consumers.add(stream.name, config), ...apiCodes.consumerExists);
     if (made !== undefined) this.#info = made;
     return made;
@@ -198,8 +203,8 @@ function obstacleOf({ paused, config, num_ack_pending, num_pending }: ConsumerIn
     const message = `somebody paused its durable until ${config.pause_until}: nothing is handed out until then`;
     return { code: "AUTOMATION_PAUSED", message };
   }
-  const most = config.max_ack_pending ?? Number.POSITIVE_INFINITY;
-  if (num_pending === 0 || num_ack_pending < most) return undefined;
+  const most = config.max_ack_pending ?? -1;
+  if (most < 0 || num_pending === 0 || num_ack_pending < most) return undefined;
   const message = `${num_ack_pending} events wait for their retry, and ${num_pending} others for one of those to be settled`;
   return { code: "AUTOMATION_RETRIES_FULL", message };
 }

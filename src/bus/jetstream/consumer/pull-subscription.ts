@@ -15,7 +15,6 @@ import { changed, type Durable } from "./durable.ts";
 import { maxFinishing } from "./durable-settings.ts";
 import { AnsweredPings, PINGS_PER_ACK_WAIT, Possession } from "./possession.ts";
 import { Prefetch } from "./prefetch.ts";
-import type { RetentionWatch } from "./retention-watch.ts";
 
 const expiresMs = 30_000;
 const heartbeatMs = 5_000;
@@ -36,7 +35,7 @@ export interface PullOptions {
   /** What the server waits for a sign of life before it hands a message out again. */
   readonly ackWaitMs: number;
   readonly signal: AbortSignal;
-  readonly retention: RetentionWatch;
+  readonly retention: Pick<Subscription, "missed" | "accept" | "settledThrough">;
 }
 
 export class PullSubscription implements Subscription, DeliveryOwner {
@@ -82,6 +81,10 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     return this.#lostMs !== undefined;
   }
 
+  get stream(): string {
+    return this.#options.stream;
+  }
+
   get repeatsThrough(): number {
     return this.#options.durable.repeatsThrough;
   }
@@ -95,7 +98,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   }
 
   settledThrough(): number {
-    return this.#options.retention.settledThrough;
+    return this.#options.retention.settledThrough();
   }
 
   async missed(): Promise<StreamGap | undefined> {

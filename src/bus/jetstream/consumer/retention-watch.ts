@@ -3,7 +3,7 @@
 
 import { isDeepStrictEqual } from "node:util";
 import type { ConsumerInfo, JetStreamManager } from "@nats-io/jetstream";
-import type { StreamGap } from "../../bus.ts";
+import type { StreamGap, Subscription } from "../../bus.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { asked, orNothing } from "../client/bus-errors.ts";
 import type { Durable } from "./durable.ts";
@@ -27,7 +27,7 @@ export interface RetentionWatchOptions {
   readonly durable: Pick<Durable, "look">;
 }
 
-export class RetentionWatch {
+export class RetentionWatch implements Pick<Subscription, "missed" | "accept" | "settledThrough"> {
   readonly #options: RetentionWatchOptions;
   #settledThrough = 0;
 
@@ -36,7 +36,7 @@ export class RetentionWatch {
   }
 
   /** All of the durable's own up to and including this is settled, by the last look; 0 before the first one. */
-  get settledThrough(): number {
+  settledThrough(): number {
     return this.#settledThrough;
   }
 

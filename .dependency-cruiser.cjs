@@ -14,7 +14,7 @@ const rooms = {
   bus: ["event", "telemetry"],
   schema: ["event", "bus/bus.ts"],
   worker: ["event", "telemetry", "source/source.ts", "source/capabilities.ts", "bus/bus.ts", "schema/schema-book.ts"],
-  automation: ["event", "telemetry", "bus/bus.ts", "outbox", "config/nearest.ts"],
+  automation: ["event", "telemetry", "bus/bus.ts", "schema/told-columns.ts", "outbox", "config/nearest.ts"],
   outbox: ["event"],
   monitor: [
     "event",

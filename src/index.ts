@@ -5,18 +5,25 @@ export {
   type Automation,
   type AutomationOptions,
   automation,
+  type Filter,
   type Handler,
   type HandlerContext,
 } from "./automation/define/automation.ts";
+export type {
+  ComparedEvent,
+  CreatedEvent,
+  DeletedEvent,
+  TruncatedEvent,
+  UpdatedEvent,
+} from "./automation/define/change-events.ts";
 export {
-  type ChangeTrigger,
   type Collection,
   type CollectionOptions,
-  type CreatedEvent,
+  type CrossingOptions,
   collection,
-  type DeletedEvent,
-  type UpdatedEvent,
+  type TransitionOptions,
 } from "./automation/define/collection.ts";
+export type { ChangeTrigger } from "./automation/define/collection-trigger.ts";
 export { type DomainTrigger, event } from "./automation/define/event-trigger.ts";
 export { fromDrizzle } from "./automation/define/from-drizzle.ts";
 export { system } from "./automation/define/system.ts";

@@ -12,9 +12,7 @@ import { comparePlace, type Positions, WHOLE } from "../event/positions.ts";
 import type { CollectionVersion } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import { sameColumn, schemaChanges } from "./changes.ts";
-
-/** The bucket of all sources' versions, as `ce-dataschema` names it. */
-const BUCKET = "kv:millrace_schemas";
+import { BUCKET } from "./told-columns.ts";
 
 /** Announcements kept of one collection that the stream holds for certain: a bus that lost messages sends the source back. */
 const MAX_KEPT = 4;

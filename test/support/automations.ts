@@ -6,7 +6,8 @@ import {
   automation,
   type Handler,
 } from "../../src/automation/define/automation.ts";
-import { type CreatedEvent, collection } from "../../src/automation/define/collection.ts";
+import type { CreatedEvent } from "../../src/automation/define/change-events.ts";
+import { collection } from "../../src/automation/define/collection.ts";
 import type { Trigger } from "../../src/automation/define/trigger.ts";
 import type { LogErrors } from "../../src/automation/outcome/error-summary.ts";
 import { type RunningAutomations, runAutomations } from "../../src/automation/run/run-automations.ts";

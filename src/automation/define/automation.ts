@@ -5,8 +5,8 @@ import { type DurationInput, durationMs } from "../outcome/duration-ms.ts";
 import { invalid, refuseUnknown } from "../outcome/invalid.ts";
 import type { Fatal, Retry, RetryOptions, Skip } from "../outcome/outcome.ts";
 import { type RetryPolicy, type RetryPolicyInput, retryPolicy } from "../outcome/retry-policy.ts";
-import { type CompiledPattern, compile } from "../pattern/compile-pattern.ts";
-import { neededMembers } from "../pattern/event-shape.ts";
+import { neededColumns, neededMembers } from "../pattern/event-shape.ts";
+import { LearningPattern } from "../pattern/learning-pattern.ts";
 import type { PatternOf } from "../pattern/pattern-of.ts";
 import type { ClientOf, Database, PgClient } from "../tx/transaction.ts";
 import type { RunTx } from "../tx/tx.ts";
@@ -46,6 +46,9 @@ export type Handler<Event = ChangeEvent, Client = PgClient> = (
   // biome-ignore lint/suspicious/noConfusingVoidType: a handler may hand back another function's promise of nothing
 ) => Skip | void | Promise<Skip | void>;
 
+/** Whether the handler is started for an event. */
+export type Filter<Event = ChangeEvent> = (context: { readonly event: Event }) => boolean | Promise<boolean>;
+
 /** The event that a trigger, or one of a list of them, hands to the handler. */
 export type EventOf<On> = On extends readonly (infer One)[]
   ? EventOf<One>
@@ -60,6 +63,11 @@ export interface AutomationOptions<On, Db extends Database = Database> {
    * not match ends as filtered, and no handler is started. It must fit each trigger of a list.
    */
   readonly where?: PatternOf<EventOf<NoInfer<On>>>;
+  /**
+   * What only code can ask, behind `where`: `({ event }) => event.after.note !== "test"`. An event of which it says false ends as
+   * filtered. It is part of the attempt: one that throws, or is not done by the timeout, is a failed attempt.
+   */
+  readonly filter?: Filter<EventOf<NoInfer<On>>>;
   readonly retry?: RetryPolicyInput;
   /** Then the attempt counts as failed and `signal` aborts. Default `30s`. */
   readonly timeout?: DurationInput;
@@ -92,7 +100,8 @@ export interface Automation {
   /** What must be in its events: what triggers say that the handler reads, and what `where` cannot hold without. */
   readonly needs: readonly NeededImages[];
   /** `where` as each trigger's events are held against it; undefined where all of them pass. */
-  readonly where: ReadonlyMap<Trigger, CompiledPattern> | undefined;
+  readonly where: ReadonlyMap<Trigger, LearningPattern> | undefined;
+  readonly filter: Filter<AnyEvent> | undefined;
   readonly retry: RetryPolicy;
   readonly timeoutMs: number;
   readonly concurrency: number;
@@ -105,7 +114,17 @@ export interface Automation {
 
 /** Who writes JavaScript, or casts, has no compiler to tell. */
 const OPTIONS: Readonly<Record<keyof AutomationOptions<unknown>, true>> = {
-  ...{ on: true, where: true, retry: true, timeout: true, concurrency: true, db: true, start: true, onGap: true },
+  ...{
+    on: true,
+    where: true,
+    filter: true,
+    retry: true,
+    timeout: true,
+    concurrency: true,
+    db: true,
+    start: true,
+    onGap: true,
+  },
   cycles: true,
 };
 
@@ -133,12 +152,17 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
   }
   const timeoutMs = durationMs(options.timeout ?? "30s", `${id}: timeout`);
   if (timeoutMs > 86_400_000) throw invalid(`${id}: timeout is longer than 24h`, 'write "24h" or less');
+  const { filter } = options;
+  if (filter !== undefined && typeof filter !== "function")
+    throw invalid(`${id}: filter is no function`, "write filter: ({ event }) => true, or a pattern as where");
   const where = compileWhere(options.where, triggers, `${id}: where`);
   const defined: Automation = {
     [brand]: true,
     id,
     triggers: Object.freeze([...triggers]),
     where,
+    // It gets what the handler does.
+    filter: filter as Filter<AnyEvent> | undefined,
     needs: triggers.flatMap((trigger) => neededImages(trigger, where?.get(trigger))),
     retry: Object.freeze(retryPolicy(options.retry, `${id}: `)),
     timeoutMs,
@@ -156,18 +180,21 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
 /** Compiled once a trigger, for each knows other things of its events. @throws ConfigError `PATTERN_INVALID` */
 function compileWhere(where: unknown, triggers: readonly Trigger[], place: string): Automation["where"] {
   if (where === undefined) return undefined;
-  return new Map(triggers.map((trigger) => [trigger, compile(where, trigger.shape ?? {}, place)]));
+  return new Map(triggers.map((trigger) => [trigger, new LearningPattern(where, trigger.shape ?? {}, place)]));
 }
 
 const IMAGES: readonly Image[] = ["before", "after"];
 
-/** What the handler reads, and apart from it what only `where` does. */
-function neededImages({ needs, shape }: Trigger, where: CompiledPattern | undefined): readonly NeededImages[] {
-  const read = needs === undefined ? [] : [needs];
-  if (where === undefined || shape?.collection === undefined) return read;
-  const clauses = where.rules.map((rule) => rule.map(({ clause }) => clause));
-  const images = neededMembers(clauses, IMAGES).filter((image) => !needs?.images.includes(image));
-  return images.length === 0 ? read : [...read, { ...shape.collection, images, by: "where" }];
+/** What the handler and the trigger read, and apart from it what only `where` does. */
+function neededImages({ needs = [], shape }: Trigger, where: LearningPattern | undefined): readonly NeededImages[] {
+  if (where === undefined || shape?.collection === undefined) return needs;
+  const clauses = where.compiled.rules.map((rule) => rule.map(({ clause }) => clause));
+  const read = needs.flatMap(({ by, images }) => (by === undefined ? images : []));
+  const images = neededMembers(clauses, IMAGES).filter((image) => !read.includes(image));
+  if (images.length === 0) return needs;
+  const { op, ...collection } = { op: shape.fixed?.op as NeededImages["op"], ...shape.collection };
+  const columns = images.includes("before") ? { columns: neededColumns(clauses, "before") } : {};
+  return [...needs, { ...collection, ...(op && { op }), images, ...columns, by: "where" }];
 }
 
 /** The first is the default. */

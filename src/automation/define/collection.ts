@@ -1,67 +1,28 @@
 // Triggers on the changes of one collection, typed by its row.
 
-import type { ChangeEvent } from "../../event/change-event.ts";
-import { parseCollectionName } from "../../event/collection-name.ts";
-import { parseEvent, type StoredMessage } from "../../event/parse-event.ts";
-import { isSourceId, type SourceId } from "../../event/source-id.ts";
-import { changeSubjectPrefix } from "../../event/subject.ts";
-import { invalid } from "../outcome/invalid.ts";
+import { formatCollectionName, parseCollectionName } from "../../event/collection-name.ts";
+import { isSourceId } from "../../event/source-id.ts";
+import { invalid, refuseUnknown } from "../outcome/invalid.ts";
 import type { RowShape } from "../pattern/columns.ts";
-import { CHANGE_FIELDS, type EventShape } from "../pattern/event-shape.ts";
 import type {
-  DeclaredCollection,
-  Image,
-  NeededImages,
-  Trigger,
-  TriggerCheck,
-  TriggerSubscription,
-  TriggerWarning,
-} from "./trigger.ts";
-
-/** What a key is where nothing is known of it: the identity columns, null for a collection without any. */
-export type AnyKey = Readonly<Record<string, unknown>> | null;
-
-/** A row was inserted; `after` is the row. */
-export interface CreatedEvent<Row, Key = AnyKey> extends ChangeEvent<Row, Key> {
-  readonly op: "created";
-  readonly before: null;
-  readonly after: Row;
-}
-
-/**
- * A row was changed; `after` is the row without the columns named in `unchanged`, which can only be the omissible ones. Of a
- * document it may be null: the log has none, and it may be gone by the time it is looked up.
- */
-export interface UpdatedEvent<
-  Row,
-  Key = AnyKey,
-  Omissible extends keyof Row = never,
-  After extends Row | Updated<Row, Omissible> | null = Updated<Row, Omissible>,
-> extends ChangeEvent<Row | Updated<Row, Omissible>, Key> {
-  readonly op: "updated";
-  readonly after: After;
-}
-
-/** The row after an update: the log leaves large values out that it did not change. */
-export type Updated<Row, Omissible extends keyof Row> = [Omissible] extends [never]
-  ? Row
-  : Omit<Row, Omissible> & Partial<Pick<Row, Omissible>>;
-
-/** A row was deleted; `before` is what the log carried of it, at least nothing. */
-export interface DeletedEvent<Row, Key = AnyKey> extends ChangeEvent<Row, Key> {
-  readonly op: "deleted";
-  readonly after: null;
-}
-
-/** Makes what the handler gets of a change. @throws PoisonError */
-type DecodeChange = (event: ChangeEvent) => ChangeEvent;
-
-/** Starts at one kind of change of one collection. */
-export interface ChangeTrigger<Event = ChangeEvent> extends Trigger<Event> {
-  readonly source: SourceId;
-  /** The whole subject, all lanes: `cdc.shop.public.orders.created.*`. */
-  readonly filter: string;
-}
+  AnyKey,
+  ComparedEvent,
+  CreatedEvent,
+  DeletedEvent,
+  TruncatedEvent,
+  Updated,
+  UpdatedEvent,
+} from "./change-events.ts";
+import {
+  type ChangeOp,
+  type ChangeTrigger,
+  CollectionTrigger,
+  type CollectionTriggerOptions,
+  type DecodeChange,
+  shapeOfChanges,
+} from "./collection-trigger.ts";
+import { changed, crossing, type TransitionInput, transition } from "./row-condition.ts";
+import type { DeclaredCollection, Image } from "./trigger.ts";
 
 /** What a trigger asks of the changes that it waits for. */
 export interface ChangeOptions {
@@ -72,6 +33,62 @@ export interface ChangeOptions {
   readonly images?: readonly Image[];
 }
 
+/** A column by its name; any name where nothing is known of the row. */
+export type ColumnOf<Row> = unknown extends Row ? string : keyof Row & string;
+
+/** What values of a column may be compared with: of a bigint or numeric column, whose values are texts, a number too. */
+type Comparable<Value> = unknown extends Value ? Plain : ComparableOf<Value>;
+
+type Plain = string | number | bigint | boolean | null;
+
+type ComparableOf<Value> = Value extends string
+  ? string extends Value
+    ? string | number
+    : Value
+  : Value extends number | bigint
+    ? number | bigint | string
+    : Value extends Date
+      ? Date | string
+      : Value extends boolean | null
+        ? Value
+        : never;
+
+/** What a column may go from or to: one value, or a list of which it is one. */
+export type OneOrMore<Row, Column> =
+  | ComparableIn<Row, Column>
+  | readonly [ComparableIn<Row, Column>, ...ComparableIn<Row, Column>[]];
+
+type ComparableIn<Row, Column> = unknown extends Row
+  ? Plain
+  : Column extends keyof Row
+    ? Comparable<Row[Column]>
+    : never;
+
+/** An update that changed a column, from these values to those. */
+export interface TransitionOptions<Row, Column> extends ChangeOptions {
+  readonly column: Column;
+  /** Default: any other value. */
+  readonly from?: OneOrMore<Row, Column>;
+  /** Default: any other value. */
+  readonly to?: OneOrMore<Row, Column>;
+}
+
+/** Where a number goes below, or above, a limit: `{ below: 10 }` takes an update from 10 or more to less than 10. */
+export type CrossingOptions =
+  | { readonly below: number | bigint | string; readonly above?: never }
+  | { readonly above: number | bigint | string; readonly below?: never };
+
+/** Columns whose values may be numbers. */
+type NumberColumnOf<Row> = unknown extends Row
+  ? string
+  : { [Name in keyof Row & string]: MayBeNumber<Row[Name]> extends true ? Name : never }[keyof Row & string];
+
+type MayBeNumber<Value> = unknown extends Value
+  ? true
+  : [Extract<Value, number | bigint | string>] extends [never]
+    ? false
+    : true;
+
 export interface Collection<
   Row,
   Key = AnyKey,
@@ -79,8 +96,25 @@ export interface Collection<
   After extends Row | Updated<Row, Omissible> | null = Updated<Row, Omissible>,
 > {
   created(options?: ChangeOptions): ChangeTrigger<CreatedEvent<Row, Key>>;
-  updated(options?: ChangeOptions): ChangeTrigger<UpdatedEvent<Row, Key, Omissible, After>>;
+  updated(
+    options?: ChangeOptions & { readonly column?: never },
+  ): ChangeTrigger<UpdatedEvent<Row, Key, Omissible, After>>;
+  /** Updates that changed one column: `updated({ column: "status", from: "pending", to: ["paid", "shipped"] })`. */
+  updated<const Column extends ColumnOf<Row>>(
+    options: TransitionOptions<Row, Column>,
+  ): ChangeTrigger<ComparedEvent<Row, Key, Omissible, After, Column>>;
   deleted(options?: ChangeOptions): ChangeTrigger<DeletedEvent<Row, Key>>;
+  /** Updates that changed any of these columns. */
+  changed(
+    ...columns: readonly [ColumnOf<Row>, ...ColumnOf<Row>[]]
+  ): ChangeTrigger<UpdatedEvent<Row, Key, Omissible, After>>;
+  /** Updates by which a number went below a limit, or above one: `crosses("stock", { below: 10 })`. */
+  crosses<const Column extends NumberColumnOf<Row>>(
+    column: Column,
+    options: CrossingOptions,
+  ): ChangeTrigger<ComparedEvent<Row, Key, Omissible, After, Column>>;
+  /** All rows were taken out at once, and none of them has an event of its own. */
+  truncated(): ChangeTrigger<TruncatedEvent>;
 }
 
 /**
@@ -133,99 +167,37 @@ export function decodedCollection<
   const { namespace, collection: table } = parsed;
   const declared = properties && { source, namespace, name: table, properties };
   const row = columns && { columns, open };
-  const on =
-    (op: "created" | "updated" | "deleted", usual: readonly Image[]) =>
-    ({ images = usual }: ChangeOptions = {}): ChangeTrigger<never> => {
-      if (!images.every((one) => one === "before" || one === "after"))
-        throw invalid("images names something else than before and after", 'write images: ["before", "after"]');
-      const needs = images.length === 0 ? undefined : { source, namespace, name: table, images };
-      return Object.freeze(new CollectionTrigger({ source, namespace, name: table, op, decode, declared, needs, row }));
-    };
+  const place = formatCollectionName(parsed);
+  const on = (op: ChangeOp, more: Pick<CollectionTriggerOptions, "images" | "condition">): ChangeTrigger<never> =>
+    Object.freeze(new CollectionTrigger({ source, namespace, name: table, op, decode, declared, row, ...more }));
+  const shape = shapeOfChanges({ source, namespace, name: table, op: "updated", row, decode });
   return Object.freeze({
-    created: on("created", ["after"]),
-    updated: on("updated", ["after"]),
-    deleted: on("deleted", []),
-  });
+    created: ({ images = ["after"] }: ChangeOptions = {}) => on("created", { images: checked(images) }),
+    updated: (options: ChangeOptions & Partial<TransitionInput> = {}) => {
+      refuseUnknown(options, UPDATED, `${place}: updated: `);
+      const { column, from, to, images = ["after"] } = options;
+      if (column === undefined && (from !== undefined || to !== undefined)) {
+        throw invalid(`${place}: updated: from and to are of no column`, 'write column: "status" beside them');
+      }
+      const condition = column === undefined ? undefined : transition({ column, from, to }, shape, `${place}: updated`);
+      return on("updated", { images: checked(images), condition });
+    },
+    deleted: ({ images = [] }: ChangeOptions = {}) => on("deleted", { images: checked(images) }),
+    changed: (...names: readonly string[]) => {
+      if (names.length === 0 || names.some((name) => typeof name !== "string"))
+        throw invalid(`${place}: changed takes names of columns`, 'write changed("status", "total")');
+      return on("updated", { images: ["after"], condition: changed(names, shape, `${place}: changed`) });
+    },
+    crosses: (column: string, limit: CrossingOptions) =>
+      on("updated", { images: ["after"], condition: crossing(column, limit, shape, `${place}: crosses`) }),
+    truncated: () => on("truncated", { images: [] }),
+  }) as Collection<Row, Key, Omissible, After>;
 }
 
-interface CollectionTriggerOptions {
-  readonly source: SourceId;
-  readonly namespace: string;
-  readonly name: string;
-  readonly op: "created" | "updated" | "deleted";
-  /** Undefined for the change itself. */
-  readonly decode: DecodeChange | undefined;
-  readonly declared: DeclaredCollection | undefined;
-  readonly needs: NeededImages | undefined;
-  readonly row: RowShape | undefined;
-}
+const UPDATED = { images: true, column: true, from: true, to: true } as const;
 
-/** What an op leaves out of every event. */
-const NULLS: Readonly<Record<CollectionTriggerOptions["op"], Readonly<Record<string, null>>>> = {
-  created: { before: null },
-  updated: {},
-  deleted: { after: null },
-};
-
-class CollectionTrigger implements ChangeTrigger<never> {
-  readonly source: SourceId;
-  readonly filter: string;
-  readonly declared: DeclaredCollection | undefined;
-  readonly needs: NeededImages | undefined;
-  readonly #shape: EventShape;
-  readonly #options: CollectionTriggerOptions;
-  readonly #prefix: string;
-
-  constructor(options: CollectionTriggerOptions) {
-    const { source, namespace, name, op, declared, needs, row } = options;
-    this.#options = options;
-    this.#prefix = changeSubjectPrefix(source, namespace, name, op);
-    this.source = source;
-    this.filter = `${this.#prefix}*`;
-    this.declared = declared;
-    this.needs = needs;
-    const fixed = { op, source, namespace, collection: name, ...NULLS[op] };
-    this.#shape = { fields: CHANGE_FIELDS, fixed, row, collection: { source, namespace, name } };
-  }
-
-  get shape(): EventShape {
-    return this.#shape;
-  }
-
-  subscriptions(): readonly TriggerSubscription[] {
-    return [{ source: this.source, filter: this.filter }];
-  }
-
-  decode(message: StoredMessage): ChangeEvent | undefined {
-    if (!message.subject.startsWith(this.#prefix)) return undefined;
-    const event = parseEvent(message);
-    return this.#options.decode?.(event) ?? event;
-  }
-
-  match(): boolean {
-    return true;
-  }
-
-  check({ known }: TriggerCheck): readonly TriggerWarning[] {
-    if (known === undefined) return [];
-    const { source, namespace, name } = this.#options;
-    if (!known.all.includes(source)) {
-      return [
-        {
-          code: "AUTOMATION_SOURCE_UNKNOWN",
-          message: `it listens to the source ${source}, which this configuration does not have: it waits until another worker makes its stream`,
-          fix: `Correct the name; the configuration has ${known.all.join(", ") || "none"}.`,
-        },
-      ];
-    }
-    const read = known.collections(source);
-    if (read === undefined || read.some((one) => one.namespace === namespace && one.name === name)) return [];
-    return [
-      {
-        code: "AUTOMATION_NEVER_MATCHES",
-        message: `it listens to ${this.filter}, and the source ${source} reads no such collection: no event will ever match`,
-        fix: `Correct the collection's name in the automation, or let the source's option tables (MongoDB: collections) name it; it must exist.`,
-      },
-    ];
-  }
+/** @throws ConfigError `AUTOMATION_INVALID` */
+function checked(images: readonly Image[]): readonly Image[] {
+  if (images.every((one) => one === "before" || one === "after")) return images;
+  throw invalid("images names something else than before and after", 'write images: ["before", "after"]');
 }

@@ -39,11 +39,7 @@ type PrimaryKey<T extends Table> = {
  */
 export function fromDrizzle<T extends Table>(source: string, table: T): Collection<InferSelectModel<T>, KeyOf<T>>;
 export function fromDrizzle(source: string, table: Table, options: { readonly raw: true }): Collection<Json>;
-export function fromDrizzle(
-  source: string,
-  table: Table,
-  { raw = false }: { raw?: boolean } = {},
-): Collection<unknown> {
+export function fromDrizzle(source: string, table: Table, { raw = false }: { raw?: boolean } = {}): unknown {
   const kept = table as unknown as Readonly<Record<symbol, unknown>>;
   const name = kept[drizzle("Name")];
   const columns = kept[drizzle("Columns")] as Readonly<Record<string, DrizzleColumn>> | undefined;

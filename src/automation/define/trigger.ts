@@ -1,8 +1,10 @@
 // What starts an automation. Whoever subscribes, delivers and checks knows a trigger by this interface alone, whatever its
 // kind: a new kind is a file beside this one, and no change in the rooms that use it.
 
+import type { Columns } from "../../event/column-kind.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import type { SourceId } from "../../event/source-id.ts";
+import type { Op } from "../../event/subject.ts";
 import type { Finding } from "../../telemetry/finding.ts";
 import type { EventShape } from "../pattern/event-shape.ts";
 
@@ -60,9 +62,18 @@ export interface NeededImages {
   readonly source: SourceId;
   readonly namespace: string;
   readonly name: string;
+  /** Of which changes; undefined for all. */
+  readonly op?: Op;
   readonly images: readonly Image[];
+  /**
+   * Columns of `before` that are read, where not all of them: in lists, of which one is enough. Without it what there is of
+   * `before` is.
+   */
+  readonly columns?: readonly (readonly string[])[];
+  /** Whether it is enough that the log tells which columns changed. */
+  readonly orChanged?: true;
   /** Default: the handler. */
-  readonly by?: "where";
+  readonly by?: "where" | "trigger";
 }
 
 declare const eventType: unique symbol;
@@ -79,16 +90,22 @@ export interface Trigger<Event = unknown> {
    * @throws PoisonError when it is this trigger's and cannot be read
    */
   decode(message: StoredMessage): AnyEvent | undefined;
-  /** Whether an event that it decoded starts the handler; else the event ends as filtered. Does not throw. */
-  match(event: AnyEvent): boolean;
+  /**
+   * Whether an event that it decoded starts the handler; else the event ends as filtered.
+   * @param columns what the event's own schema says of its columns; undefined where `asksColumns` is not, or it names none
+   * @throws PoisonError
+   */
+  match(event: AnyEvent, columns?: Columns): boolean;
+  /** Whether `match` goes by what the event's own schema says of its columns. */
+  readonly asksColumns?: boolean;
   /** Why it may never match. @throws ConfigError when it never can: a start refuses it, with this error */
   check(against: TriggerCheck): readonly TriggerWarning[];
   /** What is known of the events that it decodes, for patterns over them; undefined where nothing is. */
   readonly shape?: EventShape | undefined;
   /** What `decode` takes rows to be; undefined where it takes them as they come. */
   readonly declared?: DeclaredCollection | undefined;
-  /** Without which the handler cannot do its work; undefined where there are none. */
-  readonly needs?: NeededImages | undefined;
+  /** Without which it never matches, or the handler cannot do its work; undefined where there are none. */
+  readonly needs?: readonly NeededImages[] | undefined;
   /** Only a type: what the handler gets. */
   readonly [eventType]?: Event;
 }

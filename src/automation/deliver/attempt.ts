@@ -21,6 +21,8 @@ import { tracedAttempt } from "./traced-attempt.ts";
 export type AttemptResult =
   | { readonly type: "done" }
   | { readonly type: "skipped"; readonly reason: string }
+  /** The automation's filter said no: the handler was not started. */
+  | { readonly type: "filtered" }
   | {
       readonly type: "failed";
       readonly error: unknown;
@@ -35,6 +37,8 @@ export interface AttemptContext
 }
 
 const done: AttemptResult = { type: "done" };
+/** What stands for the handler's value where the filter said no. */
+const filteredOut = Symbol("filtered");
 const retry = (options: RetryOptions): Retry => new Retry(options);
 const fatal = (reason: string): Fatal => new Fatal(reason);
 
@@ -42,7 +46,7 @@ const fatal = (reason: string): Fatal => new Fatal(reason);
 type Handled = Pick<StoredMessage, "header" | "subject"> & { readonly run?: string | undefined };
 
 /**
- * Starts the handler; how it ended, at the timeout `failed`, though the handler may still run. Never throws or rejects.
+ * Starts the filter, and where it says yes the handler; how that ended, at the timeout `failed`, though the handler may still run. Never throws or rejects.
  * @param attempt from 1
  * @param message the event as it came
  */
@@ -69,7 +73,7 @@ function begin(
     returned = owned(
       (thrown) => stray(context, given, thrown),
       () =>
-        span === undefined ? context.automation.handler(given) : span.run(() => context.automation.handler(given)),
+        span === undefined ? handle(context.automation, given) : span.run(() => handle(context.automation, given)),
     );
   } catch (error) {
     return { type: "failed", error };
@@ -80,6 +84,23 @@ function begin(
   // Nothing can end it early, but it is judged as one that waits: behind its timeout another worker may have the event.
   if (context.clock.now() - startedAt >= timeoutMs) return { type: "failed", error: timeoutError(timeoutMs) };
   return resultOf(returned);
+}
+
+/** What the handler gives, or that it was not started. */
+function handle({ filter, handler }: AttemptContext["automation"], given: Given): unknown {
+  if (filter === undefined) return handler(given);
+  const says: unknown = filter({ event: given.event });
+  if (!isThenable(says)) return isWanted(says) ? handler(given) : filteredOut;
+  // Not behind its timeout: by then the attempt has failed, and the event may be in another hand.
+  return Promise.resolve(says).then((wanted) =>
+    isWanted(wanted) && !Given.isOver(given) ? handler(given) : filteredOut,
+  );
+}
+
+/** @throws TypeError for what is neither: a filter without `return` must not leave out every event in silence */
+function isWanted(says: unknown): boolean {
+  if (typeof says === "boolean") return says;
+  throw new TypeError(`the filter gave ${says === null ? "null" : typeof says}: it must give true or false`);
 }
 
 /** What nobody caught: it fails the attempt while the handler runs, and can only be told of afterwards. */
@@ -141,6 +162,7 @@ function outweighs(failure: unknown, result: AttemptResult): boolean {
 
 function resultOf(returned: unknown): AttemptResult {
   if (returned === undefined) return done;
+  if (returned === filteredOut) return { type: "filtered" };
   // `return retry(…)` instead of `throw` must not ack.
   if (isRetry(returned) || isFatal(returned)) return { type: "failed", error: returned };
   return isSkip(returned) ? { type: "skipped", reason: returned.reason } : done;
@@ -220,6 +242,11 @@ class Given implements HandlerContext<AnyEvent> {
   static end(given: Given): { readonly thrown: unknown } | undefined {
     given.#ended = true;
     return given.#uncaught;
+  }
+
+  /** Whether its time is over. */
+  static isOver(given: Given): boolean {
+    return given.#aborted !== undefined;
   }
 
   static abort(given: Given, reason: Error): void {

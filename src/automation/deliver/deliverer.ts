@@ -8,6 +8,7 @@ import { type SourceId, sourceOfStream } from "../../event/source-id.ts";
 import { isDenied, mayPass, unreachable } from "../outcome/unavailable.ts";
 import { SILENT_MS } from "../tx/tx.ts";
 import type { AutomationParts } from "./automation-parts.ts";
+import { ColumnTypes } from "./column-types.ts";
 import { Deadlines } from "./deadlines.ts";
 import { EventLog } from "./event-log.ts";
 import type { Job, SettleContext } from "./job.ts";
@@ -57,6 +58,7 @@ export class Deliverer {
     this.#context = {
       ...options,
       deadlines: new Deadlines(options.automation.timeoutMs, options.clock, this.#closing.signal),
+      columnTypes: new ColumnTypes(options.bus),
       release: (job) => this.#release(job),
       handled: ({ source, delivery }) => this.settledOf(source).handled(delivery),
       buried: ({ source, delivery }) => this.settledOf(source).buried(delivery),

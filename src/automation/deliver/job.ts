@@ -3,6 +3,7 @@
 import type { Delivery } from "../../bus/bus.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { AutomationParts } from "./automation-parts.ts";
+import type { ColumnTypes } from "./column-types.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { Outcome, Told } from "./event-log.ts";
 
@@ -27,6 +28,8 @@ export interface Job {
 
 export interface SettleContext extends AutomationParts {
   readonly deadlines: Deadlines;
+  /** What the columns of events are, for triggers and patterns that go by it. */
+  readonly columnTypes: ColumnTypes;
   /** Lets the next handler start. */
   readonly release: (job: Job) => void;
   /** Its handler has done its work: never again, also when the bus does not hear of it. */

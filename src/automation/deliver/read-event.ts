@@ -1,27 +1,32 @@
-// From a delivery to its event, as one of the triggers decodes it: at once, or, where the body is kept apart, once it was fetched.
+// From a delivery to its event, as one of the triggers decodes it: at once, or once what it points to was fetched: its body, or
+// what its columns are.
 
 import type { Bus, Delivery } from "../../bus/bus.ts";
 import { PoisonError, TransientError } from "../../errors.ts";
+import type { Columns } from "../../event/column-kind.ts";
 import { dataRefOf } from "../../event/data-ref.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
+import { versionName } from "../../schema/told-columns.ts";
 import type { Automation } from "../define/automation.ts";
-import type { AnyEvent } from "../define/trigger.ts";
-import { matches } from "../pattern/compile-pattern.ts";
+import type { AnyEvent, Trigger } from "../define/trigger.ts";
+import type { ColumnTypes } from "./column-types.ts";
 import type { SettleContext } from "./job.ts";
 
 interface Reader extends Pick<SettleContext, "persist"> {
   readonly automation: Pick<Automation, "triggers" | "where">;
   readonly bus: Pick<Bus, "fetchBody">;
+  readonly columnTypes: Pick<ColumnTypes, "kept" | "read">;
 }
 
 /**
  * What can be made of a delivery: undefined when none of the triggers, or `where`, asks for it, a PoisonError when it is no event, a
- * TransientError while its body is not there.
+ * TransientError while its body, or what its columns are, is not there.
  */
 type Found = AnyEvent | undefined | PoisonError | TransientError;
+type Soon<Result> = Result | Promise<Result>;
 
 /** @throws TransientError when the bus went away for good; what is no error of ours */
-export function readEvent(delivery: Delivery, reader: Reader): Found | Promise<Found> {
+export function readEvent(delivery: Delivery, reader: Reader): Soon<Found> {
   return delivery.data.length === 0 ? fetched(delivery, reader) : decoded(delivery, reader);
 }
 
@@ -30,11 +35,11 @@ async function fetched(delivery: Delivery, reader: Reader): Promise<Found> {
   const { subject, sequence } = delivery;
   try {
     const ref = dataRefOf(delivery);
-    if (ref === undefined) return decoded(delivery, reader);
+    if (ref === undefined) return await decoded(delivery, reader);
     const data = await persist(() => bus.fetchBody(ref));
     if (data === undefined) return bodyMissing();
     const header = (name: string): string | undefined => delivery.header(name);
-    return decoded({ subject, sequence, header, headers: () => delivery.headers(), data }, reader);
+    return await decoded({ subject, sequence, header, headers: () => delivery.headers(), data }, reader);
   } catch (error) {
     if (error instanceof PoisonError) return error;
     throw error;
@@ -42,19 +47,48 @@ async function fetched(delivery: Delivery, reader: Reader): Promise<Found> {
 }
 
 /** By the first trigger that wants it. */
-function decoded(message: StoredMessage, { automation }: Reader): AnyEvent | undefined | PoisonError {
+function decoded(message: StoredMessage, reader: Reader): Soon<Found> {
   try {
-    for (const trigger of automation.triggers) {
-      const event = trigger.decode(message);
-      if (event === undefined || !trigger.match(event)) continue;
-      const pattern = automation.where?.get(trigger);
-      if (pattern === undefined || matches(pattern, event)) return event;
-    }
-    return undefined;
+    const found = firstOf(reader.automation.triggers, message, reader);
+    return found instanceof Promise ? found.catch(unreadable) : found;
   } catch (error) {
-    if (error instanceof PoisonError) return error;
-    throw error;
+    return unreadable(error);
   }
+}
+
+function unreadable(error: unknown): PoisonError | TransientError {
+  if (error instanceof PoisonError || (error instanceof TransientError && error.code === "EVENT_SCHEMA_MISSING"))
+    return error;
+  throw error;
+}
+
+function firstOf(triggers: readonly Trigger[], message: StoredMessage, reader: Reader): Soon<AnyEvent | undefined> {
+  for (const [nth, trigger] of triggers.entries()) {
+    const found = wanted(trigger, message, reader);
+    if (found instanceof Promise) {
+      return found.then((event) => event ?? firstOf(triggers.slice(nth + 1), message, reader));
+    }
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** Undefined where the trigger, or `where`, leaves it out. */
+function wanted(trigger: Trigger, message: StoredMessage, reader: Reader): Soon<AnyEvent | undefined> {
+  const event = trigger.decode(message);
+  if (event === undefined) return undefined;
+  const where = reader.automation.where?.get(trigger);
+  const judge = (columns: Columns | undefined): AnyEvent | undefined =>
+    trigger.match(event, columns) && (where?.matches(event, columns) ?? true) ? event : undefined;
+  if (trigger.asksColumns !== true && where?.asksColumns !== true) return judge(undefined);
+  const version = versionName(message.header("ce-dataschema") ?? "");
+  const { columnTypes, persist } = reader;
+  const kept = version === undefined ? undefined : columnTypes.kept(version);
+  if (version === undefined || kept !== undefined) return judge(kept);
+  return persist(() => columnTypes.read(version)).then((columns) => {
+    if (columns === undefined) throw schemaMissing(version);
+    return judge(columns);
+  });
 }
 
 function bodyMissing(): TransientError {
@@ -65,4 +99,10 @@ function bodyMissing(): TransientError {
       hint: "see whether the object that ce-dataref names is in millrace_large: was it deleted, or did it expire?",
     },
   );
+}
+
+function schemaMissing(version: string): TransientError {
+  return new TransientError("EVENT_SCHEMA_MISSING", `what its columns are, the version ${version}, is not on the bus`, {
+    hint: 'see whether the bucket millrace_schemas was emptied; or say it in the automation: the types of `millrace types`, or columns: { total: "number" }',
+  });
 }

@@ -103,10 +103,10 @@ async function attempt(
   }
   free(job, context);
   context.handled(job);
-  if (result.type === "done") await context.tell(job, "done", { attempt: attempts });
-  else await context.tell(job, "skipped", { attempt: attempts, reason: result.reason });
+  const told = { attempt: attempts, ...(result.type === "skipped" && { reason: result.reason }) };
+  await context.tell(job, result.type, told);
   await job.delivery.ack();
-  settled(context, job, result.type === "done" ? "handled" : "skipped");
+  settled(context, job, result.type === "done" ? "handled" : result.type);
   if (result.type === "skipped")
     log.debug("automation_skipped", { automation: automation.id, id, reason: result.reason });
   return true;

@@ -1,8 +1,7 @@
 // What a pattern says of one field: the list of what it may be.
 
-import type { ColumnKind } from "../../event/column-kind.ts";
 import { canonicalAddress } from "./cidr.ts";
-import { type Condition, parseCondition } from "./condition.ts";
+import { type Condition, type ItemContext, parseCondition } from "./condition.ts";
 import { oneOf } from "./equality.ts";
 import { invalidPattern } from "./invalid-pattern.ts";
 import type { Test } from "./test.ts";
@@ -24,10 +23,11 @@ export interface Clause {
 }
 
 /** @throws ConfigError `PATTERN_INVALID` */
-export function parseClause(list: readonly unknown[], path: string, place: string, kind: ColumnKind): Clause {
+export function parseClause(list: readonly unknown[], path: string, field: ItemContext): Clause {
+  const { place, kind } = field;
   if (list.length === 0)
     throw invalidPattern(place, "an empty list matches nothing", "say what it may be, or leave it out");
-  const conditions = Array.from(list, (item, nth) => parseCondition(item, { place: `${place}[${nth}]`, kind }));
+  const conditions = Array.from(list, (item, nth) => parseCondition(item, { ...field, place: `${place}[${nth}]` }));
   const values = conditions.flatMap((one) => ("equals" in one ? [one.equals] : []));
   return {
     path,

@@ -19,10 +19,32 @@ const ROWS: ReadonlySet<string> = new Set(["key", "before", "after", "movedTo", 
  * @param path names joined by dots, from the event on: `after.total`
  * @throws ConfigError `PATTERN_INVALID` for a column that the row does not have
  */
-export function kindAt(path: string, row: RowShape | undefined, place: string): ColumnKind {
+export function kindAt(path: string, { row, learns = false }: KnownRow, place: string): ColumnKind {
+  const column = columnIn(path);
+  if (row === undefined || column === undefined) return "json";
+  if (!learns) return kindIn(column, row, place);
+  return Object.hasOwn(row.columns, column) ? (row.columns[column] as ColumnKind) : "json";
+}
+
+/** What `kindAt` goes by. @see EventShape */
+interface KnownRow {
+  readonly row?: RowShape | undefined;
+  readonly learns?: boolean;
+}
+
+/** What follows the member of the event that holds columns: `total` of `after.total`; undefined for what is no column. */
+export function columnIn(path: string): string | undefined {
   const dot = path.indexOf(".");
-  if (row === undefined || dot < 0 || !ROWS.has(path.slice(0, dot))) return "json";
-  return kindIn(path.slice(dot + 1), row, place);
+  return dot < 0 || !ROWS.has(path.slice(0, dot)) ? undefined : path.slice(dot + 1);
+}
+
+/** Those that are numbers, also inside of others: all that changes how the texts of an event are compared. By their paths. */
+export function numbersOf(columns: Columns, before = ""): Columns {
+  const found = Object.entries(columns).flatMap(([name, kind]): (readonly [string, ColumnKind])[] => {
+    if (kind === "number") return [[`${before}${name}`, kind]];
+    return typeof kind === "object" && !isLabels(kind) ? Object.entries(numbersOf(kind, `${before}${name}.`)) : [];
+  });
+  return Object.fromEntries(found);
 }
 
 function kindIn(path: string, { columns, open = false }: RowShape, place: string): ColumnKind {

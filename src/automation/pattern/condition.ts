@@ -15,6 +15,8 @@ import { parseWildcard } from "./wildcard.ts";
 export interface ItemContext {
   readonly place: string;
   readonly kind: ColumnKind;
+  /** Whether the kind is known of the events alone, or will be: then it refuses nothing. */
+  readonly learns: boolean;
 }
 
 /** A plain value, a test of a value that is there, or that the field is not there. */
@@ -43,15 +45,16 @@ const OPERATORS: Readonly<Record<string, Operator>> = {
   ...Object.fromEntries(
     Object.entries(TEXT_OPERATORS).map(([name, parse]): [string, Operator] => [
       name,
-      (argument, { place, kind }) => {
+      (argument, { place, kind, learns }) => {
         const test = parse(argument, place);
-        refuseUnless(kind === "text" || kind === "json" || isLabels(kind), `${name} is for texts`, place, kind);
+        const possible = learns || kind === "text" || kind === "json" || isLabels(kind);
+        refuseUnless(possible, `${name} is for texts`, place, kind);
         return { test: (value, work) => typeof value === "string" && test(value, work) };
       },
     ]),
   ),
-  numeric: (argument, { place, kind }) => {
-    const test = parseNumeric(argument, place, kind === "number");
+  numeric: (argument, { place, kind, learns }) => {
+    const test = parseNumeric(argument, place, { texts: kind === "number", textBounds: kind === "number" || learns });
     refuseUnless(kind === "number" || kind === "json", "numeric is for numbers", place, kind);
     return { test };
   },
@@ -87,9 +90,9 @@ export function parseCondition(item: unknown, context: ItemContext): Condition {
   return operator(argument, context);
 }
 
-function refuseImpossible(item: string | number | boolean | null, { place, kind }: ItemContext): void {
+function refuseImpossible(item: string | number | boolean | null, { place, kind, learns }: ItemContext): void {
   if (Number.isNaN(item)) throw invalidPattern(place, "NaN equals nothing", "leave it out");
-  if (item === null || kind === "json") return;
+  if (item === null || kind === "json" || learns) return;
   if (isLabels(kind)) {
     if (typeof item === "string" && kind.includes(item)) return;
     throw invalidPattern(

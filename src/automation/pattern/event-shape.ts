@@ -12,6 +12,11 @@ export interface EventShape {
   readonly fixed?: Readonly<Record<string, string | null>>;
   /** The columns of its `key`, `before`, `after`, `movedTo` and `movedFrom`; undefined where they may be any. */
   readonly row?: RowShape | undefined;
+  /**
+   * Whether columns are told by the schema that each event names, and not by the author: then `row` has none of them before an
+   * event has come, and what it says refuses nothing.
+   */
+  readonly learns?: boolean;
   /** Whose changes they are; undefined where they are no changes, or of several. */
   readonly collection?: { readonly source: SourceId; readonly namespace: string; readonly name: string };
 }
@@ -51,6 +56,15 @@ export function neededMembers<Name extends string>(
   names: readonly Name[],
 ): readonly Name[] {
   return names.filter((name) => neverMatching(alternatives, { [name]: null }) !== undefined);
+}
+
+/** By alternative, the columns of an image without which it cannot hold. */
+export function neededColumns(alternatives: Alternatives, image: string): readonly (readonly string[])[] {
+  return alternatives.map((clauses) =>
+    clauses.flatMap(({ path, absent }) =>
+      path.startsWith(`${image}.`) && !absent ? path.slice(image.length + 1) : [],
+    ),
+  );
 }
 
 /** The first clause that cannot hold where these members are the same in all events; undefined where some alternative can. */

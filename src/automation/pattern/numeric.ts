@@ -13,11 +13,18 @@ const COMPARISONS: Readonly<Record<string, (order: number) => boolean>> = {
   ">=": (order) => order >= 0,
 };
 
+/** What a text is here. */
+export interface NumericTexts {
+  /** Whether values that are texts are numbers. */
+  readonly texts: boolean;
+  /** Whether a bound may be one: for what a double does not hold. */
+  readonly textBounds: boolean;
+}
+
 /**
- * @param numericColumn whether texts are numbers here; then a bound may be one too, for what a double does not hold
  * @throws ConfigError `PATTERN_INVALID`, also for a range with nothing in it
  */
-export function parseNumeric(argument: unknown, place: string, numericColumn: boolean): Test {
+export function parseNumeric(argument: unknown, place: string, { texts, textBounds }: NumericTexts): Test {
   const wrong = (message: string): Error =>
     invalidPattern(place, message, 'write { numeric: [">", 0] } or { numeric: [">=", 0, "<", 100] }');
   if (!Array.isArray(argument) || (argument.length !== 2 && argument.length !== 4)) {
@@ -28,7 +35,7 @@ export function parseNumeric(argument: unknown, place: string, numericColumn: bo
     .map(([sign, written]) => {
       const holds = typeof sign === "string" && Object.hasOwn(COMPARISONS, sign) ? COMPARISONS[sign] : undefined;
       if (holds === undefined) throw wrong(`there is no comparison ${JSON.stringify(sign)}`);
-      const bound = boundOf(written, numericColumn);
+      const bound = boundOf(written, textBounds);
       if (bound === undefined) throw wrong("a comparison takes a number");
       return { sign: sign as string, bound, holds };
     });
@@ -40,7 +47,7 @@ export function parseNumeric(argument: unknown, place: string, numericColumn: bo
   }
   return (value, work) =>
     comparisons.every(({ bound, holds }) => {
-      const order = compareTo(value, bound, numericColumn, work);
+      const order = compareTo(value, bound, texts, work);
       return order !== undefined && holds(order);
     });
 }

@@ -74,7 +74,7 @@ function readField(
     );
   }
   if (Array.isArray(value)) {
-    const clause = parseClause(value, path, place, kindAt(path, shape.row, place));
+    const clause = parseClause(value, path, { place, kind: kindAt(path, shape, place), learns: shape.learns ?? false });
     return before.map((one) => new Map([...one, [path, clause]]));
   }
   if (typeof value === "object" && value !== null) return readFields(value, { ...at, path, place }, before, shape);

@@ -112,14 +112,17 @@ function tolerant<Result>(log: Logger, work: () => Result): Result {
   return owned((thrown) => log.error("tx_database_uncaught", errorFields(summarizeError(thrown), "name")), work);
 }
 
-/** The filters of all triggers by the source whose stream they are about; sources in the order that the triggers name them. */
+/**
+ * The filters of all triggers by the source whose stream they are about, each once: a server refuses a durable whose filters
+ * overlap, and no two kinds of subjects do. Sources in the order that the triggers name them.
+ */
 export function filtersBySource(
   triggers: readonly Trigger[],
   config: TriggerConfig,
 ): ReadonlyMap<SourceId, readonly string[]> {
-  const filters = new Map<SourceId, string[]>();
+  const filters = new Map<SourceId, Set<string>>();
   for (const { source, filter } of triggers.flatMap((trigger) => trigger.subscriptions(config))) {
-    filters.set(source, [...(filters.get(source) ?? []), filter]);
+    filters.set(source, (filters.get(source) ?? new Set()).add(filter));
   }
-  return filters;
+  return new Map([...filters].map(([source, of]) => [source, [...of]]));
 }

@@ -101,7 +101,9 @@ async function ofAutomation({ config }: TestPatternOptions, id: string): Promise
     const message = messageOf(event);
     const outcomes = found.triggers.flatMap((trigger) => {
       const decoded = trigger.decode(message);
-      return decoded === undefined || !trigger.match(decoded) ? [] : explained(found.where?.get(trigger), decoded);
+      return decoded === undefined || !trigger.match(decoded)
+        ? []
+        : explained(found.where?.get(trigger)?.compiled, decoded);
     });
     return outcomes.find(({ matches }) => matches) ?? outcomes[0] ?? NO_TRIGGER;
   };

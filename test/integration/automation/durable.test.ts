@@ -3,7 +3,7 @@
 import { type ConsumerConfig, DeliverPolicy, jetstreamManager } from "@nats-io/jetstream";
 import { describe, expect, test } from "vitest";
 import type { Handler, HandlerContext } from "../../../src/automation/define/automation.ts";
-import type { CreatedEvent } from "../../../src/automation/define/collection.ts";
+import type { CreatedEvent } from "../../../src/automation/define/change-events.ts";
 import { onOrder, startWorker, type Worker } from "../../support/automations.ts";
 import { RecordedLog } from "../../support/postgres/recorded-log.ts";
 import { freshNats, missing } from "../../support/servers.ts";

@@ -37,7 +37,8 @@ import {
   varchar,
 } from "drizzle-orm/pg-core";
 import { describe, expect, expectTypeOf, onTestFinished, test } from "vitest";
-import type { ChangeTrigger, CreatedEvent, DeletedEvent } from "../../../src/automation/define/collection.ts";
+import type { CreatedEvent, DeletedEvent } from "../../../src/automation/define/change-events.ts";
+import type { ChangeTrigger } from "../../../src/automation/define/collection-trigger.ts";
 import { fromDrizzle } from "../../../src/automation/define/from-drizzle.ts";
 import type { Trigger } from "../../../src/automation/define/trigger.ts";
 import type { ChangeEvent } from "../../../src/event/change-event.ts";

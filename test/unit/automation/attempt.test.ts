@@ -1,7 +1,12 @@
 // What a handler is given, how its end is told, and that a timeout is kept by one timer for all.
 
 import { expect, test } from "vitest";
-import { automation, type Handler, type HandlerContext } from "../../../src/automation/define/automation.ts";
+import {
+  automation,
+  type Filter,
+  type Handler,
+  type HandlerContext,
+} from "../../../src/automation/define/automation.ts";
 import { collection } from "../../../src/automation/define/collection.ts";
 import { type AttemptResult, startAttempt } from "../../../src/automation/deliver/attempt.ts";
 import { Deadlines } from "../../../src/automation/deliver/deadlines.ts";
@@ -19,8 +24,9 @@ function start(
   handler: Handler,
   timeoutMs = 60_000,
   clock: Clock = new VirtualClock(),
+  filter?: Filter<unknown>,
 ): AttemptResult | Promise<AttemptResult> {
-  const defined = automation("a", { on, timeout: timeoutMs }, handler);
+  const defined = automation("a", { on, timeout: timeoutMs, ...(filter && { filter }) }, handler);
   const context = {
     ...{ automation: defined, clock, deadlines: new Deadlines(timeoutMs, clock, never) },
     ...{ log: silentLogger, database: undefined },
@@ -136,4 +142,52 @@ test("one that ends behind its timeout has failed, also where the process was to
   );
 
   expect(result).toMatchObject({ type: "failed", error: { code: "AUTOMATION_TIMEOUT" } });
+});
+
+test("a filter says whether the handler starts: at once, or once it knows", async () => {
+  const seen: unknown[] = [];
+  const handler = (): void => void seen.push("handler");
+  const filtered = (filter: Filter<unknown>) => start(handler, 60_000, new VirtualClock(), filter);
+
+  expect(filtered(({ event: given }) => given === event)).toEqual({ type: "done" });
+  expect(filtered(() => false)).toEqual({ type: "filtered" });
+  expect(await filtered(async () => true)).toEqual({ type: "done" });
+  expect(await filtered(async () => false)).toEqual({ type: "filtered" });
+  expect(seen).toEqual(["handler", "handler"]);
+});
+
+test("a filter that throws, or says neither yes nor no, is a failed attempt and starts no handler", async () => {
+  const error = new Error("no");
+  const handler = (): never => {
+    throw new Error("the handler was started");
+  };
+  const filtered = (filter: () => unknown) =>
+    start(handler, 60_000, new VirtualClock(), filter as unknown as Filter<unknown>);
+
+  expect(
+    filtered(() => {
+      throw error;
+    }),
+  ).toEqual({ type: "failed", error });
+  expect(await filtered(() => Promise.reject(error))).toEqual({ type: "failed", error });
+  expect(filtered(() => undefined)).toMatchObject({ type: "failed", error: { message: /gave undefined/ } });
+  expect(await filtered(async () => "yes")).toMatchObject({ type: "failed", error: { message: /gave string/ } });
+});
+
+test("a filter that is not done by the timeout is a failed attempt, and starts no handler behind it", async () => {
+  const clock = new VirtualClock();
+  let say: (yes: boolean) => void = () => {};
+  const starts: string[] = [];
+  const filter = () =>
+    new Promise<boolean>((resolve) => {
+      say = resolve;
+    });
+  const attempt = start(() => void starts.push("started"), 1000, clock, filter);
+  clock.advance(1000);
+  const result = await attempt;
+
+  expect(result).toMatchObject({ type: "failed", error: { code: "AUTOMATION_TIMEOUT" } });
+  say(true);
+  await (result as { hanging?: Promise<void> }).hanging;
+  expect(starts).toEqual([]);
 });

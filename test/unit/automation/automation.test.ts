@@ -25,9 +25,9 @@ const orders = collection<Order>("shop", "public.orders");
 const nothing = (): void => {};
 
 test("a trigger's filter is the whole subject with all lanes", () => {
-  expect(orders.created()).toEqual({
+  expect(orders.created()).toMatchObject({
     ...{ source: "shop", filter: "cdc.shop.public.orders.created.*" },
-    needs: { source: "shop", namespace: "public", name: "orders", images: ["after"] },
+    needs: [{ source: "shop", namespace: "public", name: "orders", op: "created", images: ["after"] }],
   });
   expect(orders.updated().filter).toBe("cdc.shop.public.orders.updated.*");
   expect(orders.deleted().filter).toBe("cdc.shop.public.orders.deleted.*");
@@ -100,7 +100,7 @@ test.each([
 
 test.each<readonly [object, string, string]>([
   [{ concurency: 4 }, "receipt: concurency: there is no such option", 'did you mean "concurrency"?'],
-  [{ handler: nothing }, "receipt: handler: there is no such option", "the options are on, where, retry, "],
+  [{ handler: nothing }, "receipt: handler: there is no such option", "the options are on, where, filter, retry, "],
   [{ retry: { atempts: 4 } }, "receipt: retry.atempts: there is no such option", 'did you mean "attempts"?'],
   [{ cycles: true }, 'receipt: cycles is neither "stop" nor "allow"', "write one"],
   [{ start: "beginning" }, 'receipt: start is neither "now" nor "earliest"', "write one"],

@@ -5,8 +5,10 @@ import { expect, test } from "vitest";
 import { automation } from "../../../src/automation/define/automation.ts";
 import { collection } from "../../../src/automation/define/collection.ts";
 import { fromDrizzle } from "../../../src/automation/define/from-drizzle.ts";
+import { ColumnTypes } from "../../../src/automation/deliver/column-types.ts";
 import { readEvent } from "../../../src/automation/deliver/read-event.ts";
 import type { Delivery } from "../../../src/bus/bus.ts";
+import { memoryStore } from "../../../src/bus/memory/memory-server.ts";
 import { BugError, PoisonError } from "../../../src/errors.ts";
 
 const lines: Readonly<Record<string, string>> = {
@@ -34,6 +36,7 @@ const reader = (on: Parameters<typeof automation>[1]["on"]) => ({
   automation: automation("a", { on } as Parameters<typeof automation>[1], () => {}),
   bus: { fetchBody: () => Promise.reject(new BugError("X", "no body is kept apart")) },
   persist: <Result>(operation: () => Promise<Result>) => operation(),
+  columnTypes: new ColumnTypes({ schemas: memoryStore() }),
 });
 
 test("a handler gets what its trigger makes of a change, and a change as it is from another trigger", () => {

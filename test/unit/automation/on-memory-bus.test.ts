@@ -91,3 +91,34 @@ test("what where leaves out ends as filtered, and no handler is started for it",
   expect(seen).toEqual([expect.objectContaining({ id: "20-0" })]);
   expect(worker.metrics.counts).toEqual({ "picky.handled": 1, "picky.attempts": 1, "picky.filtered": 2 });
 });
+
+test("what filter leaves out ends as filtered, and what it throws at is tried again and dead in the end", async () => {
+  const time = new VirtualTime();
+  const { clock } = time;
+  const server = new MemoryServer(clock);
+  await using writer = await open(server, clock).stream(source).openWriter(new AbortController().signal);
+  await writer.write([10, 20, 30].flatMap((final) => transaction(source, final)));
+  const seen: unknown[] = [];
+  const picky = onOrder("picky", ({ event }) => void seen.push(event.after), {
+    retry: { attempts: 2, min: 20, max: 50 },
+    filter: ({ event }) => {
+      const { id } = event.after as unknown as { readonly id: string };
+      if (id === "30-0") throw new Error("cannot say");
+      return id === "20-0";
+    },
+  });
+  const worker = startWorker(server, clock, [picky]);
+  await time.when(
+    waitFor(() => worker.metrics.counts["picky.exhausted"] === 1 && worker.metrics.counts["picky.handled"] === 1, {
+      what: "all events",
+      clock,
+      timeoutMs: 120_000,
+    }),
+  );
+  await time.when(worker.stop());
+
+  expect(seen).toEqual([expect.objectContaining({ id: "20-0" })]);
+  expect(worker.metrics.counts).toMatchObject({
+    ...{ "picky.handled": 1, "picky.filtered": 1, "picky.retried": 1, "picky.exhausted": 1 },
+  });
+});

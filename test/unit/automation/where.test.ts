@@ -3,8 +3,10 @@
 import { bigint, integer, numeric, pgEnum, pgTable, timestamp } from "drizzle-orm/pg-core";
 import { describe, expect, test } from "vitest";
 import { type Automation, automation } from "../../../src/automation/define/automation.ts";
+import { ColumnTypes } from "../../../src/automation/deliver/column-types.ts";
 import { readEvent } from "../../../src/automation/deliver/read-event.ts";
 import type { Delivery } from "../../../src/bus/bus.ts";
+import { memoryStore } from "../../../src/bus/memory/memory-server.ts";
 import { BugError, PoisonError } from "../../../src/errors.ts";
 import { collection, event, fromDrizzle, system, type Trigger } from "../../../src/index.ts";
 
@@ -47,6 +49,7 @@ function read(of: Automation, op: string, body: object, table = "orders"): unkno
     automation: of,
     bus: { fetchBody: () => Promise.reject(new BugError("X", "no body is kept apart")) },
     persist: (operation) => operation(),
+    columnTypes: new ColumnTypes({ schemas: memoryStore() }),
   });
 }
 

@@ -9,6 +9,7 @@ import type { HandlerContext, HandlerLog } from "../define/automation.ts";
 import type { AnyEvent } from "../define/trigger.ts";
 import { errorFields, summarizeError } from "../outcome/error-summary.ts";
 import { Fatal, isFatal, isRetry, isSkip, Retry, type RetryOptions, skip } from "../outcome/outcome.ts";
+import { readable } from "../outcome/readable.ts";
 import { isUnavailable } from "../outcome/unavailable.ts";
 import { inboxKey } from "../tx/inbox.ts";
 import type { PgClient } from "../tx/transaction.ts";
@@ -69,21 +70,23 @@ function begin(
   const given = new Given(context, event, attempt, message, span);
   const startedAt = context.clock.now();
   let returned: unknown;
+  let result: AttemptResult | undefined;
   try {
     returned = owned(
       (thrown) => stray(context, given, thrown),
       () =>
         span === undefined ? handle(context.automation, given) : span.run(() => handle(context.automation, given)),
     );
+    result = isThenable(returned) ? undefined : resultOf(returned);
   } catch (error) {
-    return { type: "failed", error };
+    return { type: "failed", error: readable(error) };
   }
-  if (isThenable(returned) || Given.tx(given)) return limited(context, given, returned);
+  if (result === undefined || Given.tx(given)) return limited(context, given, returned);
   Given.end(given);
   const { timeoutMs } = context.automation;
   // Nothing can end it early, but it is judged as one that waits: behind its timeout another worker may have the event.
   if (context.clock.now() - startedAt >= timeoutMs) return { type: "failed", error: timeoutError(timeoutMs) };
-  return resultOf(returned);
+  return result;
 }
 
 /** What the handler gives, or that it was not started. */
@@ -141,14 +144,15 @@ async function settled(given: Given, returned: unknown): Promise<AttemptResult> 
   try {
     result = resultOf(await returned);
   } catch (error) {
-    result = { type: "failed", error };
+    result = { type: "failed", error: readable(error) };
   }
   const tx = Given.tx(given);
   const failure = await tx?.ended;
   const uncaught = Given.end(given);
-  if (uncaught !== undefined && result.type !== "failed") return { type: "failed", error: uncaught.thrown };
+  if (uncaught !== undefined && result.type !== "failed") return { type: "failed", error: readable(uncaught.thrown) };
   if (tx === undefined) return result;
-  if (failure !== undefined && outweighs(failure.error, result)) return { type: "failed", error: failure.error };
+  if (failure !== undefined && outweighs(failure.error, result))
+    return { type: "failed", error: readable(failure.error) };
   return tx.duplicate && result.type === "done" ? { type: "skipped", reason: "it had its effect before" } : result;
 }
 
@@ -287,7 +291,8 @@ class Given implements HandlerContext<AnyEvent> {
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+  const may = (typeof value === "object" && value !== null) || typeof value === "function";
+  return may && "then" in value && typeof value.then === "function";
 }
 
 function timeoutError(timeoutMs: number): TransientError {

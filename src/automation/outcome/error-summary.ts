@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
 import { toError } from "../../errors.ts";
 import { redact } from "../../telemetry/redact.ts";
+import { readable } from "./readable.ts";
 
 const maxLength = 500;
 const maxFrames = 5;
@@ -23,7 +24,7 @@ export interface ErrorSummary {
 }
 
 export function summarizeError(thrown: unknown): ErrorSummary {
-  return summarize(thrown, maxCauses);
+  return summarize(readable(thrown), maxCauses);
 }
 
 function summarize(thrown: unknown, causes: number): ErrorSummary {
@@ -86,7 +87,7 @@ export function errorFields(error: ErrorSummary, detail: LogErrors): Readonly<Re
 
 /** For a person at work on the handler: the error with all it has, and the place in the source it came from. */
 export function wholeError(thrown: unknown): string {
-  const error = toError(thrown);
+  const error = toError(readable(thrown));
   const place = ownFrames(error)[0];
   return [inspect(error, { depth: 5 }), ...(place === undefined ? [] : sourceLines(place))].join("\n");
 }

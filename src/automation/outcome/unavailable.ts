@@ -2,6 +2,7 @@
 
 import { ConfigError, type MillraceError, PoisonError, TransientError, toError } from "../../errors.ts";
 import { isRetry } from "./outcome.ts";
+import { causesOf } from "./readable.ts";
 
 /** Where a tx() was when it failed: before its work, in it, or behind it. */
 export type TxPhase = "entering" | "working" | "committing";
@@ -68,16 +69,19 @@ export function unreachable(thrown: unknown): TransientError {
 
 /** The SQLSTATE of what a driver threw; drizzle wraps it. */
 export function sqlStateOf(error: unknown): string | undefined {
-  const { code, cause } = (error ?? {}) as { readonly code?: unknown; readonly cause?: unknown };
-  if (typeof code === "string" && /^(?=.*\d)[0-9A-Z]{5}$/.test(code)) return code;
-  return cause === undefined ? undefined : sqlStateOf(cause);
+  for (const one of causesOf(error)) {
+    const { code } = (one ?? {}) as { readonly code?: unknown };
+    if (typeof code === "string" && /^(?=.*\d)[0-9A-Z]{5}$/.test(code)) return code;
+  }
+  return undefined;
 }
 
 /** The text of the innermost error: drizzle's own text holds the statement and its values. */
 function reasonOf(thrown: unknown): string {
-  const { cause, errors, code } = (thrown ?? {}) as { cause?: unknown; errors?: readonly unknown[]; code?: unknown };
-  if (cause !== undefined) return reasonOf(cause);
-  if (errors?.[0] !== undefined) return reasonOf(errors[0]);
-  const { message } = toError(thrown);
+  const innermost = [...causesOf(thrown)].at(-1);
+  const { errors } = (innermost ?? {}) as { readonly errors?: readonly unknown[] };
+  const first = errors?.[0] ?? innermost;
+  const { code } = (first ?? {}) as { readonly code?: unknown };
+  const { message } = toError(first);
   return typeof code === "string" && !message.includes(code) ? `${message} (${code})` : message;
 }

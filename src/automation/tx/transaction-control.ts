@@ -1,6 +1,7 @@
 // Keeps the work of tx() from ending its transaction: a BEGIN, COMMIT or ROLLBACK on the client it is given does not run.
 
 import { PoisonError } from "../../errors.ts";
+import { causesOf } from "../outcome/readable.ts";
 
 /** Strings, names, dollar quotes and comments: nothing in them is a statement. */
 const QUOTED =
@@ -42,9 +43,10 @@ export function endedInside(): PoisonError {
  * that says so: drizzle wraps it.
  */
 export function controlError(error: unknown): PoisonError | undefined {
-  if (error instanceof PoisonError && ["TX_CONTROL_REFUSED", "TX_ENDED_INSIDE"].includes(error.code)) return error;
-  const { cause } = (error ?? {}) as { readonly cause?: unknown };
-  return cause === undefined ? undefined : controlError(cause);
+  for (const one of causesOf(error)) {
+    if (one instanceof PoisonError && ["TX_CONTROL_REFUSED", "TX_ENDED_INSIDE"].includes(one.code)) return one;
+  }
+  return undefined;
 }
 
 type Call = (...args: readonly unknown[]) => unknown;

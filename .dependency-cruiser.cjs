@@ -16,6 +16,7 @@ const rooms = {
   worker: ["event", "telemetry", "source/source.ts", "source/capabilities.ts", "bus/bus.ts", "schema/schema-book.ts"],
   automation: ["event", "telemetry", "bus/bus.ts", "schema/told-columns.ts", "outbox", "config/nearest.ts"],
   outbox: ["event"],
+  testing: ["event", "telemetry", "bus/bus.ts", "bus/memory", "automation", "outbox"],
   monitor: [
     "event",
     "telemetry",
@@ -200,6 +201,13 @@ module.exports = {
       comment: "the bus in memory takes of bus/jetstream what does not lead to the NATS client",
       from: { path: "^src/bus/memory/" },
       to: { path: "node_modules/@nats-io/", reachable: true },
+    },
+    {
+      name: "the-test-kit-needs-no-client",
+      severity: "error",
+      comment: "millrace/testing loads no client of a bus or a database",
+      from: { path: "^src/testing\\.ts$" },
+      to: { path: "node_modules/(@nats-io|pg|mongodb|@aws-sdk)/", reachable: true },
     },
     {
       name: "triggers-are-known-by-their-interface",

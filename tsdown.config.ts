@@ -1,7 +1,13 @@
 import { defineConfig } from "tsdown";
 
 /** The package's doors and its command. */
-export const entry = { index: "src/index.ts", event: "src/event.ts", outbox: "src/outbox.ts", cli: "src/cli/main.ts" };
+export const entry = {
+  index: "src/index.ts",
+  event: "src/event.ts",
+  outbox: "src/outbox.ts",
+  testing: "src/testing.ts",
+  cli: "src/cli/main.ts",
+};
 
 export default defineConfig({
   entry,

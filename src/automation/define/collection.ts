@@ -21,6 +21,7 @@ import {
   type DecodeChange,
   shapeOfChanges,
 } from "./collection-trigger.ts";
+import { type GivenPlace, type GivenRow, givenRow, type RowOptions } from "./given-row.ts";
 import { changed, crossing, type TransitionInput, transition } from "./row-condition.ts";
 import type { DeclaredCollection, Image } from "./trigger.ts";
 
@@ -115,6 +116,11 @@ export interface Collection<
   ): ChangeTrigger<ComparedEvent<Row, Key, Omissible, After, Column>>;
   /** All rows were taken out at once, and none of them has an event of its own. */
   truncated(): ChangeTrigger<TruncatedEvent>;
+  /**
+   * A row for the test kit: `orders.row({ id: 1, status: "new" }).updatedTo({ status: "paid" })`.
+   * @throws ConfigError `TESTING_KEY_UNKNOWN`, `TESTING_VALUE`
+   */
+  row(values: Partial<Row>, options?: RowOptions<Row>): GivenRow<Row, Omissible>;
 }
 
 /**
@@ -143,6 +149,11 @@ export interface CollectionOptions extends Partial<RowShape> {
   readonly decode?: DecodeChange;
 }
 
+interface DecodedOptions
+  extends CollectionOptions,
+    Partial<Pick<DeclaredCollection, "properties">>,
+    Pick<GivenPlace, "encode" | "key"> {}
+
 /** The same, for what decodes rows by a declaration of their columns. @throws ConfigError `AUTOMATION_INVALID` */
 export function decodedCollection<
   Row,
@@ -152,7 +163,7 @@ export function decodedCollection<
 >(
   source: string,
   name: string,
-  { decode, properties, columns, open = false }: CollectionOptions & Partial<Pick<DeclaredCollection, "properties">>,
+  { decode, properties, columns, open = false, encode, key }: DecodedOptions,
 ): Collection<Row, Key, Omissible, After> {
   if (!isSourceId(source)) {
     throw invalid(`"${source}" cannot be a source's id`, "use the name under `sources` in the configuration");
@@ -191,6 +202,8 @@ export function decodedCollection<
     crosses: (column: string, limit: CrossingOptions) =>
       on("updated", { images: ["after"], condition: crossing(column, limit, shape, `${place}: crosses`) }),
     truncated: () => on("truncated", { images: [] }),
+    row: (values: Partial<Row>, given?: RowOptions<Row>) =>
+      givenRow({ source, namespace, name: table, encode, key }, values, given as RowOptions<object>),
   }) as Collection<Row, Key, Omissible, After>;
 }
 

@@ -6,6 +6,7 @@ export interface DrizzleColumn {
   /** Whether the name is the property's: then drizzle's option `casing` makes another of it. */
   readonly keyAsName?: boolean;
   readonly columnType: string;
+  readonly primary?: boolean;
   /** What its values are in JavaScript: `string`, `number`, `date` and so on. */
   readonly dataType: string;
   readonly enumValues?: readonly string[] | undefined;

@@ -6,6 +6,7 @@ import type { ChangeEvent } from "../../event/change-event.ts";
 import { formatCollectionName } from "../../event/collection-name.ts";
 import type { Columns } from "../../event/column-kind.ts";
 import { type Collection, collection, decodedCollection } from "./collection.ts";
+import { drizzleJson } from "./drizzle-json.ts";
 import { drizzleKind } from "./drizzle-kind.ts";
 import { type DrizzleColumn, drizzleValue } from "./drizzle-value.ts";
 
@@ -56,6 +57,31 @@ export function fromDrizzle(source: string, table: Table, { raw = false }: { raw
     decode: (event) => decodeEvent(event, properties),
     columns: Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, drizzleKind(column)])),
     properties: new Map([...properties].map(([column, { property }]) => [column, property])),
+    encode: (row) => encodeRow(row, columns),
+    key: keyOf(columns),
+  });
+}
+
+/** The properties of the key, where the columns themselves say that they are it. */
+function keyOf(columns: Readonly<Record<string, DrizzleColumn>>): readonly string[] | undefined {
+  const names = Object.keys(columns).filter((property) => columns[property]?.primary === true);
+  return names.length === 0 ? undefined : names;
+}
+
+/** A row as drizzle has it, by the names and the values that the database's events have. @throws ConfigError `TESTING_VALUE` */
+function encodeRow(row: Json, columns: Readonly<Record<string, DrizzleColumn>>): Json {
+  return Object.fromEntries(
+    Object.entries(row).flatMap(([property, value]) => {
+      const column = Object.hasOwn(columns, property) ? columns[property] : undefined;
+      if (column === undefined) throw noColumn(property);
+      return value === undefined ? [] : [[column.name, drizzleJson(column, value)]];
+    }),
+  );
+}
+
+function noColumn(property: string): ConfigError {
+  return new ConfigError("TESTING_VALUE", `the drizzle table declares no ${property}, which a given row has`, {
+    hint: "name the properties of the drizzle table",
   });
 }
 

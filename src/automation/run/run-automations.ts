@@ -18,7 +18,7 @@ export interface RunAutomationsOptions extends WorkerParts, Partial<TriggerConfi
   /** Handlers that may stand between the first change and an event, before that is a cycle. Default 8. */
   readonly maxHops?: number;
   /** Where `tx` opens its transactions. */
-  readonly databases?: TxDatabases;
+  readonly databases?: Pick<TxDatabases, "of">;
   /**
    * Resolves when an automation may read a source's stream, or with the signal; rejects with TransientError while it may not,
    * with ConfigError for one that never may. Default: at once.

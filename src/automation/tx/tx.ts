@@ -34,7 +34,7 @@ export type RunTx<Client> = <Result>(
 /** Where transactions are opened. */
 export interface TxDatabase {
   readonly transaction: RunTransaction;
-  readonly home: TxHome;
+  readonly home: Pick<TxHome, "check">;
   readonly silence: Silence;
   /** The key that lineage is sealed with. @throws TransientError while it cannot be had */
   readonly lineageKey?: (() => Promise<string>) | undefined;
@@ -226,7 +226,11 @@ function emitTooLate(automation: string): BugError {
   });
 }
 
-function lineageBehind({ id, source, subject, lineage, traceparent }: Cause, automation: string): Lineage {
+/** What the changes say that this automation causes by handling the event. */
+export function lineageBehind(
+  { id, source, subject, lineage, traceparent }: Omit<Cause, "inbox">,
+  automation: string,
+): Lineage {
   return {
     correlationId: lineage?.correlationId ?? id,
     causationId: id,

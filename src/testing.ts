@@ -1,0 +1,15 @@
+// The door `millrace/testing`: tests of automations without a server, in virtual time.
+
+export type { GivenChange, GivenRow, RowOptions, UpdateOptions } from "./automation/define/given-row.ts";
+export type { DeadEvent, DeadLetter } from "./automation/deliver/dead-letter.ts";
+export { type Given, type GivenOptions, given } from "./testing/given.ts";
+export {
+  type EmittedOptions,
+  emitted,
+  type GivenDomain,
+  type GivenEvent,
+  type GivenSystem,
+  told,
+} from "./testing/given-event.ts";
+export type { EmittedEvent, LoggedLine, Outcome, Result, Statement, ThrownError } from "./testing/result.ts";
+export { VirtualClock } from "./testing/virtual-clock.ts";

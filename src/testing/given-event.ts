@@ -1,0 +1,86 @@
+// What a test gives to its automation: changes of rows, domain events, what the worker tells of itself.
+
+import type { DomainTrigger } from "../automation/define/event-trigger.ts";
+import { type GivenChange, isGivenChange } from "../automation/define/given-row.ts";
+import { ConfigError } from "../errors.ts";
+import type { CarriedLineage } from "../event/lineage.ts";
+import type { DomainEvent } from "../event/parse-domain-event.ts";
+import { isSourceId, type SourceId } from "../event/source-id.ts";
+import { unescapeToken } from "../event/subject.ts";
+import { type SystemData, type SystemKind, systemEvent } from "../event/system-event.ts";
+import type { WorkerEvent } from "../event/worker-event.ts";
+import type { EventParts } from "../outbox/entry.ts";
+
+/** A domain event that a test gives. */
+export interface GivenDomain {
+  readonly given: "domain";
+  readonly type: string;
+  readonly event: EventParts;
+  /** Undefined: the source that the automation's other triggers listen to. */
+  readonly source: SourceId | undefined;
+  /** Of what a handler's `tx` emitted. */
+  readonly lineage?: CarriedLineage | undefined;
+}
+
+/** An event of the worker's own that a test gives. */
+export interface GivenSystem {
+  readonly given: "system";
+  readonly event: WorkerEvent;
+}
+
+/** Anything that `given([…])` takes. */
+export type GivenEvent = GivenChange | GivenDomain | GivenSystem;
+
+/** Of which source's outbox it comes. */
+export interface EmittedOptions {
+  readonly source?: string;
+}
+
+/**
+ * A domain event, as `emit` would have written it: `emitted(event<Order>("order.placed"), { key: 1, data: { … } })`, typed by the
+ * trigger, or by its type's name alone. @throws ConfigError `TESTING_SOURCE`
+ */
+export function emitted<Data>(
+  on: DomainTrigger<DomainEvent<Data>>,
+  event: EventParts<NoInfer<Data>>,
+  options?: EmittedOptions,
+): GivenDomain;
+export function emitted(type: string, event: EventParts, options?: EmittedOptions): GivenDomain;
+export function emitted(
+  on: string | Pick<DomainTrigger, "filter">,
+  event: EventParts,
+  { source }: EmittedOptions = {},
+): GivenDomain {
+  if (source !== undefined && !isSourceId(source)) {
+    throw new ConfigError("TESTING_SOURCE", `${JSON.stringify(source)} cannot be a source's id`, {
+      hint: "use the name under `sources` in the configuration",
+    });
+  }
+  const type = typeof on === "string" ? on : typeOf(on.filter);
+  // Given twice, it is one event: its id stays.
+  return { given: "domain", type, event: { ...event, id: event.id ?? crypto.randomUUID() }, source };
+}
+
+/** `events.*.order.placed.*`: its third and fourth tokens. */
+function typeOf(filter: string): string {
+  const [, , aggregate = "", name = ""] = filter.split(".");
+  return `${unescapeToken(aggregate)}.${unescapeToken(name)}`;
+}
+
+/** What the worker tells of itself, for `system(kind)`: `told("gap", { source: "shop", code: null, … })`. */
+export function told<Kind extends SystemKind>(
+  kind: Kind,
+  data: SystemData[Kind] & { readonly source: string },
+): GivenSystem {
+  const { state = "automation" in data ? "missed" : "recorded" } = data as { readonly state?: string };
+  return { given: "system", event: systemEvent(kind, state, `${data.source}.${crypto.randomUUID()}`, data) };
+}
+
+/** @throws ConfigError `TESTING_EVENT` for what is none */
+export function refuseOthers(events: readonly GivenEvent[]): void {
+  const wrong = events.findIndex((one) => !isGivenChange(one) && one.given !== "domain" && one.given !== "system");
+  if (wrong < 0) return;
+  throw new ConfigError("TESTING_EVENT", `the event ${wrong + 1} of those given is none that the kit knows`, {
+    hint: "give what orders.row(…).created(), .updatedTo(…) or .deleted(), emitted(…) or told(…) have made, or what a result has as `emitted`",
+  });
+}

@@ -1,0 +1,161 @@
+// Runs automations over given events to their end, on whichever bus: all that delivers is what a worker runs.
+
+import type { Automation } from "../automation/define/automation.ts";
+import { isGivenChange } from "../automation/define/given-row.ts";
+import { type RunningAutomations, runAutomations } from "../automation/run/run-automations.ts";
+import { TxDatabases } from "../automation/run/tx-databases.ts";
+import type { Database } from "../automation/tx/transaction.ts";
+import type { TxDatabase } from "../automation/tx/tx.ts";
+import type { Bus } from "../bus/bus.ts";
+import { ConfigError } from "../errors.ts";
+import { isSourceId, type SourceId } from "../event/source-id.ts";
+import { databaseHome } from "./database-home.ts";
+import type { GivenEvent } from "./given-event.ts";
+import { MemoryTransactions } from "./memory-transactions.ts";
+import { Observed } from "./observed.ts";
+import type { Pace } from "./pace.ts";
+import type { HandlersClient } from "./recording-client.ts";
+import { WrittenEvents } from "./written-events.ts";
+
+/** Where domain events come from when nothing names a source. */
+const SOME_SOURCE = "app" as SourceId;
+/** Virtual time that a handler gets beyond its timeout, before the kit says that it never ends. */
+const HANGS_MS = 3_600_000;
+
+export interface PlayOptions {
+  readonly bus: Bus;
+  readonly pace: Pace;
+  readonly automations: readonly Automation[];
+  readonly events: readonly GivenEvent[];
+  readonly db?: Database | undefined;
+  readonly client?: object | undefined;
+  readonly maxHops?: number | undefined;
+}
+
+/** What was seen, once each event has ended at each automation. @throws ConfigError, what an automation failed by */
+export async function play(
+  options: PlayOptions,
+): Promise<{ readonly observed: Observed; readonly ids: readonly string[] }> {
+  const { bus, pace, automations, events } = options;
+  const sources = sourcesOf(automations, events);
+  const written = new WrittenEvents(bus, pace.clock);
+  const client = options.client ?? (options.db === undefined ? "recording" : undefined);
+  const observed = new Observed({ pace, client: client as HandlersClient | undefined, envelopes: written.envelopes });
+  const stopping = new AbortController();
+  const watched = automations.map((one) => observed.watched(one));
+  const databases = await databasesOf(options, watched, sources, observed);
+  await paced(pace, written.open(sources));
+  const running = runAutomations({
+    bus,
+    automations: watched,
+    outboxes: sources,
+    databases,
+    clock: pace.clock,
+    log: observed.log,
+    metrics: noMetrics,
+    logEvents: true,
+    logErrors: "message",
+    signal: stopping.signal,
+    ...(options.maxHops !== undefined && { maxHops: options.maxHops }),
+  });
+  try {
+    await pace.until(() => refuseFailed(running).every(({ state }) => state === "running"));
+    await paced(pace, written.write(events, sources[0] ?? SOME_SOURCE));
+    await pace.until(settledAt(running, automations, pace));
+    stopping.abort();
+    await paced(pace, running.settled);
+    return { observed, ids: written.ids };
+  } finally {
+    stopping.abort();
+    await paced(pace, written.close());
+  }
+}
+
+/** Awaits it; time goes on meanwhile. */
+async function paced<T>(pace: Pace, work: Promise<T>): Promise<T> {
+  let settled = false;
+  const settle = (): void => {
+    settled = true;
+  };
+  work.then(settle, settle);
+  await pace.until(() => settled);
+  return await work;
+}
+
+/** Whether each event has ended. @throws ConfigError `TESTING_HANDLER_HANGS` */
+function settledAt(
+  running: RunningAutomations,
+  automations: readonly Automation[],
+  { clock }: Pace,
+): () => Promise<boolean> {
+  let since: number | undefined;
+  return async () => {
+    const all = refuseFailed(running);
+    const hangs = all.find(({ hanging, running: run }) => hanging > 0 && run === hanging);
+    since = hangs && (since ?? clock.now());
+    if (hangs && since !== undefined && clock.now() - since > HANGS_MS) throw neverEnds(hangs.id);
+    if (all.some(({ held }) => held > 0)) return false;
+    for (const { id } of automations) {
+      const { pending, unacked } = await running.depth(id);
+      if (pending + unacked > 0) return false;
+    }
+    return true;
+  };
+}
+
+function refuseFailed(running: RunningAutomations): ReturnType<RunningAutomations["status"]> {
+  const all = running.status();
+  const failed = all.find(({ state }) => state === "failed");
+  if (failed === undefined) return all;
+  const { code, message, hint } = failed.reason ?? {};
+  throw new ConfigError(
+    "TESTING_AUTOMATION_FAILED",
+    `${failed.id} failed, as it would in a worker: ${code}: ${message}`,
+    {
+      hint: hint ?? "correct what the message names: a worker would not go on with this automation",
+    },
+  );
+}
+
+async function databasesOf(
+  { db, pace }: PlayOptions,
+  automations: readonly Automation[],
+  outboxes: readonly SourceId[],
+  { log }: Observed,
+): Promise<{ of(automation: Automation): TxDatabase | undefined }> {
+  const { clock } = pace;
+  if (db === undefined) {
+    const { database } = new MemoryTransactions(clock);
+    return { of: () => database };
+  }
+  const homes = [() => databaseHome(db)];
+  const databases = new TxDatabases({ automations, fallback: db, homes, clock, outboxes });
+  await databases.check(log);
+  return databases;
+}
+
+/** All whose streams there must be: those that events or triggers name. Domain events come from the first one. */
+function sourcesOf(automations: readonly Automation[], events: readonly GivenEvent[]): readonly SourceId[] {
+  const given = events.flatMap((one) =>
+    isGivenChange(one) ? one.source : one.given === "domain" ? (one.source ?? []) : [],
+  );
+  const asked = automations.flatMap(({ triggers }) =>
+    triggers.flatMap((one) => one.subscriptions({ outboxes: [] }).map(({ source }) => source)),
+  );
+  const named = [...new Set([...given, ...asked])].filter((one) => isSourceId(one));
+  return named.length === 0 ? [SOME_SOURCE] : named;
+}
+
+function neverEnds(automation: string): ConfigError {
+  return new ConfigError(
+    "TESTING_HANDLER_HANGS",
+    `${automation}: a handler still runs an hour after its timeout, so its event never ends: a worker would wait too`,
+    { hint: "give `signal` to whatever the handler waits for, or let the clock of the test answer it" },
+  );
+}
+
+const nothing = (): void => {};
+const noMetrics = {
+  ...{ handled: nothing, skipped: nothing, filtered: nothing, retried: nothing, dead: nothing, missed: nothing },
+  ...{ stray: nothing, running: nothing, duration: nothing },
+};

@@ -41,6 +41,8 @@ const rooms = {
     "automation/pattern/explain-pattern.ts",
     "automation/pattern/subject-filters.ts",
     "automation/run/run-automations.ts",
+    "bus/jetstream/commands/automations-on-bus.ts",
+    "bus/jetstream/commands/steer-automation.ts",
     "bus/jetstream/commands/check-bus.ts",
     "bus/jetstream/verify/key-ledger.ts",
     "bus/jetstream/commands/erase-event.ts",

@@ -167,7 +167,7 @@ export interface Delivery {
    * through stands between the two. Undefined where that is not known.
    */
   readonly follows: number | undefined;
-  /** The replay that it is part of; undefined for the event's first run. With stream and sequence it names what is handled. */
+  /** The replay that it is part of, or the seek that it is handed out behind; undefined for the event's first run. With stream and sequence it names what is handled. */
   readonly run?: string | undefined;
   /** What came along out of MILLRACE_RETRY; undefined for the stream's own delivery. */
   readonly carried?: Carried | undefined;
@@ -199,8 +199,10 @@ export interface Delivery {
 export interface ConsumeOptions {
   /** `retryId` for what waits for this automation in MILLRACE_RETRY. */
   readonly source: SourceId;
-  /** The durable's name: the automation's id. */
+  /** The durable's name: the automation's id; behind a seek with its number. */
   readonly durable: string;
+  /** What all of its deliveries have as their `run`. */
+  readonly run?: string | undefined;
   readonly filters: readonly string[];
   /** Where a durable begins of which nothing is on record: behind the newest message, at the first, or at a sequence. */
   readonly start: "now" | "earliest" | number;
@@ -248,6 +250,8 @@ export interface Subscription extends AsyncIterable<readonly Delivery[]> {
   accept(gap: StreamGap): Promise<void>;
   /** Messages not yet handed out, and handed out but not acked. */
   depth(): Promise<{ readonly pending: number; readonly unacked: number }>;
+  /** Its durable is to go: what is open is nobody's any more, and no ack of it is waited for for long. */
+  abandon(): void;
 }
 
 /** Small state by key, written by revision. Keys: `[A-Za-z0-9_-]` tokens joined by dots. */
@@ -273,6 +277,11 @@ export interface Bus extends AsyncDisposable {
   stream(source: SourceId): SourceStream;
   /** Resolves once the durable exists, which may be as late as its stream does. */
   consume(options: ConsumeOptions): Promise<Subscription>;
+  /**
+   * Takes away the durables that the same automation had on a source's stream before this one, with what is on record of
+   * them; what is not there is fine. Nobody may pull from them any more. @throws TransientError
+   */
+  forgetOlder(source: SourceId, durable: string): Promise<void>;
   /**
    * Stores a dead letter; resolves at the bus' acknowledgement, however long the bus is away. Headers are lines ended by CRLF.
    * @param signal ends the waiting

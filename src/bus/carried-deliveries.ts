@@ -111,6 +111,10 @@ export class CarriedDeliveries implements Subscription {
     return this.#raw.depth();
   }
 
+  abandon(): void {
+    this.#raw.abandon();
+  }
+
   async *[Symbol.asyncIterator](): AsyncIterator<readonly Delivery[]> {
     for await (const deliveries of this.#raw) yield deliveries.map(carriedIn);
   }

@@ -136,6 +136,39 @@ command("status", "show what the running worker says of its sources and automati
     await status({ ...options, signal: stopSignal(), print });
   });
 
+const automationsCommand = program
+  .command("automations")
+  .description("show and steer automations, by the bus: with workers that run, and without");
+
+command("list", "how each stands: state, what waits for it, what is dead", automationsCommand)
+  .option("--json", "one JSON array", false)
+  .action(async (options) => {
+    const { listAutomations } = await import("./command/automations.ts");
+    await listAutomations({ ...options, signal: stopSignal(), print });
+  });
+
+command("pause", "begin no handler of it any more, in no worker; ends when that is so", automationsCommand)
+  .argument("<id>", "the automation's id")
+  .action(async (id: string, options) => {
+    const { pauseAutomation } = await import("./command/automations.ts");
+    await pauseAutomation({ ...options, id, signal: stopSignal(), print });
+  });
+
+command("resume", "let it go on where it stands", automationsCommand)
+  .argument("<id>", "the automation's id")
+  .action(async (id: string, options) => {
+    const { resumeAutomation } = await import("./command/automations.ts");
+    await resumeAutomation({ ...options, id, signal: stopSignal(), print });
+  });
+
+command("seek", "let it go on at another place; what it has had comes again, as a run of its own", automationsCommand)
+  .argument("<id>", "the automation's id")
+  .argument("<to>", "earliest, now, a time like 2026-01-31T12:00:00Z, or the sequence of a message")
+  .action(async (id: string, to: string, options) => {
+    const { seekAutomation } = await import("./command/automations.ts");
+    await seekAutomation({ ...options, id, to, signal: stopSignal(), print });
+  });
+
 const slotsCommand = command(
   "slots",
   "show all logical slots of the sources' servers: who reads them, what they hold back, when they are full",

@@ -79,7 +79,8 @@ function overdue({ state, heldForFsync }: SourceReport, fsync: "always" | number
 
 function automationView(automation: AutomationReport): View {
   const { state, reason, hanging, runningMs, timeoutMs, settlingMs, obstacle } = automation;
-  if (state !== "running") return { ready: false, state, ...reason };
+  // Pausing is somebody's wish.
+  if (state !== "running") return { ready: state === "paused", state, ...reason };
   if (hanging > 0) {
     const message = `handlers that have ignored their timeout and still run: ${hanging}`;
     return { ready: false, state, code: "HANDLER_STUCK", message };

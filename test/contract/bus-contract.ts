@@ -6,6 +6,7 @@ import { busDeliveryContract } from "./bus-delivery-contract.ts";
 import { busGround } from "./bus-ground.ts";
 import { busHandoverContract } from "./bus-handover-contract.ts";
 import { busRetryContract } from "./bus-retry-contract.ts";
+import { busSeekContract } from "./bus-seek-contract.ts";
 import type { BusServer } from "./bus-server.ts";
 import { busStateContract } from "./bus-state-contract.ts";
 import { busStoreContract } from "./bus-store-contract.ts";
@@ -20,6 +21,7 @@ export function busContract(server: BusServer): void {
   busConsumerContract(ground);
   busDeliveryContract(ground);
   busRetryContract(ground);
+  busSeekContract(ground);
   busStateContract(ground);
   busStoreContract(ground);
 }

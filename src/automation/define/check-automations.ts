@@ -1,5 +1,6 @@
 // What `check` says of automations: triggers that would never match in silence, and subscriptions that nobody has any more.
 
+import { durableOwner } from "../../event/control.ts";
 import { type SourceId, systemId } from "../../event/source-id.ts";
 import { about, type Finding, findingOf } from "../../telemetry/finding.ts";
 import type { Automation } from "./automation.ts";
@@ -54,7 +55,7 @@ function findingsOf({ triggers }: Automation, against: TriggerCheck): readonly F
 /** They hold nothing back, for the stream has its own limits; but an id that comes back goes on where it stood. */
 function orphanFindings(automations: readonly Automation[], { durables, stream }: ListenedSource): readonly Finding[] {
   return durables
-    .filter((name) => !automations.some(({ id }) => id === name))
+    .filter((name) => !automations.some(({ id }) => id === durableOwner(name).automation))
     .map((name) =>
       about(`subscription ${name}`).warn(
         "AUTOMATION_ORPHAN",

@@ -1,9 +1,9 @@
 // Runs one automation's handlers: so many at once, each event to its end (ack, retry, dead letter), and a graceful stop.
 
-import { setMaxListeners } from "node:events";
 import type { Delivery } from "../../bus/bus.ts";
 import { WakeUp, within } from "../../clock.ts";
 import type { MillraceError } from "../../errors.ts";
+import { isOver } from "../../event/control.ts";
 import { type SourceId, sourceOfStream } from "../../event/source-id.ts";
 import { isDenied, mayPass, unreachable } from "../outcome/unavailable.ts";
 import { SILENT_MS } from "../tx/tx.ts";
@@ -11,7 +11,7 @@ import type { AutomationParts } from "./automation-parts.ts";
 import { ColumnTypes } from "./column-types.ts";
 import { Deadlines } from "./deadlines.ts";
 import { EventLog } from "./event-log.ts";
-import type { Job, SettleContext } from "./job.ts";
+import type { Job, SettleContext, Stint } from "./job.ts";
 import { settle } from "./settle.ts";
 import { SettledEvents } from "./settled-events.ts";
 import { tell } from "./tell.ts";
@@ -28,6 +28,8 @@ const sayEveryMs = 30_000;
 export interface DelivererOptions extends AutomationParts {
   /** Something that no later try can mend: the automation must stop. */
   readonly failed: (error: unknown) => void;
+  /** Whether a handler may begin, by what is known of a pause; `wake` it when that may have changed. */
+  readonly fresh: () => boolean;
   /** The bus refuses what has to be stored, or does so no more. */
   readonly denied: (error: MillraceError | undefined) => void;
 }
@@ -47,7 +49,6 @@ export class Deliverer {
 
   constructor(options: DelivererOptions) {
     this.#options = options;
-    setMaxListeners(0, options.signal); // each event that waits for what is away listens to it
     const { automation, bus, clock } = options;
     const eventLog = new EventLog({
       automation: automation.id,
@@ -103,8 +104,12 @@ export class Deliverer {
   }
 
   /** Takes an event over; never waits and never throws. @param from what was subscribed to, `retryId` for MILLRACE_RETRY */
-  take(from: SourceId, delivery: Delivery): void {
+  take(from: SourceId, delivery: Delivery, stint: Stint): void {
     const { carried, run = "", stream, sequence } = delivery;
+    if (carried !== undefined && isOver(delivery.run, stint.seek)) {
+      void delivery.ack().catch(() => {}); // else it comes once more
+      return;
+    }
     const earlyMs = carried === undefined ? 0 : carried.dueAt - this.#options.clock.wall();
     if (earlyMs > 0) {
       // Nothing is held for it, here or of what the server may hand out: it lies on the bus.
@@ -122,11 +127,11 @@ export class Deliverer {
       delivery.succeed(has.delivery);
     } else if (this.settledOf(source).has(delivery)) {
       void delivery.ack().catch(() => {}); // else it comes once more
-    } else if (this.#options.signal.aborted) {
+    } else if (stint.signal.aborted) {
       delivery.retry(0);
     } else {
       const since = { runningSince: undefined, settlingSince: undefined, tookMs: undefined };
-      const job: Job = { key, source, delivery, state: "settling", away: undefined, ...since, holdsSlot: false };
+      const job: Job = { key, stint, source, delivery, state: "settling", away: undefined, ...since, holdsSlot: false };
       this.#jobs.set(key, job);
       this.#in[job.state]++;
       this.#waiting.push(job);
@@ -144,12 +149,27 @@ export class Deliverer {
     return settledEvents;
   }
 
+  /** Whether a handler may begin may have changed. */
+  wake(): void {
+    this.#start();
+  }
+
+  /** Gives back what was not begun, of a source that is no longer asked for more: else it would be handed out to us again. */
+  giveBack(source: SourceId, stint: Stint): void {
+    for (const job of this.#waiting.splice(0)) {
+      if (job.source === source && job.stint === stint) this.#return(job);
+      else this.#waiting.push(job);
+    }
+  }
+
+  #return(job: Job): void {
+    job.delivery.retry(0);
+    this.#forget(job);
+  }
+
   /** After the signal: gives back what was not started, and waits for handlers (up to their timeout) and their acks. */
   async drain(): Promise<void> {
-    for (const job of this.#waiting.splice(0)) {
-      job.delivery.retry(0);
-      this.#forget(job);
-    }
+    for (const job of this.#waiting.splice(0)) this.#return(job);
     await this.#until(() => this.#in.running === 0 && this.#in.away === 0);
     const allSettled = this.#until(() => this.#in.settling === 0);
     await within(this.#options.clock, settleMs, allSettled);
@@ -176,8 +196,10 @@ export class Deliverer {
   }
 
   #start(): void {
-    while (this.#slots > 0 && !this.#options.signal.aborted) {
-      const job = this.#waiting.shift();
+    while (this.#slots > 0 && !this.#options.signal.aborted && this.#options.fresh()) {
+      // Of stints that are over nothing begins.
+      const at = this.#waiting.findIndex(({ stint }) => !stint.signal.aborted);
+      const [job] = at < 0 ? [] : this.#waiting.splice(at, 1);
       if (!job) return;
       this.#slots--;
       job.holdsSlot = true;
@@ -222,7 +244,7 @@ export class Deliverer {
     job.away = away;
     this.#entered(job, "away");
     this.#say(away);
-    await this.#options.clock.sleep(delayMs, this.#options.signal);
+    await this.#options.clock.sleep(delayMs, job.stint.signal);
   }
 
   #say(error: Error): void {

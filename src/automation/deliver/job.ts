@@ -1,15 +1,30 @@
 // An event in hand, and what it takes to settle it.
 
 import type { Delivery } from "../../bus/bus.ts";
+import type { Seek } from "../../event/control.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { AutomationParts } from "./automation-parts.ts";
 import type { ColumnTypes } from "./column-types.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { Outcome, Told } from "./event-log.ts";
 
+/** For how long an automation pulls from its durables without a pause or a seek; what it takes in that time is of this stint. */
+export interface Stint {
+  /** The durables' name. */
+  readonly durable: string;
+  readonly run: string | undefined;
+  /** By which it began. */
+  readonly seek: Seek | undefined;
+  /** From its abort on nothing of it begins, and what has not begun is given back. */
+  readonly signal: AbortSignal;
+  /** Whether a seek has ended it: its durables are to go. */
+  readonly replaced: boolean;
+}
+
 /** An event in hand. */
 export interface Job {
   readonly key: string;
+  readonly stint: Stint;
   readonly source: SourceId;
   readonly delivery: Delivery;
   /** `hanging`: its attempt has timed out, but the handler still runs. `away`: it waits for what is. `settling`: no handler runs. */
@@ -27,6 +42,8 @@ export interface Job {
 }
 
 export interface SettleContext extends AutomationParts {
+  /** Whether a handler may begin, by what is known of a pause. */
+  readonly fresh: () => boolean;
   readonly deadlines: Deadlines;
   /** What the columns of events are, for triggers and patterns that go by it. */
   readonly columnTypes: ColumnTypes;

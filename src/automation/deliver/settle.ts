@@ -122,8 +122,9 @@ async function mayStart(
   known: Attempts | undefined,
   record: AttemptsRecord,
 ): Promise<boolean> {
-  const { solitude, clock, signal, persist } = context;
-  const { delivery } = job;
+  const { solitude, clock, persist, fresh } = context;
+  const { delivery, stint } = job;
+  const { signal } = stint;
   const turn = solitude.enter(isSuspect(known));
   if (turn !== undefined) {
     job.settlingSince = undefined; // it waits for other handlers, not for the bus
@@ -137,7 +138,7 @@ async function mayStart(
     }
     // It may have waited for its turn, or for the bus, until it was too old: then it is so when it comes again, at once.
     const dead = deadBefore(context.automation.retry, known, clock.wall());
-    if (!signal.aborted && delivery.ours && dead === undefined) return true;
+    if (!signal.aborted && delivery.ours && dead === undefined && fresh()) return true;
   } catch (error) {
     solitude.leave();
     throw error;
@@ -174,6 +175,12 @@ async function failed(
   if (!(await isOurs(job, context))) return false;
   // Killed in between, the attempt is made and told once more: what was told twice can be seen, what was not told cannot.
   if (!dead) await context.tell(job, "retried", { attempt: attempts, error, delayMs: next.delayMs });
+  if (job.stint.replaced && !dead) {
+    // A seek has taken its place: nobody asks for what is remembered of it.
+    await ended;
+    job.delivery.retry(0);
+    return false;
+  }
   await context.persist(() => record.save({ attempts, firstAt, lastError: error, ...(dead ? { dead } : {}) }));
   // A handler that ignores its timeout is waited for: the event must not be handled twice at once.
   await ended;
@@ -285,7 +292,7 @@ async function whileAway(
     standing = left;
     await context.wait(job, toError(error), delayMs);
     const ours = await isOurs(job, context);
-    if (!ours || context.signal.aborted) {
+    if (!ours || job.stint.signal.aborted) {
       free(job, context);
       if (ours) job.delivery.retry(0);
       return undefined;

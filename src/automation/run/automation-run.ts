@@ -3,29 +3,37 @@
 import type { Obstacle, StreamGap, Subscription } from "../../bus/bus.ts";
 import { backoffMs } from "../../clock.ts";
 import { MillraceError, TransientError, toError } from "../../errors.ts";
+import type { Asked } from "../../event/control.ts";
 import { retrySubject } from "../../event/retry-message.ts";
-import { retryId, type SourceId } from "../../event/source-id.ts";
+import { retryId, type SourceId, streamName } from "../../event/source-id.ts";
 import type { Reason } from "../../telemetry/reason.ts";
 import type { Automation } from "../define/automation.ts";
 import type { TriggerConfig } from "../define/trigger.ts";
 import { sweepAttempts, sweepCarried } from "../deliver/attempts.ts";
 import type { AutomationParts } from "../deliver/automation-parts.ts";
 import { Deliverer } from "../deliver/deliverer.ts";
+import type { Stint } from "../deliver/job.ts";
 import type { SettledEvents } from "../deliver/settled-events.ts";
 import { isRetry } from "../outcome/outcome.ts";
 import { mayPass } from "../outcome/unavailable.ts";
 import { lookForMissed, type MissedContext, watchMissed } from "./missed.ts";
+import { pausedReason, type Steered, type Steering } from "./steering.ts";
 import { filtersBySource } from "./tx-databases.ts";
 
 const reconnect = { minMs: 250, maxMs: 10_000 };
 
-type State = "starting" | "waiting" | "running" | "retrying" | "failed" | "stopped";
+type State = "starting" | "waiting" | "running" | "paused" | "retrying" | "failed" | "stopped";
 
 /** How the subscription to one source stands. */
 interface Standing {
   readonly state: State;
   readonly error?: Error;
   readonly subscription?: Subscription;
+}
+
+interface Subscribed {
+  readonly source: SourceId;
+  readonly subscription: Subscription;
 }
 
 /** An automation as it is now. */
@@ -46,6 +54,8 @@ export interface AutomationStatus {
   readonly settlingMs: number;
   /** What keeps it from what waits, though nothing of it is broken. */
   readonly obstacle?: Obstacle;
+  /** Who paused it, and when. */
+  readonly paused?: Asked;
   /** The newest gap that it went on behind since it was started, and how long ago that was. */
   readonly gap?: StreamGap & { readonly source: SourceId; readonly agoMs: number };
 }
@@ -59,6 +69,7 @@ export function waitingStatus({ id, timeoutMs }: Automation): AutomationStatus {
 export interface AutomationRunOptions extends AutomationParts, TriggerConfig {
   /** Resolves when it may read a source's stream, or with the signal. @throws TransientError while it may not, ConfigError */
   readonly admit: (source: SourceId, signal: AbortSignal, automation: Automation) => Promise<void>;
+  readonly steering: Steering;
   /** Go on, once, behind what was missed before the start. */
   readonly adopt: boolean;
   /** How often it is looked for what left the stream unseen. */
@@ -70,6 +81,7 @@ export class AutomationRun {
   readonly settled: Promise<void>;
   readonly #options: AutomationRunOptions;
   readonly #deliverer: Deliverer;
+  readonly #steered: Steered;
   readonly #failing = new AbortController();
   readonly #signal: AbortSignal;
   readonly #sources = new Map<SourceId, Standing>();
@@ -86,12 +98,15 @@ export class AutomationRun {
       [retryId, [retrySubject(options.automation.id)]],
     ]);
     this.#signal = AbortSignal.any([options.signal, this.#failing.signal]);
+    this.#steered = options.steering.of(options.automation.id, this.#signal);
     this.#deliverer = new Deliverer({
       ...options,
       signal: this.#signal,
+      fresh: () => this.#steered.fresh,
       failed: (error) => this.#fail(error),
       denied: (error) => this.#deny("outcomes", error),
     });
+    this.#steered.onLook = () => this.#deliverer.wake();
     this.settled = this.#run();
   }
 
@@ -110,7 +125,10 @@ export class AutomationRun {
       ...waitsAlone(this.#options.solitude.waitingMs),
     ][0];
     const away = this.#deliverer.away();
+    const { control } = this.#steered;
+    const paused = control && pausedReason(this.id, control);
     const { state, error }: Standing = (this.#failure && { state: "failed", error: this.#failure }) ??
+      (paused && { state: "paused", error: paused }) ??
       (away && { state: "retrying", error: away }) ??
       worst[0] ?? { state: "stopped" };
     return {
@@ -119,6 +137,7 @@ export class AutomationRun {
       ...this.#deliverer.counts(),
       timeoutMs: this.#options.automation.timeoutMs,
       ...(obstacle && { obstacle }),
+      ...(control?.paused && { paused: control.paused }),
       ...(this.#gap && { gap: { ...this.#gap.at, agoMs: this.#options.clock.now() - this.#gap.sinceMs } }),
       ...(error && {
         reason: {
@@ -141,43 +160,52 @@ export class AutomationRun {
 
   async #run(): Promise<void> {
     const { automation } = this.#options;
-    const newest = await Promise.all(
-      [...this.#filters].map(async ([source, filters]) => {
-        const subscription = await this.#subscribe(source, filters);
-        return subscription && { source, subscription };
-      }),
-    );
+    const newest = await Promise.all([...this.#filters].map(([source, filters]) => this.#subscribe(source, filters)));
     await this.#deliverer.drain();
     // So that what was settled last counts, should the stream drop it before the next start.
     if (this.#options.bus.connected()) await Promise.allSettled(newest.map((of) => of && this.#account(of)));
     this.#options.log.info("automation_stopped", { automation: automation.id });
   }
 
-  async #account({ source, subscription }: { source: SourceId; subscription: Subscription }): Promise<void> {
+  async #account({ source, subscription }: Subscribed): Promise<void> {
     await subscription.missed();
     await this.#settled(source)?.share(subscription.settledThrough());
   }
 
-  /** Consumes one source until the signal; while the bus is away it tries again. Resolves to the newest subscription. */
-  async #subscribe(source: SourceId, filters: readonly string[]): Promise<Subscription | undefined> {
+  /**
+   * Consumes one source until the signal, stint after stint; while the bus is away it tries again. Resolves to the newest
+   * subscription.
+   */
+  async #subscribe(source: SourceId, filters: readonly string[]): Promise<Subscribed | undefined> {
     const { automation, bus, clock, log } = this.#options;
     let start: "now" | "earliest" | number = source === retryId ? "earliest" : automation.start;
     let goOn = this.#options.adopt || automation.onGap === "continue";
-    const context = this.#missedContext(source);
     const settled = this.#settled(source);
+    const context = this.#missedContext(source);
     let subscription: Subscription | undefined;
+    let stint: Stint | undefined;
     for (let failures = 0; !this.#signal.aborted; ) {
       try {
-        if (failures === 0) this.#sources.set(source, { state: "waiting" });
-        if (source !== retryId) await this.#options.admit(source, this.#signal, automation);
+        if (failures === 0 && subscription === undefined) this.#sources.set(source, { state: "waiting" });
+        const now = await this.#steered.stint();
+        if (now === undefined) break;
+        const next = source === retryId ? besideSeeks(automation.id, now) : now;
+        if (next.durable !== (stint?.durable ?? automation.id)) {
+          start = next.seek?.starts[streamName(source)] ?? "earliest";
+          subscription = undefined;
+        }
+        stint = next;
+        const { durable, run } = stint;
+        if (source !== retryId) await this.#options.admit(source, stint.signal, automation);
         subscription = await bus.consume({
           source,
-          durable: automation.id,
+          durable,
+          run,
           filters,
           start,
           minPending: automation.concurrency * 2,
           ackWaitMs: this.#options.ackWaitMs,
-          signal: this.#signal,
+          signal: stint.signal,
         });
         this.#sources.set(source, { state: "waiting", subscription });
         const { madeAgain: why } = subscription;
@@ -192,22 +220,29 @@ export class AutomationRun {
         failures = 0;
         log.info("automation_started", { automation: automation.id, source });
         const ended = new AbortController();
-        const signal = AbortSignal.any([this.#signal, ended.signal]);
-        const watching = watchMissed(context, subscription, { goOn, everyMs: this.#options.missedLookMs, signal });
+        const signal = AbortSignal.any([stint.signal, ended.signal]);
+        const watching = watchMissed({ ...context, durable }, subscription, {
+          goOn,
+          everyMs: this.#options.missedLookMs,
+          signal,
+        });
         watching.catch((error: unknown) => this.#fail(error));
         try {
           for await (const deliveries of subscription) {
-            for (const delivery of deliveries) this.#deliverer.take(source, delivery);
+            for (const delivery of deliveries) this.#deliverer.take(source, delivery, stint);
           }
         } finally {
           ended.abort();
+          if (stint.signal.aborted) this.#deliverer.giveBack(source, stint);
           // Should the record be lost with the durable, the next one begins where nothing is left out.
           if (subscription.settledThrough() > 0) start = subscription.settledThrough() + 1;
           // Also for the others, should that be why it ended.
-          if (bus.connected()) await settled?.share(subscription.settledThrough()).catch(unlessAway);
+          if (stint.replaced) subscription.abandon();
+          else if (bus.connected()) await settled?.share(subscription.settledThrough()).catch(unlessAway);
         }
       } catch (error) {
         if (this.#signal.aborted) break;
+        if (stint?.signal.aborted) continue;
         if (!mayPass(error)) {
           this.#fail(error);
           break;
@@ -221,7 +256,7 @@ export class AutomationRun {
     }
     // What waits for one that failed is asked for on.
     if (this.#failure === undefined) this.#sources.delete(source);
-    return subscription;
+    return subscription && { source, subscription };
   }
 
   /** What is known to be settled of a stream; what comes out of MILLRACE_RETRY is settled where its event stands. */
@@ -243,7 +278,7 @@ export class AutomationRun {
       await sweepAttempts(bus.state, automation.id, source, through);
     };
     const denied = (error: Error | undefined): void => this.#deny(source, error);
-    return { automation: automation.id, source, bus, clock, log, sweep, onMissed, denied };
+    return { automation: automation.id, durable: automation.id, source, bus, clock, log, sweep, onMissed, denied };
   }
 
   /** @param where the source that was looked at, or all that is to be stored */
@@ -259,6 +294,11 @@ export class AutomationRun {
     this.#options.log.error("automation_failed", { automation: this.#options.automation.id, code, hint });
     this.#failing.abort();
   }
+}
+
+/** What waits in MILLRACE_RETRY is handed out by the same durable behind a seek. */
+function besideSeeks(durable: string, { seek, signal }: Stint): Stint {
+  return { durable, run: undefined, seek, signal, replaced: false };
 }
 
 function unlessAway(error: unknown): void {

@@ -3,6 +3,7 @@
 import type { Bus, StreamGap, Subscription } from "../../bus/bus.ts";
 import type { Clock } from "../../clock.ts";
 import { HistoryLostError, type MillraceError } from "../../errors.ts";
+import { OBEY_MS } from "../../event/control.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import { missedEvent } from "../../event/system-event.ts";
 import type { Logger } from "../../telemetry/logger.ts";
@@ -16,8 +17,10 @@ export const MISSED_LOOK_MS = 10_000;
 
 export interface MissedContext {
   readonly automation: string;
+  /** The durable's name. */
+  readonly durable: string;
   readonly source: SourceId;
-  readonly bus: Pick<Bus, "publish">;
+  readonly bus: Pick<Bus, "publish" | "forgetOlder">;
   readonly clock: Clock;
   readonly log: Logger;
   /** Forgets what is over. @param through all up to here is settled @throws TransientError */
@@ -70,6 +73,9 @@ export async function watchMissed(
   { goOn, everyMs, signal }: { readonly goOn: boolean; readonly everyMs: number; readonly signal: AbortSignal },
 ): Promise<void> {
   let said: string | undefined;
+  // By now all workers have left those, unless the command that sought was quicker.
+  let older = context.durable !== context.automation;
+  const leftMs = context.clock.now() + 2 * OBEY_MS;
   for (;;) {
     await context.clock.sleep(everyMs, signal);
     if (signal.aborted) return;
@@ -81,6 +87,9 @@ export async function watchMissed(
       said = code;
       await context.sweep(subscription.settledThrough());
       context.denied(undefined);
+      if (!older || context.clock.now() < leftMs) continue;
+      await context.bus.forgetOlder(source, context.durable);
+      older = false;
     } catch (error) {
       if (!mayPass(error)) throw error;
       if (isDenied(error)) context.denied(error);

@@ -11,6 +11,7 @@ import { Solitude } from "../deliver/solitude.ts";
 import { errorFields, summarizeError } from "../outcome/error-summary.ts";
 import { AutomationRun, type AutomationStatus } from "./automation-run.ts";
 import { MISSED_LOOK_MS } from "./missed.ts";
+import { Steering } from "./steering.ts";
 import type { TxDatabases } from "./tx-databases.ts";
 
 export interface RunAutomationsOptions extends WorkerParts, Partial<TriggerConfig> {
@@ -69,10 +70,13 @@ export function runAutomations(options: RunAutomationsOptions): RunningAutomatio
     solitude: new Solitude(options.clock),
     missedLookMs: MISSED_LOOK_MS,
   };
+  const { bus, clock, log, signal } = options;
+  const steering = new Steering({ state: bus.state, automations: automations.map(({ id }) => id), clock, log, signal });
   const runs = automations.map(
     (automation) =>
-      new AutomationRun({ ...defaults, ...rest, outboxes, automation, database: databases?.of(automation) }),
+      new AutomationRun({ ...defaults, ...rest, steering, outboxes, automation, database: databases?.of(automation) }),
   );
+  if (automations.length > 0) void steering.watch();
   return {
     status: () => runs.map((run) => run.status()),
     depth: (id) => runs.find((run) => run.id === id)?.depth() ?? Promise.resolve({ pending: 0, unacked: 0 }),

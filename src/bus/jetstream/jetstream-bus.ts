@@ -27,6 +27,7 @@ import { findStream, refuseTakenSubjects } from "./client/streams.ts";
 import { openWorkerEvents, type WorkerEvents } from "./client/worker-events.ts";
 import { Confirmations } from "./consumer/confirmations.ts";
 import { openSubscription } from "./consumer/consumer.ts";
+import { forgetOlder } from "./consumer/forget-older.ts";
 import { StoredConnectorState } from "./lease/connector-state.ts";
 import type { Fsync } from "./lease/horizon.ts";
 import { leasePort } from "./lease/lease.ts";
@@ -156,6 +157,10 @@ class JetStreamBus implements Bus {
   consume(options: ConsumeOptions): Promise<Subscription> {
     const { connection, ...parts } = this.#parts;
     return openSubscription({ ...parts, nc: connection.nc, confirmations: this.#confirmations }, options);
+  }
+
+  forgetOlder(source: SourceId, durable: string): Promise<void> {
+    return forgetOlder(this.#parts.jsm, streamName(source), durable);
   }
 
   fetchBody(ref: DataRef): Promise<Uint8Array | undefined> {

@@ -3,6 +3,7 @@
 
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../../clock.ts";
+import { durableOwner, seekRun } from "../../event/control.ts";
 import type { DataRef } from "../../event/data-ref.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import { encodeRetry, type RetryMessage } from "../../event/retry-message.ts";
@@ -105,6 +106,19 @@ export class MemoryBus implements Bus {
     durable.set(options);
     const subscription = new MemorySubscription(durable, options, this.#life);
     return options.source === retryId ? new CarriedDeliveries(subscription) : subscription;
+  }
+
+  async forgetOlder(source: SourceId, durable: string): Promise<void> {
+    this.#life.throwIfOver();
+    const stream = streamName(source);
+    for (const older of this.#server.forgetOlder(stream, durable)) {
+      const { automation, seek } = durableOwner(older);
+      const prefix = `attempts.${automation}.${stream}.`;
+      for (const key of await this.state.keys(prefix)) {
+        const [, run] = key.slice(prefix.length).split(".");
+        if (run === (seek === 0 ? undefined : seekRun({ n: seek }))) await this.state.delete(key);
+      }
+    }
   }
 
   async deadLetter(subject: string, head: string, data: Uint8Array): Promise<void> {

@@ -2,6 +2,7 @@
 
 import { once } from "node:events";
 import type { Clock } from "../../clock.ts";
+import { isOlderDurable } from "../../event/control.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import type { ConsumeOptions, StateStore } from "../bus.ts";
 import { MAX_BATCH_MESSAGES, type StreamPort } from "../jetstream/stream/port.ts";
@@ -50,6 +51,14 @@ export class MemoryServer {
     const durable = durables.get(name) ?? new MemoryDurable(stream, found, this.#clock, from);
     durables.set(name, durable);
     return durable;
+  }
+
+  /** Takes away what the same automation had before this durable; resolves to their names. */
+  forgetOlder(stream: string, durable: string): readonly string[] {
+    const durables = this.#durables.get(stream);
+    const older = [...(durables?.keys() ?? [])].filter((name) => isOlderDurable(name, durable));
+    for (const name of older) durables?.delete(name);
+    return older;
   }
 
   /** The stream of a source, to be written. @param ask answers a worker for as long as its bus is open */

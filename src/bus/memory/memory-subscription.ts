@@ -10,7 +10,7 @@ export class MemorySubscription implements Subscription {
   /** Nobody can take a durable away. */
   readonly madeAgain: undefined = undefined;
   readonly durable: MemoryDurable;
-  readonly #options: Pick<ConsumeOptions, "minPending" | "signal">;
+  readonly #options: Pick<ConsumeOptions, "minPending" | "signal" | "run">;
   /** Of the bus that it belongs to. */
   readonly life: Lifetime;
   readonly #wakeUp: WakeUp;
@@ -20,7 +20,7 @@ export class MemorySubscription implements Subscription {
   /** What was handed out to it last. */
   #last: HandedOut | undefined;
 
-  constructor(durable: MemoryDurable, options: Pick<ConsumeOptions, "minPending" | "signal">, life: Lifetime) {
+  constructor(durable: MemoryDurable, options: Pick<ConsumeOptions, "minPending" | "signal" | "run">, life: Lifetime) {
     this.durable = durable;
     this.#options = options;
     this.life = life;
@@ -42,6 +42,13 @@ export class MemorySubscription implements Subscription {
   }
 
   async accept(): Promise<void> {}
+
+  /** What is settled of a durable that is gone is settled of nothing. */
+  abandon(): void {}
+
+  get run(): string | undefined {
+    return this.#options.run;
+  }
 
   async depth(): Promise<{ readonly pending: number; readonly unacked: number }> {
     return this.durable.depth;
@@ -107,6 +114,10 @@ class MemoryDelivery implements Delivery {
     this.follows = follows;
     this.#one = one;
     this.#owner = owner;
+  }
+
+  get run(): string | undefined {
+    return this.#owner.run;
   }
 
   get subject(): string {

@@ -51,6 +51,7 @@ test.skipIf(skip)(
     const dyingAfterDeadLetter = (bus: Bus): Bus => ({
       stream: (source) => bus.stream(source),
       consume: (options) => bus.consume(options),
+      forgetOlder: (source, durable) => bus.forgetOlder(source, durable),
       fetchBody: (ref) => bus.fetchBody(ref),
       keepsForMs: (source) => bus.keepsForMs(source),
       publish: (event) => bus.publish(event),

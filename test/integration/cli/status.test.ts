@@ -62,7 +62,7 @@ const report = z.object({
   automations: z.array(
     z.object({
       id: z.string(),
-      state: z.enum(["starting", "waiting", "running", "retrying", "failed", "stopped"]),
+      state: z.enum(["starting", "waiting", "running", "paused", "retrying", "failed", "stopped"]),
       reason,
       handled: count,
       skipped: count,

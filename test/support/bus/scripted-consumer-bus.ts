@@ -84,6 +84,7 @@ export function scriptedConsumerBus(
         settledThrough: () => 0,
         accept: none,
         depth: none,
+        abandon: none,
         async *[Symbol.asyncIterator]() {
           yield deliveries.get(source) ?? [];
           if (!signal.aborted) await once(signal, "abort");
@@ -97,6 +98,7 @@ export function scriptedConsumerBus(
       records.push(...told);
     },
     stream: none,
+    forgetOlder: none,
     fetchBody: none,
     keepsForMs: none,
     publish: none,

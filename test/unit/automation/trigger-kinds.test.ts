@@ -14,6 +14,7 @@ import { collection, event } from "../../../src/index.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { Counts } from "../../support/automations.ts";
 import { ScriptedDelivery, scriptedConsumerBus } from "../../support/bus/scripted-consumer-bus.ts";
+import { waitFor } from "../../support/wait-for.ts";
 
 const shop = "shop" as SourceId;
 
@@ -55,6 +56,7 @@ async function run(
   on: Automation["triggers"],
   deliveries: Readonly<Record<string, readonly Partial<ScriptedDelivery>[]>>,
   state = memoryStore(),
+  durables = 0,
 ) {
   const handled: unknown[] = [];
   const given = new Map(
@@ -78,13 +80,15 @@ async function run(
     outboxes: [shop],
   });
   const ends = await Promise.all([...given.values()].flat().map((delivery) => delivery.ended));
+  await waitFor(() => bus.consumed.length >= durables, { what: "its durables" });
   stopping.abort();
   await running.settled;
   return { handled, ends, counts: metrics.counts, letters: bus.letters, consumed: bus.consumed };
 }
 
 test("it has one durable on each of its streams, which it shares with the other triggers there, and one on what waits", async () => {
-  const { consumed } = await run([payments, event("order.placed"), collection("other", "public.orders").deleted()], {});
+  const triggers = [payments, event("order.placed"), collection("other", "public.orders").deleted()];
+  const { consumed } = await run(triggers, {}, memoryStore(), 4);
 
   expect(consumed).toEqual([
     { source: retryId, durable: "pay", filters: ["retry.pay"] },

@@ -41,7 +41,7 @@ export async function openSubscription(
   options: ConsumeOptions,
 ): Promise<Subscription> {
   const stream = streamName(options.source);
-  const { durable: name, minPending, ackWaitMs, signal } = options;
+  const { durable: name, run, minPending, ackWaitMs, signal } = options;
   return asked(`subscribe ${name} to ${stream}`, async () => {
     const jsm = await jetstreamManager(nc, { checkAPI: false });
     // A source's stream is made by its writer; these have none.
@@ -58,7 +58,7 @@ export async function openSubscription(
     const retention = carries
       ? new DurableWatch({ record, durable })
       : new RetentionWatch({ jsm, stream, record, durable });
-    const parts = { stream, name, durable, confirmations, minPending, ackWaitMs, signal, retention };
+    const parts = { stream, name, durable, run, confirmations, minPending, ackWaitMs, signal, retention };
     const subscription = new PullSubscription(nc, parts);
     return carries ? new CarriedDeliveries(subscription) : subscription;
   });

@@ -21,6 +21,7 @@ export interface DeliveryOwner {
   readonly over: boolean;
   /** What comes up to this sequence may have been handed out before, whatever the server's count says. */
   readonly repeatsThrough: number;
+  readonly run: string | undefined;
   /** All that is left of it is the server's word: another one may take its place. */
   awaitingAckReply(): void;
   /** The delivery is out of the way: confirmed, or on its way back for a retry. */
@@ -54,6 +55,10 @@ export class JetStreamDelivery implements Delivery, Confirmable {
     this.#possession = possession;
     this.sequence = sequence;
     this.#serverCount = serverCount;
+  }
+
+  get run(): string | undefined {
+    return this.#owner.run;
   }
 
   get subject(): string {

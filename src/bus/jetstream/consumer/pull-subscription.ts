@@ -29,6 +29,7 @@ export interface PullOptions {
   readonly stream: string;
   readonly name: string;
   readonly durable: Durable;
+  readonly run?: string | undefined;
   readonly confirmations: Confirmations;
   /** Deliveries that may be open at once, besides those that only wait for their confirmation; more when they go quickly. */
   readonly minPending: number;
@@ -89,6 +90,10 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     return this.#options.durable.repeatsThrough;
   }
 
+  get run(): string | undefined {
+    return this.#options.run;
+  }
+
   get madeAgain(): string | undefined {
     return this.#options.durable.madeAgain;
   }
@@ -116,6 +121,10 @@ export class PullSubscription implements Subscription, DeliveryOwner {
 
   depth(): Promise<{ readonly pending: number; readonly unacked: number }> {
     return asked(`ask for the depth of ${this.#options.name}`, () => this.#options.durable.depth());
+  }
+
+  abandon(): void {
+    this.#lostMs ??= realClock.now();
   }
 
   awaitingAckReply(): void {

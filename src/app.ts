@@ -277,9 +277,9 @@ export function imageRefusals(
   { sources }: ResolvedConfig<unknown>,
   automations: readonly Automation[],
 ): Promise<readonly ConfigError[]> {
-  const carriedOf: CarriedOf = async (id, collection) => {
+  const carriedOf: CarriedOf = async (id, of) => {
     const source = sources.get(id);
-    return source && connectorOf(source).carriedImages?.(id, source.config.reveal(), collection);
+    return source && connectorOf(source).carriedImages?.(id, source.config.reveal(), of);
   };
   return lackingImages(automations, carriedOf, clock);
 }

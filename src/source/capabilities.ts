@@ -5,6 +5,7 @@ import type { CollectionName } from "../event/collection-name.ts";
 import type { Positions } from "../event/positions.ts";
 import type { CopiedRow } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
+import type { Op } from "../event/subject.ts";
 
 /** For `millrace source remove`: what a source keeps in its database, shown and taken away. */
 export interface Removal<Config> {
@@ -115,12 +116,25 @@ export interface OutboxHome {
   readonly messages: boolean;
 }
 
-/** What of a row the changes of one collection carry, as its log is set up now. */
+/** Of which changes an automation reads which images. */
+export interface ImagesOf {
+  readonly namespace: string;
+  readonly name: string;
+  /** Undefined for all. */
+  readonly op?: Op | undefined;
+  readonly images: readonly ("before" | "after")[];
+}
+
+/** What of a row such changes carry, as their log is set up now. */
 export interface CarriedImages {
   readonly images: readonly ("before" | "after")[];
+  /** Those that `before` has, where it is not the whole row. */
+  readonly beforeColumns?: readonly string[];
+  /** Whether an update says which columns changed also without a row before. */
+  readonly tellsChanged?: true;
   /** Why no others: "its stream is KEYS_ONLY". */
   readonly why: string;
-  /** What makes it carry all. */
+  /** What makes it carry all: as `Finding` has it. */
   readonly fix: string;
 }
 

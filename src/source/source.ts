@@ -11,6 +11,7 @@ import type { Finding } from "../telemetry/finding.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type {
   CarriedImages,
+  ImagesOf,
   KeySnapshot,
   OutboxHome,
   Removal,
@@ -287,14 +288,11 @@ export interface Connector<Config> {
    */
   outboxHome?(id: SourceId, config: Config): (() => Promise<OutboxHome>) | undefined;
   /**
-   * For automations whose handlers read images: what those of one collection are; undefined where it is not there, or not read.
+   * For automations that read images: what those of one collection's changes are; undefined where it is not there, or not read, or
+   * where that need not be asked, for they are always there.
    * @throws ConfigError, TransientError
    */
-  carriedImages?(
-    id: SourceId,
-    config: Config,
-    collection: { readonly namespace: string; readonly name: string },
-  ): Promise<CarriedImages | undefined>;
+  carriedImages?(id: SourceId, config: Config, of: ImagesOf): Promise<CarriedImages | undefined>;
   /**
    * For automations that are typed by the application's own model of a table: of one collection as it is delivered now; none
    * of one that is not there, or not read.

@@ -186,14 +186,20 @@ function compileWhere(where: unknown, triggers: readonly Trigger[], place: strin
 const IMAGES: readonly Image[] = ["before", "after"];
 
 /** What the handler and the trigger read, and apart from it what only `where` does. */
-function neededImages({ needs = [], shape }: Trigger, where: LearningPattern | undefined): readonly NeededImages[] {
+function neededImages(
+  { needs = [], shape, declared }: Trigger,
+  where: LearningPattern | undefined,
+): readonly NeededImages[] {
   if (where === undefined || shape?.collection === undefined) return needs;
   const clauses = where.compiled.rules.map((rule) => rule.map(({ clause }) => clause));
   const read = needs.flatMap(({ by, images }) => (by === undefined ? images : []));
   const images = neededMembers(clauses, IMAGES).filter((image) => !read.includes(image));
   if (images.length === 0) return needs;
   const { op, ...collection } = { op: shape.fixed?.op as NeededImages["op"], ...shape.collection };
-  const columns = images.includes("before") ? { columns: neededColumns(clauses, "before") } : {};
+  const columns = images.includes("before") && {
+    columns: neededColumns(clauses, "before"),
+    ...(declared && { properties: declared.properties }),
+  };
   return [...needs, { ...collection, ...(op && { op }), images, ...columns, by: "where" }];
 }
 

@@ -133,14 +133,8 @@ export class CollectionTrigger implements ChangeTrigger<never> {
 }
 
 /** What the handler reads, and apart from it what the condition compares. */
-function needsOf({
-  source,
-  namespace,
-  name,
-  op,
-  images,
-  condition,
-}: CollectionTriggerOptions): readonly NeededImages[] {
+function needsOf(options: CollectionTriggerOptions): readonly NeededImages[] {
+  const { source, namespace, name, op, images, condition, declared } = options;
   const collection = { source, namespace, name, op };
   const read = images.length === 0 ? [] : [{ ...collection, images }];
   if (condition === undefined) return read;
@@ -148,6 +142,7 @@ function needsOf({
     ...collection,
     images: ["before"],
     columns: [condition.columns],
+    ...(declared && { properties: declared.properties }),
     ...(!condition.needsBefore && { orChanged: true as const }),
     by: "trigger",
   };

@@ -70,6 +70,8 @@ export interface NeededImages {
    * `before` is.
    */
   readonly columns?: readonly (readonly string[])[];
+  /** What columns are called there, by every name that they may have in the database; undefined for these names themselves. */
+  readonly properties?: ReadonlyMap<string, string>;
   /** Whether it is enough that the log tells which columns changed. */
   readonly orChanged?: true;
   /** Default: the handler. */

@@ -3,6 +3,7 @@
 import { HistoryLostError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Connector, SourceContext } from "../source.ts";
+import { carriedImages, openImages } from "./check/carried-images.ts";
 import { checkMongo } from "./check/check.ts";
 import { problemsOf } from "./check/judge.ts";
 import { connectMongo } from "./client/connect.ts";
@@ -15,6 +16,7 @@ import { type MongoFacts, readFacts } from "./facts/facts.ts";
 import { readServer, type ServerFacts } from "./facts/server-facts.ts";
 import { MongoSource } from "./mongo-source.ts";
 import { OplogRetention } from "./oplog/oplog-retention.ts";
+import { collectionRules } from "./options/collection-rules.ts";
 import { type MongoConfig, parseMongoConfig } from "./options/config.ts";
 import { beginRecord, checkCluster, loadRecord, readRecord, type StreamRecord } from "./record/stream-record.ts";
 
@@ -41,6 +43,18 @@ export const mongoConnector = {
   onGap: (config) => config.onGap,
   watch: (id, config) => new OplogRetention(id, config),
   open: openMongo,
+  carriedImages: async (id, config, of) => {
+    if (!collectionRules(config).reads(of.namespace, of.name) || openImages(of).length === 0) return undefined;
+    // What a lookup brings needs nothing of the collection.
+    if (openImages(of).every((image) => config.images[image] === "lookup")) return carriedImages(config, of, undefined);
+    await using client = await connectMongo(id, config);
+    const found = await readCollections(client, config).catch(rethrow);
+    return carriedImages(
+      config,
+      of,
+      found.find(({ namespace, name }) => namespace === of.namespace && name === of.name),
+    );
+  },
   remove: removal,
   setupText,
   describeCollections,

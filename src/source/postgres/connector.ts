@@ -4,6 +4,7 @@ import { MillraceError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { OutboxHome } from "../capabilities.ts";
 import type { Connector, SourceContext, ToldSchemas } from "../source.ts";
+import { carriedImages } from "./check/carried-images.ts";
 import { checkPostgres } from "./check/check.ts";
 import { judgeAll, judgeOwn } from "./check/judge.ts";
 import { translateError } from "./client/errors.ts";
@@ -37,6 +38,7 @@ export const postgresConnector = {
   watch: (id, config) => new SlotRetention(id, config),
   collections: readCollections,
   structuredColumns,
+  carriedImages,
   open: openPostgres,
   remove: removal,
   setupText,

@@ -3,6 +3,7 @@
 import { type Lineage, lineageOf } from "./lineage.ts";
 import type { StoredMessage } from "./parse-event.ts";
 import { percentDecode, undecodable } from "./percent.ts";
+import { refuseOtherVersion } from "./spec-version.ts";
 import { unescapeToken } from "./subject.ts";
 import { type TransactionMark, transactionMark } from "./transaction-mark.ts";
 
@@ -38,6 +39,7 @@ export function isDomainSubject(subject: string): boolean {
 
 /** @throws PoisonError `EVENT_UNDECODABLE`, naming the part (never its content) */
 export function parseDomainEvent<Data = unknown>(message: StoredMessage): DomainEvent<Data> {
+  refuseOtherVersion(message);
   const { subject, sequence } = message;
   const [, source = "", aggregate = "", ...rest] = subject.split(".");
   if (rest.length !== 2) throw undecodable("the subject is not events.<source>.<aggregate>.<type>.<lane>");

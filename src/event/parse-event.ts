@@ -3,6 +3,7 @@
 import type { ChangeBody, ChangeEvent } from "./change-event.ts";
 import { lineageOf } from "./lineage.ts";
 import { percentDecode, undecodable } from "./percent.ts";
+import { refuseOtherVersion } from "./spec-version.ts";
 import { type Op, unescapeToken } from "./subject.ts";
 import { transactionMark } from "./transaction-mark.ts";
 
@@ -25,6 +26,7 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
  * @throws PoisonError `EVENT_UNDECODABLE`, naming the part (never its content), when this is no change event of ours
  */
 export function parseEvent(message: StoredMessage): ChangeEvent {
+  refuseOtherVersion(message);
   const place = placeOf(message.subject);
   const body = parseBody(message.data);
   if (body.op !== place.op) throw undecodable("the op of the body is not that of the subject");

@@ -74,5 +74,10 @@ function isProgrammingError(error: Error): boolean {
 
 /** `unknown` from a catch clause as an Error, its own message kept. */
 export function toError(value: unknown): Error {
-  return value instanceof Error ? value : new Error(String(value));
+  if (value instanceof Error) return value;
+  try {
+    return new Error(String(value));
+  } catch {
+    return new Error("what was thrown is no error, and has no text");
+  }
 }

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, extname, join, relative, resolve } from "node:path";
 import { glob } from "tinyglobby";
+import { realClock, within } from "../clock.ts";
 import { ConfigError, MillraceError, toError } from "../errors.ts";
 
 const NAMES: readonly string[] = ["ts", "mts", "js", "mjs", "json", "yaml", "yml"].map(
@@ -20,7 +21,11 @@ export interface LoadOptions {
   readonly automations: boolean;
   /** Whether modules that this process has loaded before are loaded again. */
   readonly fresh?: boolean;
+  /** What one module may take to load: one that waits for ever would leave nothing but an exit code. Default 30 s. */
+  readonly patienceMs?: number;
 }
+
+const PATIENCE_MS = 30_000;
 
 /**
  * What the configuration file holds, its automations loaded.
@@ -28,7 +33,7 @@ export interface LoadOptions {
  */
 export async function loadConfigFile(options: LoadOptions): Promise<unknown> {
   const file = findConfigFile(options.file, options.directory);
-  const load = moduleLoader(options.modules, options.fresh);
+  const load = moduleLoader(options.modules, options.fresh, options.patienceMs);
   const config = await read(file, load);
   if (typeof config !== "object" || config === null || !("automations" in config)) return config;
   const { automations, ...rest } = config;
@@ -136,7 +141,7 @@ export type ModuleLoader = (file: string) => Promise<Readonly<Record<string, unk
  *   configuration imports is the very code that runs it, wherever either of them is installed
  * @param fresh loads again what this process has loaded before
  */
-function moduleLoader(own: Readonly<Record<string, unknown>>, fresh = false): ModuleLoader {
+function moduleLoader(own: Readonly<Record<string, unknown>>, fresh = false, patienceMs = PATIENCE_MS): ModuleLoader {
   return async (file) => {
     try {
       const { createJiti } = await import("jiti"); // only now: a worker with a JSON configuration never pays for it
@@ -147,20 +152,25 @@ function moduleLoader(own: Readonly<Record<string, unknown>>, fresh = false): Mo
         moduleCache: !fresh,
         interopDefault: false,
       });
-      return await jiti.import<Record<string, unknown>>(file);
+      const loaded = await within(realClock, patienceMs, jiti.import<Record<string, unknown>>(file));
+      if (loaded === undefined) throw neverLoaded(file, patienceMs);
+      return loaded;
     } catch (error) {
       if (error instanceof MillraceError) throw error;
       const { message } = toError(error);
-      throw new ConfigError(
-        "CONFIG_LOAD_FAILED",
-        `${placeOf(toError(error)) ?? file}: ${message.split("\n")[0]?.trim()}`,
-        {
-          hint: "Mend the file; it must load without an error by itself.",
-          cause: error,
-        },
-      );
+      const place = error instanceof Error ? placeOf(error) : undefined;
+      throw new ConfigError("CONFIG_LOAD_FAILED", `${place ?? file}: ${message.split("\n")[0]?.trim()}`, {
+        hint: "Mend the file; it must load without an error by itself.",
+        cause: error,
+      });
     }
   };
+}
+
+function neverLoaded(file: string, patienceMs: number): ConfigError {
+  return new ConfigError("CONFIG_LOAD_FAILED", `${file}: it has not loaded within ${patienceMs / 1000} s`, {
+    hint: "Await nothing at the top of the file, or of what it imports, that may not come: begin it there, and wait for it in the handler.",
+  });
 }
 
 /** The file, line and column that is wrong: the parser says it below its message, the runtime in its stack. */

@@ -106,6 +106,23 @@ test.each([
   expect(inner).toMatch(new RegExp(`^CONFIG_LOAD_FAILED: /.+/lib/a\\.ts:${place}: `));
 });
 
+test.each([
+  ["no error", "throw null;", "null"],
+  ["an object without a prototype", "throw Object.create(null);", "what was thrown is no error, and has no text"],
+])("of a module that throws %s the file is named", async (_what, text, message) => {
+  expect(await failure({ ...withGlob, "automations/a.ts": text })).toMatch(
+    new RegExp(`^CONFIG_LOAD_FAILED: /.+/automations/a\\.ts: ${message} `),
+  );
+});
+
+test("a module that waits for what never comes is named, and does not end the process in silence", async () => {
+  const files = { ...withGlob, "automations/a.ts": "await new Promise(() => {});\nexport const a = 1;" };
+
+  expect(await failure(files, { patienceMs: 50 })).toMatch(
+    /^CONFIG_LOAD_FAILED: \/.+\/automations\/a\.ts: it has not loaded within 0\.05 s \| Await nothing /,
+  );
+});
+
 test("two automations of one id are refused, with both files", async () => {
   const text = 'import { automation } from "millrace";\nexport const a = automation("mail");';
 

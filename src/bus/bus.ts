@@ -186,8 +186,14 @@ export interface Delivery {
   readonly ours: boolean;
   /** Waits, where it is not ours any more, for it to be handed out to us once more; whether it is ours now. */
   regained(withinMs: number): Promise<boolean>;
-  /** Resolves when the server has confirmed the ack; asks again until then. @throws TransientError when the subscription is over */
+  /**
+   * Resolves when the server has confirmed the ack; asks again until then, for a while.
+   * @throws TransientError `BUS_ACK_INTERRUPTED` when the connection broke before that: what was told of the event before it
+   * may be lost, and is told again first; another one when the subscription is over, or the event has to come again
+   */
   ack(): Promise<void>;
+  /** Whether this very event still stands at its sequence: a server that was set back gives the number to another one. @throws TransientError */
+  stands(): Promise<boolean>;
   /** Comes again after the delay; where it is not ours any more, only let go. */
   retry(delayMs: number): void;
   /** Still being worked on: the server must not hand it out again. */
@@ -314,6 +320,8 @@ export interface Bus extends AsyncDisposable {
   later(message: RetryMessage): Promise<void>;
   /** What a stream holds at a number, by its leader; undefined where it holds nothing there. @throws TransientError */
   read(source: SourceId, sequence: number): Promise<StoredMessage | undefined>;
+  /** Counts what happened to the connection after which what the bus had acknowledged may be lost: it may be another server's. */
+  interruptions(): number;
   readonly state: StateStore;
   /** Versions of collections: `millrace_schemas`. */
   readonly schemas: StateStore;

@@ -62,6 +62,10 @@ class CarriedDelivery implements Delivery {
     return this.#raw.regained(withinMs);
   }
 
+  stands(): Promise<boolean> {
+    return this.#raw.stands();
+  }
+
   ack(): Promise<void> {
     return this.#raw.ack();
   }

@@ -46,6 +46,15 @@ export function busDeliveryContract(ground: BusGround): void {
       expect([placeOf(again), again.again, again.ours]).toEqual([place(10), true, true]);
     });
 
+    test("stands at its sequence, also once it is settled", async () => {
+      const { next } = await subscribe(await written(1));
+      const delivery = await next();
+      expect(await when(delivery.stands())).toBe(true);
+      await when(delivery.ack());
+
+      expect(await when(delivery.stands())).toBe(true);
+    });
+
     test("names the one right before it where both are new, and no other one is handed out in between", async () => {
       const source = await written(3);
       const { next } = await subscribe(source);

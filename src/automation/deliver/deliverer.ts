@@ -54,14 +54,20 @@ export class Deliverer {
       automation: automation.id,
       instance: bus.instance,
       wall: () => clock.wall(),
-      store: (records) => this.#persist(() => bus.record(records)),
+      store: (records) =>
+        this.#persist(async () => {
+          const interruptions = bus.interruptions();
+          await bus.record(records);
+          return interruptions; // one that came meanwhile would have been thrown
+        }),
     });
     this.#context = {
       ...options,
       deadlines: new Deadlines(options.automation.timeoutMs, options.clock, this.#closing.signal),
       columnTypes: new ColumnTypes(options.bus),
       release: (job) => this.#release(job),
-      handled: ({ source, delivery }) => this.settledOf(source).handled(delivery),
+      handled: ({ source, delivery }, said) => this.settledOf(source).handled(delivery, said),
+      told: ({ source, delivery }, interruptions) => this.settledOf(source).told(delivery, interruptions),
       buried: ({ source, delivery }) => this.settledOf(source).buried(delivery),
       entered: (job, state) => this.#entered(job, state),
       wait: (job, away, delayMs) => this.#wait(job, away, delayMs),
@@ -120,18 +126,31 @@ export class Deliverer {
     const source = sourceOfStream(stream) ?? from;
     const key = `${run}/${stream}/${sequence}`;
     const has = this.#jobs.get(key);
+    const said = this.settledOf(source).find(delivery, this.#options.bus.interruptions());
     if (has && has.delivery.carried?.at !== carried?.at) {
       delivery.retry(besideMs); // the same event by another message: never twice at once
+    } else if (has && has.delivery.header("ce-id") !== delivery.header("ce-id")) {
+      delivery.retry(besideMs); // that one's number is this one's, since the bus was set back: until it has ended
     } else if (has) {
       // Of an older subscription: never twice at once, and its outcome is this one's.
       delivery.succeed(has.delivery);
-    } else if (this.settledOf(source).has(delivery)) {
+    } else if (said === "told") {
       void delivery.ack().catch(() => {}); // else it comes once more
     } else if (stint.signal.aborted) {
       delivery.retry(0);
     } else {
       const since = { runningSince: undefined, settlingSince: undefined, tookMs: undefined };
-      const job: Job = { key, stint, source, delivery, state: "settling", away: undefined, ...since, holdsSlot: false };
+      const job: Job = {
+        key,
+        stint,
+        source,
+        delivery,
+        said,
+        state: "settling",
+        away: undefined,
+        ...since,
+        holdsSlot: false,
+      };
       this.#jobs.set(key, job);
       this.#in[job.state]++;
       this.#waiting.push(job);

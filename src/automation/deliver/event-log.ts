@@ -37,11 +37,11 @@ interface Many {
 
 /** What goes in one publish. */
 class Batch {
-  readonly told: Promise<void>;
+  readonly told: Promise<number>;
   readonly many = new Map<string, Many>();
   readonly single: LogRecord[] = [];
   bytes = 0;
-  resolve: () => void = () => {};
+  resolve: (interruptions: number) => void = () => {};
   reject: (error: Error) => void = () => {};
 
   constructor() {
@@ -56,8 +56,8 @@ export interface EventLogOptions {
   /** Names the worker in its records. */
   readonly instance: string;
   readonly wall: () => number;
-  /** Resolves once all are stored; what it throws, whoever told gets. */
-  readonly store: (records: readonly LogRecord[]) => Promise<void>;
+  /** Resolves once all are stored, to the interruptions of the bus by then; what it throws, whoever told gets. */
+  readonly store: (records: readonly LogRecord[]) => Promise<number>;
 }
 
 /** Of which event an outcome is told. */
@@ -79,8 +79,8 @@ export class EventLog {
     this.#options = options;
   }
 
-  /** Resolves once it is stored that the event came to this end: with the others of its kind, in one record. */
-  tellOne(outcome: ManyOutcome, { stream, run, delivery }: About): Promise<void> {
+  /** Resolves once it is stored that the event came to this end, as `store` does: with the others of its kind, in one record. */
+  tellOne(outcome: ManyOutcome, { stream, run, delivery }: About): Promise<number> {
     const batch = this.#collecting();
     const key = `${outcome} ${stream} ${run ?? ""}`;
     let many = batch.many.get(key);
@@ -98,7 +98,7 @@ export class EventLog {
     outcome: Outcome,
     { stream, run, delivery }: About,
     record: Readonly<Record<string, unknown>>,
-  ): Promise<void> {
+  ): Promise<number> {
     const batch = this.#collecting();
     const one = this.#record(outcome, { stream, sequence: delivery.sequence, ...(run && { run }), ...record });
     batch.single.push(one);
@@ -121,8 +121,7 @@ export class EventLog {
   async #publish(): Promise<void> {
     for (let batch = this.#batches.shift(); batch !== undefined; batch = this.#batches.shift()) {
       try {
-        await this.#options.store(this.#recordsOf(batch));
-        batch.resolve();
+        batch.resolve(await this.#options.store(this.#recordsOf(batch)));
       } catch (error) {
         batch.reject(toError(error));
       }

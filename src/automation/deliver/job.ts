@@ -21,12 +21,20 @@ export interface Stint {
   readonly replaced: boolean;
 }
 
+/** How it has ended, that its handler has done its work or had nothing to do, or that a filter left it out. */
+export interface Said {
+  readonly outcome: "done" | "skipped" | "filtered";
+  readonly told: Told;
+}
+
 /** An event in hand. */
 export interface Job {
   readonly key: string;
   readonly stint: Stint;
   readonly source: SourceId;
   readonly delivery: Delivery;
+  /** Of an event that comes again behind its handler. */
+  readonly said: Said | undefined;
   /** `hanging`: its attempt has timed out, but the handler still runs. `away`: it waits for what is. `settling`: no handler runs. */
   state: "running" | "hanging" | "away" | "settling";
   /** What the newest try failed by, where that was no fault of the event. */
@@ -50,14 +58,16 @@ export interface SettleContext extends AutomationParts {
   /** Lets the next handler start. */
   readonly release: (job: Job) => void;
   /** Its handler has done its work: never again, also when the bus does not hear of it. */
-  readonly handled: (job: Job) => void;
+  readonly handled: (job: Job, said: Said) => void;
+  /** That is in the event log, as of so many interruptions of the bus. */
+  readonly told: (job: Job, interruptions: number) => void;
   /** Its dead letter is stored. */
   readonly buried: (job: Job) => void;
   readonly entered: (job: Job, state: Job["state"]) => void;
   /** Keeps the event in hand, with its place, while something is away; resolves early at the signal. */
   readonly wait: (job: Job, away: Error, delayMs: number) => Promise<void>;
-  /** Puts an outcome into the event log; awaited before whatever ends this handing-out. @throws MillraceError */
-  readonly tell: (job: Job, outcome: Outcome, told: Told) => Promise<void>;
+  /** Puts an outcome into the event log; resolves to the interruptions of the bus by when it is stored. Awaited before whatever ends this handing-out. @throws MillraceError */
+  readonly tell: (job: Job, outcome: Outcome, told: Told) => Promise<number>;
   /** Repeats an operation while the bus is away. */
   readonly persist: <Result>(operation: () => Promise<Result>) => Promise<Result>;
 }

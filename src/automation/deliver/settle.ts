@@ -9,8 +9,9 @@ import { type ErrorSummary, errorFields, summarizeError, wholeError } from "../o
 import { isUnavailable, lostInWork } from "../outcome/unavailable.ts";
 import { type AttemptResult, startAttempt } from "./attempt.ts";
 import { type Attempts, AttemptsRecord, carriedAttempts } from "./attempts.ts";
+import { conclude, endHandled, passOver } from "./conclude.ts";
 import { storeDeadLetter } from "./dead-letter.ts";
-import { free, isOurs, type Job, type SettleContext } from "./job.ts";
+import { free, isOurs, type Job, type Said, type SettleContext } from "./job.ts";
 import { received, settled, took } from "./lifecycle.ts";
 import { readEvent } from "./read-event.ts";
 import { afterFailure, awayDelayMs, cycleIn, deadBefore, isSuspect } from "./verdict.ts";
@@ -24,7 +25,12 @@ const crashed: ErrorSummary = {
 /** Resolves when the event is settled, as far as this delivery goes. @throws MillraceError */
 export async function settle(job: Job, context: SettleContext): Promise<void> {
   const { automation, bus, persist } = context;
-  const { delivery, source } = job;
+  const { delivery, source, said } = job;
+  if (said !== undefined) {
+    context.release(job);
+    await endHandled(job, context, said);
+    return;
+  }
   // Whatever something else stored in MILLRACE_RETRY.
   const found =
     source === retryId
@@ -60,16 +66,6 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
   if (over && record.stored) await persist(() => record.clear());
 }
 
-/** No trigger asks for it, so no handler is started; whether it was for us to say so. Asked again, the triggers say the same. */
-async function passOver(job: Job, context: SettleContext): Promise<boolean> {
-  context.release(job);
-  if (!(await isOurs(job, context))) return false;
-  await context.tell(job, "filtered", { attempt: 0 });
-  await job.delivery.ack();
-  settled(context, job, "filtered");
-  return true;
-}
-
 /** One attempt and what follows from it; whether the event is settled for good. An event without its body is a failed one. */
 async function attempt(
   job: Job,
@@ -102,14 +98,13 @@ async function attempt(
     return failed(job, context, record, { ...result, attempts: counted, firstAt, id });
   }
   free(job, context);
-  context.handled(job);
-  const told = { attempt: attempts, ...(result.type === "skipped" && { reason: result.reason }) };
-  await context.tell(job, result.type, told);
-  await job.delivery.ack();
-  settled(context, job, result.type === "done" ? "handled" : result.type);
-  if (result.type === "skipped")
+  const reason = result.type === "skipped" ? { reason: result.reason } : {};
+  const next: Said = { outcome: result.type, told: { attempt: attempts, ...reason } };
+  context.handled(job, next);
+  const over = await endHandled(job, context, next);
+  if (over && result.type === "skipped")
     log.debug("automation_skipped", { automation: automation.id, id, reason: result.reason });
-  return true;
+  return over;
 }
 
 /**
@@ -215,7 +210,6 @@ async function deadLetter(job: Job, context: SettleContext, burial: DeadLetterRe
   const { automation, log, logErrors } = context;
   const { reason, attempts, error } = burial;
   context.release(job);
-  if (!(await isOurs(job, context))) return false;
   const { run } = job.delivery;
   const letter = {
     reason,
@@ -225,10 +219,19 @@ async function deadLetter(job: Job, context: SettleContext, burial: DeadLetterRe
     firstAt: burial.firstAt === null ? null : new Date(burial.firstAt).toISOString(),
     error,
   };
-  await context.persist(() => storeDeadLetter(context.bus, job.source, job.delivery, letter));
-  await context.tell(job, "dead", { attempt: attempts, reason, error });
-  context.buried(job);
-  await job.delivery.terminate(reason);
+  const over = await conclude(
+    job,
+    context,
+    async () => {
+      await context.persist(() => storeDeadLetter(context.bus, job.source, job.delivery, letter));
+      const interruptions = context.bus.interruptions();
+      await context.tell(job, "dead", { attempt: attempts, reason, error });
+      context.buried(job);
+      return interruptions;
+    },
+    () => job.delivery.terminate(reason),
+  );
+  if (!over) return false;
   settled(context, job, reason);
   const { source, delivery } = job;
   log.error(

@@ -7,6 +7,7 @@ import { z } from "zod";
 import type { Delivery, StateStore } from "../../bus/bus.ts";
 import { fnv1a } from "../../event/lane.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
+import type { Said } from "./job.ts";
 
 /** How many that were settled last are known to be. */
 const atMost = 10_000;
@@ -18,13 +19,20 @@ const settledSchema: z.ZodType<readonly Settled[]> = z.array(z.tuple([z.int(), z
 /** A sequence of the stream's own; of a replay with its run, and of a message of MILLRACE_RETRY with its attempts. */
 type Name = number | string;
 
+interface Handled {
+  readonly idHash: number;
+  readonly said: Said;
+  /** By when it was told, in interruptions of the bus: after a later one it may be lost. Undefined before it was. */
+  toldAt: number | undefined;
+}
+
 /** The settled events of one automation on one source, as far as one worker knows. All that asks the bus rejects with TransientError while it is away. */
 export class SettledEvents {
   readonly #state: StateStore;
   readonly #prefix: string;
   readonly #key: string;
   /** Newest last. */
-  readonly #handled = new Map<Name, number>();
+  readonly #handled = new Map<Name, Handled>();
   readonly #buried = new Map<Name, number>();
   #others: ReadonlyMap<number, number> = new Map<number, number>();
   #revision = 0;
@@ -37,28 +45,39 @@ export class SettledEvents {
   }
 
   /** A handler has done its work. */
-  handled(delivery: Delivery): void {
-    keep(this.#handled, eventName(delivery), delivery);
+  handled(delivery: Delivery, said: Said): void {
+    keep(this.#handled, eventName(delivery), { idHash: hashOf(delivery), said, toldAt: undefined });
+  }
+
+  /** That stands in the event log. @param interruptions of the bus, by when it was told */
+  told(delivery: Delivery, interruptions: number): void {
+    const handled = this.#handled.get(eventName(delivery));
+    if (handled !== undefined) handled.toldAt = interruptions;
   }
 
   /** A dead letter is stored, or what goes on in its place in MILLRACE_RETRY. */
   buried(delivery: Delivery): void {
-    keep(this.#buried, messageName(delivery), delivery);
+    keep(this.#buried, messageName(delivery), hashOf(delivery));
   }
 
-  /** Whether all that is left to do is to tell the bus so. A dead letter may be lost with the ack, unless only the durable was. */
-  has(delivery: Delivery): boolean {
-    if (!delivery.again) return false;
+  /**
+   * Whether all that is left to do is to ack it, or to tell it once more before that; undefined where it is not known to be
+   * settled. A dead letter may be lost with the ack, unless only the durable was.
+   */
+  find(delivery: Delivery, interruptions: number): "told" | Said | undefined {
+    if (!delivery.again) return undefined;
+    const handled = this.#handled.get(eventName(delivery));
+    if (handled?.idHash === hashOf(delivery)) return handled.toldAt === interruptions ? "told" : handled.said;
     const name = messageName(delivery);
     const others = typeof name === "number" ? this.#others.get(name) : undefined;
     const remade = delivery.remade ? (this.#buried.get(name) ?? others) : undefined;
-    const known = this.#handled.get(eventName(delivery)) ?? remade;
-    return known !== undefined && known === hashOf(delivery);
+    return remade !== undefined && remade === hashOf(delivery) ? "told" : undefined;
   }
 
   /** Puts on record what this worker settled behind a sequence up to which all is. */
   async share(through: number): Promise<void> {
-    const settled: readonly Settled[] = [...this.#handled, ...this.#buried].flatMap(([name, hash]) =>
+    const handled = [...this.#handled].map(([name, { idHash }]) => [name, idHash] as const);
+    const settled: readonly Settled[] = [...handled, ...this.#buried].flatMap(([name, hash]) =>
       typeof name === "number" && name > through ? [[name, hash] as const] : [],
     );
     const text = JSON.stringify(settled);
@@ -107,8 +126,8 @@ function messageName(delivery: Delivery): Name {
   return carried === undefined ? eventName(delivery) : `${eventName(delivery)}#${carried.attempts}`;
 }
 
-function keep(settled: Map<Name, number>, name: Name, delivery: Delivery): void {
-  settled.set(name, hashOf(delivery));
+function keep<What>(settled: Map<Name, What>, name: Name, what: What): void {
+  settled.set(name, what);
   if (settled.size <= atMost) return;
   for (const oldest of settled.keys()) {
     settled.delete(oldest);

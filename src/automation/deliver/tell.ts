@@ -6,8 +6,8 @@ import type { Job } from "./job.ts";
 
 const maxReason = 500;
 
-/** Resolves once it is stored; awaited before each ack, `term` and return after a failed attempt. @throws MillraceError */
-export function tell(log: EventLog, job: Job, outcome: Outcome, told: Told): Promise<void> {
+/** Resolves once it is stored, to the interruptions of the bus by then; awaited before each ack, `term` and return after a failed attempt. @throws MillraceError */
+export function tell(log: EventLog, job: Job, outcome: Outcome, told: Told): Promise<number> {
   const { delivery, tookMs } = job;
   const { stream, run } = delivery;
   const about = { stream, run, delivery };

@@ -108,6 +108,7 @@ class JetStreamBus implements Bus {
   readonly #parts: BusParts;
   readonly #confirmations: Confirmations;
   readonly #largeBodies: LargeBodies;
+  #interruptions = 0;
 
   constructor(parts: BusParts) {
     const { state, schemas, deadLetters, workerEvents, eventLog, retries, connection, jsm, options } = parts;
@@ -118,12 +119,19 @@ class JetStreamBus implements Bus {
     this.record = (records) => eventLog.record(records);
     this.later = retries.store;
     this.#parts = parts;
+    connection.onDisruption(() => {
+      this.#interruptions++;
+    });
     this.#confirmations = new Confirmations(connection);
     this.#largeBodies = new LargeBodies({ nc: connection.nc, jsm, replicas: options.replicas });
   }
 
   connected(): boolean {
     return this.#parts.connection.connected;
+  }
+
+  interruptions(): number {
+    return this.#interruptions;
   }
 
   trouble(): MillraceError | undefined {

@@ -71,6 +71,11 @@ export class MemoryBus implements Bus {
     return !this.#life.ended;
   }
 
+  /** Nothing comes between a worker and what it shares with others. */
+  interruptions(): number {
+    return 0;
+  }
+
   trouble(): undefined {
     return undefined;
   }

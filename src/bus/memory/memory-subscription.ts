@@ -148,6 +148,11 @@ class MemoryDelivery implements Delivery {
     return headersOf(this.#one.message);
   }
 
+  /** Nothing that is stored is ever lost. */
+  async stands(): Promise<boolean> {
+    return true;
+  }
+
   get ours(): boolean {
     const { life, durable } = this.#owner;
     return !life.ended && durable.clock.now() < this.#one.dueMs;

@@ -61,6 +61,7 @@ test.skipIf(skip)(
       read: (source, sequence) => bus.read(source, sequence),
       state: bus.state,
       schemas: bus.schemas,
+      interruptions: () => bus.interruptions(),
       connected: () => bus.connected(),
       trouble: () => bus.trouble(),
       [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),

@@ -35,6 +35,9 @@ export class ScriptedDelivery implements Delivery {
     return this.lines;
   }
   succeed(): void {}
+  async stands(): Promise<boolean> {
+    return true;
+  }
   async regained(): Promise<boolean> {
     return this.ours;
   }
@@ -104,6 +107,7 @@ export function scriptedConsumerBus(
     publish: none,
     later: none,
     read: none,
+    interruptions: () => 0,
     connected: () => true,
     trouble: () => undefined,
     [Symbol.asyncDispose]: async () => {},

@@ -6,6 +6,8 @@ import { realClock } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
 import type { Connection } from "../client/connection.ts";
 
+/** After so long a server that was set back may never have handed it out: then it does so once more. */
+const giveUpMs = 30_000;
 /** Without an answer for this long it is asked again. */
 const confirmMs = 5000;
 const lookMs = 250;
@@ -22,7 +24,7 @@ export interface Confirmable {
   readonly reply: string;
   /** Nobody is there any more to confirm it. */
   readonly lost: boolean;
-  /** Called once it is confirmed. */
+  /** Called once it is confirmed, or nobody waits for that any more. */
   settled(): void;
 }
 
@@ -32,6 +34,7 @@ interface Waiting {
   readonly what: Uint8Array;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
+  readonly sinceMs: number;
   sentMs: number;
 }
 
@@ -47,22 +50,22 @@ export class Confirmations {
     this.#connection = connection;
     const { nc } = connection;
     nc.subscribe(`${this.#inbox}*`, { callback: (error, message) => this.#answered(error, message) });
-    // What was under way may be lost: it is asked again at the next look.
+    // What was under way may be lost, and so may what was told before it: whoever waits sees to both.
     connection.onDisruption(() => {
-      for (const waiting of this.#waiting.values()) waiting.sentMs = Number.NEGATIVE_INFINITY;
+      for (const waiting of this.#waiting.values()) this.#interrupt(waiting);
     });
     void nc.closed().then(() => this.#look());
   }
 
   /**
    * Sends what settles a delivery, again and again until the server has confirmed it.
-   * @throws TransientError when nobody can confirm it any more
+   * @throws TransientError when the connection broke meanwhile, and when nobody can confirm it any more
    */
   confirm(delivery: Confirmable, what: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
       const token = ++this.#tokens;
       const now = realClock.now();
-      const waiting = { token, delivery, what, resolve, reject, sentMs: now };
+      const waiting = { token, delivery, what, resolve, reject, sinceMs: now, sentMs: now };
       this.#waiting.set(token, waiting);
       const held = this.#unsent.push(waiting);
       if (held === 1) setTimeout(() => this.#sendAll(), holdMs);
@@ -74,7 +77,7 @@ export class Confirmations {
   #sendAll(): void {
     const unsent = this.#unsent;
     this.#unsent = [];
-    for (const waiting of unsent) this.#send(waiting);
+    for (const waiting of unsent) if (this.#waiting.has(waiting.token)) this.#send(waiting);
   }
 
   #send(waiting: Waiting): void {
@@ -85,8 +88,26 @@ export class Confirmations {
       nc.publish(waiting.delivery.reply, waiting.what, { reply: this.#inbox + waiting.token });
       waiting.sentMs = realClock.now();
     } else {
-      waiting.sentMs = Number.NEGATIVE_INFINITY;
+      this.#interrupt(waiting);
     }
+  }
+
+  #interrupt(waiting: Waiting): void {
+    const { nc } = this.#connection;
+    if (nc.isClosed() || nc.isDraining()) {
+      this.#giveUp(waiting);
+      return;
+    }
+    this.#waiting.delete(waiting.token);
+    waiting.reject(
+      new TransientError(
+        "BUS_ACK_INTERRUPTED",
+        "the connection to NATS broke before the bus confirmed that an event is done",
+        {
+          hint: "nothing to do: what was told of it is told again",
+        },
+      ),
+    );
   }
 
   #answered(error: Error | null, message: Msg): void {
@@ -105,11 +126,12 @@ export class Confirmations {
   }
 
   #look(): void {
-    const late = realClock.now() - confirmMs;
+    const now = realClock.now();
+    const late = now - confirmMs;
     const closed = this.#connection.nc.isClosed();
     for (const waiting of this.#waiting.values()) {
       if (waiting.sentMs > late && !closed) continue;
-      if (waiting.delivery.lost) this.#giveUp(waiting);
+      if (waiting.delivery.lost || waiting.sinceMs < now - giveUpMs) this.#giveUp(waiting);
       else this.#send(waiting);
     }
     if (this.#waiting.size > 0) return;
@@ -117,8 +139,9 @@ export class Confirmations {
     this.#looking = undefined;
   }
 
-  #giveUp({ token, reject }: Waiting): void {
+  #giveUp({ token, delivery, reject }: Waiting): void {
     this.#waiting.delete(token);
+    delivery.settled();
     reject(
       new TransientError("BUS_ACK_UNCONFIRMED", "the bus did not confirm that an event is done", {
         hint: "nothing to do: the event is handed out again",

@@ -12,7 +12,9 @@ import type { DeadLetters } from "../client/dead-letters.ts";
 import type { EventLog } from "../client/event-log.ts";
 import type { RetryStream } from "../client/retry-stream.ts";
 import type { WorkerEvents } from "../client/worker-events.ts";
+import { readMessage } from "../stream/jetstream-port.ts";
 import type { Confirmations } from "./confirmations.ts";
+import { identityOf } from "./delivery.ts";
 import { Durable, type FoundStream } from "./durable.ts";
 import { DurableWatch } from "./durable-watch.ts";
 import { PullSubscription } from "./pull-subscription.ts";
@@ -58,7 +60,12 @@ export async function openSubscription(
     const retention = carries
       ? new DurableWatch({ record, durable })
       : new RetentionWatch({ jsm, stream, record, durable });
-    const parts = { stream, name, durable, run, confirmations, minPending, ackWaitMs, signal, retention };
+    const identityAt = (seq: number): Promise<string | undefined> =>
+      asked(`read message ${seq} of ${stream}`, async () => {
+        const found = await readMessage(jsm, stream, { seq });
+        return found && identityOf(found);
+      });
+    const parts = { stream, name, durable, run, confirmations, minPending, ackWaitMs, signal, retention, identityAt };
     const subscription = new PullSubscription(nc, parts);
     return carries ? new CarriedDeliveries(subscription) : subscription;
   });

@@ -22,6 +22,8 @@ export interface DeliveryOwner {
   /** What comes up to this sequence may have been handed out before, whatever the server's count says. */
   readonly repeatsThrough: number;
   readonly run: string | undefined;
+  /** What stands at a sequence of the stream, as `identityOf` names it; undefined where nothing does. @throws TransientError */
+  identityAt(sequence: number): Promise<string | undefined>;
   /** All that is left of it is the server's word: another one may take its place. */
   awaitingAckReply(): void;
   /** The delivery is out of the way: confirmed, or on its way back for a retry. */
@@ -41,6 +43,8 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   #possession: Possession;
   /** Called when the server has handed it out to us once more. */
   readonly #renewed = new Set<() => void>();
+  /** Another event has its number by now. */
+  #void = false;
 
   /**
    * @param place what the message's reply says, which is where its ack goes
@@ -87,7 +91,7 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   }
 
   get lost(): boolean {
-    return this.#owner.lost;
+    return this.#void || this.#owner.lost;
   }
 
   header(name: string): string | undefined {
@@ -99,6 +103,18 @@ export class JetStreamDelivery implements Delivery, Confirmable {
 
   headers(): Readonly<Record<string, string>> {
     return headersOf(this.#message.headers);
+  }
+
+  /** Whether another delivery is of the same event, and not of one that has its number since the server was set back. */
+  isOf(other: JetStreamDelivery): boolean {
+    return identityOf(this) === identityOf(other);
+  }
+
+  /** Its event is no more, and another one has its number: whatever is told of it must not reach that one. */
+  voided(): void {
+    this.#void = true;
+    this.#owner.closed(this);
+    for (const renewed of this.#renewed) renewed();
   }
 
   /** The server handed the same message out again while this delivery was open: from now on that one counts. */
@@ -117,17 +133,22 @@ export class JetStreamDelivery implements Delivery, Confirmable {
     if (older instanceof JetStreamDelivery) older.renew(this);
   }
 
+  async stands(): Promise<boolean> {
+    return !this.#void && (await this.#owner.identityAt(this.sequence)) === identityOf(this);
+  }
+
   get ours(): boolean {
-    return !this.#owner.over && this.#possession.ours;
+    return !this.#void && !this.#owner.over && this.#possession.ours;
   }
 
   async regained(withinMs: number): Promise<boolean> {
     if (this.ours) return true;
+    if (this.#void) return false;
     this.#release(); // or there may be no room for it to come again
     const over = new AbortController();
     // What had come while we stood still may be another's again by now: then the next one counts.
     const look = (): void => {
-      if (this.ours) over.abort();
+      if (this.ours || this.#void) over.abort();
     };
     this.#renewed.add(look);
     await realClock.sleep(withinMs, over.signal);
@@ -146,11 +167,11 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   retry(delayMs: number): void {
     // Lost, it only means that the server waits for ack_wait instead; so does what may be another's by now.
     if (this.ours) this.#tell(delayMs > 0 ? `-NAK {"delay": ${Math.round(delayMs * 1_000_000)}}` : "-NAK");
-    this.#owner.closed(this);
+    this.settled();
   }
 
   settled(): void {
-    this.#owner.closed(this);
+    if (!this.#void) this.#owner.closed(this);
   }
 
   working(): void {
@@ -174,6 +195,11 @@ export class JetStreamDelivery implements Delivery, Confirmable {
     const { nc } = this.#owner;
     if (!nc.isClosed() && !nc.isDraining() && this.reply) nc.publish(this.reply, what);
   }
+}
+
+/** Tells a message from another one that has its number since the server was set back. */
+export function identityOf(message: Pick<Delivery, "header">): string {
+  return `${message.header("ce-id") ?? ""} ${message.header("Nats-Msg-Id") ?? ""}`;
 }
 
 /** One handing-out of a message. */

@@ -37,6 +37,7 @@ export interface PullOptions {
   readonly ackWaitMs: number;
   readonly signal: AbortSignal;
   readonly retention: Pick<Subscription, "missed" | "accept" | "settledThrough">;
+  readonly identityAt: DeliveryOwner["identityAt"];
 }
 
 export class PullSubscription implements Subscription, DeliveryOwner {
@@ -127,6 +128,10 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     this.#lostMs ??= realClock.now();
   }
 
+  identityAt(sequence: number): Promise<string | undefined> {
+    return this.#options.identityAt(sequence);
+  }
+
   awaitingAckReply(): void {
     this.#awaitingAckReply++;
     this.#prefetch.finished();
@@ -204,10 +209,11 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     const delivery = new JetStreamDelivery(this, message, place, possession, this.#last);
     this.#last = place;
     const open = this.#open.get(delivery.sequence);
-    if (open) {
+    if (open?.isOf(delivery)) {
       open.renew(delivery);
       return;
     }
+    open?.voided();
     this.#open.set(delivery.sequence, delivery);
     this.#ready.push(delivery);
     this.#news.set();

@@ -13,8 +13,10 @@ interface Publish {
 /** A log whose publishes wait until the test acknowledges them. */
 function logged(): { log: EventLog; publishes: readonly Publish[] } {
   const publishes: Publish[] = [];
-  const store = (records: readonly LogRecord[]): Promise<void> =>
-    new Promise((acknowledge, refuse) => publishes.push({ told: records.map(short), acknowledge, refuse }));
+  const store = (records: readonly LogRecord[]): Promise<number> =>
+    new Promise((resolve, refuse) =>
+      publishes.push({ told: records.map(short), acknowledge: () => resolve(0), refuse }),
+    );
   return { log: new EventLog({ automation: "mail", instance: "w1", wall: () => 0, store }), publishes };
 }
 

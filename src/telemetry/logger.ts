@@ -50,6 +50,7 @@ export type LogEvent =
   | "automation_dead_letter"
   | "automation_skipped"
   | "automation_log"
+  | "automation_retryable_failed"
   | "automation_uncaught"
   | "module_uncaught"
   | "tx_database_uncaught"

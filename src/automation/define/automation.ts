@@ -69,6 +69,11 @@ export interface AutomationOptions<On, Db extends Database = Database> {
    */
   readonly filter?: Filter<EventOf<NoInfer<On>>>;
   readonly retry?: RetryPolicyInput;
+  /**
+   * Whether trying again is of use: `(error) => error instanceof NetworkError`. Of an error of which it says false the event is a dead
+   * letter now, as by `fatal`. One that throws counts as true. Not asked where the handler throws `retry` or `fatal`.
+   */
+  readonly retryable?: (error: unknown) => boolean;
   /** Then the attempt counts as failed and `signal` aborts. Default `30s`. */
   readonly timeout?: DurationInput;
   /** Handlers at once. Default 10, at most 256. */
@@ -103,6 +108,7 @@ export interface Automation {
   readonly where: ReadonlyMap<Trigger, LearningPattern> | undefined;
   readonly filter: Filter<AnyEvent> | undefined;
   readonly retry: RetryPolicy;
+  readonly retryable: ((error: unknown) => boolean) | undefined;
   readonly timeoutMs: number;
   readonly concurrency: number;
   readonly start: "now" | "earliest";
@@ -119,6 +125,7 @@ const OPTIONS: Readonly<Record<keyof AutomationOptions<unknown>, true>> = {
     where: true,
     filter: true,
     retry: true,
+    retryable: true,
     timeout: true,
     concurrency: true,
     db: true,
@@ -155,6 +162,8 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
   const { filter } = options;
   if (filter !== undefined && typeof filter !== "function")
     throw invalid(`${id}: filter is no function`, "write filter: ({ event }) => true, or a pattern as where");
+  if (options.retryable !== undefined && typeof options.retryable !== "function")
+    throw invalid(`${id}: retryable is no function`, "write retryable: (error) => true");
   const where = compileWhere(options.where, triggers, `${id}: where`);
   const defined: Automation = {
     [brand]: true,
@@ -164,6 +173,7 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
     // It gets what the handler does.
     filter: filter as Filter<AnyEvent> | undefined,
     needs: triggers.flatMap((trigger) => neededImages(trigger, where?.get(trigger))),
+    retryable: options.retryable,
     retry: Object.freeze(retryPolicy(options.retry, `${id}: `)),
     timeoutMs,
     concurrency,

@@ -14,13 +14,18 @@ import { storeDeadLetter } from "./dead-letter.ts";
 import { free, isOurs, type Job, type Said, type SettleContext } from "./job.ts";
 import { received, settled, took } from "./lifecycle.ts";
 import { readEvent } from "./read-event.ts";
-import { afterFailure, awayDelayMs, cycleIn, deadBefore, isSuspect } from "./verdict.ts";
-
-const crashed: ErrorSummary = {
-  name: "Error",
-  message: "its handler was started again and again, in the end alone, and each time the process ended before it did",
-  code: "AUTOMATION_CRASHED",
-};
+import { isUseless } from "./retryable.ts";
+import {
+  afterFailure,
+  agesFrom,
+  awayDelayMs,
+  bornAt,
+  crashed,
+  cycleIn,
+  deadBefore,
+  expired,
+  isSuspect,
+} from "./verdict.ts";
 
 /** Resolves when the event is settled, as far as this delivery goes. @throws MillraceError */
 export async function settle(job: Job, context: SettleContext): Promise<void> {
@@ -46,14 +51,16 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
   // The first time nothing can have been stored: no cost where all goes well.
   const stored = delivery.again ? await persist(() => record.load()) : undefined;
   const known = stored ?? carriedAttempts(delivery, id);
-  const dead = deadBefore(automation.retry, known, context.clock.wall());
+  // One that nobody asks for is filtered, however old it is.
+  const born = event === undefined ? undefined : bornAt(automation.retry, delivery);
+  const dead = deadBefore(automation.retry, known, context.clock.wall(), born);
   let over: boolean;
   if (dead) {
     over = await deadLetter(job, context, {
       reason: dead,
       attempts: (known?.attempts ?? 0) + (dead === "crashed" ? (known?.unexplained ?? 0) : 0),
       firstAt: known?.firstAt ?? null,
-      error: dead === "crashed" ? crashed : (known?.lastError ?? crashed),
+      error: dead === "crashed" ? crashed : (known?.lastError ?? expired),
     });
   } else if (event === undefined) {
     over = await passOver(job, context);
@@ -132,7 +139,7 @@ async function mayStart(
       if (signal.aborted && delivery.ours) await persist(() => (known ? record.save(known) : record.clear()));
     }
     // It may have waited for its turn, or for the bus, until it was too old: then it is so when it comes again, at once.
-    const dead = deadBefore(context.automation.retry, known, clock.wall());
+    const dead = deadBefore(context.automation.retry, known, clock.wall(), bornAt(context.automation.retry, delivery));
     if (!signal.aborted && delivery.ours && dead === undefined && fresh()) return true;
   } catch (error) {
     solitude.leave();
@@ -163,7 +170,15 @@ async function failed(
   else free(job, context);
   const next = tooOld
     ? ({ dead: "expired" } as const)
-    : afterFailure(automation.retry, attempts, firstAt, result.error, clock.wall());
+    : isUseless(context, result.error)
+      ? ({ dead: "fatal" } as const)
+      : afterFailure(
+          automation.retry,
+          attempts,
+          agesFrom(automation.retry, job.delivery, firstAt),
+          result.error,
+          clock.wall(),
+        );
   const error = summarizeError(result.error);
   const { dead } = next;
   const ended = hanging?.then(() => free(job, context));
@@ -286,7 +301,13 @@ async function whileAway(
       context.entered(job, "hanging");
       await hanging;
     }
-    const delayMs = awayDelayMs(context.automation.retry, tries, so.firstAt, error, context.clock.wall());
+    const delayMs = awayDelayMs(
+      context.automation.retry,
+      tries,
+      agesFrom(context.automation.retry, job.delivery, so.firstAt),
+      error,
+      context.clock.wall(),
+    );
     if (delayMs === undefined) return { type: "failed", error, tooOld: true };
     // So that its age counts across a restart, and a start that was noted is no end of the process.
     const left: Attempts = { ...so, lastError: summarizeError(error) };

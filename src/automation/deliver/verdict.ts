@@ -18,13 +18,43 @@ const aloneAtMost = 3;
 
 const awayPause = { minMs: 250, maxMs: 5000 };
 
-/** Why no attempt may begin any more; undefined when one may. */
-export function deadBefore(policy: RetryPolicy, known: Attempts | undefined, now: number): DeadReason | undefined {
-  if (known === undefined) return undefined;
-  if (known.dead) return known.dead;
-  if (known.attempts >= policy.attempts) return "exhausted";
-  if (known.attempts > 0 && now > known.firstAt + policy.maxAgeMs) return "expired";
-  return (known.unexplained ?? 0) >= suspectAfter + aloneAtMost ? "crashed" : undefined;
+export const crashed: ErrorSummary = {
+  name: "Error",
+  message: "its handler was started again and again, in the end alone, and each time the process ended before it did",
+  code: "AUTOMATION_CRASHED",
+};
+
+export const expired: ErrorSummary = {
+  name: "Error",
+  message: "it was older than retry.maxAge, counted from its commit, before a handler could be started for it",
+  code: "AUTOMATION_EXPIRED",
+};
+
+/** When an event was committed, where its age counts from then; a replay is of an old event on purpose. */
+export function bornAt(policy: RetryPolicy, delivery: Pick<Delivery, "run" | "header">): number | undefined {
+  if (policy.maxAgeFrom !== "commit" || delivery.run !== undefined) return undefined;
+  const committed = Date.parse(delivery.header("ce-time") ?? "");
+  return Number.isNaN(committed) ? undefined : committed;
+}
+
+/** From when on its age counts. @param firstAt of its first attempt */
+export function agesFrom(policy: RetryPolicy, delivery: Parameters<typeof bornAt>[1], firstAt: number): number {
+  return bornAt(policy, delivery) ?? firstAt;
+}
+
+/** Why no attempt may begin any more; undefined when one may. @param born as `bornAt` has it */
+export function deadBefore(
+  policy: RetryPolicy,
+  known: Attempts | undefined,
+  now: number,
+  born?: number,
+): DeadReason | undefined {
+  if (known?.dead) return known.dead;
+  const { attempts = 0, firstAt, unexplained = 0 } = known ?? {};
+  if (attempts >= policy.attempts) return "exhausted";
+  const from = born ?? (attempts > 0 ? firstAt : undefined);
+  if (from !== undefined && now > from + policy.maxAgeMs) return "expired";
+  return unexplained >= suspectAfter + aloneAtMost ? "crashed" : undefined;
 }
 
 /** Whether its handler may be what ended the process. */

@@ -11,8 +11,13 @@ export interface RetryPolicyInput {
   readonly min?: DurationInput;
   /** The longest wait before a retry, `2m` at most. Default `8s`. */
   readonly max?: DurationInput;
-  /** Counted from the first attempt: no attempt begins later than this. Default `24h`. */
+  /** No attempt begins later than this. Default `24h`. */
   readonly maxAge?: DurationInput;
+  /**
+   * What `maxAge` counts from: the `first-attempt`, or the `commit`, for what is worth nothing once it is late; a replay counts from its
+   * first attempt always. Default `first-attempt`.
+   */
+  readonly maxAgeFrom?: "first-attempt" | "commit";
 }
 
 export interface RetryPolicy {
@@ -20,9 +25,16 @@ export interface RetryPolicy {
   readonly minMs: number;
   readonly maxMs: number;
   readonly maxAgeMs: number;
+  readonly maxAgeFrom: "first-attempt" | "commit";
 }
 
-const OPTIONS: Readonly<Record<keyof RetryPolicyInput, true>> = { attempts: true, min: true, max: true, maxAge: true };
+const OPTIONS: Readonly<Record<keyof RetryPolicyInput, true>> = {
+  attempts: true,
+  min: true,
+  max: true,
+  maxAge: true,
+  maxAgeFrom: true,
+};
 
 /** The policy with its defaults. @param where said before an option that there is not @throws ConfigError `AUTOMATION_INVALID` */
 export function retryPolicy(input: RetryPolicyInput = {}, where = ""): RetryPolicy {
@@ -35,5 +47,8 @@ export function retryPolicy(input: RetryPolicyInput = {}, where = ""): RetryPoli
   const maxMs = durationMs(input.max ?? "8s", "retry.max");
   if (maxMs > maxRetryMs) throw invalid("retry.max cannot be more than 2m for now", 'write "2m" or less');
   if (minMs > maxMs) throw invalid("retry.min is longer than retry.max", "raise retry.max or lower retry.min");
-  return { attempts, minMs, maxMs, maxAgeMs: durationMs(input.maxAge ?? "24h", "retry.maxAge") };
+  const { maxAgeFrom = "first-attempt" } = input;
+  if (maxAgeFrom !== "first-attempt" && maxAgeFrom !== "commit")
+    throw invalid(`retry.maxAgeFrom cannot be ${JSON.stringify(maxAgeFrom)}`, 'write "first-attempt" or "commit"');
+  return { attempts, minMs, maxMs, maxAgeMs: durationMs(input.maxAge ?? "24h", "retry.maxAge"), maxAgeFrom };
 }

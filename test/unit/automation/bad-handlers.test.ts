@@ -86,9 +86,15 @@ describe("a handler that throws", () => {
       const { error } = result;
       const summary = summarizeError(error);
       expect(isUnavailable(error)).toBe(false);
-      expect(afterFailure({ attempts: 3, minMs: 1, maxMs: 2, maxAgeMs: 9e9 }, 1, 0, error, 0)).toHaveProperty(
-        "delayMs",
-      );
+      expect(
+        afterFailure(
+          { attempts: 3, minMs: 1, maxMs: 2, maxAgeMs: 9e9, maxAgeFrom: "first-attempt" as const },
+          1,
+          0,
+          error,
+          0,
+        ),
+      ).toHaveProperty("delayMs");
       expect(summary).toMatchObject({ name: expect.any(String), message: expect.stringContaining(message) });
       expect(JSON.stringify([summary, errorFields(summary, "whole")])).not.toContain("secret");
       expect(wholeError(error)).toEqual(expect.any(String));

@@ -22,11 +22,13 @@ function startWorker(server: MemoryServer, clock: Clock, automations: readonly A
   const stopping = new AbortController();
   const bus = open(server, clock);
   const metrics = new Counts();
+  const lines: string[] = [];
+  const note = (event: string): void => void lines.push(event);
   const { settled } = runAutomations({
     bus,
     clock,
     automations,
-    log: silentLogger,
+    log: { ...silentLogger, warn: note },
     metrics,
     logEvents: false,
     logErrors: "message",
@@ -35,6 +37,7 @@ function startWorker(server: MemoryServer, clock: Clock, automations: readonly A
   });
   return {
     metrics,
+    lines,
     kill: () => bus[Symbol.asyncDispose](),
     stop: async () => {
       stopping.abort();
@@ -121,4 +124,59 @@ test("what filter leaves out ends as filtered, and what it throws at is tried ag
   expect(worker.metrics.counts).toMatchObject({
     ...{ "picky.handled": 1, "picky.filtered": 1, "picky.retried": 1, "picky.exhausted": 1 },
   });
+});
+
+test("retryable decides which errors are tried again, one that cannot say counts as yes and is told once, and retry is not asked", async () => {
+  const time = new VirtualTime();
+  const { clock } = time;
+  const server = new MemoryServer(clock);
+  await using writer = await open(server, clock).stream(source).openWriter(new AbortController().signal);
+  await writer.write([10, 20, 30, 40].flatMap((final) => transaction(source, final)));
+  const asked: string[] = [];
+  const picky = onOrder(
+    "picky",
+    ({ event, attempt, retry }) => {
+      const { id } = event.after as unknown as { readonly id: string };
+      if (id === "40-0" && attempt === 1) throw retry({ after: 20 });
+      if (id !== "40-0") throw new Error(id);
+    },
+    {
+      retry: { attempts: 2, min: 20, max: 50 },
+      retryable: (error) => {
+        const { message } = error as Error;
+        asked.push(message);
+        if (message === "30-0") throw new Error("cannot say");
+        return message === "20-0";
+      },
+    },
+  );
+  const worker = startWorker(server, clock, [picky]);
+  const { counts } = worker.metrics;
+  const done = () => counts["picky.fatal"] === 1 && counts["picky.exhausted"] === 2 && counts["picky.handled"] === 1;
+  await time.when(waitFor(done, { what: "all events", clock, timeoutMs: 120_000 }));
+  await time.when(worker.stop());
+
+  expect(asked.sort()).toEqual(["10-0", "20-0", "20-0", "30-0", "30-0"]);
+  expect(counts).toMatchObject({ "picky.retried": 3 });
+  expect(worker.lines.filter((line) => line === "automation_retryable_failed")).toHaveLength(1);
+});
+
+test("an event that is older than maxAge from its commit starts no handler, and is a dead letter as expired", async () => {
+  const time = new VirtualTime();
+  const { clock } = time;
+  await time.when(clock.sleep(Math.max(0, Date.parse("2026-01-01T00:00:02Z") - clock.wall())));
+  const server = new MemoryServer(clock);
+  await using writer = await open(server, clock).stream(source).openWriter(new AbortController().signal);
+  await writer.write(transaction(source, 10));
+  const seen: unknown[] = [];
+  const late = onOrder("late", ({ event }) => void seen.push(event.id), {
+    retry: { maxAge: 1000, maxAgeFrom: "commit" },
+  });
+  const worker = startWorker(server, clock, [late]);
+  await time.when(
+    waitFor(() => worker.metrics.counts["late.expired"] === 1, { what: "the dead letter", clock, timeoutMs: 120_000 }),
+  );
+  await time.when(worker.stop());
+
+  expect(seen).toEqual([]);
 });

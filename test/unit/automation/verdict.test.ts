@@ -2,7 +2,14 @@
 
 import { expect, test } from "vitest";
 import type { Attempts } from "../../../src/automation/deliver/attempts.ts";
-import { afterFailure, awayDelayMs, deadBefore, isSuspect } from "../../../src/automation/deliver/verdict.ts";
+import {
+  afterFailure,
+  agesFrom,
+  awayDelayMs,
+  bornAt,
+  deadBefore,
+  isSuspect,
+} from "../../../src/automation/deliver/verdict.ts";
 import { Fatal, Retry } from "../../../src/automation/outcome/outcome.ts";
 import { retryPolicy } from "../../../src/automation/outcome/retry-policy.ts";
 import { isUnavailable, txFailure } from "../../../src/automation/outcome/unavailable.ts";
@@ -115,3 +122,18 @@ test.each([
     expect(isUnavailable(failure)).toBe(code.startsWith("TX_"));
   },
 );
+
+test("where its age counts from the commit, an event may be too old before its first attempt, and a replay of it is not", () => {
+  const late = retryPolicy({ maxAge: "1h", maxAgeFrom: "commit" });
+  const header = (name: string) => (name === "ce-time" ? "1970-01-01T02:00:00.000000Z" : undefined);
+  const born = bornAt(late, { header });
+
+  expect(born).toBe(2 * hour);
+  expect(deadBefore(late, undefined, 3 * hour, born)).toBeUndefined();
+  expect(deadBefore(late, undefined, 3 * hour + 1, born)).toBe("expired");
+  expect(agesFrom(late, { header }, 5 * hour)).toBe(2 * hour);
+  expect(bornAt(late, { header, run: "r1" })).toBeUndefined();
+  expect(agesFrom(late, { header, run: "r1" }, 5 * hour)).toBe(5 * hour);
+  expect(bornAt(policy, { header })).toBeUndefined();
+  expect(bornAt(late, { header: () => undefined })).toBeUndefined();
+});

@@ -82,25 +82,30 @@ export class Observed {
     );
   }
 
-  /** The same automation, whose handler is looked on. */
+  /** The same automation, whose handler and filter are looked on. */
   watched(automation: Automation): Automation {
-    const { handler } = automation;
+    const { id, handler, filter } = automation;
     return Object.freeze({
       ...automation,
       db: undefined,
-      handler: (context: Context) => this.#run(automation, handler, context),
-    });
+      handler: (context: Context) => this.#watch(id, context.event.id, () => handler(this.#context(id, context))),
+      filter: filter && ((context) => this.#watch(id, context.event.id, () => filter(context))),
+    } satisfies Automation);
   }
 
-  #run({ id }: Automation, handler: Handler<AnyEvent>, given: Context): ReturnType<Handler<AnyEvent>> {
+  #watch<Returned>(
+    automation: string,
+    event: string,
+    call: () => Returned | Promise<Returned>,
+  ): Returned | Promise<Returned> {
     const ended = this.#options.pace.handlerStarted();
     const threw = (error: unknown): void => {
-      this.errors.push({ automation: id, event: given.event.id, attempt: given.attempt, error });
+      this.errors.push({ automation, event, attempt: this.#of(automation, event).attempts, error });
       ended();
     };
     try {
-      const returned = handler(this.#context(id, given));
-      if (typeof returned !== "object" || !("then" in returned)) {
+      const returned = call();
+      if (typeof returned !== "object" || returned === null || !("then" in returned)) {
         ended();
         return returned;
       }

@@ -84,6 +84,47 @@ describe("given rows, when an automation,", () => {
     ]);
   });
 
+  test("then what its filter leaves out is filtered, and one that throws, or does real work, is part of the attempt", async () => {
+    const even = automation(
+      "even",
+      {
+        on: orders.created(),
+        retry: { attempts: 1 },
+        filter: async ({ event: { key } }) => {
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          if (key.id === 3) throw new Error("odd");
+          return key.id % 2 === 0;
+        },
+      },
+      () => {},
+    );
+    const r = await given([1, 2, 3].map((id) => orders.row({ id }).created())).when(even);
+
+    expect(r.outcomes.map(({ outcome }) => outcome)).toEqual(["filtered", "done", "dead"]);
+    expect(r.errors.map(({ attempt, error }) => [attempt, String(error)])).toEqual([[1, "Error: odd"]]);
+    expect(r.passedMs).toBe(0);
+  });
+
+  test("then it is started at what an update did to a column, by the triggers' own rules", async () => {
+    const to = automation("to", { on: orders.updated({ column: "status", from: "pending", to: "paid" }) }, () => {});
+    const any = automation("any", { on: orders.changed("total", "note") }, () => {});
+    const row = orders.row({ id: 1, status: "pending", total: "1.00", note: null });
+    const r = await given([
+      row.updatedTo({ status: "paid" }),
+      row.updatedTo({ status: "sent" }),
+      row.updatedTo({ total: "2.00" }),
+    ]).when(to, any);
+
+    expect(r.outcomes.map(({ outcome }) => outcome)).toEqual([
+      "done",
+      "filtered",
+      "filtered",
+      "filtered",
+      "filtered",
+      "done",
+    ]);
+  });
+
   test("then it is tried again behind its waits, which take no real time, and is dead in the end", async () => {
     const flaky = automation(
       "flaky",

@@ -19,7 +19,7 @@ interface Approval {
   readonly decision: "open" | "yes" | "no";
 }
 
-export const approvals = collection<Approval>("shop", "public.approvals");
+export const approvals = collection<Approval>("ops", "public.approvals");
 export const orderPlaced = event<Order>("order.placed");
 export const orderApproved = event<Order>("order.approved");
 const limit = 100_000;

@@ -120,6 +120,45 @@ describe.skipIf(absent || lacks("psql"))("the example", () => {
     expect(await run("python-subscriber", { EVENTS: "2" }, 2)).toMatch(CHANGES);
   });
 
+  test("of automations does each one's work, by a worker that runs all of them", async () => {
+    await using own = await freshDatabase();
+    const [begin = "", then = ""] = blocksOf("automations");
+    const port = await freePort();
+    const env = { DATABASE_URL: own.url, MILLRACE_HTTP: `127.0.0.1:${port}` };
+    const automations = spawned(begin.replace("node dist/cli.js run", "exec $&"), env);
+    let printed = "";
+    for (const stream of [automations.stdout, automations.stderr])
+      stream.setEncoding("utf8").on("data", (text) => (printed += text));
+    const closed = once(automations, "close");
+    try {
+      const ready = async (): Promise<boolean> => {
+        expect({ code: automations.exitCode, printed }).toMatchObject({ code: null });
+        return (await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined))?.status === 200;
+      };
+      await waitFor(ready, { what: "the worker", timeoutMs: 40_000 });
+      const app = spawned(then, env);
+      await once(app, "close");
+      expect(app.exitCode).toBe(0);
+      const done = async (): Promise<boolean> => {
+        const [{ n } = { n: 0 }] = await own.query<{ n: number }>(
+          "select (select count(*) from shipments)::int + (select count(*) from processed)::int + (select count(*) from findings)::int + (select count(*) from instances where tags ? 'cost-center')::int as n",
+        );
+        return n === 4;
+      };
+      await waitFor(done, { what: "a shipment, an upload, a finding and a tag", timeoutMs: 40_000 });
+      expect(await own.query("select tags from instances")).toEqual([
+        { tags: { owner: "ada", "cost-center": "unassigned" } },
+      ]);
+      expect(await own.query("select order_id, customer from shipments")).toEqual([
+        { order_id: "o-1", customer: "Ada" },
+      ]);
+      expect(await own.query("select rule from findings")).toEqual([{ rule: "time is synchronised" }]);
+    } finally {
+      automations.kill();
+      await closed;
+    }
+  });
+
   test("is listed, and has a README", () => {
     const listed = readFileSync("examples/README.md", "utf8").matchAll(/\]\((.*)\)/g);
     for (const [, readme = ""] of listed) expect(existsSync(join("examples", readme))).toBe(true);

@@ -1,5 +1,6 @@
 // Deliveries out of MILLRACE_RETRY, told as what they are: the event where it stands, with what came along with it.
 
+import { TransientError } from "../errors.ts";
 import { type Carried, type DecodedRetry, decodeRetry } from "../event/retry-message.ts";
 import type { Delivery, Obstacle, StreamGap, Subscription } from "./bus.ts";
 
@@ -14,10 +15,19 @@ class CarriedDelivery implements Delivery {
   readonly follows: undefined = undefined;
   readonly #raw: Delivery;
   readonly #headers: Readonly<Record<string, string>>;
+  /** How often the bus had been interrupted when it was handed out, or looked for last. */
+  #lookedAt: number;
+  readonly #interruptions: () => number;
   #body: Uint8Array | undefined;
 
-  constructor(raw: Delivery, { stream, subject, sequence, run, headers, ...rest }: DecodedRetry) {
+  constructor(
+    raw: Delivery,
+    interruptions: () => number,
+    { stream, subject, sequence, run, headers, ...rest }: DecodedRetry,
+  ) {
     this.#raw = raw;
+    this.#interruptions = interruptions;
+    this.#lookedAt = interruptions();
     this.stream = stream;
     this.subject = subject;
     this.sequence = sequence;
@@ -66,8 +76,9 @@ class CarriedDelivery implements Delivery {
     return this.#raw.stands();
   }
 
-  ack(): Promise<void> {
-    return this.#raw.ack();
+  async ack(): Promise<void> {
+    await this.#look();
+    await this.#raw.ack();
   }
 
   retry(delayMs: number): void {
@@ -78,17 +89,34 @@ class CarriedDelivery implements Delivery {
     this.#raw.working();
   }
 
-  terminate(reason: string): Promise<void> {
-    return this.#raw.terminate(reason);
+  async terminate(reason: string): Promise<void> {
+    await this.#look();
+    await this.#raw.terminate(reason);
+  }
+
+  /** A server that was set back may have given the number to another message since: that one must not be settled by this one's. */
+  async #look(): Promise<void> {
+    const interruptions = this.#interruptions();
+    if (interruptions === this.#lookedAt) return;
+    if (!(await this.#raw.stands())) {
+      this.#raw.retry(0);
+      throw new TransientError("BUS_RETRY_GONE", "what waited for its retry is no longer in MILLRACE_RETRY", {
+        hint: "nothing to do: the bus was set back, and the event is handed out again where it stands",
+      });
+    }
+    this.#lookedAt = interruptions;
   }
 }
 
 /** A subscription to MILLRACE_RETRY. What something else stored there is handed out as it is: it is no event. */
 export class CarriedDeliveries implements Subscription {
   readonly #raw: Subscription;
+  readonly #interruptions: () => number;
 
-  constructor(raw: Subscription) {
+  /** @param interruptions as of `Bus` */
+  constructor(raw: Subscription, interruptions: () => number) {
     this.#raw = raw;
+    this.#interruptions = interruptions;
   }
 
   get madeAgain(): string | undefined {
@@ -120,11 +148,11 @@ export class CarriedDeliveries implements Subscription {
   }
 
   async *[Symbol.asyncIterator](): AsyncIterator<readonly Delivery[]> {
-    for await (const deliveries of this.#raw) yield deliveries.map(carriedIn);
+    for await (const deliveries of this.#raw) yield deliveries.map((one) => carriedIn(one, this.#interruptions));
   }
 }
 
-function carriedIn(raw: Delivery): Delivery {
+function carriedIn(raw: Delivery, interruptions: () => number): Delivery {
   const decoded = decodeRetry(raw.headers());
-  return decoded === undefined ? raw : new CarriedDelivery(raw, decoded);
+  return decoded === undefined ? raw : new CarriedDelivery(raw, interruptions, decoded);
 }

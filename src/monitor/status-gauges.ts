@@ -1,6 +1,7 @@
 // The status as Prometheus gauges, taken when they are scraped.
 
 import type { Registry } from "prom-client";
+import type { Depth } from "../automation/run/automation-run.ts";
 import { sampled } from "../telemetry/sampled.ts";
 import type { SourceReport, Status } from "./status.ts";
 
@@ -66,21 +67,25 @@ function registerPartitions(registry: Registry, status: () => Status): void {
   );
 }
 
-/** Events that wait, by automation; one that cannot be asked for now is left out. */
-export type QueueDepth = () => Promise<ReadonlyMap<string, number>>;
+/** What waits, by automation; one that cannot be asked for now is left out. */
+export type QueueDepth = () => Promise<ReadonlyMap<string, Depth>>;
 
-/** Adds `queue_depth` to a registry. */
+/** Adds `queue_depth` and `queue_put_off` to a registry. */
 export function registerQueueDepth(registry: Registry, depth: QueueDepth): void {
-  const help =
-    "Events that wait for an automation: not yet handed out, handed out and not settled, or put off for a retry.";
-  sampled(registry, { name: "queue_depth", help, labelNames: ["automation"] }, async () =>
-    [...(await depth())].map(([automation, waiting]) => [{ automation }, waiting]),
+  const gauge = (name: string, help: string, count: (of: Depth) => number): void =>
+    sampled(registry, { name, help, labelNames: ["automation"] }, async () =>
+      [...(await depth())].map(([automation, of]) => [{ automation }, count(of)]),
+    );
+  gauge(
+    "queue_depth",
+    "Events that wait for an automation: not yet handed out, handed out and not settled, or put off for a retry.",
+    ({ pending, unacked, later }) => pending + unacked + later,
   );
-}
-
-interface Depth {
-  readonly pending: number;
-  readonly unacked: number;
+  gauge(
+    "queue_put_off",
+    "Of the events that wait for an automation, those in MILLRACE_RETRY: put off for more than two minutes, or part of a replay.",
+    ({ later }) => later,
+  );
 }
 
 /** What waits for each automation; none of it while the bus is away. */
@@ -88,13 +93,10 @@ export async function queueDepths(
   bus: { connected(): boolean },
   running: { depth(automation: string): Promise<Depth> },
   automations: readonly { readonly id: string }[],
-): Promise<ReadonlyMap<string, number>> {
-  const depths = new Map<string, number>();
+): Promise<ReadonlyMap<string, Depth>> {
+  const depths = new Map<string, Depth>();
   if (!bus.connected()) return depths;
-  const asked = automations.map(async ({ id }) => {
-    const { pending, unacked } = await running.depth(id);
-    depths.set(id, pending + unacked);
-  });
+  const asked = automations.map(async ({ id }) => void depths.set(id, await running.depth(id)));
   await Promise.allSettled(asked); // one that cannot be asked is left out
   return depths;
 }

@@ -84,6 +84,7 @@ export interface WorkerOptions {
   readonly ackWaitMs?: number;
   readonly adopt?: boolean;
   readonly missedLookMs?: number;
+  readonly longestPauseMs?: number;
   readonly log?: Logger;
   readonly logErrors?: LogErrors;
   /** Puts something between the automations and the bus. */

@@ -35,6 +35,8 @@ export interface AutomationParts extends WorkerParts {
   readonly maxHops: number;
   /** What the server waits for a sign of life before it hands an event out again. */
   readonly ackWaitMs: number;
+  /** For how long at most an event waits for its retry where it is; else in MILLRACE_RETRY. */
+  readonly longestPauseMs: number;
   /** Who of all handlers of this process runs alone. */
   readonly solitude: Solitude;
 }

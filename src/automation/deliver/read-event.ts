@@ -6,6 +6,7 @@ import { PoisonError, TransientError } from "../../errors.ts";
 import type { Columns } from "../../event/column-kind.ts";
 import { dataRefOf } from "../../event/data-ref.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
+import { sourceOfStream } from "../../event/source-id.ts";
 import { versionName } from "../../schema/told-columns.ts";
 import type { Automation } from "../define/automation.ts";
 import type { AnyEvent, Trigger } from "../define/trigger.ts";
@@ -14,7 +15,7 @@ import type { SettleContext } from "./job.ts";
 
 interface Reader extends Pick<SettleContext, "persist"> {
   readonly automation: Pick<Automation, "triggers" | "where">;
-  readonly bus: Pick<Bus, "fetchBody">;
+  readonly bus: Pick<Bus, "fetchBody" | "read">;
   readonly columnTypes: Pick<ColumnTypes, "kept" | "read">;
 }
 
@@ -27,7 +28,18 @@ type Soon<Result> = Result | Promise<Result>;
 
 /** @throws TransientError when the bus went away for good; what is no error of ours */
 export function readEvent(delivery: Delivery, reader: Reader): Soon<Found> {
-  return delivery.data.length === 0 ? fetched(delivery, reader) : decoded(delivery, reader);
+  if (delivery.data.length > 0) return decoded(delivery, reader);
+  return delivery.carried?.bodyElsewhere ? leftBehind(delivery, reader) : fetched(delivery, reader);
+}
+
+/** Its body was too large to wait with it in MILLRACE_RETRY: it is where the event stands. */
+async function leftBehind(delivery: Delivery, reader: Reader): Promise<Found> {
+  const { stream, sequence } = delivery;
+  const source = sourceOfStream(stream);
+  const found = source && (await reader.persist(() => reader.bus.read(source, sequence)));
+  if (found === undefined || found.header("ce-id") !== delivery.header("ce-id")) return evicted(delivery);
+  delivery.withBody?.(found.data);
+  return decoded(delivery, reader);
 }
 
 async function fetched(delivery: Delivery, reader: Reader): Promise<Found> {
@@ -89,6 +101,16 @@ function wanted(trigger: Trigger, message: StoredMessage, reader: Reader): Soon<
     if (columns === undefined) throw schemaMissing(version);
     return judge(columns);
   });
+}
+
+function evicted({ stream, sequence }: Delivery): PoisonError {
+  return new PoisonError(
+    "EVENT_EVICTED",
+    `${stream} dropped message ${sequence} while the event waited for its retry`,
+    {
+      hint: "its body was too large to wait with it: raise max_payload of nats-server, or let the source's stream keep more",
+    },
+  );
 }
 
 function bodyMissing(): TransientError {

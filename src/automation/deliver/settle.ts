@@ -13,6 +13,7 @@ import { conclude, endHandled, passOver } from "./conclude.ts";
 import { storeDeadLetter } from "./dead-letter.ts";
 import { free, isOurs, type Job, type Said, type SettleContext } from "./job.ts";
 import { received, settled, took } from "./lifecycle.ts";
+import { putOff } from "./put-off.ts";
 import { readEvent } from "./read-event.ts";
 import { isUseless } from "./retryable.ts";
 import {
@@ -43,7 +44,8 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
       : readEvent(delivery, context);
   const event = found instanceof Promise ? await found : found;
   if (event instanceof PoisonError) {
-    await deadLetter(job, context, { reason: "undecodable", attempts: 0, firstAt: null, error: summarizeError(event) });
+    const { attempts = 0, firstAt = null } = delivery.carried ?? {};
+    await deadLetter(job, context, { reason: "undecodable", attempts, firstAt, error: summarizeError(event) });
     return;
   }
   const id = event === undefined || event instanceof TransientError ? (delivery.header("ce-id") ?? "") : event.id;
@@ -55,7 +57,10 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
   const born = event === undefined ? undefined : bornAt(automation.retry, delivery);
   const dead = deadBefore(automation.retry, known, context.clock.wall(), born);
   let over: boolean;
-  if (dead) {
+  if (known?.later !== undefined) {
+    // Decided before, and perhaps stored: it must not begin here.
+    over = await putOff(job, context, record, known);
+  } else if (dead) {
     over = await deadLetter(job, context, {
       reason: dead,
       attempts: (known?.attempts ?? 0) + (dead === "crashed" ? (known?.unexplained ?? 0) : 0),
@@ -191,11 +196,14 @@ async function failed(
     job.delivery.retry(0);
     return false;
   }
-  await context.persist(() => record.save({ attempts, firstAt, lastError: error, ...(dead ? { dead } : {}) }));
+  const later = dead || next.delayMs <= context.longestPauseMs ? undefined : Math.round(clock.wall() + next.delayMs);
+  const known = { attempts, firstAt, lastError: error, ...(later && { later }), ...(dead ? { dead } : {}) };
+  await context.persist(() => record.save(known));
   // A handler that ignores its timeout is waited for: the event must not be handled twice at once.
   await ended;
   if (dead) return deadLetter(job, context, { reason: dead, attempts, firstAt, error, thrown: result.error });
-  job.delivery.retry(next.delayMs);
+  if (later === undefined) job.delivery.retry(next.delayMs);
+  const moved = later !== undefined && (await putOff(job, context, record, { ...known, id }));
   settled(context, job, "retried");
   log.warn(
     "automation_retrying",
@@ -208,7 +216,7 @@ async function failed(
     },
     logErrors === "whole" ? wholeError(result.error) : undefined,
   );
-  return false;
+  return moved;
 }
 
 interface DeadLetterReason {

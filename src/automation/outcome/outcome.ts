@@ -3,14 +3,16 @@
 import { ConfigError } from "../../errors.ts";
 import { type DurationInput, durationMs } from "./duration-ms.ts";
 
-/** The bus holds a retry for so long at most. */
-export const maxRetryMs = 120_000;
+/** Longer than that is no retry, and hardly meant. */
+export const maxRetryMs: number = 365 * 24 * 60 * 60_000;
+/** What is away is waited for with the event in hand: it is not long before it is asked again. */
+const maxAwayMs = 120_000;
 
 // Looked up by name and not by instanceof: a user's module may load its own copy of this package.
 const kind: unique symbol = Symbol.for("millrace.outcome");
 
 export interface RetryOptions {
-  /** How long to wait before the next attempt; at most `2m`. */
+  /** How long to wait before the next attempt; at most a year (`365d`), and `2m` where something is unavailable. */
   readonly after: DurationInput;
   /**
    * What the handler needs is away, by its name or `true`: no attempt is spent, the event stays in hand, and the automation
@@ -26,7 +28,7 @@ export class Retry extends Error {
   readonly afterMs: number;
   readonly unavailable: true | string | undefined;
 
-  /** @throws ConfigError when the delay is no duration or longer than `2m` */
+  /** @throws ConfigError when the delay is no duration, or too long */
   constructor(options: RetryOptions) {
     const { unavailable } = options;
     const what = typeof unavailable === "string" ? unavailable : "what the handler needs";
@@ -35,9 +37,10 @@ export class Retry extends Error {
     this.code = unavailable === undefined ? "RETRY" : "UNAVAILABLE";
     this.unavailable = unavailable;
     this.afterMs = durationMs(options.after, "retry after");
-    if (this.afterMs > maxRetryMs) {
-      throw new ConfigError("AUTOMATION_INVALID", "a retry cannot be put off by more than 2m", {
-        hint: "give a delay of at most 2m",
+    const most = unavailable === undefined ? "365d" : "2m";
+    if (this.afterMs > (unavailable === undefined ? maxRetryMs : maxAwayMs)) {
+      throw new ConfigError("AUTOMATION_INVALID", `this retry cannot be put off by more than ${most}`, {
+        hint: `give a delay of at most ${most}`,
       });
     }
   }

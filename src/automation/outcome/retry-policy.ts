@@ -9,7 +9,7 @@ export interface RetryPolicyInput {
   readonly attempts?: number;
   /** The shortest wait before a retry. Default `2s`. */
   readonly min?: DurationInput;
-  /** The longest wait before a retry, `2m` at most. Default `8s`. */
+  /** The longest wait before a retry, a year at most. Default `8s`. */
   readonly max?: DurationInput;
   /** No attempt begins later than this. Default `24h`. */
   readonly maxAge?: DurationInput;
@@ -45,7 +45,7 @@ export function retryPolicy(input: RetryPolicyInput = {}, where = ""): RetryPoli
   }
   const minMs = durationMs(input.min ?? "2s", "retry.min");
   const maxMs = durationMs(input.max ?? "8s", "retry.max");
-  if (maxMs > maxRetryMs) throw invalid("retry.max cannot be more than 2m for now", 'write "2m" or less');
+  if (maxMs > maxRetryMs) throw invalid("retry.max cannot be more than a year", 'write "365d" or less');
   if (minMs > maxMs) throw invalid("retry.min is longer than retry.max", "raise retry.max or lower retry.min");
   const { maxAgeFrom = "first-attempt" } = input;
   if (maxAgeFrom !== "first-attempt" && maxAgeFrom !== "commit")

@@ -60,6 +60,17 @@ export interface AutomationStatus {
   readonly gap?: StreamGap & { readonly source: SourceId; readonly agoMs: number };
 }
 
+/** Events that wait for an automation. */
+export interface Depth {
+  /** Not yet handed out. */
+  readonly pending: number;
+  /** Handed out, and not settled. */
+  readonly unacked: number;
+  /** In MILLRACE_RETRY: for a long retry, or as part of a replay. */
+  readonly later: number;
+}
+export const NOTHING: Depth = { pending: 0, unacked: 0, later: 0 };
+
 /** What is said of it while the worker waits for the bus. */
 export function waitingStatus({ id, timeoutMs }: Automation): AutomationStatus {
   const reason = { code: "BUS_DISCONNECTED", message: "it begins once the bus is there" };
@@ -149,13 +160,20 @@ export class AutomationRun {
     };
   }
 
-  /** Events that wait for this automation: not yet handed out, and handed out but not settled. @throws MillraceError */
-  async depth(): Promise<{ readonly pending: number; readonly unacked: number }> {
-    const depths = await Promise.all([...this.#sources.values()].map(({ subscription }) => subscription?.depth()));
-    return {
-      pending: depths.reduce((sum, depth) => sum + (depth?.pending ?? 0), 0),
-      unacked: depths.reduce((sum, depth) => sum + (depth?.unacked ?? 0), 0),
+  /** What waits for this automation. @throws MillraceError */
+  async depth(): Promise<Depth> {
+    const sum: { -readonly [Part in keyof Depth]: number } = { ...NOTHING };
+    const one = async ([source, { subscription }]: [SourceId, Standing]): Promise<void> => {
+      const { pending = 0, unacked = 0 } = (await subscription?.depth()) ?? {};
+      if (source === retryId) {
+        sum.later += pending + unacked;
+        return;
+      }
+      sum.pending += pending;
+      sum.unacked += unacked;
     };
+    await Promise.all([...this.#sources].map(one));
+    return sum;
   }
 
   async #run(): Promise<void> {

@@ -7,9 +7,10 @@ import { owned } from "../../telemetry/stray.ts";
 import type { Automation } from "../define/automation.ts";
 import type { TriggerConfig } from "../define/trigger.ts";
 import type { WorkerParts } from "../deliver/automation-parts.ts";
+import { LONGEST_PAUSE_MS } from "../deliver/put-off.ts";
 import { Solitude } from "../deliver/solitude.ts";
 import { errorFields, summarizeError } from "../outcome/error-summary.ts";
-import { AutomationRun, type AutomationStatus } from "./automation-run.ts";
+import { AutomationRun, type AutomationStatus, type Depth, NOTHING } from "./automation-run.ts";
 import { MISSED_LOOK_MS } from "./missed.ts";
 import { Steering } from "./steering.ts";
 import type { TxDatabases } from "./tx-databases.ts";
@@ -29,6 +30,8 @@ export interface RunAutomationsOptions extends WorkerParts, Partial<TriggerConfi
   readonly ackWaitMs?: number;
   /** Go on, once, behind what left the stream before an automation got it. Default no. */
   readonly adopt?: boolean;
+  /** For how long at most an event waits for its retry on its own stream. Default 2 min. */
+  readonly longestPauseMs?: number;
   /** How often that is looked for. Default 30 s. */
   readonly missedLookMs?: number;
 }
@@ -36,7 +39,7 @@ export interface RunAutomationsOptions extends WorkerParts, Partial<TriggerConfi
 export interface RunningAutomations {
   status(): readonly AutomationStatus[];
   /** How much waits for an automation. @throws MillraceError while the bus is away */
-  depth(automation: string): Promise<{ readonly pending: number; readonly unacked: number }>;
+  depth(automation: string): Promise<Depth>;
   /** Resolves when all have stopped and drained, after the signal; never rejects. Close the bus only then. */
   readonly settled: Promise<void>;
 }
@@ -69,6 +72,7 @@ export function runAutomations(options: RunAutomationsOptions): RunningAutomatio
     adopt: false,
     solitude: new Solitude(options.clock),
     missedLookMs: MISSED_LOOK_MS,
+    longestPauseMs: LONGEST_PAUSE_MS,
   };
   const { bus, clock, log, signal } = options;
   const steering = new Steering({ state: bus.state, automations: automations.map(({ id }) => id), clock, log, signal });
@@ -79,7 +83,7 @@ export function runAutomations(options: RunAutomationsOptions): RunningAutomatio
   if (automations.length > 0) void steering.watch();
   return {
     status: () => runs.map((run) => run.status()),
-    depth: (id) => runs.find((run) => run.id === id)?.depth() ?? Promise.resolve({ pending: 0, unacked: 0 }),
+    depth: (id) => runs.find((run) => run.id === id)?.depth() ?? Promise.resolve(NOTHING),
     settled: Promise.all(runs.map((run) => run.settled)).then(() => undefined),
   };
 }

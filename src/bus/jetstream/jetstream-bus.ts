@@ -164,7 +164,10 @@ class JetStreamBus implements Bus {
 
   consume(options: ConsumeOptions): Promise<Subscription> {
     const { connection, ...parts } = this.#parts;
-    return openSubscription({ ...parts, nc: connection.nc, confirmations: this.#confirmations }, options);
+    return openSubscription(
+      { ...parts, nc: connection.nc, confirmations: this.#confirmations, interruptions: () => this.#interruptions },
+      options,
+    );
   }
 
   forgetOlder(source: SourceId, durable: string): Promise<void> {

@@ -110,7 +110,7 @@ export class MemoryBus implements Bus {
     const durable = await this.#server.durable(stream, options);
     durable.set(options);
     const subscription = new MemorySubscription(durable, options, this.#life);
-    return options.source === retryId ? new CarriedDeliveries(subscription) : subscription;
+    return options.source === retryId ? new CarriedDeliveries(subscription, () => this.interruptions()) : subscription;
   }
 
   async forgetOlder(source: SourceId, durable: string): Promise<void> {

@@ -385,5 +385,5 @@ test.skipIf(missing("nats"))("what waits for an automation that a gap has stoppe
   await stream.keepOnly(10);
   await using worker = await startWorker({ url: nats.url, automations: [mail] });
   await waitFor(() => worker.running.status()[0]?.state === "failed", { what: "it to stop" });
-  expect(await worker.running.depth("mail")).toEqual({ pending: 10, unacked: 0 });
+  expect(await worker.running.depth("mail")).toEqual({ pending: 10, unacked: 0, later: 0 });
 });

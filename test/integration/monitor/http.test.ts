@@ -48,7 +48,7 @@ async function listen(options: Partial<HttpOptions> = {}): Promise<HttpServer> {
     token: undefined,
     status: () => status,
     registry,
-    queueDepth: async () => new Map([["mail", 7]]),
+    queueDepth: async () => new Map([["mail", { pending: 4, unacked: 1, later: 2 }]]),
     log: silentLogger,
     ...options,
   });
@@ -98,6 +98,7 @@ test("/metrics is Prometheus text, gauges as the status is now", async () => {
   expect(text).toContain('millrace_source_lag_seconds{source="shop"} 0.5');
   expect(text).toContain('millrace_source_heartbeat_seconds{source="shop"} 0.25');
   expect(text).toContain('queue_depth{automation="mail"} 7');
+  expect(text).toContain('queue_put_off{automation="mail"} 2');
   expect(text).toContain("process_resident_memory_bytes");
 });
 

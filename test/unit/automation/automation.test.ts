@@ -87,7 +87,7 @@ test.each([
   ["an empty list of triggers", { on: [] as never }],
   ["no attempt", { on: orders.created(), retry: { attempts: 0 } }],
   ["half an attempt", { on: orders.created(), retry: { attempts: 1.5 } }],
-  ["a longest wait above 2m", { on: orders.created(), retry: { max: "3m" } }],
+  ["a longest wait above a year", { on: orders.created(), retry: { max: "366d" } }],
   ["a shortest wait above the longest", { on: orders.created(), retry: { min: "9s" } }],
   ["a timeout without a unit", { on: orders.created(), timeout: "30" as never }],
   ["a timeout of nothing", { on: orders.created(), timeout: 0 }],
@@ -121,9 +121,11 @@ test("numbers are milliseconds", () => {
   expect(receipt).toMatchObject({ timeoutMs: 1500, retry: { minMs: 10, maxMs: 20 } });
 });
 
-test("a retry may be put off by 2m and not more", () => {
-  expect(new Retry({ after: "2m" }).afterMs).toBe(120_000);
-  expect(() => new Retry({ after: "3m" })).toThrow(ConfigError);
+test("a retry may be put off by a year, one for what is away by 2m, and not more", () => {
+  expect(new Retry({ after: "365d" }).afterMs).toBe(365 * 86_400_000);
+  expect(() => new Retry({ after: "366d" })).toThrow(ConfigError);
+  expect(new Retry({ after: "2m", unavailable: true }).afterMs).toBe(120_000);
+  expect(() => new Retry({ after: "3m", unavailable: "mail" })).toThrow(ConfigError);
   expect(new Fatal("why").message).toBe("why");
 });
 

@@ -34,7 +34,10 @@ const broken = collection("shop", "public.orders", {
 });
 const reader = (on: Parameters<typeof automation>[1]["on"]) => ({
   automation: automation("a", { on } as Parameters<typeof automation>[1], () => {}),
-  bus: { fetchBody: () => Promise.reject(new BugError("X", "no body is kept apart")) },
+  bus: {
+    fetchBody: () => Promise.reject(new BugError("X", "no body is kept apart")),
+    read: () => Promise.reject(new BugError("X", "no body is left behind")),
+  },
   persist: <Result>(operation: () => Promise<Result>) => operation(),
   columnTypes: new ColumnTypes({ schemas: memoryStore() }),
 });

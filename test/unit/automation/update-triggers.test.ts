@@ -69,7 +69,10 @@ async function read(of: Automation, body: object, headers: Readonly<Record<strin
   } as unknown as Delivery;
   return readEvent(message, {
     automation: of,
-    bus: { fetchBody: () => Promise.reject(new BugError("X", "no body is kept apart")) },
+    bus: {
+      fetchBody: () => Promise.reject(new BugError("X", "no body is kept apart")),
+      read: () => Promise.reject(new BugError("X", "no body is left behind")),
+    },
     persist: (operation) => operation(),
     columnTypes: new ColumnTypes({ schemas }),
   });

@@ -47,7 +47,10 @@ function read(of: Automation, op: string, body: object, table = "orders"): unkno
   } as unknown as Delivery;
   return readEvent(message, {
     automation: of,
-    bus: { fetchBody: () => Promise.reject(new BugError("X", "no body is kept apart")) },
+    bus: {
+      fetchBody: () => Promise.reject(new BugError("X", "no body is kept apart")),
+      read: () => Promise.reject(new BugError("X", "no body is left behind")),
+    },
     persist: (operation) => operation(),
     columnTypes: new ColumnTypes({ schemas: memoryStore() }),
   });

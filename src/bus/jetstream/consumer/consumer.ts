@@ -32,6 +32,8 @@ export interface SubscriptionParts {
   readonly eventLog: EventLog;
   readonly retries: RetryStream;
   readonly confirmations: Confirmations;
+  /** As of `Bus`. */
+  readonly interruptions: () => number;
 }
 
 /**
@@ -39,7 +41,7 @@ export interface SubscriptionParts {
  * @throws TransientError, ConfigError
  */
 export async function openSubscription(
-  { nc, state, deadLetters, workerEvents, eventLog, retries, confirmations }: SubscriptionParts,
+  { nc, state, deadLetters, workerEvents, eventLog, retries, confirmations, interruptions }: SubscriptionParts,
   options: ConsumeOptions,
 ): Promise<Subscription> {
   const stream = streamName(options.source);
@@ -67,7 +69,7 @@ export async function openSubscription(
       });
     const parts = { stream, name, durable, run, confirmations, minPending, ackWaitMs, signal, retention, identityAt };
     const subscription = new PullSubscription(nc, parts);
-    return carries ? new CarriedDeliveries(subscription) : subscription;
+    return carries ? new CarriedDeliveries(subscription, interruptions) : subscription;
   });
 }
 

@@ -163,8 +163,9 @@ test("retryable decides which errors are tried again, one that cannot say counts
 
 test("an event that is older than maxAge from its commit starts no handler, and is a dead letter as expired", async () => {
   const time = new VirtualTime();
-  const { clock } = time;
-  await time.when(clock.sleep(Math.max(0, Date.parse("2026-01-01T00:00:02Z") - clock.wall())));
+  // A second and a half behind the commit of the event.
+  const wall = (): number => Date.parse("2026-01-01T00:00:01.500Z");
+  const clock: Clock = { now: () => time.clock.now(), wall, sleep: (ms, signal) => time.clock.sleep(ms, signal) };
   const server = new MemoryServer(clock);
   await using writer = await open(server, clock).stream(source).openWriter(new AbortController().signal);
   await writer.write(transaction(source, 10));

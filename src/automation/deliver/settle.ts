@@ -88,11 +88,16 @@ async function attempt(
 ): Promise<boolean> {
   const { automation, clock, log } = context;
   const attempts = (known?.attempts ?? 0) + 1;
-  const started = clock.wall();
-  // A start that was only noted, and ended with its process, does not age it.
-  const firstAt = known?.lastError === undefined ? started : known.firstAt;
+  // A start that was only noted, and ended with its process, does not age it; nor does what is waited for before the first one.
+  const before = {
+    id,
+    attempts: attempts - 1,
+    firstAt: known?.lastError === undefined ? undefined : known.firstAt,
+    known,
+  };
   const attemptOnce = async (so: Attempts | undefined): Promise<AttemptResult | undefined> => {
     if (!(await mayStart(job, context, so, record))) return undefined;
+    before.firstAt ??= clock.wall();
     const startedAt = clock.now();
     context.entered(job, "running");
     received(context, job, attempts);
@@ -103,8 +108,9 @@ async function attempt(
     took(context, job, job.tookMs / 1000);
     return result;
   };
-  const result = await whileAway(job, context, record, { id, attempts: attempts - 1, firstAt, known }, attemptOnce);
+  const result = await whileAway(job, context, record, before, attemptOnce);
   if (result === undefined) return false;
+  const { firstAt = clock.wall() } = before;
   if (result.type === "failed") {
     const counted = "tooOld" in result ? attempts - 1 : attempts;
     return failed(job, context, record, { ...result, attempts: counted, firstAt, id });
@@ -285,17 +291,20 @@ interface TooOld extends Failed {
 /**
  * Tries again, with the event in hand, for as long as something is away: that spends no attempt. Resolves to the first other
  * result, to the last one when the event has grown too old, to undefined when it was given back at the signal.
- * @param so how the event stands before it
+ * @param so how the event stands before it; its first start is noted there
  */
 async function whileAway(
   job: Job,
   context: SettleContext,
   record: AttemptsRecord,
-  { known, ...so }: Pick<Attempts, "id" | "attempts" | "firstAt"> & { readonly known: Attempts | undefined },
+  so: Pick<Attempts, "id" | "attempts"> & {
+    readonly firstAt: number | undefined;
+    readonly known: Attempts | undefined;
+  },
   attemptOnce: (known: Attempts | undefined) => Promise<AttemptResult | undefined>,
 ): Promise<AttemptResult | TooOld | undefined> {
   let losses = 0;
-  let standing = known;
+  let standing = so.known;
   for (let tries = 1; ; tries++) {
     const result = await attemptOnce(standing);
     if (result === undefined) return undefined;
@@ -309,16 +318,13 @@ async function whileAway(
       context.entered(job, "hanging");
       await hanging;
     }
-    const delayMs = awayDelayMs(
-      context.automation.retry,
-      tries,
-      agesFrom(context.automation.retry, job.delivery, so.firstAt),
-      error,
-      context.clock.wall(),
-    );
+    const { id, attempts, firstAt = context.clock.wall() } = so;
+    const { retry } = context.automation;
+    const from = agesFrom(retry, job.delivery, firstAt);
+    const delayMs = awayDelayMs(retry, tries, from, error, context.clock.wall());
     if (delayMs === undefined) return { type: "failed", error, tooOld: true };
     // So that its age counts across a restart, and a start that was noted is no end of the process.
-    const left: Attempts = { ...so, lastError: summarizeError(error) };
+    const left: Attempts = { id, attempts, firstAt, lastError: summarizeError(error) };
     if ((!record.stored || job.delivery.again) && (await isOurs(job, context)))
       await context.persist(() => record.save(left));
     standing = left;

@@ -266,3 +266,31 @@ test("an event in whose handler the process ended twice runs alone, and that it 
   expect(order).toEqual(["begins 3", "ends 3", "begins 2", "ends 2", "begins 4", "ends 4"]);
   expect(waits).toMatchObject({ running: 1, settlingMs: 0, obstacle: { code: "AUTOMATION_WAITS_ALONE" } });
 });
+
+test("what an event waits for before its first attempt does not age it", async () => {
+  const { clock, server, store, start, letters } = ground();
+  const { began, note } = notes(clock);
+  const handler: Handler = async (context) => {
+    if ((context.event.after as { id: number }).id !== 2) return clock.sleep(MINUTE_MS);
+    note(context);
+    throw new Error("no");
+  };
+  for (const _ of [1, 2]) store();
+  const suspect = { id: "shop.0002", attempts: 0, firstAt: 0, unexplained: 2 };
+  const first = start(handler, { timeout: "5m", concurrency: 1 });
+  await clock.pass(1000);
+  await first.stop(2 * MINUTE_MS); // gives 2 back, which it had in hand
+  await server.state.put(`attempts.mail.${streamName(shop)}.2`, suspect, 0);
+  store();
+  const long = start(handler, {
+    timeout: "5m",
+    concurrency: 3,
+    retry: { attempts: 3, min: "2s", max: "8s", maxAge: "30s" },
+  });
+  await clock.pass(2 * MINUTE_MS);
+  await long.stop(MINUTE_MS);
+
+  expect(began[0]?.at).toBeGreaterThan(2 * MINUTE_MS);
+  expect(began.map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
+  expect(letters()).toMatchObject([{ reason: "exhausted", attempts: 3 }]);
+});

@@ -43,6 +43,8 @@ const rooms = {
     "automation/run/run-automations.ts",
     "bus/jetstream/commands/automations-on-bus.ts",
     "bus/jetstream/commands/steer-automation.ts",
+    "bus/jetstream/commands/dead-letters.ts",
+    "bus/jetstream/commands/letter.ts",
     "bus/jetstream/commands/check-bus.ts",
     "bus/jetstream/verify/key-ledger.ts",
     "bus/jetstream/commands/erase-event.ts",

@@ -169,6 +169,53 @@ command("seek", "let it go on at another place; what it has had comes again, as 
     await seekAutomation({ ...options, id, to, signal: stopSignal(), print });
   });
 
+const deadCommand = program
+  .command("dead")
+  .alias("dlq")
+  .description("show what could not be handled, hand it out once more, or put it away");
+
+/** Which dead letters. */
+function deadLetters(name: string, description: string): Command {
+  return command(name, description, deadCommand)
+    .option("--reason <reason>", "only those: exhausted, expired, fatal, cycle, undecodable, crashed")
+    .option("--fingerprint <digits>", "only those whose error has it, or begins with it")
+    .option("--since <time>", "only those that were stored then or later: 2026-01-31T12:00:00Z");
+}
+
+deadLetters("list", "those of all automations and sources, or of one; alike errors in one line")
+  .argument("[automation]", "the automation's id, or _source.<source>")
+  .option("--json", "one JSON array, an element a letter", false)
+  .action(async (target: string | undefined, options) => {
+    const { listDead } = await import("./command/dead.ts");
+    await listDead({ ...options, target, signal: stopSignal(), print });
+  });
+
+command("show", "one letter, whole", deadCommand)
+  .argument("<letter>", "its number: id of `dead list --json`", sequence)
+  .option("--json", "print it as one JSON object", false)
+  .action(async (letter: number, options) => {
+    const { showDead } = await import("./command/dead.ts");
+    await showDead({ ...options, letter, signal: stopSignal(), print });
+  });
+
+deadLetters("replay", "hand them to their automation alone, where they act again, and take them away")
+  .argument("<target>", "the automation's id, or the number of a letter")
+  .option("--note <text>", "why, for the record")
+  .option("--yes", "really do it", false)
+  .action(async (target: string, options) => {
+    const { replayDead } = await import("./command/dead.ts");
+    await replayDead({ ...options, target, signal: stopSignal(), print });
+  });
+
+deadLetters("drop", "put them away for good")
+  .argument("<target>", "the automation's id, _source.<source>, or the number of a letter")
+  .option("--note <text>", "why, for the record")
+  .option("--yes", "really do it", false)
+  .action(async (target: string, options) => {
+    const { dropDead } = await import("./command/dead.ts");
+    await dropDead({ ...options, target, signal: stopSignal(), print });
+  });
+
 const slotsCommand = command(
   "slots",
   "show all logical slots of the sources' servers: who reads them, what they hold back, when they are full",

@@ -37,6 +37,28 @@ export interface GapData {
   readonly upTo: string;
 }
 
+/**
+ * Dead letters of an automation came, or a person handed them out once more, or put them away. `automation` is `_source.<source>`
+ * for a source's rows, which only a person's doing is told of.
+ */
+export interface DeadData {
+  /** That of the newest one's event. */
+  readonly source: string;
+  readonly automation: string;
+  readonly state: "arrived" | "replayed" | "dropped";
+  readonly count: number;
+  /** Of those that came; each reason and fingerprint is told by itself. */
+  readonly reason?: string;
+  readonly fingerprint?: string;
+  /** Where the newest one's event stands. */
+  readonly stream?: string;
+  readonly sequence?: number;
+  /** Numbers in `MILLRACE_DEAD`, who did it, and why. */
+  readonly letters?: readonly number[];
+  readonly by?: string;
+  readonly note?: string;
+}
+
 /** What is said of a gap by who knows which source it is. */
 export type SourceGap = Omit<GapData, "source">;
 
@@ -44,6 +66,7 @@ export type SourceGap = Omit<GapData, "source">;
 export interface SystemData {
   readonly lag: LagData;
   readonly gap: GapData;
+  readonly dead: DeadData;
 }
 
 export type SystemKind = keyof SystemData;
@@ -91,6 +114,11 @@ export function gapEvent(source: SourceId, gap: SourceGap): WorkerEvent {
   // One look finds several of one code, and one place.
   const which = collections === undefined ? "" : `.${code}.${digestOf(collections)}`;
   return systemEvent("gap", "recorded", `${source}.${upTo}${which}`, { source, ...gap });
+}
+
+/** The event that says what became of dead letters. @param id without the kind */
+export function deadEvent(id: string, data: DeadData): WorkerEvent {
+  return systemEvent("dead", data.state, `${data.state}.${id}`, data);
 }
 
 function digestOf(collections: readonly string[]): string {

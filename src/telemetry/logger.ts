@@ -48,6 +48,7 @@ export type LogEvent =
   | "automation_resumed"
   | "automation_sought"
   | "automation_dead_letter"
+  | "automation_dead_untold"
   | "automation_skipped"
   | "automation_log"
   | "automation_retryable_failed"

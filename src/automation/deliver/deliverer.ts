@@ -1,5 +1,6 @@
 // Runs one automation's handlers: so many at once, each event to its end (ack, retry, dead letter), and a graceful stop.
 
+import { setMaxListeners } from "node:events";
 import type { Delivery } from "../../bus/bus.ts";
 import { WakeUp, within } from "../../clock.ts";
 import type { MillraceError } from "../../errors.ts";
@@ -9,6 +10,7 @@ import { isDenied, mayPass, unreachable } from "../outcome/unavailable.ts";
 import { SILENT_MS } from "../tx/tx.ts";
 import type { AutomationParts } from "./automation-parts.ts";
 import { ColumnTypes } from "./column-types.ts";
+import { DeadNews } from "./dead-news.ts";
 import { Deadlines } from "./deadlines.ts";
 import { EventLog } from "./event-log.ts";
 import type { Job, SettleContext, Stint } from "./job.ts";
@@ -49,6 +51,7 @@ export class Deliverer {
 
   constructor(options: DelivererOptions) {
     this.#options = options;
+    setMaxListeners(0, options.signal, this.#closing.signal); // whatever waits for its time listens to one of them
     const { automation, bus, clock } = options;
     const eventLog = new EventLog({
       automation: automation.id,
@@ -61,6 +64,10 @@ export class Deliverer {
           return interruptions; // one that came meanwhile would have been thrown
         }),
     });
+    const news = new DeadNews({
+      ...{ automation, bus, clock, signal: this.#closing.signal },
+      failed: (error) => options.log.debug("automation_dead_untold", { automation: automation.id }, String(error)),
+    });
     this.#context = {
       ...options,
       deadlines: new Deadlines(options.automation.timeoutMs, options.clock, this.#closing.signal),
@@ -69,6 +76,7 @@ export class Deliverer {
       handled: ({ source, delivery }, said) => this.settledOf(source).handled(delivery, said),
       told: ({ source, delivery }, interruptions) => this.settledOf(source).told(delivery, interruptions),
       buried: ({ source, delivery }) => this.settledOf(source).buried(delivery),
+      died: (job, reason, error) => news.arrived(job, reason, error),
       entered: (job, state) => this.#entered(job, state),
       wait: (job, away, delayMs) => this.#wait(job, away, delayMs),
       tell: (job, outcome, told) => tell(eventLog, job, outcome, told),

@@ -2,7 +2,9 @@
 
 import type { Delivery } from "../../bus/bus.ts";
 import type { Seek } from "../../event/control.ts";
+import type { DeadReason } from "../../event/dead-reason.ts";
 import type { SourceId } from "../../event/source-id.ts";
+import type { ErrorSummary } from "../outcome/error-summary.ts";
 import type { AutomationParts } from "./automation-parts.ts";
 import type { ColumnTypes } from "./column-types.ts";
 import type { Deadlines } from "./deadlines.ts";
@@ -63,6 +65,8 @@ export interface SettleContext extends AutomationParts {
   readonly told: (job: Job, interruptions: number) => void;
   /** Its dead letter is stored. */
   readonly buried: (job: Job) => void;
+  /** Tells of it. */
+  readonly died: (job: Job, reason: DeadReason, error: ErrorSummary) => void;
   readonly entered: (job: Job, state: Job["state"]) => void;
   /** Keeps the event in hand, with its place, while something is away; resolves early at the signal. */
   readonly wait: (job: Job, away: Error, delayMs: number) => Promise<void>;

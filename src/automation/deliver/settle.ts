@@ -262,6 +262,7 @@ async function deadLetter(job: Job, context: SettleContext, burial: DeadLetterRe
   );
   if (!over) return false;
   settled(context, job, reason);
+  context.died(job, reason, error);
   const { source, delivery } = job;
   log.error(
     "automation_dead_letter",

@@ -192,7 +192,7 @@ async function opened({ config, signal, ...which }: DeadOptions): Promise<Opened
 function filterOf({ target, reason, fingerprint, since }: Omit<DeadOptions, keyof CommandOptions>): LetterFilter {
   if (target !== undefined && !/^(\d+|[a-z][a-z0-9-]*|_source\.[a-z][a-z0-9_]*)$/.test(target)) {
     throw new ConfigError("CLI_USAGE", `${target} is neither an automation's id nor the number of a letter`, {
-      hint: "write an id, _source.<source>, or a number that `millrace dead list --json` shows as id",
+      hint: "write an id, _source.shop for the rows of a source shop, or a number that `millrace dead list --json` shows as id",
     });
   }
   const time = since === undefined ? undefined : new Date(since);

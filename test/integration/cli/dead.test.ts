@@ -18,6 +18,7 @@ const letter = z.strictObject({
   automation: z.string().nullable(),
   source: z.string().nullable(),
   reason: z.string(),
+  run: z.string().nullable(),
   attempts: count,
   firstAt: z.string().nullable(),
   at: z.iso.datetime(),
@@ -99,9 +100,16 @@ describe.skipIf(missing("nats"))("millrace dead", () => {
     });
     await waitFor(() => started.length === 2 && worker.metrics.counts["mail.fatal"] === 3, { what: "both again" });
     expect(started.toSorted()).toEqual(["mail 1", "mail 3"]);
+    const jsm = await jetstreamManager(stream.nc);
+    const told = await jsm.streams.getMessage("MILLRACE_EVENTS", {
+      last_by_subj: "events._system.dead.replayed.>",
+    });
+    expect(told?.json()).toMatchObject({ automation: "mail", count: 2, letters: [1, 2], note: "the server is back" });
     // The one that failed again is a letter anew.
     await waitFor(async () => (await list(run)).length === 1, { what: "its letter" });
-    expect(await list(run)).toMatchObject([{ id: 3, automation: "mail", sequence: 3 }]);
+    expect(await list(run)).toMatchObject([
+      { id: 3, automation: "mail", sequence: 3, run: expect.stringMatching(/^dead-2-/) },
+    ]);
     mended.add(3);
     expect((await run("replay", "3", "--yes")).code).toBe(0);
     await waitFor(() => started.length === 3, { what: "the last one" });
@@ -111,12 +119,6 @@ describe.skipIf(missing("nats"))("millrace dead", () => {
       code: 2,
       stderr: expect.stringContaining("DEAD_UNKNOWN"),
     });
-
-    const jsm = await jetstreamManager(stream.nc);
-    const told = await jsm.streams.getMessage("MILLRACE_EVENTS", {
-      last_by_subj: "events._system.dead.replayed.>",
-    });
-    expect(told?.json()).toMatchObject({ automation: "mail", count: 2, letters: [1, 2], note: "the server is back" });
   });
 
   test("shows one whole, drops by filter and on record, and does nothing without --yes", async () => {

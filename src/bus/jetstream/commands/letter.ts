@@ -14,6 +14,8 @@ export interface Letter {
   readonly source: string | null;
   /** Of a source's row the code of its error. */
   readonly reason: string;
+  /** The replay or seek that it was of; null for the event's first run. */
+  readonly run: string | null;
   readonly attempts: number;
   /** When the first handler was started; null when none was. */
   readonly firstAt: string | null;
@@ -49,6 +51,7 @@ export function letterOf(message: Pick<StoredMsg, "seq" | "subject" | "header" |
       automation: null,
       source: message.subject.slice(SOURCE.length),
       reason: header("Millrace-Error") || "unknown",
+      run: null,
       attempts: 0,
       firstAt: null,
       error,
@@ -70,6 +73,7 @@ export function letterOf(message: Pick<StoredMsg, "seq" | "subject" | "header" |
     automation: message.subject.slice("dead.".length),
     source: null,
     reason: typeof body.reason === "string" ? body.reason : "unknown",
+    run: typeof body.run === "string" ? body.run : null,
     attempts: typeof body.attempts === "number" ? body.attempts : 0,
     firstAt: typeof body.firstAt === "string" ? body.firstAt : null,
     error,

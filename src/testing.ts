@@ -6,6 +6,7 @@ export { type Given, type GivenOptions, given } from "./testing/given.ts";
 export {
   type EmittedOptions,
   emitted,
+  emptied,
   type GivenDomain,
   type GivenEvent,
   type GivenSystem,

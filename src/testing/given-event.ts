@@ -1,7 +1,9 @@
 // What a test gives to its automation: changes of rows, domain events, what the worker tells of itself.
 
+import type { TruncatedEvent } from "../automation/define/change-events.ts";
+import type { ChangeTrigger } from "../automation/define/collection-trigger.ts";
 import type { DomainTrigger } from "../automation/define/event-trigger.ts";
-import { type GivenChange, isGivenChange } from "../automation/define/given-row.ts";
+import { type GivenChange, givenTruncation, isGivenChange } from "../automation/define/given-row.ts";
 import { ConfigError } from "../errors.ts";
 import type { CarriedLineage } from "../event/lineage.ts";
 import type { DomainEvent } from "../event/parse-domain-event.ts";
@@ -67,6 +69,12 @@ function typeOf(filter: string): string {
   return `${unescapeToken(aggregate)}.${unescapeToken(name)}`;
 }
 
+/** All rows of a table were taken out at once: `emptied(orders.truncated())`. */
+export function emptied(on: ChangeTrigger<TruncatedEvent>): GivenChange {
+  const [, , namespace = "", name = ""] = on.filter.split(".").map(unescapeToken);
+  return givenTruncation({ source: on.source, namespace, name });
+}
+
 /** What the worker tells of itself, for `system(kind)`: `told("gap", { source: "shop", code: null, … })`. */
 export function told<Kind extends SystemKind>(
   kind: Kind,
@@ -81,6 +89,6 @@ export function refuseOthers(events: readonly GivenEvent[]): void {
   const wrong = events.findIndex((one) => !isGivenChange(one) && one.given !== "domain" && one.given !== "system");
   if (wrong < 0) return;
   throw new ConfigError("TESTING_EVENT", `the event ${wrong + 1} of those given is none that the kit knows`, {
-    hint: "give what orders.row(…).created(), .updatedTo(…) or .deleted(), emitted(…) or told(…) have made, or what a result has as `emitted`",
+    hint: "give what orders.row(…).created(), .updatedTo(…) or .deleted(), emitted(…) or told(…) have made, emptied(…), or what a result has as `emitted`",
   });
 }

@@ -28,12 +28,17 @@ export interface GivenOptions {
   readonly clock?: VirtualClock;
   /** Real time that a handler gets which waits for something else than the clock, before its time goes on. Default `200ms`. */
   readonly patience?: DurationInput;
+  /**
+   * `true`: the worker ends once it has handled all events, and before the bus hears of it, so that all of them come again to the
+   * next one. What a test proves by it: an event that is delivered twice has one effect. Default `false`.
+   */
+  readonly crash?: boolean;
   /** As in `defaults.maxHops` of the configuration. Default 8. */
   readonly maxHops?: number;
 }
 
 const OPTIONS: Readonly<Record<keyof GivenOptions, true>> = {
-  ...{ db: true, client: true, clock: true, patience: true, maxHops: true },
+  ...{ db: true, client: true, clock: true, patience: true, crash: true, maxHops: true },
 };
 
 /** What is given; `when` runs it. */
@@ -66,14 +71,16 @@ const BEGINS = Date.UTC(2026, 0, 1);
 
 async function run(
   events: readonly GivenEvent[],
-  { db, client, maxHops, clock = new VirtualClock(BEGINS) }: GivenOptions,
+  { db, client, maxHops, crash = false, clock = new VirtualClock(BEGINS) }: GivenOptions,
   patienceMs: number,
   automations: readonly Automation[],
 ): Promise<Result> {
   const pace = new VirtualPace(clock, patienceMs);
   const server = new MemoryServer(pace.clock);
-  await using bus = new MemoryBus({ server, clock: pace.clock, fsync: "always", log: silentLogger });
-  const { observed, ids } = await play({ bus, pace, automations, events, db, client, maxHops });
+  const open = (): MemoryBus => new MemoryBus({ server, clock: pace.clock, fsync: "always", log: silentLogger });
+  await using bus = open();
+  await using dying = crash ? open() : undefined;
+  const { observed, ids } = await play({ bus, dying, pace, automations, events, db, client, maxHops });
   const letters = server.streams.get("MILLRACE_DEAD")?.messages ?? [];
   return {
     outcomes: observed.outcomes(automations, ids),

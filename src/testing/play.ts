@@ -9,7 +9,9 @@ import type { TxDatabase } from "../automation/tx/tx.ts";
 import type { Bus } from "../bus/bus.ts";
 import { ConfigError } from "../errors.ts";
 import { isSourceId, type SourceId } from "../event/source-id.ts";
+import type { Logger } from "../telemetry/logger.ts";
 import { databaseHome } from "./database-home.ts";
+import { DyingWorker } from "./dying-worker.ts";
 import type { GivenEvent } from "./given-event.ts";
 import { MemoryTransactions } from "./memory-transactions.ts";
 import { Observed } from "./observed.ts";
@@ -30,45 +32,66 @@ export interface PlayOptions {
   readonly db?: Database | undefined;
   readonly client?: object | undefined;
   readonly maxHops?: number | undefined;
+  /** The bus of a worker before this one, which ends when it has handled all events, and before it has acked any. */
+  readonly dying?: Bus | undefined;
 }
 
 /** What was seen, once each event has ended at each automation. @throws ConfigError, what an automation failed by */
 export async function play(
   options: PlayOptions,
 ): Promise<{ readonly observed: Observed; readonly ids: readonly string[] }> {
-  const { bus, pace, automations, events } = options;
-  const sources = sourcesOf(automations, events);
+  const { bus, pace, events, dying } = options;
+  const sources = sourcesOf(options.automations, events);
   const written = new WrittenEvents(bus, pace.clock);
   const client = options.client ?? (options.db === undefined ? "recording" : undefined);
   const observed = new Observed({ pace, client: client as HandlersClient | undefined, envelopes: written.envelopes });
-  const stopping = new AbortController();
-  const watched = automations.map((one) => observed.watched(one));
-  const databases = await databasesOf(options, watched, sources, observed);
+  const automations = options.automations.map((one) => observed.watched(one));
+  const databases = await databasesOf(options, automations, sources, observed);
+  const worker: WorkerOptions = { ...options, automations, outboxes: sources, databases, log: observed.log };
+  const write = (): Promise<void> => paced(pace, written.write(events, sources[0] ?? SOME_SOURCE));
   await paced(pace, written.open(sources));
+  try {
+    if (dying !== undefined) {
+      const killed = new DyingWorker(dying);
+      await runWorker({ ...worker, bus: killed.bus }, write, (running) => unheardAt(running, killed, worker));
+    }
+    await runWorker(worker, dying === undefined ? write : undefined, (running) => settledAt(running, worker));
+    return { observed, ids: written.ids };
+  } finally {
+    await paced(pace, written.close());
+  }
+}
+
+interface WorkerOptions extends Pick<PlayOptions, "bus" | "pace" | "automations" | "maxHops"> {
+  readonly outboxes: readonly SourceId[];
+  readonly databases: { of(automation: Automation): TxDatabase | undefined };
+  readonly log: Logger;
+}
+
+/** @param begun called once all automations run @param over made of what runs: whether the worker has done its part */
+async function runWorker(
+  { pace, maxHops, ...options }: WorkerOptions,
+  begun: (() => Promise<void>) | undefined,
+  over: (running: RunningAutomations) => () => Promise<boolean>,
+): Promise<void> {
+  const stopping = new AbortController();
   const running = runAutomations({
-    bus,
-    automations: watched,
-    outboxes: sources,
-    databases,
+    ...options,
     clock: pace.clock,
-    log: observed.log,
     metrics: noMetrics,
     logEvents: true,
     logErrors: "message",
     signal: stopping.signal,
-    ...(options.maxHops !== undefined && { maxHops: options.maxHops }),
+    ...(maxHops !== undefined && { maxHops }),
   });
   try {
     await pace.until(() => refuseFailed(running).every(({ state }) => state === "running"));
-    await paced(pace, written.write(events, sources[0] ?? SOME_SOURCE));
-    await pace.until(settledAt(running, automations, pace));
-    stopping.abort();
-    await paced(pace, running.settled);
-    return { observed, ids: written.ids };
+    await begun?.();
+    await pace.until(over(running));
   } finally {
     stopping.abort();
-    await paced(pace, written.close());
   }
+  await paced(pace, running.settled);
 }
 
 /** Awaits it; time goes on meanwhile. */
@@ -83,23 +106,40 @@ async function paced<T>(pace: Pace, work: Promise<T>): Promise<T> {
 }
 
 /** Whether each event has ended. @throws ConfigError `TESTING_HANDLER_HANGS` */
-function settledAt(
-  running: RunningAutomations,
-  automations: readonly Automation[],
-  { clock }: Pace,
-): () => Promise<boolean> {
+function settledAt(running: RunningAutomations, { automations, pace }: WorkerOptions): () => Promise<boolean> {
   let since: number | undefined;
   return async () => {
     const all = refuseFailed(running);
     const hangs = all.find(({ hanging, running: run }) => hanging > 0 && run === hanging);
-    since = hangs && (since ?? clock.now());
-    if (hangs && since !== undefined && clock.now() - since > HANGS_MS) throw neverEnds(hangs.id);
+    since = hangs && (since ?? pace.clock.now());
+    if (hangs && since !== undefined && pace.clock.now() - since > HANGS_MS) throw neverEnds(hangs.id);
     if (all.some(({ held }) => held > 0)) return false;
-    for (const { id } of automations) {
-      const { pending, unacked } = await running.depth(id);
-      if (pending + unacked > 0) return false;
-    }
-    return true;
+    const { pending, unacked } = await depthOf(running, automations);
+    return pending + unacked === 0;
+  };
+}
+
+/** Whether the end of each event was told, and not heard. */
+function unheardAt(
+  running: RunningAutomations,
+  killed: DyingWorker,
+  { automations }: WorkerOptions,
+): () => Promise<boolean> {
+  return async () => {
+    refuseFailed(running);
+    const { pending, unacked } = await depthOf(running, automations);
+    return pending === 0 && unacked === killed.unheard;
+  };
+}
+
+async function depthOf(
+  running: RunningAutomations,
+  automations: readonly Automation[],
+): Promise<{ readonly pending: number; readonly unacked: number }> {
+  const depths = await Promise.all(automations.map(({ id }) => running.depth(id)));
+  return {
+    pending: depths.reduce((sum, { pending }) => sum + pending, 0),
+    unacked: depths.reduce((sum, { unacked }) => sum + unacked, 0),
   };
 }
 

@@ -60,6 +60,12 @@ export function isGivenChange(value: unknown): value is GivenChange {
   return typeof value === "object" && value !== null && (value as { [kind]?: unknown })[kind] === "change";
 }
 
+/** A change that tells of all rows of a table at once. */
+export function givenTruncation(place: Pick<GivenChange, "source" | "namespace" | "name">): GivenChange {
+  const body = { op: "truncated", key: null, before: null, after: null } as const;
+  return Object.freeze({ [kind]: "change" as const, ...place, body });
+}
+
 /** @throws ConfigError `TESTING_KEY_UNKNOWN`, `TESTING_VALUE` */
 export function givenRow(place: GivenPlace, values: Json, options: RowOptions<Json> = {}): GivenRow<Json, string> {
   const { source, namespace, name, encode = (row: Json) => jsonOf(row) as Json } = place;

@@ -144,6 +144,28 @@ describe.skipIf(missing("postgres"))("the example", () => {
       ]);
     });
 
+    test("each event that comes again, for its worker ended before the ack, has one effect", async () => {
+      const large = emitted(orderPlaced, { key: "o-2", data: { id: "o-2", customer: "Bob", total: 500_000 } });
+      const upload = uploads.row({ id: "1", bucket: "in", path: "a.csv", size: 3 }).created();
+      const r = await given([approved, large, upload, down("a")], { db: pool, crash: true }).when(
+        orderIntake,
+        orderShipping,
+        processUpload,
+        deviceTicketBy({ reachable: async () => true }),
+      );
+
+      expect(
+        r.outcomes.flatMap(({ outcome, reason }) => (outcome === "undelivered" ? [] : [[outcome, reason]])),
+      ).toEqual(Array.from({ length: 4 }, () => ["skipped", "it had its effect before"]));
+      const counts = ["approvals", "shipments", "processed", "tickets"].map(
+        (table) => `(select count(*) from ${table})::int as ${table}`,
+      );
+      expect(await rows(`select ${counts.join(", ")}`)).toEqual([
+        { approvals: 1, shipments: 1, processed: 1, tickets: 1 },
+      ]);
+      expect(r.emitted).toHaveLength(4);
+    });
+
     test("copies of one event that come at once have one effect: nobody checks first and acts then", async () => {
       const copies = Array.from({ length: 10 }, () => approved);
       const r = await given(copies, { db: pool }).when(orderShipping);

@@ -5,7 +5,7 @@ import { automation } from "../../../src/automation/define/automation.ts";
 import { collection } from "../../../src/automation/define/collection.ts";
 import { event } from "../../../src/automation/define/event-trigger.ts";
 import { system } from "../../../src/automation/define/system.ts";
-import { emitted, given, told, VirtualClock } from "../../../src/testing.ts";
+import { emitted, emptied, given, told, VirtualClock } from "../../../src/testing.ts";
 
 interface Order {
   readonly id: number;
@@ -246,6 +246,45 @@ describe("given rows, when an automation,", () => {
       ["dead", "cycle"],
       ["dead", "cycle"],
     ]);
+  });
+
+  test("then an event whose worker ended before the ack comes again: tx has one effect, and what is done past it has two", async () => {
+    let calls = 0;
+    const careless = automation("careless", { on: orders.updated() }, () => void calls++);
+    const r = await given([paid], { crash: true }).when(receipt, careless);
+
+    expect(r.outcomes).toMatchObject([
+      { automation: "order-receipt", outcome: "skipped", reason: "it had its effect before" },
+      { automation: "careless", outcome: "done" },
+    ]);
+    expect([r.emitted.length, r.statements.length, calls, r.deadLetters.length]).toEqual([1, 1, 2, 0]);
+  });
+
+  test("then a crash makes no second dead letter, and no attempt that failed is forgotten by it", async () => {
+    const never = automation("never", { on: orders.created() }, () => {
+      throw new Error("no");
+    });
+    const second = automation("second", { on: orders.created() }, ({ attempt, log }) => {
+      log.info(String(attempt));
+      if (attempt < 2) throw new Error("not yet");
+    });
+    const r = await given([orders.row({ id: 1 }).created()], { crash: true }).when(never, second);
+
+    expect(r.deadLetters).toMatchObject([{ automation: "never", reason: "exhausted", attempts: 3 }]);
+    expect(r.outcomes.map(({ outcome, attempts }) => [outcome, attempts])).toEqual([
+      ["dead", 3],
+      ["done", 2],
+    ]);
+    expect(r.logs.map(({ text }) => text)).toEqual(["1", "2", "2"]);
+  });
+
+  test("then a table that was emptied starts what waits for that", async () => {
+    const gone = automation("gone", { on: orders.truncated() }, ({ event: { op, collection: name }, log }) =>
+      log.info(`${name} ${op}`),
+    );
+    const r = await given([emptied(orders.truncated())]).when(gone);
+
+    expect(r.logs.map(({ text }) => text)).toEqual(["orders truncated"]);
   });
 
   test("then several automations get each event, and a failing one keeps none from the other", async () => {

@@ -122,7 +122,8 @@ const innerRooms = {
     tx: ["outcome"],
     define: ["outcome", "pattern", "tx"],
     deliver: ["outcome", "pattern", "tx", "define"],
-    run: ["outcome", "tx", "define", "deliver"],
+    order: ["outcome", "define", "deliver"],
+    run: ["outcome", "tx", "define", "deliver", "order"],
   },
   cli: { common: [], command: ["common"] },
 };

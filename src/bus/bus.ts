@@ -184,6 +184,8 @@ export interface Delivery {
    * last sign of life that it heard. Once it is not, no handler may begin and no failure may be told.
    */
   readonly ours: boolean;
+  /** Whether a handler may begin for it now: it is ours, and nothing that has to end before it may be in another's hand. */
+  readonly free: boolean;
   /** Waits, where it is not ours any more, for it to be handed out to us once more; whether it is ours now. */
   regained(withinMs: number): Promise<boolean>;
   /**
@@ -215,13 +217,29 @@ export interface ConsumeOptions {
   /** Deliveries that may be out at once, more while they end quickly; those that wait for a retry do not count. */
   readonly minPending: number;
   readonly ackWaitMs: number;
+  /** One subscription at a time is handed anything, of all workers; undefined: they share what comes. */
+  readonly ordered?: OrderedConsuming;
   /** Ends the wait for a stream that does not exist yet, and the subscription itself. */
   readonly signal: AbortSignal;
 }
 
+/** What an ordered subscription has to know of whoever takes what it hands out. */
+export interface OrderedConsuming {
+  /** How many may be in hand at once: all that was handed out and is not settled. */
+  readonly most: number;
+  /** How many deliveries of it are in hand, whatever subscription handed them out; undefined while one is being settled. */
+  inHand(): number | undefined;
+}
+
 /** What stops an automation, though nothing of it is broken. */
 export interface Obstacle {
-  readonly code: "AUTOMATION_PAUSED" | "AUTOMATION_RETRIES_FULL" | "AUTOMATION_WAITS_ALONE" | "BUS_PERMISSION";
+  readonly code:
+    | "AUTOMATION_PAUSED"
+    | "AUTOMATION_RETRIES_FULL"
+    | "AUTOMATION_WAITS_ALONE"
+    | "AUTOMATION_KEYS_BLOCKED"
+    | "AUTOMATION_KEYS_FULL"
+    | "BUS_PERMISSION";
   readonly message: string;
 }
 
@@ -242,6 +260,11 @@ export interface StreamGap {
 export interface Subscription extends AsyncIterable<readonly Delivery[]> {
   /** Why the durable was made again, or put right, for this subscription; for a person. */
   readonly madeAgain: string | undefined;
+  /**
+   * Of an ordered one: since which time, by number, all that the bus counts as handed out is in hand; undefined while it is
+   * not: then nothing may begin. Each time has its own number, and the iteration yields an empty list at its beginning.
+   */
+  readonly whole: number | undefined;
   /** What keeps it from handing out what waits, as of the last look. */
   obstacle(): Obstacle | undefined;
   /**

@@ -52,6 +52,10 @@ class CarriedDelivery implements Delivery {
     return this.#raw.ours;
   }
 
+  get free(): boolean {
+    return this.#raw.free;
+  }
+
   header(name: string): string | undefined {
     return this.#headers[name];
   }
@@ -110,6 +114,8 @@ class CarriedDelivery implements Delivery {
 
 /** A subscription to MILLRACE_RETRY. What something else stored there is handed out as it is: it is no event. */
 export class CarriedDeliveries implements Subscription {
+  /** They are many places' events: their order is that of the lanes where these stand. */
+  readonly whole: undefined = undefined;
   readonly #raw: Subscription;
   readonly #interruptions: () => number;
 

@@ -5,6 +5,7 @@ import { busConsumerContract } from "./bus-consumer-contract.ts";
 import { busDeliveryContract } from "./bus-delivery-contract.ts";
 import { busGround } from "./bus-ground.ts";
 import { busHandoverContract } from "./bus-handover-contract.ts";
+import { busOrderedContract } from "./bus-ordered-contract.ts";
 import { busRetryContract } from "./bus-retry-contract.ts";
 import { busSeekContract } from "./bus-seek-contract.ts";
 import type { BusServer } from "./bus-server.ts";
@@ -20,6 +21,7 @@ export function busContract(server: BusServer): void {
   busCheckpointContract(ground);
   busConsumerContract(ground);
   busDeliveryContract(ground);
+  busOrderedContract(ground);
   busRetryContract(ground);
   busSeekContract(ground);
   busStateContract(ground);

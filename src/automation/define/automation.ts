@@ -78,6 +78,16 @@ export interface AutomationOptions<On, Db extends Database = Database> {
   readonly timeout?: DurationInput;
   /** Handlers at once. Default 10, at most 256. */
   readonly concurrency?: number;
+  /**
+   * `key`: of events of one key the next begins only when the one before is settled for good; other keys go on beside it. By
+   * default they run as they come.
+   */
+  readonly order?: "key";
+  /**
+   * With `order: "key"`, when an event's attempts are used up: `dead`, it becomes a dead letter and its key goes on; or
+   * `block`, its key stands still until a person resumes or drops it (`millrace automations keys`). Default `dead`.
+   */
+  readonly onExhausted?: "dead" | "block";
   /** Where `tx` opens its transactions: a pool of pg, a database of drizzle, or what postgres.js makes. Default: `defaults.db`. */
   readonly db?: Db;
   /** Where a new automation begins in the stream. Default `now`. */
@@ -111,6 +121,8 @@ export interface Automation {
   readonly retryable: ((error: unknown) => boolean) | undefined;
   readonly timeoutMs: number;
   readonly concurrency: number;
+  readonly order: "key" | undefined;
+  readonly onExhausted: "dead" | "block";
   readonly start: "now" | "earliest";
   readonly onGap: "stop" | "continue";
   readonly cycles: "stop" | "allow";
@@ -132,7 +144,7 @@ const OPTIONS: Readonly<Record<keyof AutomationOptions<unknown>, true>> = {
     start: true,
     onGap: true,
   },
-  cycles: true,
+  ...{ cycles: true, order: true, onExhausted: true },
 };
 
 const idPattern = /^[a-z][a-z0-9-]{0,62}$/;
@@ -177,6 +189,7 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
     retry: Object.freeze(retryPolicy(options.retry, `${id}: `)),
     timeoutMs,
     concurrency,
+    ...orderOf(options, id),
     start: oneOf(["now", "earliest"], options.start, `${id}: start`),
     onGap: oneOf(["stop", "continue"], options.onGap, `${id}: onGap`),
     cycles: oneOf(["stop", "allow"], options.cycles, `${id}: cycles`),
@@ -211,6 +224,18 @@ function neededImages(
     ...(declared && { properties: declared.properties }),
   };
   return [...needs, { ...collection, ...(op && { op }), images, ...columns, by: "where" }];
+}
+
+function orderOf(
+  { order, onExhausted }: Pick<AutomationOptions<unknown>, "order" | "onExhausted">,
+  id: string,
+): Pick<Automation, "order" | "onExhausted"> {
+  if (order !== undefined && order !== "key")
+    throw invalid(`${id}: order is not "key"`, 'write "key", or leave it out');
+  if (onExhausted !== undefined && order === undefined) {
+    throw invalid(`${id}: onExhausted is about keys in order`, 'give it order: "key", or leave onExhausted out');
+  }
+  return { order, onExhausted: oneOf(["dead", "block"], onExhausted, `${id}: onExhausted`) };
 }
 
 /** The first is the default. */

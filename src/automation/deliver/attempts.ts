@@ -43,6 +43,8 @@ const attemptsSchema = z
     later: z.number().exactOptional(),
     /** Where it came out of MILLRACE_RETRY, under which number: only to see whether it still waits there. */
     at: z.int().exactOptional(),
+    /** When the next attempt may begin, ms since 1970, of an event that waits in hand for it. */
+    dueAt: z.number().exactOptional(),
     /** Set once it is decided that no attempt follows. */
     dead: z.enum(deadReasons).exactOptional(),
   })

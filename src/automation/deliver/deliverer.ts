@@ -13,7 +13,7 @@ import { ColumnTypes } from "./column-types.ts";
 import { DeadNews } from "./dead-news.ts";
 import { Deadlines } from "./deadlines.ts";
 import { EventLog } from "./event-log.ts";
-import type { Job, SettleContext, Stint } from "./job.ts";
+import type { Block, Job, SettleContext, Stint } from "./job.ts";
 import { settle } from "./settle.ts";
 import { SettledEvents } from "./settled-events.ts";
 import { tell } from "./tell.ts";
@@ -34,6 +34,8 @@ export interface DelivererOptions extends AutomationParts {
   readonly fresh: () => boolean;
   /** The bus refuses what has to be stored, or does so no more. */
   readonly denied: (error: MillraceError | undefined) => void;
+  /** Whether the key of an event stands still instead of its becoming a dead letter. */
+  readonly blockKey?: (delivery: Delivery, why: Block) => boolean;
 }
 
 export class Deliverer {
@@ -58,7 +60,7 @@ export class Deliverer {
       instance: bus.instance,
       wall: () => clock.wall(),
       store: (records) =>
-        this.#persist(async () => {
+        this.persist(async () => {
           const interruptions = bus.interruptions();
           await bus.record(records);
           return interruptions; // one that came meanwhile would have been thrown
@@ -80,7 +82,8 @@ export class Deliverer {
       entered: (job, state) => this.#entered(job, state),
       wait: (job, away, delayMs) => this.#wait(job, away, delayMs),
       tell: (job, outcome, told) => tell(eventLog, job, outcome, told),
-      persist: (operation) => this.#persist(operation),
+      persist: (operation) => this.persist(operation),
+      ...(options.blockKey && { block: ({ delivery }, why) => options.blockKey?.(delivery, why) ?? false }),
     };
     this.#slots = options.automation.concurrency;
     void this.#keepAlive();
@@ -117,17 +120,26 @@ export class Deliverer {
     return silentMs > SILENT_MS ? unreachable(`it has not answered for ${Math.round(silentMs / 1000)} s`) : undefined;
   }
 
-  /** Takes an event over; never waits and never throws. @param from what was subscribed to, `retryId` for MILLRACE_RETRY */
-  take(from: SourceId, delivery: Delivery, stint: Stint): void {
+  /**
+   * Takes an event over; never waits and never throws.
+   * @param from what was subscribed to, `retryId` for MILLRACE_RETRY
+   * @param ended called when nothing more is done for it here, whatever became of it
+   */
+  take(from: SourceId, delivery: Delivery, stint: Stint, ended?: () => void): void {
     const { carried, run = "", stream, sequence } = delivery;
     if (carried !== undefined && isOver(delivery.run, stint.seek)) {
-      void delivery.ack().catch(() => {}); // else it comes once more
+      // Else it comes once more.
+      void delivery
+        .ack()
+        .catch(() => {})
+        .finally(ended);
       return;
     }
     const earlyMs = carried === undefined ? 0 : carried.dueAt - this.#options.clock.wall();
     if (earlyMs > 0) {
       // Nothing is held for it, here or of what the server may hand out: it lies on the bus.
       delivery.retry(Math.min(earlyMs, longestNapMs));
+      ended?.();
       return;
     }
     // Where the event stands.
@@ -137,15 +149,23 @@ export class Deliverer {
     const said = this.settledOf(source).find(delivery, this.#options.bus.interruptions());
     if (has && has.delivery.carried?.at !== carried?.at) {
       delivery.retry(besideMs); // the same event by another message: never twice at once
+      ended?.();
     } else if (has && has.delivery.header("ce-id") !== delivery.header("ce-id")) {
       delivery.retry(besideMs); // that one's number is this one's, since the bus was set back: until it has ended
+      ended?.();
     } else if (has) {
       // Of an older subscription: never twice at once, and its outcome is this one's.
       delivery.succeed(has.delivery);
+      ended?.();
     } else if (said === "told") {
-      void delivery.ack().catch(() => {}); // else it comes once more
+      // Else it comes once more.
+      void delivery
+        .ack()
+        .catch(() => {})
+        .finally(ended);
     } else if (stint.signal.aborted) {
       delivery.retry(0);
+      ended?.();
     } else {
       const since = { runningSince: undefined, settlingSince: undefined, tookMs: undefined };
       const job: Job = {
@@ -158,6 +178,7 @@ export class Deliverer {
         away: undefined,
         ...since,
         holdsSlot: false,
+        ended,
       };
       this.#jobs.set(key, job);
       this.#in[job.state]++;
@@ -192,6 +213,7 @@ export class Deliverer {
   #return(job: Job): void {
     job.delivery.retry(0);
     this.#forget(job);
+    job.ended?.();
   }
 
   /** After the signal: gives back what was not started, and waits for handlers (up to their timeout) and their acks. */
@@ -245,6 +267,7 @@ export class Deliverer {
       this.#forget(job);
       this.#release(job);
       this.#changed.set();
+      job.ended?.();
     }
   }
 
@@ -283,7 +306,7 @@ export class Deliverer {
   }
 
   /** Repeats an operation on the bus while the bus is away. */
-  async #persist<Result>(operation: () => Promise<Result>): Promise<Result> {
+  async persist<Result>(operation: () => Promise<Result>): Promise<Result> {
     for (let denied = false; ; ) {
       try {
         const result = await operation();

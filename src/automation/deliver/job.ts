@@ -10,6 +10,13 @@ import type { ColumnTypes } from "./column-types.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { Outcome, Told } from "./event-log.ts";
 
+/** Why no attempt follows. */
+export interface Block {
+  readonly reason: DeadReason;
+  readonly attempts: number;
+  readonly error: ErrorSummary;
+}
+
 /** For how long an automation pulls from its durables without a pause or a seek; what it takes in that time is of this stint. */
 export interface Stint {
   /** The durables' name. */
@@ -47,6 +54,8 @@ export interface Job {
   settlingSince: number | undefined;
   /** For how long its newest handler ran; undefined before one did. */
   tookMs: number | undefined;
+  /** Called when nothing more is done for it here, whatever became of it. */
+  readonly ended: (() => void) | undefined;
   /** Whether it holds one of the places of `concurrency`. */
   holdsSlot: boolean;
 }
@@ -72,6 +81,8 @@ export interface SettleContext extends AutomationParts {
   readonly wait: (job: Job, away: Error, delayMs: number) => Promise<void>;
   /** Puts an outcome into the event log; resolves to the interruptions of the bus by when it is stored. Awaited before whatever ends this handing-out. @throws MillraceError */
   readonly tell: (job: Job, outcome: Outcome, told: Told) => Promise<number>;
+  /** Where it must not become a dead letter before a person has said so: whether its key stands still instead. */
+  readonly block?: (job: Job, why: Block) => boolean;
   /** Repeats an operation while the bus is away. */
   readonly persist: <Result>(operation: () => Promise<Result>) => Promise<Result>;
 }

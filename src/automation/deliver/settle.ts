@@ -53,6 +53,12 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
   // The first time nothing can have been stored: no cost where all goes well.
   const stored = delivery.again ? await persist(() => record.load()) : undefined;
   const known = stored ?? carriedAttempts(delivery, id);
+  // Kept in hand until its next attempt is due, by whoever has it now.
+  const earlyMs = known?.dueAt === undefined ? 0 : known.dueAt - context.clock.wall();
+  if (earlyMs > 0) {
+    delivery.retry(earlyMs);
+    return;
+  }
   // One that nobody asks for is filtered, however old it is.
   const born = event === undefined ? undefined : bornAt(automation.retry, delivery);
   const dead = deadBefore(automation.retry, known, context.clock.wall(), born);
@@ -144,14 +150,15 @@ async function mayStart(
     await turn;
   }
   try {
-    if (!signal.aborted && delivery.ours && delivery.again) {
-      const { attempts = 0, firstAt = clock.wall(), unexplained = 0, ...rest } = known ?? {};
+    if (!signal.aborted && delivery.free && delivery.again) {
+      const { attempts = 0, firstAt = clock.wall(), unexplained = 0, dueAt: _, ...rest } = known ?? {};
       await persist(() => record.save({ ...rest, attempts, firstAt, unexplained: unexplained + 1 }));
-      if (signal.aborted && delivery.ours) await persist(() => (known ? record.save(known) : record.clear()));
+      if ((signal.aborted || !delivery.free) && delivery.ours)
+        await persist(() => (known ? record.save(known) : record.clear()));
     }
     // It may have waited for its turn, or for the bus, until it was too old: then it is so when it comes again, at once.
     const dead = deadBefore(context.automation.retry, known, clock.wall(), bornAt(context.automation.retry, delivery));
-    if (!signal.aborted && delivery.ours && dead === undefined && fresh()) return true;
+    if (!signal.aborted && delivery.free && dead === undefined && fresh()) return true;
   } catch (error) {
     solitude.leave();
     throw error;
@@ -202,8 +209,12 @@ async function failed(
     job.delivery.retry(0);
     return false;
   }
-  const later = dead || next.delayMs <= context.longestPauseMs ? undefined : Math.round(clock.wall() + next.delayMs);
-  const known = { attempts, firstAt, lastError: error, ...(later && { later }), ...(dead ? { dead } : {}) };
+  // In order, the head of its key stays in hand, however long: when it is due is remembered for whoever has it then.
+  const inHand = automation.order === "key";
+  const dueAt = dead ? undefined : Math.round(clock.wall() + next.delayMs);
+  const later = inHand || dead || next.delayMs <= context.longestPauseMs ? undefined : dueAt;
+  const due = { ...(later && { later }), ...(inHand && dueAt && { dueAt }) };
+  const known = { attempts, firstAt, lastError: error, ...due, ...(dead ? { dead } : {}) };
   await context.persist(() => record.save(known));
   // A handler that ignores its timeout is waited for: the event must not be handled twice at once.
   await ended;
@@ -225,6 +236,9 @@ async function failed(
   return moved;
 }
 
+/** Of what a person may decide otherwise: the event can be tried anew. */
+const blocking: readonly DeadReason[] = ["exhausted", "expired", "fatal", "crashed"];
+
 interface DeadLetterReason {
   readonly reason: DeadReason;
   readonly attempts: number;
@@ -239,6 +253,7 @@ async function deadLetter(job: Job, context: SettleContext, burial: DeadLetterRe
   const { automation, log, logErrors } = context;
   const { reason, attempts, error } = burial;
   context.release(job);
+  if (blocking.includes(reason) && context.block?.(job, burial)) return false;
   const { run } = job.delivery;
   const letter = {
     reason,

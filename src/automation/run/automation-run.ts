@@ -1,11 +1,11 @@
 // One automation at work: a subscription for each of its sources, kept up for ever, and one deliverer for all of them.
 
-import type { Obstacle, StreamGap, Subscription } from "../../bus/bus.ts";
+import type { Delivery, Obstacle, StreamGap, Subscription } from "../../bus/bus.ts";
 import { backoffMs } from "../../clock.ts";
 import { MillraceError, TransientError, toError } from "../../errors.ts";
 import type { Asked } from "../../event/control.ts";
 import { retrySubject } from "../../event/retry-message.ts";
-import { retryId, type SourceId, streamName } from "../../event/source-id.ts";
+import { retryId, type SourceId, sourceOfStream, streamName } from "../../event/source-id.ts";
 import type { Reason } from "../../telemetry/reason.ts";
 import type { Automation } from "../define/automation.ts";
 import type { TriggerConfig } from "../define/trigger.ts";
@@ -14,9 +14,12 @@ import type { AutomationParts } from "../deliver/automation-parts.ts";
 import { Deliverer } from "../deliver/deliverer.ts";
 import type { Stint } from "../deliver/job.ts";
 import type { SettledEvents } from "../deliver/settled-events.ts";
+import { keysHeldUp } from "../order/held-up.ts";
+import { LaneDelivery } from "../order/lane-delivery.ts";
+import { MOST_IN_HAND, ORDERED_ACK_WAIT_MS, OrderedHand } from "../order/ordered-hand.ts";
 import { isRetry } from "../outcome/outcome.ts";
 import { mayPass } from "../outcome/unavailable.ts";
-import { lookForMissed, type MissedContext, watchMissed } from "./missed.ts";
+import { lookForMissed, type MissedContext, tellGone, watchMissed } from "./missed.ts";
 import { pausedReason, type Steered, type Steering } from "./steering.ts";
 import { filtersBySource } from "./tx-databases.ts";
 
@@ -50,6 +53,8 @@ export interface AutomationStatus {
   readonly timeoutMs: number;
   /** Events in hand. */
   readonly held: number;
+  /** Of one with `order: "key"`: keys that stand still until a person says what to do, since when, and events put aside. */
+  readonly keys?: { readonly blocked: number; readonly oldestBlockedMs: number; readonly parked: number };
   /** For how long the oldest outcome could not be told to the bus. */
   readonly settlingMs: number;
   /** What keeps it from what waits, though nothing of it is broken. */
@@ -96,6 +101,8 @@ export class AutomationRun {
   readonly #failing = new AbortController();
   readonly #signal: AbortSignal;
   readonly #sources = new Map<SourceId, Standing>();
+  /** Of an ordered one, what it has in hand of each stream. */
+  readonly #hands = new Map<SourceId, OrderedHand>();
   readonly #filters: ReadonlyMap<SourceId, readonly string[]>;
   /** What the bus refuses while it runs. */
   readonly #denied = new Map<string, Obstacle>();
@@ -103,7 +110,8 @@ export class AutomationRun {
   #gap: { readonly at: StreamGap & { readonly source: SourceId }; readonly sinceMs: number } | undefined;
 
   constructor(options: AutomationRunOptions) {
-    this.#options = options;
+    const { automation, ackWaitMs } = options;
+    this.#options = automation.order ? { ...options, ackWaitMs: Math.min(ackWaitMs, ORDERED_ACK_WAIT_MS) } : options;
     this.#filters = new Map([
       ...filtersBySource(options.automation.triggers, options),
       [retryId, [retrySubject(options.automation.id)]],
@@ -111,11 +119,12 @@ export class AutomationRun {
     this.#signal = AbortSignal.any([options.signal, this.#failing.signal]);
     this.#steered = options.steering.of(options.automation.id, this.#signal);
     this.#deliverer = new Deliverer({
-      ...options,
+      ...this.#options,
       signal: this.#signal,
       fresh: () => this.#steered.fresh,
       failed: (error) => this.#fail(error),
       denied: (error) => this.#deny("outcomes", error),
+      blockKey: (delivery, why) => delivery instanceof LaneDelivery && delivery.block(why),
     });
     this.#steered.onLook = () => this.#deliverer.wake();
     this.settled = this.#run();
@@ -133,6 +142,7 @@ export class AutomationRun {
     const obstacle = [
       ...this.#denied.values(),
       ...sources.flatMap(({ subscription }) => subscription?.obstacle() ?? []),
+      ...keysHeldUp(this.id, [...this.#hands.values()]),
       ...waitsAlone(this.#options.solitude.waitingMs),
     ][0];
     const away = this.#deliverer.away();
@@ -146,6 +156,7 @@ export class AutomationRun {
       id: this.id,
       state,
       ...this.#deliverer.counts(),
+      ...this.#keys(),
       timeoutMs: this.#options.automation.timeoutMs,
       ...(obstacle && { obstacle }),
       ...(control?.paused && { paused: control.paused }),
@@ -180,6 +191,7 @@ export class AutomationRun {
     const { automation } = this.#options;
     const newest = await Promise.all([...this.#filters].map(([source, filters]) => this.#subscribe(source, filters)));
     await this.#deliverer.drain();
+    for (const hand of this.#hands.values()) hand.retire();
     // So that what was settled last counts, should the stream drop it before the next start.
     if (this.#options.bus.connected()) await Promise.allSettled(newest.map((of) => of && this.#account(of)));
     this.#options.log.info("automation_stopped", { automation: automation.id });
@@ -214,7 +226,10 @@ export class AutomationRun {
         }
         stint = next;
         const { durable, run } = stint;
+        const hand = this.#handFor(source, stint);
+        const ordered = hand && { most: MOST_IN_HAND, inHand: () => hand.inHand() };
         if (source !== retryId) await this.#options.admit(source, stint.signal, automation);
+        hand?.giveBack();
         subscription = await bus.consume({
           source,
           durable,
@@ -224,6 +239,7 @@ export class AutomationRun {
           minPending: automation.concurrency * 2,
           ackWaitMs: this.#options.ackWaitMs,
           signal: stint.signal,
+          ...(ordered && { ordered }),
         });
         this.#sources.set(source, { state: "waiting", subscription });
         const { madeAgain: why } = subscription;
@@ -247,11 +263,14 @@ export class AutomationRun {
         watching.catch((error: unknown) => this.#fail(error));
         try {
           for await (const deliveries of subscription) {
-            for (const delivery of deliveries) this.#deliverer.take(source, delivery, stint);
+            if (hand !== undefined) hand.take(subscription, deliveries);
+            else for (const delivery of deliveries) this.#take(source, delivery, stint);
           }
         } finally {
           ended.abort();
           if (stint.signal.aborted) this.#deliverer.giveBack(source, stint);
+          if (stint.signal.aborted) hand?.retire();
+          if (stint.replaced && bus.connected()) await hand?.abandon().catch(unlessAway);
           // Should the record be lost with the durable, the next one begins where nothing is left out.
           if (subscription.settledThrough() > 0) start = subscription.settledThrough() + 1;
           // Also for the others, should that be why it ended.
@@ -280,6 +299,49 @@ export class AutomationRun {
   /** What is known to be settled of a stream; what comes out of MILLRACE_RETRY is settled where its event stands. */
   #settled(source: SourceId): SettledEvents | undefined {
     return source === retryId ? undefined : this.#deliverer.settledOf(source);
+  }
+
+  #take(source: SourceId, delivery: Delivery, stint: Stint): void {
+    const early = (delivery.carried?.dueAt ?? 0) > this.#options.clock.wall();
+    // A replay of an ordered one has its place in the lane of its key.
+    const hand = early ? undefined : this.#hands.get(sourceOfStream(delivery.stream) ?? source);
+    if (hand === undefined) this.#deliverer.take(source, delivery, stint);
+    else hand.takeCarried(delivery);
+  }
+
+  /** Of an ordered one, what it has in hand of a stream: another hand for each stint, the one before ends what it has begun. */
+  #handFor(source: SourceId, stint: Stint): OrderedHand | undefined {
+    if (this.#options.automation.order === undefined || source === retryId) return undefined;
+    const known = this.#hands.get(source);
+    if (known?.signal === stint.signal) return known;
+    known?.retire();
+    const hand = new OrderedHand({
+      ...this.#options,
+      source,
+      durable: stint.durable,
+      signal: stint.signal,
+      begin: (delivery, ended) => this.#deliverer.take(source, delivery, stint, ended),
+      persist: (operation) => this.#deliverer.persist(operation),
+      failed: (error) => this.#fail(error),
+      tellGone: (sequence) => tellGone(this.#missedContext(source), { first: sequence, last: sequence }),
+    });
+    this.#hands.set(source, hand);
+    return hand;
+  }
+
+  /** Events in hand, and what is said of keys in order. */
+  #keys(): Pick<AutomationStatus, "held" | "keys"> | undefined {
+    if (this.#hands.size === 0) return undefined;
+    const counts = [...this.#hands.values()].map((hand) => hand.counts());
+    const blocked = counts.flatMap((one) => one.blocked);
+    return {
+      held: counts.reduce((sum, one) => sum + one.held, 0),
+      keys: {
+        blocked: blocked.length,
+        parked: counts.reduce((sum, one) => sum + one.parked, 0),
+        oldestBlockedMs: blocked.length === 0 ? 0 : Math.max(0, this.#options.clock.wall() - Math.min(...blocked)),
+      },
+    };
   }
 
   #missedContext(source: SourceId): MissedContext {

@@ -39,7 +39,7 @@ export interface MissedContext {
 export async function lookForMissed(context: MissedContext, subscription: Subscription, goOn: boolean): Promise<void> {
   const gap = await subscription.missed();
   if (gap === undefined) return;
-  const { automation, source, bus, log, onMissed } = context;
+  const { automation, source, log, onMissed } = context;
   const { first, last, removed } = gap;
   const what =
     removed === undefined
@@ -52,17 +52,29 @@ export async function lookForMissed(context: MissedContext, subscription: Subscr
       hint: 'see to what they would have done, then start once with --adopt, or give the automation onGap: "continue"; so that it does not come again: more retention, more concurrency, or another worker, and no limit per subject',
     });
   }
-  await bus.publish(
-    missedEvent({
-      source,
-      automation,
-      code: "AUTOMATION_GAP",
-      reason: message,
-      after: String(first - 1),
-      upTo: String(last),
-    }),
-  );
+  await publishGap(context, gap, message);
   await subscription.accept(gap);
+  onMissed(gap);
+}
+
+function publishGap(
+  { automation, source, bus }: MissedContext,
+  { first, last }: StreamGap,
+  reason: string,
+): Promise<void> {
+  const [after, upTo] = [String(first - 1), String(last)];
+  return bus.publish(missedEvent({ source, automation, code: "AUTOMATION_GAP", reason, after, upTo }));
+}
+
+/**
+ * An event that was put aside is not in the stream any more when it is its turn: on record before its key goes on, as its
+ * place in the stream is behind a look that has found nothing missed. @throws TransientError while the bus is away
+ */
+export async function tellGone(context: MissedContext, gap: StreamGap): Promise<void> {
+  const { automation, source, log, onMissed } = context;
+  const message = `the message ${gap.first} of ${streamName(source)} is gone, or another one, and ${automation} had put it aside behind others of its key`;
+  log.error("automation_gap", { automation, source, first: gap.first, last: gap.last, goOn: true }, message);
+  await publishGap(context, gap, message);
   onMissed(gap);
 }
 

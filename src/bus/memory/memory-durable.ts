@@ -29,6 +29,8 @@ export class MemoryDurable {
   #filter: RegExp = /^/;
   #ackWaitMs = 0;
   #given = 0;
+  /** Of all that pull an ordered one, the one that is handed something. */
+  #puller: object | undefined;
 
   /** @param start the first sequence that it may hand out */
   constructor(name: string, stream: MemoryStream, clock: Clock, start: number) {
@@ -43,6 +45,23 @@ export class MemoryDurable {
   set({ filters, ackWaitMs }: Pick<ConsumeOptions, "filters" | "ackWaitMs">): void {
     this.#filter = new RegExp(`^(${filters.map(patternOf).join("|")})$`);
     this.#ackWaitMs = ackWaitMs;
+  }
+
+  /** Whether it is the one puller, which it becomes where there is none. */
+  pulls(subscription: object): boolean {
+    this.#puller ??= subscription;
+    return this.isPuller(subscription);
+  }
+
+  isPuller(subscription: object): boolean {
+    return this.#puller === subscription;
+  }
+
+  /** Another one may take its place. */
+  leave(subscription: object): void {
+    if (!this.isPuller(subscription)) return;
+    this.#puller = undefined;
+    this.wake();
   }
 
   /** All of its own up to and including this sequence is settled. */

@@ -6,11 +6,13 @@ import type { Lifetime } from "../jetstream/client/lifetime.ts";
 import type { HandedOut, MemoryDurable } from "./memory-durable.ts";
 import { headersOf } from "./memory-stream.ts";
 
+type MemorySubscriptionOptions = Pick<ConsumeOptions, "minPending" | "signal" | "run" | "ordered">;
+
 export class MemorySubscription implements Subscription {
   /** Nobody can take a durable away. */
   readonly madeAgain: undefined = undefined;
   readonly durable: MemoryDurable;
-  readonly #options: Pick<ConsumeOptions, "minPending" | "signal" | "run">;
+  readonly #options: MemorySubscriptionOptions;
   /** Of the bus that it belongs to. */
   readonly life: Lifetime;
   readonly #wakeUp: WakeUp;
@@ -19,12 +21,27 @@ export class MemorySubscription implements Subscription {
   #settledThrough = 0;
   /** What was handed out to it last. */
   #last: HandedOut | undefined;
+  #whole = false;
+  /** How often it has become whole, and of how many of those its taker was told. */
+  #times = 0;
+  #told = 0;
 
-  constructor(durable: MemoryDurable, options: Pick<ConsumeOptions, "minPending" | "signal" | "run">, life: Lifetime) {
+  constructor(durable: MemoryDurable, options: MemorySubscriptionOptions, life: Lifetime) {
     this.durable = durable;
     this.#options = options;
     this.life = life;
     this.#wakeUp = life.wakeUp();
+  }
+
+  get whole(): number | undefined {
+    const { ordered } = this.#options;
+    if (ordered === undefined) return undefined;
+    const inHand = ordered.inHand();
+    const was = this.#whole;
+    if (!this.durable.isPuller(this)) this.#whole = false;
+    else if (inHand !== undefined) this.#whole = inHand === this.durable.depth.unacked;
+    if (this.#whole && !was) this.#times++;
+    return this.#whole ? this.#times : undefined;
   }
 
   obstacle(): Obstacle | undefined {
@@ -62,11 +79,15 @@ export class MemorySubscription implements Subscription {
       while (!signal.aborted) {
         this.life.throwIfOver();
         const ready = this.#take();
-        if (ready.length > 0) yield ready;
+        const times = this.whole ?? this.#told;
+        const gathered = times !== this.#told;
+        this.#told = times;
+        if (ready.length > 0 || gathered) yield ready;
         else await this.durable.wait(this.#wakeUp);
       }
     } finally {
       signal.removeEventListener("abort", wake);
+      this.durable.leave(this);
     }
   }
 
@@ -78,6 +99,7 @@ export class MemorySubscription implements Subscription {
 
   #take(): readonly MemoryDelivery[] {
     const ready: MemoryDelivery[] = [];
+    if (this.#options.ordered !== undefined && !this.durable.pulls(this)) return ready;
     while (this.#hasRoom) {
       const one = this.durable.take();
       if (one === undefined) break;
@@ -97,7 +119,8 @@ export class MemorySubscription implements Subscription {
 
   get #hasRoom(): boolean {
     const busy = [...this.#open.values()].filter(({ released }) => !released);
-    return busy.length < this.#options.minPending;
+    const { ordered, minPending } = this.#options;
+    return busy.length < (ordered?.most ?? minPending);
   }
 }
 
@@ -168,6 +191,10 @@ class MemoryDelivery implements Delivery {
     this.#owner = owner;
     this.released = false;
     for (const renewed of this.#renewed) renewed();
+  }
+
+  get free(): boolean {
+    return this.ours;
   }
 
   async regained(withinMs: number): Promise<boolean> {

@@ -17,6 +17,7 @@ export class ScriptedDelivery implements Delivery {
   readonly remade: boolean = false;
   readonly follows: number | undefined = undefined;
   readonly ours: boolean = true;
+  readonly free: boolean = true;
   readonly lines: Readonly<Record<string, string>> = {};
   readonly ended: Promise<DeliveryEnd>;
   #end: (end: DeliveryEnd) => void = () => {};
@@ -82,6 +83,7 @@ export function scriptedConsumerBus(
       consumed.push({ source, durable, filters });
       return {
         madeAgain: undefined,
+        whole: undefined,
         obstacle: () => undefined,
         missed: async () => undefined,
         settledThrough: () => 0,

@@ -5,6 +5,7 @@ export interface AutomationOrder {
   /** One automation on created orders each, all with these settings. */
   readonly automations: readonly string[];
   readonly concurrency?: number;
+  readonly order?: "key";
   readonly attempts?: number;
   readonly retryMs?: number;
   readonly ackWaitMs: number;

@@ -30,7 +30,7 @@ const automations = order.automations.map((automation) =>
       }
       note({ what: "ok", ...about });
     },
-    { concurrency, retry: { attempts, min: retryMs, max: retryMs * 2 } },
+    { concurrency, ...(order.order && { order: order.order }), retry: { attempts, min: retryMs, max: retryMs * 2 } },
   ),
 );
 const worker = await startWorker({

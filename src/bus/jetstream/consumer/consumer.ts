@@ -45,7 +45,7 @@ export async function openSubscription(
   options: ConsumeOptions,
 ): Promise<Subscription> {
   const stream = streamName(options.source);
-  const { durable: name, run, minPending, ackWaitMs, signal } = options;
+  const { durable: name, run, minPending, ackWaitMs, signal, ordered } = options;
   return asked(`subscribe ${name} to ${stream}`, async () => {
     const jsm = await jetstreamManager(nc, { checkAPI: false });
     // A source's stream is made by its writer; these have none.
@@ -67,7 +67,8 @@ export async function openSubscription(
         const found = await readMessage(jsm, stream, { seq });
         return found && identityOf(found);
       });
-    const parts = { stream, name, durable, run, confirmations, minPending, ackWaitMs, signal, retention, identityAt };
+    const pulling = { stream, name, durable, run, confirmations, minPending, ackWaitMs, signal, retention, identityAt };
+    const parts = { ...pulling, ordered };
     const subscription = new PullSubscription(nc, parts);
     return carries ? new CarriedDeliveries(subscription, interruptions) : subscription;
   });

@@ -26,6 +26,8 @@ export interface DeliveryOwner {
   identityAt(sequence: number): Promise<string | undefined>;
   /** All that is left of it is the server's word: another one may take its place. */
   awaitingAckReply(): void;
+  /** A delivery is let go unsettled: somebody is to have it once more. */
+  dropped(): void;
   /** The delivery is out of the way: confirmed, or on its way back for a retry. */
   closed(delivery: JetStreamDelivery): void;
 }
@@ -141,6 +143,10 @@ export class JetStreamDelivery implements Delivery, Confirmable {
     return !this.#void && !this.#owner.over && this.#possession.ours;
   }
 
+  get free(): boolean {
+    return this.ours;
+  }
+
   async regained(withinMs: number): Promise<boolean> {
     if (this.ours) return true;
     if (this.#void) return false;
@@ -165,6 +171,7 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   }
 
   retry(delayMs: number): void {
+    this.#owner.dropped();
     // Lost, it only means that the server waits for ack_wait instead; so does what may be another's by now.
     if (this.ours) this.#tell(delayMs > 0 ? `-NAK {"delay": ${Math.round(delayMs * 1_000_000)}}` : "-NAK");
     this.settled();

@@ -12,6 +12,16 @@ export const maxFinishing = 256;
 const maxRetrying = 1000;
 const UNLIMITED = -1;
 
+/** The one group of an ordered durable's pull requests. */
+export const ORDER_GROUP = "key";
+/** Without a pull request of the one puller for this long another one takes its place: twice what it lets one last. */
+const PINNED_MS = 4000;
+const pinned: Partial<ConsumerConfig> = {
+  priority_policy: "pinned_client",
+  priority_groups: [ORDER_GROUP],
+  priority_timeout: nanos(PINNED_MS),
+};
+
 /** So that `check` can tell it from a subscriber of somebody else. */
 export const MADE_FOR_AUTOMATION: Readonly<Record<string, string>> = { millrace: "automation" };
 /** Under which a durable names what it was last set to by us, which of its lives on record it is, and what it may repeat. */
@@ -24,6 +34,8 @@ export interface Settings {
   readonly filters: readonly string[];
   readonly ackWait: number;
   readonly maxAckPending: number;
+  /** Of an ordered one: the server hands out to one puller at a time. */
+  readonly pinned?: true;
 }
 
 /** In what a durable was changed, and whether messages may have been passed over or given up for it. */
@@ -32,14 +44,19 @@ export interface Change {
   readonly loses: boolean;
 }
 
-export function settingsOf(options: Pick<ConsumeOptions, "source" | "filters" | "ackWaitMs" | "minPending">): Settings {
+export function settingsOf({
+  ordered,
+  ...options
+}: Pick<ConsumeOptions, "source" | "filters" | "ackWaitMs" | "minPending" | "ordered">): Settings {
   return {
     // Twice the same filter is an overlap, which the server refuses.
     filters: [...new Set(options.filters)].sort(),
     ackWait: nanos(options.ackWaitMs),
-    // All that waits there was handed out once, and given back for its time.
+    // All that waits in MILLRACE_RETRY was handed out once, and given back for its time.
     maxAckPending:
-      options.source === retryId ? UNLIMITED : Math.max(options.minPending, maxPrefetch) + maxFinishing + maxRetrying,
+      ordered?.most ??
+      (options.source === retryId ? UNLIMITED : Math.max(options.minPending, maxPrefetch) + maxFinishing + maxRetrying),
+    ...(ordered ? { pinned: true } : {}),
   };
 }
 
@@ -54,6 +71,7 @@ export function configured(
     max_deliver: -1,
     // Left out of the request, the server's defaults hold: these are what another one had set.
     ...absent,
+    ...(settings.pinned ? pinned : {}),
     filter_subjects: [...settings.filters],
     metadata: { ...metadata, ...MADE_FOR_AUTOMATION, [SETTINGS]: JSON.stringify(settings) },
   };
@@ -123,7 +141,7 @@ export function changeOf(config: ConsumerConfig): Change | undefined {
     (config.max_deliver ?? -1) !== -1 && "max_deliver",
     ours !== undefined && filtersOf(config).join() !== ours.filters.join() && "filter_subjects",
     config.headers_only && "headers_only",
-    (config.priority_groups?.length ?? 0) > 0 && "priority_groups",
+    isPinned(config) !== (ours?.pinned ?? false) && "priority_groups",
     config.replay_policy !== ReplayPolicy.Instant && "replay_policy",
   ];
   const other = [
@@ -136,6 +154,11 @@ export function changeOf(config: ConsumerConfig): Change | undefined {
   ];
   const settings = [...losing, ...other].filter((name) => typeof name === "string");
   return settings.length === 0 ? undefined : { settings, loses: losing.some(Boolean) };
+}
+
+/** Whether the server hands out to one puller of a group at a time, or otherwise by groups. */
+export function isPinned({ priority_groups }: Pick<ConsumerConfig, "priority_groups">): boolean {
+  return (priority_groups?.length ?? 0) > 0;
 }
 
 /** Whether it is set as the automation's definition wants it now. */

@@ -1,7 +1,7 @@
 // The durable of an automation on one stream: made where it is missing, made again where it is not the one on record or
 // was changed so that it passes messages over, brought up to date, and looked after.
 
-import type { ConsumerInfo, JetStreamManager } from "@nats-io/jetstream";
+import type { ConsumerConfig, ConsumerCreateOptions, ConsumerInfo, JetStreamManager } from "@nats-io/jetstream";
 import { realClock } from "../../../clock.ts";
 import { ConfigError, TransientError } from "../../../errors.ts";
 import { retryId } from "../../../event/source-id.ts";
@@ -12,6 +12,7 @@ import {
   changeOf,
   configured,
   isForeign,
+  isPinned,
   isSetTo,
   lifeOf,
   newDurable,
@@ -166,11 +167,25 @@ export class Durable {
     const { jsm, stream, consume } = this.#options;
     const change = changeOf(found.config);
     if (change !== undefined) this.#madeAgain = `somebody had changed its ${change.settings.join(", ")}`;
-    this.#info = isSetTo(found.config, this.#settings)
-      ? found
-      : await jsm.consumers.update(stream, consume.durable, configured(this.#settings, found.config.metadata));
+    if (isSetTo(found.config, this.#settings)) {
+      this.#info = found;
+    } else {
+      const wanted = configured(this.#settings, found.config.metadata);
+      this.#info = isPinned(found.config)
+        ? await jsm.consumers.add(stream, { ...ungrouped(found.config), ...wanted }, asUpdate)
+        : await jsm.consumers.update(stream, consume.durable, wanted);
+    }
     return this.#info;
   }
+}
+
+/** The client's type leaves the action out. */
+const asUpdate: ConsumerCreateOptions = { action: "update" } as ConsumerCreateOptions;
+
+/** The client's `update` keeps what is not named, and does not let groups be named as none. */
+function ungrouped(config: ConsumerConfig): ConsumerConfig {
+  const { priority_policy, priority_groups, priority_timeout, ...rest } = config;
+  return rest;
 }
 
 /** Why a durable cannot go on as it is, for a person; undefined when it can. */
@@ -204,7 +219,8 @@ function obstacleOf({ paused, config, num_ack_pending, num_pending }: ConsumerIn
     return { code: "AUTOMATION_PAUSED", message };
   }
   const most = config.max_ack_pending ?? -1;
-  if (most < 0 || num_pending === 0 || num_ack_pending < most) return undefined;
+  // An ordered one has all of them in one hand, which tells itself when it is stuck.
+  if (most < 0 || num_pending === 0 || num_ack_pending < most || isPinned(config)) return undefined;
   const message = `${num_ack_pending} events wait for their retry, and ${num_pending} others for one of those to be settled`;
   return { code: "AUTOMATION_RETRIES_FULL", message };
 }

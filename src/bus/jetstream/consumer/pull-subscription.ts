@@ -4,7 +4,7 @@
 import { createInbox, type Msg, type NatsConnection, nanos, type Subscription as Sub } from "@nats-io/transport-node";
 import { realClock, WakeUp } from "../../../clock.ts";
 import { type MillraceError, TransientError } from "../../../errors.ts";
-import type { Delivery, Obstacle, StreamGap, Subscription } from "../../bus.ts";
+import type { Delivery, Obstacle, OrderedConsuming, StreamGap, Subscription } from "../../bus.ts";
 import { busClosed } from "../../shared-errors.ts";
 import { asked, busError } from "../client/bus-errors.ts";
 import { watchReconnects } from "../client/watch-reconnects.ts";
@@ -13,6 +13,7 @@ import { listenToAdvisories } from "./consumer-advisories.ts";
 import { type DeliveryOwner, type Handout, JetStreamDelivery, parseReply } from "./delivery.ts";
 import { changed, type Durable } from "./durable.ts";
 import { maxFinishing } from "./durable-settings.ts";
+import { ORDERED_EXPIRES_MS, PinnedPuller } from "./pinned-puller.ts";
 import { AnsweredPings, PINGS_PER_ACK_WAIT, Possession } from "./possession.ts";
 import { Prefetch } from "./prefetch.ts";
 
@@ -24,6 +25,9 @@ const lostMs = 5_000;
 
 /** Codes of what can only be mended by opening the durable anew. */
 const needsAnother: readonly string[] = ["BUS_DURABLE_LOST", "BUS_DURABLE_CHANGED"];
+
+/** Of what ends an ordered subscription, whose durable is as it was: what has begun may still end. */
+const takenAnew: readonly string[] = ["BUS_ORDER_ELSEWHERE", "BUS_ORDER_UNSURE"];
 
 export interface PullOptions {
   readonly stream: string;
@@ -38,6 +42,7 @@ export interface PullOptions {
   readonly signal: AbortSignal;
   readonly retention: Pick<Subscription, "missed" | "accept" | "settledThrough">;
   readonly identityAt: DeliveryOwner["identityAt"];
+  readonly ordered?: OrderedConsuming | undefined;
 }
 
 export class PullSubscription implements Subscription, DeliveryOwner {
@@ -46,6 +51,8 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   readonly #options: PullOptions;
   readonly #prefetch: Prefetch;
   readonly #pings: AnsweredPings;
+  /** Of an ordered one: who pulls, and whether all is in hand. */
+  readonly #puller: PinnedPuller | undefined;
   readonly #inbox: string = createInbox();
   #ready: JetStreamDelivery[] = [];
   readonly #open = new Map<number, JetStreamDelivery>();
@@ -65,6 +72,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   #lostMs: number | undefined;
   /** Nothing more is handed out; what is open may still end. */
   #ended = false;
+  #gathered = false;
   readonly #news = new WakeUp();
 
   constructor(nc: NatsConnection, options: PullOptions) {
@@ -72,6 +80,18 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     this.confirmations = options.confirmations;
     this.#prefetch = new Prefetch(options.minPending);
     this.#options = options;
+    const { ordered, durable, name, ackWaitMs } = options;
+    this.#puller =
+      ordered &&
+      new PinnedPuller({
+        ordered,
+        durable,
+        name,
+        ackWaitMs,
+        untaken: () => this.#ready.length,
+        gathered: () => this.#gather(),
+        failed: (error) => this.#judge(error),
+      });
     this.#pings = new AnsweredPings(nc, options.ackWaitMs / PINGS_PER_ACK_WAIT);
   }
 
@@ -81,6 +101,10 @@ export class PullSubscription implements Subscription, DeliveryOwner {
 
   get over(): boolean {
     return this.#lostMs !== undefined;
+  }
+
+  get whole(): number | undefined {
+    return this.#failure === undefined ? this.#puller?.whole : undefined;
   }
 
   get stream(): string {
@@ -138,6 +162,10 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     this.#request();
   }
 
+  dropped(): void {
+    this.#puller?.lost();
+  }
+
   closed(delivery: JetStreamDelivery): void {
     this.#open.delete(delivery.sequence);
     if (delivery.finishing) this.#awaitingAckReply--;
@@ -165,8 +193,9 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     const heartbeat = setInterval(() => this.#beat(), heartbeatMs);
     try {
       this.#request();
+      this.#puller?.start();
       while (!signal.aborted && !this.#failure) {
-        if (this.#ready.length > 0) yield this.#takeReady();
+        if (this.#ready.length > 0 || this.#gathered) yield this.#takeReady();
         else await this.#news.wait();
       }
       quit(this.nc, sub);
@@ -177,6 +206,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
       signal.removeEventListener("abort", wake);
       clearInterval(heartbeat);
       watching.stop();
+      this.#puller?.stop();
       quit(this.nc, sub);
       this.#ended = true;
       advisories.stop();
@@ -187,6 +217,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   #takeReady(): readonly Delivery[] {
     const ready = this.#ready;
     this.#ready = [];
+    this.#gathered = false;
     return ready;
   }
 
@@ -208,6 +239,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     const place = parseReply(reply);
     const delivery = new JetStreamDelivery(this, message, place, possession, this.#last);
     this.#last = place;
+    this.#puller?.received(place.nth, message.headers?.get("Nats-Pin-Id"));
     const open = this.#open.get(delivery.sequence);
     if (open?.isOf(delivery)) {
       open.renew(delivery);
@@ -222,6 +254,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
 
   #status(message: Msg): void {
     const { code, description } = message.headers ?? { code: 0, description: "" };
+    if (code === 423) this.#puller?.unpinned();
     if (code === 100 || message.subject !== `${this.#inbox}.${this.#epoch}`) return;
     if (code === 409 && /consumer deleted|stream deleted/i.test(description)) {
       void this.#verify();
@@ -229,7 +262,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     }
     const left = Number(message.headers?.get("Nats-Pending-Messages") || this.#requested);
     this.#requested = Math.max(0, this.#requested - left);
-    if (code === 408) this.#request();
+    if (code === 408 || code === 423) this.#request();
     // No leader, no JetStream yet, or a request refused: a moment later it may be another answer.
     else setTimeout(() => this.#request(), againMs);
   }
@@ -237,13 +270,19 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   /** Asks for what there is room for; in halves, so that a request is not made for each message. */
   #request(): void {
     const { signal, stream, name } = this.#options;
-    const pending = this.#prefetch.size;
+    const pending = this.#puller?.most ?? this.#prefetch.size;
     const busy = this.#open.size - Math.min(this.#awaitingAckReply, maxFinishing);
-    const room = pending - busy - this.#requested;
+    let room = pending - busy - this.#requested;
+    // Also when there is no room: who does not pull loses the pin. More than may be out the server does not hand out.
+    if (this.#puller !== undefined && this.#requested === 0) room = Math.max(1, room);
     if (room <= 0 || (this.#requested > 0 && room < pending / 2)) return;
     if (signal.aborted || this.#failure || this.nc.isClosed() || this.nc.isDraining()) return;
     this.#requested += room;
-    const request = { batch: room, expires: nanos(expiresMs), idle_heartbeat: nanos(heartbeatMs) };
+    const lasting =
+      this.#puller === undefined
+        ? { expires: nanos(expiresMs), idle_heartbeat: nanos(heartbeatMs) }
+        : { expires: nanos(ORDERED_EXPIRES_MS), ...this.#puller.request };
+    const request = { batch: room, ...lasting };
     this.nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`, JSON.stringify(request), {
       reply: `${this.#inbox}.${this.#epoch}`,
     });
@@ -256,6 +295,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   /** Requests may be lost: forget them and ask again, if the durable is still there. */
   #reset(): void {
     this.#epoch++;
+    this.#puller?.lost();
     this.#requested = 0;
     this.#last = undefined;
     this.#heardAt = realClock.now();
@@ -290,9 +330,15 @@ export class PullSubscription implements Subscription, DeliveryOwner {
 
   /** Whatever else went wrong while it was asked for says nothing of the durable. */
   #judge(error: unknown): void {
-    if (!(error instanceof TransientError) || !needsAnother.includes(error.code)) return;
-    this.#lostMs ??= realClock.now();
+    if (!(error instanceof TransientError)) return;
+    if (needsAnother.includes(error.code)) this.#lostMs ??= realClock.now();
+    else if (!takenAnew.includes(error.code)) return;
     this.#fail(error);
+  }
+
+  #gather(): void {
+    this.#gathered = true;
+    this.#news.set();
   }
 
   #fail(error: MillraceError): void {

@@ -216,6 +216,19 @@ deadLetters("drop", "put them away for good")
     await dropDead({ ...options, target, signal: stopSignal(), print });
   });
 
+command("replay", "hand events of the past to one automation alone once more, as a run of their own")
+  .requiredOption("--automation <id>", "the automation's id")
+  .option("--from <place>", "begin at this time or sequence (default: the stream's first event)")
+  .option("--to <place>", "end before this time, or with this sequence (default: now)")
+  .option("--where <pattern>", "only those that match, as JSON, beside the automation's own where")
+  .option("--run <run>", "go on with one that was interrupted")
+  .option("--dry-run", "only say how many, the first, the last and some of them", false)
+  .option("--json", "print what was done as one JSON object", false)
+  .action(async (options) => {
+    const { replay } = await import("./command/replay.ts");
+    await replay({ ...options, log: logger(), signal: stopSignal(), print });
+  });
+
 const slotsCommand = command(
   "slots",
   "show all logical slots of the sources' servers: who reads them, what they hold back, when they are full",

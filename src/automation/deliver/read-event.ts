@@ -128,3 +128,20 @@ function schemaMissing(version: string): TransientError {
     hint: 'see whether the bucket millrace_schemas was emptied; or say it in the automation: the types of `millrace types`, or columns: { total: "number" }',
   });
 }
+
+/**
+ * Whether an automation would be given a message of a stream, as far as the message itself tells, and the event as its triggers
+ * decode it: undefined where it is no event, or its body or columns are not at hand. Then the automation's worker decides.
+ */
+export async function wantedOf(
+  message: StoredMessage,
+  automation: Pick<Automation, "triggers" | "where">,
+  columnTypes: Pick<ColumnTypes, "kept" | "read">,
+): Promise<{ readonly wanted: boolean; readonly event: AnyEvent | undefined }> {
+  if (message.data.length === 0) return { wanted: true, event: undefined };
+  const persist = <Result>(operation: () => Promise<Result>): Promise<Result> => operation();
+  const none = async (): Promise<undefined> => undefined;
+  const found = await decoded(message, { automation, columnTypes, persist, bus: { fetchBody: none, read: none } });
+  if (found instanceof PoisonError || found instanceof TransientError) return { wanted: true, event: undefined };
+  return { wanted: found !== undefined, event: found };
+}

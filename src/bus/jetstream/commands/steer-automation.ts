@@ -1,8 +1,7 @@
 // Pauses an automation, lets it go on, or moves it to another place, with or without a worker that runs: what is asked is one
 // record on the bus, which all workers obey. Before the record nothing is begun; behind it all of it is done, by whoever comes.
 
-import { AckPolicy, DeliverPolicy, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
-import { nanos } from "@nats-io/transport-node";
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { realClock } from "../../../clock.ts";
 import { ConfigError } from "../../../errors.ts";
 import { type Asked, type Control, controlKey, durableName, OBEY_MS, type Seek } from "../../../event/control.ts";
@@ -16,12 +15,11 @@ import { openStateStore } from "../client/state-store.ts";
 import { findStream } from "../client/streams.ts";
 import { forgetOlder } from "../consumer/forget-older.ts";
 import { type AutomationOnBus, automationsOnBus, readControl } from "./automations-on-bus.ts";
+import { firstSince } from "./first-since.ts";
 
 /** What a worker needs at most to open its durables anew, behind the time in which it obeys. */
 const OPEN_MS = 5000;
 const LOOK_MS = 200;
-/** One that only tells a place, and could not be taken away, goes by itself after this. */
-const PLACE_KEPT_MS = 5000;
 
 export interface SteeringAccess extends BusAccess {
   readonly replicas: number;
@@ -183,7 +181,7 @@ class OnBus implements AutomationSteering {
       const found = await findStream(this.#jsm, source);
       if (found === undefined) continue; // all that it will hold is new
       const { first_seq, last_seq } = found.state;
-      const since = to instanceof Date ? await this.#firstSince(stream, to) : Number(to);
+      const since = to instanceof Date ? await firstSince(this.#jsm, stream, to) : Number(to);
       const start = to === "earliest" ? first_seq : to === "now" ? last_seq + 1 : since;
       starts[stream] = start;
       const durable = standing?.durables.find((one) => one.stream === stream);
@@ -193,18 +191,5 @@ class OnBus implements AutomationSteering {
       if (durable.pending + durable.unacked > 0 && first < start) skipped[stream] = [first, start - 1];
     }
     return { starts, ...(Object.keys(skipped).length > 0 ? { skipped } : {}) };
-  }
-
-  /** The server tells the place of a durable that begins at a time. */
-  async #firstSince(stream: string, time: Date): Promise<number> {
-    const { name, delivered } = await this.#jsm.consumers.add(stream, {
-      deliver_policy: DeliverPolicy.StartTime,
-      opt_start_time: time.toISOString(),
-      ack_policy: AckPolicy.None,
-      mem_storage: true,
-      inactive_threshold: nanos(PLACE_KEPT_MS),
-    });
-    await this.#jsm.consumers.delete(stream, name);
-    return delivered.stream_seq + 1;
   }
 }

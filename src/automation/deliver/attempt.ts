@@ -1,6 +1,5 @@
 // One attempt: a handler that is started, with its timeout.
 
-import { TransientError } from "../../errors.ts";
 import { lineageOf } from "../../event/lineage.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import { owned } from "../../telemetry/stray.ts";
@@ -9,14 +8,14 @@ import type { HandlerContext, HandlerLog } from "../define/automation.ts";
 import type { AnyEvent } from "../define/trigger.ts";
 import { errorFields, summarizeError } from "../outcome/error-summary.ts";
 import { Fatal, isFatal, isRetry, isSkip, Retry, type RetryOptions, skip } from "../outcome/outcome.ts";
-import { readable } from "../outcome/readable.ts";
+import { readable, reasonText } from "../outcome/readable.ts";
 import { isUnavailable } from "../outcome/unavailable.ts";
 import { inboxKey } from "../tx/inbox.ts";
 import type { PgClient } from "../tx/transaction.ts";
 import { controlError } from "../tx/transaction-control.ts";
 import { type RunTx, Tx } from "../tx/tx.ts";
 import type { AutomationParts } from "./automation-parts.ts";
-import type { Deadlines } from "./deadlines.ts";
+import { type Deadlines, timeoutError } from "./deadlines.ts";
 import { tracedAttempt } from "./traced-attempt.ts";
 
 export type AttemptResult =
@@ -169,7 +168,7 @@ function resultOf(returned: unknown): AttemptResult {
   if (returned === filteredOut) return { type: "filtered" };
   // `return retry(…)` instead of `throw` must not ack.
   if (isRetry(returned) || isFatal(returned)) return { type: "failed", error: returned };
-  return isSkip(returned) ? { type: "skipped", reason: returned.reason } : done;
+  return isSkip(returned) ? { type: "skipped", reason: reasonText(returned.reason) } : done;
 }
 
 /**
@@ -293,10 +292,4 @@ class Given implements HandlerContext<AnyEvent> {
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   const may = (typeof value === "object" && value !== null) || typeof value === "function";
   return may && "then" in value && typeof value.then === "function";
-}
-
-function timeoutError(timeoutMs: number): TransientError {
-  return new TransientError("AUTOMATION_TIMEOUT", `the handler took longer than ${timeoutMs} ms`, {
-    hint: "give `signal` to what the handler waits for, or raise the automation's timeout",
-  });
 }

@@ -1,6 +1,7 @@
 // Timeouts that are all of one length: one timer for the oldest of them, however many run.
 
 import type { Clock } from "../../clock.ts";
+import { TransientError } from "../../errors.ts";
 
 export interface Deadline {
   readonly atMs: number;
@@ -54,4 +55,11 @@ export class Deadlines {
     }
     return 0;
   }
+}
+
+/** What an attempt fails by at its timeout. */
+export function timeoutError(timeoutMs: number): TransientError {
+  return new TransientError("AUTOMATION_TIMEOUT", `the handler took longer than ${timeoutMs} ms`, {
+    hint: "give `signal` to what the handler waits for, or raise the automation's timeout",
+  });
 }

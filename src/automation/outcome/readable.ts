@@ -1,6 +1,7 @@
 // What a handler throws may be anything: no error, one whose parts cannot be read, one that is its own cause. None of that
 // may be more than a failed attempt.
 
+import { toError } from "../../errors.ts";
 import { isFatal, isRetry } from "./outcome.ts";
 
 /** As far as anybody looks for what caused what. */
@@ -27,6 +28,11 @@ export function readable(thrown: unknown): unknown {
   } catch {
     return new Error("what was thrown cannot be read: its own code throws");
   }
+}
+
+/** What a handler gave as its reason; JavaScript lets it be anything. */
+export function reasonText(reason: unknown): string {
+  return typeof reason === "string" ? reason : toError(readable(reason)).message;
 }
 
 type Parts = Readonly<Partial<Record<"name" | "message" | "stack" | "code" | "cause" | "errors", unknown>>>;

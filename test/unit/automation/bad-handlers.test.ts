@@ -181,6 +181,12 @@ describe("a handler that returns", () => {
     ["a revoked proxy", revoked.proxy, "failed"],
     ["a number", 4, "done"],
   ];
+  test.each(thrown)("skip() with %s as its reason has skipped, with a text", (_, reason, message) => {
+    const result = attempt(({ skip }) => skip(reason as string));
+
+    expect(result).toEqual({ type: "skipped", reason: expect.stringContaining(message) });
+  });
+
   test.each(returned)("%s: %#", async (_, value, type) => {
     expect((await attempt(() => value as never)).type).toBe(type);
   });

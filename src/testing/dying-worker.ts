@@ -1,16 +1,23 @@
 // A worker that does its work and ends before the bus hears of it: then all events come again, as they do for the next worker in life.
 
 import type { Bus, ConsumeOptions, Delivery, Subscription } from "../bus/bus.ts";
+import type { RetryMessage } from "../event/retry-message.ts";
 
 /** A worker's bus that takes all but what says that an event is settled. */
 export class DyingWorker {
   readonly bus: Bus;
   #unheard = 0;
+  /** Events that go on in MILLRACE_RETRY, whose ack says no more than that. */
+  readonly #putOff = new Set<string>();
 
   constructor(bus: Bus) {
-    this.bus = replaced(bus, "consume", async (options: ConsumeOptions) =>
-      this.#subscription(await bus.consume(options)),
-    );
+    const later = async (message: RetryMessage): Promise<void> => {
+      await bus.later(message);
+      this.#putOff.add(nameOf(message.automation, message));
+    };
+    const consume = async (options: ConsumeOptions): Promise<Subscription> =>
+      this.#subscription(await bus.consume(options), options.durable);
+    this.bus = replaced(replaced(bus, "later", later), "consume", consume);
   }
 
   /** Events whose end was told, and that nobody heard of. */
@@ -18,20 +25,30 @@ export class DyingWorker {
     return this.#unheard;
   }
 
-  #subscription(subscription: Subscription): Subscription {
-    const deliveries = (batch: readonly Delivery[]): readonly Delivery[] => batch.map((one) => this.#delivery(one));
+  #subscription(subscription: Subscription, automation: string): Subscription {
+    const deliveries = (batch: readonly Delivery[]): readonly Delivery[] =>
+      batch.map((one) => this.#delivery(one, nameOf(automation, one)));
     return replaced(subscription, Symbol.asyncIterator, async function* () {
       for await (const batch of subscription) yield deliveries(batch);
     });
   }
 
-  #delivery(delivery: Delivery): Delivery {
+  #delivery(delivery: Delivery, name: string): Delivery {
     const unheard = (): Promise<never> => {
       this.#unheard++;
       return new Promise(() => {});
     };
-    return replaced(replaced(delivery, "ack", unheard), "terminate", unheard);
+    const ack = (): Promise<void> => (this.#putOff.delete(name) ? delivery.ack() : unheard());
+    return replaced(replaced(delivery, "ack", ack), "terminate", unheard);
   }
+}
+
+/** One event of an automation. */
+function nameOf(
+  automation: string,
+  { stream, sequence, run }: Pick<RetryMessage, "stream" | "sequence" | "run">,
+): string {
+  return `${automation} ${run} ${stream} ${sequence}`;
 }
 
 /** The same object, but for one of its methods. */

@@ -23,6 +23,7 @@ import { WrittenEvents } from "./written-events.ts";
 const SOME_SOURCE = "app" as SourceId;
 /** Virtual time that a handler gets beyond its timeout, before the kit says that it never ends. */
 const HANGS_MS = 3_600_000;
+const DAY_MS = 86_400_000;
 
 export interface PlayOptions {
   readonly bus: Bus;
@@ -108,14 +109,16 @@ async function paced<T>(pace: Pace, work: Promise<T>): Promise<T> {
 /** Whether each event has ended. @throws ConfigError `TESTING_HANDLER_HANGS` */
 function settledAt(running: RunningAutomations, { automations, pace }: WorkerOptions): () => Promise<boolean> {
   let since: number | undefined;
+  const refuseEndless = limited(automations, pace);
   return async () => {
     const all = refuseFailed(running);
     const hangs = all.find(({ hanging, running: run }) => hanging > 0 && run === hanging);
     since = hangs && (since ?? pace.clock.now());
     if (hangs && since !== undefined && pace.clock.now() - since > HANGS_MS) throw neverEnds(hangs.id);
     if (all.some(({ held }) => held > 0)) return false;
-    const { pending, unacked } = await depthOf(running, automations);
-    return pending + unacked === 0;
+    const { pending, inHand } = await depthOf(running, automations);
+    refuseEndless(pending + inHand);
+    return pending + inHand === 0;
   };
 }
 
@@ -123,23 +126,42 @@ function settledAt(running: RunningAutomations, { automations, pace }: WorkerOpt
 function unheardAt(
   running: RunningAutomations,
   killed: DyingWorker,
-  { automations }: WorkerOptions,
+  { automations, pace }: WorkerOptions,
 ): () => Promise<boolean> {
+  const refuseEndless = limited(automations, pace);
   return async () => {
     refuseFailed(running);
-    const { pending, unacked } = await depthOf(running, automations);
-    return pending === 0 && unacked === killed.unheard;
+    const { pending, inHand } = await depthOf(running, automations);
+    refuseEndless(pending + inHand - killed.unheard);
+    return pending === 0 && inHand === killed.unheard;
   };
 }
 
+/** Throws, once twice the longest `maxAge` and a day have passed, while events still wait. */
+function limited(automations: readonly Automation[], { clock }: Pace): (waiting: number) => void {
+  const limitMs = 2 * Math.max(...automations.map(({ retry }) => retry.maxAgeMs)) + DAY_MS;
+  const began = clock.now();
+  return (waiting) => {
+    if (clock.now() - began <= limitMs) return;
+    throw new ConfigError(
+      "TESTING_NEVER_ENDS",
+      `after ${Math.round(limitMs / DAY_MS)} days of virtual time ${waiting} events still wait`,
+      {
+        hint: "give the automation a shorter retry.maxAge, or the test fewer events that wait for each other",
+      },
+    );
+  };
+}
+
+/** What was not handed out yet, and what was and is not settled, or waits for a long retry. */
 async function depthOf(
   running: RunningAutomations,
   automations: readonly Automation[],
-): Promise<{ readonly pending: number; readonly unacked: number }> {
+): Promise<{ readonly pending: number; readonly inHand: number }> {
   const depths = await Promise.all(automations.map(({ id }) => running.depth(id)));
   return {
     pending: depths.reduce((sum, { pending }) => sum + pending, 0),
-    unacked: depths.reduce((sum, { unacked }) => sum + unacked, 0),
+    inHand: depths.reduce((sum, { unacked, later }) => sum + unacked + later, 0),
   };
 }
 

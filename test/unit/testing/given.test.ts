@@ -151,6 +151,38 @@ describe("given rows, when an automation,", () => {
     expect(r.emitted).toEqual([]);
   });
 
+  test("then waits of more than two minutes, which go by way of MILLRACE_RETRY, are told like all others, also across a crash", async () => {
+    const patient = automation(
+      "patient",
+      { on: orders.created(), retry: { attempts: 5, min: "10m", max: "4h" } },
+      async ({ tx, attempt }) => {
+        await tx(async ({ emit }) => {
+          if (attempt < 4) throw new Error("not yet");
+          await emit("order.done", { key: 1, data: attempt });
+        });
+      },
+    );
+    const never = automation("never", { on: orders.created(), retry: { attempts: 2, min: "1h", max: "1h" } }, () => {
+      throw new Error("no");
+    });
+    const one = orders.row({ id: 7 }).created();
+    const all = [await given([one]).when(patient, never), await given([one], { crash: true }).when(patient, never)];
+
+    for (const { outcomes, emitted: out, deadLetters } of all) {
+      expect(outcomes).toMatchObject([
+        { attempts: 4 },
+        { outcome: "dead", reason: "exhausted", attempts: 2, waits: [3_600_000] },
+      ]);
+      expect(outcomes[0]?.waits).toHaveLength(3);
+      expect(Math.min(...(outcomes[0]?.waits ?? []))).toBeGreaterThanOrEqual(600_000);
+      expect(out.map(({ data }) => data)).toEqual([4]);
+      expect(deadLetters).toMatchObject([
+        { automation: "never", attempts: 2, event: { stream: "CDC_SHOP", sequence: 2 } },
+      ]);
+    }
+    expect(all.map(({ outcomes: [first] }) => first?.outcome)).toEqual(["done", "skipped"]);
+  });
+
   test("then a failed attempt's emits and statements are not told", async () => {
     const late = automation("late", { on: orders.created() }, async ({ tx, attempt }) => {
       await tx(async ({ client, emit }) => {
@@ -187,6 +219,18 @@ describe("given rows, when an automation,", () => {
       code: "TESTING_HANDLER_HANGS",
       hint: expect.stringContaining("signal"),
     });
+  });
+
+  test("then events that wait for each other beyond all ages are an error that says so", async () => {
+    const away = automation("away", { on: orders.created(), concurrency: 1, retry: { maxAge: "1h" } }, ({ retry }) => {
+      throw retry({ after: "2m", unavailable: "the shop" });
+    });
+    const many = Array.from({ length: 30 }, (_, id) => orders.row({ id }).created());
+
+    await expect(given(many).when(away)).rejects.toMatchObject({ code: "TESTING_NEVER_ENDS" });
+    expect((await given(many.slice(0, 1)).when(away)).outcomes).toMatchObject([
+      { outcome: "dead", reason: "expired", attempts: 0 },
+    ]);
   });
 
   test("then one that waits by the test's clock has all the time that it waits for", async () => {

@@ -35,10 +35,11 @@ export async function erase({ config, source, sequence, yes, signal, print }: Er
   await print("erased; what automations and subscribers made of it is theirs to erase");
 }
 
-function lossLines({ stream, sequence, subject, id, deadLetters, unsettled }: Erasable): readonly string[] {
+function lossLines({ stream, sequence, subject, id, deadLetters, waiting, unsettled }: Erasable): readonly string[] {
   return [
     `${stream} #${sequence}: ${subject} ${id}`,
     ...(deadLetters > 0 ? [`  dead letters that hold it: ${deadLetters}`] : []),
+    ...waiting.map((name) => `  ${name} has it put off for later: it never gets it`),
     ...unsettled.map((name) => `  ${name} may not have had it: it never gets it, and an automation is told a gap`),
   ];
 }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { openRetryStream } from "../../../src/bus/jetstream/client/retry-stream.ts";
 import { eraseEvent } from "../../../src/bus/jetstream/commands/erase-event.ts";
 import { openJetStreamBus } from "../../../src/bus/jetstream/jetstream-bus.ts";
 import { verifyStream } from "../../../src/bus/jetstream/verify/verify-stream.ts";
@@ -125,6 +126,39 @@ describe.skipIf(missing("nats"))("an event that is erased on purpose", () => {
     ]);
     await jsm.streams.deleteMessage("CDC_SHOP", 7);
     expect((await runCommand(["verify", "shop", "--json"], { cwd })).code).toBe(3);
+  });
+
+  test("is gone from where it waits for a long retry too, also when the stream has dropped it", async () => {
+    const server = await freshNats();
+    const nc = await client(server);
+    const jsm = await jetstreamManager(nc);
+    await write(server, ...Array.from({ length: 9 }, (_, at) => order(at + 1))); // one batch, 2 to 10
+    const cwd = await scratchDir();
+    await writeFile(join(cwd, "millrace.config.json"), JSON.stringify({ bus: { servers: server.url }, sources: {} }));
+    const { store } = openRetryStream(nc, { replicas: 1 });
+    const event = { stream: "CDC_SHOP", subject: "cdc.shop.public.orders.created.p00", headers: { "ce-id": "shop.5" } };
+    const put = (automation: string, sequence: number) =>
+      store({ ...event, automation, sequence, data: Buffer.from("{}"), attempts: 1, dueAt: Date.now() + 3_600_000 });
+    for (const [automation, sequence] of [
+      ["mail", 5],
+      ["bill", 5],
+      ["mail", 6],
+      ["mail", 99],
+    ] as const)
+      await put(automation, sequence);
+    const waiting = async (): Promise<number> => (await jsm.streams.info("MILLRACE_RETRY")).state.messages;
+
+    const erased = await runCommand(["erase", "shop", "5", "--yes"], { cwd });
+    expect([erased.code, erased.stderr]).toEqual([0, ""]);
+    expect(erased.stdout).toContain("mail has it put off for later: it never gets it");
+    expect(erased.stdout).toContain("bill has it put off for later: it never gets it");
+    expect(await waiting()).toBe(2);
+    expect(await jsm.streams.getMessage("CDC_SHOP", { seq: 5 }).catch(() => null)).toBeNull();
+
+    const dropped = await runCommand(["erase", "shop", "99", "--yes"], { cwd });
+    expect([dropped.code, dropped.stderr]).toEqual([0, ""]);
+    expect(dropped.stdout).toContain("CDC_SHOP #99: cdc.shop.public.orders.created.p00 shop.5");
+    expect(await waiting()).toBe(1);
   });
 
   test("is not while a start could publish it once more, or where the stream was made with deny_delete", async () => {

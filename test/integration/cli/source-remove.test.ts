@@ -8,6 +8,7 @@ import { connect } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
 import { startWorker } from "../../../src/app.ts";
+import { openRetryStream } from "../../../src/bus/jetstream/client/retry-stream.ts";
 import { automation, collection } from "../../../src/index.ts";
 import { type CommandResult, runCommand } from "../../support/process/run-command.ts";
 import { freshDatabase, freshNats, missing, scratchDir } from "../../support/servers.ts";
@@ -131,7 +132,7 @@ describe.skipIf(missing("postgres", "nats"))("millrace source remove", () => {
     expect(await publications()).toEqual([]);
   });
 
-  test("database and bus are cleaned each without the other; what is left is said, and large bodies and dead letters go too", async () => {
+  test("database and bus are cleaned each without the other; what is left is said, and large bodies, dead letters and what waits for a retry go too", async () => {
     await using database = await freshDatabase();
     const nats = await freshNats();
     await database.query("select pg_create_logical_replication_slot('millrace_shop', 'pgoutput')");
@@ -142,6 +143,11 @@ describe.skipIf(missing("postgres", "nats"))("millrace source remove", () => {
     await streams.add({ name: "MILLRACE_DEAD", subjects: ["dead.>"] });
     for (const subject of ["dead._source.shop", "dead._source.other", "dead.mail"])
       await jetstream(nc).publish(subject);
+    const retries = openRetryStream(nc, { replicas: 1 });
+    for (const stream of ["CDC_SHOP", "CDC_OTHER"]) {
+      const event = { stream, sequence: 1, subject: "cdc.x.y.z", headers: {}, data: new Uint8Array() };
+      await retries.store({ ...event, automation: "mail", attempts: 1, dueAt: Date.now() + 3_600_000 });
+    }
     const bodies = await new Objm(nc).create("millrace_large");
     for (const name of ["shop.1.aa", "shop_two.1.aa", "other.1.aa"])
       await bodies.putBlob({ name }, new Uint8Array(200_000));
@@ -170,6 +176,7 @@ describe.skipIf(missing("postgres", "nats"))("millrace source remove", () => {
     expect(await streams.names().next()).not.toContain("CDC_SHOP");
     const { state } = await streams.info("MILLRACE_DEAD", { subjects_filter: ">" });
     expect(Object.keys(state.subjects ?? {}).sort()).toEqual(["dead._source.other", "dead.mail"]);
+    expect((await streams.info("MILLRACE_RETRY")).state.messages).toBe(1);
     expect((await bodies.list()).map(({ name }) => name).sort()).toEqual(["other.1.aa", "shop_two.1.aa"]);
     const chunks = await streams.info("OBJ_millrace_large", { subjects_filter: "$O.millrace_large.C.>" });
     expect(Object.keys(chunks.state.subjects ?? {})).toHaveLength(2);

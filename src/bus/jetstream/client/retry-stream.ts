@@ -1,11 +1,12 @@
 // The stream `MILLRACE_RETRY`: what waits for a long retry, and replays, until the automation that it waits for has acked it.
 
-import { JetStreamApiError, jetstream, RetentionPolicy } from "@nats-io/jetstream";
+import { JetStreamApiError, type JetStreamManager, jetstream, RetentionPolicy } from "@nats-io/jetstream";
 import { type NatsConnection, nanos } from "@nats-io/transport-node";
-import { encodeRetry, type RetryMessage } from "../../../event/retry-message.ts";
+import { decodeRetry, encodeRetry, type RetryMessage } from "../../../event/retry-message.ts";
 import { retryId, streamName } from "../../../event/source-id.ts";
 import { asked, busError } from "./bus-errors.ts";
-import { makeSharedStream, parseHead } from "./shared-stream.ts";
+import { headersOf, makeSharedStream, parseHead } from "./shared-stream.ts";
+import { messagesUnder } from "./streams.ts";
 
 export const RETRY_STREAM: string = streamName(retryId);
 /** Whoever stored one and was killed before it acked the event stores it once more when it is back. */
@@ -51,4 +52,25 @@ export function openRetryStream(nc: NatsConnection, { replicas }: { readonly rep
       }
     },
   };
+}
+
+/** A message that waits, of which event of a stream. */
+export interface WaitingRetry {
+  /** Its number in MILLRACE_RETRY. */
+  readonly at: number;
+  readonly automation: string;
+  readonly sequence: number;
+  readonly subject: string;
+  /** `ce-id`. */
+  readonly id: string;
+}
+
+/** What waits there of the events of one stream. @throws what the client throws */
+export async function* waitingOf(jsm: JetStreamManager, stream: string): AsyncGenerator<WaitingRetry> {
+  for await (const { seq: at, subject: mine, header } of messagesUnder(jsm, RETRY_STREAM, "retry.>")) {
+    const found = decodeRetry(headersOf(header));
+    if (found?.stream !== stream) continue;
+    const { sequence, subject, headers } = found;
+    yield { at, automation: mine.slice("retry.".length), sequence, subject, id: headers["ce-id"] ?? "" };
+  }
 }

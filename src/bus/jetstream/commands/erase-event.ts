@@ -8,10 +8,12 @@ import { type SourceId, streamName } from "../../../event/source-id.ts";
 import type { StateStore } from "../../bus.ts";
 import { entrySubject, removeBody } from "../bodies/large-bodies.ts";
 import type { BusAccess } from "../client/access.ts";
+import { apiCodes } from "../client/api-codes.ts";
 import { STATE_BUCKET } from "../client/buckets.ts";
-import { asked } from "../client/bus-errors.ts";
+import { asked, orNothing } from "../client/bus-errors.ts";
 import { connectOnce } from "../client/connect-once.ts";
 import { DEAD_STREAM } from "../client/dead-letters.ts";
+import { RETRY_STREAM, type WaitingRetry, waitingOf } from "../client/retry-stream.ts";
 import { openStateStore } from "../client/state-store.ts";
 import { findStream, messagesUnder } from "../client/streams.ts";
 import { CheckpointStore } from "../lease/checkpoint-store.ts";
@@ -36,6 +38,8 @@ export interface Erasable {
   readonly id: string;
   /** Dead letters that hold it too. */
   readonly deadLetters: number;
+  /** Automations that have it in MILLRACE_RETRY, for a long retry or a replay: they never get it. */
+  readonly waiting: readonly string[];
   /** Automations and other subscribers that have not settled it: they never get it, and automations are told a gap. */
   readonly unsettled: readonly string[];
 }
@@ -50,18 +54,22 @@ export async function eraseEvent(options: EraseOptions): Promise<boolean> {
   return await asked(`erase the message ${sequence} of ${streamName(source)}`, async () => {
     const jsm = await jetstreamManager(connection.nc, { checkAPI: false });
     const state = await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas: 1 });
-    const message = await find(jsm, state, source, sequence);
     const stream = streamName(source);
+    const waiting: WaitingRetry[] = [];
+    for await (const one of waitingOf(jsm, stream)) if (one.sequence === sequence) waiting.push(one);
+    const message = await find(jsm, state, source, sequence, waiting.length > 0);
     const letters = await deadLettersOf(jsm, stream, sequence);
-    const id = message.header("ce-id") ?? "";
-    const unsettled = await unsettledBy(jsm, stream, sequence);
-    const { subject } = message;
-    if (!(await confirm({ stream, sequence, subject, id, deadLetters: letters.length, unsettled }))) return false;
-    // On record first: an erasure that nobody knows of would be found as damage.
-    const entry = await state.get(erasedKey(source, sequence));
-    const erased: Erased = { subject, at: new Date().toISOString() };
-    await state.put(erasedKey(source, sequence), erased, entry?.revision ?? 0);
+    const id = message?.header("ce-id") ?? waiting[0]?.id ?? "";
+    const unsettled = message === undefined ? [] : await unsettledBy(jsm, stream, sequence);
+    const subject = message?.subject ?? waiting[0]?.subject ?? "";
+    const about = { deadLetters: letters.length, waiting: waiting.map(({ automation }) => automation), unsettled };
+    if (!(await confirm({ stream, sequence, subject, id, ...about }))) return false;
+    // What holds a copy goes first: killed in between, the event is still there to be erased once more.
+    for (const { at } of waiting)
+      await orNothing(jsm.streams.deleteMessage(RETRY_STREAM, at, true), apiCodes.noMessageFound);
+    if (message !== undefined) await putOnRecord(state, source, sequence, subject);
     for (const letter of letters) await jsm.streams.deleteMessage(DEAD_STREAM, letter, true);
+    if (message === undefined) return true;
     const ref = dataRefOf(message);
     if (ref !== undefined) await removeBody(jsm, entrySubject(ref.name));
     await jsm.streams.deleteMessage(stream, sequence, true);
@@ -69,15 +77,25 @@ export async function eraseEvent(options: EraseOptions): Promise<boolean> {
   });
 }
 
+/** Before it is done: an erasure that nobody knows of would be found as damage. */
+async function putOnRecord(state: StateStore, source: SourceId, sequence: number, subject: string): Promise<void> {
+  const entry = await state.get(erasedKey(source, sequence));
+  const erased: Erased = { subject, at: new Date().toISOString() };
+  await state.put(erasedKey(source, sequence), erased, entry?.revision ?? 0);
+}
+
+/** Undefined for one that the stream has dropped, though it still waits elsewhere. */
 async function find(
   jsm: JetStreamManager,
   state: StateStore,
   source: SourceId,
   sequence: number,
-): Promise<StoredMessage> {
+  waits: boolean,
+): Promise<StoredMessage | undefined> {
   const info = await findStream(jsm, source);
   const message = info && (await readMessage(jsm, info.config.name, { seq: sequence }));
   if (message === undefined) {
+    if (waits) return undefined;
     throw new ConfigError("ERASE_NOTHING", `${streamName(source)} has no message ${sequence}`, {
       hint: "See the sequence in the dead letter, in the log with log.events, or by millrace tail; perhaps it has expired already.",
     });

@@ -9,6 +9,7 @@ import { LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "../client/buckets.ts"
 import { asked, orNothing } from "../client/bus-errors.ts";
 import { connectOnce } from "../client/connect-once.ts";
 import { DEAD_STREAM } from "../client/dead-letters.ts";
+import { RETRY_STREAM, waitingOf } from "../client/retry-stream.ts";
 import { findStream } from "../client/streams.ts";
 import { MADE_FOR_AUTOMATION } from "../consumer/durable-settings.ts";
 import { accountedKey } from "../consumer/watermark-record.ts";
@@ -49,8 +50,8 @@ export async function findSourceOnBus(source: SourceId, options: BusOptions): Pr
 }
 
 /**
- * The stream, its subscriptions, the bodies of its large events, the dead letters of its rows, and every record of the
- * source; what is not there is fine.
+ * The stream, its subscriptions, the bodies of its large events, what of its events waits for a retry, the dead letters of its
+ * rows, and every record of the source; what is not there is fine.
  * @throws ConfigError, TransientError
  */
 export async function removeSourceFromBus(source: SourceId, options: BusOptions): Promise<void> {
@@ -60,6 +61,7 @@ export async function removeSourceFromBus(source: SourceId, options: BusOptions)
     [STATE_BUCKET, checkpointKey(source)],
     [STATE_BUCKET, idleKey(source)],
     [STATE_BUCKET, `attempts.*.${stream}.*`],
+    [STATE_BUCKET, `attempts.*.${RETRY_STREAM}.${stream}.>`],
     [STATE_BUCKET, `settled.*.${stream}.*`],
     [STATE_BUCKET, accountedKey("*", stream)],
     [STATE_BUCKET, `guard.${source}.>`],
@@ -72,6 +74,8 @@ export async function removeSourceFromBus(source: SourceId, options: BusOptions)
     const { streams } = jsm;
     await orNothing(streams.delete(stream), apiCodes.streamNotFound);
     await removeLargeBodies(jsm, source);
+    for await (const { at } of waitingOf(jsm, stream))
+      await orNothing(streams.deleteMessage(RETRY_STREAM, at), apiCodes.noMessageFound);
     await orNothing(streams.purge(DEAD_STREAM, { filter: `dead._source.${source}` }), apiCodes.streamNotFound);
     for (const [bucket, key] of records)
       await orNothing(streams.purge(`KV_${bucket}`, { filter: `$KV.${bucket}.${key}` }), apiCodes.streamNotFound);

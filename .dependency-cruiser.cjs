@@ -54,6 +54,7 @@ const rooms = {
     "bus/jetstream/commands/remove-source.ts",
     "bus/jetstream/commands/on-record.ts",
     "bus/jetstream/commands/follow-streams.ts",
+    "bus/jetstream/commands/read-event-log.ts",
     "bus/jetstream/verify/verify-stream.ts",
     "source/source.ts",
     "source/capabilities.ts",

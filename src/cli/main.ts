@@ -295,6 +295,17 @@ command("tail", "print events as they come")
     await tail({ ...options, filter, log: logger(), signal: stopSignal(), print });
   });
 
+command("log", "say what became of an event in every automation, or of the newest events of one")
+  .argument("<event-or-automation>", "an automation's id, an event's (ce-id), or its place: CDC_SHOP:1042")
+  .option("--outcome <outcomes>", "of an automation only these: done,skipped,filtered,retried,dead", list)
+  .option("--since <time>", "of an automation only from then on: 30m, 24h, or a time")
+  .option("--last <n>", "of an automation at most the newest n records (default: 50)", sequence)
+  .option("--json", "one JSON object", false)
+  .action(async (what: string, options) => {
+    const { log } = await import("./command/log.ts");
+    await log({ ...options, what, signal: stopSignal(), print });
+  });
+
 command("test-pattern", "say whether events match a pattern or an automation's where, and which clause fails")
   .argument("[pattern]", "the pattern as JSON, or the file that it is in")
   .option("--automation <id>", "the where of this automation, as its triggers see the event")

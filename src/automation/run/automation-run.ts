@@ -23,6 +23,8 @@ import { lookForMissed, type MissedContext, tellGone, watchMissed } from "./miss
 import { pausedReason, type Steered, type Steering } from "./steering.ts";
 import { filtersBySource } from "./tx-databases.ts";
 
+/** For so long what waits in MILLRACE_RETRY waits for a source's stream that is not there yet. */
+const SOURCES_FIRST_MS = 5000;
 const reconnect = { minMs: 250, maxMs: 10_000 };
 
 type State = "starting" | "waiting" | "running" | "paused" | "retrying" | "failed" | "stopped";
@@ -106,6 +108,9 @@ export class AutomationRun {
   readonly #filters: ReadonlyMap<SourceId, readonly string[]>;
   /** What the bus refuses while it runs. */
   readonly #denied = new Map<string, Obstacle>();
+  /** Sources that it never had a durable on, and what aborts when there is none left. */
+  readonly #toOpen: Set<SourceId>;
+  readonly #listening = new AbortController();
   #failure: Error | undefined;
   #gap: { readonly at: StreamGap & { readonly source: SourceId }; readonly sinceMs: number } | undefined;
 
@@ -116,6 +121,7 @@ export class AutomationRun {
       ...filtersBySource(options.automation.triggers, options),
       [retryId, [retrySubject(options.automation.id)]],
     ]);
+    this.#toOpen = new Set([...this.#filters.keys()].filter((source) => source !== retryId));
     this.#signal = AbortSignal.any([options.signal, this.#failing.signal]);
     this.#steered = options.steering.of(options.automation.id, this.#signal);
     this.#deliverer = new Deliverer({
@@ -202,6 +208,12 @@ export class AutomationRun {
     await this.#settled(source)?.share(subscription.settledThrough());
   }
 
+  /** It has a durable there. */
+  #opened(source: SourceId): void {
+    this.#toOpen.delete(source);
+    if (this.#toOpen.size === 0) this.#listening.abort();
+  }
+
   /**
    * Consumes one source until the signal, stint after stint; while the bus is away it tries again. Resolves to the newest
    * subscription.
@@ -229,6 +241,8 @@ export class AutomationRun {
         const hand = this.#handFor(source, stint);
         const ordered = hand && { most: MOST_IN_HAND, inHand: () => hand.inHand() };
         if (source !== retryId) await this.#options.admit(source, stint.signal, automation);
+        // Whoever sees it listen there may take it that it listens to its sources.
+        else await clock.sleep(SOURCES_FIRST_MS, AbortSignal.any([stint.signal, this.#listening.signal]));
         hand?.giveBack();
         subscription = await bus.consume({
           source,
@@ -242,6 +256,7 @@ export class AutomationRun {
           ...(ordered && { ordered }),
         });
         this.#sources.set(source, { state: "waiting", subscription });
+        this.#opened(source);
         const { madeAgain: why } = subscription;
         if (why !== undefined) {
           const message = "its durable was made again, or put right: it goes on where all before is settled";

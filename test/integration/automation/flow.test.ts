@@ -196,7 +196,7 @@ test.skipIf(skip)("what waits for an automation is counted, in hand or not", asy
   });
   await using worker = await startWorker({ url, automations: [onOrder("deep", () => gone, { concurrency: 1 })] });
   await waitFor(() => worker.running.status()[0]?.held === 2, { what: "two in hand" });
-  expect(await worker.running.depth("deep")).toEqual({ pending: 3, unacked: 2 });
+  expect(await worker.running.depth("deep")).toEqual({ pending: 3, unacked: 2, later: 0 });
   letGo();
 });
 

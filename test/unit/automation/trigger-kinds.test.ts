@@ -91,10 +91,10 @@ test("it has one durable on each of its streams, which it shares with the other 
   const { consumed } = await run(triggers, {}, memoryStore(), 4);
 
   expect(consumed).toEqual([
-    { source: retryId, durable: "pay", filters: ["retry.pay"] },
     { source: systemId, durable: "pay", filters: ["events._in.payments.>"] },
     { source: shop, durable: "pay", filters: ["cdc.shop.public.payments.created.*", "events.shop.order.placed.*"] },
     { source: "other", durable: "pay", filters: ["cdc.other.public.orders.deleted.*"] },
+    { source: retryId, durable: "pay", filters: ["retry.pay"] },
   ]);
 });
 

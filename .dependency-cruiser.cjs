@@ -53,6 +53,7 @@ const rooms = {
     "bus/jetstream/commands/erase-event.ts",
     "bus/jetstream/commands/remove-source.ts",
     "bus/jetstream/commands/on-record.ts",
+    "bus/jetstream/commands/publish-event.ts",
     "bus/jetstream/commands/follow-streams.ts",
     "bus/jetstream/commands/read-event-log.ts",
     "bus/jetstream/verify/verify-stream.ts",

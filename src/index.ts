@@ -24,8 +24,10 @@ export {
   type TransitionOptions,
 } from "./automation/define/collection.ts";
 export type { ChangeTrigger } from "./automation/define/collection-trigger.ts";
+export type { StandardSchema } from "./automation/define/data-schema.ts";
 export { type DomainTrigger, event } from "./automation/define/event-trigger.ts";
 export { fromDrizzle } from "./automation/define/from-drizzle.ts";
+export { type ManualEvent, manual } from "./automation/define/manual.ts";
 export { system } from "./automation/define/system.ts";
 export type { Trigger } from "./automation/define/trigger.ts";
 export { Fatal, Retry, type RetryOptions, type Skip } from "./automation/outcome/outcome.ts";

@@ -136,6 +136,15 @@ command("status", "show what the running worker says of its sources and automati
     await status({ ...options, signal: stopSignal(), print });
   });
 
+command("trigger", "send an automation with a manual() trigger an event by hand")
+  .argument("<automation>", "its id")
+  .option("--data <json>", "what the event has as its data; - reads it from the input (default: null)")
+  .option("--id <id>", "sent twice within an hour with the same one, it is one event (default: another one each time)")
+  .action(async (id, { id: eventId, ...options }) => {
+    const { triggerAutomation } = await import("./command/trigger.ts");
+    await triggerAutomation({ ...options, id, eventId, signal: stopSignal(), print });
+  });
+
 const automationsCommand = program
   .command("automations")
   .description("show and steer automations, by the bus: with workers that run, and without");

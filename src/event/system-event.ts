@@ -5,6 +5,7 @@ import { PoisonError } from "../errors.ts";
 import { canonicalJson, laneOf } from "./lane.ts";
 import type { StoredMessage } from "./parse-event.ts";
 import type { SourceId } from "./source-id.ts";
+import { domainSubjectPrefix } from "./subject.ts";
 import type { WorkerEvent } from "./worker-event.ts";
 
 /** A source's log in its database crossed a limit of the guard, came back, or the last resort was taken. */
@@ -106,6 +107,27 @@ export function systemEvent<Kind extends SystemKind>(
 /** `events._system.lag.` */
 export function systemPrefix(kind: SystemKind): string {
   return `events._system.${kind}.`;
+}
+
+/** `events._manual.<automation>.triggered.`: what `millrace trigger` sends to an automation. */
+export function manualPrefix(automation: string): string {
+  return domainSubjectPrefix("_manual", automation, MANUAL_NAME);
+}
+
+const MANUAL_NAME = "triggered";
+
+/** What somebody sends to an automation by hand. @param id the same for the same event, however often it is sent */
+export function manualEvent(automation: string, id: string, data: unknown): WorkerEvent {
+  return {
+    origin: "_manual",
+    aggregate: automation,
+    name: MANUAL_NAME,
+    id: `manual.${automation}.${id}`,
+    subject: automation,
+    lane: laneOf(Buffer.from(canonicalJson({ automation }))),
+    time: new Date().toISOString(),
+    data: Buffer.from(JSON.stringify(data)),
+  };
 }
 
 /** The event that says that a source's gap is on record. */

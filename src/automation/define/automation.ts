@@ -163,7 +163,8 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
   if (!idPattern.test(id)) {
     throw invalid(`"${id}" cannot be an automation's id`, "use a-z, 0-9 and -, beginning with a letter, at most 63");
   }
-  const triggers: readonly Trigger[] = Array.isArray(options.on) ? options.on : [options.on as Trigger];
+  const given: readonly Trigger[] = Array.isArray(options.on) ? options.on : [options.on as Trigger];
+  const triggers = given.map((trigger) => trigger?.boundTo?.(id) ?? trigger);
   if (triggers.length === 0) throw invalid(`${id}: "on" is empty`, "give it at least one trigger");
   const concurrency = options.concurrency ?? 10;
   if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 256) {

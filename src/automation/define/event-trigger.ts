@@ -6,7 +6,8 @@ import type { StoredMessage } from "../../event/parse-event.ts";
 import { isSourceId } from "../../event/source-id.ts";
 import { domainSubjectPrefix, escapeToken } from "../../event/subject.ts";
 import { DOMAIN_FIELDS, type EventShape } from "../pattern/event-shape.ts";
-import type { Trigger, TriggerCheck, TriggerConfig, TriggerSubscription, TriggerWarning } from "./trigger.ts";
+import { fitEvent, refuseNoSchema, type StandardSchema } from "./data-schema.ts";
+import type { AnyEvent, Trigger, TriggerCheck, TriggerConfig, TriggerSubscription, TriggerWarning } from "./trigger.ts";
 
 /** Starts at domain events of one type, from each source that holds an outbox. */
 export interface DomainTrigger<Event = DomainEvent> extends Trigger<Event> {
@@ -17,19 +18,25 @@ export interface DomainTrigger<Event = DomainEvent> extends Trigger<Event> {
 /**
  * Domain events of one type, from each source that holds an outbox: `event<Order>("order.placed")`.
  * @param type `<aggregate>.<name>`, split at the first dot; its parts where an outbox of one's own has dots in aggregates
+ * @param schema of any library that follows Standard Schema: the handler gets what it makes of the data, and an event whose data
+ * does not fit is a dead letter (`undecodable`)
  * @throws ConfigError `AUTOMATION_INVALID`
  */
-export function event<Data = unknown>(
-  type: string | { readonly aggregate: string; readonly name: string },
-): DomainTrigger<DomainEvent<Data>> {
+export function event<Data = unknown>(type: DomainType): DomainTrigger<DomainEvent<Data>>;
+export function event<Output>(type: DomainType, schema: StandardSchema<Output>): DomainTrigger<DomainEvent<Output>>;
+export function event(type: DomainType, schema?: StandardSchema): DomainTrigger<DomainEvent> {
   const { aggregate, name } = typeof type === "string" ? parts(type) : type;
   if (aggregate === "" || name === "") {
     throw new ConfigError("AUTOMATION_INVALID", `${JSON.stringify(type)} does not name a domain event`, {
       hint: 'write aggregate and name, like "order.placed"',
     });
   }
-  return Object.freeze(new OutboxTrigger(aggregate, name));
+  if (schema !== undefined) refuseNoSchema(schema, `event(${JSON.stringify(`${aggregate}.${name}`)})`);
+  return Object.freeze(new OutboxTrigger(aggregate, name, schema));
 }
+
+/** What a domain event is called. */
+type DomainType = string | { readonly aggregate: string; readonly name: string };
 
 function parts(type: string): { readonly aggregate: string; readonly name: string } {
   const dot = Math.max(0, type.indexOf("."));
@@ -43,7 +50,10 @@ class OutboxTrigger implements DomainTrigger<never> {
   /** What its subjects have between source and lane. */
   readonly #middle: string;
 
-  constructor(aggregate: string, name: string) {
+  readonly #schema: StandardSchema | undefined;
+
+  constructor(aggregate: string, name: string, schema: StandardSchema | undefined) {
+    this.#schema = schema;
     this.#aggregate = aggregate;
     this.#name = name;
     this.#middle = `.${escapeToken(aggregate)}.${escapeToken(name)}.`;
@@ -67,6 +77,10 @@ class OutboxTrigger implements DomainTrigger<never> {
     // `events._in.order.placed.…` is no source's, though the rest of it may look the same.
     const own = isSourceId(source) && subject.startsWith(`events.${source}${this.#middle}`);
     return own ? parseDomainEvent(message) : undefined;
+  }
+
+  fit(event: AnyEvent): AnyEvent | Promise<AnyEvent> {
+    return fitEvent(this.#schema, event);
   }
 
   match(): boolean {

@@ -93,6 +93,13 @@ export interface Trigger<Event = unknown> {
    */
   decode(message: StoredMessage): AnyEvent | undefined;
   /**
+   * What a schema of the user's makes of an event that it decoded; undefined where there is none.
+   * @throws PoisonError where it does not fit; a promise rejects with it
+   */
+  fit?(event: AnyEvent): AnyEvent | Promise<AnyEvent>;
+  /** The same trigger as an automation's own, for one whose subjects have its id. */
+  boundTo?(automation: string): Trigger;
+  /**
    * Whether an event that it decoded starts the handler; else the event ends as filtered.
    * @param columns what the event's own schema says of its columns; undefined where `asksColumns` is not, or it names none
    * @throws PoisonError

@@ -89,6 +89,13 @@ function firstOf(triggers: readonly Trigger[], message: StoredMessage, reader: R
 function wanted(trigger: Trigger, message: StoredMessage, reader: Reader): Soon<AnyEvent | undefined> {
   const event = trigger.decode(message);
   if (event === undefined) return undefined;
+  const fit = trigger.fit?.(event) ?? event;
+  return fit instanceof Promise
+    ? fit.then((one) => judged(one, trigger, message, reader))
+    : judged(fit, trigger, message, reader);
+}
+
+function judged(event: AnyEvent, trigger: Trigger, message: StoredMessage, reader: Reader): Soon<AnyEvent | undefined> {
   const where = reader.automation.where?.get(trigger);
   const judge = (columns: Columns | undefined): AnyEvent | undefined =>
     trigger.match(event, columns) && (where?.matches(event, columns) ?? true) ? event : undefined;

@@ -1,0 +1,53 @@
+// `millrace trigger`, as people and scripts run it, and what the automation makes of its data.
+
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { z } from "zod";
+import { automation, manual } from "../../../src/index.ts";
+import { startWorker } from "../../support/automations.ts";
+import { runCommand } from "../../support/process/run-command.ts";
+import { freshNats, missing, scratchDir } from "../../support/servers.ts";
+import { waitFor } from "../../support/wait-for.ts";
+
+describe.skipIf(missing("nats"))("millrace trigger", () => {
+  test("sends one automation an event, once an id, whose data its schema makes or refuses", async () => {
+    const { url } = await freshNats();
+    const cwd = await scratchDir();
+    await writeFile(
+      join(cwd, "millrace.config.mjs"),
+      `import { automation, collection, manual } from "millrace";
+export default {
+bus: { servers: ${JSON.stringify(url)} },
+sources: { shop: { kind: "postgres", url: "postgres://nobody@127.0.0.1:1/none", tables: ["public.*"] } },
+automations: [
+  automation("rebuild", { on: manual() }, () => {}),
+  automation("mail", { on: collection("shop", "public.orders").created() }, () => {}),
+],
+};
+`,
+    );
+    const run = (...args: string[]) => runCommand(["trigger", ...args], { cwd });
+    const got: unknown[] = [];
+    const schema = z.object({ since: z.string(), count: z.coerce.number().default(7) });
+    const rebuild = automation("rebuild", { on: manual(schema), start: "earliest" }, ({ event }) => {
+      const { since, count }: { readonly since: string; readonly count: number } = event.data;
+      got.push([since, count]);
+    });
+    const other = automation("other", { on: manual(), start: "earliest" }, () => void got.push("other"));
+    await using worker = await startWorker({ url, automations: [rebuild, other] });
+
+    const sent = await run("rebuild", "--id", "a", "--data", '{ "since": "monday" }');
+    expect([sent.code, sent.stdout, sent.stderr]).toEqual([0, "manual.rebuild.a waits for rebuild\n", ""]);
+    expect(await run("rebuild", "--id", "a", "--data", '{ "since": "tuesday" }')).toMatchObject({ code: 0 });
+    expect(await run("rebuild", "--data", '{ "since": 5 }')).toMatchObject({ code: 0 });
+    const { counts } = worker.metrics;
+    const over = () => counts["rebuild.handled"] === 1 && counts["rebuild.undecodable"] === 1;
+    await waitFor(over, { what: "both events", timeoutMs: 20_000 });
+    expect(got).toEqual([["monday", 7]]);
+
+    expect(await run("mail")).toMatchObject({ code: 2, stderr: expect.stringContaining("AUTOMATION_NOT_MANUAL") });
+    expect(await run("rebild")).toMatchObject({ code: 2, stderr: expect.stringContaining("did you mean rebuild?") });
+    expect(await run("rebuild", "--data", "{")).toMatchObject({ code: 2, stderr: expect.stringContaining("--data") });
+  });
+});

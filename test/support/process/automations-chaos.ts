@@ -55,6 +55,7 @@ const ATTEMPTS = 3;
 const automations: readonly ChaosAutomation[] = [
   { id: "flaky", attempts: ATTEMPTS, order: false, wants: () => true },
   { id: "picked", attempts: ATTEMPTS, order: false, wants: ({ kind }) => kind === "a" },
+  { id: "ordered", attempts: ATTEMPTS, order: true, wants: () => true },
 ];
 
 const module = (ledger: string): string => `
@@ -78,6 +79,7 @@ const define = (id, options) => automation(id, { on: [item.created(), item.updat
     return event.sequence % 3 === 0 ? end() : new Promise((go) => setTimeout(go, event.sequence % 7)).then(end);
   });
 export const flaky = define("flaky", {});
+export const ordered = define("ordered", { order: "key" });
 export const picked = define("picked", { where: { after: { kind: ["a"] } } });
 `;
 
@@ -115,7 +117,7 @@ export async function runChaos({ events, kills, seed, cliFile, say = () => {} }:
     const written = write(database.url, events, random);
     written.catch(() => {});
     // Two lines an attempt: most of the events that an automation wants have one.
-    const lines = events * (1 + 1 / 2) * 2;
+    const lines = events * (2 + 1 / 2) * 2;
     const moments = Array.from({ length: kills }, () => random.next() * 0.95 * lines).sort((a, b) => a - b);
     for (const [nth, moment] of moments.entries()) {
       await waitFor(() => progress.count() >= moment, { what: `line ${moment} of the ledger`, timeoutMs: 300_000 });

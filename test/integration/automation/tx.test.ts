@@ -19,6 +19,8 @@ import { Silence } from "../../../src/automation/tx/silence.ts";
 import { type PgClient, type RunTransaction, transactionsOf } from "../../../src/automation/tx/transaction.ts";
 import { Tx } from "../../../src/automation/tx/tx.ts";
 import { type OutboxHomes, TxHome } from "../../../src/automation/tx/tx-home.ts";
+import { openRetryStream } from "../../../src/bus/jetstream/client/retry-stream.ts";
+import { headersOf } from "../../../src/bus/jetstream/client/shared-stream.ts";
 import { realClock } from "../../../src/clock.ts";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import { type ConfigError, TransientError } from "../../../src/errors.ts";
@@ -93,6 +95,34 @@ describe.skipIf(absent)("tx()", () => {
   const effects = async (id: string): Promise<number> =>
     (await database.query("select from effect where automation = $1", [id])).length;
   const effect = "insert into effect(automation, item) values ($1, $2)";
+
+  test("acts again in a replay, once for each run, however often that is delivered", async () => {
+    const seen: (readonly [run: string | undefined, attempt: number, sequence: number])[] = [];
+    const worker = await run([
+      automation("rerun", { on: items.created(), retry: { min: 1, max: 5 } }, async ({ event, tx, run, attempt }) => {
+        seen.push([run, attempt, event.sequence]);
+        await tx(({ client }) => client.query(effect, ["rerun", event.after.id]).then(() => {}));
+        if (attempt === 1) throw new Error("after the effect, before the ack");
+      }),
+    ]);
+    await database.query("insert into item values (70, 'x')");
+    await waitFor(() => worker.status().automations[0]?.skipped === 1, { what: "its first run", ...long });
+    const nc = await connect({ servers: nats.url });
+    onTestFinished(() => nc.close());
+    const sequence = seen[0]?.[2] ?? 0;
+    const { subject, header, data } = await (await jetstreamManager(nc)).streams
+      .getMessage("CDC_SHOP", { seq: sequence })
+      .then((message) => message ?? expect.unreachable());
+    const { store } = openRetryStream(nc, { replicas: 1 });
+    const event = { automation: "rerun", stream: "CDC_SHOP", sequence, subject, headers: headersOf(header), data };
+    for (const run of ["r1", "r2", "r1"]) await store({ ...event, run, attempts: 0, dueAt: Date.now() });
+    await waitFor(() => worker.status().automations[0]?.skipped === 3, { what: "both replays", ...long });
+
+    expect(await effects("rerun")).toBe(3);
+    expect(seen.map(([run, attempt]) => `${run} ${attempt}`).sort()).toEqual(
+      [undefined, "r1", "r2"].flatMap((run) => [`${run} 1`, `${run} 2`]).sort(),
+    );
+  });
 
   test("has one effect and one domain event in 50 deliveries of an event, and the rest end as duplicates", async () => {
     let attempts = 0;

@@ -40,6 +40,8 @@ const rooms = {
     "automation/pattern/compile-pattern.ts",
     "automation/pattern/explain-pattern.ts",
     "automation/pattern/subject-filters.ts",
+    "automation/order/blocked-keys.ts",
+    "automation/order/lane-key.ts",
     "automation/run/run-automations.ts",
     "bus/jetstream/commands/automations-on-bus.ts",
     "bus/jetstream/commands/steer-automation.ts",

@@ -178,6 +178,17 @@ command("seek", "let it go on at another place; what it has had comes again, as 
     await seekAutomation({ ...options, id, to, signal: stopSignal(), print });
   });
 
+command("keys", "its keys that stand still, and what is to become of them", automationsCommand)
+  .argument("<id>", "the automation's id")
+  .option("--resume [key]", "try the event that stops the key anew")
+  .option("--drop [key]", "make the event that stops the key a dead letter, and let the key go on")
+  .option("--all", "all of them", false)
+  .option("--json", "one JSON array", false)
+  .action(async (id: string, options) => {
+    const { blockedKeys } = await import("./command/blocked-keys.ts");
+    await blockedKeys({ ...options, id, signal: stopSignal(), print });
+  });
+
 const deadCommand = program
   .command("dead")
   .alias("dlq")

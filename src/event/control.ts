@@ -1,5 +1,10 @@
 // What people ask of an automation while workers run it: one record each, in the state bucket, which all workers obey.
 
+/** What the keys of the state bucket begin with that say which keys of an automation stand still. */
+export function blockedPrefix(automation: string): string {
+  return `blocked.${automation}.`;
+}
+
 /** Under which it is kept. */
 export function controlKey(automation: string): string {
   return `${CONTROL_PREFIX}${automation}`;

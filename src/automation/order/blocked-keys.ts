@@ -3,6 +3,7 @@
 
 import { z } from "zod";
 import type { StateStore } from "../../bus/bus.ts";
+import { blockedPrefix } from "../../event/control.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { streamName } from "../../event/source-id.ts";
 import { laneToken } from "./parked-keys.ts";
@@ -27,10 +28,6 @@ const blockedSchema = z
   .readonly();
 export type BlockedKey = z.infer<typeof blockedSchema>;
 
-function prefixOf(automation: string): string {
-  return `blocked.${automation}.`;
-}
-
 /** Of one automation on one stream. All reject with TransientError while the bus is away. */
 export class BlockedKeys {
   readonly #state: StateStore;
@@ -39,7 +36,7 @@ export class BlockedKeys {
 
   constructor(state: StateStore, automation: string, durable: string, source: SourceId) {
     this.#state = state;
-    this.prefix = `${prefixOf(automation)}${durable}.${streamName(source)}.`;
+    this.prefix = `${blockedPrefix(automation)}${durable}.${streamName(source)}.`;
   }
 
   /** Puts a key on record, or finds it there; what a person has said of it already. */
@@ -71,7 +68,7 @@ export async function listBlocked(
   state: Pick<StateStore, "keys" | "get">,
   automation: string,
 ): Promise<readonly BlockedKey[]> {
-  const found = await readAll(state, prefixOf(automation));
+  const found = await readAll(state, blockedPrefix(automation));
   return found.map(({ key }) => key).sort((a, b) => a.since - b.since);
 }
 
@@ -88,7 +85,7 @@ export async function askBlocked(
   asked: Asked,
 ): Promise<readonly BlockedKey[]> {
   const told: BlockedKey[] = [];
-  for (const { at, key, revision } of await readAll(state, prefixOf(automation))) {
+  for (const { at, key, revision } of await readAll(state, blockedPrefix(automation))) {
     if (!which(key)) continue;
     // Gone, or another event's by now: then it is not the one that was meant.
     if ((await state.put(at, { ...key, asked }, revision)) !== undefined) told.push(key);

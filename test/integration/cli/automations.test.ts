@@ -23,6 +23,7 @@ const listed = z.array(
     unacked: count,
     waiting: count,
     dead: count,
+    blockedKeys: count,
     seek: z
       .strictObject({
         n: count,

@@ -3,6 +3,7 @@
 import type { ConsumerInfo, JetStreamManager, StreamInfo } from "@nats-io/jetstream";
 import {
   type Asked,
+  blockedPrefix,
   type Control,
   controlKey,
   durableName,
@@ -41,6 +42,8 @@ export interface AutomationOnBus {
   readonly waiting: number;
   /** Dead letters that are kept of it. */
   readonly dead: number;
+  /** Keys that stand still until a person resumes or drops them. */
+  readonly blockedKeys: number;
   readonly seek: Control["seek"] | null;
   readonly durables: readonly DurableOnBus[];
 }
@@ -76,6 +79,7 @@ export async function automationsOnBus(
         unacked: own.reduce((sum, { unacked }) => sum + unacked, 0),
         waiting: waiting.get(id) ?? 0,
         dead: dead.get(id) ?? 0,
+        blockedKeys: (await state.keys(blockedPrefix(id))).length,
         seek: control?.seek ?? null,
         durables,
       };

@@ -37,6 +37,8 @@ export interface Steered {
 
 /** A connection that automations are looked at and steered by. */
 export interface AutomationSteering extends AsyncDisposable {
+  /** What automations keep on the bus. */
+  readonly state: StateStore;
   /** @param ids those of the configuration */
   list(ids: readonly string[]): Promise<readonly AutomationOnBus[]>;
   /** Resolves when no worker begins a handler any more. Paused before, it stays so, by whoever did it first. */
@@ -70,18 +72,18 @@ export async function openAutomationSteering({
 class OnBus implements AutomationSteering {
   readonly #connection: AsyncDisposable;
   readonly #jsm: JetStreamManager;
-  readonly #state: StateStore;
+  readonly state: StateStore;
   readonly #signal: AbortSignal;
 
   constructor(connection: AsyncDisposable, jsm: JetStreamManager, state: StateStore, signal: AbortSignal) {
     this.#connection = connection;
     this.#jsm = jsm;
-    this.#state = state;
+    this.state = state;
     this.#signal = signal;
   }
 
   list(ids: readonly string[]): Promise<readonly AutomationOnBus[]> {
-    return automationsOnBus(this.#jsm, this.#state, ids);
+    return automationsOnBus(this.#jsm, this.state, ids);
   }
 
   async pause(automation: string, by: Asked): Promise<Steered> {
@@ -152,14 +154,14 @@ class OnBus implements AutomationSteering {
       const next = change(control);
       if (next === undefined) return { already: true, control };
       const changed = { ...next, n: control.n + 1 };
-      const stored = await this.#state.put(controlKey(automation), changed, known?.revision ?? 0);
+      const stored = await this.state.put(controlKey(automation), changed, known?.revision ?? 0);
       if (stored !== undefined) return { already: false, control: changed };
     }
   }
 
   async #read(automation: string): ReturnType<typeof readControl> {
     try {
-      return await readControl(this.#state, automation);
+      return await readControl(this.state, automation);
     } catch (thrown) {
       if (!(thrown instanceof RangeError)) throw thrown;
       throw new ConfigError("CONTROL_UNREADABLE", `${controlKey(automation)} is not what this version writes`, {

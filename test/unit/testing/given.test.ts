@@ -322,6 +322,35 @@ describe("given rows, when an automation,", () => {
     expect(r.logs.map(({ text }) => text)).toEqual(["1", "2", "2"]);
   });
 
+  test("then each key keeps its order where that is asked for, though its first event fails", async () => {
+    const inOrder = automation(
+      "in-order",
+      { on: orders.updated(), order: "key", concurrency: 5 },
+      ({ event: { key, after }, attempt, log }) => {
+        if (key.id === 1 && attempt < 3) throw new Error("not yet");
+        log.info(`${key.id} ${after.status}`);
+      },
+    );
+    const events = (["paid", "sent"] as const).flatMap((status) =>
+      [1, 2].map((id) => orders.row({ id, status: "pending" }).updatedTo({ status })),
+    );
+    const once = await given(events).when(inOrder);
+
+    expect([once].flatMap(({ outcomes }) => outcomes.map(({ outcome }) => outcome))).toEqual(Array(4).fill("done"));
+    expect(once.logs.map(({ text }) => text)).toEqual(["2 paid", "2 sent", "1 paid", "1 sent"]);
+    expect(once.outcomes.map(({ attempts }) => attempts)).toEqual([3, 1, 3, 1]);
+    await expect(given(events, { crash: true }).when(inOrder)).rejects.toMatchObject({ code: "TESTING_CRASH_ORDERED" });
+  });
+
+  test("then a dead letter's own event reaches what waits for it", async () => {
+    const tell = automation("tell", { on: system("dead") }, ({ event: { type, data }, log }) =>
+      log.info(`${type} ${data.count}`),
+    );
+    const r = await given([told("dead", { source: "shop", automation: "x", state: "arrived", count: 2 })]).when(tell);
+
+    expect(r.logs.map(({ text }) => text)).toEqual(["_system.dead.arrived 2"]);
+  });
+
   test("then a table that was emptied starts what waits for that", async () => {
     const gone = automation("gone", { on: orders.truncated() }, ({ event: { op, collection: name }, log }) =>
       log.info(`${name} ${op}`),

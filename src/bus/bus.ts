@@ -337,10 +337,11 @@ export interface Bus extends AsyncDisposable {
   publish(event: WorkerEvent): Promise<void>;
   /**
    * Stores what is to reach one automation later, or once more, in MILLRACE_RETRY; resolves at the bus' acknowledgement. One
-   * with the same stream, sequence, automation, run and attempts that was stored within the last hour is dropped.
+   * with the same stream, sequence, automation, run and attempts that was stored within the last hour is dropped: then it resolves
+   * to the number of the one before.
    * @throws TransientError, ConfigError; PoisonError RETRY_TOO_LARGE
    */
-  later(message: RetryMessage): Promise<void>;
+  later(message: RetryMessage): Promise<number | undefined>;
   /** What a stream holds at a number, by its leader; undefined where it holds nothing there. @throws TransientError */
   read(source: SourceId, sequence: number): Promise<StoredMessage | undefined>;
   /** Counts what happened to the connection after which what the bus had acknowledged may be lost: it may be another server's. */

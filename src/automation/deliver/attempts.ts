@@ -56,16 +56,21 @@ export type Named = Pick<Delivery, "stream" | "sequence" | "run"> & {
   readonly carried?: { readonly attempts: number } | undefined;
 };
 
-/** What the keys of an automation's events of one stream begin with; the sequence follows. */
+/** What the keys of all of an automation's events begin with. */
+export function attemptsOf(automation: string): string {
+  return `attempts.${automation}.`;
+}
+
+/** The same of one stream; the sequence follows. */
 function attemptsPrefix(automation: string, stream: string): string {
-  return `attempts.${automation}.${stream}.`;
+  return `${attemptsOf(automation)}${stream}.`;
 }
 
 /**
  * Each message has a record of its own: the stream's, and each that followed it in MILLRACE_RETRY. That one is named by the
  * event, the run and the attempts behind it, never by its number, which a server that was set back gives to another one.
  */
-function attemptsKey(automation: string, { stream, sequence, run, carried }: Named): string {
+export function attemptsKey(automation: string, { stream, sequence, run, carried }: Named): string {
   const name = `${sequence}${carried === undefined ? "" : `.${carried.attempts}`}${run === undefined ? "" : `.${run}`}`;
   if (carried === undefined) return `${attemptsPrefix(automation, stream)}${name}`;
   return `${attemptsPrefix(automation, streamName(retryId))}${stream}.${name}`;

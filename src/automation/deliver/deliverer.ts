@@ -14,6 +14,7 @@ import { DeadNews } from "./dead-news.ts";
 import { Deadlines } from "./deadlines.ts";
 import { EventLog } from "./event-log.ts";
 import type { Block, Job, SettleContext, Stint } from "./job.ts";
+import { OnRecord } from "./on-record.ts";
 import { settle } from "./settle.ts";
 import { SettledEvents } from "./settled-events.ts";
 import { tell } from "./tell.ts";
@@ -47,6 +48,7 @@ export class Deliverer {
   /** Jobs by their state. */
   readonly #in: Record<Job["state"], number> = { running: 0, hanging: 0, away: 0, settling: 0 };
   readonly #settled = new Map<SourceId, SettledEvents>();
+  readonly #onRecord: OnRecord;
   #slots: number;
   readonly #changed = new WakeUp();
   #saidAt: number = Number.NEGATIVE_INFINITY;
@@ -70,8 +72,10 @@ export class Deliverer {
       ...{ automation, bus, clock, signal: this.#closing.signal },
       failed: (error) => options.log.debug("automation_dead_untold", { automation: automation.id }, String(error)),
     });
+    this.#onRecord = new OnRecord(bus, automation.id, (operation) => this.persist(operation));
     this.#context = {
       ...options,
+      onRecord: (delivery) => this.#onRecord.has(delivery),
       deadlines: new Deadlines(options.automation.timeoutMs, options.clock, this.#closing.signal),
       columnTypes: new ColumnTypes(options.bus),
       release: (job) => this.#release(job),
@@ -118,6 +122,11 @@ export class Deliverer {
     if (database === undefined || this.#in.running + this.#in.hanging === 0) return undefined;
     const silentMs = database.silence.ms();
     return silentMs > SILENT_MS ? unreachable(`it has not answered for ${Math.round(silentMs / 1000)} s`) : undefined;
+  }
+
+  /** Learns of which events something is on record, before the first of them is taken over. @throws MillraceError */
+  lookOnRecord(): Promise<void> {
+    return this.#onRecord.look();
   }
 
   /**

@@ -66,6 +66,8 @@ export interface SettleContext extends AutomationParts {
   readonly deadlines: Deadlines;
   /** What the columns of events are, for triggers and patterns that go by it. */
   readonly columnTypes: ColumnTypes;
+  /** Whether something is on record of an event that the bus hands out as if for the first time. @throws MillraceError */
+  readonly onRecord: (delivery: Delivery) => boolean | Promise<boolean>;
   /** Lets the next handler start. */
   readonly release: (job: Job) => void;
   /** Its handler has done its work: never again, also when the bus does not hear of it. */

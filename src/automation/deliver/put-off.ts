@@ -1,7 +1,7 @@
 // A retry that is too far off to be held on the event's own stream: the event goes on in MILLRACE_RETRY, with what is known of it.
 
 import { PoisonError } from "../../errors.ts";
-import type { Attempts, AttemptsRecord } from "./attempts.ts";
+import { type Attempts, AttemptsRecord } from "./attempts.ts";
 import { conclude } from "./conclude.ts";
 import type { Job, SettleContext } from "./job.ts";
 
@@ -19,7 +19,7 @@ export async function putOff(
   job: Job,
   context: SettleContext,
   record: AttemptsRecord,
-  { attempts, firstAt, lastError, later = 0 }: Attempts,
+  { id, attempts, firstAt, lastError, later = 0 }: Attempts,
 ): Promise<boolean> {
   const { automation, bus, clock, persist } = context;
   const { delivery } = job;
@@ -29,7 +29,8 @@ export async function putOff(
   let stored = false;
   const store = async (): Promise<number> => {
     const interruptions = bus.interruptions();
-    await persist(() => bus.later({ ...event, attempts, firstAt, lastError, dueAt: later }));
+    const earlier = await persist(() => bus.later({ ...event, attempts, firstAt, lastError, dueAt: later }));
+    if (earlier !== undefined && !stored) await waitAsLong(earlier);
     if (stored) {
       // That it is tried again was told before, and may be lost with what was stored.
       const delayMs = Math.max(0, later - clock.wall());
@@ -38,6 +39,12 @@ export async function putOff(
     stored = true;
     context.buried(job);
     return interruptions;
+  };
+  // What stands there may be of the same attempt, made before the bus forgot that the event had gone on: it is due too early.
+  const waitAsLong = async (at: number): Promise<void> => {
+    const carried = { attempts, firstAt, lastError, dueAt: later, at, bodyElsewhere: false };
+    const waiting = new AttemptsRecord(bus.state, automation.id, { stream, sequence, run, carried }, id);
+    await persist(() => waiting.save({ attempts, firstAt, ...(lastError && { lastError }), dueAt: later }));
   };
   try {
     return await conclude(job, context, store, () => delivery.ack());

@@ -51,7 +51,8 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
   const id = event === undefined || event instanceof TransientError ? (delivery.header("ce-id") ?? "") : event.id;
   const record = new AttemptsRecord(bus.state, automation.id, delivery, id);
   // The first time nothing can have been stored: no cost where all goes well.
-  const stored = delivery.again ? await persist(() => record.load()) : undefined;
+  const noted = delivery.again || (delivery.carried?.attempts ?? 0) > 0 || context.onRecord(delivery);
+  const stored = (typeof noted === "boolean" ? noted : await noted) ? await persist(() => record.load()) : undefined;
   const known = stored ?? carriedAttempts(delivery, id);
   // Kept in hand until its next attempt is due, by whoever has it now.
   const earlyMs = known?.dueAt === undefined ? 0 : known.dueAt - context.clock.wall();

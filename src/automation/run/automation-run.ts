@@ -263,6 +263,7 @@ export class AutomationRun {
           log.warn("automation_durable_mended", { automation: automation.id, source, why }, message);
         }
         await settled?.learn();
+        await this.#deliverer.lookOnRecord();
         await lookForMissed(context, subscription, goOn);
         goOn = automation.onGap === "continue";
         this.#sources.set(source, { state: "running", subscription });

@@ -144,10 +144,10 @@ export class MemoryBus implements Bus {
     this.#server.make(streamName(systemId)).store(subject, `${head}Nats-Msg-Id: ${id}\r\n`, data);
   }
 
-  async later(message: RetryMessage): Promise<void> {
+  async later(message: RetryMessage): Promise<number | undefined> {
     this.#life.throwIfOver();
     const { subject, id, head, data } = encodeRetry(message, MAX_PAYLOAD);
-    this.#server.make(streamName(retryId)).store(subject, `${head}Nats-Msg-Id: ${id}\r\n`, data);
+    return this.#server.make(streamName(retryId)).store(subject, `${head}Nats-Msg-Id: ${id}\r\n`, data);
   }
 
   read(source: SourceId, sequence: number): Promise<StoredMessage | undefined> {

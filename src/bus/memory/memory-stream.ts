@@ -27,8 +27,8 @@ export class MemoryStream {
   readonly #firstSeq: number;
   readonly #clock: Clock;
   readonly #listeners = new Set<() => void>();
-  /** When a message of this `Nats-Msg-Id` was stored. */
-  readonly #ids = new Map<string, number>();
+  /** When a message of this `Nats-Msg-Id` was stored, and as which. */
+  readonly #ids = new Map<string, { readonly atMs: number; readonly seq: number }>();
 
   constructor(clock: Clock, firstSeq = 1) {
     this.#clock = clock;
@@ -78,17 +78,19 @@ export class MemoryStream {
     return { seq: this.state.lastSeq, batch: batchId, count: batch.length };
   }
 
-  /** Stores a message that nothing fences, unless one of its `Nats-Msg-Id` was stored lately. */
-  store(subject: string, head: string, data: Uint8Array): void {
+  /** Stores a message that nothing fences, unless one of its `Nats-Msg-Id` was stored lately: then returns the sequence of that one. */
+  store(subject: string, head: string, data: Uint8Array): number | undefined {
     const lines = linesOf(head);
     const id = headerOf(lines, "Nats-Msg-Id");
     if (id !== undefined) {
       const now = this.#clock.now();
-      if (now - (this.#ids.get(id) ?? Number.NEGATIVE_INFINITY) < DUPLICATE_WINDOW_MS) return;
-      this.#ids.set(id, now);
+      const earlier = this.#ids.get(id);
+      if (earlier !== undefined && now - earlier.atMs < DUPLICATE_WINDOW_MS) return earlier.seq;
+      this.#ids.set(id, { atMs: now, seq: this.state.lastSeq + 1 });
     }
     this.#push(subject, lines, data);
     for (const listener of this.#listeners) listener();
+    return undefined;
   }
 
   /** @param listener called when something was stored. Returns the way to stop. */

@@ -34,7 +34,7 @@ function puttingOff(laterMs = LATER_MS) {
 
 /** Puts something before or behind the storing of what waits. */
 const around =
-  (later: (store: () => Promise<void>) => Promise<void>) =>
+  (later: (store: () => ReturnType<Bus["later"]>) => ReturnType<Bus["later"]>) =>
   (bus: Bus): Bus =>
     new Proxy(bus, {
       get: (target, name) => {

@@ -6,6 +6,7 @@ import { collection } from "../../../src/automation/define/collection.ts";
 import { runAutomations } from "../../../src/automation/run/run-automations.ts";
 import { MemoryBus } from "../../../src/bus/memory/memory-bus.ts";
 import { MemoryServer } from "../../../src/bus/memory/memory-server.ts";
+import { durableName } from "../../../src/event/control.ts";
 import type { Position } from "../../../src/event/position.ts";
 import { type SourceId, streamName } from "../../../src/event/source-id.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
@@ -128,6 +129,50 @@ test("attempts are counted across workers", async () => {
 
   expect(began.map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
   expect(letters()).toMatchObject([{ reason: "exhausted", attempts: 3 }]);
+});
+
+/** As a server does that is killed: the durable begins where it stood before the deliveries that it had not written down. */
+const forgetDeliveries = (server: MemoryServer): unknown =>
+  server.forgetOlder(streamName(shop), durableName("mail", { n: 1 }));
+
+test("attempts are counted though the bus has forgotten that it handed the event out", async () => {
+  const { clock, server, store, start, letters } = ground();
+  const { began, note } = notes(clock);
+  const fail: Handler = (context) => {
+    note(context);
+    throw new Error("no");
+  };
+  const retry = { attempts: 3, min: "1m", max: "1m" } as const;
+  store();
+  const first = start(fail, { retry });
+  await clock.pass(10_000);
+  await first.stop();
+  forgetDeliveries(server);
+  start(fail, { retry });
+  await clock.pass(10 * MINUTE_MS);
+
+  expect(began.map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
+  expect(letters()).toMatchObject([{ reason: "exhausted", attempts: 3 }]);
+});
+
+test("a long retry waits as long as the newest run of its attempt says, where the bus has forgotten that the event had gone on", async () => {
+  const { clock, server, store, start } = ground();
+  const { began, note } = notes(clock);
+  const handler: Handler = (context) => {
+    note(context);
+    if (context.attempt === 1) throw context.retry({ after: "5m" });
+  };
+  store();
+  const first = start(handler);
+  await clock.pass(MINUTE_MS);
+  await first.stop();
+  forgetDeliveries(server);
+  const { counts } = start(handler);
+  await clock.pass(20 * MINUTE_MS);
+
+  expect(began.map(({ attempt }) => attempt)).toEqual([1, 1, 2]);
+  expect(pauses(began)[1]).toBeGreaterThanOrEqual(5 * MINUTE_MS);
+  expect(counts).toMatchObject({ "mail.handled": 1 });
 });
 
 test("no attempt begins beyond maxAge, counted from the first one", async () => {

@@ -17,7 +17,7 @@ export interface RetryStream {
   /** Makes the stream when it is missing. @throws TransientError, ConfigError */
   make(): Promise<void>;
   /** See `Bus.later`. */
-  store(message: RetryMessage): Promise<void>;
+  store(message: RetryMessage): Promise<number | undefined>;
 }
 
 /** The stream is made by `make`, or with its first message; also for a command, which has a connection and no bus. */
@@ -40,15 +40,18 @@ export function openRetryStream(nc: NatsConnection, { replicas }: { readonly rep
     make,
     store: async (message) => {
       const { subject, id, head, data } = encodeRetry(message, nc.info?.max_payload ?? DEFAULT_MAX_PAYLOAD);
-      const send = () =>
-        js.publish(subject, data, { msgID: id, headers: parseHead(head), expect: { streamName: RETRY_STREAM } });
+      const send = async (): Promise<number | undefined> => {
+        const options = { msgID: id, headers: parseHead(head), expect: { streamName: RETRY_STREAM } };
+        const { duplicate, seq } = await js.publish(subject, data, options);
+        return duplicate ? seq : undefined;
+      };
       try {
-        await send();
+        return await send();
       } catch (thrown) {
         if (thrown instanceof JetStreamApiError) throw busError(thrown, `store a message in ${RETRY_STREAM}`);
         // Nobody answers for a stream that is not there either.
         await make();
-        await asked(`store a message in ${RETRY_STREAM}`, send);
+        return asked(`store a message in ${RETRY_STREAM}`, send);
       }
     },
   };

@@ -155,7 +155,7 @@ export async function openEventReplay({
             attempts: 0,
             dueAt: Date.now(),
           };
-          batch.push(asked("hand out an event once more", () => retries.store(later)));
+          batch.push(asked("hand out an event once more", () => retries.store(later).then(() => {})));
           batch.at(-1)?.catch(() => {}); // it is awaited with the others
         }
       }

@@ -115,7 +115,7 @@ test("a retry of an hour holds nothing of the event's own durable, and begins wh
   store();
   const { counts, depth } = start(
     (context) => {
-      note(context);
+      void note(context);
       if (context.event.after?.id === 1 && context.attempt === 1) throw context.retry({ after: "1h" });
     },
     { concurrency: 1 },
@@ -168,7 +168,7 @@ test("attempts, maxAge from the first of them, and the dead letter are those of 
   const { began, note } = notes(clock);
   store();
   const fail: Handler = (context) => {
-    note(context);
+    void note(context);
     throw new Error(`no ${context.attempt}`);
   };
   start(fail, { retry: { attempts: 4, min: "10m", max: "10m", maxAge: "24h" } });
@@ -225,7 +225,7 @@ test("killed between the bus' acknowledgement and the ack, the event waits once 
   const { clock, store, start, waiting, remembered } = ground();
   const { began, note } = notes(clock);
   const later: Handler = (context) => {
-    note(context);
+    void note(context);
     if (context.attempt === 1) throw context.retry({ after: "10m" });
   };
   store();
@@ -270,7 +270,7 @@ test("a replay reaches its automation alone, in a run of its own, and what it co
   const [mail, other] = [notes(clock), notes(clock)];
   store();
   const { bus } = start((context) => {
-    mail.note(context);
+    void mail.note(context);
     if (context.run === "r3") throw context.fatal("not again");
     if (context.run === "r2" && context.attempt === 1) throw context.retry({ after: "1h" });
   });
@@ -309,7 +309,7 @@ test("a body too large to wait with its event is read where that stands; gone fr
   store(large);
   store(large);
   start((context) => {
-    note(context);
+    void note(context);
     if (context.attempt === 1) throw context.retry({ after: "1h" });
     if ((context.event.after as unknown as { text: string }).text !== large) throw context.fatal("another body");
   });

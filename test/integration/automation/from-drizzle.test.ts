@@ -261,7 +261,12 @@ describe.skipIf(missing("postgres"))("fromDrizzle", () => {
     const wrong = pgTable("account", { accountId: bigint("account_id", { mode: "bigint" }) });
     const event = { op: "created", key: null, before: null, after: { account_id: "***" } };
     const data = Buffer.from(JSON.stringify(event));
-    const message = { subject: "cdc.shop.public.account.created.p00", header: () => "1", data, sequence: 1 };
+    const message = {
+      subject: "cdc.shop.public.account.created.p00",
+      header: (name: string) => (name === "ce-specversion" ? "1.0" : "1"),
+      data,
+      sequence: 1,
+    };
     expect(() => fromDrizzle("shop", wrong).created().decode(message)).toThrow("the column account_id holds no");
   });
 });

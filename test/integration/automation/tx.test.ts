@@ -631,7 +631,7 @@ describe.skipIf(absent)("tx()", () => {
     await start("mail-told");
     await start("mail-silent", false);
     await waitFor(() => lines.some((line) => line.event === "source_started"), { what: "the source", ...long });
-    await database.query("insert into item values (70, 'm')");
+    await database.query("insert into item values (71, 'm')");
     const letter = (id: string) =>
       waitFor(() => lines.find((line) => line.event === "automation_dead_letter" && line.automation === id), {
         what: id,

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { collectionPlace } from "../event/collection-place.ts";
 import { lineageLines } from "../event/lineage.ts";
-import type { MessageTrace, StreamMessage } from "../event/message.ts";
+import type { StreamMessage } from "../event/message.ts";
 import { percentEncode } from "../event/percent.ts";
 import { bare, isComplete, type Position } from "../event/position.ts";
 import type { Place } from "../event/positions.ts";
@@ -57,19 +57,8 @@ export class EventEncoder {
     const lines = this.#linesOf(transaction) + lastLine(transaction, position) + partitionLine(partition);
     const head = `${template.head}${key}\r\nce-id: ${id}\r\n${lines}`;
     const committedAt = transaction.time;
-    const message = {
-      type: "message",
-      subject,
-      id,
-      head,
-      data,
-      ref: undefined,
-      committedAt,
-      partition,
-      position,
-    } as const;
-    const parent = transaction.lineage?.traceparent;
-    return parent === undefined ? message : { ...message, trace: traceFrom(parent) };
+    const rest = { ref: undefined, committedAt, partition, position };
+    return traced({ type: "message", subject, id, head, data, ...rest }, transaction.lineage?.traceparent);
   }
 
   /** Once its place is known, where it goes into the stream. */
@@ -97,19 +86,9 @@ export class EventEncoder {
     head += lastLine(transaction, position) + partitionLine(partition);
     const subject = domainSubjectPrefix(this.#source, aggregate, name) + lane;
     const committedAt = transaction.time;
-    const message = {
-      type: "message",
-      subject,
-      id,
-      head,
-      data,
-      ref: undefined,
-      committedAt,
-      partition,
-      position,
-    } as const;
+    const rest = { ref: undefined, committedAt, partition, position };
     const parent = own === undefined ? transaction.lineage?.traceparent : traceParent(own);
-    return parent === undefined ? message : { ...message, trace: traceFrom(parent) };
+    return traced({ type: "message", subject, id, head, data, ...rest }, parent);
   }
 
   #marker({ kind, id, transaction, time = transaction?.time, partition, position, data }: Marker): StreamMessage {
@@ -177,8 +156,9 @@ function traceLine({ lineage }: Transaction): string {
   return lineage?.traceparent === undefined ? "" : `traceparent: ${lineage.traceparent}\r\n`;
 }
 
-function traceFrom(parent: string): MessageTrace {
-  return { parent, readAt: Date.now() };
+/** With what its span continues, where something is known that it does. */
+function traced(message: StreamMessage, parent: string | undefined): StreamMessage {
+  return parent === undefined ? message : { ...message, trace: { parent, readAt: Date.now() } };
 }
 
 function idLine({ id }: Transaction): string {

@@ -1,12 +1,10 @@
 // `millrace automations`, as people and scripts run it.
 
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { onOrder, startWorker } from "../../support/automations.ts";
-import { type CommandResult, runCommand } from "../../support/process/run-command.ts";
-import { freshNats, missing, scratchDir } from "../../support/servers.ts";
+import { shopCommand } from "../../support/process/shop-commands.ts";
+import { freshNats, missing } from "../../support/servers.ts";
 import { ShopStream } from "../../support/shop-stream.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
@@ -37,28 +35,11 @@ const listed = z.array(
   }),
 );
 
-/** Where a configuration has the automations mail and bill. */
-async function inDirectory(url: string): Promise<(...args: string[]) => Promise<CommandResult>> {
-  const cwd = await scratchDir();
-  await writeFile(
-    join(cwd, "millrace.config.mjs"),
-    `import { automation, collection } from "millrace";
-const orders = collection("shop", "public.orders");
-export default {
-bus: { servers: ${JSON.stringify(url)} },
-sources: { shop: { kind: "postgres", url: "postgres://nobody@127.0.0.1:1/none", tables: ["public.*"] } },
-automations: [automation("mail", { on: orders.created() }, () => {}), automation("bill", { on: orders.created() }, () => {})],
-};
-`,
-  );
-  return (...args) => runCommand(["automations", ...args], { cwd });
-}
-
 describe.skipIf(missing("nats"))("millrace automations", () => {
   test("lists by its schema, pauses, resumes and seeks", async () => {
     const { url } = await freshNats();
     await using stream = await ShopStream.create(url);
-    const run = await inDirectory(url);
+    const run = await shopCommand(url, ["automations"]);
     const list = async () => {
       const { code, stdout, stderr } = await run("list", "--json");
       expect([code, stderr]).toEqual([0, ""]);
@@ -101,7 +82,7 @@ describe.skipIf(missing("nats"))("millrace automations", () => {
   test("refuses what it does not know with exit code 2, and the name that was probably meant", async () => {
     const { url } = await freshNats();
     await using _stream = await ShopStream.create(url);
-    const run = await inDirectory(url);
+    const run = await shopCommand(url, ["automations"]);
     const [paused, refused, ...places] = await Promise.all([
       run("pause", "bill"),
       run("pause", "mial"),

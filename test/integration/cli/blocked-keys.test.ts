@@ -1,12 +1,10 @@
 // `millrace automations keys`: lists the keys that stand still, and resumes or drops them.
 
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { onOrder, startWorker } from "../../support/automations.ts";
-import { type CommandResult, runCommand } from "../../support/process/run-command.ts";
-import { freshNats, missing, scratchDir } from "../../support/servers.ts";
+import { shopCommand } from "../../support/process/shop-commands.ts";
+import { freshNats, missing } from "../../support/servers.ts";
 import { ShopStream } from "../../support/shop-stream.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
@@ -24,27 +22,15 @@ const listed = z.array(
   }),
 );
 
-async function inDirectory(url: string): Promise<(...args: string[]) => Promise<CommandResult>> {
-  const cwd = await scratchDir();
-  await writeFile(
-    join(cwd, "millrace.config.mjs"),
-    `import { automation, collection } from "millrace";
-const orders = collection("shop", "public.orders");
-export default {
-bus: { servers: ${JSON.stringify(url)} },
-sources: { shop: { kind: "postgres", url: "postgres://nobody@127.0.0.1:1/none", tables: ["public.*"] } },
-automations: [automation("mail", { on: orders.created(), order: "key", onExhausted: "block" }, () => {})],
-};
-`,
-  );
-  return (...args) => runCommand(["automations", ...args], { cwd });
-}
-
 describe.skipIf(missing("nats"))("millrace automations keys", () => {
   test("lists by its schema, resumes one and drops the others, with a worker that obeys and without", async () => {
     const { url } = await freshNats();
     await using stream = await ShopStream.create(url);
-    const run = await inDirectory(url);
+    const run = await shopCommand(
+      url,
+      ["automations"],
+      'automation("mail", { on: orders.created(), order: "key", onExhausted: "block" }, () => {})',
+    );
     let works = false;
     const begun: string[] = [];
     const mail = onOrder(
@@ -90,7 +76,11 @@ describe.skipIf(missing("nats"))("millrace automations keys", () => {
   test("refuses a key that does not stand still, and what does not say which, with exit code 2", async () => {
     const { url } = await freshNats();
     await using _stream = await ShopStream.create(url);
-    const run = await inDirectory(url);
+    const run = await shopCommand(
+      url,
+      ["automations"],
+      'automation("mail", { on: orders.created(), order: "key", onExhausted: "block" }, () => {})',
+    );
     expect(await run("keys", "mail", "--resume", "9")).toMatchObject({
       code: 2,
       stderr: expect.stringContaining("KEY_UNKNOWN"),

@@ -1,13 +1,11 @@
 // `millrace dead`: letters that real automations left, seen, handed out again and put away.
 
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { onOrder, startWorker } from "../../support/automations.ts";
-import { type CommandResult, runCommand } from "../../support/process/run-command.ts";
-import { freshNats, missing, scratchDir } from "../../support/servers.ts";
+import { type RunShopCommand, shopCommand } from "../../support/process/shop-commands.ts";
+import { freshNats, missing } from "../../support/servers.ts";
 import { ShopStream } from "../../support/shop-stream.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
@@ -32,24 +30,7 @@ const letter = z.strictObject({
   row: z.strictObject({ id: z.string(), position: z.string(), size: z.string() }).optional(),
 });
 
-/** Where a configuration has the automations mail and bill. */
-async function inDirectory(url: string): Promise<(...args: string[]) => Promise<CommandResult>> {
-  const cwd = await scratchDir();
-  await writeFile(
-    join(cwd, "millrace.config.mjs"),
-    `import { automation, collection } from "millrace";
-const orders = collection("shop", "public.orders");
-export default {
-  bus: { servers: ${JSON.stringify(url)} },
-  sources: { shop: { kind: "postgres", url: "postgres://nobody@127.0.0.1:1/none", tables: ["public.*"] } },
-  automations: [automation("mail", { on: orders.created() }, () => {}), automation("bill", { on: orders.created() }, () => {})],
-};
-`,
-  );
-  return (...args) => runCommand(["dead", ...args], { cwd });
-}
-
-const list = async (run: (...args: string[]) => Promise<CommandResult>, ...args: string[]) => {
+const list = async (run: RunShopCommand, ...args: string[]) => {
   const { code, stdout, stderr } = await run("list", "--json", ...args);
   expect([code, stderr]).toEqual([0, ""]);
   return z.array(letter).parse(JSON.parse(stdout));
@@ -59,7 +40,7 @@ describe.skipIf(missing("nats"))("millrace dead", () => {
   test("replays letters to their automation alone, each in a run of its own, and takes them away; what fails again is a new one", async () => {
     const { url } = await freshNats();
     await using stream = await ShopStream.create(url);
-    const run = await inDirectory(url);
+    const run = await shopCommand(url, ["dead"]);
     const started: string[] = [];
     const mended = new Set<number>();
     const work = (name: string) =>
@@ -124,7 +105,7 @@ describe.skipIf(missing("nats"))("millrace dead", () => {
   test("shows one whole, drops by filter and on record, and does nothing without --yes", async () => {
     const { url } = await freshNats();
     await using stream = await ShopStream.create(url);
-    const run = await inDirectory(url);
+    const run = await shopCommand(url, ["dead"]);
     const bad = onOrder(
       "mail",
       ({ event, fatal }) => {

@@ -1,7 +1,5 @@
 // `millrace replay`: events of the past once more, to one automation alone.
 
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
@@ -11,8 +9,8 @@ import {
   type ReplayRequest,
 } from "../../../src/bus/jetstream/commands/replay-events.ts";
 import { onOrder, startWorker } from "../../support/automations.ts";
-import { type CommandResult, runCommand } from "../../support/process/run-command.ts";
-import { freshNats, missing, scratchDir } from "../../support/servers.ts";
+import { shopCommand } from "../../support/process/shop-commands.ts";
+import { freshNats, missing } from "../../support/servers.ts";
 import { ShopStream } from "../../support/shop-stream.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
@@ -62,20 +60,9 @@ describe.skipIf(missing("nats"))("millrace replay", () => {
   test("hands out a range by the automation's triggers and a pattern, to it alone; a dry run only says what that would be", async () => {
     const { url } = await freshNats();
     await using stream = await ShopStream.create(url);
-    const cwd = await scratchDir();
-    await writeFile(
-      join(cwd, "millrace.config.mjs"),
-      `import { automation, collection } from "millrace";
-const orders = collection("shop", "public.orders");
-export default {
-  bus: { servers: ${JSON.stringify(url)} },
-  sources: { shop: { kind: "postgres", url: "postgres://nobody@127.0.0.1:1/none", tables: ["public.*"] } },
-  automations: [automation("mail", { on: orders.created(), where: { after: { status: [{ "anything-but": ["test"] }] } } }, () => {})],
-};
-`,
-    );
-    const run = (...args: string[]): Promise<CommandResult> =>
-      runCommand(["replay", "--automation", "mail", ...args], { cwd });
+    const picky =
+      'automation("mail", { on: orders.created(), where: { after: { status: [{ "anything-but": ["test"] }] } } }, () => {})';
+    const run = await shopCommand(url, ["replay", "--automation", "mail"], picky);
     const started: string[] = [];
     const work = (name: string) =>
       onOrder(name, ({ event, attempt }) => void started.push(`${name} ${event.after.id}.${attempt}`));

@@ -110,7 +110,7 @@ function keyNames(
   const lacks =
     names === undefined ? "nothing says which columns are its key" : `it lacks its key, ${names.join(", ")}`;
   throw new ConfigError("TESTING_KEY_UNKNOWN", `a row of ${name} cannot become an event: ${lacks}`, {
-    hint: 'give the row its key, and name the columns where it is not id: row({ … }, { key: ["order_id", "line"] })',
+    hint: 'give the row its key, and name the columns where it is not id: row({ ... }, { key: ["order_id", "line"] })',
   });
 }
 

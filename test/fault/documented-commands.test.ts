@@ -8,6 +8,7 @@ import { delimiter, join } from "node:path";
 import { beforeAll, describe, expect, inject, test } from "vitest";
 import { toError } from "../../src/errors.ts";
 import { natsCli } from "../support/bus/nats-cli.ts";
+import { readStream } from "../support/bus/stream-events.ts";
 import { runCommand } from "../support/process/run-command.ts";
 import { WorkerProcess } from "../support/process/worker-process.ts";
 import { type Database, freshDatabase, freshNats, missing, scratchDir } from "../support/servers.ts";
@@ -42,8 +43,12 @@ const NOTHING_THERE = /^nats: error: .*(not found|no message found|without a ter
 
 const AUTOMATION = `
 import { automation, collection } from "millrace";
-export const mail = automation("mail", { on: collection("shop", "public.orders").created() }, ({ fatal }) => {
+const on = collection("shop", "public.orders").created();
+export const mail = automation("mail", { on }, ({ fatal }) => {
   throw fatal("no such address");
+});
+export const ship = automation("ship", { on, order: "key", onExhausted: "block" }, ({ fatal }) => {
+  throw fatal("no such carrier");
 });
 `;
 
@@ -64,6 +69,8 @@ describe.skipIf(missing("postgres", "nats"))("every command is right", () => {
     readonly worker: WorkerProcess;
     readonly cwd: string;
     readonly env: Readonly<Record<string, string>>;
+    /** Of what became a dead letter, and keeps its key from going on. */
+    readonly event: { readonly id: string; readonly sequence: number };
   }
 
   async function ground(): Promise<Ground> {
@@ -83,13 +90,16 @@ describe.skipIf(missing("postgres", "nats"))("every command is right", () => {
     await writeFile(join(cwd, "millrace.config.json"), JSON.stringify(configuration));
     await mkdir(join(cwd, "automations"));
     await writeFile(join(cwd, "automations/mail.mjs"), AUTOMATION);
+    await writeFile(join(cwd, "tracing.mjs"), ""); // which SDK is registered there is the reader's
     const outbox = await runCommand(["sql", "outbox"], { cwd, env: urls });
     await database.query(outbox.stdout);
     const worker = await WorkerProcess.start(configuration, { directory: cwd, env: urls });
     await worker.logged("automation_started");
     await database.query("insert into orders values (1, 'new')");
-    await worker.logged("automation_dead_letter");
+    const { sequence } = await worker.logged("automation_dead_letter");
+    const event = (await readStream(nats.url, "CDC_SHOP")).find((one) => one.sequence === sequence);
     return {
+      event: { id: event?.header("ce-id") ?? expect.unreachable(), sequence: Number(sequence) },
       [Symbol.asyncDispose]: async () => {
         await worker.kill();
         await database[Symbol.asyncDispose](); // with its slot
@@ -102,8 +112,14 @@ describe.skipIf(missing("postgres", "nats"))("every command is right", () => {
   }
 
   /** With what a reader puts in place of what stands in brackets. */
-  function filledIn(line: string, worker: WorkerProcess): string {
+  function filledIn(line: string, worker: WorkerProcess, { event }: Ground): string {
     return line
+      .replace(/log shop\.\S+/, `log ${event.id}`)
+      .replace(/log CDC_SHOP:\d+/, `log CDC_SHOP:${event.sequence}`)
+      .replace("log receipt", "log mail")
+      .replace("public.orders/42", "public.orders/1")
+      .replace("dead show 17", "dead show 1")
+      .replace("dead drop 17", "dead drop 2") // the one that its replay has left
       .replaceAll("<STREAM>", "CDC_SHOP")
       .replaceAll("<automation>", "mail")
       .replaceAll("<pid>", String(worker.pid))
@@ -149,12 +165,20 @@ describe.skipIf(missing("postgres", "nats"))("every command is right", () => {
     await using here = await ground();
     let worker = here.worker;
     for (const documented of lines) {
-      const line = filledIn(documented, worker);
+      const line = filledIn(documented, worker, here);
       if (line.startsWith("nats ") && natsDir === undefined) continue;
       if (line.startsWith("aws ")) {
         console.error(`not run, for there is no AWS here: ${line}`);
         continue;
       }
+      const keys = () => runCommand(["automations", "keys", "ship", "--json"], here);
+      const letters = () => worker.logLines().filter((one) => one.event === "automation_dead_letter");
+      if (/keys ship --/.test(line))
+        await waitFor(async () => (await keys()).stdout.includes("public.orders/1"), {
+          what: "a key that stands still",
+        });
+      if (line.includes("dead drop 2"))
+        await waitFor(() => letters().length === 2, { what: "the letter of the replay" });
       const isRun = /millrace run/.test(line);
       if (isRun || TAKES_AWAY.test(line)) await worker.stop();
       const ended = await run(line, here, worker);

@@ -19,7 +19,7 @@ import { settle } from "./settle.ts";
 import { SettledEvents } from "./settled-events.ts";
 import { tell } from "./tell.ts";
 
-/** What acks, retries and dead letters get at a stop, once no handler runs any more. */
+/** What acks, retries and dead letters get at a stop, once no handler runs within its time any more. */
 const settleMs = 5_000;
 const againMs = 500;
 /** A wall clock that was wrong is noticed by then. */
@@ -225,11 +225,14 @@ export class Deliverer {
     job.ended?.();
   }
 
-  /** After the signal: gives back what was not started, and waits for handlers (up to their timeout) and their acks. */
+  /**
+   * After the signal: gives back what was not started, and waits for handlers (up to their timeout), then for their acks and
+   * for those that go on beyond it: the end of the process would cut them off.
+   */
   async drain(): Promise<void> {
     for (const job of this.#waiting.splice(0)) this.#return(job);
     await this.#until(() => this.#in.running === 0 && this.#in.away === 0);
-    const allSettled = this.#until(() => this.#in.settling === 0);
+    const allSettled = this.#until(() => this.#in.settling === 0 && this.#in.hanging === 0);
     await within(this.#options.clock, settleMs, allSettled);
     this.#closing.abort();
   }

@@ -52,7 +52,8 @@ function ground() {
       await running.settled;
       await bus[Symbol.asyncDispose]();
     };
-    return { counts: metrics.counts, status: () => running.status()[0], stop };
+    const stoppedAt = running.settled.then(() => clock.now());
+    return { counts: metrics.counts, status: () => running.status()[0], stop, stoppedAt };
   };
   const letters = (): unknown[] =>
     (server.streams.get("MILLRACE_DEAD")?.messages ?? []).map(({ data }) => JSON.parse(Buffer.from(data).toString()));
@@ -226,6 +227,20 @@ test("at its timeout a handler is told to end, and the event is not tried again 
     { at: 102_000, attempt: 2 },
   ]);
   expect(counts).toMatchObject({ "mail.retried": 1, "mail.handled": 1 });
+});
+
+test("a stop waits for a handler that goes on beyond its timeout, but for 5 s at most", async () => {
+  const stopOf = async (lastsMs: number): Promise<number> => {
+    const { clock, store, start } = ground();
+    store();
+    const { stop, stoppedAt } = start(() => clock.sleep(lastsMs), { timeout: "1s" });
+    await clock.pass(1500);
+    await stop(60_000);
+    return stoppedAt;
+  };
+
+  expect(await stopOf(4000)).toBe(4000);
+  expect(await stopOf(40_000)).toBe(6500);
 });
 
 test("a long handler keeps its event, though the bus would hand it out again after 30 s", async () => {

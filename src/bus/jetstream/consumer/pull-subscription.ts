@@ -2,7 +2,7 @@
 // consume() keeps messages in a queue where nobody keeps them alive, so that slow handlers would get them twice.
 
 import { createInbox, type Msg, type NatsConnection, nanos, type Subscription as Sub } from "@nats-io/transport-node";
-import { realClock, WakeUp } from "../../../clock.ts";
+import { realClock, WakeUp, within } from "../../../clock.ts";
 import { type MillraceError, TransientError } from "../../../errors.ts";
 import type { Delivery, Obstacle, OrderedConsuming, StreamGap, Subscription } from "../../bus.ts";
 import { busClosed } from "../../shared-errors.ts";
@@ -20,6 +20,8 @@ import { Prefetch } from "./prefetch.ts";
 const expiresMs = 30_000;
 const heartbeatMs = 5_000;
 const againMs = 250;
+/** For so long the end of a subscription waits for what the server has sent before it heard of it. */
+const underWayMs = 1000;
 /** For so long what has ended waits for another durable that hands it out once more, and takes its ack. */
 const lostMs = 5_000;
 
@@ -198,8 +200,13 @@ export class PullSubscription implements Subscription, DeliveryOwner {
         if (this.#ready.length > 0 || this.#gathered) yield this.#takeReady();
         else await this.#news.wait();
       }
-      quit(this.nc, sub);
-      // What has arrived is handed out, so that its taker can give it back at once.
+      // What is under way is waited for and handed out, so that its taker can give it back at once.
+      if (!this.nc.isClosed())
+        await within(
+          realClock,
+          underWayMs,
+          sub.drain().catch(() => {}),
+        );
       if (this.#ready.length > 0) yield this.#takeReady();
       if (this.#failure && !signal.aborted) throw this.#failure;
     } finally {

@@ -1,7 +1,6 @@
 // Reads along with what is stored from now on, for a person at a terminal: in the stream's order, leaving no durable behind.
 
 import {
-  AckPolicy,
   type Consumer,
   type ConsumerMessages,
   DeliverPolicy,
@@ -9,7 +8,6 @@ import {
   jetstream,
   jetstreamManager,
 } from "@nats-io/jetstream";
-import { nanos } from "@nats-io/transport-node";
 import { ConfigError } from "../../../errors.ts";
 import type { StoredMessage } from "../../../event/parse-event.ts";
 import { isSourceId } from "../../../event/source-id.ts";
@@ -17,9 +15,7 @@ import type { Logger } from "../../../telemetry/logger.ts";
 import type { BusAccess } from "../client/access.ts";
 import { busError } from "../client/bus-errors.ts";
 import { Connection } from "../client/connection.ts";
-
-/** A count that could not be taken away goes by itself after this. */
-const COUNT_KEPT_MS = 5000;
+import { asConsumer } from "./first-since.ts";
 
 export interface TailOptions extends BusAccess {
   /** A whole subject, or a source's id; undefined means the events of all sources. */
@@ -127,16 +123,8 @@ async function firstOfLast(jsm: JetStreamManager, stream: string, subject: strin
 }
 
 async function countFrom(jsm: JetStreamManager, stream: string, subject: string, from: number): Promise<number> {
-  const { name, num_pending } = await jsm.consumers.add(stream, {
-    filter_subjects: [subject],
-    deliver_policy: DeliverPolicy.StartSequence,
-    opt_start_seq: from,
-    ack_policy: AckPolicy.None,
-    mem_storage: true,
-    inactive_threshold: nanos(COUNT_KEPT_MS),
-  });
-  await jsm.consumers.delete(stream, name);
-  return num_pending;
+  const start = { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: from };
+  return (await asConsumer(jsm, stream, { filter_subjects: [subject], ...start })).num_pending;
 }
 
 /** What any of them yields next, until all have ended. */

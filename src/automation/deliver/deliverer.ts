@@ -137,18 +137,13 @@ export class Deliverer {
   take(from: SourceId, delivery: Delivery, stint: Stint, ended?: () => void): void {
     const { carried, run = "", stream, sequence } = delivery;
     if (carried !== undefined && isOver(delivery.run, stint.seek)) {
-      // Else it comes once more.
-      void delivery
-        .ack()
-        .catch(() => {})
-        .finally(ended);
+      ackAgain(delivery, ended);
       return;
     }
     const earlyMs = carried === undefined ? 0 : carried.dueAt - this.#options.clock.wall();
     if (earlyMs > 0) {
       // Nothing is held for it, here or of what the server may hand out: it lies on the bus.
-      delivery.retry(Math.min(earlyMs, longestNapMs));
-      ended?.();
+      putBack(delivery, Math.min(earlyMs, longestNapMs), ended);
       return;
     }
     // Where the event stands.
@@ -157,24 +152,17 @@ export class Deliverer {
     const has = this.#jobs.get(key);
     const said = this.settledOf(source).find(delivery, this.#options.bus.interruptions());
     if (has && has.delivery.carried?.at !== carried?.at) {
-      delivery.retry(besideMs); // the same event by another message: never twice at once
-      ended?.();
+      putBack(delivery, besideMs, ended); // the same event by another message: never twice at once
     } else if (has && has.delivery.header("ce-id") !== delivery.header("ce-id")) {
-      delivery.retry(besideMs); // that one's number is this one's, since the bus was set back: until it has ended
-      ended?.();
+      putBack(delivery, besideMs, ended); // that one's number is this one's, since the bus was set back: until it has ended
     } else if (has) {
       // Of an older subscription: never twice at once, and its outcome is this one's.
       delivery.succeed(has.delivery);
       ended?.();
     } else if (said === "told") {
-      // Else it comes once more.
-      void delivery
-        .ack()
-        .catch(() => {})
-        .finally(ended);
+      ackAgain(delivery, ended);
     } else if (stint.signal.aborted) {
-      delivery.retry(0);
-      ended?.();
+      putBack(delivery, 0, ended);
     } else {
       const since = { runningSince: undefined, settlingSince: undefined, tookMs: undefined };
       const job: Job = {
@@ -333,4 +321,17 @@ export class Deliverer {
       }
     }
   }
+}
+
+/** All that is left to do. Where the bus does not hear of it, the event comes once more. */
+function ackAgain(delivery: Delivery, ended: (() => void) | undefined): void {
+  void delivery
+    .ack()
+    .catch(() => {})
+    .finally(ended);
+}
+
+function putBack(delivery: Delivery, delayMs: number, ended: (() => void) | undefined): void {
+  delivery.retry(delayMs);
+  ended?.();
 }

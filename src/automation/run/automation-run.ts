@@ -284,8 +284,10 @@ export class AutomationRun {
           }
         } finally {
           ended.abort();
-          if (stint.signal.aborted) this.#deliverer.giveBack(source, stint);
-          if (stint.signal.aborted) hand?.retire();
+          if (stint.signal.aborted) {
+            this.#deliverer.giveBack(source, stint);
+            hand?.retire();
+          }
           if (stint.replaced && bus.connected()) await hand?.abandon().catch(unlessAway);
           // Should the record be lost with the durable, the next one begins where nothing is left out.
           if (subscription.settledThrough() > 0) start = subscription.settledThrough() + 1;

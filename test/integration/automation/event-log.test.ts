@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { expect, test } from "vitest";
 import type { Bus, LogRecord } from "../../../src/bus/bus.ts";
+import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import { onOrder, startWorker } from "../../support/automations.ts";
 import { overlaidBus } from "../../support/bus/overlaid-bus.ts";
 import { readStream } from "../../support/bus/stream-events.ts";
@@ -26,6 +27,20 @@ async function outcomes(url: string, automation: string): Promise<readonly strin
       Array.from({ length: last - first + 1 }, (_, n) => `${outcome} ${first + n}`),
     );
   });
+}
+
+/** A server that is killed and comes back without these streams, to the worker that was there before. */
+async function loseStreams(
+  nats: NatsServer,
+  worker: Awaited<ReturnType<typeof startWorker>>,
+  names: readonly string[] | "all",
+): Promise<void> {
+  const store = join(nats.dataDir, "jetstream");
+  await nats.kill();
+  const lost = names === "all" ? [store] : names.map((name) => join(store, "$G", "streams", name));
+  for (const path of lost) await rm(path, { recursive: true });
+  await nats.restart();
+  await waitFor(() => worker.bus.connected(), { what: "the worker to be connected" });
 }
 
 test.skipIf(skip)("each event ends in one outcome, with what led to it and without its row", async () => {
@@ -143,10 +158,7 @@ test.skipIf(skip)(
     const held = heldBehindRecord();
     await using worker = await startWorker({ url: nats.url, automations: [mail], ackWaitMs, through: held.through });
     await held.told;
-    await nats.kill();
-    await rm(join(nats.dataDir, "jetstream", "$G", "streams", "MILLRACE_LOG"), { recursive: true });
-    await nats.restart();
-    await waitFor(() => worker.bus.connected(), { what: "the worker to be connected" });
+    await loseStreams(nats, worker, ["MILLRACE_LOG"]);
     held.goOn();
     await waitFor(async () => (await stream.open("mail")) === 0, { what: "the ack" });
 
@@ -167,11 +179,7 @@ test.skipIf(skip)("a dead letter that the bus lost before the end of its event i
   const held = heldBehindRecord();
   await using worker = await startWorker({ url: nats.url, automations: [fatal], ackWaitMs, through: held.through });
   await held.told;
-  await nats.kill();
-  for (const name of ["MILLRACE_LOG", "MILLRACE_DEAD"])
-    await rm(join(nats.dataDir, "jetstream", "$G", "streams", name), { recursive: true });
-  await nats.restart();
-  await waitFor(() => worker.bus.connected(), { what: "the worker to be connected" });
+  await loseStreams(nats, worker, ["MILLRACE_LOG", "MILLRACE_DEAD"]);
   held.goOn();
   await waitFor(async () => (await stream.open("fatal")) === 0, { what: "the end of the event" });
 
@@ -191,10 +199,7 @@ test.skipIf(skip)(
     const held = heldBehindRecord();
     await using worker = await startWorker({ url: nats.url, automations: [mail], ackWaitMs, through: held.through });
     await held.told;
-    await nats.kill();
-    await rm(join(nats.dataDir, "jetstream"), { recursive: true });
-    await nats.restart();
-    await waitFor(() => worker.bus.connected(), { what: "the worker to be connected" });
+    await loseStreams(nats, worker, "all");
     await stream.make();
     await stream.order("created", { id: 2, status: "new" });
     held.goOn();

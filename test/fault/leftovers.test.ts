@@ -194,7 +194,6 @@ async function whileRecovering(ground: FaultGround, start: Start): Promise<void>
  * it: here somebody in the middle connects anew and sends what he still has, as a route of a cluster would.
  */
 async function afterLoss(ground: FaultGround, start: Start): Promise<void> {
-  const listener = await listen(ground);
   await using first = await Wired.start(ground, start, { fsync: "2m" });
   await waitFor(() => first.running, { what: "the first worker", timeoutMs: 30_000 });
   await insert(ground, [1]);
@@ -213,6 +212,8 @@ async function afterLoss(ground: FaultGround, start: Start): Promise<void> {
   await first[Symbol.asyncDispose]();
   await ground.losePower();
 
+  // Not before: a connection that the power cut has ended cannot say when it is back.
+  const listener = await listen(ground);
   await using second = await Wired.start(ground, start, { fsync: "2m", markers: true });
   await second.standBy();
   // It renews its marker while it waits for the database, so that the stream comes by the number again.

@@ -13,6 +13,8 @@ interface Node {
   readonly const?: unknown;
   readonly enum?: readonly unknown[];
   readonly anyOf?: readonly Node[];
+  /** Shapes told apart by a member that is `const` in each. */
+  readonly oneOf?: readonly Node[];
   readonly items?: Node;
   readonly properties?: Readonly<Record<string, Node>>;
   readonly additionalProperties?: Node | boolean;
@@ -74,13 +76,37 @@ function section(title: string, path: string, schema: Node): string[] {
 
 function rows(path: string, schema: Node): string[] {
   return Object.entries(schema.properties ?? {}).flatMap(([name, node]) => {
-    const entry = typeof node.additionalProperties === "object" ? node.additionalProperties : undefined;
+    const entry = typeof node.additionalProperties === "object" ? merged(node.additionalProperties) : undefined;
     const object = node.properties === undefined ? node.anyOf?.find((one) => one.properties !== undefined) : node;
     const inner = object ?? (entry?.properties === undefined ? undefined : entry);
     const own = row(`${path}${name}`, node, schema.required?.includes(name) === true);
     if (inner === undefined) return [own];
     return [own, ...rows(`${path}${name}.${inner === entry ? "<name>." : ""}`, inner)];
   });
+}
+
+/** One table of several shapes: each option once, with the shapes that have it where not all do. */
+function merged(node: Node): Node {
+  if (node.oneOf === undefined) return node;
+  const shapes = node.oneOf.map(({ properties = {}, required = [] }) => {
+    const [, name] = Object.entries(properties).find(([, one]) => one.const !== undefined) ?? [];
+    return { name: String(name?.const), properties, required };
+  });
+  const properties: Record<string, Node> = {};
+  for (const option of new Set(shapes.flatMap((shape) => Object.keys(shape.properties)))) {
+    const having = shapes.filter((shape) => option in shape.properties);
+    const nodes = having.map((shape) => shape.properties[option] as Node);
+    const [first = {}] = nodes;
+    const of = having.length < shapes.length ? `Of ${having.map(({ name }) => name).join(", ")}. ` : "";
+    properties[option] =
+      first.const === undefined
+        ? { ...first, description: of + (nodes.find(({ description }) => description)?.description ?? "") }
+        : { enum: nodes.map((one) => one.const), description: "Who sends, and so how it is verified." };
+  }
+  return {
+    properties,
+    required: Object.keys(properties).filter((option) => shapes.every((shape) => shape.required.includes(option))),
+  };
 }
 
 function row(option: string, node: Node, required: boolean): string {

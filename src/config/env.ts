@@ -20,7 +20,14 @@ export function env(name: string, fallback?: string): EnvRef {
 }
 
 /** Places of what must not stand in a file, not even as a default. */
-const secretPlaces = /^(sources\.[^.]+\.maskKey|bus\.credentials\.(nkey|token|password))$/;
+const secretPlaces = new RegExp(
+  `^(${[
+    "sources\\.[^.]+\\.maskKey",
+    "bus\\.credentials\\.(nkey|token|password)",
+    "webhooks\\.[^.]+\\.(secret|bearer|basic)",
+    "events\\.token",
+  ].join("|")})$`,
+);
 
 /** The same plain data with every `EnvRef` in it replaced by its value. @throws ConfigError ENV_MISSING, SECRET_IN_FILE */
 export function resolveEnv(input: unknown, path: string, environment: NodeJS.ProcessEnv): unknown {
@@ -47,14 +54,21 @@ export function resolveEnv(input: unknown, path: string, environment: NodeJS.Pro
   return value;
 }
 
+/** A list holds several of them, of which each is right. */
 function secret(input: unknown, path: string, environment: NodeJS.ProcessEnv): unknown {
+  if (Array.isArray(input)) return input.map((one, index) => secret(one, `${path}.${index}`, environment));
   if (!isEnvRef(input) || input.default !== undefined) {
     throw new ConfigError("SECRET_IN_FILE", `${path}: a secret comes from the environment alone`, {
-      hint: `Write ${path.split(".").at(-1)}: env("NAME"), without a default, and set the variable.`,
+      hint: `Write ${path.split(".").findLast((part) => !/^\d+$/.test(part))}: env("NAME"), without a default, and set the variable.`,
     });
   }
-  const value = resolveEnv(input, path, environment);
-  if (typeof value === "string") rememberSecret(value);
+  const value = environment[input.env] || undefined;
+  if (value === undefined) {
+    throw new ConfigError("ENV_MISSING", `${path}: the environment variable ${input.env} is not set, or empty`, {
+      hint: `Set ${input.env}.`,
+    });
+  }
+  rememberSecret(value);
   return value;
 }
 

@@ -12,6 +12,9 @@ interface SchemaNode {
   readonly additionalProperties?: SchemaNode | boolean;
   readonly items?: SchemaNode;
   readonly anyOf?: readonly SchemaNode[];
+  /** Shapes told apart by a member that is `const` in each. */
+  readonly oneOf?: readonly SchemaNode[];
+  readonly const?: unknown;
 }
 
 /** What zod says where the schema has no words of its own. */
@@ -30,7 +33,7 @@ export function parseConfig<Schema extends z.ZodType>(schema: Schema, input: unk
   const unknown = issues.find((issue) => issue.code === "unrecognized_keys");
   throw unknown === undefined
     ? invalidValue(schema, issues[0] as Issue, input, path)
-    : unknownKey(schema, unknown, path);
+    : unknownKey(schema, unknown, input, path);
 }
 
 /** Where a value may be of several shapes and is plainly meant to be one of them: what is wrong inside of that. */
@@ -43,9 +46,14 @@ function innermost(issue: Issue): Issue {
   return only === undefined || inner.length > 1 ? issue : innermost({ ...only, path: [...issue.path, ...only.path] });
 }
 
-function unknownKey(schema: z.ZodType, issue: z.core.$ZodIssueUnrecognizedKeys, path: string): ConfigError {
+function unknownKey(
+  schema: z.ZodType,
+  issue: z.core.$ZodIssueUnrecognizedKeys,
+  input: unknown,
+  path: string,
+): ConfigError {
   const key = issue.keys[0] ?? "";
-  const known = Object.keys(nodeAt(schema, issue.path)?.properties ?? {});
+  const known = Object.keys(nodeAt(schema, issue.path, input)?.properties ?? {});
   const meant = nearest(key, known);
   return new ConfigError("CONFIG_UNKNOWN_KEY", `${join(path, [...issue.path, key])}: there is no such option`, {
     hint:
@@ -57,14 +65,15 @@ function unknownKey(schema: z.ZodType, issue: z.core.$ZodIssueUnrecognizedKeys, 
 
 function invalidValue(schema: z.ZodType, issue: Issue, input: unknown, path: string): ConfigError {
   const place = join(path, issue.path);
-  const description = nodeAt(schema, issue.path)?.description;
+  const description = nodeAt(schema, issue.path, input)?.description;
   return new ConfigError("CONFIG_INVALID", `${place}: ${reason(issue, input)}`, {
     hint: `Set it as docs/config.md says${description === undefined ? "." : `: ${description}`}`,
   });
 }
 
 function reason(issue: Issue, input: unknown): string {
-  if (issue.code === "invalid_type" && valueAt(input, issue.path) === undefined) return "is missing";
+  const mayBeMissing = issue.code === "invalid_type" || issue.code === "invalid_union";
+  if (mayBeMissing && valueAt(input, issue.path) === undefined) return "is missing";
   if (issue.code === "invalid_key") return issue.issues[0]?.message ?? issue.message;
   if (issue.code === "invalid_union" && issue.errors.length > 0 && issue.message === NO_SHAPE_FITS) {
     return issue.errors.map((branch) => plain(branch[0]?.message ?? issue.message)).join(", or ");
@@ -89,13 +98,20 @@ function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
   );
 }
 
-function nodeAt(schema: z.ZodType, path: readonly PropertyKey[]): SchemaNode | undefined {
+function nodeAt(schema: z.ZodType, path: readonly PropertyKey[], input: unknown): SchemaNode | undefined {
   let node: SchemaNode | undefined = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as SchemaNode;
-  for (const key of path) {
+  for (const [nth, key] of path.entries()) {
     const more: SchemaNode | boolean | undefined =
       node?.properties?.[String(key)] ?? node?.items ?? node?.additionalProperties;
-    node =
-      typeof more === "object" ? (more.anyOf?.find(({ properties }) => properties !== undefined) ?? more) : undefined;
+    node = typeof more === "object" ? shapeOf(more, valueAt(input, path.slice(0, nth + 1))) : undefined;
   }
   return node;
+}
+
+/** Of several shapes the one that the value is meant to be. */
+function shapeOf(node: SchemaNode, value: unknown): SchemaNode {
+  const meant = node.oneOf?.find(({ properties = {} }) =>
+    Object.entries(properties).every(([name, one]) => one.const === undefined || one.const === valueAt(value, [name])),
+  );
+  return meant ?? node.anyOf?.find(({ properties }) => properties !== undefined) ?? node;
 }

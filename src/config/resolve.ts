@@ -7,6 +7,7 @@ import { rememberUrlSecrets } from "../telemetry/redact.ts";
 import { Secret } from "../telemetry/secret.ts";
 import { resolveEnv } from "./env.ts";
 import { type HttpConfig, resolveHttp } from "./http.ts";
+import type { IngressSection, ReceiverSection } from "./ingress-schema.ts";
 import { nearest } from "./nearest.ts";
 import { parseConfig } from "./parse.ts";
 import { type Config, configSchema, type ParsedConfig, type SourceOptions } from "./schema.ts";
@@ -33,12 +34,23 @@ export interface BusConfig {
   readonly maxEventBytes: number;
 }
 
+/** What is received over HTTP, and where. */
+export interface ReceivedConfig {
+  readonly ingress: IngressSection;
+  /** By name; with their secrets. */
+  readonly webhooks: ReadonlyMap<string, Secret<ReceiverSection>>;
+  /** Typed POSTs: who may send them, and the schema of each type. */
+  readonly tokens: Secret<readonly string[]>;
+  readonly types: ReadonlyMap<string, object>;
+}
+
 export interface ResolvedConfig<Section> {
   readonly bus: BusConfig;
   readonly sources: ReadonlyMap<SourceId, ResolvedSource<Section>>;
   readonly automations: readonly unknown[];
   readonly defaults: ParsedConfig["defaults"];
   readonly http: HttpConfig;
+  readonly received: ReceivedConfig;
   readonly log: ParsedConfig["log"];
 }
 
@@ -62,16 +74,22 @@ export function resolveConfig<Section>(
     automations: config.automations,
     defaults: config.defaults,
     http: resolveHttp(config.http, environment),
+    received: receivedConfig(config),
     log: config.log,
   };
 }
 
 /** @throws ConfigError for a worker that would do nothing, and look healthy */
-export function refuseIdle({ sources, automations }: ResolvedConfig<unknown>): void {
-  if (sources.size > 0 || automations.length > 0) return;
+export function refuseIdle({ sources, automations, received }: ResolvedConfig<unknown>): void {
+  if (sources.size > 0 || automations.length > 0 || receivesAny(received)) return;
   throw new ConfigError("CONFIG_INVALID", "sources: there is none, and no automation either: nothing to do", {
     hint: 'Name a source: sources: { shop: { kind: "postgres", url: env("DATABASE_URL") } }.',
   });
+}
+
+/** Whether there is anything to listen for. */
+export function receivesAny({ webhooks, types }: ReceivedConfig): boolean {
+  return webhooks.size > 0 || types.size > 0;
 }
 
 /** The `bus` section alone, for commands that read no source. */
@@ -90,16 +108,25 @@ function parseSection(input: unknown, name: "bus" | "http", environment: NodeJS.
   return parseConfig(configSchema, withEnvironment({ ...section, sources: {} }, environment), "");
 }
 
-/** Automations and a pool are code, not data: nothing in them is a reference to the environment. */
+/** Automations, schemas of events and a pool are code, not data: nothing in them is a reference to the environment. */
 function withEnvironment(input: unknown, environment: NodeJS.ProcessEnv): unknown {
   if (typeof input !== "object" || input === null) return remembered(resolveEnv(input, "", environment));
-  const { automations, defaults, ...rest } = input as Readonly<Record<string, unknown>>;
+  const { automations, defaults, events, ...rest } = input as Readonly<Record<string, unknown>>;
   const resolved = remembered(resolveEnv(rest, "", environment)) as object;
   return {
     ...resolved,
+    ...(events === undefined ? {} : { events: eventsWithEnvironment(events, environment) }),
     ...(automations === undefined ? {} : { automations }),
     ...(defaults === undefined ? {} : { defaults }),
   };
+}
+
+function eventsWithEnvironment(input: unknown, environment: NodeJS.ProcessEnv): unknown {
+  if (typeof input !== "object" || input === null || !("types" in input)) {
+    return resolveEnv(input, "events", environment);
+  }
+  const { types, ...rest } = input;
+  return { ...(resolveEnv(rest, "events", environment) as object), types };
 }
 
 function remembered(value: unknown): unknown {
@@ -112,6 +139,15 @@ function busConfig({ bus }: ParsedConfig): BusConfig {
   for (const server of bus.servers) rememberUrlSecrets(server.includes("://") ? server : `nats://${server}`);
   const { servers, credentials, tls, ...rest } = bus;
   return { ...rest, access: new Secret({ servers, credentials, tls }) };
+}
+
+function receivedConfig({ ingress, webhooks, events: { token = [], types } }: ParsedConfig): ReceivedConfig {
+  return {
+    ingress,
+    webhooks: new Map(Object.entries(webhooks).map(([name, section]) => [name, new Secret(section)])),
+    tokens: new Secret(token),
+    types: new Map(Object.entries(types)),
+  };
 }
 
 function resolveSource<Section>(

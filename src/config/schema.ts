@@ -6,12 +6,25 @@ import { isSourceId } from "../event/source-id.ts";
 import { type LogLevel, logLevels } from "../telemetry/logger.ts";
 import { busSchema } from "./bus-schema.ts";
 import type { EnvRef } from "./env.ts";
+import { eventsSchema, ingressSchema, type ReceiverSection, webhooksSchema } from "./ingress-schema.ts";
 
 type Text = string | EnvRef;
 
 /** A source: its kind, and the options of that kind's connector. */
 export interface SourceOptions {
   readonly kind: string;
+  readonly [option: string]: unknown;
+}
+
+/** A secret, or several of them while it is rotated. */
+type SecretRef = EnvRef | readonly EnvRef[];
+
+/** A receiver of webhooks: its provider, and that provider's options. */
+export interface ReceiverOptions {
+  readonly provider: ReceiverSection["provider"];
+  readonly secret?: SecretRef;
+  readonly bearer?: SecretRef;
+  readonly basic?: SecretRef;
   readonly [option: string]: unknown;
 }
 
@@ -47,6 +60,16 @@ export interface Config {
     readonly maxHops?: number;
   };
   readonly http?: { readonly host?: Text; readonly port?: number };
+  /** Where webhooks and typed POSTs are received. */
+  readonly ingress?: {
+    readonly host?: Text;
+    readonly port?: number;
+    readonly addressRate?: { readonly limit: number; readonly per: Duration };
+  };
+  /** From whom, by the name of the receiver: `POST /in/<name>`. */
+  readonly webhooks?: Readonly<Record<string, ReceiverOptions>>;
+  /** `POST /events/<aggregate>.<name>`; of each type a schema: Standard Schema, or a JSON Schema. */
+  readonly events?: { readonly token: SecretRef; readonly types: Readonly<Record<string, object>> };
   readonly log?: { readonly events?: boolean; readonly messages?: boolean; readonly level?: LogLevel | EnvRef };
 }
 
@@ -123,6 +146,11 @@ export const configSchema = z.strictObject({
     ),
   defaults: defaultsSchema.prefault({}).describe("What holds for all automations."),
   http: httpSchema.prefault({}).describe("The worker's own HTTP port: /healthz, /readyz, /metrics, /api/status."),
+  ingress: ingressSchema.prefault({}).describe("The HTTP port for what is received: `/in/…` and `/events/…`."),
+  webhooks: webhooksSchema
+    .default({})
+    .describe("From whom webhooks are received, by name: the receiver `payments` is `POST /in/payments`."),
+  events: eventsSchema.prefault({}).describe("Typed POSTs: events that are sent to `/events/<aggregate>.<name>`."),
   log: logSchema.prefault({}).describe("What the worker logs."),
 });
 

@@ -317,7 +317,7 @@ command("tail", "print events as they come")
 
 command("log", "say what became of an event in every automation, or of the newest events of one")
   .argument("<event-or-automation>", "an automation's id, an event's (ce-id), or its place: CDC_SHOP:1042")
-  .option("--outcome <outcomes>", "of an automation only these: done,skipped,filtered,retried,dead", list)
+  .option("--outcome <outcomes>", "of an automation only these: done,skipped,filtered,retried,dead,shadow", list)
   .option("--since <time>", "of an automation only from then on: 30m, 24h, or a time")
   .option("--last <n>", "of an automation at most the newest n records (default: 50)", sequence)
   .option("--json", "one JSON object", false)

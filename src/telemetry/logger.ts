@@ -49,6 +49,8 @@ export type LogEvent =
   | "automation_sought"
   | "automation_dead_letter"
   | "automation_dead_untold"
+  | "automation_shadow"
+  | "automation_shadow_failed"
   | "automation_skipped"
   | "automation_log"
   | "automation_retryable_failed"

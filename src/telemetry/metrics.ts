@@ -50,6 +50,8 @@ export interface AutomationCounts {
   skipped: number;
   /** Undefined until one was. */
   filtered?: number;
+  /** In shadow, by the reason of the dead letter that it would have been, else under "". Undefined until one was. */
+  shadowBy?: Record<string, number>;
   retried: number;
   dead: number;
   /** Dead letters by their reason. */
@@ -70,6 +72,8 @@ export interface AutomationMetrics {
   skipped(automation: string, type: string): void;
   /** None of the triggers asked for it: no handler was started. */
   filtered(automation: string, type: string): void;
+  /** It was only in shadow. @param reason of the dead letter that it would have been */
+  shadow(automation: string, reason: DeadReason | undefined): void;
   /** An attempt failed and another one will follow. */
   retried(automation: string, type: string): void;
   /** A dead letter was stored. */
@@ -160,7 +164,7 @@ export function createMetrics(): Metrics {
     registry,
     {
       name: "millrace_automation_events_total",
-      help: "Attempts by how they ended, dead letters also by their reason, and as filtered events that none of its triggers asked for.",
+      help: "Attempts by how they ended, dead letters also by their reason, as filtered events that none of its triggers asked for, and as shadow those of an automation in shadow, with the reason where one would have been a dead letter.",
       labelNames: ["automation", "outcome", "reason"],
     },
     () =>
@@ -170,6 +174,9 @@ export function createMetrics(): Metrics {
           .filter(([, count]) => count > 0),
         ...Object.entries(counts.deadBy).map(
           ([reason, count]) => [{ automation, outcome: "dead", reason }, count] as const,
+        ),
+        ...Object.entries(counts.shadowBy ?? {}).map(
+          ([reason, count]) => [{ automation, outcome: "shadow", reason }, count] as const,
         ),
       ]),
   );
@@ -201,6 +208,12 @@ export function createMetrics(): Metrics {
       filtered: (id) => {
         const counts = automation(id);
         counts.filtered = (counts.filtered ?? 0) + 1;
+      },
+      // Nor among these: it did nothing.
+      shadow: (id, reason) => {
+        const counts = automation(id);
+        const { [reason ?? ""]: so = 0 } = counts.shadowBy ?? {};
+        counts.shadowBy = { ...counts.shadowBy, [reason ?? ""]: so + 1 };
       },
       retried: counted("retried", "failure"),
       dead: (id, reason, type) => {

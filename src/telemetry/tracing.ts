@@ -20,7 +20,7 @@ interface Handled {
 
 /** How a handler ended. @property error its name or code, and as much of its message as may be logged */
 export interface HandledEnd {
-  readonly outcome: "done" | "skipped" | "filtered" | "failed";
+  readonly outcome: "done" | "skipped" | "filtered" | "shadow" | "failed";
   readonly error?: { readonly type: string; readonly message: string | undefined };
 }
 

@@ -2,6 +2,7 @@
 
 import type { Automation, Handler } from "../automation/define/automation.ts";
 import type { AnyEvent } from "../automation/define/trigger.ts";
+import type { WouldBe } from "../automation/outcome/shadow.ts";
 import { lineageBehind } from "../automation/tx/tx.ts";
 import type { CarriedLineage } from "../event/lineage.ts";
 import type { SourceId } from "../event/source-id.ts";
@@ -20,6 +21,7 @@ interface Seen {
   attempts: number;
   reason?: string;
   error?: NonNullable<Outcome["error"]>;
+  wouldBe?: WouldBe;
   readonly waits: number[];
 }
 
@@ -32,6 +34,7 @@ export interface ObservedOptions {
 
 const outcomes: Readonly<Record<string, Outcome["outcome"]>> = {
   ...{ handled: "done", done: "done", skipped: "skipped", filtered: "filtered", dead: "dead" },
+  ...{ shadow: "shadow" },
 };
 
 export class Observed {
@@ -72,11 +75,13 @@ export class Observed {
           waits = [],
           reason,
           error,
+          wouldBe,
         } = this.#seen.get(`${automation} ${event}`) ?? {};
         return {
           ...{ automation, event, nth, outcome, attempts, waits: [...waits] },
           ...(reason !== undefined && { reason }),
           ...(error !== undefined && { error }),
+          ...(wouldBe !== undefined && { wouldBe }),
         };
       }),
     );
@@ -146,6 +151,7 @@ export class Observed {
           const own = recording?.client ?? (client === undefined ? context.client : client);
           return await work({ client: own as typeof context.client, emit });
         });
+        if (given.shadow) return result; // nothing of it was committed
         this.emitted.push(...emitted);
         this.statements.push(...(recording?.statements ?? []));
         return result;
@@ -184,6 +190,11 @@ export class Observed {
       this.#of(automation, id).waits.push(Number(fields.delayMs));
     } else if (event === "automation_skipped") {
       this.#of(automation, id).reason = String(fields.reason);
+    } else if (event === "automation_shadow") {
+      const { would, effects, more, reason } = fields as unknown as WouldBe & { readonly reason?: string };
+      const seen = this.#of(automation, id);
+      seen.wouldBe = { would, effects, ...(more !== undefined && { more }) };
+      if (reason !== undefined) seen.reason = reason;
     } else if (event === "event_settled") {
       this.#places.set(`${automation} ${fields.source} ${fields.sequence}`, id);
       const outcome = outcomes[String(fields.outcome)];
@@ -191,10 +202,11 @@ export class Observed {
       const seen = this.#of(automation, id);
       seen.outcome = outcome;
       if (fields.reason !== undefined) seen.reason = String(fields.reason);
-    } else if (event === "automation_dead_letter") {
+    } else if (event === "automation_dead_letter" || event === "automation_shadow_failed") {
       const seen = this.#of(automation, this.#places.get(`${automation} ${fields.source} ${fields.sequence}`) ?? "");
       seen.attempts = Number(fields.attempts);
       seen.error = errorOf(fields);
+      if (event === "automation_shadow_failed") seen.wouldBe = { would: "dead", effects: [] };
     }
   }
 

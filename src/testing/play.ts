@@ -219,5 +219,5 @@ function neverEnds(automation: string): ConfigError {
 const nothing = (): void => {};
 const noMetrics = {
   ...{ handled: nothing, skipped: nothing, filtered: nothing, retried: nothing, dead: nothing, missed: nothing },
-  ...{ stray: nothing, running: nothing, duration: nothing },
+  ...{ shadow: nothing, stray: nothing, running: nothing, duration: nothing },
 };

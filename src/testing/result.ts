@@ -1,6 +1,7 @@
 // What a test learns of what its automations did.
 
 import type { DeadLetter } from "../automation/deliver/dead-letter.ts";
+import type { WouldBe } from "../automation/outcome/shadow.ts";
 import type { DeadReason } from "../event/dead-reason.ts";
 import type { LogLevel } from "../telemetry/logger.ts";
 import type { GivenDomain } from "./given-event.ts";
@@ -13,13 +14,15 @@ export interface Outcome {
   /** Which of the given events it is, from 0. */
   readonly nth: number;
   /** `undelivered`: it is of a table, or of a type, that no trigger of the automation asks for: in production it never gets it. */
-  readonly outcome: "done" | "skipped" | "filtered" | "dead" | "undelivered";
+  readonly outcome: "done" | "skipped" | "filtered" | "dead" | "shadow" | "undelivered";
   /** Attempts that count: handlers that were started, but for those that failed by what was away. */
   readonly attempts: number;
-  /** Why it was skipped, or is dead. */
+  /** Why it was skipped, or is dead; of an automation in shadow, why it would have been. */
   readonly reason?: DeadReason | string;
   /** What was thrown last, where it is dead. */
   readonly error?: { readonly name: string; readonly message?: string; readonly code?: string };
+  /** Of an automation in shadow: how it would have ended, and what it would have done. */
+  readonly wouldBe?: WouldBe;
   /** The waits before each further attempt, in ms. */
   readonly waits: readonly number[];
 }

@@ -50,6 +50,9 @@ export class Counts implements AutomationMetrics {
   dead(id: string, reason: string): void {
     this.#add(`${id}.${reason}`);
   }
+  shadow(id: string, reason = "done"): void {
+    this.#add(`${id}.shadow.${reason}`);
+  }
   missed(id: string): void {
     this.#add(`${id}.missed`);
   }

@@ -23,6 +23,11 @@ export interface HandlerContext<Event = ChangeEvent, Client = PgClient> {
   readonly attempt: number;
   /** Names the replay that this is part of: it is meant to act again. Undefined for the event's first run. */
   readonly run: string | undefined;
+  /**
+   * Whether the automation runs in shadow: its `tx` is rolled back and nothing that it sends is sent. What the handler does past
+   * these (a `fetch` of its own) is its own to leave out.
+   */
+  readonly shadow: boolean;
   /** Aborts at the timeout; give it to whatever waits. */
   readonly signal: AbortSignal;
   readonly log: HandlerLog;
@@ -103,6 +108,11 @@ export interface AutomationOptions<On, Db extends Database = Database> {
    * `stop`.
    */
   readonly cycles?: "stop" | "allow";
+  /**
+   * Runs the handler and records what it would have done (outcome `shadow` of the event log), and does none of it: `tx` is rolled
+   * back, nothing is sent, nothing becomes a dead letter. Default `false`.
+   */
+  readonly shadow?: boolean;
 }
 
 // Found by name and not by instanceof: a user's module may load its own copy of this package.
@@ -126,6 +136,7 @@ export interface Automation {
   readonly start: "now" | "earliest";
   readonly onGap: "stop" | "continue";
   readonly cycles: "stop" | "allow";
+  readonly shadow: boolean;
   readonly db: Database | undefined;
   readonly handler: Handler<AnyEvent>;
 }
@@ -144,7 +155,7 @@ const OPTIONS: Readonly<Record<keyof AutomationOptions<unknown>, true>> = {
     start: true,
     onGap: true,
   },
-  ...{ cycles: true, order: true, onExhausted: true },
+  ...{ cycles: true, order: true, onExhausted: true, shadow: true },
 };
 
 const idPattern = /^[a-z][a-z0-9-]{0,62}$/;
@@ -177,6 +188,8 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
     throw invalid(`${id}: filter is no function`, "write filter: ({ event }) => true, or a pattern as where");
   if (options.retryable !== undefined && typeof options.retryable !== "function")
     throw invalid(`${id}: retryable is no function`, "write retryable: (error) => true");
+  if (options.shadow !== undefined && typeof options.shadow !== "boolean")
+    throw invalid(`${id}: shadow is neither true nor false`, "write shadow: true, or leave it out");
   const where = compileWhere(options.where, triggers, `${id}: where`);
   const defined: Automation = {
     [brand]: true,
@@ -194,6 +207,7 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
     start: oneOf(["now", "earliest"], options.start, `${id}: start`),
     onGap: oneOf(["stop", "continue"], options.onGap, `${id}: onGap`),
     cycles: oneOf(["stop", "allow"], options.cycles, `${id}: cycles`),
+    shadow: options.shadow ?? false,
     db: options.db,
     // It gets only what one of the triggers has decoded: the type that it asked for.
     handler: handler as Handler<AnyEvent>,

@@ -9,6 +9,7 @@ import type { AnyEvent } from "../define/trigger.ts";
 import { errorFields, summarizeError } from "../outcome/error-summary.ts";
 import { Fatal, isFatal, isRetry, isSkip, Retry, type RetryOptions, skip } from "../outcome/outcome.ts";
 import { readable, reasonText } from "../outcome/readable.ts";
+import { Shadow, type WouldBe } from "../outcome/shadow.ts";
 import { isUnavailable } from "../outcome/unavailable.ts";
 import { inboxKey } from "../tx/inbox.ts";
 import type { PgClient } from "../tx/transaction.ts";
@@ -23,6 +24,8 @@ export type AttemptResult =
   | { readonly type: "skipped"; readonly reason: string }
   /** The automation's filter said no: the handler was not started. */
   | { readonly type: "filtered" }
+  /** In shadow: it has done nothing, and would have done this. */
+  | { readonly type: "shadow"; readonly wouldBe: WouldBe; readonly reason?: string }
   | {
       readonly type: "failed";
       readonly error: unknown;
@@ -56,17 +59,27 @@ export function startAttempt(
   attempt: number,
   message: Handled,
 ): AttemptResult | Promise<AttemptResult> {
-  return tracedAttempt(context, attempt, message, (span) => begin(context, event, attempt, message, span));
+  return tracedAttempt(context, attempt, message, (span) => {
+    const given = new Given(context, event, attempt, message, span);
+    const result = begin(context, given, span);
+    const shadow = Given.inShadow(given);
+    if (shadow === undefined) return result;
+    return isThenable(result) ? result.then((ended) => shadowed(ended, shadow)) : shadowed(result, shadow);
+  });
+}
+
+/** What it did is what it would have done. A failed attempt is one here too: it is tried again as it would have been. */
+function shadowed(result: AttemptResult, shadow: Shadow): AttemptResult {
+  if (result.type === "done") return { type: "shadow", wouldBe: shadow.wouldBe("done") };
+  if (result.type !== "skipped") return result;
+  return { type: "shadow", wouldBe: shadow.wouldBe("skipped"), reason: result.reason };
 }
 
 function begin(
   context: AttemptContext,
-  event: AnyEvent,
-  attempt: number,
-  message: Handled,
+  given: Given,
   span: HandleSpan | undefined,
 ): AttemptResult | Promise<AttemptResult> {
-  const given = new Given(context, event, attempt, message, span);
   const startedAt = context.clock.now();
   let returned: unknown;
   let result: AttemptResult | undefined;
@@ -199,6 +212,7 @@ class Given implements HandlerContext<AnyEvent> {
   readonly event: AnyEvent;
   readonly attempt: number;
   readonly run: string | undefined;
+  readonly shadow: boolean;
   declare readonly signal: AbortSignal;
   declare readonly log: HandlerLog;
   declare readonly tx: RunTx<PgClient>;
@@ -208,6 +222,7 @@ class Given implements HandlerContext<AnyEvent> {
   readonly #context: AttemptContext;
   readonly #message: Handled;
   readonly #span: HandleSpan | undefined;
+  readonly #shadow: Shadow | undefined;
   #tx: Tx | undefined;
   #controller: AbortController | undefined;
   #aborted: Error | undefined;
@@ -227,11 +242,18 @@ class Given implements HandlerContext<AnyEvent> {
     this.event = event;
     this.attempt = attempt;
     this.run = message.run;
+    this.shadow = context.automation.shadow;
+    this.#shadow = this.shadow ? new Shadow() : undefined;
     Object.defineProperties(this, Given.#getters);
   }
 
   static tx(given: Given): Tx | undefined {
     return given.#tx;
+  }
+
+  /** Where effects are taken down instead of made; undefined where they are made. */
+  static inShadow(given: Given): Shadow | undefined {
+    return given.#shadow;
   }
 
   /** Whether the handler still ran, and its attempt fails by this. */
@@ -273,7 +295,7 @@ class Given implements HandlerContext<AnyEvent> {
     const traceparent = this.#span?.traceparent();
     const [from, subject] = [header("ce-source"), header("ce-subject")];
     const cause = { id: this.event.id, inbox, source: from, subject, lineage, traceparent };
-    this.#tx ??= new Tx(automation.id, database, cause);
+    this.#tx ??= new Tx(automation.id, database, cause, this.#shadow);
     const tx = this.#tx;
     return (work) => tx.run(work, this.#signal());
   }

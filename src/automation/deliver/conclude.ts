@@ -2,6 +2,7 @@
 // break of the connection may be lost with what the bus forgot, so it is told again before the end.
 
 import { TransientError } from "../../errors.ts";
+import type { DeadReason } from "../../event/dead-reason.ts";
 import { isOurs, type Job, type Said, type SettleContext } from "./job.ts";
 import { settled } from "./lifecycle.ts";
 
@@ -63,6 +64,11 @@ export async function endHandled(job: Job, context: SettleContext, said: Said): 
     },
     () => job.delivery.ack(),
   );
-  if (over) settled(context, job, said.outcome === "done" ? "handled" : said.outcome);
+  if (over) settled(context, job, endOf(said));
   return over;
+}
+
+function endOf({ outcome, told }: Said): Parameters<typeof settled>[2] {
+  if (outcome === "shadow") return { shadow: told.wouldBe?.would === "dead" ? (told.reason as DeadReason) : undefined };
+  return outcome === "done" ? "handled" : outcome;
 }

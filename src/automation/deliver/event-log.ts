@@ -4,6 +4,7 @@
 import type { Delivery, LogRecord } from "../../bus/bus.ts";
 import { toError } from "../../errors.ts";
 import type { ErrorSummary } from "../outcome/error-summary.ts";
+import type { WouldBe } from "../outcome/shadow.ts";
 import { rangesOf, type Settled } from "./ranges.ts";
 
 /** What the event log says of an event, as the last token of a record's subject. */
@@ -17,6 +18,8 @@ export interface Told {
   readonly error?: ErrorSummary;
   /** When the next attempt begins. */
   readonly delayMs?: number;
+  /** Of `shadow`. */
+  readonly wouldBe?: WouldBe;
 }
 
 /** Of these a record tells of many events. */

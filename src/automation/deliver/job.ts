@@ -30,9 +30,9 @@ export interface Stint {
   readonly replaced: boolean;
 }
 
-/** How it has ended, that its handler has done its work or had nothing to do, or that a filter left it out. */
+/** How it has ended: its handler has done its work, or had nothing to do, a filter left it out, or all of it was in shadow. */
 export interface Said {
-  readonly outcome: "done" | "skipped" | "filtered";
+  readonly outcome: "done" | "skipped" | "filtered" | "shadow";
   readonly told: Told;
 }
 

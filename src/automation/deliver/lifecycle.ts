@@ -8,6 +8,8 @@ import type { AutomationParts } from "./automation-parts.ts";
 
 /** What becomes of an event, but for dead letters. `filtered`: no trigger asked for it, and no handler was started. */
 type Outcome = "handled" | "skipped" | "filtered" | "retried";
+/** In shadow; with the reason of the dead letter that it would have been. */
+type InShadow = { readonly shadow: DeadReason | undefined };
 const outcomes: ReadonlySet<string> = new Set<Outcome>(["handled", "skipped", "filtered", "retried"]);
 
 interface Given {
@@ -32,20 +34,22 @@ export function took({ automation, metrics }: AutomationParts, { delivery }: Giv
 export function settled(
   { automation, log, metrics, logEvents }: AutomationParts,
   given: Given,
-  outcome: Outcome | DeadReason,
+  outcome: Outcome | DeadReason | InShadow,
 ): void {
   const type = typeOf(given.delivery);
-  const dead = !isOutcome(outcome);
-  if (dead) metrics.dead(automation.id, outcome, type);
-  else metrics[outcome](automation.id, type);
-  if (!logEvents) return;
-  const reason = dead ? outcome : undefined;
-  log.info("event_settled", {
-    automation: automation.id,
-    ...factsOf(given),
-    outcome: dead ? "dead" : outcome,
-    reason,
-  });
+  const say = (said: Outcome | "dead" | "shadow", reason?: DeadReason): void => {
+    if (logEvents) log.info("event_settled", { automation: automation.id, ...factsOf(given), outcome: said, reason });
+  };
+  if (typeof outcome === "object") {
+    metrics.shadow(automation.id, outcome.shadow);
+    say("shadow", outcome.shadow);
+  } else if (isOutcome(outcome)) {
+    metrics[outcome](automation.id, type);
+    say(outcome);
+  } else {
+    metrics.dead(automation.id, outcome, type);
+    say("dead", outcome);
+  }
 }
 
 function isOutcome(outcome: Outcome | DeadReason): outcome is Outcome {

@@ -123,12 +123,21 @@ async function attempt(
     return failed(job, context, record, { ...result, attempts: counted, firstAt, id });
   }
   free(job, context);
-  const reason = result.type === "skipped" ? { reason: result.reason } : {};
-  const next: Said = { outcome: result.type, told: { attempt: attempts, ...reason } };
+  const { type: outcome, ...more } = result;
+  const next: Said = { outcome, told: { attempt: attempts, ...more } };
   context.handled(job, next);
   const over = await endHandled(job, context, next);
   if (over && result.type === "skipped")
     log.debug("automation_skipped", { automation: automation.id, id, reason: result.reason });
+  if (over && result.type === "shadow") {
+    const { wouldBe, reason } = result;
+    log.debug("automation_shadow", {
+      automation: automation.id,
+      id,
+      ...wouldBe,
+      ...(reason !== undefined && { reason }),
+    });
+  }
   return over;
 }
 
@@ -254,6 +263,7 @@ async function deadLetter(job: Job, context: SettleContext, burial: DeadLetterRe
   const { automation, log, logErrors } = context;
   const { reason, attempts, error } = burial;
   context.release(job);
+  if (automation.shadow) return endInShadow(job, context, burial);
   if (blocking.includes(reason) && context.block?.(job, burial)) return false;
   const { run } = job.delivery;
   const letter = {
@@ -293,6 +303,27 @@ async function deadLetter(job: Job, context: SettleContext, burial: DeadLetterRe
     logErrors === "whole" && "thrown" in burial ? wholeError(burial.thrown) : undefined,
   );
   return true;
+}
+
+/**
+ * In shadow nobody is to be woken, and no key stands still: that it would have been a dead letter is on record, and the event
+ * remains in its stream, to be replayed once the automation is live.
+ */
+async function endInShadow(
+  job: Job,
+  context: SettleContext,
+  { reason, attempts, error }: DeadLetterReason,
+): Promise<boolean> {
+  const said: Said = {
+    outcome: "shadow",
+    told: { attempt: attempts, reason, error, wouldBe: { would: "dead", effects: [] } },
+  };
+  context.handled(job, said);
+  const over = await endHandled(job, context, said);
+  const { automation, log, logErrors } = context;
+  const about = { automation: automation.id, reason, source: job.source, sequence: job.delivery.sequence, attempts };
+  if (over) log.warn("automation_shadow_failed", { ...about, ...errorFields(error, logErrors) });
+  return over;
 }
 
 /** How often the work may lose its connection before that counts as an attempt: it may be the work's own doing. */

@@ -12,7 +12,7 @@ export function tell(log: EventLog, job: Job, outcome: Outcome, told: Told): Pro
   const { stream, run } = delivery;
   const about = { stream, run, delivery };
   if (outcome === "done" || outcome === "filtered") return log.tellOne(outcome, about);
-  const { attempt, reason, error, delayMs } = told;
+  const { attempt, reason, error, delayMs, wouldBe } = told;
   const header = (name: string): string | undefined => {
     const value = delivery.header(name);
     return value === undefined ? undefined : percentDecoded(value);
@@ -22,6 +22,7 @@ export function tell(log: EventLog, job: Job, outcome: Outcome, told: Told): Pro
     id,
     type: header("ce-type"),
     attempt,
+    ...wouldBe,
     reason: reason?.slice(0, maxReason),
     error: error && { name: error.name, code: error.code },
     delayMs: delayMs === undefined ? undefined : Math.round(delayMs),

@@ -13,7 +13,9 @@ interface Traced {
 }
 
 /** How an attempt ended, as far as its span tells. */
-type Ended = { readonly type: "done" | "skipped" | "filtered" } | { readonly type: "failed"; readonly error: unknown };
+type Ended =
+  | { readonly type: "done" | "skipped" | "filtered" | "shadow" }
+  | { readonly type: "failed"; readonly error: unknown };
 
 /** Runs an attempt, as a span where they are recorded. */
 export function tracedAttempt<Result extends Ended>(

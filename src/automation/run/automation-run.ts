@@ -44,6 +44,8 @@ interface Subscribed {
 /** An automation as it is now. */
 export interface AutomationStatus {
   readonly id: string;
+  /** It does nothing, and records what it would have done. */
+  readonly shadow?: true;
   /** `waiting` for a stream that does not exist yet, `retrying` while the bus is away, or what handlers need; `failed` needs a person. */
   readonly state: State;
   readonly reason?: Reason & { readonly hint?: string | undefined };
@@ -79,9 +81,15 @@ export interface Depth {
 export const NOTHING: Depth = { pending: 0, unacked: 0, later: 0 };
 
 /** What is said of it while the worker waits for the bus. */
-export function waitingStatus({ id, timeoutMs }: Automation): AutomationStatus {
+export function waitingStatus(automation: Automation): AutomationStatus {
   const reason = { code: "BUS_DISCONNECTED", message: "it begins once the bus is there" };
-  return { id, state: "starting", reason, running: 0, hanging: 0, runningMs: 0, timeoutMs, held: 0, settlingMs: 0 };
+  const { timeoutMs } = automation;
+  const none = { running: 0, hanging: 0, runningMs: 0, held: 0, settlingMs: 0 };
+  return { ...named(automation), state: "starting", reason, ...none, timeoutMs };
+}
+
+function named({ id, shadow }: Automation): Pick<AutomationStatus, "id" | "shadow"> {
+  return { id, ...(shadow && { shadow }) };
 }
 
 export interface AutomationRunOptions extends AutomationParts, TriggerConfig {
@@ -159,7 +167,7 @@ export class AutomationRun {
       (away && { state: "retrying", error: away }) ??
       worst[0] ?? { state: "stopped" };
     return {
-      id: this.id,
+      ...named(this.#options.automation),
       state,
       ...this.#deliverer.counts(),
       ...this.#keys(),

@@ -4,8 +4,9 @@ import { BugError, ConfigError, TransientError, toError } from "../../errors.ts"
 import { type Lineage, visitOf } from "../../event/lineage.ts";
 import { outbox } from "../../outbox/emit.ts";
 import type { EventParts } from "../../outbox/entry.ts";
-import type { SqlClient } from "../../outbox/sql-client.ts";
+import { type SqlClient, sqlRunner } from "../../outbox/sql-client.ts";
 import { writeLineage } from "../../outbox/write-lineage.ts";
+import type { Shadow } from "../outcome/shadow.ts";
 import { sqlStateOf, type TxPhase, txFailure, unreachable } from "../outcome/unavailable.ts";
 import { enterInbox, type InboxKey, leaveInbox } from "./inbox.ts";
 import type { Silence } from "./silence.ts";
@@ -17,6 +18,8 @@ import type { TxHome } from "./tx-home.ts";
 export const SILENT_MS = 5000;
 /** An earlier statement of the transaction has failed. */
 const IN_FAILED_TRANSACTION = "25P02";
+/** What a commit would check, where nothing is committed. */
+const CHECK_CONSTRAINTS = "set constraints all immediate";
 
 /** What the work of a `tx` is given. */
 export interface TxContext<Client> {
@@ -62,10 +65,13 @@ export class Tx {
   readonly #automation: string;
   readonly #database: TxDatabase | undefined;
   readonly #cause: Cause;
+  readonly #shadow: Shadow | undefined;
   #phase: TxPhase = "entering";
   #answered: ((answered: boolean) => void) | undefined;
 
-  constructor(automation: string, database: TxDatabase | undefined, cause: Cause) {
+  /** @param shadow where it is given, all is rolled back at the end, and noted there */
+  constructor(automation: string, database: TxDatabase | undefined, cause: Cause, shadow?: Shadow) {
+    this.#shadow = shadow;
     this.#automation = automation;
     this.#database = database;
     this.#cause = cause;
@@ -155,7 +161,9 @@ export class Tx {
     work: (context: TxContext<SqlClient>) => Promise<Result>,
   ): Promise<Result | undefined> {
     const options = await home.check();
-    return await transaction(async (client: SqlClient) => {
+    const shadow = this.#shadow;
+    let rolledBack: { readonly result: Result } | undefined;
+    const run = transaction(async (client: SqlClient) => {
       const entered = await enterInbox(client, this.#automation, this.#cause.inbox);
       if (entered === undefined) {
         this.duplicate = true;
@@ -169,7 +177,9 @@ export class Tx {
       let open = true;
       const emitOpen: typeof emit = async (type, event) => {
         if (!open) throw emitTooLate(this.#automation);
-        return await emit(type, event);
+        const id = await emit(type, event);
+        shadow?.note({ kind: "emit", type });
+        return id;
       };
       const result = await work({ client, emit: emitOpen })
         .catch(async (error: unknown) => {
@@ -185,8 +195,17 @@ export class Tx {
       });
       if (last !== entered.xid) throw endedInside();
       if (signal.aborted) throw tooLate(this.#automation);
-      return result;
+      if (shadow === undefined) return result;
+      await sqlRunner(client)(CHECK_CONSTRAINTS, []);
+      rolledBack = { result };
+      throw rolledBack;
     }, signal);
+    return await run.catch((error: unknown) => {
+      // Killed at any place up to here, nothing of it is committed: there is no commit.
+      if (rolledBack === undefined || error !== rolledBack) throw error;
+      shadow?.note({ kind: "tx" });
+      return rolledBack.result;
+    });
   }
 
   #answer(answered: boolean): void {

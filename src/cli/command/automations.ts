@@ -24,8 +24,10 @@ export async function listAutomations({
   const { steering, automations } = await opened(options);
   await using _ = steering;
   const found = await steering.list(automations.map(({ id }) => id));
-  if (json) return options.print(JSON.stringify(found.map(reportOf)));
-  for (const line of tableOf(found, paint(process.stdout))) await options.print(line);
+  const inShadow = new Set(automations.flatMap(({ id, shadow }) => (shadow ? id : [])));
+  const listed = found.map((one) => ({ ...one, shadow: inShadow.has(one.id) }));
+  if (json) return options.print(JSON.stringify(listed.map(reportOf)));
+  for (const line of tableOf(listed, paint(process.stdout))) await options.print(line);
 }
 
 export interface SteerOptions extends CommandOptions {
@@ -125,8 +127,10 @@ async function opened({ config, signal }: CommandOptions, read?: unknown): Promi
   return { steering, automations: automationsOf(file) };
 }
 
+type Listed = AutomationOnBus & { readonly shadow: boolean };
+
 /** As `--json` has it. */
-function reportOf({ durables, ...automation }: AutomationOnBus) {
+function reportOf({ durables, ...automation }: Listed) {
   return {
     ...automation,
     durables: durables.map(({ stream, durable, pending, unacked }) => ({ stream, durable, pending, unacked })),
@@ -136,7 +140,7 @@ function reportOf({ durables, ...automation }: AutomationOnBus) {
 const WIDTHS: readonly number[] = [44, 9, 10, 9, 9, 8];
 
 /** Within 100 columns. */
-function tableOf(automations: readonly AutomationOnBus[], colour: Paint): readonly string[] {
+function tableOf(automations: readonly Listed[], colour: Paint): readonly string[] {
   if (automations.length === 0) return ["there is no automation"];
   const heads = ["AUTOMATION", "STATE", "PENDING", "UNSETTLED", "WAITING", "DEAD"];
   return [
@@ -155,9 +159,10 @@ function indented(note: string): readonly string[] {
   return wrap(printable(note), 96).map((text) => `    ${text}`);
 }
 
-function notesOf({ state, paused, durables }: AutomationOnBus): readonly string[] {
+function notesOf({ state, paused, durables, shadow }: Listed): readonly string[] {
   const kept = durables.map(({ stream, durable }) => `nats consumer rm ${stream} ${durable}`);
   return [
+    ...(shadow ? ["in shadow: it does nothing, and `millrace log` says what it would have done"] : []),
     ...(paused === null ? [] : [`${paused.by} paused it at ${paused.at}; what comes meanwhile waits`]),
     ...(state === "orphaned"
       ? ["the configuration has no automation of this id; to forget where it stood:", ...kept]

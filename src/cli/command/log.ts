@@ -73,13 +73,30 @@ function reportOf({ outcomes, time, causationId, ...event }: LoggedEvent): Reado
     time: time ?? null,
     causationId: causationId ?? null,
     outcomes: outcomes.map(
-      ({ automation, outcome, time: at, worker, run, attempt, reason, error, delayMs, durationMs }) => ({
+      ({
         automation,
         outcome,
         time: at,
         worker,
         run,
         attempt,
+        would,
+        effects,
+        more,
+        reason,
+        error,
+        delayMs,
+        durationMs,
+      }) => ({
+        automation,
+        outcome,
+        time: at,
+        worker,
+        run,
+        attempt,
+        would,
+        effects,
+        more,
         reason,
         error,
         delayMs,
@@ -111,10 +128,12 @@ const COLUMNS = 100;
 
 /** @param about whose outcome it is, or of what */
 function outcomeLine(record: LoggedRecord, about: string, painted: Paint): string {
-  const { outcome, time, attempt, reason, error, delayMs, run, worker } = record;
+  const { outcome, time, attempt, would, reason, error, delayMs, run, worker } = record;
   const more = [
     run === undefined ? "" : `run ${run}`,
     attempt ? `attempt ${attempt}` : "",
+    would === undefined ? "" : `would be ${would}`,
+    ...effectsOf(record),
     error === undefined ? "" : (error.code ?? error.name),
     delayMs === undefined ? "" : `next in ${delayMs} ms`,
     reason ?? "",
@@ -127,6 +146,14 @@ function outcomeLine(record: LoggedRecord, about: string, painted: Paint): strin
   const padded = printable(outcome.padEnd(8));
   const rest = tail.length <= room ? tail : `${tail.slice(0, room - 1)}…`;
   return `${head}${colour === undefined ? padded : painted(colour, padded)}  ${rest}`;
+}
+
+/** What an automation in shadow would have done. */
+function effectsOf({ effects = [], more = 0 }: LoggedRecord): readonly string[] {
+  const said = effects.map(({ kind, type, to, count }) =>
+    [kind, ...(type === undefined ? [] : [type]), ...(to === undefined ? [] : [`to ${to}`]), `x${count}`].join(" "),
+  );
+  return more === 0 ? said : [...said, `and ${more} more`];
 }
 
 /** @throws ConfigError CLI_USAGE */

@@ -73,11 +73,13 @@ function statusLines(status: Status, colour: Paint): readonly string[] {
     lines.push("", colour("dim", row(AUTOMATION, ["AUTOMATION", "STATE", "HANDLED", "RUNNING", "RETRIED", "DEAD"])));
   }
   for (const automation of automations) {
-    const { id, state, handled, running, retried, dead, deadBy = {} } = automation;
+    const { id, state, handled, running, retried, dead, deadBy = {}, shadow, shadowBy = {} } = automation;
     const cells = row(AUTOMATION, [id, state, handled, running, retried, dead]);
     const part = partOf("automation", id);
     lines.push(colour(part?.ready ? "green" : "red", cells), ...reason(part));
     const reasons = Object.entries(deadBy).map(([name, count]) => `${name} ${count}`);
+    const shadowed = Object.entries(shadowBy).map(([name, count]) => `${name || "ended well"} ${count}`);
+    if (shadow) lines.push(`    in shadow, it does nothing: ${printable(shadowed.join(", ") || "no event yet")}`);
     if (reasons.length > 0) lines.push(`    dead letters: ${printable(reasons.join(", "))}`);
   }
   return lines;

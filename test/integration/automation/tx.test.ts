@@ -12,9 +12,10 @@ import { startWorker, type Worker } from "../../../src/app.ts";
 import { type Automation, automation } from "../../../src/automation/define/automation.ts";
 import { collection } from "../../../src/automation/define/collection.ts";
 import { event } from "../../../src/automation/define/event-trigger.ts";
-import { isUnavailable } from "../../../src/automation/outcome/unavailable.ts";
+import { Shadow } from "../../../src/automation/outcome/shadow.ts";
+import { isUnavailable, sqlStateOf } from "../../../src/automation/outcome/unavailable.ts";
 import { TxDatabases } from "../../../src/automation/run/tx-databases.ts";
-import { inboxKey } from "../../../src/automation/tx/inbox.ts";
+import { inboxKey, rowsOf } from "../../../src/automation/tx/inbox.ts";
 import { Silence } from "../../../src/automation/tx/silence.ts";
 import { type PgClient, type RunTransaction, transactionsOf } from "../../../src/automation/tx/transaction.ts";
 import { Tx } from "../../../src/automation/tx/tx.ts";
@@ -26,6 +27,7 @@ import type { NatsServer } from "../../../src/dev/nats-server.ts";
 import { type ConfigError, TransientError } from "../../../src/errors.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { migrationSql } from "../../../src/outbox/migration-sql.ts";
+import { sqlRunner } from "../../../src/outbox/sql-client.ts";
 import { inboxTable, outbox } from "../../../src/outbox.ts";
 import { postgresConnector } from "../../../src/source/postgres/connector.ts";
 import { parsePostgresConfig } from "../../../src/source/postgres/options/config.ts";
@@ -777,6 +779,57 @@ describe.skipIf(absent)("tx()", () => {
     });
     expect(await check(true)).toEqual({});
   });
+
+  test.each(["pg", "drizzle", "postgres.js"] as const)(
+    "in shadow its work runs and is rolled back on %s, also what only a commit would refuse",
+    async (kind) => {
+      const sql = postgres(database.url, { max: 1 });
+      onTestFinished(() => sql.end());
+      const transaction = transactionsOf({ pg: pool, drizzle: drizzle(pool), "postgres.js": sql }[kind]);
+      const name = `shadow-${kind.replace(".", "")}`;
+      const counted = async (): Promise<readonly number[]> =>
+        await Promise.all(
+          [
+            `select from millrace.inbox where automation = '${name}'`,
+            `select from effect where automation = '${name}'`,
+            `select from millrace.outbox where aggregatetype = 'shadowed'`,
+          ].map(async (text) => (await database.query(text)).length),
+        );
+      await database.query(
+        "create table if not exists later(id int primary key, of int references item deferrable initially deferred)",
+      );
+      const shadow = new Shadow();
+      const tx = (): Tx =>
+        new Tx(
+          name,
+          { transaction, home: new TxHome(transaction, [home()]), silence: new Silence(realClock) },
+          { id: name, inbox: { key: name }, source: "/shop", subject: "public.item/1", lineage: undefined },
+          shadow,
+        );
+      const { signal } = new AbortController();
+      const statement = async (client: object, text: string): Promise<unknown> => await sqlRunner(client)(text, []);
+      let seen: unknown;
+      const result = await tx().run<object, string>(async ({ client, emit }) => {
+        await statement(client, `insert into effect(automation, item) values ('${name}', 1)`);
+        seen = rowsOf(await statement(client, `select item from effect where automation = '${name}'`));
+        await emit("shadowed.done", { key: "1", data: {} });
+        return "what it gives";
+      }, signal);
+      const refused = tx().run<object, unknown>(
+        ({ client }) => statement(client, "insert into later values (1, 4711)"),
+        signal,
+      );
+
+      expect(result).toBe("what it gives");
+      expect(seen).toMatchObject([{ item: 1 }]);
+      expect(sqlStateOf(await refused.catch((error: unknown) => error))).toBe("23503");
+      expect(await counted()).toEqual([0, 0, 0]);
+      expect(shadow.wouldBe("done").effects).toEqual([
+        { kind: "emit", type: "shadowed.done", count: 1 },
+        { kind: "tx", count: 1 },
+      ]);
+    },
+  );
 
   test("says that the bus is away, and not its database, while it cannot read the key of the lineage", async () => {
     let isAway = true;

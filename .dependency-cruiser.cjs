@@ -82,6 +82,7 @@ const innerRooms = {
     recovery: ["client", "stream", "lease"],
     writer: ["client", "stream", "lease", "recovery"],
     consumer: ["client", "stream"],
+    intake: ["client", "stream"],
     verify: ["client", "stream", "bodies", "recovery"],
     commands: ["client", "stream", "bodies", "lease", "consumer"],
   },

@@ -300,6 +300,23 @@ export interface LogRecord {
   readonly data: Uint8Array;
 }
 
+export interface NewestEvent {
+  readonly sequence: number;
+  /** `ce-time`. */
+  readonly time: string;
+}
+
+/** One id that an event is known by. */
+export interface ReceivedKey {
+  /** Any text; of one event within three days. */
+  readonly key: string;
+  /** What whoever sends the same one again is to hear of it. */
+  readonly note?: string;
+}
+
+/** Whether an event is stored now; else an event with one of its ids was before, and the note that this one gave. */
+export type Received = { readonly stored: true } | { readonly stored: false; readonly note: string | undefined };
+
 export interface Bus extends AsyncDisposable {
   /** Names this worker in what it writes: other than that of any other one. */
   readonly instance: string;
@@ -335,6 +352,22 @@ export interface Bus extends AsyncDisposable {
    * @throws TransientError, ConfigError
    */
   publish(event: WorkerEvent): Promise<void>;
+  /**
+   * Stores an event that came from outside, once for each of its ids: of any number at once, by any number of workers. What
+   * it resolves to is durable. An id is known for three days.
+   * @param keys its ids; without any, each call is an event of its own
+   * @throws TransientError when it is not known to be stored, or the bus is away: it may be sent again, with the same ids;
+   * ConfigError
+   */
+  receive(event: WorkerEvent, keys: readonly ReceivedKey[]): Promise<Received>;
+  /**
+   * Stores an event only where the newest message of its own subject has this number, 0 where there is none. Resolves to its
+   * number; undefined when there is another one.
+   * @throws TransientError when it is not known to be stored; ConfigError
+   */
+  fire(event: WorkerEvent, after: number): Promise<number | undefined>;
+  /** Number and `ce-time` of the newest message under `events.<origin>.<aggregate>.`, by the stream's leader. @throws TransientError, ConfigError */
+  newest(origin: WorkerEvent["origin"], aggregate: string): Promise<NewestEvent | undefined>;
   /**
    * Stores what is to reach one automation later, or once more, in MILLRACE_RETRY; resolves at the bus' acknowledgement. One
    * with the same stream, sequence, automation, run and attempts that was stored within the last hour is dropped: then it resolves

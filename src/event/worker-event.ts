@@ -3,7 +3,7 @@
 /** One event for `MILLRACE_EVENTS`, without a word of how the bus carries it. */
 export interface WorkerEvent {
   /** The token behind `events`: who says it. */
-  readonly origin: "_system" | "_manual" | "_in";
+  readonly origin: "_system" | "_manual" | "_in" | "_post" | "_schedule";
   /** With `name` what has happened: two tokens of the subject and, joined by a dot, the end of `ce-type`. */
   readonly aggregate: string;
   readonly name: string;

@@ -5,6 +5,7 @@ import { busConsumerContract } from "./bus-consumer-contract.ts";
 import { busDeliveryContract } from "./bus-delivery-contract.ts";
 import { busGround } from "./bus-ground.ts";
 import { busHandoverContract } from "./bus-handover-contract.ts";
+import { busIntakeContract } from "./bus-intake-contract.ts";
 import { busOrderedContract } from "./bus-ordered-contract.ts";
 import { busRetryContract } from "./bus-retry-contract.ts";
 import { busSeekContract } from "./bus-seek-contract.ts";
@@ -26,4 +27,5 @@ export function busContract(server: BusServer): void {
   busSeekContract(ground);
   busStateContract(ground);
   busStoreContract(ground);
+  busIntakeContract(ground);
 }

@@ -7,7 +7,7 @@ import { BugError, type MillraceError, TransientError } from "../../errors.ts";
 import { type DataRef, LARGE_BUCKET } from "../../event/data-ref.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import type { Retention } from "../../event/retention.ts";
-import { type SourceId, streamName } from "../../event/source-id.ts";
+import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Bus, ConsumeOptions, SourceStream, StateStore, Subscription, Writer, WriterListener } from "../bus.ts";
 import { EventEncoder } from "../encode-event.ts";
@@ -28,6 +28,7 @@ import { openWorkerEvents, type WorkerEvents } from "./client/worker-events.ts";
 import { Confirmations } from "./consumer/confirmations.ts";
 import { openSubscription } from "./consumer/consumer.ts";
 import { forgetOlder } from "./consumer/forget-older.ts";
+import { OutsideEvents } from "./intake/outside-events.ts";
 import { StoredConnectorState } from "./lease/connector-state.ts";
 import type { Fsync } from "./lease/horizon.ts";
 import { leasePort } from "./lease/lease.ts";
@@ -103,6 +104,9 @@ class JetStreamBus implements Bus {
   readonly schemas: StateStore;
   readonly deadLetter: StoreDeadLetter;
   readonly publish: WorkerEvents["publish"];
+  readonly receive: OutsideEvents["receive"];
+  readonly fire: OutsideEvents["fire"];
+  readonly newest: OutsideEvents["newest"];
   readonly record: EventLog["record"];
   readonly later: RetryStream["store"];
   readonly #parts: BusParts;
@@ -122,6 +126,16 @@ class JetStreamBus implements Bus {
     connection.onDisruption(() => {
       this.#interruptions++;
     });
+    const outside = new OutsideEvents({
+      connection,
+      jsm,
+      instance: this.instance,
+      make: workerEvents.make,
+      claim: (message, signal) => this.#largeBodies.claim(systemId, message, signal),
+    });
+    this.receive = (event, keys) => outside.receive(event, keys);
+    this.fire = (event, after) => outside.fire(event, after);
+    this.newest = (origin, aggregate) => outside.newest(origin, aggregate);
     this.#confirmations = new Confirmations(connection);
     this.#largeBodies = new LargeBodies({ nc: connection.nc, jsm, replicas: options.replicas });
   }

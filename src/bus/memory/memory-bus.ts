@@ -8,12 +8,16 @@ import type { DataRef } from "../../event/data-ref.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import { encodeRetry, type RetryMessage } from "../../event/retry-message.ts";
 import { retryId, type SourceId, streamName, systemId } from "../../event/source-id.ts";
+import { escapeToken } from "../../event/subject.ts";
 import type { WorkerEvent } from "../../event/worker-event.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type {
   Bus,
   ConsumeOptions,
   LogRecord,
+  NewestEvent,
+  Received,
+  ReceivedKey,
   SourceStream,
   StateStore,
   Subscription,
@@ -24,6 +28,13 @@ import { CarriedDeliveries } from "../carried-deliveries.ts";
 import { dataRefTo, pointerTo } from "../claim-check.ts";
 import { EventEncoder, encodeWorkerEvent } from "../encode-event.ts";
 import { Lifetime } from "../jetstream/client/lifetime.ts";
+import {
+  type EncodedEvent,
+  encodeReceipts,
+  outsideMessage,
+  readRecord,
+  receiptOf,
+} from "../jetstream/intake/receipt.ts";
 import { StoredConnectorState } from "../jetstream/lease/connector-state.ts";
 import type { Fsync } from "../jetstream/lease/horizon.ts";
 import { leasePort } from "../jetstream/lease/lease.ts";
@@ -144,6 +155,33 @@ export class MemoryBus implements Bus {
     this.#server.make(streamName(systemId)).store(subject, `${head}Nats-Msg-Id: ${id}\r\n`, data);
   }
 
+  async receive(event: WorkerEvent, keys: readonly ReceivedKey[]): Promise<Received> {
+    this.#life.throwIfOver();
+    const stream = this.#server.make(streamName(systemId));
+    const receipt = receiptOf(this.#fit(encodeWorkerEvent(event)), keys);
+    const standing = receipt.records.map(({ subject }) => stream.last(subject)).find((record) => record !== undefined);
+    if (standing !== undefined) return { stored: false, note: readRecord(standing.data).note };
+    stream.append(encodeReceipts([receipt], receipt.nonce));
+    return { stored: true };
+  }
+
+  async fire(event: WorkerEvent, after: number): Promise<number | undefined> {
+    this.#life.throwIfOver();
+    const { subject, head, data } = encodeWorkerEvent(event);
+    const stream = this.#server.make(streamName(systemId));
+    if ((stream.last(subject)?.seq ?? 0) !== after) return undefined;
+    stream.store(subject, head, data);
+    return stream.state.lastSeq;
+  }
+
+  newest(origin: WorkerEvent["origin"], aggregate: string): Promise<NewestEvent | undefined> {
+    return this.#ask(() => {
+      const stream = this.#server.streams.get(streamName(systemId));
+      const found = stream?.last(`events.${origin}.${escapeToken(aggregate)}.>`);
+      return found && { sequence: found.seq, time: found.header("ce-time") ?? "" };
+    });
+  }
+
   async later(message: RetryMessage): Promise<number | undefined> {
     this.#life.throwIfOver();
     const { subject, id, head, data } = encodeRetry(message, MAX_PAYLOAD);
@@ -167,6 +205,14 @@ export class MemoryBus implements Bus {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#life.end(busClosed());
+  }
+
+  #fit(event: EncodedEvent & { readonly id: string }): EncodedEvent {
+    if (event.head.length + event.data.length + MAX_ADDED_HEADER_BYTES <= MAX_PAYLOAD) return event;
+    const message = outsideMessage(event);
+    const ref = dataRefTo(message);
+    this.#server.bodies.set(ref.name, Uint8Array.from(event.data));
+    return pointerTo(message, ref);
   }
 
   #openWriter(

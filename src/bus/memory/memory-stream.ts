@@ -15,6 +15,8 @@ import {
 const DUPLICATE_WINDOW_MS = 60 * 60_000;
 
 export interface MemoryMessage extends StoredMessage {
+  /** By the clock's `now`, when it goes by itself; Infinity where it does not. */
+  readonly goesAtMs: number;
   /** Name and value of each header line. */
   readonly lines: readonly (readonly [name: string, value: string])[];
 }
@@ -48,8 +50,16 @@ export class MemoryStream {
     return this.#messages[seq - this.#firstSeq];
   }
 
+  /** The newest message of a subject, or of all that begin with one where `>` is the last token. */
   last(subject: string): MemoryMessage | undefined {
-    return this.#messages.findLast((message) => message?.subject === subject);
+    const under = subject.endsWith(".>") ? subject.slice(0, -1) : undefined;
+    const now = this.#clock.now();
+    return this.#messages.findLast(
+      (message) =>
+        message !== undefined &&
+        message.goesAtMs > now &&
+        (under === undefined ? message.subject === subject : message.subject.startsWith(under)),
+    );
   }
 
   /** Takes a message out: its number stays what it is. */
@@ -67,10 +77,10 @@ export class MemoryStream {
     const [first] = messages;
     const expected = first && headerOf(first.lines, "Nats-Expected-Last-Sequence");
     refuseUnless(expected, this.state.lastSeq, "wrong last sequence");
-    const subject = first && headerOf(first.lines, "Nats-Expected-Last-Subject-Sequence-Subject");
-    if (subject !== undefined) {
-      const token = first && headerOf(first.lines, "Nats-Expected-Last-Subject-Sequence");
-      refuseUnless(token, this.last(subject)?.seq ?? 0, `wrong last sequence of ${subject}`);
+    for (const { subject: own, lines } of messages) {
+      const subject = headerOf(lines, "Nats-Expected-Last-Subject-Sequence-Subject") ?? own;
+      const token = headerOf(lines, "Nats-Expected-Last-Subject-Sequence");
+      if (token !== undefined) refuseUnless(token, this.last(subject)?.seq ?? 0, `wrong last sequence of ${subject}`);
     }
     for (const message of messages) this.#push(message.subject, message.lines, message.data);
     for (const listener of this.#listeners) listener();
@@ -101,8 +111,16 @@ export class MemoryStream {
 
   #push(subject: string, lines: MemoryMessage["lines"], data: Uint8Array): void {
     const seq = this.state.lastSeq + 1;
-    this.#messages.push({ seq, subject, lines, data: Uint8Array.from(data), header: (name) => headerOf(lines, name) });
+    const ttl = headerOf(lines, "Nats-TTL");
+    const goesAtMs = ttl === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() + hoursOf(ttl) * 60 * 60_000;
+    const header: StoredMessage["header"] = (name) => headerOf(lines, name);
+    this.#messages.push({ seq, subject, lines, data: Uint8Array.from(data), header, goesAtMs });
   }
+}
+
+/** @param ttl `72h`: whole hours are all that is written */
+function hoursOf(ttl: string): number {
+  return Number(/^(\d+)h$/.exec(ttl)?.[1]);
 }
 
 function linesOf(block: string): MemoryMessage["lines"] {

@@ -10,6 +10,13 @@ export const apiCodes = {
   streamNameInUse: 10058,
   wrongLastSequence: 10071,
   wrongLastSequenceUnknown: 10164,
+  /** Both: of a subject, the second while what stands on it is under way. */
+  wrongLast: [10071, 10164] as readonly number[],
+  /**
+   * Nothing of a batch is stored, and it may be taken next time: batches or ages of messages are off, it is incomplete,
+   * there are too many at once, or too much.
+   */
+  batchNotTaken: [10174, 10165, 10166, 10176, 10210, 10211, 10167] as readonly number[],
   /** The stream is at its limit and discards what is new; the server is out of storage. */
   noRoom: [10077, 10047, 10023],
 } as const;

@@ -16,6 +16,8 @@ export interface Needs {
   readonly subjects: readonly string[];
   /** Whether atomic batches are stored in it. */
   readonly atomic?: boolean;
+  /** Whether its messages may have an age of their own. */
+  readonly ttl?: boolean;
   /** Whether its messages are read by direct get. */
   readonly direct?: boolean;
   /** Whether it keeps a message until it is acked, and no longer. */
@@ -42,6 +44,8 @@ export function unfitSettings(config: StreamConfig, needs: Needs): readonly Unfi
     atomic,
     "STREAM_NOT_ATOMIC",
   );
+  const noAges = needs.ttl === true && config.allow_msg_ttl !== true;
+  add(noAges, "does not let a message have an age of its own", edit("--allow-msg-ttl"));
   add(config.sealed === true, "is sealed", anew, "STREAM_SEALED");
   add(config.mirror !== undefined, `mirrors ${config.mirror?.name}: nothing can be published to it`, anew);
   const others = (config.sources ?? []).map((source) => source.name).join(", ");
@@ -109,7 +113,7 @@ export function unfitError(stream: string, { code, what, fix }: Unfit): ConfigEr
 }
 
 /** Whether all subjects of `narrow` are among those of `wide`. */
-function covers(wide: string, narrow: string): boolean {
+export function covers(wide: string, narrow: string): boolean {
   const [a, b] = [wide.split("."), narrow.split(".")];
   for (const [nth, token] of a.entries()) {
     if (token === ">") return b.length > nth;

@@ -12,6 +12,6 @@ export async function publishEvent(
 ): Promise<void> {
   await using connection = await connectOnce(access, signal);
   const events = openWorkerEvents(connection.nc, { replicas });
-  await events.make();
+  await events.make({ subjects: [`events.${event.origin}.>`] });
   await events.publish(event);
 }

@@ -49,7 +49,7 @@ export async function openSubscription(
   return asked(`subscribe ${name} to ${stream}`, async () => {
     const jsm = await jetstreamManager(nc, { checkAPI: false });
     // A source's stream is made by its writer; these have none.
-    if (options.source === systemId) await workerEvents.make();
+    if (options.source === systemId) await workerEvents.make({ subjects: options.filters });
     await retries.make();
     const found = await waitForStream(jsm, stream, signal);
     await deadLetters.make();

@@ -1,7 +1,7 @@
 // The real StreamPort: JetStream's API for reads, and our own publishing on `nc.publish` with prebuilt header bytes.
 
 import type { JetStreamManager } from "@nats-io/jetstream";
-import { createInbox, type Msg, type MsgHdrs, type Subscription } from "@nats-io/transport-node";
+import { createInbox, type Msg, type Subscription } from "@nats-io/transport-node";
 import { TransientError, toError } from "../../../errors.ts";
 import type { Retention } from "../../../event/retention.ts";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
@@ -14,12 +14,12 @@ import {
   type Encoded,
   MAX_BATCH_MESSAGES,
   type PublishAck,
-  PublishRefused,
   type StoredMessage,
   type StreamPort,
   type StreamReader,
   type StreamState,
 } from "./port.ts";
+import { away, parseAck, publishRaw } from "./raw-publish.ts";
 
 export interface JetStreamPortOptions {
   readonly connection: Connection;
@@ -116,12 +116,7 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
       );
       this.#pending = { batch, reply, resolve, reject, timer };
       try {
-        const block = new PrebuiltHeaders();
-        const options = { headers: block as unknown as MsgHdrs };
-        batch.forEach(({ subject, headers, data }, index) => {
-          block.bytes = headers; // read within `publish`, so that one object serves all
-          connection.nc.publish(subject, data, index === batch.length - 1 ? { ...options, reply } : options);
-        });
+        publishRaw(connection.nc, batch, reply);
       } catch (thrown) {
         this.#settle(reply)?.reject(busError(thrown, "publish"));
       }
@@ -211,32 +206,4 @@ function payloadLowered(maxPayload: number): TransientError {
   return new TransientError("BUS_PAYLOAD_LOWERED", `nats-server takes messages of ${maxPayload} bytes by now`, {
     hint: "nothing to do: the source is read again, and what is larger goes to the object store",
   });
-}
-
-function away(what: string): TransientError {
-  return new TransientError("BUS_INTERRUPTED", what, { hint: "the writer finds out what was stored and goes on" });
-}
-
-/** Header lines that are bytes already, in the one shape that the client asks of headers when it publishes. */
-class PrebuiltHeaders {
-  bytes: Uint8Array = new Uint8Array();
-
-  encode(): Uint8Array {
-    return this.bytes;
-  }
-}
-
-interface AckBody {
-  readonly error?: { readonly err_code: number; readonly description: string };
-  readonly seq?: number;
-  readonly batch?: string;
-  readonly count?: number;
-}
-
-function parseAck(message: Msg): PublishAck {
-  if (message.headers?.code === 503) throw away("no stream took the message: it has no leader, or is gone");
-  const body = message.json<AckBody>();
-  if (body.error) throw new PublishRefused(body.error.err_code, `${body.error.description} (${body.error.err_code})`);
-  if (body.seq === undefined) throw away("an acknowledgement without a sequence");
-  return { seq: body.seq, batch: body.batch, count: body.count ?? 1 };
 }

@@ -1,0 +1,54 @@
+// What is published past the client: header blocks that are bytes already, and answers as the server words them.
+
+import type { Msg, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
+import { TransientError } from "../../../errors.ts";
+import { type Encoded, type PublishAck, PublishRefused } from "./port.ts";
+
+/**
+ * Puts messages onto the socket, in their order; only the last one asks for an answer.
+ * @throws what the client throws: it is closed, or a message is larger than the server takes
+ */
+export function publishRaw(nc: NatsConnection, messages: readonly Encoded[], reply: string): void {
+  const block = new PrebuiltHeaders();
+  const options = { headers: block as unknown as MsgHdrs };
+  messages.forEach(({ subject, headers, data }, index) => {
+    block.bytes = headers; // read within `publish`, so that one object serves all
+    nc.publish(subject, data, index === messages.length - 1 ? { ...options, reply } : options);
+  });
+}
+
+/** What the server says to a publish. @throws PublishRefused; TransientError when no stream took it */
+export function parseAck(message: Msg): PublishAck {
+  if (message.headers?.code === 503) throw noStream();
+  const body = message.json<AckBody>();
+  if (body.error) throw new PublishRefused(body.error.err_code, `${body.error.description} (${body.error.err_code})`);
+  if (body.seq === undefined) throw away("an acknowledgement without a sequence");
+  return { seq: body.seq, batch: body.batch, count: body.count ?? 1 };
+}
+
+/** What was sent may be stored or not. */
+export function away(what: string): TransientError {
+  return new TransientError("BUS_INTERRUPTED", what, { hint: "the writer finds out what was stored and goes on" });
+}
+
+function noStream(): TransientError {
+  return new TransientError("BUS_NO_STREAM", "no stream took the message: it has no leader, or is gone", {
+    hint: "see that nats-server has a JetStream leader for the stream; it is tried again",
+  });
+}
+
+/** Header lines that are bytes already, in the one shape that the client asks of headers when it publishes. */
+class PrebuiltHeaders {
+  bytes: Uint8Array = new Uint8Array();
+
+  encode(): Uint8Array {
+    return this.bytes;
+  }
+}
+
+interface AckBody {
+  readonly error?: { readonly err_code: number; readonly description: string };
+  readonly seq?: number;
+  readonly batch?: string;
+  readonly count?: number;
+}

@@ -37,6 +37,7 @@ const rooms = {
     "version.ts",
     "automation/define/automation.ts",
     "automation/define/check-automations.ts",
+    "automation/define/trigger.ts",
     "automation/pattern/compile-pattern.ts",
     "automation/pattern/explain-pattern.ts",
     "automation/pattern/subject-filters.ts",

@@ -1,6 +1,7 @@
 // Puts the worker together: the only file that knows every implementation.
 
 import type { Automation } from "./automation/define/automation.ts";
+import type { TriggerConfig } from "./automation/define/trigger.ts";
 import { waitingStatus } from "./automation/run/automation-run.ts";
 import { DeclaredColumns } from "./automation/run/declared-columns.ts";
 import { type CarriedOf, lackingImages } from "./automation/run/needed-images.ts";
@@ -95,13 +96,14 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   const sources = chosen([...config.sources], ([id]) => id, options.sources, "source");
   const automations = chosen(config.automations as Automation[], ({ id }) => id, options.automations, "automation");
   const outboxes = outboxesOf(config);
-  refuseUnfit(automations, [...outboxes.keys()]);
+  const triggerConfig = triggerConfigOf(config);
+  refuseUnfit(automations, triggerConfig);
   const databases = new TxDatabases({
     automations,
     fallback: config.defaults.db,
     homes: [...outboxes.values()],
     clock,
-    outboxes: [...outboxes.keys()],
+    ...triggerConfig,
     madeToKeepMs: config.bus.retention.ageMs,
     lineageKey: keptLineageKey(() => begun?.bus.state),
   });
@@ -183,7 +185,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       },
       automations,
       databases,
-      outboxes: [...outboxes.keys()],
+      ...triggerConfig,
       maxHops: config.defaults.maxHops,
       log,
       logEvents: config.log.events,
@@ -258,8 +260,14 @@ function connectorOf({ kind }: { readonly kind: string }): Connector<unknown> {
   return connectors.get(kind) as Connector<unknown>;
 }
 
+/** Where events come from that no source names: what automations' triggers have to know. */
+export function triggerConfigOf(config: ResolvedConfig<unknown>): Required<TriggerConfig> {
+  const { webhooks, types } = config.received;
+  return { outboxes: [...outboxesOf(config).keys()], posted: [...types.keys()], receivers: [...webhooks.keys()] };
+}
+
 /** What tells whose outbox it is, for the sources that hold one. Those that another worker reads are among them. */
-export function outboxesOf({ sources }: ResolvedConfig<unknown>): ReadonlyMap<SourceId, () => Promise<OutboxHome>> {
+function outboxesOf({ sources }: ResolvedConfig<unknown>): ReadonlyMap<SourceId, () => Promise<OutboxHome>> {
   const homes = [...sources].map(([id, source]) => [id, connectorOf(source).outboxHome?.(id, source.config.reveal())]);
   return new Map(homes.filter(([, home]) => home !== undefined) as [SourceId, () => Promise<OutboxHome>][]);
 }

@@ -10,6 +10,8 @@ export {
   type GivenDomain,
   type GivenEvent,
   type GivenSystem,
+  type ReceivedParts,
+  received,
   told,
 } from "./testing/given-event.ts";
 export type { EmittedEvent, LoggedLine, Outcome, Result, Statement, ThrownError } from "./testing/result.ts";

@@ -9,17 +9,20 @@ import { type TransactionMark, transactionMark } from "./transaction-mark.ts";
 
 /** What `outbox(tx).emit(type, { key, data, headers })` wrote. */
 export interface DomainEvent<Data = unknown> {
-  /** `ce-id`: the uuid of the outbox entry. */
+  /** `ce-id`: the uuid of the outbox entry; of a POST its type and an id. */
   readonly id: string;
   /** `order.placed` */
   readonly type: string;
+  /** Of a POST `_post`. */
   readonly source: string;
+  /** Empty of a POST. */
   readonly key: string;
   readonly data: Data;
   /** The application's own. */
   readonly headers: Readonly<Record<string, string>>;
   /** Commit time, RFC 3339 in UTC, microseconds. */
   readonly time: string;
+  /** Of a POST its sequence, as text. */
   readonly position: string;
   /** Absent where its database groups nothing: it stands by itself. */
   readonly transaction?: TransactionMark;

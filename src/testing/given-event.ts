@@ -1,15 +1,17 @@
-// What a test gives to its automation: changes of rows, domain events, what the worker tells of itself.
+// What a test gives to its automation: changes of rows, domain events, webhooks, what the worker tells of itself.
 
 import type { TruncatedEvent } from "../automation/define/change-events.ts";
 import type { ChangeTrigger } from "../automation/define/collection-trigger.ts";
 import type { DomainTrigger } from "../automation/define/event-trigger.ts";
 import { type GivenChange, givenTruncation, isGivenChange } from "../automation/define/given-row.ts";
+import type { WebhookTrigger } from "../automation/define/webhook.ts";
 import { ConfigError } from "../errors.ts";
 import type { CarriedLineage } from "../event/lineage.ts";
 import type { DomainEvent } from "../event/parse-domain-event.ts";
 import { isSourceId, type SourceId } from "../event/source-id.ts";
 import { unescapeToken } from "../event/subject.ts";
 import { type SystemData, type SystemKind, systemEvent } from "../event/system-event.ts";
+import { type WebhookEvent, webhookEvent } from "../event/webhook-event.ts";
 import type { WorkerEvent } from "../event/worker-event.ts";
 import type { EventParts } from "../outbox/entry.ts";
 
@@ -24,7 +26,7 @@ export interface GivenDomain {
   readonly lineage?: CarriedLineage | undefined;
 }
 
-/** An event of the worker's own that a test gives. */
+/** An event of the worker's own stream that a test gives: told, or received. */
 export interface GivenSystem {
   readonly given: "system";
   readonly event: WorkerEvent;
@@ -84,11 +86,43 @@ export function told<Kind extends SystemKind>(
   return { given: "system", event: systemEvent(kind, state, `${data.source}.${crypto.randomUUID()}`, data) };
 }
 
+/** What a webhook brings. */
+export interface ReceivedParts<Body = unknown> {
+  /** Default: the type that the trigger names, where it names one. */
+  readonly type?: string;
+  /** The provider's. Default: a new one. */
+  readonly id?: string;
+  readonly body?: Body;
+  /** What comes instead of JSON. */
+  readonly raw?: Uint8Array;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/**
+ * What a receiver took: `received(webhook<Invoice>("payments", "invoice.paid"), { body: { … } })`, typed by the trigger.
+ * @throws ConfigError `TESTING_EVENT` where the trigger names several types or none, and `type` is left out
+ */
+export function received<Body>(
+  on: WebhookTrigger<WebhookEvent<Body>>,
+  { type, id = crypto.randomUUID(), body, raw, headers = {} }: ReceivedParts<NoInfer<Body>>,
+): GivenSystem {
+  const [only, ...others] = on.types;
+  const meant = type ?? (others.length === 0 ? only : undefined);
+  if (meant === undefined) {
+    throw new ConfigError("TESTING_EVENT", `received(webhook("${on.receiver}")): the event has no type`, {
+      hint: 'say which it has: received(webhook("code"), { type: "push", body: { … } })',
+    });
+  }
+  const json = raw === undefined ? Buffer.from(JSON.stringify(body ?? null)) : undefined;
+  const event = webhookEvent({ receiver: on.receiver, id, type: meant, time: "", headers, json, raw });
+  return { given: "system", event };
+}
+
 /** @throws ConfigError `TESTING_EVENT` for what is none */
 export function refuseOthers(events: readonly GivenEvent[]): void {
   const wrong = events.findIndex((one) => !isGivenChange(one) && one.given !== "domain" && one.given !== "system");
   if (wrong < 0) return;
   throw new ConfigError("TESTING_EVENT", `the event ${wrong + 1} of those given is none that the kit knows`, {
-    hint: "give what orders.row(…).created(), .updatedTo(…) or .deleted(), emitted(…) or told(…) have made, emptied(…), or what a result has as `emitted`",
+    hint: "give what orders.row(…).created(), .updatedTo(…) or .deleted(), emitted(…), received(…) or told(…) have made, emptied(…), or what a result has as `emitted`",
   });
 }

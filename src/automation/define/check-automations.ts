@@ -23,7 +23,7 @@ export interface ConfiguredSources extends TriggerConfig {
 /** @param sources those that are looked at; the worker's own events count as one */
 export function automationFindings(
   automations: readonly Automation[],
-  { all, outboxes }: ConfiguredSources,
+  { all, ...config }: ConfiguredSources,
   sources: ReadonlyMap<SourceId, ListenedSource>,
 ): readonly Finding[] {
   const known: KnownSources = { all, collections: (source) => sources.get(source)?.collections };
@@ -32,9 +32,9 @@ export function automationFindings(
   const findings = automations.flatMap((automation) => {
     const { ok } = about(`automation ${automation.id}`);
     const filters = automation.triggers
-      .flatMap((trigger) => trigger.subscriptions({ outboxes }))
+      .flatMap((trigger) => trigger.subscriptions(config))
       .flatMap(({ source, filter }) => (elsewhere(source) ? [] : filter));
-    const wrong = findingsOf(automation, { automation: automation.id, outboxes, known });
+    const wrong = findingsOf(automation, { ...config, automation: automation.id, known });
     if (wrong.length > 0 || filters.length === 0) return wrong;
     const message = `listens to ${filters.join(", ")}`;
     return [ok("AUTOMATION", message) satisfies Finding];

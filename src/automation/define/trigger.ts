@@ -25,6 +25,10 @@ export interface TriggerSubscription {
 export interface TriggerConfig {
   /** Sources that hold an outbox: there domain events come from. */
   readonly outboxes: readonly SourceId[];
+  /** Types of domain events that may be posted, `<aggregate>.<name>`: there they come from too. Default: none. */
+  readonly posted?: readonly string[];
+  /** Who takes webhooks; undefined where that is not known, as in tests. */
+  readonly receivers?: readonly string[];
 }
 
 /** What is known of the configured sources. */

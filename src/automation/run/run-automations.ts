@@ -45,7 +45,7 @@ export interface RunningAutomations {
 }
 
 /** @throws ConfigError `AUTOMATION_DUPLICATE` when two share an id; that of a trigger for which one can never be called */
-export function refuseUnfit(automations: readonly Automation[], outboxes: readonly SourceId[]): void {
+export function refuseUnfit(automations: readonly Automation[], config: TriggerConfig): void {
   const ids = new Set<string>();
   for (const { id } of automations) {
     if (ids.has(id)) {
@@ -55,7 +55,7 @@ export function refuseUnfit(automations: readonly Automation[], outboxes: readon
     }
     ids.add(id);
   }
-  for (const { id, triggers } of automations) for (const one of triggers) one.check({ automation: id, outboxes });
+  for (const { id, triggers } of automations) for (const one of triggers) one.check({ ...config, automation: id });
 }
 
 /**
@@ -64,7 +64,7 @@ export function refuseUnfit(automations: readonly Automation[], outboxes: readon
  */
 export function runAutomations(options: RunAutomationsOptions): RunningAutomations {
   const { automations, outboxes = [], databases, ...rest } = options;
-  refuseUnfit(automations, outboxes);
+  refuseUnfit(automations, { ...options, outboxes });
   const defaults = {
     admit: () => Promise.resolve(),
     ackWaitMs: 30_000,

@@ -113,8 +113,8 @@ function tolerant<Result>(log: Logger, work: () => Result): Result {
 }
 
 /**
- * The filters of all triggers by the source whose stream they are about, each once: a server refuses a durable whose filters
- * overlap, and no two kinds of subjects do. Sources in the order that the triggers name them.
+ * The filters of all triggers by the source whose stream they are about, each once, and none that another one covers: a server
+ * refuses a durable whose filters overlap, and no others do. Sources in the order that the triggers name them.
  */
 export function filtersBySource(
   triggers: readonly Trigger[],
@@ -124,5 +124,16 @@ export function filtersBySource(
   for (const { source, filter } of triggers.flatMap((trigger) => trigger.subscriptions(config))) {
     filters.set(source, (filters.get(source) ?? new Set()).add(filter));
   }
-  return new Map([...filters].map(([source, of]) => [source, [...of]]));
+  return new Map(
+    [...filters].map(([source, of]) => [
+      source,
+      [...of].filter((one) => ![...of].some((other) => other !== one && covers(other, one))),
+    ]),
+  );
+}
+
+/** Whether all subjects of the second are of the first: `events._in.code.*.*` covers `events._in.code.push.*`. */
+function covers(wide: string, narrow: string): boolean {
+  const [of, tokens] = [wide.split("."), narrow.split(".")];
+  return of.length === tokens.length && of.every((token, nth) => token === "*" || token === tokens[nth]);
 }

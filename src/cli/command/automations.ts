@@ -1,6 +1,6 @@
 // `millrace automations`: shows how automations stand on the bus, pauses them, lets them go on, and moves them.
 
-import { connectors, outboxesOf } from "../../app.ts";
+import { connectors, triggerConfigOf } from "../../app.ts";
 import type { Automation } from "../../automation/define/automation.ts";
 import type { AutomationOnBus } from "../../bus/jetstream/commands/automations-on-bus.ts";
 import {
@@ -71,7 +71,7 @@ export async function seekAutomation({ id, to, ...options }: SeekOptions): Promi
   const target = targetOf(to);
   const file = await readConfig(options.config, true);
   const automation = namedAutomation(automationsOf(file), id);
-  const sources = sourcesOf(automation, [...outboxesOf(resolveConfig(file, connectors)).keys()]);
+  const sources = sourcesOf(automation, triggerConfigOf(resolveConfig(file, connectors)));
   if (typeof target === "number") refuseSeveral(id, target, sources);
   const { steering } = await opened(options, file);
   await using _ = steering;

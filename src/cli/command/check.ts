@@ -1,6 +1,6 @@
 // `millrace check`: every precondition of source and bus, each with what mends it. It changes nothing.
 
-import { connectors, declaredColumns, imageRefusals, outboxesOf } from "../../app.ts";
+import { connectors, declaredColumns, imageRefusals, triggerConfigOf } from "../../app.ts";
 import type { Automation } from "../../automation/define/automation.ts";
 import { automationFindings, type ListenedSource } from "../../automation/define/check-automations.ts";
 import { checkBus } from "../../bus/jetstream/commands/check-bus.ts";
@@ -70,11 +70,7 @@ export async function check({ config: file, source, json, signal, print }: Check
   const automations = config.automations as readonly Automation[];
   const listened = await listenedSources(sources, { ...access, signal });
   const findings = [
-    ...automationFindings(
-      automations,
-      { all: [...config.sources.keys()], outboxes: [...outboxesOf(config).keys()] },
-      listened,
-    ),
+    ...automationFindings(automations, { all: [...config.sources.keys()], ...triggerConfigOf(config) }, listened),
     ...[
       ...(await declaredColumns({ ...config, sources: new Map(sources) }).refusals(automations)),
       ...(await imageRefusals({ ...config, sources: new Map(sources) }, automations)),

@@ -1,8 +1,9 @@
 // `millrace replay`: events of the past once more, to one automation alone.
 
 import { randomUUID } from "node:crypto";
-import { connectors, outboxesOf } from "../../app.ts";
+import { connectors, triggerConfigOf } from "../../app.ts";
 import type { Automation } from "../../automation/define/automation.ts";
+import type { TriggerConfig } from "../../automation/define/trigger.ts";
 import { ColumnTypes } from "../../automation/deliver/column-types.ts";
 import { wantedOf } from "../../automation/deliver/read-event.ts";
 import { type CompiledPattern, compile, matches } from "../../automation/pattern/compile-pattern.ts";
@@ -15,7 +16,7 @@ import {
 import { resolveConfig } from "../../config/resolve.ts";
 import { ConfigError } from "../../errors.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
-import { type SourceId, streamName } from "../../event/source-id.ts";
+import { streamName } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { type CommandOptions, readConfig } from "../common/load-config.ts";
 import { namedAutomation } from "../common/named-automation.ts";
@@ -44,7 +45,7 @@ export async function replay({ config, signal, print, log, ...options }: ReplayO
   const { automations = [] } = file as { readonly automations?: readonly Automation[] };
   const automation = namedAutomation(automations, options.automation);
   const resolved = resolveConfig(file, connectors);
-  const streams = streamsOf(automation, [...outboxesOf(resolved).keys()]);
+  const streams = streamsOf(automation, triggerConfigOf(resolved));
   const range = { from: rangeEnd(from, streams), to: rangeEnd(to, streams) };
   const pattern = where === undefined ? undefined : compile(parseJson(where, "--where"), {}, "--where");
   const run = runNamed(options.run);
@@ -97,9 +98,9 @@ function wantedBy(
 }
 
 /** The streams that it listens to, and by which subjects. */
-function streamsOf({ triggers }: Automation, outboxes: readonly SourceId[]): readonly ReplayedStream[] {
+function streamsOf({ triggers }: Automation, config: TriggerConfig): readonly ReplayedStream[] {
   const filters = new Map<string, Set<string>>();
-  for (const { source, filter } of triggers.flatMap((trigger) => trigger.subscriptions({ outboxes }))) {
+  for (const { source, filter } of triggers.flatMap((trigger) => trigger.subscriptions(config))) {
     const stream = streamName(source);
     filters.set(stream, (filters.get(stream) ?? new Set()).add(filter));
   }

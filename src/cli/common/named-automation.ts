@@ -2,6 +2,7 @@
 
 import { hostname, userInfo } from "node:os";
 import type { Automation } from "../../automation/define/automation.ts";
+import type { TriggerConfig } from "../../automation/define/trigger.ts";
 import { nearest } from "../../config/nearest.ts";
 
 import { ConfigError } from "../../errors.ts";
@@ -20,8 +21,8 @@ export function namedAutomation(automations: readonly Automation[], id: string):
 }
 
 /** The streams that it listens to. */
-export function sourcesOf({ triggers }: Automation, outboxes: readonly SourceId[]): readonly SourceId[] {
-  const listened = triggers.flatMap((trigger) => trigger.subscriptions({ outboxes })).map(({ source }) => source);
+export function sourcesOf({ triggers }: Automation, config: TriggerConfig): readonly SourceId[] {
+  const listened = triggers.flatMap((trigger) => trigger.subscriptions(config)).map(({ source }) => source);
   return [...new Set(listened)];
 }
 

@@ -186,9 +186,10 @@ export function markerHead(source: SourceId, kind: Marker["kind"], id: string, t
 
 /** What an event that comes from no source's log becomes. */
 export function encodeWorkerEvent(event: WorkerEvent): Pick<StreamMessage, "subject" | "id" | "head" | "data"> {
-  const { origin, aggregate, name, id, subject, lane, time, data } = event;
+  const { origin, aggregate, name, id, subject, lane, time, data, lineage } = event;
   const head =
     `ce-specversion: 1.0\r\nce-source: /${origin}\r\nce-type: ${percentEncode(`${origin}.${aggregate}.${name}`)}\r\n` +
     `content-type: application/json\r\nce-subject: ${percentEncode(subject)}\r\nce-id: ${percentEncode(id)}\r\nce-time: ${time}\r\n`;
-  return { subject: domainSubjectPrefix(origin, aggregate, name) + lane, id, head, data };
+  const caused = lineage === undefined ? "" : lineageLines({ ...lineage, proven: lineage });
+  return { subject: domainSubjectPrefix(origin, aggregate, name) + lane, id, head: head + caused, data };
 }

@@ -1,5 +1,7 @@
 // What the worker hands to the bus beside its sources: facts about one event that comes from no source's log.
 
+import type { Lineage } from "./lineage.ts";
+
 /** One event for `MILLRACE_EVENTS`, without a word of how the bus carries it. */
 export interface WorkerEvent {
   /** The token behind `events`: who says it. */
@@ -12,6 +14,8 @@ export interface WorkerEvent {
   /** `ce-subject`: what it is about. */
   readonly subject: string;
   readonly lane: string;
+  /** What caused it, where an automation did. */
+  readonly lineage?: Lineage;
   /** RFC 3339 in UTC. */
   readonly time: string;
   /** Finished JSON text, UTF-8. */

@@ -127,7 +127,7 @@ export class Observed {
   /** What the handler is given, and its tx looked on; each getter asks only when it is asked. */
   #context(automation: string, given: Context): Context {
     const context = {} as Context;
-    for (const name of Object.keys(given) as (keyof Context)[]) {
+    for (const name of Reflect.ownKeys(given) as (keyof Context)[]) {
       const get = name === "tx" ? () => this.#tx(automation, given) : () => given[name];
       Object.defineProperty(context, name, { get, enumerable: true });
     }

@@ -226,9 +226,10 @@ module.exports = {
     {
       name: "triggers-are-known-by-their-interface",
       severity: "error",
-      comment: "whoever delivers, runs and checks automations knows define/trigger.ts, and no kind of trigger",
+      comment:
+        "whoever delivers, runs and checks automations knows define/trigger.ts and effects.ts, and no kind of trigger",
       from: { path: "^src/automation/((deliver|run)/|define/check-automations\\.ts$)" },
-      to: { path: "^src/automation/define/", pathNot: "/(automation|trigger)\\.ts$" },
+      to: { path: "^src/automation/define/", pathNot: "/(automation|effects|trigger)\\.ts$" },
     },
     {
       name: "contracts-are-pure",

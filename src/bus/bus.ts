@@ -335,10 +335,16 @@ export interface Bus extends AsyncDisposable {
    */
   deadLetter(subject: string, head: string, data: Uint8Array, signal?: AbortSignal): Promise<void>;
   /**
-   * Stores records of the event log; resolves once the bus has acknowledged all of them.
+   * Stores records of the event log; resolves once the bus has acknowledged all of them, to `logLosses` as of then. Given the
+   * same objects again, those are left out that are seen to stand.
    * @throws TransientError when not all are known to be stored: whoever sends them again may store some twice; ConfigError
    */
-  record(records: readonly LogRecord[]): Promise<void>;
+  record(records: readonly LogRecord[]): Promise<number>;
+  /**
+   * How often the event log was found to have lost something that this worker had recorded, as of the newest interruption:
+   * what was recorded at the same number still stands. @throws TransientError while the bus is away, ConfigError
+   */
+  logLosses(): Promise<number>;
   /**
    * The body of an event that points to it, whole and checked; undefined while it is not there.
    * @throws TransientError while the bus is away

@@ -45,7 +45,7 @@ class ModelWorker {
       wall: () => 0,
       store: async (records) => {
         store(records);
-        return 0;
+        return { interruptions: 0, losses: 0 };
       },
     });
   }

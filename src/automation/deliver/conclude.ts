@@ -1,5 +1,5 @@
 // The end of an event's delivery: what became of it is told first, then the bus hears that it is over. What was told before a
-// break of the connection may be lost with what the bus forgot, so it is told again before the end.
+// break of the connection may be lost with what the bus forgot, so it is seen to stand, or told again, before the end.
 
 import { TransientError } from "../../errors.ts";
 import type { DeadReason } from "../../event/dead-reason.ts";
@@ -59,7 +59,7 @@ export async function endHandled(job: Job, context: SettleContext, said: Said): 
     context,
     async () => {
       const interruptions = await context.tell(job, said.outcome, said.told);
-      context.told(job, interruptions);
+      context.told(job);
       return interruptions;
     },
     () => job.delivery.ack(),

@@ -64,10 +64,11 @@ export class Deliverer {
       store: (records) =>
         this.persist(async () => {
           const interruptions = bus.interruptions();
-          await bus.record(records);
-          return interruptions; // one that came meanwhile would have been thrown
+          const losses = await bus.record(records);
+          return { interruptions, losses }; // an interruption that came meanwhile would have been thrown
         }),
     });
+    const telling = { log: eventLog, bus, persist: <R>(operation: () => Promise<R>) => this.persist(operation) };
     const news = new DeadNews({
       ...{ automation, bus, clock, signal: this.#closing.signal },
       failed: (error) => options.log.debug("automation_dead_untold", { automation: automation.id }, String(error)),
@@ -80,12 +81,12 @@ export class Deliverer {
       columnTypes: new ColumnTypes(options.bus),
       release: (job) => this.#release(job),
       handled: ({ source, delivery }, said) => this.settledOf(source).handled(delivery, said),
-      told: ({ source, delivery }, interruptions) => this.settledOf(source).told(delivery, interruptions),
-      buried: ({ source, delivery }) => this.settledOf(source).buried(delivery),
+      told: ({ source, delivery, lastTold }) => this.settledOf(source).told(delivery, lastTold),
+      buried: ({ source, delivery, lastTold }) => this.settledOf(source).buried(delivery, lastTold),
       died: (job, reason, error) => news.arrived(job, reason, error),
       entered: (job, state) => this.#entered(job, state),
       wait: (job, away, delayMs) => this.#wait(job, away, delayMs),
-      tell: (job, outcome, told) => tell(eventLog, job, outcome, told),
+      tell: (job, outcome, told) => tell(telling, job, outcome, told),
       persist: (operation) => this.persist(operation),
       ...(options.blockKey && { block: ({ delivery }, why) => options.blockKey?.(delivery, why) ?? false }),
     };
@@ -174,6 +175,7 @@ export class Deliverer {
         state: "settling",
         away: undefined,
         ...since,
+        lastTold: this.settledOf(source).lastTold(delivery),
         holdsSlot: false,
         ended,
       };

@@ -22,6 +22,18 @@ export interface Told {
   readonly wouldBe?: WouldBe;
 }
 
+/** By when something was told: before the next interruption of the bus, and after so many losses of its log. */
+export interface ToldAt {
+  readonly interruptions: number;
+  readonly losses: number;
+}
+/** The newest that was told of an event. */
+export interface LastTold {
+  readonly outcome: Outcome;
+  readonly attempt: number;
+  readonly at: ToldAt;
+}
+
 /** Of these a record tells of many events. */
 type ManyOutcome = "done" | "filtered";
 
@@ -40,11 +52,11 @@ interface Many {
 
 /** What goes in one publish. */
 class Batch {
-  readonly told: Promise<number>;
+  readonly told: Promise<ToldAt>;
   readonly many = new Map<string, Many>();
   readonly single: LogRecord[] = [];
   bytes = 0;
-  resolve: (interruptions: number) => void = () => {};
+  resolve: (at: ToldAt) => void = () => {};
   reject: (error: Error) => void = () => {};
 
   constructor() {
@@ -59,8 +71,8 @@ export interface EventLogOptions {
   /** Names the worker in its records. */
   readonly instance: string;
   readonly wall: () => number;
-  /** Resolves once all are stored, to the interruptions of the bus by then; what it throws, whoever told gets. */
-  readonly store: (records: readonly LogRecord[]) => Promise<number>;
+  /** Resolves once all are stored; what it throws, whoever told gets. */
+  readonly store: (records: readonly LogRecord[]) => Promise<ToldAt>;
 }
 
 /** Of which event an outcome is told. */
@@ -83,7 +95,7 @@ export class EventLog {
   }
 
   /** Resolves once it is stored that the event came to this end, as `store` does: with the others of its kind, in one record. */
-  tellOne(outcome: ManyOutcome, { stream, run, delivery }: About): Promise<number> {
+  tellOne(outcome: ManyOutcome, { stream, run, delivery }: About): Promise<ToldAt> {
     const batch = this.#collecting();
     const key = `${outcome} ${stream} ${run ?? ""}`;
     let many = batch.many.get(key);
@@ -101,7 +113,7 @@ export class EventLog {
     outcome: Outcome,
     { stream, run, delivery }: About,
     record: Readonly<Record<string, unknown>>,
-  ): Promise<number> {
+  ): Promise<ToldAt> {
     const batch = this.#collecting();
     const one = this.#record(outcome, { stream, sequence: delivery.sequence, ...(run && { run }), ...record });
     batch.single.push(one);

@@ -8,7 +8,7 @@ import type { ErrorSummary } from "../outcome/error-summary.ts";
 import type { AutomationParts } from "./automation-parts.ts";
 import type { ColumnTypes } from "./column-types.ts";
 import type { Deadlines } from "./deadlines.ts";
-import type { Outcome, Told } from "./event-log.ts";
+import type { LastTold, Outcome, Told } from "./event-log.ts";
 
 /** Why no attempt follows. */
 export interface Block {
@@ -54,6 +54,8 @@ export interface Job {
   settlingSince: number | undefined;
   /** For how long its newest handler ran; undefined before one did. */
   tookMs: number | undefined;
+  /** What the event log was told of it last, by this worker. */
+  lastTold: LastTold | undefined;
   /** Called when nothing more is done for it here, whatever became of it. */
   readonly ended: (() => void) | undefined;
   /** Whether it holds one of the places of `concurrency`. */
@@ -72,8 +74,8 @@ export interface SettleContext extends AutomationParts {
   readonly release: (job: Job) => void;
   /** Its handler has done its work: never again, also when the bus does not hear of it. */
   readonly handled: (job: Job, said: Said) => void;
-  /** That is in the event log, as of so many interruptions of the bus. */
-  readonly told: (job: Job, interruptions: number) => void;
+  /** That is in the event log. */
+  readonly told: (job: Job) => void;
   /** Its dead letter is stored. */
   readonly buried: (job: Job) => void;
   /** Tells of it. */

@@ -7,6 +7,7 @@ import { z } from "zod";
 import type { Delivery, StateStore } from "../../bus/bus.ts";
 import { fnv1a } from "../../event/lane.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
+import type { LastTold } from "./event-log.ts";
 import type { Said } from "./job.ts";
 
 /** How many that were settled last are known to be. */
@@ -22,8 +23,13 @@ type Name = number | string;
 interface Handled {
   readonly idHash: number;
   readonly said: Said;
-  /** By when it was told, in interruptions of the bus: after a later one it may be lost. Undefined before it was. */
-  toldAt: number | undefined;
+  /** Undefined before it was told; behind a later interruption of the bus that may be lost. */
+  lastTold: LastTold | undefined;
+}
+
+interface Buried {
+  readonly idHash: number;
+  readonly lastTold: LastTold | undefined;
 }
 
 /** The settled events of one automation on one source, as far as one worker knows. All that asks the bus rejects with TransientError while it is away. */
@@ -33,7 +39,7 @@ export class SettledEvents {
   readonly #key: string;
   /** Newest last. */
   readonly #handled = new Map<Name, Handled>();
-  readonly #buried = new Map<Name, number>();
+  readonly #buried = new Map<Name, Buried>();
   #others: ReadonlyMap<number, number> = new Map<number, number>();
   #revision = 0;
   #shared = "[]";
@@ -46,18 +52,25 @@ export class SettledEvents {
 
   /** A handler has done its work. */
   handled(delivery: Delivery, said: Said): void {
-    keep(this.#handled, eventName(delivery), { idHash: hashOf(delivery), said, toldAt: undefined });
+    keep(this.#handled, eventName(delivery), { idHash: hashOf(delivery), said, lastTold: undefined });
   }
 
-  /** That stands in the event log. @param interruptions of the bus, by when it was told */
-  told(delivery: Delivery, interruptions: number): void {
+  /** That stands in the event log. */
+  told(delivery: Delivery, lastTold: LastTold | undefined): void {
     const handled = this.#handled.get(eventName(delivery));
-    if (handled !== undefined) handled.toldAt = interruptions;
+    if (handled !== undefined) handled.lastTold = lastTold;
   }
 
   /** A dead letter is stored, or what goes on in its place in MILLRACE_RETRY. */
-  buried(delivery: Delivery): void {
-    keep(this.#buried, messageName(delivery), hashOf(delivery));
+  buried(delivery: Delivery, lastTold: LastTold | undefined): void {
+    keep(this.#buried, messageName(delivery), { idHash: hashOf(delivery), lastTold });
+  }
+
+  /** What this worker told of it before, as far as it is known to be settled: it may come again behind its end. */
+  lastTold(delivery: Delivery): LastTold | undefined {
+    if (this.#buried.size === 0 && !delivery.again) return undefined;
+    const known = this.#buried.get(messageName(delivery)) ?? this.#handled.get(eventName(delivery));
+    return known?.idHash === hashOf(delivery) ? known.lastTold : undefined;
   }
 
   /**
@@ -67,17 +80,19 @@ export class SettledEvents {
   find(delivery: Delivery, interruptions: number): "told" | Said | undefined {
     if (!delivery.again) return undefined;
     const handled = this.#handled.get(eventName(delivery));
-    if (handled?.idHash === hashOf(delivery)) return handled.toldAt === interruptions ? "told" : handled.said;
+    if (handled?.idHash === hashOf(delivery))
+      return handled.lastTold?.at.interruptions === interruptions ? "told" : handled.said;
     const name = messageName(delivery);
     const others = typeof name === "number" ? this.#others.get(name) : undefined;
-    const remade = delivery.remade ? (this.#buried.get(name) ?? others) : undefined;
+    const remade = delivery.remade ? (this.#buried.get(name)?.idHash ?? others) : undefined;
     return remade !== undefined && remade === hashOf(delivery) ? "told" : undefined;
   }
 
   /** Puts on record what this worker settled behind a sequence up to which all is. */
   async share(through: number): Promise<void> {
     const handled = [...this.#handled].map(([name, { idHash }]) => [name, idHash] as const);
-    const settled: readonly Settled[] = [...handled, ...this.#buried].flatMap(([name, hash]) =>
+    const buried = [...this.#buried].map(([name, { idHash }]) => [name, idHash] as const);
+    const settled: readonly Settled[] = [...handled, ...buried].flatMap(([name, hash]) =>
       typeof name === "number" && name > through ? [[name, hash] as const] : [],
     );
     const text = JSON.stringify(settled);

@@ -1,13 +1,38 @@
-// What the event log says of an event: never its row.
+// What the event log says of an event: never its row. How an attempt ended is told once, and again only where the bus has lost
+// something of its log since.
 
+import type { Bus } from "../../bus/bus.ts";
 import { percentDecoded } from "../../event/percent.ts";
-import type { EventLog, Outcome, Told } from "./event-log.ts";
+import type { EventLog, Outcome, Told, ToldAt } from "./event-log.ts";
 import type { Job } from "./job.ts";
 
 const maxReason = 500;
 
-/** Resolves once it is stored, to the interruptions of the bus by then; awaited before each ack, `term` and return after a failed attempt. @throws MillraceError */
-export function tell(log: EventLog, job: Job, outcome: Outcome, told: Told): Promise<number> {
+export interface Telling {
+  readonly log: EventLog;
+  readonly bus: Pick<Bus, "interruptions" | "logLosses">;
+  /** Repeats what asks the bus while it is away. */
+  readonly persist: <Result>(operation: () => Promise<Result>) => Promise<Result>;
+}
+
+/** Resolves once it stands in the log, to the interruptions of the bus by then; awaited before each ack, `term` and return after a failed attempt. @throws MillraceError */
+export async function tell(telling: Telling, job: Job, outcome: Outcome, told: Told): Promise<number> {
+  const { bus, log, persist } = telling;
+  const last = job.lastTold;
+  if (last?.outcome === outcome && last.attempt === told.attempt) {
+    let { interruptions } = last.at;
+    const losses = await persist(() => {
+      interruptions = bus.interruptions();
+      return bus.logLosses();
+    });
+    if (losses === last.at.losses) return interruptions;
+  }
+  const at = await record(log, job, outcome, told);
+  job.lastTold = { outcome, attempt: told.attempt, at };
+  return at.interruptions;
+}
+
+function record(log: EventLog, job: Job, outcome: Outcome, told: Told): Promise<ToldAt> {
   const { delivery, tookMs } = job;
   const { stream, run } = delivery;
   const about = { stream, run, delivery };

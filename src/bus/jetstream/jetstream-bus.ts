@@ -78,7 +78,7 @@ export async function openJetStreamBus(options: BusOptions): Promise<Bus> {
   const leases = await openStateStore(nc, { bucket: LEASE_BUCKET, replicas, ttlMs: LEASE_BUCKET_TTL_MS });
   const deadLetters = openDeadLetters(nc, { replicas });
   const workerEvents = openWorkerEvents(nc, { replicas });
-  const eventLog = new EventLog({ connection, replicas });
+  const eventLog = new EventLog({ connection, jsm, replicas });
   const retries = openRetryStream(nc, { replicas });
   const stores = { state, schemas, leases, deadLetters, workerEvents, eventLog, retries };
   return new JetStreamBus({ options, timing, connection, jsm, ...stores });
@@ -108,6 +108,7 @@ class JetStreamBus implements Bus {
   readonly fire: OutsideEvents["fire"];
   readonly newest: OutsideEvents["newest"];
   readonly record: EventLog["record"];
+  readonly logLosses: EventLog["losses"];
   readonly later: RetryStream["store"];
   readonly #parts: BusParts;
   readonly #confirmations: Confirmations;
@@ -121,6 +122,7 @@ class JetStreamBus implements Bus {
     this.deadLetter = deadLetters.store;
     this.publish = workerEvents.publish;
     this.record = (records) => eventLog.record(records);
+    this.logLosses = () => eventLog.losses();
     this.later = retries.store;
     this.#parts = parts;
     connection.onDisruption(() => {

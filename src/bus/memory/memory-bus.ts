@@ -143,10 +143,16 @@ export class MemoryBus implements Bus {
     this.#server.make("MILLRACE_DEAD").store(subject, head, data);
   }
 
-  async record(records: readonly LogRecord[]): Promise<void> {
+  async record(records: readonly LogRecord[]): Promise<number> {
     this.#life.throwIfOver();
     const stream = this.#server.make("MILLRACE_LOG");
     for (const { subject, data } of records) stream.store(subject, "", data);
+    return 0;
+  }
+
+  /** It loses nothing that the worker outlives. */
+  async logLosses(): Promise<number> {
+    return 0;
   }
 
   async publish(event: WorkerEvent): Promise<void> {

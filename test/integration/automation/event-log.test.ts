@@ -118,10 +118,11 @@ function heldBehindRecord(): {
   const through = (bus: Bus): Bus =>
     overlaidBus(bus, {
       record: async (some) => {
-        await bus.record(some);
+        const losses = await bus.record(some);
         records.push(...some);
         tell();
         await going;
+        return losses;
       },
     });
   return { through, told, goOn: () => goOn(), records };
@@ -146,6 +147,42 @@ test.skipIf(skip)(
     expect(await outcomes(url, "mail")).toEqual(["done 1", "done 1"]);
   },
 );
+
+test.skipIf(skip)("what stands in the log over restarts of the bus is told once", async () => {
+  const nats = await freshNats();
+  await using stream = await ShopStream.create(nats.url);
+  for (const id of [1, 2, 3]) await stream.order("created", { id, status: "new" });
+  const mixed = onOrder("mixed", ({ event, skip, fatal }) => {
+    if (event.after.id === 1) throw fatal("never");
+    return event.after.id === 2 ? skip("nothing to do") : undefined;
+  });
+  const restarts = 3;
+  let restarted = 0;
+  let restarting: Promise<unknown> | undefined;
+  // Once something was told, or seen to stand, the bus is killed before the ack.
+  const killed = async <Result>(result: Result): Promise<Result> => {
+    if (restarting === undefined && restarted < restarts) {
+      restarted++;
+      restarting = nats
+        .restart()
+        .then(() => waitFor(() => worker.bus.connected(), { what: "the worker to be connected" }))
+        .finally(() => {
+          restarting = undefined;
+        });
+    }
+    await restarting;
+    return result;
+  };
+  const through = (bus: Bus): Bus =>
+    overlaidBus(bus, {
+      record: async (some) => killed(await bus.record(some)),
+      logLosses: async () => killed(await bus.logLosses()),
+    });
+  await using worker = await startWorker({ url: nats.url, automations: [mixed], ackWaitMs, through });
+  await waitFor(async () => restarted === restarts && (await stream.open("mixed")) === 0, { what: "the acks" });
+
+  expect([...(await outcomes(nats.url, "mixed"))].sort()).toEqual(["dead 1", "done 3", "skipped 2"]);
+});
 
 test.skipIf(skip)(
   "a record that the bus lost before the ack is told again, and the handler is not started again",

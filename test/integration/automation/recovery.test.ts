@@ -59,6 +59,7 @@ test.skipIf(skip)(
       fire: (event, after) => bus.fire(event, after),
       newest: (origin, aggregate) => bus.newest(origin, aggregate),
       record: (records) => bus.record(records),
+      logLosses: () => bus.logLosses(),
       instance: bus.instance,
       later: (message) => bus.later(message),
       read: (source, sequence) => bus.read(source, sequence),

@@ -101,7 +101,9 @@ export function scriptedConsumerBus(
     },
     record: async (told) => {
       records.push(...told);
+      return 0;
     },
+    logLosses: async () => 0,
     stream: none,
     forgetOlder: none,
     fetchBody: none,

@@ -1,10 +1,16 @@
 // The stream `MILLRACE_LOG`: what became of each event in each automation, kept for a while.
+//
+// Behind each break of the connection the bus may lack what it had acknowledged: a server that was killed loses the end of a
+// stream, one that is set back all behind a point. Either takes the newest first. So one look at what was acknowledged last
+// tells of all: while that record stands where it stood, all before it does. The look comes before anything else is recorded,
+// so that no newer record can stand for an older one that is lost.
 
-import { JetStreamApiError } from "@nats-io/jetstream";
+import { JetStreamApiError, type JetStreamManager, type MsgRequest } from "@nats-io/jetstream";
 import { createInbox, type Msg, nanos } from "@nats-io/transport-node";
 import { BugError, ConfigError, type MillraceError, TransientError } from "../../../errors.ts";
 import type { LogRecord } from "../../bus.ts";
-import { busError } from "./bus-errors.ts";
+import { apiCodes } from "./api-codes.ts";
+import { asked, busError, orNothing } from "./bus-errors.ts";
 import type { Connection } from "./connection.ts";
 import { makeSharedStream } from "./shared-stream.ts";
 
@@ -17,12 +23,13 @@ const ACK_TIMEOUT_MS = 5000;
 
 export interface EventLogOptions {
   readonly connection: Connection;
+  readonly jsm: JetStreamManager;
   readonly replicas: number;
 }
 
 /** Records that are under way together. */
 interface Flight {
-  readonly subjects: ReadonlySet<string>;
+  readonly records: readonly LogRecord[];
   readonly resolve: () => void;
   readonly reject: (error: MillraceError) => void;
   readonly timer: NodeJS.Timeout;
@@ -37,6 +44,15 @@ export class EventLog {
   #count = 0;
   /** Nobody listens for its subjects: the stream was deleted, or has no leader for now. */
   #gone = false;
+  /** After how many of these it was looked into last. */
+  #breaks = 0;
+  #lookedAfter = 0;
+  #looking: Promise<void> | undefined;
+  #losses = 0;
+  /** What was acknowledged last, and where it stands. */
+  #newest: { readonly sequence: number; readonly record: LogRecord } | undefined;
+  /** What was sent over a connection that broke before the answer. */
+  readonly #unsure = new WeakSet<LogRecord>();
 
   constructor(options: EventLogOptions) {
     const { connection } = options;
@@ -44,11 +60,15 @@ export class EventLog {
     connection.nc.subscribe(`${this.#inbox}*`, { callback: (error, message) => this.#answered(error, message) });
     // What was under way may be lost, and what was not may have been answered: whoever waits sends it again.
     connection.onDisruption(() => {
-      for (const number of this.#flights.keys()) this.#fail(number, interrupted());
+      this.#breaks++;
+      for (const [number, { records }] of this.#flights) {
+        for (const record of records) this.#unsure.add(record);
+        this.#fail(number, interrupted());
+      }
     });
     connection.onPublishRefused((subject) => {
-      for (const [number, { subjects }] of this.#flights)
-        if (subjects.has(subject)) this.#fail(number, refused(subject));
+      for (const [number, { records }] of this.#flights)
+        if (records.some((record) => record.subject === subject)) this.#fail(number, refused(subject));
     });
   }
 
@@ -70,18 +90,78 @@ export class EventLog {
   }
 
   /** See `Bus.record`. */
-  async record(records: readonly LogRecord[]): Promise<void> {
-    const { nc, connected } = this.#options.connection;
-    if (!connected || nc.isDraining()) throw interrupted();
-    if (this.#gone) await this.make();
-    await new Promise<void>((resolve, reject) => {
+  async record(records: readonly LogRecord[]): Promise<number> {
+    this.#throwIfAway();
+    if (this.#gone) {
+      await this.make();
+      this.#lookedAfter = -1; // what stood there is gone with the stream
+    }
+    if (this.#lookedAfter !== this.#breaks) await this.losses();
+    const sent = records.some((record) => this.#unsure.has(record)) ? await this.#notStanding(records) : records;
+    // Nothing may go out over a connection behind whose break nobody has looked.
+    if (this.#lookedAfter !== this.#breaks) throw interrupted();
+    this.#throwIfAway();
+    const losses = this.#losses;
+    if (sent.length > 0) await this.#send(sent);
+    return losses;
+  }
+
+  /** See `Bus.logLosses`. */
+  async losses(): Promise<number> {
+    while (this.#lookedAfter !== this.#breaks) {
+      this.#throwIfAway();
+      this.#looking ??= this.#look().finally(() => {
+        this.#looking = undefined;
+      });
+      await this.#looking;
+    }
+    return this.#losses;
+  }
+
+  #send(records: readonly LogRecord[]): Promise<void> {
+    const { nc } = this.#options.connection;
+    return new Promise((resolve, reject) => {
       const number = ++this.#count;
       const timer = setTimeout(() => this.#fail(number, unanswered()), ACK_TIMEOUT_MS);
-      const subjects = new Set(records.map(({ subject }) => subject));
-      this.#flights.set(number, { subjects, resolve, reject, timer, unanswered: records.length });
+      this.#flights.set(number, { records, resolve, reject, timer, unanswered: records.length });
       const reply = this.#inbox + number;
       for (const { subject, data } of records) nc.publish(subject, data, { reply });
     });
+  }
+
+  /** Whether all that was acknowledged stands, by the newest of it. */
+  async #look(): Promise<void> {
+    const breaks = this.#breaks;
+    const newest = this.#newest;
+    if (newest !== undefined && !(await this.#stands(newest.record, { seq: newest.sequence }))) {
+      this.#losses++;
+      if (this.#newest === newest) this.#newest = undefined;
+    }
+    this.#lookedAfter = breaks;
+  }
+
+  /** Without those that reached the bus before the break: seen as the newest of their subject, or sent once more. */
+  async #notStanding(records: readonly LogRecord[]): Promise<readonly LogRecord[]> {
+    const left: LogRecord[] = [];
+    for (const record of records) {
+      const stands = this.#unsure.has(record) && (await this.#stands(record, { last_by_subj: record.subject }));
+      if (!stands) left.push(record);
+    }
+    return left;
+  }
+
+  /** Told by the stream's leader. Two records are never equal: each says which worker wrote it, when, and of what. */
+  async #stands({ subject, data }: LogRecord, where: MsgRequest): Promise<boolean> {
+    const { jsm } = this.#options;
+    const found = await asked(`look into ${LOG_STREAM}`, () =>
+      orNothing(jsm.streams.getMessage(LOG_STREAM, where), apiCodes.noMessageFound, apiCodes.streamNotFound),
+    );
+    return found?.subject === subject && Buffer.compare(found.data, data) === 0;
+  }
+
+  #throwIfAway(): void {
+    const { nc, connected } = this.#options.connection;
+    if (!connected || nc.isDraining()) throw interrupted();
   }
 
   #answered(broken: Error | null, message: Msg): void {
@@ -94,12 +174,14 @@ export class EventLog {
       this.#fail(number, unanswered());
       return;
     }
-    const { error, stream } = message.json<PublishAnswer>();
+    const { error, stream, seq = 0 } = message.json<PublishAnswer>();
     if (error !== undefined) {
       this.#fail(number, busError(new JetStreamApiError(error), "write the event log"));
     } else if (stream !== LOG_STREAM) {
       this.#fail(number, busError(new BugError("EVENT_LOG_ELSEWHERE", `${stream} took it`), "write the event log"));
     } else if (--flight.unanswered === 0) {
+      const record = flight.records.at(-1);
+      if (record !== undefined) this.#newest = { sequence: seq, record };
       this.#flights.delete(number);
       clearTimeout(flight.timer);
       flight.resolve();
@@ -117,6 +199,7 @@ export class EventLog {
 
 interface PublishAnswer {
   readonly stream?: string;
+  readonly seq?: number;
   readonly error?: { readonly code: number; readonly err_code: number; readonly description: string };
 }
 

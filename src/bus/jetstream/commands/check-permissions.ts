@@ -44,6 +44,7 @@ function needsOf(sources: readonly SourceId[], version: string): readonly Need[]
     ...made.map((name) => api("STREAM.CREATE", name, BROKEN)),
     one("$JS.API.STREAM.UPDATE.OBJ_millrace_large", BROKEN),
     api("STREAM.MSG.GET", "KV_millrace_state"),
+    api("STREAM.MSG.GET", "MILLRACE_LOG"),
     one("$JS.API.DIRECT.GET.OBJ_millrace_large", BROKEN),
     // an empty one would purge all
     one("$JS.API.STREAM.PURGE.KV_millrace_state", JSON.stringify({ filter: `$KV.millrace_state.${NAME}` })),

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { EventLog } from "../../../../src/automation/deliver/event-log.ts";
+import { EventLog, type ToldAt } from "../../../../src/automation/deliver/event-log.ts";
 import type { LogRecord } from "../../../../src/bus/bus.ts";
 import { TransientError } from "../../../../src/errors.ts";
 
@@ -13,9 +13,9 @@ interface Publish {
 /** A log whose publishes wait until the test acknowledges them. */
 function logged(): { log: EventLog; publishes: readonly Publish[] } {
   const publishes: Publish[] = [];
-  const store = (records: readonly LogRecord[]): Promise<number> =>
+  const store = (records: readonly LogRecord[]): Promise<ToldAt> =>
     new Promise((resolve, refuse) =>
-      publishes.push({ told: records.map(short), acknowledge: () => resolve(0), refuse }),
+      publishes.push({ told: records.map(short), acknowledge: () => resolve({ interruptions: 0, losses: 0 }), refuse }),
     );
   return { log: new EventLog({ automation: "mail", instance: "w1", wall: () => 0, store }), publishes };
 }

@@ -129,10 +129,11 @@ const innerRooms = {
     outcome: [],
     pattern: [],
     tx: ["outcome"],
-    define: ["outcome", "pattern", "tx"],
+    schedule: ["outcome"],
+    define: ["outcome", "pattern", "tx", "schedule"],
     deliver: ["outcome", "pattern", "tx", "define"],
     order: ["outcome", "define", "deliver"],
-    run: ["outcome", "tx", "define", "deliver", "order"],
+    run: ["outcome", "tx", "schedule", "define", "deliver", "order"],
   },
   cli: { common: [], command: ["common"] },
 };

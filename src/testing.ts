@@ -4,6 +4,7 @@ export type { GivenChange, GivenRow, RowOptions, UpdateOptions } from "./automat
 export type { DeadEvent, DeadLetter } from "./automation/deliver/dead-letter.ts";
 export { type Given, type GivenOptions, given } from "./testing/given.ts";
 export {
+  due,
   type EmittedOptions,
   emitted,
   emptied,

@@ -14,5 +14,5 @@ alter table approvals replica identity full;
 -- What they write.
 create table tickets (id int generated always as identity primary key, kind text not null, device text not null, about text not null);
 create table findings (id int generated always as identity primary key, device text not null, change_id text not null, rule text not null);
-create table processed (upload_id text not null, size int not null);
+create table processed (upload_id text not null, size int not null, processed_at timestamptz not null default now());
 create table shipments (order_id text not null, customer text not null);

@@ -1,7 +1,7 @@
 // A cron job replaced. Before: `*/5 * * * * check_new_uploads`, 288 runs a day that ask what is new, with a list of what was done.
 // Now each new row of `uploads` starts it: within moments, only when there is work, with retries and a dead letter.
 //
-// What has no event stays with cron: reports, clean-up, health checks ("it is Tuesday, 3 am").
+// What has no event is started by the clock: clean-up.ts.
 
 import { automation, collection } from "millrace";
 

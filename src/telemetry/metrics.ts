@@ -62,6 +62,9 @@ export interface AutomationCounts {
   gaps: number;
   /** Errors of what its handlers began, which nobody caught. */
   uncaught: number;
+  /** Of one with a schedule, due times that this worker fired, of all workers, and how late the newest was. Undefined until one was. */
+  fired?: number;
+  lateSeconds?: number;
 }
 
 /** What automations report, by their ids. */
@@ -82,6 +85,8 @@ export interface AutomationMetrics {
   missed(automation: string): void;
   /** What a handler began failed, and nobody caught it. */
   stray(automation: string): void;
+  /** A due time of its schedule was stored, so late. */
+  fired(automation: string, lateMs: number): void;
   /** Handlers that run now. */
   running(automation: string, handlers: number): void;
   /** How long an attempt took, until it ended or timed out. */
@@ -142,6 +147,14 @@ const automationMetrics = {
   uncaught: ["uncaught_total", "Errors of what the automation's handlers began, which nobody awaited or caught."],
 } as const;
 
+const scheduleMetrics = {
+  fired: [
+    "fired_total",
+    "Due times of the automation's schedule that this worker fired; of all workers one fires each.",
+  ],
+  lateSeconds: ["late_seconds", "How long after its due time the newest of them was fired."],
+} as const;
+
 /** Fresh counts, with a registry of their own that also measures the process. */
 export function createMetrics(): Metrics {
   const registry = new Registry();
@@ -180,6 +193,14 @@ export function createMetrics(): Metrics {
         ),
       ]),
   );
+  for (const [count, [name, help]] of Object.entries(scheduleMetrics)) {
+    sampled(registry, { name: `millrace_schedule_${name}`, help, labelNames: ["automation"] }, () =>
+      [...automations].flatMap(([automation, counts]) => {
+        const value = counts[count as keyof typeof scheduleMetrics];
+        return value === undefined ? [] : [[{ automation }, value] as const];
+      }),
+    );
+  }
   const events = new EventMetrics(registry);
   const none = { handled: 0, skipped: 0, retried: 0, dead: 0, running: 0, gaps: 0, uncaught: 0 };
   const automation = (id: string): AutomationCounts => entry(automations, id, () => ({ ...none, deadBy: {} }));
@@ -225,6 +246,11 @@ export function createMetrics(): Metrics {
       },
       missed: (id) => {
         automation(id).gaps++;
+      },
+      fired: (id, lateMs) => {
+        const counts = automation(id);
+        counts.fired = (counts.fired ?? 0) + 1;
+        counts.lateSeconds = lateMs / 1000;
       },
       running: (id, handlers) => {
         automation(id).running = handlers;

@@ -1,5 +1,6 @@
 // What a test gives to its automation: changes of rows, domain events, webhooks, what the worker tells of itself.
 
+import type { Automation } from "../automation/define/automation.ts";
 import type { TruncatedEvent } from "../automation/define/change-events.ts";
 import type { ChangeTrigger } from "../automation/define/collection-trigger.ts";
 import type { DomainTrigger } from "../automation/define/event-trigger.ts";
@@ -8,6 +9,7 @@ import type { WebhookTrigger } from "../automation/define/webhook.ts";
 import { ConfigError } from "../errors.ts";
 import type { CarriedLineage } from "../event/lineage.ts";
 import type { DomainEvent } from "../event/parse-domain-event.ts";
+import { dueEvent } from "../event/schedule-event.ts";
 import { isSourceId, type SourceId } from "../event/source-id.ts";
 import { unescapeToken } from "../event/subject.ts";
 import { type SystemData, type SystemKind, systemEvent } from "../event/system-event.ts";
@@ -118,11 +120,26 @@ export function received<Body>(
   return { given: "system", event };
 }
 
+/**
+ * A time at which an automation with a schedule was due: `due(report, "2026-11-24T02:00:00Z")`.
+ * @throws ConfigError `TESTING_EVENT` for an automation without a schedule, and for what is no time
+ */
+export function due({ id, schedule }: Pick<Automation, "id" | "schedule">, time: string | Date): GivenSystem {
+  const dueMs = new Date(time).getTime();
+  if (schedule === undefined || Number.isNaN(dueMs)) {
+    const what = schedule === undefined ? `${id} has no schedule` : `${JSON.stringify(time)} is no time`;
+    throw new ConfigError("TESTING_EVENT", what, {
+      hint: 'write due(report, "2026-11-24T02:00:00Z"), of an automation with on: schedule(…)',
+    });
+  }
+  return { given: "system", event: dueEvent(id, dueMs, { schedule: schedule.timetable.plan }) };
+}
+
 /** @throws ConfigError `TESTING_EVENT` for what is none */
 export function refuseOthers(events: readonly GivenEvent[]): void {
   const wrong = events.findIndex((one) => !isGivenChange(one) && one.given !== "domain" && one.given !== "system");
   if (wrong < 0) return;
   throw new ConfigError("TESTING_EVENT", `the event ${wrong + 1} of those given is none that the kit knows`, {
-    hint: "give what orders.row(…).created(), .updatedTo(…) or .deleted(), emitted(…), received(…) or told(…) have made, emptied(…), or what a result has as `emitted`",
+    hint: "give what orders.row(…).created(), .updatedTo(…) or .deleted(), emitted(…), received(…), told(…) or due(…) have made, emptied(…), or what a result has as `emitted`",
   });
 }

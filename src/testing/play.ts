@@ -82,6 +82,7 @@ async function runWorker(
     metrics: noMetrics,
     logEvents: true,
     logErrors: "message",
+    schedules: "given",
     signal: stopping.signal,
     ...(maxHops !== undefined && { maxHops }),
   });
@@ -219,5 +220,5 @@ function neverEnds(automation: string): ConfigError {
 const nothing = (): void => {};
 const noMetrics = {
   ...{ handled: nothing, skipped: nothing, filtered: nothing, retried: nothing, dead: nothing, missed: nothing },
-  ...{ shadow: nothing, stray: nothing, running: nothing, duration: nothing },
+  ...{ fired: nothing, shadow: nothing, stray: nothing, running: nothing, duration: nothing },
 };

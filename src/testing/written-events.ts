@@ -70,7 +70,9 @@ export class WrittenEvents {
 
   async #tell(event: Parameters<Bus["publish"]>[0]): Promise<void> {
     this.ids.push(event.id);
-    await this.#bus.publish({ ...event, time: this.#time() });
+    // What is due has its time.
+    const time = event.origin === "_schedule" ? event.time : this.#time();
+    await this.#bus.publish({ ...event, time });
   }
 
   async #store(

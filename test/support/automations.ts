@@ -59,6 +59,9 @@ export class Counts implements AutomationMetrics {
   stray(id: string): void {
     this.#add(`${id}.stray`);
   }
+  fired(id: string): void {
+    this.#add(`${id}.fired`);
+  }
   running(_id: string, handlers: number): void {
     this.peak = Math.max(this.peak, handlers);
   }

@@ -8,6 +8,7 @@ import { type RetryPolicy, type RetryPolicyInput, retryPolicy } from "../outcome
 import { neededColumns, neededMembers } from "../pattern/event-shape.ts";
 import { LearningPattern } from "../pattern/learning-pattern.ts";
 import type { PatternOf } from "../pattern/pattern-of.ts";
+import type { Schedule } from "../schedule/timetable.ts";
 import type { ClientOf, Database, PgClient } from "../tx/transaction.ts";
 import type { RunTx } from "../tx/tx.ts";
 import type { AnyEvent, Image, NeededImages, Trigger } from "./trigger.ts";
@@ -122,6 +123,8 @@ export interface Automation {
   readonly [brand]: true;
   readonly id: string;
   readonly triggers: readonly Trigger[];
+  /** When the clock starts it. */
+  readonly schedule: Schedule | undefined;
   /** What must be in its events: what triggers say that the handler reads, and what `where` cannot hold without. */
   readonly needs: readonly NeededImages[];
   /** `where` as each trigger's events are held against it; undefined where all of them pass. */
@@ -177,6 +180,14 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
   const given: readonly Trigger[] = Array.isArray(options.on) ? options.on : [options.on as Trigger];
   const triggers = given.map((trigger) => trigger?.boundTo?.(id) ?? trigger);
   if (triggers.length === 0) throw invalid(`${id}: "on" is empty`, "give it at least one trigger");
+  const schedules = triggers.flatMap((trigger) => trigger?.schedule ?? []);
+  // Its newest due time stands in one place on the bus.
+  if (schedules.length > 1) {
+    throw invalid(
+      `${id}: it has ${schedules.length} schedules`,
+      "give each an automation of its own, with the same handler",
+    );
+  }
   const concurrency = options.concurrency ?? 10;
   if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 256) {
     throw invalid(`${id}: concurrency must be a whole number from 1 to 256`, "run more workers to go beyond 256");
@@ -195,6 +206,7 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
     [brand]: true,
     id,
     triggers: Object.freeze([...triggers]),
+    schedule: schedules[0],
     where,
     // It gets what the handler does.
     filter: filter as Filter<AnyEvent> | undefined,

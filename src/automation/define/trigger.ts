@@ -7,6 +7,7 @@ import type { SourceId } from "../../event/source-id.ts";
 import type { Op } from "../../event/subject.ts";
 import type { Finding } from "../../telemetry/finding.ts";
 import type { EventShape } from "../pattern/event-shape.ts";
+import type { Schedule } from "../schedule/timetable.ts";
 
 /** What all events have, whichever trigger they came by. */
 export interface AnyEvent {
@@ -113,6 +114,8 @@ export interface Trigger<Event = unknown> {
   readonly asksColumns?: boolean;
   /** Why it may never match. @throws ConfigError when it never can: a start refuses it, with this error */
   check(against: TriggerCheck): readonly TriggerWarning[];
+  /** When it is due, of one that the clock starts. */
+  readonly schedule?: Schedule;
   /** What is known of the events that it decodes, for patterns over them; undefined where nothing is. */
   readonly shape?: EventShape | undefined;
   /** What `decode` takes rows to be; undefined where it takes them as they come. */

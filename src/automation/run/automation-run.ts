@@ -5,7 +5,7 @@ import { backoffMs } from "../../clock.ts";
 import { MillraceError, TransientError, toError } from "../../errors.ts";
 import type { Asked } from "../../event/control.ts";
 import { retrySubject } from "../../event/retry-message.ts";
-import { retryId, type SourceId, sourceOfStream, streamName } from "../../event/source-id.ts";
+import { retryId, type SourceId, sourceOfStream, streamName, systemId } from "../../event/source-id.ts";
 import type { Reason } from "../../telemetry/reason.ts";
 import type { Automation } from "../define/automation.ts";
 import type { TriggerConfig } from "../define/trigger.ts";
@@ -19,6 +19,7 @@ import { LaneDelivery } from "../order/lane-delivery.ts";
 import { MOST_IN_HAND, ORDERED_ACK_WAIT_MS, OrderedHand } from "../order/ordered-hand.ts";
 import { isRetry } from "../outcome/outcome.ts";
 import { mayPass } from "../outcome/unavailable.ts";
+import { Ticker } from "../schedule/ticker.ts";
 import { lookForMissed, type MissedContext, tellGone, watchMissed } from "./missed.ts";
 import { pausedReason, type Steered, type Steering } from "./steering.ts";
 import { filtersBySource } from "./tx-databases.ts";
@@ -65,6 +66,8 @@ export interface AutomationStatus {
   readonly obstacle?: Obstacle;
   /** Who paused it, and when. */
   readonly paused?: Asked;
+  /** Of one with a schedule, when it is due next, RFC 3339. */
+  readonly nextDue?: string;
   /** The newest gap that it went on behind since it was started, and how long ago that was. */
   readonly gap?: StreamGap & { readonly source: SourceId; readonly agoMs: number };
 }
@@ -100,6 +103,8 @@ export interface AutomationRunOptions extends AutomationParts, TriggerConfig {
   readonly adopt: boolean;
   /** How often it is looked for what left the stream unseen. */
   readonly missedLookMs: number;
+  /** Whether the clock fires its schedule, or somebody else gives its events. */
+  readonly schedules: "run" | "given";
 }
 
 export class AutomationRun {
@@ -119,6 +124,9 @@ export class AutomationRun {
   /** Sources that it never had a durable on, and what aborts when there is none left. */
   readonly #toOpen: Set<SourceId>;
   readonly #listening = new AbortController();
+  /** Of one with a schedule; it begins once there is a durable that gets what it fires. */
+  readonly #ticker: Ticker | undefined;
+  #ticking: Promise<void> | undefined;
   #failure: Error | undefined;
   #gap: { readonly at: StreamGap & { readonly source: SourceId }; readonly sinceMs: number } | undefined;
 
@@ -140,6 +148,7 @@ export class AutomationRun {
       denied: (error) => this.#deny("outcomes", error),
       blockKey: (delivery, why) => delivery instanceof LaneDelivery && delivery.block(why),
     });
+    this.#ticker = this.#tickerOf(options);
     this.#steered.onLook = () => this.#deliverer.wake();
     this.settled = this.#run();
   }
@@ -162,6 +171,7 @@ export class AutomationRun {
     const away = this.#deliverer.away();
     const { control } = this.#steered;
     const paused = control && pausedReason(this.id, control);
+    const next = this.#ticker?.next;
     const { state, error }: Standing = (this.#failure && { state: "failed", error: this.#failure }) ??
       (paused && { state: "paused", error: paused }) ??
       (away && { state: "retrying", error: away }) ??
@@ -174,6 +184,7 @@ export class AutomationRun {
       timeoutMs: this.#options.automation.timeoutMs,
       ...(obstacle && { obstacle }),
       ...(control?.paused && { paused: control.paused }),
+      ...(next !== undefined && { nextDue: new Date(next).toISOString() }),
       ...(this.#gap && { gap: { ...this.#gap.at, agoMs: this.#options.clock.now() - this.#gap.sinceMs } }),
       ...(error && {
         reason: {
@@ -204,11 +215,25 @@ export class AutomationRun {
   async #run(): Promise<void> {
     const { automation } = this.#options;
     const newest = await Promise.all([...this.#filters].map(([source, filters]) => this.#subscribe(source, filters)));
+    await this.#ticking;
     await this.#deliverer.drain();
     for (const hand of this.#hands.values()) hand.retire();
     // So that what was settled last counts, should the stream drop it before the next start.
     if (this.#options.bus.connected()) await Promise.allSettled(newest.map((of) => of && this.#account(of)));
     this.#options.log.info("automation_stopped", { automation: automation.id });
+  }
+
+  #tickerOf({ automation, schedules, bus, clock, log, metrics }: AutomationRunOptions): Ticker | undefined {
+    const { id, schedule } = automation;
+    if (schedule === undefined || schedules === "given") return undefined;
+    return new Ticker({
+      ...{ automation: id, schedule, bus, clock, log, metrics, signal: this.#signal },
+      mayRun: () => {
+        if (this.#steered.control?.paused !== undefined) return "paused";
+        return this.#steered.fresh ? "runs" : "unknown";
+      },
+      denied: (error) => this.#deny("schedule", error),
+    });
   }
 
   async #account({ source, subscription }: Subscribed): Promise<void> {
@@ -219,6 +244,7 @@ export class AutomationRun {
   /** It has a durable there. */
   #opened(source: SourceId): void {
     this.#toOpen.delete(source);
+    if (source === systemId) this.#ticking ??= this.#ticker?.run().catch((error: unknown) => this.#fail(error));
     if (this.#toOpen.size === 0) this.#listening.abort();
   }
 

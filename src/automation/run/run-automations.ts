@@ -34,6 +34,8 @@ export interface RunAutomationsOptions extends WorkerParts, Partial<TriggerConfi
   readonly longestPauseMs?: number;
   /** How often that is looked for. Default 30 s. */
   readonly missedLookMs?: number;
+  /** Whether the clock fires schedules, or somebody else gives their events. Default `run`. */
+  readonly schedules?: "run" | "given";
 }
 
 export interface RunningAutomations {
@@ -73,6 +75,7 @@ export function runAutomations(options: RunAutomationsOptions): RunningAutomatio
     solitude: new Solitude(options.clock),
     missedLookMs: MISSED_LOOK_MS,
     longestPauseMs: LONGEST_PAUSE_MS,
+    schedules: "run" as const,
   };
   const { bus, clock, log, signal } = options;
   const steering = new Steering({ state: bus.state, automations: automations.map(({ id }) => id), clock, log, signal });

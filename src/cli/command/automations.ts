@@ -24,8 +24,11 @@ export async function listAutomations({
   const { steering, automations } = await opened(options);
   await using _ = steering;
   const found = await steering.list(automations.map(({ id }) => id));
-  const inShadow = new Set(automations.flatMap(({ id, shadow }) => (shadow ? id : [])));
-  const listed = found.map((one) => ({ ...one, shadow: inShadow.has(one.id) }));
+  const listed = found.map((one) => {
+    const { shadow = false, schedule } = automations.find(({ id }) => id === one.id) ?? {};
+    const next = schedule?.timetable.next(Date.now());
+    return { ...one, shadow, ...(next !== undefined && { nextDue: new Date(next).toISOString() }) };
+  });
   if (json) return options.print(JSON.stringify(listed.map(reportOf)));
   for (const line of tableOf(listed, paint(process.stdout))) await options.print(line);
 }
@@ -127,7 +130,7 @@ async function opened({ config, signal }: CommandOptions, read?: unknown): Promi
   return { steering, automations: automationsOf(file) };
 }
 
-type Listed = AutomationOnBus & { readonly shadow: boolean };
+type Listed = AutomationOnBus & { readonly shadow: boolean; readonly nextDue?: string };
 
 /** As `--json` has it. */
 function reportOf({ durables, ...automation }: Listed) {
@@ -159,10 +162,11 @@ function indented(note: string): readonly string[] {
   return wrap(printable(note), 96).map((text) => `    ${text}`);
 }
 
-function notesOf({ state, paused, durables, shadow }: Listed): readonly string[] {
+function notesOf({ state, paused, durables, shadow, nextDue }: Listed): readonly string[] {
   const kept = durables.map(({ stream, durable }) => `nats consumer rm ${stream} ${durable}`);
   return [
     ...(shadow ? ["in shadow: it does nothing, and `millrace log` says what it would have done"] : []),
+    ...(nextDue === undefined ? [] : [`its schedule is due next at ${nextDue}`]),
     ...(paused === null ? [] : [`${paused.by} paused it at ${paused.at}; what comes meanwhile waits`]),
     ...(state === "orphaned"
       ? ["the configuration has no automation of this id; to forget where it stood:", ...kept]

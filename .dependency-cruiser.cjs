@@ -135,6 +135,7 @@ const innerRooms = {
     order: ["outcome", "define", "deliver"],
     run: ["outcome", "tx", "schedule", "define", "deliver", "order"],
   },
+  ingress: { provider: [] },
   cli: { common: [], command: ["common"] },
 };
 const literally = (text) => text.replaceAll(".", "\\.");

@@ -19,7 +19,7 @@ export type ProviderName =
 /** Where a value stands in a request: a header's name in any case, or an RFC 6901 pointer into a JSON body. */
 export type Place = { readonly header: string } | { readonly pointer: string };
 
-/** One entry of `webhooks` as the configuration has it, its secrets read. Exactly one of `secret`, `bearer`, `basic`. */
+/** One entry of `webhooks` as the configuration has it, its secrets read. One of `secret`, `bearer`, `basic` is there: which, says its provider. */
 export interface ReceiverSection {
   readonly provider: ProviderName;
   /** What signs: each is tried. */
@@ -28,7 +28,7 @@ export interface ReceiverSection {
   readonly bearer?: readonly string[] | undefined;
   /** `user:password`: each is tried. */
   readonly basic?: readonly string[] | undefined;
-  /** hmac, grafana: the header with the digest. */
+  /** hmac: the header with the digest. */
   readonly header?: string | undefined;
   /** hmac; default `sha256`. */
   readonly algorithm?: "sha1" | "sha256" | "sha384" | "sha512" | undefined;
@@ -65,8 +65,6 @@ export interface Arrived {
   readonly id: string | undefined;
   /** `_` where none can be found. */
   readonly type: string;
-  /** When it happened, by its provider: RFC 3339 in UTC. */
-  readonly time?: string;
   /** The event's JSON text, byte for byte as it came; undefined when it is no JSON. */
   readonly json: Buffer | undefined;
   /** What came instead of JSON. */

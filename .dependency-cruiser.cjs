@@ -16,6 +16,7 @@ const rooms = {
   worker: ["event", "telemetry", "source/source.ts", "source/capabilities.ts", "bus/bus.ts", "schema/schema-book.ts"],
   automation: ["event", "telemetry", "bus/bus.ts", "schema/told-columns.ts", "outbox", "config/nearest.ts"],
   outbox: ["event"],
+  ingress: ["event", "telemetry", "bus/bus.ts", "config/ingress-schema.ts", "config/resolve.ts"],
   testing: ["event", "telemetry", "bus/bus.ts", "bus/memory", "automation", "outbox"],
   monitor: [
     "event",
@@ -38,6 +39,8 @@ const rooms = {
     "automation/define/automation.ts",
     "automation/define/check-automations.ts",
     "automation/define/trigger.ts",
+    "ingress/findings.ts",
+    "ingress/plan.ts",
     "automation/pattern/compile-pattern.ts",
     "automation/pattern/explain-pattern.ts",
     "automation/pattern/subject-filters.ts",

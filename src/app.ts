@@ -13,11 +13,14 @@ import { keptLineageKey, lineageKey } from "./bus/lineage-key.ts";
 import { realClock, within } from "./clock.ts";
 import { chosen } from "./config/chosen.ts";
 import { refuseOpenHttp } from "./config/http.ts";
-import { type ResolvedConfig, refuseIdle, resolveConfig } from "./config/resolve.ts";
+import { type ResolvedConfig, receivesAny, refuseIdle, resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config/schema.ts";
 import { ConfigError, MillraceError, toError } from "./errors.ts";
 import type { SourceId } from "./event/source-id.ts";
 import { gapEvent } from "./event/system-event.ts";
+import { startIngress } from "./ingress/ingress.ts";
+import type { Listener } from "./ingress/listen.ts";
+import { ingressPlan, receiverCounts } from "./ingress/plan.ts";
 import { type HttpServer, startHttp } from "./monitor/http.ts";
 import { withReadiness } from "./monitor/readiness.ts";
 import { type Guards, type GuardTiming, startGuards } from "./monitor/start-guards.ts";
@@ -98,6 +101,8 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   const outboxes = outboxesOf(config);
   const triggerConfig = triggerConfigOf(config);
   refuseUnfit(automations, triggerConfig);
+  const plan = ingressPlan(config.received);
+  const received = receivesAny(config.received);
   const databases = new TxDatabases({
     automations,
     fallback: config.defaults.db,
@@ -117,6 +122,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   );
   const startedAt = new Date().toISOString();
   let http: HttpServer | undefined;
+  let ingress: Listener | undefined;
   let guarding: Guards | undefined;
   let begun: Begun | undefined;
 
@@ -131,6 +137,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
         trouble: trouble && { code: trouble.code, message: trouble.message },
       },
       sources: trackers.map((tracker) => ({ ...tracker.status(), guard: guarding?.status(tracker.id) })),
+      ingress: received ? { url: ingress?.url, receivers: receiverCounts(plan, metrics.ingress) } : undefined,
       automations: (begun?.running.status() ?? automations.map(waitingStatus)).map(({ held: _, ...automation }) => ({
         ...automation,
         ...metrics.automation(automation.id),
@@ -140,7 +147,9 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   const end = once(async () => {
     stopping.abort();
     const { ended = [], running, pruning, bus } = begun ?? {};
-    await Promise.allSettled([...ended, running?.settled, guarding?.ended, pruning]);
+    const shut = ingress?.close();
+    ingress = undefined;
+    await Promise.allSettled([...ended, running?.settled, guarding?.ended, pruning, shut]);
     await http?.[Symbol.asyncDispose]();
     await bus?.[Symbol.asyncDispose]();
     if (tracing) await within(clock, FLUSH_SPANS_MS, tracing.flush());
@@ -208,6 +217,16 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
         status,
         registry: metrics.registry,
         queueDepth: async () => (begun === undefined ? new Map() : queueDepths(begun.bus, begun.running, automations)),
+        log,
+      });
+    }
+    if (received) {
+      ingress = await startIngress({
+        section: config.received.ingress,
+        plan,
+        bus: () => begun?.bus,
+        metrics: metrics.ingress,
+        clock,
         log,
       });
     }

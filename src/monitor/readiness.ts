@@ -1,7 +1,15 @@
 // Which parts of the worker get on, and by name why one does not.
 
 import type { Reason } from "../telemetry/reason.ts";
-import type { AutomationReport, GuardStatus, Readiness, Report, SourceReport, Status } from "./status.ts";
+import type {
+  AutomationReport,
+  GuardStatus,
+  IngressReport,
+  Readiness,
+  Report,
+  SourceReport,
+  Status,
+} from "./status.ts";
 
 /** Longer than a bus that changes its leader takes. */
 const STALLED_MS = 15_000;
@@ -20,6 +28,7 @@ export function withReadiness(report: Report): Status {
     ...report.automations.map((automation) =>
       part("automation", automation.id, automationView(automation), automationAlarms(automation)),
     ),
+    ...(report.ingress === undefined ? [] : [part("ingress", "http", ingressView(report.ingress), [])]),
   ];
   return { ...report, ready: parts.every(({ ready }) => ready), parts };
 }
@@ -97,6 +106,11 @@ function automationView(automation: AutomationReport): View {
   const passing = ["AUTOMATION_PAUSED", "AUTOMATION_WAITS_ALONE", "AUTOMATION_KEYS_BLOCKED"];
   if (obstacle) return { ready: passing.includes(obstacle.code), state, ...obstacle };
   return { ready: true, state };
+}
+
+function ingressView({ url }: IngressReport): View {
+  if (url !== undefined) return { ready: true, state: `listening on ${url}` };
+  return { ready: false, state: "shut", code: "INGRESS_SHUT", message: "it does not listen yet, or no more" };
 }
 
 function seconds(ms: number): string {

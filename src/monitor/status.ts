@@ -1,6 +1,7 @@
 // What the worker says of itself.
 
 import type { AutomationStatus } from "../automation/run/automation-run.ts";
+import type { IngressCounts } from "../telemetry/ingress-metrics.ts";
 import type { AutomationCounts } from "../telemetry/metrics.ts";
 import type { Reason } from "../telemetry/reason.ts";
 import type { SourceStatus } from "../worker/source-status.ts";
@@ -33,6 +34,13 @@ export interface SourceReport extends SourceStatus {
 /** An automation as it is now, and its counts since the process started. */
 export interface AutomationReport extends Omit<AutomationStatus, "held">, Readonly<AutomationCounts> {}
 
+/** What is received over HTTP; its receivers with their counts since the process started. */
+export interface IngressReport {
+  /** Undefined until it listens. */
+  readonly url: string | undefined;
+  readonly receivers: readonly ({ readonly name: string; readonly provider: string } & Readonly<IngressCounts>)[];
+}
+
 /** What the worker knows of its parts. */
 export interface Report {
   readonly version: string;
@@ -46,11 +54,13 @@ export interface Report {
   };
   readonly sources: readonly SourceReport[];
   readonly automations: readonly AutomationReport[];
+  /** Absent where nothing is received. */
+  readonly ingress?: IngressReport | undefined;
 }
 
 /** One line of /readyz. */
 export interface Readiness {
-  readonly kind: "bus" | "source" | "automation";
+  readonly kind: "bus" | "source" | "automation" | "ingress";
   readonly id: string;
   readonly ready: boolean;
   /** What is the case, for a machine; absent where all is well. */

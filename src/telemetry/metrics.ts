@@ -2,6 +2,7 @@
 
 import { collectDefaultMetrics, Histogram, Registry } from "prom-client";
 import type { DeadReason } from "../event/dead-reason.ts";
+import { type IngressCounters, ingressCounters } from "./ingress-metrics.ts";
 import { sampled } from "./sampled.ts";
 
 /** Counts of one source, since the process started. */
@@ -100,6 +101,7 @@ export interface Metrics {
   /** The counts of an automation, to be read. */
   automation(id: string): Readonly<AutomationCounts>;
   readonly automations: AutomationMetrics;
+  readonly ingress: IngressCounters;
 }
 
 const sourceCounters: Readonly<Record<keyof SourceCounts, readonly [name: string, help: string]>> = {
@@ -222,6 +224,7 @@ export function createMetrics(): Metrics {
         () => Object.fromEntries(Object.keys(sourceCounters).map((count) => [count, 0])) as unknown as SourceCounts,
       ),
     automation,
+    ingress: ingressCounters(registry),
     automations: {
       handled: counted("handled", "success"),
       skipped: counted("skipped", "success"),

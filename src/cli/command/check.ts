@@ -9,6 +9,8 @@ import { findSourceOnBus } from "../../bus/jetstream/commands/remove-source.ts";
 import { refuseOpenHttp } from "../../config/http.ts";
 import { refuseIdle, resolveConfig } from "../../config/resolve.ts";
 import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
+import { ingressFindings } from "../../ingress/findings.ts";
+import { ingressPlan } from "../../ingress/plan.ts";
 import { type Finding, findingOf, isStatement, sqlOf } from "../../telemetry/finding.ts";
 import { redact } from "../../telemetry/redact.ts";
 import { chooseSources } from "../common/capable-sources.ts";
@@ -23,7 +25,7 @@ export interface CheckOptions extends CommandOptions {
 
 /** One line of the report: a finding, and whose it is. */
 interface Located extends Finding {
-  /** A source's id, `bus`, or `automations`. */
+  /** A source's id, `bus`, `ingress`, or `automations`. */
   readonly of: string;
   /** What of `fix` is SQL for the source's database; absent where none is. */
   readonly sql?: readonly string[];
@@ -34,6 +36,7 @@ export async function check({ config: file, source, json, signal, print }: Check
   const config = resolveConfig(await readConfig(file, true), connectors);
   refuseOpenHttp(config.http); // as `run` would
   refuseIdle(config);
+  ingressPlan(config.received);
   const sources = chooseSources(config.sources, source);
   const found: Located[] = [];
   const part = async (
@@ -67,6 +70,8 @@ export async function check({ config: file, source, json, signal, print }: Check
     if (findings !== undefined) await part(id, `${id} (${kind})`, findings);
   }
   await part("bus", "bus", checkBus({ ...access, replicas, fsync, retention, sources: ids, signal }));
+  const receiving = ingressFindings(config.received);
+  if (receiving.length > 0) await part("ingress", "ingress", receiving);
   const automations = config.automations as readonly Automation[];
   const listened = await listenedSources(sources, { ...access, signal });
   const findings = [

@@ -145,6 +145,16 @@ command("trigger", "send an automation with a manual() trigger an event by hand"
     await triggerAutomation({ ...options, id, eventId, signal: stopSignal(), print });
   });
 
+command("report", "run a command, pass its exit code on, and tell how it ended: system.script.completed or failed")
+  .argument("<command...>", "the command and its arguments, behind --; no shell reads them")
+  .option("--name <name>", "what the event calls it (default: the command's file name)")
+  .option("--to <url>", "tell a worker by HTTP, where this machine does not reach the bus: https://in.example.com")
+  .option("--token-env <variable>", "the environment variable with the token for --to", "MILLRACE_EVENTS_TOKEN")
+  .action(async (words: readonly string[], options) => {
+    const { report } = await import("./command/report.ts");
+    end(await report({ ...options, command: words, warn: (line) => console.error(line) }));
+  });
+
 const automationsCommand = program
   .command("automations")
   .description("show and steer automations, by the bus: with workers that run, and without");

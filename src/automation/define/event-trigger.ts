@@ -4,6 +4,7 @@ import { ConfigError } from "../../errors.ts";
 import { type DomainEvent, parseDomainEvent } from "../../event/parse-domain-event.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import { parsePostedEvent, postedPrefix } from "../../event/posted-event.ts";
+import { scriptTypes } from "../../event/script-event.ts";
 import { isSourceId, systemId } from "../../event/source-id.ts";
 import { domainSubjectPrefix, escapeToken } from "../../event/subject.ts";
 import { DOMAIN_FIELDS, type EventShape } from "../pattern/event-shape.ts";
@@ -72,12 +73,17 @@ class OutboxTrigger implements DomainTrigger<never> {
     return `${this.#aggregate}.${this.#name}`;
   }
 
+  /** How scripts ended is told without a word in the configuration. */
+  #isPosted(posted: readonly string[]): boolean {
+    return [...posted, ...scriptTypes].includes(this.#type);
+  }
+
   subscriptions({ outboxes, posted = [] }: TriggerConfig): readonly TriggerSubscription[] {
     const emitted = outboxes.map((source) => ({
       source,
       filter: `${domainSubjectPrefix(source, this.#aggregate, this.#name)}*`,
     }));
-    return posted.includes(this.#type) ? [...emitted, { source: systemId, filter: `${this.#posted}*` }] : emitted;
+    return this.#isPosted(posted) ? [...emitted, { source: systemId, filter: `${this.#posted}*` }] : emitted;
   }
 
   decode(message: StoredMessage): DomainEvent | undefined {
@@ -99,7 +105,7 @@ class OutboxTrigger implements DomainTrigger<never> {
   }
 
   check({ automation, outboxes, posted = [] }: TriggerCheck): readonly TriggerWarning[] {
-    if (outboxes.length > 0 || posted.includes(this.#type)) return [];
+    if (outboxes.length > 0 || this.#isPosted(posted)) return [];
     throw new ConfigError(
       "AUTOMATION_WITHOUT_OUTBOX",
       `${automation} waits for domain events, and no source holds an outbox`,

@@ -223,6 +223,9 @@ export interface ConsumeOptions {
   readonly signal: AbortSignal;
 }
 
+/** What a subscription has in hand and asks for at most, in bytes, whatever the messages' number; one alone may be larger. */
+export const MOST_BYTES_IN_HAND: number = 32 * 1024 * 1024;
+
 /** What an ordered subscription has to know of whoever takes what it hands out. */
 export interface OrderedConsuming {
   /** How many may be in hand at once: all that was handed out and is not settled. */

@@ -13,13 +13,12 @@ import type { AutomationParts } from "../deliver/automation-parts.ts";
 import type { Block } from "../deliver/job.ts";
 import { mayPass } from "../outcome/unavailable.ts";
 import { type BlockedKey, BlockedKeys } from "./blocked-keys.ts";
+import { HeldEvents } from "./held-events.ts";
 import { KeyLanes } from "./key-lanes.ts";
 import { LaneDelivery, type LaneHold } from "./lane-delivery.ts";
 import { handedOut, idHashOf, type LaneEvent } from "./lane-event.ts";
 import { Parking } from "./parking.ts";
 
-/** All that may be handed out and not settled: what is in hand. */
-export const MOST_IN_HAND = 512;
 /** Short, so that the keys of a worker that died go on within seconds. */
 export const ORDERED_ACK_WAIT_MS = 6000;
 /** After which a replay is handed out once more, that came to a worker which has not its stream in hand. */
@@ -44,8 +43,7 @@ export interface OrderedHandOptions
 
 export class OrderedHand {
   readonly lanes = new KeyLanes<LaneEvent>();
-  /** All that the bus handed out and that is in hand, by sequence. */
-  readonly #held = new Map<number, LaneEvent>();
+  readonly #held = new HeldEvents();
   readonly #bySequence = new Map<number, LaneEvent>();
   /** Out of MILLRACE_RETRY: replays, which go behind what is in their lane. */
   readonly #carried = new Set<LaneEvent>();
@@ -81,7 +79,7 @@ export class OrderedHand {
     readonly blocked: readonly number[];
   } {
     const parked = this.#parking.count;
-    const full = this.#held.size >= MOST_IN_HAND && this.#begun === 0;
+    const full = this.#held.full && this.#begun === 0;
     return { held: this.#held.size, parked, full, blocked: [...this.#blocked.values()].map(({ since }) => since) };
   }
 
@@ -125,7 +123,7 @@ export class OrderedHand {
   /** Gives back all that has not begun: its subscription is over. What has begun ends as it can. */
   giveBack(): void {
     this.#subscription = undefined;
-    for (const event of [...this.#bySequence.values(), ...this.#held.values(), ...this.#carried]) {
+    for (const event of [...this.#bySequence.values(), ...this.#held.all(), ...this.#carried]) {
       event.dropped = true;
       event.chained = this.#parking.has(event.lane);
     }
@@ -133,13 +131,13 @@ export class OrderedHand {
       if (event.state !== "begun" && event.state !== "parking") this.letGo(event);
     }
     // What is settled and still in hand holds its lane; one whose next runs here ends with it.
-    for (const { lane, sequence } of [...this.#held.values()]) {
+    for (const { lane, sequence } of this.#held.all()) {
       if (!this.#bySequence.has(sequence) && this.lanes.lane(lane).length === 0) this.#parking.letGo(lane);
     }
   }
 
   #relieve(): void {
-    if (this.#held.size > (MOST_IN_HAND * 3) / 4 && this.whole !== undefined) this.#parking.makeRoom();
+    if (this.#held.filled > 3 / 4 && this.whole !== undefined) this.#parking.makeRoom();
   }
 
   /** Nothing more is taken: what has begun is kept alive until it has ended. */
@@ -169,11 +167,11 @@ export class OrderedHand {
       delivery.retry(0);
     } else if (known !== undefined) {
       known.inner = delivery;
-      this.#held.set(known.sequence, known);
+      this.#held.set(known);
       if (known.state === "owed") this.#putBack(known);
     } else {
       const event = handedOut(delivery);
-      this.#held.set(event.sequence, event);
+      this.#held.set(event);
       this.add(event);
     }
   }
@@ -279,7 +277,7 @@ export class OrderedHand {
 
   /** The bus knows of it. */
   release(event: LaneEvent): void {
-    if (this.#held.get(event.sequence) === event) this.#held.delete(event.sequence);
+    this.#held.delete(event);
     event.inner = undefined;
   }
 
@@ -421,7 +419,7 @@ export class OrderedHand {
     for (;;) {
       await clock.sleep(ackWaitMs / 3);
       if (this.#retired && this.#held.size + this.#carried.size === 0) return;
-      for (const { inner } of [...this.#held.values(), ...this.#carried]) inner?.working();
+      for (const { inner } of [...this.#held.all(), ...this.#carried]) inner?.working();
     }
   }
 }

@@ -35,6 +35,8 @@ export interface DeliveryOwner {
 export class JetStreamDelivery implements Delivery, Confirmable {
   readonly sequence: number;
   readonly follows: number | undefined;
+  /** What the server counts of it: subject, reply, headers and body. */
+  readonly bytes: number;
   /** Whether only its confirmation is waited for. */
   finishing = false;
   #owner: DeliveryOwner;
@@ -56,6 +58,7 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   constructor(owner: DeliveryOwner, message: Msg, place: Handout, possession: Possession, last: Handout | undefined) {
     const { sequence, serverCount } = place;
     this.follows = sequenceBefore(last, place);
+    this.bytes = sizeOf(message);
     this.#owner = owner;
     this.#message = message;
     this.#possession = possession;
@@ -242,6 +245,13 @@ function sequenceBefore(last: Handout | undefined, { nth, serverCount, sequence 
   return last.sequence < sequence ? last.sequence : undefined;
 }
 
+/** Of subject, reply, header lines and body together, in bytes; only of subject, reply and body where the client does not say. */
+export function sizeOf(message: Msg): number {
+  // The client's type leaves it out.
+  const { size } = message as Msg & { readonly size?: () => number };
+  return size?.call(message) ?? message.subject.length + (message.reply?.length ?? 0) + message.data.length;
+}
+
 const opening = "NATS/1.0";
 
 /**
@@ -250,10 +260,8 @@ const opening = "NATS/1.0";
  */
 export function headerBlock(message: Msg, data: Uint8Array): string | undefined {
   const { subject, reply = "" } = message;
-  // The client's type leaves `size` out: of subject, reply, header lines and body together; the last two lie side by side.
-  const { size } = message as Msg & { readonly size?: () => number };
-  if (size === undefined) return undefined;
-  const bytes = size.call(message) - subject.length - reply.length - data.length;
+  // Header lines and body lie side by side.
+  const bytes = sizeOf(message) - subject.length - reply.length - data.length;
   if (bytes <= opening.length || bytes > data.byteOffset) return undefined;
   const block = Buffer.from(data.buffer, data.byteOffset - bytes, bytes).toString("utf8");
   return block.startsWith(opening) ? block : undefined;

@@ -1,7 +1,7 @@
 // A running pull subscription. It asks the server for exactly as many messages as there is room for: the client's own
 // consume() keeps messages in a queue where nobody keeps them alive, so that slow handlers would get them twice.
 
-import { createInbox, type Msg, type NatsConnection, nanos, type Subscription as Sub } from "@nats-io/transport-node";
+import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import { realClock, WakeUp, within } from "../../../clock.ts";
 import { type MillraceError, TransientError } from "../../../errors.ts";
 import type { Delivery, Obstacle, OrderedConsuming, StreamGap, Subscription } from "../../bus.ts";
@@ -13,12 +13,11 @@ import { listenToAdvisories } from "./consumer-advisories.ts";
 import { type DeliveryOwner, type Handout, JetStreamDelivery, parseReply } from "./delivery.ts";
 import { changed, type Durable } from "./durable.ts";
 import { maxFinishing } from "./durable-settings.ts";
-import { ORDERED_EXPIRES_MS, PinnedPuller } from "./pinned-puller.ts";
+import { PinnedPuller } from "./pinned-puller.ts";
 import { AnsweredPings, PINGS_PER_ACK_WAIT, Possession } from "./possession.ts";
 import { Prefetch } from "./prefetch.ts";
+import { PullRequests } from "./pull-requests.ts";
 
-const expiresMs = 30_000;
-const heartbeatMs = 5_000;
 const againMs = 250;
 /** For so long the end of a subscription waits for what the server has sent before it heard of it. */
 const underWayMs = 1000;
@@ -55,16 +54,11 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   readonly #pings: AnsweredPings;
   /** Of an ordered one: who pulls, and whether all is in hand. */
   readonly #puller: PinnedPuller | undefined;
-  readonly #inbox: string = createInbox();
+  readonly #requests: PullRequests;
   #ready: JetStreamDelivery[] = [];
   readonly #open = new Map<number, JetStreamDelivery>();
   /** Open deliveries that wait for nothing but their confirmation. */
   #awaitingAckReply = 0;
-  /** Messages that the server was asked for and has not sent yet. */
-  #requested = 0;
-  /** Number of the current requests; a status of older ones says nothing any more. */
-  #epoch = 0;
-  #heardAt: number = realClock.now();
   /** What came last over this connection: a server that was set back counts anew. */
   #last: Handout | undefined;
   /** The server does not let this user ask for messages; it is asked again at each beat. */
@@ -94,6 +88,18 @@ export class PullSubscription implements Subscription, DeliveryOwner {
         gathered: () => this.#gather(),
         failed: (error) => this.#judge(error),
       });
+    this.#requests = new PullRequests(nc, {
+      subject: this.#asking,
+      puller: this.#puller,
+      wanted: () => this.#wanted(),
+      heard: () => {
+        this.#denied = undefined;
+      },
+      received: (message) => this.#receive(message),
+      failed: (error) => this.#fail(busError(error, "subscribe")),
+      deleted: () => void this.#verify(),
+      silent: () => this.#reset(),
+    });
     this.#pings = new AnsweredPings(nc, options.ackWaitMs / PINGS_PER_ACK_WAIT);
   }
 
@@ -161,7 +167,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   awaitingAckReply(): void {
     this.#awaitingAckReply++;
     this.#prefetch.finished();
-    this.#request();
+    this.#requests.ask();
   }
 
   dropped(): void {
@@ -169,11 +175,11 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   }
 
   closed(delivery: JetStreamDelivery): void {
-    this.#open.delete(delivery.sequence);
+    this.#forget(delivery.sequence);
     if (delivery.finishing) this.#awaitingAckReply--;
     else this.#prefetch.finished();
     if (this.#ended && this.#open.size === 0) this.#pings.stop();
-    this.#request();
+    this.#requests.ask();
   }
 
   async *[Symbol.asyncIterator](): AsyncIterator<readonly Delivery[]> {
@@ -181,7 +187,6 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     if (this.nc.isClosed()) throw busClosed();
     const wake = (): void => this.#news.set();
     signal.addEventListener("abort", wake);
-    const sub = this.nc.subscribe(`${this.#inbox}.*`, { callback: (error, message) => this.#receive(error, message) });
     const watching = watchReconnects(
       this.nc,
       () => this.#reset(),
@@ -192,29 +197,22 @@ export class PullSubscription implements Subscription, DeliveryOwner {
       deleted: () => void this.#verify(),
       gaveUp: (sequence, why) => void this.#gaveUp(sequence, why),
     });
-    const heartbeat = setInterval(() => this.#beat(), heartbeatMs);
     try {
-      this.#request();
+      this.#requests.start();
       this.#puller?.start();
       while (!signal.aborted && !this.#failure) {
         if (this.#ready.length > 0 || this.#gathered) yield this.#takeReady();
         else await this.#news.wait();
       }
       // What is under way is waited for and handed out, so that its taker can give it back at once.
-      if (!this.nc.isClosed())
-        await within(
-          realClock,
-          underWayMs,
-          sub.drain().catch(() => {}),
-        );
+      if (!this.nc.isClosed()) await within(realClock, underWayMs, this.#requests.drained());
       if (this.#ready.length > 0) yield this.#takeReady();
       if (this.#failure && !signal.aborted) throw this.#failure;
     } finally {
       signal.removeEventListener("abort", wake);
-      clearInterval(heartbeat);
       watching.stop();
       this.#puller?.stop();
-      quit(this.nc, sub);
+      this.#requests.stop();
       this.#ended = true;
       advisories.stop();
       if (this.#open.size === 0) this.#pings.stop();
@@ -228,22 +226,9 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     return ready;
   }
 
-  #receive(error: Error | null, message: Msg): void {
-    if (error) {
-      this.#fail(busError(error, "subscribe"));
-      return;
-    }
-    this.#heardAt = realClock.now();
-    this.#denied = undefined;
-    if (message.subject.startsWith(this.#inbox)) {
-      this.#status(message);
-      return;
-    }
-    const { reply } = message;
-    if (!reply?.startsWith("$JS.ACK.")) return;
-    this.#requested = Math.max(0, this.#requested - 1);
+  #receive(message: Msg): void {
     const possession = new Possession(this.#pings, this.#options.ackWaitMs);
-    const place = parseReply(reply);
+    const place = parseReply(message.reply ?? "");
     const delivery = new JetStreamDelivery(this, message, place, possession, this.#last);
     this.#last = place;
     this.#puller?.received(place.nth, message.headers?.get("Nats-Pin-Id"));
@@ -254,65 +239,41 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     }
     open?.voided();
     this.#open.set(delivery.sequence, delivery);
+    this.#requests.room.took(delivery.bytes);
     this.#ready.push(delivery);
     this.#news.set();
-    this.#request();
+    this.#requests.ask();
   }
 
-  #status(message: Msg): void {
-    const { code, description } = message.headers ?? { code: 0, description: "" };
-    if (code === 423) this.#puller?.unpinned();
-    if (code === 100 || message.subject !== `${this.#inbox}.${this.#epoch}`) return;
-    if (code === 409 && /consumer deleted|stream deleted/i.test(description)) {
-      void this.#verify();
-      return;
-    }
-    const left = Number(message.headers?.get("Nats-Pending-Messages") || this.#requested);
-    this.#requested = Math.max(0, this.#requested - left);
-    if (code === 408 || code === 423) this.#request();
-    // No leader, no JetStream yet, or a request refused: a moment later it may be another answer.
-    else setTimeout(() => this.#request(), againMs);
+  #forget(sequence: number): void {
+    const open = this.#open.get(sequence);
+    if (open === undefined) return;
+    this.#open.delete(sequence);
+    this.#requests.room.released(open.bytes);
   }
 
-  /** Asks for what there is room for; in halves, so that a request is not made for each message. */
-  #request(): void {
-    const { signal, stream, name } = this.#options;
-    const pending = this.#puller?.most ?? this.#prefetch.size;
-    const busy = this.#open.size - Math.min(this.#awaitingAckReply, maxFinishing);
-    let room = pending - busy - this.#requested;
-    // Also when there is no room: who does not pull loses the pin. More than may be out the server does not hand out.
-    if (this.#puller !== undefined && this.#requested === 0) room = Math.max(1, room);
-    if (room <= 0 || (this.#requested > 0 && room < pending / 2)) return;
-    if (signal.aborted || this.#failure || this.nc.isClosed() || this.nc.isDraining()) return;
-    this.#requested += room;
-    const lasting =
-      this.#puller === undefined
-        ? { expires: nanos(expiresMs), idle_heartbeat: nanos(heartbeatMs) }
-        : { expires: nanos(ORDERED_EXPIRES_MS), ...this.#puller.request };
-    const request = { batch: room, ...lasting };
-    this.nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`, JSON.stringify(request), {
-      reply: `${this.#inbox}.${this.#epoch}`,
-    });
+  /** Undefined when it ends. */
+  #wanted(): { readonly messages: number; readonly uncounted: number } | undefined {
+    if (this.#options.signal.aborted || this.#failure) return undefined;
+    const messages = this.#puller?.most ?? this.#prefetch.size;
+    return { messages, uncounted: Math.min(this.#awaitingAckReply, maxFinishing) };
   }
 
-  #beat(): void {
-    if (this.#requested > 0 && realClock.now() - this.#heardAt > 2 * heartbeatMs) this.#reset();
-  }
-
-  /** Requests may be lost: forget them and ask again, if the durable is still there. */
+  /** What was asked for may be lost, or come from another server: it is asked for again, if the durable is still there. */
   #reset(): void {
-    this.#epoch++;
     this.#puller?.lost();
-    this.#requested = 0;
     this.#last = undefined;
-    this.#heardAt = realClock.now();
-    this.#request();
+    this.#requests.reset();
     void this.#verify();
   }
 
-  #deny(subject: string): void {
+  get #asking(): string {
     const { stream, name } = this.#options;
-    if (subject !== `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`) return;
+    return `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`;
+  }
+
+  #deny(subject: string): void {
+    if (subject !== this.#asking) return;
     this.#denied = { code: "BUS_PERMISSION", message: `NATS does not let this user publish to ${subject}` };
   }
 
@@ -352,8 +313,4 @@ export class PullSubscription implements Subscription, DeliveryOwner {
     this.#failure ??= error;
     this.#news.set();
   }
-}
-
-function quit(nc: NatsConnection, sub: Sub): void {
-  if (!nc.isClosed() && !sub.isClosed()) sub.unsubscribe();
 }

@@ -282,7 +282,9 @@ function connectorOf({ kind }: { readonly kind: string }): Connector<unknown> {
 /** Where events come from that no source names: what automations' triggers have to know. */
 export function triggerConfigOf(config: ResolvedConfig<unknown>): Required<TriggerConfig> {
   const { webhooks, types } = config.received;
-  return { outboxes: [...outboxesOf(config).keys()], posted: [...types.keys()], receivers: [...webhooks.keys()] };
+  const emitted = (config.automations as readonly Automation[]).flatMap(({ emits = [] }) => emits);
+  const posted = [...new Set([...types.keys(), ...emitted])];
+  return { outboxes: [...outboxesOf(config).keys()], posted, receivers: [...webhooks.keys()] };
 }
 
 /** What tells whose outbox it is, for the sources that hold one. Those that another worker reads are among them. */

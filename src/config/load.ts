@@ -6,6 +6,7 @@ import { dirname, extname, join, relative, resolve } from "node:path";
 import { glob } from "tinyglobby";
 import { realClock, within } from "../clock.ts";
 import { ConfigError, MillraceError, toError } from "../errors.ts";
+import { namesIn, type RuleCompiler, readRules } from "./rule-files.ts";
 
 const NAMES: readonly string[] = ["ts", "mts", "js", "mjs", "json", "yaml", "yml"].map(
   (end) => `millrace.config.${end}`,
@@ -17,8 +18,10 @@ export interface LoadOptions {
   readonly directory: string;
   /** Modules that a configuration imports from this process: `{ millrace }`. */
   readonly modules: Readonly<Record<string, unknown>>;
-  /** False leaves the automations' modules alone. */
+  /** False leaves the automations' modules alone, and the rules. */
   readonly automations: boolean;
+  /** Makes automations of files of rules. @throws ConfigError */
+  readonly rules?: RuleCompiler;
   /** Whether modules that this process has loaded before are loaded again. */
   readonly fresh?: boolean;
   /** What one module may take to load: one that waits for ever would leave nothing but an exit code. Default 30 s. */
@@ -29,16 +32,30 @@ const PATIENCE_MS = 30_000;
 
 /**
  * What the configuration file holds, its automations loaded.
- * @throws ConfigError CONFIG_NOT_FOUND, CONFIG_LOAD_FAILED, AUTOMATIONS_NOT_FOUND, AUTOMATION_DUPLICATE
+ * @throws ConfigError CONFIG_NOT_FOUND, CONFIG_LOAD_FAILED, AUTOMATIONS_NOT_FOUND, AUTOMATION_DUPLICATE, RULES_NOT_FOUND, and what
+ * is wrong with a rule
  */
 export async function loadConfigFile(options: LoadOptions): Promise<unknown> {
   const file = findConfigFile(options.file, options.directory);
   const load = moduleLoader(options.modules, options.fresh, options.patienceMs);
   const config = await read(file, load);
-  if (typeof config !== "object" || config === null || !("automations" in config)) return config;
-  const { automations, ...rest } = config;
+  if (typeof config !== "object" || config === null) return config;
+  const { automations, rules, ...rest } = config as { readonly automations?: unknown; readonly rules?: unknown };
   if (!options.automations) return rest;
-  return { ...rest, automations: await loadAutomations(automations, dirname(file), load) };
+  const directory = dirname(file);
+  const found = automations === undefined ? undefined : await loadAutomations(automations, directory, load);
+  if (typeof rules !== "string" || options.rules === undefined)
+    return { ...rest, ...(found && { automations: found.automations }), ...(rules !== undefined && { rules }) };
+  const compiled = options.rules(await readRules(rules, directory), namesIn(rest));
+  for (const { automation, place } of compiled) {
+    const id = automationId(automation);
+    const other = id === undefined ? undefined : found?.placeOf(id);
+    if (id !== undefined && other !== undefined) throw duplicate(id, other, place);
+  }
+  // A list that is none is the schema's to refuse.
+  const written = found?.automations ?? [];
+  if (!Array.isArray(written)) return { ...rest, automations: written };
+  return { ...rest, automations: [...written, ...compiled.map(({ automation }) => automation)] };
 }
 
 /** @throws ConfigError CONFIG_NOT_FOUND */
@@ -89,6 +106,12 @@ async function readData(file: string): Promise<unknown> {
   );
 }
 
+interface LoadedAutomations {
+  readonly automations: unknown;
+  /** Where the one of this id is written. */
+  placeOf(id: string): string | undefined;
+}
+
 /** What every automation carries, whichever copy of this package made it. */
 const BRAND = Symbol.for("millrace.automation");
 
@@ -97,8 +120,11 @@ const BRAND = Symbol.for("millrace.automation");
  * @param setting the configuration's `automations`
  * @throws ConfigError AUTOMATIONS_NOT_FOUND, AUTOMATION_DUPLICATE, CONFIG_LOAD_FAILED
  */
-async function loadAutomations(setting: unknown, directory: string, load: ModuleLoader): Promise<unknown> {
-  if (typeof setting !== "string") return setting;
+async function loadAutomations(setting: unknown, directory: string, load: ModuleLoader): Promise<LoadedAutomations> {
+  if (typeof setting !== "string") {
+    const ids = new Set(Array.isArray(setting) ? setting.map(automationId) : []);
+    return { automations: setting, placeOf: (id) => (ids.has(id) ? "the configuration" : undefined) };
+  }
   const files = await glob(setting, {
     cwd: directory,
     absolute: true,
@@ -110,11 +136,16 @@ async function loadAutomations(setting: unknown, directory: string, load: Module
       const id = automationId(exported);
       if (id === undefined) continue;
       const known = found.get(id);
-      if (known !== undefined && known.automation !== exported) throw duplicate(id, known.file, file, directory);
+      if (known !== undefined && known.automation !== exported)
+        throw duplicate(id, relative(directory, known.file), relative(directory, file));
       found.set(id, known ?? { automation: exported as object, file });
     }
   }
-  if (found.size > 0) return [...found.values()].map(({ automation }) => automation);
+  const placeOf = (id: string): string | undefined => {
+    const file = found.get(id)?.file;
+    return file === undefined ? undefined : relative(directory, file);
+  };
+  if (found.size > 0) return { automations: [...found.values()].map(({ automation }) => automation), placeOf };
   throw new ConfigError("AUTOMATIONS_NOT_FOUND", `automations: no module of ${setting} exports an automation`, {
     hint: "Mend the glob (it is relative to the configuration file), or remove the option.",
   });
@@ -125,11 +156,14 @@ function automationId(value: unknown): string | undefined {
   return "id" in value && typeof value.id === "string" ? value.id : undefined;
 }
 
-function duplicate(id: string, first: string, second: string, directory: string): ConfigError {
-  const where = `${relative(directory, first)} and ${relative(directory, second)}`;
-  return new ConfigError("AUTOMATION_DUPLICATE", `two automations are named ${JSON.stringify(id)}: ${where}`, {
-    hint: "Give one of them another id; the id is its durable's name.",
-  });
+function duplicate(id: string, first: string, second: string): ConfigError {
+  return new ConfigError(
+    "AUTOMATION_DUPLICATE",
+    `two automations are named ${JSON.stringify(id)}: ${first} and ${second}`,
+    {
+      hint: "Give one of them another id; the id is its durable's name.",
+    },
+  );
 }
 
 /** A module's exports. */

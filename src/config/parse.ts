@@ -26,14 +26,38 @@ const NO_SHAPE_FITS = "Invalid input";
  * @throws ConfigError CONFIG_UNKNOWN_KEY, CONFIG_INVALID: with the path of the bad value, never the value itself
  */
 export function parseConfig<Schema extends z.ZodType>(schema: Schema, input: unknown, path: string): z.output<Schema> {
+  const { fault, data } = firstFault(schema, input, "docs/config.md");
+  if (fault === undefined) return data;
+  const { keys, reason, hint } = fault;
+  const message = `${join(path, keys)}: ${reason}`;
+  throw fault.unknown
+    ? new ConfigError("CONFIG_UNKNOWN_KEY", message, { hint })
+    : new ConfigError("CONFIG_INVALID", message, { hint });
+}
+
+/** What is wrong with a value, and where in it; never the value itself. */
+export interface Fault {
+  readonly keys: readonly PropertyKey[];
+  /** Whether it is an option that there is not. */
+  readonly unknown: boolean;
+  readonly reason: string;
+  readonly hint: string;
+}
+
+/** The value as the schema makes it, or what is to be said first of what is wrong. @param page says what the options are */
+export function firstFault<Schema extends z.ZodType>(
+  schema: Schema,
+  input: unknown,
+  page: string,
+): { readonly fault: Fault; readonly data?: never } | { readonly fault?: never; readonly data: z.output<Schema> } {
   const result = schema.safeParse(input);
-  if (result.success) return result.data;
+  if (result.success) return { data: result.data };
   const issues = result.error.issues.map(innermost);
   // An unknown key is most often the misspelt one that is also reported as missing: name it first.
   const unknown = issues.find((issue) => issue.code === "unrecognized_keys");
-  throw unknown === undefined
-    ? invalidValue(schema, issues[0] as Issue, input, path)
-    : unknownKey(schema, unknown, input, path);
+  const fault =
+    unknown === undefined ? invalidValue(schema, issues[0] as Issue, input, page) : unknownKey(schema, unknown, input);
+  return { fault };
 }
 
 /** Where a value may be of several shapes and is plainly meant to be one of them: what is wrong inside of that. */
@@ -46,29 +70,29 @@ function innermost(issue: Issue): Issue {
   return only === undefined || inner.length > 1 ? issue : innermost({ ...only, path: [...issue.path, ...only.path] });
 }
 
-function unknownKey(
-  schema: z.ZodType,
-  issue: z.core.$ZodIssueUnrecognizedKeys,
-  input: unknown,
-  path: string,
-): ConfigError {
+function unknownKey(schema: z.ZodType, issue: z.core.$ZodIssueUnrecognizedKeys, input: unknown): Fault {
   const key = issue.keys[0] ?? "";
   const known = Object.keys(nodeAt(schema, issue.path, input)?.properties ?? {});
   const meant = nearest(key, known);
-  return new ConfigError("CONFIG_UNKNOWN_KEY", `${join(path, [...issue.path, key])}: there is no such option`, {
+  return {
+    keys: [...issue.path, key],
+    unknown: true,
+    reason: "there is no such option",
     hint:
       meant === undefined
         ? `Remove it; the options here are ${known.join(", ")}.`
         : `Did you mean ${JSON.stringify(meant)}?`,
-  });
+  };
 }
 
-function invalidValue(schema: z.ZodType, issue: Issue, input: unknown, path: string): ConfigError {
-  const place = join(path, issue.path);
+function invalidValue(schema: z.ZodType, issue: Issue, input: unknown, page: string): Fault {
   const description = nodeAt(schema, issue.path, input)?.description;
-  return new ConfigError("CONFIG_INVALID", `${place}: ${reason(issue, input)}`, {
-    hint: `Set it as docs/config.md says${description === undefined ? "." : `: ${description}`}`,
-  });
+  return {
+    keys: issue.path,
+    unknown: false,
+    reason: reason(issue, input),
+    hint: `Set it as ${page} says${description === undefined ? "." : `: ${description}`}`,
+  };
 }
 
 function reason(issue: Issue, input: unknown): string {

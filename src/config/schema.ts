@@ -54,6 +54,8 @@ export interface Config {
   readonly sources: Readonly<Record<string, SourceOptions>>;
   /** In a file also a glob of modules that export them. */
   readonly automations?: string | readonly unknown[];
+  /** In a file: a glob of files of rules. */
+  readonly rules?: string;
   readonly defaults?: {
     /** Where `tx` opens its transactions: a pool of pg, a database of drizzle, or what postgres.js makes. */
     readonly db?: object;
@@ -143,6 +145,12 @@ export const configSchema = z.strictObject({
     .default([])
     .describe(
       'In a file: a glob of the modules that export automations, relative to the file, such as "./automations/**/*.ts" (tests beside them are left out). Or a list of automations.',
+    ),
+  rules: z
+    .undefined({ error: "expected nothing: files of rules are for the configuration files of the command" })
+    .optional()
+    .describe(
+      'In a file: a glob of files with rules without code, relative to the file, such as "./rules/**/*.yaml" (docs/rules.md).',
     ),
   defaults: defaultsSchema.prefault({}).describe("What holds for all automations."),
   http: httpSchema.prefault({}).describe("The worker's own HTTP port: /healthz, /readyz, /metrics, /api/status."),

@@ -1,6 +1,7 @@
 // A typed POST: a domain event that came over HTTP, and from no outbox.
 
 import { canonicalJson, laneOf } from "./lane.ts";
+import { lineageOf } from "./lineage.ts";
 import type { DomainEvent } from "./parse-domain-event.ts";
 import type { StoredMessage } from "./parse-event.ts";
 import { percentDecode, undecodable } from "./percent.ts";
@@ -20,16 +21,16 @@ export function postedType(type: string): PostedType {
   return { aggregate: type.slice(0, dot), name: type.slice(dot + 1) };
 }
 
-/** @param id without the type @param data JSON text, as it came */
-export function postedEvent(type: string, id: string, data: Uint8Array, time: string): WorkerEvent {
+/** @param id without the type @param data JSON text, as it came @param key of the aggregate; a POST has none */
+export function postedEvent(type: string, id: string, data: Uint8Array, time: string, key = ""): WorkerEvent {
   const { aggregate, name } = postedType(type);
   return {
     origin: "_post",
     aggregate,
     name,
     id: `${type}.${id}`,
-    subject: aggregate,
-    lane: laneOf(Buffer.from(canonicalJson({ aggregate }))),
+    subject: key === "" ? aggregate : `${aggregate}/${key}`,
+    lane: laneOf(Buffer.from(key === "" ? canonicalJson({ aggregate }) : JSON.stringify(key))),
     time,
     data,
   };
@@ -45,16 +46,18 @@ export function parsePostedEvent(message: StoredMessage, { aggregate, name }: Po
   refuseOtherVersion(message);
   const [id, time] = ["ce-id", "ce-time"].map((header) => message.header(header));
   if (!id || !time) throw undecodable("it lacks a ce- header");
+  const lineage = lineageOf(message);
   return {
     id: percentDecode(id),
     type: `${aggregate}.${name}`,
     source: "_post",
-    key: "",
+    key: percentDecode(message.header("ce-subject") ?? "").slice(aggregate.length + 1),
     data: dataOf(message.data),
     headers: {},
     time,
     position: String(message.sequence),
     sequence: message.sequence,
+    ...(lineage && { lineage }),
   };
 }
 

@@ -78,6 +78,7 @@ async function runWorker(
   const stopping = new AbortController();
   const running = runAutomations({
     ...options,
+    posted: options.automations.flatMap(({ emits = [] }) => emits),
     clock: pace.clock,
     metrics: noMetrics,
     logEvents: true,

@@ -141,6 +141,8 @@ export interface Automation {
   readonly cycles: "stop" | "allow";
   readonly shadow: boolean;
   readonly db: Database | undefined;
+  /** Types of domain events that a rule stores on the bus itself; `tx` of a handler writes into its database instead. */
+  readonly emits?: readonly string[];
   readonly handler: Handler<AnyEvent>;
 }
 

@@ -4,6 +4,7 @@ import { connectors } from "../../app.ts";
 import { loadConfigFile } from "../../config/load.ts";
 import { type ResolvedConfig, resolveConfig } from "../../config/resolve.ts";
 import * as millrace from "../../index.ts";
+import { compileRules } from "../../rules/compile-rules.ts";
 
 /** What commands are given alike. */
 export interface CommandOptions {
@@ -17,7 +18,7 @@ export interface CommandOptions {
 
 /** What the file holds. @param file undefined: the `millrace.config.*` here @throws ConfigError where it cannot be read */
 export async function readConfig(file: string | undefined, automations = false): Promise<unknown> {
-  return loadConfigFile({ file, directory: process.cwd(), modules: { millrace }, automations });
+  return loadConfigFile({ file, directory: process.cwd(), modules: { millrace }, rules: compileRules, automations });
 }
 
 /** The same with every section checked, by its connector where it is a source's. @throws ConfigError for what is wrong */

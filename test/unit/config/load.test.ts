@@ -6,8 +6,10 @@ import { dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { env } from "../../../src/config/env.ts";
 import { type LoadOptions, loadConfigFile } from "../../../src/config/load.ts";
+import { resolveConfig } from "../../../src/config/resolve.ts";
 import { defineConfig } from "../../../src/config/schema.ts";
 import { ConfigError } from "../../../src/errors.ts";
+import { compileRules } from "../../../src/rules/compile-rules.ts";
 
 const millrace = {
   defineConfig,
@@ -139,4 +141,50 @@ test("without automations their modules are not loaded", async () => {
   const files = { ...withGlob, "automations/a.ts": 'throw new Error("loaded");' };
 
   expect(await load(files, { automations: false })).toEqual({ sources: {} });
+});
+
+const rule = 'id: flag\non: { event: order.placed }\ndo: { emit: order.flagged, data: "{{ /data }}" }\n';
+const withRules = { "millrace.config.yaml": 'sources: {}\nrules: "./rules/**/*.yaml"', "rules/flag.yaml": rule };
+const rules = compileRules;
+
+test("a glob of rules becomes automations, beside those of modules and lists, and nothing of the option is left", async () => {
+  const only = await load(withRules, { rules });
+  const both = await load(
+    {
+      ...{ "rules/flag.yaml": rule, "rules/deep/other.yaml": rule.replace("flag\n", "other\n") },
+      ...{ "millrace.config.yaml": 'sources: {}\nautomations: "./automations/*.ts"\nrules: "./rules/**/*.yaml"' },
+      "automations/a.ts": 'import { automation } from "millrace";\nexport const a = automation("a");',
+    },
+    { rules },
+  );
+
+  expect(only).toMatchObject({ automations: [{ id: "flag", emits: ["order.flagged"] }] });
+  expect(only).not.toHaveProperty("rules");
+  expect(both).toMatchObject({ automations: [{ id: "a" }, { id: "other" }, { id: "flag" }] });
+});
+
+test("a rule with the id of an automation is refused with both places; a glob without a file is an error", async () => {
+  const text = 'import { automation } from "millrace";\nexport const a = automation("flag");';
+  const config = 'sources: {}\nautomations: "./automations/*.ts"\nrules: "./rules/*.yaml"';
+  const files = { ...withRules, "millrace.config.yaml": config, "automations/a.ts": text };
+
+  expect(await failure(files, { rules })).toContain(
+    'AUTOMATION_DUPLICATE: two automations are named "flag": automations/a.ts and rules/flag.yaml:1:1',
+  );
+  expect(await failure({ "millrace.config.yaml": withRules["millrace.config.yaml"] }, { rules })).toMatch(
+    /^RULES_NOT_FOUND: rules: there is no file \.\/rules/,
+  );
+});
+
+test("a rule that names a source that the configuration does not have is refused with its line", async () => {
+  const wrong = rule.replace("{ event: order.placed }", "{ source: shop, collection: public.orders, op: created }");
+
+  expect(await failure({ ...withRules, "rules/flag.yaml": wrong }, { rules })).toContain(
+    'RULE_INVALID: rules/flag.yaml:2:7: the configuration has no "shop" under sources',
+  );
+});
+
+test("without automations no rule is read, and a worker inside an application refuses the option", async () => {
+  expect(await load({ ...withRules, "rules/flag.yaml": "{" }, { rules, automations: false })).toEqual({ sources: {} });
+  expect(() => resolveConfig({ sources: {}, rules: "./rules/*.yaml" }, new Map())).toThrow("rules: expected nothing");
 });

@@ -1,0 +1,40 @@
+// Finds and reads the files of rules that a configuration names; what they hold is not known here.
+
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { glob } from "tinyglobby";
+import { ConfigError } from "../errors.ts";
+
+/** A file of rules, by its name relative to the configuration. */
+interface RuleFile {
+  readonly file: string;
+  readonly bytes: Uint8Array;
+}
+
+/** What of the configuration rules may name. */
+type Names = Readonly<Record<"sources" | "endpoints" | "webhooks", readonly string[]>>;
+
+export type RuleCompiler = (
+  files: readonly RuleFile[],
+  names: Names,
+) => readonly { readonly automation: object; readonly place: string }[];
+
+/** All files of a glob, in the order of their names. @throws ConfigError RULES_NOT_FOUND */
+export async function readRules(pattern: string, directory: string): Promise<readonly RuleFile[]> {
+  const files = await glob(pattern, { cwd: directory, ignore: ["**/node_modules/**"] });
+  if (files.length === 0) {
+    throw new ConfigError("RULES_NOT_FOUND", `rules: there is no file ${pattern}`, {
+      hint: "Mend the glob (it is relative to the configuration file), or remove the option.",
+    });
+  }
+  return await Promise.all(files.sort().map(async (file) => ({ file, bytes: await readFile(join(directory, file)) })));
+}
+
+/** The names in sections that were not checked yet. */
+export function namesIn(config: object): Names {
+  const names = (section: keyof Names): readonly string[] => {
+    const value = (config as Readonly<Partial<Record<keyof Names, unknown>>>)[section];
+    return typeof value === "object" && value !== null ? Object.keys(value) : [];
+  };
+  return { sources: names("sources"), endpoints: names("endpoints"), webhooks: names("webhooks") };
+}

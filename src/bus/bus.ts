@@ -212,8 +212,11 @@ export interface ConsumeOptions {
   /** What all of its deliveries have as their `run`. */
   readonly run?: string | undefined;
   readonly filters: readonly string[];
-  /** Where a durable begins of which nothing is on record: behind the newest message, at the first, or at a sequence. */
-  readonly start: "now" | "earliest" | number;
+  /**
+   * Where a durable begins of which nothing is on record: behind the newest message, at the first, at a sequence, or at the first
+   * message that was stored at a time or later.
+   */
+  readonly start: "now" | "earliest" | number | Date;
   /** Deliveries that may be out at once, more while they end quickly; those that wait for a retry do not count. */
   readonly minPending: number;
   readonly ackWaitMs: number;

@@ -1,7 +1,7 @@
 // The status as Prometheus gauges, taken when they are scraped.
 
 import type { Registry } from "prom-client";
-import type { Depth } from "../automation/run/automation-run.ts";
+import type { AutomationStatus, Depth } from "../automation/run/automation-run.ts";
 import { sampled } from "../telemetry/sampled.ts";
 import type { SourceReport, Status } from "./status.ts";
 
@@ -41,11 +41,33 @@ const ofSources: readonly OfSource[] = [
   ],
 ];
 
+type Keys = NonNullable<AutomationStatus["keys"]>;
+
+/** Of automations with `order: "key"`. */
+const ofKeys: readonly (readonly [name: string, help: string, value: (keys: Keys) => number])[] = [
+  [
+    "keys_blocked",
+    'Keys that stand still until a person resumes or drops them (order: "key" with onExhausted: "block").',
+    ({ blocked }) => blocked,
+  ],
+  [
+    "keys_blocked_seconds",
+    "For how long the oldest of them has stood still; 0 without one.",
+    ({ oldestBlockedMs }) => oldestBlockedMs / 1000,
+  ],
+  ["keys_parked", "Events of such keys that are put aside on the bus until theirs goes on.", ({ parked }) => parked],
+];
+
 /** Adds `millrace_ready`, `millrace_held_for_fsync` and the like to a registry. */
 export function registerStatusGauges(registry: Registry, status: () => Status): void {
   const ready = { name: "millrace_ready", help: "1 when it is ready, 0 when it is stuck.", labelNames: ["kind", "id"] };
   sampled(registry, ready, () => status().parts.map(({ kind, id, ready }) => [{ kind, id }, ready ? 1 : 0]));
   registerPartitions(registry, status);
+  for (const [name, help, take] of ofKeys) {
+    sampled(registry, { name: `millrace_automation_${name}`, help, labelNames: ["automation"] }, () =>
+      status().automations.flatMap(({ id, keys }) => (keys === undefined ? [] : [[{ automation: id }, take(keys)]])),
+    );
+  }
   for (const [name, help, take] of ofSources) {
     sampled(registry, { name: `millrace_${name}`, help, labelNames: ["source"] }, () =>
       status().sources.flatMap((source) => {

@@ -1,7 +1,7 @@
 // Rules without code: each becomes the automation that code would have made, with the same checks, limits and dead letters.
 
 import { z } from "zod";
-import { type Automation, type AutomationOptions, automation } from "../automation/define/automation.ts";
+import { type Automation, type AutomationOptions, automation, type Handler } from "../automation/define/automation.ts";
 import type { Image, Trigger } from "../automation/define/trigger.ts";
 import { nearest } from "../config/nearest.ts";
 import { firstFault } from "../config/parse.ts";
@@ -107,7 +107,7 @@ function compileRule(written: WrittenRule, known: KnownNames): CompiledRule {
     const compiled = automation(
       id,
       { ...(options as Partial<AutomationOptions<Trigger>>), on: triggers, where: where as never },
-      handler,
+      handler as Handler<unknown>,
     );
     const emits = action.emits?.(wanted as never) ?? [];
     return { automation: Object.freeze({ ...compiled, emits }), place: written.place(["id"]) };

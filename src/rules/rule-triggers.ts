@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { collection } from "../automation/define/collection.ts";
 import { event } from "../automation/define/event-trigger.ts";
+import { type ScheduleOptions, schedule } from "../automation/define/schedule.ts";
 import { system } from "../automation/define/system.ts";
 import type { Image, Trigger } from "../automation/define/trigger.ts";
 import { webhook } from "../automation/define/webhook.ts";
@@ -33,19 +34,24 @@ export interface TriggerKind {
 /** By the member of `on` that says which kind it is. */
 export const triggerKinds: Readonly<Record<string, TriggerKind>> = {
   collection: kind({
-    schema: z.strictObject({
-      source: z.string(),
-      collection: z.string(),
-      op: oneOrMore(z.enum(["created", "updated", "deleted", "truncated"])),
-      changed: oneOrMore(z.string().min(1)).optional(),
-      columns: z.record(z.string(), z.enum(["number", "text", "boolean", "json"])).optional(),
-    }),
+    schema: z
+      .strictObject({
+        source: z.string(),
+        collection: z.string(),
+        op: oneOrMore(z.enum(["created", "updated", "deleted", "truncated"])),
+        changed: oneOrMore(z.string().min(1)).optional(),
+        columns: z.record(z.string(), z.enum(["number", "text", "boolean", "json"])).optional(),
+      })
+      .refine(({ op, changed }) => changed === undefined || op.includes("updated"), {
+        error: "it is about op: updated",
+        path: ["changed"],
+      }),
     names: { option: "source", section: "sources" },
     triggers: ({ source, collection: name, op, changed, columns }, images) => {
       const of = collection(source, name, { open: true, ...(columns && { columns }) });
       return op.map((one): Trigger => {
         if (one === "truncated") return of.truncated();
-        if (one === "updated" && changed !== undefined) return of.changed(...changed);
+        if (one === "updated" && changed !== undefined) return of.changed(...(changed as [string, ...string[]]));
         const carried = images.filter(
           (image) => image !== (one === "created" ? "before" : "after") || one === "updated",
         );
@@ -61,6 +67,10 @@ export const triggerKinds: Readonly<Record<string, TriggerKind>> = {
     schema: z.strictObject({ webhook: z.string(), type: oneOrMore(z.string()).optional() }),
     names: { option: "webhook", section: "webhooks" },
     triggers: ({ webhook: receiver, type = [] }) => [webhook(receiver, ...type)],
+  }),
+  schedule: kind({
+    schema: z.strictObject({ schedule: z.string(), tz: z.string().optional(), catchUp: z.unknown().optional() }),
+    triggers: ({ schedule: when, ...options }) => [schedule(when, options as ScheduleOptions)],
   }),
   system: kind({
     schema: z.strictObject({ system: z.string() }),

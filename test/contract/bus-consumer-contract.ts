@@ -9,7 +9,7 @@ import type { BusGround } from "./bus-ground.ts";
 import { placeOf, subscriber } from "./consuming.ts";
 
 export function busConsumerContract(ground: BusGround): void {
-  const { freshSource, bus, writer: open, writerOn, stored, when, until } = ground;
+  const { freshSource, bus, writer: open, writerOn, stored, when, until, clock } = ground;
   const subscribe = subscriber(ground);
 
   describe("a durable", () => {
@@ -54,6 +54,31 @@ export function busConsumerContract(ground: BusGround): void {
       await writer.write(transaction(source, 40));
 
       expect(placeOf(await next())).toBe(place(first));
+    });
+
+    test("begins at what was stored at a time or later, and stays there when it is subscribed to again by another time", async () => {
+      const source = freshSource();
+      const writer = await open(source);
+      const passed = async (ms: number): Promise<void> => void (await until(() => clock.wall() > ms, "time to pass"));
+      await writer.write(transaction(source, 10));
+      await when(writer.flush(10_000));
+      await passed(clock.wall());
+      const between = new Date(clock.wall());
+      await passed(clock.wall());
+      await writer.write(transaction(source, 20));
+      await when(writer.flush(10_000));
+      await passed(clock.wall());
+      const { next, stop } = await subscribe(source, { start: between });
+      const first = await next();
+      await when(first.ack());
+      await stop();
+      const behind = await subscribe(source, { durable: "late", start: new Date(clock.wall()) });
+      await writer.write(transaction(source, 30));
+      const again = await subscribe(source, { start: new Date(0) });
+
+      expect(placeOf(first)).toBe(place(20));
+      expect(placeOf(await behind.next())).toBe(place(30));
+      expect(placeOf(await again.next())).toBe(place(30));
     });
 
     test("goes on where it stood, whoever subscribes and wherever that one would start", async () => {

@@ -1,6 +1,7 @@
 // What an automation is: triggers, a handler, and the policy around it, checked where it is written.
 
 import type { ChangeEvent } from "../../event/change-event.ts";
+import { parseTime } from "../../event/point-in-time.ts";
 import { type DurationInput, durationMs } from "../outcome/duration-ms.ts";
 import { invalid, refuseUnknown } from "../outcome/invalid.ts";
 import type { Fatal, Retry, RetryOptions, Skip } from "../outcome/outcome.ts";
@@ -96,8 +97,11 @@ export interface AutomationOptions<On, Db extends Database = Database> {
   readonly onExhausted?: "dead" | "block";
   /** Where `tx` opens its transactions: a pool of pg, a database of drizzle, or what postgres.js makes. Default: `defaults.db`. */
   readonly db?: Db;
-  /** Where a new automation begins in the stream. Default `now`. */
-  readonly start?: "now" | "earliest";
+  /**
+   * Where a new automation begins in the stream: `now`, `earliest`, or at what the bus stored at a time or later,
+   * `"2026-11-01T00:00:00Z"`. Default `now`.
+   */
+  readonly start?: "now" | "earliest" | (string & {});
   /**
    * When events left the stream before they were settled: `stop` the automation and say so, or `continue` behind them,
    * with a `system("gap")` event that names them. Default `stop`; `run --adopt` continues once.
@@ -136,7 +140,7 @@ export interface Automation {
   readonly concurrency: number;
   readonly order: "key" | undefined;
   readonly onExhausted: "dead" | "block";
-  readonly start: "now" | "earliest";
+  readonly start: "now" | "earliest" | Date;
   readonly onGap: "stop" | "continue";
   readonly cycles: "stop" | "allow";
   readonly shadow: boolean;
@@ -218,7 +222,7 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
     timeoutMs,
     concurrency,
     ...orderOf(options, id),
-    start: oneOf(["now", "earliest"], options.start, `${id}: start`),
+    start: startOf(options.start, `${id}: start`),
     onGap: oneOf(["stop", "continue"], options.onGap, `${id}: onGap`),
     cycles: oneOf(["stop", "allow"], options.cycles, `${id}: cycles`),
     shadow: options.shadow ?? false,
@@ -265,6 +269,24 @@ function orderOf(
     throw invalid(`${id}: onExhausted is about keys in order`, 'give it order: "key", or leave onExhausted out');
   }
   return { order, onExhausted: oneOf(["dead", "block"], onExhausted, `${id}: onExhausted`) };
+}
+
+/** @throws ConfigError `AUTOMATION_INVALID` */
+function startOf(given: unknown, place: string): Automation["start"] {
+  if (given === undefined || given === "now") return "now";
+  if (given === "earliest") return given;
+  const time = typeof given === "string" ? parseTime(given) : undefined;
+  if (time === undefined)
+    throw invalid(
+      `${place} is neither "now" nor "earliest", nor a time`,
+      'write one, or a time like "2026-11-01T00:00:00Z"',
+    );
+  if (time.getTime() > Date.now())
+    throw invalid(
+      `${place} is not over yet`,
+      'write "now", or a time that was: until then it would begin with what comes',
+    );
+  return time;
 }
 
 /** The first is the default. */

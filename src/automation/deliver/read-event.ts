@@ -2,6 +2,7 @@
 // what its columns are.
 
 import type { Bus, Delivery } from "../../bus/bus.ts";
+import { type Clock, realClock, within } from "../../clock.ts";
 import { PoisonError, TransientError } from "../../errors.ts";
 import type { Columns } from "../../event/column-kind.ts";
 import { dataRefOf } from "../../event/data-ref.ts";
@@ -14,8 +15,9 @@ import type { ColumnTypes } from "./column-types.ts";
 import type { SettleContext } from "./job.ts";
 
 interface Reader extends Pick<SettleContext, "persist"> {
-  readonly automation: Pick<Automation, "triggers" | "where">;
+  readonly automation: Pick<Automation, "triggers" | "where" | "timeoutMs">;
   readonly bus: Pick<Bus, "fetchBody" | "read">;
+  readonly clock: Clock;
   readonly columnTypes: Pick<ColumnTypes, "kept" | "read">;
 }
 
@@ -68,9 +70,11 @@ function decoded(message: StoredMessage, reader: Reader): Soon<Found> {
   }
 }
 
+/** Of these another attempt may find more. */
+const mayCome: readonly string[] = ["EVENT_SCHEMA_MISSING", "EVENT_SCHEMA_SLOW"];
+
 function unreadable(error: unknown): PoisonError | TransientError {
-  if (error instanceof PoisonError || (error instanceof TransientError && error.code === "EVENT_SCHEMA_MISSING"))
-    return error;
+  if (error instanceof PoisonError || (error instanceof TransientError && mayCome.includes(error.code))) return error;
   throw error;
 }
 
@@ -91,8 +95,17 @@ function wanted(trigger: Trigger, message: StoredMessage, reader: Reader): Soon<
   if (event === undefined) return undefined;
   const fit = trigger.fit?.(event) ?? event;
   return fit instanceof Promise
-    ? fit.then((one) => judged(one, trigger, message, reader))
+    ? inTime(fit, reader).then((one) => judged(one, trigger, message, reader))
     : judged(fit, trigger, message, reader);
+}
+
+/** A schema is the user's code: one that never ends must not hold its place for ever. @throws TransientError */
+async function inTime(fit: Promise<AnyEvent>, { automation: { timeoutMs }, clock }: Reader): Promise<AnyEvent> {
+  const event = await within(clock, timeoutMs, fit);
+  if (event !== undefined) return event;
+  throw new TransientError("EVENT_SCHEMA_SLOW", `its schema has not ended within the timeout of ${timeoutMs} ms`, {
+    hint: "let `validate` of the schema end: it must not wait for what may not come",
+  });
 }
 
 function judged(event: AnyEvent, trigger: Trigger, message: StoredMessage, reader: Reader): Soon<AnyEvent | undefined> {
@@ -142,13 +155,14 @@ function schemaMissing(version: string): TransientError {
  */
 export async function wantedOf(
   message: StoredMessage,
-  automation: Pick<Automation, "triggers" | "where">,
+  automation: Reader["automation"],
   columnTypes: Pick<ColumnTypes, "kept" | "read">,
 ): Promise<{ readonly wanted: boolean; readonly event: AnyEvent | undefined }> {
   if (message.data.length === 0) return { wanted: true, event: undefined };
   const persist = <Result>(operation: () => Promise<Result>): Promise<Result> => operation();
   const none = async (): Promise<undefined> => undefined;
-  const found = await decoded(message, { automation, columnTypes, persist, bus: { fetchBody: none, read: none } });
+  const bus = { fetchBody: none, read: none };
+  const found = await decoded(message, { automation, columnTypes, persist, bus, clock: realClock });
   if (found instanceof PoisonError || found instanceof TransientError) return { wanted: true, event: undefined };
   return { wanted: found !== undefined, event: found };
 }

@@ -1,6 +1,6 @@
 // One automation at work: a subscription for each of its sources, kept up for ever, and one deliverer for all of them.
 
-import type { Delivery, Obstacle, StreamGap, Subscription } from "../../bus/bus.ts";
+import type { ConsumeOptions, Delivery, Obstacle, StreamGap, Subscription } from "../../bus/bus.ts";
 import { backoffMs } from "../../clock.ts";
 import { MillraceError, TransientError, toError } from "../../errors.ts";
 import type { Asked } from "../../event/control.ts";
@@ -255,7 +255,7 @@ export class AutomationRun {
    */
   async #subscribe(source: SourceId, filters: readonly string[]): Promise<Subscribed | undefined> {
     const { automation, bus, clock, log } = this.#options;
-    let start: "now" | "earliest" | number = source === retryId ? "earliest" : automation.start;
+    let start: ConsumeOptions["start"] = source === retryId ? "earliest" : automation.start;
     let goOn = this.#options.adopt || automation.onGap === "continue";
     const settled = this.#settled(source);
     const context = this.#missedContext(source);

@@ -47,8 +47,12 @@ export class MemoryServer {
     this.#durables.set(stream, durables);
     const { firstSeq, lastSeq } = found.state;
     // All that a stream holds that was not there at the first look is new.
-    const from = typeof start === "number" ? start : start === "now" && existed ? lastSeq + 1 : firstSeq;
-    const durable = durables.get(name) ?? new MemoryDurable(stream, found, this.#clock, from);
+    const of = (): number => {
+      if (typeof start === "number") return start;
+      if (start instanceof Date) return found.firstSince(start.getTime());
+      return start === "now" && existed ? lastSeq + 1 : firstSeq;
+    };
+    const durable = durables.get(name) ?? new MemoryDurable(stream, found, this.#clock, of());
     durables.set(name, durable);
     return durable;
   }

@@ -17,6 +17,8 @@ const DUPLICATE_WINDOW_MS = 60 * 60_000;
 export interface MemoryMessage extends StoredMessage {
   /** By the clock's `now`, when it goes by itself; Infinity where it does not. */
   readonly goesAtMs: number;
+  /** By the clock's `wall`. */
+  readonly storedAtMs: number;
   /** Name and value of each header line. */
   readonly lines: readonly (readonly [name: string, value: string])[];
 }
@@ -60,6 +62,12 @@ export class MemoryStream {
         message.goesAtMs > now &&
         (under === undefined ? message.subject === subject : message.subject.startsWith(under)),
     );
+  }
+
+  /** The first sequence that was stored then or later; behind the newest one where none was. */
+  firstSince(ms: number): number {
+    const { lastSeq } = this.state;
+    return this.messages.find(({ storedAtMs }) => storedAtMs >= ms)?.seq ?? lastSeq + 1;
   }
 
   /** Takes a message out: its number stays what it is. */
@@ -114,7 +122,8 @@ export class MemoryStream {
     const ttl = headerOf(lines, "Nats-TTL");
     const goesAtMs = ttl === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() + hoursOf(ttl) * 60 * 60_000;
     const header: StoredMessage["header"] = (name) => headerOf(lines, name);
-    this.#messages.push({ seq, subject, lines, data: Uint8Array.from(data), header, goesAtMs });
+    const storedAtMs = this.#clock.wall();
+    this.#messages.push({ seq, subject, lines, data: Uint8Array.from(data), header, goesAtMs, storedAtMs });
   }
 }
 

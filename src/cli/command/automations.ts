@@ -11,6 +11,7 @@ import {
 } from "../../bus/jetstream/commands/steer-automation.ts";
 import { resolveBusConfig, resolveConfig } from "../../config/resolve.ts";
 import { ConfigError } from "../../errors.ts";
+import { parseTime } from "../../event/point-in-time.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { type CommandOptions, readConfig } from "../common/load-config.ts";
 import { asker, namedAutomation, sourcesOf } from "../common/named-automation.ts";
@@ -95,8 +96,8 @@ function seekLines(id: string, { running, control: { paused, seek } }: Steered):
 function targetOf(to: string): SeekTarget {
   if (to === "earliest" || to === "now") return to;
   if (/^[1-9]\d*$/.test(to) && Number.isSafeInteger(Number(to))) return Number(to);
-  const time = new Date(to);
-  if (/^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(to) && !Number.isNaN(time.getTime())) {
+  const time = parseTime(to);
+  if (time !== undefined) {
     if (time.getTime() <= Date.now()) return time;
     throw new ConfigError("SEEK_TARGET", `${to} is not over yet`, { hint: "write now, or a time that was" });
   }

@@ -103,7 +103,13 @@ test.each<readonly [object, string, string]>([
   [{ handler: nothing }, "receipt: handler: there is no such option", "the options are on, where, filter, retry, "],
   [{ retry: { atempts: 4 } }, "receipt: retry.atempts: there is no such option", 'did you mean "attempts"?'],
   [{ cycles: true }, 'receipt: cycles is neither "stop" nor "allow"', "write one"],
-  [{ start: "beginning" }, 'receipt: start is neither "now" nor "earliest"', "write one"],
+  [{ start: "beginning" }, 'receipt: start is neither "now" nor "earliest", nor a time', "write one"],
+  [
+    { start: "2026-01-31T12:00:00" },
+    'receipt: start is neither "now" nor "earliest", nor a time',
+    "2026-11-01T00:00:00Z",
+  ],
+  [{ start: "9999-01-01" }, "receipt: start is not over yet", '"now"'],
 ])("what the compiler would not take is refused at run time too: %j", (options, message, hint) => {
   const define = (): unknown => automation("receipt", { on: orders.created(), ...options } as never, nothing);
 

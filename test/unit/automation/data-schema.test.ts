@@ -7,8 +7,10 @@ import { ColumnTypes } from "../../../src/automation/deliver/column-types.ts";
 import { readEvent } from "../../../src/automation/deliver/read-event.ts";
 import type { Delivery } from "../../../src/bus/bus.ts";
 import { memoryStore } from "../../../src/bus/memory/memory-server.ts";
+import { realClock } from "../../../src/clock.ts";
 import { BugError, PoisonError } from "../../../src/errors.ts";
 import { event, manual, type StandardSchema } from "../../../src/index.ts";
+import { emitted, given } from "../../../src/testing.ts";
 
 const HEADERS: Readonly<Record<string, string>> = {
   ...{ "ce-specversion": "1.0", "ce-id": "e1", "ce-type": "order.placed", "ce-time": "2026-11-29T00:00:00Z" },
@@ -31,6 +33,7 @@ const read = async (of: Automation, data: unknown, subject = "events.shop.order.
         read: () => Promise.reject(new BugError("X", "nothing is read back")),
       },
       persist: (operation) => operation(),
+      clock: realClock,
       columnTypes: new ColumnTypes({ schemas: memoryStore() }),
     },
   );
@@ -110,4 +113,16 @@ test("what is no Standard Schema is refused where the trigger is written", () =>
     automation("a", { on: event("order.placed", order), where: { data: { total: [1] } } }, () => {});
   };
   expect(wrong).toBeTypeOf("function");
+});
+
+test("a schema that never ends fails each attempt at the timeout, and the event is a dead letter in the end", async () => {
+  const never = own(() => new Promise<never>(() => {}));
+  const slow = automation(
+    "slow",
+    { on: event("order.placed", never), timeout: "5s", retry: { attempts: 2 } },
+    () => {},
+  );
+  const r = await given([emitted("order.placed", { key: "1", data: { n: 1 } })]).when(slow);
+
+  expect(r.deadLetters).toMatchObject([{ reason: "exhausted", attempts: 2, error: { code: "EVENT_SCHEMA_SLOW" } }]);
 });

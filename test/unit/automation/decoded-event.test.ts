@@ -9,6 +9,7 @@ import { ColumnTypes } from "../../../src/automation/deliver/column-types.ts";
 import { readEvent } from "../../../src/automation/deliver/read-event.ts";
 import type { Delivery } from "../../../src/bus/bus.ts";
 import { memoryStore } from "../../../src/bus/memory/memory-server.ts";
+import { realClock } from "../../../src/clock.ts";
 import { BugError, PoisonError } from "../../../src/errors.ts";
 
 const lines: Readonly<Record<string, string>> = {
@@ -39,6 +40,7 @@ const reader = (on: Parameters<typeof automation>[1]["on"]) => ({
     read: () => Promise.reject(new BugError("X", "no body is left behind")),
   },
   persist: <Result>(operation: () => Promise<Result>) => operation(),
+  clock: realClock,
   columnTypes: new ColumnTypes({ schemas: memoryStore() }),
 });
 

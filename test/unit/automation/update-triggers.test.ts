@@ -8,6 +8,7 @@ import { ColumnTypes } from "../../../src/automation/deliver/column-types.ts";
 import { readEvent } from "../../../src/automation/deliver/read-event.ts";
 import type { Delivery } from "../../../src/bus/bus.ts";
 import { memoryStore } from "../../../src/bus/memory/memory-server.ts";
+import { realClock } from "../../../src/clock.ts";
 import { BugError, TransientError } from "../../../src/errors.ts";
 import { DECIMAL_NUMBER } from "../../../src/event/collection-schema.ts";
 import { collection, fromDrizzle, type Trigger } from "../../../src/index.ts";
@@ -74,6 +75,7 @@ async function read(of: Automation, body: object, headers: Readonly<Record<strin
       read: () => Promise.reject(new BugError("X", "no body is left behind")),
     },
     persist: (operation) => operation(),
+    clock: realClock,
     columnTypes: new ColumnTypes({ schemas }),
   });
 }

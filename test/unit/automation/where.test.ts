@@ -7,6 +7,7 @@ import { ColumnTypes } from "../../../src/automation/deliver/column-types.ts";
 import { readEvent } from "../../../src/automation/deliver/read-event.ts";
 import type { Delivery } from "../../../src/bus/bus.ts";
 import { memoryStore } from "../../../src/bus/memory/memory-server.ts";
+import { realClock } from "../../../src/clock.ts";
 import { BugError, PoisonError } from "../../../src/errors.ts";
 import { collection, event, fromDrizzle, system, type Trigger } from "../../../src/index.ts";
 
@@ -52,6 +53,7 @@ function read(of: Automation, op: string, body: object, table = "orders"): unkno
       read: () => Promise.reject(new BugError("X", "no body is left behind")),
     },
     persist: (operation) => operation(),
+    clock: realClock,
     columnTypes: new ColumnTypes({ schemas: memoryStore() }),
   });
 }

@@ -119,6 +119,18 @@ test.each([
   ["an unknown option", `${good}tiemout: 5s\n`, "rules/0.yaml:10:1: tiemout: there is no such option", '"timeout"'],
   ["an unknown option of the trigger", put("op:", "opp:"), "rules/0.yaml:2:48: opp: there is no such option", '"op"'],
   ["an unknown option of the action", put("key:", "kye:"), "rules/0.yaml:7:3: kye: there is no such option", '"key"'],
+  [
+    "a schedule that is none",
+    put("{ source: shop, collection: public.orders, op: created }", '{ schedule: "every day" }'),
+    "rules/0.yaml",
+    "",
+  ],
+  [
+    "columns of what is no update",
+    put("op: created", "op: created, changed: [status]"),
+    "rules/0.yaml:2:61: changed: it is about op: updated",
+    "",
+  ],
   ["no id", put("id: flag\n", ""), "rules/0.yaml:1:1: id: is missing", "docs/rules.md"],
   [
     "an id that is none",
@@ -194,6 +206,7 @@ test("JSON is YAML, and a list holds several rules", () => {
     JSON.stringify([
       { id: "a", on: { event: "order.placed" }, do: { emit: "a.b", data: "{{ /data }}" } },
       { id: "b", on: [{ system: "dead" }, { system: "gap" }], do: { emit: "b.c", data: { of: "{{ /type }}" } } },
+      { id: "d", on: { schedule: "every 5m", catchUp: "none" }, do: { emit: "d.e", data: "{{ /time }}" } },
       { id: "c", on: { webhook: "payments", type: ["paid", "void"] }, do: { emit: "c.d", data: "{{ /body/id }}" } },
     ]),
   );
@@ -201,6 +214,7 @@ test("JSON is YAML, and a list holds several rules", () => {
   expect(rules.map(({ id, triggers }) => [id, triggers.length])).toEqual([
     ["a", 1],
     ["b", 2],
+    ["d", 1],
     ["c", 1],
   ]);
 });

@@ -15,7 +15,7 @@ import type { Logger } from "../../../telemetry/logger.ts";
 import type { BusAccess } from "../client/access.ts";
 import { busError } from "../client/bus-errors.ts";
 import { Connection } from "../client/connection.ts";
-import { asConsumer } from "./first-since.ts";
+import { asConsumer } from "../client/first-since.ts";
 
 export interface TailOptions extends BusAccess {
   /** A whole subject, or a source's id; undefined means the events of all sources. */

@@ -11,9 +11,9 @@ import { apiCodes } from "../client/api-codes.ts";
 import { SCHEMA_BUCKET, STATE_BUCKET } from "../client/buckets.ts";
 import { asked, orNothing } from "../client/bus-errors.ts";
 import { connectOnce } from "../client/connect-once.ts";
+import { firstSince } from "../client/first-since.ts";
 import { openRetryStream, RETRY_STREAM } from "../client/retry-stream.ts";
 import { openStateStore } from "../client/state-store.ts";
-import { firstSince } from "./first-since.ts";
 
 /** So many are stored between two looks at what waits. */
 const BATCH = 500;

@@ -11,11 +11,11 @@ import type { BusAccess } from "../client/access.ts";
 import { STATE_BUCKET } from "../client/buckets.ts";
 import { asked } from "../client/bus-errors.ts";
 import { connectOnce } from "../client/connect-once.ts";
+import { firstSince } from "../client/first-since.ts";
 import { openStateStore } from "../client/state-store.ts";
 import { findStream } from "../client/streams.ts";
 import { forgetOlder } from "../consumer/forget-older.ts";
 import { type AutomationOnBus, automationsOnBus, readControl } from "./automations-on-bus.ts";
-import { firstSince } from "./first-since.ts";
 
 /** What a worker needs at most to open its durables anew, behind the time in which it obeys. */
 const OPEN_MS = 5000;

@@ -8,6 +8,7 @@ import { retryId } from "../../../event/source-id.ts";
 import type { ConsumeOptions, Obstacle } from "../../bus.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { isApiError, orNothing } from "../client/bus-errors.ts";
+import { firstSince } from "../client/first-since.ts";
 import {
   changeOf,
   configured,
@@ -143,7 +144,7 @@ export class Durable {
     found: ConsumerInfo | undefined,
   ): Promise<ConsumerInfo | undefined> {
     const { jsm, record, consume } = this.#options;
-    const through = settledThrough(stream, known?.value, consume.start);
+    const through = settledThrough(stream, known?.value, await this.#start(stream, known));
     const life = Math.max(known?.value.durable?.life ?? 0, found === undefined ? 0 : lifeOf(found.config)) + 1;
     // First on record, then made: killed in between, it is made from the same place.
     const same = known?.value.created === stream.created ? known.value : {};
@@ -160,6 +161,13 @@ export class Durable {
     const made = await orNothing(jsm.consumers.add(stream.name, config), ...apiCodes.consumerExists);
     if (made !== undefined) this.#info = made;
     return made;
+  }
+
+  /** A time is asked for only where nothing is on record: behind a restart it would be another place. */
+  async #start({ name }: FoundStream, known: Entry | undefined): Promise<Exclude<ConsumeOptions["start"], Date>> {
+    const { jsm, consume } = this.#options;
+    if (!(consume.start instanceof Date)) return consume.start;
+    return known === undefined ? await firstSince(jsm, name, consume.start) : "earliest";
   }
 
   /** Settings follow the definition, and what somebody changed is put back; the durable keeps its place. */
@@ -204,7 +212,7 @@ function isBeingMade(known: SettledWatermark | undefined): boolean {
 function settledThrough(
   stream: FoundStream,
   known: SettledWatermark | undefined,
-  start: ConsumeOptions["start"],
+  start: Exclude<ConsumeOptions["start"], Date>,
 ): number {
   if (known?.created === stream.created) return known.through;
   // In another stream of that name, what the first one had comes again under new numbers: all of it may be new.

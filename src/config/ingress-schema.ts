@@ -197,7 +197,7 @@ export const eventsSchema = z
     token: secretsSchema
       .optional()
       .describe(
-        "What whoever posts sends as `Authorization: Bearer …`, from the environment alone; a list while it is rotated.",
+        "What whoever posts sends as `Authorization: Bearer …`, from the environment alone; a list while it is rotated. With it `system.script.completed` and `system.script.failed` may be posted too, as `millrace report --to` does.",
       ),
     types: z
       .record(

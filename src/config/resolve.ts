@@ -2,6 +2,7 @@
 
 import { ConfigError } from "../errors.ts";
 import type { Retention } from "../event/retention.ts";
+import { scriptSchema, scriptTypes } from "../event/script-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import { rememberUrlSecrets } from "../telemetry/redact.ts";
 import { Secret } from "../telemetry/secret.ts";
@@ -142,11 +143,13 @@ function busConfig({ bus }: ParsedConfig): BusConfig {
 }
 
 function receivedConfig({ ingress, webhooks, events: { token = [], types } }: ParsedConfig): ReceivedConfig {
+  // Whoever may post may also tell how scripts ended.
+  const scripts = token.length > 0 ? scriptTypes.map((type) => [type, scriptSchema] as const) : [];
   return {
     ingress,
     webhooks: new Map(Object.entries(webhooks).map(([name, section]) => [name, new Secret(section)])),
     tokens: new Secret(token),
-    types: new Map(Object.entries(types)),
+    types: new Map([...scripts, ...Object.entries(types)]),
   };
 }
 

@@ -20,6 +20,13 @@ export interface ScriptData {
 /** What may be posted, and listened for, without standing under `events.types`. */
 export const scriptTypes = ["system.script.completed", "system.script.failed"] as const;
 
+/** What is taken for one when it is posted. */
+export const scriptSchema = {
+  type: "object",
+  required: ["name", "exitCode"],
+  properties: { name: { type: "string" }, exitCode: { type: ["integer", "null"] } },
+} as const;
+
 /** Failed is what did not end with exit code 0. */
 export function scriptType({ exitCode }: ScriptData): (typeof scriptTypes)[number] {
   return exitCode === 0 ? "system.script.completed" : "system.script.failed";

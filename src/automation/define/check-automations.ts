@@ -1,7 +1,8 @@
 // What `check` says of automations: triggers that would never match in silence, and subscriptions that nobody has any more.
 
 import { durableOwner } from "../../event/control.ts";
-import { type SourceId, systemId } from "../../event/source-id.ts";
+import { retrySubject } from "../../event/retry-message.ts";
+import { retryId, type SourceId, streamName, systemId } from "../../event/source-id.ts";
 import { about, type Finding, findingOf } from "../../telemetry/finding.ts";
 import type { Automation } from "./automation.ts";
 import type { KnownSources, TriggerCheck, TriggerConfig } from "./trigger.ts";
@@ -20,11 +21,15 @@ export interface ConfiguredSources extends TriggerConfig {
   readonly all: readonly SourceId[];
 }
 
-/** @param sources those that are looked at; the worker's own events count as one */
+/**
+ * @param sources those that are looked at; the worker's own events count as one
+ * @param waiting how many long retries and replays wait, by the automation that they wait for
+ */
 export function automationFindings(
   automations: readonly Automation[],
   { all, ...config }: ConfiguredSources,
   sources: ReadonlyMap<SourceId, ListenedSource>,
+  waiting: ReadonlyMap<string, number> = new Map<string, number>(),
 ): readonly Finding[] {
   const known: KnownSources = { all, collections: (source) => sources.get(source)?.collections };
   const elsewhere = (source: SourceId): boolean =>
@@ -39,7 +44,8 @@ export function automationFindings(
     const message = `listens to ${filters.join(", ")}`;
     return [ok("AUTOMATION", message) satisfies Finding];
   });
-  return [...findings, ...[...sources.values()].flatMap((source) => orphanFindings(automations, source))];
+  const orphans = [...sources.values()].flatMap((source) => orphanFindings(automations, source));
+  return [...findings, ...orphans, ...unclaimedFindings(automations, waiting)];
 }
 
 /** What its triggers say; only the error of one for which the start refuses it. */
@@ -61,6 +67,22 @@ function orphanFindings(automations: readonly Automation[], { durables, stream }
         "AUTOMATION_ORPHAN",
         `${stream} keeps its place for an automation that this configuration does not have`,
         `nats consumer rm ${stream} ${name}`,
+      ),
+    );
+}
+
+/** Nobody hands them out, and no limit of their stream takes them away. */
+function unclaimedFindings(
+  automations: readonly Automation[],
+  waiting: ReadonlyMap<string, number>,
+): readonly Finding[] {
+  return [...waiting]
+    .filter(([automation]) => !automations.some(({ id }) => id === automation))
+    .map(([automation, count]) =>
+      about(`automation ${automation}`).warn(
+        "RETRY_ORPHAN",
+        `${count} long retries and replays wait for it, and this configuration does not have it`,
+        `Give an automation this id again, and it gets them; or give them up: nats stream purge ${streamName(retryId)} --subject=${retrySubject(automation)}`,
       ),
     );
 }

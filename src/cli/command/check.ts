@@ -3,6 +3,7 @@
 import { connectors, declaredColumns, imageRefusals, triggerConfigOf } from "../../app.ts";
 import type { Automation } from "../../automation/define/automation.ts";
 import { automationFindings, type ListenedSource } from "../../automation/define/check-automations.ts";
+import { readWaiting } from "../../bus/jetstream/commands/automations-on-bus.ts";
 import { checkBus } from "../../bus/jetstream/commands/check-bus.ts";
 import { readSavedMemory, readStoredPositions } from "../../bus/jetstream/commands/on-record.ts";
 import { findSourceOnBus } from "../../bus/jetstream/commands/remove-source.ts";
@@ -75,7 +76,12 @@ export async function check({ config: file, source, json, signal, print }: Check
   const automations = config.automations as readonly Automation[];
   const listened = await listenedSources(sources, { ...access, signal });
   const findings = [
-    ...automationFindings(automations, { all: [...config.sources.keys()], ...triggerConfigOf(config) }, listened),
+    ...automationFindings(
+      automations,
+      { all: [...config.sources.keys()], ...triggerConfigOf(config) },
+      listened,
+      await readWaiting(access, signal).catch(() => undefined), // the bus' own findings say why
+    ),
     ...[
       ...(await declaredColumns({ ...config, sources: new Map(sources) }).refusals(automations)),
       ...(await imageRefusals({ ...config, sources: new Map(sources) }, automations)),

@@ -2,6 +2,7 @@
 
 import { jetstreamManager } from "@nats-io/jetstream";
 import { expect, onTestFinished, test } from "vitest";
+import { readWaiting } from "../../../src/bus/jetstream/commands/automations-on-bus.ts";
 import {
   type AutomationSteering,
   openAutomationSteering,
@@ -19,8 +20,8 @@ const skip = missing("nats");
 const shop = "shop" as SourceId;
 const asked = () => ({ by: "ann@desk", at: new Date().toISOString() });
 
-async function steer(url: string): Promise<AutomationSteering> {
-  const steering = await openAutomationSteering({ servers: [url], replicas: 1, signal: new AbortController().signal });
+async function steer(url: string, { signal } = new AbortController()): Promise<AutomationSteering> {
+  const steering = await openAutomationSteering({ servers: [url], replicas: 1, signal });
   onTestFinished(() => steering[Symbol.asyncDispose]() as Promise<void>);
   return steering;
 }
@@ -150,6 +151,32 @@ test.skipIf(skip)(
   },
 );
 
+test.skipIf(skip)(
+  "a seek that is cut off behind its record is done by the worker, which takes the place before away",
+  async () => {
+    const { url } = await freshNats();
+    await using stream = await ShopStream.create(url);
+    const ending = new AbortController();
+    const cutOff = await steer(url, ending);
+    const started: number[] = [];
+    const mail = onOrder("mail", ({ event }) => void started.push(event.after.id));
+    for (const id of [1, 2]) await stream.order("created", { id, status: "new" });
+    await using worker = await startWorker({ url, automations: [mail], missedLookMs: 300 });
+    await waitFor(() => worker.metrics.counts["mail.handled"] === 2, { what: "both events" });
+    const seeking = cutOff.seek("mail", "earliest", [shop], asked()).catch(() => "cut off");
+    await waitFor(async () => (await cutOff.state.get("control.mail")) !== undefined, { what: "the record" });
+    ending.abort();
+    expect(await seeking).toBe("cut off");
+
+    await waitFor(() => worker.metrics.counts["mail.handled"] === 4, { what: "both once more" });
+    expect(started.toSorted()).toEqual([1, 1, 2, 2]);
+    const jsm = await jetstreamManager(stream.nc);
+    const names = async (): Promise<string> =>
+      (await jsm.consumers.list("CDC_SHOP").next()).map(({ name }) => name).join();
+    await waitFor(async () => (await names()) === "mail_s1", { what: "the durable before to be taken away" });
+  },
+);
+
 test.skipIf(skip)("a seek to now passes over what waits, and says what that was", async () => {
   const { url } = await freshNats();
   await using stream = await ShopStream.create(url);
@@ -238,6 +265,9 @@ test.skipIf(skip)("what the configuration no longer has is listed as orphaned, w
   {
     await using worker = await startWorker({ url, automations: [onOrder("old", () => {})] });
     await waitFor(() => worker.metrics.counts["old.handled"] === 1, { what: "the event" });
+    const event = { stream: "CDC_SHOP", sequence: 1, subject: "", headers: {}, data: Buffer.of() };
+    for (const automation of ["old", "new"])
+      await worker.bus.later({ automation, ...event, attempts: 1, dueAt: Date.now() + 60_000 });
     expect(await steering.list(["old", "new"])).toMatchObject([
       { id: "old", state: "running", pending: 0 },
       { id: "new", state: "new" },
@@ -247,5 +277,12 @@ test.skipIf(skip)("what the configuration no longer has is listed as orphaned, w
     ["new", "new"],
     ["old", "orphaned"],
   ]);
+  const { signal } = new AbortController();
+  expect(await readWaiting({ servers: [url] }, signal)).toEqual(
+    new Map([
+      ["new", 1],
+      ["old", 1],
+    ]),
+  );
   expect(await steering.list(["old"])).toMatchObject([{ id: "old", state: "stopped" }]);
 });

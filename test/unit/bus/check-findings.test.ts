@@ -33,6 +33,21 @@ describe("automations", () => {
     ]);
   });
 
+  test("that are not there any more, and that long retries and replays wait for, are named with what to do", () => {
+    const waiting = new Map([
+      ["mail", 3],
+      ["old", 2],
+    ]);
+    const found = automationFindings([mail], { all: [SHOP], outboxes: [SHOP] }, new Map(), waiting);
+    expect(found.filter(({ level }) => level === "warn")).toEqual([
+      {
+        ...{ level: "warn", code: "RETRY_ORPHAN", subject: "automation old" },
+        message: "2 long retries and replays wait for it, and this configuration does not have it",
+        fix: expect.stringContaining("nats stream purge MILLRACE_RETRY --subject=retry.old"),
+      },
+    ]);
+  });
+
   test("of domain events that no source holds fail, as the start does", () => {
     expect(codes([])).toContain("fail AUTOMATION_WITHOUT_OUTBOX automation mail");
   });

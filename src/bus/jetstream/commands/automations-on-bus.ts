@@ -1,6 +1,6 @@
 // How the automations stand on the bus, for commands: what they have not settled, who steers them, what is dead.
 
-import type { ConsumerInfo, JetStreamManager, StreamInfo } from "@nats-io/jetstream";
+import { type ConsumerInfo, type JetStreamManager, jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
 import {
   type Asked,
   blockedPrefix,
@@ -11,8 +11,10 @@ import {
   parseControl,
 } from "../../../event/control.ts";
 import type { StateStore } from "../../bus.ts";
+import type { BusAccess } from "../client/access.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { asked, orNothing } from "../client/bus-errors.ts";
+import { connectOnce } from "../client/connect-once.ts";
 import { DEAD_STREAM } from "../client/dead-letters.ts";
 import { MADE_FOR_AUTOMATION } from "../consumer/durable-settings.ts";
 
@@ -122,6 +124,13 @@ function isWorkedOn({ num_ack_pending, num_pending, delivered, config }: Consume
   if (num_ack_pending === 0 || delivered.last_active === undefined) return false;
   const quietMs = Date.now() - Date.parse(String(delivered.last_active));
   return num_pending > 0 && quietMs < 2 * ((config.ack_wait ?? 0) / 1e6);
+}
+
+/** How many long retries and replays wait, by the automation that they wait for. @throws MillraceError */
+export async function readWaiting(access: BusAccess, signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
+  await using connection = await connectOnce(access, signal);
+  const jsm = await jetstreamManager(connection.nc, { checkAPI: false });
+  return await asked(`look into ${RETRY_STREAM}`, () => countBySubject(jsm, RETRY_STREAM, "retry."));
 }
 
 /** By the token behind a prefix, which may hold dots; none where there is no stream. */

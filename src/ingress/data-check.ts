@@ -36,7 +36,7 @@ function fits({ issues }: StandardResult): boolean {
 function jsonSchemaCheck(type: string, schema: object): DataCheck {
   const { $schema = "", $async } = schema as { readonly $schema?: unknown; readonly $async?: unknown };
   const draft7 = /draft-0[67]\//.test(String($schema));
-  const options = { strict: true, strictTypes: false, strictTuples: false, validateFormats: false } as const;
+  const options = { strict: false, strictSchema: true, validateFormats: false } as const;
   if ($async !== undefined) throw invalid(type, "$async is no JSON Schema");
   try {
     const check = (draft7 ? new Ajv(options) : new Ajv2020(options)).compile(schema);

@@ -82,9 +82,26 @@ function statusLines(status: Status, colour: Paint): readonly string[] {
     if (shadow) lines.push(`    in shadow, it does nothing: ${printable(shadowed.join(", ") || "no event yet")}`);
     if (reasons.length > 0) lines.push(`    dead letters: ${printable(reasons.join(", "))}`);
   }
+  if (status.ingress !== undefined) lines.push(...ingressLines(status.ingress, partOf("ingress", "http"), colour));
   return lines;
 }
 
+function ingressLines(
+  { receivers }: NonNullable<Status["ingress"]>,
+  part: Part | undefined,
+  colour: Paint,
+): readonly string[] {
+  const heads = ["RECEIVER", "PROVIDER", "ACCEPTED", "DUPLICATE", "REFUSED"];
+  const rows = receivers.flatMap(({ name, provider, accepted, duplicate, refused }) => {
+    const reasons = Object.entries(refused).map(([reason, count]) => `${reason} ${count}`);
+    const sum = Object.values(refused).reduce((all, count) => all + count, 0);
+    const cells = colour(part?.ready ? "green" : "red", row(RECEIVER, [name, provider, accepted, duplicate, sum]));
+    return reasons.length > 0 ? [cells, `    refused: ${printable(reasons.join(", "))}`] : [cells];
+  });
+  return ["", colour("dim", row(RECEIVER, heads)), ...rows, ...reason(part)];
+}
+
+const RECEIVER: readonly number[] = [32, 14, 12, 12, 12];
 const SOURCE: readonly number[] = [19, 17, 10, 8, 11, 7, 9, 7, 4];
 const HEADS: readonly string[] = "SOURCE STATE PUBLISHED UNSENT UNCONFIRMED LAG HEARTBEAT WAITING DEAD".split(" ");
 const AUTOMATION: readonly number[] = [44, 10, 12, 8, 9, 8];

@@ -18,6 +18,7 @@ const rooms = {
   rules: ["event", "config/parse.ts", "config/nearest.ts", "automation/define", "automation/outcome/outcome.ts"],
   outbox: ["event"],
   ingress: ["event", "telemetry", "bus/bus.ts", "config/ingress-schema.ts", "config/resolve.ts"],
+  egress: ["event", "telemetry", "bus/bus.ts", "automation", "config/endpoints-schema.ts", "version.ts"],
   testing: ["event", "telemetry", "bus/bus.ts", "bus/memory", "automation", "outbox"],
   monitor: [
     "event",
@@ -141,6 +142,7 @@ const innerRooms = {
     run: ["outcome", "tx", "schedule", "define", "deliver", "order"],
   },
   ingress: { provider: [] },
+  egress: { dial: [], send: [], kind: ["dial", "send"], standing: [] },
   cli: { common: [], command: ["common"] },
 };
 const literally = (text) => text.replaceAll(".", "\\.");

@@ -1,6 +1,14 @@
 // docs/config.md from the zod schemas: every option with its type, its default and its meaning.
 
 import { z } from "zod";
+import {
+  emailSchema,
+  githubSchema,
+  itsmSchema,
+  pagerdutySchema,
+  slackSchema,
+  webhookSchema,
+} from "../src/config/endpoints-schema.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { dynamoSchema } from "../src/source/dynamodb/options/config.ts";
 import { mongoSchema } from "../src/source/mongodb/options/config.ts";
@@ -47,6 +55,15 @@ export default defineConfig({
 An unknown option is an error, as is a variable that is not set and has no default.
 `;
 
+const endpoints = {
+  webhook: webhookSchema,
+  slack: slackSchema,
+  email: emailSchema,
+  github: githubSchema,
+  pagerduty: pagerdutySchema,
+  itsm: itsmSchema,
+};
+
 export function configPage(): string {
   const page = [
     head,
@@ -65,6 +82,13 @@ export function configPage(): string {
       'Sources of kind "dynamodb"',
       "sources.<name>.",
       z.toJSONSchema(dynamoSchema, { io: "input", unrepresentable: "any" }) as Node,
+    ),
+    ...Object.entries(endpoints).flatMap(([kind, schema]) =>
+      section(
+        `Endpoints of kind "${kind}"`,
+        "endpoints.<name>.",
+        z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as Node,
+      ),
     ),
   ].join("\n");
   return linked("docs/config.md", page);

@@ -1,6 +1,7 @@
 // docs/operations/metrics.md from the registry that the worker serves: every metric with its type, labels and meaning.
 
 import type { Registry } from "prom-client";
+import { endpointMetrics } from "../src/egress/endpoint-metrics.ts";
 import type { SourceId } from "../src/event/source-id.ts";
 import { registerGuardGauges } from "../src/monitor/start-guards.ts";
 import type { Status } from "../src/monitor/status.ts";
@@ -20,7 +21,7 @@ Names follow Prometheus' conventions: base units, counters end in \`_total\`. Al
 automation know, and they are served as they are. Counters start at 0 with the process. A gauge whose value cannot be had
 now (the database is away, say) has no line rather than an old one.
 
-Labels are bounded: by the configured sources (and their kinds) and automations, and \`event_type\` (\`<source>.<namespace>.<collection>.<op>\`)
+Labels are bounded: by the configured sources (and their kinds), automations and endpoints, and \`event_type\` (\`<source>.<namespace>.<collection>.<op>\`)
 by 500 types a process; all further ones count as \`other\`.
 `;
 
@@ -57,6 +58,7 @@ export function exportedMetrics(): Registry {
   };
   registerStatusGauges(registry, () => none);
   registerQueueDepth(registry, async () => new Map());
+  endpointMetrics(registry, () => []);
   const limits = {
     retainedBytes: 0,
     timeToFullMs: 0,

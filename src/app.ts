@@ -15,6 +15,8 @@ import { chosen } from "./config/chosen.ts";
 import { refuseOpenHttp } from "./config/http.ts";
 import { type ResolvedConfig, receivesAny, refuseIdle, resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config/schema.ts";
+import { TICKET_CREATED } from "./egress/kind/ticket-event.ts";
+import { type OpenEndpoints, openEndpoints } from "./egress/open-endpoints.ts";
 import { ConfigError, MillraceError, toError } from "./errors.ts";
 import type { SourceId } from "./event/source-id.ts";
 import { gapEvent } from "./event/system-event.ts";
@@ -125,6 +127,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
   let ingress: Listener | undefined;
   let guarding: Guards | undefined;
   let begun: Begun | undefined;
+  let reached: OpenEndpoints | undefined;
 
   const status = (): Status => {
     const trouble = begun?.bus.trouble();
@@ -150,6 +153,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
     const shut = ingress?.close();
     ingress = undefined;
     await Promise.allSettled([...ended, running?.settled, guarding?.ended, pruning, shut]);
+    await reached?.close();
     await http?.[Symbol.asyncDispose]();
     await bus?.[Symbol.asyncDispose]();
     if (tracing) await within(clock, FLUSH_SPANS_MS, tracing.flush());
@@ -186,8 +190,12 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       (id, source, memory) => connectorOf(source).recognise(id, source.config.reveal(), memory),
       clock,
     );
+    reached = openEndpoints({
+      ...{ endpoints: config.endpoints, bus, clock, log, registry: metrics.registry, signal: stopping.signal },
+    });
     const running = runAutomations({
       bus,
+      reach: reached,
       admit: async (source, end, automation) => {
         await own(source, end);
         if (!end.aborted) await declared.check(automation, source);
@@ -283,8 +291,10 @@ function connectorOf({ kind }: { readonly kind: string }): Connector<unknown> {
 export function triggerConfigOf(config: ResolvedConfig<unknown>): Required<TriggerConfig> {
   const { webhooks, types } = config.received;
   const emitted = (config.automations as readonly Automation[]).flatMap(({ emits = [] }) => emits);
-  const posted = [...new Set([...types.keys(), ...emitted])];
-  return { outboxes: [...outboxesOf(config).keys()], posted, receivers: [...webhooks.keys()] };
+  const endpoints = new Map([...config.endpoints].map(([name, one]) => [name, one.reveal().kind ?? "webhook"]));
+  const tickets = [...endpoints.values()].includes("itsm") ? [TICKET_CREATED] : [];
+  const posted = [...new Set([...types.keys(), ...emitted, ...tickets])];
+  return { outboxes: [...outboxesOf(config).keys()], posted, receivers: [...webhooks.keys()], endpoints };
 }
 
 /** What tells whose outbox it is, for the sources that hold one. Those that another worker reads are among them. */

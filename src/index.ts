@@ -29,6 +29,7 @@ export { type DomainTrigger, event } from "./automation/define/event-trigger.ts"
 export { fromDrizzle } from "./automation/define/from-drizzle.ts";
 export { type ManualEvent, manual } from "./automation/define/manual.ts";
 export { type ScheduleOptions, schedule } from "./automation/define/schedule.ts";
+export { type OutgoingMessage, send } from "./automation/define/send.ts";
 export { system } from "./automation/define/system.ts";
 export type { Trigger } from "./automation/define/trigger.ts";
 export { type WebhookTrigger, webhook } from "./automation/define/webhook.ts";
@@ -46,5 +47,5 @@ export type { ColumnKind, Columns } from "./event/column-kind.ts";
 export type { Lineage } from "./event/lineage.ts";
 export type { DomainEvent } from "./event/parse-domain-event.ts";
 export type { ScheduleEvent } from "./event/schedule-event.ts";
-export type { GapData, LagData, SystemData, SystemEvent, SystemKind } from "./event/system-event.ts";
+export type { EndpointData, GapData, LagData, SystemData, SystemEvent, SystemKind } from "./event/system-event.ts";
 export type { WebhookEvent } from "./event/webhook-event.ts";

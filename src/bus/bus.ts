@@ -241,6 +241,7 @@ export interface OrderedConsuming {
 export interface Obstacle {
   readonly code:
     | "AUTOMATION_PAUSED"
+    | "AUTOMATION_ENDPOINT_PAUSED"
     | "AUTOMATION_RETRIES_FULL"
     | "AUTOMATION_WAITS_ALONE"
     | "AUTOMATION_KEYS_BLOCKED"

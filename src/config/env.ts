@@ -26,6 +26,7 @@ const secretPlaces = new RegExp(
     "bus\\.credentials\\.(nkey|token|password)",
     "webhooks\\.[^.]+\\.(secret|bearer|basic)",
     "events\\.token",
+    "endpoints\\.[^.]+\\.(secret|bearer|token|routingKey)",
   ].join("|")})$`,
 );
 

@@ -6,6 +6,7 @@ import { scriptSchema, scriptTypes } from "../event/script-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import { rememberUrlSecrets } from "../telemetry/redact.ts";
 import { Secret } from "../telemetry/secret.ts";
+import type { Endpoint } from "./endpoints-schema.ts";
 import { resolveEnv } from "./env.ts";
 import { type HttpConfig, resolveHttp } from "./http.ts";
 import type { IngressSection, ReceiverSection } from "./ingress-schema.ts";
@@ -50,6 +51,8 @@ export interface ResolvedConfig<Section> {
   readonly sources: ReadonlyMap<SourceId, ResolvedSource<Section>>;
   readonly automations: readonly unknown[];
   readonly defaults: ParsedConfig["defaults"];
+  /** What `send()` reaches, by name; with their secrets. */
+  readonly endpoints: ReadonlyMap<string, Secret<Endpoint>>;
   readonly http: HttpConfig;
   readonly received: ReceivedConfig;
   readonly log: ParsedConfig["log"];
@@ -74,6 +77,7 @@ export function resolveConfig<Section>(
     sources: new Map(sources),
     automations: config.automations,
     defaults: config.defaults,
+    endpoints: new Map(Object.entries(config.endpoints).map(([name, endpoint]) => [name, new Secret(endpoint)])),
     http: resolveHttp(config.http, environment),
     received: receivedConfig(config),
     log: config.log,

@@ -5,6 +5,7 @@ import type { Duration } from "../event/duration.ts";
 import { isSourceId } from "../event/source-id.ts";
 import { type LogLevel, logLevels } from "../telemetry/logger.ts";
 import { busSchema } from "./bus-schema.ts";
+import { type EndpointOptions, endpointsSchema } from "./endpoints-schema.ts";
 import type { EnvRef } from "./env.ts";
 import { eventsSchema, ingressSchema, type ReceiverSection, webhooksSchema } from "./ingress-schema.ts";
 
@@ -61,6 +62,8 @@ export interface Config {
     readonly db?: object;
     readonly maxHops?: number;
   };
+  /** What `send()` reaches, by name. */
+  readonly endpoints?: Readonly<Record<string, EndpointOptions>>;
   readonly http?: { readonly host?: Text; readonly port?: number };
   /** Where webhooks and typed POSTs are received. */
   readonly ingress?: {
@@ -153,6 +156,7 @@ export const configSchema = z.strictObject({
       'In a file: a glob of files with rules without code, relative to the file, such as "./rules/**/*.yaml" (docs/rules.md).',
     ),
   defaults: defaultsSchema.prefault({}).describe("What holds for all automations."),
+  endpoints: endpointsSchema,
   http: httpSchema.prefault({}).describe("The worker's own HTTP port: /healthz, /readyz, /metrics, /api/status."),
   ingress: ingressSchema.prefault({}).describe("The HTTP port for what is received: `/in/…` and `/events/…`."),
   webhooks: webhooksSchema

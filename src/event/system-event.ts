@@ -60,6 +60,16 @@ export interface DeadData {
   readonly note?: string;
 }
 
+/** An endpoint was paused (by a person, or because it failed for long), goes on, or has disabled itself (410). */
+export interface EndpointData {
+  readonly endpoint: string;
+  readonly state: "paused" | "resumed" | "disabled";
+  /** `asked` by a person, `failing` for long, `gone` (it answered 410), or `probe`: it takes what is sent again. */
+  readonly reason: "asked" | "failing" | "gone" | "probe";
+  /** A person at a machine, or the worker. */
+  readonly by: string;
+}
+
 /** What is said of a gap by who knows which source it is. */
 export type SourceGap = Omit<GapData, "source">;
 
@@ -68,6 +78,7 @@ export interface SystemData {
   readonly lag: LagData;
   readonly gap: GapData;
   readonly dead: DeadData;
+  readonly endpoint: EndpointData;
 }
 
 export type SystemKind = keyof SystemData;
@@ -141,6 +152,35 @@ export function gapEvent(source: SourceId, gap: SourceGap): WorkerEvent {
 /** The event that says what became of dead letters. @param id without the kind */
 export function deadEvent(id: string, data: DeadData): WorkerEvent {
   return systemEvent("dead", data.state, `${data.state}.${id}`, data);
+}
+
+/** The event that says how an endpoint stands now. @param n grows with each change */
+export function endpointEvent(
+  endpoint: string,
+  {
+    n,
+    state,
+    reason,
+    by,
+    at,
+  }: Omit<EndpointData, "endpoint" | "state"> & {
+    readonly n: number;
+    readonly state: "open" | "paused" | "disabled";
+    readonly at: string;
+  },
+): WorkerEvent {
+  const name = state === "open" ? "resumed" : state;
+  const data: EndpointData = { endpoint, state: name, reason, by };
+  return {
+    origin: "_system",
+    aggregate: "endpoint",
+    name,
+    id: `endpoint.${endpoint}.${n}.${name}`,
+    subject: endpoint,
+    lane: laneOf(Buffer.from(canonicalJson({ endpoint }))),
+    time: at,
+    data: Buffer.from(JSON.stringify(data)),
+  };
 }
 
 function digestOf(collections: readonly string[]): string {

@@ -103,7 +103,12 @@ function automationView(automation: AutomationReport): View {
     return { ready: false, state, code: "OUTCOME_UNSETTLED", message };
   }
   // Pausing is somebody's wish; both end by themselves.
-  const passing = ["AUTOMATION_PAUSED", "AUTOMATION_WAITS_ALONE", "AUTOMATION_KEYS_BLOCKED"];
+  const passing = [
+    "AUTOMATION_PAUSED",
+    "AUTOMATION_ENDPOINT_PAUSED",
+    "AUTOMATION_WAITS_ALONE",
+    "AUTOMATION_KEYS_BLOCKED",
+  ];
   if (obstacle) return { ready: passing.includes(obstacle.code), state, ...obstacle };
   return { ready: true, state };
 }

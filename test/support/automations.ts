@@ -10,6 +10,7 @@ import type { CreatedEvent } from "../../src/automation/define/change-events.ts"
 import { collection } from "../../src/automation/define/collection.ts";
 import type { Trigger } from "../../src/automation/define/trigger.ts";
 import type { LogErrors } from "../../src/automation/outcome/error-summary.ts";
+import type { Endpoints } from "../../src/automation/outcome/sending.ts";
 import { type RunningAutomations, runAutomations } from "../../src/automation/run/run-automations.ts";
 import type { Bus } from "../../src/bus/bus.ts";
 import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
@@ -93,6 +94,8 @@ export interface WorkerOptions {
   readonly longestPauseMs?: number;
   readonly log?: Logger;
   readonly logErrors?: LogErrors;
+  /** What `send()` reaches. */
+  readonly reach?: (bus: Bus) => Endpoints;
   /** Puts something between the automations and the bus. */
   readonly through?: (bus: Bus) => Bus;
 }
@@ -101,6 +104,7 @@ export async function startWorker({
   url,
   automations,
   through,
+  reach,
   log = silentLogger,
   ...options
 }: WorkerOptions): Promise<Worker> {
@@ -115,6 +119,7 @@ export async function startWorker({
   const metrics = new Counts();
   const running = runAutomations({
     bus: through?.(bus) ?? bus,
+    reach: reach?.(bus),
     automations,
     log,
     metrics,

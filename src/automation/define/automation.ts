@@ -6,6 +6,7 @@ import { type DurationInput, durationMs } from "../outcome/duration-ms.ts";
 import { invalid, refuseUnknown } from "../outcome/invalid.ts";
 import type { Fatal, Retry, RetryOptions, Skip } from "../outcome/outcome.ts";
 import { type RetryPolicy, type RetryPolicyInput, retryPolicy } from "../outcome/retry-policy.ts";
+import { type SendsTo, sendsTo } from "../outcome/sending.ts";
 import { neededColumns, neededMembers } from "../pattern/event-shape.ts";
 import { LearningPattern } from "../pattern/learning-pattern.ts";
 import type { PatternOf } from "../pattern/pattern-of.ts";
@@ -148,6 +149,8 @@ export interface Automation {
   /** Types of domain events that a rule stores on the bus itself; `tx` of a handler writes into its database instead. */
   readonly emits?: readonly string[];
   readonly handler: Handler<AnyEvent>;
+  /** Where its handler sends events to, when `send()` made it. */
+  readonly sends: SendsTo | undefined;
 }
 
 /** Who writes JavaScript, or casts, has no compiler to tell. */
@@ -229,6 +232,7 @@ export function automation<const On extends Trigger | readonly Trigger[], Db ext
     db: options.db,
     // It gets only what one of the triggers has decoded: the type that it asked for.
     handler: handler as Handler<AnyEvent>,
+    sends: sendsTo(handler),
   };
   return Object.freeze(defined);
 }

@@ -4,6 +4,7 @@ import { durableOwner } from "../../event/control.ts";
 import { retrySubject } from "../../event/retry-message.ts";
 import { retryId, type SourceId, streamName, systemId } from "../../event/source-id.ts";
 import { about, type Finding, findingOf } from "../../telemetry/finding.ts";
+import { refuseUnsendable } from "../outcome/sending.ts";
 import type { Automation } from "./automation.ts";
 import type { KnownSources, TriggerCheck, TriggerConfig } from "./trigger.ts";
 
@@ -49,9 +50,11 @@ export function automationFindings(
 }
 
 /** What its triggers say; only the error of one for which the start refuses it. */
-function findingsOf({ triggers }: Automation, against: TriggerCheck): readonly Finding[] {
+function findingsOf(automation: Automation, against: TriggerCheck): readonly Finding[] {
+  const { triggers } = automation;
   const subject = `automation ${against.automation}`;
   try {
+    if (against.endpoints !== undefined) refuseUnsendable(automation, against.endpoints);
     return triggers.flatMap((trigger) => trigger.check(against)).map((one) => ({ level: "warn", subject, ...one }));
   } catch (error) {
     return [findingOf(error, subject)];

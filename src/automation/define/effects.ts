@@ -13,6 +13,8 @@ export interface Effects {
    * @throws Retry while the bus is away
    */
   publish(event: WorkerEvent): Promise<void>;
+  /** Gives a message to an endpoint; resolves once it was taken. @throws what the attempt fails by, or `Waiting` */
+  send(endpoint: string, message: unknown): Promise<void>;
 }
 
 /** @param context what a handler was given */

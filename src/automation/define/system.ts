@@ -1,4 +1,4 @@
-// Triggers on what the worker itself tells: `system("lag")`, `system("gap")`, `system("dead")`.
+// Triggers on what the worker itself tells: `system("lag")`, `system("gap")`, `system("dead")`, `system("endpoint")`.
 
 import { ConfigError } from "../../errors.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
@@ -12,11 +12,11 @@ import {
 } from "../../event/system-event.ts";
 import type { Trigger, TriggerSubscription, TriggerWarning } from "./trigger.ts";
 
-const kinds: Readonly<Record<SystemKind, true>> = { lag: true, gap: true, dead: true };
+const kinds: Readonly<Record<SystemKind, true>> = { lag: true, gap: true, dead: true, endpoint: true };
 
 /**
- * All events of one kind: `lag` (the guard's limits: exceeded, recovered, full), `gap` (a source went on behind one) or `dead` (letters
- * came, were handed out once more, or put away).
+ * All events of one kind: `lag` (the guard's limits: exceeded, recovered, full), `gap` (a source went on behind one), `dead` (letters
+ * came, were handed out once more, or put away) or `endpoint` (one that `send()` reaches was paused, goes on, or is disabled).
  * @throws ConfigError `AUTOMATION_INVALID`
  */
 export function system<Kind extends SystemKind>(kind: Kind): Trigger<SystemEvent<SystemData[Kind]>> {

@@ -30,6 +30,8 @@ export interface TriggerConfig {
   readonly posted?: readonly string[];
   /** Who takes webhooks; undefined where that is not known, as in tests. */
   readonly receivers?: readonly string[];
+  /** The kinds of what may be sent to, by name; undefined where that is not known, as in tests. */
+  readonly endpoints?: ReadonlyMap<string, string>;
 }
 
 /** What is known of the configured sources. */

@@ -17,6 +17,7 @@ const errorSummary: z.ZodType<ErrorSummary> = z.lazy(() =>
       .optional()
       .transform((code) => code),
     cause: errorSummary.exactOptional(),
+    answer: z.string().exactOptional(),
     at: z.array(z.string()).exactOptional(),
   }),
 );

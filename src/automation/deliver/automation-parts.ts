@@ -7,6 +7,7 @@ import type { AutomationMetrics } from "../../telemetry/metrics.ts";
 import type { Tracing } from "../../telemetry/tracing.ts";
 import type { Automation } from "../define/automation.ts";
 import type { LogErrors } from "../outcome/error-summary.ts";
+import type { Endpoints } from "../outcome/sending.ts";
 import type { TxDatabase } from "../tx/tx.ts";
 import type { Solitude } from "./solitude.ts";
 
@@ -18,6 +19,8 @@ export interface WorkerParts {
   /** Undefined where nobody records spans. */
   readonly tracing?: Tracing | undefined;
   readonly clock: Clock;
+  /** What `send()` reaches; undefined where nothing is. */
+  readonly reach?: Endpoints | undefined;
   /** One line when an event is given to a handler, and one with what became of it. */
   readonly logEvents: boolean;
   /** How much of what a handler throws is logged. */

@@ -7,6 +7,7 @@ import type { MillraceError } from "../../errors.ts";
 import { isOver } from "../../event/control.ts";
 import { type SourceId, sourceOfStream } from "../../event/source-id.ts";
 import { isDenied, mayPass, unreachable } from "../outcome/unavailable.ts";
+import { isWaiting } from "../outcome/waiting.ts";
 import { SILENT_MS } from "../tx/tx.ts";
 import type { AutomationParts } from "./automation-parts.ts";
 import { ColumnTypes } from "./column-types.ts";
@@ -118,11 +119,17 @@ export class Deliverer {
 
   /** What the events in hand wait for, where that is no fault of theirs. */
   away(): Error | undefined {
-    for (const { away } of this.#jobs.values()) if (away) return away;
+    for (const { away } of this.#jobs.values()) if (away && !isWaiting(away)) return away;
     const { database } = this.#options;
     if (database === undefined || this.#in.running + this.#in.hanging === 0) return undefined;
     const silentMs = database.silence.ms();
     return silentMs > SILENT_MS ? unreachable(`it has not answered for ${Math.round(silentMs / 1000)} s`) : undefined;
+  }
+
+  /** What events in hand wait for on purpose, in words. */
+  waitsFor(): string | undefined {
+    for (const { away } of this.#jobs.values()) if (isWaiting(away) && away.why !== undefined) return away.why;
+    return undefined;
   }
 
   /** Learns of which events something is on record, before the first of them is taken over. @throws MillraceError */
@@ -295,7 +302,7 @@ export class Deliverer {
   async #wait(job: Job, away: Error, delayMs: number): Promise<void> {
     job.away = away;
     this.#entered(job, "away");
-    this.#say(away);
+    if (!isWaiting(away)) this.#say(away);
     await this.#options.clock.sleep(delayMs, job.stint.signal);
   }
 

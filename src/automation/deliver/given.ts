@@ -16,7 +16,7 @@ import type { Deadlines } from "./deadlines.ts";
 import { ownEffects } from "./own-effects.ts";
 
 export interface AttemptContext
-  extends Pick<AutomationParts, "automation" | "clock" | "log" | "logErrors" | "database" | "tracing"> {
+  extends Pick<AutomationParts, "automation" | "clock" | "log" | "logErrors" | "database" | "reach" | "tracing"> {
   readonly deadlines: Deadlines;
   readonly metrics: Pick<AutomationParts["metrics"], "stray">;
   readonly bus: Pick<AutomationParts["bus"], "publish">;
@@ -146,8 +146,10 @@ export class Given implements HandlerContext<AnyEvent> {
   }
 
   #effects(): Effects {
-    const { automation, bus } = this.#context;
-    return ownEffects(automation.id, bus, this.#cause(), this.#shadow);
+    const { automation, bus, reach } = this.#context;
+    const { event, run } = this;
+    const attempt = { event, run, timeoutMs: automation.timeoutMs, signal: () => this.#signal() };
+    return ownEffects(automation.id, { bus, reach }, this.#cause(), attempt, this.#shadow);
   }
 
   #cause(): Cause {

@@ -9,6 +9,7 @@ import { redact } from "../../telemetry/redact.ts";
 import { readable } from "./readable.ts";
 
 const maxLength = 500;
+const maxAnswer = 2000;
 const maxFrames = 5;
 const maxCauses = 3;
 
@@ -19,6 +20,8 @@ export interface ErrorSummary {
   readonly code: string | undefined;
   /** What caused it, and what caused that: three at most. */
   readonly cause?: ErrorSummary;
+  /** What an endpoint answered: its beginning, without secrets. In records alone, never in a log: it may quote what was sent. */
+  readonly answer?: string;
   /** The first lines of its stack that are neither Node's, nor a package's, nor ours: `work (automations/mail.ts:12:9)`. */
   readonly at?: readonly string[];
 }
@@ -29,7 +32,9 @@ export function summarizeError(thrown: unknown): ErrorSummary {
 
 function summarize(thrown: unknown, causes: number): ErrorSummary {
   const error = toError(thrown);
-  const { code, cause, errors } = error as { code?: unknown; cause?: unknown; errors?: readonly unknown[] };
+  const { code, cause, errors, answer } = error as Partial<Record<"code" | "cause" | "answer", unknown>> & {
+    readonly errors?: readonly unknown[];
+  };
   const from = cause ?? errors?.[0];
   const at = thrown instanceof Error ? ownFrames(thrown).slice(0, maxFrames) : [];
   return {
@@ -37,6 +42,7 @@ function summarize(thrown: unknown, causes: number): ErrorSummary {
     message: short(redact(withoutParams(error.message))),
     code: typeof code === "string" || typeof code === "number" ? short(String(code)) : undefined,
     ...(from !== undefined && from !== thrown && causes > 0 && { cause: summarize(from, causes - 1) }),
+    ...(typeof answer === "string" && answer !== "" && { answer: redact(answer).slice(0, maxAnswer) }),
     ...(at.length > 0 && { at }),
   };
 }

@@ -168,6 +168,7 @@ export class AutomationRun {
       ...sources.flatMap(({ subscription }) => subscription?.obstacle() ?? []),
       ...keysHeldUp(this.id, [...this.#hands.values()]),
       ...waitsAlone(this.#options.solitude.waitingMs),
+      ...waitsForEndpoint(this.#deliverer.waitsFor()),
     ][0];
     const away = this.#deliverer.away();
     const { control } = this.#steered;
@@ -440,6 +441,11 @@ function unlessAway(error: unknown): void {
 
 /** As long as nobody asks why no handler starts. */
 const ALONE_MS = 30_000;
+
+/** Behind an endpoint that is paused. */
+function waitsForEndpoint(why: string | undefined): readonly Obstacle[] {
+  return why === undefined ? [] : [{ code: "AUTOMATION_ENDPOINT_PAUSED", message: why }];
+}
 
 /** All automations of the process wait then. */
 function waitsAlone(waitingMs: number): readonly Obstacle[] {

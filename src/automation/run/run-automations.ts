@@ -10,6 +10,7 @@ import type { WorkerParts } from "../deliver/automation-parts.ts";
 import { LONGEST_PAUSE_MS } from "../deliver/put-off.ts";
 import { Solitude } from "../deliver/solitude.ts";
 import { errorFields, summarizeError } from "../outcome/error-summary.ts";
+import { refuseUnsendable } from "../outcome/sending.ts";
 import { AutomationRun, type AutomationStatus, type Depth, NOTHING } from "./automation-run.ts";
 import { MISSED_LOOK_MS } from "./missed.ts";
 import { Steering } from "./steering.ts";
@@ -57,7 +58,10 @@ export function refuseUnfit(automations: readonly Automation[], config: TriggerC
     }
     ids.add(id);
   }
-  for (const { id, triggers } of automations) for (const one of triggers) one.check({ ...config, automation: id });
+  for (const automation of automations) {
+    for (const one of automation.triggers) one.check({ ...config, automation: automation.id });
+    if (config.endpoints !== undefined) refuseUnsendable(automation, config.endpoints);
+  }
 }
 
 /**

@@ -4,6 +4,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { lastUpTo, timetableOf } from "../../../../src/automation/schedule/timetable.ts";
 
+const HOUR = 3_600_000;
+
 const at = (text: string): number => Date.parse(text);
 const due = (when: string, tz: string | undefined, after: string, count: number): readonly string[] => {
   const { next } = timetableOf(when, tz, "it");
@@ -40,6 +42,12 @@ describe("when the clocks of a zone change,", () => {
   ])("%s behind %s comes once for each time that it names", (when, after, times) => {
     expect(due(when, "Europe/Vienna", after, times.length)).toEqual(times);
   });
+});
+
+test.each(["Europe/Vienna", "Australia/Lord_Howe", "UTC"])("in %s no second is left out when clocks change", (zone) => {
+  const { next } = timetableOf("* * * * * *", zone, "it");
+  for (const change of ["2025-10-26T01:00Z", "2025-03-30T01:00Z", "2025-04-05T15:00Z", "2025-10-04T15:30Z"])
+    for (let ms = at(change) - HOUR; ms < at(change) + HOUR; ms += 59_000) expect(next(ms)).toBe(ms + 1000);
 });
 
 test("whatever time it is asked from, the next one is the same", () => {

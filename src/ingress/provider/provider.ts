@@ -7,7 +7,7 @@ import { keptHeaders, mediaOf, onlyHeader, refused } from "./request.ts";
 import { checkSignature } from "./verify/signature.ts";
 import { checkToken } from "./verify/token.ts";
 
-export type { Answer, Arrived, IncomingRequest, Receiver, ReceiverSection, Refused, Verdict } from "./receiver.ts";
+export type { Arrived, IncomingRequest, Receiver, ReceiverSection, Verdict } from "./receiver.ts";
 
 const DEFAULT_MAX_BYTES = 2 ** 20;
 

@@ -177,6 +177,28 @@ test("schemas of typed events are left as they are, whatever stands in them", ()
   expect(received.tokens.reveal()).toEqual(["sec-new-value"]);
 });
 
+test.each([
+  "whsec_",
+  "whsec_==",
+  "whsec_A",
+  "=",
+  "A=",
+  "whsec_c2V=",
+  "whsec_c2Vj=",
+  "c2Vjc===",
+  "c2V jcmV0",
+  "c2Vj-mV0",
+])("%j is no secret of Standard Webhooks: what decodes to nothing is a key that everybody has", (text) => {
+  const given = { sources: {}, webhooks: { a: { provider: "standard", secret: { env: "GIVEN" } } } };
+  expect(() => resolveConfig(given, new Map(), { GIVEN: text })).toThrow("expected base64");
+});
+
+test("whoever may post may tell how scripts ended, and nobody without a token", () => {
+  const types = ["system.script.completed", "system.script.failed"];
+  expect([...resolved({ events: { token: secret } }).received.types.keys()]).toEqual(types);
+  expect([...resolved({}).received.types.keys()]).toEqual([]);
+});
+
 test("a worker that only receives has something to do", () => {
   expect(() => refuseIdle(resolved({ webhooks: { a: { provider: "github", secret } } }))).not.toThrow();
   expect(() => refuseIdle(resolved({ events: { token: secret, types: { "a.b": {} } } }))).not.toThrow();

@@ -1,11 +1,13 @@
 // How many events a second one worker takes through a handler that does nothing, each one acked and the ack confirmed;
-// beside the NATS client's own consumer on the same stream, whose acks nobody confirms. Three runs each, taking turns.
+// beside the NATS client's own consumer on the same stream, whose acks nobody confirms. Three runs each, taking turns. What the event
+// log says of a run must be of each event once, or the run does not count.
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { EventEncoder } from "../src/bus/encode-event.ts";
+import { openEventLog } from "../src/bus/jetstream/commands/read-event-log.ts";
 import { openJetStreamBus } from "../src/bus/jetstream/jetstream-bus.ts";
 import { startNats } from "../src/dev/nats-server.ts";
 import type { StreamMessage } from "../src/event/message.ts";
@@ -44,14 +46,17 @@ export async function benchAutomations({ rows, sync, say }: BenchOptions): Promi
     const reference: number[] = [];
     const ours: number[] = [];
     const peaks: number[] = [];
+    const cpu: number[] = [];
     try {
       for (const run of RUNS) {
         reference.push(await consumePlainly(connection, run, rows));
         say(`the client's consumer ${run}: ${reference.at(-1)} events/s`);
-        const { rate, peakRssMb } = await handle({ cli: cli.file, dir, node: [] }, run, rows);
+        const { rate, peakRssMb, cpuUs } = await handle({ cli: cli.file, dir, node: [] }, run, rows);
+        await refuseUnlogged(nats.url, `noop-${run}`, rows);
         ours.push(rate);
         if (peakRssMb !== undefined) peaks.push(peakRssMb);
-        say(`millrace ${run}: ${rate} events/s, ${peakRssMb ?? "?"} MB`);
+        if (cpuUs !== undefined) cpu.push(cpuUs);
+        say(`millrace ${run}: ${rate} events/s, ${peakRssMb ?? "?"} MB, ${cpuUs ?? "?"} us of a processor an event`);
       }
     } finally {
       await connection.close();
@@ -67,6 +72,7 @@ export async function benchAutomations({ rows, sync, say }: BenchOptions): Promi
       sync,
       servers: { nats: version },
       rows,
+      ...(cpu.length > 0 && { details: { cpuUs: median(cpu) } }),
       runs: { ours, reference },
     };
   } finally {
@@ -113,12 +119,26 @@ function row(id: number): Readonly<Record<string, unknown>> {
   return { id: String(id), customer: id % 5000, status: "paid", amount: "12.50", paid: true, note, created_at: null };
 }
 
+/** @throws Error unless the event log says of each event, once, that it is done */
+async function refuseUnlogged(url: string, automation: string, rows: number): Promise<void> {
+  const { signal } = new AbortController();
+  await using log = await openEventLog({ servers: [url] }, [SOURCE], signal);
+  const records = await log.ofAutomation({ automation, outcomes: ["done"], last: Number.MAX_SAFE_INTEGER });
+  const told = records.reduce((sum, { count = 0 }) => sum + count, 0);
+  const ranges = records.flatMap((record) => record.ranges ?? []).sort(([a], [b]) => a - b);
+  const twice = ranges.find(([first], nth) => first <= (ranges[nth - 1]?.[1] ?? 0));
+  if (told !== rows || twice !== undefined) {
+    const about = twice === undefined ? "" : `, and of ${twice.join(" to ")} twice`;
+    throw new Error(`the event log tells of ${told} of ${rows} events of ${automation}${about}`);
+  }
+}
+
 /** Events a second from the first to the last one that was handled: the worker's start-up is not in it. */
 async function handle(
   ground: Pick<Ground, "cli" | "dir" | "node">,
   run: number,
   rows: number,
-): Promise<{ readonly rate: number; readonly peakRssMb: number | undefined }> {
+): Promise<{ readonly rate: number; readonly peakRssMb: number | undefined; readonly cpuUs: number | undefined }> {
   const worker = await Worker.start(ground, "--automations", `noop-${run}`);
   const handled = async (least: number): Promise<number | undefined> => {
     const count = (await worker.status())?.automations[0]?.handled ?? 0;
@@ -127,9 +147,12 @@ async function handle(
   try {
     const before = await worker.until(() => handled(1));
     const start = performance.now();
+    const spent = worker.cpuSeconds();
     const after = await worker.until(() => handled(rows));
     const seconds = (performance.now() - start) / 1000;
-    return { rate: Math.round((after - before) / seconds), peakRssMb: worker.peakRssMb() };
+    const cpuSeconds = (worker.cpuSeconds() ?? Number.NaN) - (spent ?? Number.NaN);
+    const cpuUs = Number.isNaN(cpuSeconds) ? undefined : Math.round((cpuSeconds / (after - before)) * 1e7) / 10;
+    return { rate: Math.round((after - before) / seconds), peakRssMb: worker.peakRssMb(), cpuUs };
   } finally {
     await worker.stop();
   }

@@ -1,5 +1,9 @@
-// Acks that the server confirms, one by one, for little: one inbox for all of them, counted tokens, one look at what is
-// late instead of a timer each, and one write to the socket for all that come up within two milliseconds.
+// Acks that the server confirms, for little: what comes up within two milliseconds goes to its consumer together, in one write to
+// the socket, and only the last of it asks for an answer. A consumer takes what one connection sends it in the order in which it was
+// sent, so its answer to the last is one to all. One inbox, counted tokens, and one look at what is late instead of a timer each.
+//
+// Where a cluster's consumer gets another leader between two acks of one write, the first of them may be lost and the last one answered:
+// then those events come again after `ack_wait`, and whoever has told their outcomes acks them once more.
 
 import { createInbox, type Msg } from "@nats-io/transport-node";
 import { realClock } from "../../../clock.ts";
@@ -14,35 +18,55 @@ const lookMs = 250;
 /** At a thousand events a second a write for each of them costs the server a seventh of its time, and us a tenth. */
 const holdMs = 2;
 /** So many are worth a write of their own. */
-const maxHeld = 16;
+const maxHeld = 64;
 /** Handlers that never let the event loop turn must not hold back the acks of those before them for longer. */
 const maxHoldMs = 50;
+/** It is looked for that with each of so many. */
+const lookAfter = 8;
 
 /** What is to be settled. */
 export interface Confirmable {
   /** Where the server takes the ack; another one once it has handed the message out again. */
   readonly reply: string;
+  /** Who takes it: what goes to one is taken in the order in which it was sent. */
+  readonly consumer: object;
   /** Nobody is there any more to confirm it. */
   readonly lost: boolean;
   /** Called once it is confirmed, or nobody waits for that any more. */
   settled(): void;
 }
 
-interface Waiting {
-  readonly token: number;
-  readonly delivery: Confirmable;
-  readonly what: Uint8Array;
-  readonly resolve: () => void;
-  readonly reject: (error: Error) => void;
-  readonly sinceMs: number;
-  sentMs: number;
+/** What is confirmed at once. */
+class Group {
+  readonly confirmed: Promise<void>;
+  readonly deliveries: Confirmable[] = [];
+  /** What is said of each of them. */
+  readonly whats: Uint8Array[] = [];
+  readonly sinceMs: number = realClock.now();
+  sentMs: number = this.sinceMs;
+  /** Names the answers to what was sent last; 0 before that. */
+  token = 0;
+  /** So many of them have not come yet: one, but where a delivery has gone over to another consumer. */
+  unanswered = 0;
+  resolve: () => void = () => {};
+  reject: (error: Error) => void = () => {};
+
+  constructor() {
+    this.confirmed = new Promise((resolve, reject) => {
+      [this.resolve, this.reject] = [resolve, reject];
+    });
+  }
 }
 
 export class Confirmations {
   readonly #connection: Connection;
   readonly #inbox: string = `${createInbox()}.`;
-  readonly #waiting = new Map<number, Waiting>();
-  #unsent: Waiting[] = [];
+  /** Sent and not confirmed, by token. */
+  readonly #sent = new Map<number, Group>();
+  /** Those that still take more. */
+  readonly #unsent = new Map<object, Group>();
+  /** Deliveries in these. */
+  #held = 0;
   #tokens = 0;
   #looking: NodeJS.Timeout | undefined;
 
@@ -52,54 +76,77 @@ export class Confirmations {
     nc.subscribe(`${this.#inbox}*`, { callback: (error, message) => this.#answered(error, message) });
     // What was under way may be lost, and so may what was told before it: whoever waits sees to both.
     connection.onDisruption(() => {
-      for (const waiting of this.#waiting.values()) this.#interrupt(waiting);
+      const groups = [...this.#sent.values(), ...this.#unsent.values()];
+      this.#unsent.clear();
+      this.#held = 0;
+      for (const group of groups) this.#interrupt(group);
     });
     void nc.closed().then(() => this.#look());
   }
 
   /**
-   * Sends what settles a delivery, again and again until the server has confirmed it.
+   * Sends what settles a delivery, again and again until the server has confirmed it. Those of one consumer that come up together
+   * are confirmed together: they have one promise.
    * @throws TransientError when the connection broke meanwhile, and when nobody can confirm it any more
    */
   confirm(delivery: Confirmable, what: Uint8Array): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const token = ++this.#tokens;
-      const now = realClock.now();
-      const waiting = { token, delivery, what, resolve, reject, sinceMs: now, sentMs: now };
-      this.#waiting.set(token, waiting);
-      const held = this.#unsent.push(waiting);
-      if (held === 1) setTimeout(() => this.#sendAll(), holdMs);
-      else if (held === maxHeld || now - (this.#unsent[0]?.sentMs ?? now) > maxHoldMs) this.#sendAll();
+    const { consumer } = delivery;
+    let group = this.#unsent.get(consumer);
+    if (group === undefined) {
+      group = new Group();
+      this.#unsent.set(consumer, group);
+      if (this.#held === 0) setTimeout(() => this.#sendAll(), holdMs);
       this.#looking ??= setInterval(() => this.#look(), lookMs);
-    });
+    }
+    group.deliveries.push(delivery);
+    group.whats.push(what);
+    const held = ++this.#held;
+    if (held >= maxHeld || (held % lookAfter === 0 && realClock.now() - group.sinceMs > maxHoldMs)) this.#sendAll();
+    return group.confirmed;
   }
 
   #sendAll(): void {
-    const unsent = this.#unsent;
-    this.#unsent = [];
-    for (const waiting of unsent) if (this.#waiting.has(waiting.token)) this.#send(waiting);
+    const groups = [...this.#unsent.values()];
+    this.#unsent.clear();
+    this.#held = 0;
+    for (const group of groups) this.#send(group);
   }
 
-  #send(waiting: Waiting): void {
+  #send(group: Group): void {
     const { nc, connected } = this.#connection;
+    this.#sent.delete(group.token);
     if (nc.isClosed() || nc.isDraining()) {
-      this.#giveUp(waiting);
+      this.#giveUp(group);
     } else if (connected) {
-      nc.publish(waiting.delivery.reply, waiting.what, { reply: this.#inbox + waiting.token });
-      waiting.sentMs = realClock.now();
+      this.#publish(group);
     } else {
-      this.#interrupt(waiting);
+      this.#interrupt(group);
     }
   }
 
-  #interrupt(waiting: Waiting): void {
+  #publish(group: Group): void {
+    const { nc } = this.#connection;
+    const { deliveries, whats } = group;
+    group.token = ++this.#tokens;
+    group.unanswered = 0;
+    this.#sent.set(group.token, group);
+    const reply = this.#inbox + group.token;
+    for (const [nth, delivery] of deliveries.entries()) {
+      const isLast = delivery.consumer !== deliveries[nth + 1]?.consumer;
+      if (isLast) group.unanswered++;
+      nc.publish(delivery.reply, whats[nth], isLast ? { reply } : undefined);
+    }
+    group.sentMs = realClock.now();
+  }
+
+  #interrupt(group: Group): void {
     const { nc } = this.#connection;
     if (nc.isClosed() || nc.isDraining()) {
-      this.#giveUp(waiting);
+      this.#giveUp(group);
       return;
     }
-    this.#waiting.delete(waiting.token);
-    waiting.reject(
+    this.#sent.delete(group.token);
+    group.reject(
       new TransientError(
         "BUS_ACK_INTERRUPTED",
         "the connection to NATS broke before the bus confirmed that an event is done",
@@ -113,36 +160,38 @@ export class Confirmations {
   #answered(error: Error | null, message: Msg): void {
     if (error) return; // told by the connection
     const token = Number(message.subject.slice(this.#inbox.length));
-    const waiting = this.#waiting.get(token);
-    if (waiting === undefined) return;
+    const group = this.#sent.get(token);
+    if (group === undefined) return;
     if (message.headers?.code === 503) {
       // Nobody listens: the consumer has no leader for now, or is gone.
-      waiting.sentMs = Number.NEGATIVE_INFINITY;
+      group.sentMs = Number.NEGATIVE_INFINITY;
       return;
     }
-    this.#waiting.delete(token);
-    waiting.delivery.settled();
-    waiting.resolve();
+    if (--group.unanswered > 0) return;
+    this.#sent.delete(token);
+    for (const delivery of group.deliveries) delivery.settled();
+    group.resolve();
   }
 
   #look(): void {
     const now = realClock.now();
     const late = now - confirmMs;
     const closed = this.#connection.nc.isClosed();
-    for (const waiting of this.#waiting.values()) {
-      if (waiting.sentMs > late && !closed) continue;
-      if (waiting.delivery.lost || waiting.sinceMs < now - giveUpMs) this.#giveUp(waiting);
-      else this.#send(waiting);
+    if (closed) this.#sendAll();
+    for (const group of [...this.#sent.values()]) {
+      if (group.sentMs > late && !closed) continue;
+      if (group.deliveries.some(({ lost }) => lost) || group.sinceMs < now - giveUpMs) this.#giveUp(group);
+      else this.#send(group);
     }
-    if (this.#waiting.size > 0) return;
+    if (this.#sent.size > 0 || this.#unsent.size > 0) return;
     clearInterval(this.#looking);
     this.#looking = undefined;
   }
 
-  #giveUp({ token, delivery, reject }: Waiting): void {
-    this.#waiting.delete(token);
-    delivery.settled();
-    reject(
+  #giveUp(group: Group): void {
+    this.#sent.delete(group.token);
+    for (const delivery of group.deliveries) delivery.settled();
+    group.reject(
       new TransientError("BUS_ACK_UNCONFIRMED", "the bus did not confirm that an event is done", {
         hint: "nothing to do: the event is handed out again",
       }),

@@ -46,7 +46,7 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   #block: string | undefined;
   #possession: Possession;
   /** Called when the server has handed it out to us once more. */
-  readonly #renewed = new Set<() => void>();
+  #renewed: Set<() => void> | undefined;
   /** Another event has its number by now. */
   #void = false;
 
@@ -95,6 +95,10 @@ export class JetStreamDelivery implements Delivery, Confirmable {
     return this.#message.reply ?? "";
   }
 
+  get consumer(): object {
+    return this.#owner;
+  }
+
   get lost(): boolean {
     return this.#void || this.#owner.lost;
   }
@@ -119,7 +123,7 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   voided(): void {
     this.#void = true;
     this.#owner.closed(this);
-    for (const renewed of this.#renewed) renewed();
+    for (const renewed of this.#renewed ?? []) renewed();
   }
 
   /** The server handed the same message out again while this delivery was open: from now on that one counts. */
@@ -131,7 +135,7 @@ export class JetStreamDelivery implements Delivery, Confirmable {
       this.#owner = newer.#owner;
       if (this.finishing) this.#owner.awaitingAckReply();
     }
-    for (const renewed of this.#renewed) renewed();
+    for (const renewed of this.#renewed ?? []) renewed();
   }
 
   succeed(older: Delivery): void {
@@ -159,6 +163,7 @@ export class JetStreamDelivery implements Delivery, Confirmable {
     const look = (): void => {
       if (this.ours || this.#void) over.abort();
     };
+    this.#renewed ??= new Set();
     this.#renewed.add(look);
     await realClock.sleep(withinMs, over.signal);
     this.#renewed.delete(look);
@@ -267,9 +272,21 @@ export function headerBlock(message: Msg, data: Uint8Array): string | undefined 
   return block.startsWith(opening) ? block : undefined;
 }
 
+/** What a header's line begins with, by its name: few are asked for, each of them for every message. */
+const beginnings = new Map<string, string>();
+const MAX_BEGINNINGS = 256;
+
+function beginningOf(name: string): string {
+  const known = beginnings.get(name);
+  if (known !== undefined) return known;
+  const beginning = `\r\n${name}:`;
+  if (beginnings.size < MAX_BEGINNINGS) beginnings.set(name, beginning);
+  return beginning;
+}
+
 /** The first value of a header, named exactly so; undefined when it is not there. */
 export function headerValue(block: string, name: string): string | undefined {
-  const start = block.indexOf(`\r\n${name}:`);
+  const start = block.indexOf(beginningOf(name));
   if (start < 0) return undefined;
   const from = start + name.length + 3;
   const value = block.slice(block.charAt(from) === " " ? from + 1 : from, block.indexOf("\r\n", from));

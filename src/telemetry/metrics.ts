@@ -1,7 +1,8 @@
 // What is counted: plain numbers for the status, which the Prometheus registry reads when it is scraped.
 
-import { collectDefaultMetrics, Histogram, Registry } from "prom-client";
+import { collectDefaultMetrics, Registry } from "prom-client";
 import type { DeadReason } from "../event/dead-reason.ts";
+import { type Durations, durationHistogram } from "./durations.ts";
 import { type IngressCounters, ingressCounters } from "./ingress-metrics.ts";
 import { sampled } from "./sampled.ts";
 
@@ -283,7 +284,9 @@ interface Ends {
 
 class EventMetrics {
   readonly #ends = new Map<string, Ends>();
-  readonly #durations: Histogram<"automation" | "event_type">;
+  readonly #durationsOf: ReturnType<typeof durationHistogram>;
+  /** By automation, then by type. */
+  readonly #durations = new Map<string, Map<string, Durations>>();
 
   constructor(registry: Registry) {
     sampled(
@@ -299,13 +302,11 @@ class EventMetrics {
           ...(failure > 0 ? [[{ event_type, status: "failure" }, failure] as const] : []),
         ]),
     );
-    this.#durations = new Histogram({
-      name: "event_processing_seconds",
-      help: "How long attempts of handlers took.",
-      labelNames: ["automation", "event_type"],
-      buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100],
-      registers: [registry],
-    });
+    this.#durationsOf = durationHistogram(
+      registry,
+      { name: "event_processing_seconds", help: "How long attempts of handlers took." },
+      [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100],
+    );
   }
 
   ended(type: string, status: keyof Ends): void {
@@ -313,8 +314,14 @@ class EventMetrics {
   }
 
   took(automation: string, type: string, seconds: number): void {
-    this.#of(type);
-    this.#durations.observe({ automation, event_type: this.#ends.has(type) ? type : OTHER }, seconds);
+    const byType = entry(this.#durations, automation, () => new Map<string, Durations>());
+    let durations = byType.get(type);
+    if (durations === undefined) {
+      this.#of(type);
+      const event_type = this.#ends.has(type) ? type : OTHER;
+      durations = entry(byType, event_type, () => this.#durationsOf({ automation, event_type }));
+    }
+    durations.observe(seconds);
   }
 
   #of(type: string): Ends {

@@ -37,7 +37,7 @@ export class Durations {
  */
 export function durationHistogram(
   registry: Registry,
-  metric: { readonly name: string; readonly help: string },
+  metric: { readonly name: string; readonly help: string; readonly labelNames: readonly string[] },
   bounds: readonly number[],
 ): (labels: Readonly<Record<string, string>>) => Durations {
   const all: Kept[] = [];

@@ -304,7 +304,11 @@ class EventMetrics {
     );
     this.#durationsOf = durationHistogram(
       registry,
-      { name: "event_processing_seconds", help: "How long attempts of handlers took." },
+      {
+        name: "event_processing_seconds",
+        help: "How long attempts of handlers took.",
+        labelNames: ["automation", "event_type"],
+      },
       [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100],
     );
   }

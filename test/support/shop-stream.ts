@@ -55,6 +55,12 @@ export class ShopStream implements AsyncDisposable {
     return this.raw(subject, `${head}Cdc-Pos: ${position}\r\n`, body);
   }
 
+  /** Many created ones, in their order, a hundred under way at a time. */
+  async orders(orders: readonly Order[]): Promise<void> {
+    for (let from = 0; from < orders.length; from += 100)
+      await Promise.all(orders.slice(from, from + 100).map((order) => this.order("created", order)));
+  }
+
   /** Anything at all. Resolves to its sequence. */
   async raw(subject: string, head: string, body: string | Uint8Array): Promise<number> {
     const lines = headers();

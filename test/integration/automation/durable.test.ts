@@ -27,7 +27,7 @@ function noting(handler: Handler<CreatedEvent<Order>> = () => undefined, options
 }
 
 async function write(stream: ShopStream, first: number, last: number, status = "new"): Promise<void> {
-  for (let id = first; id <= last; id++) await stream.order("created", { id, status });
+  await stream.orders(Array.from({ length: last - first + 1 }, (_, n) => ({ id: first + n, status })));
 }
 
 const consumers = async (stream: ShopStream) => (await jetstreamManager(stream.nc)).consumers;

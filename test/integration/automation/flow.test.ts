@@ -43,7 +43,7 @@ test.skipIf(skip)("no more handlers run at once than concurrency allows, and all
 test.skipIf(skip)("a hanging automation and a failing one do not delay another", async () => {
   const { url } = await freshNats();
   await using stream = await ShopStream.create(url);
-  for (let id = 1; id <= 100; id++) await stream.order("created", { id, status: "new" });
+  await stream.orders(Array.from({ length: 100 }, (_, n) => ({ id: n + 1, status: "new" })));
   let letGo = (): void => {};
   const gone = new Promise<void>((resolve) => {
     letGo = resolve;
@@ -213,7 +213,7 @@ test.skipIf(skip)("two workers share the events of an automation, each event onc
   await using one = await startWorker({ url, automations: [shared] });
   await using two = await startWorker({ url, automations: [shared] });
   await waitFor(() => [one, two].every((worker) => worker.running.status()[0]?.state === "running"), { what: "both" });
-  for (let id = 1; id <= 200; id++) await stream.order("created", { id, status: "new" });
+  await stream.orders(Array.from({ length: 200 }, (_, n) => ({ id: n + 1, status: "new" })));
   await waitFor(async () => (await stream.open("shared")) === 0, { what: "all of them" });
   expect(seen.sort((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, index) => index + 1));
   expect(one.metrics.counts["shared.handled"]).toBeGreaterThan(0);

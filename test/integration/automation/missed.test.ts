@@ -99,7 +99,7 @@ describe.skipIf(missing("nats"))("events that left the stream unseen", () => {
       },
       { concurrency: 1, onGap: "continue" },
     );
-    for (let id = 1; id <= 400; id++) await stream.order("created", { id, status: "new" });
+    await stream.orders(Array.from({ length: 400 }, (_, n) => ({ id: n + 1, status: "new" })));
     await using worker = await startWorker({ url, automations: [slow], missedLookMs: 20 });
     await waitFor(async () => (await unsettled(stream, "slow")) === 2, { what: "two to be handed out" });
     await stream.keepOnly(10);
@@ -144,7 +144,7 @@ describe.skipIf(missing("nats"))("events that left the stream unseen", () => {
     await using stream = await ShopStream.create(url);
     const [free, release] = gate();
     const slow = onOrder("slow", () => free, { concurrency: 1 });
-    for (let id = 1; id <= 400; id++) await stream.order("created", { id, status: "new" });
+    await stream.orders(Array.from({ length: 400 }, (_, n) => ({ id: n + 1, status: "new" })));
     await using worker = await startWorker({ url, automations: [slow], missedLookMs: 20 });
     await waitFor(async () => (await unsettled(stream, "slow")) === 2, { what: "two to be handed out" });
     await stream.keepOnly(10);

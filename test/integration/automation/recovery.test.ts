@@ -131,7 +131,7 @@ test.skipIf(skip)(
       if (id % 10 === 0 && attempt === 1) throw new Error("once");
       handled.set(id, (handled.get(id) ?? 0) + 1);
     });
-    for (let id = 1; id <= 300; id++) await stream.order("created", { id, status: "new" });
+    await stream.orders(Array.from({ length: 300 }, (_, n) => ({ id: n + 1, status: "new" })));
     await using worker = await startWorker({ url: nats.url, automations: [busy], ackWaitMs: 2000 });
     for (const part of [60, 160]) {
       await waitFor(() => handled.size >= part, { what: `${part} events` });

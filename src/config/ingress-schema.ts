@@ -224,6 +224,3 @@ export const eventsSchema = z
 /** One entry of `webhooks`, with its defaults. */
 export type ReceiverSection = z.output<typeof receiverSchema>;
 export type IngressSection = z.output<typeof ingressSchema>;
-export type EventsSection = z.output<typeof eventsSchema>;
-/** So many requests in so many ms. */
-export type RateSection = z.output<typeof rateSchema>;

@@ -1,10 +1,14 @@
 // Small parts of the way in: whose requests are counted together, what is left of memory, what check says.
 
-import { expect, test } from "vitest";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { type AddressInfo, connect } from "node:net";
+import { expect, onTestFinished, test } from "vitest";
 import { resolveConfig } from "../../../src/config/resolve.ts";
-import { ByteBudget } from "../../../src/ingress/body.ts";
+import { ByteBudget, readBody } from "../../../src/ingress/body.ts";
 import { ingressFindings } from "../../../src/ingress/findings.ts";
 import { addressKey, RateLimit } from "../../../src/ingress/rate-limit.ts";
+import { waitFor } from "../../support/wait-for.ts";
 
 test.each([
   ["203.0.113.9", "203.0.113.9"],
@@ -49,6 +53,28 @@ test("what was taken of the budget and released is there again", () => {
   expect(budget.take(6)).toBe(true);
 });
 
+test("a body that there is no room for is put off, and the room comes back with the one that left", async () => {
+  const budget = new ByteBudget(64 * 1024);
+  let begun = 0;
+  const server = createServer((request, response) => {
+    begun++;
+    void readBody(request, 100_000, budget).then((read) => response.end("failed" in read ? read.failed : "whole"));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => void server.close().closeAllConnections());
+  const { port } = server.address() as AddressInfo;
+  const body = "a".repeat(40_000);
+  const send = async () => (await fetch(`http://127.0.0.1:${port}/`, { method: "POST", body })).text();
+  const first = connect({ host: "127.0.0.1", port });
+  first.on("error", () => {});
+  first.write(`POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 40001\r\n\r\n${body}`); // all but its last byte
+  await waitFor(() => begun === 1, { what: "the first to be read" });
+  await waitFor(async () => (await send()) === "busy", { what: "the second to be put off" });
+  first.destroy();
+  await waitFor(async () => (await send()) === "whole", { what: "room" });
+});
+
 test("check says where receivers are reached, and what they leave unprotected", () => {
   const secret = { env: "A" };
   const time = { header: "x-time" };
@@ -82,6 +108,8 @@ test("check says where receivers are reached, and what they leave unprotected", 
     "ok RECEIVER receiver plain",
     "warn WEBHOOK_WITHOUT_ID receiver plain",
     "ok RECEIVER receiver guarded",
+    "ok EVENT_TYPE event system.script.completed",
+    "ok EVENT_TYPE event system.script.failed",
     "ok EVENT_TYPE event a.b",
   ]);
 });

@@ -22,6 +22,8 @@ const listed = z.array(
     waiting: count,
     dead: count,
     blockedKeys: count,
+    shadow: z.boolean(),
+    nextDue: z.iso.datetime().optional(),
     seek: z
       .strictObject({
         n: count,

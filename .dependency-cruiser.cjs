@@ -66,6 +66,7 @@ const rooms = {
     "bus/jetstream/commands/follow-streams.ts",
     "bus/jetstream/commands/read-event-log.ts",
     "bus/jetstream/verify/verify-stream.ts",
+    "source/connector.ts",
     "source/source.ts",
     "source/capabilities.ts",
     "source/retention.ts",

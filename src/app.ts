@@ -29,10 +29,10 @@ import { type Guards, type GuardTiming, startGuards } from "./monitor/start-guar
 import type { Status } from "./monitor/status.ts";
 import { queueDepths } from "./monitor/status-gauges.ts";
 import type { OutboxHome } from "./source/capabilities.ts";
+import type { Connector } from "./source/connector.ts";
 import { dynamoConnector } from "./source/dynamodb/connector.ts";
 import { mongoConnector } from "./source/mongodb/connector.ts";
 import { postgresConnector } from "./source/postgres/connector.ts";
-import type { Connector } from "./source/source.ts";
 import { atLevel, type Logger, silentLogger } from "./telemetry/logger.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { openTracing } from "./telemetry/tracing.ts";

@@ -7,7 +7,7 @@ import { DynamoDouble } from "../../src/dev/dynamodb/dynamo-double.ts";
 import { DynamoHttp } from "../../src/dev/dynamodb/dynamo-http.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import { dynamoConnector } from "../../src/source/dynamodb/connector.ts";
-import type { Connector } from "../../src/source/source.ts";
+import type { Connector } from "../../src/source/connector.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import { quick } from "../contract/bus-ground.ts";
 import { jetStreamAt } from "../contract/jetstream-server.ts";

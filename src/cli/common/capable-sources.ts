@@ -4,7 +4,7 @@ import { connectors } from "../../app.ts";
 import type { ResolvedConfig } from "../../config/resolve.ts";
 import { BugError, ConfigError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
-import type { Connector } from "../../source/source.ts";
+import type { Connector } from "../../source/connector.ts";
 
 /** What a command may ask of a connector, and what is done where that is not to be had. */
 const capabilities = {

@@ -6,8 +6,8 @@ import { readSavedMemory, readStoredPositions } from "../../bus/jetstream/comman
 import type { ResolvedConfig } from "../../config/resolve.ts";
 import { toError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
+import type { Connector } from "../../source/connector.ts";
 import { isBeyond, type RetentionProbe } from "../../source/retention.ts";
-import type { Connector } from "../../source/source.ts";
 import { alarmLines, type Paint, printable, wrap } from "./terminal.ts";
 
 /** One source, as `--json` has it. */

@@ -3,7 +3,8 @@
 import { type Clock, realClock } from "../../clock.ts";
 import { HistoryLostError, MillraceError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
-import type { Connector, SourceContext } from "../source.ts";
+import type { Connector } from "../connector.ts";
+import type { SourceContext } from "../source.ts";
 import { checkDynamo } from "./check/check.ts";
 import { carriedImages, noticesOf, problemsOf } from "./check/judge.ts";
 import type { DynamoApi } from "./client/api.ts";

@@ -2,7 +2,8 @@
 
 import { HistoryLostError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
-import type { Connector, SourceContext } from "../source.ts";
+import type { Connector } from "../connector.ts";
+import type { SourceContext } from "../source.ts";
 import { carriedImages, openImages } from "./check/carried-images.ts";
 import { checkMongo } from "./check/check.ts";
 import { problemsOf } from "./check/judge.ts";

@@ -3,7 +3,8 @@
 import { MillraceError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { OutboxHome } from "../capabilities.ts";
-import type { Connector, SourceContext, ToldSchemas } from "../source.ts";
+import type { Connector } from "../connector.ts";
+import type { SourceContext, ToldSchemas } from "../source.ts";
 import { carriedImages } from "./check/carried-images.ts";
 import { checkPostgres } from "./check/check.ts";
 import { judgeAll, judgeOwn } from "./check/judge.ts";

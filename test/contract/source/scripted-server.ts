@@ -1,7 +1,7 @@
 // The scripted source, for the contract.
 
 import { positionsAt } from "../../../src/event/positions.ts";
-import type { Connector } from "../../../src/source/source.ts";
+import type { Connector } from "../../../src/source/connector.ts";
 import { ScriptedDatabase, scriptedDatabases } from "../../support/source/scripted-database.ts";
 import { scriptedConnector } from "../../support/source/scripted-source.ts";
 import type { TestTime } from "../../support/virtual-time.ts";

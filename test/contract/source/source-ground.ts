@@ -3,7 +3,8 @@
 
 import { afterEach } from "vitest";
 import type { SourceId } from "../../../src/event/source-id.ts";
-import type { Connector, Source, SourceContext } from "../../../src/source/source.ts";
+import type { Connector } from "../../../src/source/connector.ts";
+import type { Source, SourceContext } from "../../../src/source/source.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { lossPolicy } from "../../../src/worker/loss-policy.ts";
 import type { StreamEvent } from "../../support/bus/stream-events.ts";

@@ -1,6 +1,6 @@
 // What the contract of a source asks of a kind of database: whoever adds a connector writes this once, in a file of its own.
 
-import type { Connector } from "../../../src/source/source.ts";
+import type { Connector } from "../../../src/source/connector.ts";
 import type { TestTime } from "../../support/virtual-time.ts";
 
 export interface Row {

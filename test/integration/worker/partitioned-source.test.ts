@@ -9,7 +9,7 @@ import { verifyStream } from "../../../src/bus/jetstream/verify/verify-stream.ts
 import { realClock } from "../../../src/clock.ts";
 import type { ChangeEvent } from "../../../src/event/change-event.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
-import type { Connector } from "../../../src/source/source.ts";
+import type { Connector } from "../../../src/source/connector.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { readStream } from "../../support/bus/stream-events.ts";
 import { freshNats, missing } from "../../support/servers.ts";

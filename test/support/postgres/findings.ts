@@ -2,9 +2,9 @@
 
 import { expect } from "vitest";
 import type { SourceId } from "../../../src/event/source-id.ts";
+import type { CheckContext } from "../../../src/source/connector.ts";
 import { checkPostgres } from "../../../src/source/postgres/check/check.ts";
 import { type PostgresConfig, parsePostgresConfig } from "../../../src/source/postgres/options/config.ts";
-import type { CheckContext } from "../../../src/source/source.ts";
 import { type Finding, isStatement, sqlOf } from "../../../src/telemetry/finding.ts";
 import type { Database } from "../servers.ts";
 

@@ -17,10 +17,10 @@ import {
   withoutPartitions,
 } from "../../../src/event/positions.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
+import type { Connector } from "../../../src/source/connector.ts";
 import type { RetentionMetric } from "../../../src/source/retention.ts";
 import type {
   Began,
-  Connector,
   Ended,
   Notice,
   Source,

@@ -11,7 +11,7 @@ import { sql } from "../../../src/cli/command/sql.ts";
 import { types } from "../../../src/cli/command/types.ts";
 import { verify } from "../../../src/cli/command/verify.ts";
 import { realClock } from "../../../src/clock.ts";
-import type { Connector } from "../../../src/source/source.ts";
+import type { Connector } from "../../../src/source/connector.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { ScriptedDatabase, scriptedDatabases } from "../../support/source/scripted-database.ts";
 import { scriptedConnector } from "../../support/source/scripted-source.ts";

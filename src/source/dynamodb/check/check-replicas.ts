@@ -1,7 +1,7 @@
 // Global tables: each replica's stream has all writes, those of other regions too.
 
 import { about, type Finding } from "../../../telemetry/finding.ts";
-import type { CheckContext } from "../../source.ts";
+import type { CheckContext } from "../../connector.ts";
 import type { ReadTable } from "../facts/facts.ts";
 import type { DynamoConfig } from "../options/config.ts";
 import { tableFilter } from "../options/table-pattern.ts";

@@ -3,7 +3,7 @@
 import type { Clock } from "../../../clock.ts";
 import { ConfigError } from "../../../errors.ts";
 import { about, type Finding, findingOf } from "../../../telemetry/finding.ts";
-import type { CheckContext } from "../../source.ts";
+import type { CheckContext } from "../../connector.ts";
 import type { DynamoApi } from "../client/api.ts";
 import { translateError } from "../client/errors.ts";
 import type { ReadTable } from "../facts/facts.ts";

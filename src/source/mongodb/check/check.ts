@@ -6,7 +6,7 @@ import { onlyPosition, type Positions } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { about, type Finding, findingOf } from "../../../telemetry/finding.ts";
 import { bytes, duration } from "../../../telemetry/quantities.ts";
-import type { CheckContext } from "../../source.ts";
+import type { CheckContext } from "../../connector.ts";
 import { connectMongo } from "../client/connect.ts";
 import { translateError } from "../client/errors.ts";
 import { isEarlier, parsePosition, readThrough } from "../client/position.ts";

@@ -4,7 +4,7 @@ import type { ClientConfig } from "pg";
 import { ConfigError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { about, type Finding, findingOf } from "../../../telemetry/finding.ts";
-import type { CheckContext } from "../../source.ts";
+import type { CheckContext } from "../../connector.ts";
 import { translateError } from "../client/errors.ts";
 import { clientConfig, identify, Session } from "../client/session.ts";
 import { readSystem } from "../client/walsender.ts";

@@ -9,7 +9,7 @@ import type { SourceId } from "../../../../../src/event/source-id.ts";
 import { Session } from "../../../../../src/source/postgres/client/session.ts";
 import { SlotReporter } from "../../../../../src/source/postgres/commands/slots.ts";
 import { createSlot } from "../../../../../src/source/postgres/slot/slot.ts";
-import type { CheckContext } from "../../../../../src/source/source.ts";
+import type { CheckContext } from "../../../../../src/source/connector.ts";
 import type { Finding } from "../../../../../src/telemetry/finding.ts";
 import { ANY_AGE, findingsOf, runFix, wrong } from "../../../../support/postgres/findings.ts";
 import { postgresFixture } from "../../../../support/postgres/fixture.ts";

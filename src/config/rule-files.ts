@@ -12,7 +12,11 @@ interface RuleFile {
 }
 
 /** What of the configuration rules may name. */
-type Names = Readonly<Record<"sources" | "endpoints" | "webhooks", readonly string[]>>;
+type Names = Readonly<Record<Section, readonly string[]>> & {
+  /** Of the endpoints, by name. */
+  readonly kinds: Readonly<Record<string, string>>;
+};
+type Section = "sources" | "endpoints" | "webhooks";
 
 export type RuleCompiler = (
   files: readonly RuleFile[],
@@ -32,9 +36,21 @@ export async function readRules(pattern: string, directory: string): Promise<rea
 
 /** The names in sections that were not checked yet. */
 export function namesIn(config: object): Names {
-  const names = (section: keyof Names): readonly string[] => {
-    const value = (config as Readonly<Partial<Record<keyof Names, unknown>>>)[section];
-    return typeof value === "object" && value !== null ? Object.keys(value) : [];
+  const section = (name: Section): Readonly<Record<string, unknown>> => {
+    const value = (config as Readonly<Partial<Record<Section, unknown>>>)[name];
+    return typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
   };
-  return { sources: names("sources"), endpoints: names("endpoints"), webhooks: names("webhooks") };
+  const [sources, endpoints, webhooks] = (["sources", "endpoints", "webhooks"] as const).map(section) as [
+    object,
+    object,
+    object,
+  ];
+  const kindOf = (endpoint: unknown): string => {
+    const { kind } = (endpoint ?? {}) as { readonly kind?: unknown };
+    return typeof kind === "string" ? kind : "webhook";
+  };
+  return {
+    ...{ sources: Object.keys(sources), endpoints: Object.keys(endpoints), webhooks: Object.keys(webhooks) },
+    kinds: Object.fromEntries(Object.entries(endpoints).map(([name, endpoint]) => [name, kindOf(endpoint)])),
+  };
 }

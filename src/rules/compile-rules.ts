@@ -78,10 +78,11 @@ function compileRule(written: WrittenRule, known: KnownNames): CompiledRule {
     templates.set(option, made);
     return made;
   };
-  const handler = (action as ActionKind).handler(wanted as never, { rule: id, template });
+  const handler = (action as ActionKind).handler(wanted as never, { rule: id, template, known, refuse });
   const read = [...templates.values()].flatMap(({ pointers }) => pointers);
+  const whole = action.whole?.(wanted as never) ?? false;
   const images = (["before", "after"] as const satisfies readonly Image[]).filter((image) =>
-    read.some(({ pointer: [first] }) => first === image),
+    whole ? image === "after" : read.some(({ pointer: [first] }) => first === image),
   );
   const list = Array.isArray(on) ? on : [on];
   try {

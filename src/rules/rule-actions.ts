@@ -3,22 +3,28 @@
 import { z } from "zod";
 import type { Handler } from "../automation/define/automation.ts";
 import { effectsOf } from "../automation/define/effects.ts";
+import { send } from "../automation/define/send.ts";
 import type { AnyEvent } from "../automation/define/trigger.ts";
+import { nearest } from "../config/nearest.ts";
 import { emittedEvent } from "./emitted-event.ts";
-import type { Named } from "./rule-triggers.ts";
-import type { Template } from "./template.ts";
+import type { KnownNames, Named } from "./rule-triggers.ts";
+import type { Refuse, Template } from "./template.ts";
 
 interface Making {
   /** The rule's id. */
   readonly rule: string;
   /** A value of the action as a template. */
   template(option: string): Template;
+  readonly known: KnownNames;
+  readonly refuse: Refuse;
 }
 
 export interface ActionKind {
   /** Of all that stands in `do`. */
   readonly schema: z.ZodType;
   readonly names?: Named;
+  /** Whether it reads the event as it is, and not by templates. */
+  whole?(action: never): boolean;
   /** Types of domain events that it emits. */
   emits?(action: never): readonly string[];
   handler(action: never, making: Making): Handler<AnyEvent>;
@@ -42,7 +48,43 @@ export const actionKinds: Readonly<Record<string, ActionKind>> = {
       };
     },
   }),
+  send: kind({
+    schema: z.looseObject({ send: z.string() }),
+    names: { option: "send", section: "endpoints" },
+    whole: ({ send: _, ...members }) => Object.keys(members).length === 0,
+    handler: ({ send: endpoint, ...members }, making) => {
+      const names = Object.keys(members);
+      const kindOf = making.known.kinds[endpoint] ?? "webhook";
+      for (const name of names) refuseMember(name, kindOf, making.refuse);
+      if (names.length === 0) return send(endpoint);
+      const parts = names.map((name) => [name, making.template(name)] as const);
+      const typed = TYPED.includes(kindOf) && !names.includes("type");
+      return send(endpoint, ({ event }) => ({
+        ...(typed && { type: (event as { readonly type?: string }).type }),
+        ...Object.fromEntries(parts.map(([name, part]) => [name, part.render(event)])),
+      }));
+    },
+  }),
 };
+
+/** Kinds of endpoints whose messages have a type: by default the event's. */
+const TYPED: readonly string[] = ["webhook", "github"];
+
+/** What messages to an endpoint of a kind may have; the other kinds take what their service does. */
+const MEMBERS: Readonly<Record<string, readonly string[]>> = {
+  webhook: ["type", "timestamp", "data"],
+  github: ["type", "data"],
+  pagerduty: ["summary", "severity", "source", "action", "key", "details"],
+  email: ["to", "cc", "bcc", "replyTo", "subject", "text", "html"],
+};
+
+function refuseMember(name: string, kindOf: string, refuse: Refuse): void {
+  const members = MEMBERS[kindOf];
+  if (members === undefined || members.includes(name)) return;
+  const meant = nearest(name, members);
+  const hint = meant === undefined ? `it takes ${members.join(", ")}` : `did you mean ${JSON.stringify(meant)}?`;
+  throw refuse(["do", name], `${name}: an endpoint of kind ${kindOf} takes no such member`, hint);
+}
 
 /** Where it is one template alone it may be a number. */
 function textOf(key: unknown): string {
@@ -52,6 +94,7 @@ function textOf(key: unknown): string {
 function kind<Schema extends z.ZodType>(of: {
   readonly schema: Schema;
   readonly names?: Named;
+  whole?(action: z.output<Schema>): boolean;
   emits?(action: z.output<Schema>): readonly string[];
   handler(action: z.output<Schema>, making: Making): Handler<AnyEvent>;
 }): ActionKind {

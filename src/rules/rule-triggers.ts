@@ -14,12 +14,14 @@ export interface KnownNames {
   readonly sources: readonly string[];
   readonly endpoints: readonly string[];
   readonly webhooks: readonly string[];
+  /** Of the endpoints, by name. */
+  readonly kinds: Readonly<Record<string, string>>;
 }
 
 /** A name of the configuration that a trigger or an action goes by, and the option that it stands in. */
 export interface Named {
   readonly option: string;
-  readonly section: keyof KnownNames;
+  readonly section: "sources" | "endpoints" | "webhooks";
 }
 
 export interface TriggerKind {

@@ -1,9 +1,9 @@
 // A server of DynamoDB's protocol for the contract, by the real SDK: read through a gate, so that requests can break. Two tables,
 // each a line of its own.
 
+import type { Connector } from "../../../src/source/connector.ts";
 import { dynamoConnector } from "../../../src/source/dynamodb/connector.ts";
 import { TRIES } from "../../../src/source/dynamodb/reader/streams-reader.ts";
-import type { Connector } from "../../../src/source/connector.ts";
 import { useTestCredentials } from "../../support/dynamodb/dynamo-target.ts";
 import { HttpGate } from "../../support/dynamodb/http-gate.ts";
 import { realTime } from "../../support/virtual-time.ts";

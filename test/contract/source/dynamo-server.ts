@@ -1,8 +1,8 @@
 // A DynamoDB that a test writes down, for the contract: two tables, each a line of its own.
 
+import type { Connector } from "../../../src/source/connector.ts";
 import { ServerError } from "../../../src/source/dynamodb/client/errors.ts";
 import { createDynamoConnector } from "../../../src/source/dynamodb/connector.ts";
-import type { Connector } from "../../../src/source/connector.ts";
 import { ScriptedDynamo, scriptedDynamos } from "../../support/dynamodb/scripted-dynamo.ts";
 import type { TestTime } from "../../support/virtual-time.ts";
 import type { SourceServer } from "./source-server.ts";

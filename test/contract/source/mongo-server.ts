@@ -1,7 +1,7 @@
 // A server of MongoDB's protocol, or what stands for one, for the contract: read through a proxy, so that connections can be cut.
 
-import { mongoConnector } from "../../../src/source/mongodb/connector.ts";
 import type { Connector } from "../../../src/source/connector.ts";
+import { mongoConnector } from "../../../src/source/mongodb/connector.ts";
 import { TcpProxy } from "../../support/tcp-proxy.ts";
 import { realTime } from "../../support/virtual-time.ts";
 import type { Row, SourceServer } from "./source-server.ts";

@@ -1,7 +1,7 @@
 // A real Postgres, for the contract.
 
-import { postgresConnector } from "../../../src/source/postgres/connector.ts";
 import type { Connector } from "../../../src/source/connector.ts";
+import { postgresConnector } from "../../../src/source/postgres/connector.ts";
 import { freshDatabase } from "../../support/servers.ts";
 import { realTime } from "../../support/virtual-time.ts";
 import { waitFor } from "../../support/wait-for.ts";

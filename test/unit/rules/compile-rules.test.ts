@@ -19,7 +19,10 @@ import { transaction } from "../../support/postgres/transactions.ts";
 import { VirtualTime } from "../../support/virtual-time.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
-const known = { sources: ["shop"], endpoints: ["crm"], webhooks: ["payments"] };
+const known = {
+  ...{ sources: ["shop"], endpoints: ["crm", "ops"], webhooks: ["payments"] },
+  kinds: { crm: "webhook", ops: "slack" },
+};
 const orders = collection<{ id: number; status: string; total: string }>("shop", "public.orders");
 
 function compile(...texts: readonly string[]): readonly Automation[] {
@@ -172,6 +175,18 @@ test.each([
     "/after",
   ],
   ["an open template", put('order {{ /after/id }}"', 'order {{ /after/id"'), "rules/0.yaml:8:37: a {{ has no }}", "{{"],
+  [
+    "an unknown endpoint",
+    put("emit: order.flagged", "send: cmr"),
+    'rules/0.yaml:6:3: the configuration has no "cmr" under endpoints',
+    '"crm"',
+  ],
+  [
+    "what no message of the endpoint has",
+    put("emit: order.flagged", "send: crm").replace("key:", "tipe:"),
+    "rules/0.yaml:7:3: tipe: an endpoint of kind webhook takes no such member",
+    '"type"',
+  ],
   ["a pattern that cannot be", put("[paid]", "paid"), "rules/0.yaml:4:12: ", '["paid"]'],
   ["a pattern that never matches", put("after: { status", "before: { status"), "rules/0.yaml:4:13: ", "correct it"],
   ["a duration that is none", put("attempts: 5", "min: soon"), "rules/0.yaml:9:10: ", "5m"],
@@ -351,4 +366,32 @@ test("rules that start each other are ended by the limit of hops, as a cycle", a
     "second.handled": 2,
     "first.cycle": 2,
   });
+});
+
+test("what it sends is a message with the event's type, or as it is written; without members the event itself", async () => {
+  const on = "on: { source: shop, collection: public.orders, op: [created, updated] }\nshadow: true\n";
+  const rules = compile(
+    `id: typed\n${on}do: { send: crm, data: { order: "{{ /key/id }}" } }\n`,
+    `id: named\n${on}do: { send: crm, type: order.seen, data: "{{ /key }}" }\n`,
+    `id: text\n${on}do: { send: ops, text: "order {{ /key/id }}" }\n`,
+    `id: plain\n${on}do: { send: crm }\n`,
+  );
+  const r = await given([orders.row({ id: 1, status: "paid", total: "5" }).created()]).when(
+    ...(rules as [Automation, ...Automation[]]),
+  );
+  const sent = (type?: string, to = "crm") => [{ kind: "send", to, ...(type !== undefined && { type }), count: 1 }];
+
+  expect(rules.map(({ sends }) => sends)).toEqual([
+    { endpoint: "crm", built: true },
+    { endpoint: "crm", built: true },
+    { endpoint: "ops", built: true },
+    { endpoint: "crm", built: false },
+  ]);
+  expect(rules.map(({ needs }) => needs.flatMap(({ images }) => images))).toEqual([[], [], [], ["after", "after"]]);
+  expect(r.outcomes.map(({ wouldBe }) => wouldBe?.effects)).toEqual([
+    sent("shop.public.orders.created"),
+    sent("order.seen"),
+    sent(undefined, "ops"),
+    sent("shop.public.orders.created"),
+  ]);
 });

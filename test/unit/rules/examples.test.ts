@@ -12,9 +12,12 @@ const folder = "examples/rules";
 test("each compiles, and a large order that is paid is told, a small one and one that is not paid are left out", async () => {
   const names = (await readdir(folder)).filter((name) => name.endsWith(".yaml")).sort();
   const files = await Promise.all(names.map(async (file) => ({ file, bytes: await readFile(`${folder}/${file}`) })));
-  const rules = compileRules(files, { sources: ["shop"], endpoints: [], webhooks: [] }).map(
-    ({ automation }) => automation,
-  );
+  const rules = compileRules(files, {
+    sources: ["shop"],
+    endpoints: ["crm", "duty"],
+    webhooks: [],
+    kinds: { duty: "slack" },
+  }).map(({ automation }) => automation);
   const orders = collection<{ id: number; status: string; total: number }>("shop", "public.orders");
   const large = rules.find(({ id }) => id === "large-orders") as Automation;
   const r = await given([

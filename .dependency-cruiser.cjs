@@ -27,6 +27,7 @@ const rooms = {
     "bus/bus.ts",
     "worker/source-status.ts",
     "automation/run/automation-run.ts",
+    "egress/open-endpoints.ts",
   ],
   dev: ["config", "telemetry"],
   cli: [
@@ -39,6 +40,8 @@ const rooms = {
     "demo",
     "version.ts",
     "rules/compile-rules.ts",
+    "egress/check-endpoints.ts",
+    "egress/standing/record.ts",
     "automation/define/automation.ts",
     "automation/define/check-automations.ts",
     "automation/define/trigger.ts",

@@ -145,6 +145,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
         ...automation,
         ...metrics.automation(automation.id),
       })),
+      ...(reached !== undefined && config.endpoints.size > 0 && { endpoints: reached.status() }),
     });
   };
   const end = once(async () => {

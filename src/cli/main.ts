@@ -199,6 +199,31 @@ command("keys", "its keys that stand still, and what is to become of them", auto
     await blockedKeys({ ...options, id, signal: stopSignal(), print });
   });
 
+const endpointsCommand = program
+  .command("endpoints")
+  .description("show and steer what send() reaches, by the bus: with workers that run, and without");
+
+command("list", "how each stands: open, paused or disabled, since when and why", endpointsCommand)
+  .option("--json", "one JSON array", false)
+  .action(async (options) => {
+    const { listEndpoints } = await import("./command/endpoints.ts");
+    await listEndpoints({ ...options, signal: stopSignal(), print });
+  });
+
+command("pause", "send nothing to it any more, from no worker; what is for it waits", endpointsCommand)
+  .argument("<name>", "the endpoint's name")
+  .action(async (name: string, options) => {
+    const { pauseEndpoint } = await import("./command/endpoints.ts");
+    await pauseEndpoint({ ...options, name, signal: stopSignal(), print });
+  });
+
+command("resume", "let it go on, also where it failed for long or has answered 410", endpointsCommand)
+  .argument("<name>", "the endpoint's name")
+  .action(async (name: string, options) => {
+    const { resumeEndpoint } = await import("./command/endpoints.ts");
+    await resumeEndpoint({ ...options, name, signal: stopSignal(), print });
+  });
+
 const deadCommand = program
   .command("dead")
   .alias("dlq")

@@ -1,5 +1,6 @@
 // Which parts of the worker get on, and by name why one does not.
 
+import type { EndpointStatus } from "../egress/open-endpoints.ts";
 import type { Reason } from "../telemetry/reason.ts";
 import type {
   AutomationReport,
@@ -28,6 +29,7 @@ export function withReadiness(report: Report): Status {
     ...report.automations.map((automation) =>
       part("automation", automation.id, automationView(automation), automationAlarms(automation)),
     ),
+    ...(report.endpoints ?? []).map((endpoint) => part("endpoint", endpoint.id, endpointView(endpoint), [])),
     ...(report.ingress === undefined ? [] : [part("ingress", "http", ingressView(report.ingress), [])]),
   ];
   return { ...report, ready: parts.every(({ ready }) => ready), parts };
@@ -116,6 +118,32 @@ function automationView(automation: AutomationReport): View {
 function ingressView({ url }: IngressReport): View {
   if (url !== undefined) return { ready: true, state: `listening on ${url}` };
   return { ready: false, state: "shut", code: "INGRESS_SHUT", message: "it does not listen yet, or no more" };
+}
+
+/** As many requests as it takes to pause it. */
+const FAILING = 5;
+
+/** Always ready: it is another's, and a worker that waits for it does what it can. */
+function endpointView({ state, by, at, reason, failing }: EndpointStatus): View {
+  const since = `since ${at}, by ${by}`;
+  if (state === "paused" && reason === "failing")
+    return {
+      ready: true,
+      state,
+      code: "ENDPOINT_PAUSED",
+      message: `it failed for long (${since}); one event a minute is tried`,
+    };
+  if (state === "paused") return { ready: true, state, code: "ENDPOINT_PAUSED", message: since };
+  if (state === "disabled")
+    return {
+      ready: true,
+      state,
+      code: "ENDPOINT_DISABLED",
+      message: `it answered 410 (${since}): its events become dead letters`,
+    };
+  if (failing === undefined || failing.count < FAILING) return { ready: true, state };
+  const message = `its last ${failing.count} requests failed, for ${seconds(failing.forMs)}`;
+  return { ready: true, state, code: "ENDPOINT_FAILING", message };
 }
 
 function seconds(ms: number): string {

@@ -1,6 +1,7 @@
 // What the worker says of itself.
 
 import type { AutomationStatus } from "../automation/run/automation-run.ts";
+import type { EndpointStatus } from "../egress/open-endpoints.ts";
 import type { IngressCounts } from "../telemetry/ingress-metrics.ts";
 import type { AutomationCounts } from "../telemetry/metrics.ts";
 import type { Reason } from "../telemetry/reason.ts";
@@ -54,6 +55,8 @@ export interface Report {
   };
   readonly sources: readonly SourceReport[];
   readonly automations: readonly AutomationReport[];
+  /** What `send()` reaches; absent where there is none. */
+  readonly endpoints?: readonly EndpointStatus[];
   /** Absent where nothing is received. */
   readonly ingress?: IngressReport | undefined;
 }

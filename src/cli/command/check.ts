@@ -9,6 +9,7 @@ import { readSavedMemory, readStoredPositions } from "../../bus/jetstream/comman
 import { findSourceOnBus } from "../../bus/jetstream/commands/remove-source.ts";
 import { refuseOpenHttp } from "../../config/http.ts";
 import { refuseIdle, resolveConfig } from "../../config/resolve.ts";
+import { endpointFindings } from "../../egress/check-endpoints.ts";
 import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
 import { ingressFindings } from "../../ingress/findings.ts";
 import { ingressPlan } from "../../ingress/plan.ts";
@@ -88,6 +89,8 @@ export async function check({ config: file, source, json, signal, print }: Check
     ].map((error) => findingOf(error, "automations")),
   ];
   if (findings.length > 0) await part("automations", "automations", findings);
+  const reached = await endpointFindings(config.endpoints);
+  if (reached.length > 0) await part("endpoints", "endpoints", reached);
   const [ok, warn, fail] = (["ok", "warn", "fail"] as const).map((level) => found.filter((f) => f.level === level));
   const counts = { ok: ok?.length ?? 0, warn: warn?.length ?? 0, fail: fail?.length ?? 0 };
   if (json) await print(redact(JSON.stringify({ ok: counts.fail === 0, counts, findings: found })));

@@ -83,6 +83,7 @@ function statusLines(status: Status, colour: Paint): readonly string[] {
     if (reasons.length > 0) lines.push(`    dead letters: ${printable(reasons.join(", "))}`);
   }
   if (status.ingress !== undefined) lines.push(...ingressLines(status.ingress, partOf("ingress", "http"), colour));
+  lines.push(...endpointLines(status.endpoints ?? [], (id) => partOf("endpoint", id), colour));
   return lines;
 }
 
@@ -102,6 +103,21 @@ function ingressLines(
 }
 
 const RECEIVER: readonly number[] = [32, 14, 12, 12, 12];
+function endpointLines(
+  endpoints: NonNullable<Status["endpoints"]>,
+  partOf: (id: string) => Part | undefined,
+  colour: Paint,
+): readonly string[] {
+  if (endpoints.length === 0) return [];
+  const rows = endpoints.flatMap(({ id, kind, state }) => {
+    const part = partOf(id);
+    const cells = row(ENDPOINT, [id, kind, state]);
+    return [colour(part?.code === undefined ? "green" : "red", cells), ...reason(part)];
+  });
+  return ["", colour("dim", row(ENDPOINT, ["ENDPOINT", "KIND", "STATE"])), ...rows];
+}
+
+const ENDPOINT: readonly number[] = [44, 10, 10];
 const SOURCE: readonly number[] = [19, 17, 10, 8, 11, 7, 9, 7, 4];
 const HEADS: readonly string[] = "SOURCE STATE PUBLISHED UNSENT UNCONFIRMED LAG HEARTBEAT WAITING DEAD".split(" ");
 const AUTOMATION: readonly number[] = [44, 10, 12, 8, 9, 8];

@@ -16,11 +16,13 @@ const MAIL_AND_BILL =
  * @param url of nats-server
  * @param command what each run begins with
  * @param automations a list as source text, over `orders`; by default mail and bill
+ * @param more further sections, as JSON
  */
 export async function shopCommand(
   url: string,
   command: readonly string[],
   automations: string = MAIL_AND_BILL,
+  more: object = {},
 ): Promise<RunShopCommand> {
   const cwd = await scratchDir();
   await writeFile(
@@ -31,6 +33,7 @@ export default {
   bus: { servers: ${JSON.stringify(url)} },
   sources: { shop: { kind: "postgres", url: "postgres://nobody@127.0.0.1:1/none", tables: ["public.*"] } },
   automations: [${automations}],
+  ...${JSON.stringify(more)},
 };
 `,
   );

@@ -65,6 +65,7 @@ describe.skipIf(missing("nats"))("an endpoint", async () => {
 
   test("is paused, listed and resumed by hand, and a worker obeys", async () => {
     await using receiver = await receive();
+    await stream.order("created", { id: 2, status: "new" });
     const desk = { url: receiver.url("/desk"), allowPrivate: true };
     const { endpoints } = resolveConfig({ sources: {}, endpoints: { desk } }, new Map(), {});
     const run = await shopCommand(url, ["endpoints"], undefined, { endpoints: { desk, mail: { kind: "email" } } });

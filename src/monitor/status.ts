@@ -63,7 +63,7 @@ export interface Report {
 
 /** One line of /readyz. */
 export interface Readiness {
-  readonly kind: "bus" | "source" | "automation" | "ingress";
+  readonly kind: "bus" | "source" | "automation" | "ingress" | "endpoint";
   readonly id: string;
   readonly ready: boolean;
   /** What is the case, for a machine; absent where all is well. */

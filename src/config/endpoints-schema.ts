@@ -207,7 +207,7 @@ const endpointSchema = z.discriminatedUnion(
   { error: 'expected the kind "webhook", "slack", "email", "github", "pagerduty" or "itsm"' },
 );
 
-/** As `endpointName` of a configuration has it, for messages. */
+/** As a source's. */
 const isName = (name: string): boolean => /^[a-z][a-z0-9_]{0,30}$/.test(name);
 
 export const endpointsSchema = z

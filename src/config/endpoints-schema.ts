@@ -223,5 +223,3 @@ export const endpointsSchema = z
 /** An endpoint with its defaults; it holds secrets. */
 export type Endpoint = z.output<typeof endpointSchema>;
 export type EndpointOf<Kind extends Endpoint["kind"]> = Extract<Endpoint, { readonly kind?: Kind | undefined }>;
-/** What all kinds have, times in ms. */
-export type CommonEndpoint = Pick<Endpoint, "timeout" | "rate" | "concurrency" | "allowPrivate" | "pauseAfter">;

@@ -206,4 +206,42 @@ describe.skipIf(missing("nats"))("send()", async () => {
     await waitFor(async () => (await dead("hang")).length >= 1, { what: "the dead letter" });
     expect((await dead("hang"))[0]?.error).toMatchObject({ code: "ENDPOINT_UNREACHABLE" });
   });
+
+  test("keeps the order of each key through attempts that fail, while another key goes on", async () => {
+    const named = ({ body }: Hit): string => {
+      const { data } = JSON.parse(body);
+      return `${data.id} ${data.status}`;
+    };
+    await using receiver = await receive((hit, response) => {
+      const waits = named(hit) === "10 a" && !receiver.hits.some((one) => named(one) === "11 a");
+      response.writeHead(waits || (named(hit) === "10 b" && hit.nth < 3) ? 500 : 204).end();
+    });
+    for (const status of ["a", "b", "c"]) await stream.order("created", { id: 10, status });
+    await stream.order("created", { id: 11, status: "a" });
+    const ordered = onOrder(
+      "ordered",
+      send("crm", ({ event, skip }) =>
+        event.after.id < 10 ? skip("of another test") : { type: "order.created", data: event.after },
+      ),
+      { order: "key", retry: { attempts: 200, min: 20, max: 50 } },
+    );
+    await using one = await sender(url, base(receiver, "/ordered"), [ordered]);
+    await waitFor(() => one.worker.metrics.counts["ordered.handled"] === 4, { what: "all four" });
+    const seen = receiver.hits.map(named).filter((name) => name.startsWith("10"));
+    expect(seen.filter((name, n) => name !== seen[n - 1])).toEqual(["10 a", "10 b", "10 c"]);
+    expect(seen.filter((name) => name === "10 b")).toHaveLength(3);
+  });
+
+  test("sends nothing in shadow", async () => {
+    await using receiver = await receive();
+    const quiet = onOrder("quiet", send("crm"), { shadow: true });
+    await using one = await sender(url, base(receiver, "/shadow"), [quiet, onOrder("loud", send("crm"))]);
+    const { counts } = one.worker.metrics;
+    await waitFor(() => (counts["loud.handled"] ?? 0) > 0 && counts["quiet.shadow.done"] === counts["loud.handled"], {
+      what: "as many in shadow as were sent",
+    });
+    expect(counts["quiet.handled"]).toBeUndefined();
+    await one.worker.stop();
+    expect(receiver.hits).toHaveLength(counts["loud.handled"] ?? 0);
+  });
 });

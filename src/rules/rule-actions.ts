@@ -5,8 +5,8 @@ import type { Handler } from "../automation/define/automation.ts";
 import { effectsOf } from "../automation/define/effects.ts";
 import { send } from "../automation/define/send.ts";
 import type { AnyEvent } from "../automation/define/trigger.ts";
-import { nearest } from "../config/nearest.ts";
 import { emittedEvent } from "./emitted-event.ts";
+import { refuseMembers } from "./message-members.ts";
 import type { KnownNames, Named } from "./rule-triggers.ts";
 import type { Refuse, Template } from "./template.ts";
 
@@ -55,8 +55,8 @@ export const actionKinds: Readonly<Record<string, ActionKind>> = {
     handler: ({ send: endpoint, ...members }, making) => {
       const names = Object.keys(members);
       const kindOf = making.known.kinds[endpoint] ?? "webhook";
-      for (const name of names) refuseMember(name, kindOf, making.refuse);
       if (names.length === 0) return send(endpoint);
+      refuseMembers(names, kindOf, making.refuse);
       const parts = names.map((name) => [name, making.template(name)] as const);
       const typed = TYPED.includes(kindOf) && !names.includes("type");
       return send(endpoint, ({ event }) => ({
@@ -69,22 +69,6 @@ export const actionKinds: Readonly<Record<string, ActionKind>> = {
 
 /** Kinds of endpoints whose messages have a type: by default the event's. */
 const TYPED: readonly string[] = ["webhook", "github"];
-
-/** What messages to an endpoint of a kind may have; the other kinds take what their service does. */
-const MEMBERS: Readonly<Record<string, readonly string[]>> = {
-  webhook: ["type", "timestamp", "data"],
-  github: ["type", "data"],
-  pagerduty: ["summary", "severity", "source", "action", "key", "details"],
-  email: ["to", "cc", "bcc", "replyTo", "subject", "text", "html"],
-};
-
-function refuseMember(name: string, kindOf: string, refuse: Refuse): void {
-  const members = MEMBERS[kindOf];
-  if (members === undefined || members.includes(name)) return;
-  const meant = nearest(name, members);
-  const hint = meant === undefined ? `it takes ${members.join(", ")}` : `did you mean ${JSON.stringify(meant)}?`;
-  throw refuse(["do", name], `${name}: an endpoint of kind ${kindOf} takes no such member`, hint);
-}
 
 /** Where it is one template alone it may be a number. */
 function textOf(key: unknown): string {

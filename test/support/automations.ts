@@ -94,6 +94,8 @@ export interface WorkerOptions {
   readonly longestPauseMs?: number;
   readonly log?: Logger;
   readonly logErrors?: LogErrors;
+  /** Types of domain events that rules emit, or that are posted. */
+  readonly posted?: readonly string[];
   /** What `send()` reaches. */
   readonly reach?: (bus: Bus) => Endpoints;
   /** Puts something between the automations and the bus. */

@@ -9,7 +9,7 @@ export const effects: unique symbol = Symbol.for("millrace.effects");
 export interface Effects {
   /**
    * Stores a domain event, caused by the one that is handled; resolves at the bus' acknowledgement. Its id must be the same in
-   * each attempt.
+   * each attempt: of those within three days one is stored.
    * @throws Retry while the bus is away
    */
   publish(event: WorkerEvent): Promise<void>;

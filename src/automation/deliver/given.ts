@@ -19,7 +19,7 @@ export interface AttemptContext
   extends Pick<AutomationParts, "automation" | "clock" | "log" | "logErrors" | "database" | "reach" | "tracing"> {
   readonly deadlines: Deadlines;
   readonly metrics: Pick<AutomationParts["metrics"], "stray">;
-  readonly bus: Pick<AutomationParts["bus"], "publish">;
+  readonly bus: Pick<AutomationParts["bus"], "receive">;
 }
 
 const retry = (options: RetryOptions): Retry => new Retry(options);

@@ -16,7 +16,7 @@ export interface OfAttempt extends Pick<Sending, "event" | "run" | "timeoutMs"> 
 /** @param shadow where it is given, effects are taken down there, and not made */
 export function ownEffects(
   automation: string,
-  { bus, reach }: { readonly bus: Pick<Bus, "publish">; readonly reach: Endpoints | undefined },
+  { bus, reach }: { readonly bus: Pick<Bus, "receive">; readonly reach: Endpoints | undefined },
   cause: Cause,
   { signal, ...attempt }: OfAttempt,
   shadow: Shadow | undefined,
@@ -24,8 +24,8 @@ export function ownEffects(
   const publish: Effects["publish"] = async (event) => {
     if (shadow !== undefined) return shadow.note({ kind: "emit", type: `${event.aggregate}.${event.name}` });
     try {
-      // Killed behind it, the handled event comes again, and this one is stored under the same id, within an hour once.
-      await bus.publish({ ...event, lineage: lineageBehind(cause, automation) });
+      // Killed behind it, the handled event comes again, and this one is known by its id: its record was stored along with it.
+      await bus.receive({ ...event, lineage: lineageBehind(cause, automation) }, [{ key: `_own.${event.id}` }]);
     } catch (error) {
       throw error instanceof TransientError ? new Retry({ after: "1s", unavailable: "the bus" }) : error;
     }

@@ -8,6 +8,7 @@ import { send } from "../../../src/automation/define/send.ts";
 import { realClock } from "../../../src/clock.ts";
 import { resolveConfig } from "../../../src/config/resolve.ts";
 import { type OpenEndpoints, openEndpoints } from "../../../src/egress/open-endpoints.ts";
+import { compileRules } from "../../../src/rules/compile-rules.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { onOrder, startWorker, type Worker } from "../../support/automations.ts";
 import { type Hit, receive, type TestReceiver } from "../../support/receiver.ts";
@@ -26,13 +27,19 @@ interface Sender extends AsyncDisposable {
 }
 
 /** A worker with endpoints. */
-async function sender(url: string, endpoints: object, automations: readonly Automation[]): Promise<Sender> {
+async function sender(
+  url: string,
+  endpoints: object,
+  automations: readonly Automation[],
+  posted: readonly string[] = [],
+): Promise<Sender> {
   const config = resolveConfig({ sources: {}, endpoints }, new Map(), environment);
   const stopping = new AbortController();
   let open: OpenEndpoints | undefined;
   const worker = await startWorker({
     url,
     automations,
+    posted,
     reach: (bus) => {
       open = openEndpoints({
         ...{ endpoints: config.endpoints, bus, clock: realClock, log: silentLogger },
@@ -102,6 +109,31 @@ describe.skipIf(missing("nats"))("send()", async () => {
     await waitFor(() => one.worker.metrics.counts["skips.skipped"] === 1, { what: "the other" });
     expect(receiver.hits.map(({ body }) => JSON.parse(body))).toMatchObject([
       { type: "shop.public.orders.created", data: { op: "created", key: { id: 1 }, after: { id: 1, status: "new" } } },
+    ]);
+  });
+
+  test("of rules: one emits, another one sends what that emitted, as its templates make it", async () => {
+    await using receiver = await receive();
+    const asks = `id: asks
+on: { source: shop, collection: public.orders, op: created }
+start: earliest
+do: { emit: order.seen, key: "{{ /key/id }}", data: { order: "{{ /after/id }}" } }
+`;
+    const tells = `id: tells
+on: { event: order.seen }
+start: earliest
+do: { send: crm, data: { text: "order {{ /data/order }}" } }
+`;
+    const rules = compileRules(
+      [asks, tells].map((text, nth) => ({ file: `${nth}.yaml`, bytes: Buffer.from(text) })),
+      {
+        ...{ sources: ["shop"], endpoints: ["crm"], webhooks: [], kinds: { crm: "webhook" } },
+      },
+    ).map(({ automation }) => automation);
+    await using one = await sender(url, base(receiver, "/rule"), rules, ["order.seen"]);
+    await waitFor(() => one.worker.metrics.counts["tells.handled"] === 1, { what: "the effect" });
+    expect(receiver.hits.map((hit) => verified(hit, KEY))).toMatchObject([
+      { type: "order.seen", data: { text: "order 1" } },
     ]);
   });
 

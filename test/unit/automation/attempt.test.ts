@@ -30,7 +30,7 @@ function start(
   const context = {
     ...{ automation: defined, clock, deadlines: new Deadlines(timeoutMs, clock, never) },
     ...{ log: silentLogger, database: undefined },
-    ...{ logErrors: "name" as const, metrics: new Counts(), bus: { publish: async () => {} } },
+    ...{ logErrors: "name" as const, metrics: new Counts(), bus: { receive: async () => ({ stored: true }) as const } },
   };
   return startAttempt(context, event, 2, { subject: "cdc.shop.public.orders.created.p00", header: () => undefined });
 }

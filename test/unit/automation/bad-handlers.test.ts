@@ -68,7 +68,7 @@ function attempt(handler: Handler): AttemptResult | Promise<AttemptResult> {
   const context = {
     ...{ automation: automation("a", { on }, handler), clock, log: silentLogger, database: undefined },
     ...{ deadlines: new Deadlines(60_000, clock, new AbortController().signal) },
-    ...{ logErrors: "name" as const, metrics: new Counts(), bus: { publish: async () => {} } },
+    ...{ logErrors: "name" as const, metrics: new Counts(), bus: { receive: async () => ({ stored: true }) as const } },
   };
   return startAttempt(context, { id: "1" } as never, 1, { subject: "s.p00", header: () => undefined });
 }

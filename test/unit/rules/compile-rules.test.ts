@@ -20,8 +20,8 @@ import { VirtualTime } from "../../support/virtual-time.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
 const known = {
-  ...{ sources: ["shop"], endpoints: ["crm", "ops"], webhooks: ["payments"] },
-  kinds: { crm: "webhook", ops: "slack" },
+  ...{ sources: ["shop"], endpoints: ["crm", "ops", "mail", "duty", "desk"], webhooks: ["payments"] },
+  kinds: { crm: "webhook", ops: "slack", mail: "email", duty: "pagerduty", desk: "itsm" },
 };
 const orders = collection<{ id: number; status: string; total: string }>("shop", "public.orders");
 
@@ -187,6 +187,30 @@ test.each([
     "rules/0.yaml:7:3: tipe: an endpoint of kind webhook takes no such member",
     '"type"',
   ],
+  [
+    "what no message to Slack has",
+    put("emit: order.flagged", "send: ops").replace(/key: .*\n {2}data:/, "txet:"),
+    "rules/0.yaml:7:3: txet: an endpoint of kind slack takes no such member",
+    '"text"',
+  ],
+  [
+    "a message to Slack that says nothing",
+    put("emit: order.flagged", "send: ops").replace(/key: .*\n {2}data: .*/, 'channel: "{{ /after/id }}"'),
+    "rules/0.yaml:6:3: an endpoint of kind slack takes no message without text or blocks or attachments",
+    "text",
+  ],
+  [
+    "a mail without a subject",
+    put("emit: order.flagged", "send: mail").replace(/key: .*\n {2}data: .*/, "to: a@example.com"),
+    "rules/0.yaml:6:3: an endpoint of kind email takes no message without subject",
+    "subject",
+  ],
+  [
+    "an incident without a summary",
+    put("emit: order.flagged", "send: duty").replace(/key: .*\n {2}data: .*/, "severity: info"),
+    "rules/0.yaml:6:3: an endpoint of kind pagerduty takes no message without summary or action",
+    "summary",
+  ],
   ["a pattern that cannot be", put("[paid]", "paid"), "rules/0.yaml:4:12: ", '["paid"]'],
   ["a pattern that never matches", put("after: { status", "before: { status"), "rules/0.yaml:4:13: ", "correct it"],
   ["a duration that is none", put("attempts: 5", "min: soon"), "rules/0.yaml:9:10: ", "5m"],
@@ -270,7 +294,7 @@ test("what it reads and the event lacks makes the event a dead letter that names
 });
 
 /** Runs them on the bus in memory over two created orders, until all is quiet. */
-async function run(automations: readonly Automation[], done: (metrics: Counts) => boolean) {
+async function run(automations: readonly Automation[], done: (metrics: Counts) => boolean, timeoutMs = 60_000) {
   const time = new VirtualTime();
   const { clock } = time;
   const server = new MemoryServer(clock);
@@ -287,7 +311,7 @@ async function run(automations: readonly Automation[], done: (metrics: Counts) =
     ...{ logErrors: "message" as const, ackWaitMs: 30_000, signal: stopping.signal },
     posted: automations.flatMap(({ emits = [] }) => emits),
   });
-  await time.when(waitFor(() => done(metrics), { what: "all to be handled", clock, timeoutMs: 60_000 }));
+  await time.when(waitFor(() => done(metrics), { what: "all to be handled", clock, timeoutMs }));
   stopping.abort();
   await time.when(settled);
   await bus[Symbol.asyncDispose]();
@@ -348,6 +372,21 @@ test("an attempt that is made again emits nothing new", async () => {
   expect(stored).toHaveLength(2);
 });
 
+test("made again when the bus has forgotten the ids of what it published, it emits nothing new either", async () => {
+  const [rule] = compile(emitting("see", created, "order.seen"));
+  const late: Automation = {
+    ...(rule as Automation),
+    handler: async (context) => {
+      await rule?.handler(context);
+      if (context.attempt === 1) throw context.retry({ after: "65m" });
+    },
+  };
+  const { stored, metrics } = await run([late], ({ counts }) => counts["see.handled"] === 2, 2 * 60 * 60_000);
+
+  expect(metrics.counts["see.retried"]).toBe(2);
+  expect(stored).toHaveLength(2);
+});
+
 test("rules that start each other are ended by the limit of hops, as a cycle", async () => {
   const ring = compile(
     emitting("begin", created, "ring.a"),
@@ -375,6 +414,8 @@ test("what it sends is a message with the event's type, or as it is written; wit
     `id: named\n${on}do: { send: crm, type: order.seen, data: "{{ /key }}" }\n`,
     `id: text\n${on}do: { send: ops, text: "order {{ /key/id }}" }\n`,
     `id: plain\n${on}do: { send: crm }\n`,
+    `id: ends\n${on}do: { send: duty, action: resolve, key: "{{ /key/id }}" }\n`,
+    `id: ticket\n${on}do: { send: desk, u_any_field: "{{ /key/id }}" }\n`,
   );
   const r = await given([orders.row({ id: 1, status: "paid", total: "5" }).created()]).when(
     ...(rules as [Automation, ...Automation[]]),
@@ -386,12 +427,23 @@ test("what it sends is a message with the event's type, or as it is written; wit
     { endpoint: "crm", built: true },
     { endpoint: "ops", built: true },
     { endpoint: "crm", built: false },
+    { endpoint: "duty", built: true },
+    { endpoint: "desk", built: true },
   ]);
-  expect(rules.map(({ needs }) => needs.flatMap(({ images }) => images))).toEqual([[], [], [], ["after", "after"]]);
+  expect(rules.map(({ needs }) => needs.flatMap(({ images }) => images))).toEqual([
+    [],
+    [],
+    [],
+    ["after", "after"],
+    [],
+    [],
+  ]);
   expect(r.outcomes.map(({ wouldBe }) => wouldBe?.effects)).toEqual([
     sent("shop.public.orders.created"),
     sent("order.seen"),
     sent(undefined, "ops"),
     sent("shop.public.orders.created"),
+    sent(undefined, "duty"),
+    sent(undefined, "desk"),
   ]);
 });

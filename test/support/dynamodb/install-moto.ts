@@ -19,7 +19,7 @@ export async function installMoto(): Promise<string> {
   const file = join(place, "bin", "moto_server");
   if (existsSync(file)) return file;
   try {
-    await run("python3", ["-m", "venv", place], { timeout: INSTALL_MS });
+    await run("python3", ["-m", "venv", "--clear", place], { timeout: INSTALL_MS });
     const what = `moto[server,dynamodb]==${MOTO_VERSION}`;
     await run(join(place, "bin", "pip"), ["install", "-q", what], { timeout: INSTALL_MS });
   } catch (error) {

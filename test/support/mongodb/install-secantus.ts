@@ -19,7 +19,7 @@ export async function installSecantus(): Promise<string> {
   const file = join(place, "bin", SECANTUS_PROGRAM); // the last thing that pip makes
   if (existsSync(file)) return file;
   try {
-    await run("python3", ["-m", "venv", place], { timeout: INSTALL_MS });
+    await run("python3", ["-m", "venv", "--clear", place], { timeout: INSTALL_MS });
     await run(join(place, "bin", "pip"), ["install", "-q", `secantusdb==${SECANTUS_VERSION}`], { timeout: INSTALL_MS });
   } catch (error) {
     const { stderr = "" } = error as { readonly stderr?: string };

@@ -15,5 +15,13 @@ export {
   received,
   told,
 } from "./testing/given-event.ts";
-export type { EmittedEvent, LoggedLine, Outcome, Result, Statement, ThrownError } from "./testing/result.ts";
+export type {
+  EmittedEvent,
+  LoggedLine,
+  Outcome,
+  Result,
+  SentMessage,
+  Statement,
+  ThrownError,
+} from "./testing/result.ts";
 export { VirtualClock } from "./testing/virtual-clock.ts";

@@ -95,6 +95,7 @@ async function run(
   return {
     outcomes: observed.outcomes(automations, ids),
     emitted: observed.emitted,
+    sent: observed.sent,
     deadLetters: letters.map(({ data }) => JSON.parse(Buffer.from(data).toString()) as DeadLetter),
     logs: observed.logs,
     errors: observed.errors,

@@ -2,6 +2,7 @@
 
 import type { Automation, Handler } from "../automation/define/automation.ts";
 import type { AnyEvent } from "../automation/define/trigger.ts";
+import type { Endpoints } from "../automation/outcome/sending.ts";
 import type { WouldBe } from "../automation/outcome/shadow.ts";
 import { lineageBehind } from "../automation/tx/tx.ts";
 import type { CarriedLineage } from "../event/lineage.ts";
@@ -10,7 +11,7 @@ import type { EventParts } from "../outbox/entry.ts";
 import type { Logger, LogLevel } from "../telemetry/logger.ts";
 import type { Pace } from "./pace.ts";
 import { type HandlersClient, RecordingClient } from "./recording-client.ts";
-import type { EmittedEvent, LoggedLine, Outcome, Statement, ThrownError } from "./result.ts";
+import type { EmittedEvent, LoggedLine, Outcome, SentMessage, Statement, ThrownError } from "./result.ts";
 import type { Envelope } from "./written-events.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -39,6 +40,12 @@ const outcomes: Readonly<Record<string, Outcome["outcome"]>> = {
 
 export class Observed {
   readonly emitted: EmittedEvent[] = [];
+  readonly sent: SentMessage[] = [];
+  /** Takes each message, and sends none. */
+  readonly reach: Endpoints = {
+    send: async ({ endpoint, message, automation, event }) =>
+      void this.sent.push({ endpoint, message, automation, event: event.id }),
+  };
   readonly logs: LoggedLine[] = [];
   readonly errors: ThrownError[] = [];
   readonly statements: Statement[] = [];

@@ -2,6 +2,7 @@
 
 import type { Automation } from "../automation/define/automation.ts";
 import { isGivenChange } from "../automation/define/given-row.ts";
+import type { Endpoints } from "../automation/outcome/sending.ts";
 import { type RunningAutomations, runAutomations } from "../automation/run/run-automations.ts";
 import { TxDatabases } from "../automation/run/tx-databases.ts";
 import type { Database } from "../automation/tx/transaction.ts";
@@ -48,7 +49,10 @@ export async function play(
   const observed = new Observed({ pace, client: client as HandlersClient | undefined, envelopes: written.envelopes });
   const automations = options.automations.map((one) => observed.watched(one));
   const databases = await databasesOf(options, automations, sources, observed);
-  const worker: WorkerOptions = { ...options, automations, outboxes: sources, databases, log: observed.log };
+  const worker: WorkerOptions = {
+    ...{ ...options, automations, outboxes: sources, databases },
+    ...{ log: observed.log, reach: observed.reach },
+  };
   const write = (): Promise<void> => paced(pace, written.write(events, sources[0] ?? SOME_SOURCE));
   await paced(pace, written.open(sources));
   try {
@@ -67,6 +71,7 @@ interface WorkerOptions extends Pick<PlayOptions, "bus" | "pace" | "automations"
   readonly outboxes: readonly SourceId[];
   readonly databases: { of(automation: Automation): TxDatabase | undefined };
   readonly log: Logger;
+  readonly reach: Endpoints;
 }
 
 /** @param begun called once all automations run @param over made of what runs: whether the worker has done its part */

@@ -37,6 +37,14 @@ export interface EmittedEvent extends GivenDomain {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+/** A message that a handler of `send()` gave to an endpoint, before anything is made of it for the endpoint's kind. */
+export interface SentMessage {
+  readonly endpoint: string;
+  readonly message: unknown;
+  readonly automation: string;
+  readonly event: string;
+}
+
 /** A line that a handler wrote with `log`. */
 export interface LoggedLine {
   readonly level: LogLevel;
@@ -65,6 +73,7 @@ export interface Statement {
 export interface Result {
   readonly outcomes: readonly Outcome[];
   readonly emitted: readonly EmittedEvent[];
+  readonly sent: readonly SentMessage[];
   readonly deadLetters: readonly DeadLetter[];
   readonly logs: readonly LoggedLine[];
   readonly errors: readonly ThrownError[];

@@ -41,10 +41,9 @@ export function durationHistogram(
   bounds: readonly number[],
 ): (labels: Readonly<Record<string, string>>) => Durations {
   const all: Kept[] = [];
+  const described = { ...metric, type: "histogram", aggregator: "sum" };
   const get = async (): Promise<unknown> => ({
-    ...metric,
-    type: "histogram",
-    aggregator: "sum",
+    ...described,
     values: all.flatMap(({ labels, counts, sum }) => {
       let count = 0;
       const buckets = [...bounds, "+Inf"].map((le, at) => {
@@ -59,7 +58,7 @@ export function durationHistogram(
     }),
   });
   // All that the registry asks of a metric.
-  registry.registerMetric({ ...metric, get } as unknown as Metric);
+  registry.registerMetric({ ...described, get } as unknown as Metric);
   return (labels) => {
     const kept: Kept = { labels, counts: [], sum: 0 };
     all.push(kept);

@@ -7,6 +7,7 @@ import type { Position } from "../../src/event/position.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import type { Op } from "../../src/event/subject.ts";
 import { messageMaker, ordersCreated } from "./bus/encoded.ts";
+import { waitFor } from "./wait-for.ts";
 
 const shop = "shop" as SourceId;
 
@@ -36,7 +37,12 @@ export class ShopStream implements AsyncDisposable {
   }
 
   async make(): Promise<void> {
-    await createStream(await jetstreamManager(this.nc), shop, { replicas: 1, firstSeq: 1 });
+    // A request that is sent in the moment that the server goes is answered by nobody: asked of the next one, again.
+    const made = async (): Promise<true> => {
+      await createStream(await jetstreamManager(this.nc), shop, { replicas: 1, firstSeq: 1 });
+      return true;
+    };
+    await waitFor(made, { what: "the stream CDC_SHOP to be made", timeoutMs: 20_000 });
   }
 
   /** One change of `public.orders`, a transaction of its own. Resolves to its sequence. */

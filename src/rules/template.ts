@@ -1,6 +1,7 @@
 // `{{ }}` in a rule: JSON pointers into the event, and nothing that runs.
 
 import { Fatal } from "../automation/outcome/outcome.ts";
+import { pointerParts, valueAt } from "../event/json-pointer.ts";
 
 /** What is wrong with a template, and where in what was given. */
 export type Refuse = (path: readonly PropertyKey[], message: string, hint: string) => Error;
@@ -103,29 +104,15 @@ function expression(
   const [, pointerText = "", orElse] = /^(.*?)(?:\s+or\s+(.+))?$/s.exec(text) ?? [];
   if (/~(?![01])/.test(pointerText))
     throw refuse(path, `${pointerText} is no JSON pointer`, "in a JSON pointer ~ is written ~0, and / in a name ~1");
-  const pointer = pointerText
-    .slice(1)
-    .split("/")
-    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
+  const pointer = pointerParts(pointerText);
   note(pointer, path);
   const otherwise = orElse === undefined ? undefined : { value: literal(orElse) };
   return (event) => {
-    const found = at(event, pointer);
+    const found = valueAt(event, pointer);
     if (found !== undefined) return found;
     if (otherwise !== undefined) return otherwise.value;
     throw new Fatal(`the event has no ${pointerText}, which the rule reads`);
   };
-}
-
-/** Only own members, of objects and lists: nothing that a value's kind brings along. */
-function at(value: unknown, pointer: Pointer): unknown {
-  let found = value;
-  for (const part of pointer) {
-    if (typeof found !== "object" || found === null || !Object.hasOwn(found, part)) return undefined;
-    if (Array.isArray(found) && !/^(0|[1-9]\d*)$/.test(part)) return undefined;
-    found = (found as Readonly<Record<string, unknown>>)[part];
-  }
-  return found;
 }
 
 function asText(value: unknown): string {

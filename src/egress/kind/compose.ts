@@ -2,6 +2,7 @@
 
 import { Fatal } from "../../automation/outcome/outcome.ts";
 import type { EndpointOf } from "../../config/endpoints-schema.ts";
+import { pointerParts, valueAt } from "../../event/json-pointer.ts";
 import { version } from "../../version.ts";
 import type { HttpRequest } from "../send/exchange.ts";
 import { signedHeaders } from "../send/sign.ts";
@@ -116,14 +117,9 @@ export function itsmRequest(
 export function textAt(answer: string, pointer: string): string | undefined {
   let value: unknown;
   try {
-    value = JSON.parse(answer);
+    value = valueAt(JSON.parse(answer), pointerParts(pointer));
   } catch {
     return undefined;
-  }
-  for (const part of pointer.slice(1).split("/")) {
-    const name = part.replaceAll("~1", "/").replaceAll("~0", "~");
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
-    value = (value as Json)[name];
   }
   return typeof value === "string" || typeof value === "number" ? String(value) : undefined;
 }

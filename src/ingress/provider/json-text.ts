@@ -1,6 +1,7 @@
 // JSON as bytes: checked strictly, and cut at its members and elements, without building a value and without writing one.
 
 import { isUtf8 } from "node:buffer";
+import { pointerParts } from "../../event/json-pointer.ts";
 
 /** Where a value's text stands in its bytes, without the spaces around it. */
 export interface Span {
@@ -64,9 +65,8 @@ export function isObject(bytes: Buffer, { from }: Span): boolean {
  */
 export function valueAt(bytes: Buffer, value: Span, pointer: string): Span | undefined {
   let at: Span | undefined = value;
-  for (const token of pointer.split("/").slice(1)) {
+  for (const name of pointerParts(pointer)) {
     if (at === undefined) return undefined;
-    const name = token.replaceAll("~1", "/").replaceAll("~0", "~");
     at = isObject(bytes, at) ? memberOf(bytes, at, name) : elementAt(bytes, at, name);
   }
   return at;

@@ -7,8 +7,9 @@ import type { IngressMetrics } from "../telemetry/ingress-metrics.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type Answer, type Refusal, refusalAnswer, retryAfter, send } from "./answer.ts";
 import { type ByteBudget, readBody } from "./body.ts";
+import type { IncomingRequest } from "./provider/provider.ts";
 import { addressKey, type RateLimit } from "./rate-limit.ts";
-import { headersOf, incomingRequest, targetOf } from "./requests.ts";
+import { incomingRequest, targetOf } from "./requests.ts";
 import { type StoreOptions, store } from "./store.ts";
 import { isRefusal, type Target, type ToStore } from "./target.ts";
 
@@ -71,18 +72,20 @@ export class Handler {
     target: Target | undefined,
     begin: (() => void) | undefined,
   ): Promise<Result | undefined> {
-    const refusal = this.#beforeBody(request, target);
-    if (refusal !== undefined || target === undefined) return refusal ?? { status: 404, reason: "path" };
-    if (request.method === "OPTIONS" && target.options !== undefined) {
-      return told(target.options(incomingRequest(request)), "handshake");
-    }
+    const limit = this.#overLimit(request, target);
+    if (limit !== undefined) return limit;
+    if (target === undefined) return { status: 404, reason: "path" };
+    const asked = incomingRequest(request);
+    if (asked.method === "OPTIONS" && target.options !== undefined) return told(target.options(asked), "handshake");
+    const refusal = refusalByHead(asked, target);
+    if (refusal !== undefined) return refusal;
     begin?.();
     const { budget } = this.#options;
     const read = await readBody(request, target.maxBytes, budget);
     if ("failed" in read) return unread(read.failed);
     let held: Promise<unknown> | undefined;
     try {
-      const taken = await target.take(incomingRequest(request, read.body));
+      const taken = await target.take({ ...asked, body: read.body });
       if (!("incoming" in taken)) return told(taken, "handshake");
       const { stored, settled } = store(taken.incoming, this.#options);
       held = settled;
@@ -94,24 +97,11 @@ export class Handler {
     }
   }
 
-  /** What can be said by the headers alone, the cheapest first. */
-  #beforeBody(request: IncomingMessage, target: Target | undefined): Refusal | undefined {
+  /** The cheapest first: nothing of the request is read for it. */
+  #overLimit(request: IncomingMessage, target: Target | undefined): Refusal | undefined {
     const waitMs = this.#options.addresses.take(addressKey(request.socket.remoteAddress ?? ""));
     if (waitMs > 0) return { status: target?.overLimit ?? 429, reason: "address-rate", headers: retryAfter(waitMs) };
-    if (request.rawHeaders.length > 2 * MAX_HEADERS) return { status: 431, reason: "headers" };
-    if (target === undefined) return { status: 404, reason: "path" };
-    const { method } = request;
-    if (method === "OPTIONS" && target.options !== undefined) return undefined;
-    if (method !== "POST") return { status: 405, reason: "method", headers: { allow: target.allow } };
-    const headers = headersOf(request);
-    const length = headers.get("content-length")?.[0];
-    const transfer = headers.get("transfer-encoding");
-    if (length === undefined && transfer === undefined) return { status: 411, reason: "length" };
-    if (Number(length ?? 0) > target.maxBytes) return { status: 413, reason: "size" };
-    const encodings = [...(headers.get("content-encoding") ?? []), ...(transfer ?? [])];
-    if (encodings.some((encoding) => !/^(identity|chunked)$/i.test(encoding.trim())))
-      return { status: 415, reason: "encoding" };
-    return target.admit(incomingRequest(request));
+    return request.rawHeaders.length > 2 * MAX_HEADERS ? { status: 431, reason: "headers" } : undefined;
   }
 
   async #answer({ answer }: ToStore, stored: ReturnType<typeof store>["stored"]): Promise<Result> {
@@ -128,6 +118,20 @@ export class Handler {
       return { status: 503, reason: "bus", headers: retryAfter(BUS_AGAIN_MS) };
     }
   }
+}
+
+/** What can be said before the body is read. */
+function refusalByHead(asked: IncomingRequest, target: Target): Refusal | undefined {
+  const { method, headers } = asked;
+  if (method !== "POST") return { status: 405, reason: "method", headers: { allow: target.allow } };
+  const length = headers.get("content-length")?.[0];
+  const transfer = headers.get("transfer-encoding");
+  if (length === undefined && transfer === undefined) return { status: 411, reason: "length" };
+  if (Number(length ?? 0) > target.maxBytes) return { status: 413, reason: "size" };
+  const encodings = [...(headers.get("content-encoding") ?? []), ...(transfer ?? [])];
+  if (encodings.some((encoding) => !/^(identity|chunked)$/i.test(encoding.trim())))
+    return { status: 415, reason: "encoding" };
+  return target.admit(asked);
 }
 
 type Outcome = Parameters<IngressMetrics["answered"]>[1];

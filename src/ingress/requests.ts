@@ -3,10 +3,18 @@
 import type { IncomingMessage } from "node:http";
 import type { IncomingRequest } from "./provider/provider.ts";
 
-/** @param body what is known of it: none yet, where only the headers are judged */
-export function incomingRequest(request: IncomingMessage, body: Buffer = Buffer.alloc(0)): IncomingRequest {
+const NO_BODY = Buffer.alloc(0);
+
+/** Without its body, which is not read yet. */
+export function incomingRequest(request: IncomingMessage): IncomingRequest {
   const { path, query } = targetOf(request.url ?? "");
-  return { method: request.method ?? "", path, query: new URLSearchParams(query), headers: headersOf(request), body };
+  return {
+    method: request.method ?? "",
+    path,
+    query: new URLSearchParams(query),
+    headers: headersOf(request),
+    body: NO_BODY,
+  };
 }
 
 /** The path as it was written: nothing is decoded, so no name has a second spelling. */
@@ -15,7 +23,7 @@ export function targetOf(url: string): { readonly path: string; readonly query: 
   return at < 0 ? { path: url, query: "" } : { path: url.slice(0, at), query: url.slice(at + 1) };
 }
 
-export function headersOf({ rawHeaders }: IncomingMessage): ReadonlyMap<string, readonly string[]> {
+function headersOf({ rawHeaders }: IncomingMessage): ReadonlyMap<string, readonly string[]> {
   const headers = new Map<string, string[]>();
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
     const name = (rawHeaders[at] as string).toLowerCase();

@@ -7,7 +7,7 @@ import type { Clock } from "../clock.ts";
 import type { Endpoint } from "../config/endpoints-schema.ts";
 import { TransientError } from "../errors.ts";
 import type { EndpointCounts } from "./endpoint-metrics.ts";
-import { AskedLater, NotTaken, unreachable } from "./failures.ts";
+import { AskedLater, Gone, NotTaken, unreachable } from "./failures.ts";
 import type { Carried, Carrier } from "./kind/carrier.ts";
 import { Lane } from "./send/lane.ts";
 import { webhookId } from "./send/sign.ts";
@@ -133,12 +133,7 @@ export class OneEndpoint {
     counts.ended(throttled ? "throttled" : "refused", tookMs);
     if (!mail && status === 410) {
       await this.#disable();
-      throw Object.assign(
-        new Fatal(`the endpoint ${name} answered 410: it is disabled (millrace endpoints resume ${name})`),
-        {
-          answer: text,
-        },
-      );
+      throw new Gone(name, text);
     }
     const trouble = mail ? status === 421 : status >= 500 || status === 408;
     if (trouble) await this.#failed();

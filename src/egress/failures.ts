@@ -1,6 +1,6 @@
 // What an attempt fails by where an endpoint did not take a message. Messages name the endpoint, never its url or what was sent.
 
-import { Retry } from "../automation/outcome/outcome.ts";
+import { Fatal, Retry } from "../automation/outcome/outcome.ts";
 import { MillraceError, TransientError } from "../errors.ts";
 
 /** It answered that it does not take it. */
@@ -13,6 +13,16 @@ export class NotTaken extends TransientError {
     super("ENDPOINT_REFUSED", `the endpoint ${endpoint} answered ${status}${redirect}`, {
       hint: "see what it answered in the event's dead letter: millrace dead show",
     });
+    this.answer = answer;
+  }
+}
+
+/** It answered 410: never again. */
+export class Gone extends Fatal {
+  readonly answer: string;
+
+  constructor(endpoint: string, answer: string) {
+    super(`the endpoint ${endpoint} answered 410: it is disabled (millrace endpoints resume ${endpoint})`);
     this.answer = answer;
   }
 }

@@ -25,6 +25,11 @@ export function refusedRange(address: string): string | undefined {
   return first >> 13 === 1 ? undefined : "no global unicast address";
 }
 
+/** A host of a URL without the brackets that an IPv6 address has there. */
+export function bareHost(host: string): string {
+  return host.replace(/^\[(.*)\]$/, "$1");
+}
+
 /** Where the library's name is not plain. */
 const RANGES: Readonly<Record<string, string>> = {
   unspecified: "an unspecified address",

@@ -3,6 +3,7 @@
 
 import { connect as connectTcp, type Socket } from "node:net";
 import { Agent, buildConnector } from "undici";
+import { bareHost } from "./address.ts";
 import type { Guard } from "./guard.ts";
 
 /** As long as receivers mostly keep a connection that nobody uses: one that they have closed is a failed attempt. */
@@ -36,8 +37,7 @@ export function dialTcp(guard: Guard, host: string, port: number, signal: AbortS
     const refused = guard.refused(host);
     if (refused !== undefined) return reject(refused);
     if (signal.aborted) return reject(signal.reason);
-    const name = host.replace(/^\[(.*)\]$/, "$1");
-    const socket = connectTcp({ host: name, port, lookup: guard.lookup, autoSelectFamily: true });
+    const socket = connectTcp({ host: bareHost(host), port, lookup: guard.lookup, autoSelectFamily: true });
     const abort = (): void => void socket.destroy(signal.reason);
     signal.addEventListener("abort", abort, { once: true });
     socket.once("error", reject);

@@ -4,7 +4,7 @@
 import { type LookupAddress, type LookupOptions, lookup } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
 import { TransientError } from "../../errors.ts";
-import { refusedRange } from "./address.ts";
+import { bareHost, refusedRange } from "./address.ts";
 
 /** All addresses of a name, in the resolver's order. */
 export type Resolve = (name: string, options: LookupOptions) => Promise<readonly LookupAddress[]>;
@@ -62,7 +62,7 @@ export function guardOf(
         );
     },
     refused: (host) => {
-      const address = host.replace(/^\[(.*)\]$/, "$1");
+      const address = bareHost(host);
       if (allowPrivate || isIP(address) === 0) return undefined;
       const range = refusedRange(address);
       return range === undefined ? undefined : refusal(endpoint, range);

@@ -4,6 +4,7 @@ import nodemailer from "nodemailer";
 import { Fatal } from "../../automation/outcome/outcome.ts";
 import type { EndpointOf } from "../../config/endpoints-schema.ts";
 import { percentDecoded } from "../../event/percent.ts";
+import { bareHost } from "../dial/address.ts";
 import { dialTcp } from "../dial/dialer.ts";
 import type { Guard } from "../dial/guard.ts";
 import type { Carried, Carrier } from "./carrier.ts";
@@ -18,7 +19,7 @@ export function emailCarrier({ smtp, from, timeout }: EndpointOf<"email">, guard
   const secure = url.protocol === "smtps:";
   const port = url.port === "" ? (secure ? 465 : 587) : Number(url.port);
   const [user, pass] = [percentDecoded(url.username), percentDecoded(url.password)];
-  const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
+  const host = bareHost(url.hostname);
   return {
     carry: async (message, about, signal): Promise<Carried> => {
       const mail = mailOf(message);

@@ -12,6 +12,7 @@ import { type BusTiming, openJetStreamBus } from "./bus/jetstream/jetstream-bus.
 import { keptLineageKey, lineageKey } from "./bus/lineage-key.ts";
 import { realClock, within } from "./clock.ts";
 import { chosen } from "./config/chosen.ts";
+import { endpointKind } from "./config/endpoints-schema.ts";
 import { refuseOpenHttp } from "./config/http.ts";
 import { type ResolvedConfig, receivesAny, refuseIdle, resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config/schema.ts";
@@ -292,7 +293,7 @@ function connectorOf({ kind }: { readonly kind: string }): Connector<unknown> {
 export function triggerConfigOf(config: ResolvedConfig<unknown>): Required<TriggerConfig> {
   const { webhooks, types } = config.received;
   const emitted = (config.automations as readonly Automation[]).flatMap(({ emits = [] }) => emits);
-  const endpoints = new Map([...config.endpoints].map(([name, one]) => [name, one.reveal().kind ?? "webhook"]));
+  const endpoints = new Map([...config.endpoints].map(([name, one]) => [name, endpointKind(one.reveal())]));
   const tickets = [...endpoints.values()].includes("itsm") ? [TICKET_CREATED] : [];
   const posted = [...new Set([...types.keys(), ...emitted, ...tickets])];
   return { outboxes: [...outboxesOf(config).keys()], posted, receivers: [...webhooks.keys()], endpoints };

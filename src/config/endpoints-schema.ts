@@ -223,3 +223,9 @@ export const endpointsSchema = z
 /** An endpoint with its defaults; it holds secrets. */
 export type Endpoint = z.output<typeof endpointSchema>;
 export type EndpointOf<Kind extends Endpoint["kind"]> = Extract<Endpoint, { readonly kind?: Kind | undefined }>;
+
+/** The kind of an endpoint, parsed or as it is written; one that says none, or something else than text, counts as a webhook. */
+export function endpointKind(endpoint: unknown): string {
+  const { kind } = (endpoint ?? {}) as { readonly kind?: unknown };
+  return typeof kind === "string" ? kind : "webhook";
+}

@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { glob } from "tinyglobby";
 import { ConfigError } from "../errors.ts";
+import { endpointKind } from "./endpoints-schema.ts";
 
 /** A file of rules, by its name relative to the configuration. */
 interface RuleFile {
@@ -45,12 +46,8 @@ export function namesIn(config: object): Names {
     object,
     object,
   ];
-  const kindOf = (endpoint: unknown): string => {
-    const { kind } = (endpoint ?? {}) as { readonly kind?: unknown };
-    return typeof kind === "string" ? kind : "webhook";
-  };
   return {
     ...{ sources: Object.keys(sources), endpoints: Object.keys(endpoints), webhooks: Object.keys(webhooks) },
-    kinds: Object.fromEntries(Object.entries(endpoints).map(([name, endpoint]) => [name, kindOf(endpoint)])),
+    kinds: Object.fromEntries(Object.entries(endpoints).map(([name, endpoint]) => [name, endpointKind(endpoint)])),
   };
 }

@@ -3,9 +3,9 @@
 import { type LookupAddress, lookup } from "node:dns";
 import { isIP } from "node:net";
 import { realClock, within } from "../clock.ts";
-import type { Endpoint } from "../config/endpoints-schema.ts";
+import { type Endpoint, endpointKind } from "../config/endpoints-schema.ts";
 import { about, type Finding } from "../telemetry/finding.ts";
-import { refusedRange } from "./dial/address.ts";
+import { bareHost, refusedRange } from "./dial/address.ts";
 
 const LOOKUP_MS = 5000;
 
@@ -18,10 +18,11 @@ export async function endpointFindings(
 
 async function findingsOf(name: string, endpoint: Endpoint): Promise<readonly Finding[]> {
   const { ok, warn, fail } = about(`endpoint ${name}`);
-  const { kind = "webhook", allowPrivate } = endpoint;
+  const { allowPrivate } = endpoint;
+  const kind = endpointKind(endpoint);
   const url = new URL(endpoint.kind === "email" ? endpoint.smtp : endpoint.url);
   const found: Finding[] = [];
-  const addresses = await addressesOf(url.hostname.replace(/^\[(.*)\]$/, "$1"));
+  const addresses = await addressesOf(bareHost(url.hostname));
   const refused = allowPrivate ? [] : addresses.flatMap((address) => refusedRange(address) ?? []);
   if (addresses.length === 0) {
     found.push(warn("ENDPOINT_UNREACHABLE", "its name has no address now", "see that its url, or smtp, is right"));

@@ -5,7 +5,7 @@ import { Fatal } from "../automation/outcome/outcome.ts";
 import type { Endpoints, Sending } from "../automation/outcome/sending.ts";
 import type { Bus } from "../bus/bus.ts";
 import type { Clock } from "../clock.ts";
-import type { Endpoint } from "../config/endpoints-schema.ts";
+import { type Endpoint, endpointKind } from "../config/endpoints-schema.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { guardOf, type Resolve } from "./dial/guard.ts";
 import { OneEndpoint } from "./endpoint.ts";
@@ -69,7 +69,7 @@ export function openEndpoints(options: EndpointsOptions): OpenEndpoints {
       await sending.publish(ticketEvent({ endpoint: name, ticket, id, sending, at: clock.wall() }));
     };
     const parts = { name, config, carrier, standings, counts: countsOf(name), clock, instance: bus.instance, taken };
-    return [name, config.kind ?? "webhook", new OneEndpoint(parts)] as const;
+    return [name, endpointKind(config), new OneEndpoint(parts)] as const;
   });
   const byName = new Map(open.map(([name, , one]) => [name, one]));
   if (endpoints.size > 0) void standings.watch();

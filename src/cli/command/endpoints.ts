@@ -2,6 +2,7 @@
 
 import { publishEvent } from "../../bus/jetstream/commands/publish-event.ts";
 import { type AutomationSteering, openAutomationSteering } from "../../bus/jetstream/commands/steer-automation.ts";
+import { endpointKind } from "../../config/endpoints-schema.ts";
 import { nearest } from "../../config/nearest.ts";
 import { resolveBusConfig } from "../../config/resolve.ts";
 import { changeStanding, readStanding, type Standing } from "../../egress/standing/record.ts";
@@ -90,9 +91,9 @@ interface Opened {
 async function opened({ config, signal }: CommandOptions): Promise<Opened> {
   const file = await readConfig(config);
   const { access, replicas } = resolveBusConfig(file);
-  const { endpoints = {} } = file as { readonly endpoints?: Readonly<Record<string, { readonly kind?: string }>> };
+  const { endpoints = {} } = file as { readonly endpoints?: Readonly<Record<string, unknown>> };
   const bus = { ...access.reveal(), replicas, signal };
-  const kinds = new Map(Object.entries(endpoints).map(([name, { kind = "webhook" }]) => [name, kind]));
+  const kinds = new Map(Object.entries(endpoints).map(([name, one]) => [name, endpointKind(one)]));
   return { steering: await openAutomationSteering(bus), kinds, bus };
 }
 

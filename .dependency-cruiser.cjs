@@ -32,6 +32,7 @@ const rooms = {
   dev: ["config", "telemetry"],
   cli: [
     "app.ts",
+    "connectors.ts",
     "index.ts",
     "config",
     "telemetry",

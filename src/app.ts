@@ -1,10 +1,7 @@
-// Puts the worker together: the only file that knows every implementation.
+// Puts the worker together.
 
 import type { Automation } from "./automation/define/automation.ts";
-import type { TriggerConfig } from "./automation/define/trigger.ts";
 import { waitingStatus } from "./automation/run/automation-run.ts";
-import { DeclaredColumns } from "./automation/run/declared-columns.ts";
-import { type CarriedOf, lackingImages } from "./automation/run/needed-images.ts";
 import { type RunningAutomations, refuseUnfit, runAutomations } from "./automation/run/run-automations.ts";
 import { TxDatabases } from "./automation/run/tx-databases.ts";
 import type { Bus } from "./bus/bus.ts";
@@ -12,14 +9,12 @@ import { type BusTiming, openJetStreamBus } from "./bus/jetstream/jetstream-bus.
 import { keptLineageKey, lineageKey } from "./bus/lineage-key.ts";
 import { realClock, within } from "./clock.ts";
 import { chosen } from "./config/chosen.ts";
-import { endpointKind } from "./config/endpoints-schema.ts";
 import { refuseOpenHttp } from "./config/http.ts";
-import { type ResolvedConfig, receivesAny, refuseIdle, resolveConfig } from "./config/resolve.ts";
+import { receivesAny, refuseIdle, resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config/schema.ts";
-import { TICKET_CREATED } from "./egress/kind/ticket-event.ts";
+import { connectorOf, connectors, declaredColumns, imageRefusals, outboxesOf, triggerConfigOf } from "./connectors.ts";
 import { type OpenEndpoints, openEndpoints } from "./egress/open-endpoints.ts";
 import { ConfigError, MillraceError, toError } from "./errors.ts";
-import type { SourceId } from "./event/source-id.ts";
 import { gapEvent } from "./event/system-event.ts";
 import { startIngress } from "./ingress/ingress.ts";
 import type { Listener } from "./ingress/listen.ts";
@@ -29,11 +24,6 @@ import { withReadiness } from "./monitor/readiness.ts";
 import { type Guards, type GuardTiming, startGuards } from "./monitor/start-guards.ts";
 import type { Status } from "./monitor/status.ts";
 import { queueDepths } from "./monitor/status-gauges.ts";
-import type { OutboxHome } from "./source/capabilities.ts";
-import type { Connector } from "./source/connector.ts";
-import { dynamoConnector } from "./source/dynamodb/connector.ts";
-import { mongoConnector } from "./source/mongodb/connector.ts";
-import { postgresConnector } from "./source/postgres/connector.ts";
 import { atLevel, type Logger, silentLogger } from "./telemetry/logger.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { openTracing } from "./telemetry/tracing.ts";
@@ -42,13 +32,6 @@ import { admitOwn } from "./worker/own-streams.ts";
 import { noProbe, type Probe } from "./worker/probe.ts";
 import { SourceTracker } from "./worker/source-status.ts";
 import { superviseSource } from "./worker/supervise-source.ts";
-
-/** All connectors by kind. */
-export const connectors: ReadonlyMap<string, Connector<unknown>> = new Map([
-  [postgresConnector.kind, postgresConnector as Connector<unknown>],
-  [mongoConnector.kind, mongoConnector as Connector<unknown>],
-  [dynamoConnector.kind, dynamoConnector as Connector<unknown>],
-]);
 
 export interface WorkerOptions {
   /** Ids of the sources to read; undefined means all. */
@@ -283,46 +266,6 @@ interface Begun {
   readonly ended: readonly Promise<void>[];
   readonly running: RunningAutomations;
   readonly pruning: Promise<void>;
-}
-
-function connectorOf({ kind }: { readonly kind: string }): Connector<unknown> {
-  return connectors.get(kind) as Connector<unknown>;
-}
-
-/** Where events come from that no source names: what automations' triggers have to know. */
-export function triggerConfigOf(config: ResolvedConfig<unknown>): Required<TriggerConfig> {
-  const { webhooks, types } = config.received;
-  const emitted = (config.automations as readonly Automation[]).flatMap(({ emits = [] }) => emits);
-  const endpoints = new Map([...config.endpoints].map(([name, one]) => [name, endpointKind(one.reveal())]));
-  const tickets = [...endpoints.values()].includes("itsm") ? [TICKET_CREATED] : [];
-  const posted = [...new Set([...types.keys(), ...emitted, ...tickets])];
-  return { outboxes: [...outboxesOf(config).keys()], posted, receivers: [...webhooks.keys()], endpoints };
-}
-
-/** What tells whose outbox it is, for the sources that hold one. Those that another worker reads are among them. */
-function outboxesOf({ sources }: ResolvedConfig<unknown>): ReadonlyMap<SourceId, () => Promise<OutboxHome>> {
-  const homes = [...sources].map(([id, source]) => [id, connectorOf(source).outboxHome?.(id, source.config.reveal())]);
-  return new Map(homes.filter(([, home]) => home !== undefined) as [SourceId, () => Promise<OutboxHome>][]);
-}
-
-/** What automations declare of rows, against the databases as they are. */
-export function declaredColumns({ sources }: ResolvedConfig<unknown>): DeclaredColumns {
-  return new DeclaredColumns(async (id, collection) => {
-    const source = sources.get(id);
-    return (source && connectorOf(source).structuredColumns?.(id, source.config.reveal(), collection)) ?? [];
-  }, clock);
-}
-
-/** What automations read of rows and their sources' logs do not carry. */
-export function imageRefusals(
-  { sources }: ResolvedConfig<unknown>,
-  automations: readonly Automation[],
-): Promise<readonly ConfigError[]> {
-  const carriedOf: CarriedOf = async (id, of) => {
-    const source = sources.get(id);
-    return source && connectorOf(source).carriedImages?.(id, source.config.reveal(), of);
-  };
-  return lackingImages(automations, carriedOf, clock);
 }
 
 /** The first end that the others cannot go on from: any wrong set-up, or the last source's end. */

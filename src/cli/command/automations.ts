@@ -1,6 +1,5 @@
 // `millrace automations`: shows how automations stand on the bus, pauses them, lets them go on, and moves them.
 
-import { connectors, triggerConfigOf } from "../../app.ts";
 import type { Automation } from "../../automation/define/automation.ts";
 import type { AutomationOnBus } from "../../bus/jetstream/commands/automations-on-bus.ts";
 import {
@@ -10,6 +9,7 @@ import {
   type Steered,
 } from "../../bus/jetstream/commands/steer-automation.ts";
 import { resolveBusConfig, resolveConfig } from "../../config/resolve.ts";
+import { connectors, triggerConfigOf } from "../../connectors.ts";
 import { ConfigError } from "../../errors.ts";
 import { parseTime } from "../../event/point-in-time.ts";
 import type { SourceId } from "../../event/source-id.ts";

@@ -1,6 +1,5 @@
 // `millrace check`: every precondition of source and bus, each with what mends it. It changes nothing.
 
-import { connectors, declaredColumns, imageRefusals, triggerConfigOf } from "../../app.ts";
 import type { Automation } from "../../automation/define/automation.ts";
 import { automationFindings, type ListenedSource } from "../../automation/define/check-automations.ts";
 import { readWaiting } from "../../bus/jetstream/commands/automations-on-bus.ts";
@@ -9,6 +8,7 @@ import { readSavedMemory, readStoredPositions } from "../../bus/jetstream/comman
 import { findSourceOnBus } from "../../bus/jetstream/commands/remove-source.ts";
 import { refuseOpenHttp } from "../../config/http.ts";
 import { refuseIdle, resolveConfig } from "../../config/resolve.ts";
+import { connectors, declaredColumns, imageRefusals, triggerConfigOf } from "../../connectors.ts";
 import { endpointFindings } from "../../egress/check-endpoints.ts";
 import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
 import { ingressFindings } from "../../ingress/findings.ts";

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline/promises";
-import { connectors } from "../../app.ts";
+import { connectors } from "../../connectors.ts";
 import { BugError, ConfigError } from "../../errors.ts";
 import { isSourceId, type SourceId } from "../../event/source-id.ts";
 import { rememberUrlSecrets } from "../../telemetry/redact.ts";

@@ -1,9 +1,9 @@
 // `millrace log`: what became of an event in every automation, along its correlation id; or the newest records of an automation.
 
-import { connectors } from "../../app.ts";
 import type { Automation } from "../../automation/define/automation.ts";
 import { type LoggedEvent, type LoggedRecord, openEventLog } from "../../bus/jetstream/commands/read-event-log.ts";
 import { resolveBusConfig, resolveConfig } from "../../config/resolve.ts";
+import { connectors } from "../../connectors.ts";
 import { ConfigError } from "../../errors.ts";
 import { parseDuration } from "../../event/duration.ts";
 import type { SourceId } from "../../event/source-id.ts";

@@ -1,7 +1,6 @@
 // `millrace replay`: events of the past once more, to one automation alone.
 
 import { randomUUID } from "node:crypto";
-import { connectors, triggerConfigOf } from "../../app.ts";
 import type { Automation } from "../../automation/define/automation.ts";
 import type { TriggerConfig } from "../../automation/define/trigger.ts";
 import { ColumnTypes } from "../../automation/deliver/column-types.ts";
@@ -14,6 +13,7 @@ import {
   type StreamReplay,
 } from "../../bus/jetstream/commands/replay-events.ts";
 import { resolveConfig } from "../../config/resolve.ts";
+import { connectors, triggerConfigOf } from "../../connectors.ts";
 import { ConfigError } from "../../errors.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import { streamName } from "../../event/source-id.ts";

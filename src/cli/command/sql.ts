@@ -1,6 +1,6 @@
 // `millrace sql`: prints what an administrator runs, SQL or text for mongosh, and changes nothing.
 
-import { connectors } from "../../app.ts";
+import { connectors } from "../../connectors.ts";
 import { redact } from "../../telemetry/redact.ts";
 import { capableSources } from "../common/capable-sources.ts";
 import { loadConfig } from "../common/load-config.ts";

@@ -1,10 +1,10 @@
 // `millrace verify`: whether a source's stream is what it promises to be.
 
-import { connectors } from "../../app.ts";
 import { openStoredPosition } from "../../bus/jetstream/commands/on-record.ts";
 import type { TableReport } from "../../bus/jetstream/verify/key-ledger.ts";
 import { type VerifyReport, verifyStream } from "../../bus/jetstream/verify/verify-stream.ts";
 import { resolveBusConfig, resolveConfig } from "../../config/resolve.ts";
+import { connectors } from "../../connectors.ts";
 import { ConfigError, TransientError } from "../../errors.ts";
 import { isSourceId, type SourceId } from "../../event/source-id.ts";
 import type { KeySnapshot, SnapshotOptions } from "../../source/capabilities.ts";

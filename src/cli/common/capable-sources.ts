@@ -1,7 +1,7 @@
 // The sources whose kind can do what a command needs, and what is said of those whose kind cannot.
 
-import { connectors } from "../../app.ts";
 import type { ResolvedConfig } from "../../config/resolve.ts";
+import { connectors } from "../../connectors.ts";
 import { BugError, ConfigError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Connector } from "../../source/connector.ts";

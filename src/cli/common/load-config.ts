@@ -1,8 +1,8 @@
 // The configuration as a command reads it.
 
-import { connectors } from "../../app.ts";
 import { loadConfigFile } from "../../config/load.ts";
 import { type ResolvedConfig, resolveConfig } from "../../config/resolve.ts";
+import { connectors } from "../../connectors.ts";
 import * as millrace from "../../index.ts";
 import { compileRules } from "../../rules/compile-rules.ts";
 

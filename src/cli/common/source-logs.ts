@@ -1,9 +1,9 @@
 // What the logs of sources without slots hold, or are about to lose: measured as the guard of a worker does, from what the bus has of
 // each source, whether a worker runs or not.
 
-import { connectors } from "../../app.ts";
 import { readSavedMemory, readStoredPositions } from "../../bus/jetstream/commands/on-record.ts";
 import type { ResolvedConfig } from "../../config/resolve.ts";
+import { connectors } from "../../connectors.ts";
 import { toError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Connector } from "../../source/connector.ts";

@@ -2,11 +2,12 @@
 // its automations get, what the status shows, and what `verify` says of its stream.
 
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { connectors, startWorker } from "../../../src/app.ts";
+import { startWorker } from "../../../src/app.ts";
 import { automation } from "../../../src/automation/define/automation.ts";
 import { collection } from "../../../src/automation/define/collection.ts";
 import { verifyStream } from "../../../src/bus/jetstream/verify/verify-stream.ts";
 import { realClock } from "../../../src/clock.ts";
+import { connectors } from "../../../src/connectors.ts";
 import type { ChangeEvent } from "../../../src/event/change-event.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import type { Connector } from "../../../src/source/connector.ts";

@@ -3,8 +3,9 @@
 
 import { integer, pgTable, text } from "drizzle-orm/pg-core";
 import { describe, expect, test } from "vitest";
-import { connectors, imageRefusals, startWorker } from "../../../../src/app.ts";
+import { startWorker } from "../../../../src/app.ts";
 import { resolveConfig } from "../../../../src/config/resolve.ts";
+import { connectors, imageRefusals } from "../../../../src/connectors.ts";
 import { type Automation, automation, collection, fromDrizzle, type Trigger } from "../../../../src/index.ts";
 import { postgresFixture } from "../../../support/postgres/fixture.ts";
 import { missing } from "../../../support/servers.ts";

@@ -224,6 +224,8 @@ export interface ConsumeOptions {
   readonly ordered?: OrderedConsuming;
   /** Ends the wait for a stream that does not exist yet, and the subscription itself. */
   readonly signal: AbortSignal;
+  /** Called, at most once, when the bus has said that there is no such stream: it is waited for then, and handed out from its first message on. */
+  readonly waiting?: () => void;
 }
 
 /** What a subscription has in hand and asks for at most, in bytes, whatever the messages' number; one alone may be larger. */

@@ -103,14 +103,15 @@ export function busConsumerContract(ground: BusGround): void {
 
     test("waits for a stream that is not there yet, all of which is new to it then", async () => {
       const source = freshSource();
-      const worker = await bus();
-      const subscribing = subscribe(source, { start: "now", bus: worker });
-      // Asked behind it, on the same connection: it has seen by then that there is none.
-      for (let asked = 1; asked <= 2; asked++) expect(await worker.keepsForMs(source)).toBeUndefined();
+      let waits = 0;
+      const subscribing = subscribe(source, { start: "now", waiting: () => waits++ });
+      await until(() => waits === 1, "the bus to say that there is none");
       const writer = await open(source);
       await writer.write(transaction(source, 10));
 
       expect(placeOf(await (await subscribing).next())).toBe(place(10));
+      await subscribe(source, { durable: "other", waiting: () => waits++ });
+      expect(waits).toBe(1);
     });
 
     test("is waited for no longer than the signal lets it", async () => {

@@ -11,7 +11,11 @@ import { collection } from "../../src/automation/define/collection.ts";
 import type { Trigger } from "../../src/automation/define/trigger.ts";
 import type { LogErrors } from "../../src/automation/outcome/error-summary.ts";
 import type { Endpoints } from "../../src/automation/outcome/sending.ts";
-import { type RunningAutomations, runAutomations } from "../../src/automation/run/run-automations.ts";
+import {
+  type RunAutomationsOptions,
+  type RunningAutomations,
+  runAutomations,
+} from "../../src/automation/run/run-automations.ts";
 import type { Bus } from "../../src/bus/bus.ts";
 import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
 import { realClock } from "../../src/clock.ts";
@@ -90,6 +94,7 @@ export interface WorkerOptions {
   readonly automations: readonly Automation[];
   readonly ackWaitMs?: number;
   readonly adopt?: boolean;
+  readonly admit?: NonNullable<RunAutomationsOptions["admit"]>;
   readonly missedLookMs?: number;
   readonly longestPauseMs?: number;
   readonly log?: Logger;

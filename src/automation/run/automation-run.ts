@@ -48,7 +48,10 @@ export interface AutomationStatus {
   readonly id: string;
   /** It does nothing, and records what it would have done. */
   readonly shadow?: true;
-  /** `waiting` for a stream that does not exist yet, `retrying` while the bus is away, or what handlers need; `failed` needs a person. */
+  /**
+   * `starting` until it listens to all of its streams, `waiting` once the bus has said that one of them does not exist yet,
+   * `retrying` while the bus is away, or what handlers need; `failed` needs a person.
+   */
   readonly state: State;
   readonly reason?: Reason & { readonly hint?: string | undefined };
   /** Handlers that run now, and those of them that have ignored their timeout; each holds a place of `concurrency`. */
@@ -160,7 +163,7 @@ export class AutomationRun {
 
   status(): AutomationStatus {
     const sources = [...this.#sources.values()];
-    const worst = ["retrying", "waiting", "running"].flatMap(
+    const worst = ["retrying", "waiting", "starting", "running"].flatMap(
       (state) => sources.find((one) => one.state === state) ?? [],
     );
     const obstacle = [
@@ -258,13 +261,18 @@ export class AutomationRun {
     const { automation, bus, clock, log } = this.#options;
     let start: ConsumeOptions["start"] = source === retryId ? "earliest" : automation.start;
     let goOn = this.#options.adopt || automation.onGap === "continue";
+    // What comes while it cannot listen yet is new to it, and stays so when it has to begin anew.
+    const waiting = (): void => {
+      this.#sources.set(source, { state: "waiting" });
+      if (start === "now") start = "earliest";
+    };
     const settled = this.#settled(source);
     const context = this.#missedContext(source);
     let subscription: Subscription | undefined;
     let stint: Stint | undefined;
     for (let failures = 0; !this.#signal.aborted; ) {
       try {
-        if (failures === 0 && subscription === undefined) this.#sources.set(source, { state: "waiting" });
+        if (failures === 0 && subscription === undefined) this.#sources.set(source, { state: "starting" });
         const now = await this.#steered.stint();
         if (now === undefined) break;
         const next = source === retryId ? besideSeeks(automation.id, now) : now;
@@ -276,6 +284,8 @@ export class AutomationRun {
         const { durable, run } = stint;
         const hand = this.#handFor(source, stint);
         const ordered = hand && { most: MOST_IN_HAND, inHand: () => hand.inHand() };
+        const late = start === "now" && source !== systemId && (await bus.keepsForMs(source)) === undefined;
+        if (late) waiting();
         if (source !== retryId) await this.#options.admit(source, stint.signal, automation);
         // Whoever sees it listen there may take it that it listens to its sources.
         else await clock.sleep(SOURCES_FIRST_MS, AbortSignal.any([stint.signal, this.#listening.signal]));
@@ -290,8 +300,9 @@ export class AutomationRun {
           ackWaitMs: this.#options.ackWaitMs,
           signal: stint.signal,
           ...(ordered && { ordered }),
+          waiting,
         });
-        this.#sources.set(source, { state: "waiting", subscription });
+        this.#sources.set(source, { state: "starting", subscription });
         this.#opened(source);
         const { madeAgain: why } = subscription;
         if (why !== undefined) {

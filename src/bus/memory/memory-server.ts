@@ -38,10 +38,13 @@ export class MemoryServer {
   }
 
   /** The durable, as late as its stream is there; made from its start where it is missing. */
-  async durable(stream: string, { durable: name, start, signal }: ConsumeOptions): Promise<MemoryDurable> {
+  async durable(stream: string, { durable: name, start, signal, waiting }: ConsumeOptions): Promise<MemoryDurable> {
     const existed = this.streams.has(stream);
     signal.throwIfAborted();
-    if (!existed) await once(this.#made, stream, { signal });
+    if (!existed) {
+      waiting?.();
+      await once(this.#made, stream, { signal });
+    }
     const found = this.make(stream);
     const durables = this.#durables.get(stream) ?? new Map<string, MemoryDurable>();
     this.#durables.set(stream, durables);

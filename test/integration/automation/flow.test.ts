@@ -3,7 +3,9 @@
 import { jetstreamManager } from "@nats-io/jetstream";
 import { expect, test } from "vitest";
 import { automation } from "../../../src/automation/define/automation.ts";
+import type { Bus } from "../../../src/bus/bus.ts";
 import { onOrder, orders, startWorker } from "../../support/automations.ts";
+import { overlaidBus } from "../../support/bus/overlaid-bus.ts";
 import { freshNats, missing } from "../../support/servers.ts";
 import { ShopStream } from "../../support/shop-stream.ts";
 import { waitFor } from "../../support/wait-for.ts";
@@ -90,13 +92,43 @@ test.skipIf(skip)("an automation waits for a stream that does not exist yet, and
   const { url } = await freshNats();
   const seen: number[] = [];
   const early = onOrder("early", ({ event }) => void seen.push(event.after.id), { start: "now" });
-  await using worker = await startWorker({ url, automations: [early] });
-  await waitFor(() => worker.running.status()[0]?.state === "waiting", { what: "it to wait" });
+  let ask = (): void => {};
+  const asked = new Promise<void>((resolve) => {
+    ask = resolve;
+  });
+  const through = (bus: Bus): Bus =>
+    overlaidBus(bus, { keepsForMs: (source) => asked.then(() => bus.keepsForMs(source)) });
+  await using worker = await startWorker({ url, automations: [early], through });
+  const state = (): string | undefined => worker.running.status()[0]?.state;
+  expect(state()).toBe("starting");
+  ask();
+  await waitFor(() => state() === "waiting", { what: "it to wait" });
   await using stream = await ShopStream.create(url);
   await stream.order("created", { id: 1, status: "new" });
   await waitFor(() => seen.length === 1, { what: "the first event" });
   expect(seen).toEqual([1]);
+  await waitFor(() => state() === "running", { what: "it to listen" });
 });
+
+test.skipIf(skip)(
+  "what a new stream holds by the time that an automation may read it is new to the automation",
+  async () => {
+    const { url } = await freshNats();
+    const seen: number[] = [];
+    const early = onOrder("early", ({ event }) => void seen.push(event.after.id), { start: "now" });
+    let admit = (): void => {};
+    const admitted = new Promise<void>((resolve) => {
+      admit = resolve;
+    });
+    await using worker = await startWorker({ url, automations: [early], admit: () => admitted });
+    await waitFor(() => worker.running.status()[0]?.state === "waiting", { what: "it to wait" });
+    await using stream = await ShopStream.create(url);
+    await stream.order("created", { id: 1, status: "new" });
+    admit();
+    await waitFor(() => seen.length === 1, { what: "the first event" });
+    expect(seen).toEqual([1]);
+  },
+);
 
 test.skipIf(skip)(
   "a stop lets running handlers finish and gives back what was not started, at no attempt's cost",

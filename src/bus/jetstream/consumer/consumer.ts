@@ -51,7 +51,7 @@ export async function openSubscription(
     // A source's stream is made by its writer; these have none.
     if (options.source === systemId) await workerEvents.make({ subjects: options.filters });
     await retries.make();
-    const found = await waitForStream(jsm, stream, signal);
+    const found = await waitForStream(jsm, stream, options);
     await deadLetters.make();
     await eventLog.make();
     const record = new AccountedRecord(state, name, stream);
@@ -74,7 +74,11 @@ export async function openSubscription(
   });
 }
 
-async function waitForStream(jsm: JetStreamManager, name: string, signal: AbortSignal): Promise<FoundStream> {
+async function waitForStream(
+  jsm: JetStreamManager,
+  name: string,
+  { signal, waiting }: Pick<ConsumeOptions, "signal" | "waiting">,
+): Promise<FoundStream> {
   for (let first = true; ; first = false) {
     signal.throwIfAborted();
     try {
@@ -83,6 +87,7 @@ async function waitForStream(jsm: JetStreamManager, name: string, signal: AbortS
     } catch (error) {
       // Once it was seen to be missing, that must not be forgotten by an outage.
       if (first && !isApiError(error, apiCodes.streamNotFound)) throw error;
+      if (first) waiting?.();
     }
     await realClock.sleep(streamPollMs, signal);
   }

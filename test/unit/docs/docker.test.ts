@@ -84,7 +84,10 @@ test("runbooks name pages that are there", () => {
 });
 
 test("runbooks name commands and options of ours that exist", () => {
-  const commands = readFileSync(join(root, "src/cli/main.ts"), "utf8");
+  const folder = join(root, "src/cli/program");
+  const commands = readdirSync(folder)
+    .map((file) => readFileSync(join(folder, file), "utf8"))
+    .join("\n");
   const lines = readdirSync(join(root, "docs/operations")).flatMap((page) =>
     [...readFileSync(join(root, "docs/operations", page), "utf8").matchAll(/npx millrace ([^`#\n]+)/g)].map(
       ([, line]) => (line ?? "").trim().split(/\s+/),

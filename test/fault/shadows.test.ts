@@ -34,7 +34,8 @@ describe.skipIf(missing("postgres", "nats"))("functions and operators of an atta
       const server = older === undefined ? undefined : await freshPostgres({}, older);
       await using database = await freshDatabase(server);
       const before = await database.connect();
-      await before.query(TABLES).finally(() => before.end());
+      await before.query(TABLES);
+      await before.end();
       await installShadows(database);
       const nats = await freshNats();
       const cwd = await scratchDir();
@@ -151,8 +152,9 @@ describe.skipIf(missing("postgres", "nats"))("functions and operators of an atta
 /** In a session of its own, as a person's psql is. */
 async function run(database: Database, sql: string): Promise<readonly unknown[]> {
   const session = await database.connect();
-  return await session
-    .query(sql)
-    .then(({ rows }) => rows)
-    .finally(() => session.end());
+  try {
+    return (await session.query(sql)).rows;
+  } finally {
+    await session.end();
+  }
 }

@@ -762,7 +762,11 @@ describe.skipIf(absent)("tx()", () => {
       const db = new Pool({ connectionString: other.url, max: 1 });
       const { database: here } = await home()();
       const there: OutboxHomes[number] = async () => ({ database: here.replace(/[^/]*$/, name), messages });
-      return await new TxHome(transactionsOf(db), [there]).check().finally(() => db.end());
+      try {
+        return await new TxHome(transactionsOf(db), [there]).check();
+      } finally {
+        await db.end();
+      }
     };
 
     await expect(check(false)).rejects.toMatchObject({

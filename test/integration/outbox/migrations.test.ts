@@ -43,7 +43,8 @@ describe.skipIf(missing("postgres"))("outbox and inbox are made", () => {
     await using database = await freshDatabase();
     const run = async (what: "outbox" | "inbox"): Promise<void> => {
       const client = await database.connect();
-      await client.query(migrationSql(what)).finally(() => client.end());
+      await client.query(migrationSql(what));
+      await client.end();
     };
     await Promise.all([run("inbox"), run("outbox"), run("outbox"), run("inbox")]);
     await run("outbox");
@@ -57,7 +58,8 @@ describe.skipIf(missing("postgres"))("outbox and inbox are made", () => {
     const run = async (): Promise<void> => {
       const client = await database.connect();
       const options = { migrationsFolder: "migrations", migrationsTable: "millrace_migrations" };
-      await migrate(drizzle({ client }), options).finally(() => client.end());
+      await migrate(drizzle({ client }), options);
+      await client.end();
     };
     await run();
     await database.query("truncate drizzle.millrace_migrations");

@@ -79,9 +79,11 @@ async function namesInSql(): Promise<readonly string[]> {
 export async function installShadows(database: Database): Promise<void> {
   const session = await database.connect();
   const name = new URL(database.url).pathname.slice(1);
-  await session
-    .query(`${sql(await namesInSql())}; alter database "${name}" set search_path = public, pg_catalog`)
-    .finally(() => session.end());
+  try {
+    await session.query(`${sql(await namesInSql())}; alter database "${name}" set search_path = public, pg_catalog`);
+  } finally {
+    await session.end();
+  }
 }
 
 /** How often one of them ran. */

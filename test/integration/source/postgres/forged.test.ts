@@ -98,9 +98,11 @@ describe.skipIf(missing("postgres", "nats"))("a role that can only connect, on P
       await database.query(refused.hint ?? "");
       const again = await startWorker(config);
       await database.query("insert into item values (2)");
-      await waitFor(() => heard.includes("2 1 audits"), { what: "the next one", timeoutMs: 30_000 }).finally(
-        again.stop,
-      );
+      try {
+        await waitFor(() => heard.includes("2 1 audits"), { what: "the next one", timeoutMs: 30_000 });
+      } finally {
+        await again.stop();
+      }
 
       if (older === undefined) {
         // What `sql role`, `outbox` and `inbox` print of it.

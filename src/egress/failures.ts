@@ -43,14 +43,48 @@ export class AskedLater extends Retry {
 export function unreachable(endpoint: string, thrown: unknown): MillraceError {
   const ours = refusal(thrown);
   if (ours !== undefined) return ours;
-  const { name, code } = (thrown ?? {}) as { readonly name?: string; readonly code?: unknown };
+  const { name } = (thrown ?? {}) as { readonly name?: string };
   const late = name === "TimeoutError" || name === "AbortError";
-  const why = late ? "it did not answer in time" : typeof code === "string" ? code : "the connection failed";
+  const code = codeOf(thrown);
+  const { why, hint } = late ? LATE : (known(code) ?? { why: code ?? "the connection failed", hint: SEE });
   return new TransientError("ENDPOINT_UNREACHABLE", `the endpoint ${endpoint} cannot be reached: ${why}`, {
-    hint: "see that it runs, and that its url is right",
+    hint,
     cause: late ? undefined : thrown,
   });
 }
+
+const SEE = "see that it runs, and that its url is right";
+const LATE = { why: "it did not answer in time", hint: "see that it runs, or give it a longer timeout" };
+
+/** Of mail it is the library's own, with what it was behind it. */
+function codeOf(thrown: unknown): string | undefined {
+  const { code, originalCode } = (thrown ?? {}) as { readonly code?: unknown; readonly originalCode?: unknown };
+  return [originalCode, code].find((one): one is string => typeof one === "string");
+}
+
+/** What a code alone does not tell a person. */
+function known(code = ""): { readonly why: string; readonly hint: string } | undefined {
+  if (code === "ENOTFOUND") return { why: "its name has no address (ENOTFOUND)", hint: "see that its url is right" };
+  if (code === "ETLS")
+    return {
+      why: "it offers no TLS (STARTTLS), and a password is told to nobody without",
+      hint: "let the mail server offer STARTTLS, or write smtps:// and its port; without user and password no TLS is asked for",
+    };
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
+    return {
+      why: `its certificate is another name's (${code})`,
+      hint: "write its url with the name that its certificate has",
+    };
+  return CERTIFICATE.test(code)
+    ? {
+        why: `its certificate is not trusted (${code})`,
+        hint: "renew it; where an authority of your own has signed it, start the worker with NODE_EXTRA_CA_CERTS and that one's certificate",
+      }
+    : undefined;
+}
+
+/** As Node names what OpenSSL says of certificates. */
+const CERTIFICATE = /CERT_|_CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY|DECODE|DECRYPT)|INVALID_(CA|PURPOSE)/;
 
 /** The guard's own error, which clients wrap. */
 function refusal(thrown: unknown): MillraceError | undefined {

@@ -1,5 +1,5 @@
 // A burst of webhooks while workers and the bus's leader are killed: what was answered 2xx is on the bus, once; what is due by the clock
-// as well. BURST=10000 BURST_KILLS=4 is the full size.
+// as well. BURST=10000 BURST_KILLS=3 is the full size.
 
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";

@@ -12,6 +12,12 @@ import { MAX_BODY_BYTES } from "./compose.ts";
 
 /** What a message may have. */
 const PARTS = ["to", "cc", "bcc", "replyTo", "subject", "text", "html"] as const;
+
+interface SmtpError {
+  readonly code?: string;
+  readonly responseCode?: number;
+  readonly response?: string;
+}
 type Mail = Partial<Readonly<Record<(typeof PARTS)[number], string | readonly string[]>>>;
 
 export function emailCarrier({ smtp, from, timeout }: EndpointOf<"email">, guard: Guard): Carrier {
@@ -42,8 +48,9 @@ export function emailCarrier({ smtp, from, timeout }: EndpointOf<"email">, guard
         })) as { readonly response?: string };
         return { status: 250, taken: true, text: sent.response ?? "", retryAfterMs: undefined };
       } catch (thrown) {
-        const { responseCode, response } = thrown as { readonly responseCode?: number; readonly response?: string };
-        if (responseCode === undefined) throw thrown;
+        const { code, responseCode, response } = thrown as SmtpError;
+        // What it answers to STARTTLS is no answer to the mail.
+        if (responseCode === undefined || code === "ETLS") throw thrown;
         return { status: responseCode, taken: false, text: response ?? "", retryAfterMs: undefined };
       } finally {
         transport.close();

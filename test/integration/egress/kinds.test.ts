@@ -1,88 +1,9 @@
 // Mail to a real SMTP server, and tickets of a desk: without a bus, as the endpoints of a worker carry them.
 
-import type { AddressInfo } from "node:net";
-import { Registry } from "prom-client";
-import { SMTPServer } from "smtp-server";
 import { expect, test } from "vitest";
-import type { Sending } from "../../../src/automation/outcome/sending.ts";
-import { MemoryBus } from "../../../src/bus/memory/memory-bus.ts";
-import { MemoryServer } from "../../../src/bus/memory/memory-server.ts";
-import { realClock } from "../../../src/clock.ts";
-import { resolveConfig } from "../../../src/config/resolve.ts";
-import { openEndpoints } from "../../../src/egress/open-endpoints.ts";
-import type { WorkerEvent } from "../../../src/event/worker-event.ts";
-import { silentLogger } from "../../../src/telemetry/logger.ts";
+import { openedEndpoints as opened } from "../../support/endpoints.ts";
+import { mailServer } from "../../support/mail-server.ts";
 import { receive } from "../../support/receiver.ts";
-
-async function opened(endpoints: object, environment: NodeJS.ProcessEnv = {}) {
-  const config = resolveConfig({ sources: {}, endpoints }, new Map(), environment);
-  const bus = new MemoryBus({
-    server: new MemoryServer(realClock),
-    clock: realClock,
-    fsync: "always",
-    log: silentLogger,
-  });
-  const stopping = new AbortController();
-  const parts = { bus, clock: realClock, log: silentLogger, registry: new Registry(), signal: stopping.signal };
-  const open = openEndpoints({ endpoints: config.endpoints, ...parts });
-  const published: WorkerEvent[] = [];
-  const send = (endpoint: string, message: unknown): Promise<void> =>
-    open.send({
-      ...{ endpoint, message, automation: "a", key: "e-1", run: undefined, timeoutMs: 10_000 },
-      event: { id: "e-1", type: "order.created", time: "2026-01-31T12:00:00Z" } as Sending["event"],
-      publish: async (event) => void published.push(event),
-      signal: new AbortController().signal,
-    });
-  return {
-    send,
-    published,
-    [Symbol.asyncDispose]: async () => {
-      stopping.abort();
-      await open.close();
-      await bus[Symbol.asyncDispose]();
-    },
-  };
-}
-
-interface Mail {
-  readonly from: string;
-  readonly to: readonly string[];
-  readonly text: string;
-}
-
-async function mailServer(options: object = {}) {
-  const mails: Mail[] = [];
-  const logins: string[] = [];
-  const server = new SMTPServer({
-    authOptional: true,
-    disabledCommands: ["STARTTLS"],
-    allowInsecureAuth: true,
-    onAuth: ({ username = "" }, _session, done) => {
-      logins.push(username);
-      done(null, { user: username });
-    },
-    onData: (stream, session, done) => {
-      const parts: Buffer[] = [];
-      stream.on("data", (part: Buffer) => parts.push(part));
-      stream.on("end", () => {
-        const { mailFrom, rcptTo } = session.envelope;
-        const from = mailFrom === false ? "" : mailFrom.address;
-        mails.push({ from, to: rcptTo.map(({ address }) => address), text: Buffer.concat(parts).toString() });
-        done();
-      });
-    },
-    ...options,
-  });
-  server.on("error", () => {});
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.server.address() as AddressInfo;
-  return {
-    port,
-    mails,
-    logins,
-    [Symbol.asyncDispose]: () => new Promise<void>((resolve) => server.close(() => resolve())),
-  };
-}
 
 test("a mail arrives, with an id that is the message's own however often it is sent", async () => {
   await using server = await mailServer();

@@ -36,6 +36,12 @@ test("an address inside is refused, in each of its forms, and by a name that lea
     expect(await found({ url: `https://${host}/hooks`, secret })).toEqual(["fail ENDPOINT_ADDRESS_REFUSED"]);
 });
 
+test("a name without an address is told of, whether or not the endpoint lies inside", async () => {
+  const url = "https://nowhere.invalid/hooks"; // RFC 6761: no resolver has an address for it
+  expect(await found({ url, secret })).toEqual(["warn ENDPOINT_UNREACHABLE"]);
+  expect(await found({ url, secret, allowPrivate: true })).toEqual(["warn ENDPOINT_UNREACHABLE"]);
+});
+
 test("each thing is said", async () => {
   expect(await found({ url: "http://127.0.0.1/" })).toEqual([
     "fail ENDPOINT_ADDRESS_REFUSED",

@@ -307,6 +307,8 @@ export interface LogRecord {
   /** `log.<automation>.<outcome>` */
   readonly subject: string;
   readonly data: Uint8Array;
+  /** Another one of this id that is seen to stand, as long as the bus knows ids, stands for this one. It costs the server memory for that time. */
+  readonly id?: string;
 }
 
 export interface NewestEvent {

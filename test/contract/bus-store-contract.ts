@@ -1,6 +1,7 @@
 // The part of the bus contract about what it stores beside the events of sources: bodies, dead letters, the worker's own events.
 
 import { describe, expect, test } from "vitest";
+import type { Bus, LogRecord } from "../../src/bus/bus.ts";
 import { PoisonError } from "../../src/errors.ts";
 import { dataRefOf } from "../../src/event/data-ref.ts";
 import type { StreamMessage } from "../../src/event/message.ts";
@@ -27,7 +28,7 @@ function received(id: string): WorkerEvent {
 }
 
 export function busStoreContract(ground: BusGround): void {
-  const { freshSource, bus, writerOn, read, when } = ground;
+  const { freshSource, bus, writerOn, read, when, until } = ground;
   const subscribe = subscriber(ground);
 
   describe("an event of the worker's own", () => {
@@ -124,13 +125,23 @@ export function busStoreContract(ground: BusGround): void {
     });
   });
 
+  /** The first record of all finds no stream, and has it made. */
+  async function firstRecorded(worker: Bus, records: readonly LogRecord[]): Promise<void> {
+    const taken = (): Promise<boolean> =>
+      worker.record(records).then(
+        () => true,
+        () => false,
+      );
+    await until(taken, "the event log to be there");
+  }
+
   test("records of the event log are all stored, in their order, by the time that it says so", async () => {
     const worker = await bus();
     const record = (outcome: string, sequence: number) => ({
       subject: `log.mail.${outcome}`,
       data: Buffer.from(JSON.stringify({ sequence })),
     });
-    await when(worker.record([record("done", 1), record("dead", 2)]));
+    await firstRecorded(worker, [record("done", 1), record("dead", 2)]);
     await when(worker.record([record("done", 3)]));
 
     const told = (await read("MILLRACE_LOG")).map(({ subject, text }) => `${subject} ${text}`);
@@ -139,6 +150,23 @@ export function busStoreContract(ground: BusGround): void {
       'log.mail.dead {"sequence":2}',
       'log.mail.done {"sequence":3}',
     ]);
+  });
+
+  test("a record with an id that another one has by now is that one, whoever stored it", async () => {
+    const [one, other] = [await bus(), await bus()];
+    const record = (id: string | undefined, text: string) => ({
+      subject: "log.once.dead",
+      data: Buffer.from(text),
+      ...(id !== undefined && { id }),
+    });
+    const first = [record("a", "a of one"), record(undefined, "of one")];
+    await firstRecorded(one, first);
+    await when(other.record([record("a", "a of the other"), record("b", "b of the other"), record("a", "once more")]));
+    await when(one.record([record("b", "b of one")]));
+    await when(one.record([record(undefined, "of one")]));
+
+    const told = (await read("MILLRACE_LOG")).filter(({ subject }) => subject === "log.once.dead");
+    expect(told.map(({ text }) => text)).toEqual(["a of one", "of one", "b of the other", "of one"]);
   });
 
   test("two workers on one bus have names of their own", async () => {

@@ -32,6 +32,19 @@ export interface DeadEvent {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+/** `ce-id` of the dead letter of an event, in a run of it. */
+function letterId(automation: string, { stream, sequence, run }: Delivery): string {
+  return `${stream}:${sequence}:${automation}${run === undefined ? "" : `:${run}`}`;
+}
+
+/**
+ * By which the bus knows what is stored of it once more, by whoever has the event behind a crash; with the event's own id, for a
+ * server that was set back gives its number to another one.
+ */
+export function onceId(automation: string, delivery: Delivery): string {
+  return `${letterId(automation, delivery)}:${delivery.header("ce-id") ?? ""}`;
+}
+
 /**
  * Stores the dead letter; resolves at the bus' acknowledgement. Stored twice (a crash right after it) it has the same
  * ids, so the bus drops the second one, or the reader can.
@@ -43,13 +56,13 @@ export async function storeDeadLetter(
   delivery: Delivery,
   letter: Omit<DeadLetter, "event">,
 ): Promise<void> {
-  const { stream, sequence, run } = delivery;
-  const subject = `dead.${letter.automation}`;
-  const id = `${stream}:${sequence}:${letter.automation}${run === undefined ? "" : `:${run}`}`;
+  const { stream, sequence } = delivery;
+  const { automation } = letter;
+  const subject = `dead.${automation}`;
   const head = [
-    `Nats-Msg-Id: ${id}`,
+    `Nats-Msg-Id: ${onceId(automation, delivery)}`,
     "ce-specversion: 1.0",
-    `ce-id: ${id}`,
+    `ce-id: ${letterId(automation, delivery)}`,
     `ce-source: /${source}`,
     `ce-type: millrace.dead.${letter.reason}`,
     `ce-time: ${new Date().toISOString()}`,

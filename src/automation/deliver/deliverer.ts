@@ -69,7 +69,8 @@ export class Deliverer {
           return { interruptions, losses }; // an interruption that came meanwhile would have been thrown
         }),
     });
-    const telling = { log: eventLog, bus, persist: <R>(operation: () => Promise<R>) => this.persist(operation) };
+    const persist = <R>(operation: () => Promise<R>): Promise<R> => this.persist(operation);
+    const telling = { automation: automation.id, log: eventLog, bus, persist };
     const news = new DeadNews({
       ...{ automation, bus, clock, signal: this.#closing.signal },
       failed: (error) => options.log.debug("automation_dead_untold", { automation: automation.id }, String(error)),

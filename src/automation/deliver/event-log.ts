@@ -108,15 +108,20 @@ export class EventLog {
     return batch.told;
   }
 
-  /** Resolves once the record of a single event is stored. @param record what it says beside stream and sequence */
+  /**
+   * Resolves once the record of a single event is stored.
+   * @param record what it says beside stream and sequence
+   * @param id of the record, where another worker may have told the same
+   */
   tellAlone(
     outcome: Outcome,
     { stream, run, delivery }: About,
     record: Readonly<Record<string, unknown>>,
+    id?: string,
   ): Promise<ToldAt> {
     const batch = this.#collecting();
     const one = this.#record(outcome, { stream, sequence: delivery.sequence, ...(run && { run }), ...record });
-    batch.single.push(one);
+    batch.single.push(id === undefined ? one : { ...one, id });
     batch.bytes += one.data.length;
     return batch.told;
   }

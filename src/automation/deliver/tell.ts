@@ -3,12 +3,14 @@
 
 import type { Bus } from "../../bus/bus.ts";
 import { percentDecoded } from "../../event/percent.ts";
+import { onceId } from "./dead-letter.ts";
 import type { EventLog, Outcome, Told, ToldAt } from "./event-log.ts";
 import type { Job } from "./job.ts";
 
 const maxReason = 500;
 
 export interface Telling {
+  readonly automation: string;
   readonly log: EventLog;
   readonly bus: Pick<Bus, "interruptions" | "logLosses">;
   /** Repeats what asks the bus while it is away. */
@@ -17,7 +19,7 @@ export interface Telling {
 
 /** Resolves once it stands in the log, to the interruptions of the bus by then; awaited before each ack, `term` and return after a failed attempt. @throws MillraceError */
 export async function tell(telling: Telling, job: Job, outcome: Outcome, told: Told): Promise<number> {
-  const { bus, log, persist } = telling;
+  const { bus, persist } = telling;
   const last = job.lastTold;
   if (last?.outcome === outcome && last.attempt === told.attempt) {
     let { interruptions } = last.at;
@@ -27,12 +29,12 @@ export async function tell(telling: Telling, job: Job, outcome: Outcome, told: T
     });
     if (losses === last.at.losses) return interruptions;
   }
-  const at = await record(log, job, outcome, told);
+  const at = await record(telling, job, outcome, told);
   job.lastTold = { outcome, attempt: told.attempt, at };
   return at.interruptions;
 }
 
-function record(log: EventLog, job: Job, outcome: Outcome, told: Told): Promise<ToldAt> {
+function record({ automation, log }: Telling, job: Job, outcome: Outcome, told: Told): Promise<ToldAt> {
   const { delivery, tookMs } = job;
   const { stream, run } = delivery;
   const about = { stream, run, delivery };
@@ -43,7 +45,9 @@ function record(log: EventLog, job: Job, outcome: Outcome, told: Told): Promise<
     return value === undefined ? undefined : percentDecoded(value);
   };
   const id = header("ce-id");
-  return log.tellAlone(outcome, about, {
+  // No handler of its own stands behind that record: whoever has the event behind a crash would tell the same once more.
+  const once = outcome === "dead" ? onceId(automation, delivery) : undefined;
+  const body = {
     id,
     type: header("ce-type"),
     attempt,
@@ -55,5 +59,6 @@ function record(log: EventLog, job: Job, outcome: Outcome, told: Told): Promise<
     // Nobody caused it: it begins its chain.
     correlationId: header("ce-correlationid") ?? id,
     causationId: header("ce-causationid"),
-  });
+  };
+  return log.tellAlone(outcome, about, body, once);
 }

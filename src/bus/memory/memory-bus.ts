@@ -146,7 +146,8 @@ export class MemoryBus implements Bus {
   async record(records: readonly LogRecord[]): Promise<number> {
     this.#life.throwIfOver();
     const stream = this.#server.make("MILLRACE_LOG");
-    for (const { subject, data } of records) stream.store(subject, "", data);
+    for (const { subject, data, id } of records)
+      stream.store(subject, id === undefined ? "" : `Nats-Msg-Id: ${id}\r\n`, data);
     return 0;
   }
 

@@ -148,6 +148,41 @@ test.skipIf(skip)(
   },
 );
 
+test.skipIf(skip).each(["stored", "told"] as const)(
+  "a worker that is killed when its dead letter is %s leaves an event that is dead and told once, and starts no handler",
+  async (last) => {
+    const { url } = await freshNats();
+    await using stream = await ShopStream.create(url);
+    await stream.order("created", { id: 1, status: "new" });
+    const started: number[] = [];
+    const fatal = onOrder("fatal", ({ event, fatal }) => {
+      started.push(event.after.id);
+      throw fatal("never");
+    });
+    let died = false;
+    const dying = async (): Promise<never> => {
+      died = true;
+      return new Promise<never>(() => {});
+    };
+    const through = (bus: Bus): Bus =>
+      overlaidBus(
+        bus,
+        last === "stored"
+          ? { deadLetter: (...letter) => bus.deadLetter(...letter).then(dying) }
+          : { record: (records) => bus.record(records).then(dying) },
+      );
+    const first = await startWorker({ url, automations: [fatal], ackWaitMs, through });
+    await waitFor(() => died, { what: "the worker to get there" });
+    await first.kill();
+    await using _second = await startWorker({ url, automations: [fatal], ackWaitMs });
+    await waitFor(async () => (await stream.open("fatal")) === 0, { what: "the end of the event" });
+
+    expect(started).toEqual([1]);
+    expect(await stream.deadLetters("fatal")).toHaveLength(1);
+    expect(await outcomes(url, "fatal")).toEqual(["dead 1"]);
+  },
+);
+
 test.skipIf(skip)("what stands in the log over restarts of the bus is told once", async () => {
   const nats = await freshNats();
   await using stream = await ShopStream.create(nats.url);

@@ -2,6 +2,7 @@
 
 import { cp, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import type { Bus, LogRecord } from "../../../src/bus/bus.ts";
@@ -99,6 +100,34 @@ describe.skipIf(missing("nats"))("the event log", () => {
     await nc.close();
     expect(await recorded(bus, [record("d2")])).toBe(losses + 1);
     expect(await standing()).toEqual(["d2"]);
+  });
+
+  test("takes a record once more where the one that the server knows by its id is gone", async () => {
+    const [bus, other] = [await openBus(nats.url), await openBus(nats.url)];
+    const losses = await recorded(bus, [{ ...record("f1"), id: "f" }]);
+    const nc = await connect({ servers: nats.url });
+    const jsm = await jetstreamManager(nc);
+    const { state } = await jsm.streams.info("MILLRACE_LOG");
+    await jsm.streams.deleteMessage("MILLRACE_LOG", state.last_seq, true);
+    await nc.close();
+    expect(await recorded(other, [{ ...record("f2"), id: "f" }])).toBe(losses);
+    expect((await standing()).slice(-1)).toEqual(["f2"]);
+  });
+
+  test("has lost what stood only as the record of another worker, where that one is lost", async () => {
+    const [bus, other] = [await openBus(nats.url), await openBus(nats.url)];
+    const losses = await recorded(bus, [record("g1")]);
+    const copy = `${nats.dataDir}.before`;
+    await killed(bus, () => cp(stored(), copy, { recursive: true }));
+    await recorded(other, [{ ...record("g2"), id: "g" }]);
+    expect(await recorded(bus, [{ ...record("g2 once more"), id: "g" }])).toBe(losses);
+    await killed(bus, async () => {
+      await rm(stored(), { recursive: true });
+      await cp(copy, stored(), { recursive: true });
+    });
+    expect((await standing()).at(-1)).toBe("g1");
+    expect(await bus.logLosses()).toBe(losses + 1);
+    await rm(copy, { recursive: true });
   });
 
   test("takes what was under way when the connection broke once, whether it had come through or not", async () => {

@@ -4,9 +4,12 @@
 // stream, one that is set back all behind a point. Either takes the newest first. So one look at what was acknowledged last
 // tells of all: while that record stands where it stood, all before it does. The look comes before anything else is recorded,
 // so that no newer record can stand for an older one that is lost.
+//
+// Of a record with an id the server may say that it has another one of it, which whoever was killed before told. It is believed
+// where that one is seen to stand: else this one is stored without the id.
 
-import { JetStreamApiError, type JetStreamManager, type MsgRequest } from "@nats-io/jetstream";
-import { createInbox, type Msg, nanos } from "@nats-io/transport-node";
+import { JetStreamApiError, type JetStreamManager, type MsgRequest, type StoredMsg } from "@nats-io/jetstream";
+import { createInbox, headers, type Msg, type MsgHdrs, nanos } from "@nats-io/transport-node";
 import { BugError, ConfigError, type MillraceError, TransientError } from "../../../errors.ts";
 import type { LogRecord } from "../../bus.ts";
 import { apiCodes } from "./api-codes.ts";
@@ -20,6 +23,7 @@ const MAX_AGE_MS = 7 * 24 * 60 * 60_000;
 /** The part of the account's free storage that it may fill: it must not take from the events that it is about. */
 const STORAGE_SHARE = 0.1;
 const ACK_TIMEOUT_MS = 5000;
+const MSG_ID = "Nats-Msg-Id";
 
 export interface EventLogOptions {
   readonly connection: Connection;
@@ -30,10 +34,19 @@ export interface EventLogOptions {
 /** Records that are under way together. */
 interface Flight {
   readonly records: readonly LogRecord[];
-  readonly resolve: () => void;
+  readonly resolve: (duplicates: readonly Standing[]) => void;
   readonly reject: (error: MillraceError) => void;
   readonly timer: NodeJS.Timeout;
   unanswered: number;
+  /** The newest of it that was stored. */
+  newest?: Standing;
+  /** For which the server says that another one of the same id stands there. */
+  readonly duplicates: Standing[];
+}
+
+interface Standing {
+  readonly sequence: number;
+  readonly record: LogRecord;
 }
 
 /** Publishes on an inbox of its own: the client's `publish` of JetStream costs several times the work. */
@@ -50,14 +63,14 @@ export class EventLog {
   #looking: Promise<void> | undefined;
   #losses = 0;
   /** What was acknowledged last, and where it stands. */
-  #newest: { readonly sequence: number; readonly record: LogRecord } | undefined;
+  #newest: Standing | undefined;
   /** What was sent over a connection that broke before the answer. */
   readonly #unsure = new WeakSet<LogRecord>();
 
   constructor(options: EventLogOptions) {
     const { connection } = options;
     this.#options = options;
-    connection.nc.subscribe(`${this.#inbox}*`, { callback: (error, message) => this.#answered(error, message) });
+    connection.nc.subscribe(`${this.#inbox}>`, { callback: (error, message) => this.#answered(error, message) });
     // What was under way may be lost, and what was not may have been answered: whoever waits sends it again.
     connection.onDisruption(() => {
       this.#breaks++;
@@ -98,12 +111,13 @@ export class EventLog {
     }
     if (this.#lookedAfter !== this.#breaks) await this.losses();
     const sent = records.some((record) => this.#unsure.has(record)) ? await this.#notStanding(records) : records;
-    // Nothing may go out over a connection behind whose break nobody has looked.
-    if (this.#lookedAfter !== this.#breaks) throw interrupted();
-    this.#throwIfAway();
     const losses = this.#losses;
-    if (sent.length > 0) await this.#send(sent);
-    return losses;
+    for (let left = sent; ; left = await this.#withoutAnother(await this.#send(left))) {
+      // Nothing may go out over a connection behind whose break nobody has looked.
+      if (this.#lookedAfter !== this.#breaks) throw interrupted();
+      this.#throwIfAway();
+      if (left.length === 0) return losses;
+    }
   }
 
   /** See `Bus.logLosses`. */
@@ -118,15 +132,32 @@ export class EventLog {
     return this.#losses;
   }
 
-  #send(records: readonly LogRecord[]): Promise<void> {
+  /** Resolves to those that were not stored, because another one has their id. */
+  #send(records: readonly LogRecord[]): Promise<readonly Standing[]> {
     const { nc } = this.#options.connection;
     return new Promise((resolve, reject) => {
       const number = ++this.#count;
       const timer = setTimeout(() => this.#fail(number, unanswered()), ACK_TIMEOUT_MS);
-      this.#flights.set(number, { records, resolve, reject, timer, unanswered: records.length });
-      const reply = this.#inbox + number;
-      for (const { subject, data } of records) nc.publish(subject, data, { reply });
+      this.#flights.set(number, { records, resolve, reject, timer, unanswered: records.length, duplicates: [] });
+      for (const [nth, { subject, data, id }] of records.entries()) {
+        const reply = `${this.#inbox}${number}.${nth}`;
+        nc.publish(subject, data, id === undefined ? { reply } : { reply, headers: withId(id) });
+      }
     });
+  }
+
+  /** Those of which no other one is seen to stand, to be stored without their id. */
+  async #withoutAnother(duplicates: readonly Standing[]): Promise<readonly LogRecord[]> {
+    const left: LogRecord[] = [];
+    for (const { sequence, record } of duplicates) {
+      const { id, subject } = record;
+      const found = await this.#read({ seq: sequence });
+      if (found === undefined || found.subject !== subject || found.header.get(MSG_ID) !== id)
+        left.push({ subject, data: record.data });
+      else if (sequence > (this.#newest?.sequence ?? 0))
+        this.#newest = { sequence, record: { subject, data: found.data } }; // a loss that takes that one is one of ours
+    }
+    return left;
   }
 
   /** Whether all that was acknowledged stands, by the newest of it. */
@@ -152,11 +183,15 @@ export class EventLog {
 
   /** Told by the stream's leader. Two records are never equal: each says which worker wrote it, when, and of what. */
   async #stands({ subject, data }: LogRecord, where: MsgRequest): Promise<boolean> {
-    const { jsm } = this.#options;
-    const found = await asked(`look into ${LOG_STREAM}`, () =>
-      orNothing(jsm.streams.getMessage(LOG_STREAM, where), apiCodes.noMessageFound, apiCodes.streamNotFound),
-    );
+    const found = await this.#read(where);
     return found?.subject === subject && Buffer.compare(found.data, data) === 0;
+  }
+
+  async #read(where: MsgRequest): Promise<StoredMsg | undefined> {
+    const { jsm } = this.#options;
+    const ask = () =>
+      orNothing(jsm.streams.getMessage(LOG_STREAM, where), apiCodes.noMessageFound, apiCodes.streamNotFound);
+    return (await asked(`look into ${LOG_STREAM}`, ask)) ?? undefined;
   }
 
   #throwIfAway(): void {
@@ -166,7 +201,7 @@ export class EventLog {
 
   #answered(broken: Error | null, message: Msg): void {
     if (broken) return; // told by the connection
-    const number = Number(message.subject.slice(this.#inbox.length));
+    const [number = 0, nth = 0] = message.subject.slice(this.#inbox.length).split(".").map(Number);
     const flight = this.#flights.get(number);
     if (flight === undefined) return;
     if (message.headers?.code === 503) {
@@ -174,17 +209,20 @@ export class EventLog {
       this.#fail(number, unanswered());
       return;
     }
-    const { error, stream, seq = 0 } = message.json<PublishAnswer>();
+    const { error, stream, seq = 0, duplicate = false } = message.json<PublishAnswer>();
     if (error !== undefined) {
       this.#fail(number, busError(new JetStreamApiError(error), "write the event log"));
     } else if (stream !== LOG_STREAM) {
       this.#fail(number, busError(new BugError("EVENT_LOG_ELSEWHERE", `${stream} took it`), "write the event log"));
-    } else if (--flight.unanswered === 0) {
-      const record = flight.records.at(-1);
-      if (record !== undefined) this.#newest = { sequence: seq, record };
+    } else {
+      const record = flight.records[nth];
+      if (record !== undefined && duplicate) flight.duplicates.push({ sequence: seq, record });
+      else if (record !== undefined) flight.newest = { sequence: seq, record };
+      if (--flight.unanswered > 0) return;
+      if (flight.newest !== undefined) this.#newest = flight.newest;
       this.#flights.delete(number);
       clearTimeout(flight.timer);
-      flight.resolve();
+      flight.resolve(flight.duplicates);
     }
   }
 
@@ -200,7 +238,14 @@ export class EventLog {
 interface PublishAnswer {
   readonly stream?: string;
   readonly seq?: number;
+  readonly duplicate?: boolean;
   readonly error?: { readonly code: number; readonly err_code: number; readonly description: string };
+}
+
+function withId(id: string): MsgHdrs {
+  const lines = headers();
+  lines.set(MSG_ID, id);
+  return lines;
 }
 
 function refused(subject: string): ConfigError {

@@ -12,7 +12,7 @@ import { ConfigError, TransientError } from "../../errors.ts";
 import { type ScriptData, scriptEvent, scriptType } from "../../event/script-event.ts";
 import { readConfig } from "../common/load-config.ts";
 import { describeError } from "../common/report-error.ts";
-import { runScript, shellCode } from "../common/run-script.ts";
+import { endBySigint, runScript, shellCode } from "../common/run-script.ts";
 
 export interface ReportOptions {
   /** The command and its arguments; at least one. */
@@ -32,7 +32,7 @@ export interface ReportOptions {
 const PATIENCE_MS = 5000;
 const PAUSE_MS = 250;
 
-/** Resolves to the exit code: the command's own. Never rejects. */
+/** Resolves to the exit code: the command's own. Never rejects. Does not return where SIGINT has ended the command. */
 export async function report({ command, name, warn, ...way }: ReportOptions): Promise<number> {
   const id = randomUUID();
   const startedAt = new Date(realClock.wall()).toISOString();
@@ -60,6 +60,7 @@ export async function report({ command, name, warn, ...way }: ReportOptions): Pr
   } finally {
     late.abort();
   }
+  if (end.signal === "SIGINT") endBySigint();
   return shellCode(end);
 }
 

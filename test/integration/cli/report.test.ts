@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, inject, test } from "vitest";
 import { automation, event } from "../../../src/index.ts";
 import { startWorker } from "../../support/automations.ts";
+import { hasTerminals, onTerminal } from "../../support/process/on-terminal.ts";
 import { runCommand } from "../../support/process/run-command.ts";
 import { freshNats, missing, scratchDir } from "../../support/servers.ts";
 import { waitFor } from "../../support/wait-for.ts";
@@ -82,6 +83,54 @@ describe.skipIf(missing("nats"))("millrace report, straight to the bus", () => {
     child.kill("SIGTERM");
     await once(child, "close");
     expect([child.exitCode, output.text]).toEqual([3, "ready\ncleaned\n"]);
+  });
+});
+
+describe.skipIf(!hasTerminals())("millrace report, on a terminal", () => {
+  // Without a token nothing is told, at once.
+  const report = `${process.execPath} ${inject("cliFile")} report --to http://127.0.0.1:1 --`;
+  const shell = { program: ["bash", "-c"] };
+
+  test("Ctrl-C comes to the command once, also where its input is none, and what it makes of it counts", async () => {
+    const cwd = await scratchDir();
+    const script = join(cwd, "script.sh");
+    // Counts for a while what comes.
+    await writeFile(
+      script,
+      'n=0; trap "n=\\$((n+1))" INT; echo ready; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.1; done; echo "got $n"; exit 3\n',
+    );
+    for (const input of ["", "</dev/null"]) {
+      const terminal = onTerminal([`${report} bash ${script} ${input}; echo "code $?"`], { cwd, ...shell });
+      await terminal.shows(/ready/);
+      terminal.type("\u{3}");
+      await terminal.ended;
+      expect(terminal.shown()).toMatch(/got 1\b/);
+    }
+  });
+
+  test("a loop of a shell ends with the command that Ctrl-C has ended", async () => {
+    const cwd = await scratchDir();
+    const loop = `for i in 1 2 3; do ${report} sh -c "echo begun; exec sleep 60"; done; echo went on`;
+    const terminal = onTerminal([loop], { cwd, ...shell });
+    await terminal.shows(/begun/);
+    terminal.type("\u{3}");
+    await terminal.ended;
+    expect(terminal.shown().match(/begun/g)).toHaveLength(1);
+    expect(terminal.shown()).not.toContain("went on");
+  });
+
+  test("SIGINT to one in the background is passed on, though its input is the terminal", async () => {
+    const cwd = await scratchDir();
+    const script = join(cwd, "script.sh");
+    await writeFile(script, 'trap "echo interrupted; exit 4" INT; echo ready; while :; do sleep 0.05; done\n');
+    // `set -m`: as in a shell that a person types in, what is in the background has a group of its own and does not ignore SIGINT.
+    const job = `set -m; ${report} bash ${script} & until grep -qs x started; do sleep 0.1; done; kill -INT $!; wait $!; echo "code $?"`;
+    const terminal = onTerminal([job], { cwd, ...shell });
+    await terminal.shows(/ready/);
+    await writeFile(join(cwd, "started"), "x");
+    await terminal.ended;
+    expect(terminal.shown()).toContain("interrupted");
+    expect(terminal.shown()).toContain("code 4");
   });
 });
 

@@ -1,10 +1,11 @@
-// Who sends in the world: a real Alertmanager, curl, and `millrace report`, to a whole worker whose automations hear them.
+// Who sends in the world: a real Alertmanager, rsyslog, curl, and `millrace report`, to a whole worker whose automations hear them.
 
 import { execFile, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { startWorker, type Worker } from "../../src/app.ts";
 import { freePort } from "../../src/dev/free-port.ts";
 import { programsInPath } from "../../src/dev/programs.ts";
@@ -19,6 +20,8 @@ const EVENTS_TOKEN = "sec-events";
 
 const [alertmanager] = programsInPath("prometheus-alertmanager");
 if (alertmanager === undefined) console.error("skipping a test: there is no prometheus-alertmanager (Debian package)");
+const [rsyslogd] = programsInPath("rsyslogd");
+if (rsyslogd === undefined) console.error("skipping a test: there is no rsyslogd (Debian package rsyslog)");
 
 describe.skipIf(missing("nats"))("a worker that receives", () => {
   let worker: Worker;
@@ -144,7 +147,43 @@ describe.skipIf(missing("nats"))("a worker that receives", () => {
     const args = ["report", "--name", "backup", "--to", url, "--", "sh", "-c", "exit 3"];
     const told = await runCommand(args, { cwd, env: { MILLRACE_EVENTS_TOKEN: EVENTS_TOKEN } });
     expect(told).toEqual({ code: 3, stdout: "", stderr: "" });
-    await waitFor(() => heardOf("script").length === 1, { what: "the event" });
-    expect(heardOf("script")).toMatchObject([{ name: "backup", exitCode: 3, signal: null }]);
+    const ends = (): unknown[] =>
+      heardOf("script").filter((end) => (end as { readonly name: string }).name === "backup");
+    await waitFor(() => ends().length === 1, { what: "the event" });
+    expect(ends()).toMatchObject([{ name: "backup", exitCode: 3, signal: null }]);
   });
+
+  test.skipIf(rsyslogd === undefined)(
+    "hears of a line in the log that rsyslog gives to `millrace report`",
+    async () => {
+      const directory = await scratchDir();
+      const at = (name: string): string => join(directory, name);
+      const report = `"${process.execPath}" "${inject("cliFile")}" report --name disk-full --to ${url} -- false`;
+      await writeFile(at("alert.sh"), `#!/bin/sh\nwhile read -r line; do ${report}; done\n`, { mode: 0o755 });
+      await writeFile(
+        at("rsyslog.conf"),
+        `global(workDirectory="${directory}")
+module(load="imuxsock" SysSock.Use="off")
+module(load="omprog")
+input(type="imuxsock" Socket="${at("log")}")
+if $programname == "backup" and $msg contains "disk full" then action(type="omprog" binary="${at("alert.sh")}")
+`,
+      );
+      const child = spawn(rsyslogd as string, ["-n", "-f", at("rsyslog.conf"), "-i", at("pid")], {
+        cwd: directory,
+        stdio: "ignore",
+        env: { ...process.env, MILLRACE_EVENTS_TOKEN: EVENTS_TOKEN },
+      });
+      atEnd(async () => void child.kill("SIGKILL"));
+      await waitFor(() => existsSync(at("log")), { what: "rsyslogd" });
+      const log = (name: string, line: string) => run("logger", ["-u", at("log"), "-t", name, "-p", "user.err", line]);
+      await log("other", "disk full");
+      await log("backup", "all is well");
+      await log("backup", "disk full");
+      const alerts = (): unknown[] =>
+        heardOf("script").filter((end) => (end as { readonly name: string }).name === "disk-full");
+      await waitFor(() => alerts().length > 0, { what: "the alert", timeoutMs: 60_000 });
+      expect(alerts()).toMatchObject([{ name: "disk-full", exitCode: 1 }]);
+    },
+  );
 });

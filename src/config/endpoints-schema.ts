@@ -5,6 +5,7 @@ import type { Duration } from "../event/duration.ts";
 import { rememberSecret } from "../telemetry/redact.ts";
 import { durationSchema } from "./duration-schema.ts";
 import type { EnvRef } from "./env.ts";
+import { standardKeyText } from "./standard-key.ts";
 
 type Text = string | EnvRef;
 
@@ -67,7 +68,7 @@ const smtpUrl = z.string().refine(
 
 /** The bytes of one key. */
 const signingKey = z.string().transform((text, context): Buffer => {
-  const base64 = text.replace(/^whsec_/, "");
+  const base64 = standardKeyText(text);
   const key = Buffer.from(base64, "base64");
   const well = /^[A-Za-z0-9+/]+={0,2}$/.test(base64) && key.length >= KEY_BYTES[0] && key.length <= KEY_BYTES[1];
   if (!well) {

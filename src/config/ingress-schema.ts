@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { isSourceId } from "../event/source-id.ts";
 import { durationSchema } from "./duration-schema.ts";
+import { standardKeyText } from "./standard-key.ts";
 
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
 
@@ -116,7 +117,7 @@ function tokened<const Name extends string>(name: Name) {
 const base64 = /^(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?$/;
 
 /** What signs by Standard Webhooks is base64, with `whsec_` before it. */
-const standardSecret = text.refine((given) => base64.test(given.replace(/^whsec_/, "")), {
+const standardSecret = text.refine((given) => base64.test(standardKeyText(given)), {
   error: "expected base64, with or without whsec_ before it",
 });
 

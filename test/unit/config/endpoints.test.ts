@@ -23,6 +23,18 @@ test("an endpoint without a kind is a webhook, with the defaults", () => {
   });
 });
 
+test("a key is taken as Svix and as Supabase write it, and without anything before it", () => {
+  for (const before of ["", "whsec_", "v1,whsec_"]) {
+    const written = { KEY: before + KEY.slice("whsec_".length) };
+    const { endpoints } = resolveConfig(
+      { sources: {}, endpoints: { crm: { ...URL_OF, secret: env("KEY") } } },
+      new Map(),
+      written,
+    );
+    expect(endpoints.get("crm")?.reveal()).toMatchObject({ secret: [Buffer.alloc(32, 7)] });
+  }
+});
+
 test("one key or several sign", () => {
   const one = endpointsOf({ crm: { ...URL_OF, secret: env("KEY") } });
   expect(one.get("crm")?.reveal()).toMatchObject({ secret: [Buffer.alloc(32, 7)] });

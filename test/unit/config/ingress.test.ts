@@ -179,6 +179,8 @@ test("schemas of typed events are left as they are, whatever stands in them", ()
 
 test.each([
   "whsec_",
+  "v1,whsec_",
+  "v1,c2Vj",
   "whsec_==",
   "whsec_A",
   "=",

@@ -1,5 +1,6 @@
 // How each provider that signs does it. A new one is a row here, and a line in the table of providers.
 
+import { standardKeyText } from "../../../config/standard-key.ts";
 import type { IncomingRequest, ReceiverSection } from "../receiver.ts";
 import { onlyHeader } from "../request.ts";
 import type { Scheme, Signed } from "./signature.ts";
@@ -86,7 +87,7 @@ export function standardNames({ headers }: IncomingRequest): "webhook" | "svix" 
 }
 
 function standardKey(secret: string): Buffer {
-  return Buffer.from(secret.replace(/^whsec_/, ""), "base64");
+  return Buffer.from(standardKeyText(secret), "base64");
 }
 
 /** Any other, by the options of its section. */

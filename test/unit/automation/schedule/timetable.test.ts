@@ -124,3 +124,58 @@ test.each([
 test("a day that no calendar has is taken, and never comes", () => {
   expect(due("0 0 30 2 *", undefined, "2026-01-01T00:00Z", 1)).toEqual([]);
 });
+
+// What users of other schedulers have reported: that they hang, leave times out, repeat them, or refuse what is well written.
+test.each([
+  ["kelektiv/node-cron#118", "0 0 12 11,26 * *", "America/Sao_Paulo", "2014-10-12T03:00Z", ["2014-10-26T14:00Z"]],
+  ["kelektiv/node-cron#310", "0 30 12 2 * *", "America/Sao_Paulo", "2017-10-02T18:00Z", ["2017-11-02T14:30Z"]],
+  [
+    "kelektiv/node-cron#638",
+    "30 2 * * *",
+    "Europe/Amsterdam",
+    "2023-03-25T12:00Z",
+    ["2023-03-26T01:00Z", "2023-03-27T00:30Z"],
+  ],
+  ["harrisiirak/cron-parser#25", "0 0 0 10 * *", "America/Sao_Paulo", "2014-10-13T03:00Z", ["2014-11-10T02:00Z"]],
+  [
+    "hasura/graphql-engine#9975",
+    "0 19-23/2,0-8/2 * * *",
+    "UTC",
+    "2023-11-08T07:00Z",
+    ["2023-11-08T08:00Z", "2023-11-08T19:00Z"],
+  ],
+  [
+    "agronholm/apscheduler#1059",
+    "0 2 * * *",
+    "US/Eastern",
+    "2013-03-09T12:00Z",
+    ["2013-03-10T07:00Z", "2013-03-11T06:00Z"],
+  ],
+  [
+    "gorhill/cronexpr#23",
+    "2 2 * * *",
+    "America/Los_Angeles",
+    "2016-03-12T11:00Z",
+    ["2016-03-13T10:00Z", "2016-03-14T09:02Z"],
+  ],
+  [
+    "mvniekerk/tokio-cron-scheduler#107",
+    "0 5 2 * * *",
+    "Europe/Dublin",
+    "2025-10-25T12:00Z",
+    ["2025-10-26T02:05Z", "2025-10-27T02:05Z"],
+  ],
+])("%s: %s in %s", (_, when, zone, after, times) => {
+  expect(due(when, zone, after, times.length)).toEqual(times);
+});
+
+test.each([
+  ["Hexagon/croner#286", "America/Los_Angeles", "2025-11-02T08:00Z"],
+  ["node-cron/node-cron#492", "America/Chicago", "2025-11-02T06:00Z"],
+  ["node-cron/node-cron#509", "Europe/Vienna", "2025-10-26T00:00Z"],
+  ["kelektiv/node-cron#120", "America/New_York", "2014-11-02T05:00Z"],
+  ["quartz-scheduler/quartz#81", "Europe/Berlin", "2016-10-30T00:00Z"],
+])("%s: in %s each minute comes once while its clock is set back", (_, zone, from) => {
+  const { next } = timetableOf("* * * * *", zone, "it");
+  for (let ms = at(from); ms < at(from) + 3 * HOUR; ms += 60_000) expect(next(ms)).toBe(ms + 60_000);
+});

@@ -37,6 +37,19 @@ test("of a name with both only what the internet reaches is handed out", async (
   expect(await look(guard)).toEqual([PUBLIC]);
 });
 
+// As DNS64 answers for a receiver that has IPv4 alone (KeeperHub/keeperhub#1269, rommapp/romm#3675).
+test("of a name with an address of NAT64 beside its own the own one is handed out; of one inside neither", async () => {
+  const { guard } = guarded([
+    [{ address: "64:ff9b::5db8:d822", family: 6 }, PUBLIC],
+    [{ address: "64:ff9b::a00:1", family: 6 }, PRIVATE],
+  ]);
+  expect(await look(guard)).toEqual([PUBLIC]);
+  expect(await look(guard)).toMatchObject({
+    code: "ENDPOINT_ADDRESS_REFUSED",
+    message: expect.stringContaining("NAT64"),
+  });
+});
+
 test("a name that leads elsewhere at the next look is judged anew: each connection goes to what was judged for it", async () => {
   const { guard, asked } = guarded([[PUBLIC], [PRIVATE], [PUBLIC]]);
   expect(await look(guard)).toEqual([PUBLIC]);

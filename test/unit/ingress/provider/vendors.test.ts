@@ -118,6 +118,9 @@ test("the example of the specification of Standard Webhooks is verified", () => 
   const sent: Sent = { headers, body: Buffer.from('{"test": 2432232314}') };
   expect(kind(section, sent, 1_614_265_330_000)).toBe("events");
   expect(kind(section, sent)).toBe("401 timestamp");
+  // As Supabase writes its keys (standard-webhooks/standard-webhooks#235).
+  const supabase = { provider: "standard", secret: ["v1,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] } as const;
+  expect(kind(supabase, sent, 1_614_265_330_000)).toBe("events");
 });
 
 test("the example of Slack's documentation is verified", () => {

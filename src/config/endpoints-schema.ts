@@ -2,10 +2,10 @@
 
 import { z } from "zod";
 import type { Duration } from "../event/duration.ts";
+import { standardKeyText } from "../event/standard-key.ts";
 import { rememberSecret } from "../telemetry/redact.ts";
 import { durationSchema } from "./duration-schema.ts";
 import type { EnvRef } from "./env.ts";
-import { standardKeyText } from "./standard-key.ts";
 
 type Text = string | EnvRef;
 

@@ -2,8 +2,8 @@
 
 import { z } from "zod";
 import { isSourceId } from "../event/source-id.ts";
+import { standardKeyText } from "../event/standard-key.ts";
 import { durationSchema } from "./duration-schema.ts";
-import { standardKeyText } from "./standard-key.ts";
 
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
 

@@ -1,6 +1,6 @@
 // How each provider that signs does it. A new one is a row here, and a line in the table of providers.
 
-import { standardKeyText } from "../../../config/standard-key.ts";
+import { standardKeyText } from "../../../event/standard-key.ts";
 import type { IncomingRequest, ReceiverSection } from "../receiver.ts";
 import { onlyHeader } from "../request.ts";
 import type { Scheme, Signed } from "./signature.ts";

@@ -89,6 +89,7 @@ async function runWorker(
     logEvents: true,
     logErrors: "message",
     schedules: "given",
+    steering: "alone",
     signal: stopping.signal,
     ...(maxHops !== undefined && { maxHops }),
   });

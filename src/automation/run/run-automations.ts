@@ -1,5 +1,6 @@
 // Runs automations side by side: none of them delays or ends another.
 
+import type { Clock } from "../../clock.ts";
 import { ConfigError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
@@ -35,6 +36,8 @@ export interface RunAutomationsOptions extends WorkerParts, Partial<TriggerConfi
   readonly longestPauseMs?: number;
   /** How often that is looked for. Default 30 s. */
   readonly missedLookMs?: number;
+  /** Whether people may steer them while they run, or nobody can: then it is looked for that only once. Default `steered`. */
+  readonly steering?: "steered" | "alone";
   /** Whether the clock fires schedules, or somebody else gives their events. Default `run`. */
   readonly schedules?: "run" | "given";
 }
@@ -69,7 +72,7 @@ export function refuseUnfit(automations: readonly Automation[], config: TriggerC
  * @throws ConfigError as `refuseUnfit`
  */
 export function runAutomations(options: RunAutomationsOptions): RunningAutomations {
-  const { automations, outboxes = [], databases, ...rest } = options;
+  const { automations, outboxes = [], databases, steering: _, ...rest } = options;
   refuseUnfit(automations, { ...options, outboxes });
   const defaults = {
     admit: () => Promise.resolve(),
@@ -82,7 +85,10 @@ export function runAutomations(options: RunAutomationsOptions): RunningAutomatio
     schedules: "run" as const,
   };
   const { bus, clock, log, signal } = options;
-  const steering = new Steering({ state: bus.state, automations: automations.map(({ id }) => id), clock, log, signal });
+  const steering = new Steering({
+    ...{ state: bus.state, automations: automations.map(({ id }) => id), log, signal },
+    clock: options.steering === "alone" ? standing : clock,
+  });
   const runs = automations.map(
     (automation) =>
       new AutomationRun({ ...defaults, ...rest, steering, outboxes, automation, database: databases?.of(automation) }),
@@ -94,6 +100,13 @@ export function runAutomations(options: RunAutomationsOptions): RunningAutomatio
     settled: Promise.all(runs.map((run) => run.settled)).then(() => undefined),
   };
 }
+
+/** By this one a look is never old, and no other one follows. */
+const standing: Clock = {
+  now: () => 0,
+  wall: () => Date.now(),
+  sleep: (_, signal) => new Promise((resolve) => signal?.addEventListener("abort", () => resolve(), { once: true })),
+};
 
 /** Loads modules of automations; what they began, and nobody catches, is told. It is of no automation, and no reason to end them all. */
 export function loadOwned<Loaded>(log: Logger, load: () => Loaded): Loaded {

@@ -233,6 +233,24 @@ describe("given rows, when an automation,", () => {
     ]);
   });
 
+  test("then long waits cost few steps of the clock: it does not stop each second for who only looks around", async () => {
+    let steps = 0;
+    class Counted extends VirtualClock {
+      override advance(ms: number): void {
+        steps++;
+        super.advance(ms);
+      }
+    }
+    const clock = new Counted(Date.UTC(2030, 0, 1));
+    const late = automation("late", { on: orders.created(), retry: { attempts: 2, min: "2h", max: "2h" } }, () => {
+      throw new Error("no");
+    });
+    const { passedMs } = await given([orders.row({ id: 7 }).created()], { clock }).when(late);
+
+    expect(passedMs).toBeGreaterThanOrEqual(7_200_000);
+    expect(steps).toBeLessThan(passedMs / 5000);
+  });
+
   test("then one that waits by the test's clock has all the time that it waits for", async () => {
     const clock = new VirtualClock(Date.UTC(2030, 0, 1));
     const calm = automation("calm", { on: orders.created(), timeout: "1h" }, async ({ event: { time }, log }) => {

@@ -56,6 +56,7 @@ export class WakeUp {
   #resolve: (() => void) | undefined;
 
   set(): void {
+    if (this.#set) return; // whoever waited is told
     this.#set = true;
     this.#resolve?.();
   }

@@ -78,12 +78,16 @@ function unreadable(error: unknown): PoisonError | TransientError {
   throw error;
 }
 
-function firstOf(triggers: readonly Trigger[], message: StoredMessage, reader: Reader): Soon<AnyEvent | undefined> {
-  for (const [nth, trigger] of triggers.entries()) {
-    const found = wanted(trigger, message, reader);
-    if (found instanceof Promise) {
-      return found.then((event) => event ?? firstOf(triggers.slice(nth + 1), message, reader));
-    }
+/** @param from the first trigger that is asked */
+function firstOf(
+  triggers: readonly Trigger[],
+  message: StoredMessage,
+  reader: Reader,
+  from = 0,
+): Soon<AnyEvent | undefined> {
+  for (let nth = from; nth < triggers.length; nth++) {
+    const found = wanted(triggers[nth] as Trigger, message, reader);
+    if (found instanceof Promise) return found.then((event) => event ?? firstOf(triggers, message, reader, nth + 1));
     if (found !== undefined) return found;
   }
   return undefined;

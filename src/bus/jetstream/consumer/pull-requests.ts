@@ -37,6 +37,7 @@ export class PullRequests {
   /** Number of the current requests; a status of older ones says nothing any more. */
   #epoch = 0;
   #heardAt: number = realClock.now();
+  #asking = false;
 
   constructor(nc: NatsConnection, options: PullRequestsOptions) {
     this.#nc = nc;
@@ -65,8 +66,17 @@ export class PullRequests {
     for (const sub of this.#subs) if (!this.#nc.isClosed() && !sub.isClosed()) sub.unsubscribe();
   }
 
-  /** Asks for what there is room for. */
+  /** Asks for what there is room for, once what comes and goes in the same turn is counted: to reckon it for each message costs more than to take it. */
   ask(): void {
+    if (this.#asking) return;
+    this.#asking = true;
+    queueMicrotask(() => {
+      this.#asking = false;
+      this.#ask();
+    });
+  }
+
+  #ask(): void {
     if (this.#nc.isClosed() || this.#nc.isDraining()) return;
     const wanted = this.#options.wanted();
     if (wanted === undefined) return;

@@ -4,7 +4,6 @@ import { defineConfig, env } from "millrace";
 
 export default defineConfig({
   bus: { servers: env("NATS_URL", "nats://127.0.0.1:4222") },
-  sources: {},
   ingress: { port: Number(process.env.INGRESS_PORT ?? 8080) },
   webhooks: {
     payments: { provider: "stripe", secret: env("STRIPE_SECRET") },

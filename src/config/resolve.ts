@@ -88,7 +88,7 @@ export function resolveConfig<Section>(
 export function refuseIdle({ sources, automations, received }: ResolvedConfig<unknown>): void {
   if (sources.size > 0 || automations.length > 0 || receivesAny(received)) return;
   throw new ConfigError("CONFIG_INVALID", "sources: there is none, and no automation either: nothing to do", {
-    hint: 'Name a source: sources: { shop: { kind: "postgres", url: env("DATABASE_URL") } }.',
+    hint: 'Name a source: sources: { shop: { kind: "postgres", url: env("DATABASE_URL") } }; or automations, webhooks or events.types.',
   });
 }
 
@@ -110,7 +110,7 @@ export function resolveHttpConfig(input: unknown, environment: NodeJS.ProcessEnv
 function parseSection(input: unknown, name: "bus" | "http", environment: NodeJS.ProcessEnv): ParsedConfig {
   const section =
     typeof input === "object" && input !== null && name in input ? { [name]: (input as Config)[name] } : {};
-  return parseConfig(configSchema, withEnvironment({ ...section, sources: {} }, environment), "");
+  return parseConfig(configSchema, withEnvironment(section, environment), "");
 }
 
 /** Automations, schemas of events and a pool are code, not data: nothing in them is a reference to the environment. */

@@ -52,7 +52,7 @@ export interface Config {
     readonly tls?: { readonly ca?: Text; readonly cert?: Text; readonly key?: Text };
     readonly maxEventBytes?: number;
   };
-  readonly sources: Readonly<Record<string, SourceOptions>>;
+  readonly sources?: Readonly<Record<string, SourceOptions>>;
   /** In a file also a glob of modules that export them. */
   readonly automations?: string | readonly unknown[];
   /** In a file: a glob of files of rules. */
@@ -142,7 +142,10 @@ export const configSchema = z.strictObject({
       }),
       z.looseObject({ kind: z.string().describe("Which database it is; the other options are the connector's.") }),
     )
-    .describe("The databases to read, by name: a lower-case letter, then up to 30 lower-case letters, digits or _."),
+    .default({})
+    .describe(
+      "The databases to read, by name: a lower-case letter, then up to 30 lower-case letters, digits or _. None where a worker only receives, or acts by the clock.",
+    ),
   automations: z
     .array(z.unknown(), { error: "expected a list of automations; a glob of modules is for configuration files" })
     .default([])

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { env } from "../../../src/config/env.ts";
 import { refuseOpenHttp } from "../../../src/config/http.ts";
 import { parseConfig } from "../../../src/config/parse.ts";
-import { resolveBusConfig, resolveConfig } from "../../../src/config/resolve.ts";
+import { refuseIdle, resolveBusConfig, resolveConfig } from "../../../src/config/resolve.ts";
 import { ConfigError } from "../../../src/errors.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { redact } from "../../../src/telemetry/redact.ts";
@@ -102,7 +102,16 @@ test("a missing option is named", () => {
     /^CONFIG_INVALID: sources\.shop\.url: is missing \| /,
   );
   expect(failure({ sources: { shop: {} } })).toMatch(/^CONFIG_INVALID: sources\.shop\.kind: is missing \| /);
-  expect(failure({})).toMatch(/^CONFIG_INVALID: sources: is missing \| /);
+});
+
+test("a worker that only receives needs no sources; one that has nothing to do is refused", () => {
+  const webhooks = { alerts: { provider: "bearer", bearer: { env: "TOKEN" } } };
+  const config = resolveConfig({ webhooks }, new Map(), { TOKEN: "sec-word" });
+  expect(config.sources.size).toBe(0);
+  expect(() => refuseIdle(config)).not.toThrow();
+  expect(() => refuseIdle(resolveConfig({}, new Map(), {}))).toThrow(
+    expect.objectContaining({ code: "CONFIG_INVALID", hint: expect.stringContaining("webhooks") }),
+  );
 });
 
 test("replicas, fsync and a source's name say what they may be", () => {

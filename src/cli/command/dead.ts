@@ -71,20 +71,22 @@ export async function replayDead({ yes, note, print, ...options }: SettleDeadOpt
   const found = await groupLetters(meant());
   for (const { automation } of found) if (automation !== null) namedAutomation(automations, automation);
   await agreed(found, { ...options, print, yes, to: "hand them out once more" });
-  const ends: Replayed[] = [];
-  const keep = (end: Replayed): void => void ends.push({ ...end, letter: { ...end.letter, body: undefined } });
-  await letters.replay(upTo(found, meant()), keep);
-  await recorded(
-    letters,
-    "replayed",
-    ends.flatMap((end) => ("run" in end ? end.letter : [])),
-    note,
-  );
-  const refused = ends.flatMap((end) => ("refused" in end ? end : []));
-  await print(`${ends.length - refused.length} handed out once more, to their automation alone`);
-  for (const { letter, refused: why } of refused) await print(printable(redact(`  not #${letter.id}: ${why}`)));
-  if (refused.length === 0) return;
-  throw new ConfigError("DEAD_REPLAY_REFUSED", `${refused.length} of ${ends.length} letters cannot be handed out`, {
+  let [handedOut, refused] = [0, 0];
+  for await (const some of chunks(upTo(found, meant()))) {
+    const ends: Replayed[] = [];
+    await letters.handOut(some, (end) => void ends.push(end));
+    const done = ends.flatMap((end) => ("run" in end ? end.letter : []));
+    // Taken away last: killed before, all of them are handed out once more under the same names, and told of once more.
+    await recorded(letters, "replayed", done, note);
+    await letters.drop(done.map(({ id }) => id));
+    handedOut += done.length;
+    refused += ends.length - done.length;
+    for (const end of ends)
+      if ("refused" in end) await print(printable(redact(`  not #${end.letter.id}: ${end.refused}`)));
+  }
+  await print(`${handedOut} handed out once more, to their automation alone`);
+  if (refused === 0) return;
+  throw new ConfigError("DEAD_REPLAY_REFUSED", `${refused} of ${handedOut + refused} letters cannot be handed out`, {
     hint: "see why above; millrace dead drop puts them away",
   });
 }
@@ -110,6 +112,20 @@ async function* upTo(seen: readonly LetterGroup[], letters: AsyncIterable<Letter
     if (letter.id > newest) return;
     yield letter;
   }
+}
+
+/** So many letters, whole, are in memory: handed out, told of, taken away. */
+const REPLAYED_AT_ONCE = 100;
+
+async function* chunks(letters: AsyncIterable<Letter>): AsyncGenerator<readonly Letter[]> {
+  let some: Letter[] = [];
+  for await (const letter of letters) {
+    some.push(letter);
+    if (some.length < REPLAYED_AT_ONCE) continue;
+    yield some;
+    some = [];
+  }
+  if (some.length > 0) yield some;
 }
 
 /** So many numbers go into one record. */

@@ -59,9 +59,11 @@ export async function replay({ config, signal, print, log, ...options }: ReplayO
     done = await replaying.replay({
       ...range,
       ...{ automation: automation.id, streams, run, dry, wanted, onProgress: progress.show },
+      begun: options.run !== undefined,
     });
   } catch (error) {
-    if (!dry) log.warn("replay_interrupted", { automation: automation.id, run }, `it goes on with --run ${run}`);
+    if (!dry && !(error instanceof ConfigError))
+      log.warn("replay_interrupted", { automation: automation.id, run }, `it goes on with --run ${run}`);
     throw error;
   } finally {
     progress.end();

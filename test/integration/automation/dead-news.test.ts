@@ -73,7 +73,9 @@ accounts { A { jetstream: enabled, users: [
     const signal = new AbortController().signal;
     const replay = async (server: string): Promise<void> => {
       await using letters = await openDeadLetterCommands({ servers: [server], replicas: 1, signal });
-      await letters.replay(letters.read({ of: "mail" }), () => {});
+      const handedOut: number[] = [];
+      await letters.handOut(letters.read({ of: "mail" }), ({ letter }) => void handedOut.push(letter.id));
+      await letters.drop(handedOut);
     };
     await expect(replay(url.replace("nats://", "nats://halfway:p@"))).rejects.toMatchObject({ code: "BUS_PERMISSION" });
     await waitFor(() => worker.metrics.counts["mail.handled"] === 1, { what: "its handling" });

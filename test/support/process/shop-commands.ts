@@ -24,6 +24,12 @@ export async function shopCommand(
   automations: string = MAIL_AND_BILL,
   more: object = {},
 ): Promise<RunShopCommand> {
+  const cwd = await shopConfig(url, automations, more);
+  return (...args) => runCommand([...command, ...args], { cwd });
+}
+
+/** The directory of its own that has the configuration, for `shopCommand`. */
+export async function shopConfig(url: string, automations: string = MAIL_AND_BILL, more: object = {}): Promise<string> {
   const cwd = await scratchDir();
   await writeFile(
     join(cwd, "millrace.config.mjs"),
@@ -37,5 +43,5 @@ export default {
 };
 `,
   );
-  return (...args) => runCommand([...command, ...args], { cwd });
+  return cwd;
 }

@@ -34,11 +34,11 @@ export interface DeadLetters extends AsyncDisposable {
   read(filter: LetterFilter): AsyncGenerator<Letter>;
   one(id: number): Promise<Letter | undefined>;
   /**
-   * Hands letters to their automation alone, each in a run of its own that its id names, and takes each away behind the bus'
-   * acknowledgement. Killed in between, the letter is still there: handed out once more in the same run, the bus stores it once,
-   * and the inbox takes it once.
+   * Hands letters to their automation alone, each in a run of its own that its id names; ends behind the bus' acknowledgements.
+   * They stay, to be dropped then. Killed before that, a letter is handed out once more in the same run: the bus stores it once
+   * within an hour, and the inbox takes it once.
    */
-  replay(letters: AsyncIterable<Letter> | Iterable<Letter>, onEnd: (end: Replayed) => void): Promise<void>;
+  handOut(letters: AsyncIterable<Letter> | Iterable<Letter>, onEnd: (end: Replayed) => void): Promise<void>;
   /** Takes them away. What is not there is fine. */
   drop(ids: readonly number[]): Promise<void>;
   readonly tell: WorkerEvents["publish"];
@@ -61,8 +61,8 @@ export async function openDeadLetterCommands({
         const message = await orNothing(orNull(ask), apiCodes.streamNotFound, apiCodes.noMessageFound);
         return message && letterOf(message);
       }),
-    replay: (letters, onEnd) =>
-      inTurns(letters, signal, async (letter) => onEnd({ letter, ...(await replayOne(jsm, retries, letter)) })),
+    handOut: (letters, onEnd) =>
+      inTurns(letters, signal, async (letter) => onEnd({ letter, ...(await handOutOne(jsm, retries, letter)) })),
     drop: (ids) => inTurns(ids, signal, (id) => takeAway(jsm, id)),
     tell: openWorkerEvents(connection.nc, { replicas }).publish,
     [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
@@ -93,7 +93,7 @@ function runOf({ id, at }: Letter): string {
   return `dead-${id}-${Date.parse(at).toString(36)}`;
 }
 
-async function replayOne(
+async function handOutOne(
   jsm: JetStreamManager,
   retries: RetryStream,
   letter: Letter,
@@ -113,7 +113,6 @@ async function replayOne(
     if (error instanceof PoisonError) return { refused: error.message };
     throw error;
   }
-  await takeAway(jsm, letter.id);
   return { run };
 }
 

@@ -3,6 +3,7 @@
 
 import { DeliverPolicy, type JsMsg, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { realClock } from "../../../clock.ts";
+import { ConfigError } from "../../../errors.ts";
 import type { StoredMessage } from "../../../event/parse-event.ts";
 import { retrySubject } from "../../../event/retry-message.ts";
 import type { StateStore } from "../../bus.ts";
@@ -17,6 +18,10 @@ import { openStateStore } from "../client/state-store.ts";
 
 /** So many are stored between two looks at what waits. */
 const BATCH = 500;
+/** Or so much, in bytes: all of them are under way at once. */
+const BATCH_BYTES = 8 * 1024 * 1024;
+/** So many the server sends ahead, each of which may be as large as a message may be. */
+const AHEAD = 100;
 /** More may not wait for the automation. */
 const MOST_WAITING = 2000;
 const LOOK_MS = 250;
@@ -37,6 +42,8 @@ export interface ReplayRequest {
   readonly to?: RangeEnd | undefined;
   /** Names the run; one that was interrupted goes on where it was. */
   readonly run: string;
+  /** Whether it was begun before: then it is refused where nothing of it is on record. */
+  readonly begun?: boolean;
   /** Only counts. */
   readonly dry: boolean;
   readonly wanted: (message: StoredMessage) => Promise<boolean>;
@@ -118,15 +125,19 @@ export async function openEventReplay({
     let [first, last]: [ReplayedEvent | null, ReplayedEvent | null] = [null, null];
     const sample: ReplayedEvent[] = [];
     let batch: Promise<void>[] = [];
+    let batchBytes = 0;
     const save = async (next: number): Promise<void> => {
       await Promise.all(batch);
       batch = [];
+      batchBytes = 0;
       if (dry) return;
       // Behind the acknowledgements: killed before, those are stored again under the same ids, which the bus drops.
       const now = await state.get(key);
       const progress = { ...(now?.value as Progress | undefined), [stream]: { next, to, matched } };
       await state.put(key, progress, now?.revision ?? 0);
     };
+    // Where it ends is on record before anything is handed out: what comes meanwhile is not of it, also when it goes on later.
+    if (kept === undefined) await save(from);
     for await (const message of messagesOf(filters, stream, from, to)) {
       const stored = storedIn(message);
       if (await wanted(stored)) {
@@ -157,10 +168,11 @@ export async function openEventReplay({
           };
           batch.push(asked("hand out an event once more", () => retries.store(later).then(() => {})));
           batch.at(-1)?.catch(() => {}); // it is awaited with the others
+          batchBytes += data.length;
         }
       }
       onProgress({ done: message.seq - from + 1, total: to - from + 1, waiting: 0 });
-      if (batch.length < BATCH) continue;
+      if (batch.length < BATCH && batchBytes < BATCH_BYTES) continue;
       await save(message.seq + 1);
       for (let behind = await waiting(automation); behind > MOST_WAITING; behind = await waiting(automation)) {
         onProgress({ done: message.seq - from + 1, total: to - from + 1, waiting: behind });
@@ -169,10 +181,11 @@ export async function openEventReplay({
       }
     }
     await save(to + 1);
+    const next = kept?.next ?? (typeof request.from === "number" ? request.from : undefined);
     const left =
-      typeof request.from === "number" && request.from < found.first_seq
-        ? `#${request.from} to #${found.first_seq - 1} have left it`
-        : request.from instanceof Date && request.from.getTime() < firstMs && found.first_seq > 1
+      next !== undefined && next <= to && next < found.first_seq
+        ? `#${next} to #${found.first_seq - 1} have left it`
+        : kept === undefined && request.from instanceof Date && request.from.getTime() < firstMs && found.first_seq > 1
           ? `what was stored before ${new Date(firstMs).toISOString()} has left it`
           : null;
     return { stream, from, to, matched, first, last, sample, left };
@@ -191,7 +204,7 @@ export async function openEventReplay({
       opt_start_seq: from,
     });
     if ((await consumer.info()).num_pending === 0) return;
-    const messages = await consumer.consume({ max_messages: BATCH });
+    const messages = await consumer.consume({ max_messages: AHEAD });
     const stop = (): void => messages.stop();
     signal.addEventListener("abort", stop);
     try {
@@ -211,16 +224,24 @@ export async function openEventReplay({
     schemas,
     replay: (request) =>
       asked(`read what ${request.automation} is to have once more`, async () => {
+        const key = `replay.${request.automation}.${request.run}`;
+        if (request.begun === true && (await state.get(key)) === undefined) throw notUnderWay(request);
         const done: StreamReplay[] = [];
         for (const stream of request.streams) {
           const there = await orNothing(jsm.streams.info(stream.stream), apiCodes.streamNotFound);
           if (there !== undefined) done.push(await one(request, stream));
         }
-        if (!request.dry) await state.delete(`replay.${request.automation}.${request.run}`);
+        if (!request.dry) await state.delete(key);
         return done;
       }),
     [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
   };
+}
+
+function notUnderWay({ automation, run }: ReplayRequest): ConfigError {
+  return new ConfigError("REPLAY_RUN", `${automation} has no run ${run} that was interrupted`, {
+    hint: "it came to its end, or was interrupted before it handed out anything: then begin anew without --run",
+  });
 }
 
 function storedIn(message: JsMsg): StoredMessage & { headers(): Readonly<Record<string, string>> } {

@@ -17,6 +17,17 @@ export function fnv1a(bytes: Uint8Array, start = 0, end: number = bytes.length):
   return hash >>> 0;
 }
 
+/** The same over the UTF-8 bytes of a text. */
+export function fnv1aOf(text: string): number {
+  let hash = FNV_OFFSET;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code > 0x7f) return fnv1a(Buffer.from(text));
+    hash = Math.imul(hash ^ code, FNV_PRIME);
+  }
+  return hash >>> 0;
+}
+
 /** JSON with members sorted by name and no spaces: what a key's lane is computed from. */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;

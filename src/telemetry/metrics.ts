@@ -71,8 +71,8 @@ export interface AutomationCounts {
 
 /** What automations report, by their ids. */
 export interface AutomationMetrics {
-  /** A handler returned and the ack was confirmed. `type` is everywhere the event's `ce-type`. */
-  handled(automation: string, type: string): void;
+  /** So many handlers returned and the acks were confirmed. `type` is everywhere the event's `ce-type`. */
+  handled(automation: string, type: string, events?: number): void;
   /** The same, after `skip(reason)`. */
   skipped(automation: string, type: string): void;
   /** None of the triggers asked for it: no handler was started. */
@@ -207,10 +207,12 @@ export function createMetrics(): Metrics {
   const events = new EventMetrics(registry);
   const none = { handled: 0, skipped: 0, retried: 0, dead: 0, running: 0, gaps: 0, uncaught: 0 };
   const automation = (id: string): AutomationCounts => entry(automations, id, () => ({ ...none, deadBy: {} }));
-  const counted = (count: "handled" | "skipped" | "retried", end: keyof Ends) => (id: string, type: string) => {
-    automation(id)[count]++;
-    events.ended(type, end);
-  };
+  const counted =
+    (count: "handled" | "skipped" | "retried", end: keyof Ends) =>
+    (id: string, type: string, ended = 1) => {
+      automation(id)[count] += ended;
+      events.ended(type, end, ended);
+    };
   const buried = (id: string, reason: string): void => {
     const counts = automation(id);
     counts.dead++;
@@ -313,8 +315,8 @@ class EventMetrics {
     );
   }
 
-  ended(type: string, status: keyof Ends): void {
-    this.#of(type)[status]++;
+  ended(type: string, status: keyof Ends, events = 1): void {
+    this.#of(type)[status] += events;
   }
 
   took(automation: string, type: string, seconds: number): void {

@@ -40,14 +40,14 @@ export class Counts implements AutomationMetrics {
   /** The most handlers that ran at once. */
   peak = 0;
 
-  handled(id: string): void {
-    this.#add(`${id}.handled`);
+  handled(id: string, _type?: string, events = 1): void {
+    this.#add(`${id}.handled`, events);
   }
-  skipped(id: string): void {
-    this.#add(`${id}.skipped`);
+  skipped(id: string, _type?: string, events = 1): void {
+    this.#add(`${id}.skipped`, events);
   }
-  filtered(id: string): void {
-    this.#add(`${id}.filtered`);
+  filtered(id: string, _type?: string, events = 1): void {
+    this.#add(`${id}.filtered`, events);
   }
   retried(id: string): void {
     this.#add(`${id}.retried`);
@@ -74,8 +74,8 @@ export class Counts implements AutomationMetrics {
     this.#add(`${id}.attempts`);
   }
 
-  #add(what: string): void {
-    this.counts[what] = (this.counts[what] ?? 0) + 1;
+  #add(what: string, times = 1): void {
+    this.counts[what] = (this.counts[what] ?? 0) + times;
   }
 }
 

@@ -35,16 +35,18 @@ const filteredOut = Symbol("filtered");
  * Starts the filter, and where it says yes the handler; how that ended, at the timeout `failed`, though the handler may still run. Never throws or rejects.
  * @param attempt from 1
  * @param message the event as it came
+ * @param startedAt now, by the steady clock
  */
 export function startAttempt(
   context: AttemptContext,
   event: AnyEvent,
   attempt: number,
   message: Handled,
+  startedAt: number = context.clock.now(),
 ): AttemptResult | Promise<AttemptResult> {
   return tracedAttempt(context, attempt, message, (span) => {
     const given = new Given(context, event, attempt, message, span);
-    const result = begin(context, given, span);
+    const result = begin(context, given, span, startedAt);
     const shadow = Given.inShadow(given);
     if (shadow === undefined) return result;
     return isThenable(result) ? result.then((ended) => shadowed(ended, shadow)) : shadowed(result, shadow);
@@ -62,8 +64,8 @@ function begin(
   context: AttemptContext,
   given: Given,
   span: HandleSpan | undefined,
+  startedAt: number,
 ): AttemptResult | Promise<AttemptResult> {
-  const startedAt = context.clock.now();
   let returned: unknown;
   let result: AttemptResult | undefined;
   try {

@@ -2,9 +2,8 @@
 // break of the connection may be lost with what the bus forgot, so it is seen to stand, or told again, before the end.
 
 import { TransientError } from "../../errors.ts";
-import type { DeadReason } from "../../event/dead-reason.ts";
 import { isOurs, type Job, type Said, type SettleContext } from "./job.ts";
-import { settled } from "./lifecycle.ts";
+import { settled, settledSo } from "./lifecycle.ts";
 
 /**
  * Tells, then ends it; whether it was for us to do so.
@@ -13,6 +12,7 @@ import { settled } from "./lifecycle.ts";
  * that, the event comes again and is told again; killed behind it, the same, or the bus has heard of the end.
  * @param tell stores what there is to say, and resolves to the interruptions of the bus by when the first of it was; what it
  * stores twice counts once
+ * @param toldBefore whether the connection may have broken since it was told
  * @throws MillraceError
  */
 export async function conclude(
@@ -20,9 +20,10 @@ export async function conclude(
   context: SettleContext,
   tell: () => Promise<number>,
   end: () => Promise<void>,
+  toldBefore = false,
 ): Promise<boolean> {
   const { bus, persist } = context;
-  for (let again = false; ; again = true) {
+  for (let again = toldBefore; ; again = true) {
     if (!(await isOurs(job, context))) return false;
     // A server that was set back may have given the number to another event: nothing may be said of that one.
     if (again && !(await persist(() => job.delivery.stands()))) {
@@ -53,7 +54,7 @@ export async function passOver(job: Job, context: SettleContext): Promise<boolea
 }
 
 /** Its handler has done its work, and all that is left is to say so: now, or when it came again because the bus did not hear of it. */
-export async function endHandled(job: Job, context: SettleContext, said: Said): Promise<boolean> {
+export async function endHandled(job: Job, context: SettleContext, said: Said, toldBefore = false): Promise<boolean> {
   const over = await conclude(
     job,
     context,
@@ -63,12 +64,8 @@ export async function endHandled(job: Job, context: SettleContext, said: Said): 
       return interruptions;
     },
     () => job.delivery.ack(),
+    toldBefore,
   );
-  if (over) settled(context, job, endOf(said));
+  if (over) settledSo(context, job, said);
   return over;
-}
-
-function endOf({ outcome, told }: Said): Parameters<typeof settled>[2] {
-  if (outcome === "shadow") return { shadow: told.wouldBe?.would === "dead" ? (told.reason as DeadReason) : undefined };
-  return outcome === "done" ? "handled" : outcome;
 }

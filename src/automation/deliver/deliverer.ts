@@ -6,34 +6,37 @@ import { WakeUp, within } from "../../clock.ts";
 import type { MillraceError } from "../../errors.ts";
 import { isOver } from "../../event/control.ts";
 import { type SourceId, sourceOfStream } from "../../event/source-id.ts";
-import { isDenied, mayPass, unreachable } from "../outcome/unavailable.ts";
+import { mayPass, unreachable } from "../outcome/unavailable.ts";
 import { isWaiting } from "../outcome/waiting.ts";
 import { SILENT_MS } from "../tx/tx.ts";
+import { beginAtOnce, type Started } from "./at-once.ts";
 import type { AutomationParts } from "./automation-parts.ts";
 import { ColumnTypes } from "./column-types.ts";
 import { DeadNews } from "./dead-news.ts";
 import { Deadlines } from "./deadlines.ts";
-import { EventLog } from "./event-log.ts";
+import { EndTogether } from "./end-together.ts";
+import { EventLog, type ToldAt } from "./event-log.ts";
+import { InHand } from "./in-hand.ts";
 import type { Block, Job, SettleContext, Stint } from "./job.ts";
 import { OnRecord } from "./on-record.ts";
+import { Patience } from "./patience.ts";
 import { settle } from "./settle.ts";
 import { SettledEvents } from "./settled-events.ts";
-import { tell } from "./tell.ts";
+import { record, tell } from "./tell.ts";
 
 /** What acks, retries and dead letters get at a stop, once no handler runs within its time any more. */
 const settleMs = 5_000;
-const againMs = 500;
 /** A wall clock that was wrong is noticed by then. */
 const longestNapMs = 60 * 60_000;
 const besideMs = 1000;
-/** How often it is said that something cannot be stored. */
-const sayEveryMs = 30_000;
+/** For so long handlers are begun one behind the other before the event loop turns: each may take its time before it first waits. */
+const longestTurnMs = 10;
 
 export interface DelivererOptions extends AutomationParts {
   /** Something that no later try can mend: the automation must stop. */
   readonly failed: (error: unknown) => void;
-  /** Whether a handler may begin, by what is known of a pause; `wake` it when that may have changed. */
-  readonly fresh: () => boolean;
+  /** Whether a handler may begin, by what is known of a pause; `wake` it when that may have changed. @param now by the steady clock */
+  readonly fresh: (now: number) => boolean;
   /** The bus refuses what has to be stored, or does so no more. */
   readonly denied: (error: MillraceError | undefined) => void;
   /** Whether the key of an event stands still instead of its becoming a dead letter. */
@@ -43,21 +46,24 @@ export interface DelivererOptions extends AutomationParts {
 export class Deliverer {
   readonly #options: DelivererOptions;
   readonly #context: SettleContext;
-  readonly #jobs = new Map<string, Job>();
+  readonly #inHand = new InHand();
   readonly #waiting: Job[] = [];
   readonly #closing = new AbortController();
-  /** Jobs by their state. */
-  readonly #in: Record<Job["state"], number> = { running: 0, hanging: 0, away: 0, settling: 0 };
   readonly #settled = new Map<SourceId, SettledEvents>();
   readonly #onRecord: OnRecord;
+  readonly #patience: Patience;
+  readonly #together: EndTogether;
   #slots: number;
   readonly #changed = new WakeUp();
-  #saidAt: number = Number.NEGATIVE_INFINITY;
+  #beginning = false;
+  /** When the first handler of this turn of the event loop was begun. */
+  #turnSince: number | undefined;
 
   constructor(options: DelivererOptions) {
     this.#options = options;
     setMaxListeners(0, options.signal, this.#closing.signal); // whatever waits for its time listens to one of them
     const { automation, bus, clock } = options;
+    this.#patience = new Patience({ ...options, automation: automation.id, signal: this.#closing.signal });
     const eventLog = new EventLog({
       automation: automation.id,
       instance: bus.instance,
@@ -89,9 +95,15 @@ export class Deliverer {
       entered: (job, state) => this.#entered(job, state),
       wait: (job, away, delayMs) => this.#wait(job, away, delayMs),
       tell: (job, outcome, told) => tell(telling, job, outcome, told),
+      record: (job, outcome, told) => record(telling, job, outcome, told),
       persist: (operation) => this.persist(operation),
       ...(options.blockKey && { block: ({ delivery }, why) => options.blockKey?.(delivery, why) ?? false }),
     };
+    this.#together = new EndTogether({
+      context: this.#context,
+      handled: (jobs) => this.#handled(jobs),
+      over: (job, error) => this.#over(job, error),
+    });
     this.#slots = options.automation.concurrency;
     void this.#keepAlive();
   }
@@ -107,29 +119,30 @@ export class Deliverer {
     readonly held: number;
     readonly settlingMs: number;
   } {
-    const { running, hanging } = this.#in;
+    const hanging = this.#inHand.in("hanging");
+    const running = this.#inHand.in("running");
     const now = this.#options.clock.now();
     let [earliestRun, earliestSettled] = [now, now];
-    for (const { runningSince, settlingSince } of this.#jobs.values()) {
+    for (const { runningSince, settlingSince } of this.#inHand) {
       earliestRun = Math.min(earliestRun, runningSince ?? now);
       earliestSettled = Math.min(earliestSettled, settlingSince ?? now);
     }
     const [runningMs, settlingMs] = [now - earliestRun, now - earliestSettled];
-    return { running: running + hanging, hanging, runningMs, held: this.#jobs.size, settlingMs };
+    return { running: running + hanging, hanging, runningMs, held: this.#inHand.size, settlingMs };
   }
 
   /** What the events in hand wait for, where that is no fault of theirs. */
   away(): Error | undefined {
-    for (const { away } of this.#jobs.values()) if (away && !isWaiting(away)) return away;
+    for (const { away } of this.#inHand) if (away && !isWaiting(away)) return away;
     const { database } = this.#options;
-    if (database === undefined || this.#in.running + this.#in.hanging === 0) return undefined;
+    if (database === undefined || this.#running === 0) return undefined;
     const silentMs = database.silence.ms();
     return silentMs > SILENT_MS ? unreachable(`it has not answered for ${Math.round(silentMs / 1000)} s`) : undefined;
   }
 
   /** What events in hand wait for on purpose, in words. */
   waitsFor(): string | undefined {
-    for (const { away } of this.#jobs.values()) if (isWaiting(away) && away.why !== undefined) return away.why;
+    for (const { away } of this.#inHand) if (isWaiting(away) && away.why !== undefined) return away.why;
     return undefined;
   }
 
@@ -144,7 +157,7 @@ export class Deliverer {
    * @param ended called when nothing more is done for it here, whatever became of it
    */
   take(from: SourceId, delivery: Delivery, stint: Stint, ended?: () => void): void {
-    const { carried, run = "", stream, sequence } = delivery;
+    const { carried, stream } = delivery;
     if (carried !== undefined && isOver(delivery.run, stint.seek)) {
       ackAgain(delivery, ended);
       return;
@@ -157,8 +170,7 @@ export class Deliverer {
     }
     // Where the event stands.
     const source = sourceOfStream(stream) ?? from;
-    const key = `${run}/${stream}/${sequence}`;
-    const has = this.#jobs.get(key);
+    const has = this.#inHand.find(delivery);
     const said = this.settledOf(source).find(delivery, this.#options.bus.interruptions());
     if (has && has.delivery.carried?.at !== carried?.at) {
       putBack(delivery, besideMs, ended); // the same event by another message: never twice at once
@@ -175,20 +187,19 @@ export class Deliverer {
     } else {
       const since = { runningSince: undefined, settlingSince: undefined, tookMs: undefined };
       const job: Job = {
-        key,
         stint,
         source,
         delivery,
         said,
         state: "settling",
         away: undefined,
+        type: undefined,
         ...since,
         lastTold: this.settledOf(source).lastTold(delivery),
         holdsSlot: false,
         ended,
       };
-      this.#jobs.set(key, job);
-      this.#in[job.state]++;
+      this.#inHand.add(job);
       this.#waiting.push(job);
       this.#start();
     }
@@ -229,8 +240,9 @@ export class Deliverer {
    */
   async drain(): Promise<void> {
     for (const job of this.#waiting.splice(0)) this.#return(job);
-    await this.#until(() => this.#in.running === 0 && this.#in.away === 0);
-    const allSettled = this.#until(() => this.#in.settling === 0 && this.#in.hanging === 0);
+    const none = (...states: readonly Job["state"][]): boolean => states.every((state) => this.#inHand.in(state) === 0);
+    await this.#until(() => none("running", "away"));
+    const allSettled = this.#until(() => none("settling", "hanging"));
     await within(this.#options.clock, settleMs, allSettled);
     this.#closing.abort();
   }
@@ -241,44 +253,103 @@ export class Deliverer {
     for (;;) {
       await clock.sleep(ackWaitMs / 3, this.#closing.signal);
       if (this.#closing.signal.aborted) return;
-      for (const { delivery } of this.#jobs.values()) delivery.working();
+      for (const { delivery } of this.#inHand) delivery.working();
     }
   }
 
   #forget(job: Job): void {
-    this.#jobs.delete(job.key);
-    this.#in[job.state]--;
+    this.#inHand.delete(job);
+  }
+
+  get #running(): number {
+    return this.#inHand.in("running") + this.#inHand.in("hanging");
   }
 
   async #until(condition: () => boolean): Promise<void> {
     while (!condition()) await this.#changed.wait();
   }
 
+  /** Begins what there is room for; a place that is free again meanwhile is seen here. */
   #start(): void {
-    while (this.#slots > 0 && !this.#options.signal.aborted && this.#options.fresh()) {
-      // Of stints that are over nothing begins.
-      const at = this.#waiting.findIndex(({ stint }) => !stint.signal.aborted);
-      const [job] = at < 0 ? [] : this.#waiting.splice(at, 1);
-      if (!job) return;
+    if (this.#beginning) return;
+    this.#beginning = true;
+    while (this.#slots > 0 && this.#waiting.length > 0) {
+      const now = this.#options.clock.now();
+      if (!this.#hasTime(now) || this.#options.signal.aborted || !this.#options.fresh(now)) break;
+      const job = this.#next();
+      if (job === undefined) break;
       this.#slots--;
       job.holdsSlot = true;
-      job.settlingSince = this.#options.clock.now();
-      void this.#work(job);
+      job.settlingSince = now;
+      this.#begin(job);
+    }
+    this.#beginning = false;
+  }
+
+  /** Of stints that are over nothing begins. */
+  #next(): Job | undefined {
+    if (this.#waiting[0]?.stint.signal.aborted === false) return this.#waiting.shift();
+    const at = this.#waiting.findIndex(({ stint }) => !stint.signal.aborted);
+    return at < 0 ? undefined : this.#waiting.splice(at, 1)[0];
+  }
+
+  /** Whether the event loop need not turn yet; once it has, what waits is begun. */
+  #hasTime(now: number): boolean {
+    if (this.#turnSince === undefined) {
+      this.#turnSince = now;
+      setImmediate(() => {
+        this.#turnSince = undefined;
+        this.#start();
+      });
+    }
+    return now - this.#turnSince < longestTurnMs;
+  }
+
+  #begin(job: Job): void {
+    try {
+      const begun = beginAtOnce(job, this.#context);
+      if (begun !== "ended") {
+        void this.#work(job, begun);
+        return;
+      }
+      this.#release(job);
+      this.#together.add(job);
+    } catch (error) {
+      this.#over(job, error);
     }
   }
 
-  async #work(job: Job): Promise<void> {
+  async #work(job: Job, started: Started | undefined): Promise<void> {
     try {
-      await settle(job, this.#context);
+      if (await settle(job, this.#context, started)) this.#together.add(job);
+      else this.#over(job);
     } catch (error) {
-      // Transient: the durable or the connection is gone, or we are closing; the event is handed out again.
-      if (!mayPass(error)) this.#options.failed(error);
-    } finally {
-      this.#forget(job);
-      this.#release(job);
-      this.#changed.set();
-      job.ended?.();
+      this.#over(job, error);
     }
+  }
+
+  /** Nothing more is done for it here. */
+  #over(job: Job, error?: unknown): void {
+    // Transient: the durable or the connection is gone, or we are closing; the event is handed out again.
+    if (error !== undefined && !mayPass(error)) this.#options.failed(error);
+    this.#forget(job);
+    this.#release(job);
+    this.#changed.set();
+    job.ended?.();
+  }
+
+  /** Notes that the handlers of these have ended; what is returned, that it is told. */
+  #handled(jobs: readonly Job[]): (at: ToldAt) => void {
+    const bySource = new Map<SourceId, Job[]>();
+    for (const job of jobs) {
+      const found = bySource.get(job.source);
+      if (found) found.push(job);
+      else bySource.set(job.source, [job]);
+    }
+    const notes = [...bySource].map(([source, ended]) => this.settledOf(source).handledTogether(ended));
+    return (at) => {
+      for (const note of notes) note.toldAt = at;
+    };
   }
 
   #release(job: Job): void {
@@ -290,46 +361,24 @@ export class Deliverer {
 
   #entered(job: Job, state: Job["state"]): void {
     // A handler that hung on beyond the end of its job.
-    if (this.#jobs.get(job.key) !== job) return;
-    this.#in[job.state]--;
-    job.state = state;
+    if (!this.#inHand.has(job)) return;
+    this.#inHand.move(job, state);
     job.runningSince = state === "running" ? this.#options.clock.now() : undefined;
     job.settlingSince = state === "settling" ? this.#options.clock.now() : undefined;
-    this.#in[state]++;
-    this.#options.metrics.running(this.#options.automation.id, this.#in.running + this.#in.hanging);
+    this.#options.metrics.running(this.#options.automation.id, this.#running);
     this.#changed.set();
   }
 
   async #wait(job: Job, away: Error, delayMs: number): Promise<void> {
     job.away = away;
     this.#entered(job, "away");
-    if (!isWaiting(away)) this.#say(away);
+    if (!isWaiting(away)) this.#patience.say(away);
     await this.#options.clock.sleep(delayMs, job.stint.signal);
   }
 
-  #say(error: Error): void {
-    if (this.#options.clock.now() - this.#saidAt < sayEveryMs) return;
-    this.#saidAt = this.#options.clock.now();
-    const { automation, log } = this.#options;
-    const { code, hint } = error as { readonly code?: string; readonly hint?: string };
-    log.warn("automation_failed", { automation: automation.id, code, hint }, error.message);
-  }
-
   /** Repeats an operation on the bus while the bus is away. */
-  async persist<Result>(operation: () => Promise<Result>): Promise<Result> {
-    for (let denied = false; ; ) {
-      try {
-        const result = await operation();
-        if (denied) this.#options.denied(undefined);
-        return result;
-      } catch (error) {
-        if (!mayPass(error) || this.#closing.signal.aborted) throw error;
-        denied = isDenied(error);
-        this.#options.denied(denied ? error : undefined);
-        this.#say(error);
-        await this.#options.clock.sleep(againMs, this.#closing.signal);
-      }
-    }
+  persist<Result>(operation: () => Promise<Result>): Promise<Result> {
+    return this.#patience.persist(operation);
   }
 }
 

@@ -55,6 +55,8 @@ class Batch {
   readonly told: Promise<ToldAt>;
   readonly many = new Map<string, Many>();
   readonly single: LogRecord[] = [];
+  /** Of the many, those that were told of last. */
+  newest: Many | undefined;
   bytes = 0;
   resolve: (at: ToldAt) => void = () => {};
   reject: (error: Error) => void = () => {};
@@ -63,6 +65,14 @@ class Batch {
     this.told = new Promise((resolve, reject) => {
       [this.resolve, this.reject] = [resolve, reject];
     });
+  }
+
+  manyOf(outcome: ManyOutcome, stream: string, run: string | undefined): Many {
+    const key = `${outcome} ${stream} ${run ?? ""}`;
+    const many = this.many.get(key) ?? { outcome, stream, run, settled: [] };
+    this.many.set(key, many);
+    this.newest = many;
+    return many;
   }
 }
 
@@ -97,12 +107,10 @@ export class EventLog {
   /** Resolves once it is stored that the event came to this end, as `store` does: with the others of its kind, in one record. */
   tellOne(outcome: ManyOutcome, { stream, run, delivery }: About): Promise<ToldAt> {
     const batch = this.#collecting();
-    const key = `${outcome} ${stream} ${run ?? ""}`;
-    let many = batch.many.get(key);
-    if (many === undefined) {
-      many = { outcome, stream, run, settled: [] };
-      batch.many.set(key, many);
-    }
+    // The next one is of the same kind as a rule.
+    const { newest } = batch;
+    const isAlike = newest?.outcome === outcome && newest.stream === stream && newest.run === run;
+    const many = isAlike ? newest : batch.manyOf(outcome, stream, run);
     many.settled.push(delivery);
     batch.bytes += rangeBytes;
     return batch.told;

@@ -8,7 +8,7 @@ import type { ErrorSummary } from "../outcome/error-summary.ts";
 import type { AutomationParts } from "./automation-parts.ts";
 import type { ColumnTypes } from "./column-types.ts";
 import type { Deadlines } from "./deadlines.ts";
-import type { LastTold, Outcome, Told } from "./event-log.ts";
+import type { LastTold, Outcome, Told, ToldAt } from "./event-log.ts";
 
 /** Why no attempt follows. */
 export interface Block {
@@ -38,12 +38,11 @@ export interface Said {
 
 /** An event in hand. */
 export interface Job {
-  readonly key: string;
   readonly stint: Stint;
   readonly source: SourceId;
   readonly delivery: Delivery;
-  /** Of an event that comes again behind its handler. */
-  readonly said: Said | undefined;
+  /** How its handler has ended: known at once of an event that comes again behind it. */
+  said: Said | undefined;
   /** `hanging`: its attempt has timed out, but the handler still runs. `away`: it waits for what is. `settling`: no handler runs. */
   state: "running" | "hanging" | "away" | "settling";
   /** What the newest try failed by, where that was no fault of the event. */
@@ -56,6 +55,8 @@ export interface Job {
   tookMs: number | undefined;
   /** What the event log was told of it last, by this worker. */
   lastTold: LastTold | undefined;
+  /** Its `ce-type`, once that was asked for. */
+  type: string | undefined;
   /** Called when nothing more is done for it here, whatever became of it. */
   readonly ended: (() => void) | undefined;
   /** Whether it holds one of the places of `concurrency`. */
@@ -63,8 +64,8 @@ export interface Job {
 }
 
 export interface SettleContext extends AutomationParts {
-  /** Whether a handler may begin, by what is known of a pause. */
-  readonly fresh: () => boolean;
+  /** Whether a handler may begin, by what is known of a pause. @param now by the steady clock */
+  readonly fresh: (now: number) => boolean;
   readonly deadlines: Deadlines;
   /** What the columns of events are, for triggers and patterns that go by it. */
   readonly columnTypes: ColumnTypes;
@@ -85,6 +86,8 @@ export interface SettleContext extends AutomationParts {
   readonly wait: (job: Job, away: Error, delayMs: number) => Promise<void>;
   /** Puts an outcome into the event log; resolves to the interruptions of the bus by when it is stored. Awaited before whatever ends this handing-out. @throws MillraceError */
   readonly tell: (job: Job, outcome: Outcome, told: Told) => Promise<number>;
+  /** The same for an attempt that nothing was told of yet; what is told in one turn has one promise. @throws MillraceError */
+  readonly record: (job: Job, outcome: Outcome, told: Told) => Promise<ToldAt>;
   /** Where it must not become a dead letter before a person has said so: whether its key stands still instead. */
   readonly block?: (job: Job, why: Block) => boolean;
   /** Repeats an operation while the bus is away. */
@@ -106,4 +109,9 @@ export async function isOurs({ delivery }: Job, context: SettleContext): Promise
   if (delivery.ours || (await delivery.regained(2 * context.ackWaitMs))) return true;
   delivery.retry(0);
   return false;
+}
+
+/** What was told of an event that has ended so. */
+export function lastTold({ outcome, told }: Said, at: ToldAt): LastTold {
+  return { outcome, attempt: told.attempt, at };
 }

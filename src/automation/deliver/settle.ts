@@ -7,12 +7,13 @@ import { retryId } from "../../event/source-id.ts";
 import type { AnyEvent } from "../define/trigger.ts";
 import { type ErrorSummary, errorFields, summarizeError, wholeError } from "../outcome/error-summary.ts";
 import { isUnavailable, lostInWork } from "../outcome/unavailable.ts";
-import { type AttemptResult, startAttempt } from "./attempt.ts";
+import { end, type Running, type Started, saidOf, start } from "./at-once.ts";
+import type { AttemptResult } from "./attempt.ts";
 import { type Attempts, AttemptsRecord, carriedAttempts } from "./attempts.ts";
 import { conclude, endHandled, passOver } from "./conclude.ts";
 import { storeDeadLetter } from "./dead-letter.ts";
 import { free, isOurs, type Job, type Said, type SettleContext } from "./job.ts";
-import { received, settled, took } from "./lifecycle.ts";
+import { received, settled } from "./lifecycle.ts";
 import { putOff } from "./put-off.ts";
 import { readEvent } from "./read-event.ts";
 import { isUseless } from "./retryable.ts";
@@ -28,28 +29,38 @@ import {
   isSuspect,
 } from "./verdict.ts";
 
-/** Resolves when the event is settled, as far as this delivery goes. @throws MillraceError */
-export async function settle(job: Job, context: SettleContext): Promise<void> {
+/**
+ * Resolves when the event is settled, as far as this delivery goes: to true where all that is left is to tell `job.said` and to ack it.
+ * @param started how far it has come already @throws MillraceError
+ */
+export async function settle(job: Job, context: SettleContext, started?: Started): Promise<boolean> {
   const { automation, bus, persist } = context;
   const { delivery, source, said } = job;
   if (said !== undefined) {
     context.release(job);
     await endHandled(job, context, said);
-    return;
+    return false;
   }
   // Whatever something else stored in MILLRACE_RETRY.
   const found =
     source === retryId
       ? undecodable("it is in MILLRACE_RETRY and does not say where it stands")
-      : readEvent(delivery, context);
+      : (started?.found ?? readEvent(delivery, context));
   const event = found instanceof Promise ? await found : found;
   if (event instanceof PoisonError) {
     const { attempts = 0, firstAt = null } = delivery.carried ?? {};
     await deadLetter(job, context, { reason: "undecodable", attempts, firstAt, error: summarizeError(event) });
-    return;
+    return false;
   }
   const id = event === undefined || event instanceof TransientError ? (delivery.header("ce-id") ?? "") : event.id;
   const record = new AttemptsRecord(bus.state, automation.id, delivery, id);
+  const close = async (over: boolean | "ended"): Promise<boolean> => {
+    if (over === true && record.stored) await persist(() => record.clear());
+    return over === "ended";
+  };
+  if (started?.running !== undefined && event !== undefined) {
+    return close(await attempt(job, context, { id, event, running: started.running }, undefined, record));
+  }
   // The first time nothing can have been stored: no cost where all goes well.
   const noted = delivery.again || (delivery.carried?.attempts ?? 0) > 0 || context.onRecord(delivery);
   const stored = (typeof noted === "boolean" ? noted : await noted) ? await persist(() => record.load()) : undefined;
@@ -58,12 +69,12 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
   const earlyMs = known?.dueAt === undefined ? 0 : known.dueAt - context.clock.wall();
   if (earlyMs > 0) {
     delivery.retry(earlyMs);
-    return;
+    return false;
   }
   // One that nobody asks for is filtered, however old it is.
   const born = event === undefined ? undefined : bornAt(automation.retry, delivery);
   const dead = deadBefore(automation.retry, known, context.clock.wall(), born);
-  let over: boolean;
+  let over: boolean | "ended";
   if (known?.later !== undefined) {
     // Decided before, and perhaps stored: it must not begin here.
     over = await putOff(job, context, record, known);
@@ -82,18 +93,29 @@ export async function settle(job: Job, context: SettleContext): Promise<void> {
       ? await deadLetter(job, context, { reason: "cycle", attempts: 0, firstAt: null, error: cycle })
       : await attempt(job, context, { id, event }, known, record);
   }
-  if (over && record.stored) await persist(() => record.clear());
+  return close(over);
 }
 
-/** One attempt and what follows from it; whether the event is settled for good. An event without its body is a failed one. */
+/**
+ * One attempt and what follows from it; whether the event is settled for good, `ended` where all that is left is to tell `job.said` and to
+ * ack it. An event without its body is a failed one.
+ */
 async function attempt(
   job: Job,
   context: SettleContext,
-  { id, event }: { readonly id: string; readonly event: AnyEvent | TransientError },
+  {
+    id,
+    event,
+    running,
+  }: {
+    readonly id: string;
+    readonly event: AnyEvent | TransientError;
+    readonly running?: Running;
+  },
   known: Attempts | undefined,
   record: AttemptsRecord,
-): Promise<boolean> {
-  const { automation, clock, log } = context;
+): Promise<boolean | "ended"> {
+  const { clock } = context;
   const attempts = (known?.attempts ?? 0) + 1;
   // A start that was only noted, and ended with its process, does not age it; nor does what is waited for before the first one.
   const before = {
@@ -102,18 +124,19 @@ async function attempt(
     firstAt: known?.lastError === undefined ? undefined : known.firstAt,
     known,
   };
+  let begun = running;
   const attemptOnce = async (so: Attempts | undefined): Promise<AttemptResult | undefined> => {
-    if (!(await mayStart(job, context, so, record))) return undefined;
-    before.firstAt ??= clock.wall();
-    const startedAt = clock.now();
-    context.entered(job, "running");
-    received(context, job, attempts);
+    if (begun === undefined && !(await mayStart(job, context, so, record))) return undefined;
+    const firstAt = begun?.firstAt ?? clock.wall();
+    before.firstAt ??= firstAt;
+    const startedAt = begun?.startedAt ?? clock.now();
     const failure = event instanceof TransientError ? ({ type: "failed", error: event } as const) : undefined;
-    const result = failure ?? (await startAttempt(context, event as AnyEvent, attempts, job.delivery));
-    context.solitude.leave();
-    job.tookMs = clock.now() - startedAt;
-    took(context, job, job.tookMs / 1000);
-    return result;
+    if (failure !== undefined) received(context, job, attempts);
+    const result = failure ?? begun?.result ?? start(job, context, event as AnyEvent, attempts, startedAt);
+    begun = undefined;
+    const ended = await result;
+    end(job, context, startedAt);
+    return ended;
   };
   const result = await whileAway(job, context, record, before, attemptOnce);
   if (result === undefined) return false;
@@ -123,22 +146,10 @@ async function attempt(
     return failed(job, context, record, { ...result, attempts: counted, firstAt, id });
   }
   free(job, context);
-  const { type: outcome, ...more } = result;
-  const next: Said = { outcome, told: { attempt: attempts, ...more } };
-  context.handled(job, next);
-  const over = await endHandled(job, context, next);
-  if (over && result.type === "skipped")
-    log.debug("automation_skipped", { automation: automation.id, id, reason: result.reason });
-  if (over && result.type === "shadow") {
-    const { wouldBe, reason } = result;
-    log.debug("automation_shadow", {
-      automation: automation.id,
-      id,
-      ...wouldBe,
-      ...(reason !== undefined && { reason }),
-    });
-  }
-  return over;
+  job.said = saidOf(result, attempts);
+  if (!record.stored && job.lastTold === undefined) return "ended";
+  context.handled(job, job.said);
+  return endHandled(job, context, job.said);
 }
 
 /**
@@ -168,7 +179,7 @@ async function mayStart(
     }
     // It may have waited for its turn, or for the bus, until it was too old: then it is so when it comes again, at once.
     const dead = deadBefore(context.automation.retry, known, clock.wall(), bornAt(context.automation.retry, delivery));
-    if (!signal.aborted && delivery.free && dead === undefined && fresh()) return true;
+    if (!signal.aborted && delivery.free && dead === undefined && fresh(clock.now())) return true;
   } catch (error) {
     solitude.leave();
     throw error;

@@ -5,10 +5,10 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import type { Delivery, StateStore } from "../../bus/bus.ts";
-import { fnv1a } from "../../event/lane.ts";
+import { fnv1aOf } from "../../event/lane.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
-import type { LastTold } from "./event-log.ts";
-import type { Said } from "./job.ts";
+import type { LastTold, ToldAt } from "./event-log.ts";
+import { type Job, lastTold, type Said } from "./job.ts";
 
 /** How many that were settled last are known to be. */
 const atMost = 10_000;
@@ -19,6 +19,15 @@ const settledSchema: z.ZodType<readonly Settled[]> = z.array(z.tuple([z.int(), z
 
 /** A sequence of the stream's own; of a replay with its run, and of a message of MILLRACE_RETRY with its attempts. */
 type Name = number | string;
+
+/** Events whose handlers ended together. */
+interface Group {
+  readonly names: readonly Name[];
+  readonly idHashes: readonly number[];
+  readonly saids: readonly (Said | undefined)[];
+  /** Undefined before they were told. */
+  toldAt: ToldAt | undefined;
+}
 
 interface Handled {
   readonly idHash: number;
@@ -39,6 +48,9 @@ export class SettledEvents {
   readonly #key: string;
   /** Newest last. */
   readonly #handled = new Map<Name, Handled>();
+  /** Newest last. */
+  readonly #groups: Group[] = [];
+  #inGroups = 0;
   readonly #buried = new Map<Name, Buried>();
   #others: ReadonlyMap<number, number> = new Map<number, number>();
   #revision = 0;
@@ -55,10 +67,27 @@ export class SettledEvents {
     keep(this.#handled, eventName(delivery), { idHash: hashOf(delivery), said, lastTold: undefined });
   }
 
+  /** Those of many have. Returns where it is to be noted that they are told. */
+  handledTogether(jobs: readonly Pick<Job, "delivery" | "said">[]): { toldAt: ToldAt | undefined } {
+    const [names, idHashes, saids]: [Name[], number[], (Said | undefined)[]] = [[], [], []];
+    for (const { delivery, said } of jobs) {
+      names.push(eventName(delivery));
+      idHashes.push(hashOf(delivery));
+      saids.push(said);
+    }
+    const group: Group = { names, idHashes, saids, toldAt: undefined };
+    if (names.length > 0) this.#groups.push(group);
+    this.#inGroups += names.length;
+    while (this.#groups.length > 1 && this.#inGroups > atMost)
+      this.#inGroups -= this.#groups.shift()?.names.length ?? 0;
+    return group;
+  }
+
   /** That stands in the event log. */
-  told(delivery: Delivery, lastTold: LastTold | undefined): void {
-    const handled = this.#handled.get(eventName(delivery));
-    if (handled !== undefined) handled.lastTold = lastTold;
+  told(delivery: Delivery, last: LastTold | undefined): void {
+    const name = eventName(delivery);
+    const known = this.#find(name);
+    if (known !== undefined) keep(this.#handled, name, { ...known, lastTold: last });
   }
 
   /** A dead letter is stored, or what goes on in its place in MILLRACE_RETRY. */
@@ -69,7 +98,7 @@ export class SettledEvents {
   /** What this worker told of it before, as far as it is known to be settled: it may come again behind its end. */
   lastTold(delivery: Delivery): LastTold | undefined {
     if (this.#buried.size === 0 && !delivery.again) return undefined;
-    const known = this.#buried.get(messageName(delivery)) ?? this.#handled.get(eventName(delivery));
+    const known = this.#buried.get(messageName(delivery)) ?? this.#find(eventName(delivery));
     return known?.idHash === hashOf(delivery) ? known.lastTold : undefined;
   }
 
@@ -79,7 +108,7 @@ export class SettledEvents {
    */
   find(delivery: Delivery, interruptions: number): "told" | Said | undefined {
     if (!delivery.again) return undefined;
-    const handled = this.#handled.get(eventName(delivery));
+    const handled = this.#find(eventName(delivery));
     if (handled?.idHash === hashOf(delivery))
       return handled.lastTold?.at.interruptions === interruptions ? "told" : handled.said;
     const name = messageName(delivery);
@@ -92,7 +121,10 @@ export class SettledEvents {
   async share(through: number): Promise<void> {
     const handled = [...this.#handled].map(([name, { idHash }]) => [name, idHash] as const);
     const buried = [...this.#buried].map(([name, { idHash }]) => [name, idHash] as const);
-    const settled: readonly Settled[] = [...handled, ...buried].flatMap(([name, hash]) =>
+    const together = this.#groups.flatMap(({ names, idHashes }) =>
+      names.map((name, at) => [name, idHashes[at] ?? 0] as const),
+    );
+    const settled: readonly Settled[] = [...new Map([...together, ...handled, ...buried])].flatMap(([name, hash]) =>
       typeof name === "number" && name > through ? [[name, hash] as const] : [],
     );
     const text = JSON.stringify(settled);
@@ -119,6 +151,19 @@ export class SettledEvents {
     for (const key of await this.#keys()) {
       if ((await this.#read(key)).every(([sequence]) => sequence <= through)) await this.#state.delete(key);
     }
+  }
+
+  /** What is known of an event whose handler has done its work. */
+  #find(name: Name): Handled | undefined {
+    const alone = this.#handled.get(name);
+    if (alone !== undefined) return alone;
+    for (let nth = this.#groups.length - 1; nth >= 0; nth--) {
+      const { names, idHashes, saids, toldAt } = this.#groups[nth] as Group;
+      const at = names.indexOf(name);
+      const said = saids[at];
+      if (said !== undefined) return { idHash: idHashes[at] ?? 0, said, lastTold: toldAt && lastTold(said, toldAt) };
+    }
+    return undefined;
   }
 
   async #keys(): Promise<readonly string[]> {
@@ -151,5 +196,5 @@ function keep<What>(settled: Map<Name, What>, name: Name, what: What): void {
 }
 
 function hashOf(delivery: Delivery): number {
-  return fnv1a(Buffer.from(delivery.header("ce-id") ?? ""));
+  return fnv1aOf(delivery.header("ce-id") ?? "");
 }

@@ -30,6 +30,13 @@ export class Solitude {
     });
   }
 
+  /** Whether a handler may start beside others now, without waiting; then `leave` once it has ended. */
+  enterAtOnce(): boolean {
+    if (this.#waiting.length > 0 || !this.#mayGo(false)) return false;
+    this.#go(false);
+    return true;
+  }
+
   /** For how long the one that has waited longest for others to end has; 0 where none does. */
   get waitingMs(): number {
     const since = this.#waiting.map(({ sinceMs }) => sinceMs);

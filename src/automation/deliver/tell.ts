@@ -34,7 +34,8 @@ export async function tell(telling: Telling, job: Job, outcome: Outcome, told: T
   return at.interruptions;
 }
 
-function record({ automation, log }: Telling, job: Job, outcome: Outcome, told: Told): Promise<ToldAt> {
+/** The same of an attempt that nothing was told of: all that is told in one turn has one promise. @throws MillraceError */
+export function record({ automation, log }: Telling, job: Job, outcome: Outcome, told: Told): Promise<ToldAt> {
   const { delivery, tookMs } = job;
   const { stream, run } = delivery;
   const about = { stream, run, delivery };

@@ -147,7 +147,7 @@ export class AutomationRun {
     this.#deliverer = new Deliverer({
       ...this.#options,
       signal: this.#signal,
-      fresh: () => this.#steered.fresh,
+      fresh: (now) => this.#steered.freshAt(now),
       failed: (error) => this.#fail(error),
       denied: (error) => this.#deny("outcomes", error),
       blockKey: (delivery, why) => delivery instanceof LaneDelivery && delivery.block(why),
@@ -235,7 +235,7 @@ export class AutomationRun {
       ...{ automation: id, schedule, bus, clock, log, metrics, signal: this.#signal },
       mayRun: () => {
         if (this.#steered.control?.paused !== undefined) return "paused";
-        return this.#steered.fresh ? "runs" : "unknown";
+        return this.#steered.freshAt(clock.now()) ? "runs" : "unknown";
       },
       denied: (error) => this.#deny("schedule", error),
     });

@@ -41,9 +41,9 @@ export class Steering {
     this.#options = options;
   }
 
-  /** Whether it was looked recently enough for a handler to begin. */
-  get fresh(): boolean {
-    return this.#options.clock.now() - this.#lookedMs <= FRESH_MS;
+  /** Whether it was looked recently enough for a handler to begin. @param now by the steady clock */
+  freshAt(now: number): boolean {
+    return now - this.#lookedMs <= FRESH_MS;
   }
 
   /** Whether it was ever looked. */
@@ -135,9 +135,9 @@ export class Steered {
     signal.addEventListener("abort", () => this.#wake());
   }
 
-  /** Whether a handler may begin, as far as is known of what was asked. */
-  get fresh(): boolean {
-    return this.#steering.fresh;
+  /** Whether a handler may begin, as far as is known of what was asked. @param now by the steady clock */
+  freshAt(now: number): boolean {
+    return this.#steering.freshAt(now);
   }
 
   get control(): Control | undefined {

@@ -273,17 +273,20 @@ export class Deliverer {
   #start(): void {
     if (this.#beginning) return;
     this.#beginning = true;
-    while (this.#slots > 0 && this.#waiting.length > 0) {
-      const now = this.#options.clock.now();
-      if (!this.#hasTime(now) || this.#options.signal.aborted || !this.#options.fresh(now)) break;
-      const job = this.#next();
-      if (job === undefined) break;
-      this.#slots--;
-      job.holdsSlot = true;
-      job.settlingSince = now;
-      this.#begin(job);
+    try {
+      while (this.#slots > 0 && this.#waiting.length > 0) {
+        const now = this.#options.clock.now();
+        if (!this.#hasTime(now) || this.#options.signal.aborted || !this.#options.fresh(now)) break;
+        const job = this.#next();
+        if (job === undefined) break;
+        this.#slots--;
+        job.holdsSlot = true;
+        job.settlingSince = now;
+        this.#begin(job);
+      }
+    } finally {
+      this.#beginning = false;
     }
-    this.#beginning = false;
   }
 
   /** Of stints that are over nothing begins. */

@@ -23,6 +23,9 @@ type Name = number | string;
 /** Events whose handlers ended together. */
 interface Group {
   readonly names: readonly Name[];
+  /** Of the names that are numbers: so that few groups are looked through for one. */
+  readonly lowest: number;
+  readonly highest: number;
   readonly idHashes: readonly number[];
   readonly saids: readonly (Said | undefined)[];
   /** Undefined before they were told. */
@@ -70,12 +73,15 @@ export class SettledEvents {
   /** Those of many have. Returns where it is to be noted that they are told. */
   handledTogether(jobs: readonly Pick<Job, "delivery" | "said">[]): { toldAt: ToldAt | undefined } {
     const [names, idHashes, saids]: [Name[], number[], (Said | undefined)[]] = [[], [], []];
+    let [lowest, highest] = [Number.POSITIVE_INFINITY, 0];
     for (const { delivery, said } of jobs) {
-      names.push(eventName(delivery));
+      const name = eventName(delivery);
+      if (typeof name === "number") [lowest, highest] = [Math.min(lowest, name), Math.max(highest, name)];
+      names.push(name);
       idHashes.push(hashOf(delivery));
       saids.push(said);
     }
-    const group: Group = { names, idHashes, saids, toldAt: undefined };
+    const group: Group = { names, lowest, highest, idHashes, saids, toldAt: undefined };
     if (names.length > 0) this.#groups.push(group);
     this.#inGroups += names.length;
     while (this.#groups.length > 1 && this.#inGroups > atMost)
@@ -158,7 +164,8 @@ export class SettledEvents {
     const alone = this.#handled.get(name);
     if (alone !== undefined) return alone;
     for (let nth = this.#groups.length - 1; nth >= 0; nth--) {
-      const { names, idHashes, saids, toldAt } = this.#groups[nth] as Group;
+      const { names, lowest, highest, idHashes, saids, toldAt } = this.#groups[nth] as Group;
+      if (typeof name === "number" && (name < lowest || name > highest)) continue;
       const at = names.indexOf(name);
       const said = saids[at];
       if (said !== undefined) return { idHash: idHashes[at] ?? 0, said, lastTold: toldAt && lastTold(said, toldAt) };

@@ -77,6 +77,36 @@ test("an event is handled, retried, or a dead letter in the end, and what a kill
   ]);
 });
 
+test("an event whose handler waits holds up neither the record nor the acks of those that end at once", async () => {
+  const time = new VirtualTime();
+  const { clock } = time;
+  const server = new MemoryServer(clock);
+  await using writer = await open(server, clock).stream(source).openWriter(new AbortController().signal);
+  await writer.write([10, 20, 30, 40].flatMap((final) => transaction(source, final)));
+  let go = (): void => {};
+  const waits = new Promise<void>((resolve) => {
+    go = resolve;
+  });
+  const mail = onOrder(
+    "mail",
+    ({ event }) => ((event.after as unknown as { readonly id: string }).id === "20-0" ? waits : undefined),
+    { timeout: "1h" },
+  );
+  const worker = startWorker(server, clock, [mail]);
+  const handled = (count: number) =>
+    time.when(waitFor(() => worker.metrics.counts["mail.handled"] === count, { what: `${count} events`, clock }));
+  const told = () =>
+    (server.streams.get("MILLRACE_LOG")?.messages ?? [])
+      .map(({ data }) => JSON.parse(Buffer.from(data).toString()) as { readonly count: number })
+      .reduce((sum, { count }) => sum + count, 0);
+  await handled(3);
+  expect(told()).toBe(3);
+  go();
+  await handled(4);
+  expect(told()).toBe(4);
+  await time.when(worker.stop());
+});
+
 test("what where leaves out ends as filtered, and no handler is started for it", async () => {
   const time = new VirtualTime();
   const { clock } = time;

@@ -1,6 +1,5 @@
 // Runs automations side by side: none of them delays or ends another.
 
-import type { Clock } from "../../clock.ts";
 import { ConfigError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
@@ -85,10 +84,9 @@ export function runAutomations(options: RunAutomationsOptions): RunningAutomatio
     schedules: "run" as const,
   };
   const { bus, clock, log, signal } = options;
-  const steering = new Steering({
-    ...{ state: bus.state, automations: automations.map(({ id }) => id), log, signal },
-    clock: options.steering === "alone" ? standing : clock,
-  });
+  const alone = options.steering === "alone";
+  const ids = automations.map(({ id }) => id);
+  const steering = new Steering({ state: bus.state, automations: ids, clock, log, alone, signal });
   const runs = automations.map(
     (automation) =>
       new AutomationRun({ ...defaults, ...rest, steering, outboxes, automation, database: databases?.of(automation) }),
@@ -100,13 +98,6 @@ export function runAutomations(options: RunAutomationsOptions): RunningAutomatio
     settled: Promise.all(runs.map((run) => run.settled)).then(() => undefined),
   };
 }
-
-/** By this one a look is never old, and no other one follows. */
-const standing: Clock = {
-  now: () => 0,
-  wall: () => Date.now(),
-  sleep: (_, signal) => new Promise((resolve) => signal?.addEventListener("abort", () => resolve(), { once: true })),
-};
 
 /** Loads modules of automations; what they began, and nobody catches, is told. It is of no automation, and no reason to end them all. */
 export function loadOwned<Loaded>(log: Logger, load: () => Loaded): Loaded {

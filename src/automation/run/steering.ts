@@ -27,6 +27,8 @@ export interface SteeringOptions {
   readonly automations: readonly string[];
   readonly clock: Clock;
   readonly log: Logger;
+  /** Whether nobody can ask for anything: then the first look is the last, and never too old. */
+  readonly alone: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -64,8 +66,8 @@ export class Steering {
 
   /** Looks regularly until the signal; never rejects. */
   async watch(): Promise<void> {
-    const { clock, log, signal } = this.#options;
-    while (!signal.aborted) {
+    const { alone, clock, log, signal } = this.#options;
+    while (!signal.aborted && !(alone && this.known)) {
       await this.look().catch((error: unknown) => {
         if (!mayPass(error)) log.error("automation_failed", { code: "BUG" }, String(error));
       });
@@ -82,8 +84,8 @@ export class Steering {
   }
 
   async #look(): Promise<void> {
-    const { clock, state, automations } = this.#options;
-    const began = clock.now();
+    const { alone, clock, state, automations } = this.#options;
+    const began = alone ? Number.POSITIVE_INFINITY : clock.now();
     const there = new Set(await state.keys(CONTROL_PREFIX));
     const asked = automations.filter((id) => there.has(controlKey(id)) || this.#known.has(id));
     await Promise.all(asked.map((id) => this.#learn(id)));

@@ -107,7 +107,7 @@ export function scriptedConsumerBus(
     stream: none,
     forgetOlder: none,
     fetchBody: none,
-    keepsForMs: none,
+    keepsForMs: async () => Number.POSITIVE_INFINITY,
     publish: none,
     receive: none,
     fire: none,

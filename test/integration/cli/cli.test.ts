@@ -371,7 +371,7 @@ export const careless = automation("careless", { on: collection<Order>("shop", "
   test("`demo --json` proves that nothing is lost, and leaves nothing behind", async () => {
     const cwd = await scratchDir();
 
-    const { code, stdout, stderr } = await runCommand(["demo", "--seconds", "3", "--json"], { cwd });
+    const { code, stdout, stderr } = await runCommand(["demo", "--seconds", "8", "--json"], { cwd });
 
     const summary = JSON.parse(stdout) as Record<string, number>;
     expect(stderr).toBe("");

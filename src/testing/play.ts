@@ -89,7 +89,7 @@ async function runWorker(
     logEvents: true,
     logErrors: "message",
     schedules: "given",
-    steering: "alone",
+    steerable: false,
     signal: stopping.signal,
     ...(maxHops !== undefined && { maxHops }),
   });

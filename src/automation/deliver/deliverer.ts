@@ -64,24 +64,24 @@ export class Deliverer {
     setMaxListeners(0, options.signal, this.#closing.signal); // whatever waits for its time listens to one of them
     const { automation, bus, clock } = options;
     this.#patience = new Patience({ ...options, automation: automation.id, signal: this.#closing.signal });
+    const persist = <R>(operation: () => Promise<R>): Promise<R> => this.persist(operation);
     const eventLog = new EventLog({
       automation: automation.id,
       instance: bus.instance,
       wall: () => clock.wall(),
       store: (records) =>
-        this.persist(async () => {
+        persist(async () => {
           const interruptions = bus.interruptions();
           const losses = await bus.record(records);
           return { interruptions, losses }; // an interruption that came meanwhile would have been thrown
         }),
     });
-    const persist = <R>(operation: () => Promise<R>): Promise<R> => this.persist(operation);
     const telling = { automation: automation.id, log: eventLog, bus, persist };
     const news = new DeadNews({
       ...{ automation, bus, clock, signal: this.#closing.signal },
       failed: (error) => options.log.debug("automation_dead_untold", { automation: automation.id }, String(error)),
     });
-    this.#onRecord = new OnRecord(bus, automation.id, (operation) => this.persist(operation));
+    this.#onRecord = new OnRecord(bus, automation.id, persist);
     this.#context = {
       ...options,
       onRecord: (delivery) => this.#onRecord.has(delivery),
@@ -96,7 +96,7 @@ export class Deliverer {
       wait: (job, away, delayMs) => this.#wait(job, away, delayMs),
       tell: (job, outcome, told) => tell(telling, job, outcome, told),
       record: (job, outcome, told) => record(telling, job, outcome, told),
-      persist: (operation) => this.persist(operation),
+      persist,
       ...(options.blockKey && { block: ({ delivery }, why) => options.blockKey?.(delivery, why) ?? false }),
     };
     this.#together = new EndTogether({
@@ -230,7 +230,7 @@ export class Deliverer {
 
   #return(job: Job): void {
     job.delivery.retry(0);
-    this.#forget(job);
+    this.#inHand.delete(job);
     job.ended?.();
   }
 
@@ -255,10 +255,6 @@ export class Deliverer {
       if (this.#closing.signal.aborted) return;
       for (const { delivery } of this.#inHand) delivery.working();
     }
-  }
-
-  #forget(job: Job): void {
-    this.#inHand.delete(job);
   }
 
   get #running(): number {
@@ -335,7 +331,7 @@ export class Deliverer {
   #over(job: Job, error?: unknown): void {
     // Transient: the durable or the connection is gone, or we are closing; the event is handed out again.
     if (error !== undefined && !mayPass(error)) this.#options.failed(error);
-    this.#forget(job);
+    this.#inHand.delete(job);
     this.#release(job);
     this.#changed.set();
     job.ended?.();

@@ -35,8 +35,8 @@ export interface RunAutomationsOptions extends WorkerParts, Partial<TriggerConfi
   readonly longestPauseMs?: number;
   /** How often that is looked for. Default 30 s. */
   readonly missedLookMs?: number;
-  /** Whether people may steer them while they run, or nobody can: then it is looked for that only once. Default `steered`. */
-  readonly steering?: "steered" | "alone";
+  /** Whether people may steer them while they run; where nobody can, it is looked for that only once. Default true. */
+  readonly steerable?: boolean;
   /** Whether the clock fires schedules, or somebody else gives their events. Default `run`. */
   readonly schedules?: "run" | "given";
 }
@@ -71,7 +71,7 @@ export function refuseUnfit(automations: readonly Automation[], config: TriggerC
  * @throws ConfigError as `refuseUnfit`
  */
 export function runAutomations(options: RunAutomationsOptions): RunningAutomations {
-  const { automations, outboxes = [], databases, steering: _, ...rest } = options;
+  const { automations, outboxes = [], databases, steerable = true, ...rest } = options;
   refuseUnfit(automations, { ...options, outboxes });
   const defaults = {
     admit: () => Promise.resolve(),
@@ -84,9 +84,8 @@ export function runAutomations(options: RunAutomationsOptions): RunningAutomatio
     schedules: "run" as const,
   };
   const { bus, clock, log, signal } = options;
-  const alone = options.steering === "alone";
   const ids = automations.map(({ id }) => id);
-  const steering = new Steering({ state: bus.state, automations: ids, clock, log, alone, signal });
+  const steering = new Steering({ state: bus.state, automations: ids, clock, log, alone: !steerable, signal });
   const runs = automations.map(
     (automation) =>
       new AutomationRun({ ...defaults, ...rest, steering, outboxes, automation, database: databases?.of(automation) }),

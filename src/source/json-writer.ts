@@ -61,6 +61,7 @@ export class JsonWriter {
   extra(size: number): void {
     this.#limit += size;
     if (this.#limit <= this.bytes.length) return;
+    this.#mustFit();
     const larger = Buffer.allocUnsafeSlow(Math.max(this.#limit, 2 * this.bytes.length));
     larger.set(this.bytes.subarray(0, this.at));
     this.bytes = larger;
@@ -74,8 +75,13 @@ export class JsonWriter {
 
   /** What stands from `start` to here. @throws BugError when more was written than reserved */
   view(start: number): Uint8Array {
-    if (this.at > this.bytes.length) throw new BugError("ARENA_TOO_SMALL", "a row needed more room than was reserved");
+    this.#mustFit();
     return new Uint8Array(this.bytes.buffer, this.bytes.byteOffset + start, this.at - start);
+  }
+
+  /** What is written behind the arena's end is dropped without a word: it has to be found before anything hides it. */
+  #mustFit(): void {
+    if (this.at > this.bytes.length) throw new BugError("ARENA_TOO_SMALL", "a row needed more room than was reserved");
   }
 
   byte(value: number): void {

@@ -53,16 +53,19 @@ class Walk {
     const writer = this.#writer;
     const to = documentEnd(bytes, from, end);
     const last = to - 1;
-    writer.room(2);
+    writer.room(1);
     writer.byte(isArray ? 0x5b : 0x7b);
     for (let at = from + 4; at < last; ) {
       const type = bytes[at] as number;
       const value = cstringEnd(bytes, at + 1, last);
       const next = valueEnd(bytes, type, value, last);
-      writer.room(3);
-      if (at !== from + 4) writer.byte(COMMA);
+      if (at !== from + 4) {
+        writer.room(1);
+        writer.byte(COMMA);
+      }
       if (!isArray) {
         this.#text(at + 1, value - 1);
+        writer.room(1);
         writer.byte(COLON);
       }
       this.value(type, value, next, depth);

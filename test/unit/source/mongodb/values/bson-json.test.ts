@@ -220,3 +220,24 @@ test("a large document grows the writer as far as it needs", () => {
     text: document.text,
   });
 });
+
+test.each<Encoding>(["json", "ejson"])(
+  "a document as %s is the same wherever in it the writer's arena ends",
+  (encoding) => {
+    const document = BSON.serialize({
+      name: "text",
+      "ä\u0001": ["é", 7, Long.MAX_VALUE, new Date(0), new ObjectId(oid), null],
+      nested: { c: new Code("x", { y: 1 }), r: new BSONRegExp("a", "i"), b: new Binary(bytes), d: 0.1 },
+    });
+    const expected = jsonOf(document, encoding);
+    for (let left = 0; left <= expected.length; left++) {
+      writer.reserve(0);
+      writer.at = writer.bytes.length - left;
+      const start = writer.at;
+      writer.reserve(0);
+      writeDocument(writer, encoding, Buffer.from(document));
+
+      expect(Buffer.from(writer.view(start)).toString()).toBe(expected);
+    }
+  },
+);

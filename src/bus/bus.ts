@@ -45,6 +45,7 @@ export interface SideProgress {
 export interface SideBatch {
   /** It stands only where the stream holds all up to here. */
   readonly notBefore: Positions;
+  /** Read directly behind `messages`, which may decide it. */
   readonly progress: SideProgress["value"];
   /**
    * Makes the messages of the rows, at most 999 with 4 MiB, which repeat the place. Called without a pause before they are sent:

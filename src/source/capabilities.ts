@@ -3,7 +3,7 @@
 
 import type { CollectionName } from "../event/collection-name.ts";
 import type { Positions } from "../event/positions.ts";
-import type { CopiedRow } from "../event/source-event.ts";
+import type { CollectionVersion, CopiedRow } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { Op } from "../event/subject.ts";
 
@@ -171,6 +171,55 @@ export interface CopyBatch {
    * be left out by then, for that event may stand before them.
    */
   rows(): readonly CopiedRow[];
-  /** JSON, small: where to go on behind these rows. */
+  /** JSON, small: where to go on behind what `rows` has given last. Read directly behind it. */
   readonly progress: Readonly<Record<string, unknown>>;
+  /** What the rows are of: the stream's readers can look it up before the rows are sent. */
+  readonly version?: CollectionVersion | undefined;
+}
+
+/** A collection that can be copied. */
+export interface CopyTarget {
+  /** As `CollectionSchema.id` of its events. */
+  readonly id: string;
+  readonly namespace: string;
+  readonly collection: string;
+}
+
+export interface SliceRequest {
+  readonly target: CopyTarget;
+  /** What a slice before said of its last row that was stored; undefined: from the first row on. */
+  readonly after: Readonly<Record<string, unknown>> | undefined;
+  readonly maxRows: number;
+  /** Of the rows' bodies: the slice ends with the first row that reaches it. */
+  readonly maxBytes: number;
+  /** The number of the copy. */
+  readonly backfill: number;
+  readonly signal: AbortSignal;
+}
+
+/** Rows of one collection as they were at one moment, in the order of their keys. */
+export interface Slice {
+  readonly rows: readonly CopiedRow[];
+  /** JSON, small: where to go on behind the row with this index. */
+  after(index: number): Readonly<Record<string, unknown>>;
+  /** Whether no row was behind them. */
+  readonly isLast: boolean;
+  readonly version: CollectionVersion;
+  /** All that the moment shows is in the log up to here. */
+  readonly notBefore: Positions;
+  /** Whether the moment shows what the change did. */
+  includes(change: StreamedChange): boolean;
+}
+
+/** What a kind of source owes a backfill: slices of its collections, each of one moment. One slice at a time. */
+export interface RowCopier {
+  /** What can be copied now, sorted by `namespace` and `collection`. @throws TransientError */
+  targets(): Promise<readonly CopyTarget[]>;
+  /**
+   * Reads the next rows. Of all changes that `Source.read` has handed out before it was called, the moment of the slice
+   * includes those of the collection; what was handed out since is for the caller to hold against `includes`.
+   * @throws ConfigError for what a person has to change first; TransientError while it cannot be read, or it cannot be told what
+   * the moment includes: both may be asked again
+   */
+  readSlice(request: SliceRequest): Promise<Slice>;
 }

@@ -9,7 +9,7 @@ import type { CollectionVersion, SourceEvent, Transaction } from "../event/sourc
 import type { SourceId } from "../event/source-id.ts";
 
 import type { Logger } from "../telemetry/logger.ts";
-import type { SideProducer } from "./capabilities.ts";
+import type { RowCopier } from "./capabilities.ts";
 
 /**
  * A place that may become a checkpoint though no message of the stream stands there: a transaction without events,
@@ -196,8 +196,8 @@ export interface Source extends AsyncDisposable {
   checkProgress?(): Promise<void>;
   /** Absent where nothing can be sent through the log. */
   readonly heartbeat?: SourceHeartbeat;
-  /** Rows that existed before, copied beside the log. No kind has it yet: what a backfill has to hand out is its contract. */
-  readonly backfill?: SideProducer;
+  /** Reads rows that existed before, for a backfill beside the log. Absent where a kind cannot. */
+  readonly copier?: RowCopier;
   /** What it goes on without, such as a table that cannot be published. */
   notices(): readonly Notice[];
   /** How many partitions its log has, by what is done with them. Absent where a kind has none. */

@@ -6,20 +6,34 @@ import { BugError } from "../errors.ts";
 import type { StreamMessage } from "../event/message.ts";
 import type { Place } from "../event/positions.ts";
 import type { CopiedRow } from "../event/source-event.ts";
+import type { SchemaBook } from "../schema/schema-book.ts";
 import type { SideProducer } from "../source/capabilities.ts";
+import type { Probe } from "./probe.ts";
 
 export interface MergeOptions {
   readonly producer: SideProducer;
   readonly writer: Pick<Writer, "progress" | "insert">;
   readonly stream: Pick<SourceStream, "encodeCopied" | "maxMessageBytes">;
+  readonly schemas: Pick<SchemaBook, "describe">;
+  readonly probe: Probe;
   readonly signal: AbortSignal;
 }
 
 /** Ends with the signal; else throws what the producer or the writer throws. */
-export async function mergeProducer({ producer, writer, stream, signal }: MergeOptions): Promise<void> {
+export async function mergeProducer(options: MergeOptions): Promise<void> {
+  const { producer, writer, stream, schemas, probe, signal } = options;
   for await (const batch of producer.read({ after: writer.progress, signal })) {
-    const { notBefore, progress } = batch;
-    await writer.insert({ notBefore, progress, messages: (place) => encoded(batch.rows(), place, stream) });
+    const { notBefore, version } = batch;
+    // Stored before its first row, as it is before an event; the stream is told of it with the next event of the log.
+    if (version !== undefined && version.uri === undefined) await schemas.describe(version, undefined);
+    probe("mid-backfill-chunk");
+    await writer.insert({
+      notBefore,
+      messages: (place) => encoded(batch.rows(), place, stream),
+      get progress() {
+        return batch.progress;
+      },
+    });
   }
 }
 

@@ -2,6 +2,7 @@
 
 export type CrashPoint =
   | "mid-transaction"
+  | "mid-backfill-chunk"
   | "body-stored"
   | "after-publish"
   | "before-save"

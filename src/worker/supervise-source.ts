@@ -1,5 +1,7 @@
 // Supervises one source: lease, reader, pump, checkpoints; decides by the class of an error what happens next.
 
+import { Backfill } from "../backfill/backfill.ts";
+import type { Order } from "../backfill/order.ts";
 import type { SourceStream, StateStore } from "../bus/bus.ts";
 import { backoffMs, type Clock } from "../clock.ts";
 import { ConfigError, FencedError, MillraceError, TransientError, toError } from "../errors.ts";
@@ -31,6 +33,8 @@ export interface SuperviseSourceOptions {
   readonly open: (context: SourceContext, schemas: ToldSchemas) => Promise<Source>;
   /** Where versions of collections are kept. */
   readonly schemas: StateStore;
+  /** What people ask of the copy of existing rows by now; undefined before they ask. @throws TransientError, ConfigError */
+  readonly backfillOrder: () => Promise<Order | undefined>;
   readonly deadLetter: PoisonPlaces["deadLetter"];
   /** Tells the other side of the bus of a gap, durably. */
   readonly announceGap: (gap: SourceGap) => Promise<void>;
@@ -175,6 +179,10 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
       log,
       signal: stop,
     };
+    const { copier } = opened;
+    const { maxMessageBytes } = stream;
+    const backfill =
+      copier && new Backfill({ source, copier, order: options.backfillOrder, clock, log, maxMessageBytes });
     tasks = [
       tendSource({
         reader: opened,
@@ -183,7 +191,10 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
         clock,
         signal: stop,
       }),
-      pump({ ...parts, schemas, gaps, from, onStarted: () => tracker.started() }).catch((error: unknown) => {
+      pump({
+        ...{ ...parts, schemas, gaps, from, onStarted: () => tracker.started() },
+        ...(backfill && { reader: shownTo(backfill, opened) }),
+      }).catch((error: unknown) => {
         sourceFailed = true;
         throw error;
       }),
@@ -192,7 +203,7 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
         reader: { acknowledge },
         untilNextSave: () => clock.sleep(options.saveEveryMs, stop),
       }),
-      ...(opened.backfill ? [mergeProducer({ ...parts, producer: opened.backfill })] : []),
+      ...(backfill ? [mergeProducer({ ...parts, schemas, producer: backfill })] : []),
     ];
     // Who is held up by a bus that is away does not hear the signal.
     await Promise.race([...tasks, writer.failed, aborted(stop)]);
@@ -206,6 +217,19 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
     await Promise.allSettled(tasks);
     log.info("source_stopped", { source });
   }
+}
+
+/** A slice that is held must know what is handed out before the writer does. */
+function shownTo(backfill: Backfill, reader: Source): Pick<Source, "id" | "read"> {
+  return {
+    id: reader.id,
+    async *read(options) {
+      for await (const messages of reader.read(options)) {
+        backfill.handedOut(messages);
+        yield messages;
+      }
+    },
+  };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -14,6 +14,7 @@ import type {
   SourceMessage,
   ToldSchemas,
 } from "../source.ts";
+import { PostgresCopier } from "./backfill/copier.ts";
 import { CompositeStates } from "./client/composite-states.ts";
 import { displaySettings } from "./client/display-settings.ts";
 import { translateError } from "./client/errors.ts";
@@ -59,6 +60,7 @@ export interface PostgresSourceOptions {
 export class PostgresSource implements Source {
   readonly id: SourceId;
   readonly heartbeat: SourceHeartbeat;
+  readonly copier: PostgresCopier;
   readonly #options: PostgresSourceOptions;
   readonly #monitor: StreamMonitor;
   #tables: TableWatch | undefined;
@@ -79,6 +81,7 @@ export class PostgresSource implements Source {
     this.#saved = options.slot.saved;
     this.#monitor = options.monitor;
     this.heartbeat = options.monitor;
+    this.copier = this.#copier();
   }
 
   async *read(options: Parameters<Source["read"]>[0]): AsyncGenerator<readonly SourceMessage[], void> {
@@ -119,7 +122,10 @@ export class PostgresSource implements Source {
       this.#watchTables(stream, decoder.sequencer, position);
       const fill: FillUnread | undefined = reselect && ((messages, unread) => reselect.fill(messages, unread));
       const book = this.#book(composites, stream);
-      yield* decodeStream(stream, decoder, book, fill);
+      for await (const messages of decodeStream(stream, decoder, book, fill)) {
+        this.copier.handedOut(messages);
+        yield messages;
+      }
     } catch (error) {
       this.#tables = undefined;
       if (!signal.aborted) throw await explained(translateError(error), this.#options.session, this.#intent);
@@ -167,7 +173,8 @@ export class PostgresSource implements Source {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([this.#stream?.close(), this.#options.session[Symbol.asyncDispose]()]);
+    const { session } = this.#options;
+    await Promise.all([this.#stream?.close(), this.copier[Symbol.asyncDispose](), session[Symbol.asyncDispose]()]);
   }
 
   #cleanUp(signal: AbortSignal): void {
@@ -240,6 +247,27 @@ export class PostgresSource implements Source {
         Promise.race([describeRelation(relation, at, { ...options, composites, waiting }), stream.failed]),
       composites,
     };
+  }
+
+  #copier(): PostgresCopier {
+    const { id: source, session, client, schemas, rules, config, context, server } = this.#options;
+    // States of its own: the log's are of the frame in hand.
+    const composites = new CompositeStates(session, this.#intent.slot);
+    const options = {
+      source,
+      session,
+      schemas,
+      rules,
+      items: config.tables,
+      version: server.version,
+      log: context.log,
+    };
+    return new PostgresCopier({
+      ...{ client, session, rules, outbox: config.outbox },
+      publication: () => this.#intent.publication,
+      history: () => this.#intent.history,
+      describe: (relation) => describeRelation(relation, undefined, { ...options, composites, waiting: () => 0 }),
+    });
   }
 
   /** For tables that ask for it. */

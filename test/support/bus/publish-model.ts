@@ -184,6 +184,8 @@ class ModelWorker {
       producer: this.#producer,
       writer,
       stream: { encodeCopied: (row, place) => encoder.copied(row, place), maxMessageBytes: Number.POSITIVE_INFINITY },
+      schemas: { describe: async () => undefined },
+      probe: () => {},
       signal: AbortSignal.any([signal, ended.signal]),
     });
     keeping.catch(() => {});

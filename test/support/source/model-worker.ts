@@ -118,6 +118,7 @@ export class ModelWorker {
       preflight: (context) => scriptedConnector.preflight(MODEL, config, context),
       open: async (context, schemas) => this.#mortal(await scriptedConnector.open(MODEL, config, context, schemas)),
       schemas: port.state,
+      backfillOrder: async () => undefined,
       deadLetter: async () => {},
       announceGap: async () => {},
       lineageKey: async () => "key",

@@ -62,6 +62,7 @@ async function run({ clock, server, source }: World, killedAt: number): Promise<
     preflight: async () => {},
     open: async () => reader,
     schemas: bus.schemas,
+    backfillOrder: async () => undefined,
     deadLetter: async () => {},
     announceGap: async (gap) => {
       step();

@@ -8,6 +8,7 @@ import { positionsAt } from "../../../src/event/positions.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import type { CopyBatch, SideProducer } from "../../../src/source/capabilities.ts";
 import { mergeProducer } from "../../../src/worker/merge-producers.ts";
+import { noProbe } from "../../../src/worker/probe.ts";
 import { copiedRow } from "../../support/bus/copied-rows.ts";
 
 const at = { position: "0001.1+" as Position };
@@ -25,14 +26,19 @@ function ground(batches: number, maxMessageBytes = 1000) {
       }
     },
   };
-  const insert = async ({ notBefore, progress, messages }: SideBatch): Promise<void> => {
+  const insert = async (batch: SideBatch): Promise<void> => {
+    const { notBefore, messages } = batch;
     const subjects = messages(at).map(({ head }) => /ce-subject: (\S+)/.exec(head)?.[1]);
+    const { progress } = batch;
     await Promise.resolve();
     steps.push({ notBefore: [...notBefore.values()], subjects, progress });
   };
   const stream = { encodeCopied: encoder.copied.bind(encoder), maxMessageBytes };
   const merge = (progress?: Readonly<Record<string, unknown>>): Promise<void> =>
-    mergeProducer({ producer, writer: { progress, insert }, stream, signal: new AbortController().signal });
+    mergeProducer({
+      ...{ producer, stream, schemas: { describe: async () => undefined }, probe: noProbe },
+      ...{ writer: { progress, insert }, signal: new AbortController().signal },
+    });
   return { steps, merge };
 }
 

@@ -8,14 +8,14 @@ import { BugError, ConfigError, FencedError, HistoryLostError, TransientError } 
 import type { Position } from "../../../src/event/position.ts";
 import { plainPositions, positionsFrom } from "../../../src/event/positions.ts";
 import { type SourceId, streamName } from "../../../src/event/source-id.ts";
-import type { SideProducer } from "../../../src/source/capabilities.ts";
+import type { RowCopier } from "../../../src/source/capabilities.ts";
 import type { Source, SourceMessage } from "../../../src/source/source.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { createMetrics } from "../../../src/telemetry/metrics.ts";
 import { noProbe } from "../../../src/worker/probe.ts";
 import { SourceTracker } from "../../../src/worker/source-status.ts";
 import { superviseSource } from "../../../src/worker/supervise-source.ts";
-import { copiedRow } from "../../support/bus/copied-rows.ts";
+import { copiedRow, ordersRead } from "../../support/bus/copied-rows.ts";
 import { ordersCreated } from "../../support/bus/encoded.ts";
 import { RecordedLog } from "../../support/postgres/recorded-log.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
@@ -40,7 +40,7 @@ const change = (nth: number): SourceMessage => ({
 });
 
 /** @param script what the n-th attempt, from 0, comes to */
-function supervise(script: (nth: number) => Attempt, backfill?: SideProducer) {
+function supervise(script: (nth: number) => Attempt, copier?: RowCopier) {
   const clock = new VirtualClock();
   const server = new MemoryServer(clock);
   const bus = (): MemoryBus => new MemoryBus({ server, clock, fsync: "always", log: silentLogger });
@@ -62,7 +62,7 @@ function supervise(script: (nth: number) => Attempt, backfill?: SideProducer) {
     acknowledge: async (positions) => void steps.push(`acknowledged ${plainPositions(positions)}`),
     lag: async () => ({ unsentBytes: 0, unconfirmedBytes: 0, end: positionsFrom("0000+" as Position) }),
     notices: () => [],
-    ...(backfill ? { backfill } : {}),
+    ...(copier ? { copier } : {}),
     [Symbol.asyncDispose]: async () => void steps.push("source closed"),
   };
   const start = (): Promise<void> => {
@@ -77,6 +77,7 @@ function supervise(script: (nth: number) => Attempt, backfill?: SideProducer) {
       },
       open: async () => source,
       schemas: server.schemas,
+      backfillOrder: async () => ({ backfill: 1, state: "running", by: "a test", at: "2026-01-01T00:00:00Z" }),
       deadLetter: async () => {},
       announceGap: async () => {},
       lineageKey: async () => "key",
@@ -229,28 +230,31 @@ test("what is stored is counted, saved and acknowledged, in this order", async (
 
 test("rows of a backfill are stored beside the events, and the next attempt goes on behind them", async () => {
   const asked: unknown[] = [];
-  const backfill: SideProducer = {
-    async *read({ after, signal }) {
+  const copier: RowCopier = {
+    targets: async () => [{ id: "16384", namespace: "public", collection: "orders" }],
+    readSlice: async ({ after }) => {
       asked.push(after);
-      const batch = Number(after?.batch ?? 0) + 1;
-      const notBefore = positionsFrom("0001+" as Position);
-      yield { notBefore, rows: () => [copiedRow(`${batch}`)], progress: { batch } };
-      await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+      const row = Number(after?.row ?? 0) + 1;
+      if (row === 2 && asked.length < 3) throw away();
+      return {
+        ...{ rows: [copiedRow(`${row}`)], after: () => ({ row }), isLast: row === 2, version: ordersRead.version },
+        ...{ notBefore: positionsFrom("0001+" as Position), includes: () => true },
+      };
     },
   };
   const { clock, server, start } = supervise(
-    (nth) => (nth === 0 ? { chunks: [[change(1)]], lastsMs: 1000, error: away() } : forEver),
-    backfill,
+    (nth) => (nth === 0 ? { chunks: [[change(1)]], lastsMs: 500, error: away() } : forEver),
+    copier,
   );
 
   void start();
   await clock.pass(5000);
 
-  expect(asked).toEqual([undefined, { batch: 1 }]);
+  expect(asked).toEqual([undefined, { row: 1 }, { row: 1 }]);
   expect(server.streams.get(streamName(shop))?.messages.map(({ subject }) => subject)).toEqual([
-    ...["meta.shop.writer", "cdc.shop.public.orders.created.p00"],
+    ...["meta.shop.writer", "cdc.shop.public.orders.created.p00", "meta.shop.backfill"],
     ...["cdc.shop.public.orders.read.p03", "meta.shop.backfill", "meta.shop.writer"],
-    ...["cdc.shop.public.orders.read.p03", "meta.shop.backfill"],
+    ...["cdc.shop.public.orders.read.p03", "meta.shop.backfill", "meta.shop.backfill"],
   ]);
 });
 

@@ -48,8 +48,9 @@ export class SideBatches {
   /** The one that is next: its rows, then its progress marker. @param lastSeq of the stream before it */
   messages(source: SourceId, lease: number, lastSeq: number): readonly Outgoing[] {
     const place = this.#standing.beside as Place;
-    const { progress: value, messages: at } = this.#waiting as SideBatch;
-    const rows = at(place);
+    const batch = this.#waiting as SideBatch;
+    const rows = batch.messages(place);
+    const value = batch.progress;
     const id = `${source}.backfill.${lease}.${lastSeq + rows.length + 1}`;
     const messages = [...rows, ownMarker(source, "backfill", id, value, place)];
     const bytes = messages.reduce((sum, message) => sum + sizeOf(message), 0);

@@ -184,3 +184,11 @@ export async function describeTable(
     composites: new Map(row.composites.map(({ oid: type, relation, state }) => [type, { relation, state }])),
   };
 }
+
+/** What the log says of a domain: the name of its base type, where that is a built-in one. */
+export function domainBase({ types }: Pick<TableDescription, "types">, oid: number): string | undefined {
+  let type = types.get(oid);
+  if (type?.shape.kind !== "domain") return undefined;
+  while (type?.shape.kind === "domain") type = types.get(type.shape.base);
+  return type?.namespace === "pg_catalog" ? type.name : undefined;
+}

@@ -7,7 +7,7 @@ import { onlyPosition } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { HeldKey, KeySnapshot, SnapshotOptions, TableKeys } from "../../capabilities.ts";
 import { JsonWriter } from "../../json-writer.ts";
-import { describeTable, type TableDescription } from "../client/catalog.ts";
+import { describeTable, domainBase } from "../client/catalog.ts";
 import { connectClient, endClient } from "../client/dial.ts";
 import { displaySettings } from "../client/display-settings.ts";
 import { translateError } from "../client/errors.ts";
@@ -173,14 +173,6 @@ async function tableKeys(client: Client, session: Session, columns: readonly Key
   const selected = ["xmin", ...key.map((column) => quoteIdentifier(column.name))].join(", ");
   const select = `SELECT ${selected} FROM ${quoteTable({ schema, name })}`;
   return { namespace: schema, collection: name, keys: () => readKeys(client, select, table) };
-}
-
-/** What the log says of a domain: the name of its base type, where that is a built-in one. */
-function domainBase({ types }: TableDescription, oid: number): string | undefined {
-  let type = types.get(oid);
-  if (type?.shape.kind !== "domain") return undefined;
-  while (type?.shape.kind === "domain") type = types.get(type.shape.base);
-  return type?.namespace === "pg_catalog" ? type.name : undefined;
 }
 
 async function* readKeys(client: Client, select: string, table: Table): AsyncGenerator<readonly HeldKey[]> {

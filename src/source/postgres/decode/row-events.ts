@@ -21,6 +21,7 @@ const open = (op: Op): Buffer => Buffer.from(`{"op":"${op}","key":`);
 const CREATED = open("created");
 const UPDATED = open("updated");
 const DELETED = open("deleted");
+const READ = open("read");
 const TRUNCATED = Buffer.from('{"op":"truncated","key":null,"before":null,"after":null}');
 const BEFORE = Buffer.from(',"before":');
 const BEFORE_NULL_AFTER = Buffer.from(',"before":null,"after":');
@@ -93,6 +94,14 @@ export class RowEvents {
     if (table.reselected === undefined || enriched !== undefined) return event;
     const unread = unreadRow(table, frame, before, after, true);
     return unread.columns.length === 0 ? event : { ...event, missingToast: unread };
+  }
+
+  /** A row as a copy of its table has seen it, whole. */
+  read(table: Table, frame: FrameReader, row: Tuple): RowEvent {
+    const writer = this.#start(READ, table, frame, row, undefined);
+    writer.literal(BEFORE_NULL_AFTER);
+    table.writeRow(writer, frame.bytes, row, undefined);
+    return this.#end("read", table, frame, row, undefined);
   }
 
   truncated(table: Table): RowEvent {

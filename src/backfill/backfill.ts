@@ -1,0 +1,263 @@
+// The copy of a source's existing rows beside its events, whatever its kind: docs/decisions/0020 has the argument. It obeys the
+// order on record, goes through collections and slices, and says how far it is with each batch.
+
+import type { Clock } from "../clock.ts";
+import { backoffMs } from "../clock.ts";
+import { ConfigError, TransientError, toError } from "../errors.ts";
+import { formatCollectionName } from "../event/collection-name.ts";
+import type { CopiedRow } from "../event/source-event.ts";
+import type { SourceId } from "../event/source-id.ts";
+import type { CopyBatch, CopyTarget, RowCopier, SideProducer, Slice } from "../source/capabilities.ts";
+import type { SourceMessage } from "../source/source.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { reasonOf } from "../telemetry/reason.ts";
+import { HeldSlice } from "./held-slice.ts";
+import type { Order } from "./order.ts";
+import { isOver, type Progress, parseProgress } from "./progress.ts";
+
+/** How often it is looked whether somebody has asked for something else. */
+const LOOK_MS = 1000;
+/** Of one slice: some batches, and less than a second of a snapshot. */
+const MAX_ROWS = 8 * 999;
+const MAX_BYTES = 12 * 1024 * 1024;
+/** What a batch of the stream takes: 4 MiB with the lines above each body, and the marker. */
+const BATCH_ROWS = 999;
+const BATCH_BYTES = 3 * 1024 * 1024;
+const HEAD_BYTES = 1024;
+const AGAIN = { minMs: 500, maxMs: 30_000 };
+
+export interface BackfillOptions {
+  readonly source: SourceId;
+  readonly copier: RowCopier;
+  /** What is on record by now. @throws TransientError, RangeError */
+  readonly order: () => Promise<Order | undefined>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Bytes that a message of the stream may have: a row that is larger cannot be copied. */
+  readonly maxMessageBytes: number;
+  /** Of one slice. */
+  readonly maxRows?: number;
+}
+
+/** What is to be done next. */
+interface Work {
+  readonly order: Order;
+  /** Where it stands. */
+  readonly progress: Progress;
+  /** Whether the stream is yet to be told that it begins. */
+  readonly isNew: boolean;
+}
+
+export class Backfill implements SideProducer {
+  readonly #options: BackfillOptions;
+  #held: HeldSlice | undefined;
+  #maxRows: number;
+  /** When the next batch may be sent, by the rate that was asked for. */
+  #nextMs = 0;
+
+  constructor(options: BackfillOptions) {
+    this.#options = options;
+    this.#maxRows = options.maxRows ?? MAX_ROWS;
+  }
+
+  /** Called with all that the source hands out, before anybody else has it. */
+  handedOut(messages: readonly SourceMessage[]): void {
+    this.#held?.handedOut(messages);
+  }
+
+  async *read({ after, signal }: Parameters<SideProducer["read"]>[0]): AsyncGenerator<CopyBatch, void> {
+    const { clock, log, source } = this.#options;
+    let stored = after && parsed(after);
+    let failures = 0;
+    while (!signal.aborted) {
+      const before = stored;
+      try {
+        const work = await this.#work(stored);
+        if (work === undefined) {
+          await clock.sleep(LOOK_MS, signal);
+          continue;
+        }
+        for await (const batch of this.#next(work, signal)) {
+          yield batch;
+          stored = parsed(batch.progress);
+          failures = 0;
+        }
+      } catch (thrown) {
+        if (signal.aborted) return;
+        const error = toError(thrown);
+        if (!(error instanceof ConfigError || error instanceof TransientError)) throw error;
+        failures = stored === before ? failures + 1 : 1;
+        const reason = reasonOf(error);
+        // What passes by itself is told once it lasts; what a person has to change at once, and once.
+        if (
+          stored !== undefined &&
+          stored.reason?.code !== reason.code &&
+          (error instanceof ConfigError || failures > 3)
+        ) {
+          log.warn("backfill_waiting", { source, code: error.code, hint: error.hint }, error.message);
+          const waiting: Progress = { ...stored, state: "waiting", reason };
+          yield saying(waiting);
+          stored = waiting;
+        }
+        await clock.sleep(Math.round(backoffMs(AGAIN, failures)), signal);
+      } finally {
+        this.#held = undefined;
+      }
+    }
+  }
+
+  async #work(stored: Progress | undefined): Promise<Work | undefined> {
+    const { order: read, clock } = this.#options;
+    const order = await read();
+    if (order === undefined || order.backfill < (stored?.backfill ?? 0)) return undefined;
+    if (stored?.backfill === order.backfill) {
+      return isOver(stored) || order.state === "paused" ? undefined : { order, progress: stored, isNew: false };
+    }
+    if (order.state !== "running") return undefined;
+    const startedAt = new Date(clock.wall()).toISOString();
+    const { backfill } = order;
+    return { order, progress: { backfill, state: "copying", startedAt, rows: 0, done: 0 }, isNew: true };
+  }
+
+  /** The batches of the next step: of one slice, or a marker alone. Ends early where something else is asked for. */
+  async *#next({ order, progress, isNew }: Work, signal: AbortSignal): AsyncGenerator<CopyBatch, void> {
+    const { copier, log, source } = this.#options;
+    const { backfill } = order;
+    if (isNew) {
+      log.info("backfill_started", { source, backfill });
+      yield saying(progress);
+      return;
+    }
+    if (order.state === "cancelled") {
+      log.info("backfill_cancelled", { source, backfill, rows: progress.rows });
+      yield saying({ ...progress, state: "cancelled" });
+      return;
+    }
+    const target = targetOf(await copier.targets(), order, progress);
+    if (target === undefined) {
+      const { reason: _, ...whole } = progress;
+      log.info("backfill_completed", { source, backfill, rows: progress.rows });
+      yield saying({ ...whole, state: "completed" });
+      return;
+    }
+    const goesOn = progress.at !== undefined && isAt(progress.at, target);
+    const held = new HeldSlice(target);
+    this.#held = held;
+    const slice = await copier.readSlice({
+      ...{ target, backfill, signal, maxRows: this.#maxRows, maxBytes: MAX_BYTES },
+      after: (goesOn && progress.at?.after) || undefined,
+    });
+    held.fill(slice);
+    if (held.fault === "overflowed") this.#maxRows = Math.max(1, Math.floor(this.#maxRows / 2));
+    yield* this.#batches(held, slice, target, { order, progress }, signal);
+  }
+
+  async *#batches(
+    held: HeldSlice,
+    slice: Slice,
+    target: CopyTarget,
+    { order, progress: before }: Omit<Work, "isNew">,
+    signal: AbortSignal,
+  ): AsyncGenerator<CopyBatch, void> {
+    let { reason: _, ...progress } = before;
+    for (let from = 0; held.fault === undefined; ) {
+      const to = this.#batchEnd(slice.rows, from, target);
+      const isLast = to === slice.rows.length;
+      const after = isLast && slice.isLast ? null : to === 0 ? undefined : slice.after(to - 1);
+      if (after === undefined) return; // nothing was read, and something is behind it: never so
+      const start = progress;
+      let taken = start;
+      yield {
+        notBefore: slice.notBefore,
+        version: slice.version,
+        rows: () => {
+          const rows = held.take(from, to);
+          const done = start.done + (after === null ? 1 : 0);
+          const at = { namespace: target.namespace, collection: target.collection, after };
+          // Of a slice that is spoiled by now nothing counts as passed.
+          taken =
+            held.fault === undefined ? { ...start, state: "copying", rows: start.rows + rows.length, done, at } : start;
+          return rows;
+        },
+        get progress() {
+          return { ...taken };
+        },
+      };
+      progress = taken;
+      if (isLast) return;
+      await this.#slow(to - from, order.rate, signal);
+      if (signal.aborted || (await this.#isChanged(order))) return;
+      from = to;
+    }
+  }
+
+  /** Behind the last row that goes into one batch. @throws ConfigError BACKFILL_ROW_TOO_LARGE when the first does not fit any */
+  #batchEnd(rows: readonly CopiedRow[], from: number, target: CopyTarget): number {
+    const most = Math.min(this.#options.maxMessageBytes, BATCH_BYTES);
+    let bytes = 0;
+    let to = from;
+    while (to < rows.length && to - from < BATCH_ROWS) {
+      const { data, key } = rows[to] as CopiedRow;
+      const size = data.length + key.length + HEAD_BYTES;
+      if (size > most && to === from) throw rowTooLarge(target, size, most);
+      bytes += size;
+      if (to > from && (bytes > BATCH_BYTES || size > most)) break;
+      to++;
+    }
+    return to;
+  }
+
+  async #slow(rows: number, rate: number | undefined, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    if (rate === undefined) return;
+    const now = clock.now();
+    this.#nextMs = Math.max(now, this.#nextMs) + (rows / rate) * 1000;
+    await clock.sleep(this.#nextMs - now, signal);
+  }
+
+  async #isChanged(order: Order): Promise<boolean> {
+    const now = await this.#options.order();
+    return now?.backfill !== order.backfill || now.state !== order.state;
+  }
+}
+
+/** A marker without rows; it may stand anywhere between two transactions. */
+function saying(progress: Progress): CopyBatch {
+  return { notBefore: new Map(), rows: () => [], progress: { ...progress } };
+}
+
+/** The collection that it is at or, behind that one, the next that is asked for. */
+function targetOf(targets: readonly CopyTarget[], { collections }: Order, { at }: Progress): CopyTarget | undefined {
+  const asked = targets.filter(
+    (target) => collections === undefined || collections.includes(formatCollectionName(target)),
+  );
+  if (at === undefined) return asked[0];
+  return asked.find((target) => (isAt(at, target) ? at.after !== null : compare(target, at) > 0));
+}
+
+function isAt(at: NonNullable<Progress["at"]>, target: CopyTarget): boolean {
+  return compare(target, at) === 0;
+}
+
+function compare(one: Omit<CopyTarget, "id">, other: Omit<CopyTarget, "id">): number {
+  if (one.namespace !== other.namespace) return one.namespace < other.namespace ? -1 : 1;
+  return one.collection === other.collection ? 0 : one.collection < other.collection ? -1 : 1;
+}
+
+function rowTooLarge(target: CopyTarget, size: number, most: number): ConfigError {
+  const name = formatCollectionName(target);
+  const what = `a row of ${name} has ${size} bytes as a message, of which ${most} are possible: it cannot be copied`;
+  return new ConfigError("BACKFILL_ROW_TOO_LARGE", what, {
+    hint: "Raise the server's max_payload (3 MiB are possible), leave the large column out, or cancel this copy and start one of the other collections: `millrace backfill cancel`.",
+  });
+}
+
+/** Of another version's marker nothing is known: then a person has to order a new copy. */
+function parsed(value: Readonly<Record<string, unknown>>): Progress | undefined {
+  try {
+    return parseProgress(value);
+  } catch (thrown) {
+    if (thrown instanceof RangeError) return undefined;
+    throw thrown;
+  }
+}

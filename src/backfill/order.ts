@@ -1,0 +1,73 @@
+// What people ask of a source's backfill: one record in the state bucket, which the worker that reads the source obeys.
+
+import type { StateStore } from "../bus/bus.ts";
+import { ConfigError } from "../errors.ts";
+import type { Asked } from "../event/control.ts";
+import type { SourceId } from "../event/source-id.ts";
+
+/** As it is kept. What a newer version adds stays where it is. */
+export interface Order extends Asked {
+  /** The number of the copy that is asked for; each has a larger one than those before. */
+  readonly backfill: number;
+  readonly state: "running" | "paused" | "cancelled";
+  /** `namespace.collection` of those to copy; absent: all that the source reads. */
+  readonly collections?: readonly string[];
+  /** Rows a second at most, in the mean; absent: as fast as it goes. */
+  readonly rate?: number;
+}
+
+/** Under which it is kept. */
+export function orderKey(source: SourceId): string {
+  return `backfill.${source}`;
+}
+
+/** @throws ConfigError BACKFILL_ORDER_UNREADABLE when it is not what this version writes */
+function parseOrder(value: unknown, key: string): Order {
+  const { backfill, state, collections, rate, by, at } = (value ?? {}) as Partial<Order>;
+  const well =
+    Number.isSafeInteger(backfill) &&
+    (backfill as number) > 0 &&
+    (state === "running" || state === "paused" || state === "cancelled") &&
+    (collections === undefined ||
+      (Array.isArray(collections) && collections.every((name) => typeof name === "string"))) &&
+    (rate === undefined || (typeof rate === "number" && rate > 0)) &&
+    typeof by === "string" &&
+    typeof at === "string";
+  if (!well)
+    throw new ConfigError(
+      "BACKFILL_ORDER_UNREADABLE",
+      `the record ${key} of the state bucket is not what this version writes`,
+      {
+        hint: `Use the version that wrote it, or take it away (nats kv del millrace_state ${key}) and start the copy again.`,
+      },
+    );
+  return value as Order;
+}
+
+/** What is on record; undefined before the first copy. @throws TransientError, ConfigError */
+export async function readOrder(
+  state: Pick<StateStore, "get">,
+  source: SourceId,
+): Promise<{ readonly order: Order; readonly revision: number } | undefined> {
+  const entry = await state.get(orderKey(source));
+  return entry && { order: parseOrder(entry.value, orderKey(source)), revision: entry.revision };
+}
+
+/**
+ * Puts a change on record.
+ * @param next from what is on record; undefined where that is right
+ * @returns what is on record then, and whether it was changed
+ * @throws TransientError, ConfigError, and what `next` throws
+ */
+export async function changeOrder(
+  state: StateStore,
+  source: SourceId,
+  next: (known: Order | undefined) => Order | undefined,
+): Promise<{ readonly order: Order | undefined; readonly changed: boolean }> {
+  for (;;) {
+    const known = await readOrder(state, source);
+    const order = next(known?.order);
+    if (order === undefined) return { order: known?.order, changed: false };
+    if ((await state.put(orderKey(source), order, known?.revision ?? 0)) !== undefined) return { order, changed: true };
+  }
+}

@@ -1,0 +1,42 @@
+// How far a copy is, as the newest `meta.<source>.backfill` of the stream says: stored in one batch with the rows before it.
+
+import type { Reason } from "../telemetry/reason.ts";
+
+/** What a marker says. What a newer version adds stays where it is. */
+export interface Progress {
+  /** The number of the copy, of one source. */
+  readonly backfill: number;
+  /** `waiting`: it cannot go on by itself, for the reason that is there, and tries again. */
+  readonly state: "copying" | "waiting" | "completed" | "cancelled";
+  /** RFC 3339. */
+  readonly startedAt: string;
+  /** Rows that were stored. One of which an event was newer is not stored. */
+  readonly rows: number;
+  /** Collections that are done. */
+  readonly done: number;
+  /** The newest collection of which it has stored anything; they are copied in the order of their names. */
+  readonly at?: {
+    readonly namespace: string;
+    readonly collection: string;
+    /** Where it goes on in there, for the kind of source alone; null behind its last row. */
+    readonly after: Readonly<Record<string, unknown>> | null;
+  };
+  readonly reason?: Reason;
+}
+
+/** @throws RangeError when it is not what this version writes */
+export function parseProgress(value: Readonly<Record<string, unknown>>): Progress {
+  const { backfill, state, startedAt, rows, done, at } = value as Partial<Progress>;
+  const well =
+    [backfill, rows, done].every((number) => Number.isSafeInteger(number) && (number as number) >= 0) &&
+    (state === "copying" || state === "waiting" || isOver({ state })) &&
+    typeof startedAt === "string" &&
+    (at === undefined || (typeof at.namespace === "string" && typeof at.collection === "string"));
+  if (!well) throw new RangeError("the marker is not what this version writes");
+  return value as unknown as Progress;
+}
+
+/** Whether nothing of the copy comes any more. */
+export function isOver({ state }: { readonly state?: Progress["state"] | undefined }): boolean {
+  return state === "completed" || state === "cancelled";
+}

@@ -1,0 +1,96 @@
+// A table as a slice of it is read: its columns as the log would have them, its key in the order of its index, and the SQL.
+
+import { ConfigError } from "../../../errors.ts";
+import { quoteIdentifier, quoteLiteral, quoteTable } from "../client/sql.ts";
+import type { Relation } from "../decode/table.ts";
+
+/** What the catalog says of it, in the slice's own snapshot. */
+export interface CopiedTable {
+  readonly oid: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly partitioned: boolean;
+  readonly identity: string;
+  /** Only the rows that the role's policies let through would be seen. */
+  readonly rowSecurity: boolean;
+  /** Quoted where it must be. */
+  readonly role: string;
+  readonly columns: readonly (Relation["columns"][number] & { readonly sqlType: string })[];
+  /** Names, in the order of the index; empty where the log carries no key. */
+  readonly key: readonly string[];
+  /** The publication's row filter, in SQL; null without. */
+  readonly filter: string | null;
+}
+
+/**
+ * Values: publication, schema, table; `search_path` must be pg_catalog alone. No row where the publication does not have it. Version 14
+ * knows neither column lists nor row filters.
+ */
+export const copiedTable = `
+  SELECT c.oid::int8::text AS oid, n.nspname AS namespace, c.relname AS name, c.relkind = 'p' AS partitioned,
+    c.relreplident AS identity, row_security_active(c.oid) AS "rowSecurity", quote_ident(current_user) AS role,
+    to_jsonb(t)->>'rowfilter' AS filter,
+    (SELECT coalesce(json_agg(json_build_object('name', a.attname, 'type', a.atttypid::int8, 'typmod', a.atttypmod,
+        'identity', coalesce(a.attnum = ANY ((k.indkey::int2[])[0:k.indnkeyatts - 1]), false),
+        'sqlType', format_type(a.atttypid, -1)) ORDER BY a.attnum), '[]')
+      FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        AND coalesce(to_jsonb(t)->'attnames' ? a.attname::text, a.attgenerated = '')) AS columns,
+    (SELECT coalesce(json_agg(a.attname ORDER BY x.place), '[]')
+      FROM unnest((k.indkey::int2[])[0:k.indnkeyatts - 1]) WITH ORDINALITY x (attnum, place)
+      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.attnum) AS key
+  FROM pg_publication_tables t
+  JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relname = t.tablename AND c.relnamespace = n.oid
+  LEFT JOIN pg_index k ON k.indrelid = c.oid AND k.indisvalid
+    AND CASE WHEN c.relreplident = 'i' THEN k.indisreplident WHEN c.relreplident IN ('d', 'f') THEN k.indisprimary END
+  WHERE t.pubname = $1 AND n.nspname = $2 AND c.relname = $3`;
+
+/** @throws ConfigError BACKFILL_REFUSED where a copy of it would not be whole, or could not go on behind a row */
+export function refuseUnfit(table: CopiedTable): void {
+  const name = quoteTable({ schema: table.namespace, name: table.name });
+  const published = table.key.every((key) => table.columns.some((column) => column.name === key));
+  if (table.key.length === 0 || !published) {
+    throw new ConfigError(
+      "BACKFILL_REFUSED",
+      `${name} cannot be copied: its events carry no key that its rows could be told apart by`,
+      {
+        hint: `Give it one (ALTER TABLE ${name} ADD PRIMARY KEY ...), or copy the other tables: millrace backfill start <source> <table>`,
+      },
+    );
+  }
+  if (table.rowSecurity) {
+    throw new ConfigError(
+      "BACKFILL_REFUSED",
+      `${name} cannot be copied: the role ${table.role} sees only rows that its policies let through`,
+      {
+        hint: `Let an administrator run: ALTER ROLE ${table.role} BYPASSRLS;`,
+      },
+    );
+  }
+}
+
+/** With its partitions; never with what only inherits from it, which is a table of its own to the log. */
+function fromClause({ namespace, name, partitioned }: Pick<CopiedTable, "namespace" | "name" | "partitioned">): string {
+  return `${partitioned ? "" : "ONLY "}${quoteTable({ schema: namespace, name })}`;
+}
+
+/** @param after texts of the key of the last row before, in its order; undefined from the first row on */
+export function selectBehind(table: CopiedTable, after: readonly string[] | undefined, limit: number): string {
+  const { columns, key, filter } = table;
+  const names = key.map(quoteIdentifier);
+  const conditions = [
+    ...(filter === null ? [] : [`(${filter})`]),
+    ...(after === undefined ? [] : [`(${names.join(", ")}) > (${values(table, after)})`]),
+  ];
+  const where = conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`;
+  const selected = columns.map(({ name }) => quoteIdentifier(name)).join(", ");
+  return `SELECT ${selected} FROM ${fromClause(table)}${where} ORDER BY ${names.join(", ")} LIMIT ${limit}`;
+}
+
+function values({ columns, key }: CopiedTable, after: readonly string[]): string {
+  return key
+    .map((name, nth) => {
+      const { sqlType } = columns.find((column) => column.name === name) as CopiedTable["columns"][number];
+      return `${quoteLiteral(after[nth] as string)}::${sqlType}`;
+    })
+    .join(", ");
+}

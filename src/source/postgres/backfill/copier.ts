@@ -1,0 +1,283 @@
+// Slices of tables, each of one short snapshot: docs/decisions/0020 has the argument. What ties a snapshot to the log is who can
+// be seen in it.
+
+import type { Client, ClientConfig, QueryArrayConfig } from "pg";
+import { ConfigError, PoisonError, TransientError } from "../../../errors.ts";
+import { positionsAt } from "../../../event/positions.ts";
+import type { CollectionVersion, CopiedRow } from "../../../event/source-event.ts";
+import type { CopyTarget, RowCopier, Slice, SliceRequest } from "../../capabilities.ts";
+import type { SourceMessage } from "../../source.ts";
+import { describeTable, domainBase } from "../client/catalog.ts";
+import { connectClient, endClient } from "../client/dial.ts";
+import { displaySettings } from "../client/display-settings.ts";
+import { translateError } from "../client/errors.ts";
+import { LOG_END, parseLsn } from "../client/lsn.ts";
+import { boundaryBefore } from "../client/position.ts";
+import type { Session } from "../client/session.ts";
+import { quoteTable } from "../client/sql.ts";
+import type { Described } from "../decode/described-tables.ts";
+import { isOutboxTable } from "../decode/outbox-table.ts";
+import { type Relation, Table } from "../decode/table.ts";
+import type { PostgresConfig } from "../options/config.ts";
+import type { RuleBook } from "../options/rule-book.ts";
+import { visibleIn } from "../reselect/snapshot-visibility.ts";
+import { type CopiedTable, copiedTable, refuseUnfit, selectBehind } from "./copied-table.ts";
+import { HandedTransactions } from "./handed-transactions.ts";
+import { RowEncoder } from "./row-encoder.ts";
+
+/** Whoever wants to change the table must not wait behind us for longer, and we not for long behind him. */
+const LOCK_MS = 2000;
+/** Of one page of a slice. */
+const STATEMENT_MS = 60_000;
+/** The first page tells how large rows are. */
+const FIRST_PAGE_ROWS = 20;
+const PAGE_ROWS = 2000;
+const PAGE_BYTES = 2 * 1024 * 1024;
+
+const targets = `
+  SELECT c.oid::int8::text AS id, n.nspname AS namespace, c.relname AS collection
+  FROM pg_publication_tables t
+  JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relname = t.tablename AND c.relnamespace = n.oid
+  WHERE t.pubname = $1 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`;
+
+export interface CopierOptions {
+  readonly client: ClientConfig;
+  readonly session: Session;
+  readonly rules: RuleBook;
+  readonly outbox: PostgresConfig["outbox"];
+  readonly publication: () => string;
+  /** Of the log's life: what positions begin with. */
+  readonly history: () => number;
+  /** What the catalog says of a table beside its columns, with all that is hidden of it. @throws TransientError */
+  readonly describe: (relation: Relation) => Promise<Described>;
+}
+
+/** A table's rows are compiled once for each version of it. */
+interface Compiled {
+  readonly key: string;
+  readonly table: Table;
+  readonly version: CollectionVersion;
+}
+
+export class PostgresCopier implements RowCopier, AsyncDisposable {
+  readonly #options: CopierOptions;
+  readonly #handed = new HandedTransactions();
+  readonly #encoder = new RowEncoder();
+  #client: Client | undefined;
+  #compiled: Compiled | undefined;
+
+  constructor(options: CopierOptions) {
+    this.#options = options;
+  }
+
+  /** Called with all that the source hands out, before anybody else has it. */
+  handedOut(messages: readonly SourceMessage[]): void {
+    this.#handed.handedOut(messages);
+  }
+
+  async targets(): Promise<readonly CopyTarget[]> {
+    const { session, rules, outbox, publication } = this.#options;
+    const found = await session.query<{ id: string; namespace: string; collection: string }>(targets, [publication()]);
+    return found.filter(
+      ({ namespace, collection }) =>
+        rules.of(namespace, collection) !== undefined &&
+        !isOutboxTable(outbox, { schema: namespace, name: collection }),
+    );
+  }
+
+  async readSlice(request: SliceRequest): Promise<Slice> {
+    const client = await this.#connected();
+    try {
+      await this.#handed.begin(() => nextId(client));
+      // From here on whoever asked takes note by himself.
+      const marked = this.#handed.mark();
+      await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+      const slice = await this.#read(client, request, marked);
+      await client.query("COMMIT");
+      // What nobody flushes would not be read before the next commit: this one is flushed by the server's own writer.
+      if (slice.isUnflushed) await nextId(client);
+      return slice;
+    } catch (error) {
+      this.#client = undefined;
+      await endClient(client);
+      throw translateError(error);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const client = this.#client;
+    this.#client = undefined;
+    if (client !== undefined) await endClient(client);
+  }
+
+  async #read(
+    client: Client,
+    request: SliceRequest,
+    marked: ReadonlySet<string>,
+  ): Promise<Slice & { isUnflushed: boolean }> {
+    const { target, backfill } = request;
+    // Before the snapshot: what empties a table, or writes it anew, is not for snapshots.
+    const place = { schema: target.namespace, name: target.collection };
+    await client.query(`LOCK TABLE ${quoteTable(place)} IN ACCESS SHARE MODE`);
+    const [table] = (
+      await client.query<CopiedTable>(copiedTable, [this.#options.publication(), place.schema, place.name])
+    ).rows;
+    const [seen] = (
+      await client.query<{ snapshot: string; time: string }>(
+        `SELECT pg_current_snapshot()::text AS snapshot,
+           to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS time`,
+      )
+    ).rows;
+    if (seen === undefined) throw new Error("a snapshot has no row");
+    if (table === undefined || table.oid !== target.id)
+      throw new TransientError(
+        "BACKFILL_TABLE_GONE",
+        `${quoteTable(place)} is another table than before, or not published`,
+        {
+          hint: "Nothing to do: the tables are looked for again.",
+        },
+      );
+    refuseUnfit(table);
+    const doubt = this.#handed.doubt(seen.snapshot, marked);
+    if (doubt !== undefined) throw inDoubt(doubt);
+    const { table: compiled, version } = await this.#compile(table);
+    const after = afterOf(request.after, table);
+    const { rows, keys, isLast } = await this.#rows(client, table, compiled, after, request, {
+      backfill,
+      time: seen.time,
+    });
+    const [end] = (
+      await client.query<{ end: string; unflushed: boolean }>(
+        `SELECT ${LOG_END}::text AS end, NOT pg_is_in_recovery() AND pg_current_wal_flush_lsn() < ${LOG_END} AS unflushed`,
+      )
+    ).rows;
+    const includes = visibleIn(seen.snapshot);
+    return {
+      rows,
+      after: (index) => ({ columns: table.key, values: keys[index] }),
+      isLast,
+      version,
+      notBefore: positionsAt({ position: boundaryBefore(this.#options.history(), parseLsn(end?.end ?? "0/0")) }),
+      includes: ({ transaction }) => includes(transaction),
+      isUnflushed: end?.unflushed === true,
+    };
+  }
+
+  async #rows(
+    client: Client,
+    table: CopiedTable,
+    compiled: Table,
+    after: readonly string[] | undefined,
+    { maxRows, maxBytes, signal }: SliceRequest,
+    of: Pick<CopiedRow, "backfill" | "time">,
+  ): Promise<{
+    readonly rows: readonly CopiedRow[];
+    readonly keys: readonly (readonly string[])[];
+    readonly isLast: boolean;
+  }> {
+    const indexes = table.key.map((name) => table.columns.findIndex((column) => column.name === name));
+    const rows: CopiedRow[] = [];
+    const keys: string[][] = [];
+    let bytes = 0;
+    await client.query(`DECLARE copied NO SCROLL CURSOR FOR ${selectBehind(table, after, maxRows)}`);
+    for (;;) {
+      signal.throwIfAborted();
+      const mean = Math.max(1, bytes / Math.max(1, rows.length));
+      const page = rows.length === 0 ? FIRST_PAGE_ROWS : Math.min(PAGE_ROWS, Math.ceil(PAGE_BYTES / mean));
+      const asked = Math.min(page, maxRows - rows.length);
+      const { rows: found } = await client.query<(string | null)[]>({
+        text: `FETCH ${asked} FROM copied`,
+        rowMode: "array",
+        types: { getTypeParser: () => (text: string) => text },
+      } as QueryArrayConfig);
+      for (const row of found) {
+        const copied = this.#encoded(compiled, row, of);
+        rows.push(copied);
+        keys.push(indexes.map((index) => row[index] as string));
+        bytes += copied.data.length;
+      }
+      if (found.length < asked) return { rows, keys, isLast: true };
+      if (rows.length >= maxRows || bytes >= maxBytes) return { rows, keys, isLast: false };
+    }
+  }
+
+  #encoded(table: Table, row: readonly (string | null)[], of: Pick<CopiedRow, "backfill" | "time">): CopiedRow {
+    try {
+      return this.#encoder.encode(table, row, of);
+    } catch (error) {
+      if (!(error instanceof PoisonError)) throw error;
+      const name = quoteTable({ schema: table.namespace, name: table.collection });
+      throw new ConfigError("BACKFILL_ROW_UNREADABLE", `a row of ${name} cannot be copied: ${error.message}`, {
+        hint: "Mend the row, leave the column out of the source, or cancel this copy and start one of the other tables.",
+        cause: error,
+      });
+    }
+  }
+
+  /** While its lock is held, so it stays what it is. */
+  async #compile(copied: CopiedTable): Promise<Compiled> {
+    const { session, rules, describe } = this.#options;
+    const { namespace, name, identity } = copied;
+    const oid = Number(copied.oid);
+    const types = await describeTable(session, oid, copied.columns);
+    const columns = copied.columns.map((column) => ({
+      ...{ name: column.name, identity: column.identity, type: column.type, typmod: column.typmod },
+      typeName: domainBase(types, column.type),
+    }));
+    const relation: Relation = { oid, namespace, name, identity, columns };
+    const { description, version } = await describe(relation);
+    const key = JSON.stringify([version.schema, rules.revision(oid), [...description.types]]);
+    if (this.#compiled?.key === key) return this.#compiled;
+    const bound = rules.for(relation, description.columns);
+    this.#compiled = { key, version, table: new Table(relation, description, bound, version) };
+    return this.#compiled;
+  }
+
+  async #connected(): Promise<Client> {
+    if (this.#client !== undefined) return this.#client;
+    const client = await connectClient(this.#options.client);
+    try {
+      await client.query(
+        `${displaySettings}; SET lock_timeout = ${LOCK_MS}; SET statement_timeout = ${STATEMENT_MS};
+         SET synchronous_commit = local; SET default_transaction_read_only = off`,
+      );
+    } catch (error) {
+      await endClient(client);
+      throw translateError(error);
+    }
+    this.#client = client;
+    return client;
+  }
+}
+
+/** It is given out, and has ended: each snapshot from now on is behind it. */
+async function nextId(client: Client): Promise<bigint> {
+  const { rows } = await client.query<{ id: string }>("SELECT pg_current_xact_id()::text AS id");
+  return BigInt(rows[0]?.id ?? 0);
+}
+
+function inDoubt(why: "handed out" | "older"): TransientError {
+  return why === "older"
+    ? new TransientError(
+        "BACKFILL_OLDER_TRANSACTIONS",
+        "transactions that wrote before the copy began are still in progress",
+        {
+          hint: "The copy begins when they have ended: SELECT pid, xact_start, state FROM pg_stat_activity WHERE backend_xid IS NOT NULL ORDER BY xact_start; prepared ones are in pg_prepared_xacts.",
+        },
+      )
+    : new TransientError(
+        "BACKFILL_COMMIT_UNSEEN",
+        "a transaction whose events were published cannot be seen in the database yet",
+        {
+          hint: "It passes by itself within a moment; while a synchronous standby is away it lasts until that is back.",
+        },
+      );
+}
+
+/** Of a key that is another one by now nothing is known: from the first row on. */
+function afterOf(after: SliceRequest["after"], { key }: CopiedTable): readonly string[] | undefined {
+  const { columns, values } = (after ?? {}) as { readonly columns?: unknown; readonly values?: unknown };
+  const isSame =
+    Array.isArray(columns) && columns.length === key.length && columns.every((name, nth) => name === key[nth]);
+  return isSame && Array.isArray(values) ? (values as readonly string[]) : undefined;
+}

@@ -2,7 +2,7 @@
 
 import type { StateStore } from "../bus/bus.ts";
 import { ConfigError } from "../errors.ts";
-import type { Asked } from "../event/control.ts";
+import { type Asked, backfillKey } from "../event/control.ts";
 import type { SourceId } from "../event/source-id.ts";
 
 /** As it is kept. What a newer version adds stays where it is. */
@@ -14,11 +14,6 @@ export interface Order extends Asked {
   readonly collections?: readonly string[];
   /** Rows a second at most, in the mean; absent: as fast as it goes. */
   readonly rate?: number;
-}
-
-/** Under which it is kept. */
-export function orderKey(source: SourceId): string {
-  return `backfill.${source}`;
 }
 
 /** @throws ConfigError BACKFILL_ORDER_UNREADABLE when it is not what this version writes */
@@ -49,8 +44,8 @@ export async function readOrder(
   state: Pick<StateStore, "get">,
   source: SourceId,
 ): Promise<{ readonly order: Order; readonly revision: number } | undefined> {
-  const entry = await state.get(orderKey(source));
-  return entry && { order: parseOrder(entry.value, orderKey(source)), revision: entry.revision };
+  const entry = await state.get(backfillKey(source));
+  return entry && { order: parseOrder(entry.value, backfillKey(source)), revision: entry.revision };
 }
 
 /**
@@ -68,6 +63,7 @@ export async function changeOrder(
     const known = await readOrder(state, source);
     const order = next(known?.order);
     if (order === undefined) return { order: known?.order, changed: false };
-    if ((await state.put(orderKey(source), order, known?.revision ?? 0)) !== undefined) return { order, changed: true };
+    if ((await state.put(backfillKey(source), order, known?.revision ?? 0)) !== undefined)
+      return { order, changed: true };
   }
 }

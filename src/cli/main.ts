@@ -5,6 +5,7 @@ import { CommanderError } from "commander";
 import { BugError, ConfigError, toError } from "../errors.ts";
 import { takeStray } from "../telemetry/stray.ts";
 import { automationCommands } from "./program/automation-commands.ts";
+import { backfillCommands } from "./program/backfill-commands.ts";
 import { eventCommands } from "./program/event-commands.ts";
 import { openProgram } from "./program/program.ts";
 import { sourceCommands } from "./program/source-commands.ts";
@@ -18,6 +19,7 @@ const cli = openProgram();
 workerCommands(cli);
 sourceCommands(cli);
 automationCommands(cli);
+backfillCommands(cli);
 eventCommands(cli);
 
 function usageError(error: CommanderError): ConfigError {

@@ -10,6 +10,11 @@ export function controlKey(automation: string): string {
   return `${CONTROL_PREFIX}${automation}`;
 }
 
+/** Under which what people ask of a source's copy is kept. */
+export function backfillKey(source: string): string {
+  return `backfill.${source}`;
+}
+
 /** What all of these keys begin with. */
 export const CONTROL_PREFIX = "control.";
 

@@ -70,6 +70,9 @@ export interface Connector<Config> {
 
   // The capabilities: what not every kind has.
 
+  /** For `millrace backfill`: its sources copy rows that existed before. */
+  readonly copiesRows?: true;
+
   readonly remove?: Removal<Config>;
   readonly setupText?: SetupText<Config>;
   /**

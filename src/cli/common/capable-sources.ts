@@ -8,6 +8,10 @@ import type { Connector } from "../../source/connector.ts";
 
 /** What a command may ask of a connector, and what is done where that is not to be had. */
 const capabilities = {
+  copiesRows: {
+    cannot: "copy rows that existed before",
+    instead: "Read the stream beside what you copy by the database's own means.",
+  },
   describeCollections: {
     cannot: "describe its collections",
     instead: "Write the types of its rows by hand.",

@@ -41,6 +41,7 @@ export const postgresConnector = {
   structuredColumns,
   carriedImages,
   open: openPostgres,
+  copiesRows: true,
   remove: removal,
   setupText,
   describeCollections: tableSchemas,

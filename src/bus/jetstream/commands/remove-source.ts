@@ -1,6 +1,7 @@
 // What a source has on the bus, shown and taken away: its stream with all subscriptions, and what is on record of it.
 
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import { backfillKey } from "../../../event/control.ts";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
 import { removeLargeBodies } from "../bodies/large-bodies.ts";
 import type { BusAccess } from "../client/access.ts";
@@ -60,6 +61,7 @@ export async function removeSourceFromBus(source: SourceId, options: BusOptions)
     [STATE_BUCKET, memoryKey(source)],
     [STATE_BUCKET, checkpointKey(source)],
     [STATE_BUCKET, idleKey(source)],
+    [STATE_BUCKET, backfillKey(source)],
     [STATE_BUCKET, `attempts.*.${stream}.*`],
     [STATE_BUCKET, `attempts.*.${RETRY_STREAM}.${stream}.>`],
     [STATE_BUCKET, `settled.*.${stream}.*`],

@@ -67,7 +67,7 @@ export class Backfill implements SideProducer {
 
   async *read({ after, signal }: Parameters<SideProducer["read"]>[0]): AsyncGenerator<CopyBatch, void> {
     const { clock, log, source } = this.#options;
-    let stored = after && parsed(after);
+    let stored = after && parseProgress(after);
     let failures = 0;
     while (!signal.aborted) {
       const before = stored;
@@ -79,7 +79,7 @@ export class Backfill implements SideProducer {
         }
         for await (const batch of this.#next(work, signal)) {
           yield batch;
-          stored = parsed(batch.progress);
+          stored = parseProgress(batch.progress);
           failures = 0;
         }
       } catch (thrown) {
@@ -250,14 +250,4 @@ function rowTooLarge(target: CopyTarget, size: number, most: number): ConfigErro
   return new ConfigError("BACKFILL_ROW_TOO_LARGE", what, {
     hint: "Raise the server's max_payload (3 MiB are possible), leave the large column out, or cancel this copy and start one of the other collections: `millrace backfill cancel`.",
   });
-}
-
-/** Of another version's marker nothing is known: then a person has to order a new copy. */
-function parsed(value: Readonly<Record<string, unknown>>): Progress | undefined {
-  try {
-    return parseProgress(value);
-  } catch (thrown) {
-    if (thrown instanceof RangeError) return undefined;
-    throw thrown;
-  }
 }

@@ -24,16 +24,15 @@ export interface Progress {
   readonly reason?: Reason;
 }
 
-/** @throws RangeError when it is not what this version writes */
-export function parseProgress(value: Readonly<Record<string, unknown>>): Progress {
+/** Undefined for what this version does not write: of that nothing is known, and a person has to order a new copy. */
+export function parseProgress(value: Readonly<Record<string, unknown>>): Progress | undefined {
   const { backfill, state, startedAt, rows, done, at } = value as Partial<Progress>;
   const well =
     [backfill, rows, done].every((number) => Number.isSafeInteger(number) && (number as number) >= 0) &&
     (state === "copying" || state === "waiting" || isOver({ state })) &&
     typeof startedAt === "string" &&
     (at === undefined || (typeof at.namespace === "string" && typeof at.collection === "string"));
-  if (!well) throw new RangeError("the marker is not what this version writes");
-  return value as unknown as Progress;
+  return well ? (value as unknown as Progress) : undefined;
 }
 
 /** Whether nothing of the copy comes any more. */

@@ -5,12 +5,11 @@ import { changeOrder, type Order, readOrder } from "../../backfill/order.ts";
 import { isOver, type Progress, parseProgress } from "../../backfill/progress.ts";
 import { type BackfillOnBus, openBackfillOnBus } from "../../bus/jetstream/commands/backfill-on-bus.ts";
 import { nearest } from "../../config/nearest.ts";
-import { resolveBusConfig } from "../../config/resolve.ts";
 import { ConfigError } from "../../errors.ts";
 import { formatCollectionName, parseCollectionName } from "../../event/collection-name.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { type CapableSource, namedSource } from "../common/capable-sources.ts";
-import { type CommandOptions, loadConfig, readConfig } from "../common/load-config.ts";
+import { type CommandOptions, loadConfig } from "../common/load-config.ts";
 import { asker } from "../common/named-automation.ts";
 import { printable } from "../common/terminal.ts";
 
@@ -50,7 +49,7 @@ export async function startBackfill({
 async function starting(
   bus: BackfillOnBus,
   source: SourceId,
-  { collections, rate }: Partial<Pick<Order, "collections" | "rate">>,
+  { collections, rate }: { readonly collections: Order["collections"] | undefined; readonly rate: number | undefined },
 ): Promise<(order: Order | undefined) => Order> {
   const { progress } = await standing(bus, source);
   return (order) => {
@@ -126,8 +125,9 @@ async function known(named: readonly string[], source: CapableSource<"copiesRows
 async function opened(
   options: BackfillOptions,
 ): Promise<{ readonly source: CapableSource<"copiesRows">; readonly bus: BackfillOnBus }> {
-  const source = namedSource(await loadConfig(options.config), options.source, "copiesRows");
-  const { access, replicas } = resolveBusConfig(await readConfig(options.config));
+  const config = await loadConfig(options.config);
+  const source = namedSource(config, options.source, "copiesRows");
+  const { access, replicas } = config.bus;
   return { source, bus: await openBackfillOnBus({ ...access.reveal(), replicas, signal: options.signal }) };
 }
 

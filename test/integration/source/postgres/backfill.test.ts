@@ -1,0 +1,182 @@
+// Slices of a real Postgres: what their rows look like, where they go on, which snapshot is taken and which table is refused.
+
+import { describe, expect, onTestFinished, test } from "vitest";
+import type { ConfigError } from "../../../../src/errors.ts";
+import type { CopiedRow } from "../../../../src/event/source-event.ts";
+import type { RowCopier, Slice } from "../../../../src/source/capabilities.ts";
+import { postgresFixture } from "../../../support/postgres/fixture.ts";
+import { failureOf, type TestSource } from "../../../support/postgres/reader.ts";
+import { missing } from "../../../support/servers.ts";
+
+const never = new AbortController().signal;
+
+const copierOf = ({ copier }: TestSource): RowCopier => copier as RowCopier;
+
+async function sliceOf(
+  source: TestSource,
+  name: string,
+  { after, maxRows = 1000 }: { readonly after?: Readonly<Record<string, unknown>>; readonly maxRows?: number } = {},
+): Promise<Slice> {
+  const targets = await copierOf(source).targets();
+  const target = targets.find(({ collection }) => collection === name);
+  if (target === undefined) throw new Error(`no ${name} among ${targets.map(({ collection }) => collection).join()}`);
+  return copierOf(source).readSlice({ target, after, maxRows, maxBytes: 1e6, backfill: 7, signal: never });
+}
+
+function bodyOf({ data }: CopiedRow): Readonly<Record<string, unknown>> {
+  return JSON.parse(Buffer.from(data).toString());
+}
+
+describe.skipIf(missing("postgres"))("a slice of a Postgres table", () => {
+  const fixture = postgresFixture(`
+    create type mood as enum ('sad', 'glad');
+    create type part as (a int, b text);
+    create domain positive as int check (value > 0);
+    create table orders(
+      id bigint primary key, big numeric, at timestamptz, plain timestamp, day date, span interval, raw bytea, note text, doc jsonb,
+      list int[], feeling mood, piece part, amount positive, price double precision, code char(4), flags bit(3), nothing text);
+    insert into orders select i, 1e30 + i, '2026-01-02 03:04:05.678+02', '2026-01-02', '2026-01-02', '1 day 2 hours', '\\x00ff',
+      repeat('ä"\\', i * 2000), '{"a": 1.50}', '{1,null,3}', 'glad', row(i, 'x,y'), 5, 0.1, 'ab', b'101', null
+      from generate_series(1, 3) i;
+    create table pairs(b text, a int, note text, primary key (b, a));
+    insert into pairs select chr(97 + i % 3), i, null from generate_series(1, 9) i;
+    create table parted(region text, id int, primary key (id, region)) partition by list (region);
+    create table parted_n partition of parted for values in ('n');
+    create table parted_s partition of parted for values in ('s');
+    insert into parted values ('n', 2), ('s', 1), ('n', 3);
+    create table heir(more int, primary key (b, a)) inherits (pairs);
+    insert into heir values ('z', 1, 'of the heir', 1);
+    create table whole(id int primary key, note text);
+    alter table whole replica identity full;
+    insert into whole values (1, 'x');`);
+
+  test("has the rows that an event has, value for value, with the key and the lane of its events", async () => {
+    const { source, reading } = await fixture.begin();
+    const slice = await sliceOf(source, "orders");
+    await fixture.database.query("update orders set note = note || '', amount = amount");
+    await reading.rows(3);
+    const events = reading.bodies.map(({ after }) => after);
+
+    expect(slice.rows.map(bodyOf)).toEqual(
+      events.map((after) => ({ op: "read", key: { id: (after as { id: unknown }).id }, before: null, after })),
+    );
+    const updated = reading.events.filter(({ subject }) => subject.startsWith("cdc.shop.public.orders."));
+    expect(slice.rows.map(({ lane }) => lane)).toEqual(updated.map(({ subject }) => subject.split(".")[5]));
+    expect(slice.rows.map(({ key }) => `ce-subject: public.orders/${key}\r\n`)).toEqual(
+      updated.map(({ head }) => /ce-subject: .*\r\n/.exec(head)?.[0]),
+    );
+    expect(slice.rows[0]).toMatchObject({
+      backfill: 7,
+      kind: { op: "read" },
+      time: expect.stringMatching(/^20.*\.\d{6}Z$/),
+    });
+    expect(slice.isLast).toBe(true);
+    const [told] = reading.announcements;
+    await source.schemas.describe(slice.version, undefined);
+    expect(slice.version.uri).toBe(`millrace_schemas/${JSON.parse(Buffer.from(told?.data ?? "").toString()).version}`);
+    await reading.stop();
+  });
+
+  test("goes on behind the last row of the one before, in the order of the key's index", async () => {
+    const { source, reading } = await fixture.begin();
+    const keys: string[] = [];
+    let after: Readonly<Record<string, unknown>> | undefined;
+    for (;;) {
+      const slice = await sliceOf(source, "pairs", { ...(after && { after }), maxRows: 4 });
+      keys.push(...slice.rows.map(({ key }) => key));
+      if (slice.isLast) break;
+      // As it comes back from the stream.
+      after = JSON.parse(JSON.stringify(slice.after(slice.rows.length - 1)));
+    }
+
+    // The heir of a table is another table.
+    expect(keys).toEqual(["3,a", "6,a", "9,a", "1,b", "4,b", "7,b", "2,c", "5,c", "8,c"]);
+    expect((await sliceOf(source, "parted")).rows.map(bodyOf)).toMatchObject([
+      ...[{ after: { id: 1, region: "s" } }, { after: { id: 2, region: "n" } }, { after: { id: 3, region: "n" } }],
+    ]);
+    expect((await sliceOf(source, "whole")).rows.map(({ key }) => key)).toEqual(["1"]);
+    await reading.stop();
+  });
+
+  test("includes what had ended when it was read, and nothing since", async () => {
+    const { source, reading } = await fixture.begin();
+    const open = await fixture.database.connect();
+    onTestFinished(() => open.end());
+    const slice = await (async () => {
+      await fixture.database.query("update whole set note = 'before'");
+      await reading.rows(1);
+      await sliceOf(source, "orders"); // what is handed out is noted from here on
+      await open.query("begin; update whole set note = 'open'");
+      return sliceOf(source, "whole");
+    })();
+    await open.query("commit");
+    await fixture.database.query("update whole set note = 'after'");
+    await reading.rows(3);
+    const ids = reading.messages.flatMap((message) =>
+      message.type === "message" && message.subject.startsWith("cdc.") ? [/Cdc-Tx: (\d+)/.exec(message.head)?.[1]] : [],
+    );
+
+    expect(slice.rows.map(bodyOf)).toMatchObject([{ after: { note: "before" } }]);
+    expect(ids.map((id) => slice.includes({ position: "", transaction: id ?? "" }))).toEqual([true, false, false]);
+    await reading.stop();
+  });
+
+  test("waits for transactions that wrote before the copy began, and for no later one", async () => {
+    const { source, reading } = await fixture.begin();
+    const older = await fixture.database.connect();
+    onTestFinished(() => older.end());
+    await older.query("begin; update orders set day = day where id = 1");
+
+    expect(await failureOf(sliceOf(source, "whole"))).toMatchObject({ code: "BACKFILL_OLDER_TRANSACTIONS" });
+    await older.query("commit; begin; update orders set day = day where id = 1");
+    expect((await sliceOf(source, "whole")).rows).toHaveLength(1);
+    await reading.stop();
+  });
+
+  test("is refused of a table without a key, and where policies hide rows, with what to do", async () => {
+    await fixture.database.query(`
+      create table loose(a int);
+      create publication millrace_shop for table loose, whole with (publish = 'insert', publish_via_partition_root);
+      alter table whole enable row level security;
+      do $$ begin
+        if not exists (select from pg_roles where rolname = 'copies') then create role copies login replication; end if;
+      end $$;
+      grant select on loose, whole to copies`);
+    const url = fixture.database.url.replace("postgres@", "copies@");
+    const { source, reading } = await fixture.begin({ options: { url, tables: ["public.loose", "public.whole"] } });
+    const refusals = [await failureOf(sliceOf(source, "loose")), await failureOf(sliceOf(source, "whole"))];
+
+    expect(refusals.map((error) => (error as ConfigError).message)).toEqual([
+      expect.stringContaining("carry no key"),
+      expect.stringContaining("policies"),
+    ]);
+    expect(refusals).toMatchObject([{ code: "BACKFILL_REFUSED" }, { hint: expect.stringContaining("BYPASSRLS") }]);
+    await reading.stop();
+  });
+});
+
+describe.skipIf(missing("postgres"))("a slice while a synchronous standby is away", () => {
+  const fixture = postgresFixture(
+    "create table whole(id int primary key, note text); insert into whole values (1, 'x')",
+    {
+      synchronous_commit: "on",
+    },
+  );
+
+  test("is not taken when a commit was handed out that cannot be seen yet", async () => {
+    const { source, reading } = await fixture.begin();
+    await sliceOf(source, "whole");
+    await fixture.database.query("alter system set synchronous_standby_names = 'nobody'");
+    await fixture.database.query("select pg_reload_conf()");
+    const stuck = await fixture.database.connect();
+    const ended = stuck.query("update whole set note = 'new'").finally(() => stuck.end());
+    await reading.rows(1);
+
+    expect(await failureOf(sliceOf(source, "whole"))).toMatchObject({ code: "BACKFILL_COMMIT_UNSEEN" });
+    await fixture.database.query("alter system reset synchronous_standby_names");
+    await fixture.database.query("select pg_reload_conf()");
+    await ended;
+    expect((await sliceOf(source, "whole")).rows.map(bodyOf)).toMatchObject([{ after: { note: "new" } }]);
+    await reading.stop();
+  });
+});

@@ -1,27 +1,44 @@
 // `millrace backfill`: what is put on record, with no worker that obeys.
 
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { shopCommand } from "../../support/process/shop-commands.ts";
-import { freshNats, missing } from "../../support/servers.ts";
+import { showBackfill, startBackfill, steerBackfill } from "../../../src/cli/command/backfill.ts";
+import { freshNats, missing, scratchDir } from "../../support/servers.ts";
 
 describe.skipIf(missing("nats"))("millrace backfill", () => {
   test("orders one copy at a time, lets it rest and go on, and ends it; the next one has another number", async () => {
     const { url } = await freshNats();
-    const run = await shopCommand(url, ["backfill"]);
+    const config = join(await scratchDir(), "millrace.config.json");
+    const sources = {
+      shop: { kind: "postgres", url: "postgres://nobody@127.0.0.1:1/none" },
+      docs: { kind: "mongodb", url: "mongodb://127.0.0.1:1/?replicaSet=rs", database: "docs" },
+    };
+    await writeFile(config, JSON.stringify({ bus: { servers: url }, sources }));
+    let said = "";
+    const { signal } = new AbortController();
+    const options = { config, signal, source: "shop", print: async (line: string) => void (said = line) };
+    const start = { ...options, collections: [] };
 
-    expect(await run("pause", "shop")).toMatchObject({ code: 2, stderr: expect.stringMatching(/^BACKFILL_NONE: /) });
-    expect((await run("start", "shop", "--rate", "100")).stdout).toMatch(
-      /^copy 1 of shop is ordered: all that it reads;/,
-    );
-    expect(await run("start", "shop")).toMatchObject({ code: 2, stderr: expect.stringMatching(/^BACKFILL_RUNNING: /) });
-    expect((await run("pause", "shop")).stdout).toBe("copy 1 of shop is paused\n");
-    expect((await run("status", "shop")).stdout).toMatch(
-      /^copy 1 of shop: not begun; asked for by \S+ at \S+: paused\n$/,
-    );
-    expect((await run("cancel", "shop")).stdout).toBe("copy 1 of shop is cancelled\n");
-    expect((await run("start", "shop")).stdout).toMatch(/^copy 2 of shop /);
-    expect(JSON.parse((await run("status", "shop", "--json")).stdout)).toMatchObject({
-      ...{ order: { backfill: 2, state: "running" }, progress: null },
-    });
+    await showBackfill({ ...options, json: false });
+    expect(said).toBe("shop was never copied");
+    await expect(steerBackfill({ ...options, to: "pause" })).rejects.toMatchObject({ code: "BACKFILL_NONE" });
+    await startBackfill({ ...start, rate: "100" });
+    expect(said).toMatch(/^copy 1 of shop is ordered: all that it reads;/);
+    await expect(startBackfill(start)).rejects.toMatchObject({ code: "BACKFILL_RUNNING" });
+    await steerBackfill({ ...options, to: "pause" });
+    expect(said).toBe("copy 1 of shop is paused");
+    await showBackfill({ ...options, json: false });
+    expect(said).toMatch(/^copy 1 of shop: not begun; asked for by \S+ at \S+: paused$/);
+    await steerBackfill({ ...options, to: "resume" });
+    expect(said).toBe("copy 1 of shop is running");
+    await steerBackfill({ ...options, to: "cancel" });
+    expect(said).toBe("copy 1 of shop is cancelled");
+    await expect(steerBackfill({ ...options, to: "resume" })).rejects.toMatchObject({ code: "BACKFILL_NONE" });
+    await startBackfill(start);
+    await showBackfill({ ...options, json: true });
+    expect(JSON.parse(said)).toMatchObject({ order: { backfill: 2, state: "running" }, progress: null });
+    await expect(startBackfill({ ...start, rate: "none" })).rejects.toMatchObject({ code: "BACKFILL_RATE" });
+    await expect(startBackfill({ ...start, source: "docs" })).rejects.toMatchObject({ code: "CAPABILITY_MISSING" });
   });
 });

@@ -36,7 +36,7 @@ describe.skipIf(missing("postgres"))("a slice of a Postgres table", () => {
       id bigint primary key, big numeric, at timestamptz, plain timestamp, day date, span interval, raw bytea, note text, doc jsonb,
       list int[], feeling mood, piece part, amount positive, price double precision, code char(4), flags bit(3), nothing text);
     insert into orders select i, 1e30 + i, '2026-01-02 03:04:05.678+02', '2026-01-02', '2026-01-02', '1 day 2 hours', '\\x00ff',
-      repeat('ä"\\', i * 2000), '{"a": 1.50}', '{1,null,3}', 'glad', row(i, 'x,y'), 5, 0.1, 'ab', b'101', null
+      repeat('ä"\\', i * 2000), '{"a": 1.50}', '{1,null,3}', 'glad', ('(' || i || ',"x,y")')::part, 5, 0.1, 'ab', b'101', null
       from generate_series(1, 3) i;
     create table pairs(b text, a int, note text, primary key (b, a));
     insert into pairs select chr(97 + i % 3), i, null from generate_series(1, 9) i;
@@ -73,7 +73,9 @@ describe.skipIf(missing("postgres"))("a slice of a Postgres table", () => {
     expect(slice.isLast).toBe(true);
     const [told] = reading.announcements;
     await source.schemas.describe(slice.version, undefined);
-    expect(slice.version.uri).toBe(`millrace_schemas/${JSON.parse(Buffer.from(told?.data ?? "").toString()).version}`);
+    expect(slice.version.uri).toBe(
+      `kv:millrace_schemas/${JSON.parse(Buffer.from(told?.data ?? "").toString()).version}`,
+    );
     await reading.stop();
   });
 

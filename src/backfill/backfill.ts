@@ -167,6 +167,7 @@ export class Backfill implements SideProducer {
       if (after === undefined) return; // nothing was read, and something is behind it: never so
       const start = progress;
       let taken = start;
+      const end = to;
       yield {
         notBefore: slice.notBefore,
         version: slice.version,
@@ -184,7 +185,8 @@ export class Backfill implements SideProducer {
         },
       };
       progress = taken;
-      if (isLast) return;
+      if (end === from && end < to && from === 0 && held.fault === undefined) throw rowBusy(target);
+      if (isLast || end < to) return;
       await this.#slow(to - from, order.rate, signal);
       if (signal.aborted || (await this.#isChanged(order))) return;
       from = to;
@@ -242,6 +244,14 @@ function isAt(at: NonNullable<Progress["at"]>, target: CopyTarget): boolean {
 function compare(one: Omit<CopyTarget, "id">, other: Omit<CopyTarget, "id">): number {
   if (one.namespace !== other.namespace) return one.namespace < other.namespace ? -1 : 1;
   return one.collection === other.collection ? 0 : one.collection < other.collection ? -1 : 1;
+}
+
+/** Nothing passed: it is tried again, and slower each time, until a slice is taken between two writes. */
+function rowBusy(target: CopyTarget): TransientError {
+  const what = `a row of ${formatCollectionName(target)} is changed again and again, and its events lack its large values`;
+  return new TransientError("BACKFILL_ROW_BUSY", what, {
+    hint: "It passes when the row rests for a moment, a little longer than the worker is behind. Where it never does: REPLICA IDENTITY FULL for the table while it is copied.",
+  });
 }
 
 function rowTooLarge(target: CopyTarget, size: number, most: number): ConfigError {

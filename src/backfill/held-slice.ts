@@ -6,21 +6,30 @@ import type { SourceMessage } from "../source/source.ts";
 
 /** What may be noted while the slice is read; beyond it the slice is read again, with fewer rows. */
 const MAX_NOTED_BYTES = 8 * 1024 * 1024;
+/** In the body of an update that lacks values; a row with such a text is only read once more. */
+const LACKS = Buffer.from('"unchanged":[');
 /** About what an entry of a map takes beside its key. */
 const ENTRY_BYTES = 150;
+
+interface Touched extends StreamedChange {
+  /** Whether it is an update that does not tell all values. */
+  readonly lacks: boolean;
+}
 
 export class HeldSlice {
   readonly #target: CopyTarget;
   readonly #maxNotedBytes: number;
   /** While it is read: the newest change of each key. That of a later one includes no less than that of one before. */
-  #noted = new Map<string, StreamedChange>();
+  #noted = new Map<string, Touched>();
   #notedBytes = 0;
   /** The newest change that emptied the collection, and of a row that cannot be read. */
   #emptied: StreamedChange | undefined;
   #unread: StreamedChange | undefined;
   #slice: Slice | undefined;
-  /** Rows that are left, by key. */
-  #rows = new Map<string, CopiedRow>();
+  /** By key; undefined where the row was taken out. */
+  #rows = new Map<string, CopiedRow | undefined>();
+  /** Keys of rows of which a newer event lacks values: the row must be read once more, behind that event. */
+  readonly #owed = new Set<string>();
   #fault: "overflowed" | "spoiled" | undefined;
 
   /** Begins to note: call it before the slice is read. */
@@ -41,7 +50,8 @@ export class HeldSlice {
   handedOut(messages: readonly SourceMessage[]): void {
     for (const message of messages) {
       if (message.type === "change" && this.#isOf(message.kind)) {
-        const change = { position: message.position, transaction: message.transaction.id ?? "" };
+        const lacks = message.kind.op === "updated" && Buffer.from(message.data).includes(LACKS);
+        const change = { position: message.position, transaction: message.transaction.id ?? "", lacks };
         if (message.kind.op === "truncated") this.#emptied = change;
         else this.#touch(message.key, change);
       } else if (message.type === "poison" && this.#isNamed(message)) {
@@ -60,15 +70,24 @@ export class HeldSlice {
     this.#look();
   }
 
-  /** What may be stored by now of the rows from one index up to and without another; none of one with a fault. */
-  take(from: number, to: number): readonly CopiedRow[] {
-    if (this.#fault !== undefined || this.#slice === undefined) return [];
-    return this.#slice.rows.slice(from, to).filter((row) => this.#rows.get(row.key) === row);
+  /**
+   * What may be stored by now of the rows from one index up to and without another, and up to where that is all: it ends before
+   * a row that must be read once more. Nothing of one with a fault.
+   */
+  take(from: number, to: number): { readonly rows: readonly CopiedRow[]; readonly end: number } {
+    if (this.#fault !== undefined || this.#slice === undefined) return { rows: [], end: from };
+    const asked = this.#slice.rows.slice(from, to);
+    const owed = asked.findIndex(({ key }) => this.#owed.has(key));
+    const all = owed < 0 ? asked : asked.slice(0, owed);
+    return { rows: all.filter((row) => this.#rows.get(row.key) === row), end: from + all.length };
   }
 
-  #touch(key: string, change: StreamedChange): void {
+  #touch(key: string, change: Touched): void {
     if (this.#slice !== undefined) {
-      if (this.#rows.has(key) && !this.#slice.includes(change)) this.#rows.delete(key);
+      if (!this.#rows.has(key) || this.#slice.includes(change)) return;
+      this.#rows.set(key, undefined);
+      if (change.lacks) this.#owed.add(key);
+      else this.#owed.delete(key); // it is whole, or the row is gone
       return;
     }
     if (!this.#noted.has(key)) this.#notedBytes += ENTRY_BYTES + 2 * key.length;
@@ -86,7 +105,10 @@ export class HeldSlice {
   #look(): void {
     const slice = this.#slice;
     if (slice === undefined) return;
-    if (this.#emptied !== undefined && !slice.includes(this.#emptied)) this.#rows.clear();
+    if (this.#emptied !== undefined && !slice.includes(this.#emptied)) {
+      this.#rows.clear();
+      this.#owed.clear();
+    }
     if (this.#unread !== undefined && !slice.includes(this.#unread)) this.#fault ??= "spoiled";
   }
 

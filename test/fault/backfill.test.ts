@@ -14,13 +14,14 @@ const ROWS = 20_000;
 
 const tables = `
   create sequence version;
-  create table item(id int primary key, v bigint not null default nextval('version'), note text);
+  create table item(id int primary key, v bigint not null default nextval('version'), note text, doc text);
+  alter table item alter doc set storage external;
   create table parted(region text, id int, v bigint not null default nextval('version'), primary key (region, id)) partition by list (region);
   create table parted_north partition of parted for values in ('north');
   create table parted_south partition of parted for values in ('south');
   create table queue(a text, b int, v bigint not null default nextval('version'), primary key (b, a));
   create table final(id int primary key, v bigint not null default nextval('version'));
-  insert into item(id, note) select i, repeat('x', i % 50) from generate_series(1, ${ROWS}) i;
+  insert into item(id, note, doc) select i, repeat('x', i % 50), case when i % 20 = 0 then repeat('d', 2500) end from generate_series(1, ${ROWS}) i;
   insert into parted select case when i % 2 = 0 then 'north' else 'south' end, i from generate_series(1, ${ROWS / 4}) i;
   insert into queue select chr(97 + i % 26), i / 26 from generate_series(1, ${ROWS / 4}) i;`;
 

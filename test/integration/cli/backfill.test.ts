@@ -16,8 +16,11 @@ describe.skipIf(missing("nats"))("millrace backfill", () => {
     };
     await writeFile(config, JSON.stringify({ bus: { servers: url }, sources }));
     let said = "";
+    const print = async (line: string): Promise<void> => {
+      said = line;
+    };
     const { signal } = new AbortController();
-    const options = { config, signal, source: "shop", print: async (line: string) => void (said = line) };
+    const options = { config, signal, source: "shop", print };
     const start = { ...options, collections: [] };
 
     await showBackfill({ ...options, json: false });

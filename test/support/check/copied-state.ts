@@ -41,7 +41,8 @@ export class CopiedState {
       const newest = this.#newest.get(place) ?? 0;
       if (v < newest) this.wrong.push(`${sequence}: ${op} of ${place} goes back from ${newest} to ${v}`);
       this.#newest.set(place, Math.max(v, newest));
-      rows.set(name, after);
+      // What an update did not change and is stored apart is as it was.
+      rows.set(name, op === "updated" ? { ...rows.get(name), ...after } : after);
     }
     if (op !== "read") return;
     this.reads++;

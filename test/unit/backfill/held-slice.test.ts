@@ -19,16 +19,22 @@ function slice(keys: readonly string[], included: readonly string[] = []): Slice
   };
 }
 
-function change(key: string, id: string, op: Op = "updated", collection = "orders", table = "16384"): SourceMessage {
+/** @param data of an update that lacks a value: `{"unchanged":["doc"]}` */
+function change(
+  key: string,
+  id: string,
+  op: Op = "updated",
+  { collection = "orders", table = "16384", data = "{}" } = {},
+): SourceMessage {
   const schema = { ...ordersRead.version.schema, id: table };
   return {
-    ...{ type: "change", key, lane: "p00", data: Buffer.from("{}"), position: "0001+" as Position },
+    ...{ type: "change", key, lane: "p00", data: Buffer.from(data), position: "0001+" as Position },
     kind: { namespace: "public", collection, op, version: { schema, uri: undefined } },
     transaction: { id, time: "2026-01-01T00:00:00.000000Z", lineage: undefined },
   };
 }
 
-const keysOf = (held: HeldSlice): readonly string[] => held.take(0, 10).map(({ key }) => key);
+const keysOf = (held: HeldSlice): readonly string[] => held.take(0, 10).rows.map(({ key }) => key);
 
 test("a row of which a newer event was handed out is left out, whether that was before it was read or since", () => {
   const held = new HeldSlice(orders);
@@ -51,9 +57,26 @@ test("a later change that the slice lacks takes the row out, though it has the o
 test("changes of another collection are no concern of it; those of its own are under any name", () => {
   const held = new HeldSlice(orders);
   held.fill(slice(["1", "2"]));
-  held.handedOut([change("1", "new", "updated", "orders", "999"), change("2", "new", "updated", "renamed")]);
+  held.handedOut([
+    change("1", "new", "updated", { table: "999" }),
+    change("2", "new", "updated", { collection: "renamed" }),
+  ]);
 
   expect(keysOf(held)).toEqual(["1"]);
+});
+
+test("a row of which a newer update lacks values must be read once more: what may be stored ends before it", () => {
+  const lacking = { data: '{"op":"updated","unchanged":["doc"]}' };
+  const held = new HeldSlice(orders);
+  held.handedOut([change("3", "new", "updated", lacking)]);
+  held.fill(slice(["1", "2", "3", "4"]));
+  expect(held.take(0, 4)).toMatchObject({ rows: [{ key: "1" }, { key: "2" }], end: 2 });
+
+  held.handedOut([change("1", "new", "updated", lacking)]);
+  expect(held.take(0, 4)).toEqual({ rows: [], end: 0 });
+  // Whole, or gone.
+  held.handedOut([change("1", "new"), change("3", "new", "deleted")]);
+  expect(held.take(0, 4)).toMatchObject({ rows: [{ key: "2" }, { key: "4" }], end: 4 });
 });
 
 test.each(["before", "since"])("a collection that was emptied %s it was read leaves no row", (when) => {

@@ -167,17 +167,22 @@ export class Backfill implements SideProducer {
       if (after === undefined) return; // nothing was read, and something is behind it: never so
       const start = progress;
       let taken = start;
-      const end = to;
+      let end = to;
       yield {
         notBefore: slice.notBefore,
         version: slice.version,
         rows: () => {
-          const rows = held.take(from, to);
-          const done = start.done + (after === null ? 1 : 0);
-          const at = { namespace: target.namespace, collection: target.collection, after };
-          // Of a slice that is spoiled by now nothing counts as passed.
-          taken =
-            held.fault === undefined ? { ...start, state: "copying", rows: start.rows + rows.length, done, at } : start;
+          const { rows, end: passed } = held.take(from, to);
+          end = passed;
+          const behind = end === to ? after : end === from ? undefined : slice.after(end - 1);
+          // Of a slice that is spoiled by now, or whose next row must be read once more, nothing counts as passed.
+          if (held.fault !== undefined || behind === undefined) {
+            taken = start;
+            return [];
+          }
+          const done = start.done + (behind === null ? 1 : 0);
+          const at = { namespace: target.namespace, collection: target.collection, after: behind };
+          taken = { ...start, state: "copying", rows: start.rows + rows.length, done, at };
           return rows;
         },
         get progress() {

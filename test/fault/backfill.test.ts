@@ -35,7 +35,7 @@ function writing(database: Database, seed: number): { stop(): Promise<void> } {
     return Math.floor((state / 2 ** 32) * limit);
   };
   const kinds: readonly (() => string)[] = [
-    () => `update item set ${NEXT} where id between ${below(ROWS)} and ${below(ROWS) + 1} and id % 7 = 0`,
+    () => `update item set ${NEXT} where id % ${ROWS / 8} = ${below(ROWS / 8)}`,
     () => `update item set ${NEXT}, note = 'changed' where id = ${1 + below(ROWS)}`,
     () => `delete from item where id = ${1 + below(ROWS)}`,
     () =>

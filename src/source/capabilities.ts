@@ -189,6 +189,11 @@ export interface SliceRequest {
   readonly target: CopyTarget;
   /** What a slice before said of its last row that was stored; undefined: from the first row on. */
   readonly after: Readonly<Record<string, unknown>> | undefined;
+  /**
+   * Only the rows with these keys (as changes have them) up to and with `after`, in their order; without `after` wherever they are.
+   * Asked only of a collection of which a slice said `readsKeys`. Where that is no longer so: no rows, and it says that no more.
+   */
+  readonly keys?: readonly string[] | undefined;
   readonly maxRows: number;
   /** Of the rows' bodies: the slice ends with the first row that reaches it. */
   readonly maxBytes: number;
@@ -205,6 +210,8 @@ export interface Slice {
   /** Whether no row was behind them. */
   readonly isLast: boolean;
   readonly version: CollectionVersion;
+  /** Whether `SliceRequest.keys` can be asked of its collection. Of no concern where each change carries the whole row. */
+  readonly readsKeys?: boolean | undefined;
   /** All that the moment shows is in the log up to here. */
   readonly notBefore: Positions;
   /** Whether the moment shows what the change did. */
@@ -216,8 +223,8 @@ export interface RowCopier {
   /** What can be copied now, sorted by `namespace` and `collection`. @throws TransientError */
   targets(): Promise<readonly CopyTarget[]>;
   /**
-   * Reads the next rows. Of all changes that `Source.read` has handed out before it was called, the moment of the slice
-   * includes those of the collection; what was handed out since is for the caller to hold against `includes`.
+   * Reads the next rows. Of all changes that `Source.read` has handed out before it was called, also to a worker before, the moment
+   * of the slice includes those of the collection; what was handed out since is for the caller to hold against `includes`.
    * @throws ConfigError for what a person has to change first; TransientError while it cannot be read, or it cannot be told what
    * the moment includes: both may be asked again
    */

@@ -13,6 +13,7 @@ export type {
   ComparedEvent,
   CreatedEvent,
   DeletedEvent,
+  ReadEvent,
   TruncatedEvent,
   UpdatedEvent,
 } from "./automation/define/change-events.ts";

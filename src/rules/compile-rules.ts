@@ -40,6 +40,7 @@ const ruleSchema = z.strictObject({
   ...{ retry: z.unknown().optional(), timeout: z.unknown().optional(), concurrency: z.unknown().optional() },
   ...{ order: z.unknown().optional(), onExhausted: z.unknown().optional(), start: z.unknown().optional() },
   ...{ onGap: z.unknown().optional(), cycles: z.unknown().optional(), shadow: z.unknown().optional() },
+  includeBackfill: z.unknown().optional(),
 });
 
 /**

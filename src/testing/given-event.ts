@@ -140,6 +140,6 @@ export function refuseOthers(events: readonly GivenEvent[]): void {
   const wrong = events.findIndex((one) => !isGivenChange(one) && one.given !== "domain" && one.given !== "system");
   if (wrong < 0) return;
   throw new ConfigError("TESTING_EVENT", `the event ${wrong + 1} of those given is none that the kit knows`, {
-    hint: "give what orders.row(…).created(), .updatedTo(…) or .deleted(), emitted(…), received(…), told(…) or due(…) have made, emptied(…), or what a result has as `emitted`",
+    hint: "give what orders.row(…).created(), .updatedTo(…), .deleted() or .copied(), emitted(…), received(…), told(…) or due(…) have made, emptied(…), or what a result has as `emitted`",
   });
 }

@@ -4,13 +4,14 @@ import { type GivenChange, isGivenChange } from "../automation/define/given-row.
 import type { Bus, SourceStream, Writer } from "../bus/bus.ts";
 import type { Clock } from "../clock.ts";
 import { BugError } from "../errors.ts";
+import type { ChangeBody } from "../event/change-event.ts";
 import { domainEvent } from "../event/domain-event.ts";
 import { canonicalJson, laneOf } from "../event/lane.ts";
 import { lineageOf } from "../event/lineage.ts";
 import type { StreamMessage } from "../event/message.ts";
 import { percentEncode } from "../event/percent.ts";
 import type { Position } from "../event/position.ts";
-import type { ChangeKind, Domain, Transaction } from "../event/source-event.ts";
+import type { ChangeKind, CollectionVersion, CopiedRow, Domain, Transaction } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import { entryOf } from "../outbox/entry.ts";
 import type { GivenDomain, GivenEvent } from "./given-event.ts";
@@ -49,7 +50,8 @@ export class WrittenEvents {
   /** @param usual the source of domain events that name none @throws PoisonError `OUTBOX_EVENT_INVALID` */
   async write(events: readonly GivenEvent[], usual: SourceId): Promise<void> {
     for (const event of events) {
-      if (isGivenChange(event))
+      if (isGivenChange(event) && event.body.op === "read") await this.#copy(event);
+      else if (isGivenChange(event))
         await this.#store(event.source, (transaction, place) => this.#change(event, transaction, place));
       else if (event.given === "system") await this.#tell(event.event);
       else {
@@ -81,7 +83,7 @@ export class WrittenEvents {
   ): Promise<void> {
     const { stream, writer } = this.#writers.get(source) ?? fail(source);
     const nth = this.ids.length + 1;
-    const position = `${nth.toString(16).padStart(16, "0")}+` as Position;
+    const position = positionAt(nth);
     const message = stream.encode(make({ id: String(nth), time: this.#time(), lineage: undefined }, position));
     this.ids.push(message.id);
     this.envelopes.set(message.id, envelopeOf(message));
@@ -89,21 +91,35 @@ export class WrittenEvents {
     await writer.write([large ? await stream.claim(message, new AbortController().signal) : message]);
   }
 
+  /** As a copy stores it: of no transaction, at the place that the stream is at, each by a copy with a number of its own. */
+  async #copy({ source, namespace, name, body }: GivenChange): Promise<void> {
+    const { stream, writer } = this.#writers.get(source) ?? fail(source);
+    const backfill = this.ids.length + 1;
+    const version = copiedVersion(namespace, name);
+    const kind = { namespace, collection: name, op: body.op, version };
+    const row: CopiedRow = { type: "copied", kind, backfill, time: this.#time(), ...rowOf(body) };
+    let messages: readonly StreamMessage[] = [];
+    await writer.write([{ type: "commit", position: positionAt(backfill) }]);
+    await writer.insert({
+      notBefore: new Map(),
+      progress: {},
+      messages: (place) => {
+        messages = [stream.encodeCopied(row, place)];
+        return messages;
+      },
+    });
+    for (const message of messages) {
+      this.ids.push(message.id);
+      this.envelopes.set(message.id, envelopeOf(message));
+    }
+  }
+
   #change(
     { namespace, name, body }: GivenChange,
     transaction: Transaction,
     position: Position,
   ): Parameters<SourceStream["encode"]>[0] {
-    const keys = Object.values(body.key ?? {});
-    return {
-      type: "change",
-      kind: this.#kindOf(namespace, name, body.op),
-      lane: laneOf(Buffer.from(canonicalJson(body.key))),
-      key: keys.map((value) => percentEncode(textOf(value)).replaceAll(",", "%2C")).join(","),
-      transaction,
-      position,
-      data: Buffer.from(JSON.stringify(body)),
-    };
+    return { type: "change", kind: this.#kindOf(namespace, name, body.op), transaction, position, ...rowOf(body) };
   }
 
   #kindOf(namespace: string, collection: string, op: ChangeKind["op"]): ChangeKind {
@@ -130,6 +146,24 @@ async function domainOf(event: GivenDomain): Promise<Omit<Domain, "transaction" 
     payload: Buffer.from(data),
     headers: JSON.parse(headers) as unknown,
   });
+}
+
+function positionAt(nth: number): Position {
+  return `${nth.toString(16).padStart(16, "0")}+` as Position;
+}
+
+function rowOf(body: ChangeBody): Pick<CopiedRow, "lane" | "key" | "data"> {
+  const keys = Object.values(body.key ?? {});
+  return {
+    lane: laneOf(Buffer.from(canonicalJson(body.key))),
+    key: keys.map((value) => percentEncode(textOf(value)).replaceAll(",", "%2C")).join(","),
+    data: Buffer.from(JSON.stringify(body)),
+  };
+}
+
+/** The id of a copied row has its collection's; nothing else of it is in a message. */
+function copiedVersion(namespace: string, collection: string): CollectionVersion {
+  return { schema: { id: collection, namespace, collection, identity: "key", key: [], columns: [] }, uri: undefined };
 }
 
 function envelopeOf({ head }: StreamMessage): Envelope {

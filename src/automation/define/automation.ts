@@ -13,6 +13,8 @@ import type { PatternOf } from "../pattern/pattern-of.ts";
 import type { Schedule } from "../schedule/timetable.ts";
 import type { ClientOf, Database, PgClient } from "../tx/transaction.ts";
 import type { RunTx } from "../tx/tx.ts";
+import type { WithCopies } from "./change-events.ts";
+import { includingBackfill } from "./include-backfill.ts";
 import type { AnyEvent, Image, NeededImages, Trigger } from "./trigger.ts";
 
 /** What a handler logs; each line carries the automation, the event's id and the attempt. Never log row values. */
@@ -64,18 +66,26 @@ export type EventOf<On> = On extends readonly (infer One)[]
     ? Event
     : never;
 
-export interface AutomationOptions<On, Db extends Database = Database> {
+/** What the handler gets: with the copied rows, where the automation includes them. */
+type HandledBy<On, Copies extends boolean> = true extends Copies ? WithCopies<EventOf<On>> : EventOf<On>;
+
+export interface AutomationOptions<On, Db extends Database = Database, Copies extends boolean = false> {
   readonly on: On;
+  /**
+   * `true`: each trigger `created` takes the rows too that a copy of the collection stores (`millrace backfill`, op `read`). Default
+   * `false`: a copy must not send ten thousand mails.
+   */
+  readonly includeBackfill?: Copies;
   /**
    * A pattern over the event, with EventBridge's semantics: `{ after: { total: [{ numeric: [">", 100] }] } }`. An event that does
    * not match ends as filtered, and no handler is started. It must fit each trigger of a list.
    */
-  readonly where?: PatternOf<EventOf<NoInfer<On>>>;
+  readonly where?: PatternOf<HandledBy<NoInfer<On>, NoInfer<Copies>>>;
   /**
    * What only code can ask, behind `where`: `({ event }) => event.after.note !== "test"`. An event of which it says false ends as
    * filtered. It is part of the attempt: one that throws, or is not done by the timeout, is a failed attempt.
    */
-  readonly filter?: Filter<EventOf<NoInfer<On>>>;
+  readonly filter?: Filter<HandledBy<NoInfer<On>, NoInfer<Copies>>>;
   readonly retry?: RetryPolicyInput;
   /**
    * Whether trying again is of use: `(error) => error instanceof NetworkError`. Of an error of which it says false the event is a dead
@@ -167,7 +177,7 @@ const OPTIONS: Readonly<Record<keyof AutomationOptions<unknown>, true>> = {
     start: true,
     onGap: true,
   },
-  ...{ cycles: true, order: true, onExhausted: true, shadow: true },
+  ...{ cycles: true, order: true, onExhausted: true, shadow: true, includeBackfill: true },
 };
 
 const idPattern = /^[a-z][a-z0-9-]{0,62}$/;
@@ -177,17 +187,22 @@ const idPattern = /^[a-z][a-z0-9-]{0,62}$/;
  * changing it starts a new subscription.
  * @throws ConfigError `AUTOMATION_INVALID`, and `PATTERN_INVALID` for `where`
  */
-export function automation<const On extends Trigger | readonly Trigger[], Db extends Database = Database>(
+export function automation<
+  const On extends Trigger | readonly Trigger[],
+  Db extends Database = Database,
+  const Copies extends boolean = false,
+>(
   id: string,
-  options: AutomationOptions<On, Db>,
-  handler: Handler<EventOf<On>, ClientOf<Db>>,
+  options: AutomationOptions<On, Db, Copies>,
+  handler: Handler<HandledBy<On, Copies>, ClientOf<Db>>,
 ): Automation {
   refuseUnknown(options, OPTIONS, `${id}: `);
   if (!idPattern.test(id)) {
     throw invalid(`"${id}" cannot be an automation's id`, "use a-z, 0-9 and -, beginning with a letter, at most 63");
   }
   const given: readonly Trigger[] = Array.isArray(options.on) ? options.on : [options.on as Trigger];
-  const triggers = given.map((trigger) => trigger?.boundTo?.(id) ?? trigger);
+  const bound = given.map((trigger) => trigger?.boundTo?.(id) ?? trigger);
+  const triggers = includingBackfill(bound, options.includeBackfill, id);
   if (triggers.length === 0) throw invalid(`${id}: "on" is empty`, "give it at least one trigger");
   const schedules = triggers.flatMap((trigger) => trigger?.schedule ?? []);
   // Its newest due time stands in one place on the bus.
@@ -255,12 +270,11 @@ function neededImages(
   const read = needs.flatMap(({ by, images }) => (by === undefined ? images : []));
   const images = neededMembers(clauses, IMAGES).filter((image) => !read.includes(image));
   if (images.length === 0) return needs;
-  const { op, ...collection } = { op: shape.fixed?.op as NeededImages["op"], ...shape.collection };
   const columns = images.includes("before") && {
     columns: neededColumns(clauses, "before"),
     ...(declared && { properties: declared.properties }),
   };
-  return [...needs, { ...collection, ...(op && { op }), images, ...columns, by: "where" }];
+  return [...needs, { ...shape.collection, images, ...columns, by: "where" }];
 }
 
 function orderOf(

@@ -12,6 +12,16 @@ export interface CreatedEvent<Row, Key = AnyKey> extends ChangeEvent<Row, Key> {
   readonly after: Row;
 }
 
+/** No change: a row that was there before, as a copy of its collection has seen it. It is of no transaction. */
+export interface ReadEvent<Row, Key = AnyKey> extends ChangeEvent<Row, Key> {
+  readonly op: "read";
+  readonly before: null;
+  readonly after: Row;
+}
+
+/** What a trigger hands out, and the copied rows beside it. */
+export type WithCopies<Event> = Event extends CreatedEvent<infer Row, infer Key> ? Event | ReadEvent<Row, Key> : Event;
+
 /**
  * A row was changed; `after` is the row without the columns named in `unchanged`, which can only be the omissible ones. Of a
  * document it may be null: the log has none, and it may be gone by the time it is looked up.

@@ -41,6 +41,8 @@ interface ChangesOf {
   readonly row: RowShape | undefined;
   /** Undefined for the change itself. */
   readonly decode: DecodeChange | undefined;
+  /** Whether it takes rows too that a copy of the collection has stored (op `read`). Default: none of them. */
+  readonly copies?: true;
 }
 
 export interface CollectionTriggerOptions extends ChangesOf {
@@ -60,9 +62,9 @@ const NULLS: Readonly<Record<ChangeOp, Readonly<Record<string, null>>>> = {
 };
 
 /** What is known of such changes before one has come. Where the author says nothing of the columns, and decodes none, the events do. */
-export function shapeOfChanges({ source, namespace, name, op, row, decode }: ChangesOf): EventShape {
-  const fixed = { op, source, namespace, collection: name, ...NULLS[op] };
-  const collection = { source, namespace, name };
+export function shapeOfChanges({ source, namespace, name, op, row, decode, copies }: ChangesOf): EventShape {
+  const fixed = { ...(copies === undefined && { op }), source, namespace, collection: name, ...NULLS[op] };
+  const collection = { source, namespace, name, op };
   return {
     fields: CHANGE_FIELDS,
     fixed,
@@ -80,14 +82,16 @@ export class CollectionTrigger implements ChangeTrigger<never> {
   readonly asksColumns: boolean;
   readonly shape: EventShape;
   readonly #options: CollectionTriggerOptions;
-  readonly #prefix: string;
+  /** Of its subjects, up to the lane. */
+  readonly #prefixes: readonly string[];
 
   constructor(options: CollectionTriggerOptions) {
     const { source, namespace, name, op, declared, condition } = options;
     this.#options = options;
-    this.#prefix = changeSubjectPrefix(source, namespace, name, op);
+    const prefix = changeSubjectPrefix(source, namespace, name, op);
+    this.#prefixes = options.copies ? [prefix, changeSubjectPrefix(source, namespace, name, "read")] : [prefix];
     this.source = source;
-    this.filter = `${this.#prefix}*`;
+    this.filter = `${prefix}*`;
     this.declared = declared;
     this.shape = shapeOfChanges(options);
     this.needs = needsOf(options);
@@ -95,11 +99,16 @@ export class CollectionTrigger implements ChangeTrigger<never> {
   }
 
   subscriptions(): readonly TriggerSubscription[] {
-    return [{ source: this.source, filter: this.filter }];
+    return this.#prefixes.map((prefix) => ({ source: this.source, filter: `${prefix}*` }));
+  }
+
+  withCopies(): Trigger | undefined {
+    const { op } = this.#options;
+    return op === "created" ? Object.freeze(new CollectionTrigger({ ...this.#options, copies: true })) : undefined;
   }
 
   decode(message: StoredMessage): ChangeEvent | undefined {
-    if (!message.subject.startsWith(this.#prefix)) return undefined;
+    if (!this.#prefixes.some((prefix) => message.subject.startsWith(prefix))) return undefined;
     const event = parseEvent(message);
     return this.#options.decode?.(event) ?? event;
   }

@@ -42,6 +42,8 @@ export interface GivenRow<Row, Omissible extends keyof Row = never> {
   updatedTo(columns: Partial<Row>, options?: UpdateOptions<Omissible>): GivenChange;
   /** It was deleted. */
   deleted(): GivenChange;
+  /** It was there before, and a copy of its collection has stored it: op `read`, for an automation with `includeBackfill`. */
+  copied(): GivenChange;
 }
 
 /** What a row is given of its collection. */
@@ -95,6 +97,7 @@ export function givenRow(place: GivenPlace, values: Json, options: RowOptions<Js
       });
     },
     deleted: () => change({ op: "deleted", before, after: null }),
+    copied: () => change({ op: "read", before: null, after: row }),
   });
 }
 

@@ -106,6 +106,8 @@ export interface Trigger<Event = unknown> {
   fit?(event: AnyEvent): AnyEvent | Promise<AnyEvent>;
   /** The same trigger as an automation's own, for one whose subjects have its id. */
   boundTo?(automation: string): Trigger;
+  /** The same trigger, which takes copied rows too (op `read`); undefined for one whose events a copied row is like none of. */
+  withCopies?(): Trigger | undefined;
   /**
    * Whether an event that it decoded starts the handler; else the event ends as filtered.
    * @param columns what the event's own schema says of its columns; undefined where `asksColumns` is not, or it names none

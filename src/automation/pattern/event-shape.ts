@@ -1,6 +1,7 @@
 // What is known of the events before one has come.
 
 import type { SourceId } from "../../event/source-id.ts";
+import type { Op } from "../../event/subject.ts";
 import type { Clause } from "./clause.ts";
 import type { RowShape } from "./columns.ts";
 import { invalidPattern } from "./invalid-pattern.ts";
@@ -17,8 +18,13 @@ export interface EventShape {
    * event has come, and what it says refuses nothing.
    */
   readonly learns?: boolean;
-  /** Whose changes they are; undefined where they are no changes, or of several. */
-  readonly collection?: { readonly source: SourceId; readonly namespace: string; readonly name: string };
+  /** Which changes they are (copied rows have the images of `created`); undefined where they are no changes, or of several collections. */
+  readonly collection?: {
+    readonly source: SourceId;
+    readonly namespace: string;
+    readonly name: string;
+    readonly op: Op;
+  };
 }
 
 /** What a change event may have. */

@@ -11,6 +11,7 @@ import type { CopyBatch, CopyTarget, RowCopier, SideProducer, Slice } from "../s
 import type { SourceMessage } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { reasonOf } from "../telemetry/reason.ts";
+import { estimateOf, isAt, leftOutBefore, targetOf } from "./asked-collections.ts";
 import { HeldSlice } from "./held-slice.ts";
 import type { Order } from "./order.ts";
 import { isOver, type Progress, parseProgress } from "./progress.ts";
@@ -91,6 +92,7 @@ export class Backfill implements SideProducer {
         // What passes by itself is told once it lasts; what a person has to change at once, and once.
         if (
           stored !== undefined &&
+          !isOver(stored) && // what is over has told all: what is asked for since has not begun
           stored.reason?.code !== reason.code &&
           (error instanceof ConfigError || failures > 3)
         ) {
@@ -113,30 +115,38 @@ export class Backfill implements SideProducer {
     if (stored?.backfill === order.backfill) {
       return isOver(stored) || order.state === "paused" ? undefined : { order, progress: stored, isNew: false };
     }
-    if (order.state !== "running") return undefined;
+    if (order.state === "paused") return undefined;
     const startedAt = new Date(clock.wall()).toISOString();
     const { backfill } = order;
-    return { order, progress: { backfill, state: "copying", startedAt, rows: 0, done: 0 }, isNew: true };
+    return {
+      order,
+      progress: { backfill, state: "copying", startedAt, rows: 0, done: 0 },
+      isNew: order.state === "running",
+    };
   }
 
   /** The batches of the next step: of one slice, or a marker alone. Ends early where something else is asked for. */
-  async *#next({ order, progress, isNew }: Work, signal: AbortSignal): AsyncGenerator<CopyBatch, void> {
+  async *#next({ order, progress: before, isNew }: Work, signal: AbortSignal): AsyncGenerator<CopyBatch, void> {
     const { copier, log, source } = this.#options;
     const { backfill } = order;
     if (isNew) {
-      log.info("backfill_started", { source, backfill });
-      yield saying(progress);
+      const estimatedRows = await estimateOf(copier, order);
+      log.info("backfill_started", { source, backfill, estimatedRows });
+      yield saying(estimatedRows === undefined ? before : { ...before, estimatedRows });
       return;
     }
     if (order.state === "cancelled") {
-      log.info("backfill_cancelled", { source, backfill, rows: progress.rows });
-      yield saying({ ...progress, state: "cancelled" });
+      log.info("backfill_cancelled", { source, backfill, rows: before.rows });
+      yield saying({ ...before, state: "cancelled" });
       return;
     }
-    const target = targetOf(await copier.targets(), order, progress);
+    const targets = await copier.targets();
+    const target = targetOf(targets, order, before);
+    const leftOut = leftOutBefore(target, targets, order, before);
+    const progress = leftOut.length === 0 ? before : { ...before, leftOut };
     if (target === undefined) {
       const { reason: _, ...whole } = progress;
-      log.info("backfill_completed", { source, backfill, rows: progress.rows });
+      log.info("backfill_completed", { source, backfill, rows: progress.rows, leftOut: progress.leftOut });
       yield saying({ ...whole, state: "completed" });
       return;
     }
@@ -224,31 +234,13 @@ export class Backfill implements SideProducer {
 
   async #isChanged(order: Order): Promise<boolean> {
     const now = await this.#options.order();
-    return now?.backfill !== order.backfill || now.state !== order.state;
+    return now?.backfill !== order.backfill || now.state !== order.state || now.rate !== order.rate;
   }
 }
 
 /** A marker without rows; it may stand anywhere between two transactions. */
 function saying(progress: Progress): CopyBatch {
   return { notBefore: new Map(), rows: () => [], progress: { ...progress } };
-}
-
-/** The collection that it is at or, behind that one, the next that is asked for. */
-function targetOf(targets: readonly CopyTarget[], { collections }: Order, { at }: Progress): CopyTarget | undefined {
-  const asked = targets.filter(
-    (target) => collections === undefined || collections.includes(formatCollectionName(target)),
-  );
-  if (at === undefined) return asked[0];
-  return asked.find((target) => (isAt(at, target) ? at.after !== null : compare(target, at) > 0));
-}
-
-function isAt(at: NonNullable<Progress["at"]>, target: CopyTarget): boolean {
-  return compare(target, at) === 0;
-}
-
-function compare(one: Omit<CopyTarget, "id">, other: Omit<CopyTarget, "id">): number {
-  if (one.namespace !== other.namespace) return one.namespace < other.namespace ? -1 : 1;
-  return one.collection === other.collection ? 0 : one.collection < other.collection ? -1 : 1;
 }
 
 /** Nothing passed: it is tried again, and slower each time, until a slice is taken between two writes. */

@@ -14,6 +14,10 @@ export interface Progress {
   readonly rows: number;
   /** Collections that are done. */
   readonly done: number;
+  /** About how many rows its collections held when it began; absent where that is not known. */
+  readonly estimatedRows?: number;
+  /** `namespace.collection` of those that were asked for, or begun, and that the source did not read when their turn came. */
+  readonly leftOut?: readonly string[];
   /** The newest collection of which it has stored anything; they are copied in the order of their names. */
   readonly at?: {
     readonly namespace: string;

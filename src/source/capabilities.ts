@@ -222,6 +222,8 @@ export interface Slice {
 export interface RowCopier {
   /** What can be copied now, sorted by `namespace` and `collection`. @throws TransientError */
   targets(): Promise<readonly CopyTarget[]>;
+  /** About how many rows a collection holds, by what its database has counted anyway; undefined where that is nothing. @throws TransientError */
+  estimate?(target: CopyTarget): Promise<number | undefined>;
   /**
    * Reads the next rows. Of all changes that `Source.read` has handed out before it was called, also to a worker before, the moment
    * of the slice includes those of the collection; what was handed out since is for the caller to hold against `includes`.

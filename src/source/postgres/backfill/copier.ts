@@ -22,6 +22,7 @@ import type { PostgresConfig } from "../options/config.ts";
 import type { RuleBook } from "../options/rule-book.ts";
 import { visibleIn } from "../reselect/snapshot-visibility.ts";
 import { type CopiedTable, copiedTable, refuseUnfit, selectBehind } from "./copied-table.ts";
+import { estimateRows } from "./estimate-rows.ts";
 import { HandedTransactions } from "./handed-transactions.ts";
 import { RowEncoder } from "./row-encoder.ts";
 
@@ -83,6 +84,10 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
         rules.of(namespace, collection) !== undefined &&
         !isOutboxTable(outbox, { schema: namespace, name: collection }),
     );
+  }
+
+  async estimate({ id }: CopyTarget): Promise<number | undefined> {
+    return estimateRows(this.#options.session, id);
   }
 
   async readSlice(request: SliceRequest): Promise<Slice> {

@@ -155,6 +155,23 @@ describe.skipIf(missing("postgres"))("a slice of a Postgres table", () => {
     expect(refusals).toMatchObject([{ code: "BACKFILL_REFUSED" }, { hint: expect.stringContaining("BYPASSRLS") }]);
     await reading.stop();
   });
+
+  test("the rows of a table are estimated with its partitions, without what only inherits, and of none that is gone", async () => {
+    const { source, reading } = await fixture.begin();
+    await fixture.database.query("analyze parted, pairs");
+    const targets = await copierOf(source).targets();
+    const estimate = async (name: string): Promise<number | undefined> =>
+      copierOf(source).estimate?.(targets.find(({ collection }) => collection === name) ?? expect.unreachable());
+
+    expect(await estimate("pairs")).toBe(9);
+    const parts = targets.map(({ collection }) => collection).filter((name) => name.startsWith("parted"));
+    let sum = 0;
+    for (const name of parts) sum += (await estimate(name)) ?? Number.NaN;
+    expect(sum).toBe(3);
+    await fixture.database.query("drop table heir");
+    expect(await estimate("heir")).toBe(undefined);
+    await reading.stop();
+  });
 });
 
 describe.skipIf(missing("postgres"))("a slice while a synchronous standby is away", () => {

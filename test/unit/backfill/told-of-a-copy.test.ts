@@ -1,0 +1,129 @@
+// What a copy tells of itself, with a scripted copier: its estimate, what it left out, and its end.
+
+import { expect, test } from "vitest";
+import { Backfill } from "../../../src/backfill/backfill.ts";
+import type { Order } from "../../../src/backfill/order.ts";
+import { realClock } from "../../../src/clock.ts";
+import { ConfigError, TransientError } from "../../../src/errors.ts";
+import type { SourceId } from "../../../src/event/source-id.ts";
+import type { CopyTarget, RowCopier } from "../../../src/source/capabilities.ts";
+import { silentLogger } from "../../../src/telemetry/logger.ts";
+import { copiedRow, ordersRead } from "../../support/bus/copied-rows.ts";
+
+type Told = Readonly<Record<string, unknown>>;
+
+const running: Order = { backfill: 2, state: "running", by: "a test", at: "2026-01-02T03:04:05Z" };
+const target = (collection: string): CopyTarget => ({ id: collection, namespace: "public", collection });
+
+/** Of collections with one row each. */
+function copier(names: () => readonly string[], more: Partial<RowCopier> = {}): RowCopier {
+  return {
+    targets: async () => names().map(target),
+    readSlice: async () => ({
+      ...{ rows: [copiedRow("1")], after: () => ({ id: "1" }), isLast: true },
+      ...{ version: ordersRead.version, notBefore: new Map(), includes: () => true },
+    }),
+    ...more,
+  };
+}
+
+/** Markers up to the one that ends the copy, or so many. */
+async function markers(
+  options: { readonly copier: RowCopier; readonly order: () => Promise<Order> },
+  after?: Told,
+  most = 20,
+): Promise<readonly Told[]> {
+  const clock = { ...realClock, sleep: async () => {} };
+  const backfill = new Backfill({
+    ...{ source: "shop" as SourceId, log: silentLogger, maxMessageBytes: 1_000_000, clock },
+    ...options,
+  });
+  const ended = new AbortController();
+  const told: Told[] = [];
+  for await (const batch of backfill.read({ after, signal: ended.signal })) {
+    batch.rows();
+    told.push(batch.progress);
+    if (batch.progress.state === "completed" || batch.progress.state === "cancelled" || told.length === most) break;
+  }
+  ended.abort();
+  return told;
+}
+
+test("the first marker has the sum of what the collections that were asked for are estimated to hold", async () => {
+  const sizes: Record<string, number> = { items: 30, orders: 1200, users: 5 };
+  const estimate: RowCopier["estimate"] = async ({ collection }) => sizes[collection];
+  const source = copier(() => Object.keys(sizes), { estimate });
+  const order = async (): Promise<Order> => ({ ...running, collections: ["public.orders", "public.users"] });
+
+  const [first, ...rest] = await markers({ copier: source, order });
+
+  expect(first).toMatchObject({ backfill: 2, state: "copying", rows: 0, done: 0, estimatedRows: 1205 });
+  expect(rest.at(-1)).toMatchObject({ state: "completed", rows: 2, done: 2, estimatedRows: 1205 });
+});
+
+test.each([
+  ["nothing is known of one", async ({ collection }: CopyTarget) => (collection === "orders" ? 3 : undefined)],
+  ["one cannot be asked for", async () => Promise.reject(new TransientError("DB_AWAY", "gone", { hint: "wait" }))],
+])("where %s, the copy begins without an estimate", async (_, estimate) => {
+  const source = copier(() => ["items", "orders"], { estimate });
+  const [first] = await markers({ copier: source, order: async () => running }, undefined, 1);
+
+  expect(first).toMatchObject({ state: "copying" });
+  expect(first).not.toHaveProperty("estimatedRows");
+});
+
+test("`completed` names what was asked for and is not read when its turn comes, and nothing that was copied", async () => {
+  let read = ["items", "orders", "users"];
+  const source = copier(() => read);
+  const collections = ["public.gone", "public.items", "public.orders", "public.users"];
+  const order = async (): Promise<Order> => ({ ...running, collections });
+  const readSlice: RowCopier["readSlice"] = (request) => {
+    // Each is taken away while it is copied: items is done by then, orders is not.
+    read = read.filter((name) => name !== request.target.collection);
+    return source.readSlice(request).then((slice) => ({ ...slice, isLast: request.target.collection !== "orders" }));
+  };
+
+  const told = await markers({ copier: { ...source, readSlice }, order });
+
+  expect(told.at(-1)).toMatchObject({ state: "completed", done: 2, leftOut: ["public.gone", "public.orders"] });
+});
+
+test("a copy that was cancelled before it began is told as cancelled, once", async () => {
+  const order = async (): Promise<Order> => ({ ...running, state: "cancelled" });
+  const told = await markers({ copier: copier(() => ["orders"]), order }, { ...done, backfill: 1 });
+
+  expect(told).toEqual([
+    { backfill: 2, state: "cancelled", startedAt: expect.stringMatching(/^\d{4}-/), rows: 0, done: 0 },
+  ]);
+});
+
+const done = { backfill: 2, state: "completed", startedAt: "2026-01-02T03:04:05Z", rows: 7, done: 1 };
+
+test("a record that cannot be read does not open a copy again that is over", async () => {
+  let looks = 0;
+  const order = async (): Promise<Order> => {
+    if (++looks < 6) throw new ConfigError("BACKFILL_ORDER_UNREADABLE", "newer", { hint: "upgrade" });
+    return { ...running, backfill: 3 };
+  };
+  const [first] = await markers({ copier: copier(() => ["orders"]), order }, done, 1);
+
+  expect(first).toMatchObject({ backfill: 3, state: "copying" });
+});
+
+test("another rate holds from the next batch on: the slice in hand is not waited for", async () => {
+  let rate = 1;
+  let slices = 0;
+  const many = Array.from({ length: 1500 }, (_, n) => copiedRow(`${n}`));
+  const source = copier(() => ["orders"]);
+  const readSlice: RowCopier["readSlice"] = async (request) => {
+    slices++;
+    const slice = await source.readSlice(request);
+    return { ...slice, rows: request.after === undefined ? many : many.slice(999), after: (id) => ({ id }) };
+  };
+  const order = async (): Promise<Order> => ({ ...running, rate: rate++ });
+
+  const told = await markers({ copier: { ...source, readSlice }, order });
+
+  expect(told.map(({ rows }) => rows)).toEqual([0, 999, 1500, 1500]);
+  expect(slices).toBe(2);
+});

@@ -6,8 +6,8 @@ import type { SourceMessage } from "../source/source.ts";
 
 /** What may be noted while the slice is read; beyond it the slice is read again, with fewer rows. */
 const MAX_NOTED_BYTES = 8 * 1024 * 1024;
-/** In the body of an update that lacks values; a row with such a text is only read once more. */
-const LACKS = Buffer.from('"unchanged":[');
+/** In the body of an update that lacks values, or the whole row; a row with such a text is only read once more. */
+const LACKS = [Buffer.from('"unchanged":['), Buffer.from(',"after":null')];
 /** About what an entry of a map takes beside its key. */
 const ENTRY_BYTES = 150;
 
@@ -22,7 +22,7 @@ export class HeldSlice {
   /** While it is read: the newest change of each key. That of a later one includes no less than that of one before. */
   #noted = new Map<string, Touched>();
   #notedBytes = 0;
-  /** The newest change that emptied the collection, and of a row that cannot be read. */
+  /** The newest change that emptied the collection, and of a row that cannot be read, or of the collection's definition. */
   #emptied: StreamedChange | undefined;
   #unread: StreamedChange | undefined;
   #slice: Slice | undefined;
@@ -40,7 +40,7 @@ export class HeldSlice {
 
   /**
    * Why nothing more of it may be stored: too much was handed out while it was read, or a row that nobody can read, whose key
-   * is not known; undefined while it is good.
+   * is not known, or what was done to the whole collection; undefined while it is good.
    */
   get fault(): "overflowed" | "spoiled" | undefined {
     return this.#fault;
@@ -50,12 +50,14 @@ export class HeldSlice {
   handedOut(messages: readonly SourceMessage[]): void {
     for (const message of messages) {
       if (message.type === "change" && this.#isOf(message.kind)) {
-        const lacks = message.kind.op === "updated" && Buffer.from(message.data).includes(LACKS);
+        const lacks = message.kind.op === "updated" && lacksValues(message.data);
         const change = { position: message.position, transaction: message.transaction.id ?? "", lacks };
         if (message.kind.op === "truncated") this.#emptied = change;
         else this.#touch(message.key, change);
       } else if (message.type === "poison" && this.#isNamed(message)) {
         this.#unread = { position: message.position, transaction: message.transaction?.id ?? "" };
+      } else if (message.type === "marker" && message.kind === "ddl" && this.#isDefinedBy(message.data)) {
+        this.#unread = { position: message.position, transaction: "" };
       }
     }
     this.#look();
@@ -118,7 +120,23 @@ export class HeldSlice {
     return id === undefined ? this.#isNamed(kind) : id === this.#target.id;
   }
 
+  /** Whether such a marker speaks of the collection, or of more: it may be dropped, renamed, or another one by now. */
+  #isDefinedBy(data: Uint8Array): boolean {
+    const body = JSON.parse(Buffer.from(data).toString()) as { [name in "namespace" | "collection"]?: string } & {
+      readonly to?: { readonly namespace: string; readonly collection: string };
+    };
+    const { namespace, collection, to } = body;
+    if (namespace === undefined || collection === undefined)
+      return (namespace ?? this.#target.namespace) === this.#target.namespace;
+    return this.#isNamed({ namespace, collection }) || (to !== undefined && this.#isNamed(to));
+  }
+
   #isNamed({ namespace, collection }: { readonly namespace: string; readonly collection: string }): boolean {
     return namespace === this.#target.namespace && collection === this.#target.collection;
   }
+}
+
+function lacksValues(data: Uint8Array): boolean {
+  const body = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  return LACKS.some((text) => body.includes(text));
 }

@@ -62,10 +62,13 @@ export class EventEncoder {
   }
 
   /** Once its place is known, where it goes into the stream. */
-  copied({ kind, backfill, lane, key, time, data }: CopiedRow, { partition, position }: Place): StreamMessage {
+  copied(
+    { kind, backfill, collectionId, lane, key, time, data }: CopiedRow,
+    { partition, position }: Place,
+  ): StreamMessage {
     const template = this.#templateOf(kind);
     const hash = createHash("sha256").update(key).digest("hex").slice(0, 32);
-    const id = `${this.#source}.b${backfill}.${kind.version.schema.id}.${hash}`;
+    const id = `${this.#source}.b${backfill}.${collectionId}.${hash}`;
     const head = `${template.head}${key}\r\nce-id: ${id}\r\nce-time: ${time}\r\n${partitionLine(partition)}`;
     const subject = template.subjectPrefix + lane;
     return { type: "message", subject, id, head, data, ref: undefined, committedAt: undefined, partition, position };

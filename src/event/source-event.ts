@@ -86,10 +86,12 @@ export type SourceEvent = Change | Domain | Marker;
  */
 export interface CopiedRow {
   readonly type: "copied";
-  /** Its op is `read`, its version one that was handed out. */
-  readonly kind: ChangeKind & { readonly version: CollectionVersion };
-  /** The number of the copy, of one source: with the collection and the key it makes the id. */
+  /** Its op is `read`; its version, where its kind of database describes collections, one that was handed out. */
+  readonly kind: ChangeKind;
+  /** The number of the copy, of one source: with the collection's id and the key it makes the row's id. */
   readonly backfill: number;
+  /** What the database never gives to another collection. */
+  readonly collectionId: string;
   readonly lane: string;
   /** As a change has it; never empty, for ids are told apart by it. */
   readonly key: string;

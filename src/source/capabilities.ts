@@ -209,7 +209,8 @@ export interface Slice {
   after(index: number): Readonly<Record<string, unknown>>;
   /** Whether no row was behind them. */
   readonly isLast: boolean;
-  readonly version: CollectionVersion;
+  /** Undefined where the kind of source describes no collections. */
+  readonly version: CollectionVersion | undefined;
   /** Whether `SliceRequest.keys` can be asked of its collection. Of no concern where each change carries the whole row. */
   readonly readsKeys?: boolean | undefined;
   /** All that the moment shows is in the log up to here. */

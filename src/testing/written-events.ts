@@ -11,7 +11,7 @@ import { lineageOf } from "../event/lineage.ts";
 import type { StreamMessage } from "../event/message.ts";
 import { percentEncode } from "../event/percent.ts";
 import type { Position } from "../event/position.ts";
-import type { ChangeKind, CollectionVersion, CopiedRow, Domain, Transaction } from "../event/source-event.ts";
+import type { ChangeKind, CopiedRow, Domain, Transaction } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import { entryOf } from "../outbox/entry.ts";
 import type { GivenDomain, GivenEvent } from "./given-event.ts";
@@ -95,9 +95,8 @@ export class WrittenEvents {
   async #copy({ source, namespace, name, body }: GivenChange): Promise<void> {
     const { stream, writer } = this.#writers.get(source) ?? fail(source);
     const backfill = this.ids.length + 1;
-    const version = copiedVersion(namespace, name);
-    const kind = { namespace, collection: name, op: body.op, version };
-    const row: CopiedRow = { type: "copied", kind, backfill, time: this.#time(), ...rowOf(body) };
+    const kind = this.#kindOf(namespace, name, body.op);
+    const row: CopiedRow = { type: "copied", kind, backfill, collectionId: name, time: this.#time(), ...rowOf(body) };
     let messages: readonly StreamMessage[] = [];
     await writer.write([{ type: "commit", position: positionAt(backfill) }]);
     await writer.insert({
@@ -159,11 +158,6 @@ function rowOf(body: ChangeBody): Pick<CopiedRow, "lane" | "key" | "data"> {
     key: keys.map((value) => percentEncode(textOf(value)).replaceAll(",", "%2C")).join(","),
     data: Buffer.from(JSON.stringify(body)),
   };
-}
-
-/** The id of a copied row has its collection's; nothing else of it is in a message. */
-function copiedVersion(namespace: string, collection: string): CollectionVersion {
-  return { schema: { id: collection, namespace, collection, identity: "key", key: [], columns: [] }, uri: undefined };
 }
 
 function envelopeOf({ head }: StreamMessage): Envelope {

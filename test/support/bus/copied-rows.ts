@@ -6,17 +6,25 @@ import type { Positions } from "../../../src/event/positions.ts";
 import type { CopiedRow } from "../../../src/event/source-event.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 
-export const ordersRead: CopiedRow["kind"] = {
+export const ordersRead = {
   ...{ namespace: "public", collection: "orders", op: "read" },
   version: {
     schema: { id: "16384", namespace: "public", collection: "orders", identity: "key", key: ["id"], columns: [] },
     uri: "kv:millrace_schemas/shop.0123456789abcdef",
   },
-};
+} satisfies CopiedRow["kind"];
 
 export function copiedRow(key: string): CopiedRow {
   return {
-    ...{ type: "copied", kind: ordersRead, backfill: 1, lane: "p03", key, time: "2026-01-02T03:04:05.000006Z" },
+    ...{
+      type: "copied",
+      kind: ordersRead,
+      backfill: 1,
+      collectionId: "16384",
+      lane: "p03",
+      key,
+      time: "2026-01-02T03:04:05.000006Z",
+    },
     data: Buffer.from(JSON.stringify({ op: "read", key: { id: key }, before: null, after: { id: key } })),
   };
 }

@@ -124,7 +124,7 @@ export class ScriptedProducer implements SideProducer {
 
   #rowsOf(said: Said): (CopiedRow & { readonly data: Buffer })[] {
     return Array.from({ length: this.#rows[said.batch - 1] ?? 0 }, (_, row) => ({
-      ...{ type: "copied", kind: KIND, backfill: 1, lane: "p00", key: `${said.batch}-${row}` },
+      ...{ type: "copied", kind: KIND, backfill: 1, collectionId: "1", lane: "p00", key: `${said.batch}-${row}` },
       ...{ time: "2026-01-01T00:00:00.000000Z", data: Buffer.from(JSON.stringify({ ...said, row })) },
     }));
   }

@@ -128,3 +128,31 @@ test("what may be noted is bounded by bytes: beyond it nothing of the slice is u
   expect(held.fault).toBe("overflowed");
   expect(keysOf(held)).toEqual([]);
 });
+
+test("an update without the row after it lacks all of its values", () => {
+  const held = new HeldSlice(orders);
+  held.fill(slice(["1", "2"]));
+  const lacking = { data: '{"op":"updated","key":{"_id":2},"before":null,"after":null,"update":{},"changed":[]}' };
+  held.handedOut([change("2", "new", "updated", lacking)]);
+
+  expect(held.take(0, 2)).toMatchObject({ rows: [{ key: "1" }], end: 1 });
+});
+
+test.each([
+  { namespace: "public", collection: "orders" },
+  { namespace: "public", collection: "aside", to: { namespace: "public", collection: "orders" } },
+  { namespace: "public" },
+  {},
+])("nothing of it is stored behind what was done to the collection: %j", (body) => {
+  const held = new HeldSlice(orders);
+  held.fill(slice(["1"]));
+  const ddl = (data: object): SourceMessage => ({
+    ...{ type: "marker", kind: "ddl", id: "1", transaction: undefined, position: "0001+" as Position },
+    data: Buffer.from(JSON.stringify({ operationType: "drop", ...data })),
+  });
+  held.handedOut([ddl({ namespace: "public", collection: "others" }), ddl({ namespace: "aside" })]);
+  expect(keysOf(held)).toEqual(["1"]);
+
+  held.handedOut([ddl(body)]);
+  expect(held.fault).toBe("spoiled");
+});

@@ -149,6 +149,7 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     const after = afterOf(request.after, table);
     const { rows, keys, isLast } = await this.#rows(client, table, compiled, after, request, {
       backfill,
+      collectionId: target.id,
       time: seen.time,
     });
     const [end] = (
@@ -174,7 +175,7 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     compiled: Table,
     after: readonly string[] | undefined,
     { maxRows, maxBytes, signal }: SliceRequest,
-    of: Pick<CopiedRow, "backfill" | "time">,
+    of: Pick<CopiedRow, "backfill" | "collectionId" | "time">,
   ): Promise<{
     readonly rows: readonly CopiedRow[];
     readonly keys: readonly (readonly string[])[];
@@ -206,7 +207,11 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     }
   }
 
-  #encoded(table: Table, row: readonly (string | null)[], of: Pick<CopiedRow, "backfill" | "time">): CopiedRow {
+  #encoded(
+    table: Table,
+    row: readonly (string | null)[],
+    of: Pick<CopiedRow, "backfill" | "collectionId" | "time">,
+  ): CopiedRow {
     try {
       return this.#encoder.encode(table, row, of);
     } catch (error) {

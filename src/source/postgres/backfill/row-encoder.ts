@@ -19,7 +19,7 @@ export class RowEncoder {
   encode(
     table: Table,
     row: readonly (string | null)[],
-    { backfill, time }: Pick<CopiedRow, "backfill" | "time">,
+    of: Pick<CopiedRow, "backfill" | "collectionId" | "time">,
   ): CopiedRow {
     const text = row.join("");
     const bytes = Buffer.from(text);
@@ -35,6 +35,6 @@ export class RowEncoder {
       tuple.to[index] = at;
     });
     const { kind, lane, key, data } = this.#events.read(table, this.#reader, tuple);
-    return { type: "copied", kind: kind as CopiedRow["kind"], backfill, lane, key, time, data };
+    return { type: "copied", ...of, kind, lane, key, data };
   }
 }

@@ -2,7 +2,7 @@
 
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { ConfigError } from "../../../../src/errors.ts";
-import type { CopiedRow } from "../../../../src/event/source-event.ts";
+import type { CollectionVersion, CopiedRow } from "../../../../src/event/source-event.ts";
 import type { RowCopier, Slice } from "../../../../src/source/capabilities.ts";
 import { postgresFixture } from "../../../support/postgres/fixture.ts";
 import { failureOf, type TestSource } from "../../../support/postgres/reader.ts";
@@ -72,10 +72,9 @@ describe.skipIf(missing("postgres"))("a slice of a Postgres table", () => {
     });
     expect(slice.isLast).toBe(true);
     const [told] = reading.announcements;
-    await source.schemas.describe(slice.version, undefined);
-    expect(slice.version.uri).toBe(
-      `kv:millrace_schemas/${JSON.parse(Buffer.from(told?.data ?? "").toString()).version}`,
-    );
+    const version = slice.version as CollectionVersion;
+    await source.schemas.describe(version, undefined);
+    expect(version.uri).toBe(`kv:millrace_schemas/${JSON.parse(Buffer.from(told?.data ?? "").toString()).version}`);
     await reading.stop();
   });
 

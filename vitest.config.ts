@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { longestFirst } from "./test/support/longest-first.ts";
 
 /** What the examples import is this repository's own source. */
 const doors = { millrace: "index", "millrace/testing": "testing" };
@@ -14,23 +15,36 @@ const resolve = {
 const each = {
   testTimeout: 60_000,
   hookTimeout: 60_000,
-  // Most of them wait most of the time: for a server, or for what a timeout says.
-  maxWorkers: 3,
   retry: 0,
 };
+
+const LONG = [
+  ...["publish-protocol", "worker-schedules"],
+  ...[
+    "contract/source/dynamodb-double",
+    "contract/source/mongodb",
+    "turned-away",
+    "contract/source/dynamodb",
+    "crash-points",
+  ],
+  ...["cli/cli.", "cli/dynamodb-commands", "contract/source/postgres-source", "rights-lost", "mongodb-bad-input"],
+];
 
 /** `npm test`: everything but the randomised faults, on real servers. */
 export default defineConfig({
   test: {
     globalSetup: "test/support/global-setup.ts",
     reporters: ["default", "./test/support/summary-reporter.ts"],
-    maxWorkers: each.maxWorkers,
+    sequence: { sequencer: longestFirst(LONG) },
     projects: [
       {
         resolve,
         test: {
           ...each,
           name: "servers",
+          // Most of them wait most of the time: for a server, or for what a timeout says.
+          maxWorkers: 4,
+          sequence: { groupOrder: 1 },
           include: ["test/{contract,integration}/**/*.test.ts", "examples/automations/test/*.test.ts"],
         },
       },
@@ -39,6 +53,8 @@ export default defineConfig({
         test: {
           ...each,
           name: "pure",
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
           include: ["test/{unit,property}/**/*.test.ts"],
           // Their processes load a module once instead of once a file, which was half of their time.
           isolate: false,

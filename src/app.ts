@@ -13,7 +13,15 @@ import { chosen } from "./config/chosen.ts";
 import { refuseOpenHttp } from "./config/http.ts";
 import { receivesAny, refuseIdle, resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config/schema.ts";
-import { connectorOf, connectors, declaredColumns, imageRefusals, outboxesOf, triggerConfigOf } from "./connectors.ts";
+import {
+  columnWarnings,
+  connectorOf,
+  connectors,
+  declaredColumns,
+  imageRefusals,
+  outboxesOf,
+  triggerConfigOf,
+} from "./connectors.ts";
 import { type OpenEndpoints, openEndpoints } from "./egress/open-endpoints.ts";
 import { ConfigError, MillraceError, toError } from "./errors.ts";
 import { gapEvent } from "./event/system-event.ts";
@@ -226,8 +234,15 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       });
     }
     await databases.check(log);
-    const [refusal] = [...(await declared.refusals(automations)), ...(await imageRefusals(config, automations))];
+    const [misdeclared, lacking, warnings] = await Promise.all([
+      declared.refusals(automations),
+      imageRefusals(config, automations),
+      columnWarnings(config, automations),
+    ]);
+    const [refusal] = [...misdeclared, ...lacking];
     if (refusal !== undefined) throw refusal;
+    for (const { code, subject, message, fix } of warnings)
+      log.warn("automation_column_unknown", { code, hint: fix }, `${subject}: ${message}`);
     guarding = startGuards({
       watches: sources.map(([id, source]) => ({
         id,

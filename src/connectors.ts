@@ -4,6 +4,7 @@ import type { Automation } from "./automation/define/automation.ts";
 import type { TriggerConfig } from "./automation/define/trigger.ts";
 import { DeclaredColumns } from "./automation/run/declared-columns.ts";
 import { type CarriedOf, lackingImages } from "./automation/run/needed-images.ts";
+import { type CollectionsOf, unknownColumns } from "./automation/run/unknown-columns.ts";
 import { realClock } from "./clock.ts";
 import { endpointKind } from "./config/endpoints-schema.ts";
 import type { ResolvedConfig } from "./config/resolve.ts";
@@ -15,6 +16,7 @@ import type { Connector } from "./source/connector.ts";
 import { dynamoConnector } from "./source/dynamodb/connector.ts";
 import { mongoConnector } from "./source/mongodb/connector.ts";
 import { postgresConnector } from "./source/postgres/connector.ts";
+import type { Finding } from "./telemetry/finding.ts";
 
 /** All connectors by kind. */
 export const connectors: ReadonlyMap<string, Connector<unknown>> = new Map([
@@ -62,4 +64,16 @@ export function imageRefusals(
     return source && connectorOf(source).carriedImages?.(id, source.config.reveal(), of);
   };
   return lackingImages(automations, carriedOf, realClock);
+}
+
+/** Columns that automations name and no event will have: for a person to look at. */
+export function columnWarnings(
+  { sources }: ResolvedConfig<unknown>,
+  automations: readonly Automation[],
+): Promise<readonly Finding[]> {
+  const collectionsOf: CollectionsOf = async (id) => {
+    const source = sources.get(id);
+    return source && connectorOf(source).collections(id, source.config.reveal());
+  };
+  return unknownColumns(automations, collectionsOf, realClock);
 }

@@ -116,6 +116,14 @@ export interface OutboxHome {
   readonly messages: boolean;
 }
 
+/** A collection that a source reads. */
+export interface ReadCollection {
+  readonly namespace: string;
+  readonly name: string;
+  /** Those that its events may have; undefined where that can be any. */
+  readonly columns?: readonly string[];
+}
+
 /** Of which changes an automation reads which images. */
 export interface ImagesOf {
   readonly namespace: string;

@@ -9,6 +9,7 @@ import type {
   ImagesOf,
   KeySnapshot,
   OutboxHome,
+  ReadCollection,
   Removal,
   SetupText,
   SnapshotOptions,
@@ -56,8 +57,8 @@ export interface Connector<Config> {
    * What is wrong is a finding, not an error.
    */
   check(id: SourceId, config: Config, context: CheckContext<Config>): AsyncIterable<Finding>;
-  /** What it reads now: namespaces and names of collections. @throws ConfigError, TransientError */
-  collections(id: SourceId, config: Config): Promise<readonly { readonly namespace: string; readonly name: string }[]>;
+  /** What it reads now. @throws ConfigError, TransientError */
+  collections(id: SourceId, config: Config): Promise<readonly ReadCollection[]>;
   /** The source's option: what to do when the log no longer holds what comes next. */
   onGap(config: Config): "stop" | "continue";
   /** For the guard; asks nothing yet. */

@@ -49,6 +49,7 @@ export type LogEvent =
   | "automation_started"
   | "automation_stopped"
   | "automation_retrying"
+  | "automation_column_unknown"
   | "automation_failed"
   | "automation_durable_mended"
   | "automation_gap"

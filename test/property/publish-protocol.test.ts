@@ -5,7 +5,7 @@ import { mergeProducer } from "../../src/worker/merge-producers.ts";
 import { runSchedule } from "../support/bus/publish-model.ts";
 
 const protocol = { openWriter, keepCheckpoints, mergeProducer };
-// `npm run test:faults` runs ten times as many.
+// `npm run test:faults` runs four times as many.
 const runs = Number(process.env.SCHEDULES ?? 30);
 const firstSeed = Number(process.env.SEED ?? Date.now() % 1e9);
 

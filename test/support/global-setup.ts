@@ -58,7 +58,7 @@ export default async function setUp(project: TestProject): Promise<() => Promise
     !files.some((file) =>
       imports(
         file.moduleId,
-        /support\/process\/(worker-process|crashing-worker|automation-process|run-command|shop-commands|on-terminal|soak-run|automations-chaos|dev-process)\.ts|inject\("cliFile"\)/,
+        /support\/process\/(worker-process|documented-commands|crashing-worker|automation-process|run-command|shop-commands|on-terminal|soak-run|automations-chaos|dev-process)\.ts|inject\("cliFile"\)/,
       ),
     )
   ) {

@@ -7,7 +7,6 @@ import { invalid, refuseUnknown } from "../outcome/invalid.ts";
 import type { Fatal, Retry, RetryOptions, Skip } from "../outcome/outcome.ts";
 import { type RetryPolicy, type RetryPolicyInput, retryPolicy } from "../outcome/retry-policy.ts";
 import { type SendsTo, sendsTo } from "../outcome/sending.ts";
-import { neededColumns, neededMembers } from "../pattern/event-shape.ts";
 import { LearningPattern } from "../pattern/learning-pattern.ts";
 import type { PatternOf } from "../pattern/pattern-of.ts";
 import type { Schedule } from "../schedule/timetable.ts";
@@ -15,7 +14,8 @@ import type { ClientOf, Database, PgClient } from "../tx/transaction.ts";
 import type { RunTx } from "../tx/tx.ts";
 import type { WithCopies } from "./change-events.ts";
 import { includingBackfill } from "./include-backfill.ts";
-import type { AnyEvent, Image, NeededImages, Trigger } from "./trigger.ts";
+import { type NamedColumns, namedColumns, neededImages } from "./reads.ts";
+import type { AnyEvent, NeededImages, Trigger } from "./trigger.ts";
 
 /** What a handler logs; each line carries the automation, the event's id and the attempt. Never log row values. */
 export type HandlerLog = Readonly<
@@ -142,6 +142,8 @@ export interface Automation {
   readonly schedule: Schedule | undefined;
   /** What must be in its events: what triggers say that the handler reads, and what `where` cannot hold without. */
   readonly needs: readonly NeededImages[];
+  /** Columns that its triggers and `where` name of collections of which nothing is declared. */
+  readonly names: readonly NamedColumns[];
   /** `where` as each trigger's events are held against it; undefined where all of them pass. */
   readonly where: ReadonlyMap<Trigger, LearningPattern> | undefined;
   readonly filter: Filter<AnyEvent> | undefined;
@@ -235,6 +237,7 @@ export function automation<
     // It gets what the handler does.
     filter: filter as Filter<AnyEvent> | undefined,
     needs: triggers.flatMap((trigger) => neededImages(trigger, where?.get(trigger))),
+    names: triggers.flatMap((trigger) => namedColumns(trigger, where?.get(trigger))),
     retryable: options.retryable,
     retry: Object.freeze(retryPolicy(options.retry, `${id}: `)),
     timeoutMs,
@@ -256,25 +259,6 @@ export function automation<
 function compileWhere(where: unknown, triggers: readonly Trigger[], place: string): Automation["where"] {
   if (where === undefined) return undefined;
   return new Map(triggers.map((trigger) => [trigger, new LearningPattern(where, trigger.shape ?? {}, place)]));
-}
-
-const IMAGES: readonly Image[] = ["before", "after"];
-
-/** What the handler and the trigger read, and apart from it what only `where` does. */
-function neededImages(
-  { needs = [], shape, declared }: Trigger,
-  where: LearningPattern | undefined,
-): readonly NeededImages[] {
-  if (where === undefined || shape?.collection === undefined) return needs;
-  const clauses = where.compiled.rules.map((rule) => rule.map(({ clause }) => clause));
-  const read = needs.flatMap(({ by, images }) => (by === undefined ? images : []));
-  const images = neededMembers(clauses, IMAGES).filter((image) => !read.includes(image));
-  if (images.length === 0) return needs;
-  const columns = images.includes("before") && {
-    columns: neededColumns(clauses, "before"),
-    ...(declared && { properties: declared.properties }),
-  };
-  return [...needs, { ...shape.collection, images, ...columns, by: "where" }];
 }
 
 function orderOf(

@@ -80,6 +80,7 @@ export class CollectionTrigger implements ChangeTrigger<never> {
   readonly declared: DeclaredCollection | undefined;
   readonly needs: readonly NeededImages[];
   readonly asksColumns: boolean;
+  readonly compares: readonly string[];
   readonly shape: EventShape;
   readonly #options: CollectionTriggerOptions;
   /** Of its subjects, up to the lane. */
@@ -96,6 +97,7 @@ export class CollectionTrigger implements ChangeTrigger<never> {
     this.shape = shapeOfChanges(options);
     this.needs = needsOf(options);
     this.asksColumns = condition?.asksColumns ?? false;
+    this.compares = (this.shape.learns && condition?.columns) || [];
   }
 
   subscriptions(): readonly TriggerSubscription[] {

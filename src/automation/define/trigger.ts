@@ -126,6 +126,8 @@ export interface Trigger<Event = unknown> {
   readonly declared?: DeclaredCollection | undefined;
   /** Without which it never matches, or the handler cannot do its work; undefined where there are none. */
   readonly needs?: readonly NeededImages[] | undefined;
+  /** Columns that it compares, where nothing is known of its rows before one has come. */
+  readonly compares?: readonly string[];
   /** Only a type: what the handler gets. */
   readonly [eventType]?: Event;
 }

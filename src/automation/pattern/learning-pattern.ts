@@ -11,6 +11,8 @@ export class LearningPattern {
   readonly compiled: CompiledPattern;
   /** Whether it may come out otherwise once the columns are known: one of them is compared with a number. */
   readonly asksColumns: boolean;
+  /** The columns that it names, with what is inside of them, `address.city`; none where they are known before an event has come. */
+  readonly columns: readonly string[];
   readonly #pattern: unknown;
   readonly #shape: EventShape;
   readonly #place: string;
@@ -23,6 +25,8 @@ export class LearningPattern {
     this.#place = place;
     this.compiled = compile(pattern, shape, place);
     const clauses = this.compiled.rules.flatMap((rule) => rule.map(({ clause }) => clause));
+    const named = shape.learns === true ? clauses.flatMap(({ path }) => columnIn(path) ?? []) : [];
+    this.columns = [...new Set(named)];
     this.asksColumns =
       shape.learns === true && clauses.some(({ path, list }) => columnIn(path) !== undefined && hasNumber(list));
   }

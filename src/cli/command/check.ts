@@ -8,7 +8,7 @@ import { readSavedMemory, readStoredPositions } from "../../bus/jetstream/comman
 import { findSourceOnBus } from "../../bus/jetstream/commands/remove-source.ts";
 import { refuseOpenHttp } from "../../config/http.ts";
 import { refuseIdle, resolveConfig } from "../../config/resolve.ts";
-import { connectors, declaredColumns, imageRefusals, triggerConfigOf } from "../../connectors.ts";
+import { columnWarnings, connectors, declaredColumns, imageRefusals, triggerConfigOf } from "../../connectors.ts";
 import { endpointFindings } from "../../egress/check-endpoints.ts";
 import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
 import { ingressFindings } from "../../ingress/findings.ts";
@@ -87,6 +87,7 @@ export async function check({ config: file, source, json, signal, print }: Check
       ...(await declaredColumns({ ...config, sources: new Map(sources) }).refusals(automations)),
       ...(await imageRefusals({ ...config, sources: new Map(sources) }, automations)),
     ].map((error) => findingOf(error, "automations")),
+    ...(await columnWarnings({ ...config, sources: new Map(sources) }, automations)),
   ];
   if (findings.length > 0) await part("automations", "automations", findings);
   const reached = await endpointFindings(config.endpoints);

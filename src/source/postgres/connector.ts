@@ -2,7 +2,7 @@
 
 import { MillraceError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
-import type { OutboxHome } from "../capabilities.ts";
+import type { OutboxHome, ReadCollection } from "../capabilities.ts";
 import type { Connector } from "../connector.ts";
 import type { SourceContext, ToldSchemas } from "../source.ts";
 import { carriedImages } from "./check/carried-images.ts";
@@ -49,13 +49,22 @@ export const postgresConnector = {
   outboxHome: (id, config) => (config.outbox === undefined ? undefined : () => homeOf(id, config)),
 } satisfies Connector<PostgresConfig>;
 
-async function readCollections(
-  id: SourceId,
-  config: PostgresConfig,
-): Promise<readonly { readonly namespace: string; readonly name: string }[]> {
+const COLUMNS = `
+  SELECT attrelid::text AS oid, array_agg(attname::text ORDER BY attnum) AS columns FROM pg_attribute
+  WHERE attrelid = ANY ($1::oid[]) AND attnum > 0 AND NOT attisdropped GROUP BY attrelid`;
+
+async function readCollections(id: SourceId, config: PostgresConfig): Promise<readonly ReadCollection[]> {
   await using session = new Session(clientConfig(id, config.url));
   const { tables } = await findTables(session, config);
-  return tables.map(({ schema, name }) => ({ namespace: schema, name }));
+  const found = await session.query<{ oid: string; columns: readonly string[] }>(COLUMNS, [
+    tables.map(({ oid }) => oid),
+  ]);
+  const columns = new Map(found.map((table) => [table.oid, table.columns]));
+  return tables.map(({ oid, schema, name }) => {
+    const rules = config.rulesOf(schema, name);
+    const delivered = (columns.get(oid) ?? []).filter((column) => rules?.column(column) !== "left out");
+    return { namespace: schema, name, columns: delivered };
+  });
 }
 
 async function preflight(id: SourceId, config: PostgresConfig, { memory, accepts }: SourceContext): Promise<void> {

@@ -70,7 +70,7 @@ describe.skipIf(missing("postgres", "nats"))("millrace check", () => {
     });
   });
 
-  test("an automation that would never match, one of no source, and a subscription that nobody has any more", async () => {
+  test("an automation that would never match, one of a column that is not there, one of no source, and a subscription that nobody has any more", async () => {
     await using database = await freshDatabase();
     const nats = await freshNats();
     await database.query("create table orders(id int primary key)");
@@ -82,11 +82,11 @@ describe.skipIf(missing("postgres", "nats"))("millrace check", () => {
     };
     await writeFile(join(cwd, "millrace.config.json"), JSON.stringify(config));
     await mkdir(join(cwd, "automations"));
-    const define = (source: string, collection: string): Promise<void> =>
+    const define = (source: string, collection: string, options = ""): Promise<void> =>
       writeFile(
         join(cwd, "automations/greet.ts"),
         `import { automation, collection } from "millrace";
-export const greet = automation("greet", { on: collection("${source}", "${collection}").created() }, async () => {});`,
+export const greet = automation("greet", { on: collection("${source}", "${collection}").created(), ${options} }, async () => {});`,
       );
     const wrong = async (): Promise<readonly (readonly string[])[]> => {
       const { findings } = report.parse(JSON.parse((await runCommand(["check", "--json"], { cwd })).stdout));
@@ -110,7 +110,9 @@ export const greet = automation("greet", { on: collection("${source}", "${collec
     await jsm.consumers.delete("CDC_SHOP", "gone"); // as its fix says
     await define("shoop", "public.orders");
     expect(await wrong()).toEqual([["warn", "AUTOMATION_SOURCE_UNKNOWN", "automation greet"]]);
-    await define("shop", "public.orders");
+    await define("shop", "public.orders", "where: { after: { ident: [1] } }");
+    expect(await wrong()).toEqual([["warn", "AUTOMATION_COLUMN_UNKNOWN", "automation greet"]]);
+    await define("shop", "public.orders", "where: { after: { id: [1] } }");
     expect(await wrong()).toEqual([]);
   });
 });

@@ -6,10 +6,11 @@ import { drizzle } from "drizzle-orm/node-postgres";
 import { customType, integer, pgTable, text } from "drizzle-orm/pg-core";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startWorker } from "../../../../src/app.ts";
-import { type Automation, automation, fromDrizzle } from "../../../../src/index.ts";
+import { type Automation, automation, collection, fromDrizzle } from "../../../../src/index.ts";
 import { postgresFixture } from "../../../support/postgres/fixture.ts";
+import { RecordedLog } from "../../../support/postgres/recorded-log.ts";
 import { runCommand } from "../../../support/process/run-command.ts";
-import { freshNats, missing, scratchDir } from "../../../support/servers.ts";
+import { freshDatabase, freshNats, missing, scratchDir } from "../../../support/servers.ts";
 import { TcpProxy } from "../../../support/tcp-proxy.ts";
 import { waitFor } from "../../../support/wait-for.ts";
 
@@ -157,3 +158,27 @@ export const greet = automation("greet", { on: fromDrizzle("shop", people).creat
     expect(code).toBe(3);
   });
 });
+
+test.skipIf(missing("postgres", "nats"))(
+  "a column that a pattern names and the table lacks is a warning of the start, and holds up nothing",
+  async () => {
+    const [database, nats, log] = [await freshDatabase(), await freshNats(), new RecordedLog()];
+    await database.query("create table orders(id int primary key, secret text)");
+    const tables = [{ match: "public.orders", columns: { exclude: ["secret"] } }];
+    const on = collection("shop", "public.orders").created();
+    const automations = [
+      automation("greet", { on, where: { after: { idd: [1] } } }, () => {}),
+      automation("hidden", { on, where: { after: { secret: ["x"] } } }, () => {}),
+      automation("fine", { on, where: { after: { id: [1] } } }, () => {}),
+    ];
+    const source = { kind: "postgres", url: database.url, tables };
+    const worker = await startWorker({ bus: { servers: nats.url }, sources: { shop: source }, automations }, { log });
+    onTestFinished(() => worker.stop());
+
+    expect(log.of("automation_column_unknown").map(({ code, hint }) => ({ code, hint }))).toEqual([
+      { code: "AUTOMATION_COLUMN_UNKNOWN", hint: "Did you mean id?" },
+      { code: "AUTOMATION_COLUMN_UNKNOWN", hint: "The columns are id." },
+    ]);
+    await waitFor(() => worker.status().automations.every(({ state }) => state === "running"), { what: "all three" });
+  },
+);

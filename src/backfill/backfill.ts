@@ -10,7 +10,7 @@ import type { SourceId } from "../event/source-id.ts";
 import type { CopyBatch, CopyTarget, RowCopier, SideProducer, Slice } from "../source/capabilities.ts";
 import type { SourceMessage } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { reasonOf } from "../telemetry/reason.ts";
+import { type Reason, reasonOf } from "../telemetry/reason.ts";
 import { estimateOf, isAt, leftOutBefore, targetOf } from "./asked-collections.ts";
 import { HeldSlice } from "./held-slice.ts";
 import type { Order } from "./order.ts";
@@ -70,6 +70,7 @@ export class Backfill implements SideProducer {
     const { clock, log, source } = this.#options;
     let stored = after && parseProgress(after);
     let failures = 0;
+    let said: Reason | undefined;
     while (!signal.aborted) {
       const before = stored;
       try {
@@ -81,6 +82,7 @@ export class Backfill implements SideProducer {
         for await (const batch of this.#next(work, signal)) {
           yield batch;
           stored = parseProgress(batch.progress);
+          said = undefined;
           failures = 0;
         }
       } catch (thrown) {
@@ -88,18 +90,17 @@ export class Backfill implements SideProducer {
         const error = toError(thrown);
         if (!(error instanceof ConfigError || error instanceof TransientError)) throw error;
         failures = stored === before ? failures + 1 : 1;
-        const reason = reasonOf(error);
         // What passes by itself is told once it lasts; what a person has to change at once, and once.
-        if (
-          stored !== undefined &&
-          !isOver(stored) && // what is over has told all: what is asked for since has not begun
-          stored.reason?.code !== reason.code &&
-          (error instanceof ConfigError || failures > 3)
-        ) {
+        const reason = { ...reasonOf(error), ...(error.hint && { hint: error.hint }) };
+        if ((error instanceof ConfigError || failures > 3) && !isSame(error, said ?? stored?.reason)) {
           log.warn("backfill_waiting", { source, code: error.code, hint: error.hint }, error.message);
-          const waiting: Progress = { ...stored, state: "waiting", reason };
-          yield saying(waiting);
-          stored = waiting;
+          said = reason;
+          // What is over has told all: what is asked for since has not begun.
+          if (stored !== undefined && !isOver(stored)) {
+            const waiting: Progress = { ...stored, state: "waiting", reason };
+            yield saying(waiting);
+            stored = waiting;
+          }
         }
         await clock.sleep(Math.round(backoffMs(AGAIN, failures)), signal);
       } finally {
@@ -236,6 +237,11 @@ export class Backfill implements SideProducer {
     const now = await this.#options.order();
     return now?.backfill !== order.backfill || now.state !== order.state || now.rate !== order.rate;
   }
+}
+
+/** Whether that was said: of what passes by itself the words may differ each time. */
+function isSame(error: ConfigError | TransientError, said: Reason | undefined): boolean {
+  return said?.code === error.code && (error instanceof TransientError || said.message === error.message);
 }
 
 /** A marker without rows; it may stand anywhere between two transactions. */

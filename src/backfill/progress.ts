@@ -25,7 +25,8 @@ export interface Progress {
     /** Where it goes on in there, for the kind of source alone; null behind its last row. */
     readonly after: Readonly<Record<string, unknown>> | null;
   };
-  readonly reason?: Reason;
+  /** Why it waits, and what a person does about it. */
+  readonly reason?: Reason & { readonly hint?: string };
 }
 
 /** Undefined for what this version does not write: of that nothing is known, and a person has to order a new copy. */

@@ -28,6 +28,7 @@ export type LogEvent =
   | "source_gap"
   | "source_commit_unseen"
   | "backfill_started"
+  | "backfill_progress"
   | "backfill_waiting"
   | "backfill_completed"
   | "backfill_cancelled"

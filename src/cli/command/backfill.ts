@@ -1,148 +1,218 @@
 // `millrace backfill`: what people ask of the copy of existing rows, one record on the bus, which the worker that reads the
 // source obeys within a second; and how far it is, by the newest marker of the stream.
 
-import { changeOrder, type Order, readOrder } from "../../backfill/order.ts";
-import { isOver, type Progress, parseProgress } from "../../backfill/progress.ts";
-import { type BackfillOnBus, openBackfillOnBus } from "../../bus/jetstream/commands/backfill-on-bus.ts";
-import { nearest } from "../../config/nearest.ts";
-import { ConfigError } from "../../errors.ts";
-import { formatCollectionName, parseCollectionName } from "../../event/collection-name.ts";
+import { changeOrder, type Order } from "../../backfill/order.ts";
+import { type CopyStanding, isOpen, newestCopy } from "../../backfill/standing.ts";
+import { realClock } from "../../clock.ts";
+import { resolveConfig } from "../../config/resolve.ts";
+import { connectors } from "../../connectors.ts";
+import { ConfigError, TransientError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
+import type { Logger } from "../../telemetry/logger.ts";
 import { type CapableSource, namedSource } from "../common/capable-sources.ts";
-import { type CommandOptions, loadConfig } from "../common/load-config.ts";
+import { copyLines, endLines } from "../common/copy-lines.ts";
+import { meanPace, type Pace, RecentPace } from "../common/copy-pace.ts";
+import { type CopyLook, CopyWatch } from "../common/copy-watch.ts";
+import { followCopy, parseRate } from "../common/follow-copy.ts";
+import { type CommandOptions, readConfig } from "../common/load-config.ts";
 import { asker } from "../common/named-automation.ts";
+import { namedCollections } from "../common/named-collections.ts";
 import { printable } from "../common/terminal.ts";
 
 interface BackfillOptions extends CommandOptions {
   readonly source: string;
 }
 
-/** What was asked for and what came of it. */
-interface Standing {
-  readonly order: Order | undefined;
-  readonly progress: Progress | undefined;
+export interface StartOptions extends BackfillOptions {
+  readonly collections: readonly string[];
+  /** Rows a second, or `max`. */
+  readonly rate?: string;
+  /** Do not wait for its end. */
+  readonly detach: boolean;
+  readonly json: boolean;
+  readonly log: Logger;
 }
 
-/** `backfill start`. @throws ConfigError BACKFILL_RUNNING, BACKFILL_COLLECTION_UNKNOWN, SOURCE_UNKNOWN; TransientError */
+/**
+ * `backfill start`: orders it and, but for `detach`, follows it.
+ * @returns whether all that was asked for is copied; with `detach`, that it is ordered
+ * @throws ConfigError BACKFILL_RUNNING, BACKFILL_COLLECTION_UNKNOWN, BACKFILL_RATE, SOURCE_UNKNOWN; TransientError
+ */
 export async function startBackfill({
   collections: named,
   rate: given,
+  detach,
+  json,
+  log,
   ...options
-}: BackfillOptions & { readonly collections: readonly string[]; readonly rate?: string }): Promise<void> {
-  const rate = given === undefined ? undefined : Number(given);
-  if (rate !== undefined && !(rate > 0 && Number.isFinite(rate)))
-    throw new ConfigError("BACKFILL_RATE", `--rate ${given} is no number of rows a second`, {
-      hint: "Write a number above 0, such as --rate 5000.",
-    });
-  const { source, bus } = await opened(options);
-  await using _ = bus;
-  const collections = named.length === 0 ? undefined : await known(named, source);
+}: StartOptions): Promise<boolean> {
+  const rate = given === undefined ? undefined : parseRate(given);
+  const { source, watch } = await opened(options);
+  await using _ = watch;
   const { id } = source;
-  const { order } = await changeOrder(bus.state, id, await starting(bus, id, { collections, rate }));
-  const what = collections === undefined ? "all that it reads" : collections.join(", ");
-  await options.print(
-    `copy ${order?.backfill} of ${id} is ordered: ${what}; the worker that reads ${id} begins within seconds, or when it starts`,
-  );
+  const collections = named.length === 0 ? undefined : await namedCollections(named, source);
+  const { backfill } = await order(watch, { collections, rate });
+  const say = (line: string): Promise<void> => options.print(printable(line));
+  if (!json) {
+    await say(`copy ${backfill} of ${id} is ordered: ${collections?.join(", ") ?? "all that it reads"}`);
+    const isRead = await (await watch.bus()).isRead(id);
+    if (!isRead) await say(noWorker(id));
+    else if (detach) await say(`the worker that reads ${id} begins within seconds`);
+  }
+  if (detach) {
+    if (json) await options.print(report(id, await watch.look(), {}));
+    return true;
+  }
+  const last = await followCopy(watch, backfill, { log, signal: options.signal });
+  const whole = last?.copy?.backfill === backfill && last.copy.state === "completed" && !last.copy.progress?.leftOut;
+  if (json && last !== undefined) await options.print(report(id, last, meanPace(last)));
+  if (json) return whole;
+  if (last?.copy !== undefined && last.copy.backfill !== backfill)
+    await say(`copy ${backfill} of ${id} is over, and copy ${last.copy.backfill} was ordered since`);
+  else if (last !== undefined && !(last.copy !== undefined && isOpen(last.copy)))
+    for (const line of endLines(id, last)) await say(line);
+  else {
+    await say(`copy ${backfill} of ${id} goes on without this command`);
+    await say(`  watch it:  millrace backfill status ${id} --watch`);
+    await say(`  rest, end: millrace backfill pause ${id}, millrace backfill cancel ${id}`);
+  }
+  return whole;
+}
+
+function noWorker(id: SourceId): string {
+  return `no worker reads ${id} now: the copy waits for one (millrace run)`;
 }
 
 /** Asks for a copy with a number that none had before, whether the record or the stream has forgotten one. */
-async function starting(
-  bus: BackfillOnBus,
-  source: SourceId,
+async function order(
+  watch: CopyWatch,
   { collections, rate }: { readonly collections: Order["collections"] | undefined; readonly rate: number | undefined },
-): Promise<(order: Order | undefined) => Order> {
-  const { progress } = await standing(bus, source);
-  return (order) => {
-    if (order !== undefined && isOpen({ order, progress }))
-      throw new ConfigError(
-        "BACKFILL_RUNNING",
-        `copy ${order.backfill} of ${source} is not over: it is ${order.state}`,
-        {
-          hint: `Let it end, or end it: millrace backfill cancel ${source}`,
-        },
-      );
-    const backfill = Math.max(order?.backfill ?? 0, progress?.backfill ?? 0) + 1;
+): Promise<Order> {
+  const { source } = watch;
+  const { copy: before } = await watch.look();
+  const { order } = await changeOrder((await watch.bus()).state, source, (known) => {
+    const copy = newestCopy(known, before?.progress);
+    if (copy !== undefined && isOpen(copy))
+      throw new ConfigError("BACKFILL_RUNNING", `copy ${copy.backfill} of ${source} is not over: it is ${copy.state}`, {
+        hint: `See it: millrace backfill status ${source}. ${copy.state === "paused" ? `Let it go on: millrace backfill resume ${source}` : "Let it end"}, or end it: millrace backfill cancel ${source}`,
+      });
+    const backfill = (copy?.backfill ?? 0) + 1;
     return { backfill, state: "running", ...(collections && { collections }), ...(rate && { rate }), ...asker() };
-  };
+  });
+  return order as Order;
 }
 
-/** `backfill status`. @throws ConfigError, TransientError */
-export async function showBackfill({ json, ...options }: BackfillOptions & { readonly json: boolean }): Promise<void> {
-  const { source, bus } = await opened(options);
-  await using _ = bus;
-  const { order, progress } = await standing(bus, source.id);
-  if (json) return options.print(JSON.stringify({ order: order ?? null, progress: progress ?? null }));
-  for (const line of linesOf(source.id, { order, progress })) await options.print(printable(line));
+export interface StatusOptions extends BackfillOptions {
+  readonly watch: boolean;
+  readonly json: boolean;
+}
+
+const LOOK_EVERY_MS = 2000;
+
+/** `backfill status`; with `watch` again and again, until the copy is over. @throws ConfigError, TransientError */
+export async function showBackfill({ watch: again, json, ...options }: StatusOptions): Promise<void> {
+  const { source, watch } = await opened(options);
+  await using _ = watch;
+  const { id } = source;
+  const { signal, print } = options;
+  const recent = new RecentPace();
+  const redraw = again && !json && process.stdout.isTTY === true;
+  for (;;) {
+    const look = await watch.look().catch((error: unknown) => {
+      if (again && error instanceof TransientError) return error; // it may come back
+      throw error;
+    });
+    if (redraw) await print("\u001b[2J\u001b[H");
+    if (look instanceof TransientError) {
+      const { code, message } = look;
+      await print(json ? JSON.stringify({ unanswered: { code, message } }) : printable(`${code}: ${message}`));
+    } else {
+      const pace = again ? recent.look(look, realClock.now()) : meanPace(look);
+      for (const line of json ? [report(id, look, pace)] : copyLines(id, look, pace)) await print(printable(line));
+      if (look.copy === undefined || !isOpen(look.copy)) return;
+    }
+    if (!again) return;
+    await realClock.sleep(LOOK_EVERY_MS, signal);
+    if (signal.aborted) return;
+  }
 }
 
 const WANTED = { pause: "paused", resume: "running", cancel: "cancelled" } as const;
 
-/** `backfill pause`, `resume`, `cancel`. @throws ConfigError BACKFILL_NONE; TransientError */
-export async function steerBackfill({
-  to,
-  ...options
-}: BackfillOptions & { readonly to: keyof typeof WANTED }): Promise<void> {
-  const { source, bus } = await opened(options);
-  await using _ = bus;
+export interface SteerOptions extends BackfillOptions {
+  readonly to: keyof typeof WANTED;
+  /** With `resume`: from now on, in rows a second, or `max`. */
+  readonly rate?: string;
+}
+
+/** `backfill pause`, `resume`, `cancel`. @throws ConfigError BACKFILL_NONE, BACKFILL_RATE; TransientError */
+export async function steerBackfill({ to, rate: given, ...options }: SteerOptions): Promise<void> {
+  const rate = given === undefined ? undefined : { rate: parseRate(given) };
+  const { source, watch } = await opened(options);
+  await using _ = watch;
   const { id } = source;
-  const { progress } = await standing(bus, id);
-  const { order, changed } = await changeOrder(bus.state, id, (known) => {
-    if (known === undefined || !isOpen({ order: known, progress }))
-      throw new ConfigError("BACKFILL_NONE", `no copy of ${id} runs or rests`, {
-        hint: `Begin one: millrace backfill start ${id}`,
-      });
-    return known.state === WANTED[to] ? undefined : { ...known, state: WANTED[to], ...asker() };
+  const { copy: before, isRead } = await watch.look();
+  let was: CopyStanding | undefined;
+  const { changed } = await changeOrder((await watch.bus()).state, id, (known) => {
+    was = newestCopy(known, before?.progress);
+    if (known === undefined || was === undefined || !(isOpen(was) || (to === "cancel" && was.state === "cancelled")))
+      throw nothingTo(to, id, was);
+    const { rate: kept, ...others } = known;
+    const wanted = rate === undefined ? kept : rate.rate;
+    const next: Order = { ...others, ...(wanted !== undefined && { rate: wanted }), state: WANTED[to] };
+    return known.state === next.state && known.rate === next.rate ? undefined : { ...next, ...asker() };
   });
-  await options.print(`copy ${order?.backfill} of ${id} ${changed ? "is" : "was"} ${WANTED[to]}`);
+  await options.print(printable(steeredText(id, to, was as CopyStanding, { changed, rate })));
+  if (to !== "cancel" && !isRead) await options.print(noWorker(id));
 }
 
-/** Whether something of it may still come. */
-function isOpen({ order, progress }: Standing & { readonly order: Order }): boolean {
-  return order.state !== "cancelled" && !(progress?.backfill === order.backfill && isOver(progress));
+function nothingTo(to: string, id: SourceId, copy: CopyStanding | undefined): ConfigError {
+  const what = copy === undefined ? `${id} was never copied` : `copy ${copy.backfill} of ${id} is ${copy.state}`;
+  return new ConfigError("BACKFILL_NONE", `${what}: there is nothing to ${to}`, {
+    hint: `Begin one: millrace backfill start ${id}`,
+  });
 }
 
-async function standing(bus: BackfillOnBus, source: SourceId): Promise<Standing> {
-  const newest = await bus.newest(source);
-  const { order } = (await readOrder(bus.state, source)) ?? {};
-  return { order, progress: newest && parseProgress(newest) };
+function steeredText(
+  id: SourceId,
+  to: keyof typeof WANTED,
+  { backfill, state, order }: CopyStanding,
+  { changed, rate }: { readonly changed: boolean; readonly rate: { readonly rate: number | undefined } | undefined },
+): string {
+  const copy = `copy ${backfill} of ${id}`;
+  const already = `already, by ${order?.by} at ${order?.at}`;
+  if (to === "cancel")
+    return `${copy} is cancelled${changed ? "" : ` ${already}`}: what was copied stays in the stream`;
+  if (to === "pause") {
+    const goesOn = `it goes on with: millrace backfill resume ${id}`;
+    return changed
+      ? `${copy} is paused behind the batch in hand; ${goesOn}`
+      : `${copy} is paused ${already}; ${goesOn}`;
+  }
+  const speed =
+    rate === undefined ? "" : rate.rate === undefined ? ", as fast as it can" : `, at most ${rate.rate} rows/s`;
+  return state === "paused" ? `${copy} goes on${speed}` : `${copy} was not paused: it is ${state}${speed}`;
 }
 
-/** @throws ConfigError BACKFILL_COLLECTION_UNKNOWN, with the name that was probably meant */
-async function known(named: readonly string[], source: CapableSource<"copiesRows">): Promise<readonly string[]> {
-  const read = await source.connector.collections(source.id, source.config);
-  const names = read.map(({ namespace, name }) => formatCollectionName({ namespace, collection: name }));
-  return named.map((name) => {
-    const parsed = parseCollectionName(name);
-    const found = parsed && formatCollectionName(parsed);
-    if (found !== undefined && names.includes(found)) return found;
-    const meant = nearest(name, names);
-    throw new ConfigError("BACKFILL_COLLECTION_UNKNOWN", `${source.id} reads no ${name}`, {
-      hint: `${meant === undefined ? "" : `Did you mean ${meant}? `}Write namespace and collection, like public.orders.`,
-    });
+/** For `--json`. */
+function report(source: SourceId, { copy, toldAt, isRead }: CopyLook, { rowsPerSecond, secondsLeft }: Pace): string {
+  return JSON.stringify({
+    source,
+    backfill: copy?.backfill ?? null,
+    state: copy?.state ?? null,
+    order: copy?.order ?? null,
+    progress: copy?.progress ?? null,
+    toldAt: toldAt ?? null,
+    isRead,
+    rowsPerSecond: rowsPerSecond ?? null,
+    estimatedSecondsLeft: secondsLeft ?? null,
   });
 }
 
 async function opened(
   options: BackfillOptions,
-): Promise<{ readonly source: CapableSource<"copiesRows">; readonly bus: BackfillOnBus }> {
-  const config = await loadConfig(options.config);
+): Promise<{ readonly source: CapableSource<"copiesRows">; readonly watch: CopyWatch }> {
+  const config = resolveConfig(await readConfig(options.config), connectors);
   const source = namedSource(config, options.source, "copiesRows");
-  const { access, replicas } = config.bus;
-  return { source, bus: await openBackfillOnBus({ ...access.reveal(), replicas, signal: options.signal }) };
-}
-
-function linesOf(source: SourceId, { order, progress }: Standing): readonly string[] {
-  if (order === undefined && progress === undefined) return [`${source} was never copied`];
-  const begun = progress !== undefined && progress.backfill >= (order?.backfill ?? 0);
-  const asked = order && `asked for by ${order.by} at ${order.at}: ${order.state}`;
-  const ordered = order && !begun ? [`copy ${order.backfill} of ${source}: not begun; ${asked}`] : [];
-  if (progress === undefined) return ordered;
-  const { backfill, state, rows, done, startedAt, at, reason } = progress;
-  const open = at !== undefined && at.after !== null && !isOver(progress);
-  return [
-    ...ordered,
-    `copy ${backfill} of ${source}: ${state}${begun && asked ? `; ${asked}` : ""}`,
-    `  ${rows} rows and ${done} collections since ${startedAt}${open ? `, in ${formatCollectionName(at)}` : ""}`,
-    ...(reason === undefined ? [] : [`  ${reason.code}: ${reason.message}`]),
-  ];
+  return { source, watch: new CopyWatch(source.id, config.bus, options.signal) };
 }

@@ -1,7 +1,7 @@
 // Commands that copy rows that existed before.
 
 import type { Program } from "./program.ts";
-import { print, stopSignal } from "./terminal.ts";
+import { end, logger, print, stopSignal } from "./terminal.ts";
 
 /** Adds them to the command line. */
 export function backfillCommands({ program, command }: Program): void {
@@ -11,18 +11,22 @@ export function backfillCommands({ program, command }: Program): void {
       "copy rows that existed before into a source's stream, beside its events; obeyed by the worker that reads it",
     );
 
-  command("start", "begin a copy", backfillCommand)
+  command("start", "begin a copy, and show how far it is; Ctrl-C leaves it going on", backfillCommand)
     .argument("<source>", "the source's id")
     .argument("[collections...]", "only these, like public.orders; default: all that the source reads")
-    .option("--rate <rows>", "rows a second at most, in the mean")
+    .option("--rate <rows>", "rows a second at most, in the mean; max: as fast as it can")
+    .option("--detach", "do not wait for its end", false)
+    .option("--json", "print how it ended, or with --detach how it stands, as one JSON object", false)
     .action(async (source: string, collections: string[], options) => {
       const { startBackfill } = await import("../command/backfill.ts");
-      await startBackfill({ ...options, source, collections, signal: stopSignal(), print });
+      const given = { ...options, source, collections, log: logger(), signal: stopSignal(), print };
+      if (!(await startBackfill(given))) end(3);
     });
 
   command("status", "what was asked for, and how far it is", backfillCommand)
     .argument("<source>", "the source's id")
-    .option("--json", "one JSON object", false)
+    .option("--watch", "again every two seconds, until it is over", false)
+    .option("--json", "one JSON object a look", false)
     .action(async (source: string, options) => {
       const { showBackfill } = await import("../command/backfill.ts");
       await showBackfill({ ...options, source, signal: stopSignal(), print });
@@ -30,14 +34,15 @@ export function backfillCommands({ program, command }: Program): void {
 
   for (const [name, description] of [
     ["pause", "let it rest behind the batch in hand"],
-    ["resume", "let one that rests go on"],
+    ["resume", "let one that rests go on; with --rate also change how fast one goes"],
     ["cancel", "end it where it is; what was copied stays in the stream"],
   ] as const) {
-    command(name, description, backfillCommand)
-      .argument("<source>", "the source's id")
-      .action(async (source: string, options) => {
-        const { steerBackfill } = await import("../command/backfill.ts");
-        await steerBackfill({ ...options, to: name, source, signal: stopSignal(), print });
-      });
+    const steered = command(name, description, backfillCommand).argument("<source>", "the source's id");
+    if (name === "resume")
+      steered.option("--rate <rows>", "from now on, rows a second at most; max: as fast as it can");
+    steered.action(async (source: string, options) => {
+      const { steerBackfill } = await import("../command/backfill.ts");
+      await steerBackfill({ ...options, to: name, source, signal: stopSignal(), print });
+    });
   }
 }

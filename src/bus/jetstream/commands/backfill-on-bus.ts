@@ -1,23 +1,37 @@
 // What the bus holds of copies of existing rows, for who steers them: with a worker that runs, and without.
 
-import { jetstreamManager } from "@nats-io/jetstream";
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
-import type { SideProgress, StateStore } from "../../bus.ts";
+import type { StateStore } from "../../bus.ts";
 import type { BusAccess } from "../client/access.ts";
-import { STATE_BUCKET } from "../client/buckets.ts";
-import { asked } from "../client/bus-errors.ts";
+import { apiCodes } from "../client/api-codes.ts";
+import { LEASE_BUCKET, STATE_BUCKET } from "../client/buckets.ts";
+import { asked, orNothing } from "../client/bus-errors.ts";
 import { connectOnce } from "../client/connect-once.ts";
 import { openStateStore } from "../client/state-store.ts";
 import { findStream } from "../client/streams.ts";
+import type { LeaseRecord } from "../lease/lease.ts";
 import { streamReader } from "../stream/jetstream-port.ts";
 import { progressOf } from "../stream/own-markers.ts";
 
+/** What the newest marker of a source's copies says. */
+export interface ToldProgress {
+  readonly value: Readonly<Record<string, unknown>>;
+  /** When it was sent, RFC 3339, by the worker's clock. */
+  readonly at: string | undefined;
+}
+
 export interface BackfillOnBus extends AsyncDisposable {
   readonly state: StateStore;
-  /** What the newest marker of the source's stream says; undefined where it has none. @throws TransientError */
-  newest(source: SourceId): Promise<SideProgress["value"] | undefined>;
+  /** Undefined where the source's stream has none. @throws TransientError */
+  newest(source: SourceId): Promise<ToldProgress | undefined>;
+  /** Whether a worker reads the source: it has renewed its lease lately. @throws TransientError */
+  isRead(source: SourceId): Promise<boolean>;
 }
+
+/** Five times as long as a lease lasts. */
+const READS_MS = 15_000;
 
 /** Connects. @throws ConfigError, TransientError */
 export async function openBackfillOnBus({
@@ -30,16 +44,34 @@ export async function openBackfillOnBus({
     const jsm = await jetstreamManager(connection.nc, { checkAPI: false });
     return {
       state: await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas }),
-      newest: (source) =>
-        asked(`look how far the copy of ${source} is`, async () => {
-          if ((await findStream(jsm, source)) === undefined) return undefined;
-          const marker = await streamReader(jsm, streamName(source)).readLast(metaSubject(source, "backfill"));
-          return marker && progressOf(source, marker)?.value;
-        }),
+      newest: (source) => asked(`look how far the copy of ${source} is`, () => newest(jsm, source)),
+      isRead: (source) => asked(`look who reads ${source}`, () => isRead(jsm, source)),
       [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
     };
   } catch (thrown) {
     await connection[Symbol.asyncDispose]();
     throw thrown;
   }
+}
+
+async function newest(jsm: JetStreamManager, source: SourceId): Promise<ToldProgress | undefined> {
+  if ((await findStream(jsm, source)) === undefined) return undefined;
+  const marker = await streamReader(jsm, streamName(source)).readLast(metaSubject(source, "backfill"));
+  const value = marker && progressOf(source, marker)?.value;
+  return value && { value, at: marker.header("ce-time") };
+}
+
+/** Both times are the server's: the clock here may be another. */
+async function isRead(jsm: JetStreamManager, source: SourceId): Promise<boolean> {
+  const nothing = [apiCodes.noMessageFound, apiCodes.streamNotFound] as const;
+  const bucket = `KV_${LEASE_BUCKET}`;
+  const entry = await orNothing(
+    jsm.streams.getMessage(bucket, { last_by_subj: `$KV.${LEASE_BUCKET}.${source}` }),
+    ...nothing,
+  );
+  const now = (await orNothing(jsm.streams.info(bucket), ...nothing))?.ts;
+  if (!entry || entry.data.length === 0) return false;
+  const { instance } = entry.json<LeaseRecord>();
+  const age = (now === undefined ? Date.now() : Date.parse(now)) - entry.time.getTime();
+  return instance !== "" && age < READS_MS;
 }

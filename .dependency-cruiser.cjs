@@ -139,7 +139,7 @@ const innerRooms = {
   "source/dynamodb": {
     values: [],
     options: [],
-    client: ["options", "decode/record.ts", "shards/shard-graph.ts"],
+    client: ["options", "decode/record.ts", "shards/shard-graph.ts", "values/attribute.ts"],
     decode: ["client", "values"],
     facts: ["client", "options", "check/judge.ts"],
     shards: ["client", "options", "stream-record.ts"],
@@ -147,6 +147,10 @@ const innerRooms = {
     retention: ["client", "options", "decode", "facts", "shards", "reader", "stream-record.ts"],
     check: ["client", "options", "facts", "reader", "retention", "stream-record.ts"],
     commands: ["client", "values", "options", "decode", "facts", "check"],
+    backfill: [
+      ...["client", "values", "options", "decode", "stream-record.ts"],
+      ...["reader/shard-tip.ts", "reader/stream-standing.ts", "check/aws-cli.ts", "check/judge.ts"],
+    ],
   },
   automation: {
     outcome: [],

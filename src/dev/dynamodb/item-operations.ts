@@ -44,7 +44,11 @@ export const itemOperations: Readonly<Record<string, Operation>> = {
       .filter(({ order }) => order > from)
       .sort((a, b) => (a.order < b.order ? -1 : 1));
     const page = there.slice(0, Math.min(limit, fitting(there.map(({ item }) => sizeOfItem(item)))));
+    const bytes = page.reduce((sum, { item }) => sum + sizeOfItem(item), 0);
     return {
+      ...(rest.ReturnConsumedCapacity === "TOTAL" && {
+        ConsumedCapacity: { TableName, CapacityUnits: unitsOf(bytes, rest.ConsistentRead === true) },
+      }),
       ...{ Items: page.map(({ item }) => item), Count: page.length, ScannedCount: page.length },
       ...(page.length < there.length && { LastEvaluatedKey: page.at(-1)?.keys }),
     };
@@ -131,6 +135,11 @@ function deleteOf(state: DynamoState, input: Input): Write {
 
 function done(state: DynamoState, { table, key, after }: Write): [before: Item | undefined, after: Item | undefined] {
   return [state.change(table, key, after), after];
+}
+
+/** Read capacity units: one for each four kilobytes, half of that where it need not be consistent. */
+function unitsOf(bytes: number, isConsistent: boolean): number {
+  return Math.max(1, Math.ceil(bytes / 4096)) * (isConsistent ? 1 : 0.5);
 }
 
 /** How many of them, each of so many bytes, are a page: at least one. */

@@ -49,6 +49,7 @@ export function createDynamoConnector({ connect, clock }: DynamoConnectorOptions
   };
   return {
     kind: "dynamodb",
+    copiesRows: true,
     parse: parseDynamoConfig,
     preflight: (_, config, { memory, accepts }) =>
       using(config, async (api) => {

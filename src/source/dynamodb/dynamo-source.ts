@@ -7,6 +7,7 @@ import { laterPositions, type Positions, withoutPartitions } from "../../event/p
 import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { ConnectorState, Ended, Notice, PartitionCounts, Source, SourceLag, SourceMessage } from "../source.ts";
+import { DynamoCopier } from "./backfill/copier.ts";
 import type { DynamoApi } from "./client/api.ts";
 import type { DescribeTurns } from "./client/describe-turns.ts";
 import { patientApi } from "./client/patient-api.ts";
@@ -37,13 +38,17 @@ export interface DynamoSourceOptions {
 
 /** As AWS counts them: the price of one is in its list. */
 const PRICE = "AWS charges for what is above 2.5 million a month and region: https://aws.amazon.com/dynamodb/pricing/";
+/** How often a page of a copy is asked for where it is throttled, before it is told of. */
+const COPY_TRIES = 6;
 /** A shard that is refused as throttled for so long is told of. */
 const THROTTLED_MS = 60_000;
 
 export class DynamoSource implements Source {
   readonly id: SourceId;
+  readonly copier: DynamoCopier;
   readonly #options: DynamoSourceOptions;
   readonly #unconfirmed = new Unconfirmed();
+  readonly #closed = new AbortController();
   #reader: StreamsReader | undefined;
   #handedOut: Positions | undefined;
   #record: SourceRecord;
@@ -62,6 +67,7 @@ export class DynamoSource implements Source {
     this.#options = options;
     this.#record = options.record;
     this.#notices = options.notices;
+    this.copier = this.#copier();
   }
 
   async *read({
@@ -103,6 +109,7 @@ export class DynamoSource implements Source {
     try {
       for await (const chunk of reader.read()) {
         this.#unconfirmed.add(chunk);
+        this.copier.handedOut(chunk);
         yield chunk;
       }
     } finally {
@@ -189,7 +196,18 @@ export class DynamoSource implements Source {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed.abort();
     this.#options.api.close();
+  }
+
+  #copier(): DynamoCopier {
+    const { config, api, clock, turns } = this.#options;
+    const { signal } = this.#closed;
+    return new DynamoCopier({
+      ...{ config, clock, api: patientApi({ api, clock, turns, throttledTries: COPY_TRIES, signal }) },
+      streams: () => wantedStreams(this.#record, config).streams,
+      standing: (arn, moment) => this.#reader?.standing(arn, moment, config.scan.streamDelayMs) ?? { state: "unread" },
+    });
   }
 
   /** Tables that have come are read from now on: on record first, for what is read of them must be gone on with. */

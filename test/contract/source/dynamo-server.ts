@@ -33,6 +33,7 @@ export function dynamoServer(time: TestTime): SourceServer {
           describeStream: away,
           iterator: away,
           records: away,
+          scan: away,
         },
         close: () => {},
       };

@@ -129,7 +129,7 @@ export class ScriptedDynamo {
       this.asked.set(method, (this.asked.get(method) ?? 0) + 1);
       if (cuts !== this.#cuts) throw new ServerError("away", "the connection is cut");
       this.before(method, subject);
-      const service = operation === "DescribeTable" || operation === "ListTables" ? "DynamoDB" : "DynamoDBStreams";
+      const service = ofTables.has(operation) ? "DynamoDB" : "DynamoDBStreams";
       try {
         return await this.double.ask(`${service}_20120810`, operation, input as Record<string, unknown>);
       } catch (error) {
@@ -146,8 +146,18 @@ export class ScriptedDynamo {
       describeTable: async (table) => {
         const { Table } = await ask("describeTable", table, "DescribeTable", { TableName: table });
         const { TableId: id, TableArn: arn, LatestStreamArn, LatestStreamLabel: label, StreamSpecification } = Table;
+        const { TableStatus: status, ItemCount: items } = Table;
         const stream = label === undefined ? undefined : { arn: LatestStreamArn, label };
-        return { table, keys: this.#keysOf(table), id, arn, stream, enabled: StreamSpecification !== undefined };
+        return {
+          table,
+          keys: this.#keysOf(table),
+          id,
+          arn,
+          stream,
+          enabled: StreamSpecification !== undefined,
+          status,
+          items,
+        };
       },
       listTables: async (after) => {
         const input = after === undefined ? {} : { ExclusiveStartTableName: after };
@@ -190,6 +200,20 @@ export class ScriptedDynamo {
         this.sentBytes += bytes;
         return { records: answer.Records as readonly RawRecord[], bytes, next: answer.NextShardIterator };
       },
+      scan: async (TableName, { segment: Segment, of: TotalSegments, after, limit: Limit }) => {
+        const input = {
+          TableName,
+          Segment,
+          TotalSegments,
+          Limit,
+          ConsistentRead: true,
+          ReturnConsumedCapacity: "TOTAL",
+        };
+        const answer = await ask("scan", TableName, "Scan", { ...input, ...(after && { ExclusiveStartKey: after }) });
+        const { Items: items, LastEvaluatedKey: next, ConsumedCapacity } = answer;
+        const bytes = JSON.stringify(answer).length;
+        return { items, next, units: ConsumedCapacity?.CapacityUnits, bytes, at: this.#state.clock.wall() };
+      },
       close: () => {},
     };
   }
@@ -198,6 +222,8 @@ export class ScriptedDynamo {
     return this.keys.get(table) ?? [{ name: "id", type: "S" }];
   }
 }
+
+const ofTables: ReadonlySet<string> = new Set(["DescribeTable", "ListTables", "Scan"]);
 
 const types = {
   ...{ horizon: "TRIM_HORIZON", latest: "LATEST" },

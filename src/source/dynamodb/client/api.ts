@@ -2,6 +2,7 @@
 
 import type { RawRecord } from "../decode/record.ts";
 import type { ListedShard } from "../shards/shard-graph.ts";
+import type { Item } from "../values/attribute.ts";
 
 /** What a record's images hold. */
 export type ViewType = "NEW_AND_OLD_IMAGES" | "NEW_IMAGE" | "OLD_IMAGE" | "KEYS_ONLY";
@@ -25,6 +26,10 @@ export interface TableFacts {
   readonly stream: { readonly arn: string; readonly label: string } | undefined;
   /** Whether its changes go into that stream. */
   readonly enabled: boolean;
+  /** `ACTIVE`, `CREATING` and others; absent where the server does not say. */
+  readonly status?: string | undefined;
+  /** About how many items it holds: the server counts them some times a day. Absent where it does not say. */
+  readonly items?: number | undefined;
   /** Of a global table, the regions of its replicas. */
   readonly replicas?: readonly string[];
 }
@@ -53,6 +58,28 @@ export interface RecordsPage {
   readonly next: string | undefined;
   /** When the server answered, by its own clock; ms since 1970. Absent where it does not say. */
   readonly at?: number | undefined;
+}
+
+/** Where a table is read: one of its segments, of as many as were chosen when it was begun. */
+export interface ScanFrom {
+  readonly segment: number;
+  readonly of: number;
+  /** The key behind which it goes on; undefined from the first item on. */
+  readonly after: Item | undefined;
+  /** Items, at most; the server ends a page at a megabyte too. */
+  readonly limit: number;
+}
+
+export interface ScanPage {
+  readonly items: readonly Item[];
+  /** The key behind which the next page goes on; undefined on the last one. There may be one behind a page without items. */
+  readonly next: Item | undefined;
+  /** Read capacity units that it took; undefined where the server does not say. */
+  readonly units: number | undefined;
+  /** Of the answer. */
+  readonly bytes: number;
+  /** When the server answered, by its own clock, whole seconds; ms since 1970. Undefined where it does not say. */
+  readonly at: number | undefined;
 }
 
 /** Each call throws a ServerError, or one of ours where nobody can go on. */
@@ -84,5 +111,7 @@ export interface DynamoApi {
   ): Promise<StreamPage>;
   iterator(arn: string, shard: string, from: From): Promise<string>;
   records(iterator: string, limit: number): Promise<RecordsPage>;
+  /** Items at rest: each as all writes that were acknowledged before have left it. @throws ServerError `unknown` where there is no table */
+  scan(table: string, from: ScanFrom): Promise<ScanPage>;
   close(): void;
 }

@@ -1,12 +1,14 @@
 // DynamoDB by its SDK, which is loaded only when a source needs it. Answers with records are parsed here, by JSON.parse.
 
+import type { ScanCommandInput } from "@aws-sdk/client-dynamodb";
 import type { RawRecord } from "../decode/record.ts";
 import type { DynamoConfig } from "../options/config.ts";
-import type { DynamoApi, From, KeyType, RecordsPage, StreamPage, TableFacts, ViewType } from "./api.ts";
+import type { Item } from "../values/attribute.ts";
+import type { DynamoApi, From, KeyType, RecordsPage, ScanPage, StreamPage, TableFacts, ViewType } from "./api.ts";
 import { driver, quiet } from "./driver.ts";
 import { notDynamo } from "./endpoint-errors.ts";
 import { ServerError, translateThrown } from "./errors.ts";
-import { keepRecordsRaw, rawAnswer } from "./raw-records.ts";
+import { keepRaw, rawAnswer } from "./raw-records.ts";
 
 const CONNECT_MS = 5_000;
 const REQUEST_MS = 20_000;
@@ -28,7 +30,8 @@ export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpo
   };
   const tableClient = new database.DynamoDBClient(settings);
   const streamClient = new streams.DynamoDBStreamsClient(settings);
-  keepRecordsRaw(streamClient);
+  keepRaw(streamClient, "GetRecords");
+  keepRaw(tableClient, "Scan");
   const asked = async <T>(answer: Promise<T>): Promise<T> => {
     try {
       return await answer;
@@ -55,7 +58,8 @@ export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpo
           ? undefined
           : { arn: LatestStreamArn, label: LatestStreamLabel };
       const enabled = StreamSpecification?.StreamEnabled === true;
-      return { table: TableName, keys, id: TableId, arn: TableArn, stream, enabled, replicas };
+      const { TableStatus: status, ItemCount: items } = Table;
+      return { table: TableName, keys, id: TableId, arn: TableArn, stream, enabled, status, items, replicas };
     },
     listTables: async (after) => {
       const input = after === undefined ? {} : { ExclusiveStartTableName: after };
@@ -109,8 +113,18 @@ export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpo
     records: async (ShardIterator, Limit): Promise<RecordsPage> => {
       const command = new streams.GetRecordsCommand({ ShardIterator, Limit });
       const { bytes: raw, at } = rawAnswer(await asked(streamClient.send(command)));
-      const { Records: records, NextShardIterator } = parsed(raw);
+      const { Records: records, NextShardIterator } = parsed<RecordsAnswer>(raw, "Records");
       return { records, bytes: raw.length, next: NextShardIterator ?? undefined, at };
+    },
+    scan: async (TableName, { segment, of, after, limit }): Promise<ScanPage> => {
+      const command = new database.ScanCommand({
+        ...{ TableName, ConsistentRead: true, Limit: limit, ReturnConsumedCapacity: "TOTAL" },
+        ...(of > 1 && { Segment: segment, TotalSegments: of }),
+        ...(after && { ExclusiveStartKey: after as unknown as NonNullable<ScanCommandInput["ExclusiveStartKey"]> }),
+      });
+      const { bytes: raw, at } = rawAnswer(await asked(tableClient.send(command)));
+      const { Items: items, LastEvaluatedKey: next, ConsumedCapacity } = parsed<ScanAnswer>(raw, "Items");
+      return { items, next: next ?? undefined, units: ConsumedCapacity?.CapacityUnits, bytes: raw.length, at };
     },
     close: () => {
       tableClient.destroy();
@@ -119,23 +133,29 @@ export async function connectDynamo(config: Pick<DynamoConfig, "region" | "endpo
   };
 }
 
-interface Answer {
+interface RecordsAnswer {
   readonly Records: readonly RawRecord[];
   readonly NextShardIterator?: string | null;
 }
 
+interface ScanAnswer {
+  readonly Items: readonly Item[];
+  readonly LastEvaluatedKey?: Item | null;
+  readonly ConsumedCapacity?: { readonly CapacityUnits?: number };
+}
+
 /**
- * An answer without records would say that the shard has ended: only one that is DynamoDB's may.
+ * An answer without its list would say that the shard has ended, or the table: only one that is DynamoDB's may.
  * @throws ServerError where it is none, or was cut off: the next one may be
  */
-function parsed(raw: Buffer): Answer {
+function parsed<Answer extends object>(raw: Buffer, list: keyof Answer & string): Answer {
   try {
-    const answer = JSON.parse(raw.toString()) as Partial<Answer>;
-    if (Array.isArray(answer.Records)) return answer as Answer;
+    const answer = JSON.parse(raw.toString()) as Answer;
+    if (Array.isArray(answer[list])) return answer;
   } catch {
     // Its text is not ours to quote.
   }
-  throw new ServerError("failed", "DynamoDB: an answer to GetRecords that has no records, or is no JSON");
+  throw new ServerError("failed", `DynamoDB: an answer that has no ${list}, or is no JSON`);
 }
 
 /** @throws ConfigError for an answer that lacks what each answer of DynamoDB has */

@@ -38,6 +38,7 @@ export function countedApi({ api, clock, count, rate }: CountedOptions): DynamoA
       rate.add(clock.now());
       return counted(api.records(iterator, limit));
     },
+    scan: (table, from) => counted(api.scan(table, from)),
     close: () => api.close(),
   };
 }

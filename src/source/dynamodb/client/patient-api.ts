@@ -56,6 +56,7 @@ export function patientApi(options: PatientOptions): DynamoApi {
       }),
     iterator: (arn, shard, from) => patiently(() => api.iterator(arn, shard, from)),
     records: (iterator, limit) => patiently(() => api.records(iterator, limit)),
+    scan: (table, from) => patiently(() => api.scan(table, from)),
     close: () => api.close(),
   };
 }

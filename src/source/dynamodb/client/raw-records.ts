@@ -1,7 +1,8 @@
-// Answers with records as the bytes that came: the SDK drops the value of an attribute that is called `__proto__`, at any depth.
+// Answers with records or items as the bytes that came: the SDK drops the value of an attribute that is called `__proto__`, at any depth.
 // It is told once for a client, for what is added to a command has all that the SDK does put together anew for each request.
 
-import type { DynamoDBStreamsClient, GetRecordsCommandOutput } from "@aws-sdk/client-dynamodb-streams";
+import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import type { DynamoDBStreamsClient } from "@aws-sdk/client-dynamodb-streams";
 
 export interface RawAnswer {
   readonly bytes: Buffer;
@@ -19,13 +20,14 @@ interface RawResponse {
 const EMPTY: RawAnswer = { bytes: Buffer.from("{}"), at: undefined };
 const answers = new WeakMap<object, RawAnswer>();
 
-/** From now on the client parses nothing of a good answer to `GetRecords`. */
-export function keepRecordsRaw({ middlewareStack }: Pick<DynamoDBStreamsClient, "middlewareStack">): void {
-  const isRecords = (context: { readonly commandName?: unknown }): boolean =>
-    context.commandName === "GetRecordsCommand";
+/** From now on the client parses nothing of a good answer to `GetRecords`, or to `Scan`. */
+export function keepRaw(client: DynamoDBClient | DynamoDBStreamsClient, command: "GetRecords" | "Scan"): void {
+  // The two stacks differ in the types of their commands alone.
+  const middlewareStack = client.middlewareStack as DynamoDBStreamsClient["middlewareStack"];
+  const isKept = (context: { readonly commandName?: unknown }): boolean => context.commandName === `${command}Command`;
   middlewareStack.add(
     (next, context) => {
-      if (!isRecords(context)) return next;
+      if (!isKept(context)) return next;
       return async (args) => {
         const result = await next(args);
         const response = result.response as RawResponse;
@@ -36,11 +38,11 @@ export function keepRecordsRaw({ middlewareStack }: Pick<DynamoDBStreamsClient, 
         return result;
       };
     },
-    { step: "deserialize", priority: "low", name: "takeRawRecords" },
+    { step: "deserialize", priority: "low", name: "takeRaw" },
   );
   middlewareStack.add(
     (next, context) => {
-      if (!isRecords(context)) return next;
+      if (!isKept(context)) return next;
       return async (args) => {
         const result = await next(args);
         const { raw } = result.response as RawResponse;
@@ -48,12 +50,12 @@ export function keepRecordsRaw({ middlewareStack }: Pick<DynamoDBStreamsClient, 
         return result;
       };
     },
-    { step: "deserialize", priority: "high", name: "keepRawRecords" },
+    { step: "deserialize", priority: "high", name: "keepRaw" },
   );
 }
 
 /** What such a client has answered. */
-export function rawAnswer(output: GetRecordsCommandOutput): RawAnswer {
+export function rawAnswer(output: object): RawAnswer {
   return answers.get(output) ?? EMPTY;
 }
 

@@ -24,8 +24,8 @@ const ACCOUNT = "ACCOUNT_ID";
 
 /** As a person reads it, line by line: JSON, and nothing else. */
 export function policyLines({ tables, tags, home }: PolicyOptions): readonly string[] {
-  const included = [...new Set(tables.filter((pattern) => !isExclusion(pattern)))];
-  const arns = included.map((name) => `${arnOf(home)}:table/${name}`);
+  const included = includedIn(tables);
+  const arns = arnsOf(home, included);
   const statement = (Sid: string, Action: string | readonly string[], Resource: string | readonly string[]) => ({
     ...{ Sid, Effect: "Allow", Action, Resource },
   });
@@ -50,7 +50,7 @@ export function policyLines({ tables, tags, home }: PolicyOptions): readonly str
   return JSON.stringify(policy, null, 2).split("\n");
 }
 
-/** What a reader must know of it: what is not known, and what IAM cannot say. */
+/** What a reader must know of it: what is not known, what IAM cannot say, and what it does not allow. */
 export function policyNotes({ tables, home }: PolicyOptions): readonly string[] {
   const unknown = [
     ...(home.region === undefined ? [`${REGION} for the tables' region`] : []),
@@ -65,7 +65,21 @@ export function policyNotes({ tables, home }: PolicyOptions): readonly string[] 
     ...(excluded.length > 0
       ? [`the worker leaves out ${excluded.join(", ")}; this policy does not forbid it to read them`]
       : []),
+    `it lets nobody read items at rest; for a backfill add the statement ${JSON.stringify(scanning(tables, home))}`,
   ];
+}
+
+/** What a copy of items that are there needs beside. */
+function scanning(tables: readonly string[], home: Home): object {
+  return { Sid: "Backfill", Effect: "Allow", Action: "dynamodb:Scan", Resource: arnsOf(home, includedIn(tables)) };
+}
+
+function includedIn(tables: readonly string[]): readonly string[] {
+  return [...new Set(tables.filter((pattern) => !isExclusion(pattern)))];
+}
+
+function arnsOf(home: Home, tables: readonly string[]): readonly string[] {
+  return tables.map((name) => `${arnOf(home)}:table/${name}`);
 }
 
 /** Of a table's ARN. */

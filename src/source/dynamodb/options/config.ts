@@ -1,6 +1,7 @@
 // The options of a DynamoDB source: what may be written, and what they default to.
 
 import { z } from "zod";
+import { durationSchema } from "../../../config/duration-schema.ts";
 import { parseConfig } from "../../../config/parse.ts";
 import { type GuardLimits, guardSchema } from "./guard-config.ts";
 import { isExclusion, isName, tableFilter } from "./table-pattern.ts";
@@ -15,6 +16,7 @@ export interface DynamoConfig {
   readonly start: "now" | "earliest";
   readonly encoding: "json" | "dynamodb-json";
   readonly poll: { readonly minMs: number; readonly maxIdleMs: number };
+  readonly scan: { readonly maxRcu: number | undefined; readonly streamDelayMs: number };
   readonly onGap: "stop" | "continue";
   readonly guard: GuardLimits;
   /** Undefined: the source carries none. */
@@ -78,6 +80,26 @@ export const dynamoSchema: z.ZodType<DynamoConfig> = z
       .prefault({})
       .refine(({ minMs, maxIdleMs }) => minMs <= maxIdleMs, { error: "expected minMs not above maxIdleMs" })
       .describe("How often each open shard is asked."),
+    scan: z
+      .strictObject({
+        maxRcu: z
+          .number()
+          .gt(0)
+          .optional()
+          .describe(
+            "Read capacity units a second that a backfill takes of a table at most, in the mean: one for each 4 KB, for its reads are consistent. By default as many as it gets.",
+          ),
+        streamDelay: durationSchema
+          .prefault("5s")
+          .describe(
+            "How far a table and its stream may be apart: items that were read are held until the stream was read so much longer. A change that comes later than that may put a consumer back to an older item, for as long as it takes until the change behind it has come too.",
+          ),
+      })
+      .prefault({})
+      .transform(({ maxRcu, streamDelay }) => ({ maxRcu, streamDelayMs: streamDelay }))
+      .describe(
+        "How a backfill reads the items that are there: docs/connectors/dynamodb.md#copying-items-that-are-there.",
+      ),
     onGap: z
       .enum(["stop", "continue"])
       .default("stop")

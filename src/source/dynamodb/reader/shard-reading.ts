@@ -9,6 +9,7 @@ import type { RecordDecoder } from "../decode/record-decoder.ts";
 import type { ListedShard } from "../shards/shard-graph.ts";
 import { type Pace, Pacer } from "./pace.ts";
 import type { ShardPage, ShardReader } from "./shard-reader.ts";
+import { ShardTip } from "./shard-tip.ts";
 
 export interface ShardReadingOptions {
   readonly source: string;
@@ -38,13 +39,12 @@ export class ShardReading {
   readonly id: string;
   readonly partition: string;
   readonly #options: ShardReadingOptions;
+  readonly #tip = new ShardTip();
   #place: ShardPlace | undefined;
   #fetchedPlace: ShardPlace | undefined;
   /** The newest that was fetched; its messages may still wait. */
   #fetched: Position;
   #skips: boolean;
-  /** When a page came last, ms. */
-  answeredAt: number | undefined;
   /** Since when it is refused as throttled, ms. */
   throttledSince: number | undefined;
   #expectedBytes = PAGE_BYTES;
@@ -77,9 +77,14 @@ export class ShardReading {
     return this.#expectedBytes;
   }
 
-  /** A page has come. */
-  fetch({ records, bytes }: Pick<ShardPage, "records" | "bytes">, at: number): void {
-    this.answeredAt = at;
+  /** How far it was handed out, by time. */
+  get tip(): Pick<ShardTip, "isBehind" | "createdMs"> {
+    return this.#tip;
+  }
+
+  /** A page has come. @param askedAt when it was asked for, ms of the clock */
+  fetch({ records, bytes, ended }: ShardPage, askedAt: number): void {
+    this.#tip.fetched(askedAt, records.length > 0 || ended);
     this.throttledSince = undefined;
     this.#expectedBytes = Math.max(LEAST_BYTES, bytes, Math.min(PAGE_BYTES, 2 * bytes));
     const number = records.at(-1)?.dynamodb.SequenceNumber;
@@ -113,6 +118,12 @@ export class ShardReading {
       bytes = 0;
     }
     if (chunk.length > 0) yield chunk;
+  }
+
+  /** A page that was fetched has been handed out whole. */
+  handedOut({ records, ended }: ShardPage): void {
+    const newest = records.at(-1);
+    this.#tip.handedOut(newest && createdAt(newest), ended);
   }
 
   /** It was read to its end. */

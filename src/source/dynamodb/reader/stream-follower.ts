@@ -58,6 +58,8 @@ export class StreamFollower {
   #opening: Promise<void> | undefined;
   #nap = new AbortController();
   #holds = false;
+  /** When one of its shards was read to its end last, ms. */
+  #endedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: StreamFollowerOptions) {
     const { arn, table, label, places, roots, over, begun = new Set(places.keys()) } = options;
@@ -93,6 +95,7 @@ export class StreamFollower {
   ended(id: string): void {
     const { clock } = this.#options;
     this.graph.ended(id);
+    this.#endedAt = clock.now();
     this.#proceed();
     this.#doneAt = undefined;
     if (this.disabled) this.#lookAt = Math.min(this.#lookAt, clock.now());
@@ -126,6 +129,14 @@ export class StreamFollower {
   /** Whether no record is written to it any more, as far as it is listed. */
   isClosed({ id, closed }: ListedShard): boolean {
     return closed || this.graph.childrenOf(id).length > 0;
+  }
+
+  /**
+   * Whether somebody reads each shard that takes writes now. Of two behind one that has ended, one may be listed later.
+   * @param delayMs how much later, at most
+   */
+  isFollowed(delayMs: number): boolean {
+    return !this.#holds && this.graph.isFollowed && this.#options.clock.now() >= this.#endedAt + delayMs;
   }
 
   /** Whether all of it was read, and nothing more comes. */

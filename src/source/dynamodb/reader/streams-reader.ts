@@ -25,7 +25,9 @@ import { placesOf } from "./places.ts";
 import { ShardLost, type ShardPage, ShardReader } from "./shard-reader.ts";
 import { ShardReading } from "./shard-reading.ts";
 import { shardStart } from "./shard-start.ts";
+import type { Moment } from "./shard-tip.ts";
 import { StreamFollower } from "./stream-follower.ts";
+import { type StreamStanding, standingOf } from "./stream-standing.ts";
 
 export interface StreamsReaderOptions {
   readonly source: SourceId;
@@ -148,6 +150,13 @@ export class StreamsReader {
     return [...this.#readings.values()].flatMap(({ throttledSince }) => throttledSince ?? []);
   }
 
+  /** How a stream is read: whether all that it took until a moment was handed out. @param delayMs how late it may come, at most */
+  standing(arn: string, moment: Moment, delayMs: number): StreamStanding {
+    const follower = this.#followers.find((one) => one.arn === arn);
+    const readings = [...this.#readings.values()].filter((reading) => reading.arn === arn);
+    return standingOf(follower, readings, moment, delayMs);
+  }
+
   /** Hands out that the places of these shards need not be kept. */
   end(ends: readonly Ended[]): void {
     for (const { partition } of ends) this.#readings.delete(partition);
@@ -240,9 +249,10 @@ export class StreamsReader {
 
   async #fetch(reading: ShardReading, follower: StreamFollower): Promise<ShardPage | undefined> {
     if (this.#signal.aborted) return undefined;
+    const askedAt = this.#options.clock.now();
     const page = await reading.reader.next();
     if (this.#signal.aborted) return undefined;
-    reading.fetch(page, this.#options.clock.now());
+    reading.fetch(page, askedAt);
     if (page.records.length > 0 || page.ended) this.#arrive(reading, follower, page);
     return page;
   }
@@ -251,15 +261,12 @@ export class StreamsReader {
     this.#queue.add(reading, () => this.#handOut(reading, follower, page), page.bytes);
   }
 
-  *#handOut(
-    reading: ShardReading,
-    follower: StreamFollower,
-    { records, ended }: ShardPage,
-  ): Generator<readonly SourceMessage[]> {
-    yield* reading.chunks(records);
-    if (!ended) return;
-    yield reading.ended(follower.graph.childrenOf(reading.id));
-    if (!this.#signal.aborted) follower.ended(reading.id);
+  *#handOut(reading: ShardReading, follower: StreamFollower, page: ShardPage): Generator<readonly SourceMessage[]> {
+    yield* reading.chunks(page.records);
+    if (page.ended) yield reading.ended(follower.graph.childrenOf(reading.id));
+    // Whoever asks for more has taken note of what came before.
+    reading.handedOut(page);
+    if (page.ended && !this.#signal.aborted) follower.ended(reading.id);
   }
 
   /** Whether it is so, on a second look. */

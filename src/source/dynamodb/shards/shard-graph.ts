@@ -148,6 +148,16 @@ export class ShardGraph {
     return this.#listings > 0 && [...this.#shards.values()].every(({ state }) => state === "done");
   }
 
+  /**
+   * Whether somebody reads each shard that takes writes now, as far as the newest listing tells: none waits, and of those that were
+   * read to their ends each has one behind it.
+   */
+  get isFollowed(): boolean {
+    const isAhead = ({ id, state, missing }: Shard): boolean =>
+      state === "waiting" || state === "ready" || (state === "done" && missing === 0 && !this.#children.has(id));
+    return this.#listings > 0 && ![...this.#shards.values()].some(isAhead);
+  }
+
   /** Whether so many complete listings in a row lack it that it is gone. */
   isMissing(id: string): boolean {
     return (this.#shards.get(id)?.missing ?? LISTINGS) >= LISTINGS;

@@ -4,7 +4,7 @@ import type { Automation } from "./automation/define/automation.ts";
 import { waitingStatus } from "./automation/run/automation-run.ts";
 import { type RunningAutomations, refuseUnfit, runAutomations } from "./automation/run/run-automations.ts";
 import { TxDatabases } from "./automation/run/tx-databases.ts";
-import { readOrder } from "./backfill/order.ts";
+import { ordersOf } from "./backfill/order.ts";
 import type { Bus } from "./bus/bus.ts";
 import { type BusTiming, openJetStreamBus } from "./bus/jetstream/jetstream-bus.ts";
 import { keptLineageKey, lineageKey } from "./bus/lineage-key.ts";
@@ -162,7 +162,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
         preflight: (context) => connector.preflight(id, source.config.reveal(), context),
         open: (context, schemas) => connector.open(id, source.config.reveal(), context, schemas),
         schemas: bus.schemas,
-        backfillOrder: async () => (await readOrder(bus.state, id))?.order,
+        backfillOrders: ordersOf(bus.state, id),
         deadLetter: bus.deadLetter.bind(bus),
         announceGap: (gap) => bus.publish(gapEvent(id, gap)),
         lineageKey: () => lineageKey(bus.state),

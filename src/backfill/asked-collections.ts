@@ -1,30 +1,39 @@
-// Which collections a copy goes through: those that were asked for, of those that the source reads, in the order of their names.
+// Which collections a copy goes through: those that were asked for, of those that the source reads, in the order of their names;
+// where some are asked for by their ids, in the order of those, which a rename does not change.
 
 import { MillraceError } from "../errors.ts";
 import { formatCollectionName, parseCollectionName } from "../event/collection-name.ts";
 import type { CopyTarget, RowCopier } from "../source/capabilities.ts";
-import type { Order } from "./order.ts";
+import type { Order, Wanted } from "./order.ts";
 import type { Progress } from "./progress.ts";
 
 /** The collection that it is at or, behind that one, the next that is asked for. */
 export function targetOf(targets: readonly CopyTarget[], order: Order, { at }: Progress): CopyTarget | undefined {
   const asked = askedOf(targets, order);
   if (at === undefined) return asked[0];
+  if (order.ids !== undefined) return asked.find(({ id }) => (id === at.id ? at.after !== null : id > at.id));
   return asked.find((target) => (isAt(at, target) ? at.after !== null : compare(target, at) > 0));
 }
 
-function askedOf(targets: readonly CopyTarget[], { collections }: Order): readonly CopyTarget[] {
-  return targets.filter((target) => collections === undefined || collections.includes(formatCollectionName(target)));
+function askedOf(targets: readonly CopyTarget[], order: Order): readonly CopyTarget[] {
+  const asked = targets.filter((target) => isAsked(target, order));
+  return order.ids === undefined ? asked : asked.toSorted((one, other) => (one.id < other.id ? -1 : 1));
+}
+
+export function isAsked(target: CopyTarget, { collections, ids }: Wanted): boolean {
+  if (collections === undefined && ids === undefined) return true;
+  return (collections?.includes(formatCollectionName(target)) || ids?.includes(target.id)) ?? false;
 }
 
 /** Those that were left out up to now: their turn came before the target's, or the end, and the source did not read them. */
 export function leftOutBefore(
   target: CopyTarget | undefined,
   targets: readonly CopyTarget[],
-  { collections = [] }: Order,
+  { collections = [], ids }: Order,
   { at, leftOut = [] }: Progress,
 ): readonly string[] {
   const read = new Set(targets.map(formatCollectionName));
+  if (ids !== undefined) return target === undefined ? collections.filter((name) => !read.has(name)) : leftOut;
   const begun = at !== undefined && at.after !== null ? [formatCollectionName(at)] : [];
   const missed = [...begun, ...collections].filter((name) => {
     const place = read.has(name) ? undefined : parseCollectionName(name);
@@ -48,7 +57,7 @@ export async function estimateOf(copier: RowCopier, order: Order): Promise<numbe
 }
 
 export function isAt(at: NonNullable<Progress["at"]>, target: CopyTarget): boolean {
-  return compare(target, at) === 0;
+  return at.id === target.id && compare(target, at) === 0;
 }
 
 function compare(one: Omit<CopyTarget, "id">, other: Omit<CopyTarget, "id">): number {

@@ -30,8 +30,8 @@ const AGAIN = { minMs: 500, maxMs: 30_000 };
 export interface BackfillOptions {
   readonly source: SourceId;
   readonly copier: RowCopier;
-  /** What is on record by now. @throws TransientError, RangeError */
-  readonly order: () => Promise<Order | undefined>;
+  /** What is on record by now. @param stored how far the newest copy is @throws TransientError, ConfigError */
+  readonly order: (stored: Progress | undefined) => Promise<Order | undefined>;
   readonly clock: Clock;
   readonly log: Logger;
   /** Bytes that a message of the stream may have: a row that is larger cannot be copied. */
@@ -111,7 +111,7 @@ export class Backfill implements SideProducer {
 
   async #work(stored: Progress | undefined): Promise<Work | undefined> {
     const { order: read, clock } = this.#options;
-    const order = await read();
+    const order = await read(stored);
     if (order === undefined || order.backfill < (stored?.backfill ?? 0)) return undefined;
     if (stored?.backfill === order.backfill) {
       return isOver(stored) || order.state === "paused" ? undefined : { order, progress: stored, isNew: false };
@@ -192,7 +192,8 @@ export class Backfill implements SideProducer {
             return [];
           }
           const done = start.done + (behind === null ? 1 : 0);
-          const at = { namespace: target.namespace, collection: target.collection, after: behind };
+          const { id, namespace, collection } = target;
+          const at = { id, namespace, collection, after: behind };
           taken = { ...start, state: "copying", rows: start.rows + rows.length, done, at };
           return rows;
         },
@@ -204,7 +205,7 @@ export class Backfill implements SideProducer {
       if (end === from && end < to && from === 0 && held.fault === undefined) throw rowBusy(target);
       if (isLast || end < to) return;
       await this.#slow(to - from, order.rate, signal);
-      if (signal.aborted || (await this.#isChanged(order))) return;
+      if (signal.aborted || (await this.#isChanged(order, taken))) return;
       from = to;
     }
   }
@@ -233,8 +234,8 @@ export class Backfill implements SideProducer {
     await clock.sleep(this.#nextMs - now, signal);
   }
 
-  async #isChanged(order: Order): Promise<boolean> {
-    const now = await this.#options.order();
+  async #isChanged(order: Order, stored: Progress): Promise<boolean> {
+    const now = await this.#options.order(stored);
     return now?.backfill !== order.backfill || now.state !== order.state || now.rate !== order.rate;
   }
 }

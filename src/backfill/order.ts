@@ -1,30 +1,69 @@
-// What people ask of a source's backfill: one record in the state bucket, which the worker that reads the source obeys.
+// What is asked of a source's backfill, by people and by the configuration: one record in the state bucket, which the worker that reads the source obeys.
 
 import type { StateStore } from "../bus/bus.ts";
 import { ConfigError } from "../errors.ts";
 import { type Asked, backfillKey } from "../event/control.ts";
 import type { SourceId } from "../event/source-id.ts";
 
+/** What a copy takes: all that the source reads, where neither names nor ids are there. */
+export interface Wanted {
+  /** `namespace.collection` of those to copy. */
+  readonly collections?: readonly string[];
+  /** The same by `CopyTarget.id`, for what must be found under another name too. */
+  readonly ids?: readonly string[];
+}
+
 /** As it is kept. What a newer version adds stays where it is. */
-export interface Order extends Asked {
+export interface Order extends Asked, Wanted {
   /** The number of the copy that is asked for; each has a larger one than those before. */
   readonly backfill: number;
   readonly state: "running" | "paused" | "cancelled";
-  /** `namespace.collection` of those to copy; absent: all that the source reads. */
-  readonly collections?: readonly string[];
   /** Rows a second at most, in the mean; absent: as fast as it goes. */
   readonly rate?: number;
+  /** What is to be copied once this is over. */
+  readonly next?: Wanted;
+  /** Of which collections the one copy that the configuration asks for was ordered, whatever became of it. */
+  readonly initial?: InitialCopies;
+}
+
+export interface InitialCopies {
+  /** The database that the ids are of, where it has a name of its own. */
+  readonly origin?: string;
+  /** `namespace.collection` by then, by id. */
+  readonly collections: Readonly<Record<string, string>>;
+}
+
+/** The record of one source. */
+export interface Orders {
+  /** @throws TransientError, ConfigError */
+  read(): Promise<Order | undefined>;
+  /** What is on record then; as `changeOrder`. @throws TransientError, ConfigError */
+  change(next: (known: Order | undefined) => Order | undefined): Promise<Order | undefined>;
+}
+
+export function ordersOf(state: StateStore, source: SourceId): Orders {
+  return {
+    read: async () => (await readOrder(state, source))?.order,
+    change: async (next) => (await changeOrder(state, source, next)).order,
+  };
+}
+
+function isWanted({ collections, ids }: Wanted): boolean {
+  const isNames = (names: unknown): boolean =>
+    names === undefined || (Array.isArray(names) && names.every((name) => typeof name === "string"));
+  return isNames(collections) && isNames(ids);
 }
 
 /** @throws ConfigError BACKFILL_ORDER_UNREADABLE when it is not what this version writes */
 function parseOrder(value: unknown, key: string): Order {
-  const { backfill, state, collections, rate, by, at } = (value ?? {}) as Partial<Order>;
+  const { backfill, state, rate, by, at, next, initial, ...wanted } = (value ?? {}) as Partial<Order>;
   const well =
     Number.isSafeInteger(backfill) &&
     (backfill as number) > 0 &&
     (state === "running" || state === "paused" || state === "cancelled") &&
-    (collections === undefined ||
-      (Array.isArray(collections) && collections.every((name) => typeof name === "string"))) &&
+    isWanted(wanted) &&
+    (next === undefined || isWanted(next)) &&
+    (initial === undefined || typeof initial.collections === "object") &&
     (rate === undefined || (typeof rate === "number" && rate > 0)) &&
     typeof by === "string" &&
     typeof at === "string";

@@ -20,6 +20,8 @@ export interface Progress {
   readonly leftOut?: readonly string[];
   /** The newest collection of which it has stored anything; they are copied in the order of their names. */
   readonly at?: {
+    /** As `CopyTarget.id`. */
+    readonly id: string;
     readonly namespace: string;
     readonly collection: string;
     /** Where it goes on in there, for the kind of source alone; null behind its last row. */
@@ -36,7 +38,8 @@ export function parseProgress(value: Readonly<Record<string, unknown>>): Progres
     [backfill, rows, done].every((number) => Number.isSafeInteger(number) && (number as number) >= 0) &&
     (state === "copying" || state === "waiting" || isOver({ state })) &&
     typeof startedAt === "string" &&
-    (at === undefined || (typeof at.namespace === "string" && typeof at.collection === "string"));
+    (at === undefined ||
+      (typeof at.id === "string" && typeof at.namespace === "string" && typeof at.collection === "string"));
   return well ? (value as unknown as Progress) : undefined;
 }
 

@@ -193,6 +193,13 @@ export interface CopyTarget {
   readonly collection: string;
 }
 
+/** Collections that are to be copied once. */
+export interface InitialTargets {
+  /** The database that their ids are of; undefined where no two databases have ids in common. */
+  readonly origin: string | undefined;
+  readonly targets: readonly CopyTarget[];
+}
+
 export interface SliceRequest {
   readonly target: CopyTarget;
   /** What a slice before said of its last row that was stored; undefined: from the first row on. */
@@ -231,6 +238,11 @@ export interface Slice {
 export interface RowCopier {
   /** What can be copied now, sorted by `namespace` and `collection`. @throws TransientError */
   targets(): Promise<readonly CopyTarget[]>;
+  /**
+   * Those that the configuration wants to be copied once, whenever the source first reads them. Absent where it wants none.
+   * @throws TransientError
+   */
+  initial?(): Promise<InitialTargets>;
   /** About how many rows a collection holds, by what its database has counted anyway; undefined where that is nothing. @throws TransientError */
   estimate?(target: CopyTarget): Promise<number | undefined>;
   /**

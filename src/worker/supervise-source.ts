@@ -1,7 +1,8 @@
 // Supervises one source: lease, reader, pump, checkpoints; decides by the class of an error what happens next.
 
 import { Backfill } from "../backfill/backfill.ts";
-import type { Order } from "../backfill/order.ts";
+import { DueCopies } from "../backfill/due-copies.ts";
+import type { Orders } from "../backfill/order.ts";
 import type { SourceStream, StateStore } from "../bus/bus.ts";
 import { backoffMs, type Clock } from "../clock.ts";
 import { ConfigError, FencedError, MillraceError, TransientError, toError } from "../errors.ts";
@@ -33,8 +34,8 @@ export interface SuperviseSourceOptions {
   readonly open: (context: SourceContext, schemas: ToldSchemas) => Promise<Source>;
   /** Where versions of collections are kept. */
   readonly schemas: StateStore;
-  /** What people ask of the copy of existing rows by now; undefined before they ask. @throws TransientError, ConfigError */
-  readonly backfillOrder: () => Promise<Order | undefined>;
+  /** What is asked of the copy of existing rows. */
+  readonly backfillOrders: Orders;
   readonly deadLetter: PoisonPlaces["deadLetter"];
   /** Tells the other side of the bus of a gap, durably. */
   readonly announceGap: (gap: SourceGap) => Promise<void>;
@@ -181,8 +182,9 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
     };
     const { copier } = opened;
     const { maxMessageBytes } = stream;
+    const due = copier && new DueCopies({ copier, orders: options.backfillOrders, clock });
     const backfill =
-      copier && new Backfill({ source, copier, order: options.backfillOrder, clock, log, maxMessageBytes });
+      due && new Backfill({ source, copier, order: (stored) => due.order(stored), clock, log, maxMessageBytes });
     tasks = [
       tendSource({
         reader: opened,

@@ -97,7 +97,12 @@ async function order(
         hint: `See it: millrace backfill status ${source}. ${copy.state === "paused" ? `Let it go on: millrace backfill resume ${source}` : "Let it end"}, or end it: millrace backfill cancel ${source}`,
       });
     const backfill = (copy?.backfill ?? 0) + 1;
-    return { backfill, state: "running", ...(collections && { collections }), ...(rate && { rate }), ...asker() };
+    const { initial, next } = known ?? {};
+    const kept = { ...(initial && { initial }), ...(next && { next }) };
+    return {
+      ...{ backfill, state: "running", ...(collections && { collections }), ...(rate && { rate }) },
+      ...{ ...kept, ...asker() },
+    };
   });
   return order as Order;
 }

@@ -1,6 +1,7 @@
 // A worker that reads one source for a bus by the whole road: supervisor, pump, writer, checkpoints. It can be killed at any
 // place where a crash must do no harm.
 
+import { ordersOf } from "../../../src/backfill/order.ts";
 import type { Bus, SourceStream } from "../../../src/bus/bus.ts";
 import {
   type Checkpoint,
@@ -87,7 +88,7 @@ export class ContractWorker {
       preflight: (context) => connector.preflight(id, config, context),
       open: (context, schemas) => this.#open(config, context, schemas),
       schemas: bus.schemas,
-      backfillOrder: async () => undefined,
+      backfillOrders: ordersOf(bus.state, id),
       deadLetter: bus.deadLetter.bind(bus),
       announceGap: async (gap) => {
         this.#at("before-told-of-a-gap");

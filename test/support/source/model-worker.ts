@@ -1,6 +1,7 @@
 // A worker of the model: supervisor, pump, writer, recovery, lease and checkpoints are the product's own; the bus below them is
 // scripted, and so is the source.
 
+import { ordersOf } from "../../../src/backfill/order.ts";
 import { dataRefTo, pointerTo } from "../../../src/bus/claim-check.ts";
 import { EventEncoder } from "../../../src/bus/encode-event.ts";
 import { StoredConnectorState } from "../../../src/bus/jetstream/lease/connector-state.ts";
@@ -118,7 +119,7 @@ export class ModelWorker {
       preflight: (context) => scriptedConnector.preflight(MODEL, config, context),
       open: async (context, schemas) => this.#mortal(await scriptedConnector.open(MODEL, config, context, schemas)),
       schemas: port.state,
-      backfillOrder: async () => undefined,
+      backfillOrders: ordersOf(port.state, MODEL),
       deadLetter: async () => {},
       announceGap: async () => {},
       lineageKey: async () => "key",

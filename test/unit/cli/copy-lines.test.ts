@@ -13,7 +13,7 @@ const shop = "shop" as SourceId;
 const asked: Order = { backfill: 3, state: "running", by: "ann@db1", at: "2026-01-02T03:00:00Z" };
 const told: Progress = {
   ...{ backfill: 3, state: "copying", startedAt: "2026-01-02T03:00:01.000Z", rows: 400, done: 2, estimatedRows: 1000 },
-  at: { namespace: "public", collection: "orders", after: { id: "9" } },
+  at: { id: "1", namespace: "public", collection: "orders", after: { id: "9" } },
 };
 const toldAt = "2026-01-02T03:00:21.000Z";
 

@@ -3,6 +3,7 @@
 // docs/decisions/0015 has the argument.
 
 import { expect, test } from "vitest";
+import { ordersOf } from "../../../src/backfill/order.ts";
 import { MemoryBus } from "../../../src/bus/memory/memory-bus.ts";
 import { MemoryServer } from "../../../src/bus/memory/memory-server.ts";
 import type { Position } from "../../../src/event/position.ts";
@@ -62,7 +63,7 @@ async function run({ clock, server, source }: World, killedAt: number): Promise<
     preflight: async () => {},
     open: async () => reader,
     schemas: bus.schemas,
-    backfillOrder: async () => undefined,
+    backfillOrders: ordersOf(bus.state, shop),
     deadLetter: async () => {},
     announceGap: async (gap) => {
       step();

@@ -2,6 +2,7 @@
 // what a stop drains.
 
 import { expect, onTestFinished, test } from "vitest";
+import type { Order } from "../../../src/backfill/order.ts";
 import { MemoryBus } from "../../../src/bus/memory/memory-bus.ts";
 import { MemoryServer } from "../../../src/bus/memory/memory-server.ts";
 import { BugError, ConfigError, FencedError, HistoryLostError, TransientError } from "../../../src/errors.ts";
@@ -19,6 +20,8 @@ import { copiedRow, ordersRead } from "../../support/bus/copied-rows.ts";
 import { ordersCreated } from "../../support/bus/encoded.ts";
 import { RecordedLog } from "../../support/postgres/recorded-log.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
+
+const ordered: Order = { backfill: 1, state: "running", by: "a test", at: "2026-01-01T00:00:00Z" };
 
 const shop = "shop" as SourceId;
 const hint = "see the test";
@@ -77,7 +80,7 @@ function supervise(script: (nth: number) => Attempt, copier?: RowCopier) {
       },
       open: async () => source,
       schemas: server.schemas,
-      backfillOrder: async () => ({ backfill: 1, state: "running", by: "a test", at: "2026-01-01T00:00:00Z" }),
+      backfillOrders: { read: async () => ordered, change: async () => ordered },
       deadLetter: async () => {},
       announceGap: async () => {},
       lineageKey: async () => "key",

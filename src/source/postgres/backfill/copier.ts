@@ -47,6 +47,10 @@ export interface CopierOptions {
   readonly rules: RuleBook;
   readonly outbox: PostgresConfig["outbox"];
   readonly publication: () => string;
+  /** Whether the configuration wants rows of some table to be copied once. */
+  readonly copies: boolean;
+  /** The database that oids are of. */
+  readonly database: () => string;
   /** Of the log's life: what positions begin with. */
   readonly history: () => number;
   /** What the catalog says of a table beside its columns, with all that is hidden of it. @throws TransientError */
@@ -64,11 +68,22 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
   readonly #options: CopierOptions;
   readonly #handed = new HandedTransactions();
   readonly #encoder = new RowEncoder();
+  /** Ids of tables that were published when it was looked last, and when the base of what was handed out was taken. */
+  #published: ReadonlySet<string> = new Set();
+  #based: ReadonlySet<string> = new Set();
   #client: Client | undefined;
   #compiled: Compiled | undefined;
 
+  /** Absent where the configuration wants no table to be copied once. */
+  readonly initial?: NonNullable<RowCopier["initial"]>;
+
   constructor(options: CopierOptions) {
     this.#options = options;
+    if (!options.copies) return;
+    this.initial = async () => ({
+      origin: options.database(),
+      targets: (await this.targets()).filter((one) => options.rules.of(one.namespace, one.collection)?.copied),
+    });
   }
 
   /** Called with all that the source hands out, before anybody else has it. */
@@ -79,6 +94,7 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
   async targets(): Promise<readonly CopyTarget[]> {
     const { session, rules, outbox, publication } = this.#options;
     const found = await session.query<{ id: string; namespace: string; collection: string }>(targets, [publication()]);
+    this.#published = new Set(found.map(({ id }) => id));
     return found.filter(
       ({ namespace, collection }) =>
         rules.of(namespace, collection) !== undefined &&
@@ -93,7 +109,9 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
   async readSlice(request: SliceRequest): Promise<Slice> {
     const client = await this.#connected();
     try {
-      await this.#handed.begin(() => nextId(client));
+      const isNew = !this.#based.has(request.target.id);
+      await this.#handed.begin(() => nextId(client), isNew);
+      if (isNew) this.#based = this.#published;
       // From here on whoever asked takes note by himself.
       const marked = this.#handed.mark();
       await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");

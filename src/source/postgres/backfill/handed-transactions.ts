@@ -35,9 +35,13 @@ export class HandedTransactions {
     this.#ids.clear();
   }
 
-  /** Begins to note, where it does not yet. @param nextId resolves to a transaction id that the server has given out since it was called */
-  async begin(nextId: () => Promise<bigint>): Promise<void> {
-    if (this.#base !== undefined) return;
+  /**
+   * Begins to note, where it does not yet.
+   * @param nextId resolves to a transaction id that the server has given out since it was called
+   * @param again takes a new base all the same: of a table that was published later, what was written before is not in the log
+   */
+  async begin(nextId: () => Promise<bigint>, again = false): Promise<void> {
+    if (this.#base !== undefined && !again) return;
     this.#isNoting = true;
     const base = await nextId();
     if (this.#isNoting) this.#base = base;

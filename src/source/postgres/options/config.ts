@@ -6,7 +6,7 @@ import { toError } from "../../../errors.ts";
 import { parseDuration } from "../../../event/duration.ts";
 import { parseConnectionUrl } from "../client/connection-url.ts";
 import { type FullSlot, type GuardLimits, guardSchema, slotSchema } from "./guard-config.ts";
-import { type TableItem, tableItemSchema } from "./table-options.ts";
+import { backfillSchema, type TableItem, tableItemSchema } from "./table-options.ts";
 import { isOwnOutbox, outboxPatterns } from "./table-pattern.ts";
 import { needsMaskKey, type RulesOf, tableRules } from "./table-rules.ts";
 
@@ -23,6 +23,8 @@ export interface PostgresConfig {
   readonly guard: GuardLimits;
   /** Undefined means `millrace_<id>`. */
   readonly publication?: string | undefined;
+  /** Whether some table's rows are to be copied once, which `rulesOf` says of each. */
+  readonly copies: boolean;
   /** What to do when the log was lost: "continue" starts over and records the gap. */
   readonly onGap: "stop" | "continue";
   readonly timeoutMs: number;
@@ -105,6 +107,11 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
       .regex(/^[^\0]{1,63}$/, { error: "expected up to 63 letters" })
       .optional()
       .describe("The name of the publication; `millrace_<source>` by default. It is made when it is missing."),
+    backfill: backfillSchema
+      .default("none")
+      .describe(
+        'What becomes of rows that a table has when the source first reads it: "none", or "initial": they are copied once beside the stream, as op `read` (docs/connectors/postgres.md). An item of `tables` may say it for its own tables.',
+      ),
     onGap: z
       .enum(["stop", "continue"])
       .default("stop")
@@ -160,13 +167,14 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
       refuse(["slot", "onFull"], '"drop-and-gap" needs onGap: "continue", for the source must go on behind the gap');
     }
   })
-  .transform(({ timeout, tables, maskKey, slot, ...config }) => {
+  .transform(({ timeout, tables, maskKey, slot, backfill, ...config }) => {
     const { outbox } = config;
     const items = outbox === undefined ? tables : [...tables, ...outboxPatterns(outbox.table)];
     return {
       ...config,
       tables: items,
-      rulesOf: tableRules(items, maskKey),
+      rulesOf: tableRules(items, maskKey, backfill),
+      copies: backfill === "initial" || tables.some(({ options }) => options?.backfill === "initial"),
       slot: slot?.name,
       full: slot?.full,
       timeoutMs: timeout,

@@ -5,6 +5,10 @@ import type { ValueFormat } from "../values/compile.ts";
 import { type Mask, maskSchema } from "./mask.ts";
 import { parseTablePattern, type TablePattern } from "./table-pattern.ts";
 
+/** What becomes of rows that existed before a table was read first. */
+export const backfillSchema = z.enum(["initial", "none"], { error: 'expected "initial" or "none"' });
+type Backfill = z.infer<typeof backfillSchema>;
+
 /** What holds for the tables of an item. Names of columns are spelt as in the database. */
 export interface TableOptions {
   readonly columns?: readonly string[] | { readonly exclude: readonly string[] } | undefined;
@@ -14,6 +18,8 @@ export interface TableOptions {
   readonly where?: string | undefined;
   /** What becomes of values that the log leaves out, as they did not change. */
   readonly toast: "omit" | "reselect";
+  /** Whether its rows are copied once; undefined: as the source says. */
+  readonly backfill?: Backfill | undefined;
   /** All columns that are named above. */
   readonly named: readonly string[];
 }
@@ -48,6 +54,7 @@ const withOptions = z
     values: z.record(z.string(), z.enum(["number", "text"], { error: 'expected "number" or "text"' })).default({}),
     where: z.string().min(1).optional(),
     toast: z.enum(["omit", "reselect"], { error: 'expected "omit" or "reselect"' }).default("omit"),
+    backfill: backfillSchema.optional(),
   })
   .transform(({ match, ...options }): TableItem => {
     const { columns, mask, values } = options;

@@ -20,6 +20,8 @@ export interface TableRules {
   readonly reselects: boolean;
   /** SQL conditions, all of which a row must meet. */
   readonly where: readonly string[];
+  /** Whether the rows that the table has are copied once. */
+  readonly copied: boolean;
 }
 
 export const NO_RULES: TableRules = {
@@ -28,26 +30,38 @@ export const NO_RULES: TableRules = {
   hides: false,
   reselects: false,
   where: [],
+  copied: false,
 };
+const COPIED: TableRules = { ...NO_RULES, copied: true };
 
 /** The rules of a table; undefined for one that is not read. */
 export type RulesOf = (schema: string, table: string) => TableRules | undefined;
 
-/** @param secret the key of masks by hash; undefined only where there is none */
-export function tableRules(items: readonly TableItem[], secret: string | undefined): RulesOf {
+/**
+ * @param secret the key of masks by hash; undefined only where there is none
+ * @param backfill of tables of which no item says it
+ */
+export function tableRules(
+  items: readonly TableItem[],
+  secret: string | undefined,
+  backfill: "initial" | "none" = "none",
+): RulesOf {
+  const usual = backfill === "initial" ? COPIED : NO_RULES;
   const key = secret === undefined ? undefined : maskKey(secret);
   return (schema, table) => {
     if (!includesTable(items, schema, table)) return undefined;
     const options = items.flatMap((item) => (item.options && item.matches(schema, table) ? [item.options] : []));
-    if (options.length === 0) return NO_RULES;
-    const rules = rulesOf(options, key);
+    if (options.length === 0) return usual;
+    // The first item that says it decides.
+    const said = options.find((option) => option.backfill !== undefined)?.backfill ?? backfill;
+    const rules = { ...rulesOf(options, key), copied: said === "initial" };
     // The rows of an outbox are inserted, and come whole.
     const outbox = items.some((item) => item.outbox === true && item.matches(schema, table));
     return outbox ? { ...rules, reselects: false } : rules;
   };
 }
 
-function rulesOf(options: readonly TableOptions[], key: KeyObject | undefined): TableRules {
+function rulesOf(options: readonly TableOptions[], key: KeyObject | undefined): Omit<TableRules, "copied"> {
   const masks = new Map<string, ColumnMask>();
   const formats = new Map(options.toReversed().flatMap((option) => Object.entries(option.values)));
   // The first item that masks a column decides how.

@@ -99,6 +99,22 @@ describe.skipIf(missing("postgres"))("a slice of a Postgres table", () => {
     await reading.stop();
   });
 
+  test("of a table that was published later waits for what wrote into it before: the log does not tell of that", async () => {
+    const { source, reading } = await fixture.begin({ options: { timeout: "900ms" } });
+    await sliceOf(source, "orders"); // from here on transactions that were open then do not matter
+    const open = await fixture.database.connect();
+    onTestFinished(() => open.end());
+    await open.query("create table late(id int primary key)");
+    await open.query("begin; insert into late values (1)");
+    await fixture.untilPublished("heir late orders pairs parted whole");
+    const early = await failureOf(sliceOf(source, "late"));
+    await open.query("commit");
+
+    expect(early).toMatchObject({ code: "BACKFILL_OLDER_TRANSACTIONS" });
+    expect((await sliceOf(source, "late")).rows.map(({ key }) => key)).toEqual(["1"]);
+    await reading.stop();
+  });
+
   test("includes what had ended when it was read, and nothing since", async () => {
     const { source, reading } = await fixture.begin();
     const open = await fixture.database.connect();

@@ -131,6 +131,7 @@ const innerRooms = {
     facts: ["client", "options", "values"],
     record: ["client", "options", "facts"],
     oplog: ["client", "options", "facts"],
+    backfill: ["client", "values", "options", "decode", "facts", "oplog"],
     check: ["client", "options", "facts", "record"],
     shape: ["values"],
     commands: ["client", "values", "options", "facts", "check", "shape"],

@@ -56,6 +56,7 @@ export const mongoConnector = {
       found.find(({ namespace, name }) => namespace === of.namespace && name === of.name),
     );
   },
+  copiesRows: true,
   remove: removal,
   setupText,
   describeCollections,

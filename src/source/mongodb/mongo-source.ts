@@ -8,8 +8,9 @@ import type { SourceId } from "../../event/source-id.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { JsonWriter } from "../json-writer.ts";
 import type { ConnectorState, Notice, Source, SourceContext, SourceLag, SourceMessage } from "../source.ts";
+import { MongoCopier } from "./backfill/copier.ts";
 import { translateError } from "./client/errors.ts";
-import { formatPosition, isEarlier, type Place, parsePosition } from "./client/position.ts";
+import { type ClusterTime, formatPosition, isEarlier, type Place, parsePosition } from "./client/position.ts";
 import { EventDecoder } from "./decode/event-decoder.ts";
 import { readTime } from "./facts/server-facts.ts";
 import { ImageWatch } from "./image-watch.ts";
@@ -40,6 +41,7 @@ export interface MongoSourceOptions {
 
 export class MongoSource implements Source {
   readonly id: SourceId;
+  readonly copier: MongoCopier;
   readonly #options: MongoSourceOptions;
   readonly #images: ImageWatch;
   #record: StreamRecord;
@@ -54,6 +56,7 @@ export class MongoSource implements Source {
     this.#record = options.record;
     this.#images = new ImageWatch(options);
     this.#place = begunOf(options.record).start;
+    this.copier = this.#copier();
   }
 
   async *read(options: Parameters<Source["read"]>[0]): AsyncGenerator<readonly SourceMessage[], void> {
@@ -148,6 +151,20 @@ export class MongoSource implements Source {
     if (time === undefined || !isEarlier(place.time, time)) return place;
     this.#reading?.ask(time);
     return { history: place.history, time, ordinal: 0, idle: 0, token: undefined };
+  }
+
+  #copier(): MongoCopier {
+    const { client, config, record } = this.#options;
+    const placeOf = (): Place => this.#reading?.place ?? this.#place;
+    const log = {
+      sharded: begunOf(record).sharded,
+      get place() {
+        return placeOf();
+      },
+      hurry: () => this.#reading?.hurry(),
+      ask: (time: ClusterTime) => this.#reading?.ask(time),
+    };
+    return new MongoCopier({ client, config, log });
   }
 
   notices(): readonly Notice[] {

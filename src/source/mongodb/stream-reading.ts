@@ -18,6 +18,8 @@ import { cannotPass, oversizeOf, readBare } from "./oversize-event.ts";
 const WAIT_MS = 1_000;
 /** The same while a transaction's last event waits: an empty answer says that it was the last. */
 const SETTLE_MS = 50;
+/** For how long it is asked again as soon, behind who was in a hurry. */
+const HURRY_MS = 5_000;
 /** How often the place of an idle stream is told, so that it never falls off the oplog. */
 const IDLE_EVERY_MS = 10_000;
 /** Of bodies: as many are handed out at once. */
@@ -43,6 +45,7 @@ export class StreamReading {
   readonly #options: StreamReadingOptions;
   #caughtUp = false;
   #asked: ClusterTime | undefined;
+  #hurriesUntil = 0;
   #idleSince = performance.now();
   /** Decoded, and not handed out: what of a transaction is small waits for the rest. */
   #pending: SourceMessage[] = [];
@@ -68,7 +71,12 @@ export class StreamReading {
 
   /** As soon as all up to this time was read, a place at or behind it is handed out. */
   ask(time: ClusterTime): void {
-    this.#asked = time;
+    if (this.#asked === undefined || isEarlier(this.#asked, time)) this.#asked = time;
+  }
+
+  /** For some seconds an idle server is asked again at once, and not a second later: somebody waits for what it says. */
+  hurry(): void {
+    this.#hurriesUntil = performance.now() + HURRY_MS;
   }
 
   /** Ends by throwing or by the signal. @throws HistoryLostError; what the driver throws */
@@ -103,7 +111,8 @@ export class StreamReading {
         yield* this.#handOut(batch, overlap?.take(batch) ?? batch.events);
         if (overlap?.isOver !== false) yield* this.#idle(batch, asked); // until then its token may stand before the place
         if (batch.ended || signal.aborted) break;
-        const next = ahead ?? this.#ask(cursor, decoder.waits && answersForAll ? SETTLE_MS : WAIT_MS);
+        const isSoon = (decoder.waits && answersForAll) || performance.now() < this.#hurriesUntil;
+        const next = ahead ?? this.#ask(cursor, isSoon ? SETTLE_MS : WAIT_MS);
         asked = next.asked;
         batch = await next.answer;
       }

@@ -15,7 +15,7 @@ const items = collection<Item, { _id: string }, never, Item | null>("shop", "sho
 type Side = "stored" | "none";
 
 async function refusals(on: Trigger, images: { before: Side; after: Side | "lookup" }, stores: boolean) {
-  const found = { namespace: "shop", name: "items", images: stores };
+  const found = { id: "1", namespace: "shop", name: "items", images: stores };
   return lackingImages(
     [automation("a", { on }, () => {})],
     async (_, of) => (openImages(of).length === 0 ? undefined : carriedImages({ images }, of, found)),

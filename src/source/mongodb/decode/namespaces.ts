@@ -66,8 +66,8 @@ export class Namespaces {
   }
 }
 
-/** A collection's name may hold dots, which a database's never does, so only what divides it from the key is escaped. */
-function placeOf(database: string, collection: string): string {
+/** How `ce-type` and `ce-subject` name it: its name may hold dots, which a database's never does, so only what divides it from the key is escaped. */
+export function placeOf(database: string, collection: string): string {
   const name = collection.replace(/[~/]/g, (letter) => (letter === "~" ? "~7E" : "~2F"));
   return percentEncode(`${database}.${name}`);
 }

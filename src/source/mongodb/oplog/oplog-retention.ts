@@ -1,7 +1,6 @@
 // How near the source is to falling off the oplog: MongoDB drops old entries whoever still needs them.
 
 import type { MongoClient } from "mongodb";
-import { ConfigError } from "../../../errors.ts";
 import { onlyPosition, type Positions } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { duration, percent } from "../../../telemetry/quantities.ts";
@@ -10,9 +9,10 @@ import type { LogRetention, RetentionMetric, RetentionProbe } from "../../retent
 import { connectMongo } from "../client/connect.ts";
 import { translateError } from "../client/errors.ts";
 import { type ClusterTime, isEarlier, parsePosition, readThrough } from "../client/position.ts";
-import { FULL_SHARE, type OplogFacts, readOplog, readTime } from "../facts/server-facts.ts";
+import { type OplogFacts, readTime } from "../facts/server-facts.ts";
 import type { MongoConfig } from "../options/config.ts";
 import { oplogMetrics } from "./oplog-metrics.ts";
+import { DropWatch, readOplogIfAllowed } from "./read-oplog.ts";
 
 export class OplogRetention implements RetentionProbe {
   readonly metrics: readonly RetentionMetric[];
@@ -21,8 +21,8 @@ export class OplogRetention implements RetentionProbe {
   readonly #id: SourceId;
   readonly #config: MongoConfig;
   readonly #fallingBack = new FallingBack();
+  readonly #dropWatch = new DropWatch();
   #client: MongoClient | undefined;
-  #first: ClusterTime | undefined;
   #summary: string | undefined;
 
   constructor(id: SourceId, config: MongoConfig) {
@@ -71,7 +71,7 @@ export class OplogRetention implements RetentionProbe {
       return { lost: 1 };
     }
     const rate = this.#fallingBack.look(oplog.newest.t, lagSeconds);
-    if (!this.#drops(oplog)) {
+    if (!this.#dropWatch.drops(oplog)) {
       this.#summary = `the oplog is not full yet, and drops nothing${behind}`;
       return { lost: 0, lagSeconds };
     }
@@ -84,25 +84,8 @@ export class OplogRetention implements RetentionProbe {
     return { lost: 0, timeToFullSeconds, windowUsed, windowSeconds, lagSeconds };
   }
 
-  /** Whether it is full, and drops old entries: how far one reaches back that still grows says nothing. */
-  #drops({ oldest, share }: OplogFacts): boolean {
-    this.#first ??= oldest;
-    return share === undefined ? isEarlier(this.#first, oldest) : share >= FULL_SHARE;
-  }
-
   async #connect(): Promise<MongoClient> {
     this.#client ??= await connectMongo(this.#id, this.#config);
     return this.#client;
-  }
-}
-
-/** Undefined where it may not be read: then only the lag is known, as `check` says. */
-async function readOplogIfAllowed(client: MongoClient): Promise<OplogFacts | undefined> {
-  try {
-    return await readOplog(client);
-  } catch (thrown) {
-    const error = translateError(thrown);
-    if (error instanceof ConfigError && error.code === "PERMISSION_MISSING") return undefined;
-    throw error;
   }
 }

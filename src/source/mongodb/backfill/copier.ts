@@ -1,0 +1,200 @@
+// Slices of collections: docs/decisions/0020 has the argument. A slice needs no snapshot of the server: of the documents that it
+// has read between two times of the log those are left that no event between them is about.
+
+import type { MongoClient } from "mongodb";
+import { ConfigError, PoisonError, TransientError } from "../../../errors.ts";
+import { formatCollectionName } from "../../../event/collection-name.ts";
+import type { Position } from "../../../event/position.ts";
+import { positionsAt } from "../../../event/positions.ts";
+import type { ChangeKind, CopiedRow } from "../../../event/source-event.ts";
+import type { CopyTarget, RowCopier, Slice, SliceRequest } from "../../capabilities.ts";
+import { translateError } from "../client/errors.ts";
+import { type ClusterTime, formatPosition, isEarlier, type Place, parsePosition } from "../client/position.ts";
+import { placeOf } from "../decode/namespaces.ts";
+import type { RawValue } from "../decode/raw-event.ts";
+import { readCollectionId, readCollections } from "../facts/collection-facts.ts";
+import { readTime } from "../facts/server-facts.ts";
+import type { MongoConfig } from "../options/config.ts";
+import { readDocuments } from "./documents.ts";
+import { checkId, idBehind, placeBehind } from "./id-place.ts";
+import { OplogBound } from "./oplog-bound.ts";
+import { idOf, RowBody } from "./row-body.ts";
+
+/** The reading that the copy stands beside. */
+export interface ReadLog {
+  /** Of the newest event that was handed out. */
+  readonly place: Place;
+  /** Of a sharded cluster: events of one time may come one after another from several shards. */
+  readonly sharded: boolean;
+  /** Somebody will wait for it. */
+  hurry(): void;
+  /** As soon as all up to this time was read, a place at or behind it is handed out. */
+  ask(time: ClusterTime): void;
+}
+
+export interface CopierOptions {
+  /** The one by which the stream is read: what that was told of the cluster's time holds for the copy. */
+  readonly client: MongoClient;
+  readonly config: MongoConfig;
+  readonly log: ReadLog;
+}
+
+interface Read {
+  readonly rows: readonly CopiedRow[];
+  readonly ids: readonly RawValue[];
+  readonly isLast: boolean;
+}
+
+export class MongoCopier implements RowCopier {
+  readonly #options: CopierOptions;
+  readonly #body: RowBody;
+  readonly #bound: OplogBound;
+  /** One object for all rows of a collection. */
+  #kind: ChangeKind | undefined;
+
+  constructor(options: CopierOptions) {
+    this.#options = options;
+    this.#body = new RowBody(options.config.encoding);
+    this.#bound = new OplogBound(options.client);
+  }
+
+  /** Views and time series have no change streams: nothing of them is copied either. */
+  async targets(): Promise<readonly CopyTarget[]> {
+    const { client, config } = this.#options;
+    try {
+      const found = await readCollections(client, config);
+      return found
+        .map(({ id, namespace, name }) => ({ id, namespace, collection: name }))
+        .sort((a, b) => order(a.namespace, b.namespace) || order(a.collection, b.collection));
+    } catch (error) {
+      throw translateError(error);
+    }
+  }
+
+  /** By the server's own count of the collection. */
+  async estimate({ namespace, collection }: CopyTarget): Promise<number | undefined> {
+    try {
+      return await this.#options.client.db(namespace).collection(collection).estimatedDocumentCount();
+    } catch (error) {
+      throw translateError(error);
+    }
+  }
+
+  async readSlice(request: SliceRequest): Promise<Slice> {
+    const { log } = this.#options;
+    const { target } = request;
+    try {
+      await this.#bound.check(log.place.time);
+      log.hurry();
+      // All that was handed out by now, with what was looked up for it, was committed up to here.
+      const since = later(await this.#time(), log.place.time);
+      const { rows, ids, isLast } = await this.#read(request, since);
+      await this.#checkThere(target);
+      const upTo = later(await this.#time(), since);
+      log.ask(upTo);
+      log.hurry();
+      return {
+        ...{ rows, isLast, version: undefined, notBefore: this.#behind(upTo) },
+        after: (index) => placeBehind(target, ids[index] as RawValue),
+        includes: ({ position }) => this.#includes(since, position as Position),
+      };
+    } catch (error) {
+      throw translateError(error);
+    }
+  }
+
+  async #read(request: SliceRequest, since: ClusterTime): Promise<Read> {
+    const { target, maxRows, maxBytes, backfill, signal } = request;
+    const of = { kind: this.#kindOf(target), backfill, collectionId: target.id, time: textOf(since) };
+    const rows: CopiedRow[] = [];
+    const ids: RawValue[] = [];
+    let bytes = 0;
+    const asked = { target, behind: idBehind(request), limit: maxRows, since, signal };
+    for await (const { documents, ended } of readDocuments(this.#options.client, asked)) {
+      for (const [nth, document] of documents.entries()) {
+        const { id, body } = this.#encoded(target, document);
+        rows.push({ type: "copied", ...of, ...body });
+        ids.push({ ...id, bytes: Buffer.from(id.bytes.subarray(id.from, id.to)), from: 0, to: id.to - id.from });
+        bytes += body.data.length;
+        const isLast = ended && nth === documents.length - 1 && rows.length < maxRows;
+        if (bytes >= maxBytes) return { rows, ids, isLast };
+      }
+    }
+    return { rows, ids, isLast: rows.length < maxRows };
+  }
+
+  #encoded(
+    target: CopyTarget,
+    document: Buffer,
+  ): { readonly id: RawValue; readonly body: Pick<CopiedRow, "lane" | "key" | "data"> } {
+    try {
+      const id = idOf(document);
+      checkId(target, id);
+      return { id, body: this.#body.write(document, id) };
+    } catch (error) {
+      if (!(error instanceof PoisonError)) throw error;
+      const what = `a document of ${formatCollectionName(target)} cannot be copied: ${error.message}`;
+      throw new ConfigError("BACKFILL_ROW_UNREADABLE", what, {
+        hint: "Mend the document, or cancel this copy and start one of the other collections: `millrace backfill cancel`.",
+        cause: error,
+      });
+    }
+  }
+
+  /** By its name alone another collection may have been read. @throws TransientError BACKFILL_COLLECTION_GONE */
+  async #checkThere(target: CopyTarget): Promise<void> {
+    const { namespace, collection, id } = target;
+    if ((await readCollectionId(this.#options.client, namespace, collection)) === id) return;
+    const what = `${formatCollectionName(target)} was dropped, renamed or replaced while it was read`;
+    throw new TransientError("BACKFILL_COLLECTION_GONE", what, {
+      hint: "Nothing to do: the collections are looked for again.",
+    });
+  }
+
+  /** On one shard what happened at a time is in the log at once; of several the next time alone says that all of them are passed. */
+  #behind(upTo: ClusterTime): Slice["notBefore"] {
+    const { place, sharded } = this.#options.log;
+    const time = sharded ? { t: upTo.t, i: upTo.i + 1 } : upTo;
+    return positionsAt({
+      position: formatPosition({ history: place.history, time, ordinal: 0, idle: 0, token: undefined }, true),
+    });
+  }
+
+  /**
+   * An update may have brought the document as it was when it was looked up, which may be later than what was read: then every
+   * event takes its document out.
+   */
+  #includes(since: ClusterTime, position: Position): boolean {
+    const { config, log } = this.#options;
+    if (config.images.after === "lookup") return false;
+    const { history, time } = parsePosition(position);
+    return history === log.place.history && !isEarlier(since, time);
+  }
+
+  #kindOf({ namespace, collection }: CopyTarget): ChangeKind {
+    const known = this.#kind;
+    if (known?.namespace === namespace && known.collection === collection) return known;
+    const place = placeOf(namespace, collection);
+    this.#kind = { namespace, collection, op: "read", version: undefined, place };
+    return this.#kind;
+  }
+
+  /** What is committed, or written, by now. */
+  async #time(): Promise<ClusterTime> {
+    const time = await readTime(this.#options.client);
+    return time ?? this.#options.log.place.time;
+  }
+}
+
+function later(a: ClusterTime, b: ClusterTime): ClusterTime {
+  return isEarlier(a, b) ? b : a;
+}
+
+function order(a: string, b: string): number {
+  return a === b ? 0 : a < b ? -1 : 1;
+}
+
+/** RFC 3339 with microseconds, of which the cluster's time has none. */
+function textOf({ t }: ClusterTime): string {
+  return new Date(t * 1000).toISOString().replace("Z", "000Z");
+}

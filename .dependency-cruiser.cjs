@@ -35,6 +35,7 @@ const rooms = {
     "source/retention.ts",
     "bus/bus.ts",
     "worker/source-status.ts",
+    "backfill/standing.ts",
     "automation/run/automation-run.ts",
     "egress/open-endpoints.ts",
   ],

@@ -25,6 +25,12 @@ export function isAsked(target: CopyTarget, { collections, ids }: Wanted): boole
   return (collections?.includes(formatCollectionName(target)) || ids?.includes(target.id)) ?? false;
 }
 
+/** Names of what is asked for, those of ids as they were when that was put on record; undefined: all that the source reads. */
+export function askedNames({ collections, ids }: Wanted, initial: Order["initial"]): readonly string[] | undefined {
+  if (collections === undefined && ids === undefined) return undefined;
+  return [...(collections ?? []), ...(ids ?? []).map((id) => initial?.collections[id] ?? id)];
+}
+
 /** Those that were left out up to now: their turn came before the target's, or the end, and the source did not read them. */
 export function leftOutBefore(
   target: CopyTarget | undefined,

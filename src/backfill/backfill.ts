@@ -11,7 +11,7 @@ import type { CopyBatch, CopyTarget, RowCopier, SideProducer, Slice } from "../s
 import type { SourceMessage } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type Reason, reasonOf } from "../telemetry/reason.ts";
-import { estimateOf, isAt, leftOutBefore, targetOf } from "./asked-collections.ts";
+import { askedNames, estimateOf, isAt, leftOutBefore, targetOf } from "./asked-collections.ts";
 import { HeldSlice } from "./held-slice.ts";
 import type { Order } from "./order.ts";
 import { isOver, type Progress, parseProgress } from "./progress.ts";
@@ -119,9 +119,10 @@ export class Backfill implements SideProducer {
     if (order.state === "paused") return undefined;
     const startedAt = new Date(clock.wall()).toISOString();
     const { backfill } = order;
+    const collections = askedNames(order, order.initial);
     return {
       order,
-      progress: { backfill, state: "copying", startedAt, rows: 0, done: 0 },
+      progress: { backfill, state: "copying", startedAt, rows: 0, done: 0, ...(collections && { collections }) },
       isNew: order.state === "running",
     };
   }

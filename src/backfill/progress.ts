@@ -14,6 +14,8 @@ export interface Progress {
   readonly rows: number;
   /** Collections that are done. */
   readonly done: number;
+  /** `namespace.collection` of those that were asked for; absent: all that the source reads. */
+  readonly collections?: readonly string[];
   /** About how many rows its collections held when it began; absent where that is not known. */
   readonly estimatedRows?: number;
   /** `namespace.collection` of those that were asked for, or begun, and that the source did not read when their turn came. */

@@ -163,6 +163,7 @@ function sourceAlarms(source: SourceReport): readonly Reason[] {
     ...(guard === undefined ? [] : guardAlarms(guard)),
     ...gapAlarm(source),
     ...tableGapAlarm(source),
+    ...copyAlarm(source),
     ...only(lagSeconds > LAGGING_SECONDS, {
       code: "SOURCE_LAGGING",
       message: `what it stores was committed ${whole(lagSeconds)} s ago, and there is more in the log`,
@@ -207,6 +208,21 @@ function tableGapAlarm({ tableGap }: SourceReport): readonly Reason[] {
   const { code, collections, agoMs } = tableGap;
   const message = `${code} ${whole(agoMs / 1000)} s ago: rows of ${collections.join(", ")} came or went without an event (docs/connectors/postgres.md)`;
   return [{ code: "TABLE_GAP", message }];
+}
+
+/** As in the alert rules: docker/prometheus/alerts.yml. */
+const COPY_IDLE_MS = 30 * 60_000;
+
+/** Not of one that a person lets rest. */
+function copyAlarm({ backfill }: SourceReport): readonly Reason[] {
+  if (backfill === undefined) return [];
+  const { backfill: nth, reason, idleMs = 0 } = backfill;
+  if (reason !== undefined) {
+    const message = `copy ${nth} waits: ${reason.code}: ${reason.message} (docs/backfill.md)`;
+    return [{ code: "BACKFILL_WAITING", message }];
+  }
+  const message = `copy ${nth} has not got on for ${whole(idleMs / 1000)} s (docs/backfill.md)`;
+  return only(idleMs > COPY_IDLE_MS, { code: "BACKFILL_IDLE", message });
 }
 
 function only(is: boolean, alarm: Reason): readonly Reason[] {

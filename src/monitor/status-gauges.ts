@@ -2,6 +2,7 @@
 
 import type { Registry } from "prom-client";
 import type { AutomationStatus, Depth } from "../automation/run/automation-run.ts";
+import { copyStates } from "../backfill/standing.ts";
 import { sampled } from "../telemetry/sampled.ts";
 import type { SourceReport, Status } from "./status.ts";
 
@@ -63,6 +64,7 @@ export function registerStatusGauges(registry: Registry, status: () => Status): 
   const ready = { name: "millrace_ready", help: "1 when it is ready, 0 when it is stuck.", labelNames: ["kind", "id"] };
   sampled(registry, ready, () => status().parts.map(({ kind, id, ready }) => [{ kind, id }, ready ? 1 : 0]));
   registerPartitions(registry, status);
+  registerCopies(registry, status);
   for (const [name, help, take] of ofKeys) {
     sampled(registry, { name: `millrace_automation_${name}`, help, labelNames: ["automation"] }, () =>
       status().automations.flatMap(({ id, keys }) => (keys === undefined ? [] : [[{ automation: id }, take(keys)]])),
@@ -86,6 +88,44 @@ function registerPartitions(registry: Registry, status: () => Status): void {
     status().sources.flatMap(({ id: source, partitions = {} }) =>
       Object.entries(partitions).map(([state, count]) => [{ source, state }, count] as const),
     ),
+  );
+}
+
+/** Adds `millrace_backfill_state` and the like to a registry: of sources of which a copy was ever asked for. */
+function registerCopies(registry: Registry, status: () => Status): void {
+  const gauge = (
+    name: string,
+    help: string,
+    label: readonly string[],
+    values: (copy: NonNullable<SourceReport["backfill"]>) => readonly (readonly [Record<string, string>, number])[],
+  ): void =>
+    sampled(registry, { name: `millrace_backfill_${name}`, help, labelNames: ["source", ...label] }, () =>
+      status().sources.flatMap(({ id: source, backfill }) =>
+        backfill === undefined
+          ? []
+          : values(backfill).map(([labels, value]) => [{ source, ...labels }, value] as const),
+      ),
+    );
+  gauge(
+    "state",
+    "1 for the state that the newest copy of the source's rows is in: ordered, copying, waiting, paused, completed, cancelled or withdrawn.",
+    ["state"],
+    ({ state: now }) => copyStates.map((state) => [{ state }, state === now ? 1 : 0]),
+  );
+  gauge("waiting", "1 while the copy waits, for the reason with this code.", ["code"], ({ reason }) =>
+    reason === undefined ? [] : [[{ code: reason.code }, 1]],
+  );
+  gauge(
+    "idle_seconds",
+    "For how long a copy that is to go on has not got on; none while it is paused, or over.",
+    [],
+    ({ idleMs }) => (idleMs === undefined ? [] : [[{}, idleMs / 1000]]),
+  );
+  gauge(
+    "estimated_rows",
+    "About how many rows the collections of the copy held when it began, by what the database has counted.",
+    [],
+    ({ estimatedRows }) => (estimatedRows === undefined ? [] : [[{}, estimatedRows]]),
   );
 }
 

@@ -29,6 +29,8 @@ export type LogEvent =
   | "source_commit_unseen"
   | "backfill_started"
   | "backfill_progress"
+  | "backfill_paused"
+  | "backfill_resumed"
   | "backfill_waiting"
   | "backfill_completed"
   | "backfill_cancelled"

@@ -14,6 +14,8 @@ export interface SourceCounts {
   published: number;
   /** Markers about the source (`meta.…`) that the bus has acknowledged, but for those of a writer's start. */
   markers: number;
+  /** Rows that were stored by copies of existing rows; they are no events of the log. */
+  copied: number;
   /** Whole transactions among them. */
   transactions: number;
   /** Checkpoints stored on the bus. */
@@ -109,6 +111,7 @@ const sourceCounters: Readonly<Record<keyof SourceCounts, readonly [name: string
   read: ["source_messages_read_total", "Messages read from the source's log."],
   published: ["source_events_published_total", "Events stored on the bus."],
   markers: ["source_markers_published_total", "Markers about the source (meta.…) stored on the bus."],
+  copied: ["backfill_rows_total", "Rows stored by copies of existing rows (`millrace backfill`)."],
   transactions: ["source_transactions_published_total", "Whole transactions stored on the bus."],
   saved: ["checkpoints_saved_total", "Checkpoints stored on the bus."],
   acknowledged: ["source_acknowledged_total", "Positions acknowledged to the source."],

@@ -12,6 +12,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { SourceCounts } from "../telemetry/metrics.ts";
 import { type Reason, reasonOf } from "../telemetry/reason.ts";
 import type { CheckpointCounts } from "./checkpoint.ts";
+import { type CopyStatus, CopyTracker } from "./copy-tracker.ts";
 import { ProgressLog } from "./progress-log.ts";
 import type { PumpCounts } from "./pump.ts";
 import { type LagFigures, LagGauge } from "./source-lag.ts";
@@ -59,6 +60,8 @@ export interface SourceStatus
   readonly partitions?: PartitionCounts | undefined;
   /** What its kind says of its reading, in words. */
   readonly summary?: string | undefined;
+  /** The newest copy of its existing rows; undefined before the first one, and where another worker would copy. */
+  readonly backfill?: CopyStatus | undefined;
 }
 
 export interface SourceTrackerOptions {
@@ -76,6 +79,8 @@ const RECENT_MS = 15 * 60_000;
 /** Hears all that becomes of a source. */
 export class SourceTracker implements PumpCounts, CheckpointCounts {
   readonly id: SourceId;
+  /** Hears what becomes of its copies. */
+  readonly copy: CopyTracker;
   readonly #options: SourceTrackerOptions;
   readonly #gauge = new LagGauge();
   readonly #progress: ProgressLog;
@@ -95,6 +100,7 @@ export class SourceTracker implements PumpCounts, CheckpointCounts {
   constructor(options: SourceTrackerOptions) {
     this.#options = options;
     this.id = options.id;
+    this.copy = new CopyTracker({ ...options, source: options.id });
     this.#progress = new ProgressLog(options.log);
   }
 
@@ -112,6 +118,7 @@ export class SourceTracker implements PumpCounts, CheckpointCounts {
     const { id, kind, counts, clock } = this.#options;
     const [writer, reader] = [this.#writer, this.#reader];
     const stalledBy = writer?.stalledBy();
+    const backfill = this.copy.status();
     return {
       id,
       kind,
@@ -130,6 +137,7 @@ export class SourceTracker implements PumpCounts, CheckpointCounts {
       notices: (reader?.notices() ?? []).map(({ code, message }) => ({ code, message })),
       ...(reader?.partitions && { partitions: reader.partitions() }),
       ...(reader?.summary && { summary: reader.summary() }),
+      ...(backfill && { backfill }),
       ...counts,
       recentRecoveries: this.#recent().length,
     };
@@ -161,6 +169,7 @@ export class SourceTracker implements PumpCounts, CheckpointCounts {
   }
 
   closed(): void {
+    this.copy.closed();
     this.#writer = undefined;
     this.#reader = undefined;
     this.#savingSince = undefined;

@@ -183,8 +183,8 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
     const { copier } = opened;
     const { maxMessageBytes } = stream;
     const due = copier && new DueCopies({ copier, orders: options.backfillOrders, clock });
-    const backfill =
-      due && new Backfill({ source, copier, order: (stored) => due.order(stored), clock, log, maxMessageBytes });
+    const order = due && tracker.copy.heard((stored) => due.order(stored));
+    const backfill = order && new Backfill({ source, copier, order, clock, log, maxMessageBytes });
     tasks = [
       tendSource({
         reader: opened,
@@ -205,7 +205,7 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
         reader: { acknowledge },
         untilNextSave: () => clock.sleep(options.saveEveryMs, stop),
       }),
-      ...(backfill ? [mergeProducer({ ...parts, schemas, producer: backfill })] : []),
+      ...(backfill ? [mergeProducer({ ...parts, schemas, producer: tracker.copy.watched(backfill) })] : []),
     ];
     // Who is held up by a bus that is away does not hear the signal.
     await Promise.race([...tasks, writer.failed, aborted(stop)]);

@@ -1,5 +1,6 @@
 // `millrace status`: what the running worker says of itself over its HTTP port.
 
+import { isOpen } from "../../backfill/standing.ts";
 import { realClock } from "../../clock.ts";
 import { TransientError } from "../../errors.ts";
 import { bytes, duration, preciseSeconds } from "../../telemetry/quantities.ts";
@@ -123,7 +124,8 @@ const HEADS: readonly string[] = "SOURCE STATE PUBLISHED UNSENT UNCONFIRMED LAG 
 const AUTOMATION: readonly number[] = [44, 10, 12, 8, 9, 8];
 
 /** What a source's kind says in words, and what its events lacked. */
-function notes({ guard, summary, lookupsEmpty = 0, imagesMissing = 0 }: Status["sources"][number]): readonly string[] {
+function notes(source: Status["sources"][number]): readonly string[] {
+  const { guard, summary, lookupsEmpty = 0, imagesMissing = 0, backfill } = source;
   const lacked = [
     ...(lookupsEmpty > 0 ? [`${lookupsEmpty} documents were gone when they were looked up`] : []),
     ...(imagesMissing > 0 ? [`${imagesMissing} images were asked for and not stored`] : []),
@@ -131,9 +133,17 @@ function notes({ guard, summary, lookupsEmpty = 0, imagesMissing = 0 }: Status["
   return [
     ...[summary, guard?.summary].filter((line) => line !== undefined),
     ...(lacked.length > 0 ? [lacked.join(", ")] : []),
+    ...(backfill === undefined || !isOpen(backfill) ? [] : [copyNote(source.id, backfill)]),
   ]
     .flatMap((line) => wrap(printable(line), 96))
     .map((text) => `    ${text}`);
+}
+
+function copyNote(source: string, copy: NonNullable<Status["sources"][number]["backfill"]>): string {
+  const { backfill, state, rows, estimatedRows, by, at } = copy;
+  const of = estimatedRows === undefined ? "" : ` of about ${estimatedRows}`;
+  const who = state === "paused" ? ` by ${by} at ${at}` : "";
+  return `copy ${backfill}: ${state}${who}, ${rows}${of} rows: millrace backfill status ${source}`;
 }
 
 /** What /readyz says where there is more to say than the state. */

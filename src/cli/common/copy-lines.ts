@@ -1,5 +1,6 @@
 // A copy in words: what is the case, how far it is, and what a person would type next.
 
+import { askedNames } from "../../backfill/asked-collections.ts";
 import { isOver } from "../../backfill/progress.ts";
 import type { CopyStanding } from "../../backfill/standing.ts";
 import { formatCollectionName } from "../../event/collection-name.ts";
@@ -7,6 +8,8 @@ import type { SourceId } from "../../event/source-id.ts";
 import { duration } from "../../telemetry/quantities.ts";
 import type { Pace } from "./copy-pace.ts";
 import type { CopyLook } from "./copy-watch.ts";
+
+const ALL = "all that the source reads";
 
 /** For `backfill status`. */
 export function copyLines(source: SourceId, look: CopyLook, pace: Pace): readonly string[] {
@@ -62,9 +65,10 @@ function stateText(source: SourceId, { state, order }: CopyStanding): string {
   }
 }
 
-function askedText({ collections, rate, by, at }: NonNullable<CopyStanding["order"]>): string {
-  const what = collections === undefined ? "all that the source reads" : collections.join(", ");
-  return `${what}${rate === undefined ? "" : `, at most ${rate} rows/s`}; last by ${by} at ${at}`;
+function askedText({ rate, by, at, next, ...order }: NonNullable<CopyStanding["order"]>): string {
+  const what = askedNames(order, order.initial)?.join(", ") ?? ALL;
+  const behind = next === undefined ? "" : `; behind it: ${askedNames(next, order.initial)?.join(", ") ?? ALL}`;
+  return `${what}${rate === undefined ? "" : `, at most ${rate} rows/s`}; last by ${by} at ${at}${behind}`;
 }
 
 /** `411 of about 1200 rows (34 %), 2 collections done, in public.orders` */

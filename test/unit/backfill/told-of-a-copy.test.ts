@@ -57,7 +57,8 @@ test("the first marker has the sum of what the collections that were asked for a
 
   const [first, ...rest] = await markers({ copier: source, order });
 
-  expect(first).toMatchObject({ backfill: 2, state: "copying", rows: 0, done: 0, estimatedRows: 1205 });
+  const collections = ["public.orders", "public.users"];
+  expect(first).toMatchObject({ backfill: 2, state: "copying", rows: 0, done: 0, collections, estimatedRows: 1205 });
   expect(rest.at(-1)).toMatchObject({ state: "completed", rows: 2, done: 2, estimatedRows: 1205 });
 });
 

@@ -100,3 +100,12 @@ test("the pace is that of the last minute, or since the newest step where that i
   expect(seen(203_000, 600)).toEqual({});
   expect(seen(204_000, 650)).toEqual({ rowsPerSecond: 50, secondsLeft: 7 });
 });
+
+test("what the configuration asked for has its names, also what waits behind it", () => {
+  const initial = { collections: { "16384": "public.orders", "16390": "public.items" } };
+  const one = look({ ids: ["16384"], initial, next: { ids: ["16390"] }, by: "the configuration" }, {});
+
+  expect(lines(one)).toContain(
+    "\n  asked for: public.orders; last by the configuration at 2026-01-02T03:00:00Z; behind it: public.items\n",
+  );
+});

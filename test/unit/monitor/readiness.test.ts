@@ -210,6 +210,7 @@ function said(
   };
 }
 const [beyond, fallenOff, expired] = [said(slotMeasures), said(oplogMeasures), said(streamMeasures)];
+const copy = { backfill: 3, state: "copying", rows: 400, done: 2, by: "ann@db1", at: "2026-01-02T03:00:00Z" } as const;
 const shownAs: Readonly<Record<string, Partial<SourceReport> | Partial<AutomationReport> | string>> = {
   MillraceDown: "no answer at all",
   MillraceNotReady: "the part itself",
@@ -230,6 +231,10 @@ const shownAs: Readonly<Record<string, Partial<SourceReport> | Partial<Automatio
   MillraceLagging: { lagSeconds: 301 },
   MillraceGuardBlind: { guard: { ...guard, sees: false } },
   MillraceBusUnsteady: { recentRecoveries: 6 },
+  MillraceBackfillWaiting: {
+    backfill: { ...copy, state: "waiting", reason: { code: "BACKFILL_REFUSED", message: "no key" } },
+  },
+  MillraceBackfillIdle: { backfill: { ...copy, idleMs: 30 * 60_000 + 1 } },
 };
 const rules = (
   parse(readFileSync(fileURLToPath(new URL("../../../docker/prometheus/alerts.yml", import.meta.url)), "utf8")) as {
@@ -247,6 +252,19 @@ test.each(rules)("the alert %s is shown", (alert) => {
   const { parts } = withReadiness({ version: "0", startedAt: "", bus, sources: [], automations: [], ...one } as Report);
 
   expect(parts[1]).toMatchObject({ ready: true, code: parts[1]?.alarms?.[0]?.code, alarms: [expect.anything()] });
+});
+
+test("a copy that goes on, rests by a person's wish or is over is no alarm", () => {
+  for (const one of [
+    { ...copy, idleMs: 1000 },
+    { ...copy, state: "paused" },
+    { ...copy, state: "completed" },
+  ] as const)
+    expect(shop({ backfill: one })).toEqual([true, undefined, "running"]);
+  expect(shop({ backfill: { ...copy, reason: { code: "BACKFILL_REFUSED", message: "no key" } } })).toEqual([
+    ...[true, "BACKFILL_WAITING"],
+    "running: BACKFILL_WAITING: copy 3 waits: BACKFILL_REFUSED: no key (docs/backfill.md)",
+  ]);
 });
 
 test("all that is beyond a limit is said, whatever else is wrong", () => {

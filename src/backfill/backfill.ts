@@ -5,6 +5,8 @@ import type { Clock } from "../clock.ts";
 import { backoffMs } from "../clock.ts";
 import { ConfigError, TransientError, toError } from "../errors.ts";
 import { formatCollectionName } from "../event/collection-name.ts";
+import type { Position } from "../event/position.ts";
+import { comparePlace, type Positions, WHOLE } from "../event/positions.ts";
 import type { CopiedRow } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { CopyBatch, CopyTarget, RowCopier, SideProducer, Slice } from "../source/capabilities.ts";
@@ -13,7 +15,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import { type Reason, reasonOf } from "../telemetry/reason.ts";
 import { askedNames, estimateOf, isAt, leftOutBefore, targetOf } from "./asked-collections.ts";
 import { HeldSlice } from "./held-slice.ts";
-import type { Order } from "./order.ts";
+import type { CopiedGap, Order } from "./order.ts";
 import { isOver, type Progress, parseProgress } from "./progress.ts";
 
 /** How often it is looked whether somebody has asked for something else. */
@@ -122,7 +124,11 @@ export class Backfill implements SideProducer {
     const collections = askedNames(order, order.initial);
     return {
       order,
-      progress: { backfill, state: "copying", startedAt, rows: 0, done: 0, ...(collections && { collections }) },
+      progress: {
+        ...{ backfill, state: "copying", startedAt, rows: 0, done: 0 },
+        ...(collections && { collections }),
+        ...(order.gaps && { gaps: order.gaps }),
+      },
       isNew: order.state === "running",
     };
   }
@@ -134,7 +140,9 @@ export class Backfill implements SideProducer {
     if (isNew) {
       const estimatedRows = await estimateOf(copier, order);
       log.info("backfill_started", { source, backfill, estimatedRows });
-      yield saying(estimatedRows === undefined ? before : { ...before, estimatedRows });
+      const begins = estimatedRows === undefined ? before : { ...before, estimatedRows };
+      // Behind the markers of its gaps: whoever applies the stream hears of a gap first.
+      yield { ...saying(begins), notBefore: endsOf(order.gaps) };
       return;
     }
     if (order.state === "cancelled") {
@@ -244,6 +252,16 @@ export class Backfill implements SideProducer {
 /** Whether that was said: of what passes by itself the words may differ each time. */
 function isSame(error: ConfigError | TransientError, said: Reason | undefined): boolean {
   return said?.code === error.code && (error instanceof TransientError || said.message === error.message);
+}
+
+/** Of each partition the newest end. */
+function endsOf(gaps: readonly CopiedGap[] = []): Positions {
+  const ends = new Map<string, Position>();
+  for (const { partition = WHOLE, upTo } of gaps) {
+    const end = upTo as Position;
+    if (comparePlace({ partition, position: end }, ends) > 0) ends.set(partition, end);
+  }
+  return ends;
 }
 
 /** A marker without rows; it may stand anywhere between two transactions. */

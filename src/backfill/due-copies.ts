@@ -2,12 +2,14 @@
 // collection; what comes while a copy runs waits behind it. All of it is in the one record, so a kill between two steps forgets
 // nothing and asks for nothing twice.
 
+import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../clock.ts";
 import { formatCollectionName } from "../event/collection-name.ts";
+import type { SourceGap } from "../event/system-event.ts";
 import type { CopyTarget, InitialTargets, RowCopier } from "../source/capabilities.ts";
 import { isAsked } from "./asked-collections.ts";
-import type { Order, Orders, Wanted } from "./order.ts";
-import { isOver, type Progress } from "./progress.ts";
+import type { CopiedGap, Order, Orders, Wanted } from "./order.ts";
+import { isOver, type Progress, parseProgress } from "./progress.ts";
 
 /** How often it is looked for collections that are new. */
 const LOOK_MS = 10_000;
@@ -26,6 +28,22 @@ export class DueCopies {
 
   constructor(options: DueCopiesOptions) {
     this.#options = options;
+  }
+
+  /**
+   * Orders a copy of what a gap covers, once however often it is told. Before the gap's marker is stored: killed in between, the gap
+   * is told again.
+   * @param stored how far the newest copy was @throws TransientError, ConfigError
+   */
+  async repair(
+    gap: SourceGap,
+    partition: string | undefined,
+    stored: Readonly<Record<string, unknown>> | undefined,
+  ): Promise<void> {
+    const { orders, clock } = this.#options;
+    const time = new Date(clock.wall()).toISOString();
+    const copied = copiedGap(gap, partition);
+    await orders.change((known) => withGap(known, stored && parseProgress(stored), copied, time));
   }
 
   /** What is on record, once that has all that is due. @param stored how far the newest copy is @throws TransientError, ConfigError */
@@ -47,12 +65,16 @@ export class DueCopies {
   }
 }
 
+function copiedGap({ code, after, upTo, collections }: SourceGap, partition: string | undefined): CopiedGap {
+  return { code, after, upTo, ...(collections && { collections }), ...(partition !== undefined && { partition }) };
+}
+
 /**
  * What is on record once the collections are ordered that were not yet; undefined where all of them were. One is known by its id,
  * with its name or its database: a table that was renamed is the same, and so is one of a database that was upgraded with its
  * ids; of another database's table the same id says nothing.
  */
-export function withInitial(
+function withInitial(
   order: Order | undefined,
   stored: Progress | undefined,
   { origin, targets }: InitialTargets,
@@ -72,6 +94,19 @@ export function withInitial(
   const asked = ids.length === 0 ? order : withWanted(order, stored, { ids }, time);
   // Nothing is new, and the ids are another database's by now: there was an order then.
   return asked && { ...asked, initial: { ...(origin !== undefined && { origin }), collections } };
+}
+
+/** What is on record once a copy of what a gap covers is ordered; undefined where one is on record for that gap. */
+function withGap(
+  order: Order | undefined,
+  stored: Progress | undefined,
+  gap: CopiedGap,
+  time: string,
+): Order | undefined {
+  const known = [...(order?.gaps ?? []), ...(order?.next?.gaps ?? [])];
+  if (known.some((one) => isDeepStrictEqual(one, gap))) return undefined;
+  const { collections } = gap;
+  return withWanted(order, stored, { ...(collections && { collections }), gaps: [gap] }, time);
 }
 
 /** What is on record once this is ordered too: at once, or behind what is not over. */
@@ -113,8 +148,10 @@ function isCovered(target: CopyTarget, order: Order | undefined, stored: Progres
 }
 
 function both(one: Wanted, other: Wanted): Wanted {
-  if (isAll(one) || isAll(other)) return {};
-  return { ...union("collections", one, other), ...union("ids", one, other) };
+  const of = [...(one.gaps ?? []), ...(other.gaps ?? [])];
+  const gaps = of.length === 0 ? {} : { gaps: of };
+  if (isAll(one) || isAll(other)) return gaps;
+  return { ...union("collections", one, other), ...union("ids", one, other), ...gaps };
 }
 
 function isAll({ collections, ids }: Wanted): boolean {

@@ -4,6 +4,7 @@ import type { StateStore } from "../bus/bus.ts";
 import { ConfigError } from "../errors.ts";
 import { type Asked, backfillKey } from "../event/control.ts";
 import type { SourceId } from "../event/source-id.ts";
+import type { SourceGap } from "../event/system-event.ts";
 
 /** What a copy takes: all that the source reads, where neither names nor ids are there. */
 export interface Wanted {
@@ -11,6 +12,14 @@ export interface Wanted {
   readonly collections?: readonly string[];
   /** The same by `CopyTarget.id`, for what must be found under another name too. */
   readonly ids?: readonly string[];
+  /** What it makes good: whoever applies it knows at its end what was deleted in between. */
+  readonly gaps?: readonly CopiedGap[];
+}
+
+/** As the gap's marker has it. */
+export interface CopiedGap extends Pick<SourceGap, "code" | "after" | "upTo" | "collections"> {
+  /** The part of the log that the positions belong to, where it has parts. */
+  readonly partition?: string;
 }
 
 /** As it is kept. What a newer version adds stays where it is. */
@@ -48,10 +57,10 @@ export function ordersOf(state: StateStore, source: SourceId): Orders {
   };
 }
 
-function isWanted({ collections, ids }: Wanted): boolean {
+function isWanted({ collections, ids, gaps }: Wanted): boolean {
   const isNames = (names: unknown): boolean =>
     names === undefined || (Array.isArray(names) && names.every((name) => typeof name === "string"));
-  return isNames(collections) && isNames(ids);
+  return isNames(collections) && isNames(ids) && (gaps === undefined || Array.isArray(gaps));
 }
 
 /** @throws ConfigError BACKFILL_ORDER_UNREADABLE when it is not what this version writes */

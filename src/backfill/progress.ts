@@ -1,6 +1,7 @@
 // How far a copy is, as the newest `meta.<source>.backfill` of the stream says: stored in one batch with the rows before it.
 
 import type { Reason } from "../telemetry/reason.ts";
+import type { CopiedGap } from "./order.ts";
 
 /** What a marker says. What a newer version adds stays where it is. */
 export interface Progress {
@@ -16,6 +17,8 @@ export interface Progress {
   readonly done: number;
   /** `namespace.collection` of those that were asked for; absent: all that the source reads. */
   readonly collections?: readonly string[];
+  /** What it makes good, from its first marker to its last. */
+  readonly gaps?: readonly CopiedGap[];
   /** About how many rows its collections held when it began; absent where that is not known. */
   readonly estimatedRows?: number;
   /** `namespace.collection` of those that were asked for, or begun, and that the source did not read when their turn came. */

@@ -37,6 +37,9 @@ export interface WatchContext {
   readonly complete?: boolean;
 }
 
+/** `backfill`: goes on, and a copy of what the gap covers is ordered. */
+export type OnGap = "stop" | "continue" | "backfill";
+
 export interface Connector<Config> {
   readonly kind: string;
   /** @throws ConfigError with the path of the bad value */
@@ -60,7 +63,7 @@ export interface Connector<Config> {
   /** What it reads now. @throws ConfigError, TransientError */
   collections(id: SourceId, config: Config): Promise<readonly ReadCollection[]>;
   /** The source's option: what to do when the log no longer holds what comes next. */
-  onGap(config: Config): "stop" | "continue";
+  onGap(config: Config): OnGap;
   /** For the guard; asks nothing yet. */
   watch(id: SourceId, config: Config, context: WatchContext): RetentionProbe;
   /**

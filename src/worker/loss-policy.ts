@@ -1,13 +1,14 @@
 // Whether a source goes on behind what is lost: a person's decision, once by `run --adopt`, or the source's option `onGap`.
 
 import { HistoryLostError, TransientError } from "../errors.ts";
+import type { OnGap } from "../source/connector.ts";
 import type { Loss, Source, SourceContext } from "../source/source.ts";
 
 /** @param adopt holds for one loss @param onGap holds for every gap, and for nothing that is another's */
-export function lossPolicy(adopt: boolean, onGap: "stop" | "continue"): Pick<SourceContext, "accepts" | "onAccepted"> {
+export function lossPolicy(adopt: boolean, onGap: OnGap): Pick<SourceContext, "accepts" | "onAccepted"> {
   let adopting = adopt;
   return {
-    accepts: (loss) => adopting || (onGap === "continue" && kindOf(loss) === "gap"),
+    accepts: (loss) => adopting || (onGap !== "stop" && kindOf(loss) === "gap"),
     onAccepted: () => {
       adopting = false;
     },

@@ -10,6 +10,7 @@ import { loggedPositions, type Positions, plainPositions } from "../event/positi
 import { streamName } from "../event/source-id.ts";
 import type { SourceGap } from "../event/system-event.ts";
 import { SchemaBook } from "../schema/schema-book.ts";
+import type { OnGap } from "../source/connector.ts";
 import type { Source, SourceContext, ToldSchemas } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Tracing } from "../telemetry/tracing.ts";
@@ -41,7 +42,7 @@ export interface SuperviseSourceOptions {
   readonly announceGap: (gap: SourceGap) => Promise<void>;
   readonly lineageKey: SourceContext["lineageKey"];
   readonly adopt: boolean;
-  readonly onGap: "stop" | "continue";
+  readonly onGap: OnGap;
   readonly probe: Probe;
   /** Undefined where nobody records spans. */
   readonly tracing?: Tracing | undefined;
@@ -154,8 +155,11 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
     const opened = await options.open(context, schemas);
     reader = opened;
     const { resume: from } = writer;
-    const onGap = async (gap: SourceGap): Promise<void> => {
+    const { copier } = opened;
+    const due = copier && new DueCopies({ copier, orders: options.backfillOrders, clock });
+    const onGap = async (gap: SourceGap, partition: string | undefined): Promise<void> => {
       await options.announceGap(gap);
+      if (options.onGap === "backfill") await due?.repair(gap, partition, writer.progress);
       tracker.wentOn(gap);
     };
     const gaps = new GapTeller({ source, reader: opened, from, stream, onGap, log });
@@ -180,9 +184,7 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
       log,
       signal: stop,
     };
-    const { copier } = opened;
     const { maxMessageBytes } = stream;
-    const due = copier && new DueCopies({ copier, orders: options.backfillOrders, clock });
     const order = due && tracker.copy.heard((stored) => due.order(stored));
     const backfill = order && new Backfill({ source, copier, order, clock, log, maxMessageBytes });
     tasks = [

@@ -20,7 +20,7 @@ export interface GapTellerOptions {
   readonly from: Positions | undefined;
   readonly stream: Pick<SourceStream, "newestGap">;
   /** Resolves when the other side of the bus is told. */
-  readonly onGap: (gap: SourceGap) => Promise<void>;
+  readonly onGap: (gap: SourceGap, partition: string | undefined) => Promise<void>;
   readonly log: Logger;
 }
 
@@ -74,20 +74,20 @@ export class GapTeller {
     const after = from?.get(partition ?? WHOLE) ?? null;
     const gap = { after, upTo: position, code, reason };
     const phantom = lost.goneBehind && { after: lost.goneBehind, upTo: after };
-    await this.#tell(gap);
+    await this.#tell(gap, partition);
     return [{ ...markerAt(source, "gap", position, { ...gap, ...lost.details, phantom }), partition }, begin];
   }
 
   async #lost({ id, partition, position, code, reason, collections, upTo }: Lost): Promise<Marker> {
     const gap = { after: null, code, reason, collections, upTo };
-    await this.#tell(gap);
+    await this.#tell(gap, partition);
     const data = Buffer.from(JSON.stringify(gap));
     return { type: "marker", kind: "gap", id, transaction: undefined, partition, position, data };
   }
 
-  async #tell(gap: SourceGap): Promise<void> {
+  async #tell(gap: SourceGap, partition: string | undefined): Promise<void> {
     const { source, onGap, log } = this.#options;
-    await onGap(gap);
+    await onGap(gap, partition);
     const { code, reason, collections, after, upTo } = gap;
     const where = collections === undefined ? { after, upTo } : { collections };
     log.warn("source_gap", { source, code, ...where }, reason);

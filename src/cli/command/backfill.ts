@@ -1,7 +1,7 @@
 // `millrace backfill`: what people ask of the copy of existing rows, one record on the bus, which the worker that reads the
 // source obeys within a second; and how far it is, by the newest marker of the stream.
 
-import { changeOrder, type Order } from "../../backfill/order.ts";
+import { type CopiedGap, changeOrder, type Order } from "../../backfill/order.ts";
 import { type CopyStanding, isOpen, newestCopy } from "../../backfill/standing.ts";
 import { realClock } from "../../clock.ts";
 import { resolveConfig } from "../../config/resolve.ts";
@@ -27,6 +27,8 @@ export interface StartOptions extends BackfillOptions {
   readonly collections: readonly string[];
   /** Rows a second, or `max`. */
   readonly rate?: string;
+  /** Instead of collections: what the newest gap covers. */
+  readonly fromGap?: boolean;
   /** Do not wait for its end. */
   readonly detach: boolean;
   readonly json: boolean;
@@ -36,11 +38,12 @@ export interface StartOptions extends BackfillOptions {
 /**
  * `backfill start`: orders it and, but for `detach`, follows it.
  * @returns whether all that was asked for is copied; with `detach`, that it is ordered
- * @throws ConfigError BACKFILL_RUNNING, BACKFILL_COLLECTION_UNKNOWN, BACKFILL_RATE, SOURCE_UNKNOWN; TransientError
+ * @throws ConfigError BACKFILL_RUNNING, BACKFILL_COLLECTION_UNKNOWN, BACKFILL_FROM_GAP, BACKFILL_RATE, SOURCE_UNKNOWN; TransientError
  */
 export async function startBackfill({
   collections: named,
   rate: given,
+  fromGap = false,
   detach,
   json,
   log,
@@ -50,8 +53,13 @@ export async function startBackfill({
   const { source, watch } = await opened(options);
   await using _ = watch;
   const { id } = source;
-  const collections = named.length === 0 ? undefined : await namedCollections(named, source);
-  const { backfill } = await order(watch, { collections, rate });
+  if (fromGap && named.length > 0)
+    throw new ConfigError("BACKFILL_FROM_GAP", "--from-gap copies what the gap covers, and no other tables", {
+      hint: "Leave out either the tables or --from-gap.",
+    });
+  const gap = fromGap ? await gapOf(watch) : undefined;
+  const collections = gap?.collections ?? (named.length === 0 ? undefined : await namedCollections(named, source));
+  const { backfill } = await order(watch, { collections, rate, gap });
   const say = (line: string): Promise<void> => options.print(printable(line));
   if (!json) {
     await say(`copy ${backfill} of ${id} is ordered: ${collections?.join(", ") ?? "all that it reads"}`);
@@ -83,10 +91,27 @@ function noWorker(id: SourceId): string {
   return `no worker reads ${id} now: the copy waits for one (millrace run)`;
 }
 
+/** The newest in the stream. @throws ConfigError BACKFILL_FROM_GAP; TransientError */
+async function gapOf(watch: CopyWatch): Promise<CopiedGap> {
+  const gap = await (await watch.bus()).newestGap(watch.source);
+  if (gap !== undefined) return gap;
+  throw new ConfigError("BACKFILL_FROM_GAP", `the stream of ${watch.source} has no gap`, {
+    hint: `Nothing to do, unless its retention has dropped the marker: then copy all, millrace backfill start ${watch.source}.`,
+  });
+}
+
 /** Asks for a copy with a number that none had before, whether the record or the stream has forgotten one. */
 async function order(
   watch: CopyWatch,
-  { collections, rate }: { readonly collections: Order["collections"] | undefined; readonly rate: number | undefined },
+  {
+    collections,
+    rate,
+    gap,
+  }: {
+    readonly collections: Order["collections"] | undefined;
+    readonly rate: number | undefined;
+    readonly gap: CopiedGap | undefined;
+  },
 ): Promise<Order> {
   const { source } = watch;
   const { copy: before } = await watch.look();
@@ -101,6 +126,7 @@ async function order(
     const kept = { ...(initial && { initial }), ...(next && { next }) };
     return {
       ...{ backfill, state: "running", ...(collections && { collections }), ...(rate && { rate }) },
+      ...(gap && { gaps: [gap] }),
       ...{ ...kept, ...asker() },
     };
   });

@@ -15,6 +15,11 @@ export function backfillCommands({ program, command }: Program): void {
     .argument("<source>", "the source's id")
     .argument("[collections...]", "only these, like public.orders; default: all that the source reads")
     .option("--rate <rows>", "rows a second at most, in the mean; max: as fast as it can")
+    .option(
+      "--from-gap",
+      "copy what the newest gap of the stream covers, and say at its end that it is made good",
+      false,
+    )
     .option("--detach", "do not wait for its end", false)
     .option("--json", "print how it ended, or with --detach how it stands, as one JSON object", false)
     .action(async (source: string, collections: string[], options) => {

@@ -9,6 +9,13 @@ interface Body {
   readonly after: Readonly<Record<string, unknown>> | null;
 }
 
+interface Marker extends Readonly<Record<string, unknown>> {
+  readonly backfill: number;
+  readonly state: string;
+  readonly gaps?: readonly { readonly collections?: readonly string[] }[];
+  readonly leftOut?: readonly string[];
+}
+
 /** Each row has a column `v` that grows with each write, of all rows. */
 export class CopiedState {
   /** By collection, by the key's JSON, the row. */
@@ -16,9 +23,15 @@ export class CopiedState {
   readonly wrong: string[] = [];
   /** How many rows were read. */
   reads = 0;
+  /** Rows that were gone without an event, as the end of a copy told. */
+  dropped = 0;
   /** Of the newest marker. */
-  progress: Readonly<Record<string, unknown>> | undefined;
+  progress: Marker | undefined;
   readonly #newest = new Map<string, number>();
+  /** By row, the newest message that was about it. */
+  readonly #seen = new Map<string, number>();
+  /** Of the copy that is under way, where it began. */
+  #begun: { readonly backfill: number; readonly sequence: number } | undefined;
   readonly #ids = new Set<string>();
 
   constructor(events: readonly StreamEvent[]) {
@@ -26,7 +39,7 @@ export class CopiedState {
   }
 
   #apply({ subject, sequence, text, header }: StreamEvent): void {
-    if (subject === "meta.shop.backfill") this.progress = JSON.parse(text);
+    if (subject === "meta.shop.backfill") this.#tell(JSON.parse(text) as Marker, sequence);
     if (!subject.startsWith("cdc.")) return;
     const collection = String(subject.split(".")[3]);
     const { op, key, after } = JSON.parse(text) as Body;
@@ -34,6 +47,7 @@ export class CopiedState {
     this.tables.set(collection, rows);
     const name = JSON.stringify(key);
     const place = `${collection} ${name}`;
+    this.#seen.set(place, sequence);
     if (op === "truncated") rows.clear();
     else if (op === "deleted") rows.delete(name);
     else if (after !== null) {
@@ -49,6 +63,24 @@ export class CopiedState {
     const id = header("ce-id") ?? "";
     if (this.#ids.has(id)) this.wrong.push(`${sequence}: ${id} is read twice`);
     this.#ids.add(id);
+  }
+
+  /** What wire.md says of copies that make a gap good: a row of which nothing was said since its first marker is gone. */
+  #tell(marker: Marker, sequence: number): void {
+    this.progress = marker;
+    const { backfill, state, gaps = [], leftOut = [] } = marker;
+    if (this.#begun?.backfill !== backfill) this.#begun = { backfill, sequence };
+    if (state !== "completed" || gaps.length === 0) return;
+    for (const [collection, rows] of this.tables) {
+      const name = `public.${collection}`;
+      const isCovered = gaps.some(({ collections }) => collections?.includes(name) ?? true) && !leftOut.includes(name);
+      if (!isCovered) continue;
+      for (const key of rows.keys())
+        if ((this.#seen.get(`${collection} ${key}`) ?? 0) < this.#begun.sequence) {
+          rows.delete(key);
+          this.dropped++;
+        }
+    }
   }
 
   /** A table's rows by their keys' JSON. */

@@ -13,7 +13,7 @@ import { openStateStore } from "../client/state-store.ts";
 import { findStream } from "../client/streams.ts";
 import type { LeaseRecord } from "../lease/lease.ts";
 import { streamReader } from "../stream/jetstream-port.ts";
-import { progressOf } from "../stream/own-markers.ts";
+import { newestGapData, progressOf } from "../stream/own-markers.ts";
 
 /** What the newest marker of a source's copies says. */
 export interface ToldProgress {
@@ -26,6 +26,8 @@ export interface BackfillOnBus extends AsyncDisposable {
   readonly state: StateStore;
   /** Undefined where the source's stream has none. @throws TransientError */
   newest(source: SourceId): Promise<ToldProgress | undefined>;
+  /** What the newest gap in the source's stream is; undefined where it has none. @throws TransientError */
+  newestGap(source: SourceId): ReturnType<typeof newestGapData>;
   /** Whether a worker reads the source: it has renewed its lease lately. @throws TransientError */
   isRead(source: SourceId): Promise<boolean>;
 }
@@ -45,6 +47,7 @@ export async function openBackfillOnBus({
     return {
       state: await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas }),
       newest: (source) => asked(`look how far the copy of ${source} is`, () => newest(jsm, source)),
+      newestGap: (source) => asked(`look for a gap of ${source}`, () => newestGap(jsm, source)),
       isRead: (source) => asked(`look who reads ${source}`, () => isRead(jsm, source)),
       [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
     };
@@ -59,6 +62,11 @@ async function newest(jsm: JetStreamManager, source: SourceId): Promise<ToldProg
   const marker = await streamReader(jsm, streamName(source)).readLast(metaSubject(source, "backfill"));
   const value = marker && progressOf(source, marker)?.value;
   return value && { value, at: marker.header("ce-time") };
+}
+
+async function newestGap(jsm: JetStreamManager, source: SourceId): ReturnType<typeof newestGapData> {
+  if ((await findStream(jsm, source)) === undefined) return undefined;
+  return newestGapData(streamReader(jsm, streamName(source)), source);
 }
 
 /** Both times are the server's: the clock here may be another. */

@@ -11,6 +11,7 @@ import {
 } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
+import type { GapData } from "../../../event/system-event.ts";
 import type { RecordedGap, SideProgress } from "../../bus.ts";
 import type { StoredMessage, StreamReader } from "./port.ts";
 
@@ -105,6 +106,23 @@ export async function recordedGap(stream: StreamReader, source: SourceId): Promi
   const at = Date.parse(gap.header("ce-time") ?? "");
   if (!isTextOrNull(code) || !isTextOrNull(after) || typeof upTo !== "string" || Number.isNaN(at)) return undefined;
   return { code, after, upTo, agoMs: Math.max(0, Date.now() - at) };
+}
+
+/** What the newest gap marker says, whatever it is about. @throws TransientError while the bus is away */
+export async function newestGapData(
+  stream: StreamReader,
+  source: SourceId,
+): Promise<(Pick<GapData, "code" | "after" | "upTo" | "collections"> & { readonly partition?: string }) | undefined> {
+  const gap = await stream.readLast(metaSubject(source, "gap"));
+  if (gap === undefined || !isOwn(source, gap)) return undefined;
+  const { code = null, after = null, upTo, collections } = bodyOf(gap) ?? {};
+  const partition = gap.header("Cdc-Part");
+  if (!isTextOrNull(code) || !isTextOrNull(after) || typeof upTo !== "string") return undefined;
+  return {
+    ...{ code, after, upTo },
+    ...(Array.isArray(collections) && { collections: collections.map(String) }),
+    ...(partition !== undefined && { partition }),
+  };
 }
 
 /** Id of the newest gap marker, whatever it is about. @throws TransientError while the bus is away */

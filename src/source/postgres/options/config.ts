@@ -25,8 +25,8 @@ export interface PostgresConfig {
   readonly publication?: string | undefined;
   /** Whether some table's rows are to be copied once, which `rulesOf` says of each. */
   readonly copies: boolean;
-  /** What to do when the log was lost: "continue" starts over and records the gap. */
-  readonly onGap: "stop" | "continue";
+  /** What to do when the log was lost: "continue" starts over and records the gap, "backfill" also copies all tables. */
+  readonly onGap: "stop" | "continue" | "backfill";
   readonly timeoutMs: number;
   readonly maxRowBytes: number;
   /** Prefixes of the logical messages that become events. */
@@ -113,10 +113,10 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
         'What becomes of rows that a table has when the source first reads it: "none", or "initial": they are copied once beside the stream, as op `read` (docs/connectors/postgres.md). An item of `tables` may say it for its own tables.',
       ),
     onGap: z
-      .enum(["stop", "continue"])
+      .enum(["stop", "continue", "backfill"])
       .default("stop")
       .describe(
-        'When the database no longer holds what comes next: "stop" the source and say why, or "continue" behind the gap, with a `gap` marker that names it in the stream. `run --adopt` continues once.',
+        'When the database no longer holds what comes next: "stop" the source and say why; "continue" behind the gap, with a `gap` marker that names it in the stream; or "backfill": continue, and copy what the gap covers (docs/operations/slot-lost.md). `run --adopt` continues once.',
       ),
     guard: guardSchema.prefault({}).describe("From where on the guard warns: docs/operations/guard.md."),
     timeout: z
@@ -163,8 +163,11 @@ export const postgresSchema: z.ZodType<PostgresConfig> = z
       refuse(["tables"], 'expected a pattern that names tables, like "public.*", beside those that leave out');
     }
     if (maskKey === undefined && needsMaskKey(tables)) refuse(["maskKey"], 'masks by "hash" need a key');
-    if (slot?.full?.action === "drop-and-gap" && onGap !== "continue") {
-      refuse(["slot", "onFull"], '"drop-and-gap" needs onGap: "continue", for the source must go on behind the gap');
+    if (slot?.full?.action === "drop-and-gap" && onGap === "stop") {
+      refuse(
+        ["slot", "onFull"],
+        '"drop-and-gap" needs onGap: "continue" or "backfill", for the source must go on behind the gap',
+      );
     }
   })
   .transform(({ timeout, tables, maskKey, slot, backfill, ...config }) => {

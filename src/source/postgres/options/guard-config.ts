@@ -55,7 +55,7 @@ const slotObject = z.strictObject({
   onFull: z
     .enum(["stop", "drop-and-gap"])
     .describe(
-      'The last resort when it is full. "stop": the source stops, and the slot stays. "drop-and-gap": the slot is dropped so that the server\'s disk survives, what it held is lost, and the source starts over behind a recorded gap; this needs `onGap: "continue"`. Without it a slot is never given up: the guard only warns.',
+      'The last resort when it is full. "stop": the source stops, and the slot stays. "drop-and-gap": the slot is dropped so that the server\'s disk survives, what it held is lost, and the source starts over behind a recorded gap; this needs `onGap: "continue"` or `"backfill"`. Without it a slot is never given up: the guard only warns.',
     ),
 });
 

@@ -16,7 +16,7 @@ import type {
   StructuredColumn,
 } from "./capabilities.ts";
 import type { RetentionProbe } from "./retention.ts";
-import type { Source, SourceContext, ToldSchemas } from "./source.ts";
+import type { OnGap, Source, SourceContext, ToldSchemas } from "./source.ts";
 
 /** What a check goes by. */
 export interface CheckContext<Config> {
@@ -36,9 +36,6 @@ export interface WatchContext {
   /** Whether each look is to be complete, for a command; a guard looks again soon, and may leave something for then. */
   readonly complete?: boolean;
 }
-
-/** `backfill`: goes on, and a copy of what the gap covers is ordered. */
-export type OnGap = "stop" | "continue" | "backfill";
 
 export interface Connector<Config> {
   readonly kind: string;

@@ -117,6 +117,9 @@ export interface ToldSchemas {
  */
 export type Loss = "gap" | "foreign";
 
+/** What is done about one: `backfill` goes on as `continue`, and orders a copy of what the gap covers. */
+export type OnGap = "stop" | "continue" | "backfill";
+
 /** What a source tells of its reading as a number. */
 export type SourceCount = "lookupsEmpty" | "imagesMissing" | "requests" | "throttled" | "iteratorsExpired";
 

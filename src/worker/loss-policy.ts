@@ -1,8 +1,7 @@
 // Whether a source goes on behind what is lost: a person's decision, once by `run --adopt`, or the source's option `onGap`.
 
 import { HistoryLostError, TransientError } from "../errors.ts";
-import type { OnGap } from "../source/connector.ts";
-import type { Loss, Source, SourceContext } from "../source/source.ts";
+import type { Loss, OnGap, Source, SourceContext } from "../source/source.ts";
 
 /** @param adopt holds for one loss @param onGap holds for every gap, and for nothing that is another's */
 export function lossPolicy(adopt: boolean, onGap: OnGap): Pick<SourceContext, "accepts" | "onAccepted"> {

@@ -10,8 +10,7 @@ import { loggedPositions, type Positions, plainPositions } from "../event/positi
 import { streamName } from "../event/source-id.ts";
 import type { SourceGap } from "../event/system-event.ts";
 import { SchemaBook } from "../schema/schema-book.ts";
-import type { OnGap } from "../source/connector.ts";
-import type { Source, SourceContext, ToldSchemas } from "../source/source.ts";
+import type { OnGap, Source, SourceContext, ToldSchemas } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Tracing } from "../telemetry/tracing.ts";
 import { keepCheckpoints } from "./checkpoint.ts";

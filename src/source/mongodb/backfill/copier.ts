@@ -90,11 +90,11 @@ export class MongoCopier implements RowCopier {
       const since = later(await this.#time(), log.place.time);
       const { rows, ids, isLast } = await this.#read(request, since);
       await this.#checkThere(target);
-      const upTo = later(await this.#time(), since);
-      log.ask(upTo);
+      const passed = this.#passed(later(await this.#time(), since));
+      log.ask(passed);
       log.hurry();
       return {
-        ...{ rows, isLast, version: undefined, notBefore: this.#behind(upTo) },
+        ...{ rows, isLast, version: undefined, notBefore: this.#notBefore(passed) },
         after: (index) => placeBehind(target, ids[index] as RawValue),
         includes: ({ position }) => this.#includes(since, position as Position),
       };
@@ -151,13 +151,17 @@ export class MongoCopier implements RowCopier {
     });
   }
 
-  /** On one shard what happened at a time is in the log at once; of several the next time alone says that all of them are passed. */
-  #behind(upTo: ClusterTime): Slice["notBefore"] {
-    const { place, sharded } = this.#options.log;
-    const time = sharded ? { t: upTo.t, i: upTo.i + 1 } : upTo;
-    return positionsAt({
-      position: formatPosition({ history: place.history, time, ordinal: 0, idle: 0, token: undefined }, true),
-    });
+  /**
+   * What must be reached for all up to a time to be in the stream. On one shard what happened at a time is in its log at once; of
+   * several the next time alone says that all of them are past it.
+   */
+  #passed({ t, i }: ClusterTime): ClusterTime {
+    return this.#options.log.sharded ? { t, i: i + 1 } : { t, i };
+  }
+
+  #notBefore(time: ClusterTime): Slice["notBefore"] {
+    const { history } = this.#options.log.place;
+    return positionsAt({ position: formatPosition({ history, time, ordinal: 0, idle: 0, token: undefined }, true) });
   }
 
   /**

@@ -68,6 +68,8 @@ export class Node {
         return this.#listCollections(database);
       case "find":
         return this.#find(database, body);
+      case "collStats":
+        return this.#collStats();
       case "aggregate":
         return this.#aggregate(database, body);
       case "getMore":
@@ -135,6 +137,13 @@ export class Node {
     }
     const isVersion = namespace === "config.version" && topology === "sharded";
     return wholeCursor(namespace, isVersion ? [{ _id: 1, clusterId: id }] : []);
+  }
+
+  /** Of the oplog, where a test has said how full that is. */
+  #collStats(): Buffer {
+    const { share } = this.#cluster().oplog;
+    if (share === undefined) throw new CommandError(59, "CommandNotFound", "no such command: 'collStats'");
+    return membersOf({ size: share * 1000, maxSize: 1000 });
   }
 
   #aggregate(database: string, { pipeline, cursor }: BSON.Document): Buffer {

@@ -50,6 +50,8 @@ type Happening = Omit<Change, "time" | "index" | "wallTime">;
 
 export class Oplog {
   readonly collections = new Map<string, Collection>();
+  /** How much of what it may hold it holds; undefined: nobody may ask. */
+  share: number | undefined;
   #changes: Change[] = [];
   #dropped = 0;
   #time: ClusterTime = { t: Math.floor(Date.now() / 1000), i: 1 };

@@ -52,8 +52,13 @@ export class MongoCopier implements RowCopier {
   /** One object for all rows of a collection. */
   #kind: ChangeKind | undefined;
 
+  /** Absent where the configuration wants nothing to be copied once. No two collections have the same UUID, of whichever cluster. */
+  readonly initial?: NonNullable<RowCopier["initial"]>;
+
   constructor(options: CopierOptions) {
     this.#options = options;
+    if (options.config.backfill === "initial")
+      this.initial = async () => ({ origin: undefined, targets: await this.targets() });
     this.#body = new RowBody(options.config.encoding);
     this.#bound = new OplogBound(options.client);
   }

@@ -12,7 +12,9 @@ export interface MongoConfig {
   readonly collections: readonly string[];
   readonly images: { readonly before: "stored" | "none"; readonly after: "lookup" | "stored" | "none" };
   readonly encoding: "json" | "ejson";
-  readonly onGap: "stop" | "continue";
+  /** Whether documents that a collection has when the source first reads it are copied once. */
+  readonly backfill: "initial" | "none";
+  readonly onGap: "stop" | "continue" | "backfill";
   readonly guard: GuardLimits;
   /** Undefined: the source carries none. */
   readonly outbox?: { readonly collection: string } | undefined;
@@ -49,10 +51,18 @@ export const mongoSchema: z.ZodType<MongoConfig> = z
       .enum(["json", "ejson"])
       .default("json")
       .describe('"json", or "ejson": canonical Extended JSON, which keeps each type.'),
+    backfill: z
+      .enum(["initial", "none"], { error: 'expected "initial" or "none"' })
+      .default("none")
+      .describe(
+        'What becomes of documents that a collection has when the source first reads it: "none", or "initial": they are copied once beside the stream, as op `read` (docs/connectors/mongodb.md#copying-documents-that-are-there).',
+      ),
     onGap: z
-      .enum(["stop", "continue"])
+      .enum(["stop", "continue", "backfill"])
       .default("stop")
-      .describe('When the oplog no longer holds what comes next: "stop", or "continue" behind a recorded gap.'),
+      .describe(
+        'When the oplog no longer holds what comes next: "stop"; "continue" behind a recorded gap; or "backfill": continue, and copy what the gap covers (docs/operations/oplog-lost.md).',
+      ),
     outbox: z
       .strictObject(
         {

@@ -225,6 +225,7 @@ describe(`a slice of a collection of ${mongoTarget}`, () => {
       ["a-b", "a.b", "b", "first"].map((collection) => `${name}.${collection}`),
     );
     expect(new Set(targets.map(({ id }) => id)).size).toBe(4);
+    expect(of.source.copier.initial).toBeUndefined();
   });
 });
 

@@ -128,13 +128,15 @@ export class Node {
   }
 
   /** The ends of the oplog, and what a sharded cluster calls itself. */
-  #find(database: string, { find, sort }: BSON.Document): Buffer {
+  #find(database: string, { find, sort, filter }: BSON.Document): Buffer {
     const { oplog, topology, id } = this.#cluster();
     const namespace = `${database}.${find}`;
     if (namespace === "local.oplog.rs" && topology === "replicaSet") {
       const ts = Number(sort?.$natural) < 0 ? oplog.time : oplog.oldest;
       return wholeCursor(namespace, [{ ts: new BSON.Timestamp(ts) }]);
     }
+    const collection = oplog.collection(database, find);
+    if (collection !== undefined) return wholeCursor(namespace, behind([...collection.documents.values()], filter));
     const isVersion = namespace === "config.version" && topology === "sharded";
     return wholeCursor(namespace, isVersion ? [{ _id: 1, clusterId: id }] : []);
   }
@@ -208,4 +210,10 @@ function notPrimary(): CommandError {
 
 function wholeCursor(ns: string, firstBatch: readonly BSON.Document[]): Buffer {
   return membersOf({ cursor: { id: BSON.Long.ZERO, ns, firstBatch } });
+}
+
+/** Documents of numbers as `_id`, in their order, behind the one that a copy goes on behind. */
+function behind(documents: readonly BSON.Document[], filter: BSON.Document | undefined): readonly BSON.Document[] {
+  const last = Number(filter?.$expr?.$gt[1].$literal ?? Number.NEGATIVE_INFINITY);
+  return documents.filter(({ _id }) => Number(_id) > last).sort((a, b) => a._id - b._id);
 }

@@ -19,7 +19,7 @@ const begun = {
   done: 0,
   estimatedRows: 900,
 };
-const at = (id: string): Told => ({ namespace: "public", collection: "orders", after: { id } });
+const at = (id: string): Told => ({ namespace: "public", collection: "orders", id: "16384", after: { id } });
 
 function ground(order: Order | undefined) {
   const clock = new VirtualClock();

@@ -1,7 +1,7 @@
 // A copy in words: what is the case, how far it is, and what a person would type next.
 
 import { askedNames } from "../../backfill/asked-collections.ts";
-import { isOver } from "../../backfill/progress.ts";
+import { isOver, type Progress } from "../../backfill/progress.ts";
 import type { CopyStanding } from "../../backfill/standing.ts";
 import { formatCollectionName } from "../../event/collection-name.ts";
 import type { SourceId } from "../../event/source-id.ts";
@@ -28,16 +28,16 @@ export function copyLines(source: SourceId, look: CopyLook, pace: Pace): readonl
   ];
 }
 
-/** For one line that is drawn anew. */
+/** For one line that is drawn anew: what is worth most comes first, for the line may be cut. */
 export function copyBar(source: SourceId, look: CopyLook, pace: Pace): string {
   const { copy } = look;
   if (copy === undefined) return `${source} was never copied`;
   const share = shareOf(copy);
   const filled = Math.round(20 * (share ?? 0));
   const bar = share === undefined ? "" : `${"█".repeat(filled)}${"░".repeat(20 - filled)} `;
-  const [waits] = waitLines(source, look);
-  const state = copy.state === "copying" ? "" : `, ${copy.state}`;
-  return `${bar}${farText(copy)}${paceText(pace)}${state}${waits === undefined ? "" : `: ${waits.trim()}`}`;
+  const state = look.isRead || copy.state === "paused" ? copy.state : "no worker";
+  const rests = state === "copying" ? "" : `${state}, `;
+  return `${bar}${rests}${rowsText(copy)}${paceText(pace)}${copy.progress === undefined ? "" : `, ${placeText(copy.progress)}`}`;
 }
 
 /** How the copy ended, for whoever followed it. */
@@ -71,15 +71,24 @@ function askedText({ rate, by, at, next, ...order }: NonNullable<CopyStanding["o
   return `${what}${rate === undefined ? "" : `, at most ${rate} rows/s`}; last by ${by} at ${at}${behind}`;
 }
 
-/** `411 of about 1200 rows (34 %), 2 collections done, in public.orders` */
-function farText({ progress }: CopyStanding): string {
-  if (progress === undefined) return "0 rows";
-  const { rows, done, estimatedRows = 0, at } = progress;
+function farText(copy: CopyStanding): string {
+  return copy.progress === undefined ? rowsText(copy) : `${rowsText(copy)}, ${placeText(copy.progress)}`;
+}
+
+/** `411 of about 1200 rows (34 %)` */
+function rowsText({ progress }: CopyStanding): string {
+  const { rows = 0, estimatedRows = 0 } = progress ?? {};
+  if (progress === undefined || isOver(progress) || estimatedRows === 0) return `${rows} rows`;
+  return rows > estimatedRows
+    ? `${rows} rows, more than the estimated ${estimatedRows}`
+    : `${rows} of about ${estimatedRows} rows (${Math.floor((100 * rows) / estimatedRows)} %)`;
+}
+
+/** `2 collections done, in public.orders` */
+function placeText(progress: Progress): string {
+  const { done, at } = progress;
   const within = !isOver(progress) && at !== undefined && at.after !== null ? `, in ${formatCollectionName(at)}` : "";
-  const collections = `${done} ${done === 1 ? "collection" : "collections"} done${within}`;
-  if (isOver(progress) || estimatedRows === 0) return `${rows} rows, ${collections}`;
-  const more = rows > estimatedRows ? `${rows} rows, more than the estimated ${estimatedRows}` : undefined;
-  return `${more ?? `${rows} of about ${estimatedRows} rows (${Math.floor((100 * rows) / estimatedRows)} %)`}, ${collections}`;
+  return `${done} ${done === 1 ? "collection" : "collections"} done${within}`;
 }
 
 /** Undefined where nothing is estimated; below 1 while it is open. */
@@ -94,7 +103,8 @@ function paceText({ rowsPerSecond, secondsLeft }: Pace): string {
   return `${fast}${secondsLeft === undefined ? "" : `, about ${duration(secondsLeft)} left (an estimate)`}`;
 }
 
-function waitLines(source: SourceId, { copy, isRead }: CopyLook): readonly string[] {
+/** What it waits for, and what a person does about it. */
+export function waitLines(source: SourceId, { copy, isRead }: CopyLook): readonly string[] {
   if (copy === undefined || !["ordered", "copying", "waiting"].includes(copy.state)) return [];
   if (!isRead) return [`  no worker reads ${source} now: it waits for one (millrace run)`];
   const { state, progress } = copy;

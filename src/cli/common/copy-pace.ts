@@ -43,7 +43,9 @@ export class RecentPace {
   }
 }
 
-function paceOf({ copy }: CopyLook, rowsPerSecond: number): Pace {
+function paceOf({ copy }: CopyLook, measured: number): Pace {
+  // The first batch under a limit comes at once, and is waited for behind it.
+  const rowsPerSecond = Math.min(measured, copy?.order?.rate ?? measured);
   const { rows = 0, estimatedRows = 0 } = copy?.progress ?? {};
   if (copy === undefined || !isOpen(copy) || copy.state === "paused") return {};
   const left = estimatedRows - rows;

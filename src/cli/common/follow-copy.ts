@@ -5,7 +5,7 @@ import { realClock } from "../../clock.ts";
 import { ConfigError, type MillraceError, TransientError } from "../../errors.ts";
 import { formatCollectionName } from "../../event/collection-name.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import { copyBar } from "./copy-lines.ts";
+import { copyBar, waitLines } from "./copy-lines.ts";
 import { type Pace, RecentPace } from "./copy-pace.ts";
 import type { CopyLook, CopyWatch } from "./copy-watch.ts";
 import { printable } from "./terminal.ts";
@@ -53,11 +53,17 @@ interface Shown {
 
 function drawn(): Shown {
   const { stderr } = process;
+  let said = "";
   // A line that the terminal breaks could not be drawn anew.
   const draw = (line: string): void =>
     void stderr.write(`\r\u001b[2K${printable(line).slice(0, (stderr.columns || 80) - 1)}`);
   return {
-    look: ({ source }, look, pace) => draw(copyBar(source, look, pace)),
+    look: ({ source }, look, pace) => {
+      const waits = waitLines(source, look).map(printable).join("\n");
+      if (waits !== said && waits !== "") stderr.write(`\r\u001b[2K${waits}\n`);
+      said = waits;
+      draw(copyBar(source, look, pace));
+    },
     away: (_, { code, message }) => draw(`${code}: ${message}; the copy does not mind, and it is looked again`),
     end: () => void stderr.write("\r\u001b[2K"),
   };

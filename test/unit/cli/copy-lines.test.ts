@@ -73,8 +73,17 @@ test("one that waits for a person says why and what to do, also in the line that
   const waiting = look({}, { state: "waiting", reason });
 
   expect(lines(waiting)).toMatch(/\n {2}BACKFILL_REFUSED: public.log cannot be copied\n {2}fix: give it a key$/);
-  expect(copyBar(shop, waiting, {})).toMatch(/, waiting: BACKFILL_REFUSED: public.log cannot be copied$/);
+  expect(copyBar(shop, waiting, {})).toMatch(/^█{8}░{12} waiting, 400 of about 1000 rows/);
   expect(lines(look({ state: "paused" }, { state: "waiting", reason }))).not.toContain("BACKFILL_REFUSED");
+});
+
+test("the line that is drawn begins with what is worth most", () => {
+  expect(copyBar(shop, look({}, {}), { rowsPerSecond: 20, secondsLeft: 30 })).toBe(
+    "████████░░░░░░░░░░░░ 400 of about 1000 rows (40 %), 20 rows/s, about 30 s left (an estimate), 2 collections done, in public.orders",
+  );
+  expect(copyBar(shop, look({}, {}, false), {})).toMatch(/^█+░+ no worker, 400 of about/);
+  expect(copyBar(shop, look({ state: "paused" }, {}, false), {})).toMatch(/^█+░+ paused, 400 of about/);
+  expect(copyBar(shop, look({}), {})).toBe("ordered, 0 rows");
 });
 
 test("what was left out is named while it goes on and at its end", () => {
@@ -99,6 +108,8 @@ test("the pace is that of the last minute, or since the newest step where that i
   expect(seen(202_000, 600, "paused")).toEqual({});
   expect(seen(203_000, 600)).toEqual({});
   expect(seen(204_000, 650)).toEqual({ rowsPerSecond: 50, secondsLeft: 7 });
+  const slow = look({ rate: 2 }, { rows: 999 }); // the batch that comes first, at once
+  expect(pace.look(slow, 205_000)).toEqual({ rowsPerSecond: 2, secondsLeft: 0.5 });
 });
 
 test("what the configuration asked for has its names, also what waits behind it", () => {

@@ -1,0 +1,108 @@
+// `millrace backfill` beside a worker: what is seen of a copy on a terminal, elsewhere, and from the worker itself.
+
+import { describe, expect, onTestFinished, test } from "vitest";
+import { z } from "zod";
+import { hasTerminals, onTerminal } from "../../support/process/on-terminal.ts";
+import { runCommand } from "../../support/process/run-command.ts";
+import { WorkerProcess } from "../../support/process/worker-process.ts";
+import { freshDatabase, freshNats, missing, scratchDir } from "../../support/servers.ts";
+import { waitFor } from "../../support/wait-for.ts";
+
+const count = z.int().nonnegative();
+/** As docs/cli.md says. */
+const report = z.strictObject({
+  ...{ source: z.literal("shop"), backfill: count.nullable(), isRead: z.boolean() },
+  state: z.enum(["ordered", "copying", "waiting", "paused", "completed", "cancelled", "withdrawn"]).nullable(),
+  order: z.looseObject({ backfill: count, state: z.string(), by: z.string(), at: z.string() }).nullable(),
+  progress: z.looseObject({ backfill: count, state: z.string(), rows: count, done: count }).nullable(),
+  toldAt: z.iso.datetime().nullable(),
+  ...{ rowsPerSecond: z.number().nullable(), estimatedSecondsLeft: z.number().nullable() },
+});
+
+describe.skipIf(missing("postgres", "nats"))("a copy that is followed", () => {
+  async function ground(sql: string, columns = 100) {
+    const [database, nats, cwd] = [await freshDatabase(), await freshNats(), await scratchDir()];
+    await database.query(sql);
+    const sources = { shop: { kind: "postgres", url: database.url, tables: ["public.*"] } };
+    const worker = await WorkerProcess.start({ bus: { servers: nats.url }, sources }, { directory: cwd });
+    onTestFinished(async () => {
+      await worker.kill();
+      await database[Symbol.asyncDispose]();
+    });
+    await worker.logged("source_started");
+    const ask = async (path: string): Promise<string> => (await fetch(`${worker.httpUrl}${path}`)).text();
+    return {
+      run: (...args: string[]) => runCommand(["backfill", ...args], { cwd }),
+      terminal: (...args: string[]) => onTerminal(["backfill", ...args], { cwd, columns }),
+      ask,
+      worker,
+    };
+  }
+
+  test.skipIf(!hasTerminals())(
+    "is a bar on a terminal, goes on behind Ctrl-C, at another rate where somebody says so, and ends with 0 for who watches",
+    async () => {
+      const { run, terminal, ask, worker } = await ground(
+        "create table orders(id int primary key); insert into orders select generate_series(1, 5000); analyze orders",
+      );
+
+      const start = terminal("start", "shop", "public.orders", "--rate", "100");
+      await start.shows(/█+░+ \d+ of about 5000 rows \(\d+ %\), \d+ rows\/s, .*in public.orders/);
+      start.type("\u{3}");
+      expect(await start.ended).toBe(3);
+      expect(start.shown()).toMatch(
+        /copy 1 of shop goes on without this command[\s\S]*millrace backfill status shop --watch/,
+      );
+      const second = await run("start", "shop");
+      expect([second.code, second.stderr]).toEqual([2, expect.stringContaining("BACKFILL_RUNNING")]);
+      const { stdout } = await run("status", "shop", "--json");
+      expect(report.parse(JSON.parse(stdout))).toMatchObject({ state: "copying", isRead: true, order: { rate: 100 } });
+      const { sources } = JSON.parse(await ask("/api/status"));
+      expect(sources[0].backfill).toMatchObject({ backfill: 1, state: "copying", estimatedRows: 5000 });
+      const watched = terminal("status", "shop", "--watch");
+      await watched.shows(/copy 1 of shop: copying/);
+      const faster = await run("resume", "shop", "--rate", "max");
+      expect(faster.stdout).toBe("copy 1 of shop was not paused: it is copying, as fast as it can\n");
+      expect(await watched.ended).toBe(0);
+      expect(watched.shown()).toMatch(/copy 1 of shop: completed[\s\S]*\n {2}5000 rows, 1 collection done/);
+      const metrics = await ask("/metrics");
+      expect(metrics).toContain('millrace_backfill_rows_total{source="shop"} 5000\n');
+      expect(metrics).toContain('millrace_backfill_state{source="shop",state="completed"} 1\n');
+      await worker.logged("backfill_completed");
+    },
+  );
+
+  test("that waits for a person says why and what to do, everywhere, and can be ended; the next one ends with 0", async () => {
+    const { run, ask } = await ground(
+      "create table log(note text); alter table log replica identity full; create table orders(id int primary key);",
+    );
+
+    await run("start", "shop", "--detach");
+    const waiting = await waitFor(
+      async () => {
+        const { stdout } = await run("status", "shop");
+        return stdout.includes("BACKFILL_REFUSED") ? stdout : undefined;
+      },
+      { what: "the reason" },
+    );
+    expect(waiting).toMatch(
+      /^copy 1 of shop: waiting\n[\s\S]*\n {2}BACKFILL_REFUSED: .*log.* cannot be copied: .*\n {2}fix: .*PRIMARY KEY/,
+    );
+    const { ready, parts } = JSON.parse(await ask("/readyz"));
+    expect(ready).toBe(true);
+    expect(parts.find(({ kind }: { kind: string }) => kind === "source")).toMatchObject({ code: "BACKFILL_WAITING" });
+    expect(await ask("/metrics")).toContain('millrace_backfill_waiting{source="shop",code="BACKFILL_REFUSED"} 1\n');
+    expect((await run("cancel", "shop")).stdout).toBe(
+      "copy 1 of shop is cancelled: what was copied stays in the stream\n",
+    );
+    const misspelt = await run("start", "shop", "order");
+    expect(misspelt.stderr).toMatch(
+      /^BACKFILL_COLLECTION_UNKNOWN: shop reads no order\nfix: .*It reads .*public.orders/,
+    );
+    expect((await run("start", "shop", "orders")).stderr).toContain("Did you mean public.orders?");
+    const next = await run("start", "shop", "public.orders", "--json");
+    expect(next.code).toBe(0);
+    expect(next.stderr).toContain("backfill_progress");
+    expect(report.parse(JSON.parse(next.stdout))).toMatchObject({ backfill: 2, state: "completed" });
+  });
+});

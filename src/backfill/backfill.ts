@@ -16,10 +16,9 @@ import { type Reason, reasonOf } from "../telemetry/reason.ts";
 import { askedNames, estimateOf, isAt, leftOutBefore, targetOf } from "./asked-collections.ts";
 import { HeldSlice } from "./held-slice.ts";
 import type { CopiedGap, Order } from "./order.ts";
+import { LOOK_MS, Patience } from "./patience.ts";
 import { isOver, type Progress, parseProgress } from "./progress.ts";
 
-/** How often it is looked whether somebody has asked for something else. */
-const LOOK_MS = 1000;
 /** Of one slice: some batches, and less than a second of a snapshot. */
 const MAX_ROWS = 8 * 999;
 const MAX_BYTES = 12 * 1024 * 1024;
@@ -55,12 +54,12 @@ export class Backfill implements SideProducer {
   readonly #options: BackfillOptions;
   #held: HeldSlice | undefined;
   #maxRows: number;
-  /** When the next batch may be sent, by the rate that was asked for. */
-  #nextMs = 0;
+  readonly #patience: Patience;
 
   constructor(options: BackfillOptions) {
     this.#options = options;
     this.#maxRows = options.maxRows ?? MAX_ROWS;
+    this.#patience = new Patience(options);
   }
 
   /** Called with all that the source hands out, before anybody else has it. */
@@ -75,12 +74,14 @@ export class Backfill implements SideProducer {
     let said: Reason | undefined;
     while (!signal.aborted) {
       const before = stored;
+      let asked: Order | undefined;
       try {
         const work = await this.#work(stored);
         if (work === undefined) {
           await clock.sleep(LOOK_MS, signal);
           continue;
         }
+        asked = work.order;
         for await (const batch of this.#next(work, signal)) {
           yield batch;
           stored = parseProgress(batch.progress);
@@ -104,7 +105,10 @@ export class Backfill implements SideProducer {
             stored = waiting;
           }
         }
-        await clock.sleep(Math.round(backoffMs(AGAIN, failures)), signal);
+        const delayMs = Math.round(backoffMs(AGAIN, failures));
+        await (asked === undefined
+          ? clock.sleep(delayMs, signal)
+          : this.#patience.rest(delayMs, asked, stored, signal));
       } finally {
         this.#held = undefined;
       }
@@ -212,9 +216,8 @@ export class Backfill implements SideProducer {
       };
       progress = taken;
       if (end === from && end < to && from === 0 && held.fault === undefined) throw rowBusy(target);
+      if (await this.#patience.slow(to - from, order, taken, signal)) return;
       if (isLast || end < to) return;
-      await this.#slow(to - from, order.rate, signal);
-      if (signal.aborted || (await this.#isChanged(order, taken))) return;
       from = to;
     }
   }
@@ -233,19 +236,6 @@ export class Backfill implements SideProducer {
       to++;
     }
     return to;
-  }
-
-  async #slow(rows: number, rate: number | undefined, signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options;
-    if (rate === undefined) return;
-    const now = clock.now();
-    this.#nextMs = Math.max(now, this.#nextMs) + (rows / rate) * 1000;
-    await clock.sleep(this.#nextMs - now, signal);
-  }
-
-  async #isChanged(order: Order, stored: Progress): Promise<boolean> {
-    const now = await this.#options.order(stored);
-    return now?.backfill !== order.backfill || now.state !== order.state || now.rate !== order.rate;
   }
 }
 

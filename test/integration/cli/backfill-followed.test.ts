@@ -1,9 +1,11 @@
 // `millrace backfill` beside a worker: what is seen of a copy on a terminal, elsewhere, and from the worker itself.
 
+import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
+import { showBackfill, startBackfill, steerBackfill } from "../../../src/cli/command/backfill.ts";
+import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { hasTerminals, onTerminal } from "../../support/process/on-terminal.ts";
-import { runCommand } from "../../support/process/run-command.ts";
 import { WorkerProcess } from "../../support/process/worker-process.ts";
 import { freshDatabase, freshNats, missing, scratchDir } from "../../support/servers.ts";
 import { waitFor } from "../../support/wait-for.ts";
@@ -30,9 +32,31 @@ describe.skipIf(missing("postgres", "nats"))("a copy that is followed", () => {
       await database[Symbol.asyncDispose]();
     });
     await worker.logged("source_started");
+    let lines: string[] = [];
+    const print = async (line: string): Promise<void> => void lines.push(line);
+    const said = (): string => {
+      const text = lines.join("\n");
+      lines = [];
+      return text;
+    };
+    const { signal } = new AbortController();
+    const options = { config: join(cwd, "millrace.config.json"), source: "shop", signal, print };
     const ask = async (path: string): Promise<string> => (await fetch(`${worker.httpUrl}${path}`)).text();
     return {
-      run: (...args: string[]) => runCommand(["backfill", ...args], { cwd }),
+      start: async (...collections: string[]) => {
+        const whole = await startBackfill({ ...options, collections, detach: false, json: true, log: silentLogger });
+        return { whole, ...report.parse(JSON.parse(said())) };
+      },
+      detach: () => startBackfill({ ...options, collections: [], detach: true, json: true, log: silentLogger }),
+      status: async (json = false) => {
+        said();
+        await showBackfill({ ...options, watch: false, json });
+        return said();
+      },
+      steer: async (to: "resume" | "cancel", rate?: string) => {
+        await steerBackfill({ ...options, to, ...(rate !== undefined && { rate }) });
+        return said();
+      },
       terminal: (...args: string[]) => onTerminal(["backfill", ...args], { cwd, columns }),
       ask,
       worker,
@@ -42,27 +66,32 @@ describe.skipIf(missing("postgres", "nats"))("a copy that is followed", () => {
   test.skipIf(!hasTerminals())(
     "is a bar on a terminal, goes on behind Ctrl-C, at another rate where somebody says so, and ends with 0 for who watches",
     async () => {
-      const { run, terminal, ask, worker } = await ground(
+      const {
+        status,
+        steer,
+        start: again,
+        terminal,
+        ask,
+        worker,
+      } = await ground(
         "create table orders(id int primary key); insert into orders select generate_series(1, 5000); analyze orders",
       );
 
       const start = terminal("start", "shop", "public.orders", "--rate", "100");
-      await start.shows(/█+░+ \d+ of about 5000 rows \(\d+ %\), \d+ rows\/s, .*in public.orders/);
+      await start.shows(/█+░+ \d+ of about 5000 rows \(\d+ %\), 100 rows\/s, about \d+ s left \(an estimate\)/);
       start.type("\u{3}");
       expect(await start.ended).toBe(3);
       expect(start.shown()).toMatch(
         /copy 1 of shop goes on without this command[\s\S]*millrace backfill status shop --watch/,
       );
-      const second = await run("start", "shop");
-      expect([second.code, second.stderr]).toEqual([2, expect.stringContaining("BACKFILL_RUNNING")]);
-      const { stdout } = await run("status", "shop", "--json");
-      expect(report.parse(JSON.parse(stdout))).toMatchObject({ state: "copying", isRead: true, order: { rate: 100 } });
+      await expect(again()).rejects.toMatchObject({ code: "BACKFILL_RUNNING" });
+      const now = report.parse(JSON.parse(await status(true)));
+      expect(now).toMatchObject({ state: "copying", isRead: true, order: { rate: 100 } });
       const { sources } = JSON.parse(await ask("/api/status"));
       expect(sources[0].backfill).toMatchObject({ backfill: 1, state: "copying", estimatedRows: 5000 });
       const watched = terminal("status", "shop", "--watch");
       await watched.shows(/copy 1 of shop: copying/);
-      const faster = await run("resume", "shop", "--rate", "max");
-      expect(faster.stdout).toBe("copy 1 of shop was not paused: it is copying, as fast as it can\n");
+      expect(await steer("resume", "max")).toBe("copy 1 of shop was not paused: it is copying, as fast as it can");
       expect(await watched.ended).toBe(0);
       expect(watched.shown()).toMatch(/copy 1 of shop: completed[\s\S]*\n {2}5000 rows, 1 collection done/);
       const metrics = await ask("/metrics");
@@ -73,15 +102,15 @@ describe.skipIf(missing("postgres", "nats"))("a copy that is followed", () => {
   );
 
   test("that waits for a person says why and what to do, everywhere, and can be ended; the next one ends with 0", async () => {
-    const { run, ask } = await ground(
+    const { start, detach, status, steer, ask } = await ground(
       "create table log(note text); alter table log replica identity full; create table orders(id int primary key);",
     );
 
-    await run("start", "shop", "--detach");
+    await detach();
     const waiting = await waitFor(
       async () => {
-        const { stdout } = await run("status", "shop");
-        return stdout.includes("BACKFILL_REFUSED") ? stdout : undefined;
+        const text = await status();
+        return text.includes("BACKFILL_REFUSED") && text;
       },
       { what: "the reason" },
     );
@@ -92,17 +121,18 @@ describe.skipIf(missing("postgres", "nats"))("a copy that is followed", () => {
     expect(ready).toBe(true);
     expect(parts.find(({ kind }: { kind: string }) => kind === "source")).toMatchObject({ code: "BACKFILL_WAITING" });
     expect(await ask("/metrics")).toContain('millrace_backfill_waiting{source="shop",code="BACKFILL_REFUSED"} 1\n');
-    expect((await run("cancel", "shop")).stdout).toBe(
-      "copy 1 of shop is cancelled: what was copied stays in the stream\n",
-    );
-    const misspelt = await run("start", "shop", "order");
-    expect(misspelt.stderr).toMatch(
-      /^BACKFILL_COLLECTION_UNKNOWN: shop reads no order\nfix: .*It reads .*public.orders/,
-    );
-    expect((await run("start", "shop", "orders")).stderr).toContain("Did you mean public.orders?");
-    const next = await run("start", "shop", "public.orders", "--json");
-    expect(next.code).toBe(0);
-    expect(next.stderr).toContain("backfill_progress");
-    expect(report.parse(JSON.parse(next.stdout))).toMatchObject({ backfill: 2, state: "completed" });
+    expect(await steer("cancel")).toBe("copy 1 of shop is cancelled: what was copied stays in the stream");
+    await expect(start("order")).rejects.toMatchObject({
+      ...{ code: "BACKFILL_COLLECTION_UNKNOWN", message: "shop reads no order" },
+      hint: "It reads public.log, public.orders.",
+    });
+    await expect(start("orders")).rejects.toMatchObject({
+      hint: expect.stringMatching(/^Did you mean public.orders\?/),
+    });
+    expect(await start("public.orders", "public.orders")).toMatchObject({
+      whole: true,
+      backfill: 2,
+      state: "completed",
+    });
   });
 });

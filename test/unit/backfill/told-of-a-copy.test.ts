@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import { Backfill } from "../../../src/backfill/backfill.ts";
 import type { Order } from "../../../src/backfill/order.ts";
-import { realClock } from "../../../src/clock.ts";
+import { type Clock, realClock } from "../../../src/clock.ts";
 import { ConfigError, TransientError } from "../../../src/errors.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import type { CopyTarget, RowCopier } from "../../../src/source/capabilities.ts";
@@ -29,7 +29,7 @@ function copier(names: () => readonly string[], more: Partial<RowCopier> = {}): 
 
 /** Markers up to the one that ends the copy, or so many. */
 async function markers(
-  options: { readonly copier: RowCopier; readonly order: () => Promise<Order> },
+  options: { readonly copier: RowCopier; readonly order: () => Promise<Order>; readonly clock?: Clock },
   after?: Told,
   most = 20,
 ): Promise<readonly Told[]> {
@@ -127,4 +127,52 @@ test("another rate holds from the next batch on: the slice in hand is not waited
 
   expect(told.map(({ rows }) => rows)).toEqual([0, 999, 1500, 1500]);
   expect(slices).toBe(2);
+});
+
+/** Time that passes only where it is slept through, at once. */
+function sleepingClock(): Clock {
+  let now = 0;
+  const sleep = async (ms: number): Promise<void> => {
+    now += ms;
+  };
+  return { now: () => now, wall: () => now, sleep };
+}
+
+test("the rate holds also between collections of few rows", async () => {
+  const clock = sleepingClock();
+  const source = copier(() => ["items", "orders", "users"]);
+  await markers({ copier: source, order: async () => ({ ...running, rate: 0.1 }), clock });
+
+  expect(clock.now()).toBe(30_000);
+});
+
+test.each<[string, Partial<Order>, string]>([
+  ["cancelled", { state: "cancelled" }, "cancelled"],
+  ["made faster", { rate: 1000 }, "completed"],
+])("a copy that is %s while it waits as its rate says does so within a second", async (_, change, end) => {
+  const clock = sleepingClock();
+  const many = Array.from({ length: 1500 }, (_, n) => copiedRow(`${n}`));
+  const source = copier(() => ["orders"]);
+  const readSlice: RowCopier["readSlice"] = async (request) => {
+    const slice = await source.readSlice(request);
+    return { ...slice, rows: request.after === undefined ? many : many.slice(999), after: (id) => ({ id }) };
+  };
+  const order = async (): Promise<Order> => ({ ...running, rate: 0.1, ...(clock.now() >= 5000 && change) });
+  const told = await markers({ copier: { ...source, readSlice }, order, clock });
+
+  expect(told.at(-1)).toMatchObject({ state: end });
+  expect(clock.now()).toBeLessThanOrEqual(7000);
+});
+
+test("a copy that waits for a person obeys within a second, however long its tries are apart", async () => {
+  const clock = sleepingClock();
+  const readSlice: RowCopier["readSlice"] = async () => {
+    throw new ConfigError("BACKFILL_REFUSED", "no key", { hint: "give it one" });
+  };
+  const order = async (): Promise<Order> => ({ ...running, state: clock.now() > 100_000 ? "cancelled" : "running" });
+  const told = await markers({ copier: { ...copier(() => ["orders"]), readSlice }, order, clock });
+
+  expect(told.map(({ state }) => state)).toEqual(["copying", "waiting", "cancelled"]);
+  expect(told[1]).toMatchObject({ reason: { code: "BACKFILL_REFUSED", message: "no key", hint: "give it one" } });
+  expect(clock.now()).toBeLessThanOrEqual(101_500);
 });

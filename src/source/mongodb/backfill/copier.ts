@@ -15,8 +15,9 @@ import type { RawValue } from "../decode/raw-event.ts";
 import { readCollectionId, readCollections } from "../facts/collection-facts.ts";
 import { readTime } from "../facts/server-facts.ts";
 import type { MongoConfig } from "../options/config.ts";
+import { filterOf } from "./asked-documents.ts";
 import { readDocuments } from "./documents.ts";
-import { checkId, idBehind, placeBehind } from "./id-place.ts";
+import { checkId, placeBehind } from "./id-place.ts";
 import { OplogBound } from "./oplog-bound.ts";
 import { idOf, RowBody } from "./row-body.ts";
 
@@ -99,7 +100,7 @@ export class MongoCopier implements RowCopier {
       log.ask(passed);
       log.hurry();
       return {
-        ...{ rows, isLast, version: undefined, notBefore: this.#notBefore(passed) },
+        ...{ rows, isLast, version: undefined, readsKeys: true, notBefore: this.#notBefore(passed) },
         after: (index) => placeBehind(target, ids[index] as RawValue),
         includes: ({ position }) => this.#includes(since, position as Position),
       };
@@ -109,23 +110,28 @@ export class MongoCopier implements RowCopier {
   }
 
   async #read(request: SliceRequest, since: ClusterTime): Promise<Read> {
-    const { target, maxRows, maxBytes, backfill, signal } = request;
+    const { target, keys, maxRows, maxBytes, backfill, signal } = request;
+    const filter = filterOf(request);
+    if (filter === undefined) return { rows: [], ids: [], isLast: true };
+    const wanted = keys && new Set(keys);
     const of = { kind: this.#kindOf(target), backfill, collectionId: target.id, time: textOf(since) };
     const rows: CopiedRow[] = [];
     const ids: RawValue[] = [];
-    let bytes = 0;
-    const asked = { target, behind: idBehind(request), limit: maxRows, since, signal };
+    let [bytes, read] = [0, 0];
+    const asked = { target, filter, limit: maxRows, since, signal };
     for await (const { documents, ended } of readDocuments(this.#options.client, asked)) {
-      for (const [nth, document] of documents.entries()) {
+      for (const document of documents) {
+        read++;
         const { id, body } = this.#encoded(target, document);
+        if (wanted?.has(body.key) === false) continue; // the same to the collation, and another one to the events
         rows.push({ type: "copied", ...of, ...body });
         ids.push({ ...id, bytes: Buffer.from(id.bytes.subarray(id.from, id.to)), from: 0, to: id.to - id.from });
         bytes += body.data.length;
-        const isLast = ended && nth === documents.length - 1 && rows.length < maxRows;
+        const isLast = ended && document === documents.at(-1) && read < maxRows;
         if (bytes >= maxBytes) return { rows, ids, isLast };
       }
     }
-    return { rows, ids, isLast: rows.length < maxRows };
+    return { rows, ids, isLast: read < maxRows };
   }
 
   #encoded(

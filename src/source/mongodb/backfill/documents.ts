@@ -14,8 +14,8 @@ const FIND_MS = 30_000;
 
 export interface DocumentsRequest {
   readonly target: CopyTarget;
-  /** Undefined: from the first one on. */
-  readonly behind: { readonly value: unknown } | undefined;
+  /** The server's. */
+  readonly filter: BSON.Document;
   readonly limit: number;
   /** Shows all that was committed up to here. */
   readonly since: ClusterTime;
@@ -28,13 +28,9 @@ export interface Page {
   readonly ended: boolean;
 }
 
-/**
- * Whoever compares by a query's own `$gt` compares within one type of BSON, and would lose all others: `$expr` goes by the order
- * of the index, over all types and by the collection's collation.
- * @throws what the driver throws
- */
+/** @throws what the driver throws */
 export async function* readDocuments(client: MongoClient, request: DocumentsRequest): AsyncGenerator<Page, void> {
-  const { target, behind, limit, since, signal } = request;
+  const { target, filter, limit, since, signal } = request;
   // Without the session's own afterClusterTime: the one that is wanted is named.
   const session = client.startSession({ causalConsistency: false });
   const db = client.db(target.namespace);
@@ -49,7 +45,7 @@ export async function* readDocuments(client: MongoClient, request: DocumentsRequ
     let asked = Math.min(FIRST_PAGE, limit);
     let page = await run({
       find: target.collection,
-      ...(behind && { filter: { $expr: { $gt: ["$_id", { $literal: behind.value }] } } }),
+      filter,
       ...{ sort: { _id: 1 }, limit, batchSize: asked, maxTimeMS: FIND_MS, comment: "millrace" },
       readConcern: { level: "majority", afterClusterTime: new (driver().Timestamp)(since) },
     });

@@ -38,7 +38,7 @@ export function idBehind({
 }: Pick<SliceRequest, "target" | "after">): { readonly value: unknown } | undefined {
   const { collection, id } = (after ?? {}) as Partial<IdPlace>;
   if (collection !== target.id || typeof id !== "string") return undefined;
-  return { value: parse(id) };
+  return { value: parseId(id) };
 }
 
 /** @throws ConfigError BACKFILL_ID_UNFIT when nothing could be asked for behind this document */
@@ -77,7 +77,7 @@ function comesBack(id: RawValue): boolean {
 function isSame(id: RawValue): boolean {
   const sent = Buffer.concat([Buffer.of(id.type), NAME, id.bytes.subarray(id.from, id.to)]);
   try {
-    const made = Buffer.from(driver().BSON.serialize({ _id: parse(textOf(id)) }, { ignoreUndefined: false }));
+    const made = Buffer.from(driver().BSON.serialize({ _id: parseId(textOf(id)) }, { ignoreUndefined: false }));
     return made.subarray(4, -1).equals(sent);
   } catch {
     return false; // the library's own words would quote the value
@@ -93,7 +93,8 @@ function textOf(id: RawValue): string {
   return `{"_id":${text}}`;
 }
 
-function parse(text: string): unknown {
+/** @param text canonical Extended JSON of `{"_id": ...}` */
+export function parseId(text: string): unknown {
   return (driver().BSON.EJSON.parse(text, { relaxed: false }) as { readonly _id: unknown })._id;
 }
 

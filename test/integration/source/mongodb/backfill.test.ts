@@ -157,6 +157,24 @@ describe(`a slice of a collection of ${mongoTarget}`, () => {
     expect(seen).toEqual(ids.map((_id) => BSON.EJSON.serialize({ _id } as BSON.Document, { relaxed: false })));
   });
 
+  test("is of the documents with the keys that are asked for, up to where the copy is", async () => {
+    const of = await open({ encoding: "ejson" });
+    const documents = ids.map((_id) => ({ _id }));
+    await insert(of, "keyed", documents);
+    const all = await sliceOf(of, "keyed");
+    const keys = all.rows.map(({ key }) => key);
+    const asked = [...keys.filter((_, nth) => nth % 2 === 0), "gone"];
+    const keysOf = (slice: Slice): readonly string[] => slice.rows.map(({ key }) => key);
+
+    expect(all.readsKeys).toBe(true);
+    expect(keysOf(await sliceOf(of, "keyed", { keys }))).toEqual(keys);
+    expect(keysOf(await sliceOf(of, "keyed", { keys: asked, after: all.after(7) }))).toEqual(
+      keys.slice(0, 8).filter((key) => asked.includes(key)),
+    );
+    const other = { ...all.after(7), collection: "another" };
+    expect(keysOf(await sliceOf(of, "keyed", { keys, after: other }))).toEqual([]);
+  });
+
   test("ends with the row that reaches its bytes, and the next one begins behind that", async () => {
     const of = await open();
     const documents = Array.from({ length: 60 }, (_, _id) => ({ _id, text: "x".repeat(2000) }));

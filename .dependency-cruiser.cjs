@@ -13,7 +13,15 @@ const rooms = {
   ],
   bus: ["event", "telemetry"],
   schema: ["event", "bus/bus.ts"],
-  backfill: ["event", "telemetry", "source/source.ts", "source/capabilities.ts", "bus/bus.ts"],
+  backfill: [
+    "event",
+    "telemetry",
+    "source/source.ts",
+    "source/capabilities.ts",
+    "bus/bus.ts",
+    "schema/column-kinds.ts",
+    "automation/pattern",
+  ],
   worker: [
     "event",
     "telemetry",

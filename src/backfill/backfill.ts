@@ -14,6 +14,7 @@ import type { SourceMessage } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type Reason, reasonOf } from "../telemetry/reason.ts";
 import { askedNames, estimateOf, isAt, leftOutBefore, targetOf } from "./asked-collections.ts";
+import { filtered } from "./filtered-copier.ts";
 import { HeldSlice } from "./held-slice.ts";
 import type { CopiedGap, Order } from "./order.ts";
 import { LOOK_MS, Patience } from "./patience.ts";
@@ -132,6 +133,7 @@ export class Backfill implements SideProducer {
         ...{ backfill, state: "copying", startedAt, rows: 0, done: 0 },
         ...(collections && { collections }),
         ...(order.gaps && { gaps: order.gaps }),
+        ...(order.where !== undefined && { filtered: true as const }),
       },
       isNew: order.state === "running",
     };
@@ -139,8 +141,9 @@ export class Backfill implements SideProducer {
 
   /** The batches of the next step: of one slice, or a marker alone. Ends early where something else is asked for. */
   async *#next({ order, progress: before, isNew }: Work, signal: AbortSignal): AsyncGenerator<CopyBatch, void> {
-    const { copier, log, source } = this.#options;
-    const { backfill } = order;
+    const { copier: whole, log, source } = this.#options;
+    const { backfill, where } = order;
+    const copier = where === undefined ? whole : filtered(whole, where, source);
     if (isNew) {
       const estimatedRows = await estimateOf(copier, order);
       log.info("backfill_started", { source, backfill, estimatedRows });
@@ -187,7 +190,7 @@ export class Backfill implements SideProducer {
     for (let from = 0; held.fault === undefined; ) {
       const to = this.#batchEnd(slice.rows, from, target);
       const isLast = to === slice.rows.length;
-      const after = isLast && slice.isLast ? null : to === 0 ? undefined : slice.after(to - 1);
+      const after = isLast && slice.isLast ? null : to === 0 ? slice.passed : slice.after(to - 1);
       if (after === undefined) return; // nothing was read, and something is behind it: never so
       const start = progress;
       let taken = start;

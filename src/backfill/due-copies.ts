@@ -143,7 +143,7 @@ function isSettled(order: Order, stored: Progress | undefined): boolean {
 /** Whether a copy that has not begun takes it. */
 function isCovered(target: CopyTarget, order: Order | undefined, stored: Progress | undefined): boolean {
   if (order === undefined) return false;
-  const waits = order.backfill > (stored?.backfill ?? 0) && order.state !== "cancelled";
+  const waits = order.backfill > (stored?.backfill ?? 0) && order.state !== "cancelled" && order.where === undefined;
   return (waits && isAsked(target, order)) || (order.next !== undefined && isAsked(target, order.next));
 }
 

@@ -27,6 +27,8 @@ export interface Order extends Asked, Wanted {
   /** The number of the copy that is asked for; each has a larger one than those before. */
   readonly backfill: number;
   readonly state: "running" | "paused" | "cancelled";
+  /** A pattern over `read` events: rows that do not match it are left out. */
+  readonly where?: Readonly<Record<string, unknown>>;
   /** Rows a second at most, in the mean; absent: as fast as it goes. */
   readonly rate?: number;
   /** What is to be copied once this is over. */
@@ -65,13 +67,14 @@ function isWanted({ collections, ids, gaps }: Wanted): boolean {
 
 /** @throws ConfigError BACKFILL_ORDER_UNREADABLE when it is not what this version writes */
 function parseOrder(value: unknown, key: string): Order {
-  const { backfill, state, rate, by, at, next, initial, ...wanted } = (value ?? {}) as Partial<Order>;
+  const { backfill, state, rate, by, at, next, initial, where, ...wanted } = (value ?? {}) as Partial<Order>;
   const well =
     Number.isSafeInteger(backfill) &&
     (backfill as number) > 0 &&
     (state === "running" || state === "paused" || state === "cancelled") &&
     isWanted(wanted) &&
     (next === undefined || isWanted(next)) &&
+    (where === undefined || (typeof where === "object" && where !== null)) &&
     (initial === undefined || typeof initial.collections === "object") &&
     (rate === undefined || (typeof rate === "number" && rate > 0)) &&
     typeof by === "string" &&

@@ -17,6 +17,8 @@ export interface Progress {
   readonly done: number;
   /** `namespace.collection` of those that were asked for; absent: all that the source reads. */
   readonly collections?: readonly string[];
+  /** Where it leaves out rows that do not match the pattern of its order, which is not said here: it may hold values. */
+  readonly filtered?: true;
   /** What it makes good, from its first marker to its last. */
   readonly gaps?: readonly CopiedGap[];
   /** About how many rows its collections held when it began; absent where that is not known. */

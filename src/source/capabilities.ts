@@ -222,6 +222,8 @@ export interface Slice {
   readonly rows: readonly CopiedRow[];
   /** JSON, small: where to go on behind the row with this index. */
   after(index: number): Readonly<Record<string, unknown>>;
+  /** The same behind all that was looked at, where of that nothing is in `rows`, though something is behind it. */
+  readonly passed?: Readonly<Record<string, unknown>> | undefined;
   /** Whether no row was behind them. */
   readonly isLast: boolean;
   /** Undefined where the kind of source describes no collections. */

@@ -1,6 +1,7 @@
 // `millrace backfill`: what people ask of the copy of existing rows, one record on the bus, which the worker that reads the
 // source obeys within a second; and how far it is, by the newest marker of the stream.
 
+import { checkWhere } from "../../backfill/filtered-copier.ts";
 import { type CopiedGap, changeOrder, type Order } from "../../backfill/order.ts";
 import { type CopyStanding, isOpen, newestCopy } from "../../backfill/standing.ts";
 import { realClock } from "../../clock.ts";
@@ -29,6 +30,8 @@ export interface StartOptions extends BackfillOptions {
   readonly rate?: string;
   /** Instead of collections: what the newest gap covers. */
   readonly fromGap?: boolean;
+  /** A pattern, as JSON. */
+  readonly where?: string;
   /** Do not wait for its end. */
   readonly detach: boolean;
   readonly json: boolean;
@@ -44,6 +47,7 @@ export async function startBackfill({
   collections: named,
   rate: given,
   fromGap = false,
+  where: pattern,
   detach,
   json,
   log,
@@ -53,13 +57,14 @@ export async function startBackfill({
   const { source, watch } = await opened(options);
   await using _ = watch;
   const { id } = source;
+  const where = pattern === undefined ? undefined : parseWhere(pattern, id, named.length > 0 && !fromGap);
   if (fromGap && named.length > 0)
     throw new ConfigError("BACKFILL_FROM_GAP", "--from-gap copies what the gap covers, and no other tables", {
       hint: "Leave out either the tables or --from-gap.",
     });
   const gap = fromGap ? await gapOf(watch) : undefined;
   const collections = gap?.collections ?? (named.length === 0 ? undefined : await namedCollections(named, source));
-  const { backfill } = await order(watch, { collections, rate, gap });
+  const { backfill } = await order(watch, { collections, rate, gap, where });
   const say = (line: string): Promise<void> => options.print(printable(line));
   if (!json) {
     await say(`copy ${backfill} of ${id} is ordered: ${collections?.join(", ") ?? "all that it reads"}`);
@@ -91,6 +96,24 @@ function noWorker(id: SourceId): string {
   return `no worker reads ${id} now: the copy waits for one (millrace run)`;
 }
 
+/** @throws ConfigError BACKFILL_WHERE, PATTERN_INVALID */
+function parseWhere(text: string, source: SourceId, named: boolean): Order["where"] {
+  if (!named)
+    throw new ConfigError("BACKFILL_WHERE", "--where is about rows of tables that are named", {
+      hint: "Name them: a pattern fits the columns of some tables; and what a gap covers is copied whole.",
+    });
+  let where: unknown;
+  try {
+    where = JSON.parse(text);
+  } catch {
+    throw new ConfigError("BACKFILL_WHERE", "--where is not JSON", {
+      hint: `Write a pattern over the row: --where '{ "after": { "status": ["open"] } }'`,
+    });
+  }
+  checkWhere(where, source);
+  return where as Order["where"];
+}
+
 /** The newest in the stream. @throws ConfigError BACKFILL_FROM_GAP; TransientError */
 async function gapOf(watch: CopyWatch): Promise<CopiedGap> {
   const gap = await (await watch.bus()).newestGap(watch.source);
@@ -107,10 +130,12 @@ async function order(
     collections,
     rate,
     gap,
+    where,
   }: {
     readonly collections: Order["collections"] | undefined;
     readonly rate: number | undefined;
     readonly gap: CopiedGap | undefined;
+    readonly where: Order["where"];
   },
 ): Promise<Order> {
   const { source } = watch;
@@ -127,6 +152,7 @@ async function order(
     return {
       ...{ backfill, state: "running", ...(collections && { collections }), ...(rate && { rate }) },
       ...(gap && { gaps: [gap] }),
+      ...(where && { where }),
       ...{ ...kept, ...asker() },
     };
   });

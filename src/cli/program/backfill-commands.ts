@@ -20,6 +20,7 @@ export function backfillCommands({ program, command }: Program): void {
       "copy what the newest gap of the stream covers, and say at its end that it is made good",
       false,
     )
+    .option("--where <pattern>", 'only rows that match, as JSON: { "after": { "status": ["open"] } }')
     .option("--detach", "do not wait for its end", false)
     .option("--json", "print how it ended, or with --detach how it stands, as one JSON object", false)
     .action(async (source: string, collections: string[], options) => {

@@ -142,6 +142,21 @@ describe.skipIf(missing("nats"))("millrace backfill", () => {
     await nc.close();
   });
 
+  test("a pattern of rows is refused before anything is asked of the database, or put on record", async () => {
+    const { start, options, said } = await ground();
+    const named = { ...start, collections: ["public.orders"] };
+
+    await expect(startBackfill({ ...start, where: '{"after":{"id":[1]}}' })).rejects.toMatchObject({
+      code: "BACKFILL_WHERE",
+    });
+    await expect(startBackfill({ ...named, where: "id = 1" })).rejects.toMatchObject({ code: "BACKFILL_WHERE" });
+    await expect(startBackfill({ ...named, where: '{"op":["created"]}' })).rejects.toMatchObject({
+      code: "PATTERN_INVALID",
+    });
+    await showBackfill({ ...options, json: false, watch: false });
+    expect(said()).toContain("was never copied");
+  });
+
   test("a source that is not there, or whose database does not answer for a name, is said", async () => {
     const { start } = await ground();
 

@@ -10,7 +10,8 @@ import { FieldWalk } from "../values/bson.ts";
 const FIRST_PAGE = 50;
 const PAGE = 2000;
 const PAGE_BYTES = 2 * 1024 * 1024;
-const FIND_MS = 30_000;
+/** Of the server, for all pages of a slice together: a disk that is cold reads thousands of documents one by one. */
+const FIND_MS = 120_000;
 
 export interface DocumentsRequest {
   readonly target: CopyTarget;

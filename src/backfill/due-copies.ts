@@ -20,6 +20,12 @@ export interface DueCopiesOptions {
   readonly clock: Clock;
 }
 
+/** With what of the source it is about. */
+type ToldGap = Pick<SourceGap, "code" | "after" | "upTo"> & {
+  readonly collections?: readonly string[] | undefined;
+  readonly partition?: string | undefined;
+};
+
 export class DueCopies {
   readonly #options: DueCopiesOptions;
   #nextLookMs = 0;
@@ -35,14 +41,10 @@ export class DueCopies {
    * is told again.
    * @param stored how far the newest copy was @throws TransientError, ConfigError
    */
-  async repair(
-    gap: SourceGap,
-    partition: string | undefined,
-    stored: Readonly<Record<string, unknown>> | undefined,
-  ): Promise<void> {
+  async repair(gap: ToldGap, stored: Readonly<Record<string, unknown>> | undefined): Promise<void> {
     const { orders, clock } = this.#options;
     const time = new Date(clock.wall()).toISOString();
-    const copied = copiedGap(gap, partition);
+    const copied = copiedGap(gap);
     await orders.change((known) => withGap(known, stored && parseProgress(stored), copied, time));
   }
 
@@ -65,7 +67,7 @@ export class DueCopies {
   }
 }
 
-function copiedGap({ code, after, upTo, collections }: SourceGap, partition: string | undefined): CopiedGap {
+function copiedGap({ code, after, upTo, collections, partition }: ToldGap): CopiedGap {
   return { code, after, upTo, ...(collections && { collections }), ...(partition !== undefined && { partition }) };
 }
 

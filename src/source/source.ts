@@ -77,6 +77,8 @@ export interface LostBefore {
   readonly reason: string;
   /** For the gap's marker, like those of the beginning. */
   readonly details: Readonly<Record<string, unknown>>;
+  /** `namespace.collection` of all that it is about; undefined: all that the source reads. */
+  readonly collections?: readonly string[];
   /** What the stream has behind here is of commits that the database no longer has. */
   readonly goneBehind?: Position | undefined;
 }

@@ -20,7 +20,7 @@ import type { PoisonPlaces } from "./poison.ts";
 import type { Probe } from "./probe.ts";
 import { pump } from "./pump.ts";
 import type { SourceTracker } from "./source-status.ts";
-import { GapTeller } from "./tell-gaps.ts";
+import { GapTeller, type PartOf } from "./tell-gaps.ts";
 import { tendSource } from "./tend-source.ts";
 
 export interface SuperviseSourceOptions {
@@ -156,9 +156,9 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
     const { resume: from } = writer;
     const { copier } = opened;
     const due = copier && new DueCopies({ copier, orders: options.backfillOrders, clock });
-    const onGap = async (gap: SourceGap, partition: string | undefined): Promise<void> => {
+    const onGap = async (gap: SourceGap, of: PartOf): Promise<void> => {
       await options.announceGap(gap);
-      if (options.onGap === "backfill") await due?.repair(gap, partition, writer.progress);
+      if (options.onGap === "backfill") await due?.repair({ ...gap, ...of }, writer.progress);
       tracker.wentOn(gap);
     };
     const gaps = new GapTeller({ source, reader: opened, from, stream, onGap, log });

@@ -13,6 +13,13 @@ import type { AnnouncedMessage } from "./tell-schemas.ts";
 /** What a source hands out once all is told. */
 export type ToldMessage = SourceEvent | Commit | Ended | Poison;
 
+/** What of a source a gap is about. */
+export interface PartOf {
+  readonly partition: string | undefined;
+  /** Undefined: all. */
+  readonly collections: readonly string[] | undefined;
+}
+
 export interface GapTellerOptions {
   readonly source: SourceId;
   readonly reader: Pick<Source, "recorded">;
@@ -20,7 +27,7 @@ export interface GapTellerOptions {
   readonly from: Positions | undefined;
   readonly stream: Pick<SourceStream, "newestGap">;
   /** Resolves when the other side of the bus is told. */
-  readonly onGap: (gap: SourceGap, partition: string | undefined) => Promise<void>;
+  readonly onGap: (gap: SourceGap, of: PartOf) => Promise<void>;
   readonly log: Logger;
 }
 
@@ -74,20 +81,20 @@ export class GapTeller {
     const after = from?.get(partition ?? WHOLE) ?? null;
     const gap = { after, upTo: position, code, reason };
     const phantom = lost.goneBehind && { after: lost.goneBehind, upTo: after };
-    await this.#tell(gap, partition);
+    await this.#tell(gap, { partition, collections: lost.collections });
     return [{ ...markerAt(source, "gap", position, { ...gap, ...lost.details, phantom }), partition }, begin];
   }
 
   async #lost({ id, partition, position, code, reason, collections, upTo }: Lost): Promise<Marker> {
     const gap = { after: null, code, reason, collections, upTo };
-    await this.#tell(gap, partition);
+    await this.#tell(gap, { partition, collections });
     const data = Buffer.from(JSON.stringify(gap));
     return { type: "marker", kind: "gap", id, transaction: undefined, partition, position, data };
   }
 
-  async #tell(gap: SourceGap, partition: string | undefined): Promise<void> {
+  async #tell(gap: SourceGap, of: PartOf): Promise<void> {
     const { source, onGap, log } = this.#options;
-    await onGap(gap, partition);
+    await onGap(gap, of);
     const { code, reason, collections, after, upTo } = gap;
     const where = collections === undefined ? { after, upTo } : { collections };
     log.warn("source_gap", { source, code, ...where }, reason);

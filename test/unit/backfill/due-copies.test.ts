@@ -142,16 +142,16 @@ const marked = (stored: Progress | undefined) => stored as unknown as Readonly<R
 test("a gap orders a copy of what it covers, once however often it is told, behind a copy that runs", async () => {
   const world = new World();
   const { reason: _, ...copied } = gap;
-  for (let told = 0; told < 3; told++) await world.start().repair(gap, undefined, undefined);
+  for (let told = 0; told < 3; told++) await world.start().repair(gap, undefined);
   expect(world.record).toMatchObject({ backfill: 1, state: "running", gaps: [copied] });
   expect(world.record).not.toHaveProperty("next");
 
   world.is("copying");
   const later = { ...gap, upTo: "0003.c+" };
-  await world.start().repair(later, "a", marked(world.stored));
-  await world.start().repair(later, "a", marked(world.stored));
+  await world.start().repair({ ...later, partition: "a" }, marked(world.stored));
+  await world.start().repair({ ...later, partition: "a" }, marked(world.stored));
   expect(world.record).toMatchObject({ backfill: 1, next: { gaps: [{ ...copied, upTo: "0003.c+", partition: "a" }] } });
-  await world.start().repair(ofTable, undefined, marked(world.stored));
+  await world.start().repair(ofTable, marked(world.stored));
   expect(world.record?.next).toEqual({ gaps: [expect.anything(), expect.objectContaining({ code: "TABLE_ADDED" })] });
   world.is("completed");
   expect(await world.due()).toMatchObject({ backfill: 2, gaps: [{ upTo: "0003.c+" }, { code: "TABLE_ADDED" }] });
@@ -163,7 +163,7 @@ test("a table that joins with a gap, and is to be copied once, is copied once", 
   await world.due();
   world.is("completed");
   world.tables = [...world.tables, target("5", "late")];
-  await world.start().repair(ofTable, undefined, marked(world.stored));
+  await world.start().repair(ofTable, marked(world.stored));
   const order = await world.due();
 
   expect(order).toMatchObject({ backfill: 2, collections: ["public.late"], gaps: [{ code: "TABLE_ADDED" }] });

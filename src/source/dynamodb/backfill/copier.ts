@@ -11,7 +11,7 @@ import { ifUnknown, ServerError, translateError } from "../client/errors.ts";
 import { parsePartition } from "../client/partition.ts";
 import { NAMESPACE } from "../decode/record-decoder.ts";
 import type { DynamoConfig } from "../options/config.ts";
-import { isName } from "../options/table-pattern.ts";
+import { isName, tableFilter } from "../options/table-pattern.ts";
 import type { Moment } from "../reader/shard-tip.ts";
 import type { StreamStanding } from "../reader/stream-standing.ts";
 import type { SourceRecord } from "../stream-record.ts";
@@ -60,8 +60,23 @@ export class DynamoCopier implements RowCopier {
   #notBefore = new Map<string, Position>();
   #current: Current | undefined;
 
+  /** Absent where the configuration wants nothing to be copied once. No two tables have the same id. */
+  readonly initial?: NonNullable<RowCopier["initial"]>;
+
   constructor(options: CopierOptions) {
     this.#options = options;
+    const { config, streams } = options;
+    const copied = tableFilter(config.backfill);
+    if (config.backfill.length === 0) return;
+    this.initial = async () => {
+      // One that is named and has no stream yet cannot be copied, and its id is not known.
+      const read = new Set(Object.values(streams()).map(({ table, ended }) => (ended ? undefined : table)));
+      const targets = await this.targets();
+      return {
+        origin: undefined,
+        targets: targets.filter(({ collection }) => read.has(collection) && copied(collection)),
+      };
+    };
   }
 
   /** Called with all that the source hands out, before anybody else has it. */

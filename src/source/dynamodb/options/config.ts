@@ -17,11 +17,15 @@ export interface DynamoConfig {
   readonly encoding: "json" | "dynamodb-json";
   readonly poll: { readonly minMs: number; readonly maxIdleMs: number };
   readonly scan: { readonly maxRcu: number | undefined; readonly streamDelayMs: number };
-  readonly onGap: "stop" | "continue";
+  /** Patterns of the tables whose items are copied once. */
+  readonly backfill: readonly string[];
+  readonly onGap: "stop" | "continue" | "backfill";
   readonly guard: GuardLimits;
   /** Undefined: the source carries none. */
   readonly outbox: { readonly table: string } | undefined;
 }
+
+const pattern = z.string().regex(/^!?[A-Za-z0-9_.*-]+$/, { error: "expected the name of a table, which may have a *" });
 
 export const dynamoSchema: z.ZodType<DynamoConfig> = z
   .strictObject({
@@ -41,7 +45,7 @@ export const dynamoSchema: z.ZodType<DynamoConfig> = z
       .optional()
       .describe("The profile of the AWS configuration that credentials are taken from."),
     tables: z
-      .array(z.string().regex(/^!?[A-Za-z0-9_.*-]+$/, { error: "expected the name of a table, which may have a *" }))
+      .array(pattern)
       .min(1)
       .refine((patterns) => !patterns.every(isExclusion), {
         error: 'expected a pattern that names tables, like "*", beside those that leave out',
@@ -100,10 +104,21 @@ export const dynamoSchema: z.ZodType<DynamoConfig> = z
       .describe(
         "How a backfill reads the items that are there: docs/connectors/dynamodb.md#copying-items-that-are-there.",
       ),
+    backfill: z
+      .union([z.enum(["initial", "none"]), z.strictObject({ initial: z.array(pattern).min(1) })], {
+        error: 'expected "initial", "none", or { initial: ["table"] }',
+      })
+      .prefault("none")
+      .transform((copied) => (copied === "none" ? [] : copied === "initial" ? ["*"] : copied.initial))
+      .describe(
+        'What becomes of items that a table has when the source first reads it: "none", or "initial": they are copied once beside the stream, as op `read`; `{ initial: ["carts"] }` names the tables of which they are (docs/connectors/dynamodb.md#copying-items-that-are-there).',
+      ),
     onGap: z
-      .enum(["stop", "continue"])
+      .enum(["stop", "continue", "backfill"])
       .default("stop")
-      .describe('When a stream no longer holds what comes next: "stop", or "continue" behind a recorded gap.'),
+      .describe(
+        'When a stream no longer holds what comes next: "stop"; "continue" behind a recorded gap; or "backfill": continue, and copy the tables that the gap is about (docs/operations/shard-lost.md).',
+      ),
     guard: guardSchema.prefault({}).describe("From where on the guard warns: docs/operations/guard.md."),
     outbox: z
       .strictObject(

@@ -1,9 +1,11 @@
 // What each reading begins with: where the source has begun with a stream's shards, and what of them is lost.
 
+import { formatCollectionName } from "../../../event/collection-name.ts";
 import type { Positions } from "../../../event/positions.ts";
 import type { SourceMessage } from "../../source.ts";
 import { parsePartition, partitionOf } from "../client/partition.ts";
 import { PositionFormat, parsePosition, Step } from "../client/position.ts";
+import { NAMESPACE } from "../decode/record-decoder.ts";
 import { doneShards } from "../shards/done-shards.ts";
 import { placeOf, type SourceRecord, type StreamEntry } from "../stream-record.ts";
 import { shardMarker } from "./shard-reading.ts";
@@ -49,7 +51,10 @@ function lossBegan(
   const began: SourceMessage = {
     ...{ type: "began", partition: format.partition, position: format.positions.format(place) },
     details: { table, stream: label, shard },
-    lost: { code: loss.code, reason: loss.reason, details: loss.details },
+    lost: {
+      ...{ code: loss.code, reason: loss.reason, details: loss.details },
+      collections: [formatCollectionName({ namespace: NAMESPACE, collection: table })],
+    },
   };
   if (!loss.gone || stepIn(from, format.partition) === Step.ended) return [began];
   const body = { state: "ends", table, stream: label, shard, children: [] };

@@ -14,6 +14,7 @@ import { placeOf } from "../decode/namespaces.ts";
 import type { RawValue } from "../decode/raw-event.ts";
 import { readCollectionId, readCollections } from "../facts/collection-facts.ts";
 import { readTime } from "../facts/server-facts.ts";
+import { collectionFilter } from "../options/collection-pattern.ts";
 import type { MongoConfig } from "../options/config.ts";
 import { filterOf } from "./asked-documents.ts";
 import { readDocuments } from "./documents.ts";
@@ -58,8 +59,13 @@ export class MongoCopier implements RowCopier {
 
   constructor(options: CopierOptions) {
     this.#options = options;
-    if (options.config.backfill === "initial")
-      this.initial = async () => ({ origin: undefined, targets: await this.targets() });
+    const { backfill } = options.config;
+    const copied = collectionFilter(backfill);
+    if (backfill.length > 0)
+      this.initial = async () => ({
+        origin: undefined,
+        targets: (await this.targets()).filter(({ collection }) => copied(collection)),
+      });
     this.#body = new RowBody(options.config.encoding);
     this.#bound = new OplogBound(options.client);
   }

@@ -13,7 +13,8 @@ export interface MongoConfig {
   readonly images: { readonly before: "stored" | "none"; readonly after: "lookup" | "stored" | "none" };
   readonly encoding: "json" | "ejson";
   /** Whether documents that a collection has when the source first reads it are copied once. */
-  readonly backfill: "initial" | "none";
+  /** Patterns of the collections whose documents are copied once. */
+  readonly backfill: readonly string[];
   readonly onGap: "stop" | "continue" | "backfill";
   readonly guard: GuardLimits;
   /** Undefined: the source carries none. */
@@ -52,10 +53,13 @@ export const mongoSchema: z.ZodType<MongoConfig> = z
       .default("json")
       .describe('"json", or "ejson": canonical Extended JSON, which keeps each type.'),
     backfill: z
-      .enum(["initial", "none"], { error: 'expected "initial" or "none"' })
-      .default("none")
+      .union([z.enum(["initial", "none"]), z.strictObject({ initial: z.array(z.string().min(1)).min(1) })], {
+        error: 'expected "initial", "none", or { initial: ["collection"] }',
+      })
+      .prefault("none")
+      .transform((copied) => (copied === "none" ? [] : copied === "initial" ? ["*"] : copied.initial))
       .describe(
-        'What becomes of documents that a collection has when the source first reads it: "none", or "initial": they are copied once beside the stream, as op `read` (docs/connectors/mongodb.md#copying-documents-that-are-there).',
+        'What becomes of documents that a collection has when the source first reads it: "none", or "initial": they are copied once beside the stream, as op `read`; `{ initial: ["orders", "!orders_old"] }` names those of which they are (docs/connectors/mongodb.md#copying-documents-that-are-there).',
       ),
     onGap: z
       .enum(["stop", "continue", "backfill"])

@@ -300,3 +300,19 @@ describe("the server", () => {
     });
   });
 });
+
+test("those that are to be copied once are the tables that are read and that the option names", async () => {
+  const tables = ["carts", "old_carts", "parcels"];
+  const initial = async (backfill: unknown) => {
+    const { copier } = await copying({ tables, ...(backfill === undefined ? {} : { backfill }) }, [
+      "old_carts",
+      "parcels",
+    ]);
+    return (await copier.initial?.())?.targets.map(({ collection }) => collection);
+  };
+
+  expect(await initial(undefined)).toBeUndefined();
+  expect(await initial("none")).toBeUndefined();
+  expect(await initial("initial")).toEqual(["carts", "old_carts", "parcels"]);
+  expect(await initial({ initial: ["*carts", "!old*"] })).toEqual(["carts"]);
+});

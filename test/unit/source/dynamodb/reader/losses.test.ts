@@ -218,7 +218,9 @@ describe("a stream", () => {
     server.put("carts", "c");
     const result = await readOn(ground, from, (read) => read.length === 2);
     expect(result.keys).toEqual(["b", "c"]);
-    expect(result.gaps).toMatchObject([{ lost: { code: "STREAM_REPLACED", details: { table: "carts" } } }]);
+    expect(result.gaps).toMatchObject([
+      { lost: { code: "STREAM_REPLACED", details: { table: "carts" }, collections: ["_.carts"] } },
+    ]);
   });
 
   test("that is gone with what was not read is one loss with its next one, and both are named", async () => {

@@ -12,7 +12,7 @@ export function targetOf(targets: readonly CopyTarget[], order: Order, { at }: P
   const asked = askedOf(targets, order);
   if (at === undefined) return asked[0];
   if (order.ids !== undefined) return asked.find(({ id }) => (id === at.id ? at.after !== null : id > at.id));
-  return asked.find((target) => (isAt(at, target) ? at.after !== null : compare(target, at) > 0));
+  return asked.find((target) => (compare(target, at) === 0 ? at.after !== null : compare(target, at) > 0));
 }
 
 function askedOf(targets: readonly CopyTarget[], order: Order): readonly CopyTarget[] {
@@ -62,8 +62,9 @@ export async function estimateOf(copier: RowCopier, order: Order): Promise<numbe
   return Number.isNaN(rows) ? undefined : rows;
 }
 
+/** Whether it is the very collection, under whatever name: one that was made anew under its name has other rows. */
 export function isAt(at: NonNullable<Progress["at"]>, target: CopyTarget): boolean {
-  return at.id === target.id && compare(target, at) === 0;
+  return at.id === target.id;
 }
 
 function compare(one: Omit<CopyTarget, "id">, other: Omit<CopyTarget, "id">): number {

@@ -176,3 +176,48 @@ test("a copy that waits for a person obeys within a second, however long its tri
   expect(told[1]).toMatchObject({ reason: { code: "BACKFILL_REFUSED", message: "no key", hint: "give it one" } });
   expect(clock.now()).toBeLessThanOrEqual(101_500);
 });
+
+test("a copy by ids neither leaves out nor repeats a collection that is renamed in the middle of it", async () => {
+  const names: Record<string, string> = { "1": "orders", "2": "items", "3": "users" };
+  const asked: string[] = [];
+  const source: RowCopier = {
+    targets: async () =>
+      Object.entries(names)
+        .map(([id, collection]) => ({ ...target(collection), id }))
+        .toSorted((one, other) => (one.collection < other.collection ? -1 : 1)),
+    readSlice: async (request) => {
+      const { id } = request.target;
+      asked.push(`${id} ${request.after === undefined ? "begins" : "goes on"}`);
+      // Once in the first one, to what was copied by its new name and to what is yet to come by its old one.
+      if (asked.length === 1) Object.assign(names, { "1": "zorders", "2": "aitems", "3": "orders" });
+      const slice = await copier(() => []).readSlice(request);
+      return { ...slice, isLast: asked.length > 1 };
+    },
+  };
+  const order = async (): Promise<Order> => ({ ...running, ids: ["1", "2", "3"] });
+
+  const told = await markers({ copier: source, order });
+
+  expect(asked).toEqual(["1 begins", "1 goes on", "2 begins", "3 begins"]);
+  expect(told.at(-1)).toMatchObject({ state: "completed", done: 3 });
+  expect(told.at(-1)).not.toHaveProperty("leftOut");
+});
+
+test("a collection that is made anew under its name in the middle of its copy is copied from its beginning", async () => {
+  const asked: string[] = [];
+  let id = "1";
+  const source: RowCopier = {
+    targets: async () => [{ ...target("orders"), id }],
+    readSlice: async (request) => {
+      asked.push(`${request.target.id} ${request.after === undefined ? "begins" : "goes on"}`);
+      id = "2";
+      const slice = await copier(() => []).readSlice(request);
+      return { ...slice, isLast: asked.length > 1 };
+    },
+  };
+
+  const told = await markers({ copier: source, order: async () => running });
+
+  expect(asked).toEqual(["1 begins", "2 begins"]);
+  expect(told.at(-1)).toMatchObject({ state: "completed", done: 1 });
+});

@@ -5,14 +5,14 @@ import { MillraceError } from "../errors.ts";
 import { formatCollectionName, parseCollectionName } from "../event/collection-name.ts";
 import type { CopyTarget, RowCopier } from "../source/capabilities.ts";
 import type { Order, Wanted } from "./order.ts";
-import type { Progress } from "./progress.ts";
+import { isDone, type Progress } from "./progress.ts";
 
 /** The collection that it is at or, behind that one, the next that is asked for. */
 export function targetOf(targets: readonly CopyTarget[], order: Order, { at }: Progress): CopyTarget | undefined {
   const asked = askedOf(targets, order);
   if (at === undefined) return asked[0];
-  if (order.ids !== undefined) return asked.find(({ id }) => (id === at.id ? at.after !== null : id > at.id));
-  return asked.find((target) => (compare(target, at) === 0 ? at.after !== null : compare(target, at) > 0));
+  if (order.ids !== undefined) return asked.find(({ id }) => (id === at.id ? !isDone(at) : id > at.id));
+  return asked.find((target) => (compare(target, at) === 0 ? !isDone(at) : compare(target, at) > 0));
 }
 
 function askedOf(targets: readonly CopyTarget[], order: Order): readonly CopyTarget[] {
@@ -40,11 +40,11 @@ export function leftOutBefore(
 ): readonly string[] {
   const read = new Set(targets.map(formatCollectionName));
   if (ids !== undefined) return target === undefined ? collections.filter((name) => !read.has(name)) : leftOut;
-  const begun = at !== undefined && at.after !== null ? [formatCollectionName(at)] : [];
+  const begun = at !== undefined && !isDone(at) ? [formatCollectionName(at)] : [];
   const missed = [...begun, ...collections].filter((name) => {
     const place = read.has(name) ? undefined : parseCollectionName(name);
     if (place === undefined || (target !== undefined && compare(place, target) > 0)) return false;
-    return at === undefined || compare(place, at) > (at.after === null ? 0 : -1);
+    return at === undefined || compare(place, at) > (isDone(at) ? 0 : -1);
   });
   return [...new Set([...leftOut, ...missed])];
 }

@@ -5,28 +5,27 @@ import type { Clock } from "../clock.ts";
 import { backoffMs } from "../clock.ts";
 import { ConfigError, TransientError, toError } from "../errors.ts";
 import { formatCollectionName } from "../event/collection-name.ts";
-import type { Position } from "../event/position.ts";
-import { comparePlace, type Positions, WHOLE } from "../event/positions.ts";
-import type { CopiedRow } from "../event/source-event.ts";
+import type { Positions } from "../event/positions.ts";
 import type { SourceId } from "../event/source-id.ts";
-import type { CopyBatch, CopyTarget, RowCopier, SideProducer, Slice } from "../source/capabilities.ts";
+import type { CopyBatch, CopyTarget, RowCopier, SideProducer } from "../source/capabilities.ts";
 import type { SourceMessage } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type Reason, reasonOf } from "../telemetry/reason.ts";
 import { askedNames, estimateOf, isAt, leftOutBefore, targetOf } from "./asked-collections.ts";
 import { filtered } from "./filtered-copier.ts";
 import { HeldSlice } from "./held-slice.ts";
-import type { CopiedGap, Order } from "./order.ts";
-import { LOOK_MS, Patience } from "./patience.ts";
-import { isOver, type Progress, parseProgress } from "./progress.ts";
+import { endsOf, type Order } from "./order.ts";
+import { OwedRows } from "./owed-rows.ts";
+import { isSaid, LOOK_MS, Patience } from "./patience.ts";
+import { type At, isDone, isOver, type Progress, parseProgress, placeOf } from "./progress.ts";
+import { batchEnd, type InHand, renewed, rowBusy, SliceBatch } from "./slice-batch.ts";
 
+const MAX_MS = 2 ** 31 - 1; // of a timer
 /** Of one slice: some batches, and less than a second of a snapshot. */
 const MAX_ROWS = 8 * 999;
 const MAX_BYTES = 12 * 1024 * 1024;
-/** What a batch of the stream takes: 4 MiB with the lines above each body, and the marker. */
-const BATCH_ROWS = 999;
-const BATCH_BYTES = 3 * 1024 * 1024;
-const HEAD_BYTES = 1024;
+/** Rows that are owed and read at once. */
+const MAX_KEYS = 200;
 const AGAIN = { minMs: 500, maxMs: 30_000 };
 
 export interface BackfillOptions {
@@ -38,8 +37,9 @@ export interface BackfillOptions {
   readonly log: Logger;
   /** Bytes that a message of the stream may have: a row that is larger cannot be copied. */
   readonly maxMessageBytes: number;
-  /** Of one slice. */
+  /** Of one slice, and of one batch of it. */
   readonly maxRows?: number;
+  readonly maxBatchRows?: number | undefined;
 }
 
 /** What is to be done next. */
@@ -53,71 +53,95 @@ interface Work {
 
 export class Backfill implements SideProducer {
   readonly #options: BackfillOptions;
+  /** What the stream says. */
+  #stored: Progress | undefined;
   #held: HeldSlice | undefined;
+  /** Of the collection that is copied. */
+  #owed: OwedRows | undefined;
+  /** Whether rows of it can be asked for by their keys; undefined before a slice of it was read. */
+  #readsKeys: boolean | undefined;
+  /** Whether the slice before was of rows that are owed: they and the others take turns. */
+  #readOwed = false;
   #maxRows: number;
+  #mostKeys = MAX_KEYS;
   readonly #patience: Patience;
 
-  constructor(options: BackfillOptions) {
+  /** @param after the progress of the newest batch in the stream: what is handed out from now on is held against it */
+  constructor(options: BackfillOptions, after: Readonly<Record<string, unknown>> | undefined) {
     this.#options = options;
     this.#maxRows = options.maxRows ?? MAX_ROWS;
     this.#patience = new Patience(options);
+    this.#stored = after && parseProgress(after);
+    const at = this.#stored?.at;
+    if (this.#stored !== undefined && !isOver(this.#stored) && at !== undefined && !isDone(at))
+      this.#owed = new OwedRows(at, at, options.maxMessageBytes);
   }
 
   /** Called with all that the source hands out, before anybody else has it. */
   handedOut(messages: readonly SourceMessage[]): void {
+    this.#owed?.handedOut(messages);
     this.#held?.handedOut(messages);
   }
 
-  async *read({ after, signal }: Parameters<SideProducer["read"]>[0]): AsyncGenerator<CopyBatch, void> {
+  /**
+   * Resolves when the stream says what all that was handed out by now leaves to be read once more. Only then may a checkpoint pass
+   * it: a worker that begins behind the checkpoint would not know.
+   * @throws the signal's reason
+   */
+  async untilOwedStored(signal: AbortSignal): Promise<void> {
+    const stored = this.#owed?.untilStored();
+    if (stored === undefined) return;
+    const over = new AbortController();
+    await Promise.race([stored, this.#options.clock.sleep(MAX_MS, AbortSignal.any([signal, over.signal]))]);
+    over.abort();
+    signal.throwIfAborted();
+  }
+
+  async *read({ signal }: Pick<Parameters<SideProducer["read"]>[0], "signal">): AsyncGenerator<CopyBatch, void> {
     const { clock, log, source } = this.#options;
-    let stored = after && parseProgress(after);
     let failures = 0;
     let said: Reason | undefined;
     while (!signal.aborted) {
-      const before = stored;
+      const before = this.#stored;
       let asked: Order | undefined;
       try {
-        const work = await this.#work(stored);
+        const work = yield* this.#beside(this.#work());
         if (work === undefined) {
-          await clock.sleep(LOOK_MS, signal);
+          yield* this.#beside(clock.sleep(LOOK_MS, signal));
           continue;
         }
         asked = work.order;
-        for await (const batch of this.#next(work, signal)) {
-          yield batch;
-          stored = parseProgress(batch.progress);
-          said = undefined;
-          failures = 0;
-        }
+        yield* this.#next(work, signal);
+        said = undefined;
+        failures = 0;
       } catch (thrown) {
         if (signal.aborted) return;
         const error = toError(thrown);
         if (!(error instanceof ConfigError || error instanceof TransientError)) throw error;
-        failures = stored === before ? failures + 1 : 1;
+        const stored = this.#stored;
+        const isFurther = placeOf(stored) !== placeOf(before);
+        failures = isFurther ? 1 : failures + 1;
+        if (isFurther) said = undefined;
         // What passes by itself is told once it lasts; what a person has to change at once, and once.
         const reason = { ...reasonOf(error), ...(error.hint && { hint: error.hint }) };
-        if ((error instanceof ConfigError || failures > 3) && !isSame(error, said ?? stored?.reason)) {
+        if ((error instanceof ConfigError || failures > 3) && !isSaid(error, said ?? stored?.reason)) {
           log.warn("backfill_waiting", { source, code: error.code, hint: error.hint }, error.message);
           said = reason;
           // What is over has told all: what is asked for since has not begun.
-          if (stored !== undefined && !isOver(stored)) {
-            const waiting: Progress = { ...stored, state: "waiting", reason };
-            yield saying(waiting);
-            stored = waiting;
-          }
+          if (stored !== undefined && !isOver(stored)) yield* this.#say({ ...stored, state: "waiting", reason });
         }
         const delayMs = Math.round(backoffMs(AGAIN, failures));
-        await (asked === undefined
-          ? clock.sleep(delayMs, signal)
-          : this.#patience.rest(delayMs, asked, stored, signal));
+        const rest = asked && this.#patience.rest(delayMs, asked, this.#stored, signal);
+        yield* this.#beside<unknown>(rest ?? clock.sleep(delayMs, signal));
       } finally {
         this.#held = undefined;
       }
     }
   }
 
-  async #work(stored: Progress | undefined): Promise<Work | undefined> {
+  async #work(): Promise<Work | undefined> {
     const { order: read, clock } = this.#options;
+    const stored = this.#stored;
     const order = await read(stored);
     if (order === undefined || order.backfill < (stored?.backfill ?? 0)) return undefined;
     if (stored?.backfill === order.backfill) {
@@ -145,135 +169,132 @@ export class Backfill implements SideProducer {
     const { backfill, where } = order;
     const copier = where === undefined ? whole : filtered(whole, where, source);
     if (isNew) {
-      const estimatedRows = await estimateOf(copier, order);
+      this.#leave();
+      const estimatedRows = yield* this.#beside(estimateOf(copier, order));
       log.info("backfill_started", { source, backfill, estimatedRows });
       const begins = estimatedRows === undefined ? before : { ...before, estimatedRows };
       // Behind the markers of its gaps: whoever applies the stream hears of a gap first.
-      yield { ...saying(begins), notBefore: endsOf(order.gaps) };
-      return;
+      return yield* this.#say(begins, endsOf(order.gaps));
     }
     if (order.state === "cancelled") {
+      this.#leave();
       log.info("backfill_cancelled", { source, backfill, rows: before.rows });
-      yield saying({ ...before, state: "cancelled" });
-      return;
+      return yield* this.#say({ ...before, state: "cancelled" });
     }
-    const targets = await copier.targets();
-    const target = targetOf(targets, order, before);
-    const leftOut = leftOutBefore(target, targets, order, before);
-    const progress = leftOut.length === 0 ? before : { ...before, leftOut };
+    const targets = yield* this.#beside(copier.targets());
+    const stored = this.#stored ?? before; // perhaps it was said meanwhile that nothing is owed any more
+    const target = targetOf(targets, order, stored);
+    const leftOut = leftOutBefore(target, targets, order, stored);
+    const progress = leftOut.length === 0 ? stored : { ...stored, leftOut };
     if (target === undefined) {
+      this.#leave();
       const { reason: _, ...whole } = progress;
       log.info("backfill_completed", { source, backfill, rows: progress.rows, leftOut: progress.leftOut });
-      yield saying({ ...whole, state: "completed" });
-      return;
+      return yield* this.#say({ ...whole, state: "completed" });
     }
-    const goesOn = progress.at !== undefined && isAt(progress.at, target);
+    const place = progress.at !== undefined && isAt(progress.at, target) ? progress.at : undefined;
+    const owed = this.#owedOf(target, place);
+    if (place?.after === null && (owed.isOverflowed || (owed.size > 0 && this.#readsKeys === false))) {
+      log.warn("backfill_again", { source, backfill, collection: formatCollectionName(target) });
+      return yield* this.#say({ ...progress, at: { ...target } });
+    }
+    // All that was owed came by events.
+    if (place?.after === null && owed.size === 0) return yield* this.#say(progress);
+    const keys = this.#keysOf(place, owed);
+    this.#readOwed = keys !== undefined;
     const held = new HeldSlice(target);
     this.#held = held;
-    const slice = await copier.readSlice({
-      ...{ target, backfill, signal, maxRows: this.#maxRows, maxBytes: MAX_BYTES },
-      after: (goesOn && progress.at?.after) || undefined,
-    });
+    const slice = yield* this.#beside(
+      copier.readSlice({
+        ...{ target, backfill, signal, keys, maxRows: this.#maxRows, maxBytes: MAX_BYTES },
+        after: place?.after ?? undefined,
+      }),
+    );
+    this.#readsKeys = slice.readsKeys === true;
+    if (keys !== undefined && !this.#readsKeys) return;
+    // Too large for one slice: what a filter leaves out of it is settled only where it is whole.
+    if (keys !== undefined) this.#mostKeys = slice.isLast ? MAX_KEYS : Math.max(1, Math.floor(keys.length / 2));
     held.fill(slice);
     if (held.fault === "overflowed") this.#maxRows = Math.max(1, Math.floor(this.#maxRows / 2));
-    yield* this.#batches(held, slice, target, { order, progress }, signal);
+    yield* this.#batches({ target, held, slice, owed, keys, leftOut: progress.leftOut }, order, signal);
   }
 
-  async *#batches(
-    held: HeldSlice,
-    slice: Slice,
-    target: CopyTarget,
-    { order, progress: before }: Omit<Work, "isNew">,
-    signal: AbortSignal,
-  ): AsyncGenerator<CopyBatch, void> {
-    let { reason: _, ...progress } = before;
+  async *#batches(inHand: InHand, order: Order, signal: AbortSignal): AsyncGenerator<CopyBatch, void> {
+    const { target, held, slice, keys } = inHand;
     for (let from = 0; held.fault === undefined; ) {
-      const to = this.#batchEnd(slice.rows, from, target);
+      const to = batchEnd(slice.rows, from, target, this.#options);
       const isLast = to === slice.rows.length;
-      const after = isLast && slice.isLast ? null : to === 0 ? slice.passed : slice.after(to - 1);
-      if (after === undefined) return; // nothing was read, and something is behind it: never so
-      const start = progress;
-      let taken = start;
-      let end = to;
-      yield {
-        notBefore: slice.notBefore,
-        version: slice.version,
-        rows: () => {
-          const { rows, end: passed } = held.take(from, to);
-          end = passed;
-          const behind = end === to ? after : end === from ? undefined : slice.after(end - 1);
-          // Of a slice that is spoiled by now, or whose next row must be read once more, nothing counts as passed.
-          if (held.fault !== undefined || behind === undefined) {
-            taken = start;
-            return [];
-          }
-          const done = start.done + (behind === null ? 1 : 0);
-          const { id, namespace, collection } = target;
-          const at = { id, namespace, collection, after: behind };
-          taken = { ...start, state: "copying", rows: start.rows + rows.length, done, at };
-          return rows;
-        },
-        get progress() {
-          return { ...taken };
-        },
-      };
-      progress = taken;
-      if (end === from && end < to && from === 0 && held.fault === undefined) throw rowBusy(target);
-      if (await this.#patience.slow(to - from, order, taken, signal)) return;
-      if (isLast || end < to) return;
+      if (to === 0 && !slice.isLast && slice.passed === undefined) return; // nothing was read, and something is behind it: never so
+      const batch = new SliceBatch(inHand, this.#stored as Progress, from, to);
+      yield* this.#send(batch, () => batch.stored());
+      // Nothing passed: it is tried again, and slower each time, until a slice is taken between two writes.
+      const isAlone = keys === undefined || this.#stored?.at?.after === null;
+      if (from === 0 && !batch.hasPassed && held.fault === undefined && isAlone) throw rowBusy(target);
+      if (yield* this.#beside(this.#patience.slow(to - from, order, this.#stored as Progress, signal))) return;
+      if (isLast || !batch.isWhole) return;
       from = to;
     }
   }
 
-  /** Behind the last row that goes into one batch. @throws ConfigError BACKFILL_ROW_TOO_LARGE when the first does not fit any */
-  #batchEnd(rows: readonly CopiedRow[], from: number, target: CopyTarget): number {
-    const most = Math.min(this.#options.maxMessageBytes, BATCH_BYTES);
-    let bytes = 0;
-    let to = from;
-    while (to < rows.length && to - from < BATCH_ROWS) {
-      const { data, key } = rows[to] as CopiedRow;
-      const size = data.length + key.length + HEAD_BYTES;
-      if (size > most && to === from) throw rowTooLarge(target, size, most);
-      bytes += size;
-      if (to > from && (bytes > BATCH_BYTES || size > most)) break;
-      to++;
+  /** They are read before the next slice, and behind the last one until there are none. */
+  #keysOf(place: At | undefined, owed: OwedRows): readonly string[] | undefined {
+    if (place?.after === undefined || owed.size === 0) return undefined;
+    if (place.after !== null && (this.#readOwed || this.#readsKeys === false)) return undefined;
+    return owed.first(this.#mostKeys);
+  }
+
+  /** @param place where the stream says that it is in there; undefined where it has none of its rows */
+  #owedOf(target: CopyTarget, place: At | undefined): OwedRows {
+    if (this.#owed?.isOf(target) === true) return this.#owed;
+    this.#leave();
+    this.#owed = new OwedRows(target, place, this.#options.maxMessageBytes);
+    return this.#owed;
+  }
+
+  /** Nothing more comes of the collection. */
+  #leave(): void {
+    this.#owed?.end();
+    this.#owed = undefined;
+    this.#readsKeys = undefined;
+    this.#readOwed = false;
+  }
+
+  /** What it resolves to; markers are sent meanwhile where a checkpoint waits for one. */
+  async *#beside<T>(work: Promise<T>): AsyncGenerator<CopyBatch, T> {
+    const done = work.then((value) => ({ value }));
+    done.catch(() => {}); // it may fail while a marker is on its way
+    for (;;) {
+      const owed = this.#owed;
+      if (this.#stored !== undefined && owed?.isWanted === true) yield* this.#say(this.#stored);
+      const end = await Promise.race(owed === undefined ? [done] : [done, owed.wanted.wait()]);
+      if (end !== undefined) return end.value;
     }
-    return to;
   }
-}
 
-/** Whether that was said: of what passes by itself the words may differ each time. */
-function isSame(error: ConfigError | TransientError, said: Reason | undefined): boolean {
-  return said?.code === error.code && (error instanceof TransientError || said.message === error.message);
-}
-
-/** Of each partition the newest end. */
-function endsOf(gaps: readonly CopiedGap[] = []): Positions {
-  const ends = new Map<string, Position>();
-  for (const { partition = WHOLE, upTo } of gaps) {
-    const end = upTo as Position;
-    if (comparePlace({ partition, position: end }, ends) > 0) ends.set(partition, end);
+  /** A marker without rows; it may stand anywhere between two transactions. */
+  async *#say(progress: Progress, notBefore: Positions = new Map()): AsyncGenerator<CopyBatch, void> {
+    const { at } = progress;
+    const owed = at !== undefined && this.#owed?.isOf(at) === true ? this.#owed : undefined;
+    let taken = progress;
+    yield* this.#send({
+      notBefore,
+      rows: () => {
+        if (at !== undefined && owed !== undefined) taken = renewed(progress, at, owed);
+        return [];
+      },
+      get progress() {
+        return { ...taken };
+      },
+    });
   }
-  return ends;
-}
 
-/** A marker without rows; it may stand anywhere between two transactions. */
-function saying(progress: Progress): CopyBatch {
-  return { notBefore: new Map(), rows: () => [], progress: { ...progress } };
-}
-
-/** Nothing passed: it is tried again, and slower each time, until a slice is taken between two writes. */
-function rowBusy(target: CopyTarget): TransientError {
-  const what = `a row of ${formatCollectionName(target)} is changed again and again, and its events lack its large values`;
-  return new TransientError("BACKFILL_ROW_BUSY", what, {
-    hint: "It passes when the row rests for a moment, a little longer than the worker is behind. Where it never does: REPLICA IDENTITY FULL for the table while it is copied.",
-  });
-}
-
-function rowTooLarge(target: CopyTarget, size: number, most: number): ConfigError {
-  const name = formatCollectionName(target);
-  const what = `a row of ${name} has ${size} bytes as a message, of which ${most} are possible: it cannot be copied`;
-  return new ConfigError("BACKFILL_ROW_TOO_LARGE", what, {
-    hint: "Raise the server's max_payload (3 MiB are possible), leave the large column out, or cancel this copy and start one of the other collections: `millrace backfill cancel`.",
-  });
+  async *#send(batch: CopyBatch, stored?: () => void): AsyncGenerator<CopyBatch, void> {
+    yield batch;
+    this.#stored = parseProgress(batch.progress);
+    stored?.();
+    const place = this.#stored?.at;
+    if (place === undefined || this.#owed?.isOf(place) !== true) return;
+    this.#owed.markerStored(place);
+    if (isDone(place)) this.#leave();
+  }
 }

@@ -3,18 +3,15 @@
 import type { CopiedRow } from "../event/source-event.ts";
 import type { CopyTarget, Slice, StreamedChange } from "../source/capabilities.ts";
 import type { SourceMessage } from "../source/source.ts";
+import { isSame } from "./progress.ts";
+import { type RowChange, rowChange } from "./row-change.ts";
 
 /** What may be noted while the slice is read; beyond it the slice is read again, with fewer rows. */
 const MAX_NOTED_BYTES = 8 * 1024 * 1024;
-/** In the body of an update that lacks values, or the whole row; a row with such a text is only read once more. */
-const LACKS = [Buffer.from('"unchanged":['), Buffer.from(',"after":null')];
 /** About what an entry of a map takes beside its key. */
 const ENTRY_BYTES = 150;
 
-interface Touched extends StreamedChange {
-  /** Whether it is an update that does not tell all values. */
-  readonly lacks: boolean;
-}
+type Touched = StreamedChange & Pick<RowChange, "lacks">;
 
 export class HeldSlice {
   readonly #target: CopyTarget;
@@ -22,14 +19,14 @@ export class HeldSlice {
   /** While it is read: the newest change of each key. That of a later one includes no less than that of one before. */
   #noted = new Map<string, Touched>();
   #notedBytes = 0;
-  /** The newest change that emptied the collection, and of a row that cannot be read, or of the collection's definition. */
+  /** The newest change that emptied the collection, and of a row that cannot be read. */
   #emptied: StreamedChange | undefined;
   #unread: StreamedChange | undefined;
   #slice: Slice | undefined;
   /** By key; undefined where the row was taken out. */
   #rows = new Map<string, CopiedRow | undefined>();
-  /** Keys of rows of which a newer event lacks values: the row must be read once more, behind that event. */
-  readonly #owed = new Set<string>();
+  /** Rows of which a newer event lacks values, with that event: the row must be read once more, behind it. */
+  readonly #owed = new Map<string, StreamedChange>();
   #fault: "overflowed" | "spoiled" | undefined;
 
   /** Begins to note: call it before the slice is read. */
@@ -40,7 +37,7 @@ export class HeldSlice {
 
   /**
    * Why nothing more of it may be stored: too much was handed out while it was read, or a row that nobody can read, whose key
-   * is not known, or what was done to the whole collection; undefined while it is good.
+   * is not known; undefined while it is good.
    */
   get fault(): "overflowed" | "spoiled" | undefined {
     return this.#fault;
@@ -49,12 +46,11 @@ export class HeldSlice {
   /** Called with all that is handed out, before anybody else has it. */
   handedOut(messages: readonly SourceMessage[]): void {
     for (const message of messages) {
-      if (message.type === "change" && this.#isOf(message.kind)) {
-        const lacks = message.kind.op === "updated" && lacksValues(message.data);
-        const change = { position: message.position, transaction: message.transaction.id ?? "", lacks };
-        if (message.kind.op === "truncated") this.#emptied = change;
-        else this.#touch(message.key, change);
-      } else if (message.type === "poison" && this.#isNamed(message)) {
+      const change = rowChange(message, this.#target);
+      if (change !== undefined) {
+        if (change.op === "truncated") this.#emptied = change;
+        else this.#touch(change.key, change);
+      } else if (message.type === "poison" && isSame(message, this.#target)) {
         this.#unread = { position: message.position, transaction: message.transaction?.id ?? "" };
       } else if (message.type === "marker" && message.kind === "ddl" && this.#isDefinedBy(message.data)) {
         this.#unread = { position: message.position, transaction: "" };
@@ -73,22 +69,40 @@ export class HeldSlice {
   }
 
   /**
-   * What may be stored by now of the rows from one index up to and without another, and up to where that is all: it ends before
-   * a row that must be read once more. Nothing of one with a fault.
+   * What may be stored by now of the rows from one index up to and without another, which of them must be read once more, and up to
+   * where that is all: it ends before a row that must be and may not. Nothing of one with a fault.
    */
-  take(from: number, to: number): { readonly rows: readonly CopiedRow[]; readonly end: number } {
-    if (this.#fault !== undefined || this.#slice === undefined) return { rows: [], end: from };
+  take(
+    from: number,
+    to: number,
+    mayBeOwed: (key: string) => boolean,
+  ): { readonly rows: readonly CopiedRow[]; readonly owed: readonly string[]; readonly end: number } {
+    if (this.#fault !== undefined || this.#slice === undefined) return { rows: [], owed: [], end: from };
     const asked = this.#slice.rows.slice(from, to);
-    const owed = asked.findIndex(({ key }) => this.#owed.has(key));
-    const all = owed < 0 ? asked : asked.slice(0, owed);
-    return { rows: all.filter((row) => this.#rows.get(row.key) === row), end: from + all.length };
+    const last = asked.findIndex(({ key }) => this.#owed.has(key) && !mayBeOwed(key));
+    const all = last < 0 ? asked : asked.slice(0, last);
+    return {
+      rows: all.filter((row) => this.#rows.get(row.key) === row),
+      owed: all.map(({ key }) => key).filter((key) => this.#owed.has(key)),
+      end: from + all.length,
+    };
+  }
+
+  /** The event that lacks values of a row which must be read once more. */
+  owedFor(key: string): StreamedChange | undefined {
+    return this.#owed.get(key);
+  }
+
+  /** Whether it was read with a row of that key. */
+  has(key: string): boolean {
+    return this.#rows.has(key);
   }
 
   #touch(key: string, change: Touched): void {
     if (this.#slice !== undefined) {
       if (!this.#rows.has(key) || this.#slice.includes(change)) return;
       this.#rows.set(key, undefined);
-      if (change.lacks) this.#owed.add(key);
+      if (change.lacks) this.#owed.set(key, { position: change.position, transaction: change.transaction });
       else this.#owed.delete(key); // it is whole, or the row is gone
       return;
     }
@@ -114,12 +128,6 @@ export class HeldSlice {
     if (this.#unread !== undefined && !slice.includes(this.#unread)) this.#fault ??= "spoiled";
   }
 
-  /** It may have another name by now. */
-  #isOf(kind: { readonly namespace: string; readonly collection: string; readonly version?: unknown }): boolean {
-    const id = (kind.version as { readonly schema: { readonly id: string } } | undefined)?.schema.id;
-    return id === undefined ? this.#isNamed(kind) : id === this.#target.id;
-  }
-
   /** Whether such a marker speaks of the collection, or of more: it may be dropped, renamed, or another one by now. */
   #isDefinedBy(data: Uint8Array): boolean {
     const body = JSON.parse(Buffer.from(data).toString()) as { [name in "namespace" | "collection"]?: string } & {
@@ -128,15 +136,6 @@ export class HeldSlice {
     const { namespace, collection, to } = body;
     if (namespace === undefined || collection === undefined)
       return (namespace ?? this.#target.namespace) === this.#target.namespace;
-    return this.#isNamed({ namespace, collection }) || (to !== undefined && this.#isNamed(to));
+    return isSame({ namespace, collection }, this.#target) || (to !== undefined && isSame(to, this.#target));
   }
-
-  #isNamed({ namespace, collection }: { readonly namespace: string; readonly collection: string }): boolean {
-    return namespace === this.#target.namespace && collection === this.#target.collection;
-  }
-}
-
-function lacksValues(data: Uint8Array): boolean {
-  const body = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  return LACKS.some((text) => body.includes(text));
 }

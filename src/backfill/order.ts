@@ -3,6 +3,8 @@
 import type { StateStore } from "../bus/bus.ts";
 import { ConfigError } from "../errors.ts";
 import { type Asked, backfillKey } from "../event/control.ts";
+import type { Position } from "../event/position.ts";
+import { comparePlace, type Positions, WHOLE } from "../event/positions.ts";
 import type { SourceId } from "../event/source-id.ts";
 import type { SourceGap } from "../event/system-event.ts";
 
@@ -117,4 +119,14 @@ export async function changeOrder(
     if ((await state.put(backfillKey(source), order, known?.revision ?? 0)) !== undefined)
       return { order, changed: true };
   }
+}
+
+/** Of each partition the newest end. */
+export function endsOf(gaps: readonly CopiedGap[] = []): Positions {
+  const ends = new Map<string, Position>();
+  for (const { partition = WHOLE, upTo } of gaps) {
+    const end = upTo as Position;
+    if (comparePlace({ partition, position: end }, ends) > 0) ends.set(partition, end);
+  }
+  return ends;
 }

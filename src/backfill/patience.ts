@@ -2,6 +2,7 @@
 
 import type { Clock } from "../clock.ts";
 import { ConfigError, TransientError } from "../errors.ts";
+import type { Reason } from "../telemetry/reason.ts";
 import type { Order } from "./order.ts";
 import type { Progress } from "./progress.ts";
 
@@ -56,4 +57,9 @@ export class Patience {
       throw error;
     }
   }
+}
+
+/** Whether that was said: of what passes by itself the words may differ each time. */
+export function isSaid(error: ConfigError | TransientError, said: Reason | undefined): boolean {
+  return said?.code === error.code && (error instanceof TransientError || said.message === error.message);
 }

@@ -32,6 +32,7 @@ export type LogEvent =
   | "backfill_paused"
   | "backfill_resumed"
   | "backfill_waiting"
+  | "backfill_again"
   | "backfill_completed"
   | "backfill_cancelled"
   | "guard_exceeded"

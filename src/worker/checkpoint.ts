@@ -18,6 +18,8 @@ export interface CheckpointOptions {
   readonly writer: Writer;
   readonly counts: CheckpointCounts;
   readonly probe: Probe;
+  /** Resolves when a place that the stream has reached may be saved: what a copy must know of all before it is in the stream. */
+  readonly untilCopyKnows?: (() => Promise<void>) | undefined;
   /** Resolves when it is time for another save. */
   readonly untilNextSave: () => Promise<void>;
 }
@@ -43,11 +45,12 @@ export async function keepCheckpoints(options: CheckpointOptions): Promise<void>
 }
 
 async function saveMarks(
-  { writer, counts, probe, untilNextSave }: CheckpointOptions,
+  { writer, counts, probe, untilCopyKnows, untilNextSave }: CheckpointOptions,
   acknowledge: (mark: Mark) => Promise<void>,
 ): Promise<void> {
   for (;;) {
     const mark = await writer.nextMark();
+    await untilCopyKnows?.();
     counts.saving();
     probe("before-save");
     await writer.save(mark);

@@ -3,7 +3,7 @@
 
 import type { BackfillOptions } from "../backfill/backfill.ts";
 import type { Order } from "../backfill/order.ts";
-import { type Progress, parseProgress } from "../backfill/progress.ts";
+import { isDone, type Progress, parseProgress } from "../backfill/progress.ts";
 import { type CopyStanding, type CopyState, newestCopy } from "../backfill/standing.ts";
 import type { Clock } from "../clock.ts";
 import { formatCollectionName } from "../event/collection-name.ts";
@@ -141,6 +141,6 @@ function shouldMove(state: CopyState): boolean {
 
 function collectionOf({ state, progress }: CopyStanding): string | undefined {
   const at = progress?.at;
-  const isIn = at !== undefined && at.after !== null && state !== "completed" && state !== "cancelled";
+  const isIn = at !== undefined && !isDone(at) && state !== "completed" && state !== "cancelled";
   return isIn ? formatCollectionName(at) : undefined;
 }

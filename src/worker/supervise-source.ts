@@ -185,7 +185,7 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
     };
     const { maxMessageBytes } = stream;
     const order = due && tracker.copy.heard((stored) => due.order(stored));
-    const backfill = order && new Backfill({ source, copier, order, clock, log, maxMessageBytes });
+    const backfill = order && new Backfill({ source, copier, order, clock, log, maxMessageBytes }, writer.progress);
     tasks = [
       tendSource({
         reader: opened,
@@ -204,6 +204,7 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
       keepCheckpoints({
         ...parts,
         reader: { acknowledge },
+        untilCopyKnows: backfill && (() => backfill.untilOwedStored(stop)),
         untilNextSave: () => clock.sleep(options.saveEveryMs, stop),
       }),
       ...(backfill ? [mergeProducer({ ...parts, schemas, producer: tracker.copy.watched(backfill) })] : []),

@@ -7,6 +7,9 @@ interface Body {
   readonly op: string;
   readonly key: Readonly<Record<string, unknown>> | null;
   readonly after: Readonly<Record<string, unknown>> | null;
+  readonly unchanged?: readonly string[];
+  readonly movedTo?: unknown;
+  readonly movedFrom?: unknown;
 }
 
 interface Marker extends Readonly<Record<string, unknown>> {
@@ -32,6 +35,8 @@ export class CopiedState {
   readonly #seen = new Map<string, number>();
   /** Of the copy that is under way, where it began. */
   #begun: { readonly backfill: number; readonly sequence: number } | undefined;
+  /** Rows whose key was changed, by the old one. */
+  readonly #moving = new Map<string, Readonly<Record<string, unknown>> | undefined>();
   readonly #ids = new Set<string>();
 
   constructor(events: readonly StreamEvent[]) {
@@ -42,21 +47,27 @@ export class CopiedState {
     if (subject === "meta.shop.backfill") this.#tell(JSON.parse(text) as Marker, sequence);
     if (!subject.startsWith("cdc.")) return;
     const collection = String(subject.split(".")[3]);
-    const { op, key, after } = JSON.parse(text) as Body;
+    const { op, key, after, unchanged = [], movedTo, movedFrom } = JSON.parse(text) as Body;
     const rows = this.tables.get(collection) ?? new Map();
     this.tables.set(collection, rows);
     const name = JSON.stringify(key);
     const place = `${collection} ${name}`;
     this.#seen.set(place, sequence);
     if (op === "truncated") rows.clear();
-    else if (op === "deleted") rows.delete(name);
-    else if (after !== null) {
+    else if (op === "deleted") {
+      if (movedTo !== undefined) this.#moving.set(place, rows.get(name));
+      rows.delete(name);
+    } else if (after !== null) {
       const v = Number(after.v);
       const newest = this.#newest.get(place) ?? 0;
       if (v < newest) this.wrong.push(`${sequence}: ${op} of ${place} goes back from ${newest} to ${v}`);
       this.#newest.set(place, Math.max(v, newest));
-      // What an update did not change and is stored apart is as it was.
-      rows.set(name, op === "updated" ? { ...rows.get(name), ...after } : after);
+      // What did not change and is stored apart is as it was, of a changed key under the old one.
+      const from = `${collection} ${JSON.stringify(movedFrom)}`;
+      const before = op === "updated" ? rows.get(name) : movedFrom === undefined ? undefined : this.#moving.get(from);
+      this.#moving.delete(from);
+      const kept = unchanged.filter((column) => before !== undefined && column in before);
+      rows.set(name, { ...Object.fromEntries(kept.map((column) => [column, before?.[column]])), ...after });
     }
     if (op !== "read") return;
     this.reads++;

@@ -87,7 +87,7 @@ async function copied(source: RowCopier, where: Order["where"]) {
   const ended = new AbortController();
   const keys: string[] = [];
   const markers: CopyBatch["progress"][] = [];
-  for await (const batch of new Backfill(options).read({ after: undefined, signal: ended.signal })) {
+  for await (const batch of new Backfill(options, undefined).read({ signal: ended.signal })) {
     keys.push(...batch.rows().map(({ key }) => key));
     markers.push(batch.progress);
     if (batch.progress.state !== "copying") break;

@@ -34,7 +34,7 @@ function change(
   };
 }
 
-const keysOf = (held: HeldSlice): readonly string[] => held.take(0, 10).rows.map(({ key }) => key);
+const keysOf = (held: HeldSlice): readonly string[] => held.take(0, 10, () => false).rows.map(({ key }) => key);
 
 test("a row of which a newer event was handed out is left out, whether that was before it was read or since", () => {
   const held = new HeldSlice(orders);
@@ -65,18 +65,20 @@ test("changes of another collection are no concern of it; those of its own are u
   expect(keysOf(held)).toEqual(["1"]);
 });
 
-test("a row of which a newer update lacks values must be read once more: what may be stored ends before it", () => {
+test("a row of which a newer update lacks values must be read once more, and what may be stored ends before one too many", () => {
   const lacking = { data: '{"op":"updated","unchanged":["doc"]}' };
   const held = new HeldSlice(orders);
   held.handedOut([change("3", "new", "updated", lacking)]);
   held.fill(slice(["1", "2", "3", "4"]));
-  expect(held.take(0, 4)).toMatchObject({ rows: [{ key: "1" }, { key: "2" }], end: 2 });
+  expect(held.take(0, 4, () => true)).toMatchObject({ rows: [{ key: "1" }, { key: "2" }, { key: "4" }], owed: ["3"] });
+  expect(held.take(0, 4, () => false)).toMatchObject({ rows: [{ key: "1" }, { key: "2" }], owed: [], end: 2 });
 
   held.handedOut([change("1", "new", "updated", lacking)]);
-  expect(held.take(0, 4)).toEqual({ rows: [], end: 0 });
+  expect(held.take(0, 4, () => false)).toEqual({ rows: [], owed: [], end: 0 });
+  expect(held.take(0, 4, (key) => key === "1")).toMatchObject({ rows: [{ key: "2" }], owed: ["1"], end: 2 });
   // Whole, or gone.
   held.handedOut([change("1", "new"), change("3", "new", "deleted")]);
-  expect(held.take(0, 4)).toMatchObject({ rows: [{ key: "2" }, { key: "4" }], end: 4 });
+  expect(held.take(0, 4, () => false)).toMatchObject({ rows: [{ key: "2" }, { key: "4" }], owed: [], end: 4 });
 });
 
 test.each(["before", "since"])("a collection that was emptied %s it was read leaves no row", (when) => {
@@ -135,7 +137,7 @@ test("an update without the row after it lacks all of its values", () => {
   const lacking = { data: '{"op":"updated","key":{"_id":2},"before":null,"after":null,"update":{},"changed":[]}' };
   held.handedOut([change("2", "new", "updated", lacking)]);
 
-  expect(held.take(0, 2)).toMatchObject({ rows: [{ key: "1" }], end: 1 });
+  expect(held.take(0, 2, () => false)).toMatchObject({ rows: [{ key: "1" }], end: 1 });
 });
 
 test.each([

@@ -34,13 +34,11 @@ async function markers(
   most = 20,
 ): Promise<readonly Told[]> {
   const clock = { ...realClock, sleep: async () => {} };
-  const backfill = new Backfill({
-    ...{ source: "shop" as SourceId, log: silentLogger, maxMessageBytes: 1_000_000, clock },
-    ...options,
-  });
+  const common = { source: "shop" as SourceId, log: silentLogger, maxMessageBytes: 1_000_000, clock };
+  const backfill = new Backfill({ ...common, ...options }, after);
   const ended = new AbortController();
   const told: Told[] = [];
-  for await (const batch of backfill.read({ after, signal: ended.signal })) {
+  for await (const batch of backfill.read({ signal: ended.signal })) {
     batch.rows();
     told.push(batch.progress);
     if (batch.progress.state === "completed" || batch.progress.state === "cancelled" || told.length === most) break;

@@ -1,6 +1,7 @@
 // A table as a slice of it is read: its columns as the log would have them, its key in the order of its index, and the SQL.
 
 import { ConfigError } from "../../../errors.ts";
+import { percentDecoded } from "../../../event/percent.ts";
 import { quoteIdentifier, quoteLiteral, quoteTable } from "../client/sql.ts";
 import type { Relation } from "../decode/table.ts";
 
@@ -73,24 +74,43 @@ function fromClause({ namespace, name, partitioned }: Pick<CopiedTable, "namespa
   return `${partitioned ? "" : "ONLY "}${quoteTable({ schema: namespace, name })}`;
 }
 
-/** @param after texts of the key of the last row before, in its order; undefined from the first row on */
-export function selectBehind(table: CopiedTable, after: readonly string[] | undefined, limit: number): string {
+/** Texts of a key's values, in the order of `CopiedTable.key`. */
+export type KeyTexts = readonly string[];
+
+/** What is read of it: rows behind a key, from the first on without one; or those with certain keys, up to and with one. */
+export interface Rows {
+  readonly place: KeyTexts | undefined;
+  readonly keys: readonly KeyTexts[] | undefined;
+  readonly limit: number;
+}
+
+export function selectRows(table: CopiedTable, { place, keys, limit }: Rows): string {
   const { columns, key, filter } = table;
-  const names = key.map(quoteIdentifier);
+  const names = key.map(quoteIdentifier).join(", ");
   const conditions = [
     ...(filter === null ? [] : [`(${filter})`]),
-    ...(after === undefined ? [] : [`(${names.join(", ")}) > (${values(table, after)})`]),
+    ...(keys === undefined ? [] : [`(${names}) IN (${keys.map((one) => `(${values(table, one)})`).join(", ")})`]),
+    ...(place === undefined ? [] : [`(${names}) ${keys === undefined ? ">" : "<="} (${values(table, place)})`]),
   ];
   const where = conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`;
   const selected = columns.map(({ name }) => quoteIdentifier(name)).join(", ");
-  return `SELECT ${selected} FROM ${fromClause(table)}${where} ORDER BY ${names.join(", ")} LIMIT ${limit}`;
+  return `SELECT ${selected} FROM ${fromClause(table)}${where} ORDER BY ${names} LIMIT ${limit}`;
 }
 
-function values({ columns, key }: CopiedTable, after: readonly string[]): string {
+function values({ columns, key }: CopiedTable, texts: KeyTexts): string {
   return key
     .map((name, nth) => {
       const { sqlType } = columns.find((column) => column.name === name) as CopiedTable["columns"][number];
-      return `${quoteLiteral(after[nth] as string)}::${sqlType}`;
+      return `${quoteLiteral(texts[nth] as string)}::${sqlType}`;
     })
     .join(", ");
+}
+
+/** Texts of keys as events have them, `Table.plainKey`: there the values are in the order of their names. */
+export function keyTexts({ key }: CopiedTable, keys: readonly string[]): readonly KeyTexts[] {
+  const places = [...key].sort();
+  return keys.map((one) => {
+    const texts = one.split(",").map(percentDecoded);
+    return key.map((name) => texts[places.indexOf(name)] ?? "");
+  });
 }

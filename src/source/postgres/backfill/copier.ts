@@ -21,7 +21,7 @@ import { type Relation, Table } from "../decode/table.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import type { RuleBook } from "../options/rule-book.ts";
 import { visibleIn } from "../reselect/snapshot-visibility.ts";
-import { type CopiedTable, copiedTable, refuseUnfit, selectBehind } from "./copied-table.ts";
+import { type CopiedTable, copiedTable, type KeyTexts, keyTexts, refuseUnfit, selectRows } from "./copied-table.ts";
 import { estimateRows } from "./estimate-rows.ts";
 import { HandedTransactions } from "./handed-transactions.ts";
 import { RowEncoder } from "./row-encoder.ts";
@@ -164,12 +164,11 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     const doubt = this.#handed.doubt(seen.snapshot, marked);
     if (doubt !== undefined) throw inDoubt(doubt);
     const { table: compiled, version } = await this.#compile(table);
-    const after = afterOf(request.after, table);
-    const { rows, keys, isLast } = await this.#rows(client, table, compiled, after, request, {
-      backfill,
-      collectionId: target.id,
-      time: seen.time,
-    });
+    const readsKeys = compiled.plainKey;
+    const { rows, keys, isLast } =
+      request.keys !== undefined && !readsKeys
+        ? { rows: [], keys: [], isLast: true }
+        : await this.#rows(client, table, compiled, request, { backfill, collectionId: target.id, time: seen.time });
     const [end] = (
       await client.query<{ end: string; unflushed: boolean }>(
         `SELECT ${LOG_END}::text AS end, NOT pg_is_in_recovery() AND pg_current_wal_flush_lsn() < ${LOG_END} AS unflushed`,
@@ -181,6 +180,7 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
       after: (index) => ({ columns: table.key, values: keys[index] }),
       isLast,
       version,
+      readsKeys,
       notBefore: positionsAt({ position: boundaryBefore(this.#options.history(), parseLsn(end?.end ?? "0/0")) }),
       includes: ({ transaction }) => includes(transaction),
       isUnflushed: end?.unflushed === true,
@@ -191,36 +191,41 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     client: Client,
     table: CopiedTable,
     compiled: Table,
-    after: readonly string[] | undefined,
-    { maxRows, maxBytes, signal }: SliceRequest,
+    { after, keys: asked, maxRows, maxBytes, signal }: SliceRequest,
     of: Pick<CopiedRow, "backfill" | "collectionId" | "time">,
   ): Promise<{
     readonly rows: readonly CopiedRow[];
-    readonly keys: readonly (readonly string[])[];
+    readonly keys: readonly KeyTexts[];
     readonly isLast: boolean;
   }> {
     const indexes = table.key.map((name) => table.columns.findIndex((column) => column.name === name));
     const rows: CopiedRow[] = [];
     const keys: string[][] = [];
     let bytes = 0;
-    await client.query(`DECLARE copied NO SCROLL CURSOR FOR ${selectBehind(table, after, maxRows)}`);
+    const wanted = asked && new Set(asked);
+    const select = selectRows(table, {
+      ...{ place: afterOf(after, table), keys: asked && keyTexts(table, asked), limit: maxRows },
+    });
+    await client.query(`DECLARE copied NO SCROLL CURSOR FOR ${select}`);
     for (;;) {
       signal.throwIfAborted();
       const mean = Math.max(1, bytes / Math.max(1, rows.length));
       const page = rows.length === 0 ? FIRST_PAGE_ROWS : Math.min(PAGE_ROWS, Math.ceil(PAGE_BYTES / mean));
-      const asked = Math.min(page, maxRows - rows.length);
+      const fetched = Math.min(page, maxRows - rows.length);
       const { rows: found } = await client.query<(string | null)[]>({
-        text: `FETCH ${asked} FROM copied`,
+        text: `FETCH ${fetched} FROM copied`,
         rowMode: "array",
         types: { getTypeParser: () => (text: string) => text },
       } as QueryArrayConfig);
       for (const row of found) {
         const copied = this.#encoded(compiled, row, of);
+        // Two keys can be equal to the database and not to us.
+        if (wanted?.has(copied.key) === false) continue;
         rows.push(copied);
         keys.push(indexes.map((index) => row[index] as string));
         bytes += copied.data.length;
       }
-      if (found.length < asked) return { rows, keys, isLast: true };
+      if (found.length < fetched) return { rows, keys, isLast: true };
       if (rows.length >= maxRows || bytes >= maxBytes) return { rows, keys, isLast: false };
     }
   }
@@ -303,9 +308,9 @@ function inDoubt(why: "handed out" | "older"): TransientError {
 }
 
 /** Of a key that is another one by now nothing is known: from the first row on. */
-function afterOf(after: SliceRequest["after"], { key }: CopiedTable): readonly string[] | undefined {
+function afterOf(after: SliceRequest["after"], { key }: CopiedTable): KeyTexts | undefined {
   const { columns, values } = (after ?? {}) as { readonly columns?: unknown; readonly values?: unknown };
   const isSame =
     Array.isArray(columns) && columns.length === key.length && columns.every((name, nth) => name === key[nth]);
-  return isSame && Array.isArray(values) ? (values as readonly string[]) : undefined;
+  return isSame && Array.isArray(values) ? (values as KeyTexts) : undefined;
 }

@@ -63,6 +63,8 @@ export class Table {
   readonly keyMayCollide: boolean;
   /** Indexes of the key's columns, sorted by name: the JSON of a key is canonical. */
   readonly key: readonly number[];
+  /** Whether a key as events have it has the texts of its values as Postgres prints them, percent-encoded. */
+  readonly plainKey: boolean;
   /** The most that names, nulls and punctuation of one event may need. */
   readonly frameBytes: number;
   /** Whether columns are left out or masked: the raw bytes of a row must not be kept. */
@@ -75,7 +77,6 @@ export class Table {
   readonly reselected: readonly (number | null)[] | undefined;
   /** Undefined for a column that is left out. */
   readonly #columns: readonly (Column | undefined)[];
-  readonly #plainKey: boolean;
   readonly #keyNames: ReadonlyMap<number, KeyName>;
   readonly #kinds = new Map<Op, ChangeKind>();
 
@@ -125,7 +126,7 @@ export class Table {
     checkKey(this.namespace, this.collection, keyNames, rules);
     const reselects = rules.reselects && !this.full && this.key.length > 0;
     this.reselected = reselects ? columnNumbers(relation.columns, description.columns) : undefined;
-    this.#plainKey = this.key.every((index) => types[index]?.plain === true && shown[index] === undefined);
+    this.plainKey = this.key.every((index) => types[index]?.plain === true && shown[index] === undefined);
     this.frameBytes = shown.reduce((sum, rule, index) => {
       const room = typeof rule === "object" ? rule.room : 0;
       return sum + 6 * ((this.#columns[index]?.follow.length ?? 0) + 12 + room);
@@ -189,13 +190,13 @@ export class Table {
 
   /** The lane of the key whose JSON stands at `[from, to)`. */
   lane(json: Buffer, from: number, to: number): string {
-    if (this.#plainKey) return laneOf(json, from, to);
+    if (this.plainKey) return laneOf(json, from, to);
     return laneOf(Buffer.from(canonicalJson(JSON.parse(json.toString("utf8", from, to)))));
   }
 
   /** The key's values for `ce-subject`: percent-encoded, joined by commas. */
   keyText(frame: Buffer, row: Tuple, old: Tuple | undefined, json: Buffer, from: number, to: number): string {
-    if (!this.#plainKey) {
+    if (!this.plainKey) {
       const key = json.subarray(from, to);
       return this.key.map((index) => jsonKeyPart(key, this.#keyNames.get(index) as KeyName)).join(",");
     }

@@ -1,0 +1,182 @@
+// A database without a server for copies: collections with large values that changes leave out, a log of what was committed, and
+// slices of one moment each.
+
+import { setImmediate as turn } from "node:timers/promises";
+import { TransientError } from "../../../src/errors.ts";
+import type { Position } from "../../../src/event/position.ts";
+import { positionsFrom } from "../../../src/event/positions.ts";
+import type { CollectionVersion } from "../../../src/event/source-event.ts";
+import type { Op } from "../../../src/event/subject.ts";
+import type { CopyTarget, RowCopier, Slice, SliceRequest } from "../../../src/source/capabilities.ts";
+import type { SourceMessage } from "../../../src/source/source.ts";
+import type { Random } from "../bus/scripted-bus.ts";
+
+export interface CopiedBody {
+  readonly op: Op;
+  readonly key: string;
+  readonly after: { readonly v: number; readonly doc?: string } | null;
+  readonly unchanged?: readonly string[];
+  readonly movedTo?: string;
+  readonly movedFrom?: string;
+}
+
+interface Row {
+  readonly v: number;
+  /** Large: an update that leaves it alone does not carry it. Empty: small, and always carried. */
+  readonly doc: string;
+}
+
+/** Of `opaque` rows cannot be asked for by their keys. */
+export const COLLECTIONS = ["docs", "opaque", "small"];
+
+export const targetsOfModel: readonly CopyTarget[] = COLLECTIONS.map((collection, nth) => ({
+  ...{ id: `${nth}`, namespace: "public", collection },
+}));
+
+const versions: readonly CollectionVersion[] = targetsOfModel.map((target) => ({
+  schema: { ...target, identity: "key", key: ["id"], columns: [] },
+  uri: "kv:schemas/1",
+}));
+
+export class CopiedDatabase implements RowCopier {
+  readonly rows = new Map(COLLECTIONS.map((collection) => [collection, new Map<string, Row>()]));
+  /** What was committed, in its order. */
+  readonly log: (SourceMessage & { readonly position: Position })[] = [];
+  readonly #random: Random;
+  /** How many rows a collection has at most: few are often made anew under a key that was there. */
+  readonly #keys: number;
+  #transactions = 0;
+  #v = 0;
+
+  constructor(random: Random) {
+    this.#random = random;
+    this.#keys = random.chance(0.5) ? 8 : 40;
+    for (const rows of this.rows.values())
+      for (let nth = 0; nth < this.#keys; nth++)
+        if (random.chance(0.7)) rows.set(keyOf(nth), this.#row(random.chance(0.8)));
+  }
+
+  /** One transaction of some changes. */
+  write(): void {
+    const random = this.#random;
+    const id = `${++this.#transactions}`;
+    const from = this.log.length;
+    for (let left = 1 + random.below(4); left > 0; left--) this.#change(id);
+    const last = this.log.at(-1);
+    if (last !== undefined && this.log.length > from)
+      this.log[this.log.length - 1] = { ...last, position: `${last.position}+` as Position };
+  }
+
+  async targets(): Promise<readonly CopyTarget[]> {
+    await this.#pause();
+    return targetsOfModel;
+  }
+
+  async readSlice({ target, after, keys, maxRows, backfill }: SliceRequest): Promise<Slice> {
+    const random = this.#random;
+    await this.#pause();
+    if (random.chance(0.05)) throw new TransientError("AWAY", "no answer", { hint: "none" });
+    const place = after?.key as string | undefined;
+    const readsKeys = target.collection !== "opaque";
+    const asked = [...(this.rows.get(target.collection) as Map<string, Row>)]
+      .filter(([key]) => (keys ? keys.includes(key) && (place === undefined || key <= place) : key > (place ?? "")))
+      .sort(([one], [other]) => (one < other ? -1 : 1));
+    const found = keys !== undefined && !readsKeys ? [] : asked.slice(0, maxRows);
+    const newest = this.#transactions;
+    const end = this.log.at(-1)?.position ?? ("0" as Position);
+    await this.#pause();
+    const version = versions[Number(target.id)] as CollectionVersion;
+    return {
+      rows: found.map(([key, row]) => ({
+        ...{
+          type: "copied",
+          kind: kindOf(target.collection, "read"),
+          backfill,
+          collectionId: target.id,
+          lane: "p00",
+          key,
+          time: "",
+        },
+        data: bodyOf({ op: "read", key, after: row }),
+      })),
+      after: (index) => ({ key: found[index]?.[0] }),
+      isLast: found.length === asked.length && (found.length < maxRows || random.chance(0.5)),
+      ...{ version, readsKeys, notBefore: positionsFrom(end) },
+      includes: ({ transaction }) => Number(transaction) <= newest,
+    };
+  }
+
+  async #pause(): Promise<void> {
+    for (let left = this.#random.below(this.#random.chance(0.3) ? 30 : 4); left > 0; left--) await turn();
+  }
+
+  #row(large: boolean): Row {
+    const v = ++this.#v;
+    return { v, doc: large ? `doc of ${v}` : "" };
+  }
+
+  #change(id: string): void {
+    const random = this.#random;
+    const collection = random.chance(0.5) ? "docs" : (COLLECTIONS[random.below(COLLECTIONS.length)] as string);
+    const rows = this.rows.get(collection) as Map<string, Row>;
+    const tell = (body: CopiedBody): void => {
+      const position = `${this.log.length + 1}`.padStart(8, "0") as Position;
+      const transaction = { id, time: "2026-01-01T00:00:00.000000Z", lineage: undefined };
+      const kind = kindOf(collection, body.op);
+      const key = body.op === "truncated" ? "" : body.key;
+      this.log.push({ type: "change", kind, key, lane: "p00", transaction, position, data: bodyOf(body) });
+    };
+    /** As the log has it. */
+    const logged = (row: Row, isKept: boolean): Pick<CopiedBody, "after" | "unchanged"> =>
+      isKept && row.doc !== "" ? { after: { v: row.v }, unchanged: ["doc"] } : { after: row };
+    const key = keyOf(random.below(this.#keys));
+    const row = rows.get(key);
+    const chance = random.next();
+    if (chance < 0.02) {
+      rows.clear();
+      tell({ op: "truncated", key: "", after: null });
+    } else if (row === undefined) {
+      const made = this.#row(random.chance(0.8));
+      rows.set(key, made);
+      tell({ op: "created", key, after: made });
+    } else if (chance < 0.15) {
+      rows.delete(key);
+      tell({ op: "deleted", key, after: null });
+    } else if (chance < 0.25) {
+      // Between partitions.
+      const moved = { ...row, v: ++this.#v };
+      rows.set(key, moved);
+      tell({ op: "deleted", key, after: null });
+      tell({ op: "created", key, after: moved });
+    } else if (chance < 0.6) {
+      const to = keyOf(random.below(this.#keys));
+      if (rows.has(to)) return;
+      const moved = { ...row, v: ++this.#v };
+      rows.delete(key);
+      rows.set(to, moved);
+      tell({ op: "deleted", key, after: null, movedTo: to });
+      tell({ op: "created", key: to, ...logged(moved, true), movedFrom: key });
+    } else {
+      const isKept = random.chance(0.7);
+      const updated = isKept ? { ...row, v: ++this.#v } : this.#row(random.chance(0.8));
+      rows.set(key, updated);
+      tell({ op: "updated", key, ...logged(updated, isKept) });
+    }
+  }
+}
+
+function keyOf(nth: number): string {
+  return `a key of some length ${`${nth}`.padStart(3, "0")}`.padEnd(100, ".");
+}
+
+function bodyOf(body: CopiedBody): Buffer {
+  return Buffer.from(JSON.stringify(body));
+}
+
+function kindOf<O extends Op>(
+  collection: string,
+  op: O,
+): { readonly namespace: string; readonly collection: string; readonly op: O; readonly version: CollectionVersion } {
+  const version = versions[COLLECTIONS.indexOf(collection)] as CollectionVersion;
+  return { namespace: "public", collection, op, version };
+}

@@ -34,10 +34,11 @@ export class CopiedStream {
 
   /** Runs one worker until the signal. @param maxRows of a slice */
   async work(source: Source, clock: Clock, random: Random, maxRows: number, signal: AbortSignal): Promise<void> {
-    const backfill = new Backfill({
+    const options = {
       ...{ source: source.id, copier: source.copier as RowCopier, order: async () => order, clock, maxRows },
       ...{ log: silentLogger, maxMessageBytes: 1e6 },
-    });
+    };
+    const backfill = new Backfill(options, this.progress);
     /** Handed out, and on its way. */
     const queue: (readonly SourceMessage[])[] = [];
     const reading = async (): Promise<void> => {
@@ -56,7 +57,7 @@ export class CopiedStream {
       }
     };
     const copying = async (): Promise<void> => {
-      for await (const batch of backfill.read({ after: this.progress, signal })) {
+      for await (const batch of backfill.read({ signal })) {
         while (!reaches(this.positions, batch.notBefore) && !signal.aborted) await clock.sleep(10, signal);
         await clock.sleep(random.below(100), signal);
         if (signal.aborted) return;

@@ -59,21 +59,19 @@ describe.skipIf(missing("postgres", "nats"))("rows that a table had before", () 
     await second.stop();
 
     const third = await start();
+    await database.query("alter table orders rename to purchases; alter table items rename to a_items");
     await database.query("create table late(id int primary key); insert into late values (7)");
     await completed(2);
-    await database.query("alter table orders rename to purchases; alter table items rename to a_items");
-    await database.query("create table later(id int primary key); insert into later values (8)");
-    await completed(3);
     await third.stop();
 
     await database.query("select pg_drop_replication_slot('millrace_shop')");
     await database.query("create table latest(id int primary key); insert into latest values (9)");
     const fourth = await start({ adopt: true });
-    await completed(4);
+    await completed(3);
     await fourth.stop();
 
     expect(initial.toSorted()).toEqual(["items 1", "orders 1", "orders 2"]);
-    expect(await read()).toEqual([...initial, "late 7", "later 8", "latest 9"]);
+    expect(await read()).toEqual([...initial, "late 7", "latest 9"]);
   });
 
   test("are not copied where nobody says so, and of one table alone where its item does", async () => {

@@ -7,8 +7,6 @@ import { headersOf } from "../client/shared-stream.ts";
 import type { Confirmable, Confirmations } from "./confirmations.ts";
 import type { Possession } from "./possession.ts";
 
-const ACK: Uint8Array = Buffer.from("+ACK");
-
 /** What a delivery needs of its subscription. */
 export interface DeliveryOwner {
   readonly nc: NatsConnection;
@@ -171,11 +169,11 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   }
 
   ack(): Promise<void> {
-    return this.#finish(ACK);
+    return this.#finish("+ACK");
   }
 
   terminate(reason: string): Promise<void> {
-    return this.#finish(Buffer.from(`+TERM ${reason}`));
+    return this.#finish(`+TERM ${reason}`);
   }
 
   retry(delayMs: number): void {
@@ -195,7 +193,7 @@ export class JetStreamDelivery implements Delivery, Confirmable {
     this.#possession.extend();
   }
 
-  #finish(what: Uint8Array): Promise<void> {
+  #finish(what: string): Promise<void> {
     this.#release();
     return this.#owner.confirmations.confirm(this, what);
   }

@@ -5,7 +5,7 @@ import type { Delivery } from "../../bus/bus.ts";
 import { WakeUp, within } from "../../clock.ts";
 import type { MillraceError } from "../../errors.ts";
 import { isOver } from "../../event/control.ts";
-import { type SourceId, sourceOfStream } from "../../event/source-id.ts";
+import { retryId, type SourceId, sourceOfStream } from "../../event/source-id.ts";
 import { mayPass, unreachable } from "../outcome/unavailable.ts";
 import { isWaiting } from "../outcome/waiting.ts";
 import { SILENT_MS } from "../tx/tx.ts";
@@ -168,8 +168,7 @@ export class Deliverer {
       putBack(delivery, Math.min(earlyMs, longestNapMs), ended);
       return;
     }
-    // Where the event stands.
-    const source = sourceOfStream(stream) ?? from;
+    const source = from === retryId ? (sourceOfStream(stream) ?? from) : from; // where the event stands
     const has = this.#inHand.find(delivery);
     const said = this.settledOf(source).find(delivery, this.#options.bus.interruptions());
     if (has && has.delivery.carried?.at !== carried?.at) {

@@ -29,34 +29,14 @@ const fatal = (reason: string): Fatal => new Fatal(reason);
 export type Handled = Pick<StoredMessage, "header" | "subject"> & { readonly run?: string | undefined };
 
 /**
- * What a handler is given. What few of them use is made when it is asked for; its getters are shared and stand on the
- * object itself: cheap to make, and a wrapper may spread it.
+ * What a handler is given. What few of them use is made when it is asked for. All of it stands on the object itself, for a
+ * wrapper may spread it; as functions where it can be, for to put a getter on each object costs as much as to parse its event.
  */
 export class Given implements HandlerContext<AnyEvent> {
-  static readonly #getters: PropertyDescriptorMap & ThisType<Given> = {
-    signal: {
-      enumerable: true,
-      get() {
-        return this.#signal();
-      },
-    },
-    log: {
-      enumerable: true,
-      get() {
-        return this.#handlerLog();
-      },
-    },
-    tx: {
-      enumerable: true,
-      get() {
-        return this.#beginTx();
-      },
-    },
-    [effects]: {
-      enumerable: true,
-      get() {
-        return this.#effects();
-      },
+  static readonly #signalOf: PropertyDescriptor & ThisType<Given> = {
+    enumerable: true,
+    get() {
+      return this.#signal();
     },
   };
   readonly event: AnyEvent;
@@ -64,9 +44,17 @@ export class Given implements HandlerContext<AnyEvent> {
   readonly run: string | undefined;
   readonly shadow: boolean;
   declare readonly signal: AbortSignal;
-  declare readonly log: HandlerLog;
-  declare readonly tx: RunTx<PgClient>;
-  declare readonly [effects]: Effects;
+  readonly log: HandlerLog = {
+    debug: (text, fields) => this.#say("debug", text, fields),
+    info: (text, fields) => this.#say("info", text, fields),
+    warn: (text, fields) => this.#say("warn", text, fields),
+    error: (text, fields) => this.#say("error", text, fields),
+  };
+  readonly tx: RunTx<PgClient> = (work) => this.#beginTx().run(work, this.#signal());
+  readonly [effects]: Effects = {
+    publish: (event) => this.#effects().publish(event),
+    send: (endpoint, message) => this.#effects().send(endpoint, message),
+  };
   readonly skip: typeof skip = skip;
   readonly retry: typeof retry = retry;
   readonly fatal: typeof fatal = fatal;
@@ -95,7 +83,7 @@ export class Given implements HandlerContext<AnyEvent> {
     this.run = message.run;
     this.shadow = context.automation.shadow;
     this.#shadow = this.shadow ? new Shadow() : undefined;
-    Object.defineProperties(this, Given.#getters);
+    Object.defineProperty(this, "signal", Given.#signalOf);
   }
 
   static tx(given: Given): Tx | undefined {
@@ -138,11 +126,10 @@ export class Given implements HandlerContext<AnyEvent> {
     return this.#controller.signal;
   }
 
-  #beginTx(): RunTx<PgClient> {
+  #beginTx(): Tx {
     const { automation, database } = this.#context;
     this.#tx ??= new Tx(automation.id, database, this.#cause(), this.#shadow);
-    const tx = this.#tx;
-    return (work) => tx.run(work, this.#signal());
+    return this.#tx;
   }
 
   #effects(): Effects {
@@ -161,13 +148,9 @@ export class Given implements HandlerContext<AnyEvent> {
     return { id: this.event.id, inbox, source, subject, lineage, traceparent };
   }
 
-  #handlerLog(): HandlerLog {
+  #say(level: keyof HandlerLog, text: string, fields: Readonly<Record<string, unknown>> | undefined): void {
     const { automation, log } = this.#context;
     const about = { automation: automation.id, id: this.event.id, attempt: this.attempt };
-    const at =
-      (level: keyof HandlerLog) =>
-      (text: string, fields?: Readonly<Record<string, unknown>>): void =>
-        log[level]("automation_log", { ...fields, ...about }, text);
-    return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+    log[level]("automation_log", { ...fields, ...about }, text);
   }
 }

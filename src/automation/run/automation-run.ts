@@ -369,7 +369,7 @@ export class AutomationRun {
   #take(source: SourceId, delivery: Delivery, stint: Stint): void {
     const early = (delivery.carried?.dueAt ?? 0) > this.#options.clock.wall();
     // A replay of an ordered one has its place in the lane of its key.
-    const hand = early ? undefined : this.#hands.get(sourceOfStream(delivery.stream) ?? source);
+    const hand = early || source !== retryId ? undefined : this.#hands.get(sourceOfStream(delivery.stream) ?? source);
     if (hand === undefined) this.#deliverer.take(source, delivery, stint);
     else hand.takeCarried(delivery);
   }

@@ -1,12 +1,13 @@
-// Reading header lines from a message's bytes says what the client's own headers say.
+// What goes past the client: header lines read from a message's bytes, and short messages in one piece.
 
 import { connect, headers, type Msg } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { headerBlock, headerValue } from "../../../src/bus/jetstream/consumer/delivery.ts";
+import { publishShort } from "../../../src/bus/jetstream/stream/raw-publish.ts";
 import { freshNats, missing } from "../../support/servers.ts";
 import { waitFor } from "../../support/wait-for.ts";
 
-describe.skipIf(missing("nats"))("header lines", () => {
+describe.skipIf(missing("nats"))("past the client, header lines", () => {
   async function exchange(
     messages: readonly { readonly subject: string; readonly lines?: Record<string, string>; readonly body: string }[],
   ): Promise<readonly Msg[]> {
@@ -51,5 +52,26 @@ describe.skipIf(missing("nats"))("header lines", () => {
       undefined,
       undefined,
     ]);
+  });
+
+  test("short messages in one piece come as they are, in their order, and an answer goes where each says", async () => {
+    const nc = await connect({ servers: (await freshNats()).url });
+    onTestFinished(() => nc.close());
+    const got: Msg[] = [];
+    nc.subscribe("x.>", { callback: (_, message) => void got.push(message) });
+    const messages = [
+      { subject: "x.1", text: "+ACK" },
+      { subject: "x.2", text: "+TERM \u00e9, and\r\nPUB x.3 0\r\n" },
+      { subject: "x.4", text: "" },
+      { subject: "x.5", text: "+ACK", reply: "y.5" },
+    ];
+
+    publishShort(nc, messages);
+    nc.publish("x.last");
+
+    await waitFor(() => got.some(({ subject }) => subject === "x.last"), { what: "what was sent behind them" });
+    expect(got.slice(0, -1).map((one) => [one.subject, one.string(), one.reply])).toEqual(
+      messages.map(({ subject, text, reply = "" }) => [subject, text, reply]),
+    );
   });
 });

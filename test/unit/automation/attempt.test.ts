@@ -8,6 +8,7 @@ import {
   type HandlerContext,
 } from "../../../src/automation/define/automation.ts";
 import { collection } from "../../../src/automation/define/collection.ts";
+import { effectsOf } from "../../../src/automation/define/effects.ts";
 import { type AttemptResult, startAttempt } from "../../../src/automation/deliver/attempt.ts";
 import { Deadlines } from "../../../src/automation/deliver/deadlines.ts";
 import { type Clock, realClock } from "../../../src/clock.ts";
@@ -61,7 +62,8 @@ test("a wrapper may spread the context and hand it on", () => {
     seen = { ...context };
   });
 
-  expect(seen).toMatchObject({ event, attempt: 2 });
+  expect(seen).toMatchObject({ event, attempt: 2, tx: expect.any(Function) });
+  expect(seen && effectsOf(seen)).toEqual({ publish: expect.any(Function), send: expect.any(Function) });
   expect(seen?.signal.aborted).toBe(false);
   seen?.log.info("said");
 });

@@ -9,6 +9,7 @@ import { createInbox, type Msg } from "@nats-io/transport-node";
 import { realClock } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
 import type { Connection } from "../client/connection.ts";
+import { publishShort, type ShortMessage } from "../stream/raw-publish.ts";
 
 /** After so long a server that was set back may never have handed it out: then it does so once more. */
 const giveUpMs = 30_000;
@@ -41,7 +42,7 @@ class Group {
   readonly confirmed: Promise<void>;
   readonly deliveries: Confirmable[] = [];
   /** What is said of each of them. */
-  readonly whats: Uint8Array[] = [];
+  readonly whats: string[] = [];
   readonly sinceMs: number = realClock.now();
   sentMs: number = this.sinceMs;
   /** Names the answers to what was sent last; 0 before that. */
@@ -89,7 +90,7 @@ export class Confirmations {
    * are confirmed together: they have one promise.
    * @throws TransientError when the connection broke meanwhile, and when nobody can confirm it any more
    */
-  confirm(delivery: Confirmable, what: Uint8Array): Promise<void> {
+  confirm(delivery: Confirmable, what: string): Promise<void> {
     const { consumer } = delivery;
     let group = this.#unsent.get(consumer);
     if (group === undefined) {
@@ -131,11 +132,12 @@ export class Confirmations {
     group.unanswered = 0;
     this.#sent.set(group.token, group);
     const reply = this.#inbox + group.token;
-    for (const [nth, delivery] of deliveries.entries()) {
-      const isLast = delivery.consumer !== deliveries[nth + 1]?.consumer;
+    const messages = deliveries.map(({ consumer, reply: subject }, nth): ShortMessage => {
+      const isLast = consumer !== deliveries[nth + 1]?.consumer;
       if (isLast) group.unanswered++;
-      nc.publish(delivery.reply, whats[nth], isLast ? { reply } : undefined);
-    }
+      return { subject, text: whats[nth] ?? "", reply: isLast ? reply : undefined };
+    });
+    publishShort(nc, messages);
     group.sentMs = realClock.now();
   }
 

@@ -7,8 +7,6 @@ import { headersOf } from "../client/shared-stream.ts";
 import type { Confirmable, Confirmations } from "./confirmations.ts";
 import type { Possession } from "./possession.ts";
 
-const ACK: Uint8Array = Buffer.from("+ACK");
-
 /** What a delivery needs of its subscription. */
 export interface DeliveryOwner {
   readonly nc: NatsConnection;
@@ -171,11 +169,11 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   }
 
   ack(): Promise<void> {
-    return this.#finish(ACK);
+    return this.#finish("+ACK");
   }
 
   terminate(reason: string): Promise<void> {
-    return this.#finish(Buffer.from(`+TERM ${reason}`));
+    return this.#finish(`+TERM ${reason}`);
   }
 
   retry(delayMs: number): void {
@@ -195,7 +193,7 @@ export class JetStreamDelivery implements Delivery, Confirmable {
     this.#possession.extend();
   }
 
-  #finish(what: Uint8Array): Promise<void> {
+  #finish(what: string): Promise<void> {
     this.#release();
     return this.#owner.confirmations.confirm(this, what);
   }
@@ -259,6 +257,9 @@ export function sizeOf(message: Msg): number {
 
 const opening = "NATS/1.0";
 
+/** Of the newest piece that the socket gave: many messages lie in one. */
+let piece: Buffer = Buffer.alloc(0);
+
 /**
  * The lines, from the version on; undefined when the message has none, or they are not where they should be.
  * @param data the message's own, which the client cuts out anew each time it is asked
@@ -268,13 +269,15 @@ export function headerBlock(message: Msg, data: Uint8Array): string | undefined 
   // Header lines and body lie side by side.
   const bytes = sizeOf(message) - subject.length - reply.length - data.length;
   if (bytes <= opening.length || bytes > data.byteOffset) return undefined;
-  const block = Buffer.from(data.buffer, data.byteOffset - bytes, bytes).toString("utf8");
+  if (piece.buffer !== data.buffer) piece = Buffer.from(data.buffer);
+  const block = piece.toString("utf8", data.byteOffset - bytes, data.byteOffset);
   return block.startsWith(opening) ? block : undefined;
 }
 
 /** What a header's line begins with, by its name: few are asked for, each of them for every message. */
 const beginnings = new Map<string, string>();
 const MAX_BEGINNINGS = 256;
+const SPACE = 0x20;
 
 function beginningOf(name: string): string {
   const known = beginnings.get(name);
@@ -288,7 +291,9 @@ function beginningOf(name: string): string {
 export function headerValue(block: string, name: string): string | undefined {
   const start = block.indexOf(beginningOf(name));
   if (start < 0) return undefined;
-  const from = start + name.length + 3;
-  const value = block.slice(block.charAt(from) === " " ? from + 1 : from, block.indexOf("\r\n", from));
-  return value.startsWith(" ") || value.endsWith(" ") ? value.trim() : value;
+  const colon = start + name.length + 2;
+  const from = block.charCodeAt(colon + 1) === SPACE ? colon + 2 : colon + 1;
+  const end = block.indexOf("\r\n", from);
+  const value = block.slice(from, end);
+  return block.charCodeAt(from) === SPACE || block.charCodeAt(end - 1) === SPACE ? value.trim() : value;
 }

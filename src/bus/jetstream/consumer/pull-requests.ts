@@ -9,6 +9,8 @@ import { type Request, Room, type Wanted } from "./room.ts";
 const expiresMs = 30_000;
 const heartbeatMs = 5_000;
 const againMs = 250;
+/** What a request says where nothing is pinned. */
+const UNPINNED = { expires: nanos(expiresMs), idle_heartbeat: nanos(heartbeatMs) };
 
 export interface PullRequestsOptions {
   /** The subject that requests go to. */
@@ -80,16 +82,18 @@ export class PullRequests {
     if (this.#nc.isClosed() || this.#nc.isDraining()) return;
     const wanted = this.#options.wanted();
     if (wanted === undefined) return;
+    const { messages, uncounted } = wanted;
     const { subject, puller } = this.#options;
     const largest = this.#nc.info?.max_payload ?? 0;
     // Who does not pull loses the pin. More than may be out the server does not hand out.
-    const next = this.room.ask({ ...wanted, largest, always: puller !== undefined });
+    const next = this.room.ask({ messages, uncounted, largest, always: puller !== undefined });
     if (next === undefined) return;
-    const lasting =
+    const { batch, max_bytes } = next.asked;
+    const text =
       puller === undefined
-        ? { expires: nanos(expiresMs), idle_heartbeat: nanos(heartbeatMs) }
-        : { expires: nanos(ORDERED_EXPIRES_MS), ...puller.request };
-    this.#nc.publish(subject, JSON.stringify({ ...next.asked, ...lasting }), { reply: this.#answers(next.request) });
+        ? JSON.stringify({ batch, max_bytes, ...UNPINNED })
+        : JSON.stringify({ batch, max_bytes, expires: nanos(ORDERED_EXPIRES_MS), ...puller.request });
+    this.#nc.publish(subject, text, { reply: this.#answers(next.request) });
   }
 
   /** Requests may be lost: forgets them, and asks again. */

@@ -86,7 +86,7 @@ describe.skipIf(missing("nats"))(`a copy of documents of ${mongoTarget}`, () => 
     { after: "lookup", kills: [3, 2] },
     { after: "none", kills: [2] },
   ])(
-    "beside writes, by workers killed in the middle of it, ends with what the collections hold (after: $after)",
+    "beside writes, by workers killed in the middle of it, ends with what the collections hold (after $after)",
     {
       timeout: 120_000,
     },

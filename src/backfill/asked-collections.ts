@@ -20,7 +20,8 @@ function askedOf(targets: readonly CopyTarget[], order: Order): readonly CopyTar
   return order.ids === undefined ? asked : asked.toSorted((one, other) => (one.id < other.id ? -1 : 1));
 }
 
-export function isAsked(target: CopyTarget, { collections, ids }: Wanted): boolean {
+export function isAsked(target: CopyTarget, { collections, ids, without }: Wanted & Pick<Order, "without">): boolean {
+  if (without?.includes(formatCollectionName(target))) return false;
   if (collections === undefined && ids === undefined) return true;
   return (collections?.includes(formatCollectionName(target)) || ids?.includes(target.id)) ?? false;
 }
@@ -31,17 +32,18 @@ export function askedNames({ collections, ids }: Wanted, initial: Order["initial
   return [...(collections ?? []), ...(ids ?? []).map((id) => initial?.collections[id] ?? id)];
 }
 
-/** Those that were left out up to now: their turn came before the target's, or the end, and the source did not read them. */
+/** Those that were left out up to now: their turn came before the target's, or the end, and the source did not read them, or somebody said so. */
 export function leftOutBefore(
   target: CopyTarget | undefined,
   targets: readonly CopyTarget[],
-  { collections = [], ids }: Order,
+  { collections = [], ids, without = [] }: Order,
   { at, leftOut = [] }: Progress,
 ): readonly string[] {
-  const read = new Set(targets.map(formatCollectionName));
-  if (ids !== undefined) return target === undefined ? collections.filter((name) => !read.has(name)) : leftOut;
+  const read = new Set(targets.map(formatCollectionName).filter((name) => !without.includes(name)));
+  const named = [...collections, ...without];
+  if (ids !== undefined) return target === undefined ? [...new Set(named.filter((name) => !read.has(name)))] : leftOut;
   const begun = at !== undefined && !isDone(at) ? [formatCollectionName(at)] : [];
-  const missed = [...begun, ...collections].filter((name) => {
+  const missed = [...begun, ...named].filter((name) => {
     const place = read.has(name) ? undefined : parseCollectionName(name);
     if (place === undefined || (target !== undefined && compare(place, target) > 0)) return false;
     return at === undefined || compare(place, at) > (isDone(at) ? 0 : -1);

@@ -33,6 +33,8 @@ export interface Order extends Asked, Wanted {
   readonly where?: Readonly<Record<string, unknown>>;
   /** Rows a second at most, in the mean; absent: as fast as it goes. */
   readonly rate?: number;
+  /** `namespace.collection` of those that it goes on without: what holds one up shall not hold up the others. */
+  readonly without?: readonly string[];
   /** What is to be copied once this is over. */
   readonly next?: Wanted;
   /** Of which collections the one copy that the configuration asks for was ordered, whatever became of it. */
@@ -61,20 +63,23 @@ export function ordersOf(state: StateStore, source: SourceId): Orders {
   };
 }
 
+function isNames(names: unknown): boolean {
+  return names === undefined || (Array.isArray(names) && names.every((name) => typeof name === "string"));
+}
+
 function isWanted({ collections, ids, gaps }: Wanted): boolean {
-  const isNames = (names: unknown): boolean =>
-    names === undefined || (Array.isArray(names) && names.every((name) => typeof name === "string"));
   return isNames(collections) && isNames(ids) && (gaps === undefined || Array.isArray(gaps));
 }
 
 /** @throws ConfigError BACKFILL_ORDER_UNREADABLE when it is not what this version writes */
 function parseOrder(value: unknown, key: string): Order {
-  const { backfill, state, rate, by, at, next, initial, where, ...wanted } = (value ?? {}) as Partial<Order>;
+  const { backfill, state, rate, by, at, next, initial, where, without, ...wanted } = (value ?? {}) as Partial<Order>;
   const well =
     Number.isSafeInteger(backfill) &&
     (backfill as number) > 0 &&
     (state === "running" || state === "paused" || state === "cancelled") &&
     isWanted(wanted) &&
+    isNames(without) &&
     (next === undefined || isWanted(next)) &&
     (where === undefined || (typeof where === "object" && where !== null)) &&
     (initial === undefined || typeof initial.collections === "object") &&

@@ -50,7 +50,8 @@ export class Patience {
   async #isChanged(order: Order, stored: Progress | undefined): Promise<boolean> {
     try {
       const now = await this.#options.order(stored);
-      return now?.backfill !== order.backfill || now.state !== order.state || now.rate !== order.rate;
+      if (now?.backfill !== order.backfill || now.state !== order.state || now.rate !== order.rate) return true;
+      return now.without?.join() !== order.without?.join();
     } catch (error) {
       if (error instanceof TransientError) return false; // nobody can be asked: it goes on as it was
       if (error instanceof ConfigError) return true; // said when it is read for what comes next

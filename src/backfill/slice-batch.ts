@@ -166,6 +166,6 @@ function rowTooLarge(target: CopyTarget, size: number, most: number): ConfigErro
   const name = formatCollectionName(target);
   const what = `a row of ${name} has ${size} bytes as a message, of which ${most} are possible: it cannot be copied`;
   return new ConfigError("BACKFILL_ROW_TOO_LARGE", what, {
-    hint: "Raise the server's max_payload (3 MiB are possible), leave the large column out, or cancel this copy and start one of the other collections: `millrace backfill cancel`.",
+    hint: `Raise the server's max_payload (3 MiB are possible), leave the large column out, or go on without the collection: millrace backfill resume <source> --without ${name}`,
   });
 }

@@ -200,14 +200,17 @@ export interface SteerOptions extends BackfillOptions {
   readonly to: keyof typeof WANTED;
   /** With `resume`: from now on, in rows a second, or `max`. */
   readonly rate?: string;
+  /** With `resume`: collections that it goes on without. */
+  readonly without?: readonly string[];
 }
 
-/** `backfill pause`, `resume`, `cancel`. @throws ConfigError BACKFILL_NONE, BACKFILL_RATE; TransientError */
-export async function steerBackfill({ to, rate: given, ...options }: SteerOptions): Promise<void> {
+/** `backfill pause`, `resume`, `cancel`. @throws ConfigError BACKFILL_NONE, BACKFILL_RATE, BACKFILL_COLLECTION_UNKNOWN; TransientError */
+export async function steerBackfill({ to, rate: given, without: named = [], ...options }: SteerOptions): Promise<void> {
   const rate = given === undefined ? undefined : { rate: parseRate(given) };
   const { source, watch } = await opened(options);
   await using _ = watch;
   const { id } = source;
+  const left = named.length === 0 ? [] : await namedCollections(named, source);
   const { copy: before, isRead } = await watch.look();
   let was: CopyStanding | undefined;
   const { changed } = await changeOrder((await watch.bus()).state, id, (known) => {
@@ -217,9 +220,12 @@ export async function steerBackfill({ to, rate: given, ...options }: SteerOption
     const { rate: kept, ...others } = known;
     const wanted = rate === undefined ? kept : rate.rate;
     const next: Order = { ...others, ...(wanted !== undefined && { rate: wanted }), state: WANTED[to] };
-    return known.state === next.state && known.rate === next.rate ? undefined : { ...next, ...asker() };
+    const without = [...new Set([...(known.without ?? []), ...left])];
+    const isSame =
+      known.state === next.state && known.rate === next.rate && without.length === (known.without ?? []).length;
+    return isSame ? undefined : { ...next, ...(without.length > 0 && { without }), ...asker() };
   });
-  await options.print(printable(steeredText(id, to, was as CopyStanding, { changed, rate })));
+  await options.print(printable(steeredText(id, to, was as CopyStanding, { changed, rate, left })));
   if (to !== "cancel" && !isRead) await options.print(noWorker(id));
 }
 
@@ -234,7 +240,15 @@ function steeredText(
   id: SourceId,
   to: keyof typeof WANTED,
   { backfill, state, order }: CopyStanding,
-  { changed, rate }: { readonly changed: boolean; readonly rate: { readonly rate: number | undefined } | undefined },
+  {
+    changed,
+    rate,
+    left,
+  }: {
+    readonly changed: boolean;
+    readonly rate: { readonly rate: number | undefined } | undefined;
+    readonly left: readonly string[];
+  },
 ): string {
   const copy = `copy ${backfill} of ${id}`;
   const already = `already, by ${order?.by} at ${order?.at}`;
@@ -248,7 +262,8 @@ function steeredText(
   }
   const speed =
     rate === undefined ? "" : rate.rate === undefined ? ", as fast as it can" : `, at most ${rate.rate} rows/s`;
-  return state === "paused" ? `${copy} goes on${speed}` : `${copy} was not paused: it is ${state}${speed}`;
+  const how = `${speed}${left.length === 0 ? "" : `, without ${left.join(", ")}`}`;
+  return state === "paused" ? `${copy} goes on${how}` : `${copy} was not paused: it is ${state}${how}`;
 }
 
 /** For `--json`. */

@@ -24,7 +24,7 @@ export function copyLines(source: SourceId, look: CopyLook, pace: Pace): readonl
       ? []
       : [`  since ${progress.startedAt}, last told at ${toldAt}`]),
     ...waitLines(source, look),
-    ...leftOutLines(source, copy),
+    ...leftOutLines(copy),
   ];
 }
 
@@ -43,10 +43,7 @@ export function copyBar(source: SourceId, look: CopyLook, pace: Pace): string {
 /** How the copy ended, for whoever followed it. */
 export function endLines(source: SourceId, { copy }: CopyLook): readonly string[] {
   if (copy === undefined) return [`${source} has no copy any more`];
-  return [
-    `copy ${copy.backfill} of ${source} is ${stateText(source, copy)}: ${farText(copy)}`,
-    ...leftOutLines(source, copy),
-  ];
+  return [`copy ${copy.backfill} of ${source} is ${stateText(source, copy)}: ${farText(copy)}`, ...leftOutLines(copy)];
 }
 
 function stateText(source: SourceId, { state, order }: CopyStanding): string {
@@ -65,10 +62,11 @@ function stateText(source: SourceId, { state, order }: CopyStanding): string {
   }
 }
 
-function askedText({ rate, by, at, next, ...order }: NonNullable<CopyStanding["order"]>): string {
+function askedText({ rate, by, at, next, without, ...order }: NonNullable<CopyStanding["order"]>): string {
   const what = askedNames(order, order.initial)?.join(", ") ?? ALL;
   const behind = next === undefined ? "" : `; behind it: ${askedNames(next, order.initial)?.join(", ") ?? ALL}`;
-  return `${what}${rate === undefined ? "" : `, at most ${rate} rows/s`}; last by ${by} at ${at}${behind}`;
+  const less = without === undefined ? "" : ` without ${without.join(", ")}`;
+  return `${what}${less}${rate === undefined ? "" : `, at most ${rate} rows/s`}; last by ${by} at ${at}${behind}`;
 }
 
 function farText(copy: CopyStanding): string {
@@ -115,7 +113,7 @@ export function waitLines(source: SourceId, { copy, isRead }: CopyLook): readonl
   return [`  ${reason.code}: ${reason.message}`, ...(reason.hint === undefined ? [] : [`  fix: ${reason.hint}`])];
 }
 
-function leftOutLines(source: SourceId, { progress }: CopyStanding): readonly string[] {
-  const { leftOut = [] } = progress ?? {};
-  return leftOut.length === 0 ? [] : [`  left out, for ${source} does not read them: ${leftOut.join(", ")}`];
+function leftOutLines({ progress }: CopyStanding): readonly string[] {
+  const { leftOut = [] } = progress ?? {}; // not read any more, or somebody said so
+  return leftOut.length === 0 ? [] : [`  left out: ${leftOut.join(", ")}`];
 }

@@ -1,5 +1,6 @@
 // Commands that copy rows that existed before.
 
+import { list } from "./arguments.ts";
 import type { Program } from "./program.ts";
 import { end, logger, print, stopSignal } from "./terminal.ts";
 
@@ -40,12 +41,18 @@ export function backfillCommands({ program, command }: Program): void {
 
   for (const [name, description] of [
     ["pause", "let it rest behind the batch in hand"],
-    ["resume", "let one that rests go on; with --rate also change how fast one goes"],
+    ["resume", "let one that rests go on; also change how fast one goes, or what it leaves out"],
     ["cancel", "end it where it is; what was copied stays in the stream"],
   ] as const) {
     const steered = command(name, description, backfillCommand).argument("<source>", "the source's id");
     if (name === "resume")
-      steered.option("--rate <rows>", "from now on, rows a second at most; max: as fast as it can");
+      steered
+        .option("--rate <rows>", "from now on, rows a second at most; max: as fast as it can")
+        .option(
+          "--without <collections>",
+          "leave these out from now on: what holds one up then holds up no other",
+          list,
+        );
     steered.action(async (source: string, options) => {
       const { steerBackfill } = await import("../command/backfill.ts");
       await steerBackfill({ ...options, to: name, source, signal: stopSignal(), print });

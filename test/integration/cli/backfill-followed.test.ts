@@ -48,13 +48,15 @@ describe.skipIf(missing("postgres", "nats"))("a copy that is followed", () => {
         return { whole, ...report.parse(JSON.parse(said())) };
       },
       detach: () => startBackfill({ ...options, collections: [], detach: true, json: true, log: silentLogger }),
+      watch: (print: (line: string) => Promise<void>) => showBackfill({ ...options, print, watch: true, json: false }),
       status: async (json = false) => {
         said();
         await showBackfill({ ...options, watch: false, json });
         return said();
       },
-      steer: async (to: "resume" | "cancel", rate?: string) => {
-        await steerBackfill({ ...options, to, ...(rate !== undefined && { rate }) });
+      steer: async (to: "resume" | "cancel", rate?: string, without: readonly string[] = []) => {
+        said();
+        await steerBackfill({ ...options, to, without, ...(rate !== undefined && { rate }) });
         return said();
       },
       terminal: (...args: string[]) => onTerminal(["backfill", ...args], { cwd, columns }),
@@ -89,11 +91,13 @@ describe.skipIf(missing("postgres", "nats"))("a copy that is followed", () => {
       expect(now).toMatchObject({ state: "copying", isRead: true, order: { rate: 100 } });
       const { sources } = JSON.parse(await ask("/api/status"));
       expect(sources[0].backfill).toMatchObject({ backfill: 1, state: "copying", estimatedRows: 5000 });
-      const watched = terminal("status", "shop", "--watch");
-      await watched.shows(/copy 1 of shop: copying/);
+      const shown: string[] = [];
+      const print = async (line: string): Promise<void> => void shown.push(line);
+      const watched = watch(print);
+      await waitFor(() => shown.includes("copy 1 of shop: copying"), { what: "the copy that is watched" });
       expect(await steer("resume", "max")).toBe("copy 1 of shop was not paused: it is copying, as fast as it can");
-      expect(await watched.ended).toBe(0);
-      expect(watched.shown()).toMatch(/copy 1 of shop: completed[\s\S]*\n {2}5000 rows, 1 collection done/);
+      await watched;
+      expect(shown.join("\n")).toMatch(/copy 1 of shop: completed\n.*\n {2}5000 rows, 1 collection done\n.*$/);
       const metrics = await ask("/metrics");
       expect(metrics).toContain('millrace_backfill_rows_total{source="shop"} 5000\n');
       expect(metrics).toContain('millrace_backfill_state{source="shop",state="completed"} 1\n');
@@ -121,7 +125,21 @@ describe.skipIf(missing("postgres", "nats"))("a copy that is followed", () => {
     expect(ready).toBe(true);
     expect(parts.find(({ kind }: { kind: string }) => kind === "source")).toMatchObject({ code: "BACKFILL_WAITING" });
     expect(await ask("/metrics")).toContain('millrace_backfill_waiting{source="shop",code="BACKFILL_REFUSED"} 1\n');
-    expect(await steer("cancel")).toBe("copy 1 of shop is cancelled: what was copied stays in the stream");
+    expect(await steer("resume", undefined, ["public.log"])).toBe(
+      "copy 1 of shop was not paused: it is waiting, without public.log",
+    );
+    const ended = await waitFor(
+      async () => {
+        const text = await status();
+        return text.includes(": completed") && text;
+      },
+      { what: "the end" },
+    );
+    expect(ended).toMatch(
+      /asked for: all that the source reads without public.log; [\s\S]*\n {2}left out: public.log$/,
+    );
+    await detach();
+    expect(await steer("cancel")).toBe("copy 2 of shop is cancelled: what was copied stays in the stream");
     await expect(start("order")).rejects.toMatchObject({
       ...{ code: "BACKFILL_COLLECTION_UNKNOWN", message: "shop reads no order" },
       hint: "It reads public.log, public.orders.",

@@ -219,3 +219,34 @@ test("a collection that is made anew under its name in the middle of its copy is
   expect(asked).toEqual(["1 begins", "2 begins"]);
   expect(told.at(-1)).toMatchObject({ state: "completed", done: 1 });
 });
+
+test("a collection that holds a copy up can be left out: the others are copied, and its end says so", async () => {
+  const clock = sleepingClock();
+  const source = copier(() => ["items", "log", "orders"]);
+  const readSlice: RowCopier["readSlice"] = async (request) => {
+    if (request.target.collection !== "log") return source.readSlice(request);
+    throw new ConfigError("BACKFILL_REFUSED", "no key", { hint: "give it one" });
+  };
+  // What is done already was not left out.
+  const without = ["public.items", "public.log"];
+  const order = async (): Promise<Order> => ({ ...running, ...(clock.now() > 60_000 && { without }) });
+  const told = await markers({ copier: { ...source, readSlice }, order, clock });
+
+  expect(told.at(-1)).toMatchObject({ state: "completed", rows: 2, done: 2, leftOut: ["public.log"] });
+  expect(told.at(-1)).not.toHaveProperty("reason");
+  expect(clock.now()).toBeLessThan(63_000);
+});
+
+test("a pause outlives the worker: the next one copies nothing until somebody resumes it", async () => {
+  const clock = sleepingClock();
+  const stored = { ...done, state: "copying", rows: 3 };
+  let looks = 0;
+  const order = async (): Promise<Order> => {
+    looks++;
+    return { ...running, state: clock.now() < 3_600_000 ? "paused" : "running" };
+  };
+  const [first] = await markers({ copier: copier(() => ["orders"]), order, clock }, stored, 1);
+
+  expect(first).toMatchObject({ backfill: 2, state: "copying", rows: 4 });
+  expect(looks).toBeGreaterThan(3600);
+});

@@ -89,10 +89,10 @@ test("the line that is drawn begins with what is worth most", () => {
 test("what was left out is named while it goes on and at its end", () => {
   const leftOut = ["public.gone"];
 
-  expect(lines(look({}, { leftOut }))).toMatch(/\n {2}left out, for shop does not read them: public.gone$/);
+  expect(lines(look({}, { leftOut }))).toMatch(/\n {2}left out: public.gone$/);
   expect(endLines(shop, look({}, { state: "completed", leftOut }))).toEqual([
     "copy 3 of shop is completed: 400 rows, 2 collections done",
-    "  left out, for shop does not read them: public.gone",
+    "  left out: public.gone",
   ]);
 });
 

@@ -27,7 +27,12 @@ export async function fitTable(api: DynamoApi, home: Home, table: string): Promi
     throw new TransientError("BACKFILL_TABLE_BUSY", `the table ${table} is ${status}`, {
       hint: "Nothing to do: it is looked at again.",
     });
-  if (STUCK.has(status)) throw refused(table, `it is ${status}`, "Make it readable again, or copy the other tables.");
+  if (STUCK.has(status))
+    throw refused(
+      table,
+      `it is ${status}`,
+      "Make it readable again, or go on without it: millrace backfill resume <source> --without <table>",
+    );
   if (!enabled || stream === undefined)
     throw refused(table, "it has no stream that says what changes meanwhile", enableStream(table));
   const page = await api.describeStream(stream.arn, {}).catch(ifUnknown);

@@ -45,7 +45,7 @@ export class ItemEncoder {
     } catch (error) {
       if (!(error instanceof PoisonError)) throw error;
       throw new ConfigError("BACKFILL_ROW_UNREADABLE", `an item of ${table} cannot be copied: ${error.message}`, {
-        hint: "Mend the item, or cancel this copy and start one of the other tables.",
+        hint: "Mend the item, or go on without the table: millrace backfill resume <source> --without <table>",
         cause: error,
       });
     }

@@ -152,7 +152,7 @@ export class MongoCopier implements RowCopier {
       if (!(error instanceof PoisonError)) throw error;
       const what = `a document of ${formatCollectionName(target)} cannot be copied: ${error.message}`;
       throw new ConfigError("BACKFILL_ROW_UNREADABLE", what, {
-        hint: "Mend the document, or cancel this copy and start one of the other collections: `millrace backfill cancel`.",
+        hint: "Mend the document, or go on without the collection: millrace backfill resume <source> --without <collection>",
         cause: error,
       });
     }

@@ -101,6 +101,6 @@ export function parseId(text: string): unknown {
 function unfit(target: CopyTarget, why: string): ConfigError {
   const name = formatCollectionName(target);
   return new ConfigError("BACKFILL_ID_UNFIT", `a document of ${name} cannot be copied: its _id ${why}`, {
-    hint: "Give the document another _id, or cancel this copy and start one of the other collections: `millrace backfill cancel`.",
+    hint: "Give the document another _id, or go on without the collection: millrace backfill resume <source> --without <collection>",
   });
 }

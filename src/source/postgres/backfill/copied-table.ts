@@ -1,6 +1,7 @@
 // A table as a slice of it is read: its columns as the log would have them, its key in the order of its index, and the SQL.
 
 import { ConfigError } from "../../../errors.ts";
+import { formatCollectionName } from "../../../event/collection-name.ts";
 import { percentDecoded } from "../../../event/percent.ts";
 import { quoteIdentifier, quoteLiteral, quoteTable } from "../client/sql.ts";
 import type { Relation } from "../decode/table.ts";
@@ -54,7 +55,7 @@ export function refuseUnfit(table: CopiedTable): void {
       "BACKFILL_REFUSED",
       `${name} cannot be copied: its events carry no key that its rows could be told apart by`,
       {
-        hint: `Give it one (ALTER TABLE ${name} ADD PRIMARY KEY ...), or copy the other tables: millrace backfill start <source> <table>`,
+        hint: `Give it one (ALTER TABLE ${name} ADD PRIMARY KEY ...), or go on without it: millrace backfill resume <source> --without ${formatCollectionName({ namespace: table.namespace, collection: table.name })}`,
       },
     );
   }

@@ -241,7 +241,7 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
       if (!(error instanceof PoisonError)) throw error;
       const name = quoteTable({ schema: table.namespace, name: table.collection });
       throw new ConfigError("BACKFILL_ROW_UNREADABLE", `a row of ${name} cannot be copied: ${error.message}`, {
-        hint: "Mend the row, leave the column out of the source, or cancel this copy and start one of the other tables.",
+        hint: "Mend the row, leave the column out of the source, or go on without the table: millrace backfill resume <source> --without <table>",
         cause: error,
       });
     }

@@ -70,17 +70,18 @@ describe.skipIf(missing("postgres", "nats"))("a copy that is followed", () => {
     async () => {
       const {
         status,
+        watch,
         steer,
         start: again,
         terminal,
         ask,
         worker,
       } = await ground(
-        "create table orders(id int primary key); insert into orders select generate_series(1, 5000); analyze orders",
+        "create table orders(id int primary key); insert into orders select generate_series(1, 20000); analyze orders",
       );
 
-      const start = terminal("start", "shop", "public.orders", "--rate", "100");
-      await start.shows(/█+░+ \d+ of about 5000 rows \(\d+ %\), 100 rows\/s, about \d+ s left \(an estimate\)/);
+      const start = terminal("start", "shop", "public.orders", "--rate", "300");
+      await start.shows(/█+░+ \d+ of about 20000 rows \(\d+ %\), \d+ rows\/s, about \d+ (s|min) left \(an estimate\)/);
       start.type("\u{3}");
       expect(await start.ended).toBe(3);
       expect(start.shown()).toMatch(
@@ -88,18 +89,18 @@ describe.skipIf(missing("postgres", "nats"))("a copy that is followed", () => {
       );
       await expect(again()).rejects.toMatchObject({ code: "BACKFILL_RUNNING" });
       const now = report.parse(JSON.parse(await status(true)));
-      expect(now).toMatchObject({ state: "copying", isRead: true, order: { rate: 100 } });
+      expect(now).toMatchObject({ state: "copying", isRead: true, order: { rate: 300 } });
       const { sources } = JSON.parse(await ask("/api/status"));
-      expect(sources[0].backfill).toMatchObject({ backfill: 1, state: "copying", estimatedRows: 5000 });
+      expect(sources[0].backfill).toMatchObject({ backfill: 1, state: "copying", estimatedRows: 20000 });
       const shown: string[] = [];
       const print = async (line: string): Promise<void> => void shown.push(line);
       const watched = watch(print);
       await waitFor(() => shown.includes("copy 1 of shop: copying"), { what: "the copy that is watched" });
       expect(await steer("resume", "max")).toBe("copy 1 of shop was not paused: it is copying, as fast as it can");
       await watched;
-      expect(shown.join("\n")).toMatch(/copy 1 of shop: completed\n.*\n {2}5000 rows, 1 collection done\n.*$/);
+      expect(shown.join("\n")).toMatch(/copy 1 of shop: completed\n.*\n {2}20000 rows, 1 collection done\n.*$/);
       const metrics = await ask("/metrics");
-      expect(metrics).toContain('millrace_backfill_rows_total{source="shop"} 5000\n');
+      expect(metrics).toContain('millrace_backfill_rows_total{source="shop"} 20000\n');
       expect(metrics).toContain('millrace_backfill_state{source="shop",state="completed"} 1\n');
       await worker.logged("backfill_completed");
     },
@@ -149,7 +150,7 @@ describe.skipIf(missing("postgres", "nats"))("a copy that is followed", () => {
     });
     expect(await start("public.orders", "public.orders")).toMatchObject({
       whole: true,
-      backfill: 2,
+      backfill: 3,
       state: "completed",
     });
   });

@@ -1,7 +1,7 @@
 // A copy in words: what is the case, how far it is, and what a person would type next.
 
 import { askedNames } from "../../backfill/asked-collections.ts";
-import { isOver, type Progress } from "../../backfill/progress.ts";
+import { isDone, isOver, type Progress } from "../../backfill/progress.ts";
 import type { CopyStanding } from "../../backfill/standing.ts";
 import { formatCollectionName } from "../../event/collection-name.ts";
 import type { SourceId } from "../../event/source-id.ts";
@@ -85,7 +85,7 @@ function rowsText({ progress }: CopyStanding): string {
 /** `2 collections done, in public.orders` */
 function placeText(progress: Progress): string {
   const { done, at } = progress;
-  const within = !isOver(progress) && at !== undefined && at.after !== null ? `, in ${formatCollectionName(at)}` : "";
+  const within = !isOver(progress) && at !== undefined && !isDone(at) ? `, in ${formatCollectionName(at)}` : "";
   return `${done} ${done === 1 ? "collection" : "collections"} done${within}`;
 }
 

@@ -236,8 +236,9 @@ describe("a table", () => {
   });
 
   test("that is made just now is waited for, and one that cannot be read is refused", async () => {
-    const { put, said, failure, slice } = await copying();
+    const { put, said, failure, slice, tick } = await copying();
     put("a");
+    await tick(10_000);
     said.status = "CREATING";
     expect(await failure()).toMatchObject({ code: "BACKFILL_TABLE_BUSY", message: "the table carts is CREATING" });
     said.status = "ARCHIVED";

@@ -3,7 +3,7 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { ConfigError } from "../../../../src/errors.ts";
 import type { CollectionVersion, CopiedRow } from "../../../../src/event/source-event.ts";
-import type { RowCopier, Slice } from "../../../../src/source/capabilities.ts";
+import type { RowCopier, Slice, SliceRequest } from "../../../../src/source/capabilities.ts";
 import { postgresFixture } from "../../../support/postgres/fixture.ts";
 import { failureOf, type TestSource } from "../../../support/postgres/reader.ts";
 import { missing } from "../../../support/servers.ts";
@@ -15,12 +15,20 @@ const copierOf = ({ copier }: TestSource): RowCopier => copier as RowCopier;
 async function sliceOf(
   source: TestSource,
   name: string,
-  { after, maxRows = 1000 }: { readonly after?: Readonly<Record<string, unknown>>; readonly maxRows?: number } = {},
+  { maxRows = 1000, ...rest }: Partial<Pick<SliceRequest, "after" | "keys" | "maxRows">> = {},
 ): Promise<Slice> {
   const targets = await copierOf(source).targets();
   const target = targets.find(({ collection }) => collection === name);
   if (target === undefined) throw new Error(`no ${name} among ${targets.map(({ collection }) => collection).join()}`);
-  return copierOf(source).readSlice({ target, after, maxRows, maxBytes: 1e6, backfill: 7, signal: never });
+  return copierOf(source).readSlice({
+    target,
+    after: undefined,
+    ...rest,
+    maxRows,
+    maxBytes: 1e6,
+    backfill: 7,
+    signal: never,
+  });
 }
 
 function bodyOf({ data }: CopiedRow): Readonly<Record<string, unknown>> {
@@ -46,6 +54,10 @@ describe.skipIf(missing("postgres"))("a slice of a Postgres table", () => {
     insert into parted values ('n', 2), ('s', 1), ('n', 3);
     create table heir(more int, primary key (b, a)) inherits (pairs);
     insert into heir values ('z', 1, 'of the heir', 1);
+    create table named(name text, n numeric, primary key (n, name));
+    insert into named values ('a,b %', 1.50), ('it''s "x\\\\y', 2), ('ä', 3), ('z', 4);
+    create table raw(id bytea primary key);
+    insert into raw values ('\\x00ff');
     create table whole(id int primary key, note text);
     alter table whole replica identity full;
     insert into whole values (1, 'x');`);
@@ -78,6 +90,27 @@ describe.skipIf(missing("postgres"))("a slice of a Postgres table", () => {
     await reading.stop();
   });
 
+  test("has only the rows with the keys that are asked for, as events have them, up to and with its place", async () => {
+    const { source } = await fixture.begin();
+    const all = await sliceOf(source, "named");
+    const keys = all.rows.map(({ key }) => key);
+    expect([keys.length, all.readsKeys]).toEqual([4, true]);
+
+    const none = "7,nobody";
+    const some = await sliceOf(source, "named", { after: all.after(2), keys: [none, ...keys.toReversed()] });
+    expect(some.rows.map(({ key }) => key)).toEqual(keys.slice(0, 3));
+    expect(some.isLast).toBe(true);
+    const wherever = await sliceOf(source, "named", { keys: [keys[3] as string, none], maxRows: 1 });
+    expect(wherever.rows.map(bodyOf)).toEqual([all.rows[3]].map((row) => bodyOf(row as CopiedRow)));
+  });
+
+  test("says of a key whose text in events is not the database's that rows cannot be asked for by it", async () => {
+    const { source } = await fixture.begin();
+    const { readsKeys, rows } = await sliceOf(source, "raw");
+    expect([readsKeys, rows.length]).toEqual([false, 1]);
+    expect(await sliceOf(source, "raw", { keys: ["AP8="] })).toMatchObject({ readsKeys: false, rows: [] });
+  });
+
   test("goes on behind the last row of the one before, in the order of the key's index", async () => {
     const { source, reading } = await fixture.begin();
     const keys: string[] = [];
@@ -106,7 +139,7 @@ describe.skipIf(missing("postgres"))("a slice of a Postgres table", () => {
     onTestFinished(() => open.end());
     await open.query("create table late(id int primary key)");
     await open.query("begin; insert into late values (1)");
-    await fixture.untilPublished("heir late orders pairs parted whole");
+    await fixture.untilPublished("heir late named orders pairs parted raw whole");
     const early = await failureOf(sliceOf(source, "late"));
     await open.query("commit");
 

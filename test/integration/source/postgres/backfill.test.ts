@@ -236,7 +236,7 @@ describe.skipIf(missing("postgres"))("a slice while a synchronous standby is awa
     await fixture.database.query("alter system set synchronous_standby_names = 'nobody'");
     await fixture.database.query("select pg_reload_conf()");
     const stuck = await fixture.database.connect();
-    const ended = stuck.query("update whole set note = 'new'").finally(() => stuck.end());
+    const ended = stuck.query("update whole set note = 'new'").finally(() => void stuck.end());
     await reading.rows(1);
 
     expect(await failureOf(sliceOf(source, "whole"))).toMatchObject({ code: "BACKFILL_COMMIT_UNSEEN" });

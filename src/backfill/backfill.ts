@@ -196,7 +196,7 @@ export class Backfill implements SideProducer {
     const owed = this.#owedOf(target, place);
     if (place?.after === null && (owed.isOverflowed || (owed.size > 0 && this.#readsKeys === false))) {
       log.warn("backfill_again", { source, backfill, collection: formatCollectionName(target) });
-      return yield* this.#say({ ...progress, at: { ...target } });
+      return yield* this.#say({ ...progress, at: { ...target, repeats: true } });
     }
     // All that was owed came by events.
     if (place?.after === null && owed.size === 0) return yield* this.#say(progress);

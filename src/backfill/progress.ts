@@ -22,6 +22,8 @@ export interface At {
   readonly seen?: PlainPositions;
   /** More was owed than `owed` holds. */
   readonly again?: true;
+  /** It is read once more from its first row on, for that. */
+  readonly repeats?: true;
 }
 
 /** What a marker says. What a newer version adds stays where it is. */

@@ -6,7 +6,7 @@ import type { CopiedRow } from "../event/source-event.ts";
 import type { CopyBatch, CopyTarget, Slice } from "../source/capabilities.ts";
 import type { HeldSlice } from "./held-slice.ts";
 import type { Owed, OwedRows } from "./owed-rows.ts";
-import { type At, at, type Progress } from "./progress.ts";
+import { type At, at, isSame, type Progress } from "./progress.ts";
 
 /** What a batch of the stream takes: 4 MiB with the lines above each body, and the marker. */
 const BATCH_ROWS = 999;
@@ -67,11 +67,17 @@ export class SliceBatch implements CopyBatch {
       this.#taken = renewed(this.#start, target, owed);
       return [];
     }
-    // What came whole by an event since is not owed any more.
-    const rows = keys === undefined ? took.rows : took.rows.filter(({ key }) => owed.has(key));
-    const { id, namespace, collection } = target;
-    const place = { id, namespace, collection, ...after, ...owed.inMarker(this.#settled, this.#added) };
     const { reason: _, ...start } = this.#start;
+    const repeats = start.at !== undefined && isSame(start.at, target) && start.at.repeats;
+    // What came whole by an event since is not owed any more.
+    const due = keys === undefined ? took.rows : took.rows.filter(({ key }) => owed.has(key));
+    // More are stored by each batch, so no two rows of one key have the same number.
+    const rows = keys === undefined && !repeats ? due : due.map((row) => ({ ...row, again: start.rows }));
+    const { id, namespace, collection } = target;
+    const place = {
+      ...{ id, namespace, collection, ...(repeats && { repeats }) },
+      ...{ ...after, ...owed.inMarker(this.#settled, this.#added) },
+    };
     this.#taken = at({ ...start, state: "copying", rows: start.rows + rows.length }, place);
     return rows;
   }
@@ -124,7 +130,8 @@ export class SliceBatch implements CopyBatch {
 export function renewed(progress: Progress, { id, namespace, collection }: CopyTarget, owed: OwedRows): Progress {
   const { at: place } = progress;
   if (place?.after === undefined || !owed.isOf(place)) return progress;
-  return at(progress, { id, namespace, collection, after: place.after, ...owed.inMarker() });
+  const { after, repeats } = place;
+  return at(progress, { id, namespace, collection, after, ...(repeats && { repeats }), ...owed.inMarker() });
 }
 
 /**

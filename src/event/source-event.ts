@@ -99,6 +99,8 @@ export interface CopiedRow {
   readonly time: string;
   /** Finished JSON text, UTF-8. */
   readonly data: Uint8Array;
+  /** Of one that may have been read before by the same copy, what tells its ids apart; else undefined. */
+  readonly again?: number;
 }
 
 /** An event before its place is known. */

@@ -5,7 +5,13 @@ import type { CopiedBody, CopiedDatabase } from "./copied-database.ts";
 
 export type StoredCopy =
   | { readonly type: "event"; readonly body: CopiedBody; readonly of: string; readonly index: number }
-  | { readonly type: "row"; readonly body: CopiedBody; readonly of: string; readonly index?: undefined }
+  | {
+      readonly type: "row";
+      readonly body: CopiedBody;
+      readonly of: string;
+      readonly index?: undefined;
+      readonly id: string;
+    }
   | { readonly type: "marker"; readonly body: Progress; readonly handed: number };
 
 type Held = { readonly v: number; readonly doc?: string | undefined } | undefined;
@@ -18,6 +24,7 @@ export class CopiedRows {
   readonly #newest = new Map<string, number>();
   /** Rows that were read since the copy of their collection began. */
   #read = new Set<string>();
+  readonly #ids = new Set<string>();
   /** Rows that were neither whole nor owed at a marker, and up to where an event must come that mends it. */
   readonly #suspects = new Map<string, number>();
 
@@ -25,7 +32,11 @@ export class CopiedRows {
     let rows = 0;
     for (const [seq, stored] of stream.entries()) {
       if (stored.type !== "marker") {
-        if (stored.type === "row") rows++;
+        if (stored.type === "row") {
+          rows++;
+          if (this.#ids.has(stored.id)) this.wrong ??= `${seq}: the id ${stored.id} comes twice`;
+          this.#ids.add(stored.id);
+        }
         this.#apply(stored, seq);
         this.#judge(stored);
         continue;

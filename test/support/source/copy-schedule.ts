@@ -94,6 +94,7 @@ export async function runCopy(Copy: Copying, { seed, small = false }: CopySchedu
       const isLost = random.chance(0.1);
       const rows = batch.rows().map((row) => ({
         ...{ type: "row" as const, body: JSON.parse(textOf(row)) as CopiedBody, of: row.kind.collection },
+        id: `${row.collectionId}.${row.key}.${row.again}`,
       }));
       const marker = { type: "marker" as const, body: JSON.parse(JSON.stringify(batch.progress)), handed };
       if (isLost) return;

@@ -92,4 +92,5 @@ test("a copied row has an id of its collection and its key, no transaction, and 
   ]);
   expect(encoder.copied(copiedRow("42"), { position: "0001.2+" as Position }).id).toBe(message.id);
   expect(encoder.copied(copiedRow("43"), at).id).not.toBe(message.id);
+  expect(encoder.copied({ ...copiedRow("42"), again: 7 }, at).id).toBe(`${message.id}.7`);
 });

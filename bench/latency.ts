@@ -3,17 +3,15 @@
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
-import { Client } from "pg";
-import { type Ground, onGround } from "./ground.ts";
+import { onGround } from "./ground.ts";
 import type { BenchOptions, BenchResult } from "./result.ts";
-import { createTable, INSERT } from "./rows.ts";
+import { createTable } from "./rows.ts";
+import { insertSteadily, quantile } from "./steady-writes.ts";
 import { Worker } from "./worker.ts";
 
 const RATE = 1000;
 /** Until every part runs as it will: not counted. */
 const WARM_UP_ROWS = 3000;
-const SESSIONS = 16;
 
 /** An automation that only takes the time; what it saw is left in a file when the process ends. */
 const AUTOMATION = `import { writeFileSync } from "node:fs";
@@ -41,7 +39,8 @@ export function benchLatency({ rows, sync, say }: BenchOptions): Promise<BenchRe
         return runs ? true : undefined;
       });
       say(`${RATE} transactions a second for ${rows / RATE} s`);
-      inserts = await insertSteadily(bench, WARM_UP_ROWS + rows);
+      const took = await insertSteadily(bench.url, { first: 1, last: WARM_UP_ROWS + rows, perSecond: RATE });
+      inserts = took.slice(WARM_UP_ROWS);
       await worker.until(async () => {
         const handled = (await worker.status())?.automations[0]?.handled ?? 0;
         return handled >= WARM_UP_ROWS + rows ? true : undefined;
@@ -70,34 +69,4 @@ export function benchLatency({ rows, sync, say }: BenchOptions): Promise<BenchRe
       details: { p50Ms, p99Ms, insertP50Ms, insertP99Ms },
     };
   });
-}
-
-/** Each row is due at its time, whatever the others take; how long each took from then on, in ms, without the warm-up. */
-async function insertSteadily({ url }: Ground, rows: number): Promise<readonly number[]> {
-  const sessions = Array.from({ length: SESSIONS }, () => new Client({ connectionString: url }));
-  await Promise.all(sessions.map((session) => session.connect()));
-  const took: number[] = [];
-  let next = 1;
-  const startMs = performance.now();
-  const work = async (session: Client): Promise<void> => {
-    for (let id = next++; id <= rows; id = next++) {
-      const dueMs = startMs + (id * 1000) / RATE;
-      const earlyMs = dueMs - performance.now();
-      if (earlyMs > 0) await delay(earlyMs);
-      const sentMs = performance.now();
-      await session.query({ name: "insert", text: INSERT, values: [id, id] });
-      if (id > WARM_UP_ROWS) took.push(performance.now() - sentMs);
-    }
-  };
-  try {
-    await Promise.all(sessions.map(work));
-  } finally {
-    await Promise.all(sessions.map((session) => session.end()));
-  }
-  return took;
-}
-
-function quantile(values: readonly number[], part: number): number {
-  const sorted = Float64Array.from(values).sort();
-  return Math.round((sorted[Math.ceil(part * sorted.length) - 1] ?? 0) * 100) / 100;
 }

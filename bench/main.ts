@@ -4,6 +4,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { benchAutomations } from "./automations.ts";
+import { benchBackfill } from "./backfill.ts";
 import { benchCatalog } from "./catalog.ts";
 import { benchDynamodb } from "./dynamodb/bench.ts";
 import { benchLatency } from "./latency.ts";
@@ -27,6 +28,7 @@ const benches: Readonly<Record<string, Bench>> = {
   transaction: { run: benchTransaction, rows: 1_000_000 },
   latency: { run: benchLatency, rows: 20_000 },
   profile: { run: benchProfile, rows: 500_000 },
+  backfill: { run: benchBackfill, rows: 1_000_000 },
   outbox: { run: benchOutbox, rows: 5_000 },
   automations: { run: benchAutomations, rows: 500_000 },
   /** Rows are events here, each held against a pattern. */

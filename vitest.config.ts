@@ -43,7 +43,7 @@ export default defineConfig({
           ...each,
           name: "servers",
           // Most of them wait most of the time: for a server, or for what a timeout says.
-          maxWorkers: 4,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
           include: ["test/{contract,integration}/**/*.test.ts", "examples/automations/test/*.test.ts"],
         },

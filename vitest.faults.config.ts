@@ -23,8 +23,7 @@ export default defineConfig({
     reporters: ["default", "./test/support/summary-reporter.ts"],
     testTimeout: 300_000,
     hookTimeout: 60_000,
-    // They wait for much of their time.
-    maxWorkers: 3,
+    maxWorkers: 2,
     sequence: { sequencer: longestFirst(LONG) },
     retry: 0,
   },

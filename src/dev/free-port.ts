@@ -2,6 +2,11 @@
 
 import { createServer } from "node:net";
 
+/** Each process has a part of the ports to itself: what is free here is not taken by one that looks at the same moment. */
+const PART = 100;
+const FIRST = 15_000 + (process.pid % 150) * PART;
+let next = Math.floor(Math.random() * PART);
+
 /**
  * A free port below the range that systems use for outgoing connections (Linux: 32768 and up): a client that keeps
  * reconnecting while its server is down could otherwise be given the server's own port.
@@ -10,7 +15,7 @@ import { createServer } from "node:net";
 export async function freePort(preferred?: number): Promise<number> {
   if (preferred !== undefined && (await isFree(preferred))) return preferred;
   for (;;) {
-    const port = 15_000 + Math.floor(Math.random() * 15_000);
+    const port = FIRST + (next++ % PART);
     if (await isFree(port)) return port;
   }
 }

@@ -40,13 +40,9 @@ const mutants: readonly Mutant[] = [
     edits: [
       {
         file: streamsReader,
-        find: "    yield* reading.chunks(records);\n    if (!ended) return;\n",
-        replace: "    if (!ended) return yield* reading.chunks(records);\n",
-      },
-      {
-        file: streamsReader,
-        find: "yield reading.ended(follower.graph.childrenOf(reading.id));\n",
-        replace: "yield reading.ended(follower.graph.childrenOf(reading.id));\n    yield* reading.chunks(records);\n",
+        find: "    yield* reading.chunks(page.records);\n    if (page.ended) yield reading.ended(follower.graph.childrenOf(reading.id));\n",
+        replace:
+          "    if (page.ended) yield reading.ended(follower.graph.childrenOf(reading.id));\n    yield* reading.chunks(page.records);\n",
       },
     ],
     file: "reader/streams.test.ts",

@@ -76,7 +76,7 @@ const ask = async (automation, { event, attempt, fatal }, { id, note }) => {
   if (answer === "fail") throw new Error("not yet");
 };
 export const mail = automation("mail", { on, concurrency: 1, timeout: "2m" }, (context) => ask("mail", context, context.event.after));
-export const slow = automation("slow", { on, retry: { attempts: 3, min: "5s", max: "5s" } }, (context) => ask("slow", context, context.event.after));
+export const slow = automation("slow", { on, retry: { attempts: 3, min: "15s", max: "15s" } }, (context) => ask("slow", context, context.event.after));
 const once = (automation, context, data, also) =>
   context.tx(async ({ client, emit }) => {
     await client.query("insert into effects values ($1, $2)", [automation, data.id]);

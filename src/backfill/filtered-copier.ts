@@ -8,7 +8,7 @@ import { ConfigError, PoisonError } from "../errors.ts";
 import { formatCollectionName } from "../event/collection-name.ts";
 import type { CollectionVersion, CopiedRow } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
-import { columnKinds } from "../schema/column-kinds.ts";
+import { kindsOfColumns } from "../schema/column-kinds.ts";
 import type { CopyTarget, RowCopier } from "../source/capabilities.ts";
 
 /** Bodies that are looked at in one turn of the event loop. */
@@ -79,7 +79,7 @@ function filterOf(
 ): RowFilter {
   const place = { source, namespace, collection };
   const row = version && {
-    columns: columnKinds(Object.fromEntries(version.schema.columns.map(({ name, value }) => [name, value]))),
+    columns: kindsOfColumns(version.schema.columns),
     open: version.schema.documents?.open ?? false,
   };
   const pattern = compiled(where, { ...shapeOf(source), ...(row && { row }) });

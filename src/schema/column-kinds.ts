@@ -11,6 +11,11 @@ export function columnKinds(properties: Readonly<Record<string, JsonSchema>>): C
   return Object.fromEntries(Object.entries(properties).map(([name, schema]) => [name, columnKind(schema)]));
 }
 
+/** The same of a list of columns, as a version of a collection has them. */
+export function kindsOfColumns(columns: readonly { readonly name: string; readonly value: JsonSchema }[]): Columns {
+  return Object.fromEntries(columns.map(({ name, value }) => [name, columnKind(value)]));
+}
+
 /** Only what the schema says for certain: `json` where values may be of several kinds. */
 export function columnKind(schema: JsonSchema): ColumnKind {
   const parts = partsOf(schema);

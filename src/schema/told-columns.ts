@@ -2,9 +2,8 @@
 
 import { z } from "zod";
 import type { StateStore } from "../bus/bus.ts";
-import type { JsonSchema } from "../event/collection-schema.ts";
 import type { Columns } from "../event/column-kind.ts";
-import { columnKinds } from "./column-kinds.ts";
+import { kindsOfColumns } from "./column-kinds.ts";
 
 /** The bucket of all sources' versions, as `ce-dataschema` names it. */
 export const BUCKET = "kv:millrace_schemas";
@@ -26,7 +25,5 @@ export async function toldColumns(schemas: Pick<StateStore, "get">, name: string
   const entry = await schemas.get(name);
   const version = entry && versionSchema.safeParse(entry.value);
   if (version?.success !== true) return undefined;
-  return columnKinds(
-    Object.fromEntries(version.data.columns.map(({ name, value }): [string, JsonSchema] => [name, value])),
-  );
+  return kindsOfColumns(version.data.columns);
 }

@@ -1,6 +1,8 @@
 // The public door: what users import to write a configuration and automations.
 
-export { startWorker, type Worker, type WorkerOptions } from "./app.ts";
+import type { Worker, WorkerOptions } from "./app.ts";
+import type { Config } from "./config/schema.ts";
+
 export {
   type Automation,
   type AutomationOptions,
@@ -50,3 +52,14 @@ export type { DomainEvent } from "./event/parse-domain-event.ts";
 export type { ScheduleEvent } from "./event/schedule-event.ts";
 export type { EndpointData, GapData, LagData, SystemData, SystemEvent, SystemKind } from "./event/system-event.ts";
 export type { WebhookEvent } from "./event/webhook-event.ts";
+export type { Worker, WorkerOptions };
+
+/**
+ * Runs sources and automations, inside an application as well as for `millrace run`. What a worker is made of is loaded with the
+ * first call: modules of automations import this door too, in commands and tests that start none.
+ * @throws ConfigError when the configuration or the bus cannot serve; a bus that is only away is waited for
+ */
+export async function startWorker(input: Config | unknown, options: WorkerOptions = {}): Promise<Worker> {
+  const app = await import("./app.ts");
+  return app.startWorker(input, options);
+}

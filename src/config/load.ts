@@ -46,7 +46,7 @@ export async function loadConfigFile(options: LoadOptions): Promise<unknown> {
   const found = automations === undefined ? undefined : await loadAutomations(automations, directory, load);
   if (typeof rules !== "string" || options.rules === undefined)
     return { ...rest, ...(found && { automations: found.automations }), ...(rules !== undefined && { rules }) };
-  const compiled = options.rules(await readRules(rules, directory), namesIn(rest));
+  const compiled = await options.rules(await readRules(rules, directory), namesIn(rest));
   for (const { automation, place } of compiled) {
     const id = automationId(automation);
     const other = id === undefined ? undefined : found?.placeOf(id);

@@ -19,10 +19,8 @@ type Names = Readonly<Record<Section, readonly string[]>> & {
 };
 type Section = "sources" | "endpoints" | "webhooks";
 
-export type RuleCompiler = (
-  files: readonly RuleFile[],
-  names: Names,
-) => readonly { readonly automation: object; readonly place: string }[];
+export type RuleCompiler = (files: readonly RuleFile[], names: Names) => Compiled | Promise<Compiled>;
+type Compiled = readonly { readonly automation: object; readonly place: string }[];
 
 /** All files of a glob, in the order of their names. @throws ConfigError RULES_NOT_FOUND */
 export async function readRules(pattern: string, directory: string): Promise<readonly RuleFile[]> {

@@ -12,7 +12,6 @@ import { TransientError } from "../errors.ts";
 import { createLogger } from "../telemetry/create-logger.ts";
 import { Account, type DemoSummary } from "./account.ts";
 import { Latency } from "./latency.ts";
-import { openMongoShop } from "./mongodb/mongo-shop.ts";
 import { openPostgresShop } from "./postgres/postgres-shop.ts";
 import type { ShopDatabase } from "./shop-database.ts";
 import { StreamReader } from "./stream-reader.ts";
@@ -49,8 +48,8 @@ const KEPT = "kept";
 
 const openers: Readonly<Record<DemoOptions["kind"], (directory: string) => Promise<ShopDatabase>>> = {
   postgres: openPostgresShop,
-  mongodb: openMongoShop,
-  // With the SDK, which the others do without.
+  // With the driver and the SDK, which the others do without.
+  mongodb: async (directory) => (await import("./mongodb/mongo-shop.ts")).openMongoShop(directory),
   dynamodb: async () => (await import("./dynamodb/dynamo-shop.ts")).openDynamoShop(),
 };
 

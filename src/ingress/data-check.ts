@@ -1,7 +1,7 @@
 // Whether a typed event's data fits its schema: any library's that follows Standard Schema, or a JSON Schema.
 
-import { Ajv } from "ajv";
-import { Ajv2020 } from "ajv/dist/2020.js";
+import { createRequire } from "node:module";
+import type { Ajv, Options } from "ajv";
 import { ConfigError } from "../errors.ts";
 
 /** Whether it fits. What it throws, or rejects with, is the schema's own fault. */
@@ -39,11 +39,18 @@ function jsonSchemaCheck(type: string, schema: object): DataCheck {
   const options = { strict: false, strictSchema: true, validateFormats: false } as const;
   if ($async !== undefined) throw invalid(type, "$async is no JSON Schema");
   try {
-    const check = (draft7 ? new Ajv(options) : new Ajv2020(options)).compile(schema);
+    const check = validator(draft7, options).compile(schema);
     return (data) => check(data) === true;
   } catch (error) {
     throw invalid(type, error instanceof Error ? error.message : "it cannot be compiled");
   }
+}
+
+/** Loaded only now: a process without such a schema starts sooner. */
+function validator(draft7: boolean, options: Options): Ajv {
+  const load = createRequire(import.meta.url);
+  if (draft7) return new (load("ajv") as typeof import("ajv")).Ajv(options);
+  return new (load("ajv/dist/2020.js") as typeof import("ajv/dist/2020.js")).Ajv2020(options);
 }
 
 function invalid(type: string, why: string): ConfigError {

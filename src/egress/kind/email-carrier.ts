@@ -1,6 +1,7 @@
 // Mails, by SMTP through the guard. Nothing of a message names a file or a url that would be read for it.
 
-import nodemailer from "nodemailer";
+import { createRequire } from "node:module";
+import type * as Nodemailer from "nodemailer";
 import { Fatal } from "../../automation/outcome/outcome.ts";
 import type { EndpointOf } from "../../config/endpoints-schema.ts";
 import { percentDecoded } from "../../event/percent.ts";
@@ -26,10 +27,12 @@ export function emailCarrier({ smtp, from, timeout }: EndpointOf<"email">, guard
   const port = url.port === "" ? (secure ? 465 : 587) : Number(url.port);
   const [user, pass] = [percentDecoded(url.username), percentDecoded(url.password)];
   const host = bareHost(url.hostname);
+  // Only now: a process without an endpoint of this kind starts sooner.
+  const { createTransport } = createRequire(import.meta.url)("nodemailer") as typeof Nodemailer;
   return {
     carry: async (message, about, signal): Promise<Carried> => {
       const mail = mailOf(message);
-      const transport = nodemailer.createTransport({
+      const transport = createTransport({
         ...{ host, port, secure, disableFileAccess: true, disableUrlAccess: true },
         ...{ connectionTimeout: timeout, greetingTimeout: timeout, socketTimeout: timeout, logger: false },
         // A password goes to nobody in plain text.
@@ -40,7 +43,7 @@ export function emailCarrier({ smtp, from, timeout }: EndpointOf<"email">, guard
             (error: Error) => callback(error),
           );
         },
-      } as Parameters<typeof nodemailer.createTransport>[0]);
+      } as Parameters<typeof createTransport>[0]);
       try {
         const sent = (await transport.sendMail({
           ...(mail as object),

@@ -1,6 +1,6 @@
 // One request and its answer, of which a bounded part is read. No redirect is followed: it would lead past what was configured.
 
-import { type Agent, request } from "undici";
+import type { Agent } from "undici";
 import { retryAfterMs } from "./retry-after.ts";
 
 /** As much of an answer is read. */
@@ -26,8 +26,10 @@ export async function exchange(
   signal: AbortSignal,
   now: () => number,
 ): Promise<Answer> {
-  const { statusCode, headers, body } = await request(asked.url, {
-    dispatcher: agent,
+  const { origin, pathname, search } = new URL(asked.url);
+  const { statusCode, headers, body } = await agent.request({
+    origin,
+    path: `${pathname}${search}`,
     method: "POST",
     headers: { "accept-encoding": "identity", ...asked.headers },
     body: asked.body,

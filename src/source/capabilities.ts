@@ -205,7 +205,8 @@ export interface SliceRequest {
   /** What a slice before said of its last row that was stored; undefined: from the first row on. */
   readonly after: Readonly<Record<string, unknown>> | undefined;
   /**
-   * Only the rows with these keys (as changes have them) up to and with `after`, in their order; without `after` wherever they are.
+   * Only the rows with these keys (as changes have them), in their order, of those that no slice behind `after` comes by; without
+   * `after` wherever they are.
    * Asked only of a collection of which a slice said `readsKeys`. Where that is no longer so: no rows, and it says that no more.
    */
   readonly keys?: readonly string[] | undefined;
@@ -236,7 +237,10 @@ export interface Slice {
   includes(change: StreamedChange): boolean;
 }
 
-/** What a kind of source owes a backfill: slices of its collections, each of one moment. One slice at a time. */
+/**
+ * What a kind of source owes a backfill: slices of its collections, each of one moment, one slice at a time. They end, however fast
+ * rows come with growing keys: what comes behind the largest key that the first slice's moment showed comes by events alone.
+ */
 export interface RowCopier {
   /** What can be copied now, sorted by `namespace` and `collection`. @throws TransientError */
   targets(): Promise<readonly CopyTarget[]>;

@@ -9,13 +9,20 @@ import { idBehind, parseId } from "./id-place.ts";
 /**
  * Whoever compares by a query's own `$gt` compares within one type of BSON, and would lose all others: `$expr` goes by the order
  * of the index, over all types and by the collection's collation.
+ * @param upTo up to and with which `_id`, for `parseId`. Those with certain keys are never behind it: what is owed was read by a slice
  * @returns the server's filter; undefined where there can be no such document
  */
-export function filterOf(request: Pick<SliceRequest, "target" | "after" | "keys">): BSON.Document | undefined {
+export function filterOf(
+  request: Pick<SliceRequest, "target" | "after" | "keys">,
+  upTo: string | undefined,
+): BSON.Document | undefined {
   const { after, keys } = request;
   const behind = idBehind(request);
   const bound = behind && ["$_id", { $literal: behind.value }];
-  if (keys === undefined) return bound === undefined ? {} : { $expr: { $gt: bound } };
+  if (keys === undefined) {
+    const end = upTo === undefined ? undefined : ["$_id", { $literal: parseId(upTo) }];
+    return { $and: [bound ? { $expr: { $gt: bound } } : {}, end ? { $expr: { $lte: end } } : {}] };
+  }
   if (after !== undefined && bound === undefined) return undefined; // of the collection with that name nothing was read yet
   return { _id: { $in: keys.map(idOfKey) }, ...(bound && { $expr: { $lte: bound } }) };
 }

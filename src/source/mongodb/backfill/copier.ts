@@ -18,7 +18,7 @@ import { collectionFilter } from "../options/collection-pattern.ts";
 import type { MongoConfig } from "../options/config.ts";
 import { filterOf } from "./asked-documents.ts";
 import { readDocuments } from "./documents.ts";
-import { checkId, placeBehind } from "./id-place.ts";
+import { checkId, endOf, placeBehind, textOf } from "./id-place.ts";
 import { OplogBound } from "./oplog-bound.ts";
 import { idOf, RowBody } from "./row-body.ts";
 
@@ -45,6 +45,8 @@ interface Read {
   readonly rows: readonly CopiedRow[];
   readonly ids: readonly RawValue[];
   readonly isLast: boolean;
+  /** As `placeBehind` takes it. */
+  readonly upTo: string | undefined;
 }
 
 export class MongoCopier implements RowCopier {
@@ -100,14 +102,14 @@ export class MongoCopier implements RowCopier {
       log.hurry();
       // All that was handed out by now, with what was looked up for it, was committed up to here.
       const since = later(await this.#time(), log.place.time);
-      const { rows, ids, isLast } = await this.#read(request, since);
+      const { rows, ids, isLast, upTo } = await this.#read(request, since);
       await this.#checkThere(target);
       const passed = this.#passed(later(await this.#time(), since));
       log.ask(passed);
       log.hurry();
       return {
         ...{ rows, isLast, version: undefined, readsKeys: true, notBefore: this.#notBefore(passed) },
-        after: (index) => placeBehind(target, ids[index] as RawValue),
+        after: (index) => placeBehind(target, ids[index] as RawValue, upTo),
         includes: ({ position }) => this.#includes(since, position as Position),
       };
     } catch (error) {
@@ -117,10 +119,11 @@ export class MongoCopier implements RowCopier {
 
   async #read(request: SliceRequest, since: ClusterTime): Promise<Read> {
     const { target, keys, maxRows, maxBytes, backfill, signal } = request;
-    const filter = filterOf(request);
-    if (filter === undefined) return { rows: [], ids: [], isLast: true };
+    const upTo = endOf(request) ?? (keys === undefined ? await this.#newest(target, since, signal) : undefined);
+    const filter = filterOf(request, upTo);
+    if (filter === undefined) return { rows: [], ids: [], isLast: true, upTo };
     const wanted = keys && new Set(keys);
-    const of = { kind: this.#kindOf(target), backfill, collectionId: target.id, time: textOf(since) };
+    const of = { kind: this.#kindOf(target), backfill, collectionId: target.id, time: timeOf(since) };
     const rows: CopiedRow[] = [];
     const ids: RawValue[] = [];
     let [bytes, read] = [0, 0];
@@ -134,10 +137,22 @@ export class MongoCopier implements RowCopier {
         ids.push({ ...id, bytes: Buffer.from(id.bytes.subarray(id.from, id.to)), from: 0, to: id.to - id.from });
         bytes += body.data.length;
         const isLast = ended && document === documents.at(-1) && read < maxRows;
-        if (bytes >= maxBytes) return { rows, ids, isLast };
+        if (bytes >= maxBytes) return { rows, ids, isLast, upTo };
       }
     }
-    return { rows, ids, isLast: read < maxRows };
+    return { rows, ids, isLast: read < maxRows, upTo };
+  }
+
+  /** The largest `_id` of all documents, for `endOf`; undefined where there are none. */
+  async #newest(target: CopyTarget, since: ClusterTime, signal: AbortSignal): Promise<string | undefined> {
+    const asked = { target, filter: {}, down: true, limit: 1, since, signal };
+    for await (const { documents } of readDocuments(this.#options.client, asked)) {
+      const [newest] = documents;
+      if (newest === undefined) return undefined;
+      checkId(target, idOf(newest));
+      return textOf(idOf(newest));
+    }
+    return undefined;
   }
 
   #encoded(
@@ -216,6 +231,6 @@ function order(a: string, b: string): number {
 }
 
 /** RFC 3339 with microseconds, of which the cluster's time has none. */
-function textOf({ t }: ClusterTime): string {
+function timeOf({ t }: ClusterTime): string {
   return new Date(t * 1000).toISOString().replace("Z", "000Z");
 }

@@ -17,6 +17,8 @@ export interface DocumentsRequest {
   readonly target: CopyTarget;
   /** The server's. */
   readonly filter: BSON.Document;
+  /** From the largest `_id` down. */
+  readonly down?: boolean;
   readonly limit: number;
   /** Shows all that was committed up to here. */
   readonly since: ClusterTime;
@@ -31,7 +33,7 @@ export interface Page {
 
 /** @throws what the driver throws */
 export async function* readDocuments(client: MongoClient, request: DocumentsRequest): AsyncGenerator<Page, void> {
-  const { target, filter, limit, since, signal } = request;
+  const { target, filter, down = false, limit, since, signal } = request;
   // Without the session's own afterClusterTime: the one that is wanted is named.
   const session = client.startSession({ causalConsistency: false });
   const db = client.db(target.namespace);
@@ -47,7 +49,7 @@ export async function* readDocuments(client: MongoClient, request: DocumentsRequ
     let page = await run({
       find: target.collection,
       filter,
-      ...{ sort: { _id: 1 }, limit, batchSize: asked, maxTimeMS: FIND_MS, comment: "millrace" },
+      ...{ sort: { _id: down ? -1 : 1 }, limit, batchSize: asked, maxTimeMS: FIND_MS, comment: "millrace" },
       readConcern: { level: "majority", afterClusterTime: new (driver().Timestamp)(since) },
     });
     for (;;) {

@@ -22,23 +22,36 @@ interface IdPlace {
   readonly collection: string;
   /** Canonical Extended JSON of `{"_id": ...}`. */
   readonly id: string;
+  /** The same of the largest one that there was when its first slice was read: what came behind it since came by events. */
+  readonly upTo?: string | undefined;
 }
 
 const writer = new JsonWriter();
 
-/** The progress behind the document with this `_id`, which `checkId` has let through. */
-export function placeBehind(target: CopyTarget, id: RawValue): Readonly<Record<string, unknown>> {
-  return { collection: target.id, id: textOf(id) } satisfies IdPlace;
+/** The progress behind the document with this `_id`, which `checkId` has let through. @param upTo as `endOf` has it */
+export function placeBehind(
+  target: CopyTarget,
+  id: RawValue,
+  upTo: string | undefined,
+): Readonly<Record<string, unknown>> {
+  return { collection: target.id, id: textOf(id), ...(upTo !== undefined && { upTo }) } satisfies IdPlace;
 }
 
 /** The value to go on behind; undefined from the first document on. Of another collection with that name nothing was read. */
-export function idBehind({
-  target,
-  after,
-}: Pick<SliceRequest, "target" | "after">): { readonly value: unknown } | undefined {
-  const { collection, id } = (after ?? {}) as Partial<IdPlace>;
+export function idBehind(request: Pick<SliceRequest, "target" | "after">): { readonly value: unknown } | undefined {
+  const place = placeIn(request);
+  return place && { value: parseId(place.id) };
+}
+
+/** Up to and with which `_id` the progress says that the copy goes, for `parseId`; undefined where it says none. */
+export function endOf(request: Pick<SliceRequest, "target" | "after">): string | undefined {
+  return placeIn(request)?.upTo;
+}
+
+function placeIn({ target, after }: Pick<SliceRequest, "target" | "after">): IdPlace | undefined {
+  const { collection, id, upTo } = (after ?? {}) as Partial<IdPlace>;
   if (collection !== target.id || typeof id !== "string") return undefined;
-  return { value: parseId(id) };
+  return { collection, id, upTo: typeof upTo === "string" ? upTo : undefined };
 }
 
 /** @throws ConfigError BACKFILL_ID_UNFIT when nothing could be asked for behind this document */
@@ -84,7 +97,8 @@ function isSame(id: RawValue): boolean {
   }
 }
 
-function textOf(id: RawValue): string {
+/** Canonical Extended JSON of `{"_id": ...}`. */
+export function textOf(id: RawValue): string {
   writer.reserve(0);
   const start = writer.at;
   writeValue(writer, "ejson", id.bytes, id);

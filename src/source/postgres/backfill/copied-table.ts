@@ -78,24 +78,40 @@ function fromClause({ namespace, name, partitioned }: Pick<CopiedTable, "namespa
 /** Texts of a key's values, in the order of `CopiedTable.key`. */
 export type KeyTexts = readonly string[];
 
-/** What is read of it: rows behind a key, from the first on without one; or those with certain keys, up to and with one. */
+/** What is read of it: rows behind a key, from the first on without one, up to and with another; or those with certain keys. */
 export interface Rows {
-  readonly place: KeyTexts | undefined;
+  readonly behind: KeyTexts | undefined;
+  readonly upTo: KeyTexts | undefined;
+  /** Only those that no slice comes by again: up to and with `behind`, where there is one, and behind `upTo`. */
   readonly keys: readonly KeyTexts[] | undefined;
   readonly limit: number;
 }
 
-export function selectRows(table: CopiedTable, { place, keys, limit }: Rows): string {
+export function selectRows(table: CopiedTable, { behind, upTo, keys, limit }: Rows): string {
   const { columns, key, filter } = table;
   const names = key.map(quoteIdentifier).join(", ");
+  const is = (relation: ">" | "<=", bound: KeyTexts | undefined): readonly string[] =>
+    bound === undefined ? [] : [`(${names}) ${relation} (${values(table, bound)})`];
+  const passed = behind === undefined ? [] : [...is("<=", behind), ...is(">", upTo)];
   const conditions = [
     ...(filter === null ? [] : [`(${filter})`]),
-    ...(keys === undefined ? [] : [`(${names}) IN (${keys.map((one) => `(${values(table, one)})`).join(", ")})`]),
-    ...(place === undefined ? [] : [`(${names}) ${keys === undefined ? ">" : "<="} (${values(table, place)})`]),
+    ...(keys === undefined
+      ? [...is(">", behind), ...is("<=", upTo)]
+      : [
+          `(${names}) IN (${keys.map((one) => `(${values(table, one)})`).join(", ")})`,
+          ...(passed.length === 0 ? [] : [`(${passed.join(" OR ")})`]),
+        ]),
   ];
   const where = conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`;
   const selected = columns.map(({ name }) => quoteIdentifier(name)).join(", ");
   return `SELECT ${selected} FROM ${fromClause(table)}${where} ORDER BY ${names} LIMIT ${limit}`;
+}
+
+/** The largest key, whether or not its row passes the filter: the index has it at its end. */
+export function selectNewest(table: CopiedTable): string {
+  const names = table.key.map(quoteIdentifier);
+  const order = names.map((name) => `${name} DESC`).join(", ");
+  return `SELECT ${names.join(", ")} FROM ${fromClause(table)} ORDER BY ${order} LIMIT 1`;
 }
 
 function values({ columns, key }: CopiedTable, texts: KeyTexts): string {

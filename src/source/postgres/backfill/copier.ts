@@ -21,10 +21,20 @@ import { type Relation, Table } from "../decode/table.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import type { RuleBook } from "../options/rule-book.ts";
 import { visibleIn } from "../reselect/snapshot-visibility.ts";
-import { type CopiedTable, copiedTable, type KeyTexts, keyTexts, refuseUnfit, selectRows } from "./copied-table.ts";
+import {
+  type CopiedTable,
+  copiedTable,
+  type KeyTexts,
+  keyTexts,
+  refuseUnfit,
+  selectNewest,
+  selectRows,
+} from "./copied-table.ts";
 import { estimateRows } from "./estimate-rows.ts";
 import { HandedTransactions } from "./handed-transactions.ts";
+import { readPlace, writePlace } from "./key-place.ts";
 import { RowEncoder } from "./row-encoder.ts";
+import { inDoubt, nextId } from "./transactions.ts";
 
 /** Whoever wants to change the table must not wait behind us for longer, and we not for long behind him. */
 const LOCK_MS = 2000;
@@ -165,9 +175,9 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     if (doubt !== undefined) throw inDoubt(doubt);
     const { table: compiled, version } = await this.#compile(table);
     const readsKeys = compiled.plainKey;
-    const { rows, keys, isLast } =
+    const { rows, keys, upTo, isLast } =
       request.keys !== undefined && !readsKeys
-        ? { rows: [], keys: [], isLast: true }
+        ? { rows: [], keys: [], upTo: undefined, isLast: true }
         : await this.#rows(client, table, compiled, request, { backfill, collectionId: target.id, time: seen.time });
     const [end] = (
       await client.query<{ end: string; unflushed: boolean }>(
@@ -177,7 +187,7 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     const includes = visibleIn(seen.snapshot);
     return {
       rows,
-      after: (index) => ({ columns: table.key, values: keys[index] }),
+      after: (index) => writePlace(table, { behind: keys[index] as KeyTexts, upTo }),
       isLast,
       version,
       readsKeys,
@@ -196,6 +206,7 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
   ): Promise<{
     readonly rows: readonly CopiedRow[];
     readonly keys: readonly KeyTexts[];
+    readonly upTo: KeyTexts | undefined;
     readonly isLast: boolean;
   }> {
     const indexes = table.key.map((name) => table.columns.findIndex((column) => column.name === name));
@@ -203,8 +214,10 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     const keys: string[][] = [];
     let bytes = 0;
     const wanted = asked && new Set(asked);
+    const place = readPlace(after, table);
+    const upTo = place?.upTo ?? (asked === undefined ? await newestKey(client, table) : undefined);
     const select = selectRows(table, {
-      ...{ place: afterOf(after, table), keys: asked && keyTexts(table, asked), limit: maxRows },
+      ...{ behind: place?.behind, upTo, keys: asked && keyTexts(table, asked), limit: maxRows },
     });
     await client.query(`DECLARE copied NO SCROLL CURSOR FOR ${select}`);
     for (;;) {
@@ -212,11 +225,7 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
       const mean = Math.max(1, bytes / Math.max(1, rows.length));
       const page = rows.length === 0 ? FIRST_PAGE_ROWS : Math.min(PAGE_ROWS, Math.ceil(PAGE_BYTES / mean));
       const fetched = Math.min(page, maxRows - rows.length);
-      const { rows: found } = await client.query<(string | null)[]>({
-        text: `FETCH ${fetched} FROM copied`,
-        rowMode: "array",
-        types: { getTypeParser: () => (text: string) => text },
-      } as QueryArrayConfig);
+      const found = await readTexts(client, `FETCH ${fetched} FROM copied`);
       for (const row of found) {
         const copied = this.#encoded(compiled, row, of);
         // Two keys can be equal to the database and not to us.
@@ -225,8 +234,8 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
         keys.push(indexes.map((index) => row[index] as string));
         bytes += copied.data.length;
       }
-      if (found.length < fetched) return { rows, keys, isLast: true };
-      if (rows.length >= maxRows || bytes >= maxBytes) return { rows, keys, isLast: false };
+      if (found.length < fetched) return { rows, keys, upTo, isLast: true };
+      if (rows.length >= maxRows || bytes >= maxBytes) return { rows, keys, upTo, isLast: false };
     }
   }
 
@@ -283,34 +292,15 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
   }
 }
 
-/** It is given out, and has ended: each snapshot from now on is behind it. */
-async function nextId(client: Client): Promise<bigint> {
-  const { rows } = await client.query<{ id: string }>("SELECT pg_current_xact_id()::text AS id");
-  return BigInt(rows[0]?.id ?? 0);
+/** Values as Postgres prints them. */
+async function readTexts(client: Client, text: string): Promise<readonly (readonly (string | null)[])[]> {
+  const types = { getTypeParser: () => (value: string) => value };
+  const { rows } = await client.query<(string | null)[]>({ text, rowMode: "array", types } as QueryArrayConfig);
+  return rows;
 }
 
-function inDoubt(why: "handed out" | "older"): TransientError {
-  return why === "older"
-    ? new TransientError(
-        "BACKFILL_OLDER_TRANSACTIONS",
-        "transactions that wrote before the copy began are still in progress",
-        {
-          hint: "The copy begins when they have ended: SELECT pid, xact_start, state FROM pg_stat_activity WHERE backend_xid IS NOT NULL ORDER BY xact_start; prepared ones are in pg_prepared_xacts.",
-        },
-      )
-    : new TransientError(
-        "BACKFILL_COMMIT_UNSEEN",
-        "a transaction whose events were published cannot be seen in the database yet",
-        {
-          hint: "It passes by itself within a moment; while a synchronous standby is away it lasts until that is back.",
-        },
-      );
-}
-
-/** Of a key that is another one by now nothing is known: from the first row on. */
-function afterOf(after: SliceRequest["after"], { key }: CopiedTable): KeyTexts | undefined {
-  const { columns, values } = (after ?? {}) as { readonly columns?: unknown; readonly values?: unknown };
-  const isSame =
-    Array.isArray(columns) && columns.length === key.length && columns.every((name, nth) => name === key[nth]);
-  return isSame && Array.isArray(values) ? (values as KeyTexts) : undefined;
+/** The largest key, of all rows; undefined where there are none. */
+async function newestKey(client: Client, table: CopiedTable): Promise<KeyTexts | undefined> {
+  const [newest] = await readTexts(client, selectNewest(table));
+  return newest as KeyTexts | undefined;
 }

@@ -157,6 +157,27 @@ describe(`a slice of a collection of ${mongoTarget}`, () => {
     expect(seen).toEqual(ids.map((_id) => BSON.EJSON.serialize({ _id } as BSON.Document, { relaxed: false })));
   });
 
+  test("ends where the collection ended when it began, however fast documents come behind that", async () => {
+    const of = await open();
+    await insert(
+      of,
+      "growing",
+      [1, 2, 3, 4, 5].map((_id) => ({ _id })),
+    );
+    const seen: string[] = [];
+    let after: SliceRequest["after"];
+    for (let slices = 1; ; slices++) {
+      const slice = await sliceOf(of, "growing", { maxRows: 2, after });
+      seen.push(...slice.rows.map(({ key }) => key));
+      // A type that is behind all numbers, and more documents than a slice takes.
+      await insert(of, "growing", [{ _id: 5.5 + slices }, { _id: 100 * slices }, { _id: `z${slices}` }]);
+      if (slice.isLast) break;
+      after = JSON.parse(JSON.stringify(slice.after(slice.rows.length - 1)));
+    }
+
+    expect(seen).toEqual(["1", "2", "3", "4", "5"]);
+  });
+
   test("is of the documents with the keys that are asked for, up to where the copy is", async () => {
     const of = await open({ encoding: "ejson" });
     const documents = ids.map((_id) => ({ _id }));

@@ -132,6 +132,46 @@ describe.skipIf(missing("postgres"))("a slice of a Postgres table", () => {
     await reading.stop();
   });
 
+  test("ends where the table ended when it began, however fast rows come behind that: those come by their events", async () => {
+    const { source, reading } = await fixture.begin();
+    const keys: string[] = [];
+    let after: Readonly<Record<string, unknown>> | undefined;
+    for (let slices = 1; ; slices++) {
+      const slice = await sliceOf(source, "pairs", { ...(after && { after }), maxRows: 2 });
+      keys.push(...slice.rows.map(({ key }) => key));
+      // More of them than a slice takes; and one that comes before the end, ahead of the copy.
+      await fixture.database.query(
+        `insert into pairs select 'd', 10 * ${slices} + i from generate_series(1, 3) i; insert into pairs values ('c', -${slices})`,
+      );
+      if (slice.isLast) break;
+      after = JSON.parse(JSON.stringify(slice.after(slice.rows.length - 1)));
+    }
+
+    expect(keys.filter((key) => !/^-.*,c$/.test(key))).toEqual([
+      "3,a",
+      "6,a",
+      "9,a",
+      "1,b",
+      "4,b",
+      "7,b",
+      "2,c",
+      "5,c",
+      "8,c",
+    ]);
+    expect(keys).toContain("-1,c");
+    await reading.stop();
+  });
+
+  test("has a row that is asked for by a key behind the end, where no slice comes by, and none between its place and the end", async () => {
+    const { source, reading } = await fixture.begin();
+    const some = await sliceOf(source, "pairs", { maxRows: 4 });
+    await fixture.database.query("insert into pairs values ('d', 1)");
+    const asked = await sliceOf(source, "pairs", { after: some.after(3), keys: ["1,d", "8,c", "3,a"] });
+
+    expect(asked.rows.map(({ key }) => key)).toEqual(["3,a", "1,d"]);
+    await reading.stop();
+  });
+
   test("of a table that was published later waits for what wrote into it before: the log does not tell of that", async () => {
     const { source, reading } = await fixture.begin({ options: { timeout: "900ms" } });
     await sliceOf(source, "orders"); // from here on transactions that were open then do not matter

@@ -25,7 +25,7 @@ const raw = (document: BSON.Document): Buffer => Buffer.from(BSON.serialize(docu
 function askedBehind(document: Buffer): Buffer {
   const id = idOf(document);
   checkId(target, id);
-  const after = JSON.parse(JSON.stringify(placeBehind(target, id)));
+  const after = JSON.parse(JSON.stringify(placeBehind(target, id, undefined)));
   return raw({ _id: idBehind({ target, after })?.value });
 }
 
@@ -94,7 +94,7 @@ test.each([
 });
 
 test("of another collection nothing was read", () => {
-  const after = placeBehind({ ...target, id: "bb" }, idOf(raw({ _id: 1 })));
+  const after = placeBehind({ ...target, id: "bb" }, idOf(raw({ _id: 1 })), undefined);
 
   expect(idBehind({ target, after })).toBeUndefined();
   expect(idBehind({ target, after: undefined })).toBeUndefined();

@@ -310,6 +310,8 @@ export interface LogRecord {
   readonly data: Uint8Array;
   /** Another one of this id that is seen to stand, as long as the bus knows ids, stands for this one. It costs the server memory for that time. */
   readonly id?: string;
+  /** Of one with an id: since when another one of it may stand, ms since 1970; looked for in the stream itself, however long ago that is. */
+  readonly since?: number;
 }
 
 export interface NewestEvent {
@@ -329,6 +331,16 @@ export interface ReceivedKey {
 /** Whether an event is stored now; else an event with one of its ids was before, and the note that this one gave. */
 export type Received = { readonly stored: true } | { readonly stored: false; readonly note: string | undefined };
 
+export interface DeadLetterOptions {
+  /** Ends the waiting. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Where the letter may be stored already: since when, ms since 1970. One of its `Nats-Msg-Id` is looked for from then on, for what
+   * the bus itself remembers of ids it forgets after a while.
+   */
+  readonly since?: number | undefined;
+}
+
 export interface Bus extends AsyncDisposable {
   /** Names this worker in what it writes: other than that of any other one. */
   readonly instance: string;
@@ -342,10 +354,9 @@ export interface Bus extends AsyncDisposable {
   forgetOlder(source: SourceId, durable: string): Promise<void>;
   /**
    * Stores a dead letter; resolves at the bus' acknowledgement, however long the bus is away. Headers are lines ended by CRLF.
-   * @param signal ends the waiting
    * @throws PoisonError when it is larger than a message may be, TransientError when the bus refuses it for now or was closed
    */
-  deadLetter(subject: string, head: string, data: Uint8Array, signal?: AbortSignal): Promise<void>;
+  deadLetter(subject: string, head: string, data: Uint8Array, options?: DeadLetterOptions): Promise<void>;
   /**
    * Stores records of the event log; resolves once the bus has acknowledged all of them, to `logLosses` as of then. Given the
    * same objects again, those are left out that are seen to stand.

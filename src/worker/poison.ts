@@ -1,7 +1,7 @@
 // A row that can never travel: its dead letter first, then a marker in its place, so that the order shows where it was.
 
 import { createHash } from "node:crypto";
-import type { SourceStream } from "../bus/bus.ts";
+import type { Bus, SourceStream } from "../bus/bus.ts";
 import { PoisonError } from "../errors.ts";
 import type { StreamMessage } from "../event/message.ts";
 import { bare } from "../event/position.ts";
@@ -16,7 +16,7 @@ export interface PoisonPlaces {
   readonly source: SourceId;
   readonly stream: Pick<SourceStream, "encode">;
   /** Stores the dead letter durably. */
-  readonly deadLetter: (subject: string, head: string, data: Uint8Array, signal: AbortSignal) => Promise<void>;
+  readonly deadLetter: Bus["deadLetter"];
   /** Ends the waiting for a bus that is away. */
   readonly signal: AbortSignal;
 }
@@ -36,7 +36,7 @@ export async function deadLetter(
       `content-type: application/octet-stream\r\nce-id: ${id}\r\nce-time: ${time}\r\nNats-Msg-Id: ${id}\r\n` +
       `Millrace-Position: ${position}\r\nMillrace-Error: ${error.code}\r\nMillrace-Size: ${sizeBytes}\r\n${hash}`,
     poison.raw.subarray(0, MAX_RAW_BYTES),
-    signal,
+    { signal },
   );
   const what = { code: error.code, message: error.message, namespace, collection, sizeBytes, sha256 };
   const data = Buffer.from(JSON.stringify(what));

@@ -99,8 +99,10 @@ export function busRetryContract(ground: BusGround): void {
       const automation = freshAutomation();
       const worker = await bus();
       const count = 3000; // more than an automation's other durables may have out
-      const storing = Array.from({ length: count }, (_, n) => worker.later(message(automation, { sequence: n + 1 })));
-      await when(Promise.all(storing));
+      for (let first = 1; first <= count; first += 100) {
+        const some = Array.from({ length: 100 }, (_, n) => worker.later(message(automation, { sequence: first + n })));
+        await when(Promise.all(some));
+      }
       const { taken, subscription } = await waiting(automation);
       let given = 0;
       await ground.until(

@@ -1,7 +1,7 @@
 // The bus on a real nats-server: the contract, and what JetStream alone can have wrong.
 
 import { jetstreamManager } from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-node";
+import { connect, nanos } from "@nats-io/transport-node";
 import { afterAll, describe, expect, test } from "vitest";
 import type { Bus } from "../../src/bus/bus.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
@@ -187,10 +187,39 @@ describe.skipIf(skip)("on JetStream", () => {
     const bus = await open(nats.url);
     await nats.kill();
     const stop = new AbortController();
-    const storing = bus.deadLetter("dead._source.shop", "", Buffer.from("why"), stop.signal);
+    const storing = bus.deadLetter("dead._source.shop", "", Buffer.from("why"), { signal: stop.signal });
     stop.abort();
 
     await expect(storing).rejects.toMatchObject({ name: "TransientError", code: "BUS_UNREACHABLE" });
+  });
+
+  test("a dead letter that may be stored already is stored once, though the server has forgotten its id", async () => {
+    const { url } = await freshNats();
+    const lines = (subject: string): Promise<number> =>
+      manage(url, async (jsm) => {
+        const { state } = await jsm.streams.info("MILLRACE_DEAD", { subjects_filter: subject });
+        return state.subjects?.[subject] ?? 0;
+      });
+    await manage(url, (jsm) =>
+      jsm.streams.add({ name: "MILLRACE_DEAD", subjects: ["dead.>"], duplicate_window: nanos(100) }),
+    );
+    const bus = await open(url);
+    const store = (subject: string, id: string, since?: number): Promise<void> =>
+      bus.deadLetter(subject, `Nats-Msg-Id: ${id}\r\n`, Buffer.from(id), { since });
+    const began = Date.now();
+    await store("dead.mail", "1");
+    const forgotten = async (): Promise<boolean> => {
+      await store("dead.probe", "2");
+      return (await lines("dead.probe")) > 1;
+    };
+    await waitFor(forgotten, { what: "the server to take an id again" });
+
+    await store("dead.mail", "1", began);
+    expect(await lines("dead.mail")).toBe(1);
+    await store("dead.mail", "3", began);
+    expect(await lines("dead.mail")).toBe(2);
+    await store("dead.mail", "1", Date.now() + 3_600_000); // not stored since then
+    expect(await lines("dead.mail")).toBe(3);
   });
 
   test("a connection that the client has closed for good ends the worker", async () => {

@@ -48,6 +48,8 @@ const attemptsSchema = z
     dueAt: z.number().exactOptional(),
     /** Set once it is decided that no attempt follows. */
     dead: z.enum(deadReasons).exactOptional(),
+    /** When that was decided, ms since 1970: its dead letter may be stored since then. */
+    deadAt: z.number().exactOptional(),
   })
   .readonly();
 export type Attempts = z.infer<typeof attemptsSchema>;

@@ -46,8 +46,9 @@ export function onceId(automation: string, delivery: Delivery): string {
 }
 
 /**
- * Stores the dead letter; resolves at the bus' acknowledgement. Stored twice (a crash right after it) it has the same
- * ids, so the bus drops the second one, or the reader can.
+ * Stores the dead letter; resolves at the bus' acknowledgement.
+ * @param since where it may be stored already, by whoever had the event before a crash: since when, ms since 1970. It is looked for
+ * then, and stored once. Without it the bus drops a second one for as long as it remembers the ids of what it stored.
  * @throws TransientError when the bus was closed
  */
 export async function storeDeadLetter(
@@ -55,6 +56,7 @@ export async function storeDeadLetter(
   source: SourceId,
   delivery: Delivery,
   letter: Omit<DeadLetter, "event">,
+  since?: number,
 ): Promise<void> {
   const { stream, sequence } = delivery;
   const { automation } = letter;
@@ -77,7 +79,7 @@ export async function storeDeadLetter(
     dataBytes: delivery.data.length,
   };
   const store = (whole: DeadEvent): Promise<void> =>
-    bus.deadLetter(subject, head, Buffer.from(JSON.stringify({ ...letter, event: whole })));
+    bus.deadLetter(subject, head, Buffer.from(JSON.stringify({ ...letter, event: whole })), { since });
   try {
     await store({ ...event, ...dataOf(delivery.data) });
   } catch (error) {

@@ -20,6 +20,8 @@ export interface Told {
   readonly delayMs?: number;
   /** Of `shadow`. */
   readonly wouldBe?: WouldBe;
+  /** Where it may have been told before a crash: since when, ms since 1970. */
+  readonly since?: number | undefined;
 }
 
 /** By when something was told: before the next interruption of the bus, and after so many losses of its log. */
@@ -119,17 +121,17 @@ export class EventLog {
   /**
    * Resolves once the record of a single event is stored.
    * @param record what it says beside stream and sequence
-   * @param id of the record, where another worker may have told the same
+   * @param once the id of the record, and since when it may stand, where another worker may have told the same
    */
   tellAlone(
     outcome: Outcome,
     { stream, run, delivery }: About,
     record: Readonly<Record<string, unknown>>,
-    id?: string,
+    once: Pick<LogRecord, "id" | "since"> = {},
   ): Promise<ToldAt> {
     const batch = this.#collecting();
     const one = this.#record(outcome, { stream, sequence: delivery.sequence, ...(run && { run }), ...record });
-    batch.single.push(id === undefined ? one : { ...one, id });
+    batch.single.push({ ...one, ...once });
     batch.bytes += one.data.length;
     return batch.told;
   }

@@ -79,8 +79,13 @@ export async function settle(job: Job, context: SettleContext, started?: Started
     // Decided before, and perhaps stored: it must not begin here.
     over = await putOff(job, context, record, known);
   } else if (dead) {
+    const { deadAt = context.clock.wall() } = known ?? {};
+    if (known !== undefined && known.deadAt === undefined) {
+      await persist(() => record.save({ ...known, dead, deadAt }));
+    }
     over = await deadLetter(job, context, {
       reason: dead,
+      since: known?.deadAt,
       attempts: (known?.attempts ?? 0) + (dead === "crashed" ? (known?.unexplained ?? 0) : 0),
       firstAt: known?.firstAt ?? null,
       error: dead === "crashed" ? crashed : (known?.lastError ?? expired),
@@ -235,7 +240,7 @@ async function failed(
   const dueAt = dead ? undefined : Math.round(clock.wall() + next.delayMs);
   const later = inHand || dead || next.delayMs <= context.longestPauseMs ? undefined : dueAt;
   const due = { ...(later && { later }), ...(inHand && dueAt && { dueAt }) };
-  const known = { attempts, firstAt, lastError: error, ...due, ...(dead ? { dead } : {}) };
+  const known = { attempts, firstAt, lastError: error, ...due, ...(dead ? { dead, deadAt: clock.wall() } : {}) };
   await context.persist(() => record.save(known));
   // A handler that ignores its timeout is waited for: the event must not be handled twice at once.
   await ended;
@@ -267,6 +272,8 @@ interface DeadLetterReason {
   readonly error: ErrorSummary;
   /** What the handler threw; undefined where none was started. */
   readonly thrown?: unknown;
+  /** Where the letter may be stored already: since when, ms since 1970. */
+  readonly since?: number | undefined;
 }
 
 /** Stores the dead letter, and only then tells the server never to hand the event out again; whether it was for us to do so. */
@@ -277,6 +284,8 @@ async function deadLetter(job: Job, context: SettleContext, burial: DeadLetterRe
   if (automation.shadow) return endInShadow(job, context, burial);
   if (blocking.includes(reason) && context.block?.(job, burial)) return false;
   const { run } = job.delivery;
+  const began = context.clock.wall();
+  let { since } = burial;
   const letter = {
     reason,
     automation: automation.id,
@@ -289,9 +298,10 @@ async function deadLetter(job: Job, context: SettleContext, burial: DeadLetterRe
     job,
     context,
     async () => {
-      await context.persist(() => storeDeadLetter(context.bus, job.source, job.delivery, letter));
+      await context.persist(() => storeDeadLetter(context.bus, job.source, job.delivery, letter, since));
+      since ??= began;
       const interruptions = context.bus.interruptions();
-      await context.tell(job, "dead", { attempt: attempts, reason, error });
+      await context.tell(job, "dead", { attempt: attempts, reason, error, since: burial.since });
       context.buried(job);
       return interruptions;
     },

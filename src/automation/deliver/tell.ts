@@ -40,14 +40,14 @@ export function record({ automation, log }: Telling, job: Job, outcome: Outcome,
   const { stream, run } = delivery;
   const about = { stream, run, delivery };
   if (outcome === "done" || outcome === "filtered") return log.tellOne(outcome, about);
-  const { attempt, reason, error, delayMs, wouldBe } = told;
+  const { attempt, reason, error, delayMs, wouldBe, since } = told;
   const header = (name: string): string | undefined => {
     const value = delivery.header(name);
     return value === undefined ? undefined : percentDecoded(value);
   };
   const id = header("ce-id");
   // No handler of its own stands behind that record: whoever has the event behind a crash would tell the same once more.
-  const once = outcome === "dead" ? onceId(automation, delivery) : undefined;
+  const once = outcome === "dead" ? { id: onceId(automation, delivery), ...(since !== undefined && { since }) } : {};
   const body = {
     id,
     type: header("ce-type"),

@@ -14,6 +14,7 @@ import type { Logger } from "../../telemetry/logger.ts";
 import type {
   Bus,
   ConsumeOptions,
+  DeadLetterOptions,
   LogRecord,
   NewestEvent,
   Received,
@@ -137,17 +138,21 @@ export class MemoryBus implements Bus {
     }
   }
 
-  async deadLetter(subject: string, head: string, data: Uint8Array): Promise<void> {
+  async deadLetter(subject: string, head: string, data: Uint8Array, { since }: DeadLetterOptions = {}): Promise<void> {
     this.#life.throwIfOver();
     if (head.length + data.length > MAX_PAYLOAD) throw deadLetterTooLarge(data.length);
-    this.#server.make("MILLRACE_DEAD").store(subject, head, data);
+    const stream = this.#server.make("MILLRACE_DEAD");
+    if (since !== undefined && stream.holds(subject, head, since)) return;
+    stream.store(subject, head, data);
   }
 
   async record(records: readonly LogRecord[]): Promise<number> {
     this.#life.throwIfOver();
     const stream = this.#server.make("MILLRACE_LOG");
-    for (const { subject, data, id } of records)
-      stream.store(subject, id === undefined ? "" : `Nats-Msg-Id: ${id}\r\n`, data);
+    for (const { subject, data, id, since } of records) {
+      const head = id === undefined ? "" : `Nats-Msg-Id: ${id}\r\n`;
+      if (since === undefined || !stream.holds(subject, head, since)) stream.store(subject, head, data);
+    }
     return 0;
   }
 

@@ -96,6 +96,15 @@ export class MemoryStream {
     return { seq: this.state.lastSeq, batch: batchId, count: batch.length };
   }
 
+  /** Whether a message of the subject with the head's `Nats-Msg-Id` was stored since then, ms since 1970. */
+  holds(subject: string, head: string, since: number): boolean {
+    const id = headerOf(linesOf(head), "Nats-Msg-Id");
+    if (id === undefined) return false;
+    return this.messages.some(
+      (one) => one.storedAtMs >= since && one.subject === subject && headerOf(one.lines, "Nats-Msg-Id") === id,
+    );
+  }
+
   /** Stores a message that nothing fences, unless one of its `Nats-Msg-Id` was stored lately: then returns the sequence of that one. */
   store(subject: string, head: string, data: Uint8Array): number | undefined {
     const lines = linesOf(head);

@@ -2,7 +2,8 @@
 
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { jetstreamManager } from "@nats-io/jetstream";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { connect, nanos } from "@nats-io/transport-node";
 import { expect, test } from "vitest";
 import type { Bus, LogRecord } from "../../../src/bus/bus.ts";
 import type { NatsServer } from "../../../src/dev/nats-server.ts";
@@ -148,10 +149,39 @@ test.skipIf(skip)(
   },
 );
 
-test.skipIf(skip).each(["stored", "told"] as const)(
-  "a worker that is killed when its dead letter is %s leaves an event that is dead and told once, and starts no handler",
-  async (last) => {
+/** Makes the streams of letters and records on a server, which forget ids soon. */
+async function makeForgetful(url: string): Promise<AsyncDisposable & { forgotten(): Promise<void> }> {
+  const nc = await connect({ servers: url });
+  const jsm = await jetstreamManager(nc);
+  for (const [name, subject] of [
+    ["MILLRACE_DEAD", "dead.>"],
+    ["MILLRACE_LOG", "log.>"],
+  ] as const)
+    await jsm.streams.add({ name, subjects: [subject], allow_direct: true, duplicate_window: nanos(100) });
+  const js = jetstream(nc);
+  const taken = (subject: string): Promise<boolean> =>
+    js.publish(subject, "{}", { msgID: "probe" }).then(({ duplicate }) => !duplicate);
+  return {
+    forgotten: async () => {
+      for (const subject of ["dead.probe", "log.probe.dead"]) {
+        await taken(subject);
+        await waitFor(() => taken(subject), { what: `${subject} to be taken again` });
+      }
+    },
+    [Symbol.asyncDispose]: () => nc.close(),
+  };
+}
+
+test.skipIf(skip).each([
+  ["stored", "remembers"],
+  ["told", "remembers"],
+  ["stored", "has forgotten"],
+  ["told", "has forgotten"],
+] as const)(
+  "a worker that is killed when its dead letter is %s leaves an event that is dead and told once, where the bus %s ids, and starts no handler",
+  async (last, ids) => {
     const { url } = await freshNats();
+    await using forgetful = ids === "remembers" ? undefined : await makeForgetful(url);
     await using stream = await ShopStream.create(url);
     await stream.order("created", { id: 1, status: "new" });
     const started: number[] = [];
@@ -174,6 +204,7 @@ test.skipIf(skip).each(["stored", "told"] as const)(
     const first = await startWorker({ url, automations: [fatal], ackWaitMs, through });
     await waitFor(() => died, { what: "the worker to get there" });
     await first.kill();
+    await forgetful?.forgotten();
     await using _second = await startWorker({ url, automations: [fatal], ackWaitMs });
     await waitFor(async () => (await stream.open("fatal")) === 0, { what: "the end of the event" });
 

@@ -152,7 +152,7 @@ describe.skipIf(missing("nats"))("checking the bus", () => {
 
     await writer.write(transaction(SHOP, 10, 1));
     await waitFor(() => writer.stalledBy()?.code === "STREAM_FULL", { what: "the writer to name it" });
-    await expect(bus.deadLetter("dead.mail", "", new Uint8Array(2000), signal)).rejects.toMatchObject({
+    await expect(bus.deadLetter("dead.mail", "", new Uint8Array(2000), { signal })).rejects.toMatchObject({
       code: "STREAM_FULL",
       hint: expect.stringContaining("max_file_store"),
     });
@@ -226,7 +226,7 @@ describe.skipIf(missing("nats"))("checking the bus", () => {
       log: silentLogger,
       signal,
     });
-    const refused = bus.deadLetter("dead.mail", "", new Uint8Array(2000), signal);
+    const refused = bus.deadLetter("dead.mail", "", new Uint8Array(2000), { signal });
     await expect(refused).rejects.toMatchObject({
       name: "TransientError",
       code: "STREAM_FULL",

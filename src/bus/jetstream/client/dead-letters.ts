@@ -1,20 +1,24 @@
 // The stream `MILLRACE_DEAD`: what could not be handled, kept until a person decides.
 
 import { once } from "node:events";
-import { JetStreamApiError, jetstream } from "@nats-io/jetstream";
-import type { NatsConnection } from "@nats-io/transport-node";
+import { JetStreamApiError, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { type NatsConnection, nanos } from "@nats-io/transport-node";
 import { realClock } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
+import type { Bus } from "../../bus.ts";
 import { deadLetterTooLarge } from "../../shared-errors.ts";
-import { busError } from "./bus-errors.ts";
+import { asked, busError } from "./bus-errors.ts";
 import { makeSharedStream, parseHead } from "./shared-stream.ts";
+import { MSG_ID, storedSince } from "./stored-since.ts";
 
 export const DEAD_STREAM = "MILLRACE_DEAD";
+/** For who is killed behind a letter, and stores it once more when it is back: of rows of a source nothing else knows that. */
+const DUPLICATE_WINDOW_MS = 60 * 60_000;
 const retryMs = 500;
 const never = new AbortController().signal;
 
 /** Stores one dead letter; see `Bus.deadLetter`. */
-export type StoreDeadLetter = (subject: string, head: string, data: Uint8Array, signal?: AbortSignal) => Promise<void>;
+export type StoreDeadLetter = Bus["deadLetter"];
 
 export interface DeadLetters {
   /** Makes the stream when it is missing, so that a limit in its way is told at a start. @throws TransientError, ConfigError */
@@ -29,13 +33,16 @@ export function openDeadLetters(nc: NatsConnection, { replicas }: { readonly rep
 
 function storeDeadLetter(nc: NatsConnection, replicas: number): StoreDeadLetter {
   const js = jetstream(nc);
-  return async (subject, head, data, signal = never) => {
+  return async (subject, head, data, { signal = never, since } = {}) => {
+    const began = Date.now();
     const lines = parseHead(head);
+    const id = lines.get(MSG_ID);
     const limit = nc.info?.max_payload ?? 0;
     if (limit > 0 && head.length + data.length + 64 > limit) throw deadLetterTooLarge(data.length);
-    for (;;) {
+    for (let mayStandSince = since; ; mayStandSince ??= began) {
       try {
         signal.throwIfAborted();
+        if (mayStandSince !== undefined && (await until(signal, stands(nc, subject, id, mayStandSince)))) return;
         await until(signal, js.publish(subject, data, { headers: lines }));
         return;
       } catch (thrown) {
@@ -53,6 +60,13 @@ function storeDeadLetter(nc: NatsConnection, replicas: number): StoreDeadLetter 
   };
 }
 
+async function stands(nc: NatsConnection, subject: string, id: string, since: number): Promise<boolean> {
+  if (id === "") return false;
+  const jsm = await jetstreamManager(nc, { checkAPI: false });
+  const look = () => storedSince(jsm, DEAD_STREAM, { subject, id, since });
+  return (await asked("look for a dead letter that may be stored already", look)) !== undefined;
+}
+
 /** What is asked of a bus that is away takes seconds to fail. @throws the signal's reason */
 async function until<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   const done = new AbortController();
@@ -66,5 +80,6 @@ async function until<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
 }
 
 function makeStream(nc: NatsConnection, replicas: number): Promise<void> {
-  return makeSharedStream(nc, { name: DEAD_STREAM, subjects: ["dead.>"], num_replicas: replicas });
+  const duplicate_window = nanos(DUPLICATE_WINDOW_MS);
+  return makeSharedStream(nc, { name: DEAD_STREAM, subjects: ["dead.>"], num_replicas: replicas, duplicate_window });
 }

@@ -16,6 +16,7 @@ import { apiCodes } from "./api-codes.ts";
 import { asked, busError, orNothing } from "./bus-errors.ts";
 import type { Connection } from "./connection.ts";
 import { makeSharedStream } from "./shared-stream.ts";
+import { MSG_ID, storedSince } from "./stored-since.ts";
 
 export const LOG_STREAM = "MILLRACE_LOG";
 /** As long as the events that it is about, where nobody says otherwise. */
@@ -23,7 +24,6 @@ const MAX_AGE_MS = 7 * 24 * 60 * 60_000;
 /** The part of the account's free storage that it may fill: it must not take from the events that it is about. */
 const STORAGE_SHARE = 0.1;
 const ACK_TIMEOUT_MS = 5000;
-const MSG_ID = "Nats-Msg-Id";
 
 export interface EventLogOptions {
   readonly connection: Connection;
@@ -112,7 +112,7 @@ export class EventLog {
     if (this.#lookedAfter !== this.#breaks) await this.losses();
     const sent = records.some((record) => this.#unsure.has(record)) ? await this.#notStanding(records) : records;
     const losses = this.#losses;
-    for (let left = sent; ; left = await this.#withoutAnother(await this.#send(left))) {
+    for (let left = await this.#notToldBefore(sent); ; left = await this.#withoutAnother(await this.#send(left))) {
       // Nothing may go out over a connection behind whose break nobody has looked.
       if (this.#lookedAfter !== this.#breaks) throw interrupted();
       this.#throwIfAway();
@@ -146,6 +146,29 @@ export class EventLog {
     });
   }
 
+  /** Without those of which another one is found that was told before a crash. */
+  async #notToldBefore(records: readonly LogRecord[]): Promise<readonly LogRecord[]> {
+    if (records.every(({ since }) => since === undefined)) return records;
+    const left: LogRecord[] = [];
+    for (const record of records) {
+      const { subject, id, since } = record;
+      const found =
+        id === undefined || since === undefined
+          ? undefined
+          : await asked(`look into ${LOG_STREAM}`, () =>
+              storedSince(this.#options.jsm, LOG_STREAM, { subject, id, since }),
+            );
+      if (found === undefined) left.push(record);
+      else this.#believe(found);
+    }
+    return left;
+  }
+
+  /** What another worker told stands for one of ours: a loss that takes it is one of ours too. */
+  #believe({ seq: sequence, subject, data }: StoredMsg): void {
+    if (sequence > (this.#newest?.sequence ?? 0)) this.#newest = { sequence, record: { subject, data } };
+  }
+
   /** Those of which no other one is seen to stand, to be stored without their id. */
   async #withoutAnother(duplicates: readonly Standing[]): Promise<readonly LogRecord[]> {
     const left: LogRecord[] = [];
@@ -154,8 +177,7 @@ export class EventLog {
       const found = await this.#read({ seq: sequence });
       if (found === undefined || found.subject !== subject || found.header.get(MSG_ID) !== id)
         left.push({ subject, data: record.data });
-      else if (sequence > (this.#newest?.sequence ?? 0))
-        this.#newest = { sequence, record: { subject, data: found.data } }; // a loss that takes that one is one of ours
+      else this.#believe(found);
     }
     return left;
   }

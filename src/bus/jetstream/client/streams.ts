@@ -3,6 +3,7 @@
 import {
   DiscardPolicy,
   type JetStreamManager,
+  type MsgRequest,
   RetentionPolicy,
   StorageType,
   type StoredMsg,
@@ -27,15 +28,17 @@ export function findStream({ streams }: JetStreamManager, source: SourceId): Pro
   return asked(`read the stream ${name}`, () => orNothing(streams.info(name), apiCodes.streamNotFound));
 }
 
-/** All messages of a stream under subjects, the oldest first; none where there is no stream. */
+/** All messages of a stream under subjects, the oldest first; none where there is no stream. @param since only those stored then or later */
 export async function* messagesUnder(
   { streams }: JetStreamManager,
   stream: string,
   subjects: string,
+  since?: Date,
 ): AsyncGenerator<StoredMsg> {
-  for (let seq = 1; ; ) {
-    const query = { seq, next_by_subj: subjects };
-    const next = streams.getMessage(stream, query);
+  for (let seq: number | undefined; ; ) {
+    const from = seq === undefined && since !== undefined ? { start_time: since } : { seq: seq ?? 1 };
+    const query: object = { ...from, next_by_subj: subjects };
+    const next = streams.getMessage(stream, query as MsgRequest); // whose types lack the time, which servers take from 2.11 on
     const message = await orNothing(next, apiCodes.streamNotFound, apiCodes.noMessageFound);
     if (!message) return;
     yield message;

@@ -2,6 +2,7 @@
 
 import type { Automation } from "./automation/define/automation.ts";
 import { waitingStatus } from "./automation/run/automation-run.ts";
+import { refuseFirst } from "./automation/run/refusal.ts";
 import { type RunningAutomations, refuseUnfit, runAutomations } from "./automation/run/run-automations.ts";
 import { TxDatabases } from "./automation/run/tx-databases.ts";
 import { ordersOf } from "./backfill/order.ts";
@@ -14,13 +15,13 @@ import { refuseOpenHttp } from "./config/http.ts";
 import { receivesAny, refuseIdle, resolveConfig } from "./config/resolve.ts";
 import type { Config } from "./config/schema.ts";
 import {
-  columnWarnings,
   connectorOf,
   connectors,
   declaredColumns,
-  imageRefusals,
   outboxesOf,
+  rowRefusals,
   triggerConfigOf,
+  warnOfColumns,
 } from "./connectors.ts";
 import { type OpenEndpoints, openEndpoints } from "./egress/open-endpoints.ts";
 import { ConfigError, MillraceError, toError } from "./errors.ts";
@@ -234,15 +235,8 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       });
     }
     await databases.check(log);
-    const [misdeclared, lacking, warnings] = await Promise.all([
-      declared.refusals(automations),
-      imageRefusals(config, automations),
-      columnWarnings(config, automations),
-    ]);
-    const [refusal] = [...misdeclared, ...lacking];
-    if (refusal !== undefined) throw refusal;
-    for (const { code, subject, message, fix } of warnings)
-      log.warn("automation_column_unknown", { code, hint: fix }, `${subject}: ${message}`);
+    refuseFirst(await rowRefusals(config, automations, declared));
+    void warnOfColumns(config, automations, { log, signal });
     guarding = startGuards({
       watches: sources.map(([id, source]) => ({
         id,

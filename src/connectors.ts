@@ -4,19 +4,19 @@ import type { Automation } from "./automation/define/automation.ts";
 import type { TriggerConfig } from "./automation/define/trigger.ts";
 import { DeclaredColumns } from "./automation/run/declared-columns.ts";
 import { type CarriedOf, lackingImages } from "./automation/run/needed-images.ts";
+import type { Refusal } from "./automation/run/refusal.ts";
 import { type CollectionsOf, unknownColumns } from "./automation/run/unknown-columns.ts";
 import { realClock } from "./clock.ts";
 import { endpointKind } from "./config/endpoints-schema.ts";
 import type { ResolvedConfig } from "./config/resolve.ts";
 import { TICKET_CREATED } from "./egress/kind/ticket-event.ts";
-import type { ConfigError } from "./errors.ts";
 import type { SourceId } from "./event/source-id.ts";
 import type { OutboxHome } from "./source/capabilities.ts";
 import type { Connector } from "./source/connector.ts";
 import { dynamoConnector } from "./source/dynamodb/connector.ts";
 import { mongoConnector } from "./source/mongodb/connector.ts";
 import { postgresConnector } from "./source/postgres/connector.ts";
-import type { Finding } from "./telemetry/finding.ts";
+import type { Logger } from "./telemetry/logger.ts";
 
 /** All connectors by kind. */
 export const connectors: ReadonlyMap<string, Connector<unknown>> = new Map([
@@ -58,7 +58,7 @@ export function declaredColumns({ sources }: ResolvedConfig<unknown>): DeclaredC
 export function imageRefusals(
   { sources }: ResolvedConfig<unknown>,
   automations: readonly Automation[],
-): Promise<readonly ConfigError[]> {
+): Promise<readonly Refusal[]> {
   const carriedOf: CarriedOf = async (id, of) => {
     const source = sources.get(id);
     return source && connectorOf(source).carriedImages?.(id, source.config.reveal(), of);
@@ -66,14 +66,35 @@ export function imageRefusals(
   return lackingImages(automations, carriedOf, realClock);
 }
 
-/** Columns that automations name and no event will have: for a person to look at. */
-export function columnWarnings(
-  { sources }: ResolvedConfig<unknown>,
-  automations: readonly Automation[],
-): Promise<readonly Finding[]> {
-  const collectionsOf: CollectionsOf = async (id) => {
+/** What sources read now, each of them asked once. */
+export function listedCollections({ sources }: ResolvedConfig<unknown>): CollectionsOf {
+  const asked = new Map<SourceId, ReturnType<CollectionsOf>>();
+  const ask: CollectionsOf = async (id) => {
     const source = sources.get(id);
     return source && connectorOf(source).collections(id, source.config.reveal());
   };
-  return unknownColumns(automations, collectionsOf, realClock);
+  return (id) => {
+    const answer = asked.get(id) ?? ask(id);
+    asked.set(id, answer);
+    return answer;
+  };
+}
+
+/** All for which a start is refused by what automations declare and read of rows. */
+export async function rowRefusals(
+  config: ResolvedConfig<unknown>,
+  automations: readonly Automation[],
+  declared: DeclaredColumns = declaredColumns(config),
+): Promise<readonly Refusal[]> {
+  return (await Promise.all([declared.refusals(automations), imageRefusals(config, automations)])).flat();
+}
+
+/** Logs which columns automations name and no event will have; a start does not wait for it. Never rejects. */
+export async function warnOfColumns(
+  config: ResolvedConfig<unknown>,
+  automations: readonly Automation[],
+  { log, signal }: { readonly log: Logger; readonly signal: AbortSignal },
+): Promise<void> {
+  for (const { code, subject, message, fix } of await unknownColumns(automations, listedCollections(config), realClock))
+    if (!signal.aborted) log.warn("automation_column_unknown", { code, hint: fix }, `${subject}: ${message}`);
 }

@@ -132,7 +132,7 @@ async function loadAutomations(setting: unknown, directory: string, load: Module
   });
   const found = new Map<string, { readonly automation: object; readonly file: string }>();
   for (const file of files.sort()) {
-    for (const exported of Object.values(await load(file))) {
+    for (const exported of Object.values(await load(file)).flat()) {
       const id = automationId(exported);
       if (id === undefined) continue;
       const known = found.get(id);
@@ -146,8 +146,14 @@ async function loadAutomations(setting: unknown, directory: string, load: Module
     return file === undefined ? undefined : relative(directory, file);
   };
   if (found.size > 0) return { automations: [...found.values()].map(({ automation }) => automation), placeOf };
-  throw new ConfigError("AUTOMATIONS_NOT_FOUND", `automations: no module of ${setting} exports an automation`, {
-    hint: "Mend the glob (it is relative to the configuration file), or remove the option.",
+  if (files.length === 0)
+    throw new ConfigError("AUTOMATIONS_NOT_FOUND", `automations: there is no module ${setting}`, {
+      hint: "Mend the glob (it is relative to the configuration file), or remove the option.",
+    });
+  const names = files.slice(0, 3).map((file) => relative(directory, file));
+  const what = `${names.join(", ")}${files.length > 3 ? ` and ${files.length - 3} more` : ""} of ${setting}`;
+  throw new ConfigError("AUTOMATIONS_NOT_FOUND", `automations: no export of ${what} is an automation`, {
+    hint: "Export what automation() returns, or a list of it: export const ship = automation(...).",
   });
 }
 
@@ -157,13 +163,10 @@ function automationId(value: unknown): string | undefined {
 }
 
 function duplicate(id: string, first: string, second: string): ConfigError {
-  return new ConfigError(
-    "AUTOMATION_DUPLICATE",
-    `two automations are named ${JSON.stringify(id)}: ${first} and ${second}`,
-    {
-      hint: "Give one of them another id; the id is its durable's name.",
-    },
-  );
+  const where = first === second ? `twice in ${first}` : `${first} and ${second}`;
+  return new ConfigError("AUTOMATION_DUPLICATE", `two automations are named ${JSON.stringify(id)}: ${where}`, {
+    hint: "Give one of them another id; the id is its durable's name.",
+  });
 }
 
 /** A module's exports. */

@@ -1,7 +1,6 @@
 // What an automation is: triggers, a handler, and the policy around it, checked where it is written.
 
 import type { ChangeEvent } from "../../event/change-event.ts";
-import { parseTime } from "../../event/point-in-time.ts";
 import { type DurationInput, durationMs } from "../outcome/duration-ms.ts";
 import { invalid, refuseUnknown } from "../outcome/invalid.ts";
 import type { Fatal, Retry, RetryOptions, Skip } from "../outcome/outcome.ts";
@@ -14,6 +13,7 @@ import type { ClientOf, Database, PgClient } from "../tx/transaction.ts";
 import type { RunTx } from "../tx/tx.ts";
 import type { WithCopies } from "./change-events.ts";
 import { includingBackfill } from "./include-backfill.ts";
+import { oneOf, orderOf, refuseNoFunction, startOf, triggersOf } from "./option-values.ts";
 import { type NamedColumns, namedColumns, neededImages } from "./reads.ts";
 import type { AnyEvent, NeededImages, Trigger } from "./trigger.ts";
 
@@ -182,6 +182,7 @@ const OPTIONS: Readonly<Record<keyof AutomationOptions<unknown>, true>> = {
   ...{ cycles: true, order: true, onExhausted: true, shadow: true, includeBackfill: true },
 };
 
+const WRITTEN = 'write automation("ship", { on: orders.created() }, async ({ event }) => { ... })';
 const idPattern = /^[a-z][a-z0-9-]{0,62}$/;
 
 /**
@@ -198,15 +199,17 @@ export function automation<
   options: AutomationOptions<On, Db, Copies>,
   handler: Handler<HandledBy<On, Copies>, ClientOf<Db>>,
 ): Automation {
-  refuseUnknown(options, OPTIONS, `${id}: `);
+  if (typeof id !== "string") throw invalid("an automation begins with its id, a text", WRITTEN);
   if (!idPattern.test(id)) {
     throw invalid(`"${id}" cannot be an automation's id`, "use a-z, 0-9 and -, beginning with a letter, at most 63");
   }
-  const given: readonly Trigger[] = Array.isArray(options.on) ? options.on : [options.on as Trigger];
-  const bound = given.map((trigger) => trigger?.boundTo?.(id) ?? trigger);
+  if (typeof options !== "object" || options === null) throw invalid(`${id}: it has no options`, WRITTEN);
+  refuseUnknown(options, OPTIONS, `${id}: `);
+  // Else it would be a dead letter of each event.
+  if (typeof handler !== "function") throw invalid(`${id}: its handler is no function`, WRITTEN);
+  const bound = triggersOf(options.on, id).map((trigger) => trigger.boundTo?.(id) ?? trigger);
   const triggers = includingBackfill(bound, options.includeBackfill, id);
-  if (triggers.length === 0) throw invalid(`${id}: "on" is empty`, "give it at least one trigger");
-  const schedules = triggers.flatMap((trigger) => trigger?.schedule ?? []);
+  const schedules = triggers.flatMap((trigger) => trigger.schedule ?? []);
   // Its newest due time stands in one place on the bus.
   if (schedules.length > 1) {
     throw invalid(
@@ -221,10 +224,8 @@ export function automation<
   const timeoutMs = durationMs(options.timeout ?? "30s", `${id}: timeout`);
   if (timeoutMs > 86_400_000) throw invalid(`${id}: timeout is longer than 24h`, 'write "24h" or less');
   const { filter } = options;
-  if (filter !== undefined && typeof filter !== "function")
-    throw invalid(`${id}: filter is no function`, "write filter: ({ event }) => true, or a pattern as where");
-  if (options.retryable !== undefined && typeof options.retryable !== "function")
-    throw invalid(`${id}: retryable is no function`, "write retryable: (error) => true");
+  refuseNoFunction(filter, `${id}: filter`, "filter: ({ event }) => true, or a pattern as where");
+  refuseNoFunction(options.retryable, `${id}: retryable`, "retryable: (error) => true");
   if (options.shadow !== undefined && typeof options.shadow !== "boolean")
     throw invalid(`${id}: shadow is neither true nor false`, "write shadow: true, or leave it out");
   const where = compileWhere(options.where, triggers, `${id}: where`);
@@ -259,40 +260,4 @@ export function automation<
 function compileWhere(where: unknown, triggers: readonly Trigger[], place: string): Automation["where"] {
   if (where === undefined) return undefined;
   return new Map(triggers.map((trigger) => [trigger, new LearningPattern(where, trigger.shape ?? {}, place)]));
-}
-
-function orderOf(
-  { order, onExhausted }: Pick<AutomationOptions<unknown>, "order" | "onExhausted">,
-  id: string,
-): Pick<Automation, "order" | "onExhausted"> {
-  if (order !== undefined && order !== "key")
-    throw invalid(`${id}: order is not "key"`, 'write "key", or leave it out');
-  if (onExhausted !== undefined && order === undefined) {
-    throw invalid(`${id}: onExhausted is about keys in order`, 'give it order: "key", or leave onExhausted out');
-  }
-  return { order, onExhausted: oneOf(["dead", "block"], onExhausted, `${id}: onExhausted`) };
-}
-
-/** @throws ConfigError `AUTOMATION_INVALID` */
-function startOf(given: unknown, place: string): Automation["start"] {
-  if (given === undefined || given === "now") return "now";
-  if (given === "earliest") return given;
-  const time = typeof given === "string" ? parseTime(given) : undefined;
-  if (time === undefined)
-    throw invalid(
-      `${place} is neither "now" nor "earliest", nor a time`,
-      'write one, or a time like "2026-11-01T00:00:00Z"',
-    );
-  if (time.getTime() > Date.now())
-    throw invalid(
-      `${place} is not over yet`,
-      'write "now", or a time that was: until then it would begin with what comes',
-    );
-  return time;
-}
-
-/** The first is the default. */
-function oneOf<T extends string>([usual, other]: readonly [T, T], given: T | undefined, what: string): T {
-  if (given === undefined || given === usual || given === other) return given ?? usual;
-  throw invalid(`${what} is neither "${usual}" nor "${other}"`, "write one");
 }

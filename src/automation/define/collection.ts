@@ -4,6 +4,7 @@ import { formatCollectionName, parseCollectionName } from "../../event/collectio
 import { isSourceId } from "../../event/source-id.ts";
 import { invalid, refuseUnknown } from "../outcome/invalid.ts";
 import type { RowShape } from "../pattern/columns.ts";
+import type { KnownText } from "../pattern/pattern-of.ts";
 import type {
   AnyKey,
   ComparedEvent,
@@ -38,7 +39,9 @@ export interface ChangeOptions {
 export type ColumnOf<Row> = unknown extends Row ? string : keyof Row & string;
 
 /** What values of a column may be compared with: of a bigint or numeric column, whose values are texts, a number too. */
-type Comparable<Value> = unknown extends Value ? Plain : ComparableOf<Value>;
+type Comparable<Value> = unknown extends Value
+  ? Plain
+  : KnownText<Extract<ComparableOf<Value>, string>> | Exclude<ComparableOf<Value>, string>;
 
 type Plain = string | number | bigint | boolean | null;
 

@@ -11,7 +11,7 @@ export function includingBackfill(triggers: readonly Trigger[], given: unknown, 
   if (given === undefined || given === false) return triggers;
   if (given !== true)
     throw invalid(`${id}: includeBackfill is neither true nor false`, "write includeBackfill: true, or leave it out");
-  const copied = triggers.map((trigger) => trigger?.withCopies?.());
+  const copied = triggers.map((trigger) => trigger.withCopies?.());
   if (copied.every((one) => one === undefined)) {
     throw invalid(
       `${id}: includeBackfill is about triggers on rows that were created, and it has none`,

@@ -36,19 +36,24 @@ const OPTIONS: Readonly<Record<keyof RetryPolicyInput, true>> = {
   maxAgeFrom: true,
 };
 
-/** The policy with its defaults. @param where said before an option that there is not @throws ConfigError `AUTOMATION_INVALID` */
+/** The policy with its defaults. @param where said before an option: `greet: ` @throws ConfigError `AUTOMATION_INVALID` */
 export function retryPolicy(input: RetryPolicyInput = {}, where = ""): RetryPolicy {
+  if (typeof input !== "object" || input === null)
+    throw invalid(`${where}retry is no object`, "write retry: { attempts: 5 }");
   refuseUnknown(input, OPTIONS, `${where}retry.`);
   const attempts = input.attempts ?? 3;
   if (!Number.isInteger(attempts) || attempts < 1) {
-    throw invalid("retry.attempts must be a whole number of at least 1", "1 means: no retry");
+    throw invalid(`${where}retry.attempts must be a whole number of at least 1`, "1 means: no retry");
   }
-  const minMs = durationMs(input.min ?? "2s", "retry.min");
-  const maxMs = durationMs(input.max ?? "8s", "retry.max");
-  if (maxMs > maxRetryMs) throw invalid("retry.max cannot be more than a year", 'write "365d" or less');
-  if (minMs > maxMs) throw invalid("retry.min is longer than retry.max", "raise retry.max or lower retry.min");
+  const minMs = durationMs(input.min ?? "2s", `${where}retry.min`);
+  const maxMs = durationMs(input.max ?? "8s", `${where}retry.max`);
+  if (maxMs > maxRetryMs) throw invalid(`${where}retry.max cannot be more than a year`, 'write "365d" or less');
+  if (minMs > maxMs) throw invalid(`${where}retry.min is longer than retry.max`, "raise retry.max or lower retry.min");
   const { maxAgeFrom = "first-attempt" } = input;
   if (maxAgeFrom !== "first-attempt" && maxAgeFrom !== "commit")
-    throw invalid(`retry.maxAgeFrom cannot be ${JSON.stringify(maxAgeFrom)}`, 'write "first-attempt" or "commit"');
-  return { attempts, minMs, maxMs, maxAgeMs: durationMs(input.maxAge ?? "24h", "retry.maxAge"), maxAgeFrom };
+    throw invalid(
+      `${where}retry.maxAgeFrom cannot be ${JSON.stringify(maxAgeFrom)}`,
+      'write "first-attempt" or "commit"',
+    );
+  return { attempts, minMs, maxMs, maxAgeMs: durationMs(input.maxAge ?? "24h", `${where}retry.maxAge`), maxAgeFrom };
 }

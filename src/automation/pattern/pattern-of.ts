@@ -38,6 +38,13 @@ export interface ExistsMatch {
   readonly exists: boolean;
 }
 
+/**
+ * Of labels that may grow, as `millrace types` writes those of an enum (`"a" | "b" | (string & {})`), the ones that are known: where the
+ * pattern is made another one is refused. Of other texts themselves.
+ */
+export type KnownText<Text extends string> = [Literal<Text>] extends [never] ? Text : Literal<Text>;
+type Literal<Text extends string> = Text extends unknown ? (string extends Text ? never : Text) : never;
+
 /** A text may stand for a number: the types do not tell a numeric column from a text. */
 type TextItem<Text extends string> = string extends Text
   ? string | number | NumericMatch | TextMatch | NotMatch<string> | NotMatch<number>
@@ -48,7 +55,7 @@ type NumberItem = number | string | NumericMatch | NotMatch<number> | NotMatch<s
 type Item<Value> =
   | ExistsMatch
   | (null extends Value ? null : never)
-  | ([Extract<Value, string>] extends [never] ? never : TextItem<Extract<Value, string>>)
+  | ([Extract<Value, string>] extends [never] ? never : TextItem<KnownText<Extract<Value, string>>>)
   | ([Extract<Value, number | bigint>] extends [never] ? never : NumberItem)
   | ([Extract<Value, boolean>] extends [never] ? never : Extract<Value, boolean> | NotMatch<string | number>)
   | ([Extract<Value, Date>] extends [never] ? never : string | TextMatch | NotMatch<string>);

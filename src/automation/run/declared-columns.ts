@@ -5,6 +5,7 @@ import { ConfigError, MillraceError, TransientError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Automation } from "../define/automation.ts";
 import type { DeclaredCollection } from "../define/trigger.ts";
+import type { Refusal } from "./refusal.ts";
 
 const CHECK_MS = 10_000;
 
@@ -26,14 +27,16 @@ export class DeclaredColumns {
   }
 
   /** All that is wrong, as far as the databases answer in time. Never rejects. */
-  async refusals(automations: readonly Automation[]): Promise<readonly ConfigError[]> {
+  async refusals(automations: readonly Automation[]): Promise<readonly Refusal[]> {
     const checks = automations.flatMap((automation) =>
       [...new Set(automation.triggers.flatMap(({ declared }) => declared?.source ?? []))].map((source) =>
-        within(this.#clock, CHECK_MS, this.check(automation, source)),
+        within(this.#clock, CHECK_MS, this.check(automation, source)).then(
+          () => [],
+          (error: unknown) => (error instanceof ConfigError ? [{ automation: automation.id, error }] : []),
+        ),
       ),
     );
-    const results = await Promise.allSettled(checks);
-    return results.flatMap((one) => (one.status === "rejected" && one.reason instanceof ConfigError ? one.reason : []));
+    return (await Promise.all(checks)).flat();
   }
 
   /**

@@ -5,6 +5,7 @@ import { ConfigError } from "../../errors.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Automation } from "../define/automation.ts";
 import type { Image, NeededImages } from "../define/trigger.ts";
+import type { Refusal } from "./refusal.ts";
 
 const CHECK_MS = 10_000;
 
@@ -29,13 +30,13 @@ type Carried =
 
 /**
  * All that is lacking, as far as the databases answer in time: events that are in the stream do not wait for one that is away.
- * @returns ConfigErrors `AUTOMATION_IMAGES`
+ * @returns with ConfigErrors `AUTOMATION_IMAGES`
  */
 export async function lackingImages(
   automations: readonly Automation[],
   carriedOf: CarriedOf,
   clock: Clock,
-): Promise<readonly ConfigError[]> {
+): Promise<readonly Refusal[]> {
   const asked = new Map<string, ReturnType<CarriedOf>>();
   const carried = (needs: NeededImages): ReturnType<CarriedOf> => {
     const { source, namespace, name, op, images } = needs;
@@ -49,7 +50,7 @@ export async function lackingImages(
   return results.flatMap((one) => (one.status === "fulfilled" ? (one.value ?? []) : []));
 }
 
-function refusal(id: string, needs: NeededImages, carried: Carried): ConfigError | undefined {
+function refusal(id: string, needs: NeededImages, carried: Carried): Refusal | undefined {
   if (carried === undefined) return undefined;
   const { source, namespace, name, images, by, orChanged } = needs;
   const lacking = images.filter((image) => !carried.images.includes(image) && !(orChanged && carried.tellsChanged));
@@ -57,11 +58,12 @@ function refusal(id: string, needs: NeededImages, carried: Carried): ConfigError
   if (lacking.length === 0 && columns.length === 0) return undefined;
   const what = columns.length > 0 ? `before.${columns.join(" and before.")}` : lacking.join(" and ");
   const orElse = "Or say what the handler reads: images: [] on its trigger, for the key alone.";
-  return new ConfigError(
+  const error = new ConfigError(
     "AUTOMATION_IMAGES",
     `${id}: its ${by ?? "handler"} reads ${what} of ${namespace}.${name} of the source ${source}, which events do not carry: ${carried.why}`,
     { hint: by === undefined ? withSentence(carried.fix, orElse) : carried.fix },
   );
+  return { automation: id, error };
 }
 
 /** A statement keeps a line of its own, so that it can be copied. */

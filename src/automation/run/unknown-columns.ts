@@ -8,7 +8,7 @@ import type { Automation } from "../define/automation.ts";
 
 const CHECK_MS = 10_000;
 
-/** What a source reads now; undefined where there is no such source. @throws MillraceError */
+/** What a source reads now, which is asked of it once; undefined where there is no such source. @throws MillraceError */
 export type CollectionsOf = (source: SourceId) => Promise<readonly Listed[] | undefined>;
 
 interface Listed {
@@ -27,15 +27,10 @@ export async function unknownColumns(
   collectionsOf: CollectionsOf,
   clock: Clock,
 ): Promise<readonly Finding[]> {
-  const asked = new Map<SourceId, Promise<readonly Listed[] | undefined>>();
-  const listed = (source: SourceId): Promise<readonly Listed[] | undefined> => {
-    const answer = asked.get(source) ?? within(clock, CHECK_MS, collectionsOf(source));
-    asked.set(source, answer);
-    return answer;
-  };
   const checks = automations.flatMap(({ id, names }) =>
     names.map(async ({ source, namespace, name, columns, by }) => {
-      const found = (await listed(source))?.find((one) => one.namespace === namespace && one.name === name);
+      const listed = await within(clock, CHECK_MS, collectionsOf(source));
+      const found = listed?.find((one) => one.namespace === namespace && one.name === name);
       const there = found?.columns;
       if (there === undefined) return [];
       const unknown = columns.filter((path) => !there.some((one) => path === one || path.startsWith(`${one}.`)));

@@ -2,13 +2,15 @@
 
 import type { Automation } from "../../automation/define/automation.ts";
 import { automationFindings, type ListenedSource } from "../../automation/define/check-automations.ts";
+import { type CollectionsOf, unknownColumns } from "../../automation/run/unknown-columns.ts";
 import { readWaiting } from "../../bus/jetstream/commands/automations-on-bus.ts";
 import { checkBus } from "../../bus/jetstream/commands/check-bus.ts";
 import { readSavedMemory, readStoredPositions } from "../../bus/jetstream/commands/on-record.ts";
 import { findSourceOnBus } from "../../bus/jetstream/commands/remove-source.ts";
+import { realClock } from "../../clock.ts";
 import { refuseOpenHttp } from "../../config/http.ts";
 import { refuseIdle, resolveConfig } from "../../config/resolve.ts";
-import { columnWarnings, connectors, declaredColumns, imageRefusals, triggerConfigOf } from "../../connectors.ts";
+import { connectors, listedCollections, rowRefusals, triggerConfigOf } from "../../connectors.ts";
 import { endpointFindings } from "../../egress/check-endpoints.ts";
 import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
 import { ingressFindings } from "../../ingress/findings.ts";
@@ -75,19 +77,21 @@ export async function check({ config: file, source, json, signal, print }: Check
   const receiving = ingressFindings(config.received);
   if (receiving.length > 0) await part("ingress", "ingress", receiving);
   const automations = config.automations as readonly Automation[];
-  const listened = await listenedSources(sources, { ...access, signal });
+  const looked = { ...config, sources: new Map(sources) };
+  const collectionsOf = listedCollections(looked);
+  const listened = await listenedSources(sources, collectionsOf, { ...access, signal });
+  const refusals = await rowRefusals(looked, automations);
   const findings = [
     ...automationFindings(
       automations,
       { all: [...config.sources.keys()], ...triggerConfigOf(config) },
       listened,
       await readWaiting(access, signal).catch(() => undefined), // the bus' own findings say why
+    ).filter(
+      ({ level, subject }) => level !== "ok" || !refusals.some((one) => subject === `automation ${one.automation}`),
     ),
-    ...[
-      ...(await declaredColumns({ ...config, sources: new Map(sources) }).refusals(automations)),
-      ...(await imageRefusals({ ...config, sources: new Map(sources) }, automations)),
-    ].map((error) => findingOf(error, "automations")),
-    ...(await columnWarnings({ ...config, sources: new Map(sources) }, automations)),
+    ...refusals.map(({ error }) => findingOf(error, "automations")),
+    ...(await unknownColumns(automations, collectionsOf, realClock)),
   ];
   if (findings.length > 0) await part("automations", "automations", findings);
   const reached = await endpointFindings(config.endpoints);
@@ -102,12 +106,11 @@ export async function check({ config: file, source, json, signal, print }: Check
 /** The worker's own events among them. Who cannot be asked has said so among the findings before. */
 async function listenedSources(
   sources: ReturnType<typeof chooseSources>,
+  collectionsOf: CollectionsOf,
   bus: Parameters<typeof findSourceOnBus>[1],
 ): Promise<ReadonlyMap<SourceId, ListenedSource>> {
-  const all = [...sources.map(([id, source]) => [id, source] as const), [systemId, undefined] as const];
-  const asked = all.map(async ([id, source]) => {
-    const connector = source && connectors.get(source.kind);
-    const collections = await connector?.collections(id, source?.config.reveal()).catch(() => undefined);
+  const asked = [...sources.map(([id]) => id), systemId].map(async (id) => {
+    const collections = await collectionsOf(id).catch(() => undefined);
     const onBus = await findSourceOnBus(id, bus).catch(() => null);
     const durables = onBus?.durables.flatMap(({ name, automation }) => (automation ? [name] : [])) ?? [];
     return [id, { collections, durables, stream: streamName(id) }] as const;

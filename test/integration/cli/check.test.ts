@@ -88,12 +88,12 @@ describe.skipIf(missing("postgres", "nats"))("millrace check", () => {
         `import { automation, collection } from "millrace";
 export const greet = automation("greet", { on: collection("${source}", "${collection}").created(), ${options} }, async () => {});`,
       );
-    const wrong = async (): Promise<readonly (readonly string[])[]> => {
+    const said = async (): Promise<readonly (readonly string[])[]> => {
       const { findings } = report.parse(JSON.parse((await runCommand(["check", "--json"], { cwd })).stdout));
-      return findings
-        .filter(({ of, level }) => of === "automations" && level !== "ok")
-        .map(({ level, code, subject }) => [level, code, subject]);
+      return findings.filter(({ of }) => of === "automations").map(({ level, code, subject }) => [level, code, subject]);
     };
+    const wrong = async (): Promise<readonly (readonly string[])[]> =>
+      (await said()).filter(([level]) => level !== "ok");
     const nc = await connect({ servers: nats.url });
     onTestFinished(() => nc.close());
     const jsm = await jetstreamManager(nc);
@@ -110,8 +110,11 @@ export const greet = automation("greet", { on: collection("${source}", "${collec
     await jsm.consumers.delete("CDC_SHOP", "gone"); // as its fix says
     await define("shoop", "public.orders");
     expect(await wrong()).toEqual([["warn", "AUTOMATION_SOURCE_UNKNOWN", "automation greet"]]);
-    await define("shop", "public.orders", "where: { after: { ident: [1] } }");
-    expect(await wrong()).toEqual([["warn", "AUTOMATION_COLUMN_UNKNOWN", "automation greet"]]);
+    await define("shop", "public.orders", "on: collection('shop', 'public.orders').changed('ident')");
+    expect(await said()).toEqual([
+      ["fail", "AUTOMATION_IMAGES", "automations"], // and not that it listens, too
+      ["warn", "AUTOMATION_COLUMN_UNKNOWN", "automation greet"],
+    ]);
     await define("shop", "public.orders", "where: { after: { id: [1] } }");
     expect(await wrong()).toEqual([]);
   });

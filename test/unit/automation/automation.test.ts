@@ -118,6 +118,30 @@ test.each<readonly [object, string, string]>([
   );
 });
 
+test.each<readonly [readonly unknown[], string, string]>([
+  [[{ id: "receipt" }], "an automation begins with its id, a text", "automation("],
+  [["receipt"], "receipt: it has no options", "automation("],
+  [["receipt", { on: orders.created() }], "receipt: its handler is no function", "async ({ event })"],
+  [["receipt", {}, nothing], "receipt: it has no trigger", "on: orders.created()"],
+  [["receipt", { on: orders.created }, nothing], 'receipt: "on" is a function', "call it"],
+  [["receipt", { on: orders }, nothing], 'receipt: "on" is no trigger', "say which changes"],
+  [["receipt", { on: [orders.created(), "orders"] }, nothing], 'receipt: "on" is no trigger', "say which changes"],
+  [["receipt", { on: orders.created(), retry: 5 }, nothing], "receipt: retry is no object", "attempts: 5"],
+  [
+    ["receipt", { on: orders.created(), retry: { attempts: 0 } }, nothing],
+    /^receipt: retry\.attempts must /.source,
+    "1",
+  ],
+])("what is no automation at all is refused where it is written, in its words: %#", (given, message, hint) => {
+  expect(() => (automation as (...given: unknown[]) => unknown)(...given)).toThrow(
+    expect.objectContaining({
+      code: "AUTOMATION_INVALID",
+      message: expect.stringMatching(message.startsWith("^") ? message : message.replaceAll(/[()]/g, "\\$&")),
+      hint: expect.stringContaining(hint),
+    }),
+  );
+});
+
 test("numbers are milliseconds", () => {
   const receipt = automation(
     "receipt",

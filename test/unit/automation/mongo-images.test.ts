@@ -16,11 +16,12 @@ type Side = "stored" | "none";
 
 async function refusals(on: Trigger, images: { before: Side; after: Side | "lookup" }, stores: boolean) {
   const found = { id: "1", namespace: "shop", name: "items", images: stores };
-  return lackingImages(
+  const lacking = await lackingImages(
     [automation("a", { on }, () => {})],
     async (_, of) => (openImages(of).length === 0 ? undefined : carriedImages({ images }, of, found)),
     realClock,
   );
+  return lacking.map(({ error }) => error);
 }
 
 test("a document before is there where the source asks for it and the collection stores it, with the command that makes it so", async () => {

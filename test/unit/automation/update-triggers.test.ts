@@ -327,7 +327,12 @@ test("the types know columns, labels, and where a row before is sure to be there
     nothing,
   );
   automation("f", { on: of.updated({ column: "placedAt", to: [new Date(0), "2026-11-29T10:00:00.000Z"] }) }, nothing);
+  // As `millrace types` writes an enum, which may grow.
+  const grown = collection<{ readonly status: "pending" | "paid" | (string & {}) }>("shop", "public.orders");
+  automation("g", { on: grown.updated({ column: "status", from: "pending", to: ["paid"] }) }, nothing);
   const wrong = (): void => {
+    // @ts-expect-error no label that was known
+    grown.updated({ column: "status", from: "payed" });
     // @ts-expect-error no such column
     orders.changed("status", "totl");
     // @ts-expect-error no such column

@@ -261,7 +261,12 @@ test("the types know rows, labels, arrays, nulls and the events of lists", () =>
     nothing,
   );
   automation("f", { on: system("lag"), where: { data: { state: ["full"] } } }, nothing);
+  // As `millrace types` writes an enum, which may grow.
+  const grown = collection<{ readonly status: "new" | "paid" | (string & {}) }>("shop", "public.orders");
+  automation("g", { on: grown.created(), where: { after: { status: ["paid", { prefix: "n" }] } } }, nothing);
   const wrong = (): void => {
+    // @ts-expect-error no label that was known
+    automation("a", { on: grown.created(), where: { after: { status: ["payed"] } } }, nothing);
     // @ts-expect-error no such column
     automation("a", { on: orders.created(), where: { after: { totl: [1] } } }, nothing);
     // @ts-expect-error no such field of an event

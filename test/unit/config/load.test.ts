@@ -134,7 +134,24 @@ test("two automations of one id are refused, with both files", async () => {
 });
 
 test("a glob that finds no automation is an error, not an idle worker", async () => {
-  expect(await failure(withGlob)).toMatch(/^AUTOMATIONS_NOT_FOUND: automations: no module of \.\/automations/);
+  expect(await failure(withGlob)).toMatch(/^AUTOMATIONS_NOT_FOUND: automations: there is no module \.\/automations/);
+  expect(await failure({ ...withGlob, "automations/a.ts": "export const make = () => 1;" })).toMatch(
+    /^AUTOMATIONS_NOT_FOUND: automations: no export of automations\/a\.ts of .+ is an automation \| Export what /,
+  );
+});
+
+test("automations may be exported as a list", async () => {
+  const text = 'import { automation } from "millrace";\nexport const all = [automation("a"), automation("b")];';
+
+  expect(await load({ ...withGlob, "automations/a.ts": text })).toMatchObject({
+    automations: [{ id: "a" }, { id: "b" }],
+  });
+});
+
+test("two automations of one id in one file are refused", async () => {
+  const text = 'import { automation } from "millrace";\nexport const a = automation("a"), b = automation("a");';
+
+  expect(await failure({ ...withGlob, "automations/a.ts": text })).toMatch(/"a": twice in automations\/a\.ts \| /);
 });
 
 test("without automations their modules are not loaded", async () => {

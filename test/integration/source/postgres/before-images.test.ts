@@ -35,7 +35,8 @@ describe.skipIf(missing("postgres"))("a row before", () => {
   });
   const refusals = async (on: Trigger | readonly Trigger[], where?: object) => {
     const defined = automation("low", { on, ...(where && { where: where as never }) }, nothing);
-    return imageRefusals(resolveConfig(config([defined]), connectors), [defined]);
+    const found = await imageRefusals(resolveConfig(config([defined]), connectors), [defined]);
+    return found.map(({ error }) => error);
   };
 
   test("that crosses compares refuses the start, and what it says to run mends it", async () => {

@@ -175,6 +175,7 @@ test.skipIf(missing("postgres", "nats"))(
     const worker = await startWorker({ bus: { servers: nats.url }, sources: { shop: source }, automations }, { log });
     onTestFinished(() => worker.stop());
 
+    await waitFor(() => log.of("automation_column_unknown").length === 2, { what: "both warnings" });
     expect(log.of("automation_column_unknown").map(({ code, hint }) => ({ code, hint }))).toEqual([
       { code: "AUTOMATION_COLUMN_UNKNOWN", hint: "Did you mean id?" },
       { code: "AUTOMATION_COLUMN_UNKNOWN", hint: "The columns are id." },

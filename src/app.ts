@@ -235,7 +235,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       });
     }
     await databases.check(log);
-    refuseFirst(await rowRefusals(config, automations, declared));
+    refuseFirst(await rowRefusals(config, automations, declared), log);
     void warnOfColumns(config, automations, { log, signal });
     guarding = startGuards({
       watches: sources.map(([id, source]) => ({

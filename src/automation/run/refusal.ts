@@ -1,6 +1,7 @@
 // Why an automation cannot be run against the databases as they are.
 
-import { ConfigError } from "../../errors.ts";
+import type { ConfigError } from "../../errors.ts";
+import type { Logger } from "../../telemetry/logger.ts";
 
 export interface Refusal {
   /** The automation's id. */
@@ -8,11 +9,10 @@ export interface Refusal {
   readonly error: ConfigError;
 }
 
-/** Refuses a start for the first of them, and says how many there are. @throws ConfigError */
-export function refuseFirst([first, ...others]: readonly Refusal[]): void {
+/** Refuses a start for the first of them; the others are logged, so that one start names all. @throws ConfigError */
+export function refuseFirst([first, ...others]: readonly Refusal[], log: Logger): void {
   if (first === undefined) return;
-  if (others.length === 0) throw first.error;
-  const { code, message, hint } = first.error;
-  const more = `There ${others.length === 1 ? "is one more" : `are ${others.length} more`} like this: millrace check names all of them.`;
-  throw new ConfigError(code, message, { hint: hint === undefined ? more : `${hint}\n${more}` });
+  for (const { automation, error } of others)
+    log.error("automation_refused", { automation, code: error.code, hint: error.hint }, error.message);
+  throw first.error;
 }

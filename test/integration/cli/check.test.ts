@@ -90,7 +90,9 @@ export const greet = automation("greet", { on: collection("${source}", "${collec
       );
     const said = async (): Promise<readonly (readonly string[])[]> => {
       const { findings } = report.parse(JSON.parse((await runCommand(["check", "--json"], { cwd })).stdout));
-      return findings.filter(({ of }) => of === "automations").map(({ level, code, subject }) => [level, code, subject]);
+      return findings
+        .filter(({ of }) => of === "automations")
+        .map(({ level, code, subject }) => [level, code, subject]);
     };
     const wrong = async (): Promise<readonly (readonly string[])[]> =>
       (await said()).filter(([level]) => level !== "ok");

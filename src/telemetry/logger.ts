@@ -59,6 +59,7 @@ export type LogEvent =
   | "automation_gap"
   | "automation_held_up"
   | "automation_paused"
+  | "automation_refused"
   | "automation_resumed"
   | "automation_sought"
   | "schedule_ahead"

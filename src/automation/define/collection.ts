@@ -41,7 +41,7 @@ export type ColumnOf<Row> = unknown extends Row ? string : keyof Row & string;
 /** What values of a column may be compared with: of a bigint or numeric column, whose values are texts, a number too. */
 type Comparable<Value> = unknown extends Value
   ? Plain
-  : KnownText<Extract<ComparableOf<Value>, string>> | Exclude<ComparableOf<Value>, string>;
+  : ComparableOf<KnownText<Extract<Value, string>>> | ComparableOf<Exclude<Value, string>>;
 
 type Plain = string | number | bigint | boolean | null;
 

@@ -16,6 +16,7 @@ import type { Connector } from "./source/connector.ts";
 import { dynamoConnector } from "./source/dynamodb/connector.ts";
 import { mongoConnector } from "./source/mongodb/connector.ts";
 import { postgresConnector } from "./source/postgres/connector.ts";
+import type { Finding } from "./telemetry/finding.ts";
 import type { Logger } from "./telemetry/logger.ts";
 
 /** All connectors by kind. */
@@ -89,12 +90,20 @@ export async function rowRefusals(
   return (await Promise.all([declared.refusals(automations), imageRefusals(config, automations)])).flat();
 }
 
+/** Columns that automations name and no event will have: for a person to look at. */
+export function columnWarnings(
+  automations: readonly Automation[],
+  collectionsOf: CollectionsOf,
+): Promise<readonly Finding[]> {
+  return unknownColumns(automations, collectionsOf, realClock);
+}
+
 /** Logs which columns automations name and no event will have; a start does not wait for it. Never rejects. */
 export async function warnOfColumns(
   config: ResolvedConfig<unknown>,
   automations: readonly Automation[],
   { log, signal }: { readonly log: Logger; readonly signal: AbortSignal },
 ): Promise<void> {
-  for (const { code, subject, message, fix } of await unknownColumns(automations, listedCollections(config), realClock))
+  for (const { code, subject, message, fix } of await columnWarnings(automations, listedCollections(config)))
     if (!signal.aborted) log.warn("automation_column_unknown", { code, hint: fix }, `${subject}: ${message}`);
 }

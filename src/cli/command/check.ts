@@ -2,15 +2,13 @@
 
 import type { Automation } from "../../automation/define/automation.ts";
 import { automationFindings, type ListenedSource } from "../../automation/define/check-automations.ts";
-import { type CollectionsOf, unknownColumns } from "../../automation/run/unknown-columns.ts";
 import { readWaiting } from "../../bus/jetstream/commands/automations-on-bus.ts";
 import { checkBus } from "../../bus/jetstream/commands/check-bus.ts";
 import { readSavedMemory, readStoredPositions } from "../../bus/jetstream/commands/on-record.ts";
 import { findSourceOnBus } from "../../bus/jetstream/commands/remove-source.ts";
-import { realClock } from "../../clock.ts";
 import { refuseOpenHttp } from "../../config/http.ts";
 import { refuseIdle, resolveConfig } from "../../config/resolve.ts";
-import { connectors, listedCollections, rowRefusals, triggerConfigOf } from "../../connectors.ts";
+import { columnWarnings, connectors, listedCollections, rowRefusals, triggerConfigOf } from "../../connectors.ts";
 import { endpointFindings } from "../../egress/check-endpoints.ts";
 import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
 import { ingressFindings } from "../../ingress/findings.ts";
@@ -91,7 +89,7 @@ export async function check({ config: file, source, json, signal, print }: Check
       ({ level, subject }) => level !== "ok" || !refusals.some((one) => subject === `automation ${one.automation}`),
     ),
     ...refusals.map(({ error }) => findingOf(error, "automations")),
-    ...(await unknownColumns(automations, collectionsOf, realClock)),
+    ...(await columnWarnings(automations, collectionsOf)),
   ];
   if (findings.length > 0) await part("automations", "automations", findings);
   const reached = await endpointFindings(config.endpoints);
@@ -106,7 +104,7 @@ export async function check({ config: file, source, json, signal, print }: Check
 /** The worker's own events among them. Who cannot be asked has said so among the findings before. */
 async function listenedSources(
   sources: ReturnType<typeof chooseSources>,
-  collectionsOf: CollectionsOf,
+  collectionsOf: ReturnType<typeof listedCollections>,
   bus: Parameters<typeof findSourceOnBus>[1],
 ): Promise<ReadonlyMap<SourceId, ListenedSource>> {
   const asked = [...sources.map(([id]) => id), systemId].map(async (id) => {

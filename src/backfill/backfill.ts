@@ -11,14 +11,15 @@ import type { CopyBatch, CopyTarget, RowCopier, SideProducer } from "../source/c
 import type { SourceMessage } from "../source/source.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type Reason, reasonOf } from "../telemetry/reason.ts";
-import { askedNames, estimateOf, isAt, leftOutBefore, targetOf } from "./asked-collections.ts";
+import { estimateOf, isAt, leftOutBefore, targetOf } from "./asked-collections.ts";
 import { filtered } from "./filtered-copier.ts";
-import { HeldSlice } from "./held-slice.ts";
 import { endsOf, type Order } from "./order.ts";
 import { OwedRows } from "./owed-rows.ts";
 import { isSaid, LOOK_MS, Patience } from "./patience.ts";
 import { type At, isDone, isOver, type Progress, parseProgress, placeOf } from "./progress.ts";
 import { batchEnd, type InHand, renewed, rowBusy, SliceBatch } from "./slice-batch.ts";
+import { type ReadSlice, SlicesInHand } from "./slices-in-hand.ts";
+import { type Work, workOf } from "./work.ts";
 
 const MAX_MS = 2 ** 31 - 1; // of a timer
 /** Of one slice: some batches, and less than a second of a snapshot. */
@@ -42,20 +43,11 @@ export interface BackfillOptions {
   readonly maxBatchRows?: number | undefined;
 }
 
-/** What is to be done next. */
-interface Work {
-  readonly order: Order;
-  /** Where it stands. */
-  readonly progress: Progress;
-  /** Whether the stream is yet to be told that it begins. */
-  readonly isNew: boolean;
-}
-
 export class Backfill implements SideProducer {
   readonly #options: BackfillOptions;
   /** What the stream says. */
   #stored: Progress | undefined;
-  #held: HeldSlice | undefined;
+  readonly #slices = new SlicesInHand();
   /** Of the collection that is copied. */
   #owed: OwedRows | undefined;
   /** Whether rows of it can be asked for by their keys; undefined before a slice of it was read. */
@@ -80,7 +72,7 @@ export class Backfill implements SideProducer {
   /** Called with all that the source hands out, before anybody else has it. */
   handedOut(messages: readonly SourceMessage[]): void {
     this.#owed?.handedOut(messages);
-    this.#held?.handedOut(messages);
+    this.#slices.handedOut(messages);
   }
 
   /**
@@ -134,33 +126,14 @@ export class Backfill implements SideProducer {
         const rest = asked && this.#patience.rest(delayMs, asked, this.#stored, signal);
         yield* this.#beside<unknown>(rest ?? clock.sleep(delayMs, signal));
       } finally {
-        this.#held = undefined;
+        this.#slices.drop();
       }
     }
   }
 
   async #work(): Promise<Work | undefined> {
-    const { order: read, clock } = this.#options;
-    const stored = this.#stored;
-    const order = await read(stored);
-    if (order === undefined || order.backfill < (stored?.backfill ?? 0)) return undefined;
-    if (stored?.backfill === order.backfill) {
-      return isOver(stored) || order.state === "paused" ? undefined : { order, progress: stored, isNew: false };
-    }
-    if (order.state === "paused") return undefined;
-    const startedAt = new Date(clock.wall()).toISOString();
-    const { backfill } = order;
-    const collections = askedNames(order, order.initial);
-    return {
-      order,
-      progress: {
-        ...{ backfill, state: "copying", startedAt, rows: 0, done: 0 },
-        ...(collections && { collections }),
-        ...(order.gaps && { gaps: order.gaps }),
-        ...(order.where !== undefined && { filtered: true as const }),
-      },
-      isNew: order.state === "running",
-    };
+    const { order, clock } = this.#options;
+    return workOf(await order(this.#stored), this.#stored, new Date(clock.wall()).toISOString());
   }
 
   /** The batches of the next step: of one slice, or a marker alone. Ends early where something else is asked for. */
@@ -202,38 +175,45 @@ export class Backfill implements SideProducer {
     if (place?.after === null && owed.size === 0) return yield* this.#say(progress);
     const keys = this.#keysOf(place, owed);
     this.#readOwed = keys !== undefined;
-    const held = new HeldSlice(target);
-    this.#held = held;
-    const slice = yield* this.#beside(
-      copier.readSlice({
-        ...{ target, backfill, signal, keys, maxRows: this.#maxRows, maxBytes: MAX_BYTES },
-        after: place?.after ?? undefined,
-      }),
-    );
-    this.#readsKeys = slice.readsKeys === true;
-    if (keys !== undefined && !this.#readsKeys) return;
-    // Too large for one slice: what a filter leaves out of it is settled only where it is whole.
-    if (keys !== undefined) this.#mostKeys = slice.isLast ? MAX_KEYS : Math.max(1, Math.floor(keys.length / 2));
-    held.fill(slice);
-    if (held.fault === "overflowed") this.#maxRows = Math.max(1, Math.floor(this.#maxRows / 2));
-    yield* this.#batches({ target, held, slice, owed, keys, leftOut: progress.leftOut }, order, signal);
+    const request = {
+      ...{ target, backfill, signal, keys, maxRows: this.#maxRows, maxBytes: MAX_BYTES },
+      after: place?.after ?? undefined,
+    };
+    let read: ReadSlice | undefined = yield* this.#beside(this.#slices.read(copier, request));
+    // One slice after the other, as long as nothing else is due.
+    while (read !== undefined) {
+      const { held, slice } = read;
+      this.#readsKeys = slice.readsKeys === true;
+      if (keys !== undefined && !this.#readsKeys) return;
+      // Too large for one slice: what a filter leaves out of it is settled only where it is whole.
+      if (keys !== undefined) this.#mostKeys = slice.isLast ? MAX_KEYS : Math.max(1, Math.floor(keys.length / 2));
+      if (held.fault === "overflowed") this.#maxRows = Math.max(1, Math.floor(this.#maxRows / 2));
+      // What is owed is read next. Of a copy with a rate a slice would be held for long, and nothing waits for reading.
+      if (keys === undefined && owed.size === 0 && order.rate === undefined)
+        this.#slices.readAhead(copier, request, read);
+      const inHand = { target, held, slice, owed, keys, leftOut: progress.leftOut };
+      if (!(yield* this.#batches(inHand, order, signal))) return;
+      read = yield* this.#beside(this.#slices.next());
+    }
   }
 
-  async *#batches(inHand: InHand, order: Order, signal: AbortSignal): AsyncGenerator<CopyBatch, void> {
+  /** Returns whether all of the slice is passed, and nothing else is asked for. */
+  async *#batches(inHand: InHand, order: Order, signal: AbortSignal): AsyncGenerator<CopyBatch, boolean> {
     const { target, held, slice, keys } = inHand;
     for (let from = 0; held.fault === undefined; ) {
       const to = batchEnd(slice.rows, from, target, this.#options);
       const isLast = to === slice.rows.length;
-      if (to === 0 && !slice.isLast && slice.passed === undefined) return; // nothing was read, and something is behind it: never so
+      if (to === 0 && !slice.isLast && slice.passed === undefined) return false; // nothing was read, and something is behind it: never so
       const batch = new SliceBatch(inHand, this.#stored as Progress, from, to);
       yield* this.#send(batch, () => batch.stored());
       // Nothing passed: it is tried again, and slower each time, until a slice is taken between two writes.
       const isAlone = keys === undefined || this.#stored?.at?.after === null;
       if (from === 0 && !batch.hasPassed && held.fault === undefined && isAlone) throw rowBusy(target);
-      if (yield* this.#beside(this.#patience.slow(to - from, order, this.#stored as Progress, signal))) return;
-      if (isLast || !batch.isWhole) return;
+      if (yield* this.#beside(this.#patience.slow(to - from, order, this.#stored as Progress, signal))) return false;
+      if (isLast || !batch.isWhole) return batch.isWhole;
       from = to;
     }
+    return false;
   }
 
   /** They are read before the next slice, and behind the last one until there are none. */

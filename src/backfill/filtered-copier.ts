@@ -25,6 +25,7 @@ export function checkWhere(where: unknown, source: SourceId): void {
  */
 export function filtered(copier: RowCopier, where: unknown, source: SourceId): RowCopier {
   return {
+    readsAhead: copier.readsAhead === true,
     targets: () => copier.targets(),
     readSlice: async (request) => {
       const slice = await copier.readSlice(request);

@@ -18,6 +18,7 @@ export class Patience {
   readonly #options: PatienceOptions;
   /** When the next batch may be sent, by the rate that was asked for. */
   #nextMs = 0;
+  #lookedMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: PatienceOptions) {
     this.#options = options;
@@ -37,9 +38,14 @@ export class Patience {
     const end = clock.now() + ms;
     for (;;) {
       if (signal.aborted) return true;
-      if (await this.#isChanged(order, stored)) {
-        this.#nextMs = 0; // by another rate, or another copy's
-        return true;
+      const now = clock.now();
+      // Once in a while, not behind each batch: the bus has better things to do.
+      if (now >= this.#lookedMs + LOOK_MS) {
+        this.#lookedMs = now;
+        if (await this.#isChanged(order, stored)) {
+          this.#nextMs = 0; // by another rate, or another copy's
+          return true;
+        }
       }
       const leftMs = end - clock.now();
       if (leftMs <= 0) return false;

@@ -238,10 +238,15 @@ export interface Slice {
 }
 
 /**
- * What a kind of source owes a backfill: slices of its collections, each of one moment, one slice at a time. They end, however fast
+ * What a kind of source owes a backfill: slices of its collections, each of one moment, one read at a time. They end, however fast
  * rows come with growing keys: what comes behind the largest key that the first slice's moment showed comes by events alone.
  */
 export interface RowCopier {
+  /**
+   * Whether a slice may be asked for behind one of which nothing is stored yet, perhaps in vain. Absent of a kind that goes by what
+   * is stored.
+   */
+  readonly readsAhead?: boolean;
   /** What can be copied now, sorted by `namespace` and `collection`. @throws TransientError */
   targets(): Promise<readonly CopyTarget[]>;
   /**

@@ -39,6 +39,9 @@ const versions: readonly CollectionVersion[] = targetsOfModel.map((target) => ({
 }));
 
 export class CopiedDatabase implements RowCopier {
+  readonly readsAhead = true;
+  /** Of workers, each with a signal of its own, for which a slice is being read. */
+  readonly #reading = new Set<AbortSignal>();
   readonly rows = new Map(COLLECTIONS.map((collection) => [collection, new Map<string, Row>()]));
   /** What was committed, in its order. */
   readonly log: (SourceMessage & { readonly position: Position })[] = [];
@@ -72,7 +75,19 @@ export class CopiedDatabase implements RowCopier {
     return targetsOfModel;
   }
 
-  async readSlice({ target, after, keys, maxRows, backfill }: SliceRequest): Promise<Slice> {
+  /** @throws Error where another slice is being read */
+  async readSlice(request: SliceRequest): Promise<Slice> {
+    const { signal } = request;
+    if (this.#reading.has(signal)) throw new Error("two slices are read at a time");
+    this.#reading.add(signal);
+    try {
+      return await this.#read(request);
+    } finally {
+      this.#reading.delete(signal);
+    }
+  }
+
+  async #read({ target, after, keys, maxRows, backfill }: SliceRequest): Promise<Slice> {
     const random = this.#random;
     await this.#pause();
     if (random.chance(0.05)) throw new TransientError("AWAY", "no answer", { hint: "none" });

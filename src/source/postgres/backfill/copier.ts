@@ -75,6 +75,7 @@ interface Compiled {
 }
 
 export class PostgresCopier implements RowCopier, AsyncDisposable {
+  readonly readsAhead = true;
   readonly #options: CopierOptions;
   readonly #handed = new HandedTransactions();
   readonly #encoder = new RowEncoder();

@@ -1,0 +1,75 @@
+// The slice whose rows are stored, and the one behind it, which is read meanwhile: each of a moment of its own, and each held against
+// all that is handed out since before it was read. Two at most, and one is read at a time.
+
+import type { RowCopier, Slice, SliceRequest } from "../source/capabilities.ts";
+import type { SourceMessage } from "../source/source.ts";
+import { HeldSlice } from "./held-slice.ts";
+
+/** A slice that was read. */
+export interface ReadSlice {
+  readonly held: HeldSlice;
+  readonly slice: Slice;
+}
+
+/** A slice that is being read, or was. */
+interface Reading {
+  readonly held: HeldSlice;
+  readonly read: Promise<ReadSlice>;
+}
+
+export class SlicesInHand {
+  #current: HeldSlice | undefined;
+  #ahead: Reading | undefined;
+  /** Resolves when nothing is read any more: a copier reads one slice at a time, also where nobody wants the one before. */
+  #idle: Promise<unknown> = Promise.resolve();
+
+  /** Called with all that is handed out, before anybody else has it. */
+  handedOut(messages: readonly SourceMessage[]): void {
+    this.#current?.handedOut(messages);
+    this.#ahead?.held.handedOut(messages);
+  }
+
+  /** Reads the one slice in hand. @throws as `RowCopier.readSlice` */
+  async read(copier: RowCopier, request: SliceRequest): Promise<ReadSlice> {
+    this.drop();
+    await this.#idle;
+    const { held, read } = this.#begin(copier, request);
+    this.#current = held;
+    return read;
+  }
+
+  /**
+   * Begins to read what is behind a slice in hand, where the copier can. Rows that are owed are read by `read` alone, which throws
+   * this one away: beside it, one that has come to a place that is read and not stored yet would be taken for one that a slice
+   * comes by.
+   */
+  readAhead(copier: RowCopier, request: SliceRequest, { slice }: ReadSlice): void {
+    const after = slice.rows.length === 0 ? slice.passed : slice.after(slice.rows.length - 1);
+    if (copier.readsAhead !== true || slice.isLast || after === undefined) return;
+    this.#ahead = this.#begin(copier, { ...request, after });
+  }
+
+  /** The one that was read ahead is the slice in hand: all of the one before is stored. @throws as `RowCopier.readSlice` */
+  async next(): Promise<ReadSlice | undefined> {
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
+    this.#current = ahead?.held;
+    return ahead?.read;
+  }
+
+  /** Nothing of them is stored any more. */
+  drop(): void {
+    this.#current = undefined;
+    this.#ahead = undefined;
+  }
+
+  #begin(copier: RowCopier, request: SliceRequest): Reading {
+    const held = new HeldSlice(request.target);
+    const read = copier.readSlice(request).then((slice) => {
+      held.fill(slice);
+      return { held, slice };
+    });
+    this.#idle = read.catch(() => {}); // told where the slice's turn comes
+    return { held, read };
+  }
+}

@@ -16,7 +16,7 @@ import { silentLogger } from "../../../src/telemetry/logger.ts";
 import type { CheckpointOptions } from "../../../src/worker/checkpoint.ts";
 import type { mergeProducer } from "../../../src/worker/merge-producers.ts";
 import { encoded } from "./encoded.ts";
-import { childBeforeParent, unsaidLoss, unseen, wrongPartition } from "./schedule-verdict.ts";
+import { childBeforeParent, ofMessages, unsaidLoss, unseen, wrongPartition } from "./schedule-verdict.ts";
 import { Random, ScriptedPort, ScriptedServer, type Stored } from "./scripted-bus.ts";
 import { isCopied, ScriptedProducer } from "./scripted-producer.ts";
 import { bodyName, isLarge, type ScriptedReading, ScriptedSource } from "./scripted-source.ts";
@@ -342,16 +342,14 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
   const { wanted } = scripted;
   const all = wanted.flat();
   let waited = 0;
-  const stored = (): Position[] =>
-    server.messages.filter(isEvent).map(({ headers }) => headers.get("Cdc-Pos") as Position);
   const bodiless = (): Position[] =>
     all.filter((position) => isLarge(position) && bodies?.has(bodyName(position)) === false);
-  const caughtUp = (): boolean => {
-    const there = stored();
-    const ends = new Set(wanted.map((positions) => positions.at(-1)));
-    const whole = new Set(there).size >= all.length && ends.has(there.at(-1));
-    return whole && bodiless().length === 0 && producer.isDone(server.messages);
-  };
+  const ends = new Set(wanted.map((positions) => positions.at(-1)));
+  const whole = ofMessages(server, (messages) => {
+    const there = messages.filter(isEvent).map(({ headers }) => headers.get("Cdc-Pos") as Position);
+    return new Set(there).size >= all.length && ends.has(there.at(-1)) && producer.isDone(messages);
+  });
+  const caughtUp = (): boolean => whole() && bodiless().length === 0;
   // Where bodies are looked for, or a copy leaves much to be read back, a start asks too often for each try to lose an answer.
   server.dropsNothing = bodies !== undefined || options.copied !== undefined;
   for (; waited < 20_000 && !caughtUp(); waited++) {
@@ -360,8 +358,8 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
     await turn();
   }
   // A recovery that has begun comes to its end, and a mark without a partition that is over to its save.
-  const untold = (): boolean =>
-    unsaidLoss(server.messages, source) !== undefined || unended(server, options.parents).length > 0;
+  const unsaid = ofMessages(server, (messages) => unsaidLoss(messages, source));
+  const untold = (): boolean => unsaid() !== undefined || unended(server, options.parents).length > 0;
   // Most ends are told only in peace: workers are killed there too, before the checkpoint is without the partition.
   let kills = 0;
   for (let more = 0; more < 200 || (more < 20_000 && untold()); more++) {
@@ -385,7 +383,7 @@ export async function runSchedule(protocol: Protocol, options: ScheduleOptions):
   if (named !== undefined) return `${named} is not over, or the checkpoint still names it`;
   const wrong =
     childBeforeParent(server.messages.filter(isEvent), options.parents ?? {}) ??
-    unsaidLoss(server.messages, source) ??
+    unsaid() ??
     wrongPartition(server.messages.filter(isEvent), options.partitions ?? [undefined], wanted) ??
     producer.wrongIn(server.messages, powerLoss !== false);
   return wrong ?? unseen(all, seen, powerLoss !== false) ?? gapsOf(scripted);

@@ -4,6 +4,19 @@ import type { Position } from "../../../src/event/position.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import type { Stored } from "./scripted-bus.ts";
 
+/** What is made of all that a stream holds: again only where that has changed. Messages only come at its end, and are lost there. */
+export function ofMessages<T>(
+  server: { readonly messages: readonly Stored[] },
+  make: (messages: readonly Stored[]) => T,
+): () => T {
+  let made: { readonly of: Stored | undefined; readonly value: T } | undefined;
+  return () => {
+    const newest = server.messages.at(-1);
+    if (made === undefined || made.of !== newest) made = { of: newest, value: make(server.messages) };
+    return made.value;
+  };
+}
+
 /** What is wrong with the changes that were stored of each partition; undefined when they are what was wanted. */
 export function wrongPartition(
   changes: readonly Stored[],

@@ -132,7 +132,7 @@ export class ScriptedProducer implements SideProducer {
 
 /** Whether it is a row of a copy. */
 export function isCopied(subject: string): boolean {
-  return subject.startsWith("cdc.") && subject.split(".")[4] === "read";
+  return /^cdc(\.[^.]*){3}\.read(\.|$)/.test(subject);
 }
 
 function isProgress(subject: string): boolean {

@@ -8,7 +8,7 @@ import type { Clock } from "../../../src/clock.ts";
 import { dataRefOf } from "../../../src/event/data-ref.ts";
 import type { Position } from "../../../src/event/position.ts";
 import { positionsFrom } from "../../../src/event/positions.ts";
-import { childBeforeParent, unsaidLoss, unseen, wrongPartition } from "../bus/schedule-verdict.ts";
+import { childBeforeParent, ofMessages, unsaidLoss, unseen, wrongPartition } from "../bus/schedule-verdict.ts";
 import { Random, ScriptedPort, ScriptedServer, type Stored } from "../bus/scripted-bus.ts";
 import { MAX_MESSAGE_BYTES, MODEL, ModelBodies, ModelWorker, type Protocol, SYNC_MS } from "./model-worker.ts";
 import { ScriptedDatabase } from "./scripted-database.ts";
@@ -143,7 +143,7 @@ async function run(protocol: Protocol, options: ScheduleOptions, random: Random)
   const wanted = wantedOf(database);
   const all = wanted.flat();
   let waited = 0;
-  const changes = (): readonly Stored[] => server.messages.filter(({ subject }) => subject.startsWith("cdc."));
+  const changes = ofMessages(server, (messages) => messages.filter(({ subject }) => subject.startsWith("cdc.")));
   const bodiless = (): readonly Stored[] =>
     changes().filter((message) => {
       const name = bodyOf(message);
@@ -163,8 +163,8 @@ async function run(protocol: Protocol, options: ScheduleOptions, random: Random)
     await turn();
   }
   // A recovery that has begun comes to its end, and a mark without a partition that is over to its save.
-  const untold = (): boolean =>
-    unsaidLoss(server.messages, MODEL) !== undefined || unended(server, database).length > 0;
+  const unsaid = ofMessages(server, (messages) => unsaidLoss(messages, MODEL));
+  const untold = (): boolean => unsaid() !== undefined || unended(server, database).length > 0;
   for (let more = 0; more < 200 || (more < 20_000 && untold()); more++) {
     for (const [nth, { port }] of workers.entries()) if (port.killed) workers[nth] = start();
     if (!server.deliver()) pass(50);
@@ -182,7 +182,7 @@ async function run(protocol: Protocol, options: ScheduleOptions, random: Random)
   const [named] = unended(server, database);
   if (named !== undefined) return `${named} is not over, or the checkpoint still names it`;
   const before = childBeforeParent(changes(), options.parents ?? {});
-  const wrong = before ?? unsaidLoss(server.messages, MODEL) ?? wrongPartition(changes(), database.partitions, wanted);
+  const wrong = before ?? unsaid() ?? wrongPartition(changes(), database.partitions, wanted);
   return wrong ?? unseen(all, seen, powerLoss !== false);
 }
 

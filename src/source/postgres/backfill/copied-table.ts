@@ -2,7 +2,6 @@
 
 import { ConfigError } from "../../../errors.ts";
 import { formatCollectionName } from "../../../event/collection-name.ts";
-import { percentDecoded } from "../../../event/percent.ts";
 import { quoteIdentifier, quoteLiteral, quoteTable } from "../client/sql.ts";
 import type { Relation } from "../decode/table.ts";
 
@@ -121,13 +120,4 @@ function values({ columns, key }: CopiedTable, texts: KeyTexts): string {
       return `${quoteLiteral(texts[nth] as string)}::${sqlType}`;
     })
     .join(", ");
-}
-
-/** Texts of keys as events have them, `Table.plainKey`: there the values are in the order of their names. */
-export function keyTexts({ key }: CopiedTable, keys: readonly string[]): readonly KeyTexts[] {
-  const places = [...key].sort();
-  return keys.map((one) => {
-    const texts = one.split(",").map(percentDecoded);
-    return key.map((name) => texts[places.indexOf(name)] ?? "");
-  });
 }

@@ -1,7 +1,7 @@
 // Slices of tables, each of one short snapshot: docs/decisions/0020 has the argument. What ties a snapshot to the log is who can
 // be seen in it.
 
-import type { Client, ClientConfig, QueryArrayConfig } from "pg";
+import type { Client, ClientConfig } from "pg";
 import { ConfigError, PoisonError, TransientError } from "../../../errors.ts";
 import { positionsAt } from "../../../event/positions.ts";
 import type { CollectionVersion, CopiedRow } from "../../../event/source-event.ts";
@@ -21,18 +21,12 @@ import { type Relation, Table } from "../decode/table.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import type { RuleBook } from "../options/rule-book.ts";
 import { visibleIn } from "../reselect/snapshot-visibility.ts";
-import {
-  type CopiedTable,
-  copiedTable,
-  type KeyTexts,
-  keyTexts,
-  refuseUnfit,
-  selectNewest,
-  selectRows,
-} from "./copied-table.ts";
+import { type CopiedTable, copiedTable, type KeyTexts, refuseUnfit, selectRows } from "./copied-table.ts";
 import { estimateRows } from "./estimate-rows.ts";
 import { HandedTransactions } from "./handed-transactions.ts";
-import { readPlace, writePlace } from "./key-place.ts";
+import { newestKey, readPlace, writePlace } from "./key-place.ts";
+import { keyReader, readKeys } from "./key-texts.ts";
+import { readTexts } from "./read-texts.ts";
 import { RowEncoder } from "./row-encoder.ts";
 import { inDoubt, nextId } from "./transactions.ts";
 
@@ -175,9 +169,9 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     const doubt = this.#handed.doubt(seen.snapshot, marked);
     if (doubt !== undefined) throw inDoubt(doubt);
     const { table: compiled, version } = await this.#compile(table);
-    const readsKeys = compiled.plainKey;
+    const readKey = keyReader(table, compiled);
     const { rows, keys, upTo, isLast } =
-      request.keys !== undefined && !readsKeys
+      request.keys !== undefined && readKey === undefined
         ? { rows: [], keys: [], upTo: undefined, isLast: true }
         : await this.#rows(client, table, compiled, request, { backfill, collectionId: target.id, time: seen.time });
     const [end] = (
@@ -191,7 +185,7 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
       after: (index) => writePlace(table, { behind: keys[index] as KeyTexts, upTo }),
       isLast,
       version,
-      readsKeys,
+      readsKeys: readKey !== undefined,
       notBefore: positionsAt({ position: boundaryBefore(this.#options.history(), parseLsn(end?.end ?? "0/0")) }),
       includes: ({ transaction }) => includes(transaction),
       isUnflushed: end?.unflushed === true,
@@ -218,7 +212,7 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     const place = readPlace(after, table);
     const upTo = place?.upTo ?? (asked === undefined ? await newestKey(client, table) : undefined);
     const select = selectRows(table, {
-      ...{ behind: place?.behind, upTo, keys: asked && keyTexts(table, asked), limit: maxRows },
+      ...{ behind: place?.behind, upTo, keys: readKeys(table, compiled, asked), limit: maxRows },
     });
     await client.query(`DECLARE copied NO SCROLL CURSOR FOR ${select}`);
     for (;;) {
@@ -291,17 +285,4 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     this.#client = client;
     return client;
   }
-}
-
-/** Values as Postgres prints them. */
-async function readTexts(client: Client, text: string): Promise<readonly (readonly (string | null)[])[]> {
-  const types = { getTypeParser: () => (value: string) => value };
-  const { rows } = await client.query<(string | null)[]>({ text, rowMode: "array", types } as QueryArrayConfig);
-  return rows;
-}
-
-/** The largest key, of all rows; undefined where there are none. */
-async function newestKey(client: Client, table: CopiedTable): Promise<KeyTexts | undefined> {
-  const [newest] = await readTexts(client, selectNewest(table));
-  return newest as KeyTexts | undefined;
 }

@@ -1,7 +1,9 @@
 // Where a copy of a table is, as its progress keeps it: behind which key, and up to which one it goes.
 
+import type { Client } from "pg";
 import type { SliceRequest } from "../../capabilities.ts";
-import type { CopiedTable, KeyTexts } from "./copied-table.ts";
+import { type CopiedTable, type KeyTexts, selectNewest } from "./copied-table.ts";
+import { readTexts } from "./read-texts.ts";
 
 export interface KeyPlace {
   /** It goes on behind it. */
@@ -25,4 +27,10 @@ export function readPlace(after: SliceRequest["after"], { key }: CopiedTable): K
     Array.isArray(columns) && columns.length === key.length && columns.every((name, nth) => name === key[nth]);
   if (!isSame || !Array.isArray(values)) return undefined;
   return { behind: values as KeyTexts, upTo: Array.isArray(upTo) ? (upTo as KeyTexts) : undefined };
+}
+
+/** The largest key of all rows, for `KeyPlace.upTo`; undefined where there are none. */
+export async function newestKey(client: Client, table: CopiedTable): Promise<KeyTexts | undefined> {
+  const [newest] = await readTexts(client, selectNewest(table));
+  return newest as KeyTexts | undefined;
 }

@@ -10,6 +10,7 @@ import type { TableDescription } from "../client/catalog.ts";
 import { columnNumbers } from "../options/column-numbers.ts";
 import { checkKey, NO_RULES, type TableRules } from "../options/table-rules.ts";
 import { isJsonb, valueType } from "../values/compile.ts";
+import { builtInName } from "../values/scalars.ts";
 import type { ValueWriter } from "../values/value-type.ts";
 import { memberText } from "./json-member.ts";
 import { NULL, type Tuple, UNCHANGED } from "./tuple.ts";
@@ -65,6 +66,8 @@ export class Table {
   readonly key: readonly number[];
   /** Whether a key as events have it has the texts of its values as Postgres prints them, percent-encoded. */
   readonly plainKey: boolean;
+  /** The same of each column of the key; where not, whether it is as its type has it (by its name in pg_catalog), or as a mask. */
+  readonly keyForms: ReadonlyMap<string, "plain" | "masked" | { readonly type: string | undefined }>;
   /** The most that names, nulls and punctuation of one event may need. */
   readonly frameBytes: number;
   /** Whether columns are left out or masked: the raw bytes of a row must not be kept. */
@@ -126,7 +129,17 @@ export class Table {
     checkKey(this.namespace, this.collection, keyNames, rules);
     const reselects = rules.reselects && !this.full && this.key.length > 0;
     this.reselected = reselects ? columnNumbers(relation.columns, description.columns) : undefined;
-    this.plainKey = this.key.every((index) => types[index]?.plain === true && shown[index] === undefined);
+    this.keyForms = new Map(
+      this.key.map((index, nth) => [
+        keyNames[nth] as string,
+        shown[index] !== undefined
+          ? "masked"
+          : types[index]?.plain === true
+            ? "plain"
+            : { type: pgName(relation.columns[index] as Relation["columns"][number]) },
+      ]),
+    );
+    this.plainKey = [...this.keyForms.values()].every((form) => form === "plain");
     this.frameBytes = shown.reduce((sum, rule, index) => {
       const room = typeof rule === "object" ? rule.room : 0;
       return sum + 6 * ((this.#columns[index]?.follow.length ?? 0) + 12 + room);
@@ -231,6 +244,10 @@ export function identified(relation: Relation, { partlyFull, primaryKey }: Table
   if (relation.identity !== "f" || !partlyFull) return relation;
   const columns = relation.columns.map((column) => ({ ...column, identity: primaryKey.includes(column.name) }));
   return { ...relation, identity: "d", columns };
+}
+
+function pgName({ type, typeName }: Relation["columns"][number]): string | undefined {
+  return builtInName(type) ?? typeName;
 }
 
 /** Indexes of the columns of the key, sorted by their names. */

@@ -56,8 +56,6 @@ describe.skipIf(missing("postgres"))("a slice of a Postgres table", () => {
     insert into heir values ('z', 1, 'of the heir', 1);
     create table named(name text, n numeric, primary key (n, name));
     insert into named values ('a,b %', 1.50), ('it''s "x\\\\y', 2), ('ä', 3), ('z', 4);
-    create table raw(id bytea primary key);
-    insert into raw values ('\\x00ff');
     create table whole(id int primary key, note text);
     alter table whole replica identity full;
     insert into whole values (1, 'x');`);
@@ -102,13 +100,6 @@ describe.skipIf(missing("postgres"))("a slice of a Postgres table", () => {
     expect(some.isLast).toBe(true);
     const wherever = await sliceOf(source, "named", { keys: [keys[3] as string, none], maxRows: 1 });
     expect(wherever.rows.map(bodyOf)).toEqual([all.rows[3]].map((row) => bodyOf(row as CopiedRow)));
-  });
-
-  test("says of a key whose text in events is not the database's that rows cannot be asked for by it", async () => {
-    const { source } = await fixture.begin();
-    const { readsKeys, rows } = await sliceOf(source, "raw");
-    expect([readsKeys, rows.length]).toEqual([false, 1]);
-    expect(await sliceOf(source, "raw", { keys: ["AP8="] })).toMatchObject({ readsKeys: false, rows: [] });
   });
 
   test("goes on behind the last row of the one before, in the order of the key's index", async () => {
@@ -179,7 +170,7 @@ describe.skipIf(missing("postgres"))("a slice of a Postgres table", () => {
     onTestFinished(() => open.end());
     await open.query("create table late(id int primary key)");
     await open.query("begin; insert into late values (1)");
-    await fixture.untilPublished("heir late named orders pairs parted raw whole");
+    await fixture.untilPublished("heir late named orders pairs parted whole");
     const early = await failureOf(sliceOf(source, "late"));
     await open.query("commit");
 
@@ -246,6 +237,8 @@ describe.skipIf(missing("postgres"))("a slice of a Postgres table", () => {
 
   test("the rows of a table are estimated with its partitions, without what only inherits, and of none that is gone", async () => {
     const { source, reading } = await fixture.begin();
+    // What the rows were counted as when they were written must not be added to what ANALYZE counts.
+    await fixture.database.query("select pg_stat_force_next_flush()");
     await fixture.database.query("analyze parted, pairs");
     const targets = await copierOf(source).targets();
     const estimate = async (name: string): Promise<number | undefined> =>

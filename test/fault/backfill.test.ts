@@ -3,14 +3,17 @@
 
 import { describe, expect, test } from "vitest";
 import { newestOf, newestProgress, orderBackfill } from "../support/bus/order-backfill.ts";
-import { readStream } from "../support/bus/stream-events.ts";
+import { streamEvents } from "../support/bus/stream-events.ts";
 import { CopiedState } from "../support/check/copied-state.ts";
 import { seedOf } from "../support/fault-ground.ts";
 import { CrashingWorker } from "../support/process/crashing-worker.ts";
 import { type Database, freshDatabase, freshNats, missing } from "../support/servers.ts";
 import { waitFor } from "../support/wait-for.ts";
 
-const ROWS = 20_000;
+/** Of the largest table. `BACKFILL_ROWS=1000000` takes minutes, and some GiB of disk and memory. */
+const ROWS = Number(process.env.BACKFILL_ROWS ?? 20_000);
+const SCALE = ROWS / 20_000;
+const WRITERS = Number(process.env.BACKFILL_WRITERS ?? 2);
 
 const tables = `
   create sequence version;
@@ -35,11 +38,14 @@ function writing(database: Database, seed: number): { stop(): Promise<void> } {
     return Math.floor((state / 2 ** 32) * limit);
   };
   const kinds: readonly (() => string)[] = [
-    () => `update item set ${NEXT} where id % ${ROWS / 8} = ${below(ROWS / 8)}`,
+    () =>
+      `update item set ${NEXT} where id in (select generate_series(${below(ROWS / 8)}, ${2 * ROWS}, ${ROWS / 8}))`,
     () => `update item set ${NEXT}, note = 'changed' where id = ${1 + below(ROWS)}`,
     () => `delete from item where id = ${1 + below(ROWS)}`,
-    () =>
-      `update item set id = ${ROWS + 1 + below(ROWS)}, ${NEXT} where id = ${1 + below(ROWS)} and not exists (select from item)`,
+    () => {
+      const to = ROWS + 1 + below(ROWS);
+      return `update item set id = ${to}, ${NEXT} where id = ${1 + below(ROWS)} and not exists (select from item where id = ${to})`;
+    },
     () => `insert into item values (${1 + below(2 * ROWS)}) on conflict (id) do update set ${NEXT}`,
     () =>
       `with gone as (delete from item where id = ${1 + below(ROWS)} returning id) insert into item select id + ${2 * ROWS} from gone on conflict do nothing`,
@@ -70,7 +76,7 @@ function writing(database: Database, seed: number): { stop(): Promise<void> } {
       await client.end();
     }
   };
-  const writers = Promise.all([writer(), writer()]);
+  const writers = Promise.all(Array.from({ length: WRITERS }, writer));
   writers.catch(() => {});
   return {
     stop: async () => {
@@ -82,7 +88,7 @@ function writing(database: Database, seed: number): { stop(): Promise<void> } {
 
 describe.skipIf(missing("postgres", "nats"))("a copy of existing rows", () => {
   test("beside writes, by workers killed in the middle of it, ends with what the tables hold", {
-    timeout: 120_000,
+    timeout: 120_000 * Math.max(1, SCALE / 2),
   }, async () => {
     const seed = seedOf("backfill");
     await using nats = await freshNats({ syncInterval: "always" });
@@ -94,7 +100,8 @@ describe.skipIf(missing("postgres", "nats"))("a copy of existing rows", () => {
     };
     let load: ReturnType<typeof writing> | undefined;
     for (const nth of [3, 6, 1 + (seed % 9)]) {
-      await using worker = new CrashingWorker({ config, crash: { point: "mid-backfill-chunk", nth } });
+      const crash = { point: "mid-backfill-chunk" as const, nth: Math.ceil(nth * SCALE) };
+      await using worker = new CrashingWorker({ config, crash });
       if (nth === 3) {
         await waitFor(() => newestOf(nats.url, "meta.shop.history"), {
           what: "the first start",
@@ -107,14 +114,15 @@ describe.skipIf(missing("postgres", "nats"))("a copy of existing rows", () => {
     }
     await using last = new CrashingWorker({ config, crash: undefined });
     await waitFor(async () => (await newestProgress(nats.url))?.state === "completed", {
-      ...{ what: "the copy to be complete", timeoutMs: 60_000 },
+      ...{ what: "the copy to be complete", timeoutMs: 60_000 * Math.max(1, SCALE / 2) },
     });
     await load?.stop();
     await database.query("insert into final values (1)");
     await waitFor(() => newestOf(nats.url, "cdc.shop.public.final.>"), {
       ...{ what: "the stream to hold all", timeoutMs: 30_000 },
     });
-    const state = new CopiedState(await readStream(nats.url, "CDC_SHOP"));
+    const state = new CopiedState();
+    for await (const event of streamEvents(nats.url, "CDC_SHOP")) state.apply(event);
     expect(await last.stop()).toBe(0);
 
     expect(state.wrong).toEqual([]);
@@ -123,37 +131,47 @@ describe.skipIf(missing("postgres", "nats"))("a copy of existing rows", () => {
       ["parted", "json_build_object('id', id, 'region', region)"],
       ["queue", "json_build_object('a', a, 'b', b)"],
     ] as const) {
-      const rows = await database.query<{ key: unknown; row: unknown }>(
-        `select ${key} as key, to_jsonb(t) as row from ${table} t`,
-      );
-      const held = Object.fromEntries(rows.map(({ key, row }) => [JSON.stringify(key), row]).sort());
-      expect(differences(withoutTextNumbers(state.table(table)), withoutTextNumbers(held)), table).toEqual([]);
+      expect(await differences(state.tables.get(table) ?? new Map(), database, table, key), table).toEqual([]);
     }
+    console.error(`${state.reads} rows read, ${state.applied} messages applied`);
     expect(state.progress).toMatchObject({ backfill: 1, done: 4, rows: state.reads });
     expect(state.reads).toBeGreaterThan(ROWS / 2);
   });
 });
 
-/** The first of the keys whose rows differ, with the columns that do, short. */
-function differences(
-  is: Readonly<Record<string, object>>,
-  should: Readonly<Record<string, object>>,
-): readonly string[] {
-  const different = [...new Set([...Object.keys(is), ...Object.keys(should)])].flatMap((key) => {
-    const [one, other] = [is[key], should[key]] as (Readonly<Record<string, unknown>> | undefined)[];
-    if (one === undefined || other === undefined) return [`${key} is ${one ? "only told" : "missing"}`];
-    const columns = [...new Set([...Object.keys(one), ...Object.keys(other)])].filter(
-      (name) => one[name] !== other[name],
-    );
-    const short = (value: unknown): string => String(JSON.stringify(value)).slice(0, 20);
-    return columns.map((name) => `${key}: ${name} is ${short(one[name])} and should be ${short(other[name])}`);
-  });
-  return different.length > 10 ? [`${different.length} differ`, ...different.slice(0, 10)] : different;
-}
+type Row = Readonly<Record<string, unknown>>;
 
-/** A bigint is a text in an event. */
-function withoutTextNumbers(rows: Readonly<Record<string, unknown>>): Readonly<Record<string, object>> {
-  return Object.fromEntries(
-    Object.entries(rows).map(([key, row]) => [key, { ...(row as object), v: Number((row as { v: unknown }).v) }]),
-  );
+/** The first of the keys whose rows differ, with the columns that do, short. */
+async function differences(
+  is: ReadonlyMap<string, Row>,
+  database: Database,
+  table: string,
+  key: string,
+): Promise<readonly string[]> {
+  const different: string[] = [];
+  const short = (value: unknown): string => String(JSON.stringify(value)).slice(0, 20);
+  let held = 0;
+  const client = await database.connect();
+  try {
+    await client.query(`begin; declare held cursor for select ${key} as key, to_jsonb(t) as row from ${table} t`);
+    for (;;) {
+      const { rows } = await client.query<{ key: unknown; row: Row }>("fetch 10000 from held");
+      if (rows.length === 0) break;
+      held += rows.length;
+      for (const { key: one, row } of rows) {
+        const name = JSON.stringify(one);
+        const told = is.get(name);
+        if (told === undefined) different.push(`${name} is missing`);
+        for (const column of told === undefined ? [] : Object.keys({ ...told, ...row })) {
+          // A bigint is a text in an event.
+          const [mine, theirs] = [told?.[column], column === "v" ? String(row.v) : row[column]];
+          if (mine !== theirs) different.push(`${name}: ${column} is ${short(mine)} and should be ${short(theirs)}`);
+        }
+      }
+    }
+  } finally {
+    await client.end();
+  }
+  if (is.size !== held) different.push(`${is.size} rows are told of, and ${held} are there`);
+  return different.length > 10 ? [`${different.length} differ`, ...different.slice(0, 10)] : different;
 }

@@ -14,27 +14,32 @@ export interface StreamEvent {
 
 /** All messages of a stream, oldest first; none when there is no such stream. */
 export async function readStream(natsUrl: string, stream: string): Promise<readonly StreamEvent[]> {
+  const events: StreamEvent[] = [];
+  for await (const event of streamEvents(natsUrl, stream)) events.push(event);
+  return events;
+}
+
+/** The same one after the other, for streams that are larger than memory: up to what was newest when it began. */
+export async function* streamEvents(natsUrl: string, stream: string): AsyncGenerator<StreamEvent, void> {
   const connection = await connect({ servers: natsUrl, reconnect: false });
   try {
     const manager = await jetstreamManager(connection);
     const names = await manager.streams.names().next();
-    if (!names.includes(stream)) return [];
+    if (!names.includes(stream)) return;
     const { state } = await manager.streams.info(stream);
-    if (state.messages === 0) return [];
-    const events: StreamEvent[] = [];
+    if (state.messages === 0) return;
     const consumer = await jetstream(connection).consumers.get(stream);
     for await (const message of await consumer.consume({ max_messages: 2_000 })) {
       const { headers } = message;
       const place = headers?.get("ce-dataref") ?? "";
-      events.push({
+      yield {
         sequence: message.seq,
         subject: message.subject,
         header: (name) => (headers?.has(name) === true ? headers.get(name) : undefined),
         text: place === "" ? message.string() : await largeBody(connection, place),
-      });
+      };
       if (message.seq >= state.last_seq) break;
     }
-    return events;
   } finally {
     await connection.close();
   }

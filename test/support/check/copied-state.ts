@@ -24,8 +24,9 @@ export class CopiedState {
   /** By collection, by the key's JSON, the row. */
   readonly tables = new Map<string, Map<string, Readonly<Record<string, unknown>>>>();
   readonly wrong: string[] = [];
-  /** How many rows were read. */
+  /** How many rows were read, and how many messages there were in all. */
   reads = 0;
+  applied = 0;
   /** Rows that were gone without an event, as the end of a copy told. */
   dropped = 0;
   /** Of the newest marker. */
@@ -39,11 +40,12 @@ export class CopiedState {
   readonly #moving = new Map<string, Readonly<Record<string, unknown>> | undefined>();
   readonly #ids = new Set<string>();
 
-  constructor(events: readonly StreamEvent[]) {
-    for (const event of events) this.#apply(event);
+  constructor(events: readonly StreamEvent[] = []) {
+    for (const event of events) this.apply(event);
   }
 
-  #apply({ subject, sequence, text, header }: StreamEvent): void {
+  apply({ subject, sequence, text, header }: StreamEvent): void {
+    this.applied++;
     if (subject === "meta.shop.backfill") this.#tell(JSON.parse(text) as Marker, sequence);
     if (!subject.startsWith("cdc.")) return;
     const collection = String(subject.split(".")[3]);

@@ -2,6 +2,7 @@
 // it holds, an older change behind a newer one, a document that is read twice.
 
 import type { StreamEvent } from "../bus/stream-events.ts";
+import { type CopyMarker, GapCopies } from "./gap-copies.ts";
 
 type Document = Readonly<Record<string, unknown>>;
 
@@ -18,7 +19,10 @@ export class CopiedDocuments {
   /** How many documents were read. */
   reads = 0;
   /** Of the newest marker. */
-  progress: Document | undefined;
+  progress: CopyMarker | undefined;
+  readonly #copies = new GapCopies();
+  /** `database.collection`, by collection. */
+  readonly #names = new Map<string, string>();
   readonly #held = new Map<string, Map<string, Document>>();
   /** By place, the version of the newest change or row. */
   readonly #newest = new Map<string, number>();
@@ -34,20 +38,30 @@ export class CopiedDocuments {
   }
 
   #apply({ subject, sequence, text, header }: StreamEvent): void {
-    if (subject === "meta.shop.backfill") this.progress = JSON.parse(text);
+    if (subject === "meta.shop.backfill") this.#tell(JSON.parse(text) as CopyMarker, sequence);
     if (!subject.startsWith("cdc.")) return;
-    const collection = String(subject.split(".")[3]);
+    const [, , database, collection = ""] = subject.split(".");
     const body = JSON.parse(text) as Body;
     const documents = this.#held.get(collection) ?? new Map<string, Document>();
     this.#held.set(collection, documents);
     const key = JSON.stringify(body.key);
     const held = documents.get(key);
+    this.#names.set(collection, `${database}.${collection}`);
+    this.#copies.said(`${database}.${collection}`, key, sequence);
     const what = `${sequence}: ${body.op} of ${collection} ${key}`;
     this.#order(`${collection} ${key}`, what, Number(body.update?.updatedFields.v ?? body.after?.v ?? 0));
     if (body.op === "read") this.#read(what, header("ce-id") ?? "", body, held);
     if (body.op === "deleted") documents.delete(key);
     else if (body.after !== null) documents.set(key, body.after);
     else if (held !== undefined && body.update !== undefined) documents.set(key, applied(held, body.update));
+  }
+
+  #tell(marker: CopyMarker, sequence: number): void {
+    this.progress = marker;
+    const isGone = this.#copies.tell(marker, sequence);
+    for (const [collection, documents] of this.#held)
+      for (const key of documents.keys())
+        if (isGone(this.#names.get(collection) ?? "", key)) documents.delete(key);
   }
 
   /** What a change itself has written: what was looked up for it may be newer. */

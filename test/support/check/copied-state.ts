@@ -2,6 +2,7 @@
 // read twice, or at the end another content than the table's.
 
 import type { StreamEvent } from "../bus/stream-events.ts";
+import { type CopyMarker, GapCopies } from "./gap-copies.ts";
 
 interface Body {
   readonly op: string;
@@ -10,13 +11,6 @@ interface Body {
   readonly unchanged?: readonly string[];
   readonly movedTo?: unknown;
   readonly movedFrom?: unknown;
-}
-
-interface Marker extends Readonly<Record<string, unknown>> {
-  readonly backfill: number;
-  readonly state: string;
-  readonly gaps?: readonly { readonly collections?: readonly string[] }[];
-  readonly leftOut?: readonly string[];
 }
 
 /** Each row has a column `v` that grows with each write, of all rows. */
@@ -30,12 +24,11 @@ export class CopiedState {
   /** Rows that were gone without an event, as the end of a copy told. */
   dropped = 0;
   /** Of the newest marker. */
-  progress: Marker | undefined;
+  progress: CopyMarker | undefined;
   readonly #newest = new Map<string, number>();
-  /** By row, the newest message that was about it. */
-  readonly #seen = new Map<string, number>();
-  /** Of the copy that is under way, where it began. */
-  #begun: { readonly backfill: number; readonly sequence: number } | undefined;
+  readonly #copies = new GapCopies();
+  /** `namespace.collection`, by collection. */
+  readonly #names = new Map<string, string>();
   /** Rows whose key was changed, by the old one. */
   readonly #moving = new Map<string, Readonly<Record<string, unknown>> | undefined>();
   readonly #ids = new Set<string>();
@@ -46,15 +39,16 @@ export class CopiedState {
 
   apply({ subject, sequence, text, header }: StreamEvent): void {
     this.applied++;
-    if (subject === "meta.shop.backfill") this.#tell(JSON.parse(text) as Marker, sequence);
+    if (subject === "meta.shop.backfill") this.#tell(JSON.parse(text) as CopyMarker, sequence);
     if (!subject.startsWith("cdc.")) return;
-    const collection = String(subject.split(".")[3]);
+    const [, , namespace, collection = ""] = subject.split(".");
     const { op, key, after, unchanged = [], movedTo, movedFrom } = JSON.parse(text) as Body;
     const rows = this.tables.get(collection) ?? new Map();
     this.tables.set(collection, rows);
     const name = JSON.stringify(key);
     const place = `${collection} ${name}`;
-    this.#seen.set(place, sequence);
+    this.#names.set(collection, `${namespace}.${collection}`);
+    this.#copies.said(`${namespace}.${collection}`, name, sequence);
     if (op === "truncated") rows.clear();
     else if (op === "deleted") {
       if (movedTo !== undefined) this.#moving.set(place, rows.get(name));
@@ -78,22 +72,15 @@ export class CopiedState {
     this.#ids.add(id);
   }
 
-  /** What wire.md says of copies that make a gap good: a row of which nothing was said since its first marker is gone. */
-  #tell(marker: Marker, sequence: number): void {
+  #tell(marker: CopyMarker, sequence: number): void {
     this.progress = marker;
-    const { backfill, state, gaps = [], leftOut = [] } = marker;
-    if (this.#begun?.backfill !== backfill) this.#begun = { backfill, sequence };
-    if (state !== "completed" || gaps.length === 0) return;
-    for (const [collection, rows] of this.tables) {
-      const name = `public.${collection}`;
-      const isCovered = gaps.some(({ collections }) => collections?.includes(name) ?? true) && !leftOut.includes(name);
-      if (!isCovered) continue;
+    const isGone = this.#copies.tell(marker, sequence);
+    for (const [collection, rows] of this.tables)
       for (const key of rows.keys())
-        if ((this.#seen.get(`${collection} ${key}`) ?? 0) < this.#begun.sequence) {
+        if (isGone(this.#names.get(collection) ?? "", key)) {
           rows.delete(key);
           this.dropped++;
         }
-    }
   }
 
   /** A table's rows by their keys' JSON. */

@@ -58,15 +58,22 @@ export class Backfill implements SideProducer {
   #mostKeys = MAX_KEYS;
   readonly #patience: Patience;
 
-  /** @param after the progress of the newest batch in the stream: what is handed out from now on is held against it */
-  constructor(options: BackfillOptions, after: Readonly<Record<string, unknown>> | undefined) {
+  /**
+   * @param after the progress of the newest batch in the stream: what is handed out from now on is held against it
+   * @param since what the stream got since leaves owed: `owedSince`
+   */
+  constructor(
+    options: BackfillOptions,
+    after: Readonly<Record<string, unknown>> | undefined,
+    since: readonly string[] = [],
+  ) {
     this.#options = options;
     this.#maxRows = options.maxRows ?? MAX_ROWS;
     this.#patience = new Patience(options);
     this.#stored = after && parseProgress(after);
     const at = this.#stored?.at;
     if (this.#stored !== undefined && !isOver(this.#stored) && at !== undefined && !isDone(at))
-      this.#owed = new OwedRows(at, at, options.maxMessageBytes);
+      this.#owed = new OwedRows(at, at, options.maxMessageBytes, since);
   }
 
   /** Called with all that the source hands out, before anybody else has it. */

@@ -42,8 +42,11 @@ export class OwedRows {
   /** Set when somebody waits for a marker. */
   readonly wanted = new WakeUp();
 
-  /** @param at what the newest marker says of the collection; undefined where it has none of its rows */
-  constructor(target: CopyTarget, at: At | undefined, maxMessageBytes: number) {
+  /**
+   * @param at what the newest marker says of the collection; undefined where it has none of its rows
+   * @param since keys that are owed for changes which the marker does not know, and which are not handed out again
+   */
+  constructor(target: CopyTarget, at: At | undefined, maxMessageBytes: number, since: readonly string[] = []) {
     this.#target = target;
     this.#maxBytes = Math.min(MAX_BYTES, maxMessageBytes / 4);
     for (const key of at?.owed ?? []) this.#put(key, undefined);
@@ -52,6 +55,7 @@ export class OwedRows {
     this.#seen = new Map(this.#known);
     this.#isBehindAll = at?.after === null;
     this.#isKept = at?.after !== undefined;
+    for (const key of since) this.#owe(key, undefined);
   }
 
   isOf(target: CopyTarget): boolean {
@@ -180,7 +184,7 @@ export class OwedRows {
     } else if (moving?.isWhole !== true) this.#owe(key, change);
   }
 
-  #owe(key: string, change: StreamedChange): void {
+  #owe(key: string, change: StreamedChange | undefined): void {
     this.#noted++;
     if (this.#isOverflowed) return;
     this.#put(key, change);

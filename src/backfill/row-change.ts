@@ -26,12 +26,14 @@ export function rowChange(message: SourceMessage, target: CopyTarget): RowChange
   const { op, version } = kind;
   if (version === undefined ? !isSame(kind, target) : version.schema.id !== target.id) return undefined;
   const body = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  const lacks =
-    op === "updated"
-      ? LACKS.some((text) => body.includes(text))
-      : op === "created" && has(body, UNCHANGED, "unchanged");
+  const lacks = op === "updated" ? LACKS.some((text) => body.includes(text)) : op === "created" && lacksValues(body);
   const moves = op === "deleted" && has(body, MOVED_TO, "movedTo");
   return { op, key, position, transaction: transaction.id ?? "", lacks, moves };
+}
+
+/** Whether the body of a `created` leaves values out. */
+export function lacksValues(data: Uint8Array): boolean {
+  return has(Buffer.from(data.buffer, data.byteOffset, data.byteLength), UNCHANGED, "unchanged");
 }
 
 /** A row may have such a text too. */

@@ -1,5 +1,6 @@
 // The contract of the bus: a fenced writer for each source, consumers, dead letters, and small state.
 
+import type { CollectionName } from "../event/collection-name.ts";
 import type { DataRef } from "../event/data-ref.ts";
 import type { StreamMessage } from "../event/message.ts";
 import type { StoredMessage } from "../event/parse-event.ts";
@@ -7,6 +8,7 @@ import type { Place, Positions } from "../event/positions.ts";
 import type { Carried, RetryMessage } from "../event/retry-message.ts";
 import type { CopiedRow, SourceEvent } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";
+import type { Op } from "../event/subject.ts";
 import type { GapData } from "../event/system-event.ts";
 import type { WorkerEvent } from "../event/worker-event.ts";
 
@@ -74,6 +76,8 @@ export interface Writer extends AsyncDisposable {
   write(items: readonly WriterItem[]): Promise<void>;
   /** How far the second producer had come, when the writer was opened; undefined where none has stored anything. */
   readonly progress: SideProgress["value"] | undefined;
+  /** The sequence up to which the second producer has heard of all that the stream holds: of its newest marker, or of a checkpoint. */
+  readonly progressSeq: number;
   /**
    * Stores a batch of a second producer as one atomic batch with its progress marker at the end, between two transactions,
    * and never two of them while the tail waits. One at a time; resolves when it is stored, which it is exactly once.
@@ -150,6 +154,22 @@ export interface SourceStream {
   recordedGap(): Promise<RecordedGap | undefined>;
   /** Id of the newest `gap` marker. @throws TransientError */
   newestGap(): Promise<string | undefined>;
+  /** Changes of a collection that the stream holds behind a sequence, oldest first. For whoever writes it, before he writes. @throws TransientError */
+  changesBehind(what: ChangesBehind): AsyncIterable<StoredChange>;
+}
+
+/** Which of a stream's changes. */
+export interface ChangesBehind extends CollectionName {
+  readonly seq: number;
+  readonly op: Op;
+}
+
+/** A change that is in the stream. */
+export interface StoredChange {
+  /** As the change had it when it was handed out. */
+  readonly key: string;
+  /** The body; undefined where it is kept beside the stream. */
+  readonly data: Uint8Array | undefined;
 }
 
 /** One handing-over of a message to an automation. */

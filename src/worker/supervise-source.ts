@@ -3,6 +3,7 @@
 import { Backfill } from "../backfill/backfill.ts";
 import { DueCopies } from "../backfill/due-copies.ts";
 import type { Orders } from "../backfill/order.ts";
+import { owedSince } from "../backfill/owed-since.ts";
 import type { SourceStream, StateStore } from "../bus/bus.ts";
 import { backoffMs, type Clock } from "../clock.ts";
 import { ConfigError, FencedError, MillraceError, TransientError, toError } from "../errors.ts";
@@ -185,7 +186,9 @@ async function attempt(options: SuperviseSourceOptions, context: SourceContext, 
     };
     const { maxMessageBytes } = stream;
     const order = due && tracker.copy.heard((stored) => due.order(stored));
-    const backfill = order && new Backfill({ source, copier, order, clock, log, maxMessageBytes }, writer.progress);
+    const { progress, progressSeq: seq } = writer;
+    const since = order && (await owedSince(progress, (what) => stream.changesBehind({ ...what, seq })));
+    const backfill = order && new Backfill({ source, copier, order, clock, log, maxMessageBytes }, progress, since);
     tasks = [
       tendSource({
         reader: opened,

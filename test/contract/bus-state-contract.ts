@@ -98,5 +98,24 @@ export function busStateContract({ freshSource, bus, writerOn, when }: BusGround
       expect(await stream.newestGap()).toBe(later.id);
       expect(await stream.recordedGap()).toMatchObject(gap);
     });
+
+    test("is not all that is asked of it: also which changes of a collection stand behind a number", async () => {
+      const source = freshSource();
+      const worker = await bus();
+      const stream = worker.stream(source);
+      const writer = await writerOn(worker, source);
+      const behind = async (op: "created" | "deleted", seq: number): Promise<readonly string[]> => {
+        const keys: string[] = [];
+        for await (const { key } of stream.changesBehind({ namespace: "public", collection: "orders", op, seq }))
+          keys.push(key);
+        return keys;
+      };
+      await writer.write(transaction(source, 10));
+      await when(writer.flush(10_000));
+      const first = writer.lastSequence();
+      await writer.write(transaction(source, 20, 2));
+      await when(writer.flush(10_000));
+      expect([await behind("created", first), await behind("deleted", 0)]).toEqual([["20-0", "20-1"], []]);
+    });
   });
 }

@@ -3,9 +3,8 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
-import type { Backfill } from "../../src/backfill/backfill.ts";
 import { type Mutation, mutate } from "../support/mutant.ts";
-import { runCopy } from "../support/source/copy-schedule.ts";
+import { type Copying, runCopy } from "../support/source/copy-schedule.ts";
 
 const owed = "backfill/owed-rows.ts";
 const batch = "backfill/slice-batch.ts";
@@ -40,6 +39,12 @@ const mutants: readonly Rule[] = [
     "comparePlace({ partition, position }, this.#known) <= 0",
     "comparePlace({ partition, position }, this.#known) < -1",
   ),
+  one(
+    "what came behind the newest marker of a worker that has ended is not owed",
+    "backfill/owed-since.ts",
+    "if (data === undefined || lacksValues(data)) keys.add(key);",
+    "if (data === undefined) keys.add(key);",
+  ),
   one("a row that was left out is not owed", batch, "this.#added = took.owed;", ""),
   one(
     "more than a marker holds is forgotten",
@@ -73,10 +78,12 @@ const most = 400;
 
 test.each(mutants)("$name: random schedules find it", { timeout: 120_000 }, async ({ small = false, ...mutation }) => {
   const src = await mutate(mutation);
-  const module: { Backfill: typeof Backfill } = await import(pathToFileURL(join(src, "backfill/backfill.ts")).href);
+  const load = (file: string): Promise<Partial<Copying>> => import(pathToFileURL(join(src, file)).href);
+  const modules = await Promise.all(["backfill/backfill.ts", "backfill/owed-since.ts"].map(load));
+  const copying = Object.assign({}, ...modules) as Copying;
   let found: string | undefined;
   let seed = first;
-  for (; seed < first + most && found === undefined; seed++) found = await runCopy(module.Backfill, { seed, small });
+  for (; seed < first + most && found === undefined; seed++) found = await runCopy(copying, { seed, small });
   console.error(`${mutation.name}: after ${seed - first} schedules: ${found}`);
   expect(found).toBeDefined();
 });

@@ -3,6 +3,7 @@
 
 import { expect, test } from "vitest";
 import { Backfill } from "../../src/backfill/backfill.ts";
+import { owedSince } from "../../src/backfill/owed-since.ts";
 import { runCopy } from "../support/source/copy-schedule.ts";
 
 const runs = Number(process.env.SCHEDULES ?? 25);
@@ -17,6 +18,6 @@ test.each([
   async (_what, small) => {
     console.error(`seeds ${firstSeed} to ${firstSeed + runs - 1}`);
     for (let seed = firstSeed; seed < firstSeed + runs; seed++)
-      expect(await runCopy(Backfill, { seed, small }), `seed ${seed}`).toBeUndefined();
+      expect(await runCopy({ Backfill, owedSince }, { seed, small }), `seed ${seed}`).toBeUndefined();
   },
 );

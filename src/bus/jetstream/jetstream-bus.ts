@@ -32,10 +32,10 @@ import { OutsideEvents } from "./intake/outside-events.ts";
 import { StoredConnectorState } from "./lease/connector-state.ts";
 import type { Fsync } from "./lease/horizon.ts";
 import { leasePort } from "./lease/lease.ts";
+import { streamFacts } from "./recovery/stream-facts.ts";
 import { MAX_ADDED_HEADER_BYTES, MAX_HEAD_BYTES, MAX_POINTER_BYTES } from "./stream/encode.ts";
 import { readErased } from "./stream/erased.ts";
 import { JetStreamPort, streamReader } from "./stream/jetstream-port.ts";
-import { newestGap, recordedGap } from "./stream/own-markers.ts";
 import { openWriter } from "./writer/open-writer.ts";
 import { defaultWriterTiming, type WriterTiming } from "./writer/writer-options.ts";
 
@@ -173,8 +173,7 @@ class JetStreamBus implements Bus {
       openWriter: (signal, on) => this.#openWriter(source, memory, signal, on),
       loadMemory: () => memory.load(),
       saveMemory: (value) => memory.save(value),
-      recordedGap: () => recordedGap(reader, source),
-      newestGap: () => newestGap(reader, source),
+      ...streamFacts(reader, source),
     };
   }
 

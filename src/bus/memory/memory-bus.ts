@@ -39,8 +39,8 @@ import {
 import { StoredConnectorState } from "../jetstream/lease/connector-state.ts";
 import type { Fsync } from "../jetstream/lease/horizon.ts";
 import { leasePort } from "../jetstream/lease/lease.ts";
+import { streamFacts } from "../jetstream/recovery/stream-facts.ts";
 import { MAX_ADDED_HEADER_BYTES, MAX_HEAD_BYTES } from "../jetstream/stream/encode.ts";
-import { newestGap, recordedGap } from "../jetstream/stream/own-markers.ts";
 import { openWriter } from "../jetstream/writer/open-writer.ts";
 import { defaultWriterTiming, type WriterTiming } from "../jetstream/writer/writer-options.ts";
 import { busClosed, deadLetterTooLarge } from "../shared-errors.ts";
@@ -110,8 +110,7 @@ export class MemoryBus implements Bus {
       openWriter: (signal, on) => this.#openWriter(source, memory, signal, on),
       loadMemory: () => memory.load(),
       saveMemory: (value) => memory.save(value),
-      recordedGap: () => recordedGap(port, source),
-      newestGap: () => newestGap(port, source),
+      ...streamFacts(port, source),
     };
   }
 

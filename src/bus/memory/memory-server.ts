@@ -79,6 +79,8 @@ export class MemoryServer {
       read: (seq) => ask(() => stream()?.at(seq)),
       isRemoved: () => ask(() => false),
       readLast: (subject) => ask(() => stream()?.last(subject)),
+      readNext: (seq, subject) =>
+        ask(() => stream()?.messages.find((one) => one.seq >= seq && one.subject.startsWith(subject.slice(0, -1)))),
       highestDelivered: () => ask(() => 0), // nothing that is stored is ever lost: nobody can have been given more
       send: (batch) => ask(() => this.make(name).append(batch)),
       ping: () => ask(() => undefined),

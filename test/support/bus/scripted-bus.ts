@@ -268,6 +268,13 @@ export class ScriptedPort implements StreamPort {
     );
   }
 
+  readNext(seq: number, subject: string): Promise<StoredMessage | undefined> {
+    const prefix = subject.slice(0, -1); // it ends with `*`
+    return this.#ask(() =>
+      this.#stored(this.#server.messages.findIndex((one, nth) => nth + 1 >= seq && one.subject.startsWith(prefix)) + 1),
+    );
+  }
+
   highestDelivered(): Promise<number> {
     return this.#ask(() => this.#server.delivered);
   }

@@ -60,8 +60,7 @@ export class CopiedDocuments {
     this.progress = marker;
     const isGone = this.#copies.tell(marker, sequence);
     for (const [collection, documents] of this.#held)
-      for (const key of documents.keys())
-        if (isGone(this.#names.get(collection) ?? "", key)) documents.delete(key);
+      for (const key of documents.keys()) if (isGone(this.#names.get(collection) ?? "", key)) documents.delete(key);
   }
 
   /** What a change itself has written: what was looked up for it may be newer. */

@@ -20,7 +20,10 @@ export class GapCopies {
   }
 
   /** A marker of a copy. @returns of which rows it tells that they are gone */
-  tell({ backfill, state, gaps = [], leftOut = [] }: CopyMarker, sequence: number): (collection: string, key: string) => boolean {
+  tell(
+    { backfill, state, gaps = [], leftOut = [] }: CopyMarker,
+    sequence: number,
+  ): (collection: string, key: string) => boolean {
     if (this.#begun?.backfill !== backfill) this.#begun = { backfill, sequence };
     const mark = this.#begun.sequence;
     const isDone = state === "completed" && gaps.length > 0;

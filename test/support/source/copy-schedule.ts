@@ -4,7 +4,9 @@
 import { setImmediate as turn } from "node:timers/promises";
 import type { Backfill } from "../../../src/backfill/backfill.ts";
 import type { Order } from "../../../src/backfill/order.ts";
+import type { owedSince } from "../../../src/backfill/owed-since.ts";
 import type { Progress } from "../../../src/backfill/progress.ts";
+import type { ChangesBehind, StoredChange } from "../../../src/bus/bus.ts";
 import type { Position } from "../../../src/event/position.ts";
 import { reaches } from "../../../src/event/positions.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
@@ -19,7 +21,12 @@ const MAX_STEPS = 20_000;
 const WRITES = 150;
 
 type Step = readonly [chance: number, step: () => void];
-type Copying = typeof Backfill;
+
+/** The code under test; a mutant comes as others of the same names. */
+export interface Copying {
+  readonly Backfill: typeof Backfill;
+  readonly owedSince: typeof owedSince;
+}
 
 /** What of the schedule a test chooses; all else is random. */
 export interface CopySchedule {
@@ -29,7 +36,10 @@ export interface CopySchedule {
 }
 
 /** @returns what is wrong, undefined where nothing is */
-export async function runCopy(Copy: Copying, { seed, small = false }: CopySchedule): Promise<string | undefined> {
+export async function runCopy(
+  { Backfill: Copy, owedSince: since }: Copying,
+  { seed, small = false }: CopySchedule,
+): Promise<string | undefined> {
   const random = new Random(seed);
   const database = new CopiedDatabase(random);
   const clock = new VirtualClock();
@@ -54,6 +64,9 @@ export async function runCopy(Copy: Copying, { seed, small = false }: CopySchedu
         order: async () => order,
       },
       progress() as Readonly<Record<string, unknown>> | undefined,
+      await since(progress() as Readonly<Record<string, unknown>> | undefined, (of) =>
+        changesBehind(stream, saved, of),
+      ),
     );
     // A worker goes on where the stream ends; from the checkpoint on where bodies are missing, and then writes nothing that is there.
     let handed = random.chance(0.2) ? saved : storedUpTo();
@@ -148,6 +161,17 @@ export async function runCopy(Copy: Copying, { seed, small = false }: CopySchedu
     );
   }
   return `it does not end: ${JSON.stringify(progress())}`;
+}
+
+/** As the bus has them: behind the newest marker, and behind what a checkpoint has passed. @param saved of the log */
+async function* changesBehind(
+  stream: readonly StoredCopy[],
+  saved: number,
+  { collection, op }: Omit<ChangesBehind, "seq">,
+): AsyncGenerator<StoredChange, void> {
+  for (const one of stream.slice(stream.findLastIndex(({ type }) => type === "marker") + 1))
+    if (one.type === "event" && one.index > saved && one.of === collection && one.body.op === op)
+      yield { key: one.body.key, data: Buffer.from(JSON.stringify(one.body)) };
 }
 
 function stepOf(kinds: readonly Step[], random: Random): () => void {

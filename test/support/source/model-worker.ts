@@ -5,7 +5,7 @@ import { ordersOf } from "../../../src/backfill/order.ts";
 import { dataRefTo, pointerTo } from "../../../src/bus/claim-check.ts";
 import { EventEncoder } from "../../../src/bus/encode-event.ts";
 import { StoredConnectorState } from "../../../src/bus/jetstream/lease/connector-state.ts";
-import { newestGap, recordedGap } from "../../../src/bus/jetstream/stream/own-markers.ts";
+import { streamFacts } from "../../../src/bus/jetstream/recovery/stream-facts.ts";
 import type { openWriter } from "../../../src/bus/jetstream/writer/open-writer.ts";
 import type { Clock } from "../../../src/clock.ts";
 import { TransientError, toError } from "../../../src/errors.ts";
@@ -112,8 +112,7 @@ export class ModelWorker {
         openWriter: (signal, on = {}) => this.#openWriter(memory, signal, on),
         loadMemory: () => memory.load(),
         saveMemory: (value) => memory.save(value),
-        recordedGap: () => recordedGap(port, MODEL),
-        newestGap: () => newestGap(port, MODEL),
+        ...streamFacts(port, MODEL),
       },
       maxEventBytes: Number.POSITIVE_INFINITY,
       preflight: (context) => scriptedConnector.preflight(MODEL, config, context),

@@ -45,9 +45,9 @@ test.each([
   ["where the stream has none, the checkpoint says it", undefined, checkpoint, 1],
   ["where neither does, there is none", undefined, undefined, undefined],
 ])("%s", async (_what, newest, known, found) => {
-  expect((await progress(newest, known))?.value).toEqual(found === undefined ? undefined : { seq: found });
+  expect((await progress(newest, known)).progress?.value).toEqual(found === undefined ? undefined : { seq: found });
 });
 
 test("what retention has taken is not asked for", async () => {
-  expect(await progress(stray(8), undefined, 8)).toBeUndefined();
+  expect(await progress(stray(8), undefined, 8)).toEqual({ progress: undefined, seq: 7 });
 });

@@ -73,6 +73,8 @@ export interface Established {
   readonly large: number;
   /** What the newest progress marker of the second producer says. */
   readonly progress: SideProgress | undefined;
+  /** As `Writer.progressSeq`. */
+  readonly progressSeq: number;
   readonly created: string;
   /** Numbers whose messages the bus had acknowledged and lost. */
   readonly lost: Range | undefined;
@@ -145,8 +147,17 @@ async function markAndRead(options: EstablishOptions): Promise<Established> {
     const storedThrough = before === undefined ? undefined : placesBehind(stored, resume);
     const large = await newestLarge(walk, end);
     // Behind our marker nothing of an older writer can be stored any more, so the newest one is the last one.
-    const progress = await newestProgress(walk, await port.readLast(metaSubject(source, "backfill")), intact);
-    const base = { token: marker.seq, resume, storedThrough, large, progress, created: state.created, lost };
+    const side = await newestProgress(walk, await port.readLast(metaSubject(source, "backfill")), intact);
+    const base = {
+      token: marker.seq,
+      resume,
+      storedThrough,
+      large,
+      progress: side.progress,
+      progressSeq: side.seq,
+      created: state.created,
+      lost,
+    };
     signal.throwIfAborted();
     if (lost === undefined) return { ...base, lastSeq: marker.seq, lastId: marker.id, tail: end?.place, stored };
     return { ...base, stored: whole, ...(await writeHistory(options, lost, { token: marker.seq, large }, end, whole)) };

@@ -45,6 +45,7 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
   readonly maxBatchMessages = MAX_BATCH_MESSAGES;
   readonly read: StreamPort["read"];
   readonly readLast: StreamPort["readLast"];
+  readonly readNext: StreamPort["readNext"];
   readonly #options: JetStreamPortOptions;
   readonly #stream: string;
   readonly #inbox = createInbox();
@@ -59,9 +60,10 @@ export class JetStreamPort implements StreamPort, AsyncDisposable {
     const { connection, source } = options;
     this.#options = options;
     this.#stream = streamName(source);
-    const { read, readLast } = streamReader(options.jsm, this.#stream);
+    const { read, readLast, readNext } = streamReader(options.jsm, this.#stream);
     this.read = read;
     this.readLast = readLast;
+    this.readNext = readNext;
     this.#acks = connection.nc.subscribe(`${this.#inbox}.*`, { callback: (_, message) => this.#answered(message) });
     // Of what stands beside it too: it may be lost where the events are not.
     this.#elections = [this.#stream, ...options.beside].map((stream) =>
@@ -199,6 +201,7 @@ export function streamReader(jsm: JetStreamManager, stream: string): StreamReade
   return {
     read: (seq) => readMessage(jsm, stream, { seq }),
     readLast: (subject) => readMessage(jsm, stream, { last_by_subj: subject }),
+    readNext: (seq, subject) => readMessage(jsm, stream, { seq, next_by_subj: subject }),
   };
 }
 

@@ -61,6 +61,8 @@ export interface StreamPort {
   isRemoved(seq: number): Promise<boolean>;
   /** The newest message of a subject, through the leader. */
   readLast(subject: string): Promise<StoredMessage | undefined>;
+  /** The first message with this sequence or a later one of the subjects with any last token, `*`, through the leader. */
+  readNext(seq: number, subject: `${string}*`): Promise<StoredMessage | undefined>;
   /** The highest sequence that any consumer was given. */
   highestDelivered(): Promise<number>;
   /**
@@ -78,4 +80,4 @@ export interface StreamPort {
 }
 
 /** A stream that is read without the right to write it. */
-export type StreamReader = Pick<StreamPort, "read" | "readLast">;
+export type StreamReader = Pick<StreamPort, "read" | "readLast" | "readNext">;

@@ -40,6 +40,7 @@ export class JetStreamWriter implements Writer {
   readonly resume: Positions | undefined;
   readonly lease: number;
   readonly progress: Writer["progress"];
+  readonly progressSeq: number;
   readonly nextMark = (): Promise<Mark> => this.#marks.next();
   readonly save = (mark: Mark): Promise<void> => this.#marks.save(mark, this.lease, this.#options.checkpoints);
   readonly nextSaved = (): Promise<Mark> => this.#marks.nextSaved();
@@ -76,7 +77,7 @@ export class JetStreamWriter implements Writer {
     this.#sides = new SideBatches(this.#life, this.#standing);
     const start = laterPositions(established.resume, established.storedThrough);
     this.#again = new ReadAgain(established.storedThrough, () => this.#hold(start));
-    this.resume = established.resume;
+    ({ resume: this.resume, progressSeq: this.progressSeq } = established);
     this.progress = established.progress?.value;
     this.lease = options.lease.number;
     this.#marks = new Marks(this.#life, options.fsync, options.clock, start);

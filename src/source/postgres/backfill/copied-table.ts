@@ -83,10 +83,12 @@ export interface Rows {
   readonly upTo: KeyTexts | undefined;
   /** Only those that no slice comes by again: up to and with `behind`, where there is one, and behind `upTo`. */
   readonly keys: readonly KeyTexts[] | undefined;
+  /** Behind this one of them: the page before in the same snapshot ends with it. */
+  readonly from?: KeyTexts | undefined;
   readonly limit: number;
 }
 
-export function selectRows(table: CopiedTable, { behind, upTo, keys, limit }: Rows): string {
+export function selectRows(table: CopiedTable, { behind, upTo, keys, from, limit }: Rows): string {
   const { columns, key, filter } = table;
   const names = key.map(quoteIdentifier).join(", ");
   const is = (relation: ">" | "<=", bound: KeyTexts | undefined): readonly string[] =>
@@ -95,10 +97,11 @@ export function selectRows(table: CopiedTable, { behind, upTo, keys, limit }: Ro
   const conditions = [
     ...(filter === null ? [] : [`(${filter})`]),
     ...(keys === undefined
-      ? [...is(">", behind), ...is("<=", upTo)]
+      ? [...is(">", from ?? behind), ...is("<=", upTo)]
       : [
           `(${names}) IN (${keys.map((one) => `(${values(table, one)})`).join(", ")})`,
           ...(passed.length === 0 ? [] : [`(${passed.join(" OR ")})`]),
+          ...is(">", from),
         ]),
   ];
   const where = conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`;

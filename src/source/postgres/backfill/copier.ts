@@ -2,9 +2,9 @@
 // be seen in it.
 
 import type { Client, ClientConfig } from "pg";
-import { ConfigError, PoisonError, TransientError } from "../../../errors.ts";
+import { TransientError } from "../../../errors.ts";
 import { positionsAt } from "../../../event/positions.ts";
-import type { CollectionVersion, CopiedRow } from "../../../event/source-event.ts";
+import type { CollectionVersion } from "../../../event/source-event.ts";
 import type { CopyTarget, RowCopier, Slice, SliceRequest } from "../../capabilities.ts";
 import type { SourceMessage } from "../../source.ts";
 import { describeTable, domainBase } from "../client/catalog.ts";
@@ -21,12 +21,12 @@ import { type Relation, Table } from "../decode/table.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import type { RuleBook } from "../options/rule-book.ts";
 import { visibleIn } from "../reselect/snapshot-visibility.ts";
-import { type CopiedTable, copiedTable, type KeyTexts, refuseUnfit, selectRows } from "./copied-table.ts";
+import { type CopiedTable, copiedTable, refuseUnfit } from "./copied-table.ts";
 import { estimateRows } from "./estimate-rows.ts";
 import { HandedTransactions } from "./handed-transactions.ts";
-import { newestKey, readPlace, writePlace } from "./key-place.ts";
-import { keyReader, readKeys } from "./key-texts.ts";
-import { readTexts } from "./read-texts.ts";
+import { writePlace } from "./key-place.ts";
+import { keyReader } from "./key-texts.ts";
+import { NO_ROWS, readRows } from "./read-rows.ts";
 import { RowEncoder } from "./row-encoder.ts";
 import { inDoubt, nextId } from "./transactions.ts";
 
@@ -34,10 +34,6 @@ import { inDoubt, nextId } from "./transactions.ts";
 const LOCK_MS = 2000;
 /** Of one page of a slice. */
 const STATEMENT_MS = 60_000;
-/** The first page tells how large rows are. */
-const FIRST_PAGE_ROWS = 20;
-const PAGE_ROWS = 2000;
-const PAGE_BYTES = 2 * 1024 * 1024;
 
 const targets = `
   SELECT c.oid::int8::text AS id, n.nspname AS namespace, c.relname AS collection
@@ -170,10 +166,11 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     if (doubt !== undefined) throw inDoubt(doubt);
     const { table: compiled, version } = await this.#compile(table);
     const readKey = keyReader(table, compiled);
-    const { rows, keys, upTo, isLast } =
+    const of = { backfill, collectionId: target.id, time: seen.time };
+    const { rows, key, upTo, isLast } =
       request.keys !== undefined && readKey === undefined
-        ? { rows: [], keys: [], upTo: undefined, isLast: true }
-        : await this.#rows(client, table, compiled, request, { backfill, collectionId: target.id, time: seen.time });
+        ? NO_ROWS
+        : await readRows(client, { copied: table, table: compiled, encoder: this.#encoder, of }, request);
     const [end] = (
       await client.query<{ end: string; unflushed: boolean }>(
         `SELECT ${LOG_END}::text AS end, NOT pg_is_in_recovery() AND pg_current_wal_flush_lsn() < ${LOG_END} AS unflushed`,
@@ -182,7 +179,7 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     const includes = visibleIn(seen.snapshot);
     return {
       rows,
-      after: (index) => writePlace(table, { behind: keys[index] as KeyTexts, upTo }),
+      after: (index) => writePlace(table, { behind: key(index), upTo }),
       isLast,
       version,
       readsKeys: readKey !== undefined,
@@ -190,65 +187,6 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
       includes: ({ transaction }) => includes(transaction),
       isUnflushed: end?.unflushed === true,
     };
-  }
-
-  async #rows(
-    client: Client,
-    table: CopiedTable,
-    compiled: Table,
-    { after, keys: asked, maxRows, maxBytes, signal }: SliceRequest,
-    of: Pick<CopiedRow, "backfill" | "collectionId" | "time">,
-  ): Promise<{
-    readonly rows: readonly CopiedRow[];
-    readonly keys: readonly KeyTexts[];
-    readonly upTo: KeyTexts | undefined;
-    readonly isLast: boolean;
-  }> {
-    const indexes = table.key.map((name) => table.columns.findIndex((column) => column.name === name));
-    const rows: CopiedRow[] = [];
-    const keys: string[][] = [];
-    let bytes = 0;
-    const wanted = asked && new Set(asked);
-    const place = readPlace(after, table);
-    const upTo = place?.upTo ?? (asked === undefined ? await newestKey(client, table) : undefined);
-    const select = selectRows(table, {
-      ...{ behind: place?.behind, upTo, keys: readKeys(table, compiled, asked), limit: maxRows },
-    });
-    await client.query(`DECLARE copied NO SCROLL CURSOR FOR ${select}`);
-    for (;;) {
-      signal.throwIfAborted();
-      const mean = Math.max(1, bytes / Math.max(1, rows.length));
-      const page = rows.length === 0 ? FIRST_PAGE_ROWS : Math.min(PAGE_ROWS, Math.ceil(PAGE_BYTES / mean));
-      const fetched = Math.min(page, maxRows - rows.length);
-      const found = await readTexts(client, `FETCH ${fetched} FROM copied`);
-      for (const row of found) {
-        const copied = this.#encoded(compiled, row, of);
-        // Two keys can be equal to the database and not to us.
-        if (wanted?.has(copied.key) === false) continue;
-        rows.push(copied);
-        keys.push(indexes.map((index) => row[index] as string));
-        bytes += copied.data.length;
-      }
-      if (found.length < fetched) return { rows, keys, upTo, isLast: true };
-      if (rows.length >= maxRows || bytes >= maxBytes) return { rows, keys, upTo, isLast: false };
-    }
-  }
-
-  #encoded(
-    table: Table,
-    row: readonly (string | null)[],
-    of: Pick<CopiedRow, "backfill" | "collectionId" | "time">,
-  ): CopiedRow {
-    try {
-      return this.#encoder.encode(table, row, of);
-    } catch (error) {
-      if (!(error instanceof PoisonError)) throw error;
-      const name = quoteTable({ schema: table.namespace, name: table.collection });
-      throw new ConfigError("BACKFILL_ROW_UNREADABLE", `a row of ${name} cannot be copied: ${error.message}`, {
-        hint: "Mend the row, leave the column out of the source, or go on without the table: millrace backfill resume <source> --without <table>",
-        cause: error,
-      });
-    }
   }
 
   /** While its lock is held, so it stays what it is. */

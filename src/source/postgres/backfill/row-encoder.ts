@@ -1,11 +1,15 @@
-// Rows that a query gives, as events have them: the same encoder that the log's rows go through.
+// Rows as COPY writes them, as events have them: the same encoder that the log's rows go through.
 
 import type { CopiedRow } from "../../../event/source-event.ts";
 import { JsonWriter } from "../../json-writer.ts";
 import { FrameReader } from "../decode/frame-reader.ts";
 import { RowEvents } from "../decode/row-events.ts";
 import type { Table } from "../decode/table.ts";
-import { NULL, TEXT, Tuple } from "../decode/tuple.ts";
+import { Tuple } from "../decode/tuple.ts";
+import { readLine } from "./copy-line.ts";
+
+/** What the rows of a slice share. */
+export type CopiedOf = Pick<CopiedRow, "backfill" | "collectionId" | "time">;
 
 export class RowEncoder {
   readonly #reader = new FrameReader();
@@ -13,28 +17,19 @@ export class RowEncoder {
   readonly #events = new RowEvents(new JsonWriter());
 
   /**
-   * @param row texts as Postgres prints them, in the order of the table's columns
+   * @param line of COPY's text format, its values in the order of the table's columns; it is written over
    * @throws PoisonError when a value is none of its type
    */
-  encode(
-    table: Table,
-    row: readonly (string | null)[],
-    of: Pick<CopiedRow, "backfill" | "collectionId" | "time">,
-  ): CopiedRow {
-    const text = row.join("");
-    const bytes = Buffer.from(text);
-    const isAscii = bytes.length === text.length;
-    this.#reader.reset(bytes, 0, bytes.length);
-    const tuple = this.#tuple;
-    tuple.count = row.length;
-    let at = 0;
-    row.forEach((value, index) => {
-      tuple.kinds[index] = value === null ? NULL : TEXT;
-      tuple.from[index] = at;
-      if (value !== null) at += isAscii ? value.length : Buffer.byteLength(value);
-      tuple.to[index] = at;
-    });
-    const { kind, lane, key, data } = this.#events.read(table, this.#reader, tuple);
-    return { type: "copied", ...of, kind, lane, key, data };
+  encode(table: Table, line: Buffer, { backfill, collectionId, time }: CopiedOf): CopiedRow {
+    readLine(line, this.#tuple, table.columnCount);
+    this.#reader.reset(line, 0, line.length);
+    const { kind, lane, key, data } = this.#events.read(table, this.#reader, this.#tuple);
+    return { type: "copied", backfill, collectionId, time, kind, lane, key, data };
+  }
+
+  /** The texts of these columns in the row that was encoded last, before its line is another's. */
+  texts(columns: readonly number[]): readonly string[] {
+    const { from, to } = this.#tuple;
+    return columns.map((index) => this.#reader.bytes.toString("utf8", from[index], to[index]));
   }
 }

@@ -97,7 +97,7 @@ export class OrderedHand {
     if (this.#subscription !== subscription) this.#parking.forget();
     this.#subscription = subscription;
     for (const delivery of deliveries) this.#receive(delivery);
-    this.#relieve();
+    this.relieve();
     this.advance();
   }
 
@@ -136,7 +136,7 @@ export class OrderedHand {
     }
   }
 
-  #relieve(): void {
+  relieve(): void {
     if (this.#held.filled > 3 / 4 && this.whole !== undefined) this.#parking.makeRoom();
   }
 
@@ -293,7 +293,7 @@ export class OrderedHand {
       void this.#block(event, delivery.blocked).catch((error: unknown) => this.#fail(event, error));
     else if (delivery?.againMs !== undefined) void this.#pause(event, delivery.againMs);
     else this.#owe(event);
-    this.#relieve();
+    this.relieve();
     this.advance();
   }
 

@@ -28,6 +28,8 @@ export interface Hand {
   release(event: LaneEvent): void;
   letGo(event: LaneEvent): void;
   advance(): void;
+  /** Makes room where there is little. */
+  relieve(): void;
   forgetStaleBlocks(): Promise<void>;
 }
 
@@ -150,9 +152,12 @@ export class Parking {
     return true;
   }
 
-  /** Parks what need not be in hand, unless that is being done, or too many are parked. */
+  /**
+   * Parks what need not be in hand, unless that is being done, too many are parked, or the record is being read: what was parked behind
+   * that reading would not be found in it, and be let go as if it were another's.
+   */
   makeRoom(): void {
-    if (this.#now !== undefined) return;
+    if (this.#now !== undefined || this.#loading) return;
     const groups: LaneEvent[][] = [];
     let room = MOST_PARKED - this.#count;
     for (const lane of this.#options.hand.lanes.lanes()) {
@@ -217,6 +222,7 @@ export class Parking {
       if (!mayPass(error)) failed(error);
     } finally {
       this.#loading = false;
+      hand.relieve();
       hand.advance();
     }
   }

@@ -106,6 +106,7 @@ export class Backfill implements SideProducer {
       try {
         const work = yield* this.#beside(this.#work());
         if (work === undefined) {
+          await this.#options.copier.rest?.();
           yield* this.#beside(clock.sleep(LOOK_MS, signal));
           continue;
         }

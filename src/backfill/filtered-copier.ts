@@ -36,7 +36,8 @@ export function filtered(copier: RowCopier, where: unknown, source: SourceId): R
         rows: kept.map((index) => rows[index] as CopiedRow),
         // Behind what is left out in front of the next one.
         after: (nth) => slice.after((kept[nth + 1] ?? rows.length) - 1),
-        passed: kept.length === 0 && rows.length > 0 ? slice.after(rows.length - 1) : undefined,
+        passed: kept.length > 0 ? undefined : rows.length > 0 ? slice.after(rows.length - 1) : slice.passed,
+        ...(slice.asOf && { asOf: slice.asOf }),
         includes: (change) => slice.includes(change),
       };
     },

@@ -1,7 +1,7 @@
 // How far a copy is, as the newest `meta.<source>.backfill` of the stream says: stored in one batch with the rows before it.
 
 import type { PlainPositions } from "../event/positions.ts";
-import type { CopyTarget } from "../source/capabilities.ts";
+import type { CopyTarget, Slice } from "../source/capabilities.ts";
 import type { Reason } from "../telemetry/reason.ts";
 import type { CopiedGap } from "./order.ts";
 
@@ -16,6 +16,8 @@ export interface At {
    * more, for more was owed than a marker holds.
    */
   readonly after?: Readonly<Record<string, unknown>> | null;
+  /** Of a collection without a key: the moment that all of its rows are of, and whose transactions they show. */
+  readonly asOf?: Slice["asOf"];
   /** Keys, as changes have them, of rows that must be read once more: `OwedRows`. */
   readonly owed?: readonly string[];
   /** Up to which of the collection's changes `owed` knows all. */

@@ -76,6 +76,7 @@ export class SliceBatch implements CopyBatch {
     const { id, namespace, collection } = target;
     const place = {
       ...{ id, namespace, collection, ...(repeats && { repeats }) },
+      ...(slice.asOf && { asOf: slice.asOf }),
       ...{ ...after, ...owed.inMarker(this.#settled, this.#added) },
     };
     this.#taken = at({ ...start, state: "copying", rows: start.rows + rows.length }, place);
@@ -130,8 +131,9 @@ export class SliceBatch implements CopyBatch {
 export function renewed(progress: Progress, { id, namespace, collection }: CopyTarget, owed: OwedRows): Progress {
   const { at: place } = progress;
   if (place?.after === undefined || !owed.isOf(place)) return progress;
-  const { after, repeats } = place;
-  return at(progress, { id, namespace, collection, after, ...(repeats && { repeats }), ...owed.inMarker() });
+  const { after, repeats, asOf } = place;
+  const kept = { after, ...(repeats && { repeats }), ...(asOf && { asOf }) };
+  return at(progress, { id, namespace, collection, ...kept, ...owed.inMarker() });
 }
 
 /**

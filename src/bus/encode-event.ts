@@ -63,13 +63,13 @@ export class EventEncoder {
 
   /** Once its place is known, where it goes into the stream. */
   copied(
-    { kind, backfill, collectionId, lane, key, time, data, again }: CopiedRow,
+    { kind, backfill, collectionId, lane, key, unkeyed, time, data, again }: CopiedRow,
     { partition, position }: Place,
   ): StreamMessage {
     const template = this.#templateOf(kind);
     const hash = createHash("sha256").update(key).digest("hex").slice(0, 32);
     const id = `${this.#source}.b${backfill}.${collectionId}.${hash}${again === undefined ? "" : `.${again}`}`;
-    const head = `${template.head}${key}\r\nce-id: ${id}\r\nce-time: ${time}\r\n${partitionLine(partition)}`;
+    const head = `${template.head}${unkeyed === true ? "" : key}\r\nce-id: ${id}\r\nce-time: ${time}\r\n${partitionLine(partition)}`;
     const subject = template.subjectPrefix + lane;
     return { type: "message", subject, id, head, data, ref: undefined, committedAt: undefined, partition, position };
   }

@@ -95,6 +95,8 @@ export interface CopiedRow {
   readonly lane: string;
   /** As a change has it; never empty, for ids are told apart by it. */
   readonly key: string;
+  /** Of a collection without a key: the key is for its id alone, and its subject has none. */
+  readonly unkeyed?: true;
   /** When it was seen, RFC 3339 in UTC, microseconds. */
   readonly time: string;
   /** Finished JSON text, UTF-8. */

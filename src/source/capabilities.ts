@@ -227,6 +227,11 @@ export interface Slice {
   readonly passed?: Readonly<Record<string, unknown>> | undefined;
   /** Whether no row was behind them. */
   readonly isLast: boolean;
+  /**
+   * Of a collection without a key: all slices of it are of this one moment. Where it is another one than that of the slice before, all
+   * rows come again, and this slice has none: whoever reads the stream hears of the moment first.
+   */
+  readonly asOf?: { readonly snapshot: string; readonly time: string } | undefined;
   /** Undefined where the kind of source describes no collections. */
   readonly version: CollectionVersion | undefined;
   /** Whether `SliceRequest.keys` can be asked of its collection. Of no concern where each change carries the whole row. */
@@ -263,4 +268,6 @@ export interface RowCopier {
    * the moment includes: both may be asked again
    */
   readSlice(request: SliceRequest): Promise<Slice>;
+  /** Nothing is copied for now, or it rests: what is held of the database for a copy is given back. Never rejects. */
+  rest?(): Promise<void>;
 }

@@ -33,6 +33,7 @@ export type LogEvent =
   | "backfill_resumed"
   | "backfill_waiting"
   | "backfill_again"
+  | "backfill_snapshot"
   | "backfill_completed"
   | "backfill_cancelled"
   | "guard_exceeded"

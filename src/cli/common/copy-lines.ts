@@ -23,8 +23,18 @@ export function copyLines(source: SourceId, look: CopyLook, pace: Pace): readonl
     ...(progress === undefined || toldAt === undefined
       ? []
       : [`  since ${progress.startedAt}, last told at ${toldAt}`]),
+    ...snapshotLines(copy),
     ...waitLines(source, look),
     ...leftOutLines(copy),
+  ];
+}
+
+/** Of a collection without a key: what it costs the database, and what begins it again. */
+export function snapshotLines({ progress }: CopyStanding): readonly string[] {
+  const { at } = progress ?? {};
+  if (progress === undefined || at?.asOf === undefined || isOver(progress) || isDone(at)) return [];
+  return [
+    `  ${formatCollectionName(at)} has no key: it is read as of ${at.asOf.time}, in one snapshot that holds back VACUUM until its end; a pause or a restart begins it again`,
   ];
 }
 

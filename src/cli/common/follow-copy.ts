@@ -5,7 +5,7 @@ import { realClock } from "../../clock.ts";
 import { ConfigError, type MillraceError, TransientError } from "../../errors.ts";
 import { formatCollectionName } from "../../event/collection-name.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import { copyBar, waitLines } from "./copy-lines.ts";
+import { copyBar, snapshotLines, waitLines } from "./copy-lines.ts";
 import { type Pace, RecentPace } from "./copy-pace.ts";
 import type { CopyLook, CopyWatch } from "./copy-watch.ts";
 import { printable } from "./terminal.ts";
@@ -59,7 +59,9 @@ function drawn(): Shown {
     void stderr.write(`\r\u001b[2K${printable(line).slice(0, (stderr.columns || 80) - 1)}`);
   return {
     look: ({ source }, look, pace) => {
-      const waits = waitLines(source, look).map(printable).join("\n");
+      const { copy } = look;
+      const costs = copy === undefined ? [] : snapshotLines(copy);
+      const waits = [...costs, ...waitLines(source, look)].map(printable).join("\n");
       if (waits !== said && waits !== "") stderr.write(`\r\u001b[2K${waits}\n`);
       said = waits;
       draw(copyBar(source, look, pace));
@@ -89,8 +91,13 @@ function logged(log: Logger): Shown {
         estimatedSecondsLeft: secondsLeft && Math.round(secondsLeft),
         ...{ isRead, code, hint },
       };
-      const text = isRead ? code && reason?.message : `no worker reads ${source} now: it waits for one`;
-      say(`${state} ${isRead} ${code}`, () => log.info("backfill_progress", fields, text));
+      const [costs] = snapshotLines(copy);
+      const text = isRead
+        ? code === undefined
+          ? costs?.trim()
+          : reason?.message
+        : `no worker reads ${source} now: it waits for one`;
+      say(`${state} ${isRead} ${code} ${costs}`, () => log.info("backfill_progress", fields, text));
     },
     away: ({ source }, { code, message }) =>
       say(code, () => log.warn("backfill_progress", { source, code }, `${message}; the copy does not mind`)),

@@ -263,7 +263,7 @@ export class PostgresSource implements Source {
       log: context.log,
     };
     return new PostgresCopier({
-      ...{ client, session, rules, outbox: config.outbox, copies: config.copies },
+      ...{ source, log: context.log, client, session, rules, outbox: config.outbox, copies: config.copies },
       database: () => `${this.#intent.systemId}/${this.#intent.database}`,
       publication: () => this.#intent.publication,
       history: () => this.#intent.history,

@@ -250,3 +250,33 @@ test("a pause outlives the worker: the next one copies nothing until somebody re
   expect(first).toMatchObject({ backfill: 2, state: "copying", rows: 4 });
   expect(looks).toBeGreaterThan(3600);
 });
+
+test("the moment of a collection without a key is told before its rows, and kept until its end; what is held is given back then", async () => {
+  const asOf = { snapshot: "10:20:", time: "2026-01-02T03:04:05.000006Z" };
+  const rested: string[] = [];
+  const source = copier(() => ["orders"], {
+    readSlice: async ({ after }) => ({
+      ...{
+        rows: after === undefined ? [] : [copiedRow("1")],
+        after: () => ({ ctid: "(0,1)" }),
+        passed: { asOf: "10:20:" },
+      },
+      ...{ isLast: after !== undefined, asOf, version: ordersRead.version, notBefore: new Map(), includes: () => true },
+    }),
+    rest: async () => void rested.push("given back"),
+  });
+  let looks = 0;
+  const order = async (): Promise<Order> => (++looks === 1 ? { ...running, state: "paused" } : running);
+
+  const told = await markers({ copier: source, order });
+
+  expect(rested).toEqual(["given back"]); // while it rested
+  expect(told.map(({ rows, at }) => [rows, at && { ...(at as object) }])).toMatchObject([
+    ...[
+      [0, undefined],
+      [0, { after: { asOf: "10:20:" }, asOf }],
+      [1, { after: null, asOf }],
+      [1, { after: null, asOf }],
+    ],
+  ]);
+});

@@ -36,6 +36,16 @@ test("one that goes on says how far, how fast in the mean, and about how long it
   );
 });
 
+test("of a table without a key it says what that costs, and what begins it again", () => {
+  const asOf = { snapshot: "10:20:", time: "2026-01-02T03:00:05.000001Z" };
+  const at = { ...(told.at ?? expect.unreachable()), asOf };
+
+  expect(lines(look({}, { at }))).toContain(
+    "\n  public.orders has no key: it is read as of 2026-01-02T03:00:05.000001Z, in one snapshot that holds back VACUUM until its end; a pause or a restart begins it again",
+  );
+  expect(lines(look({}, { at: { ...at, after: null } }))).not.toContain("VACUUM");
+});
+
 test("without an estimate, or with more rows than that, no share and no time is made up", () => {
   const { estimatedRows: _, ...unknown } = told;
   const one = look({}, told);

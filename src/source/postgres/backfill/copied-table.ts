@@ -12,6 +12,8 @@ export interface CopiedTable {
   readonly name: string;
   readonly partitioned: boolean;
   readonly identity: string;
+  /** Whether its rows lie in it as in Postgres' own tables. */
+  readonly heap: boolean;
   /** Only the rows that the role's policies let through would be seen. */
   readonly rowSecurity: boolean;
   /** Quoted where it must be. */
@@ -29,6 +31,7 @@ export interface CopiedTable {
  */
 export const copiedTable = `
   SELECT c.oid::int8::text AS oid, n.nspname AS namespace, c.relname AS name, c.relkind = 'p' AS partitioned,
+    EXISTS (SELECT FROM pg_am a WHERE a.oid = c.relam AND a.amname = 'heap') AS heap,
     c.relreplident AS identity, row_security_active(c.oid) AS "rowSecurity", quote_ident(current_user) AS role,
     to_jsonb(t)->>'rowfilter' AS filter,
     (SELECT coalesce(json_agg(json_build_object('name', a.attname, 'type', a.atttypid::int8, 'typmod', a.atttypmod,
@@ -42,21 +45,31 @@ export const copiedTable = `
   FROM pg_publication_tables t
   JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relname = t.tablename AND c.relnamespace = n.oid
   LEFT JOIN pg_index k ON k.indrelid = c.oid AND k.indisvalid
-    AND CASE WHEN c.relreplident = 'i' THEN k.indisreplident WHEN c.relreplident IN ('d', 'f') THEN k.indisprimary END
+    AND CASE WHEN c.relreplident = 'i' THEN k.indisreplident WHEN c.relreplident = 'd' THEN k.indisprimary AND k.indimmediate WHEN c.relreplident = 'f' THEN k.indisprimary END
   WHERE t.pubname = $1 AND n.nspname = $2 AND c.relname = $3`;
 
-/** @throws ConfigError BACKFILL_REFUSED where a copy of it would not be whole, or could not go on behind a row */
+/** Whether its events carry no key: with REPLICA IDENTITY FULL they have whole rows, else there are only inserts. */
+export function isKeyless({ key }: CopiedTable): boolean {
+  return key.length === 0;
+}
+
+/** Why its rows cannot be copied by a key, nor without one; undefined where they can. */
+function unfit(table: CopiedTable): string | undefined {
+  if (!table.key.every((key) => table.columns.some((column) => column.name === key)))
+    return "its events carry no key that its rows could be told apart by: a column of it is not published";
+  if (!isKeyless(table)) return undefined;
+  if (table.partitioned) return "it is partitioned and its events carry no key: its rows have no order to go on in";
+  return table.heap ? undefined : "its events carry no key, and it is none of Postgres' own kind of tables";
+}
+
+/** @throws ConfigError BACKFILL_REFUSED where a copy of it would not be whole */
 export function refuseUnfit(table: CopiedTable): void {
   const name = quoteTable({ schema: table.namespace, name: table.name });
-  const published = table.key.every((key) => table.columns.some((column) => column.name === key));
-  if (table.key.length === 0 || !published) {
-    throw new ConfigError(
-      "BACKFILL_REFUSED",
-      `${name} cannot be copied: its events carry no key that its rows could be told apart by`,
-      {
-        hint: `Give it one (ALTER TABLE ${name} ADD PRIMARY KEY ...), or go on without it: millrace backfill resume <source> --without ${formatCollectionName({ namespace: table.namespace, collection: table.name })}`,
-      },
-    );
+  const why = unfit(table);
+  if (why !== undefined) {
+    throw new ConfigError("BACKFILL_REFUSED", `${name} cannot be copied: ${why}`, {
+      hint: `Give it a key that is published (ALTER TABLE ${name} ADD PRIMARY KEY ...), or go on without it: millrace backfill resume <source> --without ${formatCollectionName({ namespace: table.namespace, collection: table.name })}`,
+    });
   }
   if (table.rowSecurity) {
     throw new ConfigError(
@@ -69,8 +82,21 @@ export function refuseUnfit(table: CopiedTable): void {
   }
 }
 
+/** A row of which a value is none of its type. */
+export function unreadable({ namespace, name }: CopiedTable, cause: Error): ConfigError {
+  const what = `a row of ${quoteTable({ schema: namespace, name })} cannot be copied: ${cause.message}`;
+  return new ConfigError("BACKFILL_ROW_UNREADABLE", what, {
+    hint: "Mend the row, leave the column out of the source, or go on without the table: millrace backfill resume <source> --without <table>",
+    cause,
+  });
+}
+
 /** With its partitions; never with what only inherits from it, which is a table of its own to the log. */
-function fromClause({ namespace, name, partitioned }: Pick<CopiedTable, "namespace" | "name" | "partitioned">): string {
+export function fromClause({
+  namespace,
+  name,
+  partitioned,
+}: Pick<CopiedTable, "namespace" | "name" | "partitioned">): string {
   return `${partitioned ? "" : "ONLY "}${quoteTable({ schema: namespace, name })}`;
 }
 

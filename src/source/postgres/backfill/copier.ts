@@ -1,7 +1,7 @@
 // Slices of tables, each of one short snapshot: docs/decisions/0020 has the argument. What ties a snapshot to the log is who can
 // be seen in it.
 
-import type { Client, ClientConfig } from "pg";
+import type { Client } from "pg";
 import { TransientError } from "../../../errors.ts";
 import { positionsAt } from "../../../event/positions.ts";
 import type { CollectionVersion } from "../../../event/source-event.ts";
@@ -13,19 +13,17 @@ import { displaySettings } from "../client/display-settings.ts";
 import { translateError } from "../client/errors.ts";
 import { LOG_END, parseLsn } from "../client/lsn.ts";
 import { boundaryBefore } from "../client/position.ts";
-import type { Session } from "../client/session.ts";
 import { quoteTable } from "../client/sql.ts";
-import type { Described } from "../decode/described-tables.ts";
 import { isOutboxTable } from "../decode/outbox-table.ts";
 import { type Relation, Table } from "../decode/table.ts";
-import type { PostgresConfig } from "../options/config.ts";
-import type { RuleBook } from "../options/rule-book.ts";
 import { visibleIn } from "../reselect/snapshot-visibility.ts";
-import { type CopiedTable, copiedTable, refuseUnfit } from "./copied-table.ts";
+import { type CopiedTable, copiedTable, isKeyless, refuseUnfit } from "./copied-table.ts";
+import type { CopierOptions } from "./copier-options.ts";
 import { estimateRows } from "./estimate-rows.ts";
 import { HandedTransactions } from "./handed-transactions.ts";
 import { writePlace } from "./key-place.ts";
 import { keyReader } from "./key-texts.ts";
+import { KeylessCopy } from "./keyless-copy.ts";
 import { NO_ROWS, readRows } from "./read-rows.ts";
 import { RowEncoder } from "./row-encoder.ts";
 import { inDoubt, nextId } from "./transactions.ts";
@@ -41,22 +39,6 @@ const targets = `
   JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relname = t.tablename AND c.relnamespace = n.oid
   WHERE t.pubname = $1 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`;
 
-export interface CopierOptions {
-  readonly client: ClientConfig;
-  readonly session: Session;
-  readonly rules: RuleBook;
-  readonly outbox: PostgresConfig["outbox"];
-  readonly publication: () => string;
-  /** Whether the configuration wants rows of some table to be copied once. */
-  readonly copies: boolean;
-  /** The database that oids are of. */
-  readonly database: () => string;
-  /** Of the log's life: what positions begin with. */
-  readonly history: () => number;
-  /** What the catalog says of a table beside its columns, with all that is hidden of it. @throws TransientError */
-  readonly describe: (relation: Relation) => Promise<Described>;
-}
-
 /** A table's rows are compiled once for each version of it. */
 interface Compiled {
   readonly key: string;
@@ -69,6 +51,7 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
   readonly #options: CopierOptions;
   readonly #handed = new HandedTransactions();
   readonly #encoder = new RowEncoder();
+  readonly #keyless: KeylessCopy;
   /** Ids of tables that were published when it was looked last, and when the base of what was handed out was taken. */
   #published: ReadonlySet<string> = new Set();
   #based: ReadonlySet<string> = new Set();
@@ -80,6 +63,8 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
 
   constructor(options: CopierOptions) {
     this.#options = options;
+    const { source, log } = options;
+    this.#keyless = new KeylessCopy({ source, log, encoder: this.#encoder, connect: () => this.#connect() });
     if (!options.copies) return;
     this.initial = async () => ({
       origin: options.database(),
@@ -131,7 +116,12 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const client = this.#client;
     this.#client = undefined;
+    await this.rest();
     if (client !== undefined) await endClient(client);
+  }
+
+  async rest(): Promise<void> {
+    await this.#keyless.rest();
   }
 
   async #read(
@@ -162,8 +152,9 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
         },
       );
     refuseUnfit(table);
-    const doubt = this.#handed.doubt(seen.snapshot, marked);
-    if (doubt !== undefined) throw inDoubt(doubt);
+    if (isKeyless(table)) return this.#keylessSlice(client, table, request, marked);
+    await this.#keyless.rest();
+    this.#judge(seen.snapshot, marked);
     const { table: compiled, version } = await this.#compile(table);
     const readKey = keyReader(table, compiled);
     const of = { backfill, collectionId: target.id, time: seen.time };
@@ -189,6 +180,30 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     };
   }
 
+  async #keylessSlice(
+    client: Client,
+    copied: CopiedTable,
+    request: SliceRequest,
+    marked: ReadonlySet<string>,
+  ): Promise<Slice & { isUnflushed: boolean }> {
+    const { table, version } = await this.#compile(copied);
+    const judge = (snapshot: string): void => this.#judge(snapshot, marked);
+    const { end, ...slice } = await this.#keyless.read({ copied, table, client }, request, judge);
+    const includes = visibleIn(slice.asOf.snapshot);
+    return {
+      ...slice,
+      version,
+      notBefore: positionsAt({ position: boundaryBefore(this.#options.history(), parseLsn(end)) }),
+      includes: ({ transaction }) => includes(transaction),
+      isUnflushed: slice.rows.length === 0,
+    };
+  }
+
+  #judge(snapshot: string, marked: ReadonlySet<string>): void {
+    const doubt = this.#handed.doubt(snapshot, marked);
+    if (doubt !== undefined) throw inDoubt(doubt);
+  }
+
   /** While its lock is held, so it stays what it is. */
   async #compile(copied: CopiedTable): Promise<Compiled> {
     const { session, rules, describe } = this.#options;
@@ -209,7 +224,11 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
   }
 
   async #connected(): Promise<Client> {
-    if (this.#client !== undefined) return this.#client;
+    this.#client ??= await this.#connect();
+    return this.#client;
+  }
+
+  async #connect(): Promise<Client> {
     const client = await connectClient(this.#options.client);
     try {
       await client.query(
@@ -220,7 +239,6 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
       await endClient(client);
       throw translateError(error);
     }
-    this.#client = client;
     return client;
   }
 }

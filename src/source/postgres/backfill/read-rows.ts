@@ -2,12 +2,11 @@
 // the rows before it took.
 
 import type { Client } from "pg";
-import { ConfigError, PoisonError } from "../../../errors.ts";
+import { PoisonError } from "../../../errors.ts";
 import type { CopiedRow } from "../../../event/source-event.ts";
 import type { SliceRequest } from "../../capabilities.ts";
-import { quoteTable } from "../client/sql.ts";
 import type { Table } from "../decode/table.ts";
-import { type CopiedTable, type KeyTexts, selectRows } from "./copied-table.ts";
+import { type CopiedTable, type KeyTexts, selectRows, unreadable } from "./copied-table.ts";
 import { copyOut } from "./copy-out.ts";
 import { newestKey, readPlace } from "./key-place.ts";
 import { keyReader, readKeys } from "./key-texts.ts";
@@ -74,12 +73,4 @@ export async function readRows(
     if (read < end) return { rows, key, upTo, isLast: true };
     if (read >= maxRows || bytes >= maxBytes) return { rows, key, upTo, isLast: false };
   }
-}
-
-function unreadable({ namespace, name }: CopiedTable, error: PoisonError): ConfigError {
-  const what = `a row of ${quoteTable({ schema: namespace, name })} cannot be copied: ${error.message}`;
-  return new ConfigError("BACKFILL_ROW_UNREADABLE", what, {
-    hint: "Mend the row, leave the column out of the source, or go on without the table: millrace backfill resume <source> --without <table>",
-    cause: error,
-  });
 }

@@ -46,15 +46,15 @@ export class Worker {
     return answer?.ok ? ((await answer.json()) as Status) : undefined;
   }
 
-  /** Looks every 20 ms. @throws Error with the end of its log when the worker leaves meanwhile */
-  async until<T>(look: () => Promise<T | undefined>): Promise<T> {
+  /** Looks every so many ms. @throws Error with the end of its log when the worker leaves meanwhile */
+  async until<T>(look: () => Promise<T | undefined>, everyMs = 20): Promise<T> {
     for (;;) {
       const found = await look();
       if (found !== undefined) return found;
       if (this.#child.exitCode !== null || this.#child.signalCode !== null) {
         throw new Error(`the worker left:\n${readFileSync(this.#logFile, "utf8").slice(-4_000)}`);
       }
-      await delay(20);
+      await delay(everyMs);
     }
   }
 

@@ -17,7 +17,7 @@ import { Deadlines } from "./deadlines.ts";
 import { EndTogether } from "./end-together.ts";
 import { EventLog, type ToldAt } from "./event-log.ts";
 import { InHand } from "./in-hand.ts";
-import type { Block, Job, SettleContext, Stint } from "./job.ts";
+import { type Block, type Job, type SettleContext, type Stint, taken } from "./job.ts";
 import { OnRecord } from "./on-record.ts";
 import { Patience } from "./patience.ts";
 import { settle } from "./settle.ts";
@@ -184,20 +184,8 @@ export class Deliverer {
     } else if (stint.signal.aborted) {
       putBack(delivery, 0, ended);
     } else {
-      const since = { runningSince: undefined, settlingSince: undefined, tookMs: undefined };
-      const job: Job = {
-        stint,
-        source,
-        delivery,
-        said,
-        state: "settling",
-        away: undefined,
-        type: undefined,
-        ...since,
-        lastTold: this.settledOf(source).lastTold(delivery),
-        holdsSlot: false,
-        ended,
-      };
+      const lastTold = this.settledOf(source).lastTold(delivery);
+      const job = taken({ stint, source, delivery, said, lastTold, ended });
       this.#inHand.add(job);
       this.#waiting.push(job);
       this.#start();

@@ -11,6 +11,7 @@ import { sourceOfStream } from "../../event/source-id.ts";
 import { versionName } from "../../schema/told-columns.ts";
 import type { Automation } from "../define/automation.ts";
 import type { AnyEvent, Trigger } from "../define/trigger.ts";
+import type { LearningPattern } from "../pattern/learning-pattern.ts";
 import type { ColumnTypes } from "./column-types.ts";
 import type { SettleContext } from "./job.ts";
 
@@ -114,17 +115,24 @@ async function inTime(fit: Promise<AnyEvent>, { automation: { timeoutMs }, clock
 
 function judged(event: AnyEvent, trigger: Trigger, message: StoredMessage, reader: Reader): Soon<AnyEvent | undefined> {
   const where = reader.automation.where?.get(trigger);
-  const judge = (columns: Columns | undefined): AnyEvent | undefined =>
-    trigger.match(event, columns) && (where?.matches(event, columns) ?? true) ? event : undefined;
-  if (trigger.asksColumns !== true && where?.asksColumns !== true) return judge(undefined);
+  if (trigger.asksColumns !== true && where?.asksColumns !== true) return ifFit(event, trigger, where, undefined);
   const version = versionName(message.header("ce-dataschema") ?? "");
   const { columnTypes, persist } = reader;
   const kept = version === undefined ? undefined : columnTypes.kept(version);
-  if (version === undefined || kept !== undefined) return judge(kept);
+  if (version === undefined || kept !== undefined) return ifFit(event, trigger, where, kept);
   return persist(() => columnTypes.read(version)).then((columns) => {
     if (columns === undefined) throw schemaMissing(version);
-    return judge(columns);
+    return ifFit(event, trigger, where, columns);
   });
+}
+
+function ifFit(
+  event: AnyEvent,
+  trigger: Trigger,
+  where: Pick<LearningPattern, "matches"> | undefined,
+  columns: Columns | undefined,
+): AnyEvent | undefined {
+  return trigger.match(event, columns) && (where?.matches(event, columns) ?? true) ? event : undefined;
 }
 
 function evicted({ stream, sequence }: Delivery): PoisonError {

@@ -1,13 +1,14 @@
 // The pull requests of a subscription: when it asks the server, where the answers come, and how each request ends.
 
 import { createInbox, type Msg, type NatsConnection, nanos, type Subscription as Sub } from "@nats-io/transport-node";
-import { realClock } from "../../../clock.ts";
 import { sizeOf } from "./delivery.ts";
 import { ORDERED_EXPIRES_MS, type PinnedPuller } from "./pinned-puller.ts";
 import { type Request, Room, type Wanted } from "./room.ts";
 
 const expiresMs = 30_000;
 const heartbeatMs = 5_000;
+/** So many beats without a word, and what was asked for may be lost. */
+const maxSilentBeats = 2;
 const againMs = 250;
 /** What a request says where nothing is pinned. */
 const UNPINNED = { expires: nanos(expiresMs), idle_heartbeat: nanos(heartbeatMs) };
@@ -38,7 +39,8 @@ export class PullRequests {
   #beating: NodeJS.Timeout | undefined;
   /** Number of the current requests; a status of older ones says nothing any more. */
   #epoch = 0;
-  #heardAt: number = realClock.now();
+  /** Beats since something was heard, while something was asked for: to look at the clock at each message costs more than to count. */
+  #silentBeats = 0;
   #asking = false;
 
   constructor(nc: NatsConnection, options: PullRequestsOptions) {
@@ -53,7 +55,8 @@ export class PullRequests {
       }),
     );
     this.#beating = setInterval(() => {
-      if (this.room.asked && realClock.now() - this.#heardAt > 2 * heartbeatMs) this.#options.silent();
+      this.#silentBeats = this.room.asked ? this.#silentBeats + 1 : 0;
+      if (this.#silentBeats > maxSilentBeats) this.#options.silent();
     }, heartbeatMs);
     this.ask();
   }
@@ -100,7 +103,7 @@ export class PullRequests {
   reset(): void {
     this.#epoch++;
     this.room.lost();
-    this.#heardAt = realClock.now();
+    this.#silentBeats = 0;
     this.ask();
   }
 
@@ -109,7 +112,7 @@ export class PullRequests {
       this.#options.failed(error);
       return;
     }
-    this.#heardAt = realClock.now();
+    this.#silentBeats = 0;
     this.#options.heard();
     if (message.subject.startsWith(this.#inbox)) {
       this.#ended(request, message);

@@ -18,6 +18,8 @@ const publish = [...(/publish: \{ allow: \[([\s\S]+?)\] \}/.exec(permissions)?.[
 /** Without the first one it cannot connect at all. */
 const needed = publish.map(([, subject]) => subject ?? "").filter((subject) => subject !== "$JS.API.INFO");
 
+const AT_ONCE = 6;
+
 async function wrong(url: string): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   const signal = new AbortController().signal;
@@ -40,7 +42,12 @@ describe.skipIf(missing("postgres", "nats"))("the worker's rights on the bus", (
     });
     const as = (name: string): string => url.replace("nats://", `nats://${name}:p@`);
     const everyone = async (): Promise<void> => {
-      const found = await Promise.all(needed.map((_, nth) => wrong(as(`without${nth}`))));
+      const found: (readonly Finding[])[] = [];
+      // Some at a time: what a check waits for is little, and all at once are more than a busy machine answers by then.
+      for (let nth = 0; nth < needed.length; nth += AT_ONCE) {
+        const names = needed.slice(nth, nth + AT_ONCE).map((_, more) => `without${nth + more}`);
+        found.push(...(await Promise.all(names.map((name) => wrong(as(name))))));
+      }
       expect(found.map((findings) => findings.map(({ code, level, message }) => [code, level, message]))).toEqual(
         needed.map((subject) => [["BUS_PERMISSION", "fail", `it may not publish to ${subject}`]]),
       );

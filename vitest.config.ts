@@ -18,6 +18,17 @@ const each = {
   retry: 0,
 };
 
+const onServers = {
+  ...each,
+  // Most of them wait most of the time: for a server, or for what a timeout says.
+  maxWorkers: 3,
+  sequence: { groupOrder: 1 },
+  setupFiles: "test/support/each-file.ts",
+};
+
+/** Many short files, whose imports were half of their time: one behind the other in the same processes. */
+const TOGETHER = ["test/integration/{bus,egress,ingress,monitor,outbox}/**/*.test.ts"];
+
 const LONG = [
   ...["publish-protocol", "worker-schedules"],
   ...[
@@ -40,12 +51,20 @@ export default defineConfig({
       {
         resolve,
         test: {
-          ...each,
+          ...onServers,
           name: "servers",
-          // Most of them wait most of the time: for a server, or for what a timeout says.
-          maxWorkers: 3,
-          sequence: { groupOrder: 1 },
           include: ["test/{contract,integration}/**/*.test.ts", "examples/automations/test/*.test.ts"],
+          exclude: TOGETHER,
+        },
+      },
+      {
+        resolve,
+        test: {
+          ...onServers,
+          name: "together",
+          include: TOGETHER,
+          // As below. What a file has done to its process is not left for the next one: test/support/each-file.ts.
+          isolate: false,
         },
       },
       {

@@ -19,6 +19,7 @@ export default defineConfig({
   test: {
     include: ["test/fault/**/*.test.ts", "test/property/publish-protocol.test.ts"],
     env: { SCHEDULES: process.env.SCHEDULES ?? "120" },
+    setupFiles: "test/support/each-file.ts",
     globalSetup: "test/support/global-setup.ts",
     reporters: ["default", "./test/support/summary-reporter.ts"],
     testTimeout: 300_000,

@@ -4,7 +4,7 @@ import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client, type QueryResultRow } from "pg";
-import { afterAll, inject } from "vitest";
+import { inject } from "vitest";
 import { type NatsServer, type NatsServerOptions, startNats } from "../../src/dev/nats-server.ts";
 import { type PostgresServer, startPostgres } from "../../src/dev/postgres.ts";
 import type { PostgresPackage } from "../../src/dev/postgres-binaries.ts";
@@ -39,11 +39,11 @@ export function atEnd(cleanup: () => Promise<void>): void {
   cleanups.push(cleanup);
 }
 
-/** Ends all servers and removes all directories. After a test file it is called by itself. */
+/** Ends all servers and removes all directories. After a test file it is called by test/support/each-file.ts. */
 export async function cleanUp(): Promise<void> {
+  shared = undefined;
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 }
-if (process.env.VITEST) afterAll(cleanUp);
 
 let shared: Promise<PostgresServer> | undefined;
 let databases = 0;

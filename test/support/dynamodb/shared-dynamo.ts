@@ -10,7 +10,12 @@ let shared: Promise<string> | undefined;
 
 /** The url of the file's own moto, or of the foreign server. */
 export function sharedDynamo(): Promise<string> {
-  shared ??= foreignDynamo === undefined ? startMoto() : Promise.resolve(foreignDynamo);
+  if (shared === undefined) {
+    shared = foreignDynamo === undefined ? startMoto() : Promise.resolve(foreignDynamo);
+    atEnd(async () => {
+      shared = undefined;
+    });
+  }
   return shared;
 }
 

@@ -48,6 +48,11 @@ export async function freshMongoDatabase(url?: string): Promise<MongoDatabase> {
 
 /** The url of the file's own, or of the foreign one. */
 export function sharedMongo(): Promise<string> {
-  shared ??= foreignMongo === undefined ? freshSecantus().then(({ url }) => url) : Promise.resolve(foreignMongo);
+  if (shared === undefined) {
+    shared = foreignMongo === undefined ? freshSecantus().then(({ url }) => url) : Promise.resolve(foreignMongo);
+    atEnd(async () => {
+      shared = undefined;
+    });
+  }
   return shared;
 }

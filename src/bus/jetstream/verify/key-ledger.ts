@@ -46,11 +46,22 @@ interface Gap {
   readonly behind: string | undefined;
 }
 
+/** Of one collection. */
+interface Told {
+  /** By key: the sequence of the newest event, negative when that one deleted the row. */
+  readonly rows: Map<string, number>;
+  /** Keys of which a copied row is the newest: it names no transaction, so it may be newer than the tables' moment. */
+  readonly copied: Set<string>;
+  /** Keys of which the stream has a change that the moment does not show; undefined: perhaps of all. */
+  later: Set<string> | undefined;
+}
+
 /** Feed it every message in the stream's order. Its memory grows with the number of keys. */
 export class KeyLedger {
   readonly #held: HeldKeys;
-  /** By collection, then by key: the sequence of the newest event, negative when that one deleted the row. */
-  readonly #rows = new Map<string, Map<string, number>>();
+  readonly #told = new Map<string, Told>();
+  /** Of the newest change that the moment shows: copied rows before it were seen before that moment. */
+  #shownUpTo = 0;
   readonly #gaps: Gap[] = [];
   #youngest: string | undefined;
 
@@ -60,18 +71,31 @@ export class KeyLedger {
 
   see({ subject, sequence, header }: AuditMessage): void {
     const [kind, , namespace = "", collection = "", op] = subject.split(".");
-    const transaction = header("Cdc-Tx");
-    if (kind !== "cdc" || transaction === undefined) return;
-    if (!this.#held.includes({ position: header("Cdc-Pos") ?? "", transaction })) return;
-    if (this.#youngest === undefined || this.#held.isAfter(transaction, this.#youngest)) this.#youngest = transaction;
+    if (kind !== "cdc") return;
     const [schema, table] = [unescapeToken(namespace), unescapeToken(collection)];
-    const rows = this.#of(schema, table);
-    if (op === "truncated") {
-      for (const key of rows.keys()) rows.set(key, -sequence);
+    const told = this.#of(schema, table);
+    const key = header("ce-subject")?.slice(collectionPlace(schema, table).length + 1) ?? "";
+    if (op === "read") {
+      told.rows.set(key, sequence);
+      told.copied.add(key);
       return;
     }
-    const key = header("ce-subject")?.slice(collectionPlace(schema, table).length + 1) ?? "";
-    rows.set(key, op === "deleted" ? -sequence : sequence);
+    const transaction = header("Cdc-Tx");
+    if (transaction === undefined) return;
+    if (!this.#held.includes({ position: header("Cdc-Pos") ?? "", transaction })) {
+      if (op === "truncated") told.later = undefined;
+      else told.later?.add(key);
+      return;
+    }
+    this.#shownUpTo = sequence;
+    if (this.#youngest === undefined || this.#held.isAfter(transaction, this.#youngest)) this.#youngest = transaction;
+    if (op === "truncated") {
+      for (const row of told.rows.keys()) told.rows.set(row, -sequence);
+      told.copied.clear();
+      return;
+    }
+    told.rows.set(key, op === "deleted" ? -sequence : sequence);
+    told.copied.delete(key);
   }
 
   /** A `gap` marker, with its body. */
@@ -86,7 +110,8 @@ export class KeyLedger {
   async *compare(report: (finding: AuditFinding) => void): AsyncGenerator<TableReport> {
     for (const { namespace, collection, keys } of this.#held.tables) {
       const name = `${namespace}.${collection}`;
-      const rows = this.#of(namespace, collection);
+      const told = this.#of(namespace, collection);
+      const { rows } = told;
       const counts = { inStream: 0, notInStream: 0, lost: 0, gone: 0, unexpected: 0 };
       if (keys === undefined) {
         yield { namespace, collection, rows: undefined, ...counts };
@@ -113,8 +138,8 @@ export class KeyLedger {
         counts.lost += count;
         report(auditFinding("ROWS_LOST", gap.sequence, lostText(name, gap, count)));
       }
-      for (const newest of rows.values()) {
-        if (newest < 0) continue;
+      for (const [key, newest] of rows) {
+        if (newest < 0 || this.#mayBeLater(told, key, newest)) continue;
         counts.gone++;
         report(auditFinding("ROW_GONE", newest, `the row of ${name} that this event is about is not there`));
       }
@@ -122,14 +147,19 @@ export class KeyLedger {
     }
   }
 
-  #of(namespace: string, collection: string): Map<string, number> {
+  /** Whether a copied row may have come, or gone, behind the tables' moment. */
+  #mayBeLater({ copied, later }: Told, key: string, newest: number): boolean {
+    return copied.has(key) && (later === undefined || later.has(key) || newest > this.#shownUpTo);
+  }
+
+  #of(namespace: string, collection: string): Told {
     const name = JSON.stringify([namespace, collection]);
-    let rows = this.#rows.get(name);
-    if (rows === undefined) {
-      rows = new Map();
-      this.#rows.set(name, rows);
+    let told = this.#told.get(name);
+    if (told === undefined) {
+      told = { rows: new Map(), copied: new Set(), later: new Set() };
+      this.#told.set(name, told);
     }
-    return rows;
+    return told;
   }
 }
 

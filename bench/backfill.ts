@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { type Ground, onGround } from "./ground.ts";
+import { storePrepared } from "./prepared-batches.ts";
 import { type BenchOptions, type BenchResult, median } from "./result.ts";
 import { createTable, writeTransaction } from "./rows.ts";
 import { insertSteadily, quantile } from "./steady-writes.ts";
@@ -39,7 +40,7 @@ export function benchBackfill({ rows, sync, say }: BenchOptions): Promise<BenchR
       await writeTransaction(bench.database, rows);
       await bench.database.query("vacuum (analyze) measured");
       const worker = await Worker.start(bench);
-      const [ours, reference]: [number[], number[]] = [[], []];
+      const [ours, reference, prepared]: [number[], number[], number[]] = [[], [], []];
       let [quietEnd, busyEnd] = [rows, rows];
       let peakRssMb: number | undefined;
       try {
@@ -52,7 +53,8 @@ export function benchBackfill({ rows, sync, say }: BenchOptions): Promise<BenchR
           const copied = await timeCopyTo(bench.url);
           if (copied !== undefined) reference.push(Math.round(rows / copied));
           ours.push(Math.round(await copy(bench)));
-          say(`${ours.at(-1)} rows/s, beside ${reference.at(-1) ?? "nothing"}`);
+          prepared.push(Math.round(await storePrepared(bench, "s1")));
+          say(`${ours.at(-1)} rows/s, beside ${reference.at(-1) ?? "nothing"}; prepared ones ${prepared.at(-1)}`);
         }
         say(`${PER_SECOND} transactions a second, first alone, then beside a copy`);
         quietEnd = rows + PER_SECOND * QUIET_S;
@@ -86,6 +88,7 @@ export function benchBackfill({ rows, sync, say }: BenchOptions): Promise<BenchR
         servers: bench.servers,
         rows,
         details: {
+          preparedPerS: median(prepared),
           ...{ tailP50Ms: quantile(quiet, 0.5), tailP99Ms: quantile(quiet, 0.99) },
           ...{ besideCopyP50Ms: quantile(busy, 0.5), besideCopyP99Ms: quantile(busy, 0.99) },
         },

@@ -3,7 +3,7 @@
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-node";
+import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { Client } from "pg";
 import { startNats } from "../src/dev/nats-server.ts";
 import { startPostgres } from "../src/dev/postgres.ts";
@@ -19,6 +19,7 @@ export interface Ground {
   readonly url: string;
   readonly database: Client;
   readonly streams: JetStreamManager;
+  readonly connection: NatsConnection;
   /** Versions by name. */
   readonly servers: Readonly<Record<string, string>>;
 }
@@ -66,7 +67,7 @@ export async function onGround<T>(options: GroundOptions, measure: (ground: Grou
       };
       const node = options.node?.(dir) ?? [];
       const manager = await jetstreamManager(connection);
-      return await measure({ dir, cli: cli.file, node, url, database, streams: manager, servers });
+      return await measure({ dir, cli: cli.file, node, url, database, streams: manager, connection, servers });
     } finally {
       await connection.close();
       await database.end();

@@ -23,6 +23,7 @@ that was measured in the same run on the same machine: compare ratios, not figur
 - **latency**: 1000 transactions a second of one row, from the commit to the handler; beside the insert's own p99.
 - **backfill**: existing rows copied into a file stream, from the copy's first marker to its last; beside psql's \`COPY ... TO STDOUT\` of the same table to
   /dev/null. Then 200 transactions a second of one row, from the commit to the handler: \`tailP99Ms\` without a copy, \`besideCopyP99Ms\` while one runs.
+  \`preparedPerS\` is what nats-server takes a second of such rows whose messages are ready, in the same atomic batches, one after the other: more than that no copy can store.
 - **catalog**: what a source of two tables costs a database of 50,000 (half of them partitions): a look at its tables, which
   comes every ten seconds, beside the same look where there are no others; a first start; the description of a table that the
   log names. Rows are tables here.

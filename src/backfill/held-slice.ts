@@ -24,7 +24,7 @@ export class HeldSlice {
   #unread: StreamedChange | undefined;
   #slice: Slice | undefined;
   /** By key; undefined where the row was taken out. */
-  #rows = new Map<string, CopiedRow | undefined>();
+  readonly #rows = new Map<string, CopiedRow | undefined>();
   /** Rows of which a newer event lacks values, with that event: the row must be read once more, behind it. */
   readonly #owed = new Map<string, StreamedChange>();
   #fault: "overflowed" | "spoiled" | undefined;
@@ -62,7 +62,7 @@ export class HeldSlice {
   /** It was read: from now on nothing is noted, but taken out. */
   fill(slice: Slice): void {
     this.#slice = slice;
-    this.#rows = new Map(slice.rows.map((row) => [row.key, row]));
+    for (const row of slice.rows) this.#rows.set(row.key, row);
     for (const [key, change] of this.#noted) this.#touch(key, change);
     this.#noted = new Map();
     this.#look();
@@ -79,6 +79,8 @@ export class HeldSlice {
   ): { readonly rows: readonly CopiedRow[]; readonly owed: readonly string[]; readonly end: number } {
     if (this.#fault !== undefined || this.#slice === undefined) return { rows: [], owed: [], end: from };
     const asked = this.#slice.rows.slice(from, to);
+    if (this.#owed.size === 0)
+      return { rows: asked.filter((row) => this.#rows.get(row.key) === row), owed: [], end: from + asked.length };
     const last = asked.findIndex(({ key }) => this.#owed.has(key) && !mayBeOwed(key));
     const all = last < 0 ? asked : asked.slice(0, last);
     return {

@@ -58,7 +58,7 @@ export class SliceBatch implements CopyBatch {
     this.#added = [];
     const after = held.fault === undefined ? this.#after() : undefined;
     if (after !== undefined) {
-      this.#settled = [...this.#settles(new Set(took.rows.map(({ key }) => key)))];
+      this.#settled = owed.size === 0 ? [] : [...this.#settles(new Set(took.rows.map(({ key }) => key)))];
       this.#added = took.owed;
     }
     this.#isFurther = after !== undefined && (keys === undefined || this.#settled.length > 0);

@@ -1,6 +1,6 @@
 // The one place where an event becomes a message, whether a source's or the worker's own: its subject and its header lines.
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { collectionPlace } from "../event/collection-place.ts";
 import { lineageLines } from "../event/lineage.ts";
 import type { StreamMessage } from "../event/message.ts";
@@ -67,8 +67,8 @@ export class EventEncoder {
     { partition, position }: Place,
   ): StreamMessage {
     const template = this.#templateOf(kind);
-    const hash = createHash("sha256").update(key).digest("hex").slice(0, 32);
-    const id = `${this.#source}.b${backfill}.${collectionId}.${hash}${again === undefined ? "" : `.${again}`}`;
+    const digest = hash("sha256", key, "hex").slice(0, 32);
+    const id = `${this.#source}.b${backfill}.${collectionId}.${digest}${again === undefined ? "" : `.${again}`}`;
     const head = `${template.head}${unkeyed === true ? "" : key}\r\nce-id: ${id}\r\nce-time: ${time}\r\n${partitionLine(partition)}`;
     const subject = template.subjectPrefix + lane;
     return { type: "message", subject, id, head, data, ref: undefined, committedAt: undefined, partition, position };

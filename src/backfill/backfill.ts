@@ -41,13 +41,15 @@ export interface BackfillOptions {
   /** Of one slice, and of one batch of it. */
   readonly maxRows?: number;
   readonly maxBatchRows?: number | undefined;
+  /** Of what is handed out while a slice is read. */
+  readonly maxNotedBytes?: number | undefined;
 }
 
 export class Backfill implements SideProducer {
   readonly #options: BackfillOptions;
   /** What the stream says. */
   #stored: Progress | undefined;
-  readonly #slices = new SlicesInHand();
+  readonly #slices: SlicesInHand;
   /** Of the collection that is copied. */
   #owed: OwedRows | undefined;
   /** Whether rows of it can be asked for by their keys; undefined before a slice of it was read. */
@@ -69,6 +71,7 @@ export class Backfill implements SideProducer {
   ) {
     this.#options = options;
     this.#maxRows = options.maxRows ?? MAX_ROWS;
+    this.#slices = new SlicesInHand(options.maxNotedBytes);
     this.#patience = new Patience(options);
     this.#stored = after && parseProgress(after);
     const at = this.#stored?.at;

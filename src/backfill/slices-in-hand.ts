@@ -18,10 +18,16 @@ interface Reading {
 }
 
 export class SlicesInHand {
+  readonly #maxNotedBytes: number | undefined;
   #current: HeldSlice | undefined;
   #ahead: Reading | undefined;
   /** Resolves when nothing is read any more: a copier reads one slice at a time, also where nobody wants the one before. */
   #idle: Promise<unknown> = Promise.resolve();
+
+  /** @param maxNotedBytes of each: as of `HeldSlice` */
+  constructor(maxNotedBytes?: number) {
+    this.#maxNotedBytes = maxNotedBytes;
+  }
 
   /** Called with all that is handed out, before anybody else has it. */
   handedOut(messages: readonly SourceMessage[]): void {
@@ -64,7 +70,7 @@ export class SlicesInHand {
   }
 
   #begin(copier: RowCopier, request: SliceRequest): Reading {
-    const held = new HeldSlice(request.target);
+    const held = new HeldSlice(request.target, this.#maxNotedBytes);
     const read = copier.readSlice(request).then((slice) => {
       held.fill(slice);
       return { held, slice };

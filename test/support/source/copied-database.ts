@@ -2,7 +2,7 @@
 // slices of one moment each.
 
 import { setImmediate as turn } from "node:timers/promises";
-import { TransientError } from "../../../src/errors.ts";
+import { PoisonError, TransientError } from "../../../src/errors.ts";
 import type { Position } from "../../../src/event/position.ts";
 import { positionsFrom } from "../../../src/event/positions.ts";
 import type { CollectionVersion } from "../../../src/event/source-event.ts";
@@ -10,6 +10,7 @@ import type { Op } from "../../../src/event/subject.ts";
 import type { CopyTarget, RowCopier, Slice, SliceRequest } from "../../../src/source/capabilities.ts";
 import type { SourceMessage } from "../../../src/source/source.ts";
 import type { Random } from "../bus/scripted-bus.ts";
+import { type Effect, ShownRows } from "./shown-rows.ts";
 
 export interface CopiedBody {
   readonly op: Op;
@@ -48,6 +49,12 @@ export class CopiedDatabase implements RowCopier {
   readonly #random: Random;
   /** How many rows a collection has at most: few are often made anew under a key that was there. */
   readonly #keys: number;
+  readonly #shown: ShownRows<Row>;
+  /** By position, what a row is of which the log's change cannot be read. */
+  readonly unread = new Map<Position, CopiedBody>();
+  /** How much of the log anybody was handed out. */
+  #handed = 0;
+  #effects: Effect<Row>[] = [];
   #transactions = 0;
   #v = 0;
 
@@ -57,6 +64,12 @@ export class CopiedDatabase implements RowCopier {
     for (const rows of this.rows.values())
       for (let nth = 0; nth < this.#keys; nth++)
         if (random.chance(0.7)) rows.set(keyOf(nth), this.#row(random.chance(0.8)));
+    this.#shown = new ShownRows(random, this.rows);
+  }
+
+  /** Somebody was handed out the log up to and without this index. */
+  handedOut(end: number): void {
+    this.#handed = Math.max(this.#handed, end);
   }
 
   /** One transaction of some changes. */
@@ -68,6 +81,8 @@ export class CopiedDatabase implements RowCopier {
     const last = this.log.at(-1);
     if (last !== undefined && this.log.length > from)
       this.log[this.log.length - 1] = { ...last, position: `${last.position}+` as Position };
+    this.#shown.commit(id, this.#effects);
+    this.#effects = [];
   }
 
   async targets(): Promise<readonly CopyTarget[]> {
@@ -89,11 +104,17 @@ export class CopiedDatabase implements RowCopier {
 
   async #read({ target, after, keys, maxRows, backfill }: SliceRequest): Promise<Slice> {
     const random = this.#random;
+    const marked = this.log.slice(0, this.#handed);
     await this.#pause();
+    this.#shown.show();
+    const { hidden } = this.#shown;
+    // As a copier says it: nobody would take out what that has changed.
+    if (marked.some((message) => hidden.has(transactionOf(message))))
+      throw new TransientError("UNSEEN", "a commit that was handed out cannot be seen", { hint: "none" });
     if (random.chance(0.05)) throw new TransientError("AWAY", "no answer", { hint: "none" });
     const place = after?.key as string | undefined;
     const readsKeys = target.collection !== "opaque";
-    const asked = [...(this.rows.get(target.collection) as Map<string, Row>)]
+    const asked = [...this.#shown.of(target.collection)]
       .filter(([key]) => (keys ? keys.includes(key) && (place === undefined || key <= place) : key > (place ?? "")))
       .sort(([one], [other]) => (one < other ? -1 : 1));
     const found = keys !== undefined && !readsKeys ? [] : asked.slice(0, maxRows);
@@ -117,7 +138,7 @@ export class CopiedDatabase implements RowCopier {
       after: (index) => ({ key: found[index]?.[0] }),
       isLast: found.length === asked.length && (found.length < maxRows || random.chance(0.5)),
       ...{ version, readsKeys, notBefore: positionsFrom(end) },
-      includes: ({ transaction }) => Number(transaction) <= newest,
+      includes: ({ transaction }) => Number(transaction) <= newest && !hidden.has(transaction),
     };
   }
 
@@ -144,40 +165,64 @@ export class CopiedDatabase implements RowCopier {
     /** As the log has it. */
     const logged = (row: Row, isKept: boolean): Pick<CopiedBody, "after" | "unchanged"> =>
       isKept && row.doc !== "" ? { after: { v: row.v }, unchanged: ["doc"] } : { after: row };
+    const set = (name: string, becomes: Row | undefined): void => {
+      if (becomes === undefined) rows.delete(name);
+      else rows.set(name, becomes);
+      this.#effects.push({ collection, key: name, row: becomes });
+    };
     const key = keyOf(random.below(this.#keys));
     const row = rows.get(key);
     const chance = random.next();
     if (chance < 0.02) {
       rows.clear();
+      this.#effects.push({ collection, key: undefined, row: undefined });
       tell({ op: "truncated", key: "", after: null });
     } else if (row === undefined) {
       const made = this.#row(random.chance(0.8));
-      rows.set(key, made);
+      set(key, made);
       tell({ op: "created", key, after: made });
+    } else if (chance < 0.05) {
+      // Of a row that nobody can read nothing is told, not even which one it is.
+      const broken = { ...row, v: ++this.#v };
+      set(key, broken);
+      const position = `${this.log.length + 1}`.padStart(8, "0") as Position;
+      const transaction = { id, time: "2026-01-01T00:00:00.000000Z", lineage: undefined };
+      const poison = {
+        raw: Buffer.alloc(0),
+        sizeBytes: 0,
+        sha256: undefined,
+        error: new PoisonError("UNREADABLE", "it is broken"),
+      };
+      this.log.push({ type: "poison", transaction, namespace: "public", collection, position, ...poison });
+      this.unread.set(position, { op: "updated", key, after: broken });
     } else if (chance < 0.15) {
-      rows.delete(key);
+      set(key, undefined);
       tell({ op: "deleted", key, after: null });
     } else if (chance < 0.25) {
       // Between partitions.
       const moved = { ...row, v: ++this.#v };
-      rows.set(key, moved);
+      set(key, moved);
       tell({ op: "deleted", key, after: null });
       tell({ op: "created", key, after: moved });
     } else if (chance < 0.6) {
       const to = keyOf(random.below(this.#keys));
       if (rows.has(to)) return;
       const moved = { ...row, v: ++this.#v };
-      rows.delete(key);
-      rows.set(to, moved);
+      set(key, undefined);
+      set(to, moved);
       tell({ op: "deleted", key, after: null, movedTo: to });
       tell({ op: "created", key: to, ...logged(moved, true), movedFrom: key });
     } else {
       const isKept = random.chance(0.7);
       const updated = isKept ? { ...row, v: ++this.#v } : this.#row(random.chance(0.8));
-      rows.set(key, updated);
+      set(key, updated);
       tell({ op: "updated", key, ...logged(updated, isKept) });
     }
   }
+}
+
+function transactionOf(message: SourceMessage): string {
+  return ("transaction" in message ? message.transaction?.id : undefined) ?? "";
 }
 
 function keyOf(nth: number): string {

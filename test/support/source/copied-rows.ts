@@ -4,12 +4,20 @@ import type { Progress } from "../../../src/backfill/progress.ts";
 import type { CopiedBody, CopiedDatabase } from "./copied-database.ts";
 
 export type StoredCopy =
-  | { readonly type: "event"; readonly body: CopiedBody; readonly of: string; readonly index: number }
+  | {
+      readonly type: "event";
+      readonly body: CopiedBody;
+      readonly of: string;
+      readonly index: number;
+      /** The stream only says that there is a change: what it is, nobody who reads it knows. */
+      readonly isUnread: boolean;
+    }
   | {
       readonly type: "row";
       readonly body: CopiedBody;
       readonly of: string;
       readonly index?: undefined;
+      readonly isUnread?: undefined;
       readonly id: string;
     }
   | { readonly type: "marker"; readonly body: Progress; readonly handed: number };
@@ -25,6 +33,9 @@ export class CopiedRows {
   /** Rows that were read since the copy of their collection began. */
   #read = new Set<string>();
   readonly #ids = new Set<string>();
+  /** Rows of which the newest change could not be read. */
+  readonly #unread = new Set<string>();
+  #backfill = 1;
   /** Rows that were neither whole nor owed at a marker, and up to where an event must come that mends it. */
   readonly #suspects = new Map<string, number>();
 
@@ -41,6 +52,12 @@ export class CopiedRows {
         this.#judge(stored);
         continue;
       }
+      if (stored.body.backfill !== this.#backfill) {
+        this.#backfill = stored.body.backfill;
+        this.#read = new Set();
+        this.#suspects.clear();
+        rows = 0;
+      }
       this.#look(stored.body, stored.handed);
       if (stored.body.at !== undefined && stored.body.at.after === undefined) this.#read = new Set();
       if (stored.body.rows !== rows) this.wrong ??= `${seq}: ${stored.body.rows} rows are told of ${rows}`;
@@ -51,6 +68,7 @@ export class CopiedRows {
     for (const [collection, rows] of database.rows) {
       const held = this.#rows.get(collection) ?? new Map<string, Held>();
       for (const key of new Set([...rows.keys(), ...held.keys()])) {
+        if (this.#unread.has(`${collection}/${key}`)) continue;
         const [is, should] = [JSON.stringify(held.get(key)), JSON.stringify(rows.get(key))];
         if (is !== should) return `${collection} ${key} is ${is} and should be ${should}`;
       }
@@ -78,17 +96,25 @@ export class CopiedRows {
     }
   }
 
-  #apply({ type, body, of }: Exclude<StoredCopy, { type: "marker" }>, seq: number): void {
+  #apply({ type, body, of, isUnread }: Exclude<StoredCopy, { type: "marker" }>, seq: number): void {
     const rows = this.#rows.get(of) ?? new Map<string, Held>();
     this.#rows.set(of, rows);
     const { op, key, after, unchanged, movedTo, movedFrom } = body;
     const place = `${of}/${key}`;
+    if (isUnread === true) {
+      // Nobody is told the row; but it was newer than what is read of before.
+      this.#newest.set(place, Math.max(after?.v ?? 0, this.#newest.get(place) ?? 0));
+      this.#unread.add(place);
+      return;
+    }
+    const wasUnread = this.#unread.delete(place);
     if (type === "row") {
       if (this.#read.has(place)) this.wrong ??= `${seq}: ${place} is read twice`;
       this.#read.add(place);
     }
     if (op === "truncated") {
       rows.clear();
+      for (const unread of this.#unread) if (unread.startsWith(`${of}/`)) this.#unread.delete(unread);
       return;
     }
     if (op === "deleted") {
@@ -98,7 +124,7 @@ export class CopiedRows {
     }
     const { v, doc } = after as NonNullable<typeof after>;
     if (v < (this.#newest.get(place) ?? 0)) this.wrong ??= `${seq}: ${op} of ${place} goes back to ${v}`;
-    if (type === "row" && v === this.#newest.get(place) && !rows.has(key)) this.wrong ??= `${seq}: ${place} comes back`;
+    if (type === "row" && v === this.#newest.get(place) && !rows.has(key) && !wasUnread) this.wrong ??= `${seq}: ${place} comes back`;
     this.#newest.set(place, v);
     if (op === "created" && unchanged !== undefined) this.#read.delete(place); // it is owed
     const before = op === "updated" ? rows.get(key) : this.#moving.get(`${of}/${movedFrom}`);

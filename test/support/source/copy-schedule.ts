@@ -61,6 +61,7 @@ export async function runCopy(
         ...{ source: "shop" as SourceId, copier: database, clock, log: silentLogger },
         ...{ maxRows: 1 + random.below(9), maxBatchRows: 1 + random.below(5), maxMessageBytes: 1e6 },
         ...(small && { maxMessageBytes: 1400 }),
+        ...(random.chance(0.3) && { maxNotedBytes: 1000 }),
         order: async () => order,
       },
       progress() as Readonly<Record<string, unknown>> | undefined,
@@ -89,6 +90,7 @@ export async function runCopy(
     const handOut = (): void => {
       const chunk = database.log.slice(handed, handed + 1 + random.below(4));
       handed += chunk.length;
+      database.handedOut(handed);
       if (chunk.length > 0) copy.handedOut(chunk);
     };
     const store = (): void => {
@@ -97,8 +99,7 @@ export async function runCopy(
         stream.push({
           type: "event",
           index: from + nth + 1,
-          body: JSON.parse(textOf(message)),
-          of: collectionOf(message),
+          ...toldOf(message, database),
         });
     };
     const insert = (): void => {
@@ -109,7 +110,7 @@ export async function runCopy(
       const isLost = random.chance(0.1);
       const rows = batch.rows().map((row) => ({
         ...{ type: "row" as const, body: JSON.parse(textOf(row)) as CopiedBody, of: row.kind.collection },
-        id: `${row.collectionId}.${row.key}.${row.again}`,
+        id: `${row.backfill}.${row.collectionId}.${row.key}.${row.again}`,
       }));
       const marker = { type: "marker" as const, body: JSON.parse(JSON.stringify(batch.progress)), handed };
       if (isLost) return;
@@ -129,7 +130,11 @@ export async function runCopy(
       isKilled ||= random.chance(0.1);
     };
     const steer = (): void => {
-      order = { ...order, state: order.state === "paused" ? "running" : "paused" };
+      if (order.state !== "cancelled") order = { ...order, state: order.state === "paused" ? "running" : "paused" };
+    };
+    /** Another one is ordered once the stream says that it is over. */
+    const cancel = (): void => {
+      if (order.backfill < 4 && progress()?.backfill !== order.backfill - 1) order = { ...order, state: "cancelled" };
     };
     const kinds: readonly Step[] = [
       [2, () => void (writes++ < WRITES && database.write())],
@@ -140,11 +145,14 @@ export async function runCopy(
       [2, () => void save().catch(() => {})],
       [2, () => clock.advance(random.below(3000))],
       [0.1, steer],
+      [0.02, cancel],
     ];
     pull();
     const life = random.chance(0.2) ? MAX_STEPS : random.below(400);
     for (let step = 0; step < life && steps++ < MAX_STEPS && failed === undefined && !isKilled; step++) {
       stepOf(kinds, random)();
+      if (progress()?.state === "cancelled" && progress()?.backfill === order.backfill)
+        order = { ...order, backfill: order.backfill + 1, state: "running" };
       if (order.state === "paused" && (writes > WRITES || random.chance(0.05))) steer();
       if (random.chance(0.7)) await turn();
       if (progress()?.state === "completed" && storedUpTo() === database.log.length && writes > WRITES) break;
@@ -187,6 +195,12 @@ function textOf(message: object): string {
   return Buffer.from((message as { data: Uint8Array }).data).toString();
 }
 
-function collectionOf(message: object): string {
-  return (message as { kind: { collection: string } }).kind.collection;
+function toldOf(
+  message: CopiedDatabase["log"][number],
+  { unread }: CopiedDatabase,
+): { readonly body: CopiedBody; readonly of: string; readonly isUnread: boolean } {
+  const hidden = unread.get(message.position.replace("+", "") as Position);
+  if (hidden !== undefined) return { body: hidden, of: (message as { collection: string }).collection, isUnread: true };
+  const { kind } = message as { readonly kind: { readonly collection: string } } & typeof message;
+  return { body: JSON.parse(textOf(message)) as CopiedBody, of: kind.collection, isUnread: false };
 }

@@ -236,7 +236,10 @@ export class Backfill implements SideProducer {
 
   /** @param place where the stream says that it is in there; undefined where it has none of its rows */
   #owedOf(target: CopyTarget, place: At | undefined): OwedRows {
-    if (this.#owed?.isOf(target) === true) return this.#owed;
+    if (this.#owed?.isOf(target) === true) {
+      this.#owed.renamed(target);
+      return this.#owed;
+    }
     this.#leave();
     this.#owed = new OwedRows(target, place, this.#options.maxMessageBytes);
     return this.#owed;

@@ -7,7 +7,7 @@ import type { Position } from "../event/position.ts";
 import { comparePlace, type Positions, plainPositions, positionsFrom, WHOLE } from "../event/positions.ts";
 import type { CopyTarget, StreamedChange } from "../source/capabilities.ts";
 import type { SourceMessage } from "../source/source.ts";
-import { type At, isSame } from "./progress.ts";
+import type { At } from "./progress.ts";
 import { type RowChange, rowChange } from "./row-change.ts";
 
 /** In a marker, which is stored with each batch. */
@@ -18,7 +18,7 @@ const MAX_BYTES = 64 * 1024;
 export type Owed = readonly [key: string, change: StreamedChange | undefined];
 
 export class OwedRows {
-  readonly #target: CopyTarget;
+  #target: CopyTarget;
   /** Those that were touched last are last. */
   readonly #keys = new Map<string, StreamedChange | undefined>();
   readonly #maxBytes: number;
@@ -58,8 +58,14 @@ export class OwedRows {
     for (const key of since) this.#owe(key, undefined);
   }
 
-  isOf(target: CopyTarget): boolean {
-    return target.id === this.#target.id && isSame(target, this.#target);
+  /** Whether it is the same collection, under whatever name. */
+  isOf({ id }: CopyTarget): boolean {
+    return id === this.#target.id;
+  }
+
+  /** Of some kinds of source changes are told by the collection's name. */
+  renamed(target: CopyTarget): void {
+    this.#target = target;
   }
 
   get size(): number {

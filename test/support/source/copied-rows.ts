@@ -124,7 +124,8 @@ export class CopiedRows {
     }
     const { v, doc } = after as NonNullable<typeof after>;
     if (v < (this.#newest.get(place) ?? 0)) this.wrong ??= `${seq}: ${op} of ${place} goes back to ${v}`;
-    if (type === "row" && v === this.#newest.get(place) && !rows.has(key) && !wasUnread) this.wrong ??= `${seq}: ${place} comes back`;
+    if (type === "row" && v === this.#newest.get(place) && !rows.has(key) && !wasUnread)
+      this.wrong ??= `${seq}: ${place} comes back`;
     this.#newest.set(place, v);
     if (op === "created" && unchanged !== undefined) this.#read.delete(place); // it is owed
     const before = op === "updated" ? rows.get(key) : this.#moving.get(`${of}/${movedFrom}`);

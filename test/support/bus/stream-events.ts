@@ -1,6 +1,6 @@
 // Reads a source's whole stream with the plain NATS client, as a subscriber in any language would.
 
-import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { Objm } from "@nats-io/obj";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 
@@ -28,17 +28,23 @@ export async function* streamEvents(natsUrl: string, stream: string): AsyncGener
     if (!names.includes(stream)) return;
     const { state } = await manager.streams.info(stream);
     if (state.messages === 0) return;
-    const consumer = await jetstream(connection).consumers.get(stream);
-    for await (const message of await consumer.consume({ max_messages: 2_000 })) {
-      const { headers } = message;
-      const place = headers?.get("ce-dataref") ?? "";
-      yield {
-        sequence: message.seq,
-        subject: message.subject,
-        header: (name) => (headers?.has(name) === true ? headers.get(name) : undefined),
-        text: place === "" ? message.string() : await largeBody(connection, place),
-      };
-      if (message.seq >= state.last_seq) break;
+    let next = state.first_seq;
+    // On a machine with much to do a consumer may be gone before all is read: then another one goes on.
+    while (next <= state.last_seq) {
+      const from = { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: next };
+      const consumer = await jetstream(connection).consumers.get(stream, from);
+      for await (const message of await consumer.consume({ max_messages: 2_000 })) {
+        const { headers } = message;
+        const place = headers?.get("ce-dataref") ?? "";
+        next = message.seq + 1;
+        yield {
+          sequence: message.seq,
+          subject: message.subject,
+          header: (name) => (headers?.has(name) === true ? headers.get(name) : undefined),
+          text: place === "" ? message.string() : await largeBody(connection, place),
+        };
+        if (message.seq >= state.last_seq) break;
+      }
     }
   } finally {
     await connection.close();

@@ -47,6 +47,7 @@ export class CopiedDatabase implements RowCopier {
   /** What was committed, in its order. */
   readonly log: (SourceMessage & { readonly position: Position })[] = [];
   readonly #random: Random;
+  readonly #plain: boolean;
   /** How many rows a collection has at most: few are often made anew under a key that was there. */
   readonly #keys: number;
   readonly #shown: ShownRows<Row>;
@@ -58,13 +59,15 @@ export class CopiedDatabase implements RowCopier {
   #transactions = 0;
   #v = 0;
 
-  constructor(random: Random) {
+  /** @param plain each commit can be seen at once, and read */
+  constructor(random: Random, plain = false) {
     this.#random = random;
+    this.#plain = plain;
     this.#keys = random.chance(0.5) ? 8 : 40;
     for (const rows of this.rows.values())
       for (let nth = 0; nth < this.#keys; nth++)
         if (random.chance(0.7)) rows.set(keyOf(nth), this.#row(random.chance(0.8)));
-    this.#shown = new ShownRows(random, this.rows);
+    this.#shown = new ShownRows(random, this.rows, plain ? 0 : 0.3);
   }
 
   /** Somebody was handed out the log up to and without this index. */
@@ -181,7 +184,7 @@ export class CopiedDatabase implements RowCopier {
       const made = this.#row(random.chance(0.8));
       set(key, made);
       tell({ op: "created", key, after: made });
-    } else if (chance < 0.05) {
+    } else if (chance < 0.05 && !this.#plain) {
       // Of a row that nobody can read nothing is told, not even which one it is.
       const broken = { ...row, v: ++this.#v };
       set(key, broken);

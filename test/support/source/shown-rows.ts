@@ -17,12 +17,17 @@ interface Commit<Row> {
 
 export class ShownRows<Row> {
   readonly #random: Random;
+  readonly #late: number;
   readonly #rows: ReadonlyMap<string, Map<string, Row>>;
   #pending: readonly Commit<Row>[] = [];
 
-  /** @param rows of each collection, as all see them */
-  constructor(random: Random, rows: ReadonlyMap<string, ReadonlyMap<string, Row>>) {
+  /**
+   * @param rows of each collection, as all see them
+   * @param late how often a commit cannot be seen whenever somebody looks
+   */
+  constructor(random: Random, rows: ReadonlyMap<string, ReadonlyMap<string, Row>>, late: number) {
     this.#random = random;
+    this.#late = late;
     this.#rows = new Map([...rows].map(([name, own]) => [name, new Map(own)]));
   }
 
@@ -34,7 +39,8 @@ export class ShownRows<Row> {
   show(): void {
     const hidden: Commit<Row>[] = [];
     for (const commit of this.#pending) {
-      if (this.#random.chance(0.3) || hidden.some((other) => areAtOdds(other, commit))) hidden.push(commit);
+      if ((this.#late > 0 && this.#random.chance(this.#late)) || hidden.some((other) => areAtOdds(other, commit)))
+        hidden.push(commit);
       else for (const effect of commit.effects) this.#apply(effect);
     }
     this.#pending = hidden;

@@ -57,7 +57,6 @@ async function handled(url: string, count: number): Promise<void> {
   await using worker = await startWorker({ url, automations: [mail] });
   await waitFor(async () => (await worker.running.status()[0]?.held) === 0 && seen.length >= count, {
     what: "all of them",
-    timeoutMs: 20_000,
   });
   expect(ascending(seen)).toEqual(oneTo(count));
 }
@@ -73,7 +72,7 @@ describe.skipIf(missing("nats"))("a command that is killed", () => {
         throw fatal("never");
       });
       await using worker = await startWorker({ url, automations: [fatal] });
-      await waitFor(() => worker.metrics.counts["mail.fatal"] === letters, { what: "the letters", timeoutMs: 20_000 });
+      await waitFor(() => worker.metrics.counts["mail.fatal"] === letters, { what: "the letters" });
     }
     const cwd = await shopConfig(url);
     const replay = (kill?: AbortSignal): Promise<CommandResult> =>

@@ -123,7 +123,6 @@ describe.skipIf(missing("postgres", "nats"))("the database of tx()", () => {
     await outage.begin(proxy, database);
     await waitFor(() => parts().every((part) => (part as unknown[])[2] === "TX_UNREACHABLE"), {
       what: "red with the reason",
-      timeoutMs: 10_000,
     });
     const before = await done();
     await delay(AWAY_MS); // that it stays away for so long is the fault

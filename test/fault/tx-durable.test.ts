@@ -57,7 +57,6 @@ describe.skipIf(missing("postgres", "nats"))("the database of tx(), with synchro
     await source.query(`insert into item select generate_series(1, ${EVENTS})`);
     await waitFor(() => worker.status().automations.every(({ handled }) => handled === EVENTS), {
       what: "all handled",
-      timeoutMs: 20_000,
     });
     await server.kill("SIGKILL");
     await server.restart();

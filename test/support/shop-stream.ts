@@ -42,7 +42,7 @@ export class ShopStream implements AsyncDisposable {
       await createStream(await jetstreamManager(this.nc), shop, { replicas: 1, firstSeq: 1 });
       return true;
     };
-    await waitFor(made, { what: "the stream CDC_SHOP to be made", timeoutMs: 20_000 });
+    await waitFor(made, { what: "the stream CDC_SHOP to be made" });
   }
 
   /** One change of `public.orders`, a transaction of its own. Resolves to its sequence. */

@@ -78,8 +78,8 @@ describe.skipIf(missing("nats"))("an automation in order by key", () => {
     first.freeze();
     const frozenAt = Date.now();
     await using second = new AutomationProcess(order, (note) => notes.push(note));
-    await waitFor(() => notes.some(({ pid }) => pid === second.pid), { what: "the second one", timeoutMs: 15_000 });
-    await waitFor(() => Date.now() - frozenAt > 15_000, { what: "15 s of standing still", timeoutMs: 20_000 });
+    await waitFor(() => notes.some(({ pid }) => pid === second.pid), { what: "the second one" });
+    await waitFor(() => Date.now() - frozenAt > 15_000, { what: "15 s of standing still" });
     const before = notes.length;
     first.wake();
     for (let n = 0; n < 60; n++) await stream.order("created", { id: n % 5, status: "ok" });
@@ -133,7 +133,7 @@ describe.skipIf(missing("nats"))("an automation in order by key", () => {
     await first.kill();
     // Another worker finds them as they were, and nothing of them begins.
     await using second = await startWorker({ url: nats.url, automations: [blocking] });
-    await waitFor(() => second.running.status()[0]?.keys?.blocked === 2, { what: "them again", timeoutMs: 20_000 });
+    await waitFor(() => second.running.status()[0]?.keys?.blocked === 2, { what: "them again" });
     expect(begun).toHaveLength(5);
     works = true;
     const keys = await listBlocked(second.bus.state, "blocking");
@@ -143,7 +143,7 @@ describe.skipIf(missing("nats"))("an automation in order by key", () => {
     ]);
     await askBlocked(second.bus.state, "blocking", ({ lane }) => lane.endsWith("/1"), "resume");
     await askBlocked(second.bus.state, "blocking", ({ lane }) => lane.endsWith("/2"), "drop");
-    await waitFor(async () => (await stream.open("blocking")) === 0, { what: "all to be settled", timeoutMs: 15_000 });
+    await waitFor(async () => (await stream.open("blocking")) === 0, { what: "all to be settled" });
 
     expect(begun.slice(5).sort()).toEqual(["1/bad/1", "1/behind/1", "2/behind/1"]);
     expect(await stream.deadLetters("blocking")).toMatchObject([{ reason: "exhausted", attempts: 2 }]);
@@ -169,7 +169,7 @@ describe.skipIf(missing("nats"))("an automation in order by key", () => {
     await stream.orders(Array.from({ length: 500 }, () => ({ id: 0, status: "follower" })));
     await stream.orders(Array.from({ length: 50 }, (_, n) => ({ id: n + 1, status: "other" })));
     const first = await startWorker({ url: nats.url, automations: [hot] });
-    await waitFor(() => others === 50, { what: "the others", timeoutMs: 20_000 });
+    await waitFor(() => others === 50, { what: "the others" });
     const { held = 0, keys } = first.running.status()[0] ?? {};
     expect(held).toBeLessThanOrEqual(512);
     expect(keys?.parked).toBeGreaterThan(300);
@@ -193,7 +193,7 @@ describe.skipIf(missing("nats"))("an automation in order by key", () => {
       wasFilled ||= its >= 512 || (of?.parked ?? 0) > 300;
       return wasFilled;
     };
-    await waitFor(() => second.running.status()[0]?.keys?.blocked === 1, { what: "the key again", timeoutMs: 20_000 });
+    await waitFor(() => second.running.status()[0]?.keys?.blocked === 1, { what: "the key again" });
     expect(begun).toEqual([]);
     works = true;
     await askBlocked(second.bus.state, "hot", () => true, "resume");

@@ -138,7 +138,7 @@ test.skipIf(skip)(
       await nats.restart();
     }
     await waitFor(() => handled.size === 300, { what: "all events", timeoutMs: 40_000 });
-    await waitFor(async () => (await stream.open("busy")) === 0, { what: "all acks", timeoutMs: 20_000 });
+    await waitFor(async () => (await stream.open("busy")) === 0, { what: "all acks" });
     expect(overlaps).toBe(0);
     expect(await stream.deadLetters("busy")).toEqual([]);
     // An ack whose confirmation was lost with the connection is asked for again.

@@ -235,7 +235,7 @@ test.skipIf(skip)("a worker that the bus does not reach begins nothing by what i
 
   await steering.resume("mail");
   // What it had in hand was given back: it comes at once, and not when the bus would give the worker up.
-  await waitFor(() => notes.filter((note) => note.what === "ok").length === 40, { what: "all", timeoutMs: 20_000 });
+  await waitFor(() => notes.filter((note) => note.what === "ok").length === 40, { what: "all" });
 });
 
 test.skipIf(skip)("a bus that was set back does not undo a pause that a worker knows of", async () => {

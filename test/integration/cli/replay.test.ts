@@ -132,7 +132,7 @@ describe.skipIf(missing("nats"))("millrace replay", () => {
     const again = await opened(url, new AbortController().signal);
     const done = await again.replay({ ...mails, run: "replay-1" });
     expect(done).toMatchObject([{ matched: events, to: events }]);
-    await waitFor(() => seen.size === events, { what: "all of them", timeoutMs: 20_000 });
+    await waitFor(() => seen.size === events, { what: "all of them" });
     expect([...seen.values()].every((times) => times === 1)).toBe(true);
     expect(await worker.bus.state.keys("replay.")).toEqual([]);
     const jsm = await jetstreamManager(stream.nc);

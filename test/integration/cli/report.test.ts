@@ -54,7 +54,7 @@ describe.skipIf(missing("nats"))("millrace report, straight to the bus", () => {
     const none = await runCommand(["report", "--", "/none/such", "--secret=x"], { cwd });
     expect(none).toMatchObject({ code: 127, stderr: expect.stringContaining("SCRIPT_NOT_STARTED") });
 
-    await waitFor(() => got.length === 4, { what: "four events", timeoutMs: 20_000 });
+    await waitFor(() => got.length === 4, { what: "four events" });
     const end = {
       exitCode: 0,
       signal: null,
@@ -79,7 +79,7 @@ describe.skipIf(missing("nats"))("millrace report, straight to the bus", () => {
       stdio: ["ignore", "pipe", "inherit"],
     });
     const output = outputOf(child);
-    await waitFor(() => output.text.includes("ready"), { what: "the script", timeoutMs: 20_000 });
+    await waitFor(() => output.text.includes("ready"), { what: "the script" });
     child.kill("SIGTERM");
     await once(child, "close");
     expect([child.exitCode, output.text]).toEqual([3, "ready\ncleaned\n"]);

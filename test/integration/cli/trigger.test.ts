@@ -43,7 +43,7 @@ automations: [
     expect(await run("rebuild", "--data", '{ "since": 5 }')).toMatchObject({ code: 0 });
     const { counts } = worker.metrics;
     const over = () => counts["rebuild.handled"] === 1 && counts["rebuild.undecodable"] === 1;
-    await waitFor(over, { what: "both events", timeoutMs: 20_000 });
+    await waitFor(over, { what: "both events" });
     expect(got).toEqual([["monday", 7]]);
 
     expect(await run("mail")).toMatchObject({ code: 2, stderr: expect.stringContaining("AUTOMATION_NOT_MANUAL") });

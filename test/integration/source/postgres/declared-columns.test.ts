@@ -78,9 +78,9 @@ describe.skipIf(missing("postgres", "nats"))("a column that drizzle declares", (
         },
       );
       const worker = await start(url, [greet], { tables: AS_TEXT });
-      await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source", timeoutMs: 20_000 });
+      await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source" });
       await fixture.database.query(`insert into people values (1, ${value})`);
-      await waitFor(() => got.length > 0, { what: "the event", timeoutMs: 20_000 });
+      await waitFor(() => got.length > 0, { what: "the event" });
 
       const client = await fixture.database.connect();
       onTestFinished(() => client.end());
@@ -114,9 +114,9 @@ describe.skipIf(missing("postgres", "nats"))("a column that drizzle declares", (
       seen.push(event.after);
     });
     const before = await start(url, [count]);
-    await waitFor(() => before.status().sources[0]?.state === "running", { what: "the source", timeoutMs: 20_000 });
+    await waitFor(() => before.status().sources[0]?.state === "running", { what: "the source" });
     await fixture.database.query("insert into people values (1)");
-    await waitFor(() => seen.length === 1, { what: "the first event", timeoutMs: 20_000 });
+    await waitFor(() => seen.length === 1, { what: "the first event" });
     await before.stop();
 
     await using proxy = await TcpProxy.start(Number(new URL(fixture.database.url).port));
@@ -130,7 +130,7 @@ describe.skipIf(missing("postgres", "nats"))("a column that drizzle declares", (
     const state = () => worker.status().automations[0];
     await waitFor(() => state()?.state === "retrying", { what: "it to wait for the database" });
     await proxy.heal();
-    await waitFor(() => state()?.state === "failed", { what: "it to be looked at", timeoutMs: 20_000 });
+    await waitFor(() => state()?.state === "failed", { what: "it to be looked at" });
     expect(state()).toMatchObject({ reason: { code: "AUTOMATION_COLUMN_STRUCTURED" }, dead: 0, handled: 0 });
   });
 

@@ -72,8 +72,7 @@ describe.skipIf(missing("postgres", "nats"))("a driver's session that ends", () 
         log += text;
       });
       const files = () => readdir(cwd);
-      const until = (name: string) =>
-        waitFor(async () => (await files()).includes(name), { what: `${name}; ${log}`, timeoutMs: 20_000 });
+      const until = (name: string) => waitFor(async () => (await files()).includes(name), { what: `${name}; ${log}` });
       const cut = async (): Promise<void> => {
         if (how === "loses its socket") return proxy.cut();
         await database.query(
@@ -84,7 +83,7 @@ describe.skipIf(missing("postgres", "nats"))("a driver's session that ends", () 
         async () =>
           (await database.query("select 1 from pg_replication_slots where active")).length > 0 ||
           child.exitCode !== null,
-        { what: "the slot to be read", timeoutMs: 20_000 },
+        { what: "the slot to be read" },
       );
 
       const notes = ["lazy inside", "early inside", "lazy idle", "nothing"];

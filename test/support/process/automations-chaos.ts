@@ -112,7 +112,7 @@ export async function runChaos({ events, kills, seed, cliFile, say = () => {} }:
     const progress = new Lines(ledgerFile);
     await waitFor(async () => (await stateOf(nats.url)).listening, {
       what: "the automations to listen",
-      timeoutMs: 30_000,
+      timeoutMs: 120_000,
     });
     const written = write(database.url, events, random);
     written.catch(() => {});

@@ -109,6 +109,7 @@ export class Backfill implements SideProducer {
       try {
         const work = yield* this.#beside(this.#work());
         if (work === undefined) {
+          yield* this.#beside(this.#slices.idle());
           await this.#options.copier.rest?.();
           yield* this.#beside(clock.sleep(LOOK_MS, signal));
           continue;

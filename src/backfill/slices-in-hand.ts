@@ -21,7 +21,7 @@ export class SlicesInHand {
   readonly #maxNotedBytes: number | undefined;
   #current: HeldSlice | undefined;
   #ahead: Reading | undefined;
-  /** Resolves when nothing is read any more: a copier reads one slice at a time, also where nobody wants the one before. */
+  /** The newest reading, however it ends. */
   #idle: Promise<unknown> = Promise.resolve();
 
   /** @param maxNotedBytes of each: as of `HeldSlice` */
@@ -38,7 +38,7 @@ export class SlicesInHand {
   /** Reads the one slice in hand. @throws as `RowCopier.readSlice` */
   async read(copier: RowCopier, request: SliceRequest): Promise<ReadSlice> {
     this.drop();
-    await this.#idle;
+    await this.idle();
     const { held, read } = this.#begin(copier, request);
     this.#current = held;
     return read;
@@ -61,6 +61,11 @@ export class SlicesInHand {
     this.#ahead = undefined;
     this.#current = ahead?.held;
     return ahead?.read;
+  }
+
+  /** Resolves when nothing is read any more: a copier is asked for one thing at a time, also where nobody wants the one before. */
+  async idle(): Promise<void> {
+    await this.#idle;
   }
 
   /** Nothing of them is stored any more. */

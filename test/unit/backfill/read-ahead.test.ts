@@ -1,11 +1,12 @@
 // What a copy reads while the rows before it are stored, and how often it asks what people want, with a scripted copier.
 
+import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { Backfill } from "../../../src/backfill/backfill.ts";
 import type { Order } from "../../../src/backfill/order.ts";
-import type { Clock } from "../../../src/clock.ts";
+import { type Clock, WakeUp } from "../../../src/clock.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
-import type { RowCopier } from "../../../src/source/capabilities.ts";
+import type { CopyBatch, RowCopier } from "../../../src/source/capabilities.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { copiedRow, ordersRead } from "../../support/bus/copied-rows.ts";
 
@@ -69,6 +70,45 @@ test.each([
   const batches = ROWS / 5;
   const own = Array.from({ length: batches }, (_, nth) => Math.floor(nth / 2) + 1);
   expect(begun).toEqual(own.map((nth) => Math.min(nth + ahead, ROWS / 10)));
+});
+
+test("a copier is told to rest once nothing is read for a copy that was paused", async () => {
+  let reading = 0;
+  const atRest: number[] = [];
+  const later = new WakeUp();
+  const paused = new WakeUp();
+  const copier: RowCopier = {
+    readsAhead: true,
+    targets: async () => [{ id: "16384", namespace: "public", collection: "orders" }],
+    readSlice: async ({ after }) => {
+      reading++;
+      if (after !== undefined) await later.wait();
+      reading--;
+      const slice = { rows: [copiedRow("1")], after: () => ({ id: "1" }), isLast: false };
+      return { ...slice, version: ordersRead.version, notBefore: new Map(), includes: () => true };
+    },
+    rest: async () => {
+      atRest.push(reading);
+      paused.set();
+    },
+  };
+  let order = running;
+  const common = { source: "shop" as SourceId, copier, clock: sleepingClock(), log: silentLogger };
+  const backfill = new Backfill({ ...common, maxMessageBytes: 1_000_000, order: async () => order }, undefined);
+  const ended = new AbortController();
+  const batches = backfill.read({ signal: ended.signal });
+  await batches.next();
+  const batch = (await batches.next()).value as CopyBatch;
+  batch.rows();
+  order = { ...running, state: "paused" };
+  void batches.next();
+  await setImmediate();
+  expect([reading, atRest]).toEqual([1, []]);
+  later.set();
+  await paused.wait();
+
+  expect(atRest[0]).toBe(0);
+  ended.abort();
 });
 
 test("what people ask for is not looked for behind each batch, but as time passes", async () => {

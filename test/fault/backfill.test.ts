@@ -87,7 +87,7 @@ function writing(database: Database, seed: number): { stop(): Promise<void> } {
 
 describe.skipIf(missing("postgres", "nats"))("a copy of existing rows", () => {
   test("beside writes, by workers killed in the middle of it, ends with what the tables hold", {
-    timeout: 120_000 * Math.max(1, SCALE / 2),
+    timeout: 300_000 * Math.max(1, SCALE / 2),
   }, async () => {
     const seed = seedOf("backfill");
     await using nats = await freshNats({ syncInterval: "always" });
@@ -113,7 +113,7 @@ describe.skipIf(missing("postgres", "nats"))("a copy of existing rows", () => {
     }
     await using last = new CrashingWorker({ config, crash: undefined });
     await waitFor(async () => (await newestProgress(nats.url))?.state === "completed", {
-      ...{ what: "the copy to be complete", timeoutMs: 60_000 * Math.max(1, SCALE / 2) },
+      ...{ what: "the copy to be complete", timeoutMs: 120_000 * Math.max(1, SCALE / 2) },
     });
     await load?.stop();
     await database.query("insert into final values (1)");
@@ -138,7 +138,7 @@ describe.skipIf(missing("postgres", "nats"))("a copy of existing rows", () => {
   });
 
   test("that has passed the place to which a row moves reads it there, though the worker is killed before any marker tells of it", {
-    timeout: 90_000,
+    timeout: 300_000,
   }, async () => {
     await using nats = await freshNats({ syncInterval: "always" });
     await using database = await freshDatabase();
@@ -160,7 +160,7 @@ describe.skipIf(missing("postgres", "nats"))("a copy of existing rows", () => {
     await using last = new CrashingWorker({ config, crash: undefined });
     await orderBackfill(nats.url, { rate: 1e6 });
     await waitFor(async () => (await newestProgress(nats.url))?.state === "completed", {
-      ...{ what: "the copy to be complete", timeoutMs: 60_000 },
+      ...{ what: "the copy to be complete", timeoutMs: 120_000 },
     });
     const state = new CopiedState();
     for await (const event of streamEvents(nats.url, "CDC_SHOP")) state.apply(event);

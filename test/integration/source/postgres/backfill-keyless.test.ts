@@ -95,7 +95,7 @@ describe.skipIf(missing("postgres"))("a table without a key", () => {
   });
 
   test("holds its snapshot until it rests, or another table is read", async () => {
-    const { source, reading } = await fixture.begin();
+    const { source, reading } = await fixture.begin({ options: { timeout: "900ms" } });
     const held = async (): Promise<unknown> => fixture.value("select n from holds");
     const first = await sliceOf(source, "loose");
     expect(await held()).toBe(1);

@@ -108,7 +108,9 @@ describe.skipIf(missing("postgres", "nats"))("a copy that is followed", () => {
 
   test("that waits for a person says why and what to do, everywhere, and can be ended; the next one ends with 0", async () => {
     const { start, detach, status, steer, ask } = await ground(
-      "create table log(note text); alter table log replica identity full; create table orders(id int primary key);",
+      `create table log(note text) partition by list (note); create table log_all partition of log default;
+       alter table log replica identity full; alter table log_all replica identity full;
+       create table orders(id int primary key);`,
     );
 
     await detach();

@@ -246,7 +246,7 @@ test("rows of a backfill are stored beside the events, and the next attempt goes
     },
   };
   const { clock, server, start } = supervise(
-    (nth) => (nth === 0 ? { chunks: [[change(1)]], lastsMs: 500, error: away() } : forEver),
+    (nth) => (nth === 0 ? { chunks: [[change(1)]], lastsMs: 400, error: away() } : forEver), // before the copy tries again
     copier,
   );
 

@@ -101,7 +101,7 @@ describe.skipIf(missing("postgres", "nats"))("a copy of existing rows", () => {
     for (const nth of [3, 6, 1 + (seed % 9)]) {
       const crash = { point: "mid-backfill-chunk" as const, nth: Math.ceil(nth * SCALE) };
       await using worker = new CrashingWorker({ config, crash });
-      if (nth === 3) {
+      if (load === undefined) {
         await waitFor(() => newestOf(nats.url, "meta.shop.history"), {
           what: "the first start",
           timeoutMs: 60_000,

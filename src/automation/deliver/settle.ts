@@ -79,10 +79,8 @@ export async function settle(job: Job, context: SettleContext, started?: Started
     // Decided before, and perhaps stored: it must not begin here.
     over = await putOff(job, context, record, known);
   } else if (dead) {
-    const { deadAt = context.clock.wall() } = known ?? {};
-    if (known !== undefined && known.deadAt === undefined) {
-      await persist(() => record.save({ ...known, dead, deadAt }));
-    }
+    if (known !== undefined && known.deadAt === undefined)
+      await persist(() => record.save({ ...known, dead, deadAt: context.clock.wall() }));
     over = await deadLetter(job, context, {
       reason: dead,
       since: known?.deadAt,

@@ -35,6 +35,10 @@ function see(of: KeyLedger, op: string, key: string, transaction?: number): void
   };
   of.see({ subject: `cdc.shop.public.orders.${op}.p01`, sequence: ++sequence, header: (name) => headers[name] });
 }
+/** A marker of a copy, by default of one that makes a gap good. */
+function tell(of: KeyLedger, marker: object): void {
+  of.copy(++sequence, { backfill: 1, state: "copying", rows: 0, gaps: [{ code: "SLOT_LOST" }], ...marker });
+}
 const none = { notInStream: 0, lost: 0, gone: 0, unexpected: 0 };
 
 test("a copied row is in the stream; one that a later event deleted is not, and is said where it is there", async () => {
@@ -72,4 +76,48 @@ test("where the table was emptied behind the moment no copied row is missed", as
   see(of, "truncated", "", 110);
 
   expect(await end()).toEqual([["ROW_GONE"], { ...none, inStream: 0, gone: 1 }]); // 9 alone
+});
+
+const completed = { state: "completed", rows: 2, at: { after: null } };
+
+test("a row of which a copy that makes a gap good says nothing is gone without a word; without a gap, or left out, it is missed", async () => {
+  for (const [what, gone] of [
+    [{}, 0],
+    [{ gaps: [{ collections: ["public.orders"] }] }, 0],
+    [{ gaps: undefined }, 1],
+    [{ gaps: [{ collections: ["public.other"] }] }, 1],
+    [{ leftOut: ["public.orders"] }, 1],
+    [{ state: "cancelled" }, 1],
+  ] as const) {
+    const { of, end } = ledger("1", "2", "3");
+    for (const key of ["1", "2", "3", "4"]) see(of, "created", key, 10);
+    see(of, "deleted", "5", 11);
+    tell(of, { ...what, state: "copying" });
+    see(of, "read", "1");
+    see(of, "read", "2");
+    see(of, "updated", "3", 60);
+    tell(of, { ...completed, ...what });
+
+    expect(await end(), JSON.stringify(what)).toEqual([
+      Array.from({ length: gone }, () => "ROW_GONE"),
+      { ...none, inStream: 3, gone },
+    ]);
+  }
+});
+
+test("of a copy that began before the stream no row is gone, and neither is one that was changed behind the moment", async () => {
+  const cut = ledger("1", "2");
+  see(cut.of, "read", "1");
+  tell(cut.of, { rows: 1, at: { after: { id: 1 } } });
+  see(cut.of, "read", "2");
+  tell(cut.of, completed);
+  expect(await cut.end()).toEqual([[], { ...none, inStream: 2 }]);
+
+  const { of, end } = ledger("1");
+  for (const key of ["1", "2"]) see(of, "created", key, 10); // 2 was deleted in the gap
+  tell(of, {});
+  see(of, "updated", "1", 110);
+  see(of, "created", "2", 111);
+  tell(of, completed);
+  expect(await end()).toEqual([[], { ...none, inStream: 1 }]);
 });

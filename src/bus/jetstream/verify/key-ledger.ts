@@ -1,9 +1,11 @@
 // Which rows there are by a source's stream, from headers alone, to be held against what the tables hold.
 
+import { formatCollectionName } from "../../../event/collection-name.ts";
 import { collectionPlace } from "../../../event/collection-place.ts";
 import { unescapeToken } from "../../../event/subject.ts";
 import type { AuditMessage } from "./audit.ts";
 import { type AuditFinding, auditFinding } from "./audit-finding.ts";
+import { GapCopies } from "./gap-copies.ts";
 
 /** What the tables hold, at a moment that the stream has reached; a source's connector takes it. */
 export interface HeldKeys {
@@ -48,6 +50,8 @@ interface Gap {
 
 /** Of one collection. */
 interface Told {
+  /** `namespace.collection` */
+  readonly name: string;
   /** By key: the sequence of the newest event, negative when that one deleted the row. */
   readonly rows: Map<string, number>;
   /** Keys of which a copied row is the newest: it names no transaction, so it may be newer than the tables' moment. */
@@ -63,6 +67,7 @@ export class KeyLedger {
   /** Of the newest change that the moment shows: copied rows before it were seen before that moment. */
   #shownUpTo = 0;
   readonly #gaps: Gap[] = [];
+  readonly #copies = new GapCopies();
   #youngest: string | undefined;
 
   constructor(held: HeldKeys) {
@@ -104,6 +109,21 @@ export class KeyLedger {
     const named = Array.isArray(collections) ? collections.map(String) : undefined;
     const from = typeof after === "string" ? after : "the beginning";
     this.#gaps.push({ sequence, after: from, upTo: String(upTo), collections: named, behind: this.#youngest });
+  }
+
+  /** A `backfill` marker, with its body: behind a copy that made a gap good, rows that were not told of again are gone. */
+  copy(sequence: number, marker: Readonly<Record<string, unknown>>): void {
+    const gone = this.#copies.tell(sequence, marker);
+    if (gone === undefined) return;
+    for (const { name, rows, copied, later } of this.#told.values()) {
+      if (!gone.isOf(name)) continue;
+      for (const [key, newest] of rows) {
+        if (newest < 0 || newest > gone.mark) continue;
+        // Told of again by a change that the moment does not show: before that it may have been there, or not.
+        if (later === undefined || later.has(key)) copied.add(key);
+        else rows.delete(key);
+      }
+    }
   }
 
   /** Reads the tables' keys, one table after the other. Call it once, behind the last message. */
@@ -153,11 +173,16 @@ export class KeyLedger {
   }
 
   #of(namespace: string, collection: string): Told {
-    const name = JSON.stringify([namespace, collection]);
-    let told = this.#told.get(name);
+    const place = JSON.stringify([namespace, collection]);
+    let told = this.#told.get(place);
     if (told === undefined) {
-      told = { rows: new Map(), copied: new Set(), later: new Set() };
-      this.#told.set(name, told);
+      told = {
+        name: formatCollectionName({ namespace, collection }),
+        rows: new Map(),
+        copied: new Set(),
+        later: new Set(),
+      };
+      this.#told.set(place, told);
     }
     return told;
   }

@@ -169,7 +169,9 @@ class Walk {
     if (missing) await this.#hole(missing);
     const [kind, , marker = ""] = subject.split(".");
     const tells = kind === "meta" && (marker === "history" || marker === "gap" || marker === "poison");
-    const about = tells || (kind === "meta" && marker === "shard") ? await this.#body(sequence) : {};
+    const isCopy = kind === "meta" && marker === "backfill" && this.#ledger !== undefined;
+    const about = tells || isCopy || (kind === "meta" && marker === "shard") ? await this.#body(sequence) : {};
+    if (isCopy) this.#ledger?.copy(sequence, about);
     // Before it is looked at: it stands where the source was gone back to itself.
     if (marker === "gap" && tells) this.#ledger?.gap(sequence, about);
     if (tells && marker !== "poison") {

@@ -44,7 +44,7 @@ const rooms = {
     "bus/bus.ts",
     "worker/source-status.ts",
     "backfill/standing.ts",
-    "automation/run/automation-run.ts",
+    "automation/run/automation-status.ts",
     "egress/open-endpoints.ts",
   ],
   dev: ["config", "telemetry"],

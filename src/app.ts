@@ -1,7 +1,7 @@
 // Puts the worker together.
 
 import type { Automation } from "./automation/define/automation.ts";
-import { waitingStatus } from "./automation/run/automation-run.ts";
+import { waitingStatus } from "./automation/run/automation-status.ts";
 import { refuseFirst } from "./automation/run/refusal.ts";
 import { type RunningAutomations, refuseUnfit, runAutomations } from "./automation/run/run-automations.ts";
 import { TxDatabases } from "./automation/run/tx-databases.ts";

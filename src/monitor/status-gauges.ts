@@ -1,7 +1,7 @@
 // The status as Prometheus gauges, taken when they are scraped.
 
 import type { Registry } from "prom-client";
-import type { AutomationStatus, Depth } from "../automation/run/automation-run.ts";
+import type { AutomationStatus, Depth } from "../automation/run/automation-status.ts";
 import { copyStates } from "../backfill/standing.ts";
 import { sampled } from "../telemetry/sampled.ts";
 import type { SourceReport, Status } from "./status.ts";

@@ -1,6 +1,6 @@
 // What the worker says of itself.
 
-import type { AutomationStatus } from "../automation/run/automation-run.ts";
+import type { AutomationStatus } from "../automation/run/automation-status.ts";
 import type { EndpointStatus } from "../egress/open-endpoints.ts";
 import type { IngressCounts } from "../telemetry/ingress-metrics.ts";
 import type { AutomationCounts } from "../telemetry/metrics.ts";

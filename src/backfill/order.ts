@@ -1,6 +1,6 @@
 // What is asked of a source's backfill, by people and by the configuration: one record in the state bucket, which the worker that reads the source obeys.
 
-import type { StateStore } from "../bus/bus.ts";
+import type { StateStore } from "../bus/state-store.ts";
 import { ConfigError } from "../errors.ts";
 import { type Asked, backfillKey } from "../event/control.ts";
 import type { Position } from "../event/position.ts";

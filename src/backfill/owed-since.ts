@@ -1,7 +1,7 @@
 // What the stream got behind the newest marker of a copy, when the worker that made it has ended: the source goes on where the stream
 // ends, so nobody is handed those changes again.
 
-import type { ChangesBehind, StoredChange } from "../bus/bus.ts";
+import type { ChangesBehind, StoredChange } from "../bus/source-stream.ts";
 import { isDone, isOver, parseProgress } from "./progress.ts";
 import { lacksValues } from "./row-change.ts";
 

@@ -2,7 +2,7 @@
 
 import { TransientError } from "../errors.ts";
 import { type Carried, type DecodedRetry, decodeRetry } from "../event/retry-message.ts";
-import type { Delivery, Obstacle, StreamGap, Subscription } from "./bus.ts";
+import type { Delivery, Obstacle, StreamGap, Subscription } from "./subscription.ts";
 
 /** What a message of MILLRACE_RETRY holds, in the hands of an automation. */
 class CarriedDelivery implements Delivery {

@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { BugError } from "../errors.ts";
-import type { StateStore } from "./bus.ts";
+import type { StateStore } from "./state-store.ts";
 
 const KEY = "lineage-key";
 

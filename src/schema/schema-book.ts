@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import type { StateStore } from "../bus/bus.ts";
+import type { StateStore } from "../bus/state-store.ts";
 import { BugError, FencedError } from "../errors.ts";
 import type { CollectionSchema } from "../event/collection-schema.ts";
 import { canonicalJson } from "../event/lane.ts";

@@ -1,7 +1,7 @@
 // What the version of a collection that an event names says of its columns.
 
 import { z } from "zod";
-import type { StateStore } from "../bus/bus.ts";
+import type { StateStore } from "../bus/state-store.ts";
 import type { Columns } from "../event/column-kind.ts";
 import { kindsOfColumns } from "./column-kinds.ts";
 

@@ -1,6 +1,7 @@
 // A worker that does its work and ends before the bus hears of it: then all events come again, as they do for the next worker in life.
 
-import type { Bus, ConsumeOptions, Delivery, Subscription } from "../bus/bus.ts";
+import type { Bus } from "../bus/bus.ts";
+import type { ConsumeOptions, Delivery, Subscription } from "../bus/subscription.ts";
 import type { RetryMessage } from "../event/retry-message.ts";
 
 /** A worker's bus that takes all but what says that an event is settled. */

@@ -1,7 +1,8 @@
 // Writes what a test gives as a worker would: through the product's own encoder and writer, each event in a transaction of its own.
 
 import { type GivenChange, isGivenChange } from "../automation/define/given-row.ts";
-import type { Bus, SourceStream, Writer } from "../bus/bus.ts";
+import type { Bus } from "../bus/bus.ts";
+import type { SourceStream, Writer } from "../bus/source-stream.ts";
 import type { Clock } from "../clock.ts";
 import { BugError } from "../errors.ts";
 import type { ChangeBody } from "../event/change-event.ts";

@@ -1,7 +1,7 @@
 // Publish durably, save, acknowledge: the last two, in this order, whatever happens between them. A crash can only repeat
 // work: before the save the old checkpoint stands, after it the database still holds what is behind the new one.
 
-import type { Mark, Writer } from "../bus/bus.ts";
+import type { Mark, Writer } from "../bus/source-stream.ts";
 import { type Positions, reaches } from "../event/positions.ts";
 import type { Source } from "../source/source.ts";
 import type { Probe } from "./probe.ts";

@@ -1,7 +1,7 @@
 // The second producer of a stream beside its tail: batch after batch, each stored before the next is asked for. Killed at any
 // place, the next worker asks the producer to go on behind the newest batch in the stream: docs/decisions/0017 has the argument.
 
-import type { SourceStream, Writer } from "../bus/bus.ts";
+import type { SourceStream, Writer } from "../bus/source-stream.ts";
 import { BugError } from "../errors.ts";
 import type { StreamMessage } from "../event/message.ts";
 import type { Place } from "../event/positions.ts";

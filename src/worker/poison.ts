@@ -1,7 +1,8 @@
 // A row that can never travel: its dead letter first, then a marker in its place, so that the order shows where it was.
 
 import { createHash } from "node:crypto";
-import type { Bus, SourceStream } from "../bus/bus.ts";
+import type { Bus } from "../bus/bus.ts";
+import type { SourceStream } from "../bus/source-stream.ts";
 import { PoisonError } from "../errors.ts";
 import type { StreamMessage } from "../event/message.ts";
 import { bare } from "../event/position.ts";

@@ -1,6 +1,6 @@
 // The loop from a source to its stream: pull a chunk, put markers where rows cannot travel, hand it to the writer.
 
-import type { SourceStream, Writer, WriterItem } from "../bus/bus.ts";
+import type { SourceStream, Writer, WriterItem } from "../bus/source-stream.ts";
 import type { StreamMessage } from "../event/message.ts";
 import { newestOf, type Positions } from "../event/positions.ts";
 import type { SourceEvent } from "../event/source-event.ts";

@@ -1,6 +1,6 @@
 // How far one source is behind, as four numbers: each of them stays at zero in some fault that another one shows.
 
-import type { Writer } from "../bus/bus.ts";
+import type { Writer } from "../bus/source-stream.ts";
 import { laterPositions, type Positions, reaches, withoutPartitions } from "../event/positions.ts";
 import type { Source, SourceLag } from "../source/source.ts";
 

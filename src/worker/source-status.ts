@@ -1,6 +1,6 @@
 // How one source does: kept by who supervises it, read by status, readiness and metrics.
 
-import type { RecordedGap, Writer, WriterListener } from "../bus/bus.ts";
+import type { RecordedGap, Writer, WriterListener } from "../bus/source-stream.ts";
 import type { Clock } from "../clock.ts";
 import { BugError, MillraceError } from "../errors.ts";
 import { isComplete } from "../event/position.ts";

@@ -1,7 +1,7 @@
 // Tells the stream where a source's log begins and what can never come; of the latter all others too, before its marker is
 // stored: docs/decisions/0015 has the argument.
 
-import type { SourceStream } from "../bus/bus.ts";
+import type { SourceStream } from "../bus/source-stream.ts";
 import { comparePlace, type Positions, WHOLE } from "../event/positions.ts";
 import { type Marker, markerAt, type SourceEvent } from "../event/source-event.ts";
 import type { SourceId } from "../event/source-id.ts";

@@ -1,7 +1,7 @@
 // The part of the bus contract about the durable of an automation: what it hands out, and where it begins and goes on.
 
 import { describe, expect, test } from "vitest";
-import type { Delivery } from "../../src/bus/bus.ts";
+import type { Delivery } from "../../src/bus/subscription.ts";
 import { TransientError } from "../../src/errors.ts";
 import { messageMaker, ordersCreated } from "../support/bus/encoded.ts";
 import { place, transaction } from "../support/postgres/transactions.ts";

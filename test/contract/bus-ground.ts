@@ -1,7 +1,8 @@
 // What the tests of the bus contract stand on: buses and writers that end with their test, and a reader of streams.
 
 import { afterAll, afterEach } from "vitest";
-import type { Bus, Writer, WriterListener } from "../../src/bus/bus.ts";
+import type { Bus } from "../../src/bus/bus.ts";
+import type { Writer, WriterListener } from "../../src/bus/source-stream.ts";
 import { type SourceId, streamName } from "../../src/event/source-id.ts";
 import { silentLogger } from "../../src/telemetry/logger.ts";
 import type { StreamEvent } from "../support/bus/stream-events.ts";

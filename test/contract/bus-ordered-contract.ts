@@ -1,7 +1,7 @@
 // The part of the bus contract about ordered subscriptions: one of them is handed something, and knows when it has all in hand.
 
 import { describe, expect, test } from "vitest";
-import type { Delivery, OrderedConsuming } from "../../src/bus/bus.ts";
+import type { Delivery, OrderedConsuming } from "../../src/bus/subscription.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import { place, transaction } from "../support/postgres/transactions.ts";
 import type { BusGround } from "./bus-ground.ts";

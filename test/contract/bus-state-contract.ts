@@ -1,7 +1,7 @@
 // The part of the bus contract about small state by key: the workers' own, versions of collections, and each source's memory.
 
 import { describe, expect, test } from "vitest";
-import type { StateStore } from "../../src/bus/bus.ts";
+import type { StateStore } from "../../src/bus/state-store.ts";
 import { FencedError } from "../../src/errors.ts";
 import { markerAt } from "../../src/event/source-event.ts";
 import { place, transaction } from "../support/postgres/transactions.ts";

@@ -1,6 +1,7 @@
 // Subscribes for a test, and takes what is handed out one by one.
 
-import type { Bus, ConsumeOptions, Delivery, Subscription } from "../../src/bus/bus.ts";
+import type { Bus } from "../../src/bus/bus.ts";
+import type { ConsumeOptions, Delivery, Subscription } from "../../src/bus/subscription.ts";
 import type { SourceId } from "../../src/event/source-id.ts";
 import type { BusGround } from "./bus-ground.ts";
 

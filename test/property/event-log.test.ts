@@ -3,11 +3,12 @@
 
 import { expect, test } from "vitest";
 import { EventLog } from "../../src/automation/deliver/event-log.ts";
-import type { Delivery, LogRecord } from "../../src/bus/bus.ts";
+import type { LogRecord } from "../../src/bus/bus.ts";
 import { Lifetime } from "../../src/bus/jetstream/client/lifetime.ts";
 import { MemoryDurable } from "../../src/bus/memory/memory-durable.ts";
 import { MemoryStream } from "../../src/bus/memory/memory-stream.ts";
 import { MemorySubscription } from "../../src/bus/memory/memory-subscription.ts";
+import type { Delivery } from "../../src/bus/subscription.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 const RUNS = 300;

@@ -1,7 +1,9 @@
 // What is remembered of an event between its attempts, in the bus' state, so that it survives the process.
 
 import { z } from "zod";
-import type { Bus, Delivery, StateStore } from "../../bus/bus.ts";
+import type { Bus } from "../../bus/bus.ts";
+import type { StateStore } from "../../bus/state-store.ts";
+import type { Delivery } from "../../bus/subscription.ts";
 import { BugError } from "../../errors.ts";
 import { deadReasons } from "../../event/dead-reason.ts";
 import { decodeRetry } from "../../event/retry-message.ts";

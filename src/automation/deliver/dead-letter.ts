@@ -1,6 +1,7 @@
 // A dead letter: the whole event, why it ended here, and how often it was tried.
 
-import type { Bus, Delivery } from "../../bus/bus.ts";
+import type { Bus } from "../../bus/bus.ts";
+import type { Delivery } from "../../bus/subscription.ts";
 import { PoisonError } from "../../errors.ts";
 import type { DeadReason } from "../../event/dead-reason.ts";
 import type { SourceId } from "../../event/source-id.ts";

@@ -1,7 +1,7 @@
 // Runs one automation's handlers: so many at once, each event to its end (ack, retry, dead letter), and a graceful stop.
 
 import { setMaxListeners } from "node:events";
-import type { Delivery } from "../../bus/bus.ts";
+import type { Delivery } from "../../bus/subscription.ts";
 import { WakeUp, within } from "../../clock.ts";
 import type { MillraceError } from "../../errors.ts";
 import { isOver } from "../../event/control.ts";

@@ -1,7 +1,8 @@
 // The event log of one automation: what became of each event, told to the bus before the event is acked. One publish is under
 // way, and what is told meanwhile is the next.
 
-import type { Delivery, LogRecord } from "../../bus/bus.ts";
+import type { LogRecord } from "../../bus/bus.ts";
+import type { Delivery } from "../../bus/subscription.ts";
 import { toError } from "../../errors.ts";
 import type { ErrorSummary } from "../outcome/error-summary.ts";
 import type { WouldBe } from "../outcome/shadow.ts";

@@ -1,6 +1,6 @@
 // The events that one automation has in hand, by where they stand, and how many of them are in which state.
 
-import type { Delivery } from "../../bus/bus.ts";
+import type { Delivery } from "../../bus/subscription.ts";
 import type { Job } from "./job.ts";
 
 type Place = Pick<Delivery, "run" | "stream" | "sequence">;

@@ -1,6 +1,6 @@
 // An event in hand, and what it takes to settle it.
 
-import type { Delivery } from "../../bus/bus.ts";
+import type { Delivery } from "../../bus/subscription.ts";
 import type { Seek } from "../../event/control.ts";
 import type { DeadReason } from "../../event/dead-reason.ts";
 import type { SourceId } from "../../event/source-id.ts";

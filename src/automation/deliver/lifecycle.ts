@@ -1,6 +1,6 @@
 // What is told of each event on its way through an automation: always counted, and logged where that is asked for.
 
-import type { Delivery } from "../../bus/bus.ts";
+import type { Delivery } from "../../bus/subscription.ts";
 import type { DeadReason } from "../../event/dead-reason.ts";
 import { percentDecoded } from "../../event/percent.ts";
 import type { SourceId } from "../../event/source-id.ts";

@@ -1,6 +1,6 @@
 // Which sequences one record of the event log may span. Pure.
 
-import type { Delivery } from "../../bus/bus.ts";
+import type { Delivery } from "../../bus/subscription.ts";
 
 export type Settled = Pick<Delivery, "sequence" | "follows">;
 

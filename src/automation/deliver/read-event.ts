@@ -1,7 +1,8 @@
 // From a delivery to its event, as one of the triggers decodes it: at once, or once what it points to was fetched: its body, or
 // what its columns are.
 
-import type { Bus, Delivery } from "../../bus/bus.ts";
+import type { Bus } from "../../bus/bus.ts";
+import type { Delivery } from "../../bus/subscription.ts";
 import { type Clock, realClock, within } from "../../clock.ts";
 import { PoisonError, TransientError } from "../../errors.ts";
 import type { Columns } from "../../event/column-kind.ts";

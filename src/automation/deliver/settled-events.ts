@@ -4,7 +4,8 @@
 
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
-import type { Delivery, StateStore } from "../../bus/bus.ts";
+import type { StateStore } from "../../bus/state-store.ts";
+import type { Delivery } from "../../bus/subscription.ts";
 import { fnv1aOf } from "../../event/lane.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import type { LastTold, ToldAt } from "./event-log.ts";

@@ -1,6 +1,6 @@
 // Decides what becomes of an event: whether an attempt may begin, and what follows a failed one. Pure.
 
-import type { Delivery } from "../../bus/bus.ts";
+import type { Delivery } from "../../bus/subscription.ts";
 import { backoffMs } from "../../clock.ts";
 import type { DeadReason } from "../../event/dead-reason.ts";
 import { lineageOf, visitOf } from "../../event/lineage.ts";

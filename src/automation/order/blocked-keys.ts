@@ -2,7 +2,7 @@
 // and says what to do, and for the worker that has the key in hand and obeys.
 
 import { z } from "zod";
-import type { StateStore } from "../../bus/bus.ts";
+import type { StateStore } from "../../bus/state-store.ts";
 import { blockedPrefix } from "../../event/control.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import { streamName } from "../../event/source-id.ts";

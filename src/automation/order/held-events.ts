@@ -1,6 +1,6 @@
 // All that the bus handed out of one stream and that is in hand, by sequence; and how full the hand is of it.
 
-import { MOST_BYTES_IN_HAND } from "../../bus/bus.ts";
+import { MOST_BYTES_IN_HAND } from "../../bus/subscription.ts";
 import type { LaneEvent } from "./lane-event.ts";
 
 /** All that may be handed out and not settled: what is in hand. */

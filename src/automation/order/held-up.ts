@@ -1,6 +1,6 @@
 // What is said of an automation whose keys stand still, or whose hand is full: counts only, for a key is a row's.
 
-import type { Obstacle } from "../../bus/bus.ts";
+import type { Obstacle } from "../../bus/subscription.ts";
 import type { OrderedHand } from "./ordered-hand.ts";
 import { MOST_PARKED } from "./parking.ts";
 

@@ -1,6 +1,6 @@
 // A delivery that stays in its lane: what retries it leaves it in hand, and it is settled when the next of its key may begin.
 
-import type { Delivery } from "../../bus/bus.ts";
+import type { Delivery } from "../../bus/subscription.ts";
 import { TransientError } from "../../errors.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import type { Carried } from "../../event/retry-message.ts";

@@ -1,6 +1,6 @@
 // An event in the lane of its key: in hand, or only on record as parked.
 
-import type { Delivery } from "../../bus/bus.ts";
+import type { Delivery } from "../../bus/subscription.ts";
 import { fnv1a } from "../../event/lane.ts";
 import type { Laned } from "./key-lanes.ts";
 import type { LaneDelivery } from "./lane-delivery.ts";

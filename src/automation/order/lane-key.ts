@@ -1,6 +1,6 @@
 // Which lane a delivery belongs to: by its subject and its `ce-subject`, so that also what cannot be decoded keeps its place.
 
-import type { Delivery } from "../../bus/bus.ts";
+import type { Delivery } from "../../bus/subscription.ts";
 import type { LaneKey } from "./key-lanes.ts";
 
 /**

@@ -6,7 +6,7 @@
 // parked on record behind an event in this hand, or in this hand before it. What is let go keeps its place as `owed` until it
 // has come again, or the whole hand is given back.
 
-import type { Delivery, Subscription } from "../../bus/bus.ts";
+import type { Delivery, Subscription } from "../../bus/subscription.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import { AttemptsRecord } from "../deliver/attempts.ts";
 import type { AutomationParts } from "../deliver/automation-parts.ts";

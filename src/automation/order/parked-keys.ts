@@ -7,7 +7,7 @@
 
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import type { StateStore } from "../../bus/bus.ts";
+import type { StateStore } from "../../bus/state-store.ts";
 import { BugError } from "../../errors.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 

@@ -1,7 +1,7 @@
 // Puts followers of keys aside when the hand is nearly full, and brings them back when it is their turn: so a hot key, or one
 // that stands still, takes no room from the others. What is promised of the record is said in parked-keys.ts.
 
-import type { Delivery } from "../../bus/bus.ts";
+import type { Delivery } from "../../bus/subscription.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { AutomationParts } from "../deliver/automation-parts.ts";

@@ -1,6 +1,6 @@
 // One automation at work: a listener for each of its sources, one deliverer for all of them, and how it is.
 
-import type { Obstacle, StreamGap } from "../../bus/bus.ts";
+import type { Obstacle, StreamGap } from "../../bus/subscription.ts";
 import { MillraceError, toError } from "../../errors.ts";
 import { retrySubject } from "../../event/retry-message.ts";
 import { retryId, type SourceId, systemId } from "../../event/source-id.ts";

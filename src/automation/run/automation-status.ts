@@ -1,6 +1,6 @@
 // What is said of an automation as it is now: its state, and what keeps it from the events that wait.
 
-import type { Obstacle, StreamGap } from "../../bus/bus.ts";
+import type { Obstacle, StreamGap } from "../../bus/subscription.ts";
 import { MillraceError } from "../../errors.ts";
 import type { Asked } from "../../event/control.ts";
 import type { SourceId } from "../../event/source-id.ts";

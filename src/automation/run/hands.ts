@@ -1,7 +1,7 @@
 // Of an automation with `order: "key"`, what it has in hand of each of its streams: one hand for each stint, and what is said
 // of all of them together.
 
-import type { Obstacle } from "../../bus/bus.ts";
+import type { Obstacle } from "../../bus/subscription.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { Stint } from "../deliver/job.ts";
 import { keysHeldUp } from "../order/held-up.ts";

@@ -1,6 +1,7 @@
 // What an automation does about events that left the stream before it got them: they are never passed over in silence.
 
-import type { Bus, StreamGap, Subscription } from "../../bus/bus.ts";
+import type { Bus } from "../../bus/bus.ts";
+import type { StreamGap, Subscription } from "../../bus/subscription.ts";
 import type { Clock } from "../../clock.ts";
 import { HistoryLostError, type MillraceError } from "../../errors.ts";
 import { OBEY_MS } from "../../event/control.ts";

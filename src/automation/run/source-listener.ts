@@ -1,7 +1,7 @@
 // One source that an automation listens to, or what waits for it in MILLRACE_RETRY: a subscription that is kept up for ever,
 // stint after stint, and what it hands out given to the deliverer, or to the hand that keeps it in order.
 
-import type { ConsumeOptions, Delivery, Obstacle, StreamGap, Subscription } from "../../bus/bus.ts";
+import type { ConsumeOptions, Delivery, Obstacle, StreamGap, Subscription } from "../../bus/subscription.ts";
 import { backoffMs } from "../../clock.ts";
 import { type MillraceError, TransientError } from "../../errors.ts";
 import { retryId, type SourceId, sourceOfStream, streamName, systemId } from "../../event/source-id.ts";

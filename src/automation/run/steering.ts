@@ -1,7 +1,7 @@
 // What people ask of a worker's automations while they run: looked up every second for all of them at once, and obeyed.
 
 import { setMaxListeners } from "node:events";
-import type { StateStore } from "../../bus/bus.ts";
+import type { StateStore } from "../../bus/state-store.ts";
 import type { Clock } from "../../clock.ts";
 import { TransientError } from "../../errors.ts";
 import {

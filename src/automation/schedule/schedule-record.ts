@@ -1,7 +1,7 @@
 // What is kept of a schedule beside the stream, which forgets: since when it has its plan, and when it was due last.
 
 import { z } from "zod";
-import type { StateStore } from "../../bus/bus.ts";
+import type { StateStore } from "../../bus/state-store.ts";
 
 const instant = z.iso.datetime().transform((text) => Date.parse(text));
 const schema = z.object({ plan: z.string(), since: instant, due: instant.optional() });

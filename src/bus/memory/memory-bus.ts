@@ -11,20 +11,7 @@ import { retryId, type SourceId, streamName, systemId } from "../../event/source
 import { escapeToken } from "../../event/subject.ts";
 import type { WorkerEvent } from "../../event/worker-event.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import type {
-  Bus,
-  ConsumeOptions,
-  DeadLetterOptions,
-  LogRecord,
-  NewestEvent,
-  Received,
-  ReceivedKey,
-  SourceStream,
-  StateStore,
-  Subscription,
-  Writer,
-  WriterListener,
-} from "../bus.ts";
+import type { Bus, DeadLetterOptions, LogRecord, NewestEvent, Received, ReceivedKey } from "../bus.ts";
 import { CarriedDeliveries } from "../carried-deliveries.ts";
 import { dataRefTo, pointerTo } from "../claim-check.ts";
 import { EventEncoder, encodeWorkerEvent } from "../encode-event.ts";
@@ -44,6 +31,9 @@ import { MAX_ADDED_HEADER_BYTES, MAX_HEAD_BYTES } from "../jetstream/stream/enco
 import { openWriter } from "../jetstream/writer/open-writer.ts";
 import { defaultWriterTiming, type WriterTiming } from "../jetstream/writer/writer-options.ts";
 import { busClosed, deadLetterTooLarge } from "../shared-errors.ts";
+import type { SourceStream, Writer, WriterListener } from "../source-stream.ts";
+import type { StateStore } from "../state-store.ts";
+import type { ConsumeOptions, Subscription } from "../subscription.ts";
 import type { MemoryServer } from "./memory-server.ts";
 import { headersOf } from "./memory-stream.ts";
 import { MemorySubscription } from "./memory-subscription.ts";

@@ -2,7 +2,7 @@
 
 import type { Clock, WakeUp } from "../../clock.ts";
 import { retryId, streamName } from "../../event/source-id.ts";
-import type { ConsumeOptions } from "../bus.ts";
+import type { ConsumeOptions } from "../subscription.ts";
 import type { MemoryMessage, MemoryStream } from "./memory-stream.ts";
 
 /** One handing-out of a message that is not settled. */

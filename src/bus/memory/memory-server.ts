@@ -4,8 +4,9 @@ import { once } from "node:events";
 import type { Clock } from "../../clock.ts";
 import { isOlderDurable } from "../../event/control.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
-import type { ConsumeOptions, StateStore } from "../bus.ts";
 import { MAX_BATCH_MESSAGES, type StreamPort } from "../jetstream/stream/port.ts";
+import type { StateStore } from "../state-store.ts";
+import type { ConsumeOptions } from "../subscription.ts";
 import { MemoryDurable } from "./memory-durable.ts";
 import { MemoryStream } from "./memory-stream.ts";
 

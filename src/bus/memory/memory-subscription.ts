@@ -1,8 +1,8 @@
 // A subscription to a durable in memory, and what it hands out.
 
 import type { WakeUp } from "../../clock.ts";
-import type { ConsumeOptions, Delivery, Obstacle, StreamGap, Subscription } from "../bus.ts";
 import type { Lifetime } from "../jetstream/client/lifetime.ts";
+import type { ConsumeOptions, Delivery, Obstacle, StreamGap, Subscription } from "../subscription.ts";
 import type { HandedOut, MemoryDurable } from "./memory-durable.ts";
 import { headersOf } from "./memory-stream.ts";
 

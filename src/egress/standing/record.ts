@@ -1,6 +1,6 @@
 // How an endpoint stands, on record in the state bucket: all workers go by it, and a restart does.
 
-import type { StateStore } from "../../bus/bus.ts";
+import type { StateStore } from "../../bus/state-store.ts";
 import type { Asked } from "../../event/control.ts";
 
 export const ENDPOINT_PREFIX = "endpoint.";

@@ -2,7 +2,7 @@
 // place where a crash must do no harm.
 
 import { ordersOf } from "../../../src/backfill/order.ts";
-import type { Bus, SourceStream } from "../../../src/bus/bus.ts";
+import type { Bus } from "../../../src/bus/bus.ts";
 import {
   type Checkpoint,
   checkpointKey,
@@ -10,6 +10,7 @@ import {
   idleKey,
 } from "../../../src/bus/jetstream/lease/checkpoint-store.ts";
 import { memoryKey } from "../../../src/bus/jetstream/lease/connector-state.ts";
+import type { SourceStream } from "../../../src/bus/source-stream.ts";
 import type { Clock } from "../../../src/clock.ts";
 import { TransientError } from "../../../src/errors.ts";
 import { laterPositions, type Positions, placesBehind, positionsFrom } from "../../../src/event/positions.ts";

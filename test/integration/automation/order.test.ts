@@ -2,7 +2,8 @@
 
 import { describe, expect, test } from "vitest";
 import { askBlocked, listBlocked } from "../../../src/automation/order/blocked-keys.ts";
-import type { Bus, StateStore } from "../../../src/bus/bus.ts";
+import type { Bus } from "../../../src/bus/bus.ts";
+import type { StateStore } from "../../../src/bus/state-store.ts";
 import { onOrder, startWorker } from "../../support/automations.ts";
 import { overlaid, overlaidBus } from "../../support/bus/overlaid-bus.ts";
 import type { Note } from "../../support/check/automation-order.ts";

@@ -2,8 +2,9 @@
 
 import { jetstreamManager } from "@nats-io/jetstream";
 import { afterAll, describe, expect, onTestFinished, test } from "vitest";
-import { type Bus, type ConsumeOptions, type Delivery, MOST_BYTES_IN_HAND } from "../../../src/bus/bus.ts";
+import type { Bus } from "../../../src/bus/bus.ts";
 import { openJetStreamBus } from "../../../src/bus/jetstream/jetstream-bus.ts";
+import { type ConsumeOptions, type Delivery, MOST_BYTES_IN_HAND } from "../../../src/bus/subscription.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { freshNats, missing } from "../../support/servers.ts";

@@ -1,7 +1,7 @@
 // Rows of a copy, made by hand.
 
-import type { SideBatch } from "../../../src/bus/bus.ts";
 import { EventEncoder } from "../../../src/bus/encode-event.ts";
+import type { SideBatch } from "../../../src/bus/source-stream.ts";
 import type { Positions } from "../../../src/event/positions.ts";
 import type { CopiedRow } from "../../../src/event/source-event.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";

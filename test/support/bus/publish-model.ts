@@ -1,11 +1,11 @@
 // The publish and recovery protocol under one random schedule of faults: real workers' code, scripted bus, modelled source.
 // A schedule ends in peace; then the stream, the source and a consumer are held against what was committed.
 
-import type { Writer, WriterItem } from "../../../src/bus/bus.ts";
 import { EventEncoder } from "../../../src/bus/encode-event.ts";
 import { type Checkpoint, checkpointKey } from "../../../src/bus/jetstream/lease/checkpoint-store.ts";
 import { memoryKey, StoredConnectorState } from "../../../src/bus/jetstream/lease/connector-state.ts";
 import type { openWriter } from "../../../src/bus/jetstream/writer/open-writer.ts";
+import type { Writer, WriterItem } from "../../../src/bus/source-stream.ts";
 import { TransientError } from "../../../src/errors.ts";
 import { dataRefLines } from "../../../src/event/data-ref.ts";
 import type { StreamMessage } from "../../../src/event/message.ts";

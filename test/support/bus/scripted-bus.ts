@@ -2,7 +2,6 @@
 // late, changes leaders (with and without a loss), loses its unsynced tail. It stands for faults that a real server cannot be made to show on
 // demand; the writer, the recovery, the lease and the checkpoints that run against it are the real ones.
 
-import type { StateStore } from "../../../src/bus/bus.ts";
 import type { LeasePort, LeaseRecord } from "../../../src/bus/jetstream/lease/lease.ts";
 import {
   type Encoded,
@@ -12,6 +11,7 @@ import {
   type StreamPort,
   type StreamState,
 } from "../../../src/bus/jetstream/stream/port.ts";
+import type { StateStore } from "../../../src/bus/state-store.ts";
 import { TransientError } from "../../../src/errors.ts";
 import { VirtualClock } from "../virtual-clock.ts";
 

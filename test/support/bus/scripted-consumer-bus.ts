@@ -2,7 +2,9 @@
 
 import { once } from "node:events";
 import type { DeadLetter } from "../../../src/automation/deliver/dead-letter.ts";
-import type { Bus, ConsumeOptions, Delivery, LogRecord, StateStore, Subscription } from "../../../src/bus/bus.ts";
+import type { Bus, LogRecord } from "../../../src/bus/bus.ts";
+import type { StateStore } from "../../../src/bus/state-store.ts";
+import type { ConsumeOptions, Delivery, Subscription } from "../../../src/bus/subscription.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 
 /** `returned`: to come again later, or to be settled by another worker. */

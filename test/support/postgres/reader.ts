@@ -1,7 +1,7 @@
 // A Postgres source alone, without worker and bus: opened with a memory of its own, read in the background.
 
-import type { StateStore } from "../../../src/bus/bus.ts";
 import { memoryStore } from "../../../src/bus/memory/memory-server.ts";
+import type { StateStore } from "../../../src/bus/state-store.ts";
 import type { StreamMessage } from "../../../src/event/message.ts";
 import type { Position } from "../../../src/event/position.ts";
 import { isComplete } from "../../../src/event/position.ts";

@@ -6,7 +6,7 @@ import type { Backfill } from "../../../src/backfill/backfill.ts";
 import type { Order } from "../../../src/backfill/order.ts";
 import type { owedSince } from "../../../src/backfill/owed-since.ts";
 import type { Progress } from "../../../src/backfill/progress.ts";
-import type { ChangesBehind, StoredChange } from "../../../src/bus/bus.ts";
+import type { ChangesBehind, StoredChange } from "../../../src/bus/source-stream.ts";
 import type { Position } from "../../../src/event/position.ts";
 import { reaches } from "../../../src/event/positions.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";

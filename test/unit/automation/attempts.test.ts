@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { type Attempts, AttemptsRecord } from "../../../src/automation/deliver/attempts.ts";
-import type { StateStore } from "../../../src/bus/bus.ts";
+import type { StateStore } from "../../../src/bus/state-store.ts";
 
 function load(value: unknown): Promise<Attempts | undefined> {
   const state = { get: async () => ({ value, revision: 1 }) } as unknown as StateStore;

@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import { cycleIn } from "../../../src/automation/deliver/verdict.ts";
 import { summarizeError } from "../../../src/automation/outcome/error-summary.ts";
-import type { Delivery } from "../../../src/bus/bus.ts";
+import type { Delivery } from "../../../src/bus/subscription.ts";
 import { visitOf } from "../../../src/event/lineage.ts";
 import { rememberSecret } from "../../../src/telemetry/redact.ts";
 

@@ -7,8 +7,8 @@ import { collection } from "../../../src/automation/define/collection.ts";
 import { fromDrizzle } from "../../../src/automation/define/from-drizzle.ts";
 import { ColumnTypes } from "../../../src/automation/deliver/column-types.ts";
 import { readEvent } from "../../../src/automation/deliver/read-event.ts";
-import type { Delivery } from "../../../src/bus/bus.ts";
 import { memoryStore } from "../../../src/bus/memory/memory-server.ts";
+import type { Delivery } from "../../../src/bus/subscription.ts";
 import { realClock } from "../../../src/clock.ts";
 import { BugError, PoisonError } from "../../../src/errors.ts";
 

@@ -3,9 +3,9 @@
 import { expect, test } from "vitest";
 import type { Said } from "../../../src/automation/deliver/job.ts";
 import { SettledEvents } from "../../../src/automation/deliver/settled-events.ts";
-import type { Delivery } from "../../../src/bus/bus.ts";
 import { MemoryBus } from "../../../src/bus/memory/memory-bus.ts";
 import { MemoryServer } from "../../../src/bus/memory/memory-server.ts";
+import type { Delivery } from "../../../src/bus/subscription.ts";
 import { realClock } from "../../../src/clock.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";

@@ -1,13 +1,13 @@
 // A source without writes, for hours of virtual time, on a bus that syncs when it likes: what it is told, and when.
 
 import { expect, test } from "vitest";
-import type { Writer } from "../../../src/bus/bus.ts";
 import { CheckpointStore, withIdle } from "../../../src/bus/jetstream/lease/checkpoint-store.ts";
 import { StoredConnectorState } from "../../../src/bus/jetstream/lease/connector-state.ts";
 import { Lease } from "../../../src/bus/jetstream/lease/lease.ts";
 import { establish, newestLease } from "../../../src/bus/jetstream/recovery/establish.ts";
 import { JetStreamWriter } from "../../../src/bus/jetstream/writer/writer.ts";
 import type { WriterOptions } from "../../../src/bus/jetstream/writer/writer-options.ts";
+import type { Writer } from "../../../src/bus/source-stream.ts";
 import type { Position } from "../../../src/event/position.ts";
 import { onlyPosition, type Positions } from "../../../src/event/positions.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";

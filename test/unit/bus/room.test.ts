@@ -1,8 +1,8 @@
 // What a pull subscription asks for, by count and by bytes.
 
 import { expect, test } from "vitest";
-import { MOST_BYTES_IN_HAND as MOST_BYTES } from "../../../src/bus/bus.ts";
 import { Room } from "../../../src/bus/jetstream/consumer/room.ts";
+import { MOST_BYTES_IN_HAND as MOST_BYTES } from "../../../src/bus/subscription.ts";
 
 const mib = 1024 * 1024;
 const wanted = { messages: 100, uncounted: 0, largest: mib, always: false };

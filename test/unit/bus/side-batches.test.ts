@@ -1,9 +1,9 @@
 // When a batch of a second producer is let into the stream: virtual time, the real writer on the bus in memory.
 
 import { expect, onTestFinished, test } from "vitest";
-import type { SideBatch, Writer } from "../../../src/bus/bus.ts";
 import { MemoryBus } from "../../../src/bus/memory/memory-bus.ts";
 import { MemoryServer } from "../../../src/bus/memory/memory-server.ts";
+import type { SideBatch, Writer } from "../../../src/bus/source-stream.ts";
 import type { Positions } from "../../../src/event/positions.ts";
 import { type SourceId, streamName } from "../../../src/event/source-id.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";

@@ -1,8 +1,8 @@
 // The book of announced versions: what it remembers across restarts, what it forgets, who may write it.
 
 import { expect, test } from "vitest";
-import type { StateStore } from "../../../src/bus/bus.ts";
 import { memoryStore } from "../../../src/bus/memory/memory-server.ts";
+import type { StateStore } from "../../../src/bus/state-store.ts";
 import { FencedError } from "../../../src/errors.ts";
 import type { CollectionSchema } from "../../../src/event/collection-schema.ts";
 import type { Position } from "../../../src/event/position.ts";

@@ -1,8 +1,8 @@
 // A second producer whose batches are stored one after the other.
 
 import { expect, test } from "vitest";
-import type { SideBatch } from "../../../src/bus/bus.ts";
 import { EventEncoder } from "../../../src/bus/encode-event.ts";
+import type { SideBatch } from "../../../src/bus/source-stream.ts";
 import type { Position } from "../../../src/event/position.ts";
 import { positionsAt } from "../../../src/event/positions.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";

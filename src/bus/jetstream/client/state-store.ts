@@ -3,7 +3,7 @@
 import { jetstreamManager, type StreamAPI } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
-import type { StateStore } from "../../bus.ts";
+import type { StateStore } from "../../state-store.ts";
 import { apiCodes } from "./api-codes.ts";
 import { asked, orNothing } from "./bus-errors.ts";
 

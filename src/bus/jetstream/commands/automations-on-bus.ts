@@ -10,7 +10,7 @@ import {
   durableOwner,
   parseControl,
 } from "../../../event/control.ts";
-import type { StateStore } from "../../bus.ts";
+import type { StateStore } from "../../state-store.ts";
 import type { BusAccess } from "../client/access.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { asked, orNothing } from "../client/bus-errors.ts";

@@ -3,7 +3,7 @@
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
-import type { StateStore } from "../../bus.ts";
+import type { StateStore } from "../../state-store.ts";
 import type { BusAccess } from "../client/access.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { LEASE_BUCKET, STATE_BUCKET } from "../client/buckets.ts";

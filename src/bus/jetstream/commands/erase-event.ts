@@ -5,7 +5,7 @@ import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { ConfigError } from "../../../errors.ts";
 import { dataRefOf } from "../../../event/data-ref.ts";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
-import type { StateStore } from "../../bus.ts";
+import type { StateStore } from "../../state-store.ts";
 import { entrySubject, removeBody } from "../bodies/large-bodies.ts";
 import type { BusAccess } from "../client/access.ts";
 import { apiCodes } from "../client/api-codes.ts";

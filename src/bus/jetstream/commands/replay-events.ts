@@ -6,7 +6,7 @@ import { realClock } from "../../../clock.ts";
 import { ConfigError } from "../../../errors.ts";
 import type { StoredMessage } from "../../../event/parse-event.ts";
 import { retrySubject } from "../../../event/retry-message.ts";
-import type { StateStore } from "../../bus.ts";
+import type { StateStore } from "../../state-store.ts";
 import type { BusAccess } from "../client/access.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { SCHEMA_BUCKET, STATE_BUCKET } from "../client/buckets.ts";

@@ -6,7 +6,7 @@ import { realClock } from "../../../clock.ts";
 import { ConfigError } from "../../../errors.ts";
 import { type Asked, type Control, controlKey, durableName, OBEY_MS, type Seek } from "../../../event/control.ts";
 import { type SourceId, streamName } from "../../../event/source-id.ts";
-import type { StateStore } from "../../bus.ts";
+import type { StateStore } from "../../state-store.ts";
 import type { BusAccess } from "../client/access.ts";
 import { STATE_BUCKET } from "../client/buckets.ts";
 import { asked } from "../client/bus-errors.ts";

@@ -2,7 +2,7 @@
 
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import { realClock } from "../../../clock.ts";
-import type { Delivery } from "../../bus.ts";
+import type { Delivery } from "../../subscription.ts";
 import { headersOf } from "../client/shared-stream.ts";
 import type { Confirmable, Confirmations } from "./confirmations.ts";
 import type { Possession } from "./possession.ts";

@@ -3,7 +3,7 @@
 import { AckPolicy, type ConsumerConfig, DeliverPolicy, ReplayPolicy } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-node";
 import { retryId } from "../../../event/source-id.ts";
-import type { ConsumeOptions } from "../../bus.ts";
+import type { ConsumeOptions } from "../../subscription.ts";
 import { maxPrefetch } from "./prefetch.ts";
 
 /** So many may wait for the confirmation of their ack without holding up others: their handlers have ended. */

@@ -1,7 +1,7 @@
 // Looks after a durable of a stream that drops nothing but what was acked: there is no gap to look for, only whether the
 // durable is still the one on record.
 
-import type { Subscription } from "../../bus.ts";
+import type { Subscription } from "../../subscription.ts";
 import { asked } from "../client/bus-errors.ts";
 import type { Durable } from "./durable.ts";
 import { lifeOf } from "./durable-settings.ts";

@@ -5,7 +5,7 @@ import type { ConsumerConfig, ConsumerCreateOptions, ConsumerInfo, JetStreamMana
 import { realClock } from "../../../clock.ts";
 import { ConfigError, TransientError } from "../../../errors.ts";
 import { retryId } from "../../../event/source-id.ts";
-import type { ConsumeOptions, Obstacle } from "../../bus.ts";
+import type { ConsumeOptions, Obstacle } from "../../subscription.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { isApiError, orNothing } from "../client/bus-errors.ts";
 import { firstSince } from "../client/first-since.ts";

@@ -4,7 +4,7 @@
 import type { ConsumerInfo } from "@nats-io/jetstream";
 import { realClock } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
-import type { OrderedConsuming } from "../../bus.ts";
+import type { OrderedConsuming } from "../../subscription.ts";
 import type { Durable } from "./durable.ts";
 import { ORDER_GROUP } from "./durable-settings.ts";
 import { Gathering } from "./gathering.ts";

@@ -4,8 +4,8 @@
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import { realClock, WakeUp, within } from "../../../clock.ts";
 import { type MillraceError, TransientError } from "../../../errors.ts";
-import type { Delivery, Obstacle, OrderedConsuming, StreamGap, Subscription } from "../../bus.ts";
 import { busClosed } from "../../shared-errors.ts";
+import type { Delivery, Obstacle, OrderedConsuming, StreamGap, Subscription } from "../../subscription.ts";
 import { asked, busError } from "../client/bus-errors.ts";
 import { watchReconnects } from "../client/watch-reconnects.ts";
 import type { Confirmations } from "./confirmations.ts";

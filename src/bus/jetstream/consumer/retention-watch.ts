@@ -4,7 +4,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { ConsumerInfo, JetStreamManager } from "@nats-io/jetstream";
 import { streamName, systemId } from "../../../event/source-id.ts";
-import type { StreamGap, Subscription } from "../../bus.ts";
+import type { StreamGap, Subscription } from "../../subscription.ts";
 import { apiCodes } from "../client/api-codes.ts";
 import { asked, orNothing } from "../client/bus-errors.ts";
 import type { Durable } from "./durable.ts";

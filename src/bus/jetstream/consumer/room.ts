@@ -1,7 +1,7 @@
 // What a pull subscription may ask for: so many messages, and so many bytes of them, whatever their size. Two requests may be
 // under way, told apart by where they are answered, so that the next messages come while the last of the others do. Pure.
 
-import { MOST_BYTES_IN_HAND } from "../../bus.ts";
+import { MOST_BYTES_IN_HAND } from "../../subscription.ts";
 
 const HALF = MOST_BYTES_IN_HAND / 2;
 /** Beside the largest payload: subjects, and where the ack goes. */

@@ -1,7 +1,7 @@
 // Up to where a durable has settled all that is its own, and what left its stream before that. Pure.
 
 import type { JetStreamManager, StreamInfo } from "@nats-io/jetstream";
-import type { StreamGap } from "../../bus.ts";
+import type { StreamGap } from "../../subscription.ts";
 
 /** More runs than this are told as a gap though they are old: about 200 kB, for the record is one message. */
 const MAX_GONE = 10_000;

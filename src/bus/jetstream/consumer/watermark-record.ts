@@ -1,6 +1,6 @@
 // The record of how far an automation's events of one stream are settled, in the state bucket: the same for all workers.
 
-import type { StateStore } from "../../bus.ts";
+import type { StateStore } from "../../state-store.ts";
 import type { SettledWatermark } from "./settled-watermark.ts";
 
 /** Under which it is kept. */

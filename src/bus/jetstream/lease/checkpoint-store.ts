@@ -15,7 +15,8 @@ import {
   withoutPartitions,
 } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import type { Mark, SideProgress, StateStore } from "../../bus.ts";
+import type { Mark, SideProgress } from "../../source-stream.ts";
+import type { StateStore } from "../../state-store.ts";
 
 interface Saved {
   /** The stream's own time of birth. */

@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { FencedError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import type { StateStore } from "../../bus.ts";
+import type { StateStore } from "../../state-store.ts";
 
 /** Under which a source keeps its memory in the state bucket. */
 export function memoryKey(source: SourceId): string {

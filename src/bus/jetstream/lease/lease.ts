@@ -4,7 +4,7 @@
 import type { Clock } from "../../../clock.ts";
 import { FencedError, TransientError } from "../../../errors.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import type { StateStore } from "../../bus.ts";
+import type { StateStore } from "../../state-store.ts";
 
 /** What stands in the bucket. */
 export interface LeaseRecord {

@@ -8,7 +8,7 @@ import type { DataRef } from "../../../event/data-ref.ts";
 import { laterPositions, type Place, type Positions, placesBehind, positionsFrom } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
-import type { SideProgress } from "../../bus.ts";
+import type { SideProgress } from "../../source-stream.ts";
 import { type Checkpoints, withIdle } from "../lease/checkpoint-store.ts";
 import type { Lease } from "../lease/lease.ts";
 import { type Range, writerLease } from "../stream/own-markers.ts";

@@ -1,6 +1,6 @@
 // How far a second producer is: what a start goes by, so that none of its batches is stored twice or left out.
 
-import type { SideProgress } from "../../bus.ts";
+import type { SideProgress } from "../../source-stream.ts";
 import type { Checkpoint } from "../lease/checkpoint-store.ts";
 import { progressOf } from "../stream/own-markers.ts";
 import type { StoredMessage } from "../stream/port.ts";

@@ -3,7 +3,7 @@
 import { collectionPlace } from "../../../event/collection-place.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import { changeSubjectPrefix } from "../../../event/subject.ts";
-import type { ChangesBehind, SourceStream, StoredChange } from "../../bus.ts";
+import type { ChangesBehind, SourceStream, StoredChange } from "../../source-stream.ts";
 import { isOwn, newestGap, recordedGap } from "../stream/own-markers.ts";
 import type { StreamReader } from "../stream/port.ts";
 import { pointsTo } from "./missing-bodies.ts";

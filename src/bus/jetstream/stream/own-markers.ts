@@ -12,7 +12,7 @@ import {
 import type { SourceId } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
 import type { GapData } from "../../../event/system-event.ts";
-import type { RecordedGap, SideProgress } from "../../bus.ts";
+import type { RecordedGap, SideProgress } from "../../source-stream.ts";
 import type { StoredMessage, StreamReader } from "./port.ts";
 
 /** Numbers of a stream, both ends included. */

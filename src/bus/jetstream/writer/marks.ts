@@ -10,7 +10,7 @@ import {
   reaches,
   withoutPartitions,
 } from "../../../event/positions.ts";
-import type { Mark } from "../../bus.ts";
+import type { Mark } from "../../source-stream.ts";
 import type { Lifetime } from "../client/lifetime.ts";
 import type { CheckpointStore } from "../lease/checkpoint-store.ts";
 import { type Fsync, Horizon } from "../lease/horizon.ts";

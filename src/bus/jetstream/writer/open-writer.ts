@@ -2,7 +2,7 @@
 
 import { loggedPositions, plainPositions } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import type { StateStore } from "../../bus.ts";
+import type { StateStore } from "../../state-store.ts";
 import { CheckpointStore } from "../lease/checkpoint-store.ts";
 import type { StoredConnectorState } from "../lease/connector-state.ts";
 import { Lease, type LeasePort } from "../lease/lease.ts";

@@ -4,7 +4,7 @@ import type { WakeUp } from "../../../clock.ts";
 import { BugError } from "../../../errors.ts";
 import { areComplete, type Place, reaches } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
-import type { SideBatch, SideProgress } from "../../bus.ts";
+import type { SideBatch, SideProgress } from "../../source-stream.ts";
 import type { Lifetime } from "../client/lifetime.ts";
 import { type Outgoing, ownMarker } from "../stream/encode.ts";
 import { MAX_BATCH_MESSAGES } from "../stream/port.ts";

@@ -1,7 +1,7 @@
 // What a writer is made of, and how patient it is.
 
 import type { Logger } from "../../../telemetry/logger.ts";
-import type { WriterListener } from "../../bus.ts";
+import type { WriterListener } from "../../source-stream.ts";
 import type { CheckpointStore } from "../lease/checkpoint-store.ts";
 import type { StoredConnectorState } from "../lease/connector-state.ts";
 import type { Fsync } from "../lease/horizon.ts";

@@ -11,7 +11,7 @@ import {
   positionsAt,
   withoutPartitions,
 } from "../../../event/positions.ts";
-import type { WriterItem } from "../../bus.ts";
+import type { WriterItem } from "../../source-stream.ts";
 import { MAX_BATCH_MESSAGES } from "../stream/port.ts";
 
 /** Atomic batches hold at most this much; `MAX_BATCH_MESSAGES` is their other limit. */

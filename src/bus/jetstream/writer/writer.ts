@@ -8,7 +8,7 @@ import { areComplete, laterPositions, type Positions } from "../../../event/posi
 import { streamName } from "../../../event/source-id.ts";
 import { metaSubject } from "../../../event/subject.ts";
 import type { Reason } from "../../../telemetry/reason.ts";
-import type { Mark, SideBatch, Writer, WriterItem } from "../../bus.ts";
+import type { Mark, SideBatch, Writer, WriterItem } from "../../source-stream.ts";
 import { Lifetime } from "../client/lifetime.ts";
 import { startUpkeep } from "../lease/upkeep.ts";
 import type { Established } from "../recovery/establish.ts";

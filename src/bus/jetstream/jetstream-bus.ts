@@ -79,7 +79,7 @@ export async function openJetStreamBus(options: BusOptions): Promise<Bus> {
   const state = await openStateStore(nc, { bucket: STATE_BUCKET, replicas });
   const schemas = await openStateStore(nc, { bucket: SCHEMA_BUCKET, replicas });
   const leases = await openStateStore(nc, { bucket: LEASE_BUCKET, replicas, ttlMs: LEASE_BUCKET_TTL_MS });
-  const deadLetters = openDeadLetters(nc, { replicas });
+  const deadLetters = openDeadLetters(nc, { jsm, replicas });
   const workerEvents = openWorkerEvents(nc, { replicas });
   const eventLog = new EventLog({ connection, jsm, replicas });
   const retries = openRetryStream(nc, { replicas });

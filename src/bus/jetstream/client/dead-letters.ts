@@ -1,7 +1,7 @@
 // The stream `MILLRACE_DEAD`: what could not be handled, kept until a person decides.
 
 import { once } from "node:events";
-import { JetStreamApiError, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { JetStreamApiError, type JetStreamManager, jetstream } from "@nats-io/jetstream";
 import { type NatsConnection, nanos } from "@nats-io/transport-node";
 import { realClock } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
@@ -9,7 +9,7 @@ import type { Bus } from "../../bus.ts";
 import { deadLetterTooLarge } from "../../shared-errors.ts";
 import { asked, busError } from "./bus-errors.ts";
 import { makeSharedStream, parseHead } from "./shared-stream.ts";
-import { MSG_ID, storedSince } from "./stored-since.ts";
+import { MSG_ID, type Sought, StoredSince } from "./stored-since.ts";
 
 export const DEAD_STREAM = "MILLRACE_DEAD";
 /** For who is killed behind a letter, and stores it once more when it is back: of rows of a source nothing else knows that. */
@@ -27,12 +27,21 @@ export interface DeadLetters {
 }
 
 /** The stream is made by `make`, or with its first letter. */
-export function openDeadLetters(nc: NatsConnection, { replicas }: { readonly replicas: number }): DeadLetters {
-  return { make: () => makeStream(nc, replicas), store: storeDeadLetter(nc, replicas) };
+export function openDeadLetters(
+  nc: NatsConnection,
+  { jsm, replicas }: { readonly jsm: JetStreamManager; readonly replicas: number },
+): DeadLetters {
+  const earlier = new StoredSince(jsm, DEAD_STREAM);
+  return { make: () => makeStream(nc, replicas), store: storeDeadLetter(nc, replicas, earlier) };
 }
 
-function storeDeadLetter(nc: NatsConnection, replicas: number): StoreDeadLetter {
+function storeDeadLetter(nc: NatsConnection, replicas: number, earlier: StoredSince): StoreDeadLetter {
   const js = jetstream(nc);
+  const stands = async (letter: Sought): Promise<boolean> => {
+    if (letter.id === "") return false;
+    const look = () => earlier.find(letter);
+    return (await asked("look for a dead letter that may be stored already", look)) !== undefined;
+  };
   return async (subject, head, data, { signal = never, since } = {}) => {
     const began = Date.now();
     const lines = parseHead(head);
@@ -42,7 +51,8 @@ function storeDeadLetter(nc: NatsConnection, replicas: number): StoreDeadLetter 
     for (let mayStandSince = since; ; mayStandSince ??= began) {
       try {
         signal.throwIfAborted();
-        if (mayStandSince !== undefined && (await until(signal, stands(nc, subject, id, mayStandSince)))) return;
+        const may = mayStandSince !== undefined && { subject, id, since: mayStandSince };
+        if (may && (await until(signal, stands(may)))) return;
         await until(signal, js.publish(subject, data, { headers: lines }));
         return;
       } catch (thrown) {
@@ -58,13 +68,6 @@ function storeDeadLetter(nc: NatsConnection, replicas: number): StoreDeadLetter 
       });
     }
   };
-}
-
-async function stands(nc: NatsConnection, subject: string, id: string, since: number): Promise<boolean> {
-  if (id === "") return false;
-  const jsm = await jetstreamManager(nc, { checkAPI: false });
-  const look = () => storedSince(jsm, DEAD_STREAM, { subject, id, since });
-  return (await asked("look for a dead letter that may be stored already", look)) !== undefined;
 }
 
 /** What is asked of a bus that is away takes seconds to fail. @throws the signal's reason */

@@ -16,7 +16,7 @@ import { apiCodes } from "./api-codes.ts";
 import { asked, busError, orNothing } from "./bus-errors.ts";
 import type { Connection } from "./connection.ts";
 import { makeSharedStream } from "./shared-stream.ts";
-import { MSG_ID, storedSince } from "./stored-since.ts";
+import { MSG_ID, StoredSince } from "./stored-since.ts";
 
 export const LOG_STREAM = "MILLRACE_LOG";
 /** As long as the events that it is about, where nobody says otherwise. */
@@ -52,6 +52,7 @@ interface Standing {
 /** Publishes on an inbox of its own: the client's `publish` of JetStream costs several times the work. */
 export class EventLog {
   readonly #options: EventLogOptions;
+  readonly #earlier: StoredSince;
   readonly #inbox: string = `${createInbox()}.`;
   readonly #flights = new Map<number, Flight>();
   #count = 0;
@@ -68,8 +69,9 @@ export class EventLog {
   readonly #unsure = new WeakSet<LogRecord>();
 
   constructor(options: EventLogOptions) {
-    const { connection } = options;
+    const { connection, jsm } = options;
     this.#options = options;
+    this.#earlier = new StoredSince(jsm, LOG_STREAM);
     connection.nc.subscribe(`${this.#inbox}>`, { callback: (error, message) => this.#answered(error, message) });
     // What was under way may be lost, and what was not may have been answered: whoever waits sends it again.
     connection.onDisruption(() => {
@@ -149,19 +151,15 @@ export class EventLog {
   /** Without those of which another one is found that was told before a crash. */
   async #notToldBefore(records: readonly LogRecord[]): Promise<readonly LogRecord[]> {
     if (records.every(({ since }) => since === undefined)) return records;
-    const left: LogRecord[] = [];
-    for (const record of records) {
-      const { subject, id, since } = record;
-      const found =
-        id === undefined || since === undefined
-          ? undefined
-          : await asked(`look into ${LOG_STREAM}`, () =>
-              storedSince(this.#options.jsm, LOG_STREAM, { subject, id, since }),
-            );
-      if (found === undefined) left.push(record);
-      else this.#believe(found);
-    }
-    return left;
+    const found = await asked(`look into ${LOG_STREAM}`, () =>
+      Promise.all(
+        records.map(({ subject, id, since }) =>
+          id === undefined || since === undefined ? undefined : this.#earlier.find({ subject, id, since }),
+        ),
+      ),
+    );
+    for (const one of found) if (one !== undefined) this.#believe(one);
+    return records.filter((_, nth) => found[nth] === undefined);
   }
 
   /** What another worker told stands for one of ours: a loss that takes it is one of ours too. */

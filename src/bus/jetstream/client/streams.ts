@@ -28,21 +28,23 @@ export function findStream({ streams }: JetStreamManager, source: SourceId): Pro
   return asked(`read the stream ${name}`, () => orNothing(streams.info(name), apiCodes.streamNotFound));
 }
 
-/** All messages of a stream under subjects, the oldest first; none where there is no stream. @param since only those stored then or later */
+/** All messages of a stream under subjects, the oldest first; none where there is no stream. @param from only those stored then or later, or from this number on */
 export async function* messagesUnder(
   { streams }: JetStreamManager,
   stream: string,
   subjects: string,
-  since?: Date,
+  from: Date | number = 1,
 ): AsyncGenerator<StoredMsg> {
-  for (let seq: number | undefined; ; ) {
-    const from = seq === undefined && since !== undefined ? { start_time: since } : { seq: seq ?? 1 };
-    const query: object = { ...from, next_by_subj: subjects };
+  for (let start = from; ; ) {
+    const query: object = {
+      ...(typeof start === "number" ? { seq: start } : { start_time: start }),
+      next_by_subj: subjects,
+    };
     const next = streams.getMessage(stream, query as MsgRequest); // whose types lack the time, which servers take from 2.11 on
     const message = await orNothing(next, apiCodes.streamNotFound, apiCodes.noMessageFound);
     if (!message) return;
     yield message;
-    seq = message.seq + 1;
+    start = message.seq + 1;
   }
 }
 

@@ -1,5 +1,6 @@
 // What one automation has in hand of one stream, in order by key: the first of each key goes to its handler and keeps its
-// place until the bus has confirmed its end, or it is on record; retries of it are made in place.
+// place until the bus has confirmed its end, or it is on record; retries of it are made in place. Here is what is in hand and
+// what is told to the bus; lane-turns.ts has whose turn it is, blocking.ts keys that stand still, parking.ts what is put aside.
 //
 // What holds: an event begins only while the subscription is whole, that is while all that the bus counts as handed out is in
 // this hand (bus/jetstream/consumer/gathering.ts), and only as the first of its lane. All before it in its lane is then settled,
@@ -7,24 +8,20 @@
 // has come again, or the whole hand is given back.
 
 import type { Delivery, Subscription } from "../../bus/subscription.ts";
-import { type SourceId, streamName } from "../../event/source-id.ts";
-import { AttemptsRecord } from "../deliver/attempts.ts";
+import type { SourceId } from "../../event/source-id.ts";
 import type { AutomationParts } from "../deliver/automation-parts.ts";
-import type { Block } from "../deliver/job.ts";
-import { mayPass } from "../outcome/unavailable.ts";
-import { type BlockedKey, BlockedKeys } from "./blocked-keys.ts";
+import { Blocking } from "./blocking.ts";
 import { HeldEvents } from "./held-events.ts";
 import { KeyLanes } from "./key-lanes.ts";
-import { LaneDelivery, type LaneHold } from "./lane-delivery.ts";
+import type { LaneDelivery } from "./lane-delivery.ts";
 import { handedOut, idHashOf, type LaneEvent } from "./lane-event.ts";
+import { LaneTurns } from "./lane-turns.ts";
 import { Parking } from "./parking.ts";
 
 /** Short, so that the keys of a worker that died go on within seconds. */
 export const ORDERED_ACK_WAIT_MS = 6000;
 /** After which a replay is handed out once more, that came to a worker which has not its stream in hand. */
 const elsewhereMs = 500;
-/** How often it is looked for what a person has said of blocked keys. */
-const askMs = 1000;
 
 export interface OrderedHandOptions
   extends Pick<AutomationParts, "automation" | "bus" | "clock" | "signal" | "ackWaitMs"> {
@@ -47,22 +44,35 @@ export class OrderedHand {
   readonly #bySequence = new Map<number, LaneEvent>();
   /** Out of MILLRACE_RETRY: replays, which go behind what is in their lane. */
   readonly #carried = new Set<LaneEvent>();
-  readonly #blocked = new Map<string, { readonly event: LaneEvent; readonly since: number }>();
-  readonly #records: BlockedKeys;
   readonly #parking: Parking;
+  readonly #blocking: Blocking;
+  readonly #turns: LaneTurns;
   readonly #options: OrderedHandOptions;
   #retired = false;
   #subscription: Subscription | undefined;
   /** Outcomes that the bus has been told and has not confirmed. */
   #telling = 0;
-  #begun = 0;
-  #asking = false;
 
   constructor(options: OrderedHandOptions) {
     this.#options = options;
-    const { bus, automation, durable, source } = options;
-    this.#records = new BlockedKeys(bus.state, automation.id, durable, source);
-    this.#parking = new Parking({ ...options, hand: this });
+    this.#parking = new Parking({
+      ...options,
+      hand: this,
+      advance: () => this.#turns.advance(),
+      forgetStaleBlocks: () => this.#blocking.forgetStale(),
+    });
+    this.#blocking = new Blocking({
+      ...options,
+      hand: this,
+      parking: this.#parking,
+      putBack: (event) => this.#turns.putBack(event),
+    });
+    this.#turns = new LaneTurns({
+      ...options,
+      hand: this,
+      parking: this.#parking,
+      block: (event, why) => this.#blocking.block(event, why),
+    });
     void this.#keepAlive();
   }
 
@@ -79,8 +89,8 @@ export class OrderedHand {
     readonly blocked: readonly number[];
   } {
     const parked = this.#parking.count;
-    const full = this.#held.full && this.#begun === 0;
-    return { held: this.#held.size, parked, full, blocked: [...this.#blocked.values()].map(({ since }) => since) };
+    const full = this.#held.full && this.#turns.begun === 0;
+    return { held: this.#held.size, parked, full, blocked: this.#blocking.since };
   }
 
   /** Of the time for which it takes what comes. */
@@ -98,7 +108,7 @@ export class OrderedHand {
     this.#subscription = subscription;
     for (const delivery of deliveries) this.#receive(delivery);
     this.relieve();
-    this.advance();
+    this.#turns.advance();
   }
 
   /** Takes over a replay of an event of this stream: by whoever has the stream in hand. */
@@ -116,7 +126,7 @@ export class OrderedHand {
       const last = { ...event, rank: Math.max(0, ...lane.map(({ rank }) => rank)) };
       this.#carried.add(last);
       this.lanes.add(last);
-      this.advance();
+      this.#turns.advance();
     }
   }
 
@@ -148,7 +158,7 @@ export class OrderedHand {
 
   /** Forgets what is parked and blocked: a seek hands all of it out again, or passes it over. @throws TransientError */
   async abandon(): Promise<void> {
-    for (const prefix of [this.#parking.prefix, this.#records.prefix]) {
+    for (const prefix of [this.#parking.prefix, this.#blocking.prefix]) {
       for (const key of await this.#options.bus.state.keys(prefix)) await this.#options.bus.state.delete(key);
     }
   }
@@ -168,7 +178,7 @@ export class OrderedHand {
     } else if (known !== undefined) {
       known.inner = delivery;
       this.#held.set(known);
-      if (known.state === "owed") this.#putBack(known);
+      if (known.state === "owed") this.#turns.putBack(known);
     } else {
       const event = handedOut(delivery);
       this.#held.set(event);
@@ -183,85 +193,6 @@ export class OrderedHand {
 
   find(sequence: number): LaneEvent | undefined {
     return this.#bySequence.get(sequence);
-  }
-
-  /** Begins what may begin. */
-  advance(): void {
-    const { signal, automation } = this.#options;
-    if (this.whole === undefined || signal.aborted || !this.#parking.isLoaded(this.whole)) return;
-    while (this.#begun < 2 * automation.concurrency) {
-      const event = this.lanes.take();
-      if (event === undefined) return;
-      if (event.state !== "waiting") continue; // on its way to the record
-      event.state = "begun";
-      this.#begun++;
-      void this.#begin(event);
-    }
-  }
-
-  async #begin(event: LaneEvent): Promise<void> {
-    try {
-      if (event.settled) {
-        await this.#settle(event, undefined);
-        this.#ended(event, true);
-        return;
-      }
-      const message = event.inner ?? (await this.#parking.read(event));
-      if (message === undefined) {
-        await this.#options.persist(() => this.#options.tellGone(event.sequence));
-        await this.#settle(event, undefined);
-        this.#ended(event, true);
-        return;
-      }
-      const delivery = new LaneDelivery(message, event.inner, streamName(this.#options.source), this.#holdOf(event));
-      event.delivery = delivery;
-      this.#options.begin(delivery, () => this.#ended(event, delivery.settled));
-      event.again = true;
-    } catch (error) {
-      // The subscription is over, or the bus is closed.
-      this.#ended(event, false);
-      if (!mayPass(error)) this.#options.failed(error);
-    }
-  }
-
-  #holdOf(event: LaneEvent): LaneHold {
-    const hand = this;
-    const { automation } = this.#options;
-    const again = event.again || (event.inner?.again ?? true);
-    return {
-      get ours() {
-        return hand.#isOurs(event);
-      },
-      get free() {
-        return !event.dropped && hand.whole !== undefined && hand.#isOurs(event);
-      },
-      again,
-      follows: event.inner?.follows,
-      get remade() {
-        return event.inner?.remade ?? false;
-      },
-      get blocks() {
-        return automation.onExhausted === "block" && !event.drop;
-      },
-      regained: async (withinMs) => {
-        const inner = event.inner ?? this.#parking.anchorOf(event.lane)?.inner;
-        return inner === undefined ? this.#isOurs(event) : inner.regained(withinMs);
-      },
-      stands: async () => (event.inner ? event.inner.stands() : (await this.#parking.read(event)) !== undefined),
-      settle: (reason) => this.#settle(event, reason),
-    };
-  }
-
-  /** By what the bus handed out: one that is parked is ours with the event before it. */
-  #isOurs(event: LaneEvent): boolean {
-    const inner = event.inner ?? this.#parking.anchorOf(event.lane)?.inner;
-    return inner?.ours ?? this.whole !== undefined;
-  }
-
-  /** @param reason of a dead letter */
-  async #settle(event: LaneEvent, reason: string | undefined): Promise<void> {
-    if (await this.#parking.settle(event)) return;
-    if (event.inner !== undefined) await this.tell(event, event.inner, reason);
   }
 
   /** Tells the bus, which confirms it. */
@@ -281,27 +212,16 @@ export class OrderedHand {
     event.inner = undefined;
   }
 
-  #ended(event: LaneEvent, settled: boolean): void {
-    const { signal } = this.#options;
-    const { delivery } = event;
-    event.delivery = undefined;
-    this.#begun--;
-    if (settled) this.#gone(event);
-    else if (signal.aborted || event.dropped) this.letGo(event);
-    else if (!this.#isOurs(event)) this.#owe(event);
-    else if (delivery?.blocked)
-      void this.#block(event, delivery.blocked).catch((error: unknown) => this.#fail(event, error));
-    else if (delivery?.againMs !== undefined) void this.#pause(event, delivery.againMs);
-    else this.#owe(event);
-    this.relieve();
-    this.advance();
-  }
-
   /** It is settled, and its lane goes on. */
-  #gone(event: LaneEvent): void {
+  gone(event: LaneEvent): void {
     this.#remove(event);
     this.#parking.gone(event);
-    if (this.#blocked.delete(event.lane)) void this.#forgetBlock(event.lane);
+    this.#blocking.settled(event);
+  }
+
+  /** Whether it came out of MILLRACE_RETRY. */
+  isCarried(event: LaneEvent): boolean {
+    return this.#carried.has(event);
   }
 
   #remove(event: LaneEvent): void {
@@ -314,104 +234,13 @@ export class OrderedHand {
   letGo(event: LaneEvent): void {
     event.stop?.abort();
     this.#remove(event);
-    if (this.#blocked.get(event.lane)?.event === event) this.#blocked.delete(event.lane);
+    this.#blocking.letGo(event);
     const { inner } = event;
     this.release(event);
     inner?.retry(0);
     if (!event.parked) return;
     this.#parking.gone(event);
     if (this.lanes.lane(event.lane)[0] === undefined) this.#parking.letGo(event.lane);
-  }
-
-  /** Let go, but it keeps its place until it has come again. What is parked does not come: it is begun once more. */
-  #owe(event: LaneEvent): void {
-    const { inner } = event;
-    // It has no place of its own to come back to.
-    if (this.#carried.has(event)) {
-      this.letGo(event);
-      return;
-    }
-    this.release(event);
-    event.state = "owed";
-    inner?.retry(0);
-    if (event.parked) void this.#pause(event, 1000);
-  }
-
-  async #pause(event: LaneEvent, ms: number): Promise<void> {
-    event.state = "pausing";
-    event.stop = new AbortController();
-    await this.#options.clock.sleep(ms, AbortSignal.any([event.stop.signal, this.#options.signal]));
-    event.stop = undefined;
-    if (event.state === "pausing" && !event.dropped) this.#putBack(event);
-  }
-
-  #putBack(event: LaneEvent): void {
-    event.state = "waiting";
-    this.lanes.putBack(event);
-    this.advance();
-  }
-
-  async #block(event: LaneEvent, { reason, attempts, error }: Block): Promise<void> {
-    event.state = "blocked";
-    const { clock, persist } = this.#options;
-    const message = event.inner ?? (await this.#parking.read(event));
-    const { name, message: text } = error;
-    const key: BlockedKey = {
-      ...{ lane: event.lane, sequence: event.sequence, id: message?.header("ce-id") ?? "", since: clock.wall() },
-      ...{ reason, attempts, error: { name, message: text } },
-    };
-    const { since } = await persist(() => this.#records.block(key));
-    if (event.state !== "blocked" || event.dropped) return;
-    this.#blocked.set(event.lane, { event, since });
-    if (!this.#asking) void this.#ask();
-  }
-
-  /** Looks what a person has said, for as long as a key is blocked. */
-  async #ask(): Promise<void> {
-    this.#asking = true;
-    const { clock, signal } = this.#options;
-    while (this.#blocked.size > 0 && !signal.aborted) {
-      for (const [lane, { event }] of this.#blocked) {
-        try {
-          const asked = (await this.#records.find(lane))?.asked;
-          if (asked !== undefined && event.state === "blocked") await this.#obey(event, asked);
-        } catch (error) {
-          if (!mayPass(error)) this.#options.failed(error);
-        }
-      }
-      await clock.sleep(askMs, signal);
-    }
-    this.#asking = false;
-  }
-
-  /** First what is remembered of it is forgotten, then the block: killed in between, it is begun anew all the same. */
-  async #obey(event: LaneEvent, asked: "resume" | "drop"): Promise<void> {
-    const { bus, automation, source } = this.#options;
-    if (asked === "drop") {
-      event.drop = true;
-    } else {
-      const place = { stream: streamName(source), sequence: event.sequence, run: event.inner?.run };
-      await new AttemptsRecord(bus.state, automation.id, place, "").clear();
-      this.#blocked.delete(event.lane);
-      await this.#records.clear(event.lane);
-    }
-    if (event.state === "blocked" && !event.dropped) this.#putBack(event);
-  }
-
-  async #forgetBlock(lane: string): Promise<void> {
-    await this.#options.persist(() => this.#records.clear(lane)).catch(() => {}); // it is cleared when it is found stale
-  }
-
-  /** Of blocked keys whose event is not in hand though all is: it was settled, and the record left behind by a kill. */
-  async forgetStaleBlocks(): Promise<void> {
-    for (const { lane, sequence } of await this.#options.persist(() => this.#records.all())) {
-      if (!this.#bySequence.has(sequence) && this.whole !== undefined) await this.#forgetBlock(lane);
-    }
-  }
-
-  #fail(event: LaneEvent, error: unknown): void {
-    this.#owe(event);
-    if (!mayPass(error)) this.#options.failed(error);
   }
 
   async #keepAlive(): Promise<void> {

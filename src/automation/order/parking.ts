@@ -27,10 +27,8 @@ export interface Hand {
   /** The bus knows of it, or it is another's. */
   release(event: LaneEvent): void;
   letGo(event: LaneEvent): void;
-  advance(): void;
   /** Makes room where there is little. */
   relieve(): void;
-  forgetStaleBlocks(): Promise<void>;
 }
 
 export interface ParkingOptions extends Pick<AutomationParts, "bus"> {
@@ -42,6 +40,10 @@ export interface ParkingOptions extends Pick<AutomationParts, "bus"> {
   /** Nothing that a later try can mend. */
   readonly failed: (error: unknown) => void;
   readonly hand: Hand;
+  /** Begins what may begin. */
+  readonly advance: () => void;
+  /** All is in hand: blocks of what is not are left behind by a kill. */
+  readonly forgetStaleBlocks: () => Promise<void>;
 }
 
 export class Parking {
@@ -174,7 +176,7 @@ export class Parking {
   }
 
   async #park(groups: readonly (readonly LaneEvent[])[]): Promise<void> {
-    const { hand, persist, failed } = this.#options;
+    const { hand, persist, failed, advance } = this.#options;
     for (const events of groups) {
       const [{ lane }] = events as [LaneEvent];
       const stored = await persist(() => this.#store.park(lane, events)).then(
@@ -192,7 +194,7 @@ export class Parking {
         if (event.dropped) hand.letGo(event);
       }
     }
-    hand.advance();
+    advance();
   }
 
   async #putAside(event: LaneEvent): Promise<void> {
@@ -209,21 +211,21 @@ export class Parking {
   }
 
   async #load(whole: number): Promise<void> {
-    const { hand, persist, failed } = this.#options;
+    const { hand, persist, failed, advance, forgetStaleBlocks } = this.#options;
     this.#loading = true;
     try {
       while (this.#now !== undefined) await this.#now;
       const found = await persist(() => this.#store.load());
       if (hand.whole !== whole) return;
       await this.#merge(found);
-      await hand.forgetStaleBlocks();
+      await forgetStaleBlocks();
       if (hand.whole === whole) this.#loaded = whole;
     } catch (error) {
       if (!mayPass(error)) failed(error);
     } finally {
       this.#loading = false;
       hand.relieve();
-      hand.advance();
+      advance();
     }
   }
 

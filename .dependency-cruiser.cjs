@@ -2,7 +2,7 @@
 const rooms = {
   event: [],
   telemetry: ["event"],
-  config: ["event", "telemetry"],
+  config: ["event", "telemetry", "version.ts"],
   source: [
     "event",
     "telemetry",
@@ -43,6 +43,7 @@ const rooms = {
     "schema/told-columns.ts",
     "outbox",
     "config/nearest.ts",
+    "config/made-by.ts",
   ],
   rules: ["event", "config/parse.ts", "config/nearest.ts", "automation/define", "automation/outcome/outcome.ts"],
   outbox: ["event"],
@@ -65,6 +66,7 @@ const rooms = {
     "bus/memory",
     "automation",
     "outbox",
+    "config/made-by.ts",
   ],
   monitor: [
     "event",

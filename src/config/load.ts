@@ -6,6 +6,7 @@ import { dirname, extname, join, relative, resolve } from "node:path";
 import { glob } from "tinyglobby";
 import { realClock, within } from "../clock.ts";
 import { ConfigError, MillraceError, toError } from "../errors.ts";
+import { automationId, refuseOtherVersion, refuseUnfitList } from "./made-by.ts";
 import { namesIn, type RuleCompiler, readRules } from "./rule-files.ts";
 
 const NAMES: readonly string[] = ["ts", "mts", "js", "mjs", "json", "yaml", "yml"].map(
@@ -32,7 +33,7 @@ const PATIENCE_MS = 30_000;
 
 /**
  * What the configuration file holds, its automations loaded.
- * @throws ConfigError CONFIG_NOT_FOUND, CONFIG_LOAD_FAILED, AUTOMATIONS_NOT_FOUND, AUTOMATION_DUPLICATE, RULES_NOT_FOUND, and what
+ * @throws ConfigError CONFIG_NOT_FOUND, CONFIG_LOAD_FAILED, AUTOMATIONS_NOT_FOUND, AUTOMATION_DUPLICATE, AUTOMATION_VERSION, RULES_NOT_FOUND, and what
  * is wrong with a rule
  */
 export async function loadConfigFile(options: LoadOptions): Promise<unknown> {
@@ -43,7 +44,7 @@ export async function loadConfigFile(options: LoadOptions): Promise<unknown> {
   const { automations, rules, ...rest } = config as { readonly automations?: unknown; readonly rules?: unknown };
   if (!options.automations) return rest;
   const directory = dirname(file);
-  const found = automations === undefined ? undefined : await loadAutomations(automations, directory, load);
+  const found = automations === undefined ? undefined : await loadAutomations(automations, file, load);
   if (typeof rules !== "string" || options.rules === undefined)
     return { ...rest, ...(found && { automations: found.automations }), ...(rules !== undefined && { rules }) };
   const compiled = await options.rules(await readRules(rules, directory), namesIn(rest));
@@ -112,16 +113,15 @@ interface LoadedAutomations {
   placeOf(id: string): string | undefined;
 }
 
-/** What every automation carries, whichever copy of this package made it. */
-const BRAND = Symbol.for("millrace.automation");
-
 /**
  * The automations themselves: those of a glob's modules in the order of their files, or the given list as it is.
- * @param setting the configuration's `automations`
- * @throws ConfigError AUTOMATIONS_NOT_FOUND, AUTOMATION_DUPLICATE, CONFIG_LOAD_FAILED
+ * @param setting the `automations` of the configuration in `config`
+ * @throws ConfigError AUTOMATIONS_NOT_FOUND, AUTOMATION_DUPLICATE, AUTOMATION_VERSION, CONFIG_LOAD_FAILED
  */
-async function loadAutomations(setting: unknown, directory: string, load: ModuleLoader): Promise<LoadedAutomations> {
+async function loadAutomations(setting: unknown, config: string, load: ModuleLoader): Promise<LoadedAutomations> {
+  const directory = dirname(config);
   if (typeof setting !== "string") {
+    if (Array.isArray(setting)) refuseUnfitList(setting, `${relative(directory, config)}: automations`);
     const ids = new Set(Array.isArray(setting) ? setting.map(automationId) : []);
     return { automations: setting, placeOf: (id) => (ids.has(id) ? "the configuration" : undefined) };
   }
@@ -135,6 +135,7 @@ async function loadAutomations(setting: unknown, directory: string, load: Module
     for (const exported of Object.values(await load(file)).flat()) {
       const id = automationId(exported);
       if (id === undefined) continue;
+      refuseOtherVersion(exported as object, relative(directory, file));
       const known = found.get(id);
       if (known !== undefined && known.automation !== exported)
         throw duplicate(id, relative(directory, known.file), relative(directory, file));
@@ -155,11 +156,6 @@ async function loadAutomations(setting: unknown, directory: string, load: Module
   throw new ConfigError("AUTOMATIONS_NOT_FOUND", `automations: no export of ${what} is an automation`, {
     hint: "Export what automation() returns, or a list of it: export const ship = automation(...).",
   });
-}
-
-function automationId(value: unknown): string | undefined {
-  if (typeof value !== "object" || value === null || !(BRAND in value)) return undefined;
-  return "id" in value && typeof value.id === "string" ? value.id : undefined;
 }
 
 function duplicate(id: string, first: string, second: string): ConfigError {

@@ -10,6 +10,7 @@ import type { Endpoint } from "./endpoints-schema.ts";
 import { resolveEnv } from "./env.ts";
 import { type HttpConfig, resolveHttp } from "./http.ts";
 import type { IngressSection, ReceiverSection } from "./ingress-schema.ts";
+import { refuseUnfitList } from "./made-by.ts";
 import { nearest } from "./nearest.ts";
 import { parseConfig } from "./parse.ts";
 import { type Config, configSchema, type ParsedConfig, type SourceOptions } from "./schema.ts";
@@ -61,7 +62,7 @@ export interface ResolvedConfig<Section> {
 /**
  * Checks a configuration and fills in what it leaves out.
  * @param connectors by kind
- * @throws ConfigError CONFIG_INVALID, CONFIG_UNKNOWN_KEY, ENV_MISSING, and a connector's own
+ * @throws ConfigError CONFIG_INVALID, CONFIG_UNKNOWN_KEY, ENV_MISSING, AUTOMATION_INVALID, AUTOMATION_VERSION, and a connector's own
  */
 export function resolveConfig<Section>(
   input: unknown,
@@ -69,6 +70,7 @@ export function resolveConfig<Section>(
   environment: NodeJS.ProcessEnv = process.env,
 ): ResolvedConfig<Section> {
   const config = parseConfig(configSchema, withEnvironment(input, environment), "");
+  refuseUnfitList(config.automations, "automations");
   const sources = Object.entries(config.sources).map(
     ([id, options]) => [id as SourceId, resolveSource(id, options, connectors)] as const,
   );

@@ -7,6 +7,7 @@ import { refuseUnknown } from "../automation/outcome/invalid.ts";
 import type { Database } from "../automation/tx/transaction.ts";
 import { MemoryBus } from "../bus/memory/memory-bus.ts";
 import { MemoryServer } from "../bus/memory/memory-server.ts";
+import { refuseUnfitList } from "../config/made-by.ts";
 import { ConfigError } from "../errors.ts";
 import { silentLogger } from "../telemetry/logger.ts";
 import { type GivenEvent, refuseOthers } from "./given-event.ts";
@@ -77,6 +78,7 @@ async function run(
   patienceMs: number,
   automations: readonly Automation[],
 ): Promise<Result> {
+  refuseUnfitList(automations, "when: automations");
   const ordered = automations.find(({ order }) => order === "key");
   if (crash && ordered !== undefined) {
     throw new ConfigError(

@@ -1,5 +1,6 @@
 // What an automation is: triggers, a handler, and the policy around it, checked where it is written.
 
+import { automationBrand, madeBy } from "../../config/made-by.ts";
 import type { ChangeEvent } from "../../event/change-event.ts";
 import { type DurationInput, durationMs } from "../outcome/duration-ms.ts";
 import { invalid, refuseUnknown } from "../outcome/invalid.ts";
@@ -131,11 +132,10 @@ export interface AutomationOptions<On, Db extends Database = Database, Copies ex
   readonly shadow?: boolean;
 }
 
-// Found by name and not by instanceof: a user's module may load its own copy of this package.
-const brand: unique symbol = Symbol.for("millrace.automation");
-
 export interface Automation {
-  readonly [brand]: true;
+  readonly [automationBrand]: true;
+  /** Version of the package. */
+  readonly madeBy: string;
   readonly id: string;
   readonly triggers: readonly Trigger[];
   /** When the clock starts it. */
@@ -230,7 +230,8 @@ export function automation<
     throw invalid(`${id}: shadow is neither true nor false`, "write shadow: true, or leave it out");
   const where = compileWhere(options.where, triggers, `${id}: where`);
   const defined: Automation = {
-    [brand]: true,
+    [automationBrand]: true,
+    madeBy,
     id,
     triggers: Object.freeze([...triggers]),
     schedule: schedules[0],

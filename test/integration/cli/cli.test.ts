@@ -45,6 +45,11 @@ test("a wrong command line is two lines and exit code 2", async () => {
   }
 });
 
+const older = {
+  "millrace.config.mjs":
+    'export default { sources: {}, automations: [{ [Symbol.for("millrace.automation")]: true, id: "ship", triggers: [] }] };',
+};
+
 test.each<readonly [string, string, Readonly<Record<string, string>>]>([
   ["CONFIG_NOT_FOUND", "run", {}],
   ["CONFIG_NOT_FOUND", "tail", {}],
@@ -55,6 +60,8 @@ test.each<readonly [string, string, Readonly<Record<string, string>>]>([
   ["CONFIG_INVALID", "run", { "millrace.config.yaml": "sources: {}" }],
   ["CONFIG_INVALID", "check", { "millrace.config.yaml": "sources: {}" }],
   ["AUTOMATIONS_NOT_FOUND", "run", { "millrace.config.yaml": "sources: {}\nautomations: ./x/*.ts" }],
+  ["AUTOMATION_VERSION", "run", older],
+  ["AUTOMATION_VERSION", "check", older],
 ])("%s of `%s` is two lines and exit code 2", async (error, command, files) => {
   const { code, stdout, stderr } = await inDirectory(files, [command]);
 

@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { env } from "../../../src/config/env.ts";
 import { type LoadOptions, loadConfigFile } from "../../../src/config/load.ts";
+import { madeBy } from "../../../src/config/made-by.ts";
 import { resolveConfig } from "../../../src/config/resolve.ts";
 import { defineConfig } from "../../../src/config/schema.ts";
 import { ConfigError } from "../../../src/errors.ts";
@@ -14,7 +15,7 @@ import { compileRules } from "../../../src/rules/compile-rules.ts";
 const millrace = {
   defineConfig,
   env,
-  automation: (id: string): object => ({ [Symbol.for("millrace.automation")]: true, id }),
+  automation: (id: string): object => ({ [Symbol.for("millrace.automation")]: true, madeBy, id }),
 };
 
 async function directory(files: Readonly<Record<string, string>>): Promise<string> {

@@ -137,7 +137,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
       ingress: received ? { url: ingress?.url, receivers: receiverCounts(plan, metrics.ingress) } : undefined,
       automations: (begun?.running.status() ?? automations.map(waitingStatus)).map(({ held: _, ...automation }) => ({
         ...automation,
-        ...metrics.automation(automation.id),
+        ...metrics.automations.counts(automation.id),
       })),
       ...(reached !== undefined && config.endpoints.size > 0 && { endpoints: reached.status() }),
     });

@@ -2,8 +2,8 @@
 
 import type { AutomationStatus } from "../automation/run/automation-status.ts";
 import type { EndpointStatus } from "../egress/open-endpoints.ts";
+import type { AutomationCounts } from "../telemetry/automation-metrics.ts";
 import type { IngressCounts } from "../telemetry/ingress-metrics.ts";
-import type { AutomationCounts } from "../telemetry/metrics.ts";
 import type { Reason } from "../telemetry/reason.ts";
 import type { SourceStatus } from "../worker/source-status.ts";
 

@@ -13,7 +13,7 @@ import type { Probe } from "./probe.ts";
 import { type GapTeller, isTold, type ToldMessage } from "./tell-gaps.ts";
 import { readAnnounced } from "./tell-schemas.ts";
 
-/** What the pump counts; see telemetry/metrics. */
+/** What the pump counts; see telemetry/source-metrics.ts. */
 export interface PumpCounts {
   /** @param upTo where the last of them stand */
   read(messages: number, upTo: Positions): void;

@@ -19,8 +19,8 @@ import {
 import type { Bus } from "../../src/bus/bus.ts";
 import { openJetStreamBus } from "../../src/bus/jetstream/jetstream-bus.ts";
 import { realClock } from "../../src/clock.ts";
+import type { AutomationMetrics } from "../../src/telemetry/automation-metrics.ts";
 import { type Logger, silentLogger } from "../../src/telemetry/logger.ts";
-import type { AutomationMetrics } from "../../src/telemetry/metrics.ts";
 import type { Order } from "./shop-stream.ts";
 
 export const orders = collection<Order>("shop", "public.orders");

@@ -2,8 +2,8 @@
 
 import type { Bus } from "../../bus/bus.ts";
 import type { Clock } from "../../clock.ts";
+import type { AutomationMetrics } from "../../telemetry/automation-metrics.ts";
 import type { Logger } from "../../telemetry/logger.ts";
-import type { AutomationMetrics } from "../../telemetry/metrics.ts";
 import type { Tracing } from "../../telemetry/tracing.ts";
 import type { Automation } from "../define/automation.ts";
 import type { LogErrors } from "../outcome/error-summary.ts";

@@ -106,13 +106,13 @@ test("its record in the event log has names and counts alone, and metrics tell i
     ...{ logErrors: "message" as const, ackWaitMs: 30_000, signal: stopping.signal },
   });
   const all = (): boolean => {
-    const { "": well = 0, fatal = 0 } = metrics.automation("mail").shadowBy ?? {};
+    const { "": well = 0, fatal = 0 } = metrics.automations.counts("mail").shadowBy ?? {};
     return well === 1 && fatal === 1;
   };
   await time.when(waitFor(all, { what: "both to end", clock, timeoutMs: 60_000 }));
 
   expect(status()).toMatchObject([{ id: "mail", shadow: true }]);
-  expect(metrics.automation("mail")).toMatchObject({ handled: 0, dead: 0 });
+  expect(metrics.automations.counts("mail")).toMatchObject({ handled: 0, dead: 0 });
   expect(await metrics.registry.metrics()).toContain(
     'millrace_automation_events_total{automation="mail",outcome="shadow",reason="fatal"} 1',
   );

@@ -19,7 +19,7 @@ test("what is counted of a source is what is scraped", async () => {
 const created = "shop.public.orders.created";
 
 test("an automation's outcomes are counted apart, dead letters by reason", async () => {
-  const { registry, automation, automations } = createMetrics();
+  const { registry, automations } = createMetrics();
 
   automations.handled("mail", created);
   automations.handled("mail", created);
@@ -33,7 +33,7 @@ test("an automation's outcomes are counted apart, dead letters by reason", async
 
   const text = await registry.metrics();
   const deadBy = { exhausted: 1 };
-  expect(automation("mail")).toEqual({
+  expect(automations.counts("mail")).toEqual({
     handled: 2,
     skipped: 1,
     retried: 1,

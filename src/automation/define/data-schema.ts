@@ -44,6 +44,15 @@ export function refuseNoSchema(schema: unknown, place: string): void {
 }
 
 /**
+ * Why a schema refuses the data, in its own words, which may quote it: for whoever gave the data, and nobody else. Empty where it fits.
+ * @throws what the schema throws
+ */
+export async function issuesOf(schema: StandardSchema, data: unknown): Promise<readonly string[]> {
+  const { issues = [] } = await schema["~standard"].validate(data);
+  return issues.map(({ path = [], message }) => `${textOf(path)}: ${message}`);
+}
+
+/**
  * What the schema makes of the data.
  * @throws PoisonError `EVENT_DATA_UNFIT`, with where the data does not fit, never with a value; a promise rejects with it
  */

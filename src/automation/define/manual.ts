@@ -4,7 +4,7 @@ import type { StoredMessage } from "../../event/parse-event.ts";
 import { systemId } from "../../event/source-id.ts";
 import { manualPrefix, parseSystemEvent, type SystemEvent } from "../../event/system-event.ts";
 import type { EventShape } from "../pattern/event-shape.ts";
-import { fitEvent, refuseNoSchema, type StandardSchema } from "./data-schema.ts";
+import { fitEvent, issuesOf, refuseNoSchema, type StandardSchema } from "./data-schema.ts";
 import type { AnyEvent, Trigger, TriggerSubscription, TriggerWarning } from "./trigger.ts";
 
 /** What `millrace trigger` gave an automation. */
@@ -12,7 +12,8 @@ export type ManualEvent<Data = unknown> = SystemEvent<Data>;
 
 /**
  * What `millrace trigger <automation> --data '{ … }'` sends to this automation: `manual(schema)`, where the schema is any library's that
- * follows Standard Schema. Data that does not fit is a dead letter (`undecodable`); the handler gets what the schema makes of it.
+ * follows Standard Schema. The command refuses data that does not fit; what comes all the same is a dead letter (`undecodable`). The
+ * handler gets what the schema makes of it.
  * @throws ConfigError `AUTOMATION_INVALID`
  */
 export function manual(): Trigger<ManualEvent>;
@@ -51,6 +52,10 @@ class ManualTrigger implements Trigger<never> {
 
   fit(event: AnyEvent): AnyEvent | Promise<AnyEvent> {
     return fitEvent(this.#schema, event);
+  }
+
+  issues(data: unknown): Promise<readonly string[]> | undefined {
+    return this.#schema === undefined ? undefined : issuesOf(this.#schema, data);
   }
 
   match(): boolean {

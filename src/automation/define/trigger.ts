@@ -104,6 +104,11 @@ export interface Trigger<Event = unknown> {
    * @throws PoisonError where it does not fit; a promise rejects with it
    */
   fit?(event: AnyEvent): AnyEvent | Promise<AnyEvent>;
+  /**
+   * Why a schema of the user's refuses data that somebody gives by hand, for that person alone; undefined where there is no schema.
+   * @throws what the schema throws
+   */
+  issues?(data: unknown): Promise<readonly string[]> | undefined;
   /** The same trigger as an automation's own, for one whose subjects have its id. */
   boundTo?(automation: string): Trigger;
   /** The same trigger, which takes copied rows too (op `read`); undefined for one whose events a copied row is like none of. */

@@ -4,8 +4,10 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
+import { triggerAutomation } from "../../../src/cli/command/trigger.ts";
 import { automation, manual } from "../../../src/index.ts";
 import { startWorker } from "../../support/automations.ts";
+import { readStream } from "../../support/bus/stream-events.ts";
 import { runCommand } from "../../support/process/run-command.ts";
 import { freshNats, missing, scratchDir } from "../../support/servers.ts";
 import { waitFor } from "../../support/wait-for.ts";
@@ -49,5 +51,63 @@ automations: [
     expect(await run("mail")).toMatchObject({ code: 2, stderr: expect.stringContaining("AUTOMATION_NOT_MANUAL") });
     expect(await run("rebild")).toMatchObject({ code: 2, stderr: expect.stringContaining("did you mean rebuild?") });
     expect(await run("rebuild", "--data", "{")).toMatchObject({ code: 2, stderr: expect.stringContaining("--data") });
+  });
+
+  test("sends nothing that the schema refuses, and says where it has no answer", async () => {
+    const { url } = await freshNats();
+    const cwd = await scratchDir();
+    const config = join(cwd, "millrace.config.mjs");
+    await writeFile(
+      config,
+      `import { automation, manual } from "millrace";
+const schema = (validate) => ({ "~standard": { version: 1, vendor: "test", validate } });
+const strict = schema((value) => {
+  value.count = 7; // what it does to the data is the worker's matter
+  return typeof value.since === "string" ? { value } : { issues: [{ message: "expected text", path: ["since"] }, { message: "no" }] };
+});
+const many = schema(() => ({ issues: Array.from({ length: 12 }, (_, nth) => ({ message: "no", path: [nth] })) }));
+const on = (id, ...on) => automation(id, { on, timeout: "50ms" }, () => {});
+export default {
+bus: { servers: ${JSON.stringify(url)} },
+sources: {},
+automations: [
+  on("strict", manual(strict), manual()),
+  on("many", manual(many)),
+  on("throwing", manual(schema(async () => { throw new RangeError("only on the worker"); }))),
+  on("slow", manual(schema(() => new Promise(() => {})))),
+],
+};
+`,
+    );
+    const lines: string[] = [];
+    const trigger = (id: string, data?: string): Promise<void> =>
+      triggerAutomation({
+        id,
+        data,
+        eventId: "1",
+        config,
+        signal: new AbortController().signal,
+        print: async (line) => void lines.push(line),
+      });
+
+    await expect(trigger("strict", '{ "since": 5 }')).rejects.toMatchObject({
+      name: "ConfigError",
+      code: "TRIGGER_DATA_UNFIT",
+      message: "--data does not fit the schema of strict: since: expected text; the top: no",
+    });
+    await expect(trigger("many")).rejects.toThrow(/^null, as no --data is given, .+ \[9\]: no; and 2 more$/);
+    await trigger("throwing");
+    await trigger("slow");
+    await trigger("strict", '{ "since": "monday" }');
+    expect(lines).toEqual([
+      "manual.throwing.1 waits for throwing",
+      "its data is not held against the schema here, which threw RangeError: the worker does it",
+      "manual.slow.1 waits for slow",
+      "its data is not held against the schema here, which has not ended in time: the worker does it",
+      "manual.strict.1 waits for strict",
+    ]);
+    const stored = await readStream(url, "MILLRACE_EVENTS");
+    expect(stored.map(({ subject }) => subject.split(".")[2])).toEqual(["throwing", "slow", "strict"]);
+    expect(stored[2]?.text).toBe('{"since":"monday"}');
   });
 });

@@ -1,6 +1,8 @@
 // A slice from before it is read until its last row is stored: rows of which a newer event was handed out are taken out of it.
 
-import type { CopiedRow } from "../event/source-event.ts";
+import { isDeepStrictEqual } from "node:util";
+import { formatCollectionName } from "../event/collection-name.ts";
+import type { CollectionVersion, CopiedRow } from "../event/source-event.ts";
 import type { CopyTarget, Slice, StreamedChange } from "../source/capabilities.ts";
 import type { SourceMessage } from "../source/source.ts";
 import { isSame } from "./progress.ts";
@@ -13,6 +15,9 @@ const ENTRY_BYTES = 150;
 
 type Touched = StreamedChange & Pick<RowChange, "lacks">;
 
+/** The first change that is of a version of a collection. */
+export type Described = StreamedChange & { readonly version: CollectionVersion };
+
 export class HeldSlice {
   readonly #target: CopyTarget;
   readonly #maxNotedBytes: number;
@@ -22,6 +27,8 @@ export class HeldSlice {
   /** The newest change that emptied the collection, and of a row that cannot be read. */
   #emptied: StreamedChange | undefined;
   #unread: StreamedChange | undefined;
+  /** Other versions of the collection, and those of another one that has its name. */
+  #described: Described[] = [];
   #slice: Slice | undefined;
   /** By key; undefined where the row was taken out. */
   readonly #rows = new Map<string, CopiedRow | undefined>();
@@ -36,8 +43,8 @@ export class HeldSlice {
   }
 
   /**
-   * Why nothing more of it may be stored: too much was handed out while it was read, or a row that nobody can read, whose key
-   * is not known; undefined while it is good.
+   * Why nothing more of it may be stored: too much was handed out while it was read, a row that nobody can read, whose key is not
+   * known, a change under another definition than its rows have, or a loss of the collection's; undefined while it is good.
    */
   get fault(): "overflowed" | "spoiled" | undefined {
     return this.#fault;
@@ -54,8 +61,22 @@ export class HeldSlice {
         this.#unread = { position: message.position, transaction: message.transaction?.id ?? "" };
       } else if (message.type === "marker" && message.kind === "ddl" && this.#isDefinedBy(message.data)) {
         this.#unread = { position: message.position, transaction: "" };
+      } else if (message.type === "lost" && message.collections.includes(formatCollectionName(this.#target))) {
+        // Whoever is told that it was dropped, renamed or filtered anew must not get rows of before behind that.
+        this.#fault ??= "spoiled";
       }
     }
+    this.#look();
+  }
+
+  /**
+   * Called with what is handed out first of each version of a collection: a row of an older one must not stand behind it, nor one of
+   * a table whose name another one has by then.
+   */
+  described(change: Described): void {
+    const { schema } = change.version;
+    if (schema.id !== this.#target.id && !isSame(schema, this.#target)) return;
+    this.#described.push(change);
     this.#look();
   }
 
@@ -128,6 +149,10 @@ export class HeldSlice {
       this.#owed.clear();
     }
     if (this.#unread !== undefined && !slice.includes(this.#unread)) this.#fault ??= "spoiled";
+    const ours = slice.version?.schema;
+    const isOther = (one: Described): boolean => !slice.includes(one) && !isDeepStrictEqual(one.version.schema, ours);
+    if (ours !== undefined && this.#described.some(isOther)) this.#fault ??= "spoiled";
+    this.#described = [];
   }
 
   /** Whether such a marker speaks of the collection, or of more: it may be dropped, renamed, or another one by now. */

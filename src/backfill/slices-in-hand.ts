@@ -1,9 +1,10 @@
 // The slice whose rows are stored, and the one behind it, which is read meanwhile: each of a moment of its own, and each held against
 // all that is handed out since before it was read. Two at most, and one is read at a time.
 
+import type { Change, CollectionVersion } from "../event/source-event.ts";
 import type { RowCopier, Slice, SliceRequest } from "../source/capabilities.ts";
 import type { SourceMessage } from "../source/source.ts";
-import { HeldSlice } from "./held-slice.ts";
+import { type Described, HeldSlice } from "./held-slice.ts";
 
 /** A slice that was read. */
 export interface ReadSlice {
@@ -21,6 +22,8 @@ export class SlicesInHand {
   readonly #maxNotedBytes: number | undefined;
   #current: HeldSlice | undefined;
   #ahead: Reading | undefined;
+  /** By the collection's id, the version of its newest change: of each only the first change is told. */
+  readonly #versions = new Map<string, CollectionVersion>();
   /** The newest reading, however it ends. */
   #idle: Promise<unknown> = Promise.resolve();
 
@@ -33,6 +36,19 @@ export class SlicesInHand {
   handedOut(messages: readonly SourceMessage[]): void {
     this.#current?.handedOut(messages);
     this.#ahead?.held.handedOut(messages);
+    for (const message of messages) {
+      const described = message.type === "change" ? this.#describes(message) : undefined;
+      if (described === undefined) continue;
+      this.#current?.described(described);
+      this.#ahead?.held.described(described);
+    }
+  }
+
+  /** Undefined where the change is of the same version as the one before. */
+  #describes({ kind: { version }, position, transaction }: Change): Described | undefined {
+    if (version === undefined || this.#versions.get(version.schema.id) === version) return undefined;
+    this.#versions.set(version.schema.id, version);
+    return { version, position, transaction: transaction.id ?? "" };
   }
 
   /** Reads the one slice in hand. @throws as `RowCopier.readSlice` */

@@ -2,6 +2,7 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { ConfigError, HistoryLostError, type MillraceError, TransientError } from "../../errors.ts";
+import { formatCollectionName } from "../../event/collection-name.ts";
 import type { Notice, SourceContext } from "../source.ts";
 import { matchesNothing } from "./check/match-tables.ts";
 import { translateError } from "./client/errors.ts";
@@ -186,5 +187,5 @@ function noticeOf({ code, message, hint }: MillraceError): Notice {
 }
 
 function nameOf({ schema, name }: Pick<FoundTable, "schema" | "name">): string {
-  return `${schema}.${name}`;
+  return formatCollectionName({ namespace: schema, collection: name });
 }

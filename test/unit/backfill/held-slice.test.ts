@@ -58,7 +58,7 @@ test("changes of another collection are no concern of it; those of its own are u
   const held = new HeldSlice(orders);
   held.fill(slice(["1", "2"]));
   held.handedOut([
-    change("1", "new", "updated", { table: "999" }),
+    change("1", "new", "updated", { collection: "others", table: "999" }),
     change("2", "new", "updated", { collection: "renamed" }),
   ]);
 

@@ -42,7 +42,7 @@ interface Gap {
   readonly sequence: number;
   readonly after: string;
   readonly upTo: string;
-  /** As `namespace.name`; undefined: of all tables. */
+  /** As `Told.name`; undefined: of all tables. */
   readonly collections: readonly string[] | undefined;
   /** The youngest transaction that the stream has before it; undefined when it has none. */
   readonly behind: string | undefined;
@@ -129,9 +129,8 @@ export class KeyLedger {
   /** Reads the tables' keys, one table after the other. Call it once, behind the last message. */
   async *compare(report: (finding: AuditFinding) => void): AsyncGenerator<TableReport> {
     for (const { namespace, collection, keys } of this.#held.tables) {
-      const name = `${namespace}.${collection}`;
       const told = this.#of(namespace, collection);
-      const { rows } = told;
+      const { name, rows } = told;
       const counts = { inStream: 0, notInStream: 0, lost: 0, gone: 0, unexpected: 0 };
       if (keys === undefined) {
         yield { namespace, collection, rows: undefined, ...counts };

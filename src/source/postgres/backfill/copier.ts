@@ -19,6 +19,7 @@ import { type Relation, Table } from "../decode/table.ts";
 import { visibleIn } from "../reselect/snapshot-visibility.ts";
 import { type CopiedTable, copiedTable, isKeyless, refuseUnfit } from "./copied-table.ts";
 import type { CopierOptions } from "./copier-options.ts";
+import { copyError, targetsError } from "./copy-errors.ts";
 import { estimateRows } from "./estimate-rows.ts";
 import { HandedTransactions } from "./handed-transactions.ts";
 import { writePlace } from "./key-place.ts";
@@ -79,7 +80,9 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
 
   async targets(): Promise<readonly CopyTarget[]> {
     const { session, rules, outbox, publication } = this.#options;
-    const found = await session.query<{ id: string; namespace: string; collection: string }>(targets, [publication()]);
+    const found = await session.query<CopyTarget>(targets, [publication()]).catch((error: unknown) => {
+      throw targetsError(error);
+    });
     this.#published = new Set(found.map(({ id }) => id));
     return found.filter(
       ({ namespace, collection }) =>
@@ -109,7 +112,7 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     } catch (error) {
       this.#client = undefined;
       await endClient(client);
-      throw translateError(error);
+      throw copyError(error, request.target, client.user ?? "");
     }
   }
 

@@ -31,7 +31,7 @@ const TEXT = 0x74;
 
 /** The columns of the key that events of a table carry: the identity index', under full identity the primary key's. */
 const keyColumns = `
-  SELECT c.oid::int8::text AS oid, n.nspname AS schema, c.relname AS name, a.attname AS column,
+  SELECT c.oid::int8::text AS oid, n.nspname AS schema, c.relname AS name, c.relkind = 'p' AS partitioned, a.attname AS column,
     a.atttypid::int8::text AS type, a.atttypmod AS typmod,
     has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, a.attnum, 'SELECT') AS readable,
     row_security_active(c.oid) AS "rowSecurity", quote_ident(current_user) AS role
@@ -47,6 +47,7 @@ interface KeyColumn {
   readonly oid: string;
   readonly schema: string;
   readonly name: string;
+  readonly partitioned: boolean;
   /** Null for a table without a key. */
   readonly column: string | null;
   readonly type: string;
@@ -157,7 +158,7 @@ function tablesOf(columns: readonly KeyColumn[]): readonly (readonly KeyColumn[]
 }
 
 async function tableKeys(client: Client, session: Session, columns: readonly KeyColumn[]): Promise<TableKeys> {
-  const { oid, schema, name } = columns[0] as KeyColumn;
+  const { oid, schema, name, partitioned } = columns[0] as KeyColumn;
   const keyed = columns.filter((column): column is KeyColumn & { readonly column: string } => column.column !== null);
   if (keyed.length === 0) return { namespace: schema, collection: name, keys: undefined };
   const types = keyed.map(({ type, typmod }) => ({ type: Number(type), typmod }));
@@ -171,7 +172,8 @@ async function tableKeys(client: Client, session: Session, columns: readonly Key
   }));
   const table = new Table({ oid: Number(oid), namespace: schema, name, identity: "d", columns: key }, description);
   const selected = ["xmin", ...key.map((column) => quoteIdentifier(column.name))].join(", ");
-  const select = `SELECT ${selected} FROM ${quoteTable({ schema, name })}`;
+  // What only inherits from it is a table of its own to the log.
+  const select = `SELECT ${selected} FROM ${partitioned ? "" : "ONLY "}${quoteTable({ schema, name })}`;
   return { namespace: schema, collection: name, keys: () => readKeys(client, select, table) };
 }
 

@@ -125,7 +125,7 @@ function renamedGap(
   const found = facts.get(oid);
   // One that became a partition is told as that.
   if (found === undefined || members.some((member) => member.oid === oid)) return [];
-  if (found.name === was) return []; // it was left out by the configuration
+  if (found.name === was || found.bareName === was) return []; // it was left out by the configuration
   const named = now.names[oid] !== undefined;
   const then = named
     ? "its rows come under that name from here on"

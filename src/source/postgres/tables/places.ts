@@ -1,5 +1,6 @@
 // Where rows are told from: the names and row filters of a source's tables, and what their partitions consist of.
 
+import { formatCollectionName } from "../../../event/collection-name.ts";
 import type { Session } from "../client/session.ts";
 import type { Published } from "../facts/publication.ts";
 import type { FoundTable } from "../facts/tables.ts";
@@ -43,17 +44,23 @@ export async function readPlaces(session: Session, published: Published, tables:
     if (own !== undefined) own[oid] = `${node} ${link} ${name}`;
   }
   const filters = published.tables.flatMap(({ oid, filter }) => (filter === null ? [] : [[oid, filter] as const]));
-  const names = told.map(({ oid, schema, name }) => [oid, `${schema}.${name}`] as const);
+  const names = told.map(({ oid, schema, name }) => [oid, collectionName(schema, name)] as const);
   return {
     members,
     places: { names: Object.fromEntries(names), filters: Object.fromEntries(filters), parts },
   };
 }
 
+function collectionName(namespace: string, collection: string): string {
+  return formatCollectionName({ namespace, collection });
+}
+
 /** What the catalog has of a table by its number. */
 export interface TableFacts {
   readonly oid: string;
   readonly name: string;
+  /** As a record of an earlier version has it: the same but for quotes. */
+  readonly bareName: string;
   /** Rows, its partitions' too, by the estimate of the last ANALYZE; null when there is none. */
   readonly estimate: number | null;
   readonly stored: boolean;
@@ -74,7 +81,7 @@ const BORN = `i.xmin = a.xmin AND CASE WHEN EXISTS (
 
 /** A table's system columns are of the transaction that made it, and are never altered. */
 const factsQuery = `
-  SELECT c.oid::int8::text AS oid, n.nspname || '.' || c.relname AS name,
+  SELECT c.oid::int8::text AS oid, n.nspname AS schema, c.relname AS "table", n.nspname || '.' || c.relname AS "bareName",
     CASE WHEN e.low >= 0 THEN e.rows END AS estimate, coalesce(e.bytes, 0) > 0 AS stored,
     coalesce(${BORN}, false) AS born
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -89,6 +96,8 @@ const factsQuery = `
 
 /** Reads the facts of those that are there. */
 export async function readFacts(session: Session, oids: readonly string[]): Promise<ReadonlyMap<string, TableFacts>> {
-  const rows = oids.length === 0 ? [] : await session.query<TableFacts>(factsQuery, [oids]);
-  return new Map(rows.map((row) => [row.oid, row]));
+  if (oids.length === 0) return new Map();
+  type Row = Omit<TableFacts, "name"> & { readonly schema: string; readonly table: string };
+  const rows = await session.query<Row>(factsQuery, [oids]);
+  return new Map(rows.map(({ schema, table, ...row }) => [row.oid, { ...row, name: collectionName(schema, table) }]));
 }

@@ -1,7 +1,6 @@
 // Slices of a real Postgres: what their rows look like, where they go on, which snapshot is taken and which table is refused.
 
 import { describe, expect, onTestFinished, test } from "vitest";
-import type { ConfigError } from "../../../../src/errors.ts";
 import type { CollectionVersion, CopiedRow } from "../../../../src/event/source-event.ts";
 import type { RowCopier, Slice, SliceRequest } from "../../../../src/source/capabilities.ts";
 import { postgresFixture } from "../../../support/postgres/fixture.ts";
@@ -239,27 +238,6 @@ describe.skipIf(missing("postgres"))("a slice of a Postgres table", () => {
     expect(await failureOf(sliceOf(source, "whole"))).toMatchObject({ code: "BACKFILL_OLDER_TRANSACTIONS" });
     await older.query("commit; begin; update orders set day = day where id = 1");
     expect((await sliceOf(source, "whole")).rows).toHaveLength(1);
-    await reading.stop();
-  });
-
-  test("is refused of a partitioned table without a key, and where policies hide rows, with what to do", async () => {
-    await fixture.database.query(`
-      create table loose(a int) partition by list (a);
-      create publication millrace_shop for table loose, whole with (publish = 'insert', publish_via_partition_root);
-      alter table whole enable row level security;
-      do $$ begin
-        if not exists (select from pg_roles where rolname = 'copies') then create role copies login replication; end if;
-      end $$;
-      grant select on loose, whole to copies`);
-    const url = fixture.database.url.replace("postgres@", "copies@");
-    const { source, reading } = await fixture.begin({ options: { url, tables: ["public.loose", "public.whole"] } });
-    const refusals = [await failureOf(sliceOf(source, "loose")), await failureOf(sliceOf(source, "whole"))];
-
-    expect(refusals.map((error) => (error as ConfigError).message)).toEqual([
-      expect.stringContaining("partitioned"),
-      expect.stringContaining("policies"),
-    ]);
-    expect(refusals).toMatchObject([{ code: "BACKFILL_REFUSED" }, { hint: expect.stringContaining("BYPASSRLS") }]);
     await reading.stop();
   });
 

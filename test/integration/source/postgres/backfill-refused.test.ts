@@ -1,0 +1,80 @@
+// What keeps the rows of a Postgres table from being copied: each is told with the table, and with what to do about it.
+
+import { describe, expect, test } from "vitest";
+import type { ConfigError } from "../../../../src/errors.ts";
+import type { RowCopier, Slice } from "../../../../src/source/capabilities.ts";
+import { postgresFixture } from "../../../support/postgres/fixture.ts";
+import { failureOf, type OpenOptions, type TestSource } from "../../../support/postgres/reader.ts";
+import { missing } from "../../../support/servers.ts";
+
+async function slicesOf({ copier }: TestSource, name: string): Promise<{ readSlice(): Promise<Slice> }> {
+  const targets = await (copier as RowCopier).targets();
+  const target = targets.find(({ collection }) => collection === name) ?? expect.unreachable(name);
+  const { signal } = new AbortController();
+  const request = { target, after: undefined, maxRows: 1000, maxBytes: 1e6, backfill: 1, signal };
+  return { readSlice: () => (copier as RowCopier).readSlice(request) };
+}
+
+async function sliceOf(source: TestSource, name: string): Promise<Slice> {
+  return (await slicesOf(source, name)).readSlice();
+}
+
+describe.skipIf(missing("postgres"))("a copy of a Postgres table", () => {
+  const fixture = postgresFixture(`
+    do $$ begin
+      if not exists (select from pg_roles where rolname = 'copies') then create role copies login replication; end if;
+    end $$;
+    create table loose(a int) partition by list (a);
+    create table whole(id int primary key);
+    insert into whole values (1);
+    create publication millrace_shop for table loose, whole with (publish = 'insert', publish_via_partition_root)`);
+  const asCopies = (): OpenOptions => {
+    const url = fixture.database.url.replace("postgres@", "copies@");
+    return { options: { url, tables: ["public.loose", "public.whole"] } };
+  };
+
+  test("is refused of a partitioned table without a key, and where policies hide rows, with what to do", async () => {
+    await fixture.database.query("alter table whole enable row level security; grant select on loose, whole to copies");
+    const { source, reading } = await fixture.begin(asCopies());
+    const refusals = [await failureOf(sliceOf(source, "loose")), await failureOf(sliceOf(source, "whole"))];
+
+    expect(refusals.map((error) => (error as ConfigError).message)).toEqual([
+      expect.stringContaining("partitioned"),
+      expect.stringContaining("policies"),
+    ]);
+    expect(refusals).toMatchObject([{ code: "BACKFILL_REFUSED" }, { hint: expect.stringContaining("BYPASSRLS") }]);
+    await reading.stop();
+  });
+
+  test("that the role may not read is told with what its owner has to grant, and goes on once it may", async () => {
+    const { source, reading } = await fixture.begin(asCopies());
+    const refusal = (await failureOf(sliceOf(source, "whole"))) as ConfigError;
+
+    expect(refusal).toMatchObject({ code: "PERMISSION_MISSING", message: expect.stringContaining('"public"."whole"') });
+    expect(refusal.hint).toContain('GRANT SELECT ON "public"."whole" TO "copies";');
+    expect(refusal.hint).toContain("--without public.whole");
+    await fixture.database.query('grant select on "public"."whole" to "copies"');
+    expect((await sliceOf(source, "whole")).rows).toHaveLength(1);
+    await reading.stop();
+  });
+
+  test("that somebody has locked is told with how to find him, and goes on once it is free", async () => {
+    const { source, reading } = await fixture.begin();
+    const { readSlice } = await slicesOf(source, "whole");
+    const other = await fixture.database.connect();
+    try {
+      await other.query("begin; lock table whole in access exclusive mode");
+      const refusal = (await failureOf(readSlice())) as ConfigError;
+      expect(refusal).toMatchObject({ code: "SOURCE_LOCKED", message: expect.stringContaining('"public"."whole"') });
+      const question = /SELECT .*;/.exec(refusal.hint ?? "")?.[0] ?? "";
+      expect(await fixture.database.query(question)).toMatchObject([
+        { relation: "whole", state: "idle in transaction" },
+      ]);
+      await other.query("commit");
+      expect((await readSlice()).rows).toHaveLength(1);
+    } finally {
+      await other.end();
+    }
+    await reading.stop();
+  });
+});

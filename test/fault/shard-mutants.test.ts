@@ -26,10 +26,9 @@ const mutants: readonly Mutant[] = [
     name: "no further iterator taken for the end, and not for the last records",
     edits: [
       {
-        file: streamsReader,
-        find: "if (page.records.length > 0 || page.ended) this.#arrive(reading, follower, page);",
-        replace:
-          "if (page.records.length > 0 || page.ended) this.#arrive(reading, follower, page.ended ? { ...page, records: [] } : page);",
+        file: "source/dynamodb/reader/poll-shard.ts",
+        find: "if (page.records.length > 0 || page.ended) arrived(page);",
+        replace: "if (page.records.length > 0 || page.ended) arrived(page.ended ? { ...page, records: [] } : page);",
       },
     ],
     file: "reader/streams.test.ts",

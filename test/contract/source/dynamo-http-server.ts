@@ -3,7 +3,7 @@
 
 import type { Connector } from "../../../src/source/connector.ts";
 import { dynamoConnector } from "../../../src/source/dynamodb/connector.ts";
-import { TRIES } from "../../../src/source/dynamodb/reader/streams-reader.ts";
+import { TRIES } from "../../../src/source/dynamodb/reader/poll-shard.ts";
 import { useTestCredentials } from "../../support/dynamodb/dynamo-target.ts";
 import { HttpGate } from "../../support/dynamodb/http-gate.ts";
 import { realTime } from "../../support/virtual-time.ts";

@@ -8,8 +8,7 @@ import type { Positions } from "../../../event/positions.ts";
 import type { SourceId } from "../../../event/source-id.ts";
 import type { Ended, PartitionCounts, SourceMessage } from "../../source.ts";
 import type { DynamoApi } from "../client/api.ts";
-import { ServerError, translateError } from "../client/errors.ts";
-import { restBehind } from "../client/patient-api.ts";
+import { translateError } from "../client/errors.ts";
 import type { ShardPlace } from "../client/position.ts";
 import { RecordDecoder } from "../decode/record-decoder.ts";
 import type { DynamoConfig } from "../options/config.ts";
@@ -19,10 +18,10 @@ import { type SourceRecord, type StreamEntry, streamBehind, waitsForStream } fro
 import { beginnings } from "./beginnings.ts";
 import { concludeLosses } from "./conclude-losses.ts";
 import { type Loss, lossError } from "./losses.ts";
-import { toBeat } from "./pace.ts";
 import { PageQueue } from "./page-queue.ts";
 import { placesOf } from "./places.ts";
-import { ShardLost, type ShardPage, ShardReader } from "./shard-reader.ts";
+import { pollShard } from "./poll-shard.ts";
+import { type ShardPage, ShardReader } from "./shard-reader.ts";
 import { ShardReading } from "./shard-reading.ts";
 import { shardStart } from "./shard-start.ts";
 import type { Moment } from "./shard-tip.ts";
@@ -52,11 +51,8 @@ export interface StreamsReaderOptions {
 type Places = ReturnType<typeof placesOf>;
 type Chunks = Iterable<readonly SourceMessage[]>;
 
-const NOTHING: ShardPage = { records: [], bytes: 0, ended: true };
 /** Waiting pages, and those that are asked for. */
 const BOUNDS = { bytes: 8 * 1024 * 1024, readers: 16 };
-/** Of a server that fails, or does not answer, in a row: some ten seconds. */
-export const TRIES = 8;
 /** What is found lost soon behind the first of it is one matter with it. */
 const CONCLUDE_MS = 10_000;
 
@@ -193,7 +189,7 @@ export class StreamsReader {
   }
 
   #begin(follower: StreamFollower, entry: StreamEntry, shard: ListedShard, place: ShardPlace | undefined): void {
-    const { source, config, api, clock, onHorizon } = this.#options;
+    const { source, config, api, clock, random, onHorizon } = this.#options;
     const { arn, table, label, keyNames } = follower;
     const name = { table, label, shard: shard.id };
     const { mayBeTrimmed, since } = shardStart(entry, shard.id, place, clock.wall());
@@ -215,46 +211,14 @@ export class StreamsReader {
     this.#queue.add(reading, () => [reading.opened()], 0);
     // What a first start finds of before it may be gone before it is read, and stay listed for a while.
     const mayBeOver = place === undefined && mayBeTrimmed && since === undefined;
-    this.#run(() => this.#follow(reading, follower, shard, mayBeOver));
-  }
-
-  async #follow(reading: ShardReading, follower: StreamFollower, shard: ListedShard, mayBeOver: boolean) {
-    const { clock, random } = this.#options;
-    let [failures, refusals] = [0, 0];
-    while (!this.#signal.aborted) {
-      try {
-        const page = await this.#queue.inTurn(reading.expectedBytes, () => this.#fetch(reading, follower));
-        [failures, refusals] = [0, 0];
-        this.#answer(reading);
-        if (page === undefined || page.ended) return;
-        const answer = { ...page, records: page.records.length, closed: follower.isClosed(shard) };
-        await clock.sleep(toBeat(reading.pacer.next(answer), clock.now()), this.#signal);
-      } catch (error) {
-        if (error instanceof ShardLost && (await this.#isLost(reading, follower, error))) return;
-        const refused = error instanceof ShardLost ? error.cause : error;
-        if (!(refused instanceof ServerError)) throw refused;
-        // Who is throttled waits, for as long as it takes.
-        if (refused.refusal === "throttled") reading.throttledSince ??= clock.now();
-        else if (++failures >= TRIES) {
-          // Some servers let a number be asked for that they have dropped, and say so only of its records.
-          if (refused.refusal === "trimmed") await this.#isLost(reading, follower, new ShardLost("trimmed", refused));
-          else if (refused.refusal === "unknown" && mayBeOver) this.#arrive(reading, follower, NOTHING);
-          else throw refused;
-          return;
-        }
-        await clock.sleep(restBehind(++refusals, random), this.#signal);
-      }
-    }
-  }
-
-  async #fetch(reading: ShardReading, follower: StreamFollower): Promise<ShardPage | undefined> {
-    if (this.#signal.aborted) return undefined;
-    const askedAt = this.#options.clock.now();
-    const page = await reading.reader.next();
-    if (this.#signal.aborted) return undefined;
-    reading.fetch(page, askedAt);
-    if (page.records.length > 0 || page.ended) this.#arrive(reading, follower, page);
-    return page;
+    this.#run(() =>
+      pollShard({
+        ...{ reading, shard, follower, mayBeOver, queue: this.#queue, clock, random, signal: this.#signal },
+        arrived: (page) => this.#arrive(reading, follower, page),
+        answered: () => this.#answer(reading),
+        lost: (loss) => this.#lose(loss),
+      }),
+    );
   }
 
   #arrive(reading: ShardReading, follower: StreamFollower, page: ShardPage): void {
@@ -267,20 +231,6 @@ export class StreamsReader {
     // Whoever asks for more has taken note of what came before.
     reading.handedOut(page);
     if (page.ended && !this.#signal.aborted) follower.ended(reading.id);
-  }
-
-  /** Whether it is so, on a second look. */
-  async #isLost(reading: ShardReading, follower: StreamFollower, { how }: ShardLost): Promise<boolean> {
-    const { arn, id: shard } = reading;
-    const { table, label } = follower;
-    if (how === "gone") {
-      if (!(await follower.isGone(shard))) return false;
-    } else {
-      follower.hold();
-      this.#lose({ kind: "shard", arn, shard, place: reading.fetchedPlace, table, label, about: shard, gone: false });
-    }
-    this.#answer(reading);
-    return true;
   }
 
   #answer(reading: ShardReading): void {

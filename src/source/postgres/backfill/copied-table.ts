@@ -117,22 +117,39 @@ export interface Rows {
 export function selectRows(table: CopiedTable, { behind, upTo, keys, from, limit }: Rows): string {
   const { columns, key, filter } = table;
   const names = key.map(quoteIdentifier).join(", ");
-  const is = (relation: ">" | "<=", bound: KeyTexts | undefined): readonly string[] =>
-    bound === undefined ? [] : [`(${names}) ${relation} (${values(table, bound)})`];
-  const passed = behind === undefined ? [] : [...is("<=", behind), ...is(">", upTo)];
+  const passed = behind === undefined ? [] : [...is(table, "<=", behind), ...is(table, ">", upTo)];
   const conditions = [
     ...(filter === null ? [] : [`(${filter})`]),
     ...(keys === undefined
-      ? [...is(">", from ?? behind), ...is("<=", upTo)]
+      ? [...is(table, ">", from ?? behind), ...is(table, "<=", upTo)]
       : [
           `(${names}) IN (${keys.map((one) => `(${values(table, one)})`).join(", ")})`,
           ...(passed.length === 0 ? [] : [`(${passed.join(" OR ")})`]),
-          ...is(">", from),
+          ...is(table, ">", from),
         ]),
   ];
-  const where = conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`;
   const selected = columns.map(({ name }) => quoteIdentifier(name)).join(", ");
-  return `SELECT ${selected} FROM ${fromClause(table)}${where} ORDER BY ${names} LIMIT ${limit}`;
+  return `SELECT ${selected} FROM ${fromClause(table)}${where(conditions)} ORDER BY ${names} LIMIT ${limit}`;
+}
+
+/** The key of the last of so many rows behind a key, whether or not they pass the filter; no row where there are fewer. */
+export function selectBound(
+  table: CopiedTable,
+  { behind, upTo }: Pick<Rows, "behind" | "upTo">,
+  count: number,
+): string {
+  const names = table.key.map(quoteIdentifier).join(", ");
+  const conditions = [...is(table, ">", behind), ...is(table, "<=", upTo)];
+  return `SELECT ${names} FROM ${fromClause(table)}${where(conditions)} ORDER BY ${names} OFFSET ${count - 1} LIMIT 1`;
+}
+
+function is(table: CopiedTable, relation: ">" | "<=", bound: KeyTexts | undefined): readonly string[] {
+  const names = table.key.map(quoteIdentifier).join(", ");
+  return bound === undefined ? [] : [`(${names}) ${relation} (${values(table, bound)})`];
+}
+
+function where(conditions: readonly string[]): string {
+  return conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`;
 }
 
 /** The largest key, whether or not its row passes the filter: the index has it at its end. */

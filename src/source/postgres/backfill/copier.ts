@@ -161,7 +161,7 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     const { table: compiled, version } = await this.#compile(table);
     const readKey = keyReader(table, compiled);
     const of = { backfill, collectionId: target.id, time: seen.time };
-    const { rows, key, upTo, isLast } =
+    const { rows, key, upTo, passed, isLast } =
       request.keys !== undefined && readKey === undefined
         ? NO_ROWS
         : await readRows(client, { copied: table, table: compiled, encoder: this.#encoder, of }, request);
@@ -174,6 +174,7 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     return {
       rows,
       after: (index) => writePlace(table, { behind: key(index), upTo }),
+      passed: passed && writePlace(table, { behind: passed, upTo }),
       isLast,
       version,
       readsKeys: readKey !== undefined,

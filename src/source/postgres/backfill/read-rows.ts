@@ -6,15 +6,18 @@ import { PoisonError } from "../../../errors.ts";
 import type { CopiedRow } from "../../../event/source-event.ts";
 import type { SliceRequest } from "../../capabilities.ts";
 import type { Table } from "../decode/table.ts";
-import { type CopiedTable, type KeyTexts, selectRows, unreadable } from "./copied-table.ts";
+import { type CopiedTable, type KeyTexts, selectBound, selectRows, unreadable } from "./copied-table.ts";
 import { copyOut } from "./copy-out.ts";
 import { newestKey, readPlace } from "./key-place.ts";
 import { keyReader, readKeys } from "./key-texts.ts";
+import { readTexts } from "./read-texts.ts";
 import type { CopiedOf, RowEncoder } from "./row-encoder.ts";
 
 /** The first page tells how large rows are. */
 const FIRST_PAGE_ROWS = 20;
 const PAGE_BYTES = 2 * 1024 * 1024;
+/** Of a table with a row filter a slice looks at so many rows at most: all of them may fail it. */
+const MAX_LOOKED_AT = 10_000;
 
 export interface ReadRows {
   readonly rows: readonly CopiedRow[];
@@ -22,6 +25,8 @@ export interface ReadRows {
   key(index: number): KeyTexts;
   /** The largest key that slices go up to, where the table has one. */
   readonly upTo: KeyTexts | undefined;
+  /** Where rows were looked at and none passes the filter: the key of the last of them; there is more behind it. */
+  readonly passed?: KeyTexts | undefined;
   readonly isLast: boolean;
 }
 
@@ -49,7 +54,9 @@ export async function readRows(
   const wanted = asked && new Set(asked);
   const place = readPlace(after, copied);
   const upTo = place?.upTo ?? (asked === undefined ? await newestKey(client, copied) : undefined);
-  const bounds = { behind: place?.behind, upTo, keys: readKeys(copied, table, asked) };
+  const isFiltered = copied.filter !== null && asked === undefined;
+  const bound = isFiltered ? await boundOf(client, copied, { behind: place?.behind, upTo }) : undefined;
+  const bounds = { behind: place?.behind, upTo: bound ?? upTo, keys: readKeys(copied, table, asked) };
   // Where they are the same texts, none is made of a row that no batch ends with.
   const readKey = table.plainKey ? keyReader(copied, table) : undefined;
   const key = (index: number): KeyTexts => readKey?.((rows[index] as CopiedRow).key) ?? (texts[index] as KeyTexts);
@@ -70,7 +77,18 @@ export async function readRows(
     await copyOut(client, selectRows(copied, { ...bounds, from, limit: end - read }), takes).catch((error: unknown) => {
       throw error instanceof PoisonError ? unreadable(copied, error) : error;
     });
-    if (read < end) return { rows, key, upTo, isLast: true };
+    if (read < end)
+      return { rows, key, upTo, passed: rows.length === 0 ? bound : undefined, isLast: bound === undefined };
     if (read >= maxRows || bytes >= maxBytes) return { rows, key, upTo, isLast: false };
   }
+}
+
+/** The key behind which a slice looks at no row; undefined where there are few enough. */
+async function boundOf(
+  client: Client,
+  table: CopiedTable,
+  from: { readonly behind: KeyTexts | undefined; readonly upTo: KeyTexts | undefined },
+): Promise<KeyTexts | undefined> {
+  const [last] = await readTexts(client, selectBound(table, from, MAX_LOOKED_AT));
+  return last as KeyTexts | undefined;
 }

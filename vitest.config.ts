@@ -13,8 +13,8 @@ const resolve = {
 };
 
 const each = {
-  testTimeout: 60_000,
-  hookTimeout: 60_000,
+  testTimeout: 150_000,
+  hookTimeout: 150_000,
   retry: 0,
 };
 

@@ -18,13 +18,14 @@ const LONG = [
 export default defineConfig({
   test: {
     include: ["test/fault/**/*.test.ts", "test/property/publish-protocol.test.ts"],
-    env: { SCHEDULES: process.env.SCHEDULES ?? "120" },
+    env: { SCHEDULES: process.env.SCHEDULES ?? "60" },
     setupFiles: "test/support/each-file.ts",
     globalSetup: "test/support/global-setup.ts",
     reporters: ["default", "./test/support/summary-reporter.ts"],
     testTimeout: 300_000,
-    hookTimeout: 60_000,
-    maxWorkers: 2,
+    hookTimeout: 150_000,
+    // Some of them wait most of the time.
+    maxWorkers: 3,
     sequence: { sequencer: longestFirst(LONG) },
     retry: 0,
   },

@@ -36,7 +36,7 @@ describe.skipIf(missing("nats"))("a writer on JetStream", async () => {
         await writer.write(messages);
       }
       proxy.cut();
-      await waitFor(() => log.of("bus_recovered").length >= round, { what: "a recovery", timeoutMs: 30_000 });
+      await waitFor(() => log.of("bus_recovered").length >= round, { what: "a recovery" });
     }
     const stream = await events(source, written.length);
 

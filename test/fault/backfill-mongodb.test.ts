@@ -122,7 +122,7 @@ describe.skipIf(missing("nats"))(`a copy of documents of ${mongoTarget}`, () => 
       const written = await load?.stop();
       await db.collection("final").insertOne({ v: 1 });
       await waitFor(() => newestOf(nats.url, `cdc.shop.${database.name}.final.>`), {
-        ...{ what: "the stream to hold all", timeoutMs: 30_000 },
+        ...{ what: "the stream to hold all" },
       });
       const state = new CopiedDocuments(await readStream(nats.url, "CDC_SHOP"));
       expect(await last.stop()).toBe(0);

@@ -118,7 +118,7 @@ describe.skipIf(missing("postgres", "nats"))("a copy of existing rows", () => {
     await load?.stop();
     await database.query("insert into final values (1)");
     await waitFor(() => newestOf(nats.url, "cdc.shop.public.final.>"), {
-      ...{ what: "the stream to hold all", timeoutMs: 30_000 },
+      ...{ what: "the stream to hold all" },
     });
     const state = new CopiedState();
     for await (const event of streamEvents(nats.url, "CDC_SHOP")) state.apply(event);

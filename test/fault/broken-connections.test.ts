@@ -41,7 +41,7 @@ async function watch(ground: FaultGround, maxAwayMs = 60_000): Promise<Watched> 
     const before = published();
     await waitFor(() => published() > before + events, { what: `${events} more events`, timeoutMs: 60_000 });
   };
-  await waitFor(() => log.count("source_started") > 0, { what: "the source to be read", timeoutMs: 30_000 });
+  await waitFor(() => log.count("source_started") > 0, { what: "the source to be read" });
   const end = async (): Promise<void> => {
     await Promise.all([toBus.heal(), toDatabase.heal()]);
     await worker.stop();
@@ -53,7 +53,7 @@ async function watch(ground: FaultGround, maxAwayMs = 60_000): Promise<Watched> 
 /** Waits until it has been logged once more than before. */
 function noticed(log: RecordedLog, event: "bus_disconnected" | "source_retrying"): Promise<unknown> {
   const before = log.count(event);
-  return waitFor(() => log.count(event) > before, { what: event, timeoutMs: 30_000 });
+  return waitFor(() => log.count(event) > before, { what: event });
 }
 
 interface Fault {
@@ -176,7 +176,7 @@ describe.skipIf(missing("postgres", "nats"))("the stream stays exact through", (
         if (performance.now() - awaySinceMs < maxAwayMs) kept.push(same);
         return watched.log.of("source_retrying").some(({ code }) => code === "BUS_AWAY");
       },
-      { what: "the worker to give up", timeoutMs: 30_000 },
+      { what: "the worker to give up" },
     );
     await waitFor(async () => (await reader()) === null, { what: "the slot to be free" });
     // Nobody reads it again in vain: the bus comes first.

@@ -20,7 +20,7 @@ async function run(
   const log = new RecordedLog();
   const worker = await startWorker(configuration, { log, timing });
   worker.finished.catch(() => {}); // it would show as a source that stays red
-  await waitFor(() => log.count("source_started") > 0, { what: "the source to be read", timeoutMs: 30_000 });
+  await waitFor(() => log.count("source_started") > 0, { what: "the source to be read" });
   return { status: worker.status, [Symbol.asyncDispose]: () => worker.stop() };
 }
 

@@ -185,7 +185,7 @@ test("Items are copied beside writes, by workers killed in the middle of it: the
     for (const table of NAMES) {
       life.end(table);
       await waitFor(async () => (await newestOf(nats.url, `cdc.shop._.${table}.created.>`))?.includes('"final"'), {
-        ...{ what: "the stream to hold all", timeoutMs: 30_000 },
+        ...{ what: "the stream to hold all" },
       });
     }
     const state = new CopiedState(await readStream(nats.url, "CDC_SHOP"));

@@ -45,13 +45,13 @@ describe.skipIf(absent || lacks("psql"))("the example", () => {
     for (const stream of [worker.stdout, worker.stderr]) stream?.resume();
     const ready = async (): Promise<boolean> =>
       (await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined))?.status === 200;
-    await waitFor(ready, { what: "the worker", timeoutMs: 30_000 });
+    await waitFor(ready, { what: "the worker" });
     await database.query("insert into items values (1, 'a'); update items set name = 'b'");
     await database.query("begin; select millrace.emit('order.first', '1', '{}'); rollback");
     await database.query(
       "select millrace.emit('order.first', '1', '{\"n\": 1}', '{}', '00000000-0000-4000-8000-000000000001')",
     );
-  }, 60_000);
+  });
 
   afterAll(async () => {
     worker?.kill();
@@ -135,7 +135,7 @@ describe.skipIf(absent || lacks("psql"))("the example", () => {
         expect({ code: automations.exitCode, printed }).toMatchObject({ code: null });
         return (await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined))?.status === 200;
       };
-      await waitFor(ready, { what: "the worker", timeoutMs: 40_000 });
+      await waitFor(ready, { what: "the worker" });
       const app = spawned(then, env);
       await once(app, "close");
       expect(app.exitCode).toBe(0);
@@ -145,7 +145,7 @@ describe.skipIf(absent || lacks("psql"))("the example", () => {
         );
         return n === 4;
       };
-      await waitFor(done, { what: "a shipment, an upload, a finding and a tag", timeoutMs: 40_000 });
+      await waitFor(done, { what: "a shipment, an upload, a finding and a tag" });
       expect(await own.query("select tags from instances")).toEqual([
         { tags: { owner: "ada", "cost-center": "unassigned" } },
       ]);

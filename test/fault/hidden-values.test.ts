@@ -121,7 +121,7 @@ describe.skipIf(missing("postgres", "nats"))("what is masked, left out or filter
 
     for (let left = KILLS; left > 0; left--) {
       const { lastSeq } = await ground.state();
-      await waitFor(async () => (await ground.state()).lastSeq > lastSeq + 100, { what: "events", timeoutMs: 30_000 });
+      await waitFor(async () => (await ground.state()).lastSeq > lastSeq + 100, { what: "events" });
       await delay(random.below(300));
       await worker.kill();
       worker = await worker.again();

@@ -134,7 +134,7 @@ async function held(leftovers: Leftovers, count: number): Promise<void> {
 async function takenOver(ground: FaultGround, start: Start, inFlight: number): Promise<void> {
   const listener = await listen(ground);
   await using first = await Wired.start(ground, start);
-  await waitFor(() => first.running, { what: "the first worker", timeoutMs: 30_000 });
+  await waitFor(() => first.running, { what: "the first worker" });
   await insert(ground, [1]);
   await stored(ground, 1);
   await using second = await Wired.start(ground, start);
@@ -154,7 +154,7 @@ async function takenOver(ground: FaultGround, start: Start, inFlight: number): P
     const marker = JSON.parse((await ground.lastMessage("meta.shop.writer"))?.text ?? "{}");
     return marker.lease > JSON.parse(before ?? "{}").lease;
   };
-  await waitFor(marked, { what: "the second worker's marker", timeoutMs: 30_000 });
+  await waitFor(marked, { what: "the second worker's marker" });
   await arrive(listener, leftovers);
   await Promise.all([first.bus.heal(), second.database.heal()]);
   await ground.judge();
@@ -164,7 +164,7 @@ async function takenOver(ground: FaultGround, start: Start, inFlight: number): P
 async function whileRecovering(ground: FaultGround, start: Start): Promise<void> {
   const listener = await listen(ground);
   await using worker = await Wired.start(ground, start);
-  await waitFor(() => worker.running, { what: "the worker", timeoutMs: 30_000 });
+  await waitFor(() => worker.running, { what: "the worker" });
   await insert(ground, [1]);
   await stored(ground, 1);
 
@@ -195,7 +195,7 @@ async function whileRecovering(ground: FaultGround, start: Start): Promise<void>
  */
 async function afterLoss(ground: FaultGround, start: Start): Promise<void> {
   await using first = await Wired.start(ground, start, { fsync: "2m" });
-  await waitFor(() => first.running, { what: "the first worker", timeoutMs: 30_000 });
+  await waitFor(() => first.running, { what: "the first worker" });
   await insert(ground, [1]);
   await stored(ground, 1);
 
@@ -217,7 +217,7 @@ async function afterLoss(ground: FaultGround, start: Start): Promise<void> {
   await using second = await Wired.start(ground, start, { fsync: "2m", markers: true });
   await second.standBy();
   // It renews its marker while it waits for the database, so that the stream comes by the number again.
-  await waitFor(async () => (await ground.state()).lastSeq === expected, { what: "the number", timeoutMs: 30_000 });
+  await waitFor(async () => (await ground.state()).lastSeq === expected, { what: "the number" });
   await arrive(listener, leftovers, () => void sendAgain(ground.nats.port, bytes));
   await second.database.heal();
   await ground.judge();
@@ -313,10 +313,10 @@ describe.skipIf(missing("postgres", "nats"))("what a lost connection had sent", 
     await using first = await Wired.start(ground, startWorker, { markers: true });
     await using second = await Wired.start(ground, startWorker, { markers: true });
     const workers = [first, second];
-    await waitFor(() => workers.some(({ running }) => running), { what: "a worker to read", timeoutMs: 30_000 });
+    await waitFor(() => workers.some(({ running }) => running), { what: "a worker to read" });
     await using load = ground.write(seed);
     for (let round = 0; round < rounds; round++) {
-      const writing = await waitFor(() => caught(workers), { what: "something on the wire", timeoutMs: 30_000 });
+      const writing = await waitFor(() => caught(workers), { what: "something on the wire" });
       // Or the other worker takes over meanwhile.
       if (random.chance(0.4)) await writing.bus.refuse();
       writing.leftovers.cut();

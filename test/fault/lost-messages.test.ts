@@ -37,7 +37,7 @@ async function observe(ground: FaultGround, fsync: string, start: typeof startWo
   const configuration = { ...ground.configuration({ fsync }), automations: [seen] };
   const worker = await start(configuration, { log, timing });
   worker.finished.catch(() => {}); // the test that waits for it sees it
-  await waitFor(() => log.count("source_started") > 0, { what: "the source to be read", timeoutMs: 30_000 });
+  await waitFor(() => log.count("source_started") > 0, { what: "the source to be read" });
   return { worker, log, handled, [Symbol.asyncDispose]: () => worker.stop() };
 }
 
@@ -46,7 +46,7 @@ async function allHandled(ground: FaultGround, { handled }: Observed): Promise<v
   const events = await readStream(ground.nats.url, "CDC_SHOP");
   const wanted = events.filter(({ subject }) => subject.startsWith("cdc.shop.public.item.created."));
   const missed = (): boolean => wanted.some((event) => !handled.has(event.header("ce-id") ?? ""));
-  await waitFor(() => !missed(), { what: "the automation to have handled every created row", timeoutMs: 30_000 });
+  await waitFor(() => !missed(), { what: "the automation to have handled every created row" });
 }
 
 /** Numbers of `before` that mean something else in `after`; the filling of a lost number means nothing. */
@@ -106,7 +106,6 @@ describe.skipIf(missing("postgres", "nats"))("acknowledged messages that the bus
     const before = await losePowerUnderLoad(ground, observed, { acknowledged: false });
     await waitFor(() => observed.log.count("bus_messages_lost") > 0, {
       what: "the loss to be seen",
-      timeoutMs: 30_000,
     });
     await load.stop();
     await ground.judge();
@@ -141,7 +140,6 @@ describe.skipIf(missing("postgres", "nats"))("acknowledged messages that the bus
       await ground.withStreams(({ streams }) => streams.delete("CDC_SHOP"));
       await waitFor(() => observed.log.count("bus_messages_lost") > 0, {
         what: "the loss to be seen",
-        timeoutMs: 30_000,
       });
       await load.stop();
       await ground.judge();

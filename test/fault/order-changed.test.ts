@@ -45,7 +45,7 @@ describe.skipIf(missing("nats"))("an automation whose order changes", () => {
       await first.stop();
       const since = [...handled.values()].flat().length;
       await write();
-      await waitFor(async () => (await stream.open("mail")) === 0, { what: "all to be settled", timeoutMs: 45_000 });
+      await waitFor(async () => (await stream.open("mail")) === 0, { what: "all to be settled" });
 
       expect(since).toBeGreaterThan(0);
       expect(all()).toHaveLength(90);

@@ -94,7 +94,7 @@ describe.skipIf(missing("postgres", "nats"))("exactly the committed events come,
       );
       if (round < KILLS) {
         const starts = (): number => worker.logLines().filter(({ event }) => event === "source_started").length;
-        await waitFor(() => starts() > round, { what: "the next worker to run", timeoutMs: 30_000 });
+        await waitFor(() => starts() > round, { what: "the next worker to run" });
         await worker.kill();
         worker = await worker.again();
       }

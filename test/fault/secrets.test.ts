@@ -144,7 +144,6 @@ describe.skipIf(missing("postgres", "nats"))("the secrets of a full run", () => 
     const readyIs = (status: number): Promise<unknown> =>
       waitFor(async () => (await read("/readyz").catch(() => undefined))?.status === status, {
         what: `/readyz to be ${status}`,
-        timeoutMs: 30_000,
       });
 
     // All well, and a row.
@@ -204,7 +203,6 @@ describe.skipIf(missing("postgres", "nats"))("the secrets of a full run", () => 
     );
     await waitFor(() => worker.log().includes("source_retrying"), {
       what: "the source to try again",
-      timeoutMs: 30_000,
     });
     await readKept();
 

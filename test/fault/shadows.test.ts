@@ -94,7 +94,7 @@ describe.skipIf(missing("postgres", "nats"))("functions and operators of an atta
       ];
       const worker = await startWorker({ ...config, automations }, { timing: { lagEveryMs: 200, guardEveryMs: 200 } });
       try {
-        await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source", timeoutMs: 30_000 });
+        await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source" });
         const text = "x".repeat(20_000).replaceAll("x", () => Math.random().toString(36).slice(2, 4));
         await run(database, "insert into public.item values (1, 'a', 'happy'); insert into public.parts values (1)");
         await run(database, `insert into public.wide values (1, 'a', '${text}')`);
@@ -117,7 +117,7 @@ describe.skipIf(missing("postgres", "nats"))("functions and operators of an atta
           await outbox(transaction).emit("c.d", { key: 1, data: [1], headers: { a: "b" } });
           await outbox(transaction, { mode: "message" }).emit("c.d", { key: 1, data: [1], headers: { a: "b" } });
         });
-        await waitFor(() => handled.length >= 2, { what: "both automations", timeoutMs: 30_000 });
+        await waitFor(() => handled.length >= 2, { what: "both automations" });
         await waitFor(() => (worker.status().sources[0]?.heartbeatSeconds ?? 0) > 0, { what: "a heartbeat" });
         await waitFor(async () => (await run(database, "select from millrace.outbox")).length === 0, {
           what: "the clean-up",

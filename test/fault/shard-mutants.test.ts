@@ -1,6 +1,7 @@
 // Rules of reading shards broken on purpose, each in a copy of the source, on which a test of the reader must fail.
 
 import { expect, test } from "vitest";
+import { drawnOf } from "../support/drawn.ts";
 import type { Mutation } from "../support/mutant.ts";
 import { runOnMutant } from "../support/run-on-mutant.ts";
 
@@ -93,7 +94,7 @@ const mutants: readonly Mutant[] = [
   },
 ];
 
-for (const { file, fails, ...mutation } of mutants)
+for (const { file, fails, ...mutation } of drawnOf("shard-mutants", mutants, 3))
   test(`A reader with ${mutation.name} is found out`, async () => {
     // They wait by a clock of their own, and need no server: the project's configuration would start some.
     const { testResults } = await runOnMutant({

@@ -13,7 +13,7 @@ describe.skipIf(missing("postgres", "nats"))("a full stream that discards what i
     const worker = await startWorker(ground.configuration(), {});
     worker.finished.catch(() => {}); // the test would see it
     onTestFinished(() => worker.stop());
-    await waitFor(() => worker.status().ready, { what: "the source to be read", timeoutMs: 30_000 });
+    await waitFor(() => worker.status().ready, { what: "the source to be read" });
     await using load = ground.write(seedOf("stream full"));
     await waitFor(() => (worker.status().sources[0]?.published ?? 0) > 500, { what: "events before it" });
     const limit = (max_bytes: (bytes: number) => number): Promise<unknown> =>
@@ -25,10 +25,10 @@ describe.skipIf(missing("postgres", "nats"))("a full stream that discards what i
       worker.status().parts.find(({ kind, ready }) => kind === "source" && !ready)?.code;
 
     await limit((bytes) => bytes + 50_000);
-    await waitFor(() => code() === "STREAM_FULL", { what: "the source to be red", timeoutMs: 30_000 });
+    await waitFor(() => code() === "STREAM_FULL", { what: "the source to be red" });
     expect(worker.status().sources[0]?.state).toBe("running");
     await limit(() => -1);
-    await waitFor(() => worker.status().ready, { what: "all to be green again", timeoutMs: 30_000 });
+    await waitFor(() => worker.status().ready, { what: "all to be green again" });
     await load.stop();
     await ground.judge();
   });

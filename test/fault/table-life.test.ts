@@ -15,6 +15,7 @@ import { ContractWorker, type KillPoint, killPoints } from "../contract/source/s
 import { changesOf, markersOf, wrongIn } from "../contract/source/stream-facts.ts";
 import { Random } from "../support/bus/scripted-bus.ts";
 import { countChanges, readStream, type StreamEvent } from "../support/bus/stream-events.ts";
+import { drawnOf } from "../support/drawn.ts";
 import { useTestCredentials } from "../support/dynamodb/dynamo-target.ts";
 import { TableLife, type Turn, turns, type Written } from "../support/dynamodb/table-life.ts";
 import { seedOf } from "../support/fault-ground.ts";
@@ -33,7 +34,7 @@ const id = "shop" as SourceId;
 const seed = seedOf("a table's life");
 useTestCredentials();
 
-test.concurrent.each(killPoints)(
+test.concurrent.each(drawnOf("table-life", killPoints, 7))(
   "Each record of two tables is in the stream once, and in its item's order, through all that becomes of their shards, though workers are killed %s",
   async (at) => {
     const random = new Random(seed + killPoints.indexOf(at));

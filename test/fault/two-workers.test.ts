@@ -36,7 +36,7 @@ async function takenOver(ground: FaultGround, lease: number): Promise<number> {
       const marker = await ground.lastMessage("meta.shop.writer");
       return marker !== undefined && JSON.parse(marker.text).lease > lease && marker.seq;
     },
-    { what: "the other worker's marker", timeoutMs: 40_000 },
+    { what: "the other worker's marker" },
   );
   return waitFor(
     () =>
@@ -48,7 +48,7 @@ async function takenOver(ground: FaultGround, lease: number): Promise<number> {
         }
         return false;
       }),
-    { what: "its first event", timeoutMs: 40_000 },
+    { what: "its first event" },
   );
 }
 
@@ -92,7 +92,7 @@ describe.skipIf(missing("postgres", "nats"))("of two workers", () => {
         const lines = holder.logLines().slice(logged);
         return lines.find(({ event }) => event === "source_waiting_for_lease");
       },
-      { what: "the frozen one to wait for the lease", timeoutMs: 30_000 },
+      { what: "the frozen one to wait for the lease" },
     );
     const writes = (await ground.state()).lastSeq;
     await waitFor(async () => (await ground.state()).lastSeq > writes + 100, { what: "the other one to go on" });

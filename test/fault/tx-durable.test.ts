@@ -52,7 +52,7 @@ describe.skipIf(missing("postgres", "nats"))("the database of tx(), with synchro
     const worker = await startWorker(config, { sources: ["shop"] });
     onTestFinished(() => worker.stop());
     const parts = () => [...worker.status().sources, ...worker.status().automations];
-    await waitFor(() => parts().every(({ state }) => state === "running"), { what: "all to run", timeoutMs: 40_000 });
+    await waitFor(() => parts().every(({ state }) => state === "running"), { what: "all to run" });
 
     await source.query(`insert into item select generate_series(1, ${EVENTS})`);
     await waitFor(() => worker.status().automations.every(({ handled }) => handled === EVENTS), {

@@ -4,12 +4,12 @@ import { inspect } from "node:util";
 import { type Clock, realClock } from "../../src/clock.ts";
 
 /** Less where tests are to fail: see test/fault/log-facts.test.ts. */
-const PATIENCE_MS = Number(process.env.WAIT_MS ?? 25_000);
+const PATIENCE_MS = Number(process.env.WAIT_MS ?? 45_000);
 
 /**
  * Calls `look` until it gives something else than undefined or false, and resolves to that. What it throws counts as
  * "not yet".
- * @throws Error with `what` and the last answer once `timeoutMs` (default 25 s, or `WAIT_MS`) have passed by the clock
+ * @throws Error with `what` and the last answer once `timeoutMs` (default 45 s, or `WAIT_MS`) have passed by the clock
  */
 export async function waitFor<T>(
   look: () => T | Promise<T>,

@@ -28,7 +28,7 @@ describe.skipIf(missing("nats"))("events whose handler ends the process", () => 
           over = left === 0;
           return over || !worker.running;
         },
-        { what: "the end of the process, or of all events", timeoutMs: 30_000 },
+        { what: "the end of the process, or of all events" },
       );
       expect(kills).toBeLessThan(24);
     }

@@ -90,7 +90,7 @@ describe.skipIf(missing("nats"))("a durable that is gone", () => {
       await waitFor(() => [...attempts.values()].flat().length >= part, { what: `${part} attempts` });
       await remove(stream);
     }
-    await waitFor(() => handled.size === 40, { what: "all orders", timeoutMs: 30_000 });
+    await waitFor(() => handled.size === 40, { what: "all orders" });
     await settled(stream);
     for (const of of attempts.values()) {
       expect(Math.max(...of)).toBe(4);
@@ -235,7 +235,7 @@ describe.skipIf(missing("nats"))("a durable that somebody changed", () => {
     await waitFor(() => worker.running.status()[0]?.state === "running", { what: "it to run" });
     await change(stream, { max_deliver: 2 });
     await write(stream, 1, 3);
-    await waitFor(() => worker.metrics.counts["mail.exhausted"] === 3, { what: "the dead letters", timeoutMs: 30_000 });
+    await waitFor(() => worker.metrics.counts["mail.exhausted"] === 3, { what: "the dead letters" });
     expect(seen).toHaveLength(15);
     expect(await stream.deadLetters("mail")).toMatchObject([{ attempts: 5 }, { attempts: 5 }, { attempts: 5 }]);
     expect((await (await consumers(stream)).info("CDC_SHOP", "mail")).config.max_deliver).toBe(-1);
@@ -254,7 +254,7 @@ describe.skipIf(missing("nats"))("a durable that somebody changed", () => {
     await waitFor(() => worker.running.status()[0]?.state === "running", { what: "it to run" });
     await change(stream, { max_deliver: 2 });
     await write(stream, 1, 1);
-    await waitFor(() => worker.metrics.counts["mail.exhausted"] === 1, { what: "the dead letter", timeoutMs: 30_000 });
+    await waitFor(() => worker.metrics.counts["mail.exhausted"] === 1, { what: "the dead letter" });
     expect(seen).toHaveLength(5);
   });
 
@@ -359,7 +359,7 @@ test.skipIf(missing("nats"))("events that wait for their retry and hold up all o
   );
   await write(stream, 1, 1800);
   await using worker = await startWorker({ url: nats.url, automations: [mail], missedLookMs: 50 });
-  await waitFor(() => worker.running.status()[0]?.obstacle !== undefined, { what: "it to be told", timeoutMs: 30_000 });
+  await waitFor(() => worker.running.status()[0]?.obstacle !== undefined, { what: "it to be told" });
   expect(worker.running.status()).toMatchObject([
     {
       state: "running",

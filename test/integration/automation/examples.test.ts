@@ -33,7 +33,7 @@ describe.skipIf(missing("postgres"))("the example", () => {
     pool.on("error", () => {});
     const schema = readFileSync("examples/automations/schema.sql", "utf8");
     await database.query(`${migrationSql("outbox")}; ${migrationSql("inbox")}; ${schema}`);
-  }, 60_000);
+  });
 
   afterAll(async () => {
     await pool?.end();

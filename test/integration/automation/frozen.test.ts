@@ -26,7 +26,7 @@ describe.skipIf(missing("nats"))("a worker that stood still", () => {
       new Set(notes.filter(({ what, pid }) => what === "ok" && pid === other.pid).map(({ id }) => id));
     // What the frozen one has not begun by then is the other's.
     const rest = Array.from({ length: 40 }, (_, nth) => nth + 1).filter((id) => !begun.has(id));
-    await waitFor(() => rest.every((id) => handled().has(id)), { what: "the rest to be handled", timeoutMs: 30_000 });
+    await waitFor(() => rest.every((id) => handled().has(id)), { what: "the rest to be handled" });
     const before = notes.length;
     frozen.wake();
     await stream.order("created", { id: 41, status: "once" });

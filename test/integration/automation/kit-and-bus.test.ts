@@ -95,7 +95,7 @@ const comparable = (outcomes: readonly Outcome[]): unknown[] =>
 
 const realPace: Pace = {
   clock: realClock,
-  until: async (look) => void (await waitFor(look, { what: "the automations", timeoutMs: 30_000 })),
+  until: async (look) => void (await waitFor(look, { what: "the automations" })),
   handlerStarted: () => () => {},
   databaseAsked: () => () => {},
 };
@@ -109,7 +109,7 @@ describe.skipIf(missing("nats", "postgres"))("the test kit", () => {
     pool = new Pool({ connectionString: database.url });
     pool.on("error", () => {});
     await database.query("create table effect(id int, attempt int)");
-  }, 60_000);
+  });
 
   afterAll(async () => {
     await pool?.end();

@@ -53,7 +53,6 @@ async function waiting(stream: ShopStream): Promise<number> {
 async function over(stream: ShopStream, bus: Bus): Promise<void> {
   await waitFor(async () => (await waiting(stream)) === 0 && (await stream.open("mail")) === 0, {
     what: "all events to be over",
-    timeoutMs: 30_000,
   });
   await waitFor(async () => (await bus.state.keys("attempts.")).length === 0, {
     what: "what is remembered to be gone",
@@ -201,7 +200,6 @@ describe.skipIf(missing("nats"))("a long retry", () => {
     await nats.restart();
     await waitFor(() => new Set(starts.filter(({ attempt }) => attempt === 2).map(({ id }) => id)).size === 5, {
       what: "the second attempt of each",
-      timeoutMs: 40_000,
     });
     await over(stream, worker.bus);
 
@@ -249,7 +247,6 @@ describe.skipIf(missing("nats"))("a long retry", () => {
     finish();
     await waitFor(() => [2, 3].every((id) => starts.some((one) => one.id === id && one.attempt === 2)), {
       what: "the second attempts of both",
-      timeoutMs: 30_000,
     });
     await over(stream, worker.bus);
     for (const id of [2, 3])

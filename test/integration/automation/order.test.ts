@@ -60,13 +60,13 @@ describe.skipIf(missing("nats"))("an automation in order by key", () => {
     const killedAt = Date.now();
     await first.kill();
     for (let n = 0; n < 60; n++) await stream.order("created", { id: n % 6, status: "once" });
-    await waitFor(async () => (await stream.open("mail")) === 0, { what: "all to be settled", timeoutMs: 40_000 });
+    await waitFor(async () => (await stream.open("mail")) === 0, { what: "all to be settled" });
 
     const goneOn = Math.min(...notes.filter(({ pid }) => pid === second.pid).map(({ at }) => at));
     expect(goneOn - killedAt).toBeLessThan(15_000);
     expect(orderFaults(notes)).toEqual([]);
     expect(new Set(notes.filter(({ what }) => what === "ok").map(({ sequence }) => sequence)).size).toBe(180);
-  }, 60_000);
+  });
 
   test("goes on while a worker stands still, and that one begins nothing that another has had", async () => {
     await using nats = await freshNats();
@@ -84,7 +84,7 @@ describe.skipIf(missing("nats"))("an automation in order by key", () => {
     const before = notes.length;
     first.wake();
     for (let n = 0; n < 60; n++) await stream.order("created", { id: n % 5, status: "ok" });
-    await waitFor(async () => (await stream.open("mail")) === 0, { what: "all to be settled", timeoutMs: 40_000 });
+    await waitFor(async () => (await stream.open("mail")) === 0, { what: "all to be settled" });
 
     // What it had begun it ends; its effects stand beside the other one's, for nobody can call a handler back.
     const late = notes.slice(before).filter(({ what, pid }) => what === "start" && pid === first.pid);
@@ -92,7 +92,7 @@ describe.skipIf(missing("nats"))("an automation in order by key", () => {
     const zombie = notes.slice(before).filter(({ what, pid }) => what === "ok" && pid === first.pid);
     expect(orderFaults(notes.filter((note) => !zombie.includes(note)))).toEqual([]);
     expect(new Set(notes.filter(({ what }) => what === "ok").map(({ sequence }) => sequence)).size).toBe(260);
-  }, 90_000);
+  });
 
   test("keeps its order through a restart of nats-server", async () => {
     await using nats = await freshNats();
@@ -110,7 +110,7 @@ describe.skipIf(missing("nats"))("an automation in order by key", () => {
     expect([first.running, second.running]).toEqual([true, true]);
     expect(orderFaults(notes)).toEqual([]);
     expect(new Set(notes.filter(({ what }) => what === "ok").map(({ sequence }) => sequence)).size).toBe(350);
-  }, 90_000);
+  });
 
   test("stops the key of an event that used up its attempts until somebody resumes it, or drops it", async () => {
     await using nats = await freshNats();
@@ -149,7 +149,7 @@ describe.skipIf(missing("nats"))("an automation in order by key", () => {
     expect(begun.slice(5).sort()).toEqual(["1/bad/1", "1/behind/1", "2/behind/1"]);
     expect(await stream.deadLetters("blocking")).toMatchObject([{ reason: "exhausted", attempts: 2 }]);
     expect(await listBlocked(second.bus.state, "blocking")).toEqual([]);
-  }, 60_000);
+  });
 
   test("puts followers of a key that stands still aside, so that others go on, and has them in order behind a kill", async () => {
     await using nats = await freshNats();
@@ -182,7 +182,7 @@ describe.skipIf(missing("nats"))("an automation in order by key", () => {
       const { state } = bus;
       const get: StateStore["get"] = async (key) => {
         const found = await state.get(key);
-        if (key.startsWith("parked.hot.")) await waitFor(filled, { what: "its hand to be full", timeoutMs: 30_000 });
+        if (key.startsWith("parked.hot.")) await waitFor(filled, { what: "its hand to be full" });
         return found;
       };
       return overlaidBus(bus, { state: overlaid(state, { get }) });
@@ -206,5 +206,5 @@ describe.skipIf(missing("nats"))("an automation in order by key", () => {
     );
     await waitFor(async () => (await second.bus.state.keys("parked.hot.")).length === 0, { what: "the record to go" });
     expect(second.running.status()[0]?.keys).toEqual({ blocked: 0, oldestBlockedMs: 0, parked: 0 });
-  }, 120_000);
+  });
 });

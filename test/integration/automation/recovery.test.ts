@@ -137,7 +137,7 @@ test.skipIf(skip)(
       await waitFor(() => handled.size >= part, { what: `${part} events` });
       await nats.restart();
     }
-    await waitFor(() => handled.size === 300, { what: "all events", timeoutMs: 40_000 });
+    await waitFor(() => handled.size === 300, { what: "all events" });
     await waitFor(async () => (await stream.open("busy")) === 0, { what: "all acks" });
     expect(overlaps).toBe(0);
     expect(await stream.deadLetters("busy")).toEqual([]);
@@ -166,7 +166,7 @@ test.skipIf(skip)("a dead letter waits for the bus to come back", async () => {
   finish();
   await waitFor(() => worker.running.status()[0]?.running === 0, { what: "the handler's end" });
   await nats.restart();
-  await waitFor(() => worker.metrics.counts["fatal.fatal"] === 1, { what: "the dead letter", timeoutMs: 30_000 });
+  await waitFor(() => worker.metrics.counts["fatal.fatal"] === 1, { what: "the dead letter" });
   expect(started).toBe(1);
   expect(await stream.deadLetters("fatal")).toHaveLength(1);
 });

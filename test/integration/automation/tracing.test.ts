@@ -58,7 +58,7 @@ describe.skipIf(missing("postgres", "nats"))("a trace", () => {
     onTestFinished(() => worker.stop());
     const all = (): boolean =>
       [...worker.status().sources, ...worker.status().automations].every(({ state }) => state === "running");
-    await waitFor(all, { what: "sources and automations to run", timeoutMs: 40_000 });
+    await waitFor(all, { what: "sources and automations to run" });
     const client = new Client({ connectionString: database.url });
     await client.connect();
     await client.query("begin");
@@ -75,7 +75,6 @@ describe.skipIf(missing("postgres", "nats"))("a trace", () => {
     const named = (name: string) => exporter.getFinishedSpans().filter((span) => span.name === name);
     await waitFor(() => named("handle row").length === 4 && named("handle packed").length === 1, {
       what: "all handlers to have run",
-      timeoutMs: 40_000,
     });
     await worker.stop();
 
@@ -116,5 +115,5 @@ describe.skipIf(missing("postgres", "nats"))("a trace", () => {
     const failed = named("handle row").find(({ attributes }) => attributes["millrace.outcome"] === "failed");
     expect(failed?.attributes["error.type"]).toBe("TypeError");
     expect(failed?.status.message ?? "").not.toContain("by a handler");
-  }, 90_000);
+  });
 });

@@ -63,7 +63,7 @@ describe.skipIf(absent)("tx()", () => {
       create table item(id int primary key, note text); create table effect(n int generated always as identity primary key, automation text, item int);
       create table ping(id int generated always as identity primary key, of int);
       create table pong(id int generated always as identity primary key, of int)`);
-  }, 60_000);
+  });
 
   afterAll(async () => {
     await pool?.end();
@@ -162,7 +162,7 @@ describe.skipIf(absent)("tx()", () => {
         lineage: { hops: 1, automation: "again", correlationId: expect.stringMatching(/^shop\./) },
       },
     ]);
-  }, 90_000);
+  });
 
   test("has one effect though the handler's process is killed between commit and ack, and though two workers run it", async () => {
     const config = { ...configuration([], {}), automations: "./fatal.mjs" };
@@ -197,7 +197,7 @@ describe.skipIf(absent)("tx()", () => {
     );
     expect(doubled).toEqual([]);
     expect(await effects("fatal")).toBe(all);
-  }, 120_000);
+  });
 
   test.each([
     ["commits", "and has no effect of its own", ["one", undefined], [false, true]],
@@ -280,7 +280,7 @@ describe.skipIf(absent)("tx()", () => {
         id,
       ).key;
     expect(key("shop")).not.toBe(key("other"));
-  }, 60_000);
+  });
 
   test("works on drizzle and on postgres.js, and rolls back with what the work throws", async () => {
     const sql = postgres(database.url, { max: 2, onnotice: () => {} });
@@ -335,7 +335,7 @@ describe.skipIf(absent)("tx()", () => {
     ]);
     expect([await effects("refused"), await effects("orm"), await effects("sql"), failures]).toEqual([0, 1, 1, 2]);
     expect([known.text, known.header("ce-automation")]).toEqual(['{"id": 2}', "orm"]);
-  }, 90_000);
+  });
 
   test("is tried again when the commit was none, the connection broke, or nobody waited for its error", async () => {
     const own = new Pool({ connectionString: database.url });
@@ -449,7 +449,7 @@ describe.skipIf(absent)("tx()", () => {
     for (const id of ["swallows", "orm-swallows", "sql-swallows", "breaks", "orm-breaks", "forgets"])
       expect([id, await effects(id)]).toEqual([id, 1]);
     expect(await effects("catches")).toBe(0);
-  }, 90_000);
+  });
 
   test("a COMMIT or ROLLBACK of the work's own ends the event by name, on each kind of database, and is tried once", async () => {
     const ormPool = new Pool({ connectionString: database.url });
@@ -510,7 +510,7 @@ describe.skipIf(absent)("tx()", () => {
     expect(new Set(letters.map(({ text }) => JSON.parse(text).error.code))).toEqual(new Set(["TX_CONTROL_REFUSED"]));
     expect(await database.query("select from effect where automation like 'ends-%'")).toEqual([]);
     expect(letters).toHaveLength(ends.length);
-  }, 60_000);
+  });
 
   test.each([
     ["and goes on", async () => {}],
@@ -579,7 +579,7 @@ describe.skipIf(absent)("tx()", () => {
     expect(await effects("hasty")).toBe(1);
     expect(await database.query("select value from settings")).toEqual([{ value: "on" }]);
     await expect(kept?.("item.late", { key: 1, data: null })).rejects.toMatchObject({ code: "TX_EMIT_TOO_LATE" });
-  }, 60_000);
+  });
 
   test("gives its connection back with the role it was lent with, on each kind of database", async () => {
     await database.query("create role tenant; grant insert on effect to tenant");
@@ -615,7 +615,7 @@ describe.skipIf(absent)("tx()", () => {
     const ask = "select current_user::text as name";
     const names = [(await lone.query(ask)).rows, (await ormPool.query(ask)).rows, [...(await sql.unsafe(ask))]];
     expect(names).toEqual([[{ name: "postgres" }], [{ name: "postgres" }], [{ name: "postgres" }]]);
-  }, 60_000);
+  });
 
   test("what a handler threw is logged with message, code and place; with log.messages off, without any message", async () => {
     const lines: Readonly<Record<string, unknown>>[] = [];
@@ -645,7 +645,7 @@ describe.skipIf(absent)("tx()", () => {
     const silent = await letter("mail-silent");
     expect(silent).toMatchObject({ error: "Fatal", code: "FATAL", at });
     expect(JSON.stringify(silent)).not.toContain("421");
-  }, 60_000);
+  });
 
   test("two automations that write each other's tables are stopped at the limit; one that meets its own key, at once", async () => {
     const ping = collection<{ id: number; of: number }>("shop", "public.ping");
@@ -683,7 +683,7 @@ describe.skipIf(absent)("tx()", () => {
       .filter(({ subject }) => /^cdc\.shop\.public\.(ping|pong)\./.test(subject))
       .map((one) => one.header("ce-hops") ?? "0");
     expect(hops).toEqual(["0", "1", "2", "3", "4", "5"]);
-  }, 90_000);
+  });
 
   test("a handler that takes one row through its states may, where it says so, and the limit of hops still ends it", async () => {
     const steps = automation("steps", { on: items.updated(), cycles: "allow" }, async ({ event, tx, skip }) => {
@@ -702,7 +702,7 @@ describe.skipIf(absent)("tx()", () => {
     await waitFor(() => status()?.deadBy?.cycle === 1, { what: "the limit", ...long });
 
     expect(status()).toMatchObject({ handled: 3 + 5, dead: 1 });
-  }, 60_000);
+  });
 
   test("is refused at the start where nobody reads its outbox, or it has no inbox", async () => {
     const one = automation("one", { on: items.created() }, async ({ tx }) => {
@@ -727,7 +727,7 @@ describe.skipIf(absent)("tx()", () => {
     await expect(
       start({ ...configuration([deaf], {}), sources: { shop: { ...source(), outbox: false } } }),
     ).rejects.toMatchObject({ code: "AUTOMATION_WITHOUT_OUTBOX" });
-  }, 60_000);
+  });
 
   test("is refused at the start for a role without the rights, until it has them", async () => {
     await database.query("create role bare login");
@@ -742,7 +742,7 @@ describe.skipIf(absent)("tx()", () => {
 
     expect(refused.code).toBe("TX_RIGHTS_MISSING");
     await start();
-  }, 60_000);
+  });
 
   test("works while the database of another source is away, and is not refused for it", async () => {
     const away: OutboxHomes[number] = () => Promise.reject(new TransientError("SOURCE_UNREACHABLE", "away"));
@@ -878,7 +878,7 @@ describe.skipIf(absent)("tx()", () => {
     await waitFor(() => heard.length > 0, { what: "the event", ...long });
     await worker.stop();
     expect(heard).toEqual(["1"]);
-  }, 60_000);
+  });
 
   test("keeps inbox entries for as long as their event may come, and no longer", async () => {
     await using worker = await startAutomations({ url: nats.url, automations: [] });

@@ -37,7 +37,7 @@ async function sent(bus: Bus, id: string): Promise<boolean> {
       return (await bus.receive(event(id), [{ key: id }])).stored;
     } catch (error) {
       if (!(error instanceof TransientError)) throw error;
-      await waitFor(() => bus.connected(), { what: "the connection", timeoutMs: 30_000 });
+      await waitFor(() => bus.connected(), { what: "the connection" });
     }
   }
 }
@@ -105,7 +105,7 @@ test.skipIf(skip)("a server that is killed again and again stores each id once, 
   const senders = Array.from({ length: 8 }, sender);
   for (let kill = 0; kill < 2; kill++) {
     const before = answered.size;
-    await waitFor(() => answered.size > before + 20, { what: "events", timeoutMs: 30_000 });
+    await waitFor(() => answered.size > before + 20, { what: "events" });
     await nats.kill();
     await nats.restart();
   }

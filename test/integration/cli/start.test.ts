@@ -57,7 +57,6 @@ describe.skipIf(missing("postgres", "nats"))("a worker that starts", () => {
     worker.finished.catch(() => {}); // the test would see it
     await waitFor(async () => (await get("/readyz")).status === 200, {
       what: "/readyz to be green",
-      timeoutMs: 30_000,
     });
   });
 

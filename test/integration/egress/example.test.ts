@@ -38,7 +38,7 @@ test.skipIf(missing("nats"))(
     try {
       await using worker = await WorkerProcess.start({}, { directory, env, args: ["--config", "millrace.config.mjs"] });
       const ready = async () => (await fetch(`${worker.httpUrl}/readyz`)).status === 200;
-      await waitFor(ready, { what: "the worker to be ready", timeoutMs: 30_000 });
+      await waitFor(ready, { what: "the worker to be ready" });
       spawn("bash", ["-c", order], { env: { ...process.env, ...env }, stdio: "ignore" });
       const [, said = ""] = /^The CRM prints `(.*?)`/m.exec(readme) ?? [];
       await waitFor(() => printed.includes(said), { what: "the order at the receiver" });

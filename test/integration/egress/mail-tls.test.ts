@@ -119,7 +119,7 @@ test.skipIf(missing("nats"))(
       },
     );
     const ready = async () => (await fetch(`${worker.httpUrl}/readyz`)).status === 200;
-    await waitFor(ready, { what: "the worker to be ready", timeoutMs: 30_000 });
+    await waitFor(ready, { what: "the worker to be ready" });
     expect((await ask(port, signed('{"event":"down"}'))).status).toBe(200);
     await waitFor(() => right.mails.length > 0, { what: "the mail" });
     expect(right.logins).toEqual(["me"]);

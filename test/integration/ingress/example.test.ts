@@ -18,7 +18,7 @@ test.skipIf(missing("nats"))("each of the example's senders is answered as its R
   const env = { ...set, NATS_URL: nats.url, INGRESS_PORT: String(await freePort()) };
   await using worker = await WorkerProcess.start({}, { directory, env, args: ["--config", "millrace.config.mjs"] });
   const ready = async () => (await fetch(`${worker.httpUrl}/readyz`)).status === 200;
-  await waitFor(ready, { what: "the worker to be ready", timeoutMs: 30_000 });
+  await waitFor(ready, { what: "the worker to be ready" });
 
   const sent = spawnSync(process.execPath, [join(directory, "send.mjs")], { env: { ...process.env, ...env } });
   const answers = sent.stdout.toString().match(/"status":"\w+"/g);

@@ -167,7 +167,7 @@ describe.skipIf(missing("postgres", "nats"))("a run with rows, skips, retries an
     );
     const others = lines.map((line) => (thrown.includes(line) ? { ...line, message: "" } : line));
     expect(JSON.stringify(others)).not.toContain("secret of");
-  }, 120_000);
+  });
 
   test("says nothing of single events unless it is asked to", async () => {
     await using database = await freshDatabase();

@@ -48,7 +48,7 @@ describe.skipIf(absent)("an event", () => {
     await waitFor(async () => (await readStream(nats.url, "CDC_MOVED")).length > 1, { what: "the first start" });
     await waitFor(async () => (await readStream(nats.url, "CDC_SHOP")).length > 1, { what: "the first start" });
     await waitFor(async () => (await readStream(nats.url, "CDC_BARE")).length > 1, { what: "the first start" });
-  }, 60_000);
+  });
 
   afterAll(async () => {
     await worker?.stop();

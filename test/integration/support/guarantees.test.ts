@@ -47,7 +47,7 @@ describe.skipIf(missing("postgres", "nats"))("a worker in a process of its own",
         const events = await readStream(nats.url, "CDC_SHOP");
         return events.filter(({ subject }) => subject.startsWith("cdc.")).length >= committed.length;
       },
-      { what: "the stream to hold all changes", timeoutMs: 30_000 },
+      { what: "the stream to hold all changes" },
     );
     const samples = await acknowledged.stop();
 

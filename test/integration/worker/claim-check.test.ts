@@ -93,7 +93,7 @@ describe.skipIf(missing("postgres", "nats"))("an event that is larger than the b
       if (!away) await nats.kill();
       if (!away) await nats.restart();
       const worker = away ? await startWorker(config) : first;
-      await waitFor(async () => (await largeObjects(nats.url)).length === 3, { what: "the bodies", timeoutMs: 30_000 });
+      await waitFor(async () => (await largeObjects(nats.url)).length === 3, { what: "the bodies" });
       await database.query("insert into item values (6, 'behind')");
       await waitFor(async () => (await events()) >= 6, { what: "the row behind" });
       await worker.stop();

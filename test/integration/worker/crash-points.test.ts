@@ -50,7 +50,6 @@ describe.skipIf(missing("postgres", "nats"))("a worker killed", () => {
     const committed = (await truth.read()).filter(({ collection }) => collection !== "aside");
     await waitFor(async () => (await countMessages(nats.url, "shop")).events >= committed.length, {
       what: "the stream to hold all changes",
-      timeoutMs: 30_000,
     });
     const samples = await acknowledged.stop();
 

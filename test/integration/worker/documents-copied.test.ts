@@ -121,7 +121,7 @@ describe.skipIf(missing("nats"))("what nobody orders by hand", () => {
       const events = await readStream(nats.url, "CDC_SHOP");
       return events.some(({ text }) => text.includes(`"_id":${last}`)) ? events : undefined;
     };
-    const events = await waitFor(stored, { what: "the stream to hold all", timeoutMs: 30_000 });
+    const events = await waitFor(stored, { what: "the stream to hold all" });
     await second.stop();
     const state = new CopiedDocuments(events);
     const { gaps, copies } = gapsOf(events);
@@ -185,7 +185,7 @@ describe.skipIf(missing("nats"))("what nobody orders by hand", () => {
       const events = await readStream(nats.url, "CDC_SHOP");
       return events.filter(({ text }) => text.includes('"i9999"')).length === 2 ? events : undefined;
     };
-    const events = await waitFor(stored, { what: "the stream to hold all", timeoutMs: 30_000 });
+    const events = await waitFor(stored, { what: "the stream to hold all" });
     await second.stop();
     const state = new CopiedState(events);
     const { gaps, copies } = gapsOf(events);

@@ -176,12 +176,11 @@ describe.skipIf(missing("nats"))("of a DynamoDB source", () => {
     onTestFinished(() => worker[Symbol.asyncDispose]());
     const page = async (path: string): Promise<string> =>
       (await fetch(`${worker.httpUrl}${path}`).catch(() => undefined))?.text() ?? "";
-    await waitFor(async () => (await page("/readyz")).includes(code), { what: "the reason", timeoutMs: 45_000 });
+    await waitFor(async () => (await page("/readyz")).includes(code), { what: "the reason" });
     const pages = await Promise.all(["/readyz", "/api/status", "/metrics"].map(page));
     end();
     await waitFor(async () => (await page("/readyz")).includes('"ready":true'), {
       what: "it to go on",
-      timeoutMs: 45_000,
     });
     expect(await worker.stop()).toBe(0);
     expectNoSecret(pages.join("\n") + worker.log());

@@ -60,14 +60,14 @@ async function shop() {
         const newest = await newestProgress(nats.url);
         return newest?.backfill === backfill && newest.state === "completed";
       },
-      { what: `copy ${backfill} to be complete`, timeoutMs: 30_000 },
+      { what: `copy ${backfill} to be complete` },
     );
   /** What a subscriber holds once the stream has all that was written by now. */
   const applied = async (): Promise<CopiedState> => {
     const [row] = await database.query<{ id: number }>("insert into final select count(*) + 1 from final returning id");
     const has = async (): Promise<boolean> =>
       JSON.parse((await newestOf(nats.url, "cdc.shop.public.final.created.*")) ?? "{}").key?.id === row?.id;
-    await waitFor(has, { what: "the stream to hold all", timeoutMs: 30_000 });
+    await waitFor(has, { what: "the stream to hold all" });
     return new CopiedState(await readStream(nats.url, "CDC_SHOP"));
   };
   const held = async (): Promise<readonly string[]> => {
@@ -140,7 +140,7 @@ describe.skipIf(missing("postgres", "nats"))("a gap that a copy makes good", () 
     await first.stop();
     await database.query("select pg_drop_replication_slot('millrace_shop'); delete from item where id % 10 = 3");
     const second = await start("continue");
-    await waitFor(() => newestOf(nats.url, "meta.shop.gap"), { what: "the gap to be told", timeoutMs: 30_000 });
+    await waitFor(() => newestOf(nats.url, "meta.shop.gap"), { what: "the gap to be told" });
     const before = await applied();
     await expect(order({ collections: ["public.item"] })).rejects.toMatchObject({ code: "BACKFILL_FROM_GAP" });
     await order();

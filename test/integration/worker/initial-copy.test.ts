@@ -29,7 +29,7 @@ async function shop(tables: string, options: Readonly<Record<string, unknown>>) 
         const newest = await newestProgress(nats.url);
         return newest?.backfill === backfill && newest.state === "completed";
       },
-      { what: `copy ${backfill} to be complete`, timeoutMs: 30_000 },
+      { what: `copy ${backfill} to be complete` },
     );
   /** By table, what was read of it, in the order of the stream. */
   const read = async (): Promise<readonly string[]> =>

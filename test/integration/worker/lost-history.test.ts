@@ -51,7 +51,7 @@ async function freshShop(): Promise<Shop> {
       const [stream, subject] = [`CDC_${source.toUpperCase()}`, `cdc.${source}.public.orders.created.*`];
       const isThere = async (): Promise<boolean> =>
         (await newest<{ key: { id: number } }>(nats, stream, subject))?.key.id === id;
-      await waitFor(isThere, { what: `the event of row ${id}`, timeoutMs: 30_000 });
+      await waitFor(isThere, { what: `the event of row ${id}` });
     },
   };
 }
@@ -79,7 +79,7 @@ async function running(worker: Worker): Promise<void> {
   // Behind a gap it says so too.
   const runs = ({ id, state }: { readonly id: string; readonly state: string }): boolean =>
     readiness(worker, id)?.ready === true && state === "running";
-  await waitFor(() => worker.status().sources.every(runs), { what: "the sources to run", timeoutMs: 30_000 });
+  await waitFor(() => worker.status().sources.every(runs), { what: "the sources to run" });
 }
 
 const dropSlot = async ({ database }: Shop, slot = "millrace_shop"): Promise<void> => {
@@ -164,7 +164,7 @@ describe.skipIf(missing("postgres", "nats"))("a worker whose source lost its his
       );
       return slots[0]?.passed === true;
     };
-    await waitFor(passed, { what: "the idle log to be acknowledged", timeoutMs: 30_000 });
+    await waitFor(passed, { what: "the idle log to be acknowledged" });
     await first.stop();
     const connection = await connect({ servers: shop.nats.url });
     onTestFinished(() => connection.close());
@@ -224,7 +224,7 @@ describe.skipIf(missing("postgres", "nats"))("a worker whose source lost its his
     const third = await shop.start({ timing: { ...timing, lagEveryMs: 300 } });
     const joined = async (): Promise<boolean> =>
       (await newest<{ code: string }>(shop.nats, "CDC_SHOP", "meta.shop.gap"))?.code === "TABLE_ADDED";
-    await waitFor(joined, { what: "the table to join", timeoutMs: 30_000 });
+    await waitFor(joined, { what: "the table to join" });
     await third.stop();
     const fourth = await shop.start();
     await running(fourth);
@@ -248,7 +248,7 @@ describe.skipIf(missing("postgres", "nats"))("a worker whose source lost its his
     // Not before they are read: a look at the tables may find the loss sooner than the log gets here.
     const lost = read.then(() => shop.database.query("drop publication millrace_shop")).then(() => shop.insert(2501));
     await lost.finally(() => shop.nats.resume());
-    await waitFor(() => log.count("source_gap") > 0, { what: "the gap to be said", timeoutMs: 30_000 });
+    await waitFor(() => log.count("source_gap") > 0, { what: "the gap to be said" });
     await running(worker);
     await shop.insert(2502);
     await shop.until(2502);

@@ -154,7 +154,6 @@ describe.skipIf(missing("mongodb", "nats"))("`run` of a MongoDB source refuses, 
 
     await waitFor(async () => JSON.stringify(await part())?.includes('"ready":true'), {
       what: "it to go on",
-      timeoutMs: 45_000,
     });
     expect(await worker.stop()).toBe(0);
   });

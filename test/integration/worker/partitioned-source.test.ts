@@ -44,13 +44,13 @@ describe.skipIf(missing("nats"))("a source with partitions", () => {
       database.commit("north", [{ key: `n${nth}` }]);
       database.commit("south", [{ key: `s${nth}a` }, { key: `s${nth}b` }]);
     }
-    await waitFor(() => taken.length === 60, { what: "all events to be handled", timeoutMs: 30_000 });
+    await waitFor(() => taken.length === 60, { what: "all events to be handled" });
     const status = await waitFor(
       () => {
         const [source] = worker.status().sources;
         return source?.lagSeconds === 0 && source.unconfirmedBytes === 0 && source;
       },
-      { what: "all to be acknowledged", timeoutMs: 40_000 },
+      { what: "all to be acknowledged" },
     );
     await worker.stop();
 

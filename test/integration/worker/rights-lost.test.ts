@@ -60,7 +60,7 @@ async function ground(config = user([])): Promise<Ground> {
     { log, timing: { idleCheckMs: 500 } },
   );
   onTestFinished(() => worker.stop());
-  await waitFor(() => worker.status().ready, { what: "all to run", timeoutMs: 30_000 });
+  await waitFor(() => worker.status().ready, { what: "all to run" });
   return {
     nats,
     database,
@@ -90,7 +90,6 @@ describe.skipIf(missing("postgres", "nats"))("a right that is taken away while t
       await insert(5, 9);
       await waitFor(() => part("automation")?.code === "BUS_PERMISSION", {
         what: "the automation to name it",
-        timeoutMs: 40_000,
       });
       expect(part("automation")).toMatchObject({ ready: false, reason: expect.stringContaining(refused) });
       await reload(nats, user([]));
@@ -99,26 +98,26 @@ describe.skipIf(missing("postgres", "nats"))("a right that is taken away while t
         timeoutMs: 60_000,
       });
       await insert(10, 14);
-      await waitFor(() => seen(handled, 14), { what: "all orders", timeoutMs: 40_000 });
+      await waitFor(() => seen(handled, 14), { what: "all orders" });
       const nc = await connect({ servers: nats.url });
       onTestFinished(() => nc.close());
       const dead = async (): Promise<number> =>
         (await (await jetstreamManager(nc)).streams.info("MILLRACE_DEAD")).state.messages;
-      await waitFor(async () => (await dead()) === 2, { what: "both dead letters", timeoutMs: 40_000 });
+      await waitFor(async () => (await dead()) === 2, { what: "both dead letters" });
     });
   }
 
   test("the user itself: why it is not connected is said, once and not at each try", async () => {
     const { nats, worker, log, part, insert, handled } = await ground();
     await reload(nats, user([], "another"));
-    await waitFor(() => part("bus")?.code === "BUS_AUTH", { what: "the reason", timeoutMs: 30_000 });
+    await waitFor(() => part("bus")?.code === "BUS_AUTH", { what: "the reason" });
     expect(part("bus")?.reason).toContain("not connected: BUS_AUTH: NATS");
     const said = log.lines.filter(({ level, event }) => level === "warn" && event === "bus_disconnected");
     expect(said.map(({ fields }) => fields.code)).toEqual([undefined, "BUS_AUTH"]);
     await reload(nats, user([]));
     await waitFor(() => worker.status().ready, { what: "all to run again", timeoutMs: 60_000 });
     await insert(1, 4);
-    await waitFor(() => seen(handled, 4), { what: "all orders", timeoutMs: 40_000 });
+    await waitFor(() => seen(handled, 4), { what: "all orders" });
   });
 
   test("room for large messages: they go to the object store from then on, without a restart", async () => {
@@ -160,7 +159,6 @@ test.skipIf(missing("postgres", "nats"))(
       const states = () => pair.map((worker) => worker.status().sources[0]?.state);
       await waitFor(() => states().toSorted().join() === "running,waiting-for-lease", {
         what: "one to run and the other to stand by",
-        timeoutMs: 30_000,
       });
       await Promise.all(pair.map((worker) => worker.stop()));
       for (const worker of pair) await worker.finished;

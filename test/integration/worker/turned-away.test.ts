@@ -166,7 +166,7 @@ describe.skipIf(missing("postgres", "nats"))("a server that turns a running work
     onTestFinished(() => worker.stop());
     let ended = false;
     worker.finished.finally(() => (ended = true)).catch(() => {});
-    await waitFor(() => worker.status().ready, { what: "all to run", timeoutMs: 30_000 });
+    await waitFor(() => worker.status().ready, { what: "all to run" });
     await insert(1, 10);
     await waitFor(() => worker.status().automations[0]?.handled === 10, { what: "the first orders" });
 
@@ -176,7 +176,7 @@ describe.skipIf(missing("postgres", "nats"))("a server that turns a running work
     // A reset may overtake the server's word: that try is BUS_UNREACHABLE, and the next one asks again.
     const bus = await waitFor(
       () => worker.status().parts.find((part) => part.kind === "bus" && part.code === code && !part.ready),
-      { what: `the reason ${code}`, timeoutMs: 30_000 },
+      { what: `the reason ${code}` },
     );
     expect(bus.reason).toMatch(reason);
     expect(bus.reason).toMatch(/^(not )?connected: /);
@@ -191,7 +191,7 @@ describe.skipIf(missing("postgres", "nats"))("a server that turns a running work
     await server.restart(ground.config());
     await waitFor(() => worker.status().ready, { what: "all to run again", timeoutMs: 60_000 });
     await insert(21, 30);
-    await waitFor(() => worker.status().automations[0]?.handled === 30, { what: "all orders", timeoutMs: 40_000 });
+    await waitFor(() => worker.status().automations[0]?.handled === 30, { what: "all orders" });
     expect(handled.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 30 }, (_, at) => at + 1));
     expect(ended).toBe(false);
   });
@@ -206,7 +206,7 @@ describe.skipIf(missing("postgres", "nats"))("a server that turns a running work
       sources: { shop: { kind: "postgres", url: database.url } },
     });
     onTestFinished(() => worker.stop());
-    await waitFor(() => worker.status().ready, { what: "all to run", timeoutMs: 30_000 });
+    await waitFor(() => worker.status().ready, { what: "all to run" });
     // So that the table's description is on record: it is small state, and no event.
     await database.query("insert into orders values (0)");
     await waitFor(async () => (await countMessages(nats.url, "shop")).events === 1, { what: "the first row" });

@@ -19,7 +19,6 @@ describe.skipIf(missing("postgres", "nats"))("a worker whose", () => {
     const rows = (count: number) =>
       waitFor(async () => (await countMessages(nats.url, "shop")).events === count, {
         what: `${count} rows`,
-        timeoutMs: 30_000,
       });
     return { nats, postgres, database, config, rows };
   };

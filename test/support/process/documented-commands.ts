@@ -1,11 +1,12 @@
-// Every command of our pages as it stands there: each block on a ground of its own, with a worker, a stream and a dead letter.
+// Every command of our pages as it stands there: each block on a ground of its own, with a worker, a stream and a dead letter;
+// those that only look at it have one together.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { toError } from "../../../src/errors.ts";
 import { natsCli } from "../bus/nats-cli.ts";
 import { readStream } from "../bus/stream-events.ts";
@@ -42,6 +43,10 @@ const GOES_ON = /millrace (run|tail)|--watch/;
 const TAKES_AWAY = /(drop|remove) .*--yes|^nats \w+ (rm|rmm|del|purge)/;
 /** What asks first, and says elsewhere than on a terminal that it needs to be told. */
 const ASKS = /millrace (slots drop|source remove|erase) (?!.*--yes)/;
+
+/** What leaves all as it finds it. */
+const LOOKS =
+  /^(npx millrace (status|slots|check|verify|log|dead show|sql)\b(?! drop|.*--watch)|nats (stream|consumer) (info|get) )/;
 
 /** The nats command was understood: what it is about is not on this ground, or it wants a terminal to ask on. */
 const NOTHING_THERE = /^nats: error: .*(not found|no message found|without a terminal)/m;
@@ -165,15 +170,20 @@ function testBlocks(meant: readonly Block[]): void {
         if (/millrace tail/.test(line)) await database.query("insert into orders select max(id) + 1 from orders");
         return begun.test(said) || child.exitCode !== null;
       };
-      await waitFor(look, { what: `a word of ${line}: ${said}`, timeoutMs: 40_000 });
+      await waitFor(look, { what: `a word of ${line}: ${said}` });
       child.kill("SIGINT");
     }
     if (child.exitCode === null) await once(child, "close");
     return { code: child.exitCode, said };
   }
 
+  let shared: Promise<Ground> | undefined;
+  const sharedGround = (): Promise<Ground> => (shared ??= ground());
+  afterAll(async () => (await shared)?.[Symbol.asyncDispose]());
+
   test.each(meant)("$name", async ({ lines }) => {
-    await using here = await ground();
+    await using own = lines.every((line) => LOOKS.test(line)) ? undefined : await ground();
+    const here = own ?? (await sharedGround());
     let worker = here.worker;
     for (const documented of lines) {
       const line = filledIn(documented, worker, here);
@@ -199,6 +209,6 @@ function testBlocks(meant: readonly Block[]): void {
       if (isRun) worker = await worker.again();
       if (isRun) await waitFor(async () => (await fetch(`${worker.httpUrl}/readyz`)).ok, { what: "the worker" });
     }
-    await worker.kill();
+    if (own !== undefined) await worker.kill();
   });
 }

@@ -46,7 +46,7 @@ export function onTerminal(args: readonly string[], options: TerminalOptions): O
   return {
     shown: () => shown,
     shows: async (pattern) => {
-      await waitFor(() => pattern.test(shown), { what: `${pattern} on the terminal`, timeoutMs: 40_000 });
+      await waitFor(() => pattern.test(shown), { what: `${pattern} on the terminal` });
     },
     type: (text) => void child.stdin.write(text),
     ended: once(child, "close").then(([code]) => code as number | null),

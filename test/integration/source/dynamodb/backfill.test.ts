@@ -40,7 +40,7 @@ describe.each(dynamoTargets)("on %s", (_, absent, start) => {
         StreamSpecification: { StreamEnabled: true, StreamViewType: "NEW_AND_OLD_IMAGES" },
       }),
     );
-  }, 90_000);
+  });
 
   afterAll(async () => {
     await server?.[Symbol.asyncDispose]();

@@ -74,7 +74,7 @@ describe.each(dynamoTargets)("on %s, an event of the outbox", (target, absent, s
       ],
     });
     await waitFor(() => worker.status().sources.every(({ state }) => state === "running"), { what: "the worker" });
-  }, 90_000);
+  });
 
   afterAll(async () => {
     await worker?.stop();

@@ -13,7 +13,7 @@ describe.each(dynamoTargets)("on %s", (_, absent, start) => {
     if (absent) return;
     stubCredentials();
     server = await start();
-  }, 90_000);
+  });
   afterAll(async () => {
     await server?.[Symbol.asyncDispose]();
     vi.unstubAllEnvs();

@@ -43,7 +43,7 @@ describe.each(dynamoTargets)("on %s", (target, absent, start) => {
       sources: { plain: section, typed: { ...section, encoding: "dynamodb-json" } },
     });
     await waitFor(() => worker.status().sources.every(({ state }) => state === "running"), { what: "the worker" });
-  }, 90_000);
+  });
 
   afterAll(async () => {
     await worker?.stop();

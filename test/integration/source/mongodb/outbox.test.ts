@@ -50,7 +50,7 @@ describe.skipIf(absent)(`on ${mongoTarget}, an event of the outbox`, () => {
       ],
     });
     await waitFor(() => worker.status().sources.every(({ state }) => state === "running"), { what: "the worker" });
-  }, 90_000);
+  });
 
   afterAll(async () => {
     await worker?.stop();

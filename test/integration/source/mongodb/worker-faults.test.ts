@@ -27,7 +27,7 @@ async function untilStored(nats: NatsServer, id: number): Promise<readonly Strea
     const events = await readStream(nats.url, "CDC_SHOP");
     return changes(events).some((event) => keyOf(event) === id) ? events : undefined;
   };
-  const events = await waitFor(look, { what: `the event of ${id}`, timeoutMs: 40_000 });
+  const events = await waitFor(look, { what: `the event of ${id}` });
   return events.filter(({ subject }) => subject !== "meta.shop.writer");
 }
 
@@ -40,7 +40,7 @@ async function expectWhole(nats: NatsServer): Promise<void> {
 const state = (worker: Worker): string | undefined => worker.status().sources[0]?.state;
 
 async function running(worker: Worker): Promise<void> {
-  await waitFor(() => state(worker) === "running", { what: "the source to run", timeoutMs: 30_000 });
+  await waitFor(() => state(worker) === "running", { what: "the source to run" });
 }
 
 describe.skipIf(missing("nats"))("a worker of a MongoDB source", () => {
@@ -54,7 +54,7 @@ describe.skipIf(missing("nats"))("a worker of a MongoDB source", () => {
     const { received } = shop.double;
     const from = received.length;
     shop.double.fail({ command: "getMore", code: 91, codeName: "ShutdownInProgress", labels: RESUMABLE, times: 5 });
-    await waitFor(() => shop.double.armed === 0, { what: "the errors to be over", timeoutMs: 40_000 });
+    await waitFor(() => shop.double.armed === 0, { what: "the errors to be over" });
     shop.insert(2);
     const events = await untilStored(nats, 2);
     const opened = received
@@ -125,12 +125,12 @@ describe.skipIf(missing("nats"))("a worker of a MongoDB source", () => {
     const second = await shop.worker(nats);
     const said = async (gaps: number): Promise<boolean> =>
       (await readStream(nats.url, "CDC_SHOP")).filter(({ subject }) => subject === "meta.shop.gap").length === gaps;
-    await waitFor(() => said(1), { what: "the first gap", timeoutMs: 30_000 });
+    await waitFor(() => said(1), { what: "the first gap" });
     await running(second);
     shop.insert(3);
     await untilStored(nats, 3);
     shop.double.fail({ command: "getMore", code: 286, labels: ["NonResumableChangeStreamError"] });
-    await waitFor(() => said(2), { what: "the second gap", timeoutMs: 30_000 });
+    await waitFor(() => said(2), { what: "the second gap" });
     await running(second);
     shop.insert(4);
     const events = await untilStored(nats, 4);
@@ -175,7 +175,7 @@ describe.skipIf(missing("nats"))("a worker of a MongoDB source", () => {
         const token = name === "aggregate" && body.pipeline[0].$changeStream.startAfter?._data;
         return typeof token === "string" && Number.parseInt(token.slice(2, 10), 16) > before.t;
       });
-    await waitFor(() => oplog.time.t > before.t + 12, { what: "the noise to go on for a while", timeoutMs: 30_000 });
+    await waitFor(() => oplog.time.t > before.t + 12, { what: "the noise to go on for a while" });
     clearInterval(busy);
     await first.stop();
     oplog.tick();
@@ -225,7 +225,7 @@ describe.skipIf(missing("nats"))("a worker of a MongoDB source", () => {
     await shop.double.stop();
     const log = new RecordedLog();
     const worker = await shop.worker(nats, { log });
-    await waitFor(() => log.count("source_retrying") > 0, { what: "the source to wait", timeoutMs: 30_000 });
+    await waitFor(() => log.count("source_retrying") > 0, { what: "the source to wait" });
     await shop.double.restart();
     await running(worker);
     shop.insert(1);

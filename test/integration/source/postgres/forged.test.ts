@@ -71,13 +71,13 @@ describe.skipIf(missing("postgres", "nats"))("a role that can only connect, on P
       const worker = await startWorker(config);
       try {
         const all = () => [...worker.status().sources, ...worker.status().automations];
-        await waitFor(() => all().every(({ state }) => state === "running"), { what: "the worker", timeoutMs: 30_000 });
+        await waitFor(() => all().every(({ state }) => state === "running"), { what: "the worker" });
         await guest.query("begin");
         await guest.query(say, ["millrace.lineage", lineage]);
         await guest.query(say, ["millrace.outbox", forged]);
         await guest.query("insert into item values (1)");
         await guest.query("commit");
-        await waitFor(() => heard.length === 1, { what: "the event that the automation caused", timeoutMs: 30_000 });
+        await waitFor(() => heard.length === 1, { what: "the event that the automation caused" });
 
         expect([handled, heard]).toEqual([[1], ["1 1 audits"]]);
         const subjects = (await readStream(nats.url, "CDC_SHOP")).map(({ subject }) => subject);
@@ -99,7 +99,7 @@ describe.skipIf(missing("postgres", "nats"))("a role that can only connect, on P
       const again = await startWorker(config);
       await database.query("insert into item values (2)");
       try {
-        await waitFor(() => heard.includes("2 1 audits"), { what: "the next one", timeoutMs: 30_000 });
+        await waitFor(() => heard.includes("2 1 audits"), { what: "the next one" });
       } finally {
         await again.stop();
       }

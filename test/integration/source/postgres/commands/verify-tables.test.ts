@@ -44,7 +44,7 @@ describe.skipIf(missing("postgres", "nats"))("the tables", () => {
     };
     const worker = await startWorker(config);
     try {
-      await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source", timeoutMs: 30_000 });
+      await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source" });
       await database.query(`
         insert into orders select n, 'new' from generate_series(10, 6010) n;
         insert into "Odd, names" values ('a,b%/ü', '2024-02-29 12:00:00.5+02'), ('', 'infinity');
@@ -88,7 +88,7 @@ describe.skipIf(missing("postgres", "nats"))("the tables", () => {
     } finally {
       await worker.stop();
     }
-  }, 120_000);
+  });
 
   test("that lost rows in a recorded gap are told by the gap and their number; what is older than the stream is not among them", async () => {
     await using database = await freshDatabase();
@@ -105,7 +105,7 @@ describe.skipIf(missing("postgres", "nats"))("the tables", () => {
     const running = async (adopt: boolean): Promise<Worker> => {
       const worker = await startWorker(config, { adopt });
       worker.finished.catch(() => {}); // the test would see it
-      await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source", timeoutMs: 30_000 });
+      await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source" });
       return worker;
     };
     const first = await running(false);
@@ -132,7 +132,7 @@ describe.skipIf(missing("postgres", "nats"))("the tables", () => {
     await database.query("insert into orders values (5)");
     const unread = await runCommand(["verify", "shop", "--tables"], { cwd });
     expect(unread).toMatchObject({ code: 1, stderr: expect.stringContaining("no worker reads it") });
-  }, 120_000);
+  });
 
   test("of an idle source are compared within seconds though the bus syncs every two minutes; what the role may not read is told at once", async () => {
     await using database = await freshDatabase();
@@ -148,7 +148,7 @@ describe.skipIf(missing("postgres", "nats"))("the tables", () => {
     await configure(database.url);
     const worker = await startWorker({ bus: { servers: nats.url }, sources }, { timing: { lagEveryMs: 500 } });
     try {
-      await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source", timeoutMs: 30_000 });
+      await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source" });
       await database.query("insert into orders values (2)");
       expect(await runCommand(["verify", "shop", "--tables"], { cwd })).toMatchObject({
         code: 0,
@@ -171,5 +171,5 @@ describe.skipIf(missing("postgres", "nats"))("the tables", () => {
       await worker.stop();
       await database.query("drop owned by verify_reader; drop role verify_reader");
     }
-  }, 120_000);
+  });
 });

@@ -42,7 +42,6 @@ function guardOf(database: Pick<Database, "url">, guard: object, heldByBusSecond
   const said = (measure: string, state: GuardEvent["state"]) =>
     waitFor(() => events.find((event) => event.measure === measure && event.state === state), {
       what: `${measure} ${state}`,
-      timeoutMs: 30_000,
     });
   return { watching, log, events, said };
 }

@@ -26,7 +26,7 @@ describe.skipIf(missing("postgres", "nats"))("a slot held by another", () => {
       return { code: response.status, reason: parts.find(({ id }) => id === "shop")?.reason };
     };
     const first = await startWorker(config, { http: true });
-    await waitFor(async () => (await ready()).code === 200, { what: "the worker to be ready", timeoutMs: 40_000 });
+    await waitFor(async () => (await ready()).code === 200, { what: "the worker to be ready" });
     await first.stop();
 
     const active = async (): Promise<number | undefined> =>
@@ -56,7 +56,7 @@ describe.skipIf(missing("postgres", "nats"))("a slot held by another", () => {
         const now = await ready();
         return now.reason?.includes("SLOT_ACTIVE") ? now : undefined;
       },
-      { what: "/readyz to name the slot", timeoutMs: 30_000 },
+      { what: "/readyz to name the slot" },
     );
     expect(red).toEqual({ code: 503, reason: expect.stringMatching(/^retrying: SLOT_ACTIVE: .*millrace_shop/) });
     expect(red.reason).toContain(String(pid));

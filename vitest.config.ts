@@ -27,7 +27,7 @@ const onServers = {
 };
 
 /** Many short files, whose imports were half of their time: one behind the other in the same processes. */
-const TOGETHER = ["test/integration/{bus,egress,ingress,monitor,outbox}/**/*.test.ts"];
+const TOGETHER = ["test/integration/{automation,bus,egress,ingress,monitor,outbox,source}/**/*.test.ts"];
 
 const LONG = [
   ...["publish-protocol", "worker-schedules"],

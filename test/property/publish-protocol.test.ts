@@ -6,7 +6,7 @@ import { runSchedule } from "../support/bus/publish-model.ts";
 
 const protocol = { openWriter, keepCheckpoints, mergeProducer };
 // `npm run test:faults` runs four times as many.
-const runs = Number(process.env.SCHEDULES ?? 30);
+const runs = Number(process.env.SCHEDULES ?? 15);
 const firstSeed = Number(process.env.SEED ?? Date.now() % 1e9);
 
 for (const powerLoss of [false, true]) {

@@ -6,7 +6,7 @@ import { superviseSource } from "../../src/worker/supervise-source.ts";
 import { runWorkers } from "../support/source/worker-schedule.ts";
 
 const protocol = { openWriter, superviseSource };
-const runs = Number(process.env.SCHEDULES ?? 50);
+const runs = Number(process.env.SCHEDULES ?? 25);
 const firstSeed = Number(process.env.SEED ?? Date.now() % 1e9);
 
 const partitions = ["orders/1/shard-0", "orders/1/shard-1"] as const;

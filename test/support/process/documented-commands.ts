@@ -7,10 +7,11 @@ import { readdirSync, readFileSync } from "node:fs";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import type { PostgresServer } from "../../../src/dev/postgres.ts";
 import { toError } from "../../../src/errors.ts";
 import { natsCli } from "../bus/nats-cli.ts";
 import { readStream } from "../bus/stream-events.ts";
-import { type Database, freshDatabase, freshNats, missing, scratchDir } from "../servers.ts";
+import { type Database, freshDatabase, freshNats, freshPostgres, missing, scratchDir } from "../servers.ts";
 import { waitFor } from "../wait-for.ts";
 import { runCommand } from "./run-command.ts";
 import { WorkerProcess } from "./worker-process.ts";
@@ -80,7 +81,7 @@ function testBlocks(meant: readonly Block[]): void {
     }
   }, 420_000);
 
-  interface Ground extends AsyncDisposable {
+  interface Furnished {
     readonly database: Database;
     readonly worker: WorkerProcess;
     readonly cwd: string;
@@ -88,9 +89,26 @@ function testBlocks(meant: readonly Block[]): void {
     /** Of what became a dead letter, and keeps its key from going on. */
     readonly event: { readonly id: string; readonly sequence: number };
   }
+  type Ground = Furnished & AsyncDisposable;
 
-  async function ground(): Promise<Ground> {
-    const [database, nats, cwd] = [await freshDatabase(), await freshNats(), await scratchDir()];
+  async function ground(server?: PostgresServer): Promise<Ground> {
+    const database = await freshDatabase(server);
+    const workers: WorkerProcess[] = [];
+    const end = async (): Promise<void> => {
+      for (const worker of workers) await worker.kill();
+      await database[Symbol.asyncDispose](); // with its slot
+    };
+    try {
+      return { ...(await furnished(database, workers)), [Symbol.asyncDispose]: end };
+    } catch (error) {
+      await end(); // its slot would be in the way of all that come behind it
+      throw error;
+    }
+  }
+
+  /** @param workers takes the one that it starts */
+  async function furnished(database: Database, workers: WorkerProcess[]): Promise<Furnished> {
+    const [nats, cwd] = [await freshNats(), await scratchDir()];
     await database.query("create table orders (id int primary key, status text)");
     const bin = join(cwd, "bin");
     await mkdir(bin);
@@ -110,19 +128,14 @@ function testBlocks(meant: readonly Block[]): void {
     const outbox = await runCommand(["sql", "outbox"], { cwd, env: urls });
     await database.query(outbox.stdout);
     const worker = await WorkerProcess.start(configuration, { directory: cwd, env: urls });
+    workers.push(worker);
     await worker.logged("automation_started");
     await database.query("insert into orders values (1, 'new')");
     const { sequence } = await worker.logged("automation_dead_letter");
     const event = (await readStream(nats.url, "CDC_SHOP")).find((one) => one.sequence === sequence);
     return {
       event: { id: event?.header("ce-id") ?? expect.unreachable(), sequence: Number(sequence) },
-      [Symbol.asyncDispose]: async () => {
-        await worker.kill();
-        await database[Symbol.asyncDispose](); // with its slot
-      },
-      database,
-      worker,
-      cwd,
+      ...{ database, worker, cwd },
       env: { ...urls, PATH: path },
     };
   }
@@ -178,7 +191,7 @@ function testBlocks(meant: readonly Block[]): void {
   }
 
   let shared: Promise<Ground> | undefined;
-  const sharedGround = (): Promise<Ground> => (shared ??= ground());
+  const sharedGround = (): Promise<Ground> => (shared ??= freshPostgres().then(ground)); // a server has one slot of a name
   afterAll(async () => (await shared)?.[Symbol.asyncDispose]());
 
   test.each(meant)("$name", async ({ lines }) => {

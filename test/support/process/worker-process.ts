@@ -112,7 +112,7 @@ export class WorkerProcess implements AsyncDisposable {
   async logged(
     event: string,
     matches: (line: Readonly<Record<string, unknown>>) => boolean = () => true,
-    timeoutMs = 30_000,
+    timeoutMs = 60_000,
   ): Promise<Readonly<Record<string, unknown>>> {
     const look = (): Readonly<Record<string, unknown>> | null | undefined => {
       const ended = this.#hasEnded();

@@ -39,6 +39,14 @@ const LONG = [
     "crash-points",
   ],
   ...["cli/cli.", "cli/dynamodb-commands", "contract/source/postgres-source", "rights-lost", "mongodb-bad-input"],
+  ...[
+    "postgres/start-over",
+    "postgres/stream.",
+    "mongodb/worker-faults",
+    "automation/order.",
+    "verify-tables",
+    "automation/steering",
+  ],
 ];
 
 /** `npm test`: everything but the randomised faults, on real servers. */

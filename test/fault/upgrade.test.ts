@@ -160,7 +160,8 @@ function start(world: World, name: "older" | "newer", cliFile?: string): Promise
 }
 
 async function listening(worker: WorkerProcess): Promise<void> {
-  for (const id of AUTOMATIONS) await worker.logged("automation_started", ({ automation }) => automation === id);
+  for (const id of AUTOMATIONS)
+    await worker.logged("automation_started", ({ automation, source }) => automation === id && source !== "_retry");
 }
 
 /** What `millrace sql` prints, run by the owner of the database. */

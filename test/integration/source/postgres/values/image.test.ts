@@ -69,7 +69,7 @@ describe.skipIf(missing("postgres", "nats"))("in the image", () => {
         "node_modules/mine/index.js": 'export const mine = "mine";',
       },
     });
-    await worker.logged("automation_started");
+    await worker.logged("automation_started", ({ source }) => source === "shop");
     await database.query("insert into orders values (7)");
 
     expect(await worker.logged("automation_log")).toMatchObject({ msg: "mine function 1 7" });

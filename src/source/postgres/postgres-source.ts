@@ -1,4 +1,4 @@
-// A Postgres source: its slot, its stream, its feedback.
+// A Postgres source: its stream, what it is read with, its feedback.
 
 import type { Client, ClientConfig } from "pg";
 import { BugError, type HistoryLostError, type MillraceError } from "../../errors.ts";
@@ -20,25 +20,22 @@ import { displaySettings } from "./client/display-settings.ts";
 import { translateError } from "./client/errors.ts";
 import { finalOf, historyOf } from "./client/position.ts";
 import type { ServerIdentity, Session } from "./client/session.ts";
-import { identifySystem } from "./client/walsender.ts";
 import { Decoder } from "./decode/decoder.ts";
 import { ServerText } from "./decode/encoding/server-text.ts";
 import { tellUnread } from "./decode/logical-messages.ts";
 import type { Sequencer } from "./decode/sequencer.ts";
 import { decodeStream, type FillUnread, type TableBook } from "./decode/stream.ts";
 import { describeRelation } from "./describe-relation.ts";
-import { explained, freeSlot } from "./kept-slot.ts";
+import { KeptRecord } from "./kept-record.ts";
+import { explained } from "./kept-slot.ts";
 import type { PostgresConfig } from "./options/config.ts";
 import type { RuleBook } from "./options/rule-book.ts";
 import { cleanUpOutbox } from "./outbox-clean-up.ts";
 import { Replication, type ServerNotice } from "./replication/replication.ts";
 import { Reselect } from "./reselect/reselect.ts";
 import type { ProvidedSlot } from "./slot/first-start.ts";
-import { checkCluster, followLog } from "./slot/identity.ts";
-import { abandon } from "./slot/provide-slot.ts";
-import { type Resumption, resumeAt } from "./slot/resume.ts";
+import type { Resumption } from "./slot/resume.ts";
 import { withSlot } from "./slot/slot.ts";
-import type { Created, SlotRecord } from "./slot/slot-record.ts";
 import type { StreamMonitor } from "./slot/stream-monitor.ts";
 import { startReplication } from "./start-replication.ts";
 import { TableWatch } from "./table-watch.ts";
@@ -63,10 +60,8 @@ export class PostgresSource implements Source {
   readonly copier: PostgresCopier;
   readonly #options: PostgresSourceOptions;
   readonly #monitor: StreamMonitor;
+  readonly #record: KeptRecord;
   #tables: TableWatch | undefined;
-  #saves: Promise<void> = Promise.resolve();
-  #intent: Created;
-  #saved: boolean;
   /** Where the newest reading began. */
   #from: Position | undefined;
   #stream: Replication<Resumption> | undefined;
@@ -77,8 +72,8 @@ export class PostgresSource implements Source {
   constructor(options: PostgresSourceOptions) {
     this.id = options.id;
     this.#options = options;
-    this.#intent = options.slot.intent;
-    this.#saved = options.slot.saved;
+    const { slot: provided, session, context } = options;
+    this.#record = new KeptRecord({ provided, session, context });
     this.#monitor = options.monitor;
     this.heartbeat = options.monitor;
     this.copier = this.#copier();
@@ -93,10 +88,10 @@ export class PostgresSource implements Source {
     const { client, config } = this.#options;
     const stream = new Replication({
       client,
-      slot: this.#intent.slot,
+      slot: this.#record.current.slot,
       timeoutMs: config.timeoutMs,
       maxRowBytes: config.maxRowBytes,
-      prepare: (connection) => this.#resume(connection, from),
+      prepare: (connection) => this.#prepare(connection, from),
       run: (connection, start) => this.#run(connection, start),
       judge: (notice) => this.#judge(notice),
     });
@@ -117,7 +112,7 @@ export class PostgresSource implements Source {
       // One from before a loss may be ahead of where the log is read again.
       if (this.#acknowledged <= start) stream.acknowledge(this.#acknowledged);
       yield [began];
-      const composites = new CompositeStates(this.#options.session, this.#intent.slot);
+      const composites = new CompositeStates(this.#options.session, this.#record.current.slot);
       const decoder = await this.#decoder(position, composites);
       this.#watchTables(stream, decoder.sequencer, position);
       const fill: FillUnread | undefined = reselect && ((messages, unread) => reselect.fill(messages, unread));
@@ -128,7 +123,7 @@ export class PostgresSource implements Source {
       }
     } catch (error) {
       this.#tables = undefined;
-      if (!signal.aborted) throw await explained(translateError(error), this.#options.session, this.#intent);
+      if (!signal.aborted) throw await explained(translateError(error), this.#options.session, this.#record.current);
     } finally {
       signal.removeEventListener("abort", close);
       ended.abort();
@@ -144,15 +139,13 @@ export class PostgresSource implements Source {
     if (position === undefined || !isComplete(position))
       throw new BugError("ACKNOWLEDGED_INSIDE", `${position} is inside a transaction`);
     // An earlier history's positions are about a log that is gone.
-    if (historyOf(position) !== this.#intent.history) return;
+    if (historyOf(position) !== this.#record.current.history) return;
     this.#acknowledged = finalOf(position) + 1n;
     if (this.#started) this.#stream?.acknowledge(this.#acknowledged); // else it is told as soon as the stream has started
   }
 
   async giveUp(lost: HistoryLostError): Promise<void> {
-    if (!this.#saved) throw lost; // of a slot that is being taken over nothing is on record
-    const history = Math.max(this.#intent.history, this.#from === undefined ? 0 : historyOf(this.#from));
-    await this.#save(() => abandon(this.#intent, lost, undefined, history));
+    await this.#record.giveUp(lost, this.#from);
   }
 
   async recorded(id: string): Promise<void> {
@@ -161,11 +154,11 @@ export class PostgresSource implements Source {
 
   async lag(signal: AbortSignal): Promise<SourceLag> {
     signal.throwIfAborted();
-    return this.#monitor.lag(this.#intent.slot, this.#intent.history);
+    return this.#monitor.lag(this.#record.current.slot, this.#record.current.history);
   }
 
   checkProgress(): Promise<void> {
-    return this.#monitor.checkProgress(this.#intent.slot);
+    return this.#monitor.checkProgress(this.#record.current.slot);
   }
 
   notices(): readonly Notice[] {
@@ -184,54 +177,23 @@ export class PostgresSource implements Source {
     void cleanUpOutbox({ source: this.id, table, keepMs, session, log: context.log, signal }); // never rejects
   }
 
-  /** Everything that must hold before the first frame, asked on the very connection that will carry the stream. */
-  async #resume(client: Client, from: Position | undefined): Promise<Resumption> {
-    const { session, context, config } = this.#options;
-    await client.query(`${displaySettings}; SET wal_sender_timeout = ${config.timeoutMs}`);
-    const system = await identifySystem(client);
-    checkCluster(this.#intent, system);
-    const slot = await withSlot(session, this.#intent.slot, () => freeSlot(session, this.#intent.slot));
-    const known = this.#saved || from === undefined ? this.#intent : { ...this.#intent, history: historyOf(from) };
-    const intent = await followLog({
-      client,
-      intent: known,
-      system,
-      stored: from,
-      slot,
-      adopting: !this.#saved,
-      accepts: context.accepts,
-    });
-    const resumption = resumeAt(intent, from, slot, context.accepts);
-    const accepted = !this.#saved || resumption.intent.cause !== this.#intent.cause;
-    if (!this.#saved || resumption.intent !== this.#intent) {
-      await this.#save(() => resumption.intent);
-      this.#intent = resumption.intent;
-      this.#saved = true;
-    }
-    if (accepted) context.onAccepted();
-    return resumption;
-  }
-
-  /** One after another, each from what is so by then; undefined saves nothing. */
-  #save(state: () => SlotRecord | undefined): Promise<void> {
-    const saved = this.#saves.then(async () => {
-      const value = state();
-      if (value !== undefined) await this.#options.context.memory.save(value);
-    });
-    this.#saves = saved.catch(() => {}); // the next one does not care how this one ended
-    return saved;
+  /** On the very connection that will carry the stream. */
+  async #prepare(client: Client, from: Position | undefined): Promise<Resumption> {
+    await client.query(`${displaySettings}; SET wal_sender_timeout = ${this.#options.config.timeoutMs}`);
+    return this.#record.resume(client, from);
   }
 
   async #run(client: Client, start: bigint): Promise<void> {
     const { session, server } = this.#options;
-    const { slot, publication } = this.#intent;
+    const { slot, publication } = this.#record.current;
     const text = ServerText.of(server.encoding);
     await withSlot(session, slot, () => startReplication(client, { slot, publication, start, text }));
   }
 
   /** From version 18 on the server only warns when the publication is gone, and leaves its rows out. */
   #judge(notice: ServerNotice): MillraceError | undefined {
-    if (notice.severity === "WARNING" && notice.code === "55000") return publicationGone(this.#intent.publication);
+    if (notice.severity === "WARNING" && notice.code === "55000")
+      return publicationGone(this.#record.current.publication);
     this.#options.context.log.warn("source_notice", { source: this.id, code: notice.code }, notice.message);
     return undefined;
   }
@@ -252,7 +214,7 @@ export class PostgresSource implements Source {
   #copier(): PostgresCopier {
     const { id: source, session, client, schemas, rules, config, context, server } = this.#options;
     // States of its own: the log's are of the frame in hand.
-    const composites = new CompositeStates(session, this.#intent.slot);
+    const composites = new CompositeStates(session, this.#record.current.slot);
     const options = {
       source,
       session,
@@ -264,9 +226,9 @@ export class PostgresSource implements Source {
     };
     return new PostgresCopier({
       ...{ source, log: context.log, client, session, rules, outbox: config.outbox, copies: config.copies },
-      database: () => `${this.#intent.systemId}/${this.#intent.database}`,
-      publication: () => this.#intent.publication,
-      history: () => this.#intent.history,
+      database: () => `${this.#record.current.systemId}/${this.#record.current.database}`,
+      publication: () => this.#record.current.publication,
+      history: () => this.#record.current.history,
       describe: (relation) => describeRelation(relation, undefined, { ...options, composites, waiting: () => 0 }),
     });
   }
@@ -282,7 +244,7 @@ export class PostgresSource implements Source {
   async #decoder(from: Position, composites: CompositeStates): Promise<Decoder> {
     const { rules, config, context, server } = this.#options;
     const { messages, outbox } = config;
-    const options = { source: this.id, history: this.#intent.history, from, rules, messages, outbox };
+    const options = { source: this.id, history: this.#record.current.history, from, rules, messages, outbox };
     const seal = { lineageKey: await context.lineageKey(), onUnreadMessage: tellUnread(this.id, context.log) };
     return new Decoder({ ...options, ...seal, composites, encoding: server.encoding });
   }
@@ -293,20 +255,17 @@ export class PostgresSource implements Source {
     const watch = new TableWatch({
       source: this.id,
       config,
-      publication: this.#intent.publication,
+      publication: this.#record.current.publication,
       version: server.version,
       session,
       context,
       rules,
-      known: this.#intent.published,
-      untold: this.#intent.untold,
+      known: this.#record.current.published,
+      untold: this.#record.current.untold,
       from,
+      // What was given up stays so.
       save: (published, untold) =>
-        this.#save(() => {
-          if (this.#tables !== watch) return undefined; // what was given up stays so
-          this.#intent = { ...this.#intent, published, untold };
-          return this.#intent;
-        }),
+        this.#record.setTables(() => (this.#tables === watch ? { published, untold } : undefined)),
     });
     this.#tables = watch;
     void watch.follow({

@@ -4,6 +4,7 @@
 import { ConfigError, PoisonError } from "../errors.ts";
 import { type Cause, checkedCause } from "./cause.ts";
 import { type Entry, type EventParts, type EventSchemas, entryOf, MAX_BYTES, namesOf, refuseLarge } from "./entry.ts";
+import { refuseUnknownOptions } from "./options.ts";
 import type { EventSchema } from "./standard-schema.ts";
 
 /** An attribute as the SDK's own client has it. */
@@ -63,10 +64,14 @@ const MARGIN_BYTES = 256;
 const DAY_SECONDS = 86_400;
 const MAX_DAYS = 3650;
 
+const OPTIONS: Readonly<Record<keyof DynamoOutboxOptions | "plain", true>> = {
+  ...{ table: true, events: true, keepDays: true, maxBytes: true, lineage: true, plain: true },
+};
+
 /**
  * The outbox in a table of DynamoDB, for the SDK's own client:
  * `TransactItems: [{ Put: order }, (await dynamoOutbox({ table: "outbox" }).emit("order.placed", { key, data })).item]`.
- * @throws ConfigError OUTBOX_TABLE_UNKNOWN; PoisonError LINEAGE_MALFORMED
+ * @throws ConfigError OUTBOX_TABLE_UNKNOWN, OUTBOX_OPTION_UNKNOWN; PoisonError LINEAGE_MALFORMED
  */
 export function dynamoOutbox<Schemas extends EventSchemas = EventSchemas>(
   options: DynamoOutboxOptions<Schemas> & { readonly plain?: false },
@@ -78,6 +83,7 @@ export function dynamoOutbox<Schemas extends EventSchemas = EventSchemas>(
 export function dynamoOutbox(
   options: DynamoOutboxOptions & { readonly plain?: boolean },
 ): DynamoOutbox<EventSchemas, unknown> {
+  refuseUnknownOptions(options, OPTIONS);
   const { table, events, keepDays = 7, maxBytes = MAX_BYTES, lineage, plain = false } = options;
   if (!/^[A-Za-z0-9_.-]+$/.test(table)) throw unknown("the option table is no name of a table");
   if (!(keepDays > 0 && keepDays <= MAX_DAYS))

@@ -1,8 +1,18 @@
 // emit(): an event of the application's own, in the transaction that makes it true. It is on the bus when that commits.
 
 import { ConfigError } from "../errors.ts";
-import { type Entry, type EventParts, type EventSchemas, entryOf, MAX_BYTES, namesOf, refuseLarge } from "./entry.ts";
+import {
+  type Entry,
+  type EventParts,
+  type EventSchemas,
+  entryOf,
+  MAX_BYTES,
+  namesOf,
+  refuseLarge,
+  refuseNoText,
+} from "./entry.ts";
 import { isMongoSession, type MongoOutboxOptions, type MongoSession, mongoWriter } from "./mongo-outbox.ts";
+import { refuseUnknownOptions } from "./options.ts";
 import { firstValue, type RunSql, type SqlClient, sqlRunner } from "./sql-client.ts";
 import type { EventSchema } from "./standard-schema.ts";
 
@@ -39,7 +49,7 @@ const lsn = /^[0-9A-F]+\/[0-9A-F]+$/i;
 /**
  * The outbox in the transaction of a session of MongoDB's driver: `outbox(session, { collection: db.collection("outbox") })`.
  * @param session in a transaction: outside of one an event would commit by itself
- * @throws ConfigError OUTBOX_SESSION_UNKNOWN; `emit` throws OUTBOX_OUTSIDE_TRANSACTION
+ * @throws ConfigError OUTBOX_SESSION_UNKNOWN, OUTBOX_OPTION_UNKNOWN; `emit` throws OUTBOX_OUTSIDE_TRANSACTION
  */
 export function outbox<Schemas extends EventSchemas = EventSchemas>(
   session: MongoSession,
@@ -48,7 +58,8 @@ export function outbox<Schemas extends EventSchemas = EventSchemas>(
 /**
  * The outbox in this transaction.
  * @param transaction what runs statements in it, never the pool: an event on a pool commits by itself
- * @throws ConfigError SQL_CLIENT_UNKNOWN, OUTBOX_ON_A_POOL
+ * @throws ConfigError SQL_CLIENT_UNKNOWN, OUTBOX_ON_A_POOL, OUTBOX_OPTION_UNKNOWN; `emit` throws OUTBOX_OUTSIDE_TRANSACTION where a
+ * client of pg says that none was begun
  */
 export function outbox<Schemas extends EventSchemas = EventSchemas>(
   transaction: SqlClient,
@@ -68,16 +79,22 @@ export function outbox(transaction: SqlClient, options: OutboxOptions | MongoOut
   };
 }
 
-function sqlWriter(
-  transaction: SqlClient,
-  { mode, maxBytes = MAX_BYTES }: OutboxOptions,
-): (entry: Entry) => Promise<void> {
+const OPTIONS: Readonly<Record<keyof OutboxOptions, true>> = { events: true, mode: true, maxBytes: true };
+
+function sqlWriter(transaction: SqlClient, options: OutboxOptions): (entry: Entry) => Promise<void> {
+  refuseUnknownOptions(options, OPTIONS);
+  const { mode, maxBytes = MAX_BYTES } = options;
   refusePool(transaction);
   const run = sqlRunner(transaction);
-  return (entry) => (mode === "message" ? writeMessage(run, entry, maxBytes) : call(run, entry));
+  return async (entry) => {
+    refuseOutside(transaction, entry.type);
+    await (mode === "message" ? writeMessage(run, entry, maxBytes) : call(run, entry));
+  };
 }
 
-async function call(run: RunSql, { type, key, data, headers, id }: Entry): Promise<void> {
+async function call(run: RunSql, entry: Entry): Promise<void> {
+  refuseNoText(entry);
+  const { type, key, data, headers, id } = entry;
   if (firstValue(await run(CALL, [type, key, data, headers, id])) !== id) throw notWritten(type);
 }
 
@@ -105,6 +122,21 @@ function refusePool(client: SqlClient): void {
   throw new ConfigError("OUTBOX_ON_A_POOL", "this is a pool and no transaction: the event would commit by itself", {
     hint: "Begin a transaction, write in it what makes the event true, and give outbox() what runs statements in it: the client that the pool lends, or what the callback is given.",
   });
+}
+
+/**
+ * A client of pg knows whether a transaction was begun on it; one that has a statement under way may be about to.
+ * @throws ConfigError OUTBOX_OUTSIDE_TRANSACTION
+ */
+function refuseOutside(client: SqlClient, type: string): void {
+  const { $client = client } = client as { readonly $client?: unknown };
+  if (!isObject($client) || typeof $client.getTransactionStatus !== "function" || $client.readyForQuery !== true) return;
+  if ($client.getTransactionStatus() !== "I") return;
+  throw new ConfigError(
+    "OUTBOX_OUTSIDE_TRANSACTION",
+    `the client is in no transaction: the event ${type} would commit by itself`,
+    { hint: "Begin one on it, and call emit() in it, beside what makes the event true." },
+  );
 }
 
 function isPool(client: Readonly<Record<string, unknown>>): boolean {

@@ -21,6 +21,11 @@ export interface EventParts<Data = unknown> {
 
 /** nats-server's `max_payload`. */
 export const MAX_BYTES = 1_048_576;
+/** Who writes JavaScript has no compiler to tell of `header`. */
+const PARTS: readonly string[] = Object.keys({ key: true, data: true, headers: true, id: true } satisfies Record<
+  keyof EventParts,
+  true
+>);
 const MAX_NAME_BYTES = 200;
 /** What Millrace's own header lines take. */
 const HEADERS_BYTES = 1024;
@@ -41,15 +46,18 @@ export async function entryOf(type: string, event: EventParts, schemas: EventSch
   const [, aggregate = "", name = ""] = /^([^.]+)\.(.+)$/s.exec(type) ?? [];
   const tooLong = [aggregate, name].some((part) => Buffer.byteLength(part) > MAX_NAME_BYTES);
   if (name === "" || tooLong) throw invalid(type, 'its type is no "<aggregate>.<name>" of up to 200 bytes each');
+  if (typeof event !== "object" || event === null) throw invalid(type, "it has no key, and no data");
+  const unknown = Object.keys(event).find((part) => !PARTS.includes(part));
+  if (unknown !== undefined) throw invalid(type, `it has ${unknown}, where an event has ${PARTS.join(", ")}`);
   const { key, headers = {}, id = crypto.randomUUID() } = event;
-  if (!["string", "number", "bigint"].includes(typeof key)) throw invalid(type, "its key is no text and no number");
+  if (!["string", "number", "bigint"].includes(typeof key) || Number.isNaN(key))
+    throw invalid(type, "its key is no text and no number");
   if (!uuid.test(id)) throw invalid(type, "its id is no uuid");
   for (const [header, value] of Object.entries(headers)) {
     const fault = headerFault(header) ?? (typeof value === "string" ? undefined : "a header's value is no text");
     if (fault !== undefined) throw invalid(type, fault);
   }
-  const data = JSON.stringify(await checked(type, event.data, schemas)) as string | undefined;
-  if (data === undefined) throw invalid(type, "it has no data; null is some");
+  const data = jsonOf(type, await checked(type, event.data, schemas));
   const headBytes = ownHeadBytes(String(key), headers);
   if (headBytes > MAX_OWN_HEAD_BYTES) {
     throw new PoisonError(
@@ -60,6 +68,19 @@ export async function entryOf(type: string, event: EventParts, schemas: EventSch
   }
   // The id as it comes out again, in the database's spelling of a uuid.
   return { id: id.toLowerCase(), type, key: String(key), data, headers: JSON.stringify(headers) };
+}
+
+/** What `JSON.stringify` says of it may quote it. */
+function jsonOf(type: string, data: unknown): string {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(data) as string | undefined;
+  } catch (error) {
+    const name = error instanceof Error ? error.name : "what is no error";
+    throw invalid(type, `JSON.stringify throws ${name} at its data: a bigint must go as text, and nothing can hold itself`);
+  }
+  if (text === undefined) throw invalid(type, "it has no data; null is some");
+  return text;
 }
 
 async function checked(type: string, data: unknown, schemas: EventSchemas | undefined): Promise<unknown> {
@@ -86,6 +107,17 @@ export function refuseLarge({ data, headers, key, type }: Entry, maxBytes: numbe
     `the event ${type} needs ${bytes} bytes, and the bus takes ${maxBytes}`,
     { hint: "put a reference to the large part into the event, or raise max_payload of nats-server and then maxBytes" },
   );
+}
+
+/** As `JSON.stringify` writes U+0000 and half a surrogate pair. */
+const noText = /(?:^|[^\\])(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/;
+
+/** Refuses what no text and no jsonb of Postgres can hold. @throws PoisonError OUTBOX_EVENT_INVALID */
+export function refuseNoText({ type, key, data, headers }: Entry): void {
+  const fault = Object.entries({ type, key }).find(([, text]) => noText.test(JSON.stringify(text)));
+  const part = fault?.[0] ?? Object.entries({ data, headers }).find(([, json]) => noText.test(json))?.[0];
+  if (part !== undefined)
+    throw invalid(type, `its ${part} holds U+0000, or half a surrogate pair, which Postgres cannot store`);
 }
 
 function invalid(type: string, fault: string): PoisonError {

@@ -4,6 +4,7 @@
 import { ConfigError } from "../errors.ts";
 import { type Cause, checkedCause } from "./cause.ts";
 import { type Entry, type EventSchemas, MAX_BYTES, namesOf, refuseLarge } from "./entry.ts";
+import { refuseUnknownOptions } from "./options.ts";
 
 /** A `ClientSession` of the driver. */
 export interface MongoSession {
@@ -29,13 +30,18 @@ export interface MongoOutboxOptions<Schemas extends EventSchemas = EventSchemas>
   readonly lineage?: Cause;
 }
 
+const OPTIONS: Readonly<Record<keyof MongoOutboxOptions, true>> = {
+  ...{ collection: true, events: true, maxBytes: true, lineage: true },
+};
+
 /** Whether it looks like a session of the driver. */
 export function isMongoSession(client: object): client is MongoSession {
   return typeof (client as Partial<MongoSession>).inTransaction === "function";
 }
 
-/** What inserts events in the session's transaction. @throws ConfigError OUTBOX_SESSION_UNKNOWN; PoisonError LINEAGE_MALFORMED */
+/** What inserts events in the session's transaction. @throws ConfigError OUTBOX_SESSION_UNKNOWN, OUTBOX_OPTION_UNKNOWN; PoisonError LINEAGE_MALFORMED */
 export function mongoWriter(session: object, options: Partial<MongoOutboxOptions>): (entry: Entry) => Promise<void> {
+  refuseUnknownOptions(options, OPTIONS);
   const { collection, maxBytes = MAX_BYTES, lineage } = options;
   if (!isMongoSession(session)) throw unknown("this is no session of MongoDB's driver");
   if (typeof collection?.insertOne !== "function")

@@ -79,8 +79,9 @@ describe("the SQL that is printed", () => {
       await using source = await openShop(url.href, { options });
       const reading = new Reading(source);
       await reading.until(() => reading.events.length > 0, "the first marker");
-      await client.query("set millrace.outbox = 'keep'");
+      await client.query("begin; set local millrace.outbox = 'keep'");
       await outbox(client).emit("caf\u00e9.opened", { key: "\u00e9", data: "Z\u00fcrich", headers: { a: "\u00fc" } });
+      await client.query("commit");
       await reading.until(() => reading.events.some(({ subject }) => subject.startsWith("events.")), "the event");
       const event = reading.events.find(({ subject }) => subject.startsWith("events.")) ?? expect.unreachable();
       await reading.stop();

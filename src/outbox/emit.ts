@@ -130,7 +130,8 @@ function refusePool(client: SqlClient): void {
  */
 function refuseOutside(client: SqlClient, type: string): void {
   const { $client = client } = client as { readonly $client?: unknown };
-  if (!isObject($client) || typeof $client.getTransactionStatus !== "function" || $client.readyForQuery !== true) return;
+  if (!isObject($client) || typeof $client.getTransactionStatus !== "function" || $client.readyForQuery !== true)
+    return;
   if ($client.getTransactionStatus() !== "I") return;
   throw new ConfigError(
     "OUTBOX_OUTSIDE_TRANSACTION",

@@ -77,7 +77,10 @@ function jsonOf(type: string, data: unknown): string {
     text = JSON.stringify(data) as string | undefined;
   } catch (error) {
     const name = error instanceof Error ? error.name : "what is no error";
-    throw invalid(type, `JSON.stringify throws ${name} at its data: a bigint must go as text, and nothing can hold itself`);
+    throw invalid(
+      type,
+      `JSON.stringify throws ${name} at its data: a bigint must go as text, and nothing can hold itself`,
+    );
   }
   if (text === undefined) throw invalid(type, "it has no data; null is some");
   return text;

@@ -2,9 +2,8 @@
 
 import { randomBytes } from "node:crypto";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
-import { realClock } from "../../clock.ts";
-import { BugError, type MillraceError, TransientError } from "../../errors.ts";
-import { type DataRef, LARGE_BUCKET } from "../../event/data-ref.ts";
+import type { MillraceError } from "../../errors.ts";
+import type { DataRef } from "../../event/data-ref.ts";
 import type { StoredMessage } from "../../event/parse-event.ts";
 import type { Retention } from "../../event/retention.ts";
 import { type SourceId, streamName, systemId } from "../../event/source-id.ts";
@@ -18,15 +17,14 @@ import { LargeBodies } from "./bodies/large-bodies.ts";
 import type { BusAccess } from "./client/access.ts";
 import { apiCodes } from "./client/api-codes.ts";
 import { LEASE_BUCKET, SCHEMA_BUCKET, STATE_BUCKET } from "./client/buckets.ts";
-import { asked, busError, orNothing } from "./client/bus-errors.ts";
+import { asked, orNothing } from "./client/bus-errors.ts";
 import { Connection } from "./client/connection.ts";
-import { DEAD_STREAM, type DeadLetters, openDeadLetters, type StoreDeadLetter } from "./client/dead-letters.ts";
-import { EventLog, LOG_STREAM } from "./client/event-log.ts";
-import { openRetryStream, RETRY_STREAM, type RetryStream } from "./client/retry-stream.ts";
+import { type DeadLetters, openDeadLetters, type StoreDeadLetter } from "./client/dead-letters.ts";
+import { EventLog } from "./client/event-log.ts";
+import { openRetryStream, type RetryStream } from "./client/retry-stream.ts";
 import { headersOf } from "./client/shared-stream.ts";
-import { refuseUnfitShared } from "./client/shared-streams-check.ts";
 import { openStateStore } from "./client/state-store.ts";
-import { findStream, refuseTakenSubjects } from "./client/streams.ts";
+import { findStream } from "./client/streams.ts";
 import { openWorkerEvents, type WorkerEvents } from "./client/worker-events.ts";
 import { Confirmations } from "./consumer/confirmations.ts";
 import { openSubscription } from "./consumer/consumer.ts";
@@ -34,12 +32,10 @@ import { forgetOlder } from "./consumer/forget-older.ts";
 import { OutsideEvents } from "./intake/outside-events.ts";
 import { StoredConnectorState } from "./lease/connector-state.ts";
 import type { Fsync } from "./lease/horizon.ts";
-import { leasePort } from "./lease/lease.ts";
+import { openSourceWriter } from "./open-source-writer.ts";
 import { streamFacts } from "./recovery/stream-facts.ts";
 import { MAX_ADDED_HEADER_BYTES, MAX_HEAD_BYTES, MAX_POINTER_BYTES } from "./stream/encode.ts";
-import { readErased } from "./stream/erased.ts";
-import { JetStreamPort, streamReader } from "./stream/jetstream-port.ts";
-import { openWriter } from "./writer/open-writer.ts";
+import { streamReader } from "./stream/jetstream-port.ts";
 import { defaultWriterTiming, type WriterTiming } from "./writer/writer-options.ts";
 
 export interface BusOptions extends BusAccess {
@@ -221,88 +217,17 @@ class JetStreamBus implements Bus {
     await this.#parts.connection[Symbol.asyncDispose]();
   }
 
-  async #openWriter(
+  #openWriter(
     source: SourceId,
     memory: StoredConnectorState,
     signal: AbortSignal,
-    on: WriterListener = {},
+    on: WriterListener | undefined,
   ): Promise<Writer> {
-    const { options, timing, connection, jsm, leases, deadLetters, retries } = this.#parts;
+    const { options, timing, connection, jsm, leases, state, deadLetters, retries } = this.#parts;
     const { log, fsync, replicas, retention } = options;
-    if (connection.nc.isClosed()) {
-      throw new BugError("BUS_GIVEN_UP", "the NATS client has closed its connection for good", {
-        hint: "start the worker again; if it stays, see the server's log for why it refuses the client",
-      });
-    }
-    const port = new JetStreamPort({
-      connection,
-      jsm,
-      source,
-      replicas,
-      retention,
-      beside: [`KV_${STATE_BUCKET}`, `OBJ_${LARGE_BUCKET}`, DEAD_STREAM, LOG_STREAM, RETRY_STREAM],
-      ackTimeoutMs: timing.ackTimeoutMs,
+    return openSourceWriter({
+      ...{ source, connection, jsm, instance: this.instance, leases, state, memory, largeBodies: this.#largeBodies },
+      ...{ deadLetters, retries, replicas, retention, fsync, timing, log, signal, on },
     });
-    try {
-      // Before the first write: a start that is refused changes nothing.
-      await refuseUnfitShared(jsm);
-      if ((await port.info()) === undefined) await refuseTakenSubjects(jsm, source);
-      let told: Promise<void> | undefined;
-      const writer = await openWriter(port, source, {
-        ...timing,
-        clock: realClock,
-        instance: this.instance,
-        leases: leasePort(this.#whileConnected(leases), source),
-        state: this.#whileConnected(this.state),
-        memory,
-        fsync,
-        log,
-        hasBody: (ref) => this.#largeBodies.has(ref),
-        prepare: async () => {
-          await deadLetters.make();
-          await retries.make();
-        },
-        onForeign: (seq, subject) =>
-          log.error("bus_foreign_write", { source, seq, subject, code: "BUS_FOREIGN_WRITE" }),
-        onRemoved: (range) => {
-          told = this.#tellRemoved(source, range);
-        },
-        onClosed: () => port[Symbol.asyncDispose](),
-        signal,
-        on,
-      });
-      await told;
-      return writer;
-    } catch (thrown) {
-      await port[Symbol.asyncDispose]();
-      throw busError(thrown, `open the stream of ${source}`);
-    }
-  }
-
-  /** Says which messages are gone from the middle of a stream: an alarm, unless all of them were erased on purpose. Never rejects. */
-  async #tellRemoved(source: SourceId, range: { readonly from: number; readonly to: number }): Promise<void> {
-    const erased = await readErased(this.#parts.jsm, source).catch(() => new Map<number, unknown>());
-    const known = [...erased.keys()].filter((sequence) => sequence >= range.from && sequence <= range.to).length;
-    const fields = { source, ...range, code: "BUS_MESSAGES_REMOVED" };
-    const { log } = this.#parts.options;
-    if (known === range.to - range.from + 1) {
-      log.info("bus_messages_removed", fields, "they were erased on purpose, by `millrace erase`");
-      return;
-    }
-    const hint =
-      "see who deletes messages, and that the stream has no limit per subject; `millrace verify` lists the holes";
-    log.error("bus_messages_removed", { ...fields, hint }, "messages were taken out of the middle of the stream");
-  }
-
-  /** What is asked while the connection is down is never answered: each try would cost the client's whole timeout. */
-  #whileConnected({ get, put }: StateStore): Pick<StateStore, "get" | "put"> {
-    const check = async (): Promise<void> => {
-      if (this.#parts.connection.connected) return;
-      throw new TransientError("BUS_INTERRUPTED", "NATS is not connected", { hint: "it is tried again" });
-    };
-    return {
-      get: (key) => check().then(() => get(key)),
-      put: (key, value, revision) => check().then(() => put(key, value, revision)),
-    };
   }
 }

@@ -10,9 +10,10 @@ import type { SourceMessage } from "../../source.ts";
 import { describeTable, domainBase } from "../client/catalog.ts";
 import { connectClient, endClient } from "../client/dial.ts";
 import { displaySettings } from "../client/display-settings.ts";
-import { translateError } from "../client/errors.ts";
+import { sqlState, translateError } from "../client/errors.ts";
 import { LOG_END, parseLsn } from "../client/lsn.ts";
 import { boundaryBefore } from "../client/position.ts";
+import { cutWhenSilent } from "../client/silence.ts";
 import { quoteTable } from "../client/sql.ts";
 import { isOutboxTable } from "../decode/outbox-table.ts";
 import { type Relation, Table } from "../decode/table.ts";
@@ -57,6 +58,8 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
   #published: ReadonlySet<string> = new Set();
   #based: ReadonlySet<string> = new Set();
   #client: Client | undefined;
+  /** Of a slice: fewer where a statement took too long for its rows, and more again where it did not. */
+  #maxRows = Number.POSITIVE_INFINITY;
   #compiled: Compiled | undefined;
 
   /** Absent where the configuration wants no table to be copied once. */
@@ -95,7 +98,8 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     return estimateRows(this.#options.session, id);
   }
 
-  async readSlice(request: SliceRequest): Promise<Slice> {
+  async readSlice(asked: SliceRequest): Promise<Slice> {
+    const request = { ...asked, maxRows: Math.min(asked.maxRows, this.#maxRows) };
     const client = await this.#connected();
     try {
       const isNew = !this.#based.has(request.target.id);
@@ -108,10 +112,12 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
       await client.query("COMMIT");
       // What nobody flushes would not be read before the next commit: this one is flushed by the server's own writer.
       if (slice.isUnflushed) await nextId(client);
+      this.#maxRows *= 2;
       return slice;
     } catch (error) {
       this.#client = undefined;
       await endClient(client);
+      if (sqlState(error) === "57014") this.#maxRows = Math.max(1, Math.floor(request.maxRows / 4));
       throw copyError(error, request.target, client.user ?? "");
     }
   }
@@ -235,6 +241,7 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
   async #connect(): Promise<Client> {
     const client = await connectClient(this.#options.client);
     try {
+      cutWhenSilent(client, STATEMENT_MS + 30_000);
       await client.query(
         `${displaySettings}; SET lock_timeout = ${LOCK_MS}; SET statement_timeout = ${STATEMENT_MS};
          SET synchronous_commit = local; SET default_transaction_read_only = off`,

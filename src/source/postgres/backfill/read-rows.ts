@@ -16,8 +16,8 @@ import type { CopiedOf, RowEncoder } from "./row-encoder.ts";
 /** The first page tells how large rows are. */
 const FIRST_PAGE_ROWS = 20;
 const PAGE_BYTES = 2 * 1024 * 1024;
-/** Of a table with a row filter a slice looks at so many rows at most: all of them may fail it. */
-const MAX_LOOKED_AT = 10_000;
+/** Of a table with a row filter a slice looks at so many times its rows at most: all of them may fail it. */
+const LOOKED_AT = 2;
 
 export interface ReadRows {
   readonly rows: readonly CopiedRow[];
@@ -55,7 +55,9 @@ export async function readRows(
   const place = readPlace(after, copied);
   const upTo = place?.upTo ?? (asked === undefined ? await newestKey(client, copied) : undefined);
   const isFiltered = copied.filter !== null && asked === undefined;
-  const bound = isFiltered ? await boundOf(client, copied, { behind: place?.behind, upTo }) : undefined;
+  const bound = isFiltered
+    ? await boundOf(client, copied, { behind: place?.behind, upTo }, LOOKED_AT * maxRows)
+    : undefined;
   const bounds = { behind: place?.behind, upTo: bound ?? upTo, keys: readKeys(copied, table, asked) };
   // Where they are the same texts, none is made of a row that no batch ends with.
   const readKey = table.plainKey ? keyReader(copied, table) : undefined;
@@ -88,7 +90,8 @@ async function boundOf(
   client: Client,
   table: CopiedTable,
   from: { readonly behind: KeyTexts | undefined; readonly upTo: KeyTexts | undefined },
+  most: number,
 ): Promise<KeyTexts | undefined> {
-  const [last] = await readTexts(client, selectBound(table, from, MAX_LOOKED_AT));
+  const [last] = await readTexts(client, selectBound(table, from, most));
   return last as KeyTexts | undefined;
 }

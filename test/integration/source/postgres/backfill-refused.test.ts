@@ -6,6 +6,7 @@ import type { RowCopier, Slice } from "../../../../src/source/capabilities.ts";
 import { postgresFixture } from "../../../support/postgres/fixture.ts";
 import { failureOf, type OpenOptions, type TestSource } from "../../../support/postgres/reader.ts";
 import { missing } from "../../../support/servers.ts";
+import { waitFor } from "../../../support/wait-for.ts";
 
 async function slicesOf({ copier }: TestSource, name: string): Promise<{ readSlice(): Promise<Slice> }> {
   const targets = await (copier as RowCopier).targets();
@@ -72,6 +73,36 @@ describe.skipIf(missing("postgres"))("a copy of a Postgres table", () => {
       ]);
       await other.query("commit");
       expect((await readSlice()).rows).toHaveLength(1);
+    } finally {
+      await other.end();
+    }
+    await reading.stop();
+  });
+
+  test("of which a statement was ended is read with fewer rows, and with more again where that does", async () => {
+    await fixture.database.query("insert into whole select generate_series(2, 1000)");
+    const { source, reading } = await fixture.begin();
+    const { readSlice } = await slicesOf(source, "whole");
+    const other = await fixture.database.connect();
+    try {
+      await other.query("begin; lock table whole in access exclusive mode");
+      const cancels =
+        "select pg_cancel_backend(pid) from pg_stat_activity where query like 'LOCK TABLE%' and wait_event_type = 'Lock'";
+      const isEnded = async (): Promise<boolean> => {
+        let isOver = false;
+        const failure = failureOf(readSlice()).finally(() => {
+          isOver = true;
+        });
+        // Unless the copy has given way before: then once more.
+        const cancel = async (): Promise<boolean> => isOver || (await fixture.database.query(cancels)).length > 0;
+        await waitFor(cancel, { what: "the copy to wait for the lock" });
+        return ((await failure) as ConfigError).code === "BACKFILL_STATEMENT_ENDED";
+      };
+      await waitFor(isEnded, { what: "the statement to be ended" });
+      await other.query("commit");
+      const sizes: number[] = [];
+      for (let nth = 0; nth < 3; nth++) sizes.push((await readSlice()).rows.length);
+      expect(sizes).toEqual([250, 500, 1000]);
     } finally {
       await other.end();
     }

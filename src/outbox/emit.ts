@@ -13,7 +13,7 @@ import {
 } from "./entry.ts";
 import { isMongoSession, type MongoOutboxOptions, type MongoSession, mongoWriter } from "./mongo-outbox.ts";
 import { refuseUnknownOptions } from "./options.ts";
-import { firstValue, type RunSql, type SqlClient, sqlRunner } from "./sql-client.ts";
+import { firstValue, isKnex, type RunSql, type SqlClient, sqlRunner } from "./sql-client.ts";
 import type { EventSchema } from "./standard-schema.ts";
 
 export interface OutboxOptions<Schemas extends EventSchemas = EventSchemas> {
@@ -118,7 +118,8 @@ function notWritten(type: string): ConfigError {
 function refusePool(client: SqlClient): void {
   const own = client as Readonly<Record<string, unknown>>;
   const { $client } = own; // what a database of drizzle runs on, and a transaction of it has not
-  if (!isPool(own) && !(isObject($client) && isPool($client))) return;
+  const isOutside = isKnex(client) && client.isTransaction !== true;
+  if (!isOutside && !isPool(own) && !(isObject($client) && isPool($client))) return;
   throw new ConfigError("OUTBOX_ON_A_POOL", "this is a pool and no transaction: the event would commit by itself", {
     hint: "Begin a transaction, write in it what makes the event true, and give outbox() what runs statements in it: the client that the pool lends, or what the callback is given.",
   });

@@ -1,4 +1,4 @@
-// One way to run a statement in whatever transaction the application has: drizzle, pg, postgres.js, Kysely, Prisma, others.
+// One way to run a statement in whatever transaction the application has: drizzle, pg, postgres.js, Kysely, Prisma, Knex, others.
 
 import { sql } from "drizzle-orm/sql/sql"; // the whole of it takes a process three times as long to load
 import { ConfigError } from "../errors.ts";
@@ -8,7 +8,7 @@ export type RunSql = (text: string, values: readonly string[]) => Promise<unknow
 
 /**
  * A transaction, or a connection inside of one. Known by what they have: a function of text and values; `query` (pg,
- * PGlite, TypeORM); `execute` (drizzle); `unsafe` (postgres.js); `executeQuery` (Kysely); `$queryRawUnsafe` (Prisma).
+ * PGlite, TypeORM); `execute` (drizzle); `unsafe` (postgres.js); `executeQuery` (Kysely); `$queryRawUnsafe` (Prisma); `raw` (Knex).
  */
 export type SqlClient = object;
 
@@ -30,9 +30,11 @@ export function sqlRunner(client: SqlClient): RunSql {
   if (execute) return (text, values) => execute(drizzleQuery(text, values));
   const query = method("query");
   if (query) return (text, values) => query(text, [...values]);
+  const raw = isKnex(client) ? method("raw") : undefined;
+  if (raw) return (text, values) => raw(...knexQuery(text, values));
   if (typeof client === "function") return client as RunSql;
   throw new ConfigError("SQL_CLIENT_UNKNOWN", "this is no transaction that an outbox can write in", {
-    hint: "Pass the transaction of drizzle, pg, postgres.js, Kysely or Prisma, or a function (text, values) that runs a statement with $1, $2, ... and resolves to what the driver answers.",
+    hint: "Pass the transaction of drizzle, pg, postgres.js, Kysely, Prisma or Knex, or a function (text, values) that runs a statement with $1, $2, ... and resolves to what the driver answers.",
   });
 }
 
@@ -40,6 +42,22 @@ export function sqlRunner(client: SqlClient): RunSql {
 export function firstValue(result: unknown): unknown {
   const rows = Array.isArray(result) ? result : (result as { readonly rows?: unknown } | null | undefined)?.rows;
   return Array.isArray(rows) ? Object.values((rows[0] as object | undefined) ?? {})[0] : undefined;
+}
+
+/** Whether it is an instance of Knex, or a transaction of one: functions both, of a table's name. */
+export function isKnex(client: SqlClient): client is { readonly isTransaction?: boolean } {
+  const { raw, transaction } = client as Readonly<Record<string, unknown>>;
+  return typeof client === "function" && typeof raw === "function" && typeof transaction === "function";
+}
+
+/** Knex counts its own parameters, each a `?`. */
+function knexQuery(text: string, values: readonly string[]): [string, string[]] {
+  const bindings: string[] = [];
+  const statement = text.replaceAll("?", "\\?").replaceAll(/\$(\d+)/g, (_, nth: string) => {
+    bindings.push(values[Number(nth) - 1] ?? "");
+    return "?";
+  });
+  return [statement, bindings];
 }
 
 /** As `CompiledQuery.raw` makes it. */

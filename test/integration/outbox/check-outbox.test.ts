@@ -62,6 +62,19 @@ describe.skipIf(missing("postgres"))("an outbox", () => {
     expect(await failureOf(openShop(database.url, { options }))).toMatchObject({ code: "OUTBOX_COLUMNS_MISSING" });
   });
 
+  test("of Debezium's columns is given the one that keep needs by what the finding prints", async () => {
+    await using database = await freshDatabase();
+    await database.query(`create table public.outboxevent(id uuid primary key, aggregatetype varchar(255) not null,
+      aggregateid varchar(255) not null, type varchar(255) not null, payload jsonb);
+      alter database ${new URL(database.url).pathname.slice(1)} set millrace.outbox = 'delete'`);
+    const outbox = { table: "public.outboxevent", keep: "7d" };
+    const [[level, code, fix = ""] = []] = await codes(database, outbox);
+    expect([level, code]).toEqual(["fail", "OUTBOX_COLUMNS_MISSING"]);
+    await database.query(fix);
+
+    expect(await codes(database, outbox)).toEqual([["ok", "OUTBOX", ""]]);
+  });
+
   test("whose rows the worker may not delete is refused, until it may", async () => {
     await using database = await freshDatabase();
     await database.query(`${migrationSql("outbox")}; create role cleaner login replication; create table public.item(id int primary key);

@@ -47,13 +47,11 @@ function tableFindings(
   const needed = outbox.keepMs === undefined ? OUTBOX_COLUMNS : [...OUTBOX_COLUMNS, "created_at"];
   const lacking = needed.filter((column) => !columns.some(({ name }) => name === column));
   if (lacking.length > 0) {
-    return [
-      fail(
-        "OUTBOX_COLUMNS_MISSING",
-        `it has no column ${lacking.join(", ")}`,
-        "millrace sql outbox prints the table as it must be; the option outbox.table names another one.",
-      ),
-    ];
+    // Only `keep` asks for it, of a table of one's own.
+    const mend = lacking.every((column) => column === "created_at")
+      ? `ALTER TABLE ${quoteTable(table)} ADD COLUMN created_at timestamp with time zone NOT NULL DEFAULT pg_catalog.now(); -- for outbox.keep, or leave that out`
+      : "Give it these columns, as those of millrace.outbox are in what `millrace sql outbox` prints, or name another table by the option outbox.table.";
+    return [fail("OUTBOX_COLUMNS_MISSING", `it has no column ${lacking.join(", ")}`, mend)];
   }
   const unfit = columns.filter(
     ({ name, type, category }) =>

@@ -33,6 +33,7 @@ export function outboxSql(config: Pick<PostgresConfig, "url" | "outbox">): reado
   const table = quoteTable(outbox.table);
   return [
     setting,
+    "-- the worker's role: it is made by what `millrace sql role` prints",
     `GRANT USAGE ON SCHEMA ${quoteIdentifier(schema)} TO ${role};`,
     `GRANT SELECT, DELETE ON ${table} TO ${role}; -- for the clean-up`,
   ];

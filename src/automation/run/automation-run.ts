@@ -16,7 +16,7 @@ import {
   type Depth,
   NOTHING,
   named,
-  reasonOf,
+  stateReason,
   waitsAlone,
   waitsForEndpoint,
 } from "./automation-status.ts";
@@ -122,7 +122,7 @@ export class AutomationRun {
       ...(control?.paused && { paused: control.paused }),
       ...(next !== undefined && { nextDue: new Date(next).toISOString() }),
       ...(this.#gap && { gap: { ...this.#gap.at, agoMs: clock.now() - this.#gap.sinceMs } }),
-      ...(error && { reason: reasonOf(error) }),
+      ...(error && { reason: stateReason(error) }),
     };
   }
 

@@ -68,7 +68,7 @@ export function named({ id, shadow }: Automation): Pick<AutomationStatus, "id" |
 }
 
 /** Why an automation is in its state. @param error whatever ended or delays it: one that is not ours is a bug */
-export function reasonOf(error: Error): NonNullable<AutomationStatus["reason"]> {
+export function stateReason(error: Error): NonNullable<AutomationStatus["reason"]> {
   return {
     code: error instanceof MillraceError || isRetry(error) ? error.code : "BUG",
     message: error.message,

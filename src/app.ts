@@ -24,7 +24,6 @@ import {
   warnOfColumns,
 } from "./connectors.ts";
 import { type OpenEndpoints, openEndpoints } from "./egress/open-endpoints.ts";
-import { ConfigError, MillraceError, toError } from "./errors.ts";
 import { gapEvent } from "./event/system-event.ts";
 import { startIngress } from "./ingress/ingress.ts";
 import type { Listener } from "./ingress/listen.ts";
@@ -38,6 +37,7 @@ import { atLevel, type Logger, silentLogger } from "./telemetry/logger.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { openTracing } from "./telemetry/tracing.ts";
 import { version } from "./version.ts";
+import { fatalEnd } from "./worker/fatal-end.ts";
 import { admitOwn } from "./worker/own-streams.ts";
 import { noProbe, type Probe } from "./worker/probe.ts";
 import { SourceTracker } from "./worker/source-status.ts";
@@ -265,7 +265,7 @@ export async function startWorker(input: Config | unknown, options: WorkerOption
     throw error;
   }
   log.info("worker_started", { version, sources: sources.length, automations: automations.length });
-  const finished = finish(trackers, begun.ended, log);
+  const finished = fatalEnd(trackers, begun.ended, log);
   finished.catch(() => {}); // whoever embeds the worker may look at its status instead
   return { status, stop: once(() => end().then(() => log.info("worker_stopped", {}))), finished };
 }
@@ -277,19 +277,6 @@ interface Begun {
   readonly ended: readonly Promise<void>[];
   readonly running: RunningAutomations;
   readonly pruning: Promise<void>;
-}
-
-/** The first end that the others cannot go on from: any wrong set-up, or the last source's end. */
-async function finish(trackers: readonly SourceTracker[], ended: readonly Promise<void>[], log: Logger): Promise<void> {
-  const fatal = ended.map((end, nth) =>
-    end.catch((thrown: unknown) => {
-      if (thrown instanceof ConfigError) throw thrown;
-      const { code, hint } = thrown instanceof MillraceError ? thrown : { code: "UNEXPECTED", hint: undefined };
-      log.error("source_stopped", { source: trackers[nth]?.id, code, hint }, toError(thrown).message);
-    }),
-  );
-  await Promise.all(fatal);
-  await Promise.all(ended);
 }
 
 function once(work: () => Promise<void>): () => Promise<void> {

@@ -2,8 +2,9 @@
 
 import { ConfigError } from "../../../errors.ts";
 import { formatCollectionName } from "../../../event/collection-name.ts";
-import { quoteIdentifier, quoteLiteral, quoteTable } from "../client/sql.ts";
+import { quoteIdentifier, quoteTable } from "../client/sql.ts";
 import type { Relation } from "../decode/table.ts";
+import { behindOf, inOrder, isOneOf, upToAndWith } from "./key-order.ts";
 
 /** What the catalog says of it, in the slice's own snapshot. */
 export interface CopiedTable {
@@ -21,9 +22,14 @@ export interface CopiedTable {
   readonly columns: readonly (Relation["columns"][number] & { readonly sqlType: string })[];
   /** Names, in the order of the index; empty where the log carries no key. */
   readonly key: readonly string[];
+  /** For each of them, how its index compares; null where Postgres' own operators do, which are found by their names. */
+  readonly operators: readonly Operators[] | null;
   /** The publication's row filter, in SQL; null without. */
   readonly filter: string | null;
 }
+
+/** In SQL, by the number that a btree has for it: less, at most, equal, at least, more. */
+export type Operators = Readonly<Record<"1" | "2" | "3" | "4" | "5", string>>;
 
 /**
  * Values: publication, schema, table; `search_path` must be pg_catalog alone. No row where the publication does not have it. Version 14
@@ -41,7 +47,15 @@ export const copiedTable = `
         AND coalesce(to_jsonb(t)->'attnames' ? a.attname::text, a.attgenerated = '')) AS columns,
     (SELECT coalesce(json_agg(a.attname ORDER BY x.place), '[]')
       FROM unnest((k.indkey::int2[])[0:k.indnkeyatts - 1]) WITH ORDINALITY x (attnum, place)
-      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.attnum) AS key
+      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.attnum) AS key,
+    (SELECT CASE WHEN bool_or(o.foreign_ones) THEN json_agg(o.operators ORDER BY x.place) END
+      FROM unnest((k.indclass::oid[])[0:k.indnkeyatts - 1]) WITH ORDINALITY x (opclass, place)
+      JOIN pg_opclass f ON f.oid = x.opclass
+      CROSS JOIN LATERAL (
+        SELECT bool_or(w.nspname <> 'pg_catalog') AS foreign_ones,
+          json_object_agg(m.amopstrategy, format('OPERATOR(%I.%s)', w.nspname, p.oprname)) AS operators
+        FROM pg_amop m JOIN pg_operator p ON p.oid = m.amopopr JOIN pg_namespace w ON w.oid = p.oprnamespace
+        WHERE m.amopfamily = f.opcfamily AND m.amoplefttype = f.opcintype AND m.amoprighttype = f.opcintype) o) AS operators
   FROM pg_publication_tables t
   JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relname = t.tablename AND c.relnamespace = n.oid
   LEFT JOIN pg_index k ON k.indrelid = c.oid AND k.indisvalid
@@ -115,21 +129,16 @@ export interface Rows {
 }
 
 export function selectRows(table: CopiedTable, { behind, upTo, keys, from, limit }: Rows): string {
-  const { columns, key, filter } = table;
-  const names = key.map(quoteIdentifier).join(", ");
-  const passed = behind === undefined ? [] : [...is(table, "<=", behind), ...is(table, ">", upTo)];
+  const { columns, filter } = table;
+  const passed = behind === undefined ? [] : [...upToAndWith(table, behind), ...behindOf(table, upTo)];
   const conditions = [
     ...(filter === null ? [] : [`(${filter})`]),
     ...(keys === undefined
-      ? [...is(table, ">", from ?? behind), ...is(table, "<=", upTo)]
-      : [
-          `(${names}) IN (${keys.map((one) => `(${values(table, one)})`).join(", ")})`,
-          ...(passed.length === 0 ? [] : [`(${passed.join(" OR ")})`]),
-          ...is(table, ">", from),
-        ]),
+      ? [...behindOf(table, from ?? behind), ...upToAndWith(table, upTo)]
+      : [isOneOf(table, keys), ...(passed.length === 0 ? [] : [`(${passed.join(" OR ")})`]), ...behindOf(table, from)]),
   ];
   const selected = columns.map(({ name }) => quoteIdentifier(name)).join(", ");
-  return `SELECT ${selected} FROM ${fromClause(table)}${where(conditions)} ORDER BY ${names} LIMIT ${limit}`;
+  return `SELECT ${selected} FROM ${fromClause(table)}${where(conditions)} ORDER BY ${inOrder(table)} LIMIT ${limit}`;
 }
 
 /** The key of the last of so many rows behind a key, whether or not they pass the filter; no row where there are fewer. */
@@ -139,31 +148,16 @@ export function selectBound(
   count: number,
 ): string {
   const names = table.key.map(quoteIdentifier).join(", ");
-  const conditions = [...is(table, ">", behind), ...is(table, "<=", upTo)];
-  return `SELECT ${names} FROM ${fromClause(table)}${where(conditions)} ORDER BY ${names} OFFSET ${count - 1} LIMIT 1`;
-}
-
-function is(table: CopiedTable, relation: ">" | "<=", bound: KeyTexts | undefined): readonly string[] {
-  const names = table.key.map(quoteIdentifier).join(", ");
-  return bound === undefined ? [] : [`(${names}) ${relation} (${values(table, bound)})`];
-}
-
-function where(conditions: readonly string[]): string {
-  return conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`;
+  const conditions = [...behindOf(table, behind), ...upToAndWith(table, upTo)];
+  return `SELECT ${names} FROM ${fromClause(table)}${where(conditions)} ORDER BY ${inOrder(table)} OFFSET ${count - 1} LIMIT 1`;
 }
 
 /** The largest key, whether or not its row passes the filter: the index has it at its end. */
 export function selectNewest(table: CopiedTable): string {
-  const names = table.key.map(quoteIdentifier);
-  const order = names.map((name) => `${name} DESC`).join(", ");
-  return `SELECT ${names.join(", ")} FROM ${fromClause(table)} ORDER BY ${order} LIMIT 1`;
+  const names = table.key.map(quoteIdentifier).join(", ");
+  return `SELECT ${names} FROM ${fromClause(table)} ORDER BY ${inOrder(table, true)} LIMIT 1`;
 }
 
-function values({ columns, key }: CopiedTable, texts: KeyTexts): string {
-  return key
-    .map((name, nth) => {
-      const { sqlType } = columns.find((column) => column.name === name) as CopiedTable["columns"][number];
-      return `${quoteLiteral(texts[nth] as string)}::${sqlType}`;
-    })
-    .join(", ");
+function where(conditions: readonly string[]): string {
+  return conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`;
 }

@@ -58,6 +58,9 @@ const cases: Readonly<Record<string, KeyCase>> = {
     values: texts("null", '"7"', '"a, \\" b"', "1.50", "7", "[1, 2]", '{"a": {"b": "x y"}}'),
     byKey: true,
   },
+  // Their operators are no more found by name than those of any extension: text's, which are, have another order.
+  citext: { type: "citext", values: texts("a", "B", "c", "D"), byKey: true },
+  ltree: { type: "ltree", values: texts("a", "a.b", "a.b.c", "ab"), byKey: true },
   mood: { type: "mood", values: texts("sad", "glad"), byKey: true },
   positive: { type: "positive", values: ["1", "2"], byKey: true },
   digest: { type: "digest", values: texts("\\x00", "\\xff"), byKey: true },
@@ -69,6 +72,7 @@ const cases: Readonly<Record<string, KeyCase>> = {
 };
 
 const setUp = `
+  create extension citext; create extension ltree;
   create type mood as enum ('sad', 'glad');
   create type part as (a int, b text);
   create domain positive as int check (value > 0);

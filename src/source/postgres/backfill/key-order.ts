@@ -1,0 +1,67 @@
+// The order of a table's key, in SQL. Operators of a type that an extension brought (citext, ltree) are not found by their names, for
+// no schema but pg_catalog is searched: `>` of a citext would be that of text, whose order is another one than the index has.
+
+import { quoteIdentifier, quoteLiteral } from "../client/sql.ts";
+import type { CopiedTable, KeyTexts, Operators } from "./copied-table.ts";
+
+type Keyed = Pick<CopiedTable, "key" | "columns" | "operators">;
+
+/** For ORDER BY. */
+export function inOrder({ key, operators }: Keyed, isReversed = false): string {
+  const names = key.map(quoteIdentifier);
+  if (operators === null) return names.map((name) => (isReversed ? `${name} DESC` : name)).join(", ");
+  return names.map((name, nth) => `${name} USING ${operators[nth]?.[isReversed ? "5" : "1"]}`).join(", ");
+}
+
+/** Whether a row is behind a key; none without one. */
+export function behindOf(table: Keyed, bound: KeyTexts | undefined): readonly string[] {
+  return compared(table, bound, { row: ">", first: "4", others: "5", last: "5" });
+}
+
+/** Whether a row is before a key, or has it; none without one. */
+export function upToAndWith(table: Keyed, bound: KeyTexts | undefined): readonly string[] {
+  return compared(table, bound, { row: "<=", first: "2", others: "1", last: "2" });
+}
+
+/** Whether a row has one of the keys. */
+export function isOneOf(table: Keyed, keys: readonly KeyTexts[]): string {
+  const { operators } = table;
+  const listed = keys.map((one) => values(table, one));
+  if (operators === null)
+    return `(${table.key.map(quoteIdentifier).join(", ")}) IN (${listed.map((one) => `(${one.join(", ")})`).join(", ")})`;
+  const each = listed.map((one) => one.map((_, nth) => term(table, one, nth, "3")).join(" AND "));
+  return `(${each.length === 0 ? "false" : each.join(" OR ")})`;
+}
+
+/** One column after the other, where no comparison of rows can name the operator of each; the first one alone bounds the index. */
+function compared(
+  table: Keyed,
+  bound: KeyTexts | undefined,
+  by: {
+    readonly row: string;
+    readonly first: keyof Operators;
+    readonly others: keyof Operators;
+    readonly last: keyof Operators;
+  },
+): readonly string[] {
+  if (bound === undefined) return [];
+  const texts = values(table, bound);
+  if (table.operators === null)
+    return [`(${table.key.map(quoteIdentifier).join(", ")}) ${by.row} (${texts.join(", ")})`];
+  const each = texts.map((_, nth) => {
+    const equal = Array.from({ length: nth }, (_, before) => term(table, texts, before, "3"));
+    return [...equal, term(table, texts, nth, nth === texts.length - 1 ? by.last : by.others)].join(" AND ");
+  });
+  return [`(${term(table, texts, 0, by.first)} AND (${each.join(" OR ")}))`];
+}
+
+function term({ key, operators }: Keyed, texts: readonly string[], nth: number, operator: keyof Operators): string {
+  return `${quoteIdentifier(key[nth] as string)} ${operators?.[nth]?.[operator]} ${texts[nth]}`;
+}
+
+function values({ columns, key }: Keyed, texts: KeyTexts): readonly string[] {
+  return key.map((name, nth) => {
+    const { sqlType } = columns.find((column) => column.name === name) as CopiedTable["columns"][number];
+    return `${quoteLiteral(texts[nth] as string)}::${sqlType}`;
+  });
+}

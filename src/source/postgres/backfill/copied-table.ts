@@ -4,7 +4,7 @@ import { ConfigError } from "../../../errors.ts";
 import { formatCollectionName } from "../../../event/collection-name.ts";
 import { quoteIdentifier, quoteTable } from "../client/sql.ts";
 import type { Relation } from "../decode/table.ts";
-import { behindOf, inOrder, isOneOf, upToAndWith } from "./key-order.ts";
+import { behindOf, inOrder, isOneOf, type KeyTexts, type Operators, upToAndWith } from "./key-order.ts";
 
 /** What the catalog says of it, in the slice's own snapshot. */
 export interface CopiedTable {
@@ -27,9 +27,6 @@ export interface CopiedTable {
   /** The publication's row filter, in SQL; null without. */
   readonly filter: string | null;
 }
-
-/** In SQL, by the number that a btree has for it: less, at most, equal, at least, more. */
-export type Operators = Readonly<Record<"1" | "2" | "3" | "4" | "5", string>>;
 
 /**
  * Values: publication, schema, table; `search_path` must be pg_catalog alone. No row where the publication does not have it. Version 14
@@ -113,9 +110,6 @@ export function fromClause({
 }: Pick<CopiedTable, "namespace" | "name" | "partitioned">): string {
   return `${partitioned ? "" : "ONLY "}${quoteTable({ schema: namespace, name })}`;
 }
-
-/** Texts of a key's values, in the order of `CopiedTable.key`. */
-export type KeyTexts = readonly string[];
 
 /** What is read of it: rows behind a key, from the first on without one, up to and with another; or those with certain keys. */
 export interface Rows {

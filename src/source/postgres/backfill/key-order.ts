@@ -2,9 +2,19 @@
 // no schema but pg_catalog is searched: `>` of a citext would be that of text, whose order is another one than the index has.
 
 import { quoteIdentifier, quoteLiteral } from "../client/sql.ts";
-import type { CopiedTable, KeyTexts, Operators } from "./copied-table.ts";
 
-type Keyed = Pick<CopiedTable, "key" | "columns" | "operators">;
+/** Texts of a key's values, in the order of its index. */
+export type KeyTexts = readonly string[];
+
+/** In SQL, by the number that a btree has for it: less, at most, equal, at least, more. */
+export type Operators = Readonly<Record<"1" | "2" | "3" | "4" | "5", string>>;
+
+/** Of a `CopiedTable`. */
+interface Keyed {
+  readonly key: readonly string[];
+  readonly columns: readonly { readonly name: string; readonly sqlType: string }[];
+  readonly operators: readonly Operators[] | null;
+}
 
 /** For ORDER BY. */
 export function inOrder({ key, operators }: Keyed, isReversed = false): string {
@@ -61,7 +71,7 @@ function term({ key, operators }: Keyed, texts: readonly string[], nth: number, 
 
 function values({ columns, key }: Keyed, texts: KeyTexts): readonly string[] {
   return key.map((name, nth) => {
-    const { sqlType } = columns.find((column) => column.name === name) as CopiedTable["columns"][number];
+    const { sqlType } = columns.find((column) => column.name === name) as Keyed["columns"][number];
     return `${quoteLiteral(texts[nth] as string)}::${sqlType}`;
   });
 }

@@ -2,7 +2,8 @@
 
 import type { Client } from "pg";
 import type { SliceRequest } from "../../capabilities.ts";
-import { type CopiedTable, type KeyTexts, selectNewest } from "./copied-table.ts";
+import { type CopiedTable, selectNewest } from "./copied-table.ts";
+import type { KeyTexts } from "./key-order.ts";
 import { readTexts } from "./read-texts.ts";
 
 export interface KeyPlace {

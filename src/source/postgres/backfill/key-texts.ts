@@ -2,7 +2,8 @@
 
 import { percentDecoded } from "../../../event/percent.ts";
 import type { Table } from "../decode/table.ts";
-import type { CopiedTable, KeyTexts } from "./copied-table.ts";
+import type { CopiedTable } from "./copied-table.ts";
+import type { KeyTexts } from "./key-order.ts";
 
 /** Of a value as events have it, by the name of its type in pg_catalog. What is not listed has one text in both, or none that leads back. */
 const back: ReadonlyMap<string, (text: string) => string> = new Map([

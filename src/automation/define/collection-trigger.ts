@@ -110,9 +110,12 @@ export class CollectionTrigger implements ChangeTrigger<never> {
   }
 
   decode(message: StoredMessage): ChangeEvent | undefined {
-    if (!this.#prefixes.some((prefix) => message.subject.startsWith(prefix))) return undefined;
-    const event = parseEvent(message);
-    return this.#options.decode?.(event) ?? event;
+    for (const prefix of this.#prefixes) {
+      if (!message.subject.startsWith(prefix)) continue;
+      const event = parseEvent(message);
+      return this.#options.decode?.(event) ?? event;
+    }
+    return undefined;
   }
 
   match(event: ChangeEvent, columns?: Columns): boolean {

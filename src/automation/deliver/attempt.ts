@@ -1,7 +1,7 @@
 // One attempt: a handler that is started, with its timeout.
 
 import { owned } from "../../telemetry/stray.ts";
-import type { HandleSpan } from "../../telemetry/tracing.ts";
+import type { HandleSpan, Tracing } from "../../telemetry/tracing.ts";
 import type { AnyEvent } from "../define/trigger.ts";
 import { errorFields, summarizeError } from "../outcome/error-summary.ts";
 import { isFatal, isRetry, isSkip } from "../outcome/outcome.ts";
@@ -44,13 +44,45 @@ export function startAttempt(
   message: Handled,
   startedAt: number = context.clock.now(),
 ): AttemptResult | Promise<AttemptResult> {
-  return tracedAttempt(context, attempt, message, (span) => {
-    const given = new Given(context, event, attempt, message, span);
-    const result = begin(context, given, span, startedAt);
-    const shadow = Given.inShadow(given);
-    if (shadow === undefined) return result;
-    return isThenable(result) ? result.then((ended) => shadowed(ended, shadow)) : shadowed(result, shadow);
-  });
+  // Without a closure where nobody records: one costs its memory at each event, whether it is called or not.
+  const { tracing } = context;
+  return tracing === undefined
+    ? attemptOnce(context, event, attempt, message, startedAt)
+    : traced(tracing, context, event, attempt, message, startedAt);
+}
+
+function traced(
+  tracing: Tracing,
+  context: AttemptContext,
+  event: AnyEvent,
+  attempt: number,
+  message: Handled,
+  startedAt: number,
+): AttemptResult | Promise<AttemptResult> {
+  return tracedAttempt(tracing, context, attempt, message, (span) =>
+    attemptOnce(context, event, attempt, message, startedAt, span),
+  );
+}
+
+function attemptOnce(
+  context: AttemptContext,
+  event: AnyEvent,
+  attempt: number,
+  message: Handled,
+  startedAt: number,
+  span?: HandleSpan,
+): AttemptResult | Promise<AttemptResult> {
+  const given = new Given(context, event, attempt, message, span);
+  const result = begin(context, given, span, startedAt);
+  const shadow = Given.inShadow(given);
+  return shadow === undefined ? result : inShadow(result, shadow);
+}
+
+function inShadow(
+  result: AttemptResult | Promise<AttemptResult>,
+  shadow: Shadow,
+): AttemptResult | Promise<AttemptResult> {
+  return isThenable(result) ? result.then((ended) => shadowed(ended, shadow)) : shadowed(result, shadow);
 }
 
 /** What it did is what it would have done. A failed attempt is one here too: it is tried again as it would have been. */

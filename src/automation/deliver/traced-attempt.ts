@@ -7,7 +7,6 @@ import { summarizeError } from "../outcome/error-summary.ts";
 
 /** Who gives the span its name, and how much of an error may be told. */
 interface Traced {
-  readonly tracing?: Tracing | undefined;
   readonly automation: { readonly id: string };
   readonly logErrors: LogErrors;
 }
@@ -17,14 +16,14 @@ type Ended =
   | { readonly type: "done" | "skipped" | "filtered" | "shadow" }
   | { readonly type: "failed"; readonly error: unknown };
 
-/** Runs an attempt, as a span where they are recorded. */
+/** Runs an attempt as a span. */
 export function tracedAttempt<Result extends Ended>(
-  { tracing, automation, logErrors }: Traced,
+  tracing: Tracing,
+  { automation, logErrors }: Traced,
   attempt: number,
   message: Pick<StoredMessage, "header" | "subject">,
-  begin: (span: HandleSpan | undefined) => Result | Promise<Result>,
+  begin: (span: HandleSpan) => Result | Promise<Result>,
 ): Result | Promise<Result> {
-  if (tracing === undefined) return begin(undefined);
   const header = (name: string): string | undefined => message.header(name);
   const span = tracing.handle({ automation: automation.id, attempt, subject: message.subject, header });
   const ended = (result: Result): Result => {

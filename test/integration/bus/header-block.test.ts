@@ -2,7 +2,8 @@
 
 import { connect, headers, type Msg } from "@nats-io/transport-node";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { headerBlock, headerValue } from "../../../src/bus/jetstream/consumer/delivery.ts";
+import { headersOf } from "../../../src/bus/jetstream/client/shared-stream.ts";
+import { Received } from "../../../src/bus/jetstream/consumer/received.ts";
 import { publishShort } from "../../../src/bus/jetstream/stream/raw-publish.ts";
 import { freshNats, missing } from "../../support/servers.ts";
 import { waitFor } from "../../support/wait-for.ts";
@@ -32,26 +33,26 @@ describe.skipIf(missing("nats"))("past the client, header lines", () => {
     }));
 
     for (const message of await exchange(messages)) {
-      const block = headerBlock(message, message.data);
-      expect(block).toBeDefined();
-      for (const name of ["ce-id", "ce-subject", "Cdc-Pos", "empty"]) {
-        expect(headerValue(block ?? "", name)).toBe(message.headers?.get(name));
-      }
-      expect(headerValue(block ?? "", "CE-ID")).toBeUndefined();
-      expect(headerValue(block ?? "", "Pos")).toBeUndefined();
+      const received = new Received(message);
+      for (const name of ["ce-id", "ce-subject", "Cdc-Pos", "empty"])
+        expect(received.header(name)).toBe(message.headers?.get(name));
+      expect(received.header("CE-ID")).toBeUndefined();
+      expect(received.header("Pos")).toBeUndefined();
+      expect(received.headers()).toEqual(headersOf(message.headers));
+      expect([received.subject, received.reply]).toEqual([message.subject, message.reply]);
+      expect(Buffer.compare(received.data, message.data)).toBe(0);
     }
   });
 
-  test("there are none where the message has none, nor where its subject hides where they begin", async () => {
+  test("there are none where the message has none, and the client is asked where its subject hides where they begin", async () => {
     const [plain, foreign] = await exchange([
       { subject: "x.plain", body: "NATS/1.0\r\nce-id: no\r\n\r\n" },
       { subject: "x.é", lines: { "ce-id": "yes" }, body: "{}" },
     ]);
 
-    expect([plain, foreign].map((message) => message && headerBlock(message, message.data))).toEqual([
-      undefined,
-      undefined,
-    ]);
+    const [none, client] = [plain, foreign].map((message) => message && new Received(message));
+    expect([none?.header("ce-id"), none?.headers()]).toEqual([undefined, {}]);
+    expect([client?.header("ce-id"), client?.headers()]).toEqual(["yes", { "ce-id": "yes" }]);
   });
 
   test("short messages in one piece come as they are, in their order, and an answer goes where each says", async () => {

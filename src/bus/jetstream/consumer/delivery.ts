@@ -3,9 +3,10 @@
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import { realClock } from "../../../clock.ts";
 import type { Delivery } from "../../subscription.ts";
-import { headersOf } from "../client/shared-stream.ts";
 import type { Confirmable, Confirmations } from "./confirmations.ts";
+import { type Handout, sequenceBefore } from "./handout.ts";
 import type { Possession } from "./possession.ts";
+import { Received } from "./received.ts";
 
 /** What a delivery needs of its subscription. */
 export interface DeliveryOwner {
@@ -33,15 +34,13 @@ export interface DeliveryOwner {
 export class JetStreamDelivery implements Delivery, Confirmable {
   readonly sequence: number;
   readonly follows: number | undefined;
-  /** What the server counts of it: subject, reply, headers and body. */
+  /** What the server counted of it when it was taken in hand, which is what is counted as free again behind it. */
   readonly bytes: number;
   /** Whether only its confirmation is waited for. */
   finishing = false;
   #owner: DeliveryOwner;
-  #message: Msg;
+  #message: Received;
   #serverCount: number;
-  #data: Uint8Array | undefined;
-  #block: string | undefined;
   #possession: Possession;
   /** Called when the server has handed it out to us once more. */
   #renewed: Set<() => void> | undefined;
@@ -56,9 +55,9 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   constructor(owner: DeliveryOwner, message: Msg, place: Handout, possession: Possession, last: Handout | undefined) {
     const { sequence, serverCount } = place;
     this.follows = sequenceBefore(last, place);
-    this.bytes = sizeOf(message);
     this.#owner = owner;
-    this.#message = message;
+    this.#message = new Received(message);
+    this.bytes = this.#message.bytes;
     this.#possession = possession;
     this.sequence = sequence;
     this.#serverCount = serverCount;
@@ -77,8 +76,7 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   }
 
   get data(): Uint8Array {
-    this.#data ??= this.#message.data;
-    return this.#data;
+    return this.#message.data;
   }
 
   get again(): boolean {
@@ -90,7 +88,7 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   }
 
   get reply(): string {
-    return this.#message.reply ?? "";
+    return this.#message.reply;
   }
 
   get consumer(): object {
@@ -102,14 +100,11 @@ export class JetStreamDelivery implements Delivery, Confirmable {
   }
 
   header(name: string): string | undefined {
-    this.#block ??= headerBlock(this.#message, this.data);
-    if (this.#block !== undefined) return headerValue(this.#block, name);
-    const all = this.#message.headers;
-    return all?.has(name) ? all.get(name) : undefined;
+    return this.#message.header(name);
   }
 
   headers(): Readonly<Record<string, string>> {
-    return headersOf(this.#message.headers);
+    return this.#message.headers();
   }
 
   /** Whether another delivery is of the same event, and not of one that has its number since the server was set back. */
@@ -213,87 +208,4 @@ export class JetStreamDelivery implements Delivery, Confirmable {
 /** Tells a message from another one that has its number since the server was set back. */
 export function identityOf(message: Pick<Delivery, "header">): string {
   return `${message.header("ce-id") ?? ""} ${message.header("Nats-Msg-Id") ?? ""}`;
-}
-
-/** One handing-out of a message. */
-export interface Handout {
-  readonly sequence: number;
-  /** How often it was handed out by then. */
-  readonly serverCount: number;
-  /** How many the durable had handed out with it, whatever and to whom. */
-  readonly nth: number;
-}
-
-/** `$JS.ACK.[<domain>.<account>.]<stream>.<durable>.<count>.<stream sequence>.<delivery sequence>.<time>.<pending>[.<token>]` */
-export function parseReply(reply: string): Handout {
-  let dots = 0;
-  for (let at = reply.indexOf("."); at >= 0; at = reply.indexOf(".", at + 1)) dots++;
-  let start = 0;
-  for (let token = dots > 8 ? 6 : 4; token > 0; token--) start = reply.indexOf(".", start) + 1;
-  const middle = reply.indexOf(".", start);
-  const end = reply.indexOf(".", middle + 1);
-  return {
-    serverCount: Number(reply.slice(start, middle)),
-    sequence: Number(reply.slice(middle + 1, end)),
-    nth: Number(reply.slice(end + 1, reply.indexOf(".", end + 1))),
-  };
-}
-
-/**
- * The sequence of the one before, where one was handed out right behind the other, both for the first time: then the server
- * went through the stream from that one to this one, and let nothing through between them.
- */
-function sequenceBefore(last: Handout | undefined, { nth, serverCount, sequence }: Handout): number | undefined {
-  if (last?.nth !== nth - 1 || last.serverCount > 1 || serverCount > 1) return undefined;
-  return last.sequence < sequence ? last.sequence : undefined;
-}
-
-/** Of subject, reply, header lines and body together, in bytes; only of subject, reply and body where the client does not say. */
-export function sizeOf(message: Msg): number {
-  // The client's type leaves it out.
-  const { size } = message as Msg & { readonly size?: () => number };
-  return size?.call(message) ?? message.subject.length + (message.reply?.length ?? 0) + message.data.length;
-}
-
-const opening = "NATS/1.0";
-
-/** Of the newest piece that the socket gave: many messages lie in one. */
-let piece: Buffer = Buffer.alloc(0);
-
-/**
- * The lines, from the version on; undefined when the message has none, or they are not where they should be.
- * @param data the message's own, which the client cuts out anew each time it is asked
- */
-export function headerBlock(message: Msg, data: Uint8Array): string | undefined {
-  const { subject, reply = "" } = message;
-  // Header lines and body lie side by side.
-  const bytes = sizeOf(message) - subject.length - reply.length - data.length;
-  if (bytes <= opening.length || bytes > data.byteOffset) return undefined;
-  if (piece.buffer !== data.buffer) piece = Buffer.from(data.buffer);
-  const block = piece.toString("utf8", data.byteOffset - bytes, data.byteOffset);
-  return block.startsWith(opening) ? block : undefined;
-}
-
-/** What a header's line begins with, by its name: few are asked for, each of them for every message. */
-const beginnings = new Map<string, string>();
-const MAX_BEGINNINGS = 256;
-const SPACE = 0x20;
-
-function beginningOf(name: string): string {
-  const known = beginnings.get(name);
-  if (known !== undefined) return known;
-  const beginning = `\r\n${name}:`;
-  if (beginnings.size < MAX_BEGINNINGS) beginnings.set(name, beginning);
-  return beginning;
-}
-
-/** The first value of a header, named exactly so; undefined when it is not there. */
-export function headerValue(block: string, name: string): string | undefined {
-  const start = block.indexOf(beginningOf(name));
-  if (start < 0) return undefined;
-  const colon = start + name.length + 2;
-  const from = block.charCodeAt(colon + 1) === SPACE ? colon + 2 : colon + 1;
-  const end = block.indexOf("\r\n", from);
-  const value = block.slice(from, end);
-  return block.charCodeAt(from) === SPACE || block.charCodeAt(end - 1) === SPACE ? value.trim() : value;
 }

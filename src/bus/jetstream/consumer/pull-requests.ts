@@ -1,7 +1,7 @@
 // The pull requests of a subscription: when it asks the server, where the answers come, and how each request ends.
 
 import { createInbox, type Msg, type NatsConnection, nanos, type Subscription as Sub } from "@nats-io/transport-node";
-import { sizeOf } from "./delivery.ts";
+import { sizeOf } from "./header-lines.ts";
 import { ORDERED_EXPIRES_MS, type PinnedPuller } from "./pinned-puller.ts";
 import { type Request, Room, type Wanted } from "./room.ts";
 

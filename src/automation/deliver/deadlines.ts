@@ -5,8 +5,10 @@ import { TransientError } from "../../errors.ts";
 
 export interface Deadline {
   readonly atMs: number;
-  readonly passed: () => void;
+  passed: () => void;
 }
+
+const over = (): void => {};
 
 export class Deadlines {
   readonly #afterMs: number;
@@ -34,6 +36,7 @@ export class Deadlines {
   /** Whether it had passed by then, though nobody may have been told yet: a process can be too busy for its timers. */
   end(deadline: Deadline): boolean {
     this.#open.delete(deadline);
+    deadline.passed = over; // or a table that the set has left behind would keep hold of the event (see ByNumber)
     return this.#clock.now() >= deadline.atMs;
   }
 

@@ -1,6 +1,7 @@
 // The events that one automation has in hand, by where they stand, and how many of them are in which state.
 
 import type { Delivery } from "../../bus/subscription.ts";
+import { ByNumber } from "../../event/by-number.ts";
 import type { Job } from "./job.ts";
 
 type Place = Pick<Delivery, "run" | "stream" | "sequence">;
@@ -9,7 +10,7 @@ type Place = Pick<Delivery, "run" | "stream" | "sequence">;
 interface Shelf {
   readonly stream: string;
   readonly run: string | undefined;
-  readonly jobs: Map<number, Job>;
+  readonly jobs: ByNumber<Job>;
 }
 
 export class InHand {
@@ -65,7 +66,7 @@ export class InHand {
     let shelf = this.#shelves.get(key);
     if (shelf === undefined) {
       for (const [other, { jobs }] of this.#shelves) if (jobs.size === 0) this.#shelves.delete(other);
-      shelf = { stream, run, jobs: new Map() };
+      shelf = { stream, run, jobs: new ByNumber() };
       this.#shelves.set(key, shelf);
     }
     this.#shelf = shelf;

@@ -8,6 +8,7 @@
 import { createInbox, type Msg } from "@nats-io/transport-node";
 import { realClock } from "../../../clock.ts";
 import { TransientError } from "../../../errors.ts";
+import { ByNumber } from "../../../event/by-number.ts";
 import type { Connection } from "../client/connection.ts";
 import { publishShort, type ShortMessage } from "../stream/raw-publish.ts";
 
@@ -63,9 +64,9 @@ export class Confirmations {
   readonly #connection: Connection;
   readonly #inbox: string = `${createInbox()}.`;
   /** Sent and not confirmed, by token. */
-  readonly #sent = new Map<number, Group>();
-  /** Those that still take more. */
-  readonly #unsent = new Map<object, Group>();
+  readonly #sent = new ByNumber<Group>();
+  /** Those that still take more; another map each time, for one that is cleared keeps hold of what was in it (see ByNumber). */
+  #unsent = new Map<object, Group>();
   /** Deliveries in these. */
   #held = 0;
   #tokens = 0;
@@ -78,7 +79,7 @@ export class Confirmations {
     // What was under way may be lost, and so may what was told before it: whoever waits sees to both.
     connection.onDisruption(() => {
       const groups = [...this.#sent.values(), ...this.#unsent.values()];
-      this.#unsent.clear();
+      this.#unsent = new Map();
       this.#held = 0;
       for (const group of groups) this.#interrupt(group);
     });
@@ -108,7 +109,7 @@ export class Confirmations {
 
   #sendAll(): void {
     const groups = [...this.#unsent.values()];
-    this.#unsent.clear();
+    this.#unsent = new Map();
     this.#held = 0;
     for (const group of groups) this.#send(group);
   }
@@ -180,7 +181,7 @@ export class Confirmations {
     const late = now - confirmMs;
     const closed = this.#connection.nc.isClosed();
     if (closed) this.#sendAll();
-    for (const group of [...this.#sent.values()]) {
+    for (const group of this.#sent.values()) {
       if (group.sentMs > late && !closed) continue;
       if (group.deliveries.some(({ lost }) => lost) || group.sinceMs < now - giveUpMs) this.#giveUp(group);
       else this.#send(group);

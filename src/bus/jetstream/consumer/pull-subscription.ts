@@ -4,6 +4,7 @@
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
 import { realClock, WakeUp, within } from "../../../clock.ts";
 import { type MillraceError, TransientError } from "../../../errors.ts";
+import { ByNumber } from "../../../event/by-number.ts";
 import { busClosed } from "../../shared-errors.ts";
 import type { Delivery, Obstacle, OrderedConsuming, StreamGap, Subscription } from "../../subscription.ts";
 import { asked, busError } from "../client/bus-errors.ts";
@@ -57,7 +58,7 @@ export class PullSubscription implements Subscription, DeliveryOwner {
   readonly #puller: PinnedPuller | undefined;
   readonly #requests: PullRequests;
   #ready: JetStreamDelivery[] = [];
-  readonly #open = new Map<number, JetStreamDelivery>();
+  readonly #open = new ByNumber<JetStreamDelivery>();
   /** Open deliveries that wait for nothing but their confirmation. */
   #awaitingAckReply = 0;
   /** What came last over this connection: a server that was set back counts anew. */

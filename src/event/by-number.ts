@@ -1,14 +1,16 @@
 // Values by whole numbers that come and go, as events in hand by their sequences. Not a Map: V8 leaves behind each table that a Map
 // has outgrown, or filled with what was deleted, with all that was in it then, and lets it point to the next one. Once one of them
-// has grown old, all later ones and their events live until the next whole garbage collection, and each small one moves them: where
-// hundreds of events are in hand and thousands pass through a second, that was a third of what the worker did.
+// has grown old, all later ones and their events live until the next whole garbage collection, and each small one moves them.
 
-const LEAST = 16;
+const LEAST_BITS = 4;
+/** Of Fibonacci hashing: numbers that follow each other are to lie apart, for whoever is deleted looks as far as places are taken. */
+const SPREAD = 0x9e3779b1;
 
-/** A table of its own, of which half is free: a value stands at its number modulo the size, or in the next place that was free. */
+/** A table of its own, of which half is free: a value stands where its number says, or in the next place that was free. */
 export class ByNumber<Value extends object> {
-  #keys: Float64Array = new Float64Array(LEAST);
-  #values: (Value | undefined)[] = emptied(LEAST);
+  #bits: number = LEAST_BITS;
+  #keys: Float64Array = new Float64Array(1 << LEAST_BITS);
+  #values: (Value | undefined)[] = emptied(1 << LEAST_BITS);
   #size = 0;
 
   get size(): number {
@@ -36,7 +38,7 @@ export class ByNumber<Value extends object> {
     // What stands behind it closes up, unless it stands where it belongs or nearer to that than the free place.
     for (let at = (free + 1) & mask; this.#values[at] !== undefined; at = (at + 1) & mask) {
       const own = this.#keys[at] ?? 0;
-      if (((at - (own & mask)) & mask) < ((at - free) & mask)) continue;
+      if (((at - this.#homeOf(own)) & mask) < ((at - free) & mask)) continue;
       this.#keys[free] = own;
       this.#values[free] = this.#values[at];
       free = at;
@@ -50,18 +52,23 @@ export class ByNumber<Value extends object> {
     return this.#values.filter((value) => value !== undefined);
   }
 
+  #homeOf(key: number): number {
+    return Math.imul(key, SPREAD) >>> (32 - this.#bits);
+  }
+
   /** Where it stands, or would. */
   #placeOf(key: number): number {
     const mask = this.#values.length - 1;
-    let at = key & mask;
+    let at = this.#homeOf(key);
     while (this.#values[at] !== undefined && this.#keys[at] !== key) at = (at + 1) & mask;
     return at;
   }
 
   #grow(): void {
     const [keys, values] = [this.#keys, this.#values];
-    this.#keys = new Float64Array(values.length * 2);
-    this.#values = emptied(values.length * 2);
+    this.#bits++;
+    this.#keys = new Float64Array(1 << this.#bits);
+    this.#values = emptied(1 << this.#bits);
     for (const [at, value] of values.entries()) {
       if (value === undefined) continue;
       const key = keys[at] ?? 0;

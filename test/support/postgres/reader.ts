@@ -127,9 +127,11 @@ export class Reading {
 
   /** Of row events alone, in order. */
   get bodies(): readonly Readonly<Record<string, unknown>>[] {
-    return this.events
-      .filter(({ subject }) => subject.startsWith("cdc."))
-      .map(({ data }) => JSON.parse(Buffer.from(data).toString("utf8")));
+    return this.#rows.map(({ data }) => JSON.parse(Buffer.from(data).toString("utf8")));
+  }
+
+  get #rows(): readonly StreamMessage[] {
+    return this.events.filter(({ subject }) => subject.startsWith("cdc."));
   }
 
   get last(): Position | undefined {
@@ -143,7 +145,8 @@ export class Reading {
 
   /** Waits for row events. @throws when the reading ends before */
   async rows(count: number): Promise<readonly Readonly<Record<string, unknown>>[]> {
-    await this.until(() => this.bodies.length >= count, `${count} rows`);
+    // Their bodies are read once: each time it is looked, that would keep the process from the server for seconds.
+    await this.until(() => this.#rows.length >= count, `${count} rows`);
     return this.bodies;
   }
 

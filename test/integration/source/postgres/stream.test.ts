@@ -253,7 +253,7 @@ describe.skipIf(missing("postgres"))("a Postgres source", () => {
     });
 
     test("keeps the connection while the reader is paused for longer than the server waits", async () => {
-      const source = await open({ options: { timeout: "2s" } });
+      const source = await open({ options: { timeout: "4s" } });
       const reading = new Reading(source);
       let resume: () => void = () => {};
       await reading.until(() => reading.events.length > 0, "the marker");
@@ -264,8 +264,8 @@ describe.skipIf(missing("postgres"))("a Postgres source", () => {
       await database.query("insert into orders select g, repeat('x', 200) from generate_series(1, 100000) g");
       const [{ before } = { before: "" }] = await database.query<{ before: string }>("select now()::text as before");
       await waitFor(
-        async () => (await database.query(`select 1 where now() > $1::timestamptz + '6 s'`, [before])).length > 0,
-        { what: "three times the server's patience" },
+        async () => (await database.query(`select 1 where now() > $1::timestamptz + '8 s'`, [before])).length > 0,
+        { what: "twice the server's patience" },
       );
       const held = reading.messages.length;
       resume();

@@ -14,7 +14,7 @@ const ZERO = 0x30;
 
 /** `$JS.ACK.[<domain>.<account>.]<stream>.<durable>.<count>.<stream sequence>.<delivery sequence>.<time>.<pending>[.<token>]` */
 export function parseReply(reply: string): Handout {
-  // By the characters, and nothing cut out: for each message, and of all that is done for one a part that is seen.
+  // By the characters, and nothing cut out: it is done for each message.
   let dots = 0;
   for (let at = 0; at < reply.length; at++) if (reply.charCodeAt(at) === DOT) dots++;
   const count = behindDots(reply, 0, dots > 8 ? 6 : 4);

@@ -87,7 +87,9 @@ export const MOST_BYTES_IN_HAND: number = 32 * 1024 * 1024;
 export interface OrderedConsuming {
   /** How many may be in hand at once: all that was handed out and is not settled. */
   readonly most: number;
-  /** How many deliveries of it are in hand, whatever subscription handed them out; undefined while one is being settled. */
+  /**
+   * How many deliveries of it are in hand and `ours`, whatever subscription handed them out; undefined while one is being settled.
+   */
   inHand(): number | undefined;
 }
 

@@ -15,6 +15,13 @@ test(`nothing begins before what stands before it in its lane is settled, and al
   }
 });
 
+test.each([75780793, 75816224])(
+  "what another worker has settled meanwhile does not stand for what it still works on (seed %i)",
+  (seed) => {
+    expect(runOrderSchedule(seed)).toBeUndefined();
+  },
+);
+
 test("workers that begin without looking whether all is in hand are found out", () => {
   let found = 0;
   for (let seed = firstSeed; seed < firstSeed + 200; seed++) if (runOrderSchedule(seed, true) !== undefined) found++;

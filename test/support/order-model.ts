@@ -69,7 +69,9 @@ class Worker {
 
   look(): void {
     const { pending, newest } = this.#server;
-    this.#gathering.judge(this.#gathering.mark, { unsettled: pending.size, newest }, this.#held.size);
+    let ours = 0;
+    for (const rank of this.#held.keys()) if (pending.get(rank) === this) ours++;
+    this.#gathering.judge(this.#gathering.mark, { unsettled: pending.size, newest }, ours);
     // What the server does not count any more never comes: as after twice the ack wait.
     if (this.#gathering.whole === undefined && pending.size <= this.#held.size) this.giveBack(false);
   }

@@ -14,6 +14,13 @@ export class HeldEvents {
     return this.#events.size;
   }
 
+  /** How many the bus still counts as handed out to us: not what another worker may have had, and settled, meanwhile. */
+  get ours(): number {
+    let ours = 0;
+    for (const { event } of this.#events.values()) if (event.inner?.ours === true) ours++;
+    return ours;
+  }
+
   /** Of what there is room for, by number or by bytes: 1 is all. */
   get filled(): number {
     return Math.max(this.#events.size / MOST_IN_HAND, this.#bytes / MOST_BYTES_IN_HAND);

@@ -62,10 +62,14 @@ export class LaneTurns {
   advance(): void {
     const { signal, automation, hand, parking } = this.#options;
     if (hand.whole === undefined || signal.aborted || !parking.isLoaded(hand.whole)) return;
-    while (this.#begun < 2 * automation.concurrency) {
+    while (this.#begun < 2 * automation.concurrency && hand.whole !== undefined) {
       const event = hand.lanes.take();
       if (event === undefined) return;
       if (event.state !== "waiting") continue; // on its way to the record
+      if (isAnothers(event)) {
+        hand.letGo(event);
+        continue;
+      }
       event.state = "begun";
       this.#begun++;
       void this.#begin(event);
@@ -188,4 +192,9 @@ export class LaneTurns {
     this.#owe(event);
     if (!mayPass(error)) this.#options.failed(error);
   }
+}
+
+/** Handed to another worker by now, which may have settled it: else it comes again. */
+function isAnothers({ inner, parked, settled, drop }: LaneEvent): boolean {
+  return !(parked || settled || drop) && inner !== undefined && !inner.ours;
 }

@@ -5,7 +5,7 @@
 // What holds: an event begins only while the subscription is whole, that is while all that the bus counts as handed out is in
 // this hand (bus/jetstream/consumer/gathering.ts), and only as the first of its lane. All before it in its lane is then settled,
 // parked on record behind an event in this hand, or in this hand before it. What is let go keeps its place as `owed` until it
-// has come again, or the whole hand is given back.
+// has come again, all is in hand without it, or the whole hand is given back.
 
 import type { Delivery, Subscription } from "../../bus/subscription.ts";
 import type { SourceId } from "../../event/source-id.ts";
@@ -50,6 +50,8 @@ export class OrderedHand {
   readonly #options: OrderedHandOptions;
   #retired = false;
   #subscription: Subscription | undefined;
+  /** Since which time all was in hand when it took something last. */
+  #wholeBefore: number | undefined;
   /** Outcomes that the bus has been told and has not confirmed. */
   #telling = 0;
 
@@ -76,9 +78,12 @@ export class OrderedHand {
     void this.#keepAlive();
   }
 
-  /** For the bus: what is in hand of what it handed out; undefined while it is told of one. */
+  /**
+   * For the bus: what is in hand of what it counts as handed out; undefined while it is told of one. As many as it counts are then
+   * the same ones: with one among them that another worker has settled, one that it still works on could be missing.
+   */
   inHand(): number | undefined {
-    return this.#telling > 0 ? undefined : this.#held.size;
+    return this.#telling > 0 ? undefined : this.#held.ours;
   }
 
   /** Events in hand, those parked, and since when which keys are blocked, ms since 1970. */
@@ -107,8 +112,16 @@ export class OrderedHand {
     if (this.#subscription !== subscription) this.#parking.forget();
     this.#subscription = subscription;
     for (const delivery of deliveries) this.#receive(delivery);
+    if (this.whole !== undefined && this.whole !== this.#wholeBefore) this.#forgetSettledElsewhere();
+    this.#wholeBefore = this.whole;
     this.relieve();
     this.#turns.advance();
+  }
+
+  /** All that is not settled is in hand: what is owed, and not handed out, never comes. */
+  #forgetSettledElsewhere(): void {
+    for (const event of [...this.#bySequence.values()])
+      if (event.state === "owed" && !event.parked && event.inner === undefined) this.letGo(event);
   }
 
   /** Takes over a replay of an event of this stream: by whoever has the stream in hand. */

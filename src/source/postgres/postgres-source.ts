@@ -252,7 +252,7 @@ export class PostgresSource implements Source {
   /** While the stream is read; a failure ends it. */
   #watchTables(stream: Replication<Resumption>, sequencer: Sequencer, from: Position): void {
     const { config, server, session, context, rules } = this.#options;
-    const watch = new TableWatch({
+    const watch: TableWatch = new TableWatch({
       source: this.id,
       config,
       publication: this.#record.current.publication,

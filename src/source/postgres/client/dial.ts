@@ -1,6 +1,7 @@
 // Connects as libpq does: one host after the other, with and without TLS as sslmode says, until one is what was asked for.
 
 import { existsSync } from "node:fs";
+import type { Socket } from "node:net";
 import { Client, type ClientConfig } from "pg";
 import { ConfigError, MillraceError, TransientError, toError } from "../../../errors.ts";
 import { type ConnectionPlace, type Host, parseConnectionUrl } from "./connection-url.ts";
@@ -12,7 +13,7 @@ import { unfitSession } from "./wanted-session.ts";
 
 /** The driver's connection, as far as it is used here; it has no public type. */
 interface WireConnection {
-  readonly stream: { destroy(): void };
+  readonly stream: Socket;
   on(event: "parameterStatus", listener: (message: { parameterName: string; parameterValue: string }) => void): void;
   on(event: "authenticationSASL", listener: (message: { readonly mechanisms: readonly string[] }) => void): void;
 }
@@ -57,7 +58,8 @@ export async function endClient(client: Client): Promise<void> {
   clearTimeout(timer);
 }
 
-function wire(client: Client): WireConnection {
+/** What a client of the driver sends and receives by. */
+export function wire(client: Client): WireConnection {
   return (client as unknown as { readonly connection: WireConnection }).connection;
 }
 

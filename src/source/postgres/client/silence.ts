@@ -1,16 +1,9 @@
 // A server of which nothing is heard any more while it is asked for something: a machine that is gone, or a firewall that forgot the
 // connection, send no end of it, and the system's own keep-alive may take two hours.
 
-import type { Socket } from "node:net";
 import type { Client } from "pg";
 import { TransientError } from "../../../errors.ts";
-
-/** The driver's, as far as it is used here; they have no public type. */
-interface Wire {
-  readonly connection: { readonly stream: Socket };
-  /** Whether nothing is asked for. */
-  readonly readyForQuery?: boolean | null;
-}
+import { wire } from "./dial.ts";
 
 /**
  * From now on the connection is cut, and what waits for an answer rejects (TransientError SOURCE_UNREACHABLE), when no byte came or
@@ -18,11 +11,11 @@ interface Wire {
  * @param silentMs longer than any statement of it may take
  */
 export function cutWhenSilent(client: Client, silentMs: number): void {
-  const wire = client as unknown as Wire;
-  const { stream } = wire.connection;
+  const { stream } = wire(client);
   stream.setTimeout(silentMs);
   stream.on("timeout", () => {
-    if (wire.readyForQuery === true) return;
+    const { readyForQuery } = client as Client & { readonly readyForQuery?: boolean | null };
+    if (readyForQuery === true) return; // nothing is asked for
     const what = `nothing was heard of the server for ${Math.round(silentMs / 1000)} s while it was asked for rows`;
     stream.destroy(
       new TransientError("SOURCE_UNREACHABLE", what, {

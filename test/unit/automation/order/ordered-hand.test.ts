@@ -75,6 +75,18 @@ function begunBy() {
   return { hand, subscription, begun, take, begins };
 }
 
+/** Of one key, the first event has ended here when it might be another worker's, and the second one waits behind it. */
+async function letGoBeforeItsNext() {
+  const hand = begunBy();
+  const [first, second] = [new Handed(1, "a"), new Handed(2, "a")];
+  hand.take(first, second);
+  await hand.begins(1);
+  first.ours = false;
+  hand.subscription.whole = undefined;
+  hand.begun[0]?.end();
+  return hand;
+}
+
 test("what may be another worker's by now does not count as in hand", async () => {
   const { hand, take, begins } = begunBy();
   const [first, second] = [new Handed(1, "a"), new Handed(2, "b")];
@@ -101,13 +113,7 @@ test("what may be another worker's by now is let go, and not begun", async () =>
 });
 
 test("a key goes on when all is in hand without the event that was let go before it: another worker has settled that one", async () => {
-  const { subscription, begun, take, begins } = begunBy();
-  const [first, second] = [new Handed(1, "a"), new Handed(2, "a")];
-  take(first, second);
-  await begins(1);
-  first.ours = false;
-  subscription.whole = undefined;
-  begun[0]?.end();
+  const { subscription, take, begins } = await letGoBeforeItsNext();
   take();
   await begins(1);
 
@@ -117,13 +123,7 @@ test("a key goes on when all is in hand without the event that was let go before
 });
 
 test("a key waits for the event that was let go before it while not all is in hand, and until it has come again", async () => {
-  const { subscription, begun, take, begins } = begunBy();
-  const [first, second] = [new Handed(1, "a"), new Handed(2, "a")];
-  take(first, second);
-  await begins(1);
-  first.ours = false;
-  subscription.whole = undefined;
-  begun[0]?.end();
+  const { subscription, take, begins } = await letGoBeforeItsNext();
   take(new Handed(1, "a"));
   subscription.whole = 2;
   take();

@@ -105,6 +105,8 @@ export interface KeySnapshot extends AsyncDisposable {
   includes(change: StreamedChange): boolean;
   /** Whether the first transaction began after the other. */
   isAfter(transaction: string, other: string): boolean;
+  /** Whether the rows that such a gap took were written after what stands before it, by `isAfter`. */
+  isDated(gap: { readonly code: unknown }): boolean;
   readonly tables: readonly TableKeys[];
 }
 

@@ -12,6 +12,7 @@ function ledger(...rows: readonly string[]): { readonly of: KeyLedger; end(): Pr
   const held: HeldKeys = {
     includes: ({ transaction }) => Number(transaction) <= 100,
     isAfter: (one, other) => Number(one) > Number(other),
+    isDated: ({ code }) => code !== "SOURCE_OTHER_CLUSTER" && code !== "PARTITION_ATTACHED",
     tables: [{ namespace: "public", collection: "orders", keys }],
   };
   const of = new KeyLedger(held);
@@ -28,12 +29,12 @@ function ledger(...rows: readonly string[]): { readonly of: KeyLedger; end(): Pr
 }
 
 let sequence = 0;
-function see(of: KeyLedger, op: string, key: string, transaction?: number): void {
+function see(of: KeyLedger, op: string, key: string, transaction?: number, table = "orders"): void {
   const headers: Record<string, string | undefined> = {
-    "ce-subject": `public.orders/${key}`,
+    "ce-subject": `public.${table}/${key}`,
     "Cdc-Tx": transaction === undefined ? undefined : String(transaction),
   };
-  of.see({ subject: `cdc.shop.public.orders.${op}.p01`, sequence: ++sequence, header: (name) => headers[name] });
+  of.see({ subject: `cdc.shop.public.${table}.${op}.p01`, sequence: ++sequence, header: (name) => headers[name] });
 }
 /** A marker of a copy, by default of one that makes a gap good. */
 function tell(of: KeyLedger, marker: object): void {
@@ -120,4 +121,44 @@ test("of a copy that began before the stream no row is gone, and neither is one 
   see(of, "created", "2", 111);
   tell(of, completed);
   expect(await end()).toEqual([[], { ...none, inStream: 1 }]);
+});
+
+test("a row that a gap of its table took is lost in it, though events of other tables went on meanwhile", async () => {
+  const { of, end } = ledger("1", "2"); // written by 50
+  see(of, "created", "1", 40);
+  see(of, "created", "x", 60, "other");
+  of.gap(++sequence, { code: "PUBLICATION_ALTERED", after: null, upTo: "b", collections: ["public.orders"] });
+
+  expect(await end()).toEqual([["ROWS_LOST"], { ...none, inStream: 1, notInStream: 1, lost: 1 }]);
+});
+
+test("a row of a table without an event is older than the stream where it is older than the stream's first event", async () => {
+  const { of, end } = ledger("1"); // written by 50
+  see(of, "created", "x", 60, "other");
+  of.gap(++sequence, { code: "PUBLICATION_ALTERED", after: null, upTo: "b", collections: ["public.orders"] });
+
+  expect(await end()).toEqual([[], { ...none, inStream: 0, notInStream: 1 }]);
+});
+
+test("a gap that takes rows of any age, or of another count of transactions, is told of each row without an event", async () => {
+  for (const [code, named] of [
+    ["PARTITION_ATTACHED", { collections: ["public.orders"] }],
+    ["SOURCE_OTHER_CLUSTER", {}],
+  ] as const) {
+    const { of, end } = ledger("1", "2"); // written by 50
+    see(of, "created", "1", 90);
+    of.gap(++sequence, { code, after: "a", upTo: "b", ...named });
+
+    expect(await end()).toEqual([["ROWS_LOST"], { ...none, inStream: 1, notInStream: 1, lost: 1 }]);
+  }
+});
+
+test("behind a gap into another count of transactions the next gap goes by that one's", async () => {
+  const { of, end } = ledger("2"); // written by 50
+  see(of, "created", "1", 90);
+  of.gap(++sequence, { code: "SOURCE_OTHER_CLUSTER", after: "a", upTo: "b" });
+  see(of, "deleted", "1", 40);
+  of.gap(++sequence, { code: "SLOT_LOST", after: "c", upTo: "d" });
+
+  expect(await end()).toEqual([["ROWS_LOST"], { ...none, inStream: 0, notInStream: 1, lost: 1 }]);
 });

@@ -13,6 +13,8 @@ export interface HeldKeys {
   includes(change: { readonly position: string; readonly transaction: string }): boolean;
   /** Whether the first one began after the other. */
   isAfter(transaction: string, other: string): boolean;
+  /** Whether the rows that a gap took were written after what stands before it, by `isAfter`. */
+  isDated(gap: { readonly code: unknown }): boolean;
   readonly tables: readonly {
     readonly namespace: string;
     readonly collection: string;
@@ -44,14 +46,19 @@ interface Gap {
   readonly upTo: string;
   /** As `Told.name`; undefined: of all tables. */
   readonly collections: readonly string[] | undefined;
-  /** The youngest transaction that the stream has before it; undefined when it has none. */
-  readonly behind: string | undefined;
+  /**
+   * The youngest transaction that the stream has before it: of all tables, or of each of its own, for events of others went on meanwhile
+   * (where that has none, the stream's first). Undefined where none says when the rows were written.
+   */
+  behind(table: string): string | undefined;
 }
 
 /** Of one collection. */
 interface Told {
   /** `namespace.collection` */
   readonly name: string;
+  /** The youngest transaction that an event of it names. */
+  youngest: string | undefined;
   /** By key: the sequence of the newest event, negative when that one deleted the row. */
   readonly rows: Map<string, number>;
   /** Keys of which a copied row is the newest: it names no transaction, so it may be newer than the tables' moment. */
@@ -68,6 +75,7 @@ export class KeyLedger {
   #shownUpTo = 0;
   readonly #gaps: Gap[] = [];
   readonly #copies = new GapCopies();
+  #first: string | undefined;
   #youngest: string | undefined;
 
   constructor(held: HeldKeys) {
@@ -93,7 +101,9 @@ export class KeyLedger {
       return;
     }
     this.#shownUpTo = sequence;
-    if (this.#youngest === undefined || this.#held.isAfter(transaction, this.#youngest)) this.#youngest = transaction;
+    this.#first ??= transaction;
+    this.#youngest = this.#younger(transaction, this.#youngest);
+    told.youngest = this.#younger(transaction, told.youngest);
     if (op === "truncated") {
       for (const row of told.rows.keys()) told.rows.set(row, -sequence);
       told.copied.clear();
@@ -108,7 +118,22 @@ export class KeyLedger {
     if (code === "TABLE_ADDED") return; // what was written before the table joined is older than the stream
     const named = Array.isArray(collections) ? collections.map(String) : undefined;
     const from = typeof after === "string" ? after : "the beginning";
-    this.#gaps.push({ sequence, after: from, upTo: String(upTo), collections: named, behind: this.#youngest });
+    const isDated = this.#held.isDated({ code });
+    const all = this.#youngest;
+    const own = new Map([...this.#told.values()].map(({ name, youngest }) => [name, youngest]));
+    const first = this.#first;
+    const behind = (table: string): string | undefined => (named === undefined ? all : (own.get(table) ?? first));
+    const place = { sequence, after: from, upTo: String(upTo), collections: named };
+    this.#gaps.push({ ...place, behind: isDated ? behind : () => undefined });
+    if (isDated || named !== undefined) return;
+    // Behind it transactions may be counted otherwise.
+    this.#youngest = undefined;
+    this.#first = undefined;
+    for (const told of this.#told.values()) told.youngest = undefined;
+  }
+
+  #younger(transaction: string, other: string | undefined): string {
+    return other === undefined || this.#held.isAfter(transaction, other) ? transaction : other;
   }
 
   /** A `backfill` marker, with its body: behind a copy that made a gap good, rows that were not told of again are gone. */
@@ -144,7 +169,10 @@ export class KeyLedger {
           rows.delete(key);
           if (newest === undefined) {
             counts.notInStream++;
-            const gap = gaps.findLast(({ behind }) => behind === undefined || this.#held.isAfter(writtenBy, behind));
+            const gap = gaps.findLast((one) => {
+              const behind = one.behind(name);
+              return behind === undefined || this.#held.isAfter(writtenBy, behind);
+            });
             if (gap !== undefined) lost.set(gap, (lost.get(gap) ?? 0) + 1);
           } else if (newest > 0) counts.inStream++;
           else {
@@ -180,6 +208,7 @@ export class KeyLedger {
         rows: new Map(),
         copied: new Set(),
         later: new Set(),
+        youngest: undefined,
       };
       this.#told.set(place, told);
     }
@@ -187,10 +216,11 @@ export class KeyLedger {
   }
 }
 
-function lostText(table: string, { after, upTo, behind }: Gap, count: number): string {
+function lostText(table: string, { after, upTo, behind, collections }: Gap, count: number): string {
   const rows = `${count} ${count === 1 ? "row" : "rows"} of ${table} without an event`;
   const gap = `the gap from ${after} to ${upTo}`;
-  return behind === undefined
-    ? `${rows}: older than the stream, or written in ${gap}`
-    : `${rows}, written after the last event before ${gap}`;
+  if (behind(table) === undefined) return `${rows}: older than the stream, or come by ${gap}`;
+  return collections === undefined
+    ? `${rows}, written after the last event before ${gap}`
+    : `${rows}, written since its last one before ${gap}, or since the stream's first`;
 }

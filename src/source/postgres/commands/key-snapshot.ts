@@ -12,14 +12,16 @@ import { connectClient, endClient } from "../client/dial.ts";
 import { displaySettings } from "../client/display-settings.ts";
 import { translateError } from "../client/errors.ts";
 import { parseLsn } from "../client/lsn.ts";
-import { finalOf } from "../client/position.ts";
+import { finalOf, historyOf, historyPrefix } from "../client/position.ts";
 import { clientConfig, Session } from "../client/session.ts";
 import { grantSelect, quoteIdentifier, quoteTable } from "../client/sql.ts";
+import { isOutboxTable } from "../decode/outbox-table.ts";
 import { Table } from "../decode/table.ts";
 import { Tuple } from "../decode/tuple.ts";
 import { namesOf } from "../facts/names.ts";
 import { readSlots } from "../facts/slots.ts";
 import type { PostgresConfig } from "../options/config.ts";
+import { NO_RULES, type TableRules } from "../options/table-rules.ts";
 import { beganAfter, visibleIn } from "../reselect/snapshot-visibility.ts";
 import { slotMissing } from "../slot/provide-slot.ts";
 
@@ -29,11 +31,15 @@ const POLL_MS = 500;
 const UNREAD_MS = 15_000;
 const TEXT = 0x74;
 
-/** The columns of the key that events of a table carry: the identity index', under full identity the primary key's. */
+/**
+ * The columns of the key that events of a table carry: the identity index', under full identity the primary key's. A row filter (from
+ * version 15 on) may read more than that.
+ */
 const keyColumns = `
   SELECT c.oid::int8::text AS oid, n.nspname AS schema, c.relname AS name, c.relkind = 'p' AS partitioned, a.attname AS column,
-    a.atttypid::int8::text AS type, a.atttypmod AS typmod,
-    has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, a.attnum, 'SELECT') AS readable,
+    a.atttypid::int8::text AS type, a.atttypmod AS typmod, to_jsonb(t)->>'rowfilter' AS filter,
+    has_schema_privilege(n.oid, 'USAGE') AND CASE WHEN to_jsonb(t)->>'rowfilter' IS NULL
+      THEN has_column_privilege(c.oid, a.attnum, 'SELECT') ELSE has_table_privilege(c.oid, 'SELECT') END AS readable,
     row_security_active(c.oid) AS "rowSecurity", quote_ident(current_user) AS role
   FROM pg_publication_tables t
   JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relname = t.tablename AND c.relnamespace = n.oid
@@ -42,6 +48,12 @@ const keyColumns = `
   LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
   WHERE t.pubname = $1
   ORDER BY n.nspname, c.relname, a.attnum`;
+
+/** Gaps that take rows which were written at any time, or by transactions that are counted otherwise. */
+const UNDATED: ReadonlySet<string> = new Set([
+  ...["PARTITION_ATTACHED", "ROW_FILTER_CHANGED", "TABLE_RENAMED"],
+  ...["SOURCE_OTHER_CLUSTER", "SOURCE_TIMELINE", "SOURCE_REWOUND"],
+]);
 
 interface KeyColumn {
   readonly oid: string;
@@ -52,6 +64,8 @@ interface KeyColumn {
   readonly column: string | null;
   readonly type: string;
   readonly typmod: number;
+  /** In SQL; null without. */
+  readonly filter: string | null;
   readonly readable: boolean | null;
   readonly rowSecurity: boolean;
   /** Quoted where it must be. */
@@ -59,7 +73,8 @@ interface KeyColumn {
 }
 
 /**
- * Takes a snapshot of the database and gives the keys of the published tables as it has them.
+ * Takes a snapshot of the database and gives the keys of the tables that the source reads, as it has them: rows that the publication
+ * keeps back have no events, and neither have tables that are published and not read, nor those of an outbox.
  * @throws ConfigError PERMISSION_MISSING where the role may not read a table; HistoryLostError SLOT_MISSING; TransientError
  * VERIFY_BEHIND, and what `stored` throws
  */
@@ -72,6 +87,8 @@ export async function openKeySnapshot(
   const client = await connectClient(options);
   try {
     await client.query(displaySettings);
+    // Before the snapshot: what the stream has of a life of the log before this one was committed by then.
+    const past = onlyPosition(await wait.stored());
     await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
     const [taken] = (
       await client.query<{ snapshot: string; end: string }>(
@@ -79,15 +96,24 @@ export async function openKeySnapshot(
       )
     ).rows;
     if (taken === undefined) throw new Error("a snapshot has no row");
-    const columns = (await client.query<KeyColumn>(keyColumns, [namesOf(id, config).publication])).rows;
+    const published = (await client.query<KeyColumn>(keyColumns, [namesOf(id, config).publication])).rows;
+    const columns = published.filter(
+      (table) => config.rulesOf(table.schema, table.name) !== undefined && !isOutboxTable(config.outbox, table),
+    );
     refuseUnreadable(columns);
     await using session = new Session(options);
     await reached(session, namesOf(id, config).slot, taken.end, wait);
     const visible = visibleIn(taken.snapshot);
+    const life = past === undefined ? "" : historyPrefix(historyOf(past));
+    const rulesOf = ({ schema, name }: KeyColumn): TableRules => config.rulesOf(schema, name) ?? NO_RULES;
     return {
-      includes: ({ transaction }) => visible(transaction),
+      // Another cluster counts its transactions otherwise.
+      includes: ({ position, transaction }) => (position !== "" && position < life) || visible(transaction),
       isAfter: beganAfter,
-      tables: await Promise.all(tablesOf(columns).map((table) => tableKeys(client, session, table))),
+      isDated: ({ code }) => !UNDATED.has(String(code)),
+      tables: await Promise.all(
+        tablesOf(columns).map((table) => tableKeys(client, session, table, rulesOf(table[0] as KeyColumn))),
+      ),
       [Symbol.asyncDispose]: () => endClient(client),
     };
   } catch (error) {
@@ -157,8 +183,13 @@ function tablesOf(columns: readonly KeyColumn[]): readonly (readonly KeyColumn[]
   return [...tables.values()];
 }
 
-async function tableKeys(client: Client, session: Session, columns: readonly KeyColumn[]): Promise<TableKeys> {
-  const { oid, schema, name, partitioned } = columns[0] as KeyColumn;
+async function tableKeys(
+  client: Client,
+  session: Session,
+  columns: readonly KeyColumn[],
+  rules: TableRules,
+): Promise<TableKeys> {
+  const { oid, schema, name, partitioned, filter } = columns[0] as KeyColumn;
   const keyed = columns.filter((column): column is KeyColumn & { readonly column: string } => column.column !== null);
   if (keyed.length === 0) return { namespace: schema, collection: name, keys: undefined };
   const types = keyed.map(({ type, typmod }) => ({ type: Number(type), typmod }));
@@ -170,10 +201,15 @@ async function tableKeys(client: Client, session: Session, columns: readonly Key
     typmod,
     typeName: domainBase(description, Number(type)),
   }));
-  const table = new Table({ oid: Number(oid), namespace: schema, name, identity: "d", columns: key }, description);
+  const table = new Table(
+    { oid: Number(oid), namespace: schema, name, identity: "d", columns: key },
+    description,
+    rules,
+  );
   const selected = ["xmin", ...key.map((column) => quoteIdentifier(column.name))].join(", ");
   // What only inherits from it is a table of its own to the log.
-  const select = `SELECT ${selected} FROM ${partitioned ? "" : "ONLY "}${quoteTable({ schema, name })}`;
+  const passing = filter === null ? "" : ` WHERE (${filter})`;
+  const select = `SELECT ${selected} FROM ${partitioned ? "" : "ONLY "}${quoteTable({ schema, name })}${passing}`;
   return { namespace: schema, collection: name, keys: () => readKeys(client, select, table) };
 }
 

@@ -36,3 +36,12 @@ function stateOf(order: Order | undefined, progress: Progress | undefined): Copy
 export function isOpen({ state }: Pick<CopyStanding, "state">): boolean {
   return state === "ordered" || state === "copying" || state === "waiting" || state === "paused";
 }
+
+/**
+ * `namespace.collection`, by id, of what was copied once as the configuration asks, or was left out of that by somebody: none while
+ * something of it may still come.
+ */
+export function copiedOnce(copy: CopyStanding | undefined): Readonly<Record<string, string>> {
+  const { order } = copy ?? {};
+  return copy === undefined || isOpen(copy) || order?.next !== undefined ? {} : (order?.initial?.collections ?? {});
+}

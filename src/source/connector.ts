@@ -24,6 +24,8 @@ export interface CheckContext<Config> {
   readonly saved: Readonly<Record<string, unknown>> | undefined | "unknown";
   /** Up to where its stream holds all; absent where that is nothing yet, or not known. */
   readonly stored?: Positions | undefined;
+  /** `namespace.collection`, by id, of what was copied once as the configuration asks; absent where that is not known. */
+  readonly copied?: Readonly<Record<string, string>> | undefined;
   /** The other configured sources of its kind: what is theirs is nobody's left-over. */
   readonly others: ReadonlyMap<SourceId, Config>;
   readonly signal: AbortSignal;

@@ -16,6 +16,7 @@ import { ingressPlan } from "../../ingress/plan.ts";
 import { type Finding, findingOf, isStatement, sqlOf } from "../../telemetry/finding.ts";
 import { redact } from "../../telemetry/redact.ts";
 import { chooseSources } from "../common/capable-sources.ts";
+import { readCopiedOnce } from "../common/copy-watch.ts";
 import { type CommandOptions, readConfig } from "../common/load-config.ts";
 import { type Paint, paint, printable, wrap } from "../common/terminal.ts";
 
@@ -60,11 +61,13 @@ export async function check({ config: file, source, json, signal, print }: Check
   // Where the bus cannot be asked, its own findings say why.
   const saved = await readSavedMemory(ids, access, signal).catch(() => undefined);
   const stored = saved && (await readStoredPositions(ids, access, signal).catch(() => undefined));
+  const copied = saved && (await readCopiedOnce(ids, config.bus, signal).catch(() => undefined));
   for (const [id, { kind, config: section }] of sources) {
     const others = [...config.sources].filter(([other, { kind: its }]) => other !== id && its === kind);
     const context = {
       saved: saved === undefined ? ("unknown" as const) : saved.get(id),
       stored: stored?.get(id),
+      copied: copied?.get(id),
       others: new Map(others.map(([other, { config: its }]) => [other, its.reveal()])),
       signal,
     };

@@ -2,7 +2,7 @@
 
 import { readOrder } from "../../backfill/order.ts";
 import { parseProgress } from "../../backfill/progress.ts";
-import { type CopyStanding, newestCopy } from "../../backfill/standing.ts";
+import { type CopyStanding, copiedOnce, newestCopy } from "../../backfill/standing.ts";
 import { type BackfillOnBus, openBackfillOnBus } from "../../bus/jetstream/commands/backfill-on-bus.ts";
 import type { ResolvedConfig } from "../../config/resolve.ts";
 import type { SourceId } from "../../event/source-id.ts";
@@ -23,6 +23,17 @@ export async function lookAtCopy(bus: BackfillOnBus, source: SourceId): Promise<
   const { order } = (await readOrder(bus.state, source)) ?? {};
   const copy = newestCopy(order, told && parseProgress(told.value));
   return { copy, toldAt: copy?.progress && told?.at, isRead: await bus.isRead(source) };
+}
+
+/** As `copiedOnce`, of each source. @throws ConfigError, TransientError */
+export async function readCopiedOnce(
+  sources: readonly SourceId[],
+  { access, replicas }: ResolvedConfig<unknown>["bus"],
+  signal: AbortSignal,
+): Promise<ReadonlyMap<SourceId, Readonly<Record<string, string>>>> {
+  await using bus = await openBackfillOnBus({ ...access.reveal(), replicas, signal });
+  const looks = sources.map(async (source) => [source, copiedOnce((await lookAtCopy(bus, source)).copy)] as const);
+  return new Map(await Promise.all(looks));
 }
 
 export class CopyWatch implements AsyncDisposable {

@@ -10,7 +10,7 @@ import type { Database } from "../servers.ts";
 
 const SHOP = "shop" as SourceId;
 
-interface Context extends Partial<Pick<CheckContext<PostgresConfig>, "saved">> {
+interface Context extends Partial<Pick<CheckContext<PostgresConfig>, "saved" | "copied">> {
   /** Ids of the other configured sources. */
   readonly others?: readonly string[];
   readonly ages?: Parameters<typeof checkPostgres>[3];
@@ -32,6 +32,7 @@ export async function findingsOf(
     config,
     {
       saved: "saved" in context ? context.saved : "unknown",
+      copied: context.copied,
       others: new Map(others.map((other) => [other as SourceId, config])),
       signal: new AbortController().signal,
     },

@@ -15,7 +15,7 @@ export function copyError(thrown: unknown, target: CopyTarget, role: string): Mi
     case "42501": {
       const grants = grantSelect({ schema: namespace, name: collection }, quoteIdentifier(role)).join(" ");
       return new ConfigError("PERMISSION_MISSING", `${table} cannot be copied: ${cause.message}`, {
-        hint: `Let its owner run: ${grants} Or go on without it: millrace backfill resume <source> --without ${formatCollectionName(target)}`,
+        hint: `Let its owner run: ${grants} Where another schema is named, that of a type of its key, USAGE on it too (\`millrace check\` prints it). Or go on without it: millrace backfill resume <source> --without ${formatCollectionName(target)}`,
         cause,
       });
     }

@@ -9,6 +9,7 @@ import { translateError } from "../client/errors.ts";
 import { clientConfig, identify, Session } from "../client/session.ts";
 import { readSystem } from "../client/walsender.ts";
 import { readChecked, readUnlogged } from "../facts/checked-tables.ts";
+import { readCopyRights } from "../facts/copy-rights.ts";
 import { namesOf } from "../facts/names.ts";
 import { readOutbox } from "../facts/outbox.ts";
 import { readPublication } from "../facts/publication.ts";
@@ -20,6 +21,7 @@ import type { PostgresConfig } from "../options/config.ts";
 import { readSlotRecord } from "../slot/slot-record.ts";
 import { readTransactions } from "../slot/transactions.ts";
 import { addressFindings, clockFinding } from "./check-connection.ts";
+import { copyFindings, wantedRows } from "./check-copy.ts";
 import { failoverFindings } from "./check-failover.ts";
 import { outboxFindings } from "./check-outbox.ts";
 import { publicationFindings, publishesAny } from "./check-publication.ts";
@@ -72,7 +74,7 @@ interface Checked extends Omit<CheckContext<PostgresConfig>, "signal"> {
 }
 
 /** Told as it is read, so that what cannot be read does not hide what was. */
-async function* findings({ id, config, session, client, ages, saved, others }: Checked): AsyncGenerator<Finding> {
+async function* findings({ id, config, session, client, ages, saved, others, copied }: Checked): AsyncGenerator<Finding> {
   const identity = await identify(session);
   const version = versionFinding(identity);
   yield version;
@@ -110,6 +112,8 @@ async function* findings({ id, config, session, client, ages, saved, others }: C
     });
   }
   yield* (await readReselect(session, config.rulesOf, tables)).flatMap(reselectFindings);
+  const wanted = wantedRows(config, anyIdentity ? tables : tables.filter(({ identified }) => identified), copied);
+  yield* copyFindings(await readCopyRights(session, wanted.tables, server.version), wanted.why);
   yield* outboxFindings(config, await readOutbox(session, config));
   const facts = { version: server.version, slotExists: slot !== undefined, slot: names.slot };
   yield* publicationFindings(publication, tables, facts);

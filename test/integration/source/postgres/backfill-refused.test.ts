@@ -2,23 +2,11 @@
 
 import { describe, expect, test } from "vitest";
 import type { ConfigError } from "../../../../src/errors.ts";
-import type { RowCopier, Slice } from "../../../../src/source/capabilities.ts";
 import { postgresFixture } from "../../../support/postgres/fixture.ts";
-import { failureOf, type OpenOptions, type TestSource } from "../../../support/postgres/reader.ts";
+import { failureOf, type OpenOptions } from "../../../support/postgres/reader.ts";
+import { sliceOf, slicesOf } from "../../../support/postgres/slices.ts";
 import { missing } from "../../../support/servers.ts";
 import { waitFor } from "../../../support/wait-for.ts";
-
-async function slicesOf({ copier }: TestSource, name: string): Promise<{ readSlice(): Promise<Slice> }> {
-  const targets = await (copier as RowCopier).targets();
-  const target = targets.find(({ collection }) => collection === name) ?? expect.unreachable(name);
-  const { signal } = new AbortController();
-  const request = { target, after: undefined, maxRows: 1000, maxBytes: 1e6, backfill: 1, signal };
-  return { readSlice: () => (copier as RowCopier).readSlice(request) };
-}
-
-async function sliceOf(source: TestSource, name: string): Promise<Slice> {
-  return (await slicesOf(source, name)).readSlice();
-}
 
 describe.skipIf(missing("postgres"))("a copy of a Postgres table", () => {
   const fixture = postgresFixture(`

@@ -6,7 +6,13 @@ import type { Progress } from "../../../src/backfill/progress.ts";
 import { copiedOnce, newestCopy } from "../../../src/backfill/standing.ts";
 
 const collections = { "16384": "public.orders" };
-const order: Order = { backfill: 2, state: "running", by: "the configuration", at: "2026-01-31T12:00:00Z", initial: { collections } };
+const order: Order = {
+  backfill: 2,
+  state: "running",
+  by: "the configuration",
+  at: "2026-01-31T12:00:00Z",
+  initial: { collections },
+};
 const told: Progress = { backfill: 2, state: "completed", startedAt: "2026-01-31T12:00:00Z", rows: 7, done: 1 };
 
 test("those on record are copied once the newest copy is over, and nothing waits behind it", () => {

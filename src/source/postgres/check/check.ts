@@ -74,7 +74,16 @@ interface Checked extends Omit<CheckContext<PostgresConfig>, "signal"> {
 }
 
 /** Told as it is read, so that what cannot be read does not hide what was. */
-async function* findings({ id, config, session, client, ages, saved, others, copied }: Checked): AsyncGenerator<Finding> {
+async function* findings({
+  id,
+  config,
+  session,
+  client,
+  ages,
+  saved,
+  others,
+  copied,
+}: Checked): AsyncGenerator<Finding> {
   const identity = await identify(session);
   const version = versionFinding(identity);
   yield version;

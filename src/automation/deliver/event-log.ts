@@ -1,5 +1,6 @@
 // The event log of one automation: what became of each event, told to the bus before the event is acked. One publish is under
-// way, and what is told meanwhile is the next.
+// way, and what is told meanwhile is the next. What is first looked for in the stream goes by itself: behind a crash that may be
+// a look through thousands of records, and the outcomes of the others would not be on record for as long.
 
 import type { LogRecord } from "../../bus/bus.ts";
 import type { Delivery } from "../../bus/subscription.ts";
@@ -130,8 +131,9 @@ export class EventLog {
     record: Readonly<Record<string, unknown>>,
     once: Pick<LogRecord, "id" | "since"> = {},
   ): Promise<ToldAt> {
-    const batch = this.#collecting();
     const one = this.#record(outcome, { stream, sequence: delivery.sequence, ...(run && { run }), ...record });
+    if (once.since !== undefined) return this.#options.store([{ ...one, ...once }]);
+    const batch = this.#collecting();
     batch.single.push({ ...one, ...once });
     batch.bytes += one.data.length;
     return batch.told;

@@ -153,4 +153,26 @@ describe.skipIf(missing("nats"))("the event log", () => {
     }
     expect((await standing()).slice(-3)).toEqual(["e1", "e down", "e up"]);
   });
+
+  test("asks once for each subject what came through of all that was under way when the connection broke", async () => {
+    await using proxy = await TcpProxy.start(nats.port);
+    const bus = await openBus(proxy.url(nats.url));
+    const nc = await connect({ servers: nats.url });
+    onTestFinished(() => nc.close());
+    let asked = 0;
+    nc.subscribe("$JS.API.STREAM.MSG.GET.MILLRACE_LOG", { callback: () => asked++ });
+    await nc.flush();
+    await recorded(bus, [record("h0")]);
+    const sent = Array.from({ length: 30 }, (_, nth) => ({ ...record(`h${nth + 1}`), subject: `log.mail.h${nth % 2}` }));
+    proxy.blackHole("up");
+    const first = bus.record(sent).catch(() => "not acknowledged");
+    proxy.forget();
+    proxy.cut();
+    await proxy.heal();
+    expect(await first).toBe("not acknowledged");
+    await recorded(bus, sent);
+    await nc.flush();
+    expect(asked).toBeLessThan(sent.length / 2); // each try asks for both, and for what was acknowledged last
+    expect((await standing()).slice(-30)).toEqual(sent.map(({ data }) => Buffer.from(data).toString()));
+  });
 });

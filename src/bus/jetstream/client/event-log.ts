@@ -164,7 +164,12 @@ export class EventLog {
 
   /** What another worker told stands for one of ours: a loss that takes it is one of ours too. */
   #believe({ seq: sequence, subject, data }: StoredMsg): void {
-    if (sequence > (this.#newest?.sequence ?? 0)) this.#newest = { sequence, record: { subject, data } };
+    this.#remember({ sequence, record: { subject, data } });
+  }
+
+  /** A flight may have its last answer, of a duplicate, behind that of a newer one. */
+  #remember(standing: Standing): void {
+    if (standing.sequence > (this.#newest?.sequence ?? 0)) this.#newest = standing;
   }
 
   /** Those of which no other one is seen to stand, to be stored without their id. */
@@ -193,18 +198,19 @@ export class EventLog {
 
   /** Without those that reached the bus before the break: seen as the newest of their subject, or sent once more. */
   async #notStanding(records: readonly LogRecord[]): Promise<readonly LogRecord[]> {
-    const left: LogRecord[] = [];
-    for (const record of records) {
-      const stands = this.#unsure.has(record) && (await this.#stands(record, { last_by_subj: record.subject }));
-      if (!stands) left.push(record);
-    }
-    return left;
+    const unsure = records.filter((record) => this.#unsure.has(record));
+    // Asked once for each subject: a request for each record would keep all of them from the log for seconds.
+    const subjects = [...new Set(unsure.map(({ subject }) => subject))];
+    const newest = await Promise.all(subjects.map((subject) => this.#read({ last_by_subj: subject })));
+    return records.filter(
+      (record) => !(this.#unsure.has(record) && newest.some((found) => found !== undefined && isOf(found, record))),
+    );
   }
 
-  /** Told by the stream's leader. Two records are never equal: each says which worker wrote it, when, and of what. */
-  async #stands({ subject, data }: LogRecord, where: MsgRequest): Promise<boolean> {
+  /** Told by the stream's leader. */
+  async #stands(record: LogRecord, where: MsgRequest): Promise<boolean> {
     const found = await this.#read(where);
-    return found?.subject === subject && Buffer.compare(found.data, data) === 0;
+    return found !== undefined && isOf(found, record);
   }
 
   async #read(where: MsgRequest): Promise<StoredMsg | undefined> {
@@ -239,7 +245,7 @@ export class EventLog {
       if (record !== undefined && duplicate) flight.duplicates.push({ sequence: seq, record });
       else if (record !== undefined) flight.newest = { sequence: seq, record };
       if (--flight.unanswered > 0) return;
-      if (flight.newest !== undefined) this.#newest = flight.newest;
+      if (flight.newest !== undefined) this.#remember(flight.newest);
       this.#flights.delete(number);
       clearTimeout(flight.timer);
       flight.resolve(flight.duplicates);
@@ -260,6 +266,11 @@ interface PublishAnswer {
   readonly seq?: number;
   readonly duplicate?: boolean;
   readonly error?: { readonly code: number; readonly err_code: number; readonly description: string };
+}
+
+/** Two records are never equal: each says which worker wrote it, when, and of what. */
+function isOf(found: StoredMsg, { subject, data }: LogRecord): boolean {
+  return found.subject === subject && Buffer.compare(found.data, data) === 0;
 }
 
 function withId(id: string): MsgHdrs {

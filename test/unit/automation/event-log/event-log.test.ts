@@ -105,3 +105,22 @@ test("a publish is bounded, whatever waits", async () => {
   const told = publishes.flatMap((publish) => publish.told);
   expect(told).toEqual(Array.from({ length: 2000 }, (_, n) => `skipped ${n + 1}`));
 });
+
+test("what may stand since before a crash, and is looked for first, keeps no other outcome waiting", async () => {
+  const { log, publishes } = logged();
+  const told: string[] = [];
+  void log.tellAlone("dead", event(1), {}, { id: "1", since: 5 }).then(() => told.push("dead"));
+  void log.tellAlone("dead", event(2), {}, { id: "2" }).then(() => told.push("dead for the first time"));
+  void log.tellOne("done", event(3)).then(() => told.push("done"));
+  await turn();
+  expect(publishes.map((publish) => publish.told)).toEqual([["dead 1"], ["done [[3,3]]", "dead 2"]]);
+  publishes[1]?.acknowledge();
+  await turn();
+  void log.tellOne("done", event(4));
+  await turn();
+  expect(publishes[2]?.told).toEqual(["done [[4,4]]"]);
+  expect(told).toEqual(["dead for the first time", "done"]);
+  publishes[0]?.acknowledge();
+  await turn();
+  expect(told).toContain("dead");
+});

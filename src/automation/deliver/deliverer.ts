@@ -17,7 +17,8 @@ import { Deadlines } from "./deadlines.ts";
 import { EndTogether } from "./end-together.ts";
 import { EventLog, type ToldAt } from "./event-log.ts";
 import { InHand } from "./in-hand.ts";
-import { type Block, type Job, type SettleContext, type Stint, taken } from "./job.ts";
+import { type Block, type Follower, type Job, type SettleContext, type Stint, taken } from "./job.ts";
+import { ackAgain, putBack } from "./let-go.ts";
 import { OnRecord } from "./on-record.ts";
 import { Patience } from "./patience.ts";
 import { settle } from "./settle.ts";
@@ -154,38 +155,38 @@ export class Deliverer {
   /**
    * Takes an event over; never waits and never throws.
    * @param from what was subscribed to, `retryId` for MILLRACE_RETRY
-   * @param ended called when nothing more is done for it here, whatever became of it
+   * @param follower of one that waits for its end
    */
-  take(from: SourceId, delivery: Delivery, stint: Stint, ended?: () => void): void {
+  take(from: SourceId, delivery: Delivery, stint: Stint, follower?: Follower): void {
     const { carried, stream } = delivery;
     if (carried !== undefined && isOver(delivery.run, stint.seek)) {
-      ackAgain(delivery, ended);
+      ackAgain(delivery, follower);
       return;
     }
     const earlyMs = carried === undefined ? 0 : carried.dueAt - this.#options.clock.wall();
     if (earlyMs > 0) {
       // Nothing is held for it, here or of what the server may hand out: it lies on the bus.
-      putBack(delivery, Math.min(earlyMs, longestNapMs), ended);
+      putBack(delivery, Math.min(earlyMs, longestNapMs), follower);
       return;
     }
     const source = from === retryId ? (sourceOfStream(stream) ?? from) : from; // where the event stands
     const has = this.#inHand.find(delivery);
     const said = this.settledOf(source).find(delivery, this.#options.bus.interruptions());
     if (has && has.delivery.carried?.at !== carried?.at) {
-      putBack(delivery, besideMs, ended); // the same event by another message: never twice at once
+      putBack(delivery, besideMs, follower); // the same event by another message: never twice at once
     } else if (has && has.delivery.header("ce-id") !== delivery.header("ce-id")) {
-      putBack(delivery, besideMs, ended); // that one's number is this one's, since the bus was set back: until it has ended
+      putBack(delivery, besideMs, follower); // that one's number is this one's, since the bus was set back: until it has ended
     } else if (has) {
       // Of an older subscription: never twice at once, and its outcome is this one's.
       delivery.succeed(has.delivery);
-      ended?.();
+      follower?.ended();
     } else if (said === "told") {
-      ackAgain(delivery, ended);
+      ackAgain(delivery, follower);
     } else if (stint.signal.aborted) {
-      putBack(delivery, 0, ended);
+      putBack(delivery, 0, follower);
     } else {
       const lastTold = this.settledOf(source).lastTold(delivery);
-      const job = taken({ stint, source, delivery, said, lastTold, ended });
+      const job = taken({ stint, source, delivery, said, lastTold, follower });
       this.#inHand.add(job);
       this.#waiting.push(job);
       this.#start();
@@ -218,7 +219,7 @@ export class Deliverer {
   #return(job: Job): void {
     job.delivery.retry(0);
     this.#inHand.delete(job);
-    job.ended?.();
+    job.follower?.ended();
   }
 
   /**
@@ -321,7 +322,7 @@ export class Deliverer {
     this.#inHand.delete(job);
     this.#release(job);
     this.#changed.set();
-    job.ended?.();
+    job.follower?.ended();
   }
 
   /** Notes that the handlers of these have ended; what is returned, that it is told. */
@@ -343,6 +344,7 @@ export class Deliverer {
     job.holdsSlot = false;
     this.#slots++;
     this.#start();
+    job.follower?.freed();
   }
 
   #entered(job: Job, state: Job["state"]): void {
@@ -366,17 +368,4 @@ export class Deliverer {
   persist<Result>(operation: () => Promise<Result>): Promise<Result> {
     return this.#patience.persist(operation);
   }
-}
-
-/** All that is left to do. Where the bus does not hear of it, the event comes once more. */
-function ackAgain(delivery: Delivery, ended: (() => void) | undefined): void {
-  void delivery
-    .ack()
-    .catch(() => {})
-    .finally(ended);
-}
-
-function putBack(delivery: Delivery, delayMs: number, ended: (() => void) | undefined): void {
-  delivery.retry(delayMs);
-  ended?.();
 }

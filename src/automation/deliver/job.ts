@@ -36,6 +36,14 @@ export interface Said {
   readonly told: Told;
 }
 
+/** Whoever waits for the end of an event, as the next of its key. */
+export interface Follower {
+  /** Its place among the handlers is free: what is left is to tell of it. Not called where it had none. */
+  freed(): void;
+  /** Nothing more is done for it here, whatever became of it. */
+  ended(): void;
+}
+
 /** An event in hand. */
 export interface Job {
   readonly stint: Stint;
@@ -57,14 +65,13 @@ export interface Job {
   lastTold: LastTold | undefined;
   /** Its `ce-type`, once that was asked for. */
   type: string | undefined;
-  /** Called when nothing more is done for it here, whatever became of it. */
-  readonly ended: (() => void) | undefined;
+  readonly follower: Follower | undefined;
   /** Whether it holds one of the places of `concurrency`. */
   holdsSlot: boolean;
 }
 
 /** As it is when it is taken over. All is named, for the hot path: to spread an object costs several times as much. */
-export function taken(given: Pick<Job, "stint" | "source" | "delivery" | "said" | "lastTold" | "ended">): Job {
+export function taken(given: Pick<Job, "stint" | "source" | "delivery" | "said" | "lastTold" | "follower">): Job {
   return {
     stint: given.stint,
     source: given.source,
@@ -77,7 +84,7 @@ export function taken(given: Pick<Job, "stint" | "source" | "delivery" | "said" 
     tookMs: undefined,
     lastTold: given.lastTold,
     type: undefined,
-    ended: given.ended,
+    follower: given.follower,
     holdsSlot: false,
   };
 }

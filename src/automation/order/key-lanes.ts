@@ -64,14 +64,17 @@ export class KeyLanes<Event extends Laned> {
     else this.#consider(event.lane);
   }
 
-  /** The next that may begin; it is taken until it is removed or put back. */
+  /**
+   * The next that may begin, the oldest in the stream; it is taken until it is removed or put back. Of a key with many events each one
+   * would else wait for a whole round of the others, who have come later.
+   */
   take(): Event | undefined {
-    for (const event of this.#ready) {
-      this.#ready.delete(event);
-      this.#taken.add(event);
-      return event;
-    }
-    return undefined;
+    let oldest: Event | undefined;
+    for (const event of this.#ready) if (oldest === undefined || event.rank < oldest.rank) oldest = event;
+    if (oldest === undefined) return undefined;
+    this.#ready.delete(oldest);
+    this.#taken.add(oldest);
+    return oldest;
   }
 
   /** It did not begin, or is to begin once more: it keeps its place. */

@@ -4,7 +4,7 @@
 import type { Delivery } from "../../bus/subscription.ts";
 import { type SourceId, streamName } from "../../event/source-id.ts";
 import type { AutomationParts } from "../deliver/automation-parts.ts";
-import type { Block } from "../deliver/job.ts";
+import type { Block, Follower } from "../deliver/job.ts";
 import { mayPass } from "../outcome/unavailable.ts";
 import type { KeyLanes } from "./key-lanes.ts";
 import { LaneDelivery, type LaneHold } from "./lane-delivery.ts";
@@ -33,8 +33,8 @@ export interface LaneTurnsOptions extends Pick<AutomationParts, "automation" | "
   readonly source: SourceId;
   readonly hand: HandOfTurns;
   readonly parking: Pick<Parking, "isLoaded" | "read" | "settle" | "anchorOf">;
-  /** Hands an event to its handler; the callback is called once nothing more is done for it. */
-  readonly begin: (delivery: LaneDelivery, ended: () => void) => void;
+  /** Hands an event to its handler. */
+  readonly begin: (delivery: LaneDelivery, follower: Follower) => void;
   /** Stops its key. */
   readonly block: (event: LaneEvent, why: Block) => Promise<void>;
   /** Repeats an operation while the bus is away. */
@@ -45,9 +45,14 @@ export interface LaneTurnsOptions extends Pick<AutomationParts, "automation" | "
   readonly tellGone: (sequence: number) => Promise<void>;
 }
 
+/** So many whose handlers have ended may be told of, and wait for the bus to confirm it, beside those that have a place: a slow bus must not keep places empty. */
+const MOST_ENDING = 256;
+
 export class LaneTurns {
   readonly #options: LaneTurnsOptions;
   #begun = 0;
+  /** Of those that have begun, the ones that have a place among the handlers, or wait for one. */
+  readonly #placed = new Set<LaneEvent>();
 
   constructor(options: LaneTurnsOptions) {
     this.#options = options;
@@ -62,7 +67,8 @@ export class LaneTurns {
   advance(): void {
     const { signal, automation, hand, parking } = this.#options;
     if (hand.whole === undefined || signal.aborted || !parking.isLoaded(hand.whole)) return;
-    while (this.#begun < 2 * automation.concurrency && hand.whole !== undefined) {
+    const most = 2 * automation.concurrency;
+    while (this.#placed.size < most && this.#begun < most + MOST_ENDING && hand.whole !== undefined) {
       const event = hand.lanes.take();
       if (event === undefined) return;
       if (event.state !== "waiting") continue; // on its way to the record
@@ -72,6 +78,7 @@ export class LaneTurns {
       }
       event.state = "begun";
       this.#begun++;
+      this.#placed.add(event);
       void this.#begin(event);
     }
   }
@@ -100,7 +107,7 @@ export class LaneTurns {
       }
       const delivery = new LaneDelivery(message, event.inner, streamName(source), this.#holdOf(event));
       event.delivery = delivery;
-      begin(delivery, () => this.#ended(event, delivery.settled));
+      begin(delivery, { freed: () => this.#freed(event), ended: () => this.#ended(event, delivery.settled) });
       event.again = true;
     } catch (error) {
       // The subscription is over, or the bus is closed.
@@ -151,11 +158,17 @@ export class LaneTurns {
     if (event.inner !== undefined) await hand.tell(event, event.inner, reason);
   }
 
+  /** Not at once: it may be in the middle of what frees several places. */
+  #freed(event: LaneEvent): void {
+    if (this.#placed.delete(event)) queueMicrotask(() => this.advance());
+  }
+
   #ended(event: LaneEvent, settled: boolean): void {
     const { signal, hand, block } = this.#options;
     const { delivery } = event;
     event.delivery = undefined;
     this.#begun--;
+    this.#placed.delete(event);
     if (settled) hand.gone(event);
     else if (signal.aborted || event.dropped) hand.letGo(event);
     else if (!this.#isOurs(event)) this.#owe(event);

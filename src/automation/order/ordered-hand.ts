@@ -10,6 +10,7 @@
 import type { Delivery, Subscription } from "../../bus/subscription.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { AutomationParts } from "../deliver/automation-parts.ts";
+import type { Follower } from "../deliver/job.ts";
 import { Blocking } from "./blocking.ts";
 import { HeldEvents } from "./held-events.ts";
 import { KeyLanes } from "./key-lanes.ts";
@@ -28,8 +29,8 @@ export interface OrderedHandOptions
   readonly source: SourceId;
   /** The durable's name: another one behind a seek. */
   readonly durable: string;
-  /** Hands an event to its handler; the callback is called once nothing more is done for it. */
-  readonly begin: (delivery: LaneDelivery, ended: () => void) => void;
+  /** Hands an event to its handler. */
+  readonly begin: (delivery: LaneDelivery, follower: Follower) => void;
   /** Repeats an operation while the bus is away. */
   readonly persist: <Result>(operation: () => Promise<Result>) => Promise<Result>;
   /** Nothing that a later try can mend. */
@@ -52,6 +53,8 @@ export class OrderedHand {
   #subscription: Subscription | undefined;
   /** Since which time all was in hand when it took something last. */
   #wholeBefore: number | undefined;
+  /** The highest sequence that came: what comes out of MILLRACE_RETRY takes its turn as if it had come with that one. */
+  #newest = 0;
   /** Outcomes that the bus has been told and has not confirmed. */
   #telling = 0;
 
@@ -136,7 +139,7 @@ export class OrderedHand {
     if (has?.inner !== undefined && has.inner.carried?.at === delivery.carried?.at) delivery.succeed(has.inner);
     else if (has !== undefined || waits) delivery.retry(elsewhereMs);
     else {
-      const last = { ...event, rank: Math.max(0, ...lane.map(({ rank }) => rank)) };
+      const last = { ...event, rank: Math.max(this.#newest, ...lane.map(({ rank }) => rank)) };
       this.#carried.add(last);
       this.lanes.add(last);
       this.#turns.advance();
@@ -194,6 +197,7 @@ export class OrderedHand {
       if (known.state === "owed") this.#turns.putBack(known);
     } else {
       const event = handedOut(delivery);
+      this.#newest = Math.max(this.#newest, event.sequence);
       this.#held.set(event);
       this.add(event);
     }

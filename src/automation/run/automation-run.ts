@@ -71,7 +71,7 @@ export class AutomationRun {
     });
     this.#hands = new Hands({
       ...this.#options,
-      begin: (source, stint, delivery, ended) => this.#deliverer.take(source, delivery, stint, ended),
+      begin: (source, stint, delivery, follower) => this.#deliverer.take(source, delivery, stint, follower),
       persist: (operation) => this.#deliverer.persist(operation),
       failed: (error) => this.#fail(error),
     });

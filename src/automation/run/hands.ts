@@ -3,7 +3,7 @@
 
 import type { Obstacle } from "../../bus/subscription.ts";
 import type { SourceId } from "../../event/source-id.ts";
-import type { Stint } from "../deliver/job.ts";
+import type { Follower, Stint } from "../deliver/job.ts";
 import { keysHeldUp } from "../order/held-up.ts";
 import type { LaneDelivery } from "../order/lane-delivery.ts";
 import { OrderedHand, type OrderedHandOptions } from "../order/ordered-hand.ts";
@@ -11,8 +11,8 @@ import type { AutomationStatus } from "./automation-status.ts";
 
 export interface HandsOptions
   extends Pick<OrderedHandOptions, "automation" | "bus" | "clock" | "ackWaitMs" | "persist" | "failed"> {
-  /** Hands an event to its handler; the callback is called once nothing more is done for it. */
-  readonly begin: (source: SourceId, stint: Stint, delivery: LaneDelivery, ended: () => void) => void;
+  /** Hands an event to its handler. */
+  readonly begin: (source: SourceId, stint: Stint, delivery: LaneDelivery, follower: Follower) => void;
 }
 
 export class Hands {
@@ -38,7 +38,7 @@ export class Hands {
       source,
       durable: stint.durable,
       signal: stint.signal,
-      begin: (delivery, ended) => this.#options.begin(source, stint, delivery, ended),
+      begin: (delivery, follower) => this.#options.begin(source, stint, delivery, follower),
       tellGone,
     });
     this.#hands.set(source, hand);

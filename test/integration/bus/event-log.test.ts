@@ -160,7 +160,11 @@ describe.skipIf(missing("nats"))("the event log", () => {
     const nc = await connect({ servers: nats.url });
     onTestFinished(() => nc.close());
     let asked = 0;
-    nc.subscribe("$JS.API.STREAM.MSG.GET.MILLRACE_LOG", { callback: () => asked++ });
+    nc.subscribe("$JS.API.STREAM.MSG.GET.MILLRACE_LOG", {
+      callback: () => {
+        asked++;
+      },
+    });
     await nc.flush();
     await recorded(bus, [record("h0")]);
     const sent = Array.from({ length: 30 }, (_, nth) => ({ ...record(`h${nth + 1}`), subject: `log.mail.h${nth % 2}` }));

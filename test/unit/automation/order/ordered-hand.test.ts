@@ -22,10 +22,13 @@ class Handed {
   ours = true;
   givenBack = false;
   readonly sequence: number;
+  /** The replay that it is part of. */
+  readonly run: string | undefined;
   readonly #key: string;
 
-  constructor(sequence: number, key: string) {
+  constructor(sequence: number, key: string, run?: string) {
     this.sequence = sequence;
+    this.run = run;
     this.#key = key;
   }
 
@@ -51,12 +54,14 @@ function begunBy() {
     fsync: "always",
     log: silentLogger,
   });
-  const begun: { readonly sequence: number; readonly delivery: LaneDelivery; readonly end: () => void }[] = [];
+  const begun: { readonly sequence: number; readonly delivery: LaneDelivery; end(): void; free(): void }[] = [];
   const on = collection("shop", "public.orders").created();
   const hand = new OrderedHand({
-    automation: automation("ship", { on, order: "key" }, () => {}),
+    automation: automation("ship", { on, order: "key", concurrency: 2 }, () => {}),
     ...{ bus, clock: realClock, signal: stop.signal, ackWaitMs: 6000, source: "shop" as SourceId, durable: "ship" },
-    begin: (delivery, end) => begun.push({ sequence: delivery.sequence, delivery, end }),
+    begin: (delivery, { ended, freed }) => {
+      begun.push({ sequence: delivery.sequence, delivery, end: ended, free: freed });
+    },
     persist: (operation) => operation(),
     failed: (error) => {
       throw error;
@@ -129,4 +134,36 @@ test("a key waits for the event that was let go before it while not all is in ha
   take();
 
   await begins(1, 1);
+});
+
+test("the next of a key that has many events begins before what has come later, of other keys", async () => {
+  const { begun, take, begins } = begunBy();
+  take(...[1, 2, 3].map((sequence) => new Handed(sequence, "hot")));
+  take(...[4, 5, 6, 7, 8, 9].map((sequence) => new Handed(sequence, `cold ${sequence}`)));
+  await begins(1, 4, 5, 6);
+  for (const nth of [0, 4]) {
+    await begun[nth]?.delivery.ack();
+    begun[nth]?.end();
+  }
+  await begins(1, 4, 5, 6, 2, 3);
+});
+
+test("another event begins once a handler has ended, before the bus has confirmed what became of it", async () => {
+  const { begun, take, begins } = begunBy();
+  take(...[1, 2, 3, 4, 5, 6].map((sequence) => new Handed(sequence, `key ${sequence}`)));
+  await begins(1, 2, 3, 4);
+  begun[1]?.free();
+  await begins(1, 2, 3, 4, 5);
+  begun[1]?.end();
+  begun[0]?.end();
+  await begins(1, 2, 3, 4, 5, 6);
+});
+
+test("a replay takes its turn behind what was in hand when it came", async () => {
+  const { hand, begun, take, begins } = begunBy();
+  take(...[11, 12, 13, 14, 15].map((sequence) => new Handed(sequence, `key ${sequence}`)));
+  await begins(11, 12, 13, 14);
+  hand.takeCarried(new Handed(1, "key 1", "again") as unknown as Delivery);
+  for (const nth of [0, 1]) begun[nth]?.free();
+  await begins(11, 12, 13, 14, 15, 1);
 });

@@ -167,7 +167,10 @@ describe.skipIf(missing("nats"))("the event log", () => {
     });
     await nc.flush();
     await recorded(bus, [record("h0")]);
-    const sent = Array.from({ length: 30 }, (_, nth) => ({ ...record(`h${nth + 1}`), subject: `log.mail.h${nth % 2}` }));
+    const sent = Array.from({ length: 30 }, (_, nth) => ({
+      ...record(`h${nth + 1}`),
+      subject: `log.mail.h${nth % 2}`,
+    }));
     proxy.blackHole("up");
     const first = bus.record(sent).catch(() => "not acknowledged");
     proxy.forget();

@@ -36,12 +36,16 @@ export function askedNames({ collections, ids }: Wanted, initial: Order["initial
 export function leftOutBefore(
   target: CopyTarget | undefined,
   targets: readonly CopyTarget[],
-  { collections = [], ids, without = [] }: Order,
+  order: Order,
   { at, leftOut = [] }: Progress,
 ): readonly string[] {
+  const { collections = [], ids, without = [] } = order;
   const read = new Set(targets.map(formatCollectionName).filter((name) => !without.includes(name)));
   const named = [...collections, ...without];
-  if (ids !== undefined) return target === undefined ? [...new Set(named.filter((name) => !read.has(name)))] : leftOut;
+  if (ids !== undefined) {
+    const ended = target === undefined ? named.filter((name) => !read.has(name)) : [];
+    return [...new Set([...leftOut, ...missedOf(target, targets, order, at), ...ended])];
+  }
   const begun = at !== undefined && !isDone(at) ? [formatCollectionName(at)] : [];
   const missed = [...begun, ...named].filter((name) => {
     const place = read.has(name) ? undefined : parseCollectionName(name);
@@ -49,6 +53,20 @@ export function leftOutBefore(
     return at === undefined || compare(place, at) > (isDone(at) ? 0 : -1);
   });
   return [...new Set([...leftOut, ...missed])];
+}
+
+/** Of those that are asked for by their ids, and copied in the order of those: which were passed and are not read. */
+function missedOf(
+  target: CopyTarget | undefined,
+  targets: readonly CopyTarget[],
+  { ids = [], initial }: Order,
+  at: Progress["at"],
+): readonly string[] {
+  const read = new Set(targets.map(({ id }) => id));
+  const isPassed = (id: string): boolean =>
+    (target === undefined || id < target.id) && (at === undefined || id > at.id || (id === at.id && !isDone(at)));
+  const missed = ids.filter((id) => !read.has(id) && isPassed(id));
+  return missed.map((id) => (id === at?.id ? formatCollectionName(at) : (initial?.collections[id] ?? id)));
 }
 
 /** Of all that is asked for. What nobody can tell does not keep a copy from beginning. */

@@ -1,18 +1,16 @@
 // The copy of a source's existing rows beside its events, whatever its kind: docs/decisions/0020 has the argument. It obeys the
 // order on record, goes through collections and slices, and says how far it is with each batch.
 
-import type { Clock } from "../clock.ts";
 import { backoffMs } from "../clock.ts";
 import { ConfigError, TransientError, toError } from "../errors.ts";
 import { formatCollectionName } from "../event/collection-name.ts";
 import type { Positions } from "../event/positions.ts";
-import type { SourceId } from "../event/source-id.ts";
-import type { CopyBatch, CopyTarget, RowCopier, SideProducer } from "../source/capabilities.ts";
+import type { CopyBatch, CopyTarget, SideProducer } from "../source/capabilities.ts";
 import type { SourceMessage } from "../source/source.ts";
-import type { Logger } from "../telemetry/logger.ts";
 import { type Reason, reasonOf } from "../telemetry/reason.ts";
 import { estimateOf, isAt, leftOutBefore, targetOf } from "./asked-collections.ts";
 import { filtered } from "./filtered-copier.ts";
+import type { BackfillOptions } from "./backfill-options.ts";
 import { endsOf, type Order } from "./order.ts";
 import { OwedRows } from "./owed-rows.ts";
 import { isSaid, LOOK_MS, Patience } from "./patience.ts";
@@ -28,22 +26,6 @@ const MAX_BYTES = 12 * 1024 * 1024;
 /** Rows that are owed and read at once. */
 const MAX_KEYS = 200;
 const AGAIN = { minMs: 500, maxMs: 30_000 };
-
-export interface BackfillOptions {
-  readonly source: SourceId;
-  readonly copier: RowCopier;
-  /** What is on record by now. @param stored how far the newest copy is @throws TransientError, ConfigError */
-  readonly order: (stored: Progress | undefined) => Promise<Order | undefined>;
-  readonly clock: Clock;
-  readonly log: Logger;
-  /** Bytes that a message of the stream may have: a row that is larger cannot be copied. */
-  readonly maxMessageBytes: number;
-  /** Of one slice, and of one batch of it. */
-  readonly maxRows?: number;
-  readonly maxBatchRows?: number | undefined;
-  /** Of what is handed out while a slice is read. */
-  readonly maxNotedBytes?: number | undefined;
-}
 
 export class Backfill implements SideProducer {
   readonly #options: BackfillOptions;
@@ -179,10 +161,8 @@ export class Backfill implements SideProducer {
     }
     const place = progress.at !== undefined && isAt(progress.at, target) ? progress.at : undefined;
     const owed = this.#owedOf(target, place);
-    if (place?.after === null && (owed.isOverflowed || (owed.size > 0 && this.#readsKeys === false))) {
-      log.warn("backfill_again", { source, backfill, collection: formatCollectionName(target) });
-      return yield* this.#say({ ...progress, at: { ...target, repeats: true } });
-    }
+    if (place?.after === null && (owed.isOverflowed || (owed.size > 0 && this.#readsKeys === false)))
+      return yield* this.#again(progress, target);
     // All that was owed came by events.
     if (place?.after === null && owed.size === 0) return yield* this.#say(progress);
     const keys = this.#keysOf(place, owed);
@@ -195,6 +175,7 @@ export class Backfill implements SideProducer {
     // One slice after the other, as long as nothing else is due.
     while (read !== undefined) {
       const { held, slice } = read;
+      if (slice.isVoid === true) return yield* this.#again({ ...progress, ...this.#stored }, target);
       this.#readsKeys = slice.readsKeys === true;
       if (keys !== undefined && !this.#readsKeys) return;
       // Too large for one slice: what a filter leaves out of it is settled only where it is whole.
@@ -207,6 +188,13 @@ export class Backfill implements SideProducer {
       if (!(yield* this.#batches(inHand, order, signal))) return;
       read = yield* this.#beside(this.#slices.next());
     }
+  }
+
+  /** The collection is read once more, from its first row on. */
+  async *#again(progress: Progress, target: CopyTarget): AsyncGenerator<CopyBatch, void> {
+    const { log, source } = this.#options;
+    log.warn("backfill_again", { source, backfill: progress.backfill, collection: formatCollectionName(target) });
+    yield* this.#say({ ...progress, at: { ...target, repeats: true } });
   }
 
   /** Returns whether all of the slice is passed, and nothing else is asked for. */

@@ -29,6 +29,7 @@ export function filtered(copier: RowCopier, where: unknown, source: SourceId): R
     targets: () => copier.targets(),
     readSlice: async (request) => {
       const slice = await copier.readSlice(request);
+      if (slice.isVoid === true) return slice;
       const { rows, version, notBefore, readsKeys } = slice;
       const kept = await matching(rows, filterOf(where, source, request.target, version), request.target);
       return {

@@ -234,6 +234,11 @@ export interface Slice {
    * rows come again, and this slice has none: whoever reads the stream hears of the moment first.
    */
   readonly asOf?: { readonly snapshot: string; readonly time: string } | undefined;
+  /**
+   * True where `SliceRequest.after` says nothing of the collection any more, whose key is another one by now, or is sorted otherwise:
+   * no rows, and all of the collection is to be read again.
+   */
+  readonly isVoid?: boolean;
   /** Undefined where the kind of source describes no collections. */
   readonly version: CollectionVersion | undefined;
   /** Whether `SliceRequest.keys` can be asked of its collection. Of no concern where each change carries the whole row. */

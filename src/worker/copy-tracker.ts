@@ -1,7 +1,7 @@
 // How the newest copy of a source does, as the worker that copies knows it: read by status, readiness and metrics, and said in
 // the log from time to time.
 
-import type { BackfillOptions } from "../backfill/backfill.ts";
+import type { BackfillOptions } from "../backfill/backfill-options.ts";
 import type { Order } from "../backfill/order.ts";
 import { isDone, type Progress, parseProgress } from "../backfill/progress.ts";
 import { type CopyStanding, type CopyState, newestCopy } from "../backfill/standing.ts";

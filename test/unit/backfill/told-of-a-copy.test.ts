@@ -87,6 +87,49 @@ test("`completed` names what was asked for and is not read when its turn comes, 
   expect(told.at(-1)).toMatchObject({ state: "completed", done: 2, leftOut: ["public.gone", "public.orders"] });
 });
 
+test("`completed` names what the configuration asked for by its id, and that is gone when its turn comes or half copied", async () => {
+  let read = ["a", "b", "c", "d"];
+  const source = copier(() => read);
+  const ids = ["a", "b", "c", "d", "gone"];
+  const initial = { collections: Object.fromEntries(ids.map((id) => [id, `public.${id}`])) };
+  const order = async (): Promise<Order> => ({ ...running, ids, initial });
+  const readSlice: RowCopier["readSlice"] = async (request) => {
+    const { id } = request.target;
+    read = read.filter((one) => one !== id && (id !== "b" || one !== "c"));
+    return { ...(await source.readSlice(request)), isLast: id !== "b" };
+  };
+
+  const told = await markers({ copier: { ...source, readSlice }, order });
+
+  const leftOut = ["public.b", "public.c", "public.gone"];
+  expect(told.at(-1)).toMatchObject({ state: "completed", done: 2, leftOut });
+});
+
+test("a place that says nothing of its collection any more begins it again, with other ids for rows that come twice", async () => {
+  const source = copier(() => ["orders"]);
+  const asked: (string | undefined)[] = [];
+  const ids: string[] = [];
+  const readSlice: RowCopier["readSlice"] = async (request) => {
+    asked.push(request.after === undefined ? "the first row on" : "a place");
+    const slice = await source.readSlice(request);
+    const isVoid = asked.length === 2;
+    return { ...slice, isLast: asked.length > 3, ...(isVoid && { rows: [], isLast: false, isVoid, version: undefined }) };
+  };
+  const clock = { ...realClock, sleep: async () => {} };
+  const common = { source: "shop" as SourceId, log: silentLogger, maxMessageBytes: 1_000_000, clock };
+  const backfill = new Backfill({ ...common, copier: { ...source, readSlice }, order: async () => running }, undefined);
+  const places: unknown[] = [];
+  for await (const batch of backfill.read({ signal: new AbortController().signal })) {
+    for (const row of batch.rows()) ids.push(`${row.key} ${row.again}`);
+    places.push(batch.progress.at);
+    if (batch.progress.state === "completed") break;
+  }
+
+  expect(asked).toEqual(["the first row on", "a place", "the first row on", "a place"]);
+  expect(places[2]).toEqual({ ...target("orders"), repeats: true });
+  expect(ids).toEqual(["1 undefined", "1 1", "1 2"]);
+});
+
 test("a copy that was cancelled before it began is told as cancelled, once", async () => {
   const order = async (): Promise<Order> => ({ ...running, state: "cancelled" });
   const told = await markers({ copier: copier(() => ["orders"]), order }, { ...done, backfill: 1 });

@@ -22,8 +22,10 @@ export interface CopiedTable {
   readonly columns: readonly (Relation["columns"][number] & { readonly sqlType: string })[];
   /** Names, in the order of the index; empty where the log carries no key. */
   readonly key: readonly string[];
-  /** For each of them, how its index compares; null where Postgres' own operators do, which are found by their names. */
+  /** For each of them, how its index compares; null where that is what the column's own operators do, which are found by their names. */
   readonly operators: readonly Operators[] | null;
+  /** Another text where their types are others, or how the index compares them. */
+  readonly order: string;
   /** The publication's row filter, in SQL; null without. */
   readonly filter: string | null;
 }
@@ -45,18 +47,26 @@ export const copiedTable = `
     (SELECT coalesce(json_agg(a.attname ORDER BY x.place), '[]')
       FROM unnest((k.indkey::int2[])[0:k.indnkeyatts - 1]) WITH ORDINALITY x (attnum, place)
       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.attnum) AS key,
-    (SELECT CASE WHEN bool_or(o.foreign_ones) THEN json_agg(o.operators ORDER BY x.place) END
-      FROM unnest((k.indclass::oid[])[0:k.indnkeyatts - 1]) WITH ORDINALITY x (opclass, place)
-      JOIN pg_opclass f ON f.oid = x.opclass
-      CROSS JOIN LATERAL (
-        SELECT bool_or(w.nspname <> 'pg_catalog') AS foreign_ones,
-          json_object_agg(m.amopstrategy, format('OPERATOR(%I.%s)', w.nspname, p.oprname)) AS operators
-        FROM pg_amop m JOIN pg_operator p ON p.oid = m.amopopr JOIN pg_namespace w ON w.oid = p.oprnamespace
-        WHERE m.amopfamily = f.opcfamily AND m.amoplefttype = f.opcintype AND m.amoprighttype = f.opcintype) o) AS operators
+    i.operators, i."order"
   FROM pg_publication_tables t
   JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relname = t.tablename AND c.relnamespace = n.oid
   LEFT JOIN pg_index k ON k.indrelid = c.oid AND k.indisvalid
     AND CASE WHEN c.relreplident = 'i' THEN k.indisreplident WHEN c.relreplident = 'd' THEN k.indisprimary AND k.indimmediate WHEN c.relreplident = 'f' THEN k.indisprimary END
+  CROSS JOIN LATERAL (
+    SELECT CASE WHEN bool_or(o.own OR NOT f.opcdefault OR l.oid IS NOT NULL)
+        THEN json_agg(o.operators || jsonb_build_object('collate', coalesce(' COLLATE ' || quote_ident(ln.nspname) || '.' || quote_ident(l.collname), '')) ORDER BY x.place) END AS operators,
+      left(md5(coalesce(string_agg(format('%s %s %s', format_type(a.atttypid, a.atttypmod), x.coll, f.oid), ',' ORDER BY x.place), '')), 12) AS "order"
+    FROM unnest((k.indkey::int2[])[0:k.indnkeyatts - 1], (k.indclass::oid[])[0:k.indnkeyatts - 1], (k.indcollation::oid[])[0:k.indnkeyatts - 1])
+      WITH ORDINALITY x (attnum, opclass, coll, place)
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.attnum
+    JOIN pg_opclass f ON f.oid = x.opclass
+    LEFT JOIN pg_collation l ON l.oid = x.coll AND l.oid <> a.attcollation
+    LEFT JOIN pg_namespace ln ON ln.oid = l.collnamespace
+    CROSS JOIN LATERAL (
+      SELECT bool_or(w.nspname <> 'pg_catalog') AS own,
+        jsonb_object_agg(m.amopstrategy, format('OPERATOR(%I.%s)', w.nspname, p.oprname)) AS operators
+      FROM pg_amop m JOIN pg_operator p ON p.oid = m.amopopr JOIN pg_namespace w ON w.oid = p.oprnamespace
+      WHERE m.amopfamily = f.opcfamily AND m.amoplefttype = f.opcintype AND m.amoprighttype = f.opcintype) o) i
   WHERE t.pubname = $1 AND n.nspname = $2 AND c.relname = $3`;
 
 /** Whether its events carry no key: with REPLICA IDENTITY FULL they have whole rows, else there are only inserts. */

@@ -23,7 +23,7 @@ import type { CopierOptions } from "./copier-options.ts";
 import { copyError, targetsError } from "./copy-errors.ts";
 import { estimateRows } from "./estimate-rows.ts";
 import { HandedTransactions } from "./handed-transactions.ts";
-import { writePlace } from "./key-place.ts";
+import { isVoid, writePlace } from "./key-place.ts";
 import { keyReader } from "./key-texts.ts";
 import { KeylessCopy } from "./keyless-copy.ts";
 import { NO_ROWS, readRows } from "./read-rows.ts";
@@ -41,6 +41,12 @@ const targets = `
   JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relname = t.tablename AND c.relnamespace = n.oid
   WHERE t.pubname = $1 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`;
 
+/** Of a key that is another one by now nothing is known. */
+const VOID = {
+  ...{ rows: [], after: () => ({}), isLast: false, isVoid: true, version: undefined, notBefore: new Map() },
+  ...{ includes: () => true, isUnflushed: false },
+};
+
 /** A table's rows are compiled once for each version of it. */
 interface Compiled {
   readonly key: string;
@@ -54,9 +60,10 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
   readonly #handed = new HandedTransactions();
   readonly #encoder = new RowEncoder();
   readonly #keyless: KeylessCopy;
-  /** Ids of tables that were published when it was looked last, and when the base of what was handed out was taken. */
+  /** Ids of tables that were published when it was looked last, and when the base of what was handed out was taken, for which copy. */
   #published: ReadonlySet<string> = new Set();
   #based: ReadonlySet<string> = new Set();
+  #basedFor: number | undefined;
   #client: Client | undefined;
   /** Of a slice: fewer where a statement took too long for its rows, and more again where it did not. */
   #maxRows = Number.POSITIVE_INFINITY;
@@ -102,9 +109,11 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     const request = { ...asked, maxRows: Math.min(asked.maxRows, this.#maxRows) };
     const client = await this.#connected();
     try {
-      const isNew = !this.#based.has(request.target.id);
+      // What is not in the log of a table, as it was not published, or its row filter was another one, may be of transactions
+      // that are still open: a copy that is ordered for that must not begin before they have ended.
+      const isNew = request.backfill !== this.#basedFor || !this.#based.has(request.target.id);
       await this.#handed.begin(() => nextId(client), isNew);
-      if (isNew) this.#based = this.#published;
+      if (isNew) [this.#based, this.#basedFor] = [this.#published, request.backfill];
       // From here on whoever asked takes note by himself.
       const marked = this.#handed.mark();
       await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
@@ -161,6 +170,7 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
         },
       );
     refuseUnfit(table);
+    if (isVoid(request.after, table)) return VOID;
     if (isKeyless(table)) return this.#keylessSlice(client, table, request, marked);
     await this.#keyless.rest();
     this.#judge(seen.snapshot, marked);

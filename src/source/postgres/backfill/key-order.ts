@@ -1,13 +1,16 @@
 // The order of a table's key, in SQL. Operators of a type that an extension brought (citext, ltree) are not found by their names, for
-// no schema but pg_catalog is searched: `>` of a citext would be that of text, whose order is another one than the index has.
+// no schema but pg_catalog is searched: `>` of a citext would be that of text, whose order is another one than the index has. Nor are
+// those of an index that was made with other operators, or another collation, than its column has: what the column's hold for equal
+// may be two rows of the index.
 
 import { quoteIdentifier, quoteLiteral } from "../client/sql.ts";
 
 /** Texts of a key's values, in the order of its index. */
 export type KeyTexts = readonly string[];
 
-/** In SQL, by the number that a btree has for it: less, at most, equal, at least, more. */
-export type Operators = Readonly<Record<"1" | "2" | "3" | "4" | "5", string>>;
+/** In SQL, by the number that a btree has for it: less, at most, equal, at least, more; and what stands behind the column's name. */
+export type Operators = Readonly<Record<Strategy | "collate", string>>;
+type Strategy = "1" | "2" | "3" | "4" | "5";
 
 /** Of a `CopiedTable`. */
 interface Keyed {
@@ -20,7 +23,8 @@ interface Keyed {
 export function inOrder({ key, operators }: Keyed, isReversed = false): string {
   const names = key.map(quoteIdentifier);
   if (operators === null) return names.map((name) => (isReversed ? `${name} DESC` : name)).join(", ");
-  return names.map((name, nth) => `${name} USING ${operators[nth]?.[isReversed ? "5" : "1"]}`).join(", ");
+  const using = isReversed ? "5" : "1";
+  return names.map((name, nth) => `${name}${operators[nth]?.collate} USING ${operators[nth]?.[using]}`).join(", ");
 }
 
 /** Whether a row is behind a key; none without one. */
@@ -49,9 +53,9 @@ function compared(
   bound: KeyTexts | undefined,
   by: {
     readonly row: string;
-    readonly first: keyof Operators;
-    readonly others: keyof Operators;
-    readonly last: keyof Operators;
+    readonly first: Strategy;
+    readonly others: Strategy;
+    readonly last: Strategy;
   },
 ): readonly string[] {
   if (bound === undefined) return [];
@@ -65,8 +69,9 @@ function compared(
   return [`(${term(table, texts, 0, by.first)} AND (${each.join(" OR ")}))`];
 }
 
-function term({ key, operators }: Keyed, texts: readonly string[], nth: number, operator: keyof Operators): string {
-  return `${quoteIdentifier(key[nth] as string)} ${operators?.[nth]?.[operator]} ${texts[nth]}`;
+function term({ key, operators }: Keyed, texts: readonly string[], nth: number, operator: Strategy): string {
+  const by = operators?.[nth];
+  return `${quoteIdentifier(key[nth] as string)}${by?.collate} ${by?.[operator]} ${texts[nth]}`;
 }
 
 function values({ columns, key }: Keyed, texts: KeyTexts): readonly string[] {

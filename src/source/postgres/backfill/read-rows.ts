@@ -53,7 +53,7 @@ export async function readRows(
   const texts: KeyTexts[] = [];
   const indexes = copied.key.map((name) => copied.columns.findIndex((column) => column.name === name));
   const wanted = asked && new Set(asked);
-  const place = readPlace(after, copied);
+  const place = readPlace(after);
   const upTo = place?.upTo ?? (asked === undefined ? await newestKey(client, copied) : undefined);
   const isFiltered = copied.filter !== null && asked === undefined;
   const bound = isFiltered

@@ -9,6 +9,8 @@ import { freshDatabase, missing } from "../../../support/servers.ts";
 interface KeyCase {
   /** Of the column `id`. */
   readonly type: string;
+  /** In a unique index that is the replica identity, how it compares; else `id` is the primary key. */
+  readonly index?: string;
   /** SQL, in the order of the index. */
   readonly values: readonly string[];
   /** Whether rows can be asked for by the keys that events have. */
@@ -61,6 +63,9 @@ const cases: Readonly<Record<string, KeyCase>> = {
   // Their operators are no more found by name than those of any extension: text's, which are, have another order.
   citext: { type: "citext", values: texts("a", "B", "c", "D"), byKey: true },
   ltree: { type: "ltree", values: texts("a", "a.b", "a.b.c", "ab"), byKey: true },
+  // The column's own operators hold the last two for one key, of which the index has two.
+  loose: { type: "text collate loose", index: 'collate "C"', values: texts("0", "A", "a"), byKey: true },
+  pattern: { type: "text", index: "text_pattern_ops", values: texts("B", "a", "b"), byKey: true },
   mood: { type: "mood", values: texts("sad", "glad"), byKey: true },
   positive: { type: "positive", values: ["1", "2"], byKey: true },
   digest: { type: "digest", values: texts("\\x00", "\\xff"), byKey: true },
@@ -73,6 +78,7 @@ const cases: Readonly<Record<string, KeyCase>> = {
 
 const setUp = `
   create extension citext; create extension ltree;
+  create collation loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
   create type mood as enum ('sad', 'glad');
   create type part as (a int, b text);
   create domain positive as int check (value > 0);
@@ -80,8 +86,10 @@ const setUp = `
   create domain moment as timestamptz;
   ${Object.entries(cases)
     .map(
-      ([name, { type, values }]) =>
-        `create table k_${name}(id ${type} primary key, note text); insert into k_${name} values ${values
+      ([name, { type, index, values }]) =>
+        `create table k_${name}(id ${type} ${index === undefined ? "primary key" : "not null"}, note text);
+        ${index === undefined ? "" : `create unique index i_${name} on k_${name} (id ${index}); alter table k_${name} replica identity using index i_${name};`}
+        insert into k_${name} values ${values
           .toReversed()
           .map((value) => `(${value})`)
           .join()};`,
@@ -100,8 +108,8 @@ test.skipIf(missing("postgres"))("keys of every type", { timeout: 120_000 }, asy
   const copier = source.copier as RowCopier;
   const targets = await copier.targets();
 
-  const updates = Object.entries(cases).flatMap(([name, { type, values }]) =>
-    values.map((value) => `update k_${name} set note = 'x' where id = (${value})::${type}`),
+  const updates = Object.entries(cases).flatMap(([name, { type, index, values }]) =>
+    values.map((value) => `update k_${name} set note = 'x' where id = (${value})::${type}${index === undefined ? "" : ' collate "C"'}`),
   );
   const told = new Map<string, string[]>();
   const before = reading.events.length;

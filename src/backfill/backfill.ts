@@ -9,8 +9,8 @@ import type { CopyBatch, CopyTarget, SideProducer } from "../source/capabilities
 import type { SourceMessage } from "../source/source.ts";
 import { type Reason, reasonOf } from "../telemetry/reason.ts";
 import { estimateOf, isAt, leftOutBefore, targetOf } from "./asked-collections.ts";
-import { filtered } from "./filtered-copier.ts";
 import type { BackfillOptions } from "./backfill-options.ts";
+import { filtered } from "./filtered-copier.ts";
 import { endsOf, type Order } from "./order.ts";
 import { OwedRows } from "./owed-rows.ts";
 import { isSaid, LOOK_MS, Patience } from "./patience.ts";

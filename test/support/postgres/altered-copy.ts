@@ -169,7 +169,10 @@ class Worker {
     const options = { maxRows: 5 + random.below(30), maxBatchRows: 1 + random.below(12), maxMessageBytes: 1e6 };
     const common = { source: SHOP, copier: source.copier as RowCopier, log: silentLogger };
     // What cannot be read yet is asked for again soon.
-    const clock = { ...realClock, sleep: (ms: number, signal?: AbortSignal) => realClock.sleep(Math.min(ms, 20), signal) };
+    const clock = {
+      ...realClock,
+      sleep: (ms: number, signal?: AbortSignal) => realClock.sleep(Math.min(ms, 20), signal),
+    };
     const after = stream.progress as Readonly<Record<string, unknown>> | undefined;
     this.#copy = new Backfill({ ...common, ...options, clock, order: async () => order }, after, since);
     this.#batches = this.#copy.read({ signal: this.#stop.signal });
@@ -276,7 +279,9 @@ export async function runAlteredCopy(database: Database, seed: number): Promise<
     const { rows } = await (sessions[0] as Client).query<Record<string, string | null>>(`select ${columns} from item`);
     return (
       state.wrong ??
-      state.differs(rows.map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, value ?? undefined]))))
+      state.differs(
+        rows.map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, value ?? undefined]))),
+      )
     );
   } finally {
     await worker.end();

@@ -113,7 +113,11 @@ test("a place that says nothing of its collection any more begins it again, with
     asked.push(request.after === undefined ? "the first row on" : "a place");
     const slice = await source.readSlice(request);
     const isVoid = asked.length === 2;
-    return { ...slice, isLast: asked.length > 3, ...(isVoid && { rows: [], isLast: false, isVoid, version: undefined }) };
+    return {
+      ...slice,
+      isLast: asked.length > 3,
+      ...(isVoid && { rows: [], isLast: false, isVoid, version: undefined }),
+    };
   };
   const clock = { ...realClock, sleep: async () => {} };
   const common = { source: "shop" as SourceId, log: silentLogger, maxMessageBytes: 1_000_000, clock };

@@ -109,7 +109,10 @@ test.skipIf(missing("postgres"))("keys of every type", { timeout: 120_000 }, asy
   const targets = await copier.targets();
 
   const updates = Object.entries(cases).flatMap(([name, { type, index, values }]) =>
-    values.map((value) => `update k_${name} set note = 'x' where id = (${value})::${type}${index === undefined ? "" : ' collate "C"'}`),
+    values.map(
+      (value) =>
+        `update k_${name} set note = 'x' where id = (${value})::${type}${index === undefined ? "" : ' collate "C"'}`,
+    ),
   );
   const told = new Map<string, string[]>();
   const before = reading.events.length;

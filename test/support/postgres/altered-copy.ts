@@ -70,7 +70,7 @@ class Writer {
   }
 
   async alter(): Promise<void> {
-    const kinds: readonly (() => Promise<void>)[] = [
+    const kinds: readonly (() => Promise<unknown>)[] = [
       () => this.#retype(),
       () => this.#retype(),
       () => this.#rename(),
@@ -83,7 +83,7 @@ class Writer {
       () => this.#do("vacuum full item"),
       ...(this.#random.chance(0.3) ? [() => this.#do("truncate item")] : []),
     ];
-    await (kinds[this.#random.below(kinds.length)] as () => Promise<void>)();
+    await (kinds[this.#random.below(kinds.length)] as () => Promise<unknown>)();
   }
 
   async #retype(): Promise<void> {

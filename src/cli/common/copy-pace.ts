@@ -1,6 +1,5 @@
 // How fast a copy goes, and about how long it still takes.
 
-import { isOpen } from "../../backfill/standing.ts";
 import type { CopyLook } from "./copy-watch.ts";
 
 /** What can be told of it; absent where it cannot. */
@@ -18,7 +17,7 @@ export function meanPace(look: CopyLook): Pace {
   const { copy, toldAt } = look;
   const { rows = 0, startedAt = "" } = copy?.progress ?? {};
   const seconds = (Date.parse(toldAt ?? "") - Date.parse(startedAt)) / 1000;
-  return seconds >= 1 ? paceOf(look, rows / seconds) : {};
+  return seconds >= 1 && goesOn(look) ? paceOf(look, rows / seconds) : {};
 }
 
 /** Over the looks of the last minute. */
@@ -30,10 +29,10 @@ export class RecentPace {
   look(look: CopyLook, now: number): Pace {
     const { copy } = look;
     // Only while it goes on: what rests is not slow.
-    if (copy?.state !== "copying" || copy.backfill !== this.#backfill) this.#looks = [];
+    if (!goesOn(look) || copy?.backfill !== this.#backfill) this.#looks = [];
     this.#backfill = copy?.backfill;
-    if (copy?.state !== "copying") return {};
-    const { rows = 0 } = copy.progress ?? {};
+    if (!goesOn(look)) return {};
+    const { rows = 0 } = copy?.progress ?? {};
     // At a low rate a batch comes less often: the newest step is always within.
     const step = this.#looks.findLastIndex((one) => one.rows < rows);
     const recent = this.#looks.filter(({ ms }, nth) => now - ms <= WINDOW_MS || (step >= 0 && nth >= step));
@@ -43,11 +42,15 @@ export class RecentPace {
   }
 }
 
+/** What rests, waits for a reason, or has no worker ends nobody knows when. */
+function goesOn({ copy, isRead }: CopyLook): boolean {
+  return copy?.state === "copying" && isRead;
+}
+
 function paceOf({ copy }: CopyLook, measured: number): Pace {
   // The first batch under a limit comes at once, and is waited for behind it.
   const rowsPerSecond = Math.min(measured, copy?.order?.rate ?? measured);
   const { rows = 0, estimatedRows = 0 } = copy?.progress ?? {};
-  if (copy === undefined || !isOpen(copy) || copy.state === "paused") return {};
   const left = estimatedRows - rows;
   return { rowsPerSecond, ...(left > 0 && rowsPerSecond > 0 && { secondsLeft: left / rowsPerSecond }) };
 }

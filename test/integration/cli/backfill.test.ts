@@ -6,13 +6,15 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { describe, expect, test } from "vitest";
 import { readOrder } from "../../../src/backfill/order.ts";
-import { LEASE_BUCKET } from "../../../src/bus/jetstream/client/buckets.ts";
+import { LEASE_BUCKET, STATE_BUCKET } from "../../../src/bus/jetstream/client/buckets.ts";
 import { openStateStore } from "../../../src/bus/jetstream/client/state-store.ts";
 import { openBackfillOnBus } from "../../../src/bus/jetstream/commands/backfill-on-bus.ts";
+import { checkpointKey } from "../../../src/bus/jetstream/lease/checkpoint-store.ts";
 import { showBackfill, startBackfill, steerBackfill } from "../../../src/cli/command/backfill.ts";
 import type { SourceId } from "../../../src/event/source-id.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { freshNats, missing, scratchDir } from "../../support/servers.ts";
+import { ShopStream } from "../../support/shop-stream.ts";
 
 const shop = "shop" as SourceId;
 
@@ -140,6 +142,28 @@ describe.skipIf(missing("nats"))("millrace backfill", () => {
     await (await jetstreamManager(nc)).streams.purge(`KV_${LEASE_BUCKET}`);
     expect(await bus.isRead(shop)).toBe(false);
     await nc.close();
+  });
+
+  test("a copy that is over is so also when its marker has left the stream, and another one can be ordered", async () => {
+    const { url, said, start, show } = await ground();
+    await startBackfill(start);
+    await using stream = await ShopStream.create(url);
+    const { created } = await (await jetstreamManager(stream.nc)).streams.info("CDC_SHOP");
+    const state = await openStateStore(stream.nc, { bucket: STATE_BUCKET, replicas: 1 });
+    const value = { backfill: 1, state: "completed", startedAt: "2026-01-02T03:00:00.000Z", rows: 400, done: 2 };
+    const checkpoint = { position: {}, streamCreated: created, streamSeq: 9, id: "x", lease: 1 };
+    const save = (more: object, revision: number) => state.put(checkpointKey(shop), { ...checkpoint, ...more }, revision);
+    const progress = { id: "shop.backfill.1.9", value };
+    const revision = await save({ progress, streamCreated: "2020-01-01T00:00:00Z" }, 0);
+    said();
+
+    await showBackfill(show);
+    expect(said()).toMatch(/^copy 1 of shop: not begun\n/); // of a stream that is no more
+    await save({ progress }, revision ?? expect.unreachable());
+    await showBackfill(show);
+    expect(said()).toMatch(/^copy 1 of shop: completed\n.*\n {2}400 rows, 2 collections done$/);
+    await startBackfill(start);
+    expect(said()).toContain("copy 2 of shop is ordered");
   });
 
   test("a pattern of rows is refused before anything is asked of the database, or put on record", async () => {

@@ -122,6 +122,15 @@ test("the pace is that of the last minute, or since the newest step where that i
   expect(pace.look(slow, 205_000)).toEqual({ rowsPerSecond: 2, secondsLeft: 0.5 });
 });
 
+test("of one that waits, or that no worker goes on with, no pace and no time is made up, for nobody knows when it ends", () => {
+  const reason = { code: "BACKFILL_REFUSED", message: "public.log cannot be copied" };
+  for (const one of [look({}, { state: "waiting", reason }), look({}, {}, false)]) {
+    expect(lines(one)).toContain("\n  400 of about 1000 rows (40 %), 2 collections done, in public.orders\n");
+    const pace = new RecentPace();
+    expect([pace.look(one, 0), pace.look(one, 1000)]).toEqual([{}, {}]);
+  }
+});
+
 test("what the configuration asked for has its names, also what waits behind it", () => {
   const initial = { collections: { "16384": "public.orders", "16390": "public.items" } };
   const one = look({ ids: ["16384"], initial, next: { ids: ["16390"] }, by: "the configuration" }, {});

@@ -11,20 +11,21 @@ import { asked, orNothing } from "../client/bus-errors.ts";
 import { connectOnce } from "../client/connect-once.ts";
 import { openStateStore } from "../client/state-store.ts";
 import { findStream } from "../client/streams.ts";
+import { CheckpointStore } from "../lease/checkpoint-store.ts";
 import type { LeaseRecord } from "../lease/lease.ts";
 import { streamReader } from "../stream/jetstream-port.ts";
 import { newestGapData, progressOf } from "../stream/own-markers.ts";
 
-/** What the newest marker of a source's copies says. */
+/** What the newest marker of a source's copies says, or said before it left the stream. */
 export interface ToldProgress {
   readonly value: Readonly<Record<string, unknown>>;
-  /** When it was sent, RFC 3339, by the worker's clock. */
+  /** When it was sent, RFC 3339, by the worker's clock; undefined of one that is not in the stream any more. */
   readonly at: string | undefined;
 }
 
 export interface BackfillOnBus extends AsyncDisposable {
   readonly state: StateStore;
-  /** Undefined where the source's stream has none. @throws TransientError */
+  /** Undefined where the source's stream never had one. @throws TransientError */
   newest(source: SourceId): Promise<ToldProgress | undefined>;
   /** What the newest gap in the source's stream is; undefined where it has none. @throws TransientError */
   newestGap(source: SourceId): ReturnType<typeof newestGapData>;
@@ -44,9 +45,10 @@ export async function openBackfillOnBus({
   const connection = await connectOnce(access, signal);
   try {
     const jsm = await jetstreamManager(connection.nc, { checkAPI: false });
+    const state = await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas });
     return {
-      state: await openStateStore(connection.nc, { bucket: STATE_BUCKET, replicas }),
-      newest: (source) => asked(`look how far the copy of ${source} is`, () => newest(jsm, source)),
+      state,
+      newest: (source) => asked(`look how far the copy of ${source} is`, () => newest(jsm, state, source)),
       newestGap: (source) => asked(`look for a gap of ${source}`, () => newestGap(jsm, source)),
       isRead: (source) => asked(`look who reads ${source}`, () => isRead(jsm, source)),
       [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
@@ -57,11 +59,16 @@ export async function openBackfillOnBus({
   }
 }
 
-async function newest(jsm: JetStreamManager, source: SourceId): Promise<ToldProgress | undefined> {
-  if ((await findStream(jsm, source)) === undefined) return undefined;
+/** As the worker knows it: retention takes the marker of a copy that is over, or rests, out of the stream, and the checkpoint has it. */
+async function newest(jsm: JetStreamManager, state: StateStore, source: SourceId): Promise<ToldProgress | undefined> {
+  const stream = await findStream(jsm, source);
+  if (stream === undefined) return undefined;
   const marker = await streamReader(jsm, streamName(source)).readLast(metaSubject(source, "backfill"));
   const value = marker && progressOf(source, marker)?.value;
-  return value && { value, at: marker.header("ce-time") };
+  if (value !== undefined) return { value, at: marker?.header("ce-time") };
+  const { checkpoint } = await new CheckpointStore(state, source).load();
+  const saved = checkpoint?.streamCreated === stream.created ? checkpoint.progress : undefined;
+  return saved && { value: saved.value, at: undefined };
 }
 
 async function newestGap(jsm: JetStreamManager, source: SourceId): ReturnType<typeof newestGapData> {

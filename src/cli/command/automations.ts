@@ -163,14 +163,20 @@ function indented(note: string): readonly string[] {
   return wrap(printable(note), 96).map((text) => `    ${text}`);
 }
 
-function notesOf({ state, paused, durables, shadow, nextDue }: Listed): readonly string[] {
+function notesOf({ id, state, paused, waiting, dead, durables, shadow, nextDue }: Listed): readonly string[] {
   const kept = durables.map(({ stream, durable }) => `nats consumer rm ${stream} ${durable}`);
+  const forget = kept.length === 0 ? "" : "; to forget where it stood:";
   return [
     ...(shadow ? ["in shadow: it does nothing, and `millrace log` says what it would have done"] : []),
     ...(nextDue === undefined ? [] : [`its schedule is due next at ${nextDue}`]),
     ...(paused === null ? [] : [`${paused.by} paused it at ${paused.at}; what comes meanwhile waits`]),
     ...(state === "orphaned"
-      ? ["the configuration has no automation of this id; to forget where it stood:", ...kept]
+      ? [
+          `the configuration has no automation of this id${forget}`,
+          ...kept,
+          ...(waiting > 0 ? ["`millrace check` says what becomes of what waits for it"] : []),
+          ...(dead > 0 ? [`its dead letters: millrace dead list ${id}`] : []),
+        ]
       : []),
   ];
 }

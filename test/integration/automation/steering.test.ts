@@ -284,5 +284,8 @@ test.skipIf(skip)("what the configuration no longer has is listed as orphaned, w
       ["old", 1],
     ]),
   );
-  expect(await steering.list(["old"])).toMatchObject([{ id: "old", state: "stopped" }]);
+  expect(await steering.list(["old"])).toMatchObject([
+    { id: "old", state: "stopped" },
+    { id: "new", state: "orphaned", waiting: 1 },
+  ]);
 });

@@ -1,5 +1,6 @@
 // `millrace automations`, as people and scripts run it.
 
+import { jetstream } from "@nats-io/jetstream";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { onOrder, startWorker } from "../../support/automations.ts";
@@ -55,6 +56,12 @@ describe.skipIf(missing("nats"))("millrace automations", () => {
       ["bill", "new"],
       ["old", "orphaned"],
     ]);
+
+    // Its subscriptions are forgotten, and what is left of it is not.
+    for (const subject of ["dead.gone", "dead._source.shop", "retry.gone"])
+      await jetstream(stream.nc).publish(subject, "{}");
+    expect((await list()).at(2)).toMatchObject({ id: "gone", state: "orphaned", waiting: 1, dead: 1, durables: [] });
+    expect((await run("list")).stdout).toMatch(/\ngone .*\n.*of this id\n.*millrace check.*\n.*dead list gone\n/);
 
     expect(await run("pause", "mail")).toMatchObject({ code: 0, stdout: expect.stringContaining("mail is paused") });
     expect(await run("pause", "mail")).toMatchObject({ code: 0, stdout: expect.stringContaining("mail is paused") });

@@ -62,16 +62,17 @@ export async function automationsOnBus(
       await countBySubject(jsm, RETRY_STREAM, "retry."),
       await countBySubject(jsm, DEAD_STREAM, "dead."),
     ];
-    const orphans = [...found.keys()].filter((id) => !ids.includes(id)).sort();
+    const left = new Set([...found.keys(), ...waiting.keys(), ...dead.keys()]);
+    const orphans = [...left].filter((id) => !ids.includes(id) && !id.startsWith("_source.")).sort();
     const one = async (id: string, known: boolean): Promise<AutomationOnBus> => {
       const control = (await readControl(state, id))?.control;
       const current = durableName(id, control?.seek);
       const durables = (found.get(id) ?? []).filter(
         ({ stream, durable }) => durable === current || stream === RETRY_STREAM,
       );
-      const left = durables.length === 0 && (found.get(id)?.length ?? 0) > 0;
+      const ever = (found.get(id)?.length ?? 0) > 0;
       const pulled = durables.some((durable) => durable.pulled);
-      const running = pulled ? "running" : durables.length > 0 || left ? "stopped" : "new";
+      const running = pulled ? "running" : ever ? "stopped" : "new";
       const own = durables.filter(({ stream }) => stream !== RETRY_STREAM);
       return {
         id,
@@ -119,10 +120,15 @@ function durableOf(info: ConsumerInfo): DurableOnBus {
   return { stream, durable, pending, unacked, pulled: info.num_waiting > 0 || isWorkedOn(info) };
 }
 
-/** A worker that is full asks for nothing, but what it has in hand it keeps alive: then the server hands it out to nobody else. */
-function isWorkedOn({ num_ack_pending, num_pending, delivered, config }: ConsumerInfo): boolean {
+/**
+ * A worker that is full asks for nothing, but what it has in hand it keeps alive: then the server hands it out to nobody else. Both times
+ * are the server's, for the clock here may be another; the client's types lack that of its answer.
+ */
+function isWorkedOn(info: ConsumerInfo & { readonly ts?: string }): boolean {
+  const { num_ack_pending, num_pending, delivered, config, ts } = info;
   if (num_ack_pending === 0 || delivered.last_active === undefined) return false;
-  const quietMs = Date.now() - Date.parse(String(delivered.last_active));
+  const now = ts === undefined ? Date.now() : Date.parse(ts);
+  const quietMs = now - Date.parse(String(delivered.last_active));
   return num_pending > 0 && quietMs < 2 * ((config.ack_wait ?? 0) / 1e6);
 }
 

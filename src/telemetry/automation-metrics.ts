@@ -1,7 +1,7 @@
 // What automations report: plain numbers for the status, which the registry reads when it is scraped.
 
 import type { Registry } from "prom-client";
-import type { DeadReason } from "../event/dead-reason.ts";
+import { type DeadReason, deadReasons } from "../event/dead-reason.ts";
 import { type Ends, EventMetrics } from "./event-metrics.ts";
 import { sampled } from "./sampled.ts";
 
@@ -93,9 +93,8 @@ export function automationCounters(registry: Registry): AutomationCounters {
         ...(["handled", "skipped", "filtered", "retried"] as const)
           .map((outcome) => [{ automation, outcome, reason: "" }, counts[outcome] ?? 0] as const)
           .filter(([, count]) => count > 0),
-        ...Object.entries(counts.deadBy).map(
-          ([reason, count]) => [{ automation, outcome: "dead", reason }, count] as const,
-        ),
+        // From 0 on: of what appears with its first letter no increase is seen.
+        ...deadReasons.map((reason) => [{ automation, outcome: "dead", reason }, counts.deadBy[reason] ?? 0] as const),
         ...Object.entries(counts.shadowBy ?? {}).map(
           ([reason, count]) => [{ automation, outcome: "shadow", reason }, count] as const,
         ),
@@ -124,7 +123,7 @@ export function automationCounters(registry: Registry): AutomationCounters {
       automation(id)[count] += ended;
       events.ended(type, end, ended);
     };
-  const buried = (id: string, reason: string): void => {
+  const buried = (id: string, reason: DeadReason): void => {
     const counts = automation(id);
     counts.dead++;
     counts.deadBy[reason] = (counts.deadBy[reason] ?? 0) + 1;

@@ -152,7 +152,8 @@ describe.skipIf(missing("nats"))("millrace backfill", () => {
     const state = await openStateStore(stream.nc, { bucket: STATE_BUCKET, replicas: 1 });
     const value = { backfill: 1, state: "completed", startedAt: "2026-01-02T03:00:00.000Z", rows: 400, done: 2 };
     const checkpoint = { position: {}, streamCreated: created, streamSeq: 9, id: "x", lease: 1 };
-    const save = (more: object, revision: number) => state.put(checkpointKey(shop), { ...checkpoint, ...more }, revision);
+    const save = (more: object, revision: number) =>
+      state.put(checkpointKey(shop), { ...checkpoint, ...more }, revision);
     const progress = { id: "shop.backfill.1.9", value };
     const revision = await save({ progress, streamCreated: "2020-01-01T00:00:00Z" }, 0);
     said();

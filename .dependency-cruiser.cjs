@@ -160,7 +160,7 @@ const innerRooms = {
     slot: ["client", "options", "replication", "facts"],
     check: ["client", "options", "decode", "facts", "slot"],
     tables: ["client", "options", "facts", "slot", "check"],
-    backfill: ["client", "options", "decode", "reselect"],
+    backfill: ["client", "options", "decode", "reselect", "facts"],
     commands: ["client", "values", "options", "decode", "reselect", "facts", "slot", "check", "tables"],
   },
   "source/mongodb": {

@@ -226,6 +226,7 @@ export class PostgresSource implements Source {
     };
     return new PostgresCopier({
       ...{ source, log: context.log, client, session, rules, outbox: config.outbox, copies: config.copies },
+      version: server.version,
       database: () => `${this.#record.current.systemId}/${this.#record.current.database}`,
       publication: () => this.#record.current.publication,
       history: () => this.#record.current.history,

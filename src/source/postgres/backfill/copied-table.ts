@@ -4,6 +4,7 @@ import { ConfigError } from "../../../errors.ts";
 import { formatCollectionName } from "../../../event/collection-name.ts";
 import { quoteIdentifier, quoteTable } from "../client/sql.ts";
 import type { Relation } from "../decode/table.ts";
+import { toldColumn, toldFilter, toldTables } from "../facts/told-tables.ts";
 import { behindOf, inOrder, isOneOf, type KeyTexts, type Operators, upToAndWith } from "./key-order.ts";
 
 /** What the catalog says of it, in the slice's own snapshot. */
@@ -31,25 +32,24 @@ export interface CopiedTable {
 }
 
 /**
- * Values: publication, schema, table; `search_path` must be pg_catalog alone. No row where the publication does not have it. Version 14
- * knows neither column lists nor row filters.
+ * Values: publication, schema, table; `search_path` must be pg_catalog alone. No row where the publication does not have it.
+ * @param version of the server, as `server_version_num`
  */
-export const copiedTable = `
+export const copiedTable = (version: number): string => `
   SELECT c.oid::int8::text AS oid, n.nspname AS namespace, c.relname AS name, c.relkind = 'p' AS partitioned,
     EXISTS (SELECT FROM pg_am a WHERE a.oid = c.relam AND a.amname = 'heap') AS heap,
     c.relreplident AS identity, row_security_active(c.oid) AS "rowSecurity", quote_ident(current_user) AS role,
-    to_jsonb(t)->>'rowfilter' AS filter,
+    ${toldFilter(version)} AS filter,
     (SELECT coalesce(json_agg(json_build_object('name', a.attname, 'type', a.atttypid::int8, 'typmod', a.atttypmod,
         'identity', coalesce(a.attnum = ANY ((k.indkey::int2[])[0:k.indnkeyatts - 1]), false),
         'sqlType', format_type(a.atttypid, -1)) ORDER BY a.attnum), '[]')
       FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-        AND coalesce(to_jsonb(t)->'attnames' ? a.attname::text, a.attgenerated = '')) AS columns,
+        AND ${toldColumn}) AS columns,
     (SELECT coalesce(json_agg(a.attname ORDER BY x.place), '[]')
       FROM unnest((k.indkey::int2[])[0:k.indnkeyatts - 1]) WITH ORDINALITY x (attnum, place)
       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.attnum) AS key,
     i.operators, i."order"
-  FROM pg_publication_tables t
-  JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relname = t.tablename AND c.relnamespace = n.oid
+  FROM ${toldTables}
   LEFT JOIN pg_index k ON k.indrelid = c.oid AND k.indisvalid
     AND CASE WHEN c.relreplident = 'i' THEN k.indisreplident WHEN c.relreplident = 'd' THEN k.indisprimary AND k.indimmediate WHEN c.relreplident = 'f' THEN k.indisprimary END
   CROSS JOIN LATERAL (
@@ -67,7 +67,7 @@ export const copiedTable = `
         jsonb_object_agg(m.amopstrategy, format('OPERATOR(%I.%s)', w.nspname, p.oprname)) AS operators
       FROM pg_amop m JOIN pg_operator p ON p.oid = m.amopopr JOIN pg_namespace w ON w.oid = p.oprnamespace
       WHERE m.amopfamily = f.opcfamily AND m.amoplefttype = f.opcintype AND m.amoprighttype = f.opcintype) o) i
-  WHERE t.pubname = $1 AND n.nspname = $2 AND c.relname = $3`;
+  WHERE p.pubname = $1 AND n.nspname = $2 AND c.relname = $3`;
 
 /** Whether its events carry no key: with REPLICA IDENTITY FULL they have whole rows, else there are only inserts. */
 export function isKeyless({ key }: CopiedTable): boolean {

@@ -17,6 +17,8 @@ export interface CopierOptions {
   readonly rules: RuleBook;
   readonly outbox: PostgresConfig["outbox"];
   readonly publication: () => string;
+  /** The server's version, as `server_version_num`. */
+  readonly version: number;
   /** Whether the configuration wants rows of some table to be copied once. */
   readonly copies: boolean;
   /** The database that oids are of. */

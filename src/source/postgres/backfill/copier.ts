@@ -17,10 +17,11 @@ import { cutWhenSilent } from "../client/silence.ts";
 import { quoteTable } from "../client/sql.ts";
 import { isOutboxTable } from "../decode/outbox-table.ts";
 import { type Relation, Table } from "../decode/table.ts";
+import { toldTables } from "../facts/told-tables.ts";
 import { visibleIn } from "../reselect/snapshot-visibility.ts";
 import { type CopiedTable, copiedTable, isKeyless, refuseUnfit } from "./copied-table.ts";
 import type { CopierOptions } from "./copier-options.ts";
-import { copyError, targetsError } from "./copy-errors.ts";
+import { copyError } from "./copy-errors.ts";
 import { estimateRows } from "./estimate-rows.ts";
 import { HandedTransactions } from "./handed-transactions.ts";
 import { isVoid, writePlace } from "./key-place.ts";
@@ -37,9 +38,8 @@ const STATEMENT_MS = 60_000;
 
 const targets = `
   SELECT c.oid::int8::text AS id, n.nspname AS namespace, c.relname AS collection
-  FROM pg_publication_tables t
-  JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relname = t.tablename AND c.relnamespace = n.oid
-  WHERE t.pubname = $1 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`;
+  FROM ${toldTables}
+  WHERE p.pubname = $1 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`;
 
 /** Of a key that is another one by now nothing is known. */
 const VOID = {
@@ -90,9 +90,7 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
 
   async targets(): Promise<readonly CopyTarget[]> {
     const { session, rules, outbox, publication } = this.#options;
-    const found = await session.query<CopyTarget>(targets, [publication()]).catch((error: unknown) => {
-      throw targetsError(error);
-    });
+    const found = await session.query<CopyTarget>(targets, [publication()]);
     this.#published = new Set(found.map(({ id }) => id));
     return found.filter(
       ({ namespace, collection }) =>
@@ -148,11 +146,12 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     marked: ReadonlySet<string>,
   ): Promise<Slice & { isUnflushed: boolean }> {
     const { target, backfill } = request;
+    const publication = this.#options.publication();
     // Before the snapshot: what empties a table, or writes it anew, is not for snapshots.
     const place = { schema: target.namespace, name: target.collection };
     await client.query(`LOCK TABLE ${quoteTable(place)} IN ACCESS SHARE MODE`);
     const [table] = (
-      await client.query<CopiedTable>(copiedTable, [this.#options.publication(), place.schema, place.name])
+      await client.query<CopiedTable>(copiedTable(this.#options.version), [publication, place.schema, place.name])
     ).rows;
     const [seen] = (
       await client.query<{ snapshot: string; time: string }>(

@@ -20,7 +20,10 @@ export function copyError(thrown: unknown, target: CopyTarget, role: string): Mi
       });
     }
     case "55P03":
-      return locked(table, cause);
+      return new TransientError("SOURCE_LOCKED", `another session holds a lock on ${table}`, {
+        hint: `The copy goes on by itself when it is given back, or without it: millrace backfill resume <source> --without ${formatCollectionName(target)} Who holds it: ${HOLDERS}`,
+        cause,
+      });
     case "57014":
       return new TransientError("BACKFILL_STATEMENT_ENDED", `a page of ${table} was not read: ${cause.message}`, {
         hint: "It is tried again by itself. Where a statement takes longer than a minute each time: see that the server is not short of I/O, and that an index on the key is valid and used.",
@@ -31,19 +34,5 @@ export function copyError(thrown: unknown, target: CopyTarget, role: string): Mi
   }
 }
 
-/** @param table quoted; where it is not known which, in words */
-function locked(table: string, cause: Error): TransientError {
-  return new TransientError("SOURCE_LOCKED", `another session holds a lock on ${table}`, {
-    hint: `The copy goes on by itself when it is given back. Who holds it: ${HOLDERS}`,
-    cause,
-  });
-}
-
 const HOLDERS =
   "SELECT l.relation::regclass, a.pid, a.state, a.xact_start, a.query FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database() WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND l.relation >= 16384;";
-
-/** What the catalog's question about all tables ended with, which waits for each of them that is locked. */
-export function targetsError(thrown: unknown): MillraceError {
-  const error = translateError(thrown);
-  return error.code === "SOURCE_LOCKED" ? locked("a table that is published", error) : error;
-}

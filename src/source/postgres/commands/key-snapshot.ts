@@ -20,6 +20,7 @@ import { Table } from "../decode/table.ts";
 import { Tuple } from "../decode/tuple.ts";
 import { namesOf } from "../facts/names.ts";
 import { readSlots } from "../facts/slots.ts";
+import { toldTables } from "../facts/told-tables.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import { NO_RULES, type TableRules } from "../options/table-rules.ts";
 import { beganAfter, visibleIn } from "../reselect/snapshot-visibility.ts";
@@ -41,12 +42,11 @@ const keyColumns = `
     has_schema_privilege(n.oid, 'USAGE') AND CASE WHEN to_jsonb(t)->>'rowfilter' IS NULL
       THEN has_column_privilege(c.oid, a.attnum, 'SELECT') ELSE has_table_privilege(c.oid, 'SELECT') END AS readable,
     row_security_active(c.oid) AS "rowSecurity", quote_ident(current_user) AS role
-  FROM pg_publication_tables t
-  JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relname = t.tablename AND c.relnamespace = n.oid
+  FROM ${toldTables}
   LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisvalid
     AND CASE WHEN c.relreplident = 'i' THEN i.indisreplident WHEN c.relreplident IN ('d', 'f') THEN i.indisprimary END
   LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
-  WHERE t.pubname = $1
+  WHERE p.pubname = $1
   ORDER BY n.nspname, c.relname, a.attnum`;
 
 /** Gaps that take rows which were written at any time, or by transactions that are counted otherwise. */

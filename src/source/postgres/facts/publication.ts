@@ -71,7 +71,7 @@ const PUBLISHED_OPS = `ARRAY_REMOVE(ARRAY[CASE WHEN pubinsert THEN 'insert' END,
       CASE WHEN pubdelete THEN 'delete' END, CASE WHEN pubtruncate THEN 'truncate' END], NULL)`;
 
 /** SQL: the schemas that publication `p` names, by what depends on it: version 14 has no catalog of them. */
-const SCHEMAS = `SELECT s.refobjid FROM pg_depend d JOIN pg_depend s ON s.classid = d.classid AND s.objid = d.objid
+export const SCHEMAS: string = `SELECT s.refobjid FROM pg_depend d JOIN pg_depend s ON s.classid = d.classid AND s.objid = d.objid
         WHERE d.refclassid = 'pg_publication'::regclass AND d.refobjid = p.oid
           AND d.classid = to_regclass('pg_catalog.pg_publication_namespace') AND s.refclassid = 'pg_namespace'::regclass`;
 

@@ -67,6 +67,21 @@ describe.skipIf(missing("postgres"))("a copy of a Postgres table", () => {
     await reading.stop();
   });
 
+  test("that somebody has locked holds up none of the others: they are found, and read", async () => {
+    const { source, reading } = await fixture.begin(asCopies());
+    await fixture.database.query('grant select on "public"."whole" to "copies"');
+    // A transaction that took its lock before the copy began is waited for: it may have written.
+    await sliceOf(source, "whole");
+    const other = await fixture.database.connect();
+    try {
+      await other.query("begin; lock table loose in access exclusive mode");
+      expect((await sliceOf(source, "whole")).rows).toHaveLength(1);
+    } finally {
+      await other.end();
+    }
+    await reading.stop();
+  });
+
   test("of which a statement was ended is read with fewer rows, and with more again where that does", async () => {
     await fixture.database.query("insert into whole select generate_series(2, 1000)");
     const { source, reading } = await fixture.begin();

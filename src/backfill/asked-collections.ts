@@ -7,6 +7,19 @@ import type { CopyTarget, RowCopier } from "../source/capabilities.ts";
 import type { Order, Wanted } from "./order.ts";
 import { isDone, type Progress } from "./progress.ts";
 
+/** Bytes of names: each marker has them, and each batch a marker. */
+const NAMES_BYTES = 16 * 1024;
+
+/** Those of the names, from the first on, that a marker has room for. */
+export function fitting(names: readonly string[]): readonly string[] {
+  let bytes = 0;
+  const end = names.findIndex((name) => {
+    bytes += Buffer.byteLength(name) + 3;
+    return bytes > NAMES_BYTES;
+  });
+  return end < 0 ? names : names.slice(0, end);
+}
+
 /** The collection that it is at or, behind that one, the next that is asked for. */
 export function targetOf(targets: readonly CopyTarget[], order: Order, { at }: Progress): CopyTarget | undefined {
   const asked = askedOf(targets, order);
@@ -16,14 +29,18 @@ export function targetOf(targets: readonly CopyTarget[], order: Order, { at }: P
 }
 
 function askedOf(targets: readonly CopyTarget[], order: Order): readonly CopyTarget[] {
-  const asked = targets.filter((target) => isAsked(target, order));
+  const asked = targets.filter(askedBy(order));
   return order.ids === undefined ? asked : asked.toSorted((one, other) => (one.id < other.id ? -1 : 1));
 }
 
-export function isAsked(target: CopyTarget, { collections, ids, without }: Wanted & Pick<Order, "without">): boolean {
-  if (without?.includes(formatCollectionName(target))) return false;
-  if (collections === undefined && ids === undefined) return true;
-  return (collections?.includes(formatCollectionName(target)) || ids?.includes(target.id)) ?? false;
+/** Whether a collection is asked for. There may be thousands of both. */
+export function askedBy(wanted: Wanted & Pick<Order, "without">): (target: CopyTarget) => boolean {
+  const isAll = wanted.collections === undefined && wanted.ids === undefined;
+  const [names, ids, without] = [wanted.collections, wanted.ids, wanted.without].map((each) => new Set(each));
+  return (target) => {
+    const name = formatCollectionName(target);
+    return without?.has(name) !== true && (isAll || names?.has(name) === true || ids?.has(target.id) === true);
+  };
 }
 
 /** Names of what is asked for, those of ids as they were when that was put on record; undefined: all that the source reads. */
@@ -32,27 +49,42 @@ export function askedNames({ collections, ids }: Wanted, initial: Order["initial
   return [...(collections ?? []), ...(ids ?? []).map((id) => initial?.collections[id] ?? id)];
 }
 
+export type LeftOut = Pick<Progress, "leftOut" | "leftOutMore">;
+
 /** Those that were left out up to now: their turn came before the target's, or the end, and the source did not read them, or somebody said so. */
 export function leftOutBefore(
   target: CopyTarget | undefined,
   targets: readonly CopyTarget[],
   order: Order,
-  { at, leftOut = [] }: Progress,
+  { at, leftOut = [], leftOutMore }: Progress,
+): LeftOut {
+  const all = [...new Set([...leftOut, ...missedBefore(target, targets, order, at)])];
+  const named = fitting(all);
+  return {
+    ...(named.length > 0 && { leftOut: named }),
+    ...((leftOutMore === true || named.length < all.length) && { leftOutMore: true }),
+  };
+}
+
+function missedBefore(
+  target: CopyTarget | undefined,
+  targets: readonly CopyTarget[],
+  order: Order,
+  at: Progress["at"],
 ): readonly string[] {
   const { collections = [], ids, without = [] } = order;
   const read = new Set(targets.map(formatCollectionName).filter((name) => !without.includes(name)));
   const named = [...collections, ...without];
   if (ids !== undefined) {
     const ended = target === undefined ? named.filter((name) => !read.has(name)) : [];
-    return [...new Set([...leftOut, ...missedOf(target, targets, order, at), ...ended])];
+    return [...missedOf(target, targets, order, at), ...ended];
   }
   const begun = at !== undefined && !isDone(at) ? [formatCollectionName(at)] : [];
-  const missed = [...begun, ...named].filter((name) => {
+  return [...begun, ...named].filter((name) => {
     const place = read.has(name) ? undefined : parseCollectionName(name);
     if (place === undefined || (target !== undefined && compare(place, target) > 0)) return false;
     return at === undefined || compare(place, at) > (isDone(at) ? 0 : -1);
   });
-  return [...new Set([...leftOut, ...missed])];
 }
 
 /** Of those that are asked for by their ids, and copied in the order of those: which were passed and are not read. */

@@ -152,7 +152,7 @@ export class Backfill implements SideProducer {
     const stored = this.#stored ?? before; // perhaps it was said meanwhile that nothing is owed any more
     const target = targetOf(targets, order, stored);
     const leftOut = leftOutBefore(target, targets, order, stored);
-    const progress = leftOut.length === 0 ? stored : { ...stored, leftOut };
+    const progress = { ...stored, ...leftOut };
     if (target === undefined) {
       this.#leave();
       const { reason: _, ...whole } = progress;
@@ -184,7 +184,7 @@ export class Backfill implements SideProducer {
       // What is owed is read next. Of a copy with a rate a slice would be held for long, and nothing waits for reading.
       if (keys === undefined && owed.size === 0 && order.rate === undefined)
         this.#slices.readAhead(copier, request, read);
-      const inHand = { target, held, slice, owed, keys, leftOut: progress.leftOut };
+      const inHand = { target, held, slice, owed, keys, leftOut };
       if (!(yield* this.#batches(inHand, order, signal))) return;
       read = yield* this.#beside(this.#slices.next());
     }

@@ -7,7 +7,7 @@ import type { Clock } from "../clock.ts";
 import { formatCollectionName } from "../event/collection-name.ts";
 import type { SourceGap } from "../event/system-event.ts";
 import type { CopyTarget, InitialTargets, RowCopier } from "../source/capabilities.ts";
-import { isAsked } from "./asked-collections.ts";
+import { askedBy } from "./asked-collections.ts";
 import type { CopiedGap, Order, Orders, Wanted } from "./order.ts";
 import { isOver, type Progress, parseProgress } from "./progress.ts";
 
@@ -92,7 +92,8 @@ function withInitial(
   if (fresh.length === 0 && (isSame || initial === undefined)) return undefined;
   const kept = isSame ? initial?.collections : named(targets.filter(known));
   const collections = { ...kept, ...named(fresh) };
-  const ids = fresh.filter((target) => !isCovered(target, order, stored)).map(({ id }) => id);
+  const isCovered = coveredBy(order, stored);
+  const ids = fresh.filter((target) => !isCovered(target)).map(({ id }) => id);
   const asked = ids.length === 0 ? order : withWanted(order, stored, { ids }, time);
   // Nothing is new, and the ids are another database's by now: there was an order then.
   return asked && { ...asked, initial: { ...(origin !== undefined && { origin }), collections } };
@@ -142,11 +143,12 @@ function isSettled(order: Order, stored: Progress | undefined): boolean {
   return isOver(stored);
 }
 
-/** Whether a copy that has not begun takes it. */
-function isCovered(target: CopyTarget, order: Order | undefined, stored: Progress | undefined): boolean {
-  if (order === undefined) return false;
+/** Whether a copy that has not begun takes a collection. */
+function coveredBy(order: Order | undefined, stored: Progress | undefined): (target: CopyTarget) => boolean {
+  if (order === undefined) return () => false;
   const waits = order.backfill > (stored?.backfill ?? 0) && order.state !== "cancelled" && order.where === undefined;
-  return (waits && isAsked(target, order)) || (order.next !== undefined && isAsked(target, order.next));
+  const copies = [...(waits ? [order] : []), ...(order.next === undefined ? [] : [order.next])].map(askedBy);
+  return (target) => copies.some((isAsked) => isAsked(target));
 }
 
 function both(one: Wanted, other: Wanted): Wanted {

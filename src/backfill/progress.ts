@@ -40,8 +40,10 @@ export interface Progress {
   readonly rows: number;
   /** Collections that are done. */
   readonly done: number;
-  /** `namespace.collection` of those that were asked for; absent: all that the source reads. */
+  /** `namespace.collection` of those that were asked for; absent: all that the source reads, or `asked`. */
   readonly collections?: readonly string[];
+  /** How many were asked for, where a marker has no room for their names: they are on record alone. */
+  readonly asked?: number;
   /** Where it leaves out rows that do not match the pattern of its order, which is not said here: it may hold values. */
   readonly filtered?: true;
   /** What it makes good, from its first marker to its last. */
@@ -50,6 +52,8 @@ export interface Progress {
   readonly estimatedRows?: number;
   /** `namespace.collection` of those that were asked for, or begun, and that the source did not read when their turn came. */
   readonly leftOut?: readonly string[];
+  /** There are more of them than a marker has room for. */
+  readonly leftOutMore?: true;
   /** The newest collection of which it has stored anything; they are copied in the order of their names. */
   readonly at?: At;
   /** Why it waits, and what a person does about it. */

@@ -4,6 +4,7 @@ import { ConfigError, TransientError } from "../errors.ts";
 import { formatCollectionName } from "../event/collection-name.ts";
 import type { CopiedRow } from "../event/source-event.ts";
 import type { CopyBatch, CopyTarget, Slice } from "../source/capabilities.ts";
+import type { LeftOut } from "./asked-collections.ts";
 import type { HeldSlice } from "./held-slice.ts";
 import type { Owed, OwedRows } from "./owed-rows.ts";
 import { type At, at, isSame, type Progress } from "./progress.ts";
@@ -21,8 +22,8 @@ export interface InHand {
   readonly owed: OwedRows;
   /** Of rows that are read once more; undefined for those behind the place of the copy. */
   readonly keys: readonly string[] | undefined;
-  /** As `Progress.leftOut`, by now. */
-  readonly leftOut: Progress["leftOut"];
+  /** By now. */
+  readonly leftOut: LeftOut;
 }
 
 export class SliceBatch implements CopyBatch {
@@ -42,7 +43,7 @@ export class SliceBatch implements CopyBatch {
   constructor(inHand: InHand, start: Progress, from: number, to: number) {
     ({ notBefore: this.notBefore, version: this.version } = inHand.slice);
     this.#inHand = inHand;
-    this.#start = inHand.leftOut === undefined ? start : { ...start, leftOut: inHand.leftOut };
+    this.#start = { ...start, ...inHand.leftOut };
     this.#taken = this.#start;
     this.#from = from;
     this.#to = to;

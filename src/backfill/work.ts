@@ -1,6 +1,6 @@
 // What a copy has to do next, by what is on record and by what the stream says of it.
 
-import { askedNames } from "./asked-collections.ts";
+import { askedNames, fitting } from "./asked-collections.ts";
 import type { Order } from "./order.ts";
 import { isOver, type Progress } from "./progress.ts";
 
@@ -29,7 +29,7 @@ export function workOf(order: Order | undefined, stored: Progress | undefined, s
     order,
     progress: {
       ...{ backfill, state: "copying", startedAt, rows: 0, done: 0 },
-      ...(collections && { collections }),
+      ...(collections && (fitting(collections) === collections ? { collections } : { asked: collections.length })),
       ...(order.gaps && { gaps: order.gaps }),
       ...(order.where !== undefined && { filtered: true as const }),
     },

@@ -10,6 +10,7 @@ import type { Pace } from "./copy-pace.ts";
 import type { CopyLook } from "./copy-watch.ts";
 
 const ALL = "all that the source reads";
+const MOST_NAMES = 100;
 
 /** For `backfill status`. */
 export function copyLines(source: SourceId, look: CopyLook, pace: Pace): readonly string[] {
@@ -73,10 +74,16 @@ function stateText(source: SourceId, { state, order }: CopyStanding): string {
 }
 
 function askedText({ rate, by, at, next, without, ...order }: NonNullable<CopyStanding["order"]>): string {
-  const what = askedNames(order, order.initial)?.join(", ") ?? ALL;
-  const behind = next === undefined ? "" : `; behind it: ${askedNames(next, order.initial)?.join(", ") ?? ALL}`;
+  const what = namesText(askedNames(order, order.initial));
+  const behind = next === undefined ? "" : `; behind it: ${namesText(askedNames(next, order.initial))}`;
   const less = without === undefined ? "" : ` without ${without.join(", ")}`;
   return `${what}${less}${rate === undefined ? "" : `, at most ${rate} rows/s`}; last by ${by} at ${at}${behind}`;
+}
+
+function namesText(names: readonly string[] | undefined): string {
+  if (names === undefined) return ALL;
+  const more = names.length - MOST_NAMES;
+  return more > 0 ? `${names.slice(0, MOST_NAMES).join(", ")} and ${more} more` : names.join(", ");
 }
 
 function farText(copy: CopyStanding): string {
@@ -124,6 +131,7 @@ export function waitLines(source: SourceId, { copy, isRead }: CopyLook): readonl
 }
 
 function leftOutLines({ progress }: CopyStanding): readonly string[] {
-  const { leftOut = [] } = progress ?? {}; // not read any more, or somebody said so
-  return leftOut.length === 0 ? [] : [`  left out: ${leftOut.join(", ")}`];
+  const { leftOut = [], leftOutMore } = progress ?? {}; // not read any more, or somebody said so
+  const more = leftOutMore === true ? " and more" : "";
+  return leftOut.length === 0 ? [] : [`  left out: ${leftOut.join(", ")}${more}`];
 }

@@ -6,6 +6,7 @@ export interface CopyMarker extends Readonly<Record<string, unknown>> {
   readonly state: string;
   readonly gaps?: readonly { readonly collections?: readonly string[] }[];
   readonly leftOut?: readonly string[];
+  readonly leftOutMore?: true;
 }
 
 export class GapCopies {
@@ -21,12 +22,12 @@ export class GapCopies {
 
   /** A marker of a copy. @returns of which rows it tells that they are gone */
   tell(
-    { backfill, state, gaps = [], leftOut = [] }: CopyMarker,
+    { backfill, state, gaps = [], leftOut = [], leftOutMore }: CopyMarker,
     sequence: number,
   ): (collection: string, key: string) => boolean {
     if (this.#begun?.backfill !== backfill) this.#begun = { backfill, sequence };
     const mark = this.#begun.sequence;
-    const isDone = state === "completed" && gaps.length > 0;
+    const isDone = state === "completed" && gaps.length > 0 && leftOutMore === undefined;
     return (collection, key) =>
       isDone &&
       gaps.some(({ collections }) => collections?.includes(collection) ?? true) &&

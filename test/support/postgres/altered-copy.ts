@@ -107,8 +107,13 @@ class Writer {
     return tried(session, statement);
   }
 
-  async end(): Promise<void> {
+  /** Nothing is open behind it. */
+  async rest(): Promise<void> {
     for (const one of this.#sessions) await tried(one, "commit");
+  }
+
+  async end(): Promise<void> {
+    await this.rest();
     await (this.#sessions[0] as Client).query("insert into final values (1)");
   }
 
@@ -239,7 +244,13 @@ export async function runAlteredCopy(database: Database, seed: number): Promise<
   const stream = new Stream();
   const memory = new TestMemory();
   const begin = async (): Promise<Worker> => {
-    const source = await openShop(database.url, { memory });
+    // As a worker does, which tries again; but nobody else ends transactions meanwhile.
+    const open = (): Promise<TestSource> =>
+      openShop(database.url, { memory }).catch(async (error: unknown) => {
+        await writer.rest();
+        throw error;
+      });
+    const source = await waitFor(open, { what: "the source to open" });
     const after = stream.progress as Readonly<Record<string, unknown>> | undefined;
     const since = await owedSince(after, ({ collection }) => stream.createdBehind(collection));
     return new Worker(source, stream, random, since);

@@ -105,6 +105,21 @@ test("`completed` names what the configuration asked for by its id, and that is 
   expect(told.at(-1)).toMatchObject({ state: "completed", done: 2, leftOut });
 });
 
+test("no marker has more names than it has room for, of what was asked for and of what was left out", async () => {
+  const names = Array.from({ length: 700 }, (_, n) => `a_name_as_long_as_they_come_${n}`).sort();
+  const initial = { collections: Object.fromEntries(names.map((name) => [name, `public.${name}`])) };
+  const order = async (): Promise<Order> => ({ ...running, ids: names, initial });
+  const source = copier(() => [names.at(-1) as string]);
+
+  const told = await markers({ copier: source, order });
+
+  expect(told.map(({ asked, collections }) => [asked, collections])).toEqual(told.map(() => [700, undefined]));
+  const { leftOut, ...last } = told.at(-1) as Told;
+  expect(last).toMatchObject({ state: "completed", done: 1, leftOutMore: true });
+  expect(leftOut).toEqual(names.slice(0, (leftOut as string[]).length).map((name) => `public.${name}`));
+  expect(Math.max(...told.map((one) => JSON.stringify(one).length))).toBeLessThan(17 * 1024);
+});
+
 test("a place that says nothing of its collection any more begins it again, with other ids for rows that come twice", async () => {
   const source = copier(() => ["orders"]);
   const asked: (string | undefined)[] = [];

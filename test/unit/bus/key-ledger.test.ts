@@ -88,6 +88,7 @@ test("a row of which a copy that makes a gap good says nothing is gone without a
     [{ gaps: undefined }, 1],
     [{ gaps: [{ collections: ["public.other"] }] }, 1],
     [{ leftOut: ["public.orders"] }, 1],
+    [{ leftOut: ["public.other"], leftOutMore: true }, 1],
     [{ state: "cancelled" }, 1],
   ] as const) {
     const { of, end } = ledger("1", "2", "3");

@@ -139,3 +139,11 @@ test("what the configuration asked for has its names, also what waits behind it"
     "\n  asked for: public.orders; last by the configuration at 2026-01-02T03:00:00Z; behind it: public.items\n",
   );
 });
+
+test("one of hundreds of collections names some of them, and says that there are more", () => {
+  const collections = Array.from({ length: 103 }, (_, n) => `public.t${n}`);
+  const text = lines(look({ collections }, { asked: 103, leftOut: ["public.t1"], leftOutMore: true }));
+
+  expect(text).toContain("public.t99 and 3 more; last by");
+  expect(text).toContain("left out: public.t1 and more");
+});

@@ -17,11 +17,13 @@ export class GapCopies {
    * then no message is older than its mark
    */
   tell(sequence: number, marker: Readonly<Record<string, unknown>>): GoneRows | undefined {
-    const { backfill, state, rows, at, gaps, leftOut } = marker;
+    const { backfill, state, rows, at, gaps, leftOut, leftOutMore } = marker;
     if (!Array.isArray(gaps) || gaps.length === 0) return undefined;
     if (this.#begun?.backfill !== backfill)
       this.#begun = state === "copying" && rows === 0 && at === undefined ? { backfill, mark: sequence } : undefined;
     if (this.#begun === undefined || state !== "completed") return undefined;
+    // Which ones are not whole it could not say of all.
+    if (leftOutMore === true) return undefined;
     const names = gaps.map((gap: { readonly collections?: unknown } | null) => gap?.collections);
     const left = new Set(Array.isArray(leftOut) ? leftOut : []);
     const isNamed = (collection: string): boolean =>

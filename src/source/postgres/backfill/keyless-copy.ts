@@ -21,6 +21,8 @@ import type { RowEncoder } from "./row-encoder.ts";
 const MAX_HELD_MS = 3600_000;
 const FIRST_PAGE_ROWS = 20;
 const PAGE_BYTES = 2 * 1024 * 1024;
+/** A slice looks at so many blocks for each of its rows at most: a row filter may let none pass, and blocks may be empty. */
+const LOOKED_AT = 2;
 /** Only scans that follow the table from one place on are left. */
 const IN_ORDER = `SAVEPOINT slice; SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off;
   SET LOCAL enable_bitmapscan = off; SET LOCAL enable_tidscan = on; SET LOCAL synchronize_seqscans = off; SET LOCAL max_parallel_workers_per_gather = 0`;
@@ -55,10 +57,12 @@ interface Held {
   readonly end: string;
   /** What it is good for: another table, or one that is written anew, lies in another order. */
   readonly of: string;
+  /** Of the table when the snapshot was taken: none of its rows is behind them. */
+  readonly blocks: number;
   readonly timer: NodeJS.Timeout;
 }
 
-/** As the progress keeps it: row version `ctid` is the last one; before the first one undefined. */
+/** As the progress keeps it: all up to and with row version `ctid` is passed; before the first one undefined. */
 interface RowPlace {
   readonly asOf: string;
   readonly ctid?: string;
@@ -87,7 +91,7 @@ export class KeylessCopy {
       return this.#rows(held, now, request, place);
     if (place !== undefined && place.asOf === this.#spent) throw this.#tooOld(request.target);
     await this.#release();
-    const { asOf, end } = await this.#begin(of, request.target, judge);
+    const { asOf, end } = await this.#begin(of, now.client, request.target, judge);
     return { rows: [], after: () => ({}), passed: { asOf: asOf.snapshot }, isLast: false, asOf, end };
   }
 
@@ -105,7 +109,8 @@ export class KeylessCopy {
     await endClient(held.client);
   }
 
-  async #begin(of: string, target: CopyTarget, judge: (snapshot: string) => void): Promise<Held> {
+  /** @param locking whose transaction has the table locked */
+  async #begin(of: string, locking: Client, target: CopyTarget, judge: (snapshot: string) => void): Promise<Held> {
     const { source, connect, log, maxHeldMs = MAX_HELD_MS } = this.#options;
     const client = await connect();
     try {
@@ -118,11 +123,12 @@ export class KeylessCopy {
       if (taken === undefined) throw new Error("a snapshot has no row");
       const { end, ...asOf } = taken;
       judge(asOf.snapshot);
+      const blocks = await blocksOf(locking, target);
       const timer = setTimeout(() => {
         this.#spent = asOf.snapshot;
         void this.#release();
       }, maxHeldMs).unref();
-      this.#held = { client, asOf, end, of, timer };
+      this.#held = { client, asOf, end, of, blocks, timer };
       const collection = formatCollectionName(target);
       log.warn("backfill_snapshot", { source, collection, maxHeldMs }, `${collection} has no key: ${HOLDS}`);
       return this.#held;
@@ -136,11 +142,17 @@ export class KeylessCopy {
     const { client, asOf, end } = held;
     try {
       await client.query(IN_ORDER);
-      const { rows, ctids, isLast } = await this.#read(held, now, request, place);
+      const { rows, ctids, passed, isLast } = await this.#read(held, now, request, place);
       await client.query("ROLLBACK TO SAVEPOINT slice");
-      const after = (index: number): Readonly<Record<string, unknown>> =>
-        ({ asOf: asOf.snapshot, ctid: ctids[index] as string }) satisfies RowPlace;
-      return { rows, after, isLast, asOf, end };
+      const at = (ctid: string): Readonly<Record<string, unknown>> =>
+        ({ asOf: asOf.snapshot, ctid }) satisfies RowPlace;
+      const last = rows.length - 1;
+      return {
+        rows,
+        after: (index) => at((index === last ? passed : undefined) ?? (ctids[index] as string)),
+        passed: passed === undefined ? undefined : at(passed),
+        ...{ isLast, asOf, end },
+      };
     } catch (error) {
       // One that only had to wait for a lock has it still.
       await client.query("ROLLBACK TO SAVEPOINT slice").catch(() => this.#release());
@@ -148,17 +160,26 @@ export class KeylessCopy {
     }
   }
 
+  /** With the place behind all that was looked at, where rows may be behind it. */
   async #read(
-    { client, asOf }: Held,
+    { client, asOf, blocks }: Held,
     { copied, table }: KeylessTable,
     { backfill, target, maxRows, maxBytes, signal }: SliceRequest,
     { ctid }: RowPlace,
-  ): Promise<{ readonly rows: readonly CopiedRow[]; readonly ctids: readonly string[]; readonly isLast: boolean }> {
+  ): Promise<{
+    readonly rows: readonly CopiedRow[];
+    readonly ctids: readonly string[];
+    readonly passed?: string;
+    readonly isLast: boolean;
+  }> {
     const { columns, filter } = copied;
     const selected = ["ctid", ...columns.map(({ name }) => quoteIdentifier(name))].join(", ");
     const only = filter === null ? "" : ` AND (${filter})`;
     const rows: CopiedRow[] = [];
     const ctids: string[] = [];
+    const end = Math.min(blocks, blockOf(ctid) + LOOKED_AT * maxRows);
+    // No row version has the number 0: it is before all of its block.
+    const passed = `(${end},0)`;
     let bytes = 0;
     const of = { backfill, collectionId: target.id, time: asOf.time };
     const takes = (line: Buffer): void => {
@@ -175,12 +196,13 @@ export class KeylessCopy {
       const read = rows.length;
       const page = read === 0 ? FIRST_PAGE_ROWS : Math.ceil((PAGE_BYTES * read) / Math.max(1, bytes));
       const limit = Math.min(page, maxRows - read);
-      const behind = `ctid > ${quoteLiteral(ctids.at(-1) ?? ctid ?? "(0,0)")}::tid${only}`;
-      const select = `SELECT ${selected} FROM ${fromClause(copied)} WHERE ${behind} LIMIT ${limit}`;
+      const from = quoteLiteral(ctids.at(-1) ?? ctid ?? "(0,0)");
+      const within = `ctid > ${from}::tid AND ctid < ${quoteLiteral(passed)}::tid${only}`;
+      const select = `SELECT ${selected} FROM ${fromClause(copied)} WHERE ${within} LIMIT ${limit}`;
       await copyOut(client, select, takes).catch((error: unknown) => {
         throw error instanceof PoisonError ? unreadable(copied, error) : error;
       });
-      if (rows.length < read + limit) return { rows, ctids, isLast: true };
+      if (rows.length < read + limit) return { rows, ctids, ...(end < blocks && { passed }), isLast: end === blocks };
       if (rows.length >= maxRows || bytes >= maxBytes) return { rows, ctids, isLast: false };
     }
   }
@@ -208,6 +230,20 @@ async function lifeOf({ client, copied }: KeylessTable, { target, backfill }: Sl
     [target.id],
   );
   return JSON.stringify([backfill, rows[0]?.node, copied]);
+}
+
+/** As many as its file has by now. */
+async function blocksOf(client: Client, { id }: CopyTarget): Promise<number> {
+  const { rows } = await client.query<{ blocks: number }>(
+    "SELECT (pg_relation_size($1::int8::oid) / current_setting('block_size')::int8)::float8 AS blocks",
+    [id],
+  );
+  return rows[0]?.blocks ?? 0;
+}
+
+/** The number of the block that a row version lies in. */
+function blockOf(ctid = "(0,0)"): number {
+  return Number(/^\((\d+),/.exec(ctid)?.[1] ?? 0);
 }
 
 function placeOf(after: SliceRequest["after"]): RowPlace | undefined {

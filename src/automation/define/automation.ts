@@ -79,7 +79,7 @@ export interface AutomationOptions<On, Db extends Database = Database, Copies ex
   readonly includeBackfill?: Copies;
   /**
    * A pattern over the event, with EventBridge's semantics: `{ after: { total: [{ numeric: [">", 100] }] } }`. An event that does
-   * not match ends as filtered, and no handler is started. It must fit each trigger of a list.
+   * not match ends as filtered, and no handler is started. It must fit each trigger of a list; a branch of `$or` one of them.
    */
   readonly where?: PatternOf<HandledBy<NoInfer<On>, NoInfer<Copies>>>;
   /**
@@ -260,5 +260,11 @@ export function automation<
 /** Compiled once a trigger, for each knows other things of its events. @throws ConfigError `PATTERN_INVALID` */
 function compileWhere(where: unknown, triggers: readonly Trigger[], place: string): Automation["where"] {
   if (where === undefined) return undefined;
-  return new Map(triggers.map((trigger) => [trigger, new LearningPattern(where, trigger.shape ?? {}, place)]));
+  const shapes = triggers.map(({ shape = {} }) => shape);
+  return new Map(
+    triggers.map((trigger, nth) => {
+      const others = shapes.filter((_, other) => other !== nth);
+      return [trigger, new LearningPattern(where, { ...shapes[nth], others }, place)];
+    }),
+  );
 }

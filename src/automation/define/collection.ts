@@ -89,9 +89,15 @@ type NumberColumnOf<Row> = unknown extends Row
 
 type MayBeNumber<Value> = unknown extends Value
   ? true
-  : [Extract<Value, number | bigint | string>] extends [never]
+  : [Extract<Value, number | bigint> | NoLabel<KnownText<Extract<Value, string>>>] extends [never]
     ? false
     : true;
+/** Texts that a numeric column may have: of an enum its labels are known, and none is a number. */
+type NoLabel<Text extends string> = Text extends unknown
+  ? Record<never, true> extends Record<Text, true>
+    ? Text
+    : never
+  : never;
 
 export interface Collection<
   Row,

@@ -1,6 +1,5 @@
 // Triggers on a table that is declared with drizzle: events carry what drizzle's own queries give.
 
-import type { InferSelectModel, Table } from "drizzle-orm";
 import { ConfigError, PoisonError } from "../../errors.ts";
 import type { ChangeEvent } from "../../event/change-event.ts";
 import { formatCollectionName } from "../../event/collection-name.ts";
@@ -20,15 +19,25 @@ interface Property {
 const DEFAULT_SCHEMA = "public";
 const drizzle = (what: string): symbol => Symbol.for(`drizzle:${what}`);
 
-/** The key of a table whose columns say that they are its primary key; one that is declared apart can be any part of the row. */
-type KeyOf<T extends Table> = [PrimaryKey<T>] extends [never]
-  ? Readonly<Partial<InferSelectModel<T>>> | null
-  : Readonly<Pick<InferSelectModel<T>, PrimaryKey<T>>>;
+/**
+ * What the types of a table say, read by name: an application may have another drizzle than ours, and its own files need not be
+ * sound (they are not, without the drivers of all databases) for a worker without drizzle to be checked.
+ */
+interface DrizzleTable {
+  readonly $inferSelect: object;
+  readonly _: { readonly columns: Readonly<Record<string, { readonly _: { readonly isPrimaryKey: boolean } }>> };
+}
 
-type PrimaryKey<T extends Table> = {
-  [Name in keyof T["_"]["columns"] &
-    keyof InferSelectModel<T>]: T["_"]["columns"][Name]["_"]["isPrimaryKey"] extends true ? Name : never;
-}[keyof T["_"]["columns"] & keyof InferSelectModel<T>];
+/** The key of a table whose columns say that they are its primary key; one that is declared apart can be any part of the row. */
+type KeyOf<T extends DrizzleTable> = [PrimaryKey<T>] extends [never]
+  ? Readonly<Partial<T["$inferSelect"]>> | null
+  : Readonly<Pick<T["$inferSelect"], PrimaryKey<T>>>;
+
+type PrimaryKey<T extends DrizzleTable> = {
+  [Name in keyof T["_"]["columns"] & keyof T["$inferSelect"]]: T["_"]["columns"][Name]["_"]["isPrimaryKey"] extends true
+    ? Name
+    : never;
+}[keyof T["_"]["columns"] & keyof T["$inferSelect"]];
 
 /**
  * The changes of a drizzle table: `fromDrizzle("shop", orders).created()`. Rows, keys and names of columns are as
@@ -38,9 +47,9 @@ type PrimaryKey<T extends Table> = {
  * @param options `raw: true`: as the events have them instead, by the database's names
  * @throws ConfigError `AUTOMATION_INVALID`
  */
-export function fromDrizzle<T extends Table>(source: string, table: T): Collection<InferSelectModel<T>, KeyOf<T>>;
-export function fromDrizzle(source: string, table: Table, options: { readonly raw: true }): Collection<Json>;
-export function fromDrizzle(source: string, table: Table, { raw = false }: { raw?: boolean } = {}): unknown {
+export function fromDrizzle<T extends DrizzleTable>(source: string, table: T): Collection<T["$inferSelect"], KeyOf<T>>;
+export function fromDrizzle(source: string, table: DrizzleTable, options: { readonly raw: true }): Collection<Json>;
+export function fromDrizzle(source: string, table: DrizzleTable, { raw = false }: { raw?: boolean } = {}): unknown {
   const kept = table as unknown as Readonly<Record<symbol, unknown>>;
   const name = kept[drizzle("Name")];
   const columns = kept[drizzle("Columns")] as Readonly<Record<string, DrizzleColumn>> | undefined;

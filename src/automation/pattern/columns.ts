@@ -47,6 +47,13 @@ export function numbersOf(columns: Columns, before = ""): Columns {
   return Object.fromEntries(found);
 }
 
+/** The same row, where a pattern may name other columns and labels too: what is said of the known ones is compared as ever. */
+export function anyColumn(row: RowShape | undefined): RowShape | undefined {
+  if (row === undefined) return undefined;
+  const kinds = Object.entries(row.columns).map(([name, kind]) => [name, isLabels(kind) ? "text" : kind] as const);
+  return { columns: Object.fromEntries(kinds), open: true };
+}
+
 function kindIn(path: string, { columns, open = false }: RowShape, place: string): ColumnKind {
   if (Object.hasOwn(columns, path)) return columns[path] as ColumnKind;
   const names = Object.keys(columns);

@@ -8,7 +8,7 @@ import { invalidPattern } from "./invalid-pattern.ts";
 
 export interface EventShape {
   /** The names that its members may have; undefined where they may be any. */
-  readonly fields?: readonly string[];
+  readonly fields?: readonly string[] | undefined;
   /** Members that each of them has with this same value. */
   readonly fixed?: Readonly<Record<string, string | null>>;
   /** The columns of its `key`, `before`, `after`, `movedTo` and `movedFrom`; undefined where they may be any. */
@@ -18,6 +18,8 @@ export interface EventShape {
    * event has come, and what it says refuses nothing.
    */
   readonly learns?: boolean;
+  /** What is known of the events of the same list's other triggers: a branch of `$or` may be for them alone. Default: there are none. */
+  readonly others?: readonly EventShape[];
   /** Which changes they are (copied rows have the images of `created`); undefined where they are no changes, or of several collections. */
   readonly collection?: {
     readonly source: SourceId;

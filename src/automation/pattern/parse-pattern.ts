@@ -2,7 +2,7 @@
 
 import { nearest } from "../../config/nearest.ts";
 import { type Clause, parseClause } from "./clause.ts";
-import { kindAt } from "./columns.ts";
+import { anyColumn, kindAt } from "./columns.ts";
 import { OPERATOR_NAMES } from "./condition.ts";
 import type { EventShape } from "./event-shape.ts";
 import { invalidPattern, memberOf } from "./invalid-pattern.ts";
@@ -87,8 +87,18 @@ function readOr(value: unknown, at: Position, before: readonly Clauses[], shape:
     throw invalidPattern(place, "expected a list of two patterns or more", "write $or: [{ ... }, { ... }]");
   }
   const alternatives: Clauses[] = [];
+  const refused: unknown[] = [];
   for (const [nth, branch] of value.entries()) {
-    alternatives.push(...readFields(branch, { ...at, place: `${place}[${nth}]`, belowOr: true }, before, shape));
+    const inside: Position = { ...at, place: `${place}[${nth}]`, belowOr: true };
+    try {
+      alternatives.push(...readFields(branch, inside, before, shape));
+    } catch (error) {
+      if (!fitsAnother(branch, inside, before, shape)) throw error;
+      refused.push(error);
+      alternatives.push(
+        ...readFields(branch, inside, before, { ...shape, fields: undefined, row: anyColumn(shape.row) }),
+      );
+    }
     if (alternatives.length > MOST_ALTERNATIVES) {
       throw invalidPattern(
         place,
@@ -97,7 +107,20 @@ function readOr(value: unknown, at: Position, before: readonly Clauses[], shape:
       );
     }
   }
+  // A trigger that no branch is for would never start the handler.
+  if (refused.length === value.length) throw refused[0];
   return alternatives;
+}
+
+/** Whether a branch is for the events of another trigger of the same list. */
+function fitsAnother(branch: unknown, at: Position, before: readonly Clauses[], { others = [] }: EventShape): boolean {
+  return others.some((other) => {
+    try {
+      return readFields(branch, at, before, other).length > 0;
+    } catch {
+      return false;
+    }
+  });
 }
 
 /** A field that no such event has: `Status` for `status`, `afer` for `after`. */

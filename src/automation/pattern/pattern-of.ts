@@ -42,8 +42,14 @@ export interface ExistsMatch {
  * Of labels that may grow, as `millrace types` writes those of an enum (`"a" | "b" | (string & {})`), the ones that are known: where the
  * pattern is made another one is refused. Of other texts themselves.
  */
-export type KnownText<Text extends string> = [Literal<Text>] extends [never] ? Text : Literal<Text>;
+export type KnownText<Text extends string> = [Literal<Text>] extends [never] ? Text : Unbranded<Literal<Text>>;
 type Literal<Text extends string> = Text extends unknown ? (string extends Text ? never : Text) : never;
+/** A text with a mark that only the compiler sees (`string & { __brand: "OrderId" }`) is any text to a pattern. */
+type Unbranded<Text extends string> = Text extends unknown
+  ? [keyof Text] extends [keyof string]
+    ? Text
+    : string
+  : never;
 
 /** A text may stand for a number: the types do not tell a numeric column from a text. */
 type TextItem<Text extends string> = string extends Text
@@ -69,14 +75,45 @@ type Elements<Value, Levels extends readonly unknown[] = []> = Value extends rea
 
 type Plain = string | number | bigint | boolean | Date | null | undefined;
 
-type ListOrMembers<Value> =
-  | readonly Item<Extract<Value, Plain>>[]
-  | ([Exclude<Value, Plain>] extends [never] ? never : PatternOf<Exclude<Value, Plain>>);
+/**
+ * What a field may be, in a box for each event of a union: what events differ in is told from what one event's JSON may be. The boxes
+ * are one union, `[A] | [B | C]`.
+ */
+type Box = readonly [unknown];
+type Boxed<Event> = Event extends unknown ? readonly [Event] : never;
 
-type FieldPattern<Value> = unknown extends Value ? AnyField : ListOrMembers<Elements<Value>>;
+/** All names of what is in a box: a pattern may ask for what only some of an event's shapes have. */
+type NamesIn<Value> = Value extends unknown ? keyof Value : never;
 
-/** Of a union of events only what all of them have: a pattern must fit each. */
-type Members<Event, Name extends keyof Event> = { readonly [One in Name]?: FieldPattern<Event[One]> };
+/** Of several boxes only the names that all have: a pattern must fit each event. */
+type NamesOf<In extends Box> = keyof (In extends readonly [infer Value] ? Record<NamesIn<Value>, true> : never);
+
+type Inner<In extends Box, Name> = In extends readonly [infer Value]
+  ? readonly [Elements<Value extends unknown ? (Name extends keyof Value ? Value[Name] : never) : never>]
+  : never;
+
+type FieldPattern<In extends Box> = unknown extends In[0] ? AnyField : ListOrMembers<In>;
+
+type ListOrMembers<In extends Box> =
+  | readonly Item<Extract<In[0], Plain>>[]
+  | ([Objects<In>] extends [never] ? never : MembersPattern<Objects<In>>);
+
+/** Of what no name is known (a row `unknown` as the one before) any may be asked for. */
+type MembersPattern<In extends Box> = [NamesIn<In[0]>] extends [never] ? AnyPattern : PatternIn<In>;
+
+/** The boxes that have more than plain values, with no others in them. */
+type Objects<In extends Box> = In extends readonly [infer Value]
+  ? [Exclude<Value, Plain>] extends [never]
+    ? never
+    : readonly [Exclude<Value, Plain>]
+  : never;
+
+type PatternIn<In extends Box> = { readonly [Name in NamesOf<In>]?: FieldPattern<Inner<In, Name>> } & {
+  readonly $or?: readonly [Branch<In>, Branch<In>, ...Branch<In>[]];
+};
+
+/** A branch fits all events, or one of them: for the others it never holds. */
+type Branch<In extends Box> = PatternIn<In> | (In extends unknown ? PatternIn<In> : never);
 
 type AnyField = readonly unknown[] | AnyPattern;
 
@@ -85,8 +122,4 @@ interface AnyPattern {
 }
 
 /** A pattern over events of this type. */
-export type PatternOf<Event> = unknown extends Event
-  ? AnyPattern
-  : Members<Event, keyof Event> & {
-      readonly $or?: readonly [PatternOf<Event>, PatternOf<Event>, ...PatternOf<Event>[]];
-    };
+export type PatternOf<Event> = unknown extends Event ? AnyPattern : PatternIn<Boxed<Event>>;

@@ -48,7 +48,7 @@ export async function pauseAutomation({ id, ...options }: SteerOptions): Promise
   await options.print(
     running || already
       ? `${id} is paused${since}: no handler begins, and what ran ends as it would`
-      : `${id} is paused${since}; no worker runs it now, and one that starts begins nothing`,
+      : `${id} is paused${since}; no worker takes its events now, and one that starts begins nothing`,
   );
 }
 
@@ -61,7 +61,7 @@ export async function resumeAutomation({ id, ...options }: SteerOptions): Promis
   await options.print(
     running
       ? `${id} ${already ? "was not paused: it runs" : "goes on"}`
-      : `${id} is ${already ? "not" : "no longer"} paused; no worker runs it now: it waits for \`millrace run\``,
+      : `${id} is ${already ? "not" : "no longer"} paused; ${NOBODY}`,
   );
 }
 
@@ -83,12 +83,15 @@ export async function seekAutomation({ id, to, ...options }: SeekOptions): Promi
   for (const line of seekLines(id, done)) await options.print(line);
 }
 
+/** Of a worker that runs and one that does not, the bus knows no difference where the automation has failed. */
+const NOBODY = "no worker takes its events now: start one (millrace run), or see why it does not (millrace status)";
+
 function seekLines(id: string, { running, control: { paused, seek } }: Steered): readonly string[] {
   const places = Object.entries(seek?.starts ?? {}).map(([stream, start]) => `  ${stream} from #${start}`);
   const skipped = Object.entries(seek?.skipped ?? {}).map(
     ([stream, [first, last]]) => `  skipped of ${stream}: what was not settled of #${first} to #${last}`,
   );
-  const waits = paused ? "once it is resumed" : "once a worker runs it: it waits for `millrace run`";
+  const waits = paused ? "once it is resumed" : NOBODY;
   return [`${id} goes on at ${seek?.to}${running ? "" : `, ${waits}`}`, ...places, ...skipped];
 }
 

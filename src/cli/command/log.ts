@@ -48,15 +48,23 @@ export async function log({
   if (records.length > 0 || automations.some(({ id }) => id === what)) {
     if (json) return print(JSON.stringify({ automation: what, records: records.map(withoutAutomation) }));
     if (records.length === 0)
-      return print(`${what} has no such record: see the outcomes and the time that were asked for`);
+      return print(
+        outcome === undefined && since === undefined
+          ? `nothing is on record of ${what}: it was given no event that the event log still has`
+          : `${what} has no such record: see the outcomes and the time that were asked for`,
+      );
     for (const record of records) await print(outcomeLine(record, placeOf(record), paint(process.stdout)));
     return;
   }
   const events = await reader.ofEvent(what);
   if (events === undefined) {
-    throw new ConfigError("EVENT_UNKNOWN", `${what} is no automation, and no stream holds an event of that id`, {
-      hint: "give an automation's id, the ce-id of an event, or its place: CDC_SHOP:1042",
-    });
+    throw new ConfigError(
+      "EVENT_UNKNOWN",
+      `${what} is no automation, no stream holds an event of that id, and none is on record`,
+      {
+        hint: "give an automation's id, the ce-id of an event, or its place: CDC_SHOP:1042; by its place an event is found also when it has left its stream",
+      },
+    );
   }
   if (json) return print(JSON.stringify({ events: events.map(reportOf) }));
   for (const line of eventLines(events, paint(process.stdout))) await print(line);
@@ -107,9 +115,10 @@ function reportOf({ outcomes, time, causationId, ...event }: LoggedEvent): Reado
 }
 
 function eventLines(events: readonly LoggedEvent[], painted: Paint): readonly string[] {
-  return events.flatMap(({ stream, sequence, id, type, time, causationId, outcomes }, nth) => [
+  return events.flatMap(({ stream, sequence, id, type, time, causationId, left, outcomes }, nth) => [
     ...(nth === 0 ? [] : [""]),
-    painted("bold", printable(`${type}  ${stream} #${sequence}`)),
+    painted("bold", printable(`${type || "an event"}  ${stream} #${sequence}`)),
+    ...(left ? ["  it has left its stream; what is on record of it:"] : []),
     printable(`  ${id}${time === undefined ? "" : `  ${time}`}`),
     ...(causationId === undefined ? [] : [printable(`  caused by ${causationId}`)]),
     ...(outcomes.length === 0 ? [painted("dim", "  nothing is on record of it")] : []),

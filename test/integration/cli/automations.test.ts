@@ -97,7 +97,7 @@ describe.skipIf(missing("nats"))("millrace automations", () => {
       run("pause", "mial"),
       ...["soon", "2999-01-01", "0"].map((to) => run("seek", "mail", to)),
     ]);
-    expect(paused).toMatchObject({ code: 0, stdout: expect.stringContaining("no worker runs it") });
+    expect(paused).toMatchObject({ code: 0, stdout: expect.stringContaining("no worker takes its events") });
     expect(refused).toMatchObject({ code: 2, stdout: "" });
     expect(refused.stderr).toContain("AUTOMATION_UNKNOWN: the configuration has no automation mial");
     expect(refused.stderr).toContain("did you mean mail?");

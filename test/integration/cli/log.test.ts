@@ -2,8 +2,11 @@
 
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { jetstreamManager } from "@nats-io/jetstream";
 import { expect, test } from "vitest";
 import { z } from "zod";
+import { openEventLog } from "../../../src/bus/jetstream/commands/read-event-log.ts";
+import type { SourceId } from "../../../src/event/source-id.ts";
 import { onOrder, startWorker } from "../../support/automations.ts";
 import { type CommandResult, runCommand } from "../../support/process/run-command.ts";
 import { freshNats, missing, scratchDir } from "../../support/servers.ts";
@@ -31,6 +34,7 @@ const ofEvent = z.strictObject({
       type: z.string(),
       time: z.string().nullable(),
       causationId: z.string().nullable(),
+      left: z.literal(true).optional(),
       outcomes: z.array(z.strictObject({ automation: z.string(), ...outcome })),
     }),
   ),
@@ -129,6 +133,18 @@ test.skipIf(missing("nats"))(
     expect(skipped.records).toMatchObject([{ outcome: "skipped", sequence: 3, reason: "third" }]);
     expect(ofAutomation.parse(await json("mail", "--last", "1")).records).toEqual(all.records.slice(-1));
     expect(ofAutomation.parse(await json("idle")).records).toEqual([]);
+
+    // As retention takes them: what is on record of them stays.
+    const streams = (await jetstreamManager(stream.nc)).streams;
+    await streams.update("CDC_SHOP", { ...(await streams.info("CDC_SHOP")).config, max_msgs: 1 });
+    await using reader = await openEventLog({ servers: [url] }, ["shop" as SourceId], new AbortController().signal);
+    const [gone, rest] = (await reader.ofEvent("CDC_SHOP:2")) ?? [];
+    expect(gone).toMatchObject({ ...second, time: undefined, causationId: undefined, left: true });
+    expect(rest).toMatchObject({ id: its?.id, outcomes: its?.outcomes });
+    expect(await reader.ofEvent(second?.id ?? "")).toEqual([gone, rest]);
+    const [first] = (await reader.ofEvent("CDC_SHOP:1")) ?? [];
+    expect(first?.outcomes).toMatchObject([{ outcome: "done" }, { outcome: "done" }]);
+    expect((await run("CDC_SHOP:2")).stdout).toContain("it has left its stream; what is on record of it:");
   },
 );
 

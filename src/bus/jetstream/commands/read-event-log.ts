@@ -45,6 +45,8 @@ export interface LoggedEvent {
   readonly type: string;
   readonly time: string | undefined;
   readonly causationId: string | undefined;
+  /** It has left its stream: known by what is on record alone. */
+  readonly left?: true;
   readonly outcomes: readonly LoggedRecord[];
 }
 
@@ -62,7 +64,7 @@ export interface EventLogReader extends AsyncDisposable {
   ofAutomation(query: LogQuery): Promise<readonly LoggedRecord[]>;
   /**
    * An event with its outcomes, and those that share its correlation id: the one that was asked for first, then the others in the
-   * order of their streams. Undefined where no stream holds it.
+   * order of their streams. Undefined where no stream holds it and no record is of it; a record of many at once has their places, not their ids.
    * @param id its `ce-id`, or `<stream>:<sequence>`
    * @throws TransientError, ConfigError
    */
@@ -107,29 +109,49 @@ class Reader {
   }
 
   async ofEvent(id: string): Promise<readonly LoggedEvent[] | undefined> {
-    const found = await this.#find(id);
+    const found = (await this.#find(id)) ?? (await this.#recorded(id));
     if (found === undefined) return undefined;
     const root = found.correlationId;
     const chain = [found];
     for await (const event of this.#events())
       if (event.correlationId === root && event.id !== found.id) chain.push(event);
     const outcomes = new Map(chain.map((event) => [event, [] as LoggedRecord[]]));
-    const oldest = chain.map(({ storedAt }) => storedAt).sort()[0];
+    const oldest = found.storedAt === undefined ? undefined : chain.map(({ storedAt = "" }) => storedAt).sort()[0];
     for await (const record of this.#records(["log.>"], oldest === undefined ? undefined : new Date(oldest)))
       for (const [event, its] of outcomes) if (isAbout(record, event)) its.push(record);
-    return chain.map(({ stream, sequence, id, type, time, causationId }, nth) => ({
+    return chain.map(({ stream, sequence, id, type, time, causationId, storedAt }, nth) => ({
       stream,
       sequence,
       id,
       type,
       time,
       causationId,
+      ...(storedAt === undefined && { left: true as const }),
       outcomes: outcomes.get(chain[nth] as Found) ?? [],
     }));
   }
 
+  /** By the newest record of an event that has left its stream. */
+  async #recorded(id: string): Promise<Found | undefined> {
+    const place = placeIn(id);
+    let found: Found | undefined;
+    for await (const record of this.#records(["log.>"], undefined)) {
+      const { stream, sequence = Number(place?.[2]), type = "" } = record;
+      const at = { stream: place?.[1] ?? "", sequence: Number(place?.[2]), id };
+      if (place ? !isAbout({ ...record, id: undefined }, at) : record.id !== id) continue;
+      const named = record.id ?? found?.id ?? id;
+      found = {
+        ...{ stream, sequence, id: named, type: type || (found?.type ?? "") },
+        ...{ time: undefined, storedAt: undefined },
+        causationId: record.causationId ?? found?.causationId,
+        correlationId: record.correlationId ?? found?.correlationId ?? named,
+      };
+    }
+    return found;
+  }
+
   async #find(id: string): Promise<Found | undefined> {
-    const place = /^([A-Z][A-Z0-9_]*):(\d+)$/.exec(id);
+    const place = placeIn(id);
     for await (const event of this.#events())
       if (place ? event.stream === place[1] && event.sequence === Number(place[2]) : event.id === id) return event;
     return undefined;
@@ -153,9 +175,14 @@ class Reader {
   }
 }
 
-interface Found extends Omit<LoggedEvent, "outcomes"> {
+interface Found extends Omit<LoggedEvent, "outcomes" | "left"> {
   readonly correlationId: string;
-  readonly storedAt: string;
+  /** Undefined of one that is not there any more. */
+  readonly storedAt: string | undefined;
+}
+
+function placeIn(id: string): RegExpExecArray | null {
+  return /^([A-Z][A-Z0-9_]*):(\d+)$/.exec(id);
 }
 
 /** Undefined for a marker, and for what is none of ours. */
@@ -191,7 +218,12 @@ function recordIn(message: JsMsg): LoggedRecord | undefined {
 }
 
 function isAbout(
-  { stream, sequence, ranges = [], id }: LoggedRecord,
+  {
+    stream,
+    sequence,
+    ranges = [],
+    id,
+  }: Pick<LoggedRecord, "stream" | "sequence" | "ranges"> & { readonly id?: string | undefined },
   event: Pick<LoggedEvent, "stream" | "sequence" | "id">,
 ): boolean {
   if (stream !== event.stream) return false;

@@ -130,14 +130,14 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const client = this.#client;
-    this.#client = undefined;
     await this.rest();
-    if (client !== undefined) await endClient(client);
   }
 
   async rest(): Promise<void> {
+    const client = this.#client;
+    this.#client = undefined;
     await this.#keyless.rest();
+    if (client !== undefined) await endClient(client);
   }
 
   async #read(

@@ -88,5 +88,19 @@ export function seekRun(seek: Pick<Seek, "n"> | undefined): string | undefined {
 
 /** Whether a seek has taken the place of what is handed out in this run: of the subscription's own, not of a replay. */
 export function isOver(run: string | undefined, seek: Pick<Seek, "n"> | undefined): boolean {
-  return (run === undefined || /^seek-\d+$/.test(run)) && run !== seekRun(seek);
+  const of = seekOf(run);
+  return of !== undefined && of < (seek?.n ?? 0);
+}
+
+/** Whether this run is of a newer seek than the one that is known here: another worker was quicker to hear of it. */
+export function isAhead(run: string | undefined, seek: Pick<Seek, "n"> | undefined): boolean {
+  const of = seekOf(run);
+  return of !== undefined && of > (seek?.n ?? 0);
+}
+
+/** The number of the seek that a run is of, 0 before the first one; undefined of a replay. */
+function seekOf(run: string | undefined): number | undefined {
+  if (run === undefined) return 0;
+  const found = /^seek-(\d+)$/.exec(run);
+  return found === null ? undefined : Number(found[1]);
 }

@@ -5,6 +5,7 @@ import type { Bus } from "../../bus/bus.ts";
 import type { StateStore } from "../../bus/state-store.ts";
 import type { Delivery } from "../../bus/subscription.ts";
 import { BugError } from "../../errors.ts";
+import { isAhead, type Seek } from "../../event/control.ts";
 import { deadReasons } from "../../event/dead-reason.ts";
 import { decodeRetry } from "../../event/retry-message.ts";
 import { retryId, type SourceId, streamName } from "../../event/source-id.ts";
@@ -149,18 +150,19 @@ export class AttemptsRecord {
 
 /**
  * Deletes what is still remembered of an automation's events on one source up to and including a sequence, which are all
- * settled: a kill left it, or a bus that forgot the deletion. @throws TransientError
+ * settled behind this seek, or were before it: a kill left it, or a bus that forgot the deletion. What is remembered behind a newer
+ * seek is of events that are handed out again, whatever was settled before. @throws TransientError
  */
 export async function sweepAttempts(
   state: Pick<StateStore, "keys" | "delete">,
   automation: string,
   source: SourceId,
-  settledThrough: number,
+  { through, seek }: { readonly through: number; readonly seek: Pick<Seek, "n"> | undefined },
 ): Promise<void> {
   const prefix = attemptsPrefix(automation, streamName(source));
   for (const key of await state.keys(prefix)) {
-    const [sequence] = key.slice(prefix.length).split(".");
-    if (Number(sequence) <= settledThrough) await state.delete(key);
+    const [sequence, run] = key.slice(prefix.length).split(".");
+    if (Number(sequence) <= through && !isAhead(run, seek)) await state.delete(key);
   }
 }
 

@@ -2,7 +2,7 @@
 // break of the connection may be lost with what the bus forgot, so it is seen to stand, or told again, before the end.
 
 import { TransientError } from "../../errors.ts";
-import { isOurs, type Job, type Said, type SettleContext } from "./job.ts";
+import { giveBack, isOurs, type Job, type Said, type SettleContext } from "./job.ts";
 import { settled, settledSo } from "./lifecycle.ts";
 
 /**
@@ -27,7 +27,7 @@ export async function conclude(
     if (!(await isOurs(job, context))) return false;
     // A server that was set back may have given the number to another event: nothing may be said of that one.
     if (again && !(await persist(() => job.delivery.stands()))) {
-      job.delivery.retry(0);
+      giveBack(job, 0);
       return false;
     }
     if ((await tell()) !== bus.interruptions()) continue;

@@ -4,7 +4,7 @@ import { setMaxListeners } from "node:events";
 import type { Delivery } from "../../bus/subscription.ts";
 import { WakeUp, within } from "../../clock.ts";
 import type { MillraceError } from "../../errors.ts";
-import { isOver } from "../../event/control.ts";
+import { isAhead, isOver } from "../../event/control.ts";
 import { retryId, type SourceId, sourceOfStream } from "../../event/source-id.ts";
 import { mayPass, unreachable } from "../outcome/unavailable.ts";
 import { isWaiting } from "../outcome/waiting.ts";
@@ -163,6 +163,10 @@ export class Deliverer {
       ackAgain(delivery, follower);
       return;
     }
+    if (carried !== undefined && isAhead(delivery.run, stint.seek)) {
+      putBack(delivery, besideMs, follower); // that seek is heard of with the next look
+      return;
+    }
     const earlyMs = carried === undefined ? 0 : carried.dueAt - this.#options.clock.wall();
     if (earlyMs > 0) {
       // Nothing is held for it, here or of what the server may hand out: it lies on the bus.
@@ -172,7 +176,9 @@ export class Deliverer {
     const source = from === retryId ? (sourceOfStream(stream) ?? from) : from; // where the event stands
     const has = this.#inHand.find(delivery);
     const said = this.settledOf(source).find(delivery, this.#options.bus.interruptions());
-    if (has && has.delivery.carried?.at !== carried?.at) {
+    if (has?.givenBack) {
+      putBack(delivery, 0, follower); // that one is not over yet, in this turn, and will not see to it
+    } else if (has && has.delivery.carried?.at !== carried?.at) {
       putBack(delivery, besideMs, follower); // the same event by another message: never twice at once
     } else if (has && has.delivery.header("ce-id") !== delivery.header("ce-id")) {
       putBack(delivery, besideMs, follower); // that one's number is this one's, since the bus was set back: until it has ended

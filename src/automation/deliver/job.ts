@@ -1,7 +1,7 @@
 // An event in hand, and what it takes to settle it.
 
 import type { Delivery } from "../../bus/subscription.ts";
-import type { Seek } from "../../event/control.ts";
+import { OBEY_MS, type Seek } from "../../event/control.ts";
 import type { DeadReason } from "../../event/dead-reason.ts";
 import type { SourceId } from "../../event/source-id.ts";
 import type { ErrorSummary } from "../outcome/error-summary.ts";
@@ -66,6 +66,8 @@ export interface Job {
   /** Its `ce-type`, once that was asked for. */
   type: string | undefined;
   readonly follower: Follower | undefined;
+  /** It comes once more, and its end here is a matter of this turn: nothing that is handed out from now on is its own any more. */
+  givenBack: boolean;
   /** Whether it holds one of the places of `concurrency`. */
   holdsSlot: boolean;
 }
@@ -85,6 +87,7 @@ export function taken(given: Pick<Job, "stint" | "source" | "delivery" | "said" 
     lastTold: given.lastTold,
     type: undefined,
     follower: given.follower,
+    givenBack: false,
     holdsSlot: false,
   };
 }
@@ -120,6 +123,17 @@ export interface SettleContext extends AutomationParts {
   readonly persist: <Result>(operation: () => Promise<Result>) => Promise<Result>;
 }
 
+/** Has it handed out once more. Nothing that waits for the bus may come between this and its end here. */
+export function giveBack(job: Job, delayMs: number): void {
+  job.givenBack = true;
+  job.delivery.retry(delayMs);
+}
+
+/** Of one that a seek has taken the place of: a worker that has not heard of that yet is not to try it once more. */
+export function abandon(job: Job): void {
+  giveBack(job, 2 * OBEY_MS);
+}
+
 /** No handler runs for it any more. */
 export function free(job: Job, context: SettleContext): void {
   context.entered(job, "settling");
@@ -130,10 +144,11 @@ export function free(job: Job, context: SettleContext): void {
  * Whether it is for us to tell what became of an event. Where this process stood still for too long, the event has been
  * handed out once more: when that was to us, it is; when it was to another worker, nothing may be told of it.
  */
-export async function isOurs({ delivery }: Job, context: SettleContext): Promise<boolean> {
+export async function isOurs(job: Job, context: SettleContext): Promise<boolean> {
+  const { delivery } = job;
   // What the server hands out again just before we can tell that it does comes once more after that.
   if (delivery.ours || (await delivery.regained(2 * context.ackWaitMs))) return true;
-  delivery.retry(0);
+  giveBack(job, 0);
   return false;
 }
 

@@ -3,7 +3,7 @@
 import { PoisonError } from "../../errors.ts";
 import { type Attempts, AttemptsRecord } from "./attempts.ts";
 import { conclude } from "./conclude.ts";
-import type { Job, SettleContext } from "./job.ts";
+import { giveBack, type Job, type SettleContext } from "./job.ts";
 
 /** For how long at most an event waits where it is: its durable holds a place for it meanwhile. */
 export const LONGEST_PAUSE_MS = 120_000;
@@ -52,7 +52,7 @@ export async function putOff(
     if (!(error instanceof PoisonError)) throw error;
     // Its headers leave no room for what is to be said of it: its own durable has to hold it.
     await persist(() => record.save({ attempts, firstAt, ...(lastError && { lastError }) }));
-    delivery.retry(Math.max(0, later - clock.wall()));
+    giveBack(job, Math.max(0, later - clock.wall()));
     return false;
   }
 }

@@ -12,7 +12,7 @@ import type { AttemptResult } from "./attempt.ts";
 import { type Attempts, AttemptsRecord, carriedAttempts } from "./attempts.ts";
 import { conclude, endHandled, passOver } from "./conclude.ts";
 import { storeDeadLetter } from "./dead-letter.ts";
-import { free, isOurs, type Job, type Said, type SettleContext } from "./job.ts";
+import { abandon, free, giveBack, isOurs, type Job, type Said, type SettleContext } from "./job.ts";
 import { received, settled } from "./lifecycle.ts";
 import { putOff } from "./put-off.ts";
 import { readEvent } from "./read-event.ts";
@@ -68,7 +68,7 @@ export async function settle(job: Job, context: SettleContext, started?: Started
   // Kept in hand until its next attempt is due, by whoever has it now.
   const earlyMs = known?.dueAt === undefined ? 0 : known.dueAt - context.clock.wall();
   if (earlyMs > 0) {
-    delivery.retry(earlyMs);
+    giveBack(job, earlyMs);
     return false;
   }
   // One that nobody asks for is filtered, however old it is.
@@ -188,7 +188,7 @@ async function mayStart(
     throw error;
   }
   solitude.leave();
-  delivery.retry(0);
+  giveBack(job, 0);
   return false;
 }
 
@@ -230,7 +230,7 @@ async function failed(
   if (job.stint.replaced && !dead) {
     // A seek has taken its place: nobody asks for what is remembered of it.
     await ended;
-    job.delivery.retry(0);
+    abandon(job);
     return false;
   }
   // In order, the head of its key stays in hand, however long: when it is due is remembered for whoever has it then.
@@ -243,7 +243,7 @@ async function failed(
   // A handler that ignores its timeout is waited for: the event must not be handled twice at once.
   await ended;
   if (dead) return deadLetter(job, context, { reason: dead, attempts, firstAt, error, thrown: result.error });
-  if (later === undefined) job.delivery.retry(next.delayMs);
+  if (later === undefined) giveBack(job, next.delayMs);
   const moved = later !== undefined && (await putOff(job, context, record, { ...known, id }));
   settled(context, job, "retried");
   log.warn(
@@ -399,7 +399,7 @@ async function whileAway(
     const ours = await isOurs(job, context);
     if (!ours || job.stint.signal.aborted) {
       free(job, context);
-      if (ours) job.delivery.retry(0);
+      if (ours) giveBack(job, 0);
       return undefined;
     }
   }

@@ -37,7 +37,11 @@ export interface MissedContext {
  * @param goOn whether to go on behind it
  * @throws HistoryLostError AUTOMATION_GAP; TransientError while the bus is away
  */
-export async function lookForMissed(context: MissedContext, subscription: Subscription, goOn: boolean): Promise<void> {
+export async function lookForMissed(
+  context: Omit<MissedContext, "sweep">,
+  subscription: Subscription,
+  goOn: boolean,
+): Promise<void> {
   const gap = await subscription.missed();
   if (gap === undefined) return;
   const { automation, source, log, onMissed } = context;
@@ -59,7 +63,7 @@ export async function lookForMissed(context: MissedContext, subscription: Subscr
 }
 
 function publishGap(
-  { automation, source, bus }: MissedContext,
+  { automation, source, bus }: Pick<MissedContext, "automation" | "source" | "bus">,
   { first, last }: StreamGap,
   reason: string,
 ): Promise<void> {
@@ -71,7 +75,7 @@ function publishGap(
  * An event that was put aside is not in the stream any more when it is its turn: on record before its key goes on, as its
  * place in the stream is behind a look that has found nothing missed. @throws TransientError while the bus is away
  */
-export async function tellGone(context: MissedContext, gap: StreamGap): Promise<void> {
+export async function tellGone(context: Omit<MissedContext, "sweep">, gap: StreamGap): Promise<void> {
   const { automation, source, log, onMissed } = context;
   const message = `the message ${gap.first} of ${streamName(source)} is gone, or another one, and ${automation} had put it aside behind others of its key`;
   log.error("automation_gap", { automation, source, first: gap.first, last: gap.last, goOn: true }, message);

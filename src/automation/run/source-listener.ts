@@ -65,7 +65,7 @@ export class SourceListener {
   readonly #options: SourceListenerOptions;
   /** What is known to be settled of the stream; what comes out of MILLRACE_RETRY is settled where its event stands. */
   readonly #settled: SettledEvents | undefined;
-  readonly #missed: MissedContext;
+  readonly #missed: Omit<MissedContext, "sweep">;
   #standing: Standing = { state: "starting" };
   /** Where a durable begins of which nothing is on record. */
   #start: ConsumeOptions["start"];
@@ -194,7 +194,8 @@ export class SourceListener {
     const { bus, source, deliverer, missedLookMs: everyMs, failed } = this.#options;
     const ended = new AbortController();
     const signal = AbortSignal.any([stint.signal, ended.signal]);
-    const looked = { ...this.#missed, durable: stint.durable };
+    const sweep = (through: number): Promise<void> => this.#sweep(through, stint);
+    const looked = { ...this.#missed, durable: stint.durable, sweep };
     watchMissed(looked, subscription, { goOn: this.#goOn, everyMs, signal }).catch(failed);
     try {
       for await (const deliveries of subscription) {
@@ -232,15 +233,18 @@ export class SourceListener {
     return hands.during(stint, source, (sequence) => tellGone(this.#missed, { first: sequence, last: sequence }));
   }
 
-  #missedContext(): MissedContext {
+  #missedContext(): Omit<MissedContext, "sweep"> {
     const { automation, source, bus, clock, log, missed: onMissed, denied } = this.#options;
-    const sweep = async (through: number): Promise<void> => {
-      if (this.#settled === undefined) return sweepCarried(bus, automation.id);
-      await this.#settled.share(through);
-      await this.#settled.sweep(through);
-      await sweepAttempts(bus.state, automation.id, source, through);
-    };
-    return { automation: automation.id, durable: automation.id, source, bus, clock, log, sweep, onMissed, denied };
+    return { automation: automation.id, durable: automation.id, source, bus, clock, log, onMissed, denied };
+  }
+
+  /** @param through all up to here is settled, of what the stint's durables hand out */
+  async #sweep(through: number, { seek }: Stint): Promise<void> {
+    const { automation, source, bus } = this.#options;
+    if (this.#settled === undefined) return sweepCarried(bus, automation.id);
+    await this.#settled.share(through);
+    await this.#settled.sweep(through);
+    await sweepAttempts(bus.state, automation.id, source, { through, seek });
   }
 }
 

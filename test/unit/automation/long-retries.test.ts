@@ -8,11 +8,13 @@ import { runAutomations } from "../../../src/automation/run/run-automations.ts";
 import type { Bus } from "../../../src/bus/bus.ts";
 import { MemoryBus } from "../../../src/bus/memory/memory-bus.ts";
 import { MemoryServer } from "../../../src/bus/memory/memory-server.ts";
+import { CONTROL_PREFIX, controlKey, OBEY_MS } from "../../../src/event/control.ts";
 import type { Position } from "../../../src/event/position.ts";
 import { retryId, type SourceId, streamName } from "../../../src/event/source-id.ts";
 import { silentLogger } from "../../../src/telemetry/logger.ts";
 import { Counts } from "../../support/automations.ts";
 import { messageMaker, ordersCreated } from "../../support/bus/encoded.ts";
+import { overlaid, overlaidBus } from "../../support/bus/overlaid-bus.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 
 const shop = "shop" as SourceId;
@@ -339,4 +341,80 @@ test("what something else stored in MILLRACE_RETRY is a dead letter, and no hand
 
   expect(began).toEqual([]);
   expect(letters()).toMatchObject([{ reason: "undecodable", event: { stream: "MILLRACE_RETRY", data: "hello" } }]);
+});
+
+/** A bus whose look for what people ask is answered once `until` says so. */
+function slowlySteered(clock: VirtualClock, until: () => number) {
+  return (bus: Bus): Bus =>
+    overlaidBus(bus, {
+      state: overlaid(bus.state, {
+        keys: async (prefix) => {
+          if (prefix === CONTROL_PREFIX) await clock.sleep(Math.max(0, until() - clock.now()));
+          return bus.state.keys(prefix);
+        },
+      }),
+    });
+}
+
+test("a long retry behind a seek waits where a worker that has not heard of that seek is handed it", async () => {
+  const { clock, server, store, start, waiting, letters } = ground();
+  const { began, note } = notes(clock);
+  let until = 0;
+  start(
+    (context) => {
+      void note(context);
+      if (context.attempt === 1) throw context.retry({ after: "1h" });
+    },
+    { retry: { maxAge: "2h" } },
+  );
+  start(() => {}, { through: slowlySteered(clock, () => until) });
+  await clock.pass(20_000);
+  until = clock.now() + MINUTE_MS;
+  await clock.pass(OBEY_MS);
+  const seek = { n: 1, to: "earliest", by: "a test", at: "2026-01-01T00:00:00Z", starts: { CDC_SHOP: 1 } };
+  await server.state.put(controlKey("mail"), { n: 1, seek }, 0);
+  await clock.pass(2000);
+  store();
+  await clock.pass(MINUTE_MS / 2);
+  expect(began).toMatchObject([{ attempt: 1, run: "seek-1" }]);
+  expect(waiting()).toHaveLength(1);
+  await clock.pass(2 * HOUR_MS);
+
+  expect(waiting()).toEqual([]);
+  expect(letters()).toEqual([]);
+  expect(began.map(({ attempt }) => attempt)).toEqual([1, 2]);
+});
+
+test("an event that was given back before it could begin is handled when it comes once more in the same turn", async () => {
+  const { clock, store, start, outcomes } = ground();
+  const { began, note } = notes(clock);
+  let until = 0;
+  const slow = slowlySteered(clock, () => until);
+  start(
+    (context) => {
+      void note(context);
+      if (context.attempt === 1) throw context.retry({ after: "10s" });
+    },
+    {
+      // That it begins again takes so long to note that nobody knows any more whether it may.
+      through: (bus) =>
+        overlaidBus(slow(bus), {
+          state: overlaid(slow(bus).state, {
+            put: async (...entry) => {
+              const { unexplained } = entry[1] as { readonly unexplained?: number };
+              if (unexplained !== undefined && until === 0) {
+                until = clock.now() + 2 * OBEY_MS;
+                await clock.sleep(2 * OBEY_MS - 10);
+              }
+              return bus.state.put(...entry);
+            },
+          }),
+        }),
+    },
+  );
+  store();
+  await clock.pass(2 * MINUTE_MS);
+
+  expect(began.map(({ attempt }) => attempt)).toEqual([1, 2]);
+  expect(outcomes().map(({ subject }) => subject)).toEqual(["log.mail.retried", "log.mail.done"]);
 });

@@ -8,12 +8,11 @@ import type { CollectionVersion } from "../../../event/source-event.ts";
 import type { CopyTarget, RowCopier, Slice, SliceRequest } from "../../capabilities.ts";
 import type { SourceMessage } from "../../source.ts";
 import { describeTable, domainBase } from "../client/catalog.ts";
-import { connectClient, endClient } from "../client/dial.ts";
-import { displaySettings } from "../client/display-settings.ts";
-import { sqlState, translateError } from "../client/errors.ts";
+import { endClient } from "../client/dial.ts";
+import { sqlState } from "../client/errors.ts";
 import { LOG_END, parseLsn } from "../client/lsn.ts";
 import { boundaryBefore } from "../client/position.ts";
-import { cutWhenSilent } from "../client/silence.ts";
+import { connectForRows } from "../client/rows-connection.ts";
 import { quoteTable } from "../client/sql.ts";
 import { isOutboxTable } from "../decode/outbox-table.ts";
 import { type Relation, Table } from "../decode/table.ts";
@@ -247,18 +246,8 @@ export class PostgresCopier implements RowCopier, AsyncDisposable {
     return this.#client;
   }
 
-  async #connect(): Promise<Client> {
-    const client = await connectClient(this.#options.client);
-    try {
-      cutWhenSilent(client, STATEMENT_MS + 30_000);
-      await client.query(
-        `${displaySettings}; SET lock_timeout = ${LOCK_MS}; SET statement_timeout = ${STATEMENT_MS};
-         SET synchronous_commit = local; SET default_transaction_read_only = off`,
-      );
-    } catch (error) {
-      await endClient(client);
-      throw translateError(error);
-    }
-    return client;
+  #connect(): Promise<Client> {
+    const settings = "SET synchronous_commit = local; SET default_transaction_read_only = off";
+    return connectForRows(this.#options.client, { lockMs: LOCK_MS, statementMs: STATEMENT_MS, settings });
   }
 }

@@ -8,11 +8,11 @@ import type { SourceId } from "../../../event/source-id.ts";
 import type { HeldKey, KeySnapshot, SnapshotOptions, TableKeys } from "../../capabilities.ts";
 import { JsonWriter } from "../../json-writer.ts";
 import { describeTable, domainBase } from "../client/catalog.ts";
-import { connectClient, endClient } from "../client/dial.ts";
-import { displaySettings } from "../client/display-settings.ts";
+import { endClient } from "../client/dial.ts";
 import { translateError } from "../client/errors.ts";
 import { parseLsn } from "../client/lsn.ts";
 import { finalOf, historyOf, historyPrefix } from "../client/position.ts";
+import { connectForRows } from "../client/rows-connection.ts";
 import { clientConfig, Session } from "../client/session.ts";
 import { grantSelect, quoteIdentifier, quoteTable } from "../client/sql.ts";
 import { isOutboxTable } from "../decode/outbox-table.ts";
@@ -20,13 +20,15 @@ import { Table } from "../decode/table.ts";
 import { Tuple } from "../decode/tuple.ts";
 import { namesOf } from "../facts/names.ts";
 import { readSlots } from "../facts/slots.ts";
-import { toldTables } from "../facts/told-tables.ts";
+import { toldFilter, toldTables } from "../facts/told-tables.ts";
 import type { PostgresConfig } from "../options/config.ts";
 import { NO_RULES, type TableRules } from "../options/table-rules.ts";
 import { beganAfter, visibleIn } from "../reselect/snapshot-visibility.ts";
 import { slotMissing } from "../slot/provide-slot.ts";
 
 const FETCH_ROWS = 5000;
+/** One statement reads so many keys, however many rows lie between them that a row filter keeps back. */
+const READING = { lockMs: 60_000, statementMs: 600_000 };
 const POLL_MS = 500;
 /** A worker that starts again has its slot back by then. */
 const UNREAD_MS = 15_000;
@@ -36,10 +38,10 @@ const TEXT = 0x74;
  * The columns of the key that events of a table carry: the identity index', under full identity the primary key's. A row filter (from
  * version 15 on) may read more than that.
  */
-const keyColumns = `
+const keyColumns = (version: number): string => `
   SELECT c.oid::int8::text AS oid, n.nspname AS schema, c.relname AS name, c.relkind = 'p' AS partitioned, a.attname AS column,
-    a.atttypid::int8::text AS type, a.atttypmod AS typmod, to_jsonb(t)->>'rowfilter' AS filter,
-    has_schema_privilege(n.oid, 'USAGE') AND CASE WHEN to_jsonb(t)->>'rowfilter' IS NULL
+    a.atttypid::int8::text AS type, a.atttypmod AS typmod, ${toldFilter(version)} AS filter,
+    has_schema_privilege(n.oid, 'USAGE') AND CASE WHEN to_jsonb(r)->>'prqual' IS NULL
       THEN has_column_privilege(c.oid, a.attnum, 'SELECT') ELSE has_table_privilege(c.oid, 'SELECT') END AS readable,
     row_security_active(c.oid) AS "rowSecurity", quote_ident(current_user) AS role
   FROM ${toldTables}
@@ -84,19 +86,20 @@ export async function openKeySnapshot(
   wait: SnapshotOptions,
 ): Promise<KeySnapshot> {
   const options = clientConfig(id, config.url);
-  const client = await connectClient(options);
+  const client = await connectForRows(options, READING);
   try {
-    await client.query(displaySettings);
     // Before the snapshot: what the stream has of a life of the log before this one was committed by then.
     const past = onlyPosition(await wait.stored());
     await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
     const [taken] = (
-      await client.query<{ snapshot: string; end: string }>(
-        "SELECT pg_current_snapshot()::text AS snapshot, pg_current_wal_insert_lsn()::text AS end",
+      await client.query<{ snapshot: string; end: string; version: number }>(
+        `SELECT pg_current_snapshot()::text AS snapshot, pg_current_wal_insert_lsn()::text AS end,
+           current_setting('server_version_num')::int AS version`,
       )
     ).rows;
     if (taken === undefined) throw new Error("a snapshot has no row");
-    const published = (await client.query<KeyColumn>(keyColumns, [namesOf(id, config).publication])).rows;
+    const published = (await client.query<KeyColumn>(keyColumns(taken.version), [namesOf(id, config).publication]))
+      .rows;
     const columns = published.filter(
       (table) => config.rulesOf(table.schema, table.name) !== undefined && !isOutboxTable(config.outbox, table),
     );

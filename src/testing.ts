@@ -14,6 +14,7 @@ export {
   type ReceivedParts,
   received,
   told,
+  triggered,
 } from "./testing/given-event.ts";
 export type {
   EmittedEvent,

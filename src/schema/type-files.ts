@@ -82,7 +82,9 @@ function kindsText(kinds: readonly (readonly [string, ColumnKind])[]): string {
     // Written as a plain name it would be the object's prototype.
     const property = name === "__proto__" ? '["__proto__"]' : propertyName(name);
     const isMembers = typeof kind === "object" && !Array.isArray(kind);
-    return `${property}: ${isMembers ? kindsText(Object.entries(kind)) : JSON.stringify(kind).replaceAll('","', '", "')}`;
+    const text = isMembers ? kindsText(Object.entries(kind)) : JSON.stringify(kind).replaceAll('","', '", "');
+    // Of a name that every object has the compiler takes the object's own member for what is meant, and widens the text.
+    return `${property}: ${text}${name !== "__proto__" && name in Object.prototype ? " as const" : ""}`;
   });
   return members.length === 0 ? "{}" : `{ ${members.join(", ")} }`;
 }

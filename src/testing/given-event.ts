@@ -5,6 +5,7 @@ import type { TruncatedEvent } from "../automation/define/change-events.ts";
 import type { ChangeTrigger } from "../automation/define/collection-trigger.ts";
 import type { DomainTrigger } from "../automation/define/event-trigger.ts";
 import { type GivenChange, givenTruncation, isGivenChange } from "../automation/define/given-row.ts";
+import { isManual } from "../automation/define/manual.ts";
 import type { WebhookTrigger } from "../automation/define/webhook.ts";
 import { ConfigError } from "../errors.ts";
 import type { CarriedLineage } from "../event/lineage.ts";
@@ -12,7 +13,7 @@ import type { DomainEvent } from "../event/parse-domain-event.ts";
 import { dueEvent } from "../event/schedule-event.ts";
 import { isSourceId, type SourceId } from "../event/source-id.ts";
 import { unescapeToken } from "../event/subject.ts";
-import { type SystemData, type SystemKind, systemEvent } from "../event/system-event.ts";
+import { endpointEvent, manualEvent, type SystemData, type SystemKind, systemEvent } from "../event/system-event.ts";
 import { type WebhookEvent, webhookEvent } from "../event/webhook-event.ts";
 import type { WorkerEvent } from "../event/worker-event.ts";
 import type { EventParts } from "../outbox/entry.ts";
@@ -80,12 +81,29 @@ export function emptied(on: ChangeTrigger<TruncatedEvent>): GivenChange {
 }
 
 /** What the worker tells of itself, for `system(kind)`: `told("gap", { source: "shop", code: null, … })`. */
-export function told<Kind extends SystemKind>(
-  kind: Kind,
-  data: SystemData[Kind] & { readonly source: string },
-): GivenSystem {
-  const { state = "automation" in data ? "missed" : "recorded" } = data as { readonly state?: string };
-  return { given: "system", event: systemEvent(kind, state, `${data.source}.${crypto.randomUUID()}`, data) };
+export function told<Kind extends SystemKind>(kind: Kind, data: SystemData[Kind]): GivenSystem {
+  const id = crypto.randomUUID();
+  const known: SystemData[SystemKind] = data;
+  if ("endpoint" in known) {
+    const state = known.state === "resumed" ? "open" : known.state;
+    const event = endpointEvent(known.endpoint, { ...known, state, n: 1, at: "" });
+    return { given: "system", event: { ...event, id: `${event.id}.${id}` } };
+  }
+  const { source } = known;
+  const { state = "automation" in known ? "missed" : "recorded" } = known as { readonly state?: string };
+  return { given: "system", event: systemEvent(kind, state, `${source}.${id}`, { ...data, source }) };
+}
+
+/**
+ * What `millrace trigger` sends to an automation with `manual()` among its triggers: `triggered(reindex, { since: "2026-01-01" })`.
+ * @param data as JSON; what the schema refuses becomes a dead letter, which the command would not have sent. Default null, as there
+ * @throws ConfigError `TESTING_EVENT` for an automation that nobody can trigger
+ */
+export function triggered({ id, triggers }: Pick<Automation, "id" | "triggers">, data: unknown = null): GivenSystem {
+  if (!triggers.some((one) => isManual(one, id))) {
+    throw new ConfigError("TESTING_EVENT", `${id} has no manual() among its triggers`, { hint: "add it to its `on`" });
+  }
+  return { given: "system", event: manualEvent(id, crypto.randomUUID(), data) };
 }
 
 /** What a webhook brings. */
@@ -140,6 +158,6 @@ export function refuseOthers(events: readonly GivenEvent[]): void {
   const wrong = events.findIndex((one) => !isGivenChange(one) && one.given !== "domain" && one.given !== "system");
   if (wrong < 0) return;
   throw new ConfigError("TESTING_EVENT", `the event ${wrong + 1} of those given is none that the kit knows`, {
-    hint: "give what orders.row(…).created(), .updatedTo(…), .deleted() or .copied(), emitted(…), received(…), told(…) or due(…) have made, emptied(…), or what a result has as `emitted`",
+    hint: "give what orders.row(…).created(), .updatedTo(…), .deleted() or .copied(), emitted(…), received(…), told(…), triggered(…) or due(…) have made, emptied(…), or what a result has as `emitted`",
   });
 }

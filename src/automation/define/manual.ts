@@ -23,6 +23,12 @@ export function manual(schema?: StandardSchema): Trigger<ManualEvent> {
   return Object.freeze(new ManualTrigger(schema, undefined));
 }
 
+/** Whether a trigger of this automation takes what is sent to it by hand. */
+export function isManual(trigger: Trigger, automation: string): boolean {
+  const prefix = manualPrefix(automation);
+  return trigger.subscriptions({ outboxes: [] }).some(({ filter }) => filter.startsWith(prefix));
+}
+
 class ManualTrigger implements Trigger<never> {
   readonly #schema: StandardSchema | undefined;
   /** Undefined until it is an automation's. */

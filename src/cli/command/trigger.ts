@@ -2,12 +2,13 @@
 
 import { randomUUID } from "node:crypto";
 import type { Automation } from "../../automation/define/automation.ts";
+import { isManual } from "../../automation/define/manual.ts";
 import type { Trigger } from "../../automation/define/trigger.ts";
 import { publishEvent } from "../../bus/jetstream/commands/publish-event.ts";
 import { realClock, within } from "../../clock.ts";
 import { resolveBusConfig } from "../../config/resolve.ts";
 import { ConfigError, toError } from "../../errors.ts";
-import { manualEvent, manualPrefix } from "../../event/system-event.ts";
+import { manualEvent } from "../../event/system-event.ts";
 import { type CommandOptions, readConfig } from "../common/load-config.ts";
 import { namedAutomation } from "../common/named-automation.ts";
 import { parseJson, readInput } from "../common/stored-events.ts";
@@ -46,9 +47,7 @@ export async function triggerAutomation({ id, data, eventId, config, signal, pri
 
 /** The first one, which is asked first. @throws ConfigError AUTOMATION_NOT_MANUAL */
 function manualTrigger({ id, triggers }: Automation): Trigger {
-  const found = triggers.find((trigger) =>
-    trigger.subscriptions({ outboxes: [] }).some(({ filter }) => filter.startsWith(manualPrefix(id))),
-  );
+  const found = triggers.find((trigger) => isManual(trigger, id));
   if (found !== undefined) return found;
   throw new ConfigError("AUTOMATION_NOT_MANUAL", `${id} has no manual() among its triggers`, {
     hint: "add manual() to its `on`",

@@ -95,6 +95,7 @@ const rooms = {
     "backfill",
     "automation/define/automation.ts",
     "automation/define/check-automations.ts",
+    "automation/define/manual.ts",
     "automation/define/trigger.ts",
     "ingress/findings.ts",
     "ingress/plan.ts",

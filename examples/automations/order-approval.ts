@@ -1,8 +1,8 @@
 // Processes an order, a person's approval in between: small orders are approved at once, large ones wait in a table until somebody
 // decides. Each step is an automation of its own, tried again by itself, and goes on where the one before it emitted.
 //
-// Needs of the database: `alter table approvals replica identity full`. A deadline for who must decide comes with schedules and
-// `absence`, which are not there yet: until then a job that looks at `approvals` every morning does it.
+// Needs of the database: `alter table approvals replica identity full`. There is no `absence` yet, which would be a deadline for each
+// order: until then a `schedule` that looks at `approvals` every morning does it, as clean-up.ts looks at what is old.
 
 import { automation, collection, event } from "millrace";
 

@@ -4,7 +4,7 @@
 import { expect, test } from "vitest";
 import { runDeliverySchedule } from "../support/delivery/delivery-schedule.ts";
 
-const runs = Math.ceil(Number(process.env.SCHEDULES ?? 100) / 10);
+const runs = Math.ceil(Number(process.env.SCHEDULES ?? 100) / 25);
 const firstSeed = Number(process.env.SEED ?? Date.now() % 1e9);
 
 test(`each event has one end, by its attempts, under ${runs} random schedules`, { timeout: 120_000 }, async () => {

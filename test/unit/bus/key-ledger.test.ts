@@ -23,12 +23,14 @@ function ledger(...rows: readonly string[]): { readonly of: KeyLedger; end(): Pr
       const reports: TableReport[] = [];
       for await (const report of of.compare((finding) => found.push(finding))) reports.push(report);
       const [{ inStream, notInStream, lost, gone, unexpected } = expect.unreachable()] = reports;
+      said = found.map(({ what }) => what);
       return [found.map(({ code }) => code), { inStream, notInStream, lost, gone, unexpected }];
     },
   };
 }
 
 let sequence = 0;
+let said: readonly string[] = [];
 function see(of: KeyLedger, op: string, key: string, transaction?: number, table = "orders"): void {
   const headers: Record<string, string | undefined> = {
     "ce-subject": `public.${table}/${key}`,
@@ -131,6 +133,9 @@ test("a row that a gap of its table took is lost in it, though events of other t
   of.gap(++sequence, { code: "PUBLICATION_ALTERED", after: null, upTo: "b", collections: ["public.orders"] });
 
   expect(await end()).toEqual([["ROWS_LOST"], { ...none, inStream: 1, notInStream: 1, lost: 1 }]);
+  expect(said).toEqual([
+    "1 row of public.orders without an event, written since its last one before the gap PUBLICATION_ALTERED, up to b, or since the stream's first",
+  ]);
 });
 
 test("a row of a table without an event is older than the stream where it is older than the stream's first event", async () => {

@@ -50,7 +50,7 @@ const meanings = {
   },
   ROWS_LOST: {
     means: "the source went on behind a gap here: what was committed in it never becomes an event by itself",
-    fix: "Write these rows again (an UPDATE that changes nothing is enough), or tell subscribers to read the table; what was updated or deleted in the gap is not among them. A row that an ALTER TABLE has rewritten since counts as written then.",
+    fix: "Copy the table (millrace backfill start, with --from-gap for the newest gap), or write these rows again (an UPDATE that changes nothing is enough), or tell subscribers to read the table; what was updated or deleted in the gap is not among them. A row that an ALTER TABLE has rewritten since counts as written then.",
   },
   ROW_UNEXPECTED: {
     means: "by the stream the row was deleted, and the table has it: what made it again is missing in the stream",

@@ -42,8 +42,8 @@ export interface TableReport {
 
 interface Gap {
   readonly sequence: number;
-  readonly after: string;
-  readonly upTo: string;
+  /** In words. */
+  readonly name: string;
   /** As `Told.name`; undefined: of all tables. */
   readonly collections: readonly string[] | undefined;
   /**
@@ -118,13 +118,14 @@ export class KeyLedger {
     if (code === "TABLE_ADDED") return; // what was written before the table joined is older than the stream
     const named = Array.isArray(collections) ? collections.map(String) : undefined;
     const from = typeof after === "string" ? after : "the beginning";
+    const place = named === undefined ? `from ${from} to ${upTo}` : `${code}, up to ${upTo}`;
     const isDated = this.#held.isDated({ code });
     const all = this.#youngest;
     const own = new Map([...this.#told.values()].map(({ name, youngest }) => [name, youngest]));
     const first = this.#first;
     const behind = (table: string): string | undefined => (named === undefined ? all : (own.get(table) ?? first));
-    const place = { sequence, after: from, upTo: String(upTo), collections: named };
-    this.#gaps.push({ ...place, behind: isDated ? behind : () => undefined });
+    const gap = { sequence, name: `the gap ${place}`, collections: named };
+    this.#gaps.push({ ...gap, behind: isDated ? behind : () => undefined });
     if (isDated || named !== undefined) return;
     // Behind it transactions may be counted otherwise.
     this.#youngest = undefined;
@@ -216,9 +217,8 @@ export class KeyLedger {
   }
 }
 
-function lostText(table: string, { after, upTo, behind, collections }: Gap, count: number): string {
+function lostText(table: string, { name: gap, behind, collections }: Gap, count: number): string {
   const rows = `${count} ${count === 1 ? "row" : "rows"} of ${table} without an event`;
-  const gap = `the gap from ${after} to ${upTo}`;
   if (behind(table) === undefined) return `${rows}: older than the stream, or come by ${gap}`;
   return collections === undefined
     ? `${rows}, written after the last event before ${gap}`

@@ -8,7 +8,9 @@ import type { ReselectFacts } from "../facts/reselect.ts";
 export function reselectFindings(table: ReselectFacts): readonly Finding[] {
   const { fail } = about(`table ${table.schema}.${table.name}`);
   const role = quoteIdentifier(table.role);
-  const [enter, select] = grantSelect(table, role);
+  const [, select] = grantSelect(table, role);
+  const enter = `GRANT USAGE ON SCHEMA ${table.closed.map(quoteIdentifier).join(", ")} TO ${role};`;
+  const isClosed = table.closed.length > 0;
   const findings: Finding[] = [];
   if (!table.hasKey) {
     findings.push(
@@ -19,13 +21,13 @@ export function reselectFindings(table: ReselectFacts): readonly Finding[] {
       ),
     );
   }
-  if (!table.mayEnter || table.unreadable.length > 0) {
-    const what = table.mayEnter ? table.unreadable.join(", ") : "anything in its schema";
+  if (isClosed || table.unreadable.length > 0) {
+    const what = isClosed ? `anything in the schema ${table.closed.join(", ")}` : table.unreadable.join(", ");
     findings.push(
       fail(
         "RESELECT_NOT_GRANTED",
         `toast: "reselect" needs to read it, and the role ${table.role} may not read ${what}`,
-        [...(table.mayEnter ? [] : [enter]), ...(table.unreadable.length > 0 ? [select] : [])].join("\n"),
+        [...(isClosed ? [enter] : []), ...(table.unreadable.length > 0 ? [select] : [])].join("\n"),
       ),
     );
   }

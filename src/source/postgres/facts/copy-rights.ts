@@ -26,8 +26,6 @@ export function closedSchemas(keyIndex: string): string {
     UNION ALL SELECT p.oprnamespace FROM pg_index i JOIN pg_opclass f ON f.oid = ANY ((i.indclass::oid[])[0:i.indnkeyatts - 1])
         JOIN pg_amop m ON m.amopfamily = f.opcfamily AND m.amoplefttype = f.opcintype AND m.amoprighttype = f.opcintype
         JOIN pg_operator p ON p.oid = m.amopopr
-      WHERE i.indrelid = c.oid AND ${keyIndex}
-    UNION ALL SELECT l.collnamespace FROM pg_index i JOIN pg_collation l ON l.oid = ANY ((i.indcollation::oid[])[0:i.indnkeyatts - 1])
       WHERE i.indrelid = c.oid AND ${keyIndex}) ORDER BY n.nspname)`;
 }
 

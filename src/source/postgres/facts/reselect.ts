@@ -2,13 +2,15 @@
 
 import type { Session } from "../client/session.ts";
 import type { RulesOf } from "../options/table-rules.ts";
+import { closedSchemas } from "./copy-rights.ts";
 import type { FoundTable } from "./tables.ts";
 
 export interface ReselectFacts extends FoundTable {
   readonly role: string;
   /** Whether its events have a key. */
   readonly hasKey: boolean;
-  readonly mayEnter: boolean;
+  /** Schemas that the role must not name anything of: the table's, and those of the types of its key and of their operators. */
+  readonly closed: readonly string[];
   /** The columns of its key, and those that may be stored apart, that the role may not read; none that is left out. */
   readonly unreadable: readonly string[];
   /** Row security hides rows from the role. */
@@ -17,7 +19,7 @@ export interface ReselectFacts extends FoundTable {
 
 const facts = `
   SELECT c.oid::int8::text AS oid, current_user::text AS role, k.columns IS NOT NULL AS "hasKey",
-    has_schema_privilege(c.relnamespace, 'USAGE') AS "mayEnter",
+    ${closedSchemas("CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END")} AS closed,
     ARRAY(SELECT a.attname::text FROM pg_attribute a
       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
         AND (a.attlen = -1 AND a.attstorage <> 'p' AND a.attgenerated <> 'v' OR a.attnum = ANY (k.columns))

@@ -210,6 +210,10 @@ describe.skipIf(missing("postgres"))("checking a Postgres source", () => {
         "RESELECT_NOT_GRANTED",
         "create schema apart; alter table docs set schema apart; grant select on apart.docs to least",
       ],
+      [
+        "RESELECT_NOT_GRANTED",
+        "create schema apart; create type apart.kind as enum ('a'); alter table docs alter id type apart.kind using 'a'; grant select on docs to least",
+      ],
       ["RESELECT_ROW_SECURITY", "grant select on docs to least; alter table docs enable row level security"],
     ])("%s refuses the start, and its SQL mends it: %s", async (code, breaking) => {
       const options = { tables: [{ match: "*.docs", toast: "reselect" }] };

@@ -63,7 +63,7 @@ describe.skipIf(missing("postgres"))("a place in a table that is altered", () =>
   });
 
   test("is of no copy that another one could go on from: that one waits for what was written before, which the log may lack", async () => {
-    const { source, reading } = await fixture.begin({ options: { timeout: "900ms" } });
+    const { source, reading } = await fixture.begin();
     await sliceOf(source, "item");
     const open = await fixture.database.connect();
     onTestFinished(() => open.end());

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { runDeliverySchedule } from "../support/delivery/delivery-schedule.ts";
 
 const runs = Math.ceil(Number(process.env.SCHEDULES ?? 100) / 25);
-/** The same in each run, unless another one is asked for: of some hundred schedules one still leaves a message in MILLRACE_RETRY (800075). */
+/** The same in each run, unless another one is asked for. */
 const firstSeed = Number(process.env.SEED ?? 1);
 
 test(`each event has one end, by its attempts, under ${runs} random schedules`, { timeout: 120_000 }, async () => {

@@ -12,6 +12,7 @@ export {
   type HandlerContext,
 } from "./automation/define/automation.ts";
 export type {
+  AnyKey,
   ComparedEvent,
   CreatedEvent,
   DeletedEvent,
@@ -34,7 +35,7 @@ export { type ManualEvent, manual } from "./automation/define/manual.ts";
 export { type ScheduleOptions, schedule } from "./automation/define/schedule.ts";
 export { type OutgoingMessage, send } from "./automation/define/send.ts";
 export { system } from "./automation/define/system.ts";
-export type { Trigger } from "./automation/define/trigger.ts";
+export type { AnyEvent, Trigger } from "./automation/define/trigger.ts";
 export { type WebhookTrigger, webhook } from "./automation/define/webhook.ts";
 export { Fatal, Retry, type RetryOptions, type Skip } from "./automation/outcome/outcome.ts";
 export type { RowShape } from "./automation/pattern/columns.ts";
@@ -50,7 +51,15 @@ export type { ColumnKind, Columns } from "./event/column-kind.ts";
 export type { Lineage } from "./event/lineage.ts";
 export type { DomainEvent } from "./event/parse-domain-event.ts";
 export type { ScheduleEvent } from "./event/schedule-event.ts";
-export type { EndpointData, GapData, LagData, SystemData, SystemEvent, SystemKind } from "./event/system-event.ts";
+export type {
+  DeadData,
+  EndpointData,
+  GapData,
+  LagData,
+  SystemData,
+  SystemEvent,
+  SystemKind,
+} from "./event/system-event.ts";
 export type { WebhookEvent } from "./event/webhook-event.ts";
 export type { Worker, WorkerOptions };
 

@@ -19,15 +19,24 @@ import * as v from "valibot";
 import { expect, test } from "vitest";
 import * as z from "zod";
 import {
+  type AnyEvent,
+  type AnyKey,
   type Automation,
   type AutomationOptions,
   automation,
+  type ChangeTrigger,
+  type Collection,
+  type CreatedEvent,
   collection,
+  type DeadData,
   event,
   fromDrizzle,
+  type Handler,
   type HandlerContext,
   manual,
+  type SystemEvent,
   schedule,
+  send,
   system,
   type Trigger,
   webhook,
@@ -264,4 +273,13 @@ test("tables of drizzle, of all kinds of columns", () => {
     fromDrizzle("shop", { id: 1 });
   });
   expect(rows.created().filter).toBe("cdc.shop.public.t.created.*");
+});
+
+test("what a library with `declaration: true` exports has a name that the package exports", () => {
+  const rows: Collection<Customer, AnyKey> = customers;
+  const created: ChangeTrigger<CreatedEvent<Customer, AnyKey>> = rows.created();
+  const dead: Trigger<SystemEvent<DeadData>> = system("dead");
+  const sent: Handler<AnyEvent> = send("crm", () => ({ body: {} }));
+
+  expect([created, dead, sent]).not.toContain(undefined);
 });

@@ -96,7 +96,7 @@ const setUp = `
     )
     .join("\n")}`;
 
-test.skipIf(missing("postgres"))("keys of every type", { timeout: 120_000 }, async () => {
+test.skipIf(missing("postgres"))("keys of every type", async () => {
   const database = await freshDatabase();
   onTestFinished(() => database[Symbol.asyncDispose]());
   await database.query(setUp);

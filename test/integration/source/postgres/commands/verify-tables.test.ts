@@ -33,6 +33,14 @@ test("of two transactions the one that began later is known, also where their id
   ]);
 });
 
+/** A worker whose source reads. */
+async function running(config: Parameters<typeof startWorker>[0], adopt: boolean): Promise<Worker> {
+  const worker = await startWorker(config, { adopt });
+  worker.finished.catch(() => {}); // the test would see it
+  await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source" });
+  return worker;
+}
+
 describe.skipIf(missing("postgres", "nats"))("the tables", () => {
   test("hold what the stream says; a row whose event was lost is told, and rows older than the stream are counted", async () => {
     await using database = await freshDatabase();
@@ -108,19 +116,13 @@ describe.skipIf(missing("postgres", "nats"))("the tables", () => {
     };
     const cwd = await scratchDir();
     await writeFile(join(cwd, "millrace.config.json"), JSON.stringify(config));
-    const running = async (adopt: boolean): Promise<Worker> => {
-      const worker = await startWorker(config, { adopt });
-      worker.finished.catch(() => {}); // the test would see it
-      await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source" });
-      return worker;
-    };
-    const first = await running(false);
+    const first = await running(config, false);
     await database.query("insert into orders values (3)");
     await waitFor(() => first.status().sources[0]?.published === 1, { what: "the event" });
     await first.stop();
     await database.query("select pg_drop_replication_slot('millrace_shop')");
     await database.query("insert into orders select generate_series(100, 1299)");
-    const second = await running(true);
+    const second = await running(config, true);
     try {
       await database.query("insert into orders values (4); insert into other values (1)");
       const { code, stdout } = await runCommand(["verify", "shop", "--tables"], { cwd });
@@ -207,20 +209,14 @@ describe.skipIf(missing("postgres", "nats"))("the tables", () => {
     vi.stubEnv("VERIFY_MASK_KEY", "a-key-of-the-test");
     const cwd = await scratchDir();
     await writeFile(join(cwd, "millrace.config.json"), JSON.stringify(config));
-    const running = async (adopt: boolean): Promise<Worker> => {
-      const worker = await startWorker(config, { adopt });
-      worker.finished.catch(() => {}); // the test would see it
-      await waitFor(() => worker.status().sources[0]?.state === "running", { what: "the source" });
-      return worker;
-    };
-    const first = await running(false);
+    const first = await running(config, false);
     await database.query(
       "insert into filtered values (1, true), (2, true), (3, false); insert into hashed values ('a')",
     );
     await waitFor(() => first.status().sources[0]?.published === 3, { what: "the events" });
     await first.stop();
     await database.query("select pg_drop_replication_slot('millrace_shop')");
-    const second = await running(true);
+    const second = await running(config, true);
     try {
       await database.query(`
         update filtered set open = false where id = 2; insert into filtered values (4, false);
